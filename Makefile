@@ -1,0 +1,77 @@
+# Every target sets up what it needs; the machine brings Python >= 3.11, make and git.
+#   make demo [DATA=cifar10]   make test   make test-long   make test-floors
+#   make lint   make bench   make clean
+# PYTHON=/path/to/python chooses the interpreter; JOBS=8 runs that many test processes.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test test-long test-floors lint bench clean
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+# The first of $(1) that runs and can make environments (Debian ships pythons that cannot).
+usable = import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= $(1))
+find-python = $(shell for p in $(2); do \
+    "$$p" -c "$(call usable,$(1))" >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
+
+PYTHON ?= $(call find-python,(3, 99),python3.14 python3.13 python3.12 python3.11 python3 python)
+# numpy, torch and torchvision have no wheels of the floors for a newer Python than 3.12.
+PYTHON_FLOORS ?= $(call find-python,(3, 12),$(PYTHON) python3.11 python3.12 python3 python)
+
+JOBS ?= 2
+# Processes beat threads: the suite is thousands of small operations.
+PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(1)/bin/python -m pytest -n $(JOBS) --dist loadgroup
+BENCHMARKS ?= $(wildcard benchmarks/bench_*.py)
+# Packaging does not depend on the floors.
+FLOORS_TESTS ?= tests --ignore=tests/test_packaging.py
+
+help:
+	@sed -n 's/^#   /    /p' Makefile
+
+# $(call make-env,folder,python,oldest-newest,pip options): an environment that exists, made by
+# hand or by an interrupted run, is completed and not thrown away.
+define make-env
+	@$(1)/bin/python -m pip --version >/dev/null 2>&1 || { \
+	    test -n "$(2)" || { echo "No Python $(3) that can make virtual environments was found." \
+	        "Install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; }; \
+	    "$(2)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	        echo "skunlearn needs Python >= 3.11; $(2) is older or does not run." >&2; exit 1; }; \
+	    "$(2)" -m venv $(1); }
+	$(1)/bin/python -m pip install $(4) -e ".[tests]"
+	@touch $@
+endef
+
+.venv/.installed: pyproject.toml setup.cfg
+	$(call make-env,.venv,$(PYTHON),>= 3.11)
+
+.venv-floors/.installed: pyproject.toml setup.cfg tests/floors.txt
+	$(call make-env,.venv-floors,$(PYTHON_FLOORS),3.11 or 3.12,-c tests/floors.txt)
+
+demo: .venv/.installed
+	.venv/bin/python -m skunlearn.demo $(if $(DATA),--data $(DATA))
+
+test: .venv/.installed
+	$(call PYTEST,.venv) --ignore=tests/long --doctest-modules tests skunlearn
+
+test-long: .venv/.installed
+	$(call PYTEST,.venv) -m long tests
+
+test-floors: .venv-floors/.installed
+	$(call PYTEST,.venv-floors) --ignore=tests/long $(FLOORS_TESTS)
+
+lint: .venv/.installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+bench: .venv/.installed
+	@test -n "$(BENCHMARKS)" || { echo "benchmarks/ holds no bench_*.py." >&2; exit 1; }
+	@for file in $(BENCHMARKS); do echo "== $$file"; .venv/bin/python "$$file" || exit 1; done
+
+# The environments stay: they cost gigabytes to fetch. `rm -r .venv .venv-floors` removes them.
+clean:
+	rm -rf build dist skunlearn.egg-info .pytest_cache .ruff_cache
+	find skunlearn tests examples benchmarks -name __pycache__ -type d -prune \
+	    -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,93 @@
+"""The log of deletions and the certificate made of it."""
+
+import json
+import platform
+
+import numpy as np
+import sklearn
+import skorch
+import torch
+
+from skunlearn._data import digest_of
+from skunlearn._version import __version__
+
+
+def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, measured, when):
+    """One entry of ``deletions_``, of plain JSON types."""
+    params = {
+        key: _plain(value)
+        for key, value in unlearner.get_params(deep=False).items()
+        if key not in ("estimator", "memory", "verbose")
+    }
+    return {
+        "when": when.isoformat(timespec="seconds"),
+        "method": type(unlearner).__name__,
+        "exact": bool(unlearner._is_exact),
+        "parameters": params,
+        "seed": int(unlearner._seed),
+        "rows": int(rows),
+        # Sorted, so that the digest does not depend on the order of the request.
+        "identifiers_digest": digest_of(np.unique(identifiers, axis=0)),
+        "classes_forgotten": [_plain(label) for label in classes_forgotten],
+        "seconds": round(float(seconds), 6),
+        "measured": measured,
+    }
+
+
+class CertificateMixin:
+    """``certificate()``."""
+
+    def certificate(self):
+        """What was forgotten, how, when, and what was measured, as JSON.
+
+        Returns
+        -------
+        text : str
+            A JSON object. It makes no claim of a privacy budget: ``"guarantee"`` is
+            ``"retrained without the rows"`` for exact methods and ``"none"`` for the others,
+            which are judged by measurement only.
+
+        Examples
+        --------
+        >>> import json
+        >>> import numpy as np
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from skunlearn import RetrainUnlearner
+        >>> X, y = np.eye(6), np.array([0, 1, 0, 1, 0, 1])
+        >>> unlearner = RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, y)
+        >>> certificate = json.loads(unlearner.unlearn(X[:1]).certificate())
+        >>> certificate["deletions"][0]["rows"], certificate["guarantee"]
+        (1, 'retrained without the rows')
+        """
+        exact = all(entry["exact"] for entry in self.deletions_)
+        notes = []
+        if self.memory is not None:
+            notes.append(
+                "The memory= cache may still hold models trained on forgotten rows; clear it "
+                "(joblib.Memory.clear) to complete the deletion."
+            )
+        return json.dumps(
+            {
+                "skunlearn": __version__,
+                "versions": {
+                    "python": platform.python_version(),
+                    "torch": torch.__version__,
+                    "skorch": skorch.__version__,
+                    "scikit-learn": sklearn.__version__,
+                },
+                "retained_rows": int(self._record.retained.sum()),
+                "forgotten_rows": int((~self._record.retained).sum()),
+                "guarantee": "retrained without the rows" if exact else "none",
+                "notes": notes,
+                "deletions": self.deletions_,
+            },
+            indent=2,
+        )
+
+
+def _plain(value):
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

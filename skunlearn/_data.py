@@ -1,0 +1,157 @@
+"""Row access to every container that a skorch net or a scikit-learn estimator takes."""
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from scipy import sparse
+
+DIGEST_SIZE = 16  # bytes; 128 bits make an accidental collision impossible in practice
+_CHUNK_BYTES = 2**24
+
+
+def is_dataset(X):
+    """Whether `X` is a torch Dataset, whose rows are known by position only."""
+    return isinstance(X, torch.utils.data.Dataset)
+
+
+def is_mapping(X):
+    """Whether `X` is a dict of containers (scipy's dok matrices are mappings too)."""
+    return isinstance(X, Mapping) and not sparse.issparse(X)
+
+
+def is_frame(X):
+    """Whether `X` is a pandas-like frame or series."""
+    return hasattr(X, "iloc")
+
+
+def n_rows(X):
+    """Number of rows of `X`; the entries of a mapping must agree."""
+    if is_mapping(X):
+        lengths = {key: n_rows(value) for key, value in X.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(
+                f"The entries of X have different numbers of rows: {lengths}. Every entry "
+                "must hold one value per row."
+            )
+        return next(iter(lengths.values()))
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def take(X, rows):
+    """Rows of `X` at integer positions (or a slice), in the same kind of container."""
+    if is_mapping(X):
+        return {key: take(value, rows) for key, value in X.items()}
+    if isinstance(X, torch.Tensor):
+        return X[rows if isinstance(rows, slice) else torch.as_tensor(rows, device=X.device)]
+    if is_frame(X):
+        return X.iloc[rows]
+    if is_dataset(X):
+        positions = range(len(X))[rows] if isinstance(rows, slice) else rows
+        return torch.utils.data.Subset(X, positions)
+    return X[rows]
+
+
+def align(X, like, name):
+    """Convert a request's rows to the container, dtype and row shape of the training rows."""
+    if is_mapping(like):
+        if not is_mapping(X) or set(X) != set(like):
+            raise ValueError(f"{name} must be a dict with the training data's keys {sorted(like)}.")
+        return {key: align(X[key], value, f"{name}[{key!r}]") for key, value in like.items()}
+    if is_frame(like):
+        if not is_frame(X) or (like.ndim == 2 and list(X.columns) != list(like.columns)):
+            raise ValueError(f"{name} must be a data frame with the training data's columns.")
+        return X.astype(like.dtypes if like.ndim == 2 else like.dtype)
+    shape = tuple(like.shape[1:])
+    if sparse.issparse(like):
+        X = sparse.csr_matrix(_numpy(X) if not sparse.issparse(X) else X)
+    else:
+        X = _numpy(X)
+    if X.ndim < 1 or tuple(X.shape[1:]) != shape:
+        hint = " A single row needs a leading axis: X[None]." if tuple(X.shape) == shape else ""
+        raise ValueError(
+            f"{name} has rows of shape {tuple(X.shape[1:])}, but the model was fitted on rows "
+            f"of shape {shape}.{hint}"
+        )
+    dtype = _numpy(like[:0]).dtype
+    if X.dtype.kind in "fc" and not np.all(np.isfinite(X.data if sparse.issparse(X) else X)):
+        raise ValueError(f"{name} contains NaN or infinity; no training row does.")
+    return X.astype(dtype)
+
+
+def row_digests(X):
+    """BLAKE2b digest of every row.
+
+    Parameters
+    ----------
+    X : array, tensor, sparse matrix, data frame or mapping of these, of n rows
+
+    Returns
+    -------
+    digests : ndarray of shape (n, 16), uint8
+        Equal rows have equal digests; 0.0 and -0.0 count as equal.
+    """
+    if is_mapping(X):
+        parts = np.hstack([row_digests(X[key]) for key in sorted(X)])
+        return _hash_rows(parts)
+    n = n_rows(X)
+    if n == 0:
+        return np.empty((0, DIGEST_SIZE), np.uint8)
+    row_bytes = max(1, _numpy(take(X, slice(0, 1))).nbytes)
+    step = max(1, _CHUNK_BYTES // row_bytes)
+    chunks = [_hash_rows(_numpy(take(X, slice(i, i + step)))) for i in range(0, n, step)]
+    return np.concatenate(chunks)
+
+
+def name_digests(names):
+    """Digest of every identifier; ``7`` and ``"7"`` differ."""
+    rows = [_blake(repr(name).encode()) for name in np.asarray(names, dtype=object).tolist()]
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, DIGEST_SIZE)
+
+
+def digest_of(*parts):
+    """One hexadecimal digest of several byte strings or arrays."""
+    whole = hashlib.blake2b(digest_size=DIGEST_SIZE)
+    for part in parts:
+        whole.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).tobytes())
+    return whole.hexdigest()
+
+
+def match(table, wanted):
+    """Positions in `table` that equal each row of `wanted`, a list of integer arrays."""
+    prefix = np.ascontiguousarray(table[:, :8]).view(np.uint64).ravel()
+    wanted_prefix = np.ascontiguousarray(wanted[:, :8]).view(np.uint64).ravel()
+    found = {}
+    # The 8-byte prefix narrows the table in numpy; whole digests decide.
+    for position in np.flatnonzero(np.isin(prefix, wanted_prefix)):
+        found.setdefault(table[position].tobytes(), []).append(position)
+    return [np.asarray(found.get(row.tobytes(), []), dtype=np.intp) for row in wanted]
+
+
+def _blake(data):
+    return hashlib.blake2b(data, digest_size=DIGEST_SIZE, person=b"skunlearn-row").digest()
+
+
+def _numpy(X):
+    if isinstance(X, torch.Tensor):
+        X = X.detach().cpu()
+        return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+    if sparse.issparse(X):
+        return X.toarray()
+    return X.to_numpy() if is_frame(X) else np.asarray(X)
+
+
+def _hash_rows(chunk):
+    if chunk.dtype.kind not in "biufcSU":
+        rows = [_blake(repr(row).encode()) for row in chunk.tolist()]
+    else:
+        if chunk.dtype.kind in "fc":
+            chunk = chunk + 0.0  # -0.0 becomes 0.0
+        chunk = np.ascontiguousarray(chunk)
+        width = chunk.nbytes // len(chunk)
+        data = chunk.reshape(-1).view(np.uint8).data
+        rows = [_blake(data[i : i + width]) for i in range(0, width * len(chunk), width or 1)]
+        if width == 0:
+            rows = [_blake(b"")] * len(chunk)
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, DIGEST_SIZE)

@@ -1,0 +1,83 @@
+"""What a model says about some rows: logits, losses, accuracy, from one forward pass."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_softmax
+
+from skunlearn import _skorch
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Outputs of one model on one set of rows.
+
+    Attributes
+    ----------
+    y : ndarray of shape (n,), encoded labels or regression targets
+    logits : ndarray of shape (n, n_classes), or None when the model gives none
+    predicted : ndarray of shape (n,), encoded labels or predictions
+    """
+
+    y: np.ndarray
+    logits: np.ndarray | None
+    predicted: np.ndarray
+    is_classifier: bool
+
+    def losses(self):
+        """Cross-entropy or squared error of each row; None without probabilities."""
+        if not self.is_classifier:
+            error = (self.predicted - self.y) ** 2
+            return error.reshape(len(error), -1).mean(axis=1)
+        if self.logits is None:
+            return None
+        log_p = log_softmax(self.logits.astype(np.float64), axis=1)
+        return -log_p[np.arange(len(self.y)), self.y]
+
+    def score(self):
+        """Accuracy, or R² for regression; None when R² is undefined."""
+        if self.is_classifier:
+            return float(np.mean(self.predicted == self.y))
+        spread = np.mean((self.y - self.y.mean(axis=0)) ** 2)
+        return float(1 - self.losses().mean() / spread) if spread > 0 else None
+
+    def summary(self):
+        """Mean loss and score, as floats or None."""
+        losses = self.losses()
+        return {"loss": None if losses is None else float(losses.mean()), "score": self.score()}
+
+
+def observe(model, rows, classes):
+    """`Evidence` of a net or scikit-learn estimator on `rows` (encoded targets).
+
+    `classes` is None for regression.
+    """
+    if _skorch.is_net(model):
+        out = _skorch.outputs(model, rows)
+        if classes is None:
+            return Evidence(rows.y, None, out.numpy().reshape(rows.y.shape), False)
+        logits = _skorch.class_logits(model, out, len(classes)).numpy()
+        return Evidence(rows.y, logits, logits.argmax(axis=1), True)
+    X, y = rows.arrays()
+    if classes is None:
+        return Evidence(y, None, model.predict(X), False)
+    logits = _sklearn_logits(model, X, classes)
+    predicted = np.searchsorted(classes, model.predict(X))
+    return Evidence(y, logits, predicted, True)
+
+
+def _sklearn_logits(model, X, classes):
+    if hasattr(model, "predict_proba"):
+        with np.errstate(divide="ignore"):
+            values = np.log(model.predict_proba(X))
+        values = np.maximum(values, np.log(np.finfo(np.float64).tiny))
+    elif hasattr(model, "decision_function"):
+        values = model.decision_function(X)
+        if values.ndim == 1:
+            values = np.column_stack([np.zeros_like(values), values])
+    else:
+        return None
+    # A class of which no row is left has no column in a retrained estimator.
+    full = np.full((len(values), len(classes)), np.log(np.finfo(np.float64).tiny))
+    full[:, np.searchsorted(classes, model.classes_)] = values
+    return full

@@ -1,0 +1,226 @@
+"""Pickles, files and the rows that may go into them."""
+
+import json
+import os
+import tempfile
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, safe_open, save_file
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn import _skorch
+from skunlearn._data import is_dataset, is_mapping, n_rows
+from skunlearn._record import TrainingRecord
+from skunlearn._seeding import seeded
+from skunlearn._validation import check_targets, dataset_targets
+
+_FORMAT = 1
+_TABLES = ("retained", "digests", "label_digests", "ids", "groups")
+
+
+class PersistenceMixin:
+    """`save`, `load`, `attach`, `detach`, and pickling without what was forgotten."""
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        state = dict(state)
+        state.pop("_forgotten", None)
+        record = state.get("_record")
+        if record is not None:
+            state["_forgotten"] = None
+            state["_record"] = record.compact() if self.store_data else record.detach()
+            # The net that the user passed may have been trained on rows that are gone by now.
+            state["estimator"] = _without_weights(self.estimator)
+        return state
+
+    def detach(self):
+        """Let go of the training rows; their digests stay.
+
+        Until then the estimator refers to the arrays that ``fit`` was given, in which forgotten
+        rows still stand as long as their owner keeps them there.
+
+        Returns
+        -------
+        self : object
+        """
+        check_is_fitted(self)
+        vars(self).update(_record=self._record.detach(), _forgotten=None)
+        return self
+
+    def attach(self, X, y=None):
+        """Give the retained rows back to an estimator that does not hold them.
+
+        Parameters
+        ----------
+        X : rows as in ``fit``
+            All retained rows, in any order. A Dataset must be the one that ``fit`` was given,
+            forgotten rows in their places (they are not read).
+        y : array of shape (n,), default=None
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        AlreadyForgottenError
+            When `X` holds rows that were forgotten.
+        UnknownRowsError, ValueError
+            When rows are missing, unknown or have other labels than in ``fit``.
+        """
+        check_is_fitted(self)
+        if y is None and is_dataset(X):
+            y = dataset_targets(X)
+        X, _ = self._check_request(X, None, "attach")
+        n = len(X) if is_dataset(X) else n_rows(X)
+        y = check_targets(y, n, classifier=self._classes is not None)
+        self._record = self._record.attach(X, self._encode(y))
+        return self
+
+    def save(self, path):
+        """Write the model, the log and the digests of the rows to one safetensors file.
+
+        No rows and no labels are written, and nothing from before the last unlearning. The file
+        is complete or absent: it is written beside `path` and renamed.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Raises
+        ------
+        TypeError
+            When the model is not a skorch net; pickle such an estimator instead.
+        """
+        check_is_fitted(self)
+        if not _skorch.is_net(self.estimator_):
+            raise TypeError(
+                f"save writes skorch nets; this one holds a {type(self.estimator_).__name__}. "
+                "Use pickle or skops."
+            )
+        tensors = {
+            f"net.{k}": v.contiguous().cpu() for k, v in _skorch.weights(self.estimator_).items()
+        }
+        for name in _TABLES:
+            table = getattr(self._record, name)
+            if table is not None:
+                tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
+        state = {
+            "format": _FORMAT,
+            "method": type(self).__name__,
+            "classes": None if self._classes is None else _labels(self.classes_),
+            "classes_dtype": None if self._classes is None else self.classes_.dtype.str,
+            "n_targets": getattr(self, "_n_targets", None),
+            "n_features_in": getattr(self, "n_features_in_", None),
+            "feature_names_in": _labels(getattr(self, "feature_names_in_", None)),
+            "seed": self._seed,
+            "deletions": self.deletions_,
+            "is_dataset": self._record.is_dataset,
+            "row": _describe_row(self._record.row_like()),
+            "y_dtype": self._record.y_dtype.str,
+        }
+        folder = os.path.dirname(os.path.abspath(path))
+        handle, part = tempfile.mkstemp(dir=folder, prefix=".skunlearn-")
+        os.close(handle)
+        try:
+            save_file(tensors, part, metadata={"skunlearn": json.dumps(state)})
+            os.replace(part, path)
+        except BaseException:
+            if os.path.exists(part):
+                os.unlink(part)
+            raise
+
+    def load(self, path):
+        """Read what `save` wrote into this estimator, whose net gives the architecture.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Returns
+        -------
+        self : object
+            Fitted; it holds no rows until ``attach`` is called.
+
+        Raises
+        ------
+        ValueError
+            When the file was not written by ``save`` of this class, or the net does not fit.
+        """
+        with safe_open(path, framework="pt") as file:
+            state = json.loads((file.metadata() or {}).get("skunlearn", "{}"))
+        if state.get("format") != _FORMAT or state.get("method") != type(self).__name__:
+            raise ValueError(
+                f"{path} was not written by {type(self).__name__}.save "
+                f"(method {state.get('method')}, format {state.get('format')})."
+            )
+        tensors = load_file(path)
+        net = _skorch.unwrap(self.estimator)
+        with seeded(state["seed"]):
+            model = _skorch.fresh_net(net, verbose=self.verbose)
+        try:
+            _skorch.set_weights(model, _part(tensors, "net."))
+        except RuntimeError as error:
+            raise ValueError(f"The net does not fit the weights in {path}: {error}") from error
+        record = TrainingRecord.from_tables(
+            {key: value.numpy() for key, value in _part(tensors, "record.").items()},
+            is_dataset=state["is_dataset"],
+            like=_empty_row(state["row"]),
+            y_dtype=np.dtype(state["y_dtype"]),
+        )
+        fitted = {
+            "estimator_": model,
+            "_record": record,
+            "_seed": state["seed"],
+            "deletions_": state["deletions"],
+            "_evidence": None,
+            "_forgotten": None,
+            "_n_targets": state["n_targets"],
+        }
+        if state["classes"] is not None:
+            fitted["classes_"] = np.array(state["classes"], dtype=np.dtype(state["classes_dtype"]))
+        if state["n_features_in"] is not None:
+            fitted["n_features_in_"] = state["n_features_in"]
+        if state["feature_names_in"] is not None:
+            fitted["feature_names_in_"] = np.array(state["feature_names_in"], dtype=object)
+        vars(self).update(fitted)
+        return self
+
+
+def _without_weights(estimator):
+    frozen = isinstance(estimator, FrozenEstimator)
+    inner = estimator.estimator if frozen else estimator
+    if frozen:
+        # After an unlearning the frozen model is the unlearned one; before it nothing is gone.
+        return estimator
+    return clone(inner)
+
+
+def _labels(values):
+    return None if values is None else np.asarray(values).tolist()
+
+
+def _part(tensors, prefix):
+    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _describe_row(like):
+    if like is None:
+        return None
+    if is_mapping(like):
+        return {key: _describe_row(value) for key, value in like.items()}
+    if isinstance(like, torch.Tensor):
+        like = like.numpy()
+    return [str(np.dtype(like.dtype)), list(like.shape[1:])]
+
+
+def _empty_row(described):
+    if described is None:
+        return None
+    if isinstance(described, dict):
+        return {key: _empty_row(value) for key, value in described.items()}
+    dtype, shape = described
+    return np.empty((0, *shape), dtype=dtype)

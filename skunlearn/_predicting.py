@@ -1,0 +1,149 @@
+"""What a fitted unlearner shares with every scikit-learn predictor."""
+
+import numpy as np
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn import _skorch
+from skunlearn._data import is_dataset
+from skunlearn._validation import check_X, dataset_targets
+
+
+def _inner_has(method):
+    def check(self):
+        fitted = getattr(self, "estimator_", None)
+        return hasattr(self.estimator if fitted is None else fitted, method)
+
+    return check
+
+
+def _is_classifier_with(method):
+    def check(self):
+        return get_tags(self).estimator_type == "classifier" and _inner_has(method)(self)
+
+    return check
+
+
+def _inner_is_not_net(method):
+    def check(self):
+        return not _skorch.is_net(_skorch.unwrap(self.estimator)) and _inner_has(method)(self)
+
+    return check
+
+
+class PredictorMixin:
+    """`predict`, `predict_proba`, `decision_function`, `score` and tags."""
+
+    def predict(self, X):
+        """Predict with the current model.
+
+        Parameters
+        ----------
+        X : array, tensor, data frame, sparse matrix, mapping or torch Dataset of n rows
+
+        Returns
+        -------
+        y : ndarray of shape (n,)
+            Class labels as passed to ``fit``, or regression targets.
+        """
+        check_is_fitted(self)
+        X = check_X(self, X)
+        if not _skorch.is_net(self.estimator_):
+            return self.estimator_.predict(X)
+        if not hasattr(self, "classes_"):
+            y = _skorch.predict(self.estimator_, X)
+            return y.reshape(self._target_shape(len(y)))
+        if _skorch.is_binary(self.estimator_):
+            return self.classes_[_skorch.predict(self.estimator_, X).astype(np.intp)]
+        return self.classes_[self._net_proba(X).argmax(axis=1)]
+
+    @available_if(_is_classifier_with("predict_proba"))
+    def predict_proba(self, X):
+        """Class probabilities of the current model.
+
+        Parameters
+        ----------
+        X : array, tensor, data frame, sparse matrix, mapping or torch Dataset of n rows
+
+        Returns
+        -------
+        p : ndarray of shape (n, n_classes)
+            Columns in the order of ``classes_``. A class of which a retrained scikit-learn
+            estimator has seen no row keeps its column, filled with zeros.
+        """
+        check_is_fitted(self)
+        X = check_X(self, X)
+        if _skorch.is_net(self.estimator_):
+            return self._net_proba(X)
+        return self._all_columns(self.estimator_.predict_proba(X), 0.0)
+
+    @available_if(_inner_is_not_net("decision_function"))
+    def decision_function(self, X):
+        """``decision_function`` of the inner scikit-learn estimator.
+
+        Parameters
+        ----------
+        X : array of n rows
+
+        Returns
+        -------
+        scores : ndarray of shape (n,) or (n, n_classes)
+        """
+        check_is_fitted(self)
+        scores = self.estimator_.decision_function(check_X(self, X))
+        return scores if scores.ndim == 1 else self._all_columns(scores, -np.inf)
+
+    def score(self, X, y=None, sample_weight=None):
+        """Accuracy of a classifier, R² of a regressor.
+
+        Parameters
+        ----------
+        X : rows as in ``fit``
+        y : array of shape (n,), default None
+            Taken from `X` when that is a torch Dataset.
+        sample_weight : array of shape (n,), default None
+
+        Returns
+        -------
+        score : float
+            Higher is better.
+        """
+        check_is_fitted(self)
+        if y is None and is_dataset(X):
+            y = dataset_targets(X)
+        metric = accuracy_score if hasattr(self, "classes_") else r2_score
+        return metric(y, self.predict(X), sample_weight=sample_weight)
+
+    def _net_proba(self, X):
+        p = _skorch.predict(self.estimator_, X, "predict_proba")
+        if p.shape[1] == len(self.classes_):
+            return p
+        # The module may have more outputs than there are classes; they were never trained on.
+        p = p[:, : len(self.classes_)]
+        return p / p.sum(axis=1, keepdims=True)
+
+    def _all_columns(self, values, fill):
+        known = self.estimator_.classes_
+        if len(known) == len(self.classes_):
+            return values
+        full = np.full((len(values), len(self.classes_)), fill)
+        full[:, np.searchsorted(self.classes_, known)] = values
+        return full
+
+    def _target_shape(self, n):
+        return (n,) if self._n_targets is None else (n, self._n_targets)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(_skorch.unwrap(self.estimator))
+        tags.estimator_type = inner.estimator_type
+        tags.classifier_tags = inner.classifier_tags
+        tags.regressor_tags = inner.regressor_tags
+        tags.target_tags = inner.target_tags
+        tags.input_tags = inner.input_tags
+        tags.target_tags.required = True
+        if _skorch.is_net(_skorch.unwrap(self.estimator)):
+            tags.input_tags.sparse = True
+        return tags

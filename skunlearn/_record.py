@@ -1,0 +1,339 @@
+"""What the model has seen: which rows, which of them are gone, and how to find them."""
+
+import numpy as np
+from sklearn.utils.validation import check_array
+
+from skunlearn._data import align, is_dataset, match, n_rows, name_digests, row_digests, take
+from skunlearn.exceptions import AlreadyForgottenError, DataNotStoredError, UnknownRowsError
+
+
+class Rows:
+    """A view of some training rows; it copies nothing until rows are taken.
+
+    Parameters
+    ----------
+    X, y : the whole training data; `y` encoded as the estimator is trained on it
+    index : ndarray of int, the rows of `X` in this view
+    digests : ndarray of shape (len(index), 16), or None when rows are known by position only
+    """
+
+    def __init__(self, X, y, index, digests=None):
+        self.X, self.all_y, self.index = X, y, np.asarray(index, dtype=np.intp)
+        self.digests = digests
+
+    def __len__(self):
+        return len(self.index)
+
+    @property
+    def y(self):
+        """Targets of the rows in view."""
+        return None if self.all_y is None else self.all_y[self.index]
+
+    def take(self, positions):
+        """A narrower view; `positions` count within this one."""
+        digests = None if self.digests is None else self.digests[positions]
+        return Rows(self.X, self.all_y, self.index[positions], digests)
+
+    def sample(self, size, seed):
+        """At most `size` rows of the view, drawn without replacement."""
+        if len(self) <= size:
+            return self
+        rng = np.random.default_rng(seed)
+        return self.take(np.sort(rng.choice(len(self), size, replace=False)))
+
+    def arrays(self):
+        """The rows themselves, copied: ``(X, y)``."""
+        return take(self.X, self.index), self.y
+
+
+class TrainingRecord:
+    """The training rows of a fitted unlearner.
+
+    Rows keep the position that they had in ``fit``, whatever is forgotten later. The record
+    refers to the caller's data; pickling it keeps retained rows only.
+    """
+
+    def __init__(self, X, y, *, ids=None, groups=None):
+        n = n_rows(X) if not is_dataset(X) else len(X)
+        self._X, self._y = X, y
+        self._slot = np.arange(n)  # row of _X that holds each position; -1 when not stored
+        self.retained = np.ones(n, dtype=bool)
+        self.is_dataset = is_dataset(X)
+        self._y_dtype = y.dtype
+        self._like = None if self.is_dataset else take(X, slice(0, 0))
+        self.digests = None if is_dataset(X) else row_digests(X)
+        self.label_digests = None if is_dataset(X) else _label_digests(self.digests, y)
+        self.ids = None if ids is None else _unique_ids(ids, n)
+        self.groups = None if groups is None else name_digests(_names(groups, n, "groups"))
+
+    @classmethod
+    def from_tables(cls, tables, *, is_dataset, like, y_dtype):
+        """A record without rows, from the tables of another."""
+        new = object.__new__(cls)
+        new.retained = tables["retained"]
+        new.digests, new.label_digests = tables.get("digests"), tables.get("label_digests")
+        new.ids, new.groups = tables.get("ids"), tables.get("groups")
+        new.is_dataset, new._like, new._y_dtype = is_dataset, like, y_dtype
+        return new.detach()
+
+    def __len__(self):
+        return len(self.retained)
+
+    @property
+    def has_data(self):
+        """Whether the retained rows are at hand."""
+        return self._X is not None
+
+    @property
+    def retained_y(self):
+        """Targets of the retained rows."""
+        return self._y[self._slot[self.retained]]
+
+    @property
+    def y_dtype(self):
+        """dtype of the targets."""
+        return self._y_dtype
+
+    def row_like(self):
+        """An empty container in the form of the rows, to convert requests to."""
+        return self._like
+
+    def identifiers(self, positions):
+        """Digests that stand for the rows in the log: of ids, contents or positions."""
+        if self.ids is not None:
+            return self.ids[positions]
+        return np.asarray(positions) if self.is_dataset else self.label_digests[positions]
+
+    def view(self, positions):
+        """View of the rows at `positions`."""
+        if not self.has_data:
+            raise DataNotStoredError(
+                "This estimator does not hold its training rows (it was loaded from a file, "
+                "unpickled with store_data=False, or detached). Call attach(X, y) with the "
+                "retained rows, or pass X_retain and y_retain with the request."
+            )
+        slots = self._slot[positions]
+        if np.any(slots < 0):
+            raise DataNotStoredError("Some of these rows were forgotten and are not stored.")
+        digests = None if self.digests is None else self.digests[positions]
+        return Rows(self._X, self._y, slots, digests)
+
+    def without(self, positions):
+        """A record in which `positions` are forgotten; the present one is unchanged."""
+        new = _shallow(self)
+        new.retained = self.retained.copy()
+        new.retained[positions] = False
+        return new
+
+    def find(self, X=None, y=None, *, ids=None, indices=None, groups=None):
+        """Retained positions named by a request; raises when it names anything else."""
+        if ids is not None:
+            positions = self._find_names(self.ids, ids, "ids")
+        elif groups is not None:
+            positions = self._find_names(self.groups, groups, "groups")
+        elif indices is not None:
+            positions = self._check_indices(indices)
+        else:
+            positions = self._find_rows(X, y)
+        if len(positions) == 0:
+            raise ValueError("The forget set is empty: name at least one row to forget.")
+        if len(positions) == self.retained.sum():
+            raise ValueError(
+                "The request would forget every retained row; nothing would be left to train "
+                "on. Delete the estimator instead."
+            )
+        return positions
+
+    def attach(self, X, y):
+        """A record that holds these rows, every one checked against its digest."""
+        if self.is_dataset:
+            if len(X) != len(self):
+                raise ValueError(
+                    f"The Dataset has {len(X)} rows, but the estimator was fitted on {len(self)}."
+                )
+            new = _shallow(self)
+            new._X, new._y, new._slot = X, y, np.arange(len(self))
+            return new
+        digests = row_digests(X)
+        labels = _label_digests(digests, y)
+        slot = np.full(len(self), -1)
+        unknown, forgotten = [], []
+        for row, hits in enumerate(match(self.label_digests, labels)):
+            kept = hits[self.retained[hits]]
+            slot[kept] = row
+            if len(kept) == 0:
+                (forgotten if len(hits) else unknown).append(row)
+        if forgotten:
+            raise AlreadyForgottenError(
+                f"{_rows_text(forgotten)} of X were forgotten and must not come back. "
+                "Attach the retained rows only."
+            )
+        if unknown:
+            raise UnknownRowsError(
+                f"{_rows_text(unknown)} of X were not among the training rows, or their labels "
+                "differ. Attach exactly the retained rows and their labels."
+            )
+        missing = np.flatnonzero(self.retained & (slot < 0))
+        if len(missing):
+            raise ValueError(
+                f"{len(missing)} retained training rows are missing from X (first at training "
+                f"position {missing[0]}). Attach all retained rows."
+            )
+        new = _shallow(self)
+        new._X, new._y, new._slot = X, y, slot
+        return new
+
+    def detach(self):
+        """A record that holds no rows."""
+        new = _shallow(self)
+        new._X = new._y = None
+        new._slot = np.full(len(self), -1)
+        return new
+
+    def compact(self):
+        """A record that holds copies of the retained rows and no other."""
+        if not self.has_data or self.is_dataset:
+            # A Dataset cannot be cut to its retained rows, so it is left out.
+            return self.detach()
+        new = self.detach()
+        positions = np.flatnonzero(self.retained)
+        new._X, new._y = take(self._X, self._slot[positions]), self._y[self._slot[positions]]
+        new._slot[positions] = np.arange(len(positions))
+        return new
+
+    def seen(self, X, y=None):
+        """Which rows of `X` are retained training rows, a boolean array."""
+        if self.is_dataset:
+            return np.zeros(n_rows(X), dtype=bool)
+        hits = match(self.digests[self.retained], row_digests(X))
+        return np.array([len(hit) > 0 for hit in hits], dtype=bool)
+
+    def _find_rows(self, X, y):
+        if self.is_dataset:
+            return self._find_subset(X)
+        if is_dataset(X):
+            raise TypeError("X_forget is a torch Dataset, but the model was fitted on arrays.")
+        digests = row_digests(X)
+        if y is not None and len(y) != len(digests):
+            raise ValueError(f"X_forget has {len(digests)} rows, but y_forget has {len(y)}.")
+        if y is None:
+            hits = match(self.digests, digests)
+        else:
+            hits = match(self.label_digests, _label_digests(digests, y))
+        return self._retained_hits(hits, "rows of X_forget", "row")
+
+    def _find_subset(self, X):
+        if isinstance(getattr(X, "indices", None), (list, range, np.ndarray)) and (
+            not self.has_data or X.dataset is self._X
+        ):
+            return self._check_indices(np.asarray(X.indices))
+        raise TypeError(
+            "The model was fitted on a torch Dataset, whose rows are known by position: pass "
+            "indices=..., ids=..., groups=... or torch.utils.data.Subset(dataset, indices)."
+        )
+
+    def _find_names(self, table, names, kind):
+        if table is None:
+            raise ValueError(
+                f"The request names {kind}, but fit was called without {kind}=. Pass "
+                f"{kind}= to fit, one per row."
+            )
+        names = [names] if isinstance(names, str) or np.ndim(names) == 0 else list(names)
+        hits = match(table, name_digests(names)) if names else []
+        if kind == "ids" and len(set(map(repr, names))) < len(names):
+            raise ValueError("ids names a record more than once; name each record once.")
+        return self._retained_hits(hits, kind, "name", names)
+
+    def _retained_hits(self, hits, kind, noun, names=None):
+        def label(i):
+            return i if names is None else names[i]
+
+        unknown = [label(i) for i, hit in enumerate(hits) if len(hit) == 0]
+        if unknown:
+            raise UnknownRowsError(
+                f"{len(unknown)} of {len(hits)} {kind} were never seen by this model "
+                f"({noun}s {_some(unknown)}). Nothing was forgotten. Check dtype, scaling and "
+                "labels: a row must equal the one that was passed to fit."
+            )
+        gone = [label(i) for i, hit in enumerate(hits) if not self.retained[hit].any()]
+        if gone:
+            raise AlreadyForgottenError(
+                f"{len(gone)} of {len(hits)} {kind} were forgotten by an earlier request "
+                f"({noun}s {_some(gone)}). Nothing more was forgotten; leave them out."
+            )
+        positions = np.unique(np.concatenate(hits)) if hits else np.empty(0, np.intp)
+        return positions[self.retained[positions]]
+
+    def _check_indices(self, indices):
+        indices = np.asarray(indices)
+        if indices.dtype == bool:
+            raise TypeError(
+                "indices must be integers, got a boolean mask. Pass np.flatnonzero(mask)."
+            )
+        if indices.size == 0:
+            return np.empty(0, np.intp)
+        indices = check_array(
+            indices, dtype=None, ensure_2d=False, ensure_min_samples=0, input_name="indices"
+        )
+        if indices.ndim != 1 or indices.dtype.kind not in "iu":
+            raise TypeError(f"indices must be a 1-D array of integers, got {indices.dtype}.")
+        wrong = indices[(indices < 0) | (indices >= len(self))]
+        if len(wrong):
+            raise UnknownRowsError(
+                f"{len(wrong)} of {len(indices)} indices lie outside the {len(self)} training "
+                f"rows ({_some(wrong.tolist())}). Indices count the rows that fit was given."
+            )
+        if len(np.unique(indices)) < len(indices):
+            raise ValueError("indices names a row more than once; name each row once.")
+        gone = indices[~self.retained[indices]]
+        if len(gone):
+            raise AlreadyForgottenError(
+                f"{len(gone)} of {len(indices)} rows were forgotten by an earlier request "
+                f"(indices {_some(gone.tolist())}). Nothing more was forgotten; leave them out."
+            )
+        return np.sort(indices).astype(np.intp)
+
+
+def request_rows(X, like, name):
+    """Rows of a request in the form in which the record hashed its own."""
+    return X if is_dataset(X) or is_dataset(like) else align(X, like, name)
+
+
+def _label_digests(digests, y):
+    labels = np.ascontiguousarray(y).reshape(len(digests), -1).view(np.uint8)
+    return row_digests(np.hstack([digests, labels]))
+
+
+def _unique_ids(ids, n):
+    ids = _names(ids, n, "ids")
+    digests = name_digests(ids)
+    values, first, counts = np.unique(digests, axis=0, return_index=True, return_counts=True)
+    if len(values) < n:
+        repeated = [ids[i] for i in first[counts > 1]]
+        raise ValueError(
+            f"ids must be unique, but {len(repeated)} repeat ({_some(repeated)}). Use groups= "
+            "to name all rows of one person."
+        )
+    return digests
+
+
+def _names(names, n, kind):
+    names = list(names)
+    if len(names) != n:
+        raise ValueError(f"{kind} has {len(names)} entries, but X has {n} rows.")
+    return names
+
+
+def _shallow(record):
+    new = object.__new__(type(record))
+    new.__dict__.update(record.__dict__)
+    return new
+
+
+def _some(values, limit=5):
+    text = ", ".join(str(value) for value in values[:limit])
+    return text + (", ..." if len(values) > limit else "")
+
+
+def _rows_text(rows):
+    return f"{len(rows)} rows ({_some(rows)})"

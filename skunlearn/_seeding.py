@@ -1,0 +1,39 @@
+"""Randomness that is drawn from the user's seed and leaves the global generators alone."""
+
+import random
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+
+def draw_seed(random_state):
+    """The seed of an estimator: an int stays itself, anything else is drawn from."""
+    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
+        return int(check_random_state(random_state) and random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def derive_seed(seed, *path):
+    """A seed of its own for each step (the k-th request, say)."""
+    return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0])
+
+
+@contextmanager
+def seeded(seed):
+    """Seed torch, numpy and `random` inside the block; restore them after it.
+
+    Augmentation in a user's data set may draw from any of the three.
+    """
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)

@@ -1,0 +1,159 @@
+"""Checks of what users pass in: rows, labels, masks, requests."""
+
+import warnings
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, validate_data
+
+from skunlearn import _skorch
+from skunlearn._data import is_dataset, is_frame, is_mapping, n_rows
+from skunlearn.exceptions import UnlearningError
+
+
+def check_X(estimator, X, *, reset=False):
+    """Check rows and return them in an indexable container, copying only what must change.
+
+    Sets or checks ``n_features_in_`` and ``feature_names_in_`` of `estimator`.
+    """
+    if is_dataset(X):
+        return X
+    if is_mapping(X):
+        n_rows(X)
+        for key, value in X.items():
+            _check_finite(value, f"X[{key!r}]")
+        return dict(X)
+    if isinstance(X, torch.Tensor):
+        _check_finite(X, "X")
+        _check_width(estimator, X, reset)
+        return X
+    if not _skorch.is_net(_skorch.unwrap(estimator.estimator)):
+        # The inner estimator checks the values itself and may take strings or missing values.
+        if getattr(X, "ndim", 2) > 1:
+            validate_data(estimator, X, reset=reset, skip_check_array=True)
+        if sparse.issparse(X):
+            return X.tocsr()
+        return X if is_frame(X) or isinstance(X, np.ndarray) else np.asarray(X)
+    return validate_data(
+        estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
+    )
+
+
+def _check_width(estimator, X, reset):
+    if X.ndim < 2:
+        raise ValueError(
+            f"Expected 2D array, got a tensor of shape {tuple(X.shape)} instead. Reshape your "
+            "data: one row per record."
+        )
+    if reset:
+        estimator.n_features_in_ = X.shape[1]
+    elif X.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
+
+
+def _check_finite(values, name):
+    if isinstance(values, torch.Tensor):
+        if values.is_floating_point() and not torch.isfinite(values).all():
+            raise ValueError(f"Input {name} contains NaN or infinity.")
+    elif is_frame(values):
+        assert_all_finite(values.to_numpy(), input_name=name)
+    else:
+        assert_all_finite(values, input_name=name)
+
+
+def check_targets(y, n, *, classifier):
+    """Check targets and return them as an ndarray."""
+    y = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y
+    if classifier:
+        y = column_or_1d(y, warn=True)
+        assert_all_finite(y, input_name="y")
+        check_classification_targets(y)
+    else:
+        y = np.asarray(y)
+        assert_all_finite(y, input_name="y")
+        if y.dtype.kind == "c":
+            raise ValueError("Complex data not supported: y holds complex numbers.")
+        if y.dtype.kind not in "biuf":
+            y = y.astype(np.float64)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+    if len(y) != n:
+        check_consistent_length(np.empty(n), y)
+    return y
+
+
+def encode(y, classes, name="y"):
+    """Positions of the labels in `classes`, int64; an unknown label is an error."""
+    order = np.argsort(classes)
+    try:
+        place = np.searchsorted(classes, y, sorter=order)
+    except TypeError as error:
+        raise ValueError(f"{name} holds labels of another type than fit saw: {error}") from error
+    codes = order[np.minimum(place, len(classes) - 1)].astype(np.int64)
+    unknown = np.asarray(classes)[codes] != y
+    if np.any(unknown):
+        labels = sorted({str(label) for label in np.asarray(y)[unknown]})
+        raise ValueError(
+            f"{name} holds labels that are not among the classes {list(classes)}: {labels[:5]}."
+        )
+    return codes
+
+
+def dataset_targets(X):
+    """Targets of a torch Dataset: its second tensor, or one pass over its items."""
+    if isinstance(X, torch.utils.data.TensorDataset):
+        return X.tensors[1].numpy()
+    if isinstance(X, torch.utils.data.Subset):
+        return np.asarray(dataset_targets(X.dataset))[np.asarray(X.indices)]
+    return np.array([np.asarray(X[i][1]).item() for i in range(len(X))])
+
+
+def check_forget_mask(forget, n):
+    """Check that `forget` is a boolean mask over the rows and return it as an ndarray."""
+    mask = np.asarray(forget)
+    if mask.dtype != bool:
+        raise TypeError(
+            f"forget must be a boolean mask with one entry per row of X, got dtype {mask.dtype}. "
+            "Index arrays are refused: cross-validation hands out other rows in every fold. "
+            f"Use mask = numpy.zeros({n}, dtype=bool); mask[indices] = True."
+        )
+    if mask.shape != (n,):
+        raise ValueError(
+            f"forget must have one entry per row of X: expected shape ({n},), got {mask.shape}."
+        )
+    if not mask.any():
+        raise ValueError("forget marks no row; leave it out to train without forgetting.")
+    if mask.all():
+        raise ValueError("forget marks every row; nothing would be left to train on.")
+    return mask
+
+
+def check_single_request(**named):
+    """Exactly one way of naming rows must be used."""
+    given = [name for name, value in named.items() if value is not None]
+    if len(given) != 1:
+        raise TypeError(
+            "Name the rows to forget in exactly one way, as X_forget, ids=, indices= or "
+            f"groups=; got {', '.join(given) if given else 'none of them'}."
+        )
+
+
+def check_loss_is_usable(net, method, allowed):
+    """Refuse a criterion under which the method's mathematics does not hold."""
+    if not isinstance(net.criterion_, allowed):
+        names = ", ".join(cls.__name__ for cls in allowed)
+        raise UnlearningError(
+            f"{method} cannot use the criterion {type(net.criterion_).__name__}; it needs one "
+            f"of {names}."
+        )
+
+
+def warn(message, category):
+    """Warn in the name of the caller of a public method."""
+    warnings.warn(message, category, stacklevel=5)

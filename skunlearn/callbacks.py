@@ -1,0 +1,127 @@
+"""Callbacks that the methods hang on a net for one training run."""
+
+import torch
+from skorch.callbacks import Callback
+
+from skunlearn import _skorch
+from skunlearn._evidence import observe
+
+__all__ = ["HeldOutStopping", "LinearDecay", "ProximalStep"]
+
+
+class LinearDecay(Callback):
+    """Let every learning rate fall linearly, from its own value to zero after `n_steps`.
+
+    Parameters
+    ----------
+    n_steps : int
+        Batches in the whole run.
+    """
+
+    def __init__(self, n_steps):
+        self.n_steps = n_steps
+
+    def on_train_begin(self, net, **kwargs):
+        """Note the learning rates to start from."""
+        self.step_ = 0
+        self.groups_ = [(group, group["lr"]) for group in _groups(net)]
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        """Set the learning rate of this step."""
+        if training:
+            left = max(0.0, 1 - self.step_ / self.n_steps)
+            for group, lr in self.groups_:
+                group["lr"] = lr * left
+            self.step_ += 1
+
+    def on_train_end(self, net, **kwargs):
+        """Leave the net with the rates that it came with."""
+        for group, lr in self.groups_:
+            group["lr"] = lr
+
+
+class ProximalStep(Callback):
+    """Pull the weights towards an anchor after every optimizer step.
+
+    The step θ ← (θ + ηλF θₐ) / (1 + ηλF), with η the group's learning rate, is the proximal
+    operator of (λ/2) Σ Fᵢ (θᵢ − θₐᵢ)². Its fixed points are those of the penalised loss, and
+    unlike the gradient λF(θ − θₐ) it is stable however large λ is.
+
+    Parameters
+    ----------
+    anchors : dict of parameter to tensor
+        θₐ of each penalised parameter.
+    penalty : float
+        λ.
+    importance : dict of parameter to tensor, default=None
+        F; None stands for ones.
+    """
+
+    def __init__(self, anchors, penalty, importance=None):
+        self.anchors = anchors
+        self.penalty = penalty
+        self.importance = importance
+
+    def on_train_begin(self, net, **kwargs):
+        """Sort the penalised parameters by parameter group, each of which has its own rate."""
+        self.plan_ = []
+        for group in _groups(net):
+            params = [p for p in group["params"] if p in self.anchors]
+            anchors = [self.anchors[p] for p in params]
+            weights = self.importance and [self.importance[p] for p in params]
+            if params:
+                self.plan_.append((group, params, anchors, weights))
+
+    @torch.no_grad()
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Take the proximal step."""
+        if not training:
+            return
+        for group, params, anchors, weights in self.plan_:
+            pull = group["lr"] * self.penalty
+            if weights is None:
+                torch._foreach_lerp_(params, anchors, pull / (1 + pull))
+            else:
+                scaled = torch._foreach_mul(weights, pull)
+                torch._foreach_div_(scaled, torch._foreach_add(scaled, 1.0))
+                torch._foreach_lerp_(params, anchors, scaled)
+
+
+class HeldOutStopping(Callback):
+    """Stop when the loss on held-out rows has not fallen for some epochs; keep the best weights.
+
+    Parameters
+    ----------
+    rows : Rows
+    classes : ndarray or None
+    patience : int
+    """
+
+    def __init__(self, rows, classes, patience):
+        self.rows = rows
+        self.classes = classes
+        self.patience = patience
+
+    def on_train_begin(self, net, **kwargs):
+        """Forget an earlier run."""
+        self.best_loss_, self.best_weights_, self.misses_ = float("inf"), None, 0
+
+    def on_epoch_end(self, net, **kwargs):
+        """Judge the epoch."""
+        loss = float(observe(net, self.rows, self.classes).losses().mean())
+        net.history.record("held_out_loss", loss)
+        if loss < self.best_loss_:
+            self.best_loss_, self.best_weights_, self.misses_ = loss, _skorch.weights(net), 0
+            return
+        self.misses_ += 1
+        if self.misses_ >= self.patience:
+            raise _skorch.StopTraining
+
+    def on_train_end(self, net, **kwargs):
+        """Go back to the best epoch."""
+        if self.best_weights_ is not None:
+            _skorch.set_weights(net, self.best_weights_)
+
+
+def _groups(net):
+    return [group for name in net._optimizers for group in getattr(net, name + "_").param_groups]

@@ -1,0 +1,70 @@
+"""Retraining from scratch on the retained rows."""
+
+from skunlearn import _skorch
+from skunlearn.base import BaseUnlearner
+
+
+class RetrainUnlearner(BaseUnlearner):
+    """Train anew on the retained rows: the gold standard, and as slow as the first training.
+
+    Choose it when the model is cheap to train, when the law asks for certainty, and as the
+    reference that every other method is measured against. There is nothing to tune.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        Any scikit-learn classifier or regressor or skorch net, trained or not. ``FrozenEstimator
+        (model)`` means "already trained on the rows that ``fit`` is given"; `fit` then only
+        remembers them.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the training. The retraining uses the same seed, so that with an int
+        ``fit(X, y).unlearn(rows)`` equals ``fit`` on the other rows, bit for bit on a CPU.
+    memory : None, str or joblib.Memory, default=None
+        Cache of trained models by recipe, rows and seed; needs an int `random_state` to be of
+        use. It keeps models on disk that have seen rows forgotten later: clear it when that
+        matters.
+    store_data : bool, default=True
+        Whether pickles hold the retained rows.
+    verbose : int, default=0
+        1 prints skorch's table of epochs.
+
+    Attributes
+    ----------
+    estimator_ : estimator object
+        The current model.
+    classes_ : ndarray of shape (n_classes,)
+        Labels seen by ``fit``; classifiers only.
+    deletions_ : list of dict
+        The log of requests.
+
+    See Also
+    --------
+    FineTuneUnlearner : Faster, approximate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skunlearn import RetrainUnlearner
+    >>> X, y = load_iris(return_X_y=True)
+    >>> unlearner = RetrainUnlearner(LogisticRegression(max_iter=500), random_state=0).fit(X, y)
+    >>> unlearner.unlearn(indices=[0, 60, 120]).deletions_[0]["rows"]
+    3
+    >>> again = LogisticRegression(max_iter=500, random_state=0)
+    >>> kept = np.delete(np.arange(150), [0, 60, 120])
+    >>> bool(np.all(unlearner.estimator_.coef_ == again.fit(X[kept], y[kept]).coef_))
+    True
+    """
+
+    _takes_any_estimator = True
+    _is_exact = True
+
+    def _attempt(self, retain, forget, seed):
+        return self._train(retain)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        model = _skorch.unwrap(self.estimator)
+        if _skorch.is_net(model):
+            _skorch.refuse_module_instance(model)  # a trained net must be able to start afresh

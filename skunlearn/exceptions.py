@@ -1,0 +1,39 @@
+"""Errors and warnings of skunlearn."""
+
+__all__ = [
+    "AlreadyForgottenError",
+    "ClassForgottenWarning",
+    "DataNotStoredError",
+    "ModelDamagedWarning",
+    "NotForgottenWarning",
+    "UnknownRowsError",
+    "UnlearningError",
+]
+
+
+class UnlearningError(RuntimeError):
+    """An unlearning failed; the estimator is as it was before the call."""
+
+
+class UnknownRowsError(ValueError):
+    """A deletion request names rows, ids or groups that the model never saw."""
+
+
+class AlreadyForgottenError(UnknownRowsError):
+    """A deletion request names rows that an earlier request has removed."""
+
+
+class DataNotStoredError(RuntimeError):
+    """The estimator was loaded without its rows; call ``attach(X, y)`` first."""
+
+
+class NotForgottenWarning(UserWarning):
+    """The loss on the forget rows did not rise: they may still be remembered."""
+
+
+class ModelDamagedWarning(UserWarning):
+    """The unlearning cost the retained rows a large part of their accuracy."""
+
+
+class ClassForgottenWarning(UserWarning):
+    """A request removes every retained row of a class, which is allowed."""

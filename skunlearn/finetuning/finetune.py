@@ -1,0 +1,158 @@
+"""Fine-tuning on the retained rows."""
+
+import numpy as np
+from sklearn.utils import check_scalar
+
+from skunlearn._seeding import derive_seed
+from skunlearn.base import NetUnlearner
+from skunlearn.callbacks import HeldOutStopping
+
+
+class FineTuneUnlearner(NetUnlearner):
+    """Go on training on the retained rows and trust in forgetting by neglect.
+
+    Choose it first: it is fast, and for whole classes often enough. The learning rate matters
+    most: near the net's own it forgets, far below it hardly does. On random rows that the net
+    has memorised it forgets slowly; look at the matched attack before you believe it.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        ``NeuralNetClassifier``, ``NeuralNetBinaryClassifier`` or ``NeuralNetRegressor``. It is
+        never changed. ``FrozenEstimator(net)`` means "already trained on the rows that ``fit``
+        is given".
+    lr : float or None, default=None
+        Learning rate to start from; None takes the net's own.
+    max_epochs : int or None, default=None
+        Passes over the retained rows; None takes a fifth of the net's own, rounded up.
+    batch_size : int or None, default=None
+        None takes the net's own.
+    schedule : {"linear", "constant", "net"}, default="linear"
+        Learning rate over the passes: falling to zero with every batch, constant, or left to
+        the LRScheduler among the net's callbacks. That one was laid out for a full training, of
+        which a short run would see the first part only; hence the default.
+    early_stopping : bool, default=False
+        Hold rows out of the fine-tuning, stop when their loss no longer falls, and keep the
+        best epoch. The model has seen these rows in ``fit``; the loss shows drift, not
+        generalisation.
+    validation_fraction : float, default=0.1
+        Share of the retained rows to hold out, stratified by class (scikit-learn's default).
+    n_iter_no_change : int, default=2
+        Epochs without improvement to wait for.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the training in ``fit`` and of the order of batches in ``unlearn``.
+    memory : None, str or joblib.Memory, default=None
+        Cache of the model that ``fit`` trains, by recipe, rows and seed; needs an int
+        `random_state` to be of use. It keeps models on disk that have seen rows forgotten
+        later: clear it when that matters.
+    store_data : bool, default=True
+        Whether pickles hold the retained rows.
+    verbose : int, default=0
+        1 prints skorch's table of epochs.
+
+    Attributes
+    ----------
+    estimator_ : skorch net
+        The current model.
+    classes_ : ndarray of shape (n_classes,)
+        Labels seen by ``fit``; classifiers only.
+    deletions_ : list of dict
+        The log of requests.
+
+    References
+    ----------
+    .. [1] A. Golatkar, A. Achille, S. Soatto, "Eternal Sunshine of the Spotless Net", CVPR
+       2020; the fine-tuning baseline.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skorch import NeuralNetClassifier
+    >>> from skunlearn import FineTuneUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.nets import DigitsNet
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> net = NeuralNetClassifier(
+    ...     DigitsNet,
+    ...     criterion=torch.nn.CrossEntropyLoss,
+    ...     optimizer__momentum=0.9,
+    ...     lr=0.1,
+    ...     max_epochs=5,
+    ...     iterator_train__shuffle=True,
+    ...     train_split=None,
+    ... )
+    >>> unlearner = FineTuneUnlearner(net, random_state=0).fit(X, y)
+    >>> unlearner = unlearner.unlearn(X[:20], y[:20])
+    >>> unlearner.deletions_[0]["rows"]
+    20
+    """
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        lr=None,
+        max_epochs=None,
+        batch_size=None,
+        schedule="linear",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=2,
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            schedule=schedule,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+
+    def _unlearn(self, net, retain, forget):
+        return self._fine_tune(net, retain)
+
+    def _fine_tune(self, net, retain, callbacks=()):
+        callbacks = list(callbacks)
+        if self.early_stopping:
+            retain, held_out = self._hold_out(retain)
+            stopping = HeldOutStopping(held_out, self._classes, self.n_iter_no_change)
+            callbacks.append(("skunlearn_stopping", stopping))
+        return self._run(net, retain, callbacks)
+
+    def _hold_out(self, retain):
+        """Split the retained rows, stratified by class, every class keeping at least one row."""
+        rng = np.random.default_rng(derive_seed(self._seed, 1))
+        strata = retain.y if self._classes is not None else np.zeros(len(retain), dtype=int)
+        held_out = []
+        for stratum in np.unique(strata):
+            rows = rng.permutation(np.flatnonzero(strata == stratum))
+            held_out.append(rows[: round(self.validation_fraction * len(rows))])
+        held_out = np.sort(np.concatenate(held_out))
+        if len(held_out) in (0, len(retain)):
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} of {len(retain)} retained rows "
+                f"holds out {len(held_out)} rows; nothing would be left on one side."
+            )
+        return retain.take(np.setdiff1d(np.arange(len(retain)), held_out)), retain.take(held_out)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_scalar(
+            self.validation_fraction,
+            "validation_fraction",
+            float,
+            min_val=0.0,
+            max_val=1.0,
+            include_boundaries="neither",
+        )
+        check_scalar(self.n_iter_no_change, "n_iter_no_change", int, min_val=1)
