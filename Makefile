@@ -31,24 +31,25 @@ FLOORS_TESTS ?= tests --ignore=tests/test_packaging.py
 help:
 	@sed -n 's/^#   /    /p' Makefile
 
-# $(call make-env,folder,python,oldest-newest,pip options): an environment that exists, made by
+# $(call make-env,folder,variable of the python,its versions,pip options): an environment that exists, made by
 # hand or by an interrupted run, is completed and not thrown away.
 define make-env
 	@$(1)/bin/python -m pip --version >/dev/null 2>&1 || { \
-	    test -n "$(2)" || { echo "No Python $(3) that can make virtual environments was found." \
-	        "Install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; }; \
-	    "$(2)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	        echo "skunlearn needs Python >= 3.11; $(2) is older or does not run." >&2; exit 1; }; \
-	    "$(2)" -m venv $(1); }
+	    python="$($(2))"; \
+	    test -n "$$python" || { echo "No Python $(3) that can make virtual environments was found." \
+	        "Install one, or name it: $(2)=/path/to/python" >&2; exit 1; }; \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	        echo "skunlearn needs Python >= 3.11: $$python is older or does not run." >&2; exit 1; }; \
+	    "$$python" -m venv $(1); }
 	$(1)/bin/python -m pip install $(4) -e ".[tests]"
 	@touch $@
 endef
 
 .venv/.installed: pyproject.toml setup.cfg
-	$(call make-env,.venv,$(PYTHON),>= 3.11)
+	$(call make-env,.venv,PYTHON,>= 3.11)
 
 .venv-floors/.installed: pyproject.toml setup.cfg tests/floors.txt
-	$(call make-env,.venv-floors,$(PYTHON_FLOORS),3.11 or 3.12,-c tests/floors.txt)
+	$(call make-env,.venv-floors,PYTHON_FLOORS,3.11 or 3.12,-c tests/floors.txt)
 
 demo: .venv/.installed
 	.venv/bin/python -m skunlearn.demo $(if $(DATA),--data $(DATA))

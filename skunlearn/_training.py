@@ -39,7 +39,7 @@ def train(estimator, rows, classes, seed, *, memory=None, verbose=0):
         return _train(estimator, rows, classes, seed, verbose)
     # `rows` and the like are left out of joblib's key: hashing the rows once is enough.
     cached = check_memory(memory).cache(_train_for_cache, ignore=["work"])
-    state = cached(_key(estimator, rows, seed), work=(estimator, rows, classes, seed, verbose))
+    state = cached(key(estimator, rows, seed), work=(estimator, rows, classes, seed, verbose))
     if _skorch.is_net(estimator):
         with seeded(seed):
             return _skorch.restore(estimator, state, verbose=verbose)
@@ -74,7 +74,7 @@ def _fit_sklearn(estimator, rows, classes, seed):
     return new.fit(X, y if classes is None else classes[y])
 
 
-def _key(estimator, rows, seed):
+def key(estimator, rows, seed):
     params = {k: v for k, v in estimator.get_params(deep=False).items() if k != "verbose"}
     try:
         recipe = joblib.hash(

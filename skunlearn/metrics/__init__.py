@@ -17,10 +17,13 @@ from skunlearn.metrics.intervals import (
     delong_interval,
 )
 from skunlearn.metrics.matching import match_weights
+from skunlearn.metrics.scorers import MIAScorer, RetainedScorer
 
 __all__ = [
     "Interval",
+    "MIAScorer",
     "MembershipInference",
+    "RetainedScorer",
     "auc",
     "auc_interval",
     "blind_attack",

@@ -122,7 +122,7 @@ def delong_interval(members, non_members, *, confidence=0.95):
     >>> from skunlearn.metrics import delong_interval
     >>> rng = np.random.default_rng(0)
     >>> print(delong_interval(rng.normal(size=500), rng.normal(size=1000)))
-    0.512 (95% interval 0.481–0.544, DeLong)
+    0.495 (95% interval 0.464–0.526, DeLong)
     """
     members, non_members, weights, _ = _check_sides(members, non_members, None)
     z = _quantile(confidence)
@@ -192,6 +192,7 @@ def bootstrap_interval(
     >>> from skunlearn.metrics import bootstrap_interval
     >>> rng = np.random.default_rng(0)
     >>> print(bootstrap_interval(rng.normal(size=30), rng.normal(size=60), random_state=0))
+    0.399 (95% interval 0.284–0.526, bootstrap)
     """
     members, non_members, weights, strata = _check_sides(members, non_members, weights, strata)
     if member_strata is not None:

@@ -1,0 +1,381 @@
+"""Scorers that look at forgetting, for scikit-learn's searches and cross-validation."""
+
+import numpy as np
+from sklearn.metrics import get_scorer
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn import _skorch, _training, _validation
+from skunlearn._data import is_dataset, take
+from skunlearn._evidence import observe
+from skunlearn._record import Rows
+from skunlearn.base import BaseUnlearner
+from skunlearn.metrics.attacks import compare_scores, membership_scores, squared_error
+from skunlearn.metrics.blind import blind_attack
+from skunlearn.metrics.intervals import auc
+from skunlearn.metrics.matching import match_weights
+
+__all__ = ["MIAScorer", "RetainedScorer"]
+
+_CHECKED_ROWS = 256  # test rows looked up in the training record to catch train scores
+_KEPT_REFERENCES = 8  # retrained references that a scorer keeps, one per fold
+
+
+class _Scorer:
+    """What scikit-learn asks of a scorer that is not made by ``make_scorer``."""
+
+    def get_metadata_routing(self):
+        """Requests of this scorer: none.
+
+        Returns
+        -------
+        routing : MetadataRequest
+        """
+        return MetadataRequest(owner=type(self).__name__)
+
+    def _accept_sample_weight(self):
+        return False
+
+
+class MIAScorer(_Scorer):
+    """Score an unlearner by a membership-inference attack on what it has forgotten.
+
+    The attack compares the forget rows of the estimator's last unlearning (their logits are
+    kept by the estimator) with the test rows, which the model has never seen. The score is minus
+    the distance of the attack's AUC to its value for a net that never saw the rows: 0.5 stands in
+    for that value unless a `reference` is given. Both sides count: an AUC below the reference
+    gives forgotten rows away as well.
+
+    Parameters
+    ----------
+    attack : {"margin", "loss", "confidence"}, default="margin"
+        Ignored for regressors, which are attacked by their squared error.
+    match : {"class", None}, default="class"
+        Weight the test rows to the class proportions of the forget rows. None compares with all
+        test rows; where a class is forgotten that sees the difference between classes and not
+        memory, also in a perfectly retrained net.
+    reference : {None, "retrain"} or fitted estimator, default=None
+        What a net without the rows would give. "retrain" trains one on the retained rows, once
+        a fold (kept in the scorer, and in the estimator's ``memory=``). None takes 0.5, which
+        is wrong for atypical rows (mislabelled ones, say).
+    per_class : bool, default=False
+        Also attack class by class; see `measure`.
+    confidence : float, default=0.95
+        Level of the interval.
+    random_state : int, RandomState instance or None, default=0
+        Seed of bootstrap intervals, when one is needed.
+
+    See Also
+    --------
+    RetainedScorer : Accuracy without the forgotten classes.
+    skunlearn.model_selection.ForgetSplit : Folds with unseen rows to compare with.
+
+    References
+    ----------
+    .. [1] R. Shokri et al., "Membership Inference Attacks Against Machine Learning Models",
+       IEEE S&P 2017.
+    .. [2] N. Carlini et al., "Membership Inference Attacks From First Principles", IEEE S&P
+       2022; the margin as a test statistic.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import cross_validate
+    >>> from skunlearn import RetrainUnlearner
+    >>> from skunlearn.metrics import MIAScorer
+    >>> from skunlearn.model_selection import ForgetSplit
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forget = np.arange(150) % 3 == 0
+    >>> result = cross_validate(
+    ...     RetrainUnlearner(LogisticRegression(max_iter=500)), X, y,
+    ...     cv=ForgetSplit(3, forget=forget, random_state=0), params={"forget": forget},
+    ...     scoring={"accuracy": "accuracy", "forgetting": MIAScorer()},
+    ... )
+    >>> bool(result["test_forgetting"].mean() > -0.1)
+    True
+    """
+
+    def __init__(
+        self,
+        attack="margin",
+        *,
+        match="class",
+        reference=None,
+        per_class=False,
+        confidence=0.95,
+        random_state=0,
+    ):
+        self.attack = attack
+        self.match = match
+        self.reference = reference
+        self.per_class = per_class
+        self.confidence = confidence
+        self.random_state = random_state
+        self._references = {}
+
+    def __call__(self, estimator, X, y=None):
+        """Minus the distance of the attack to its reference value.
+
+        Parameters
+        ----------
+        estimator : fitted unlearner that has forgotten, or Pipeline that ends in one
+        X, y : rows that the model has never seen, with labels
+
+        Returns
+        -------
+        score : float
+            At most 0; higher is better.
+        """
+        unlearner, unseen = self._prepare(estimator, X, y)
+        # The point estimates alone: a search has no use for intervals.
+        value = self._auc(unlearner, unlearner._evidence, unlearner.estimator_, unseen)
+        if self.reference is None:
+            return -abs(value - 0.5)
+        model, evidence = self._reference_evidence(unlearner)
+        return -abs(value - self._auc(unlearner, evidence, model, unseen))
+
+    def measure(self, estimator, X, y=None):
+        """The attack in full: AUC, interval, reference, verdict.
+
+        Parameters
+        ----------
+        estimator : fitted unlearner that has forgotten, or Pipeline that ends in one
+        X, y : rows that the model has never seen, with labels
+
+        Returns
+        -------
+        result : MembershipInference
+
+        Raises
+        ------
+        ValueError
+            When nothing has been forgotten yet, when `X` holds training rows (as with
+            ``return_train_score=True``), or when a forgotten class has no unseen row.
+        """
+        unlearner, unseen = self._prepare(estimator, X, y)
+        reference = None
+        if self.reference is not None:
+            model, evidence = self._reference_evidence(unlearner)
+            reference = self._compare(unlearner, evidence, model, unseen)
+        return self._compare(
+            unlearner, unlearner._evidence, unlearner.estimator_, unseen, reference
+        )
+
+    def blind_baseline(self, estimator, X, y=None):
+        """The same comparison by an attack that sees the rows only, never the model.
+
+        Far from 0.5 it says that forget and test rows differ in distribution, and that the
+        attack's figure says little about memory.
+
+        Parameters
+        ----------
+        estimator : fitted unlearner that has forgotten, or Pipeline that ends in one
+        X, y : rows that the model has never seen, with labels
+
+        Returns
+        -------
+        result : MembershipInference
+        """
+        unlearner, X = _final_unlearner(estimator, X)
+        unseen = _unseen_rows(unlearner, X, y)
+        forget = _forgotten_rows(unlearner)
+        classifier = unlearner._classes is not None
+        return blind_attack(
+            _flat(forget.arrays()[0]),
+            _flat(unseen.arrays()[0]),
+            y_forget=forget.y if classifier else None,
+            y_unseen=unseen.y if classifier else None,
+            match=self.match if classifier else None,
+            random_state=self.random_state,
+        )
+
+    def _prepare(self, estimator, X, y):
+        unlearner, X = _final_unlearner(estimator, X)
+        unseen = _unseen_rows(unlearner, X, y)
+        _refuse_training_rows(unlearner, unseen)
+        return unlearner, unseen
+
+    def _attacked(self, unlearner, forgotten, model, unseen):
+        """Scores of forgotten and unseen rows, with their labels (None for regression)."""
+        observed = observe(model, unseen, unlearner._classes)
+        if unlearner._classes is None:
+            scores = [-squared_error(e.predicted, e.y) for e in (forgotten, observed)]
+            return *scores, None, None
+        if forgotten.logits is None:
+            raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
+        scores = [membership_scores(e.logits, e.y, self.attack) for e in (forgotten, observed)]
+        return *scores, unlearner.classes_[forgotten.y], unlearner.classes_[observed.y]
+
+    def _auc(self, unlearner, forgotten, model, unseen):
+        members, others, y_forget, y_unseen = self._attacked(unlearner, forgotten, model, unseen)
+        matched = self.match is not None and y_forget is not None
+        return auc(members, others, weights=match_weights(y_forget, y_unseen) if matched else None)
+
+    def _compare(self, unlearner, forgotten, model, unseen, reference=None):
+        members, others, y_forget, y_unseen = self._attacked(unlearner, forgotten, model, unseen)
+        return compare_scores(
+            members,
+            others,
+            y_forget=y_forget,
+            y_unseen=y_unseen,
+            match=None if y_forget is None else self.match,
+            per_class=self.per_class and y_forget is not None,
+            attack="squared error" if y_forget is None else self.attack,
+            reference=reference,
+            confidence=self.confidence,
+            random_state=self.random_state,
+        )
+
+    def _reference_evidence(self, unlearner):
+        model = self._reference_model(unlearner)
+        return model, observe(model, _forgotten_rows(unlearner), unlearner._classes)
+
+    def _reference_model(self, unlearner):
+        if self.reference != "retrain":
+            if isinstance(self.reference, str):
+                raise ValueError(
+                    "reference must be None, 'retrain' or a fitted estimator, got "
+                    f"{self.reference!r}."
+                )
+            check_is_fitted(self.reference)
+            return getattr(self.reference, "estimator_", self.reference)
+        if unlearner._is_exact:
+            return unlearner.estimator_
+        rows = unlearner._record.view(np.flatnonzero(unlearner._record.retained))
+        if is_dataset(rows.X):
+            return unlearner._train(rows)
+        key = _training.key(_skorch.unwrap(unlearner.estimator), rows, unlearner._seed)
+        if key not in self._references:
+            while len(self._references) >= _KEPT_REFERENCES:
+                del self._references[next(iter(self._references))]
+            self._references[key] = unlearner._train(rows)
+        return self._references[key]
+
+    def __getstate__(self):
+        return vars(self) | {"_references": {}}
+
+    def __repr__(self):
+        return (
+            f"MIAScorer(attack={self.attack!r}, match={self.match!r}, "
+            f"reference={self.reference!r})"
+        )
+
+
+class RetainedScorer(_Scorer):
+    """Any scorer, over the test rows whose class has not been forgotten.
+
+    A model that has truly forgotten a class gets its unseen rows wrong. Accuracy over all
+    classes therefore rewards keeping them; this scorer leaves them out.
+
+    Parameters
+    ----------
+    scoring : str or callable, default="accuracy"
+        A scorer as in scikit-learn.
+
+    Examples
+    --------
+    >>> from skunlearn.metrics import MIAScorer, RetainedScorer
+    >>> scoring = {"accuracy": RetainedScorer("accuracy"), "forgetting": MIAScorer()}
+    """
+
+    def __init__(self, scoring="accuracy"):
+        self.scoring = scoring
+
+    def __call__(self, estimator, X, y):
+        """Score the rows of classes that are not wholly forgotten.
+
+        Parameters
+        ----------
+        estimator : fitted unlearner, or Pipeline that ends in one
+        X, y : rows and labels
+
+        Returns
+        -------
+        score : float
+            Higher is better.
+        """
+        unlearner = _final(estimator)
+        gone = [label for entry in unlearner.deletions_ for label in entry["classes_forgotten"]]
+        kept = np.flatnonzero(~np.isin(np.asarray(y), gone))
+        if len(kept) == 0:
+            raise ValueError("Every test row is of a forgotten class; nothing is left to score.")
+        return get_scorer(self.scoring)(
+            estimator, _safe_indexing(X, kept), _safe_indexing(y, kept)
+        )
+
+    def __repr__(self):
+        return f"RetainedScorer({self.scoring!r})"
+
+
+def _final(estimator):
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(final, BaseUnlearner):
+        raise TypeError(
+            f"This scorer needs an unlearner, or a Pipeline that ends in one, got {final!r}. "
+            "Other models can be measured with skunlearn.metrics.membership_inference."
+        )
+    check_is_fitted(final)
+    return final
+
+
+def _final_unlearner(estimator, X):
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    unlearner = _final(estimator)
+    if isinstance(estimator, Pipeline):
+        for name, step in estimator.steps[:-1]:
+            if hasattr(step, "fit_resample"):
+                raise TypeError(
+                    f"The step {name!r} changes the number of rows, so that the mask of forget "
+                    "rows no longer fits them. Resample before the pipeline."
+                )
+        X = estimator[:-1].transform(X)
+    if unlearner._evidence is None:
+        raise ValueError(
+            f"{type(unlearner).__name__} has not forgotten anything yet. Pass forget=mask to "
+            "fit (in a search: search.fit(X, y, forget=mask)), or call unlearn first."
+        )
+    return unlearner, X
+
+
+def _unseen_rows(unlearner, X, y):
+    if y is None:
+        if not is_dataset(X):
+            raise ValueError("The attack needs the labels of the unseen rows: pass y.")
+        y = _validation.dataset_targets(X)
+    X = _validation.check_X(unlearner, X)
+    n = len(y)
+    y = _validation.check_targets(y, n, classifier=unlearner._classes is not None)
+    return Rows(X, unlearner._encode(y), np.arange(n))
+
+
+def _refuse_training_rows(unlearner, unseen):
+    if is_dataset(unseen.X):
+        return
+    rows = np.unique(np.linspace(0, len(unseen) - 1, _CHECKED_ROWS).astype(int))
+    if unlearner._record.seen(take(unseen.X, rows)).mean() > 0.5:
+        raise ValueError(
+            "These rows are training rows, not unseen ones: the attack would compare members "
+            "with members. Score held-out rows, and set return_train_score=False (searches by "
+            "successive halving have it True)."
+        )
+
+
+def _forgotten_rows(unlearner):
+    if unlearner._forgotten is None:
+        raise ValueError(
+            "The forget rows are no longer at hand (the estimator was pickled, loaded or "
+            "detached), so no other model can be asked about them. Use reference=None, or "
+            "measure before saving."
+        )
+    return unlearner._forgotten
+
+
+def _flat(X):
+    if hasattr(X, "toarray"):
+        X = X.toarray()
+    return np.asarray(X).reshape(len(X), -1)

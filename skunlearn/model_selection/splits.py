@@ -1,0 +1,159 @@
+"""Cross-validation in which some of the training rows are to be forgotten."""
+
+import numpy as np
+from sklearn.model_selection import BaseCrossValidator, KFold, StratifiedKFold
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import type_of_target
+
+from skunlearn._validation import check_forget_mask
+
+__all__ = ["ForgetSplit"]
+
+
+class ForgetSplit(BaseCrossValidator):
+    """K folds whose training parts hold forget rows and whose test parts hold rows never seen.
+
+    A row can only be forgotten by a model that has seen it, so the rows of `forget` stay in the
+    training part of every fold; the other rows take turns as test rows. Where the forget set is
+    a whole class this would leave no unseen row of the class to compare with, so then a
+    different k-th of the class is left out of each training part and put into the test part:
+    unseen twins for the attack. They would count as errors of a model that has forgotten, so
+    score accuracy with `RetainedScorer`.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        At least 2 (scikit-learn's default).
+    forget : bool array of shape (n_samples,), default=None
+        The mask that is passed to ``fit`` of the search. Needed unless metadata routing is on,
+        in which case the search hands it to ``split``.
+    kind : {"auto", "instance", "class"}, default="auto"
+        "auto" treats classes all of whose rows are marked as forgotten classes, and the other
+        marked rows as instances.
+    shuffle : bool, default=True
+    random_state : int, RandomState instance or None, default=None
+        Used when `shuffle` is true.
+
+    See Also
+    --------
+    skunlearn.metrics.MIAScorer, skunlearn.metrics.RetainedScorer
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skunlearn.model_selection import ForgetSplit
+    >>> y = np.repeat([0, 1], 6)
+    >>> forget = np.zeros(12, dtype=bool)
+    >>> forget[:2] = True
+    >>> train, test = next(ForgetSplit(2, forget=forget, random_state=0).split(y, y))
+    >>> bool(np.isin([0, 1], train).all()), len(test)
+    (True, 5)
+    >>> a_class = ForgetSplit(2, forget=y == 1, random_state=0)
+    >>> train, test = next(a_class.split(y, y))
+    >>> int((y[test] == 1).sum()), int((y[train] == 1).sum())
+    (3, 3)
+    """
+
+    # With metadata routing on, GridSearchCV.fit(..., forget=mask) reaches `split`.
+    __metadata_request__split = {"forget": True}
+
+    def __init__(self, n_splits=5, *, forget=None, kind="auto", shuffle=True, random_state=None):
+        self.n_splits = n_splits
+        self.forget = forget
+        self.kind = kind
+        self.shuffle = shuffle
+        self.random_state = random_state
+
+    def get_n_splits(self, X=None, y=None, groups=None, forget=None):
+        """Number of folds.
+
+        Parameters
+        ----------
+        X, y, groups, forget : object
+            Ignored.
+
+        Returns
+        -------
+        n_splits : int
+        """
+        return self.n_splits
+
+    def split(self, X, y=None, groups=None, forget=None):
+        """Yield the training and test positions of each fold.
+
+        Parameters
+        ----------
+        X : array-like of n_samples rows
+        y : array of shape (n_samples,), default=None
+            Folds are stratified by classes when given.
+        groups : object
+            Ignored.
+        forget : bool array of shape (n_samples,), default=None
+            Overrides the constructor's.
+
+        Yields
+        ------
+        train, test : ndarray of int
+
+        Raises
+        ------
+        ValueError, TypeError
+            When the mask is missing or is no mask over the rows, or a part is too small.
+        """
+        n = X.shape[0] if hasattr(X, "shape") else len(X)
+        forget = self.forget if forget is None else forget
+        if forget is None:
+            raise ValueError(
+                "ForgetSplit needs the mask of rows to forget: ForgetSplit(forget=mask), the "
+                "same mask as in fit(X, y, forget=mask) of the search."
+            )
+        forget = check_forget_mask(forget, n)
+        if self.kind not in ("auto", "instance", "class"):
+            raise ValueError(f"kind must be 'auto', 'instance' or 'class', got {self.kind!r}.")
+        if isinstance(self.n_splits, bool) or not self.n_splits >= 2:
+            raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
+        stratified = y is not None and type_of_target(y) in ("binary", "multiclass")
+        y = np.asarray(y) if stratified else np.zeros(n, dtype=int)
+        whole = self._forgotten_class_rows(y, forget, stratified)
+        pinned = forget & ~whole
+        fold = np.full(n, -1)
+        rng = check_random_state(self.random_state)
+        self._deal(fold, np.flatnonzero(~forget), y, stratified, rng)
+        if whole.any():
+            _check_twins(y, whole, self.n_splits)
+            self._deal(fold, np.flatnonzero(whole), y, True, rng)
+        for k in range(self.n_splits):
+            # Pinned rows have no fold and are in every training part.
+            yield np.flatnonzero(fold != k), np.flatnonzero((fold == k) & ~pinned)
+
+    def _forgotten_class_rows(self, y, forget, stratified):
+        if self.kind == "instance":
+            return np.zeros(len(y), dtype=bool)
+        if not stratified:
+            if self.kind == "class":
+                raise ValueError("kind='class' needs class labels y.")
+            return np.zeros(len(y), dtype=bool)
+        whole = np.isin(y, np.setdiff1d(y[forget], y[~forget]))
+        if self.kind == "class" and not np.array_equal(whole, forget):
+            raise ValueError(
+                "kind='class' needs a mask that covers every row of the classes to forget; some "
+                f"rows of {sorted(set(y[forget & ~whole].tolist()))} are not marked."
+            )
+        return whole
+
+    def _deal(self, fold, rows, y, stratified, rng):
+        """Give each of `rows` the number of the fold that tests it."""
+        splitter = StratifiedKFold if stratified else KFold
+        seed = rng.randint(2**31 - 1) if self.shuffle else None
+        folds = splitter(self.n_splits, shuffle=self.shuffle, random_state=seed)
+        for k, (_, test) in enumerate(folds.split(rows, y[rows])):
+            fold[rows[test]] = k
+
+
+def _check_twins(y, whole, n_splits):
+    for label, count in zip(*np.unique(y[whole], return_counts=True)):
+        if count < n_splits:
+            raise ValueError(
+                f"The forgotten class {label!r} has {count} rows, too few to leave unseen ones "
+                f"out in each of n_splits={n_splits} folds."
+            )
