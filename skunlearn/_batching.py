@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from scipy import sparse
 from skorch.dataset import Dataset as SkorchDataset
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
-from skunlearn._data import is_dataset, is_frame, is_mapping, n_rows, take
+from skunlearn._data import is_dataset, is_mapping, n_rows, take
 
 _BATCHED_OPTIONS = {"batch_size", "shuffle", "drop_last"}
 
@@ -17,17 +17,19 @@ class NetRows(torch.utils.data.Dataset):
     Parameters
     ----------
     base : torch Dataset or None
-        The data set that the net builds over all rows (a user's class with augmentation, say);
-        None when plain indexing of `X` does the same.
+        The user's Dataset, or the one that the net makes of the rows (a class with augmentation,
+        say); None when plain indexing of `X` does the same.
     X : container of rows
     target : ndarray or None, in the dtype that the criterion wants
     index : ndarray of int, the rows in view
     float_dtype : torch dtype of the module's parameters
+    own_targets : bool, default=False
+        Whether the targets that `base` returns are used; it was given encoded ones then.
     """
 
-    def __init__(self, base, X, target, index, float_dtype):
+    def __init__(self, base, X, target, index, float_dtype, own_targets=False):
         self.base, self._rows, self.target = base, X, target
-        self.index, self.float_dtype = index, float_dtype
+        self.index, self.float_dtype, self.own_targets = index, float_dtype, own_targets
 
     def __len__(self):
         return len(self.index)
@@ -40,8 +42,8 @@ class NetRows(torch.utils.data.Dataset):
         x, y = self.base[row]
         if isinstance(x, torch.Tensor | np.ndarray):
             x = _cast(torch.as_tensor(x), self.float_dtype)
-        # The record's label, encoded, stands in for whatever the data set returns.
-        return x, (y if self.target is None else self.target[row])
+        # The record's label, encoded, stands in for the one in the user's Dataset.
+        return x, (y if self.target is None or self.own_targets else self.target[row])
 
     def __getitems__(self, positions):
         if self.base is not None:
@@ -53,6 +55,8 @@ class NetRows(torch.utils.data.Dataset):
 
     def batch(self, positions):
         """``(x, y)`` tensors of the rows at `positions` of this view."""
+        if self.base is not None:
+            return default_collate([self[i] for i in positions])
         rows = self.index[positions]
         x = _tensor(take(self._rows, _as_slice(rows)), self.float_dtype)
         y = torch.zeros(len(rows)) if self.target is None else torch.as_tensor(self.target[rows])
@@ -82,13 +86,15 @@ def net_rows(net, X, target, index):
     dtype = next(
         (p.dtype for p in net.module_.parameters() if p.is_floating_point()), torch.float32
     )
-    if is_dataset(X):
-        base = X
-    elif _plain_dataset(net) and not is_frame(X):
-        base = None
-    else:
-        base = net.get_dataset(X, target)
-    return NetRows(base, X, target, np.asarray(index), dtype)
+    index = np.asarray(index)
+    if is_dataset(X) or _plain_dataset(net):
+        return NetRows(X if is_dataset(X) else None, X, target, index, dtype)
+    # A user's class may take statistics over what it is given: it gets a copy of these rows
+    # alone, or else a retrained net would owe something to the forgotten ones.
+    if not np.array_equal(index, np.arange(n_rows(X))):
+        X, target = take(X, index), None if target is None else target[index]
+    base = net.get_dataset(X, target)
+    return NetRows(base, X, target, np.arange(len(index)), dtype, own_targets=True)
 
 
 def all_rows(net, X):
@@ -111,7 +117,7 @@ def _plain_dataset(net):
 
 
 def _as_slice(rows):
-    # A contiguous run is sliced: no gather, and one memory copy instead of two.
+    # A contiguous run is sliced, which is faster than a gather.
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and np.all(np.diff(rows) == 1):
         return slice(rows[0], rows[-1] + 1)
     return rows
@@ -124,10 +130,11 @@ def _tensor(x, dtype):
         x = x.toarray()
     if not isinstance(x, torch.Tensor):
         x = np.asarray(x)
-        # A slice of a read-only memory map is not ours to hand out as a writable tensor.
         x = torch.from_numpy(x if x.flags.writeable else x.copy())
-    return _cast(x, dtype)
+    # Always a copy: a slice shares the user's memory, which a module may write to (an in-place
+    # ReLU as its first layer, say).
+    return _cast(x, dtype, copy=True)
 
 
-def _cast(x, dtype):
-    return x.to(dtype) if x.dtype == torch.float64 else x
+def _cast(x, dtype, copy=False):
+    return x.to(dtype if x.dtype == torch.float64 else x.dtype, copy=copy)

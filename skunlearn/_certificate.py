@@ -7,6 +7,7 @@ import numpy as np
 import sklearn
 import skorch
 import torch
+from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._data import digest_of
 from skunlearn._version import __version__
@@ -15,7 +16,7 @@ from skunlearn._version import __version__
 def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, measured, when):
     """One entry of ``deletions_``, of plain JSON types."""
     params = {
-        key: _plain(value)
+        key: plain(value)
         for key, value in unlearner.get_params(deep=False).items()
         if key not in ("estimator", "memory", "verbose")
     }
@@ -28,7 +29,7 @@ def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, 
         "rows": int(rows),
         # Sorted, so that the digest does not depend on the order of the request.
         "identifiers_digest": digest_of(np.unique(identifiers, axis=0)),
-        "classes_forgotten": [_plain(label) for label in classes_forgotten],
+        "classes_forgotten": [plain(label) for label in classes_forgotten],
         "seconds": round(float(seconds), 6),
         "measured": measured,
     }
@@ -59,7 +60,8 @@ class CertificateMixin:
         >>> certificate["deletions"][0]["rows"], certificate["guarantee"]
         (1, 'retrained without the rows')
         """
-        exact = all(entry["exact"] for entry in self.deletions_)
+        check_is_fitted(self)
+        exact = self.deletions_ and all(entry["exact"] for entry in self.deletions_)
         notes = []
         if self.memory is not None:
             notes.append(
@@ -85,9 +87,10 @@ class CertificateMixin:
         )
 
 
-def _plain(value):
+def plain(value):
+    """`value` in JSON's types."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

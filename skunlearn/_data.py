@@ -53,16 +53,58 @@ def take(X, rows):
     return X[rows]
 
 
+def empty_like(X):
+    """No rows, in the form of `X`; it keeps nothing of `X` alive, as an empty slice would."""
+    if is_mapping(X):
+        return {key: empty_like(value) for key, value in X.items()}
+    empty = take(X, slice(0, 0))
+    return empty.detach().clone() if isinstance(X, torch.Tensor) else empty.copy()
+
+
+def form_of(X):
+    """Kind, shape of a row, dtype and column names of `X`, for comparison."""
+    if is_mapping(X):
+        return {key: form_of(X[key]) for key in sorted(X)}
+    if is_frame(X) and X.ndim == 2:
+        return "frame", [(str(name), str(dtype)) for name, dtype in X.dtypes.items()]
+    return type(X).__name__, tuple(X.shape[1:]), str(X.dtype)
+
+
+def shares_memory(a, b):
+    """Whether two containers of rows hold the same memory, so that one is no copy of the other."""
+    if a is b:
+        return True
+    if is_mapping(a):
+        return is_mapping(b) and all(shares_memory(a[key], b[key]) for key in a)
+    if sparse.issparse(a):
+        same = getattr(b, "format", None) == a.format
+        return same and np.may_share_memory(a.data, b.data)
+    if isinstance(a, np.ndarray) and (isinstance(b, np.ndarray) or is_frame(b)):
+        return np.may_share_memory(a, np.asarray(b))
+    return False
+
+
 def align(X, like, name):
-    """Convert a request's rows to the container, dtype and row shape of the training rows."""
+    """Convert a request's rows to the container, dtype and row shape of the training rows.
+
+    Returns
+    -------
+    X : container of n rows
+    exact : bool array of shape (n,)
+        False where a value has no equal in the dtype of `like` (1.7 among integers, say): no
+        training row can equal such a row, although the converted one might.
+    """
     if is_mapping(like):
         if not is_mapping(X) or set(X) != set(like):
             raise ValueError(f"{name} must be a dict with the training data's keys {sorted(like)}.")
-        return {key: align(X[key], value, f"{name}[{key!r}]") for key, value in like.items()}
+        parts = {key: align(X[key], value, f"{name}[{key!r}]") for key, value in like.items()}
+        X = {key: part for key, (part, _) in parts.items()}
+        n_rows(X)
+        return X, np.all([exact for _, exact in parts.values()], axis=0)
     if is_frame(like):
         if not is_frame(X) or (like.ndim == 2 and list(X.columns) != list(like.columns)):
             raise ValueError(f"{name} must be a data frame with the training data's columns.")
-        return X.astype(like.dtypes if like.ndim == 2 else like.dtype)
+        return X.astype(like.dtypes if like.ndim == 2 else like.dtype), np.ones(len(X), bool)
     shape = tuple(like.shape[1:])
     if sparse.issparse(like):
         X = sparse.csr_matrix(_numpy(X) if not sparse.issparse(X) else X)
@@ -75,9 +117,20 @@ def align(X, like, name):
             f"of shape {shape}.{hint}"
         )
     dtype = _numpy(like[:0]).dtype
-    if X.dtype.kind in "fc" and not np.all(np.isfinite(X.data if sparse.issparse(X) else X)):
-        raise ValueError(f"{name} contains NaN or infinity; no training row does.")
-    return X.astype(dtype)
+    return _cast_exactly(X, dtype)
+
+
+def _cast_exactly(X, dtype):
+    with np.errstate(all="ignore"):
+        cast = X.astype(dtype)
+        if dtype.kind in "fcO":  # rounding to a narrower float is what the net does too
+            return cast, np.ones(X.shape[0], dtype=bool)
+        if "U" in (kinds := dtype.kind + X.dtype.kind) or "S" in kinds:
+            differs = cast.astype(X.dtype) != X
+        else:
+            differs = cast != X
+    differs = differs.toarray() if sparse.issparse(differs) else np.asarray(differs)
+    return cast, ~differs.reshape(X.shape[0], -1).any(axis=1)
 
 
 def row_digests(X):
@@ -106,7 +159,9 @@ def row_digests(X):
 
 def name_digests(names):
     """Digest of every identifier; ``7`` and ``"7"`` differ."""
-    rows = [_blake(repr(name).encode()) for name in np.asarray(names, dtype=object).tolist()]
+    # Scalars of numpy and torch count as the Python values that they hold.
+    plain = [name.tolist() if hasattr(name, "tolist") else name for name in names]
+    rows = [_blake(repr(name).encode()) for name in plain]
     return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, DIGEST_SIZE)
 
 

@@ -27,7 +27,7 @@ class Evidence:
     def losses(self):
         """Cross-entropy or squared error of each row; None without probabilities."""
         if not self.is_classifier:
-            error = (self.predicted - self.y) ** 2
+            error = (self.predicted.astype(np.float64) - self.y) ** 2
             return error.reshape(len(error), -1).mean(axis=1)
         if self.logits is None:
             return None
@@ -38,20 +38,34 @@ class Evidence:
         """Accuracy, or R² for regression; None when R² is undefined."""
         if self.is_classifier:
             return float(np.mean(self.predicted == self.y))
-        spread = np.mean((self.y - self.y.mean(axis=0)) ** 2)
+        y = self.y.astype(np.float64)
+        spread = np.mean((y - y.mean(axis=0)) ** 2)
         return float(1 - self.losses().mean() / spread) if spread > 0 else None
 
-    def summary(self):
-        """Mean loss and score, as floats or None."""
-        losses = self.losses()
-        return {"loss": None if losses is None else float(losses.mean()), "score": self.score()}
+    def is_finite(self):
+        """Whether the model's outputs are numbers."""
+        return bool(np.isfinite(self.predicted if self.logits is None else self.logits).all())
+
+
+def summary(evidence):
+    """Mean loss and score, as finite floats or None, which JSON can hold."""
+    if evidence is None:
+        return {"loss": None, "score": None}
+    losses = evidence.losses()
+    values = {"loss": None if losses is None else losses.mean(), "score": evidence.score()}
+    return {
+        key: float(value) if value is not None and np.isfinite(value) else None
+        for key, value in values.items()
+    }
 
 
 def observe(model, rows, classes):
     """`Evidence` of a net or scikit-learn estimator on `rows` (encoded targets).
 
-    `classes` is None for regression.
+    `classes` is None for regression; without `rows` there is no evidence, None.
     """
+    if rows is None:
+        return None
     if _skorch.is_net(model):
         out = _skorch.outputs(model, rows)
         if classes is None:

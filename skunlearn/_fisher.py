@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from skunlearn import _skorch
+from skunlearn import _net_checks, _skorch
 
 
 def diagonal_fisher(net, rows, params, classes):
@@ -23,7 +23,7 @@ def diagonal_fisher(net, rows, params, classes):
     -------
     fisher : dict of parameter to tensor of its shape
     """
-    _skorch.check_likelihood(net)
+    _net_checks.check_likelihood(net)
     total = [torch.zeros_like(p) for p in params]
     data = _skorch.dataset(net, rows)
     with _skorch.evaluating(net):

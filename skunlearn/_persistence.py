@@ -6,6 +6,7 @@ import tempfile
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, safe_open, save_file
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -73,7 +74,10 @@ class PersistenceMixin:
         """
         check_is_fitted(self)
         if y is None and is_dataset(X):
-            y = dataset_targets(X)
+            with seeded(self._seed):
+                y = dataset_targets(X)
+        if y is None:
+            raise ValueError("attach needs the labels of the rows: pass y.")
         X, _ = self._check_request(X, None, "attach")
         n = len(X) if is_dataset(X) else n_rows(X)
         y = check_targets(y, n, classifier=self._classes is not None)
@@ -150,8 +154,11 @@ class PersistenceMixin:
         ValueError
             When the file was not written by ``save`` of this class, or the net does not fit.
         """
-        with safe_open(path, framework="pt") as file:
-            state = json.loads((file.metadata() or {}).get("skunlearn", "{}"))
+        try:
+            with safe_open(path, framework="pt") as file:
+                state = json.loads((file.metadata() or {}).get("skunlearn", "{}"))
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not a safetensors file: {error}") from error
         if state.get("format") != _FORMAT or state.get("method") != type(self).__name__:
             raise ValueError(
                 f"{path} was not written by {type(self).__name__}.save "
@@ -186,8 +193,21 @@ class PersistenceMixin:
             fitted["n_features_in_"] = state["n_features_in"]
         if state["feature_names_in"] is not None:
             fitted["feature_names_in_"] = np.array(state["feature_names_in"], dtype=object)
+        if isinstance(self.estimator, FrozenEstimator) and state["deletions"]:
+            fitted["estimator"] = FrozenEstimator(model)  # the one passed in knows too much
+        clear_fit(self)
         vars(self).update(fitted)
         return self
+
+
+_FITTED = ("_seed", "_record", "_evidence", "_forgotten", "_n_targets")
+
+
+def clear_fit(estimator):
+    """Remove what an earlier ``fit`` learned; it may have been on another kind of data."""
+    for name in list(vars(estimator)):
+        if name in _FITTED or (name.endswith("_") and not name.startswith("_")):
+            delattr(estimator, name)
 
 
 def _without_weights(estimator):

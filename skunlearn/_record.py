@@ -2,8 +2,19 @@
 
 import numpy as np
 from sklearn.utils.validation import check_array
+from torch.utils.data import Subset
 
-from skunlearn._data import align, is_dataset, match, n_rows, name_digests, row_digests, take
+from skunlearn._data import (
+    align,
+    empty_like,
+    is_dataset,
+    is_mapping,
+    match,
+    n_rows,
+    name_digests,
+    row_digests,
+    take,
+)
 from skunlearn.exceptions import AlreadyForgottenError, DataNotStoredError, UnknownRowsError
 
 
@@ -50,17 +61,20 @@ class TrainingRecord:
     """The training rows of a fitted unlearner.
 
     Rows keep the position that they had in ``fit``, whatever is forgotten later. The record
-    refers to the caller's data; pickling it keeps retained rows only.
+    refers to the caller's data; pickling it keeps retained rows only. `owned` says that `X` is a
+    copy (made from a list, say), which nobody but the record can rid of forgotten rows.
     """
 
-    def __init__(self, X, y, *, ids=None, groups=None):
+    owned = False
+
+    def __init__(self, X, y, *, ids=None, groups=None, owned=False):
         n = n_rows(X) if not is_dataset(X) else len(X)
-        self._X, self._y = X, y
+        self._X, self._y, self.owned = X, y, owned
         self._slot = np.arange(n)  # row of _X that holds each position; -1 when not stored
         self.retained = np.ones(n, dtype=bool)
         self.is_dataset = is_dataset(X)
         self._y_dtype = y.dtype
-        self._like = None if self.is_dataset else take(X, slice(0, 0))
+        self._like = None if self.is_dataset else empty_like(X)
         self.digests = None if is_dataset(X) else row_digests(X)
         self.label_digests = None if is_dataset(X) else _label_digests(self.digests, y)
         self.ids = None if ids is None else _unique_ids(ids, n)
@@ -125,16 +139,19 @@ class TrainingRecord:
         new.retained[positions] = False
         return new
 
-    def find(self, X=None, y=None, *, ids=None, indices=None, groups=None):
-        """Retained positions named by a request; raises when it names anything else."""
+    def locate(self, X=None, y=None, *, ids=None, indices=None, groups=None):
+        """Retained positions named in one of four ways; raises when anything else is named."""
         if ids is not None:
-            positions = self._find_names(self.ids, ids, "ids")
-        elif groups is not None:
-            positions = self._find_names(self.groups, groups, "groups")
-        elif indices is not None:
-            positions = self._check_indices(indices)
-        else:
-            positions = self._find_rows(X, y)
+            return self._find_names(self.ids, ids, "ids")
+        if groups is not None:
+            return self._find_names(self.groups, groups, "groups")
+        if indices is not None:
+            return self._check_indices(indices)
+        return self._find_rows(X, y)
+
+    def find(self, X=None, y=None, **named):
+        """As ``locate``, for rows to forget: neither none nor all of them."""
+        positions = self.locate(X, y, **named)
         if len(positions) == 0:
             raise ValueError("The forget set is empty: name at least one row to forget.")
         if len(positions) == self.retained.sum():
@@ -205,8 +222,9 @@ class TrainingRecord:
         """Which rows of `X` are retained training rows, a boolean array."""
         if self.is_dataset:
             return np.zeros(n_rows(X), dtype=bool)
+        X, exact = align(X, self._like, "X")
         hits = match(self.digests[self.retained], row_digests(X))
-        return np.array([len(hit) > 0 for hit in hits], dtype=bool)
+        return exact & np.array([len(hit) > 0 for hit in hits], dtype=bool)
 
     def _find_rows(self, X, y):
         if self.is_dataset:
@@ -223,10 +241,13 @@ class TrainingRecord:
         return self._retained_hits(hits, "rows of X_forget", "row")
 
     def _find_subset(self, X):
-        if isinstance(getattr(X, "indices", None), (list, range, np.ndarray)) and (
-            not self.has_data or X.dataset is self._X
-        ):
-            return self._check_indices(np.asarray(X.indices))
+        if isinstance(X, Subset):
+            # A Subset of a Subset counts within the outer one.
+            rows, base = np.asarray(X.indices), X.dataset
+            while isinstance(base, Subset) and base is not self._X:
+                rows, base = np.asarray(base.indices)[rows], base.dataset
+            if not self.has_data or base is self._X:
+                return self._check_indices(rows)
         raise TypeError(
             "The model was fitted on a torch Dataset, whose rows are known by position: pass "
             "indices=..., ids=..., groups=... or torch.utils.data.Subset(dataset, indices)."
@@ -238,10 +259,12 @@ class TrainingRecord:
                 f"The request names {kind}, but fit was called without {kind}=. Pass "
                 f"{kind}= to fit, one per row."
             )
-        names = [names] if isinstance(names, str) or np.ndim(names) == 0 else list(names)
-        hits = match(table, name_digests(names)) if names else []
-        if kind == "ids" and len(set(map(repr, names))) < len(names):
+        one = isinstance(names, str | bytes) or not np.iterable(names)
+        names = [names] if one else list(names)
+        digests = name_digests(names)
+        if kind == "ids" and len(np.unique(digests, axis=0)) < len(names):
             raise ValueError("ids names a record more than once; name each record once.")
+        hits = match(table, digests)
         return self._retained_hits(hits, kind, "name", names)
 
     def _retained_hits(self, hits, kind, noun, names=None):
@@ -295,13 +318,27 @@ class TrainingRecord:
 
 
 def request_rows(X, like, name):
-    """Rows of a request in the form in which the record hashed its own."""
-    return X if is_dataset(X) or is_dataset(like) else align(X, like, name)
+    """Rows of a request in the form in which the record hashed its own.
+
+    Raises UnknownRowsError for rows that no training row can equal.
+    """
+    X, exact = align(X, like, name)
+    if not exact.all():
+        wrong = np.flatnonzero(~exact).tolist()
+        dtype = "the training data" if is_mapping(like) else like.dtype
+        raise UnknownRowsError(
+            f"{len(wrong)} of {len(exact)} rows of {name} hold values that {dtype} cannot "
+            f"(rows {_some(wrong)}), so this model never saw them. Nothing was forgotten. Check "
+            "dtype and scaling: a row must equal the one that was passed to fit."
+        )
+    return X
 
 
 def _label_digests(digests, y):
-    labels = np.ascontiguousarray(y).reshape(len(digests), -1).view(np.uint8)
-    return row_digests(np.hstack([digests, labels]))
+    if len(digests) == 0:
+        return digests
+    y = np.ascontiguousarray(y + 0.0 if y.dtype.kind == "f" else y)  # -0.0 becomes 0.0
+    return row_digests(np.hstack([digests, y.reshape(len(digests), -1).view(np.uint8)]))
 
 
 def _unique_ids(ids, n):

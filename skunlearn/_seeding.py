@@ -2,6 +2,7 @@
 
 import random
 from contextlib import contextmanager
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -10,9 +11,10 @@ from sklearn.utils import check_random_state
 
 def draw_seed(random_state):
     """The seed of an estimator: an int stays itself, anything else is drawn from."""
-    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
-        return int(check_random_state(random_state) and random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    generator = check_random_state(random_state)  # refuses what is no seed
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(generator.randint(2**31 - 1))
 
 
 def derive_seed(seed, *path):
@@ -29,10 +31,10 @@ def seeded(seed):
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        random.seed(seed)
         try:
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            random.seed(seed)
             yield
         finally:
             np.random.set_state(numpy_state)  # noqa: NPY002

@@ -1,15 +1,15 @@
 """The only file that knows skorch nets: copying, checking, training, looking inside."""
 
-import copy
-import fnmatch
 import functools
+import os
+import tempfile
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
+from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetRegressor
 from skorch.callbacks import (
     Checkpoint,
     EarlyStopping,
@@ -17,10 +17,9 @@ from skorch.callbacks import (
     LRScheduler,
     TrainEndCheckpoint,
 )
-from skorch.dataset import ValidSplit
+from torch.utils.data import DataLoader
 
 from skunlearn._batching import BatchLoader, all_rows, can_batch, net_rows
-from skunlearn._record import Rows
 from skunlearn.exceptions import UnlearningError
 
 # They write or read weights on disk under the user's file names: an unlearning must neither
@@ -33,91 +32,6 @@ def is_net(estimator):
     return isinstance(estimator, NeuralNet)
 
 
-def check_net(net, method, *, trained):
-    """Refuse nets whose training rows or initial weights would not be what they seem."""
-    if not isinstance(net, NeuralNetClassifier | NeuralNetBinaryClassifier | NeuralNetRegressor):
-        raise TypeError(
-            f"{method} takes NeuralNetClassifier, NeuralNetBinaryClassifier or "
-            f"NeuralNetRegressor, got {type(net).__name__}."
-        )
-    if not trained:
-        refuse_module_instance(net)
-    if _hides_rows(net, trained):
-        raise ValueError(
-            f"train_split={net.train_split!r} keeps rows out of training, which would then "
-            "count as seen although the net never saw them. Pass train_split=None, or "
-            "skorch.helper.predefined_split(valid_dataset) with rows of its own."
-        )
-
-
-def refuse_module_instance(net):
-    """Raise when the net was built with a module instance."""
-    if isinstance(net.module, torch.nn.Module):
-        raise TypeError(
-            "The net was built with a module instance, which carries its weights into every "
-            "clone, so neither retraining nor cross-validation could start afresh. Pass the "
-            f"class: {type(net).__name__}({type(net.module).__name__}, module__<parameter>=...). "
-            "An already trained net can be fine-tuned as FrozenEstimator(net)."
-        )
-
-
-def _hides_rows(net, trained):
-    split = net.train_split
-    if split is None or isinstance(split, functools.partial):  # predefined_split
-        return False
-    default = (
-        isinstance(split, ValidSplit)
-        and split.cv == 5
-        and split.stratified == (not isinstance(net, NeuralNetRegressor))
-    )
-    # skorch's default split is nobody's choice; `fresh_net` leaves it out.
-    return trained or not default
-
-
-def copy_trained(model, rows, *, verbose=0):
-    """A copy of a trained net or estimator whose training rows are said to be `rows`."""
-    if not is_net(model):
-        return copy.deepcopy(model)
-    seen = _rows_trained_on(model)
-    slack = model.batch_size if model.get_params_for("iterator_train").get("drop_last") else 0
-    if seen is not None and len(rows) < seen:
-        raise ValueError(
-            f"The trained net has seen {seen} rows, but fit was given {len(rows)}. The others "
-            "would count as unseen although it remembers them. Pass all of its training rows, "
-            "or the untrained net, so that it is trained on these rows only."
-        )
-    if seen is not None and len(rows) > seen + slack:
-        raise ValueError(
-            f"The trained net has seen {seen} rows, but fit was given {len(rows)}. Pass exactly "
-            "the rows that it was trained on (its train_split may have kept some back)."
-        )
-    return copy_net(model, verbose=verbose)
-
-
-def _rows_trained_on(net):
-    """Rows in an epoch of the net's training, or None when its history does not tell."""
-    if {"sampler", "batch_sampler"} & set(net.get_params_for("iterator_train")):
-        return None
-    try:
-        return max(
-            sum(batch["train_batch_size"] for batch in epoch["batches"]) for epoch in net.history
-        )
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def trained_classes(net, X, y):
-    """Classes of a trained classifier: its columns, since it was trained on their numbers."""
-    if y.dtype.kind not in "iu" or y.min() < 0:
-        raise ValueError(
-            "The labels of an already trained net must be the column numbers that it was trained "
-            f"on (0, 1, ...), got labels of dtype {y.dtype} from {y.min()!r}."
-        )
-    if is_binary(net):
-        return np.arange(2)
-    return np.arange(outputs(net, Rows(X, None, [0])).shape[1])
-
-
 def n_batches(net, rows):
     """Batches in one pass over `rows`."""
     options = net.get_params_for("iterator_train")
@@ -127,12 +41,12 @@ def n_batches(net, rows):
 
 
 def fresh_net(net, *, verbose, **params):
-    """An initialised net with new weights, optimizer and history; `net` is untouched.
+    """An initialised net with new weights, optimizer, callbacks and history; `net` is untouched.
 
     The caller seeds torch.
     """
     new = clone(net)
-    if not isinstance(new.train_split, functools.partial):
+    if not isinstance(new.train_split, functools.partial):  # predefined_split
         params["train_split"] = None
     new.set_params(verbose=int(verbose), warm_start=False, **params)
     return new.initialize()
@@ -144,17 +58,42 @@ def copy_net(net, *, verbose=0, keep_schedule=True, **params):
     `keep_schedule=False` leaves the net's own LRScheduler out.
     """
     dropped = _CHECKPOINTING if keep_schedule else (*_CHECKPOINTING, LRScheduler)
-    params["callbacks"] = [cb for cb in net.callbacks or [] if not _is_a(cb, dropped)]
     new = fresh_net(net, verbose=verbose, **params)
+    # The parameter `callbacks` keeps them: it is the recipe, for a later retraining say.
+    new.callbacks_ = [(name, cb) for name, cb in new.callbacks_ if not isinstance(cb, dropped)]
     set_weights(new, weights(net))
+    for name in [*net._modules, *net._criteria]:
+        _match_form(getattr(new, name + "_"), getattr(net, name + "_"))
     if hasattr(net, "classes_inferred_"):
         new.classes_inferred_ = net.classes_inferred_
     return new
 
 
-def _is_a(callback, classes):
-    callback = callback[1] if isinstance(callback, tuple | list) else callback
-    return isinstance(callback, classes) or callback in classes
+def _match_form(module, like):
+    """Give parameters and buffers the dtype, memory format and requires_grad of those of `like`.
+
+    A user may have changed them after the net was initialised.
+    """
+    if not isinstance(module, torch.nn.Module):
+        return
+    for ours, theirs in zip(module.parameters(), like.parameters(), strict=True):
+        ours.requires_grad_(theirs.requires_grad)
+        _match_tensor(ours, theirs)
+    for ours, theirs in zip(module.buffers(), like.buffers(), strict=True):
+        _match_tensor(ours, theirs)
+
+
+def _match_tensor(ours, theirs):
+    if ours.dtype != theirs.dtype or ours.stride() != theirs.stride():
+        ours.data = theirs.detach().clone()
+
+
+def has_callback(net, kind):
+    """Whether the net was given a callback of this class, initialised or not."""
+    if not net.callbacks or isinstance(net.callbacks, str):
+        return False
+    given = [cb[1] if isinstance(cb, tuple | list) else cb for cb in net.callbacks]
+    return any(issubclass(cb if isinstance(cb, type) else type(cb), kind) for cb in given)
 
 
 def weights(net):
@@ -190,11 +129,12 @@ def dataset(net, rows):
     return net_rows(net, rows.X, whole, rows.index)
 
 
-def train(net, rows, *, epochs=None, callbacks=(), shuffle=None):
+def train(net, rows, *, epochs=None, callbacks=(), shuffle=False):
     """Run skorch's own loop over `rows`.
 
     Unlike ``net.partial_fit`` it lets a KeyboardInterrupt through: an interrupted unlearning
-    must not count as done. `callbacks` (name, callback) live for this run only.
+    must not count as done. `callbacks` (name, callback) live for this run only. `shuffle` makes
+    a net shuffle that does not do so by itself.
     """
     data = dataset(net, rows)
     callbacks = list(callbacks)
@@ -222,6 +162,27 @@ class StopTraining(Exception):
     """Raised by a callback of ours that ends the training in good order."""
 
 
+@contextmanager
+def private_checkpoints(net):
+    """Let the net's checkpoint callbacks write to a folder that is thrown away.
+
+    What they load back at the end still works, but the user's files of the first training are
+    not overwritten by those of a retraining.
+    """
+    moved = [cb for _, cb in net.callbacks_ if isinstance(cb, Checkpoint)]
+    moved += [cb.checkpoint_ for _, cb in net.callbacks_ if hasattr(cb, "checkpoint_")]
+    before = [cb.dirname for cb in moved]
+    with tempfile.TemporaryDirectory(prefix="skunlearn-") as folder:
+        for i, cb in enumerate(moved):
+            cb.dirname = os.path.join(folder, str(i))
+            os.mkdir(cb.dirname)
+        try:
+            yield
+        finally:
+            for cb, dirname in zip(moved, before):
+                cb.dirname = dirname
+
+
 def _stopped_early(net):
     # skorch's EarlyStopping ends the loop by raising KeyboardInterrupt.
     return any(
@@ -243,12 +204,13 @@ def check_finite(net):
 
 
 @contextmanager
-def _loaders(net, data, *, training, shuffle=None):
+def _loaders(net, data, *, training, shuffle=False):
     changed = {}
     if can_batch(net, data, training):
         changed["iterator_train" if training else "iterator_valid"] = BatchLoader
-    if shuffle is not None:
-        changed["iterator_train__shuffle"] = shuffle
+    iterator = net.iterator_train
+    if shuffle and isinstance(iterator, type) and issubclass(iterator, DataLoader):
+        changed["iterator_train__shuffle"] = True
     missing = object()
     before = {key: vars(net).get(key, missing) for key in changed}
     vars(net).update(changed)
@@ -308,20 +270,6 @@ def _log(p):
     return torch.log(p.clamp_min(torch.finfo(p.dtype).tiny))
 
 
-def check_outputs(net, rows, n_classes):
-    """Refuse a net whose module has fewer outputs than there are classes.
-
-    The forward pass over two rows also gives lazy modules their shapes.
-    """
-    out = outputs(net, rows.take(np.arange(min(2, len(rows)))))
-    width = 2 if isinstance(net, NeuralNetBinaryClassifier) else out.shape[1] if out.ndim > 1 else 1
-    if n_classes is not None and width < n_classes:
-        raise ValueError(
-            f"y has {n_classes} classes, but {type(net).__name__}'s module returns {width} "
-            "outputs per row. Give the module as many outputs as there are classes."
-        )
-
-
 @contextmanager
 def evaluating(net):
     """Modules in evaluation mode: dropout off, BatchNorm's running statistics left alone."""
@@ -341,25 +289,6 @@ def log_likelihood(net, batch, classes):
     return torch.log_softmax(logits, dim=1).gather(1, y.long().view(-1, 1)).sum()
 
 
-_LIKELIHOODS = (
-    torch.nn.CrossEntropyLoss,
-    torch.nn.NLLLoss,
-    torch.nn.BCEWithLogitsLoss,
-    torch.nn.BCELoss,
-    torch.nn.MSELoss,
-)
-
-
-def check_likelihood(net):
-    """Refuse criteria that are not a log-likelihood, from which Fisher information is made."""
-    if not isinstance(net.criterion_, _LIKELIHOODS):
-        names = ", ".join(cls.__name__ for cls in _LIKELIHOODS)
-        raise UnlearningError(
-            f"norm='fisher' needs log p(y|x), which {type(net.criterion_).__name__} does not "
-            f"give; it works with {names}. Use norm='l2'."
-        )
-
-
 @contextmanager
 def extra_loss(net, term):
     """Replace the net's loss L by ``term(L, y_pred)`` inside the block."""
@@ -374,58 +303,6 @@ def extra_loss(net, term):
         yield
     finally:
         del vars(net)["get_loss"]
-
-
-def penalised_parameters(net, rows, exclude):
-    """Trainable parameters but for the excluded ones; excluding nothing real is an error."""
-    exclude = [exclude] if isinstance(exclude, str) else list(exclude)
-    named = {name: p for name, p in net.module_.named_parameters() if p.requires_grad}
-    left_out = set()
-    for pattern in exclude:
-        hit = _matching(net, rows, pattern, named)
-        if not hit:
-            raise ValueError(
-                f"exclude={pattern!r} matches none of the net's parameters: {sorted(named)}."
-            )
-        left_out |= hit
-    return [p for name, p in named.items() if name not in left_out]
-
-
-def _matching(net, rows, pattern, named):
-    if pattern == "bias":
-        return {name for name in named if name.rsplit(".", 1)[-1] == "bias"}
-    if pattern == "norm":
-        return _names_of(named, [m for m in net.module_.modules() if isinstance(m, _NORMS)])
-    if pattern == "head":
-        return _names_of(named, layers_in_order(net, rows)[-1:])
-    return {name for name in named if fnmatch.fnmatchcase(name, pattern)}
-
-
-_NORMS = (torch.nn.modules.batchnorm._NormBase, torch.nn.LayerNorm, torch.nn.GroupNorm)
-
-
-def _names_of(named, modules):
-    own = {id(p) for module in modules for p in module.parameters(recurse=False)}
-    return {name for name, p in named.items() if id(p) in own}
-
-
-def layers_in_order(net, rows):
-    """Modules with parameters of their own, in the order of the forward pass.
-
-    Registration order is another thing: a head may be registered first.
-    """
-    seen = []
-    hooks = [
-        module.register_forward_hook(lambda module, *_: seen.append(module))
-        for module in net.module_.modules()
-        if next(module.parameters(recurse=False), None) is not None
-    ]
-    try:
-        outputs(net, rows.take([0]))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return list(dict.fromkeys(seen))
 
 
 def describe(net):

@@ -1,18 +1,21 @@
 """A(D): train a fresh estimator on some rows, once for each (recipe, rows, seed)."""
 
+import copy
 import inspect
-import warnings
+from contextlib import nullcontext
 
 import joblib
+import numpy as np
+import torch
 from sklearn.base import clone
-from sklearn.utils.validation import check_memory
+from sklearn.utils.validation import check_is_fitted, check_memory
 
-from skunlearn import _skorch
-from skunlearn._data import digest_of, is_dataset
+from skunlearn import _net_checks, _skorch, _validation
+from skunlearn._data import digest_of, form_of, is_dataset
 from skunlearn._seeding import seeded
 
 
-def train(estimator, rows, classes, seed, *, memory=None, verbose=0):
+def train(estimator, rows, classes, seed, *, memory=None, verbose=0, write_checkpoints=False):
     """Train a fresh copy of `estimator` on `rows`.
 
     Parameters
@@ -23,6 +26,8 @@ def train(estimator, rows, classes, seed, *, memory=None, verbose=0):
     seed : int
     memory : None, str or joblib.Memory
         Where trained estimators are kept; the key is the recipe, the rows and the seed.
+    write_checkpoints : bool
+        Whether a net's Checkpoint callbacks write their files; otherwise to a temporary folder.
 
     Returns
     -------
@@ -30,20 +35,30 @@ def train(estimator, rows, classes, seed, *, memory=None, verbose=0):
     """
     if memory is None or is_dataset(rows.X):
         if memory is not None:
-            warnings.warn(
+            _validation.warn(
                 "memory= is not used: the rows of a torch Dataset cannot be compared, so a "
                 "cached net could have been trained on others.",
                 UserWarning,
-                stacklevel=4,
             )
-        return _train(estimator, rows, classes, seed, verbose)
+        return _train(estimator, rows, classes, seed, verbose, write_checkpoints)
     # `rows` and the like are left out of joblib's key: hashing the rows once is enough.
     cached = check_memory(memory).cache(_train_for_cache, ignore=["work"])
-    state = cached(key(estimator, rows, seed), work=(estimator, rows, classes, seed, verbose))
+    work = (estimator, rows, classes, seed, verbose, write_checkpoints)
+    state = cached(key(estimator, rows, seed, classes), work=work)
     if _skorch.is_net(estimator):
         with seeded(seed):
             return _skorch.restore(estimator, state, verbose=verbose)
     return state
+
+
+def copy_trained(estimator, rows, classes, *, verbose=0):
+    """A copy of an already trained estimator whose training rows are said to be `rows`."""
+    check_is_fitted(estimator)
+    if not _skorch.is_net(estimator):
+        return copy.deepcopy(estimator)
+    _net_checks.check_seen(estimator, rows)
+    _net_checks.check_outputs(estimator, rows, None if classes is None else len(classes))
+    return _skorch.copy_net(estimator, verbose=verbose)
 
 
 def _train_for_cache(key, work):
@@ -51,13 +66,16 @@ def _train_for_cache(key, work):
     return _skorch.describe(trained) if _skorch.is_net(trained) else trained
 
 
-def _train(estimator, rows, classes, seed, verbose):
+def _train(estimator, rows, classes, seed, verbose, write_checkpoints):
     with seeded(seed):
         if not _skorch.is_net(estimator):
             return _fit_sklearn(estimator, rows, classes, seed)
         net = _skorch.fresh_net(estimator, verbose=verbose)
-        _skorch.check_outputs(net, rows, None if classes is None else len(classes))
-        return _skorch.train(net, rows)
+        _net_checks.check_outputs(net, rows, None if classes is None else len(classes))
+        if classes is not None and not net.classes:
+            net.classes_inferred_ = np.arange(len(classes))  # some callbacks ask for it
+        with nullcontext() if write_checkpoints else _skorch.private_checkpoints(net):
+            return _skorch.train(net, rows)
 
 
 def _fit_sklearn(estimator, rows, classes, seed):
@@ -74,8 +92,13 @@ def _fit_sklearn(estimator, rows, classes, seed):
     return new.fit(X, y if classes is None else classes[y])
 
 
-def key(estimator, rows, seed):
-    params = {k: v for k, v in estimator.get_params(deep=False).items() if k != "verbose"}
+def key(estimator, rows, seed, classes=None):
+    """A digest of everything that the result of ``train`` depends on."""
+    params = {
+        name: value.tolist() if isinstance(value, torch.Tensor) else value
+        for name, value in estimator.get_params(deep=False).items()
+        if name != "verbose"
+    }
     try:
         recipe = joblib.hash(
             [type(estimator), _source(params.get("module")), sorted(params), params]
@@ -85,7 +108,9 @@ def key(estimator, rows, seed):
             f"memory= needs an estimator whose parameters can be pickled: {error}. Define the "
             "module class and callbacks at the top level of a file, without lambdas."
         ) from error
-    return digest_of(recipe.encode(), rows.digests, rows.y, str(seed).encode())
+    # Digests are of bytes: equal ones may belong to rows of another shape or dtype.
+    form = repr((form_of(rows.X), rows.all_y.dtype, classes, seed))
+    return digest_of(recipe.encode(), rows.digests, rows.y, form.encode())
 
 
 def _source(module):

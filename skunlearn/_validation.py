@@ -1,17 +1,18 @@
 """Checks of what users pass in: rows, labels, masks, requests."""
 
+import sys
 import warnings
 
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils import assert_all_finite, check_scalar, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skunlearn import _skorch
 from skunlearn._data import is_dataset, is_frame, is_mapping, n_rows
-from skunlearn.exceptions import UnlearningError
+from skunlearn.exceptions import UnknownRowsError
 
 
 def check_X(estimator, X, *, reset=False):
@@ -20,16 +21,18 @@ def check_X(estimator, X, *, reset=False):
     Sets or checks ``n_features_in_`` and ``feature_names_in_`` of `estimator`.
     """
     if is_dataset(X):
+        if isinstance(X, torch.utils.data.IterableDataset):
+            raise TypeError("X is an IterableDataset, whose rows cannot be told apart by position.")
         return X
     if is_mapping(X):
+        X = {key: np.asarray(v) if isinstance(v, list | tuple) else v for key, v in X.items()}
         n_rows(X)
-        for key, value in X.items():
-            _check_finite(value, f"X[{key!r}]")
-        return dict(X)
-    if isinstance(X, torch.Tensor):
-        _check_finite(X, "X")
-        _check_width(estimator, X, reset)
+        check_finite(X, "X")
         return X
+    if isinstance(X, torch.Tensor):
+        check_finite(X, "X")
+        _check_width(estimator, X, reset)
+        return X.detach()
     if not _skorch.is_net(_skorch.unwrap(estimator.estimator)):
         # The inner estimator checks the values itself and may take strings or missing values.
         if getattr(X, "ndim", 2) > 1:
@@ -57,13 +60,18 @@ def _check_width(estimator, X, reset):
         )
 
 
-def _check_finite(values, name):
-    if isinstance(values, torch.Tensor):
+def check_finite(values, name):
+    """Raise ValueError when a container of rows holds NaN or infinity."""
+    if is_mapping(values):
+        for key, value in values.items():
+            check_finite(value, f"{name}[{key!r}]")
+    elif isinstance(values, torch.Tensor):
         if values.is_floating_point() and not torch.isfinite(values).all():
             raise ValueError(f"Input {name} contains NaN or infinity.")
     elif is_frame(values):
         assert_all_finite(values.to_numpy(), input_name=name)
     else:
+        values = values if sparse.issparse(values) else np.asarray(values)
         assert_all_finite(values, input_name=name)
 
 
@@ -88,13 +96,28 @@ def check_targets(y, n, *, classifier):
     return y
 
 
+def cast_targets(y, dtype, name="y"):
+    """Regression targets in the dtype of the training targets, which must be able to hold them."""
+    cast = np.asarray(y).astype(dtype)
+    if dtype.kind != "f" and np.any(cast != np.asarray(y)):
+        raise UnknownRowsError(
+            f"{name} holds targets that {dtype} cannot; the targets of fit were of that dtype."
+        )
+    return cast
+
+
 def encode(y, classes, name="y"):
     """Positions of the labels in `classes`, int64; an unknown label is an error."""
+    y = np.asarray(y)
+    if not len(y):
+        return np.empty(0, np.int64)
+    if _is_text(y) != _is_text(np.asarray(classes)):
+        raise ValueError(
+            f"{name} holds labels of another type than fit saw: {y[:1].tolist()}, where the "
+            f"classes are {list(classes)}."
+        )
     order = np.argsort(classes)
-    try:
-        place = np.searchsorted(classes, y, sorter=order)
-    except TypeError as error:
-        raise ValueError(f"{name} holds labels of another type than fit saw: {error}") from error
+    place = np.searchsorted(classes, y, sorter=order)
     codes = order[np.minimum(place, len(classes) - 1)].astype(np.int64)
     unknown = np.asarray(classes)[codes] != y
     if np.any(unknown):
@@ -103,6 +126,12 @@ def encode(y, classes, name="y"):
             f"{name} holds labels that are not among the classes {list(classes)}: {labels[:5]}."
         )
     return codes
+
+
+def _is_text(labels):
+    return labels.dtype.kind in "US" or (
+        labels.dtype.kind not in "biuf" and isinstance(labels.reshape(-1)[0], str)
+    )
 
 
 def dataset_targets(X):
@@ -144,16 +173,18 @@ def check_single_request(**named):
         )
 
 
-def check_loss_is_usable(net, method, allowed):
-    """Refuse a criterion under which the method's mathematics does not hold."""
-    if not isinstance(net.criterion_, allowed):
-        names = ", ".join(cls.__name__ for cls in allowed)
-        raise UnlearningError(
-            f"{method} cannot use the criterion {type(net.criterion_).__name__}; it needs one "
-            f"of {names}."
-        )
+def check_number(estimator, name, kind, *, low=None, high=None, exclusive=False):
+    """Check a numeric parameter; unlike ``check_scalar`` alone it refuses NaN and infinity."""
+    value = getattr(estimator, name)
+    boundaries = "neither" if exclusive else "both"
+    check_scalar(value, name, kind, min_val=low, max_val=high, include_boundaries=boundaries)
+    if not np.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}.")
 
 
 def warn(message, category):
-    """Warn in the name of the caller of a public method."""
-    warnings.warn(message, category, stacklevel=5)
+    """Warn in the name of the code that called into this package."""
+    level, frame = 1, sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("skunlearn."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

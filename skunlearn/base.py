@@ -3,28 +3,25 @@
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_scalar, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _skorch, _training, _validation
-from skunlearn._certificate import CertificateMixin, deletion_entry
-from skunlearn._data import is_dataset, n_rows
-from skunlearn._evidence import observe
-from skunlearn._persistence import PersistenceMixin
+from skunlearn import _net_checks, _skorch, _training, _validation
+from skunlearn._certificate import CertificateMixin, deletion_entry, plain
+from skunlearn._evidence import observe, summary
+from skunlearn._persistence import PersistenceMixin, clear_fit
 from skunlearn._predicting import PredictorMixin
-from skunlearn._record import Rows, TrainingRecord, request_rows
+from skunlearn._requests import RequestMixin
 from skunlearn._seeding import derive_seed, draw_seed, seeded
-from skunlearn.callbacks import LinearDecay
 from skunlearn.exceptions import (
-    AlreadyForgottenError,
     ClassForgottenWarning,
     ModelDamagedWarning,
     NotForgottenWarning,
+    UnlearningError,
 )
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
@@ -33,13 +30,20 @@ _MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), 
 
 
 class BaseUnlearner(
-    CertificateMixin, PersistenceMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimator
+    CertificateMixin,
+    PersistenceMixin,
+    PredictorMixin,
+    RequestMixin,
+    MetaEstimatorMixin,
+    BaseEstimator,
 ):
     """Base class of all unlearners.
 
     A subclass implements ``_attempt(retain, forget, seed)`` and returns a new model; deep
     methods derive from `NetUnlearner` and implement ``_unlearn(net, retain, forget)``. Validation,
-    look-up of rows, roll-back, verification and the log are done here.
+    look-up of rows, roll-back, verification and the log are done here. The global random
+    generators of torch, numpy and Python are left as they were, but for one draw from numpy's by
+    ``fit`` when `random_state` is None.
 
     Parameters
     ----------
@@ -56,6 +60,7 @@ class BaseUnlearner(
 
     _takes_any_estimator = False
     _is_exact = False
+    _needs_forget_rows = True  # whether `_attempt` reads them
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
         self.estimator = estimator
@@ -93,16 +98,20 @@ class BaseUnlearner(
             When something passed in is wrong; a fitted estimator stays as it was.
         """
         with _all_or_nothing(self):
+            self._refuse_frozen_clone()
             self._check_parameters()
-            record = self._new_record(X, y, ids, groups)
-            mask = None if forget is None else _validation.check_forget_mask(forget, len(record))
+            clear_fit(self)
             self._seed = draw_seed(self.random_state)
-            self._record = record
-            self.deletions_ = []
-            self._evidence = self._forgotten = None
-            self.estimator_ = self._first_model(record.view(np.arange(len(record))))
-            if mask is not None:
-                self._forget(np.flatnonzero(mask), None)
+            with seeded(self._seed):
+                record = self._new_record(X, y, ids, groups)
+                if forget is not None:
+                    forget = _validation.check_forget_mask(forget, len(record))
+                self._record = record
+                self.deletions_ = []
+                self._evidence = self._forgotten = None
+                self.estimator_ = self._first_model(record.view(np.arange(len(record))))
+                if forget is not None:
+                    self._forget(np.flatnonzero(forget))
         return self
 
     def unlearn(
@@ -133,7 +142,8 @@ class BaseUnlearner(
         groups : sequence of groups given to ``fit``, default=None
         X_retain, y_retain : rows and labels, default=None
             Retained training rows to work with, instead of all of them; needed when the
-            estimator does not hold its rows.
+            estimator does not hold its rows. The forget rows need not be at hand for methods
+            that work on the retained rows alone.
 
         Returns
         -------
@@ -151,16 +161,23 @@ class BaseUnlearner(
         """
         check_is_fitted(self)
         _validation.check_single_request(X_forget=X_forget, ids=ids, indices=indices, groups=groups)
-        with _all_or_nothing(self):
+        if y_forget is not None and X_forget is None:
+            raise TypeError("y_forget needs X_forget.")
+        with _all_or_nothing(self), seeded(self._seed):
+            self._check_parameters()
             if X_forget is not None:
                 X_forget, y_forget = self._check_request(X_forget, y_forget, "forget")
             positions = self._record.find(
                 X_forget, y_forget, ids=ids, indices=indices, groups=groups
             )
-            forget = retain = None
-            if X_retain is not None:
-                forget, retain = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
-            self._forget(positions, forget, retain)
+            if X_retain is None and y_retain is None:
+                self._forget(positions)
+            else:
+                given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
+                self._forget(positions, *given)
+            if self._record.owned:
+                # Nobody else can delete the forgotten rows from a copy that `fit` made.
+                vars(self).update(_record=self._record.compact(), _forgotten=None)
         return self
 
     # ------------------------------------------------------------------ for subclasses
@@ -171,11 +188,12 @@ class BaseUnlearner(
         Parameters
         ----------
         retain, forget : Rows
+            `forget` is None when the rows are not at hand and ``_needs_forget_rows`` is False.
         seed : int
         """
         raise NotImplementedError(f"{type(self).__name__} does not define _attempt")
 
-    def _train(self, rows):
+    def _train(self, rows, *, write_checkpoints=False):
         """A(rows): a freshly trained estimator, taken from ``memory`` when it is there."""
         return _training.train(
             _skorch.unwrap(self.estimator),
@@ -184,6 +202,7 @@ class BaseUnlearner(
             self._seed,
             memory=self.memory,
             verbose=self.verbose,
+            write_checkpoints=write_checkpoints,
         )
 
     @property
@@ -196,7 +215,7 @@ class BaseUnlearner(
         estimator, name = _skorch.unwrap(self.estimator), type(self).__name__
         frozen = isinstance(self.estimator, FrozenEstimator)
         if _skorch.is_net(estimator):
-            _skorch.check_net(estimator, name, trained=frozen)
+            _net_checks.check_net(estimator, name, trained=frozen)
         elif not self._takes_any_estimator:
             raise TypeError(
                 f"{name} works on skorch nets, got {type(estimator).__name__}. Wrap the PyTorch "
@@ -204,97 +223,32 @@ class BaseUnlearner(
             )
         elif get_tags(estimator).estimator_type not in ("classifier", "regressor"):
             raise TypeError(f"{name} needs a classifier or a regressor, got {estimator!r}.")
-        if frozen and getattr(self, "_is_clone", False):
-            raise ValueError(
-                f"This {name} is a clone around an already trained model, as cross-validation "
-                "makes them: the model has seen the rows of the test folds too, so forgetting "
-                "would look better than it is. Pass the net itself instead of FrozenEstimator("
-                "net), so that every fold trains its own (memory= trains each only once)."
-            )
 
-    def _new_record(self, X, y, ids, groups):
-        classifier = get_tags(self).estimator_type == "classifier"
-        if y is None and is_dataset(X):
-            y = _validation.dataset_targets(X)
-        X = _validation.check_X(self, X, reset=True)
-        n = len(X) if is_dataset(X) else n_rows(X)
-        if y is None:
+    def _refuse_frozen_clone(self):
+        if isinstance(self.estimator, FrozenEstimator) and getattr(self, "_is_clone", False):
             raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target "
-                "y is None."
+                f"This {type(self).__name__} is a clone around an already trained model, as "
+                "cross-validation makes them: the model has seen the rows of the test folds too, "
+                "so forgetting would look better than it is. Pass the net itself instead of "
+                "FrozenEstimator(net), so that every fold trains its own (memory= trains each "
+                "only once)."
             )
-        if n < 1:
-            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
-        y = _validation.check_targets(y, n, classifier=classifier)
-        if classifier:
-            self.classes_ = self._find_classes(X, y)
-            y = _validation.encode(y, self.classes_)
-        else:
-            self._n_targets = y.shape[1] if y.ndim == 2 else None
-        return TrainingRecord(X, y, ids=ids, groups=groups)
-
-    def _find_classes(self, X, y):
-        net = _skorch.unwrap(self.estimator)
-        if not _skorch.is_net(net):
-            return np.unique(y)
-        if getattr(net, "classes", None) is not None and len(net.classes):
-            return np.asarray(net.classes)
-        if not isinstance(self.estimator, FrozenEstimator):
-            return np.unique(y)
-        return _skorch.trained_classes(net, X, y)
 
     def _first_model(self, rows):
         if not isinstance(self.estimator, FrozenEstimator):
-            return self._train(rows)
-        check_is_fitted(self.estimator.estimator)
-        return _skorch.copy_trained(self.estimator.estimator, rows, verbose=self.verbose)
+            return self._train(rows, write_checkpoints=True)
+        return _training.copy_trained(
+            self.estimator.estimator, rows, self._classes, verbose=self.verbose
+        )
 
     # ------------------------------------------------------------------ unlearn, step by step
-
-    def _check_request(self, X, y, name):
-        if is_dataset(X) or self._record.is_dataset:
-            return X, y
-        like = self._record.row_like()
-        if hasattr(X, "columns") and hasattr(self, "feature_names_in_"):
-            X = _validation.check_X(self, X)
-        X = request_rows(X, like, f"X_{name}")
-        if y is not None:
-            y = np.asarray(y)
-            if len(y) != n_rows(X):
-                raise ValueError(
-                    f"X_{name} has {n_rows(X)} rows, but y_{name} has {len(y)} entries."
-                )
-            y = self._encode(y, f"y_{name}")
-        return X, y
-
-    def _encode(self, y, name="y"):
-        if self._classes is not None:
-            return _validation.encode(y, self.classes_, name)
-        return np.asarray(y, dtype=self._record.y_dtype)
-
-    def _given_rows(self, positions, X_forget, y_forget, X_retain, y_retain):
-        """Views of rows that come with the request, each checked against the record."""
-        if y_retain is None:
-            raise ValueError("X_retain needs y_retain.")
-        X_retain, y_retain = self._check_request(X_retain, y_retain, "retain")
-        kept = self._record.find(X_retain, y_retain)
-        if np.isin(kept, positions).any():
-            raise AlreadyForgottenError("X_retain holds rows of the forget set; leave them out.")
-        retain = Rows(X_retain, y_retain, np.arange(n_rows(X_retain)))
-        if self._record.has_data:
-            return None, retain
-        if X_forget is None or y_forget is None:
-            raise ValueError(
-                "This estimator does not hold its rows, so the request must bring X_forget and "
-                "y_forget beside X_retain and y_retain."
-            )
-        return Rows(X_forget, y_forget, np.arange(n_rows(X_forget))), retain
 
     def _forget(self, positions, forget=None, retain=None):
         started = time.perf_counter()
         record = self._record.without(positions)
-        forget = self._record.view(positions) if forget is None else forget
-        retain = record.view(np.flatnonzero(record.retained)) if retain is None else retain
+        if retain is None:
+            forget = self._record.view(positions)
+            retain = record.view(np.flatnonzero(record.retained))
         emptied = self._announce_classes(record, forget)
         sample = retain.sample(_SAMPLE, self._seed)
         before = observe(self.estimator_, forget, self._classes)
@@ -303,11 +257,18 @@ class BaseUnlearner(
         model = self._attempt(retain, forget, derive_seed(self._seed, len(self.deletions_)))
 
         after = observe(model, forget, self._classes)
+        after_sample = observe(model, sample, self._classes)
+        for evidence in (after, after_sample):
+            if evidence is not None and not evidence.is_finite():
+                raise UnlearningError(
+                    "The training diverged: the new model's outputs hold NaN or infinity. The "
+                    "model is as it was before. Try a smaller learning rate."
+                )
         measured = {
-            "forget_before": before.summary(),
-            "forget_after": after.summary(),
-            "retain_before": before_sample.summary(),
-            "retain_after": observe(model, sample, self._classes).summary(),
+            "forget_before": summary(before),
+            "forget_after": summary(after),
+            "retain_before": summary(before_sample),
+            "retain_after": summary(after_sample),
         }
         entry = deletion_entry(
             self,
@@ -319,23 +280,23 @@ class BaseUnlearner(
             when=datetime.now(UTC),
         )
         self._warn_if_wrong(measured)
-        # The caller restores the old attributes if anything fails up to here.
-        vars(self).update(
-            estimator_=model,
-            _record=record,
-            deletions_=[*self.deletions_, entry],
-            _evidence=after,
-            _forgotten=forget,
-        )
+        changed = {
+            "estimator_": model,
+            "_record": record,
+            "deletions_": [*self.deletions_, entry],
+            "_evidence": after,
+            "_forgotten": forget,
+        }
         if isinstance(self.estimator, FrozenEstimator):
             # The trained net that the user froze still knows the rows; this object lets go of it.
-            self.estimator = FrozenEstimator(model)
+            changed["estimator"] = FrozenEstimator(model)
+        vars(self).update(changed)
 
     def _announce_classes(self, record, forget):
-        if self._classes is None or not record.has_data:
+        if self._classes is None or not record.has_data or forget is None:
             return []
         left = np.bincount(record.retained_y, minlength=len(self.classes_))
-        names = [self.classes_[i].item() for i in np.unique(forget.y) if left[i] == 0]
+        names = [plain(self.classes_[i]) for i in np.unique(forget.y) if left[i] == 0]
         if names:
             _validation.warn(
                 f"The request removes every retained row of {names}: the model forgets the whole "
@@ -369,101 +330,6 @@ class BaseUnlearner(
         if isinstance(self.estimator, FrozenEstimator):
             new._is_clone = True
         return new
-
-
-class NetUnlearner(BaseUnlearner):
-    """Base class of unlearners that go on training a copy of the current net.
-
-    Parameters
-    ----------
-    estimator : skorch net or FrozenEstimator of one
-    lr : float or None, default=None
-        Learning rate; None takes the net's own.
-    max_epochs : int or None, default=None
-        Passes over the retained rows; None takes a fifth of the net's own, rounded up.
-    batch_size : int or None, default=None
-        None takes the net's own.
-    schedule : {"linear", "constant", "net"}, default="linear"
-        Learning rate over the passes: falling to zero, constant, or whatever the LRScheduler
-        among the net's callbacks does. That one was laid out for a full training, so that a
-        short run sees its first part only; hence the default.
-    random_state, memory, store_data, verbose
-        See `BaseUnlearner`.
-    """
-
-    def __init__(
-        self,
-        estimator,
-        *,
-        lr=None,
-        max_epochs=None,
-        batch_size=None,
-        schedule="linear",
-        random_state=None,
-        memory=None,
-        store_data=True,
-        verbose=0,
-    ):
-        super().__init__(
-            estimator,
-            random_state=random_state,
-            memory=memory,
-            store_data=store_data,
-            verbose=verbose,
-        )
-        self.lr = lr
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.schedule = schedule
-
-    def _unlearn(self, net, retain, forget):
-        """Change `net`, a copy of the current one, or return another."""
-        raise NotImplementedError(f"{type(self).__name__} does not define _unlearn")
-
-    def _attempt(self, retain, forget, seed):
-        with seeded(seed):
-            own = {"lr": self.lr, "batch_size": self.batch_size, "max_epochs": self._epochs()}
-            net = _skorch.copy_net(
-                self.estimator_,
-                verbose=self.verbose,
-                keep_schedule=self.schedule == "net",
-                **{key: value for key, value in own.items() if value is not None},
-            )
-            return self._unlearn(net, retain, forget)
-
-    def _run(self, net, rows, callbacks=()):
-        """Train `net` on `rows` for the epochs and under the schedule asked for."""
-        callbacks = list(callbacks)
-        if self.schedule == "linear":
-            steps = net.max_epochs * _skorch.n_batches(net, rows)
-            callbacks.append(("skunlearn_decay", LinearDecay(steps)))
-        return _skorch.train(net, rows, callbacks=callbacks, shuffle=True)
-
-    def _epochs(self):
-        if self.max_epochs is not None:
-            return self.max_epochs
-        return -(-_skorch.unwrap(self.estimator).max_epochs // 5)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        for name, kind, low in (
-            ("lr", Real, 0.0),
-            ("max_epochs", Integral, 1),
-            ("batch_size", Integral, 1),
-        ):
-            value = getattr(self, name)
-            if value is not None:
-                check_scalar(
-                    value,
-                    name,
-                    kind,
-                    min_val=low,
-                    include_boundaries="neither" if name == "lr" else "left",
-                )
-        if self.schedule not in ("linear", "constant", "net"):
-            raise ValueError(
-                f"schedule must be 'linear', 'constant' or 'net', got {self.schedule!r}."
-            )
 
 
 @contextmanager

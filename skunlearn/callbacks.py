@@ -78,13 +78,16 @@ class ProximalStep(Callback):
         if not training:
             return
         for group, params, anchors, weights in self.plan_:
-            pull = group["lr"] * self.penalty
+            pull = float(group["lr"]) * self.penalty
+            # p / (1 + p) as 1 / (1 + 1/p), which does not overflow for a huge p.
             if weights is None:
-                torch._foreach_lerp_(params, anchors, pull / (1 + pull))
+                torch._foreach_lerp_(params, anchors, 1 / (1 + 1 / pull) if pull else 0.0)
             else:
-                scaled = torch._foreach_mul(weights, pull)
-                torch._foreach_div_(scaled, torch._foreach_add(scaled, 1.0))
-                torch._foreach_lerp_(params, anchors, scaled)
+                share = torch._foreach_mul(weights, pull)
+                torch._foreach_reciprocal_(share)
+                torch._foreach_add_(share, 1.0)
+                torch._foreach_reciprocal_(share)
+                torch._foreach_lerp_(params, anchors, share)
 
 
 class HeldOutStopping(Callback):

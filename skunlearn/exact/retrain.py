@@ -1,6 +1,6 @@
 """Retraining from scratch on the retained rows."""
 
-from skunlearn import _skorch
+from skunlearn import _net_checks, _skorch
 from skunlearn.base import BaseUnlearner
 
 
@@ -59,6 +59,7 @@ class RetrainUnlearner(BaseUnlearner):
 
     _takes_any_estimator = True
     _is_exact = True
+    _needs_forget_rows = False
 
     def _attempt(self, retain, forget, seed):
         return self._train(retain)
@@ -67,4 +68,4 @@ class RetrainUnlearner(BaseUnlearner):
         super()._check_parameters()
         model = _skorch.unwrap(self.estimator)
         if _skorch.is_net(model):
-            _skorch.refuse_module_instance(model)  # a trained net must be able to start afresh
+            _net_checks.refuse_warm_start(model)  # a trained net must be able to start afresh

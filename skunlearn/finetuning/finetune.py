@@ -1,11 +1,13 @@
 """Fine-tuning on the retained rows."""
 
-import numpy as np
-from sklearn.utils import check_scalar
+from numbers import Integral, Real
 
+import numpy as np
+
+from skunlearn import _validation
 from skunlearn._seeding import derive_seed
-from skunlearn.base import NetUnlearner
 from skunlearn.callbacks import HeldOutStopping
+from skunlearn.net_unlearner import NetUnlearner
 
 
 class FineTuneUnlearner(NetUnlearner):
@@ -87,6 +89,8 @@ class FineTuneUnlearner(NetUnlearner):
     20
     """
 
+    _needs_forget_rows = False
+
     def __init__(
         self,
         estimator,
@@ -147,12 +151,6 @@ class FineTuneUnlearner(NetUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_scalar(
-            self.validation_fraction,
-            "validation_fraction",
-            float,
-            min_val=0.0,
-            max_val=1.0,
-            include_boundaries="neither",
-        )
-        check_scalar(self.n_iter_no_change, "n_iter_no_change", int, min_val=1)
+        check = _validation.check_number
+        check(self, "validation_fraction", Real, low=0.0, high=1.0, exclusive=True)
+        check(self, "n_iter_no_change", Integral, low=1)

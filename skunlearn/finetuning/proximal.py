@@ -1,10 +1,8 @@
 """Fine-tuning on the retained rows that is held near the original weights."""
 
-from numbers import Real
+from numbers import Integral, Real
 
-from sklearn.utils import check_scalar
-
-from skunlearn import _skorch
+from skunlearn import _layers, _validation
 from skunlearn._fisher import diagonal_fisher
 from skunlearn._softening import softened
 from skunlearn.callbacks import ProximalStep
@@ -141,10 +139,10 @@ class ProximalUnlearner(FineTuneUnlearner):
     def _unlearn(self, net, retain, forget):
         callbacks = []
         if self.penalty > 0:
-            params = _skorch.penalised_parameters(net, retain, self.exclude)
+            params = _layers.penalised_parameters(net, retain, self.exclude)
             anchors = {p: p.detach().clone() for p in params}
             importance = None
-            if self.norm == "fisher":
+            if self.norm == "fisher" and params:
                 sample = retain.sample(self.fisher_rows, self._seed)
                 importance = diagonal_fisher(net, sample, params, self._classes)
             callbacks.append(("skunlearn_penalty", ProximalStep(anchors, self.penalty, importance)))
@@ -153,9 +151,12 @@ class ProximalUnlearner(FineTuneUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_scalar(self.penalty, "penalty", Real, min_val=0.0)
-        check_scalar(self.fisher_rows, "fisher_rows", int, min_val=1)
-        check_scalar(self.softening_strength, "softening_strength", Real, min_val=0.0)
+        check = _validation.check_number
+        check(self, "penalty", Real, low=0.0)
+        check(self, "fisher_rows", Integral, low=1)
+        # Label smoothing weighs the loss by one minus its strength.
+        most = 1.0 if self.softening == "label_smoothing" else None
+        check(self, "softening_strength", Real, low=0.0, high=most)
         if self.norm not in ("l2", "fisher"):
             raise ValueError(f"norm must be 'l2' or 'fisher', got {self.norm!r}.")
         if self.softening not in (None, "label_smoothing", "confidence"):

@@ -401,7 +401,7 @@ def _groups(strata, n):
     codes = np.where((sizes == 1)[codes], len(sizes), codes)
     groups = sorted((np.flatnonzero(codes == c) for c in np.unique(codes)), key=len)
     if len(groups) > 1 and len(groups[0]) == 1:
-        groups[:2] = [np.concatenate(groups[:2])]
+        groups[:2] = [np.sort(np.concatenate(groups[:2]))]
     return groups
 
 

@@ -91,8 +91,11 @@ class MIAScorer(_Scorer):
     >>> X, y = load_iris(return_X_y=True)
     >>> forget = np.arange(150) % 3 == 0
     >>> result = cross_validate(
-    ...     RetrainUnlearner(LogisticRegression(max_iter=500)), X, y,
-    ...     cv=ForgetSplit(3, forget=forget, random_state=0), params={"forget": forget},
+    ...     RetrainUnlearner(LogisticRegression(max_iter=500)),
+    ...     X,
+    ...     y,
+    ...     cv=ForgetSplit(3, forget=forget, random_state=0),
+    ...     params={"forget": forget},
     ...     scoring={"accuracy": "accuracy", "forgetting": MIAScorer()},
     ... )
     >>> bool(result["test_forgetting"].mean() > -0.1)
@@ -260,8 +263,7 @@ class MIAScorer(_Scorer):
 
     def __repr__(self):
         return (
-            f"MIAScorer(attack={self.attack!r}, match={self.match!r}, "
-            f"reference={self.reference!r})"
+            f"MIAScorer(attack={self.attack!r}, match={self.match!r}, reference={self.reference!r})"
         )
 
 
@@ -303,9 +305,7 @@ class RetainedScorer(_Scorer):
         kept = np.flatnonzero(~np.isin(np.asarray(y), gone))
         if len(kept) == 0:
             raise ValueError("Every test row is of a forgotten class; nothing is left to score.")
-        return get_scorer(self.scoring)(
-            estimator, _safe_indexing(X, kept), _safe_indexing(y, kept)
-        )
+        return get_scorer(self.scoring)(estimator, _safe_indexing(X, kept), _safe_indexing(y, kept))
 
     def __repr__(self):
         return f"RetainedScorer({self.scoring!r})"

@@ -62,13 +62,17 @@ def one_standard_error(cv_results, *, forgetting="forgetting", accuracy="accurac
             )
     folds = [v for k, v in cv_results.items() if _is_fold(k, forgetting)]
     if len(folds) < 2:
-        raise ValueError("One standard error needs at least two folds; use a cv with n_splits >= 2.")
+        raise ValueError(
+            "One standard error needs at least two folds; use a cv with n_splits >= 2."
+        )
     folds = np.array(folds, dtype=float)
     means = np.asarray(cv_results[f"mean_test_{forgetting}"], dtype=float)
     accuracies = np.asarray(cv_results[f"mean_test_{accuracy}"], dtype=float)
     usable = np.isfinite(means) & np.isfinite(accuracies)
     if not usable.any():
-        raise ValueError("Every candidate failed (its scores are NaN); run with error_score='raise'.")
+        raise ValueError(
+            "Every candidate failed (its scores are NaN); run with error_score='raise'."
+        )
     best = np.argmax(np.where(usable, means, -np.inf))
     margin = folds[:, best].std(ddof=1) / np.sqrt(len(folds))
     # The tolerance keeps candidates that tie with the best up to rounding.

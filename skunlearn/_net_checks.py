@@ -1,0 +1,150 @@
+"""What is wrong with a net, said before it is trained."""
+
+import functools
+
+import numpy as np
+import torch
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import LoadInitState
+from skorch.dataset import ValidSplit
+
+from skunlearn._record import Rows
+from skunlearn._skorch import has_callback, is_binary, outputs
+from skunlearn.exceptions import UnlearningError
+
+
+def check_net(net, method, *, trained):
+    """Refuse nets whose training rows or initial weights would not be what they seem."""
+    if not isinstance(net, NeuralNetClassifier | NeuralNetBinaryClassifier | NeuralNetRegressor):
+        raise TypeError(
+            f"{method} takes NeuralNetClassifier, NeuralNetBinaryClassifier or "
+            f"NeuralNetRegressor, got {type(net).__name__}."
+        )
+    if not trained:
+        refuse_warm_start(net)
+    options = {"sampler", "batch_sampler"} & set(net.get_params_for("iterator_train"))
+    if options:
+        raise ValueError(
+            f"iterator_train__{options.pop()} is made for a fixed set of rows, and would not fit "
+            "the retained ones. Pass iterator_train__shuffle=True, or an iterator_train that "
+            "makes its sampler from the data set that it is given."
+        )
+    if _hides_rows(net, trained):
+        raise ValueError(
+            f"train_split={net.train_split!r} keeps rows out of training, which would then "
+            "count as seen although the net never saw them. Pass train_split=None, or "
+            "skorch.helper.predefined_split(valid_dataset) with rows of its own."
+        )
+
+
+def refuse_warm_start(net):
+    """Raise when a clone of the net would not start from fresh weights."""
+    if has_callback(net, LoadInitState):
+        raise ValueError(
+            "The callback LoadInitState starts every training from weights on disk, which may "
+            "have seen the rows that are to be forgotten. Load pretrained weights in the module's "
+            "__init__ instead."
+        )
+    if isinstance(net.module, torch.nn.Module):
+        raise TypeError(
+            "The net was built with a module instance, which carries its weights into every "
+            "clone, so neither retraining nor cross-validation could start afresh. Pass the "
+            f"class: {type(net).__name__}({type(net.module).__name__}, module__<parameter>=...). "
+            "An already trained net can be fine-tuned as FrozenEstimator(net)."
+        )
+
+
+def _hides_rows(net, trained):
+    split = net.train_split
+    if split is None or isinstance(split, functools.partial):  # predefined_split
+        return False
+    default = (
+        isinstance(split, ValidSplit)
+        and split.cv == 5
+        and split.stratified == (not isinstance(net, NeuralNetRegressor))
+    )
+    # skorch's default split is nobody's choice; `fresh_net` leaves it out.
+    return trained or not default
+
+
+def check_seen(net, rows):
+    """Refuse `rows` when the history of a trained net says that it has seen others."""
+    seen = _rows_trained_on(net)
+    if seen is None:
+        return
+    slack = net.batch_size if net.get_params_for("iterator_train").get("drop_last") else 0
+    if len(rows) < seen:
+        raise ValueError(
+            f"The trained net has seen {seen} rows, but fit was given {len(rows)}. The others "
+            "would count as unseen although it remembers them. Pass all of its training rows, "
+            "or the untrained net, so that it is trained on these rows only."
+        )
+    if len(rows) > seen + slack:
+        raise ValueError(
+            f"The trained net has seen {seen} rows, but fit was given {len(rows)}. Pass exactly "
+            "the rows that it was trained on (its train_split may have kept some back)."
+        )
+
+
+def _rows_trained_on(net):
+    """Rows in an epoch of the net's training, or None when its history does not tell."""
+    try:
+        return max(
+            sum(batch["train_batch_size"] for batch in epoch["batches"]) for epoch in net.history
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def trained_classes(net, X, y):
+    """Classes of a trained classifier: its columns, since it was trained on their numbers."""
+    if y.dtype.kind not in "iu" or y.min() < 0:
+        raise ValueError(
+            "The labels of an already trained net must be the column numbers that it was trained "
+            f"on (0, 1, ...), got labels of dtype {y.dtype} from {y.min()!r}."
+        )
+    if is_binary(net):
+        return np.arange(2)
+    return np.arange(outputs(net, Rows(X, None, [0])).shape[1])
+
+
+def check_outputs(net, rows, n_classes):
+    """Refuse a net whose module's outputs do not fit the targets.
+
+    The forward pass over two rows also gives lazy modules their shapes.
+    """
+    out = outputs(net, rows.take(np.arange(min(2, len(rows)))))
+    if n_classes is None:
+        columns = 1 if rows.all_y.ndim == 1 else rows.all_y.shape[1]
+        if out.shape[1:] != (columns,):
+            # The loss would broadcast (n,) against (n, 1) and train on n² pairs.
+            raise ValueError(
+                f"{type(net).__name__}'s module must return shape (n, {columns}) for these "
+                f"targets, got (n{''.join(f', {size}' for size in out.shape[1:])})."
+            )
+        return
+    width = 2 if isinstance(net, NeuralNetBinaryClassifier) else out.shape[1] if out.ndim > 1 else 1
+    if width < n_classes:
+        raise ValueError(
+            f"y has {n_classes} classes, but {type(net).__name__}'s module returns {width} "
+            "outputs per row. Give the module as many outputs as there are classes."
+        )
+
+
+_LIKELIHOODS = (
+    torch.nn.CrossEntropyLoss,
+    torch.nn.NLLLoss,
+    torch.nn.BCEWithLogitsLoss,
+    torch.nn.BCELoss,
+    torch.nn.MSELoss,
+)
+
+
+def check_likelihood(net):
+    """Refuse criteria that are not a log-likelihood, from which Fisher information is made."""
+    if not isinstance(net.criterion_, _LIKELIHOODS):
+        names = ", ".join(cls.__name__ for cls in _LIKELIHOODS)
+        raise UnlearningError(
+            f"norm='fisher' needs log p(y|x), which {type(net.criterion_).__name__} does not "
+            f"give; it works with {names}. Use norm='l2'."
+        )

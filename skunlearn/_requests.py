@@ -1,0 +1,88 @@
+"""From what users pass in to the training record and to positions in it."""
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import get_tags
+
+from skunlearn import _net_checks, _skorch, _validation
+from skunlearn._data import is_dataset, n_rows, row_digests, shares_memory
+from skunlearn._record import Rows, TrainingRecord, request_rows
+from skunlearn.exceptions import AlreadyForgottenError
+
+
+class RequestMixin:
+    """Makes the training record in ``fit``, and looks rows up in it in ``unlearn``."""
+
+    def _new_record(self, X, y, ids, groups):
+        classifier = get_tags(self).estimator_type == "classifier"
+        if y is None and is_dataset(X):
+            y = _validation.dataset_targets(X)
+        given, X = X, _validation.check_X(self, X, reset=True)
+        n = len(X) if is_dataset(X) else n_rows(X)
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target "
+                "y is None."
+            )
+        if n < 1:
+            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+        y = _validation.check_targets(y, n, classifier=classifier)
+        if classifier:
+            self.classes_ = self._find_classes(X, y)
+            y = _validation.encode(y, self.classes_)
+        else:
+            self._n_targets = y.shape[1] if y.ndim == 2 else None
+        owned = not is_dataset(X) and not shares_memory(X, given)
+        return TrainingRecord(X, y, ids=ids, groups=groups, owned=owned)
+
+    def _find_classes(self, X, y):
+        net, frozen = _skorch.unwrap(self.estimator), isinstance(self.estimator, FrozenEstimator)
+        if not _skorch.is_net(net):
+            return net.classes_ if frozen else np.unique(y)
+        if getattr(net, "classes", None) is not None and len(net.classes):
+            return np.asarray(net.classes)
+        return _net_checks.trained_classes(net, X, y) if frozen else np.unique(y)
+
+    def _check_request(self, X, y, name):
+        if not is_dataset(X) and not self._record.is_dataset:
+            if hasattr(X, "columns") and hasattr(self, "feature_names_in_"):
+                X = _validation.check_X(self, X)
+            if _skorch.is_net(self.estimator_):
+                _validation.check_finite(X, f"X_{name}")
+            X = request_rows(X, self._record.row_like(), f"X_{name}")
+        if y is not None:
+            y = np.asarray(y)
+            if y.ndim == 0 or len(y) != n_rows(X):
+                entries = "no length" if y.ndim == 0 else f"{len(y)} entries"
+                raise ValueError(f"X_{name} has {n_rows(X)} rows, but y_{name} has {entries}.")
+            y = self._encode(y, f"y_{name}")
+        return X, y
+
+    def _encode(self, y, name="y"):
+        if self._classes is not None:
+            return _validation.encode(y, self.classes_, name)
+        return _validation.cast_targets(y, self._record.y_dtype, name)
+
+    def _given_rows(self, positions, X_forget, y_forget, X_retain, y_retain):
+        """Views of rows that come with the request, each checked against the record."""
+        if X_retain is None or y_retain is None:
+            raise ValueError("X_retain and y_retain come together: rows and their labels.")
+        X_retain, y_retain = self._check_request(X_retain, y_retain, "retain")
+        kept = self._record.locate(X_retain, y_retain)
+        if len(kept) == 0:
+            raise ValueError("X_retain is empty: nothing would be left to train on.")
+        if np.isin(kept, positions).any():
+            raise AlreadyForgottenError("X_retain holds rows of the forget set; leave them out.")
+        digests = None if self._record.is_dataset else row_digests(X_retain)
+        retain = Rows(X_retain, y_retain, np.arange(n_rows(X_retain)), digests)
+        if self._record.has_data:
+            return self._record.view(positions), retain
+        if X_forget is not None and y_forget is not None:
+            return Rows(X_forget, y_forget, np.arange(n_rows(X_forget))), retain
+        if self._needs_forget_rows:
+            raise ValueError(
+                f"{type(self).__name__} works on the forget rows too, and this estimator does "
+                "not hold its rows: the request must bring X_forget and y_forget beside "
+                "X_retain and y_retain."
+            )
+        return None, retain

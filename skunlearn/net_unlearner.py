@@ -1,0 +1,114 @@
+"""The base of the methods that go on training a copy of the current net."""
+
+from numbers import Integral, Real
+
+from skunlearn import _skorch, _validation
+from skunlearn._seeding import seeded
+from skunlearn.base import BaseUnlearner
+from skunlearn.callbacks import LinearDecay
+
+
+class NetUnlearner(BaseUnlearner):
+    """Base class of unlearners that go on training a copy of the current net.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+    lr : float or None, default=None
+        Learning rate; None takes the net's own.
+    max_epochs : int or None, default=None
+        Passes over the retained rows; None takes a fifth of the net's own, rounded up.
+    batch_size : int or None, default=None
+        None takes the net's own.
+    schedule : {"linear", "constant", "net"}, default="linear"
+        Learning rate over the passes: falling to zero, constant, or whatever the LRScheduler
+        among the net's callbacks does. That one was laid out for a full training, so that a
+        short run sees its first part only; hence the default.
+    random_state, memory, store_data, verbose
+        See `BaseUnlearner`.
+    """
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        lr=None,
+        max_epochs=None,
+        batch_size=None,
+        schedule="linear",
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.lr = lr
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.schedule = schedule
+
+    def _unlearn(self, net, retain, forget):
+        """Change `net`, a copy of the current one, in place, or return another.
+
+        Parameters
+        ----------
+        net : skorch net
+            Weights of the current model; new optimizer, callbacks and history.
+        retain, forget : Rows
+            `forget` is None when the rows are not at hand and ``_needs_forget_rows`` is False.
+
+        Returns
+        -------
+        net : skorch net or None
+            None stands for the `net` that was passed in.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define _unlearn")
+
+    def _attempt(self, retain, forget, seed):
+        with seeded(seed):
+            own = {"lr": self.lr, "batch_size": self.batch_size, "max_epochs": self._epochs()}
+            own = {key: value for key, value in own.items() if value is not None}
+            net = _skorch.copy_net(
+                self.estimator_,
+                verbose=self.verbose,
+                keep_schedule=self.schedule == "net",
+                **own,
+            )
+            other = self._unlearn(net, retain, forget)
+        net = net if other is None else other
+        # The settings of this request are not those of the net: the next one starts from its own.
+        vars(net).update({key: getattr(self.estimator_, key) for key in own})
+        return net
+
+    def _run(self, net, rows, callbacks=()):
+        """Train `net` on `rows` for the epochs and under the schedule asked for."""
+        callbacks = list(callbacks)
+        if self.schedule == "linear":
+            steps = net.max_epochs * _skorch.n_batches(net, rows)
+            callbacks.append(("skunlearn_decay", LinearDecay(steps)))
+        return _skorch.train(net, rows, callbacks=callbacks, shuffle=True)
+
+    def _epochs(self):
+        if self.max_epochs is not None:
+            return self.max_epochs
+        return -(-_skorch.unwrap(self.estimator).max_epochs // 5)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        for name, kind, low in (
+            ("lr", Real, 0.0),
+            ("max_epochs", Integral, 1),
+            ("batch_size", Integral, 1),
+        ):
+            if getattr(self, name) is not None:
+                _validation.check_number(self, name, kind, low=low, exclusive=name == "lr")
+        if self.schedule not in ("linear", "constant", "net"):
+            raise ValueError(
+                f"schedule must be 'linear', 'constant' or 'net', got {self.schedule!r}."
+            )

@@ -1,0 +1,472 @@
+"""Checks of the verb `unlearn`, for every unlearner, yours included.
+
+scikit-learn's own checks know ``fit`` and ``predict`` only; run these beside them. Each trains
+the estimator on 120 rows with some wrong labels.
+
+==============================  =================================================================
+`check_unfitted`                an unfitted estimator says so
+`check_clone`                   a clone is unfitted and has equal parameters
+`check_label_types`             labels of any type come back from ``predict``
+`check_reads_forget_set`        other forget rows lead to another model
+`check_moves_toward_retrained`  on the forget rows, predictions come nearer to a retrained model's
+`check_seeds`                   one seed repeats, two differ (nets)
+`check_generators_untouched`    global generators of torch, numpy and Python stay as they were
+`check_estimator_untouched`     the estimator that the user passed in stays as it was
+`check_input_untouched`         so do the rows and labels, and read-only ones are accepted
+`check_second_request`          what the first request forgot stays forgotten after the second
+`check_ways_of_naming`          rows, ids, groups and indices lead to the same model
+`check_fit_forget`              ``fit(forget=mask)`` equals ``fit`` and ``unlearn``
+`check_bad_requests`            unknown, repeated, no, all rows and bad masks: refused, no change
+`check_all_or_nothing`          an error or interrupt in the middle leaves the old model, bitwise
+`check_pickle`                  pickles hold no forgotten row, and go on working
+`check_log`                     ``deletions_`` and ``certificate()`` are valid JSON
+==============================  =================================================================
+"""
+
+import json
+import pickle
+import warnings
+from functools import partial, wraps
+from unittest import SkipTest
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+
+from skunlearn import RetrainUnlearner
+from skunlearn._skorch import is_net
+from skunlearn.exceptions import AlreadyForgottenError, UnknownRowsError
+from skunlearn.utils._check_tools import (
+    FORGET,
+    N_ROWS,
+    Snapshot,
+    count_events,
+    faults,
+    generators,
+    is_classifier,
+    outcome,
+    parameters,
+    prepare,
+    same_parameters,
+    with_fault,
+)
+
+__all__ = ["check_unlearner", "parametrize_with_unlearning_checks", "yield_unlearning_checks"]
+
+_OTHER = np.arange(40, 64)
+
+
+def yield_unlearning_checks(estimator):
+    """All checks that apply to an unlearner.
+
+    Parameters
+    ----------
+    estimator : unlearner
+        Unfitted; it is cloned.
+
+    Yields
+    ------
+    check : callable
+        ``check(estimator)`` raises AssertionError when the estimator fails.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skunlearn import RetrainUnlearner
+    >>> from skunlearn.utils import yield_unlearning_checks
+    >>> checks = list(yield_unlearning_checks(RetrainUnlearner(LogisticRegression())))
+    >>> checks[0].__name__
+    'check_unfitted'
+    """
+    yield from (check_unfitted, check_clone)
+    if is_classifier(estimator):
+        yield check_label_types
+    yield from (check_reads_forget_set, check_moves_toward_retrained)
+    if is_net(estimator.estimator):
+        yield check_seeds
+    yield from (
+        check_generators_untouched,
+        check_estimator_untouched,
+        check_input_untouched,
+        check_second_request,
+        check_ways_of_naming,
+        check_fit_forget,
+        check_bad_requests,
+        check_all_or_nothing,
+        check_pickle,
+        check_log,
+    )
+
+
+def check_unlearner(estimator):
+    """Run every check on an unlearner.
+
+    Parameters
+    ----------
+    estimator : unlearner
+        Unfitted; it is cloned. Settings under which it forgets small data in a moment are best.
+
+    Raises
+    ------
+    AssertionError
+        At the first check that fails; the message names what is wrong.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skunlearn import RetrainUnlearner
+    >>> from skunlearn.utils import check_unlearner
+    >>> check_unlearner(RetrainUnlearner(LogisticRegression()))
+    """
+    for check in yield_unlearning_checks(estimator):
+        try:
+            check(estimator)
+        except SkipTest as reason:
+            warnings.warn(f"{check.__name__} was skipped: {reason}", UserWarning, stacklevel=2)
+
+
+def parametrize_with_unlearning_checks(estimators):
+    """Pytest decorator that runs a test once for every estimator and check.
+
+    Parameters
+    ----------
+    estimators : list of unlearners
+
+    Returns
+    -------
+    decorator : ``pytest.mark.parametrize`` over ``estimator, check``
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skunlearn import RetrainUnlearner
+    >>> from skunlearn.utils import parametrize_with_unlearning_checks
+    >>> @parametrize_with_unlearning_checks([RetrainUnlearner(LogisticRegression())])
+    ... def test_unlearning(estimator, check):
+    ...     check(estimator)
+    """
+    import pytest
+
+    cases = []
+    for i, estimator in enumerate(estimators):
+        inner = type(getattr(estimator, "estimator", None)).__name__
+        name = f"{type(estimator).__name__}-{inner}-{i}"
+        cases += [
+            pytest.param(estimator, check, id=f"{name}-{check.__name__}")
+            for check in yield_unlearning_checks(estimator)
+        ]
+    return pytest.mark.parametrize("estimator, check", cases)
+
+
+def _quietly(check):
+    """What a method has to say about its result on toy data is not the checks' business."""
+
+    @wraps(check)
+    def quiet(estimator):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            check(estimator)
+
+    return quiet
+
+
+def check_unfitted(estimator):
+    """An unfitted estimator raises NotFittedError."""
+    new, X, _ = prepare(estimator)
+    for act in (partial(new.unlearn, X[:2]), partial(new.predict, X), new.certificate):
+        _must_raise(NotFittedError, act, "an unfitted estimator was used")
+
+
+@_quietly
+def check_clone(estimator):
+    """A clone of a fitted estimator is unfitted and has equal parameters."""
+    new, X, y = prepare(estimator)
+    new.fit(X, y).unlearn(indices=FORGET)
+    copy = clone(new)
+    fitted = [name for name in vars(copy) if name.endswith("_") and not name.startswith("_")]
+    assert not fitted, f"the clone has {fitted}"
+    assert not any(np.array_equal(value, X) for value in vars(copy).values())
+    ours, theirs = new.get_params(deep=False), copy.get_params(deep=False)
+    ours.pop("estimator"), theirs.pop("estimator")
+    assert ours == theirs, "the clone has other parameters"
+
+
+@_quietly
+def check_label_types(estimator):
+    """String, float, 1-based and object labels come back, and lead to the same model."""
+    new, X, y = prepare(estimator)
+    expected = None
+    for labels in (
+        np.array([0, 1]),
+        np.array([3, 10], dtype=np.int32),
+        np.array([0.0, 2.0]),
+        np.array(["no", "yes"]),
+        np.array(["no", "yes"], dtype=object),
+    ):
+        clone_ = clone(new).fit(X, labels[y])
+        clone_.unlearn(X[FORGET], labels[y][FORGET])
+        assert np.array_equal(clone_.classes_, labels), f"classes_ of {labels.tolist()}"
+        predicted = clone_.predict(X)
+        assert set(predicted) <= set(labels), f"predict returned {set(predicted)}"
+        assert clone_.score(X, labels[y]) == np.mean(predicted == labels[y])
+        codes = np.searchsorted(labels, predicted)
+        expected = codes if expected is None else expected
+        assert np.array_equal(codes, expected), f"labels {labels.tolist()} led to another model"
+
+
+@_quietly
+def check_reads_forget_set(estimator):
+    """Forgetting other rows leads to another model."""
+    new, X, y = prepare(estimator)
+    one = outcome(clone(new).fit(X, y).unlearn(indices=FORGET), X)
+    other = outcome(clone(new).fit(X, y).unlearn(indices=_OTHER), X)
+    assert not np.array_equal(one, other), "two forget sets led to the same model"
+
+
+@_quietly
+def check_moves_toward_retrained(estimator):
+    """On the forget rows, predictions come nearer to those of a retrained model."""
+    new, X, y = prepare(estimator)
+    new.fit(X, y)
+    before = outcome(new, X[FORGET])
+    new.unlearn(indices=FORGET)
+    after = outcome(new, X[FORGET])
+    reference = RetrainUnlearner(clone(new.estimator), random_state=0).fit(X, y)
+    target = outcome(reference.unlearn(indices=FORGET), X[FORGET])
+    was, is_ = np.abs(before - target).mean(), np.abs(after - target).mean()
+    if was == 0:
+        raise SkipTest("the model has memorised nothing of the forget rows")
+    assert is_ < was, (
+        f"the mean distance to a retrained model's predictions did not fall: {was:.4g} before, "
+        f"{is_:.4g} after"
+    )
+
+
+@_quietly
+def check_seeds(estimator):
+    """One seed repeats bit for bit, two seeds differ, in fit and in unlearn."""
+    new, X, y = prepare(estimator)
+    runs = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run = clone(new).set_params(random_state=seed).fit(X, y)
+        trained = parameters(run.estimator_)
+        runs[name] = trained, parameters(run.unlearn(indices=FORGET).estimator_)
+    for step, name in enumerate(("fit", "unlearn")):
+        assert same_parameters(runs["a"][step], runs["b"][step]), f"a seed did not repeat in {name}"
+        assert not same_parameters(runs["a"][step], runs["c"][step]), f"{name} ignores the seed"
+
+
+@_quietly
+def check_generators_untouched(estimator):
+    """Neither fit nor unlearn changes a global random generator."""
+    new, X, y = prepare(estimator)
+    before = generators()
+    new.fit(X, y)
+    assert generators() == before, "fit changed a global random generator"
+    new.unlearn(indices=FORGET)
+    assert generators() == before, "unlearn changed a global random generator"
+
+
+@_quietly
+def check_estimator_untouched(estimator):
+    """The user's estimator keeps its weights, parameters and history, trained or not."""
+    new, X, y = prepare(estimator)
+    inner = new.estimator
+    before = set(vars(inner))
+    new.fit(X, y).unlearn(indices=FORGET)
+    assert new.estimator is inner, "the parameter `estimator` was replaced"
+    assert set(vars(inner)) == before, "the user's estimator was fitted"
+    if not is_net(inner):
+        return
+    trained = clone(new).fit(X, y).estimator_
+    state, history = parameters(trained), repr(trained.history)
+    settings = {key: id(value) for key, value in vars(trained).items()}
+    frozen = clone(new).set_params(estimator=FrozenEstimator(trained))
+    try:
+        frozen.fit(X, y).unlearn(indices=FORGET)
+    except (TypeError, ValueError) as error:
+        raise SkipTest(f"trained nets are refused: {error}") from error
+    assert same_parameters(parameters(trained), state), "the user's weights were changed"
+    assert repr(trained.history) == history, "the user's history was changed"
+    assert {k: id(v) for k, v in vars(trained).items()} == settings, "the user's net was changed"
+
+
+@_quietly
+def check_input_untouched(estimator):
+    """Rows and labels are left as they are, and may be read-only."""
+    new, X, y = prepare(estimator)
+    given, labels = X.astype(np.float32), y.copy()
+    X, y = given.copy(), labels.copy()
+    X.flags.writeable = y.flags.writeable = False
+    new.fit(X, y).unlearn(X[FORGET], y[FORGET])
+    assert np.array_equal(X, given), "the rows were changed"
+    assert np.array_equal(y, labels), "the labels were changed"
+
+
+@_quietly
+def check_second_request(estimator):
+    """The second request keeps the first one's rows forgotten."""
+    new, X, y = prepare(estimator)
+    new.fit(X, y).unlearn(indices=FORGET)
+    first = outcome(new, X)
+    new.unlearn(indices=_OTHER)
+    assert not np.array_equal(outcome(new, X), first), "the second request changed nothing"
+    assert [entry["rows"] for entry in new.deletions_] == [len(FORGET), len(_OTHER)]
+    assert json.loads(new.certificate())["forgotten_rows"] == len(FORGET) + len(_OTHER)
+    for again in (FORGET, _OTHER[:1]):
+        state = Snapshot(new, X)
+        _must_raise(AlreadyForgottenError, partial(new.unlearn, X[again]), "rows forgotten twice")
+        state.check("a refused request")
+    # A method that trained on the first request's rows again would give these rows away.
+    other = X.copy()
+    other[FORGET] = np.random.default_rng(1).normal(size=(len(FORGET), X.shape[1]))
+    if not getattr(new, "_is_exact", False):
+        return
+    again = clone(new).fit(other, y).unlearn(indices=FORGET).unlearn(indices=_OTHER)
+    assert np.array_equal(outcome(again, X), outcome(new, X)), "forgotten rows had an influence"
+
+
+@_quietly
+def check_ways_of_naming(estimator):
+    """Naming rows by content, ids, groups or indices leads to the same model."""
+    new, X, y = prepare(estimator)
+    ids = [f"user-{i}" for i in range(N_ROWS)]
+    groups = np.where(np.isin(np.arange(N_ROWS), FORGET), "leaving", "staying")
+    results = []
+    for request in (
+        {"indices": FORGET[::-1]},
+        {"X_forget": X[FORGET]},
+        {"X_forget": X[FORGET].tolist(), "y_forget": y[FORGET]},
+        {"ids": [ids[i] for i in FORGET]},
+        {"groups": "leaving"},
+    ):
+        run = clone(new).fit(X, y, ids=ids, groups=groups).unlearn(**request)
+        results.append(outcome(run, X))
+        assert np.array_equal(results[0], results[-1]), f"{list(request)} led to another model"
+
+
+@_quietly
+def check_fit_forget(estimator):
+    """``fit(forget=mask)`` equals fit and unlearn."""
+    new, X, y = prepare(estimator)
+    mask = np.isin(np.arange(N_ROWS), FORGET)
+    at_once = clone(new).fit(X, y, forget=mask)
+    in_turn = clone(new).fit(X, y).unlearn(indices=FORGET)
+    assert np.array_equal(outcome(at_once, X), outcome(in_turn, X)), "the two differ"
+    assert len(at_once.deletions_) == 1
+
+
+@_quietly
+def check_bad_requests(estimator):
+    """Bad requests are refused and change nothing."""
+    new, X, y = prepare(estimator)
+    new.fit(X, y, ids=range(N_ROWS)).unlearn(indices=FORGET[:2])
+    kept = np.arange(2, N_ROWS)
+    state = Snapshot(new, X)
+    for what, error, act in (
+        ("unknown rows", UnknownRowsError, partial(new.unlearn, X[50:60] + 1)),
+        ("an unknown row among known ones", UnknownRowsError, partial(new.unlearn, _one_off(X))),
+        ("unknown ids", UnknownRowsError, partial(new.unlearn, ids=[5, "nobody"])),
+        ("repeated ids", ValueError, partial(new.unlearn, ids=[5, 5])),
+        ("indices out of range", UnknownRowsError, partial(new.unlearn, indices=[N_ROWS])),
+        ("negative indices", UnknownRowsError, partial(new.unlearn, indices=[-1])),
+        ("repeated indices", ValueError, partial(new.unlearn, indices=[5, 5])),
+        ("a mask as indices", TypeError, partial(new.unlearn, indices=np.ones(N_ROWS, bool))),
+        ("rows forgotten before", AlreadyForgottenError, partial(new.unlearn, X[:4])),
+        ("no rows", ValueError, partial(new.unlearn, X[:0])),
+        ("no indices", ValueError, partial(new.unlearn, indices=[])),
+        ("every row", ValueError, partial(new.unlearn, X[kept])),
+        ("every index", ValueError, partial(new.unlearn, indices=kept)),
+        ("rows of another shape", ValueError, partial(new.unlearn, X[5:9, :-1])),
+        ("NaN", ValueError, partial(new.unlearn, np.full((1, X.shape[1]), np.nan))),
+        ("nothing", TypeError, new.unlearn),
+        ("rows and indices at once", TypeError, partial(new.unlearn, X[5:6], indices=[5])),
+        ("a mask of another length", ValueError, partial(new.fit, X, y, forget=np.ones(3, bool))),
+        ("index array as mask", TypeError, partial(new.fit, X, y, forget=np.arange(N_ROWS))),
+        ("an empty mask", ValueError, partial(new.fit, X, y, forget=np.zeros(N_ROWS, bool))),
+        ("a full mask", ValueError, partial(new.fit, X, y, forget=np.ones(N_ROWS, bool))),
+        ("repeated ids in fit", ValueError, partial(new.fit, X, y, ids=[0] * N_ROWS)),
+        ("y of another length", ValueError, partial(new.fit, X, y[:-1])),
+    ):
+        _must_raise(error, act, what)
+        state.check(f"the refused request ({what})")
+
+
+@_quietly
+def check_all_or_nothing(estimator):
+    """An error or interrupt at any step leaves the old model bitwise, and the next call works."""
+    new, X, y = prepare(estimator)
+    new = with_fault(new).fit(X, y)
+    expected = clone(new).fit(X, y)
+    events = count_events(new, lambda: expected.unlearn(indices=FORGET))
+    state = Snapshot(new, X)
+    # First, last and a few steps between; tests of ours go through all.
+    for at in sorted({0, 1, 2, 3, events // 2, events - 2, events - 1} & set(range(events))):
+        for error in (RuntimeError, KeyboardInterrupt):
+            with faults(new, error, at):
+                _must_raise(error, partial(new.unlearn, indices=FORGET), f"event {at} of {events}")
+            state.check(f"{error.__name__} at event {at} of {events}")
+    new.unlearn(indices=FORGET)
+    assert np.array_equal(outcome(new, X), outcome(expected, X)), "the next call was affected"
+
+
+@_quietly
+def check_pickle(estimator):
+    """A pickle holds no forgotten row, predicts the same, and can forget more."""
+    new, X, y = prepare(estimator)
+    for given in (X, X.astype(np.float32), X.tolist()):
+        run = clone(new).fit(given, y)
+        run.unlearn(indices=FORGET)
+        data = pickle.dumps(run)
+        for row in X[FORGET]:
+            for dtype in (np.float32, np.float64):
+                assert row.astype(dtype).tobytes() not in data, "the pickle holds a forgotten row"
+        copy = pickle.loads(data)
+        assert np.array_equal(outcome(copy, X), outcome(run, X)), "the copy predicts otherwise"
+        copy.unlearn(indices=_OTHER)
+        run.unlearn(indices=_OTHER)
+        assert np.array_equal(outcome(copy, X), outcome(run, X)), "the copy forgets otherwise"
+        _must_raise(AlreadyForgottenError, partial(copy.unlearn, indices=FORGET), "rows came back")
+
+
+@_quietly
+def check_log(estimator):
+    """``deletions_`` and ``certificate()`` are valid JSON and say what was done."""
+    new, X, y = prepare(estimator)
+    new.fit(X, y, ids=[f"user-{i}" for i in range(N_ROWS)])
+    assert new.deletions_ == []
+    new.unlearn(indices=FORGET)
+    entry = json.loads(_strict_json(new.deletions_))[0]
+    assert entry["rows"] == len(FORGET)
+    assert entry["method"] == type(new).__name__
+    assert entry["seconds"] > 0
+    text = new.certificate()
+    certificate = json.loads(text, parse_constant=_refuse_constant)
+    assert certificate["deletions"] == [entry]
+    assert certificate["retained_rows"] == N_ROWS - len(FORGET)
+    assert "user-0" not in text, "the certificate names the deleted records"
+    for claim in ("epsilon", "ε"):
+        assert claim not in text or getattr(new, "_is_certified", False), "an unproved claim"
+
+
+def _one_off(X):
+    rows = X[50:60].copy()
+    rows[3, 0] = np.nextafter(rows[3, 0], 9)
+    return rows
+
+
+def _strict_json(value):
+    return json.dumps(value, allow_nan=False)
+
+
+def _refuse_constant(name):
+    raise AssertionError(f"{name} is not JSON")
+
+
+def _must_raise(error, act, what):
+    try:
+        act()
+    except error:
+        return
+    raise AssertionError(f"{what}: {error.__name__} was not raised")

@@ -1,0 +1,157 @@
+"""ForgetSplit and the one-standard-error rule."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from sklearn import config_context
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+
+from skunlearn import RetrainUnlearner
+from skunlearn.metrics import MIAScorer
+from skunlearn.model_selection import ForgetSplit, one_standard_error
+
+
+@pytest.fixture
+def labels():
+    return np.repeat([0, 1, 2], [30, 40, 50])
+
+
+def folds(splitter, y, **kwargs):
+    return list(splitter.split(np.zeros((len(y), 1)), y, **kwargs))
+
+
+def test_forget_rows_are_in_every_training_part(labels):
+    forget = np.zeros(120, dtype=bool)
+    forget[::7] = True
+    parts = folds(ForgetSplit(4, forget=forget, random_state=0), labels)
+    assert len(parts) == 4
+    tested = np.concatenate([test for _, test in parts])
+    assert sorted(tested) == list(np.flatnonzero(~forget))
+    for train, test in parts:
+        assert np.isin(np.flatnonzero(forget), train).all()
+        assert not np.intersect1d(train, test).size
+
+
+def test_test_parts_are_stratified(labels):
+    forget = np.zeros(120, dtype=bool)
+    forget[:5] = True
+    for _, test in folds(ForgetSplit(5, forget=forget, random_state=0), labels):
+        assert np.bincount(labels[test]).tolist() == [5, 8, 10]
+
+
+def test_a_forgotten_class_leaves_unseen_twins_in_every_fold(labels):
+    forget = labels == 1
+    parts = folds(ForgetSplit(4, forget=forget, random_state=0), labels)
+    twins = np.concatenate([test[labels[test] == 1] for _, test in parts])
+    assert sorted(twins) == list(np.flatnonzero(forget))
+    for train, test in parts:
+        assert (labels[test] == 1).sum() == 10
+        assert (labels[train] == 1).sum() == 30
+
+
+def test_a_class_and_single_rows_together(labels):
+    forget = (labels == 1) | (np.arange(120) < 3)
+    for train, test in folds(ForgetSplit(2, forget=forget, random_state=0), labels):
+        assert np.isin([0, 1, 2], train).all()
+        assert (labels[test] == 1).sum() == 20
+
+
+def test_instance_kind_pins_a_whole_class_and_class_kind_insists_on_one(labels):
+    forget = labels == 1
+    for train, _ in folds(ForgetSplit(2, forget=forget, kind="instance"), labels):
+        assert np.isin(np.flatnonzero(forget), train).all()
+    forget[np.flatnonzero(forget)[0]] = False
+    with pytest.raises(ValueError, match="every row of the classes"):
+        folds(ForgetSplit(2, forget=forget, kind="class"), labels)
+
+
+def test_regression_targets_are_not_stratified():
+    y = np.linspace(0, 1, 60)
+    forget = np.arange(60) < 6
+    parts = folds(ForgetSplit(3, forget=forget, random_state=0), y)
+    assert sorted(np.concatenate([test for _, test in parts])) == list(range(6, 60))
+
+
+def test_seeds(labels):
+    forget = np.arange(120) % 9 == 0
+
+    def first(seed):
+        return folds(ForgetSplit(3, forget=forget, random_state=seed), labels)[0][1].tolist()
+
+    assert first(0) == first(0)
+    assert first(0) != first(1)
+
+
+@pytest.mark.parametrize(
+    ("forget", "error", "match"),
+    [
+        (None, ValueError, "needs the mask"),
+        (np.array([1, 2, 3]), TypeError, "boolean mask"),
+        (np.ones(5, dtype=bool), ValueError, r"expected shape \(120,\)"),
+        (np.zeros(120, dtype=bool), ValueError, "marks no row"),
+        (np.ones(120, dtype=bool), ValueError, "marks every row"),
+    ],
+)
+def test_bad_masks(labels, forget, error, match):
+    with pytest.raises(error, match=match):
+        folds(ForgetSplit(3, forget=forget), labels)
+
+
+def test_a_class_too_small_for_twins(labels):
+    labels[:2] = 7
+    with pytest.raises(ValueError, match="class 7 has 2 rows"):
+        folds(ForgetSplit(3, forget=labels == 7), labels)
+
+
+def test_mask_by_metadata_routing(labels):
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    forget = np.arange(120) % 5 == 0
+    with config_context(enable_metadata_routing=True):
+        search = GridSearchCV(
+            RetrainUnlearner(LogisticRegression(), random_state=0),
+            {"store_data": [True]},
+            cv=ForgetSplit(3, random_state=0),
+            scoring={"accuracy": "accuracy", "forgetting": MIAScorer()},
+            refit=one_standard_error,
+            error_score="raise",
+        ).fit(X, labels, forget=forget)
+    assert search.best_estimator_.deletions_[0]["rows"] == forget.sum()
+
+
+def results(forgetting, accuracy):
+    """cv_results_ of candidates × folds."""
+    forgetting, accuracy = np.array(forgetting, float), np.array(accuracy, float)
+    return {
+        "mean_test_forgetting": forgetting.mean(axis=1),
+        "mean_test_accuracy": accuracy,
+        **{f"split{k}_test_forgetting": forgetting[:, k] for k in range(forgetting.shape[1])},
+    }
+
+
+def test_the_most_accurate_within_one_standard_error():
+    # Mean -0.02, standard error 0.01/sqrt(3) of the sample deviation 0.01: the margin is 0.0058.
+    best = [-0.01, -0.02, -0.03]
+    table = results([best, [-0.025] * 3, [-0.026] * 3], [0.8, 0.9, 0.99])
+    assert one_standard_error(table) == 1
+
+
+def test_failed_candidates_are_passed_over():
+    table = results([[np.nan] * 2, [-0.1, -0.2]], [0.99, 0.5])
+    assert one_standard_error(table) == 1
+    with pytest.raises(ValueError, match="Every candidate failed"):
+        one_standard_error(results([[np.nan] * 2], [0.5]))
+
+
+def test_ties_go_to_the_more_accurate():
+    assert one_standard_error(results([[-0.1, -0.1], [-0.1, -0.1]], [0.5, 0.6])) == 1
+
+
+def test_names_and_folds_are_checked():
+    table = results([[-0.1, -0.1]], [0.5])
+    with pytest.raises(ValueError, match="no scorer 'kept'"):
+        partial(one_standard_error, accuracy="kept")(table)
+    del table["split1_test_forgetting"]
+    with pytest.raises(ValueError, match="two folds"):
+        one_standard_error(table)
