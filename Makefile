@@ -54,7 +54,7 @@ endef
 	$(call make-env,.venv-floors,PYTHON_FLOORS,3.11 or 3.12,-c tests/floors.txt)
 
 demo: .venv/.installed
-	.venv/bin/python -m skunlearn.demo $(if $(DATA),--data $(DATA))
+	$(if $(filter cifar10,$(DATA)),.venv/bin/python examples/plot_cifar10_automobile.py,.venv/bin/python -m skunlearn.demo)
 
 test: .venv/.installed
 	$(call PYTEST,.venv) --ignore=tests/long --doctest-modules tests skunlearn

@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 
 DIGEST_SIZE = 16  # bytes; 128 bits make an accidental collision impossible in practice
-_CHUNK_BYTES = 2**24
+_CHUNK_BYTES = 2**20  # hashed at a time, which bounds the memory
 
 
 def is_dataset(X):

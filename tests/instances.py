@@ -88,3 +88,19 @@ NET_METHODS = {
     "FineTuneUnlearner": (FineTuneUnlearner, {"max_epochs": 10}),
     "ProximalUnlearner": (ProximalUnlearner, {"max_epochs": 10, "penalty": 0.001}),
 }
+
+
+class DictMLP(nn.Module):
+    """Takes the entries of a dict as arguments."""
+
+    def __init__(self, n_out=2):
+        super().__init__()
+        self.out = nn.LazyLinear(n_out)
+
+    def forward(self, a, b):
+        return self.out(torch.cat([a.float(), b.float().reshape(len(b), -1)], dim=1))
+
+
+def make_dict_net(**kwargs):
+    """A classifier net over ``{"a": (n, ·), "b": (n,)}``."""
+    return make_net(**({"max_epochs": 2} | kwargs)).set_params(module=DictMLP)

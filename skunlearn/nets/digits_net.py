@@ -17,7 +17,7 @@ class DigitsNet(nn.Sequential):
         Number of classes.
     width : int, default=16
         Channels of the first convolution; the second has twice as many. The default gives
-        10,490 parameters.
+        9,930 parameters.
 
     Examples
     --------

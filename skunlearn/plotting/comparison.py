@@ -61,7 +61,7 @@ def plot_comparison(table, *, title=None):
     for where, value, share in zip(position, seconds, table["of retraining"]):
         text = "(trained on all rows)" if np.isnan(value) else f" {value:.3g} s = {share:.2f}×"
         time.text(np.nan_to_num(value), where, text, va="center", fontsize="small")
-    time.set(xlabel="seconds to forget", xlim=(0, 1.6 * np.nanmax(seconds)))
+    time.set(xlabel="seconds to forget", xlim=(0, 2.1 * np.nanmax(seconds)))
     time.set_title("× time of retraining", fontsize="medium")
     for axes in (accuracy, attack, time):
         axes.grid(axis="x", color="0.9")

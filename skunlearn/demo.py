@@ -1,0 +1,89 @@
+"""The main job on scikit-learn's bundled digits: ``python -m skunlearn.demo``.
+
+A small net learns the ten digits, all eights of its training set are to be forgotten, and two
+unlearners are set beside a net that was retrained without them. One table and one picture.
+"""
+
+import argparse
+import warnings
+
+import torch
+from sklearn.model_selection import train_test_split
+from skorch import NeuralNetClassifier
+
+from skunlearn.datasets import load_digits_images
+from skunlearn.evaluation import compare, comparison_table
+from skunlearn.exceptions import ClassForgottenWarning
+from skunlearn.finetuning import FineTuneUnlearner, ProximalUnlearner
+from skunlearn.nets import DigitsNet
+from skunlearn.plotting import plot_comparison
+
+
+def main(arguments=None):
+    """Run the demo.
+
+    Parameters
+    ----------
+    arguments : list of str, default=None
+        Command line; None takes the process's own.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        From `skunlearn.evaluation.compare`.
+
+    Examples
+    --------
+    >>> from skunlearn.demo import main
+    >>> table = main(["--output", "demo.png"])  # doctest: +SKIP
+    """
+    parser = argparse.ArgumentParser(prog="skunlearn.demo", description=__doc__)
+    parser.add_argument("--output", default="demo.png", help="picture to write (%(default)s)")
+    parser.add_argument("--digit", type=int, default=8, choices=range(10), help="digit to forget")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+
+    X, y = load_digits_images(return_X_y=True)
+    X, X_test, y, y_test = train_test_split(X, y, test_size=0.4, stratify=y, random_state=0)
+    net = NeuralNetClassifier(
+        DigitsNet,
+        criterion=torch.nn.CrossEntropyLoss,
+        lr=0.1,
+        optimizer__momentum=0.9,
+        optimizer__nesterov=True,
+        # A net without weight decay fits the digits so closely that fine-tuning has no loss left
+        # to work with, and forgets nothing.
+        optimizer__weight_decay=0.005,
+        max_epochs=30,
+        batch_size=64,
+        iterator_train__shuffle=True,
+        train_split=None,
+    )
+    unlearners = {
+        "fine-tuned": FineTuneUnlearner(net, lr=0.2, max_epochs=4),
+        "proximal": ProximalUnlearner(net, penalty=0.1, lr=0.2, max_epochs=4),
+    }
+    print(f"{len(y)} training digits; to forget: the {sum(y == options.digit)} {options.digit}s")
+    with warnings.catch_warnings():
+        # Forgetting a whole class is what we are here for.
+        warnings.simplefilter("ignore", ClassForgottenWarning)
+        table = compare(
+            unlearners,
+            X,
+            y,
+            forget=y == options.digit,
+            X_test=X_test,
+            y_test=y_test,
+            random_state=options.seed,
+            verbose=1,
+        )
+    print()
+    print(comparison_table(table))
+    title = f"Forgetting all {options.digit}s of the digits"
+    plot_comparison(table, title=title).savefig(options.output, dpi=150)
+    print(f"\nPicture: {options.output}")
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The checks of the verb must catch unlearners that are wrong."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from skunlearn import FineTuneUnlearner, NetUnlearner, RetrainUnlearner, _skorch
+from skunlearn.utils import check_unlearner, yield_unlearning_checks
+from skunlearn.utils import estimator_checks as checks
+from tests.instances import make_net
+
+
+class DoesNothing(NetUnlearner):
+    def _unlearn(self, net, retain, forget):
+        return net
+
+
+class IgnoresForgetSet(NetUnlearner):
+    """Destroys the model in the same way, whatever is to be forgotten."""
+
+    def _attempt(self, retain, forget, seed):
+        net = _skorch.copy_net(self.estimator_)
+        with torch.no_grad():
+            for p in net.module_.parameters():
+                p.zero_()
+        return net
+
+
+class Overshoots(NetUnlearner):
+    """Away from the original, but not toward the retrained net."""
+
+    def _unlearn(self, net, retain, forget):
+        with torch.no_grad():
+            net.module_.out.bias += torch.tensor([50.0] + [-50.0] * 9)
+
+
+class WorksInPlace(FineTuneUnlearner):
+    def _attempt(self, retain, forget, seed):
+        return _skorch.train(self.estimator_, retain, epochs=2)
+
+
+class DrawsFromGlobalGenerator(FineTuneUnlearner):
+    def unlearn(self, *args, **kwargs):
+        torch.rand(1)
+        return super().unlearn(*args, **kwargs)
+
+
+class KeepsRows(FineTuneUnlearner):
+    def _unlearn(self, net, retain, forget):
+        net.kept_ = forget.arrays()[0]
+        return super()._unlearn(net, retain, forget)
+
+
+class TrainsOnForgetRows(RetrainUnlearner):
+    def _attempt(self, retain, forget, seed):
+        return self._train(self._record.view(np.arange(len(self._record))))
+
+
+class SwallowsInterrupt(FineTuneUnlearner):
+    def unlearn(self, *args, **kwargs):
+        try:
+            return super().unlearn(*args, **kwargs)
+        except KeyboardInterrupt:
+            return self
+
+
+@pytest.mark.parametrize(
+    "check, unlearner",
+    [
+        (checks.check_reads_forget_set, DoesNothing),
+        (checks.check_reads_forget_set, IgnoresForgetSet),
+        (checks.check_moves_toward_retrained, DoesNothing),
+        (checks.check_moves_toward_retrained, Overshoots),
+        (checks.check_moves_toward_retrained, TrainsOnForgetRows),
+        (checks.check_all_or_nothing, WorksInPlace),
+        (checks.check_all_or_nothing, SwallowsInterrupt),
+        (checks.check_generators_untouched, DrawsFromGlobalGenerator),
+        (checks.check_pickle, KeepsRows),
+        (checks.check_second_request, DoesNothing),
+    ],
+)
+def test_checks_catch_wrong_unlearners(check, unlearner):
+    with pytest.raises(AssertionError):
+        check(unlearner(make_net(), random_state=0))
+
+
+def test_checks_catch_wrong_seeds():
+    class Fixed(FineTuneUnlearner):
+        @property
+        def _seed(self):
+            return 0
+
+        @_seed.setter
+        def _seed(self, value):
+            pass
+
+    with pytest.raises(AssertionError, match="seed"):
+        checks.check_seeds(Fixed(make_net(), random_state=0))
+
+
+def test_docstring_lists_every_check():
+    unlearner = RetrainUnlearner(make_net())
+    for check in yield_unlearning_checks(unlearner):
+        assert f"`{check.__name__}`" in checks.__doc__
+        assert check.__doc__
+
+
+def test_check_unlearner_runs_everything():
+    check_unlearner(RetrainUnlearner(LogisticRegression()))
+    with pytest.raises(AssertionError):
+        check_unlearner(DoesNothing(make_net()))
