@@ -128,13 +128,13 @@ def _tensor(x, dtype):
         return {key: _tensor(value, dtype) for key, value in x.items()}
     if sparse.issparse(x):
         x = x.toarray()
-    if not isinstance(x, torch.Tensor):
-        x = np.asarray(x)
-        x = torch.from_numpy(x if x.flags.writeable else x.copy())
-    # Always a copy: a slice shares the user's memory, which a module may write to (an in-place
-    # ReLU as its first layer, say).
-    return _cast(x, dtype, copy=True)
+    # Never a view: it would share the user's memory, which a module may write to (an in-place
+    # ReLU as its first layer, say), and torch takes no negative strides.
+    if isinstance(x, torch.Tensor):
+        return _cast(x.clone(), dtype)
+    x = np.asarray(x)
+    return _cast(torch.from_numpy(x if x.base is None else np.array(x, order="C")), dtype)
 
 
-def _cast(x, dtype, copy=False):
-    return x.to(dtype if x.dtype == torch.float64 else x.dtype, copy=copy)
+def _cast(x, dtype):
+    return x.to(dtype) if x.dtype == torch.float64 else x

@@ -105,6 +105,8 @@ def align(X, like, name):
         if not is_frame(X) or (like.ndim == 2 and list(X.columns) != list(like.columns)):
             raise ValueError(f"{name} must be a data frame with the training data's columns.")
         return X.astype(like.dtypes if like.ndim == 2 else like.dtype), np.ones(len(X), bool)
+    if is_mapping(X):
+        raise TypeError(f"{name} is a dict, but the model was fitted on one array of rows.")
     shape = tuple(like.shape[1:])
     if sparse.issparse(like):
         X = sparse.csr_matrix(_numpy(X) if not sparse.issparse(X) else X)

@@ -101,7 +101,7 @@ def trained_classes(net, X, y):
     if y.dtype.kind not in "iu" or y.min() < 0:
         raise ValueError(
             "The labels of an already trained net must be the column numbers that it was trained "
-            f"on (0, 1, ...), got labels of dtype {y.dtype} from {y.min()!r}."
+            f"on (0, 1, ...), got labels of dtype {y.dtype} such as {y[:1].tolist()[0]!r}."
         )
     if is_binary(net):
         return np.arange(2)

@@ -32,12 +32,12 @@ def is_net(estimator):
     return isinstance(estimator, NeuralNet)
 
 
-def n_batches(net, rows):
-    """Batches in one pass over `rows`."""
+def n_batches(net, n_rows):
+    """Batches in one pass over `n_rows` rows."""
     options = net.get_params_for("iterator_train")
     size = options.get("batch_size", net.batch_size)
-    size = len(rows) if size == -1 else size
-    return len(rows) // size if options.get("drop_last") else -(-len(rows) // size)
+    size = n_rows if size == -1 else size
+    return n_rows // size if options.get("drop_last") else -(-n_rows // size)
 
 
 def fresh_net(net, *, verbose, **params):
@@ -55,18 +55,26 @@ def fresh_net(net, *, verbose, **params):
 def copy_net(net, *, verbose=0, keep_schedule=True, **params):
     """A net with the weights of `net` and new optimizer, callbacks and history.
 
-    `keep_schedule=False` leaves the net's own LRScheduler out.
+    `keep_schedule=False` leaves the callbacks out that set the learning rate.
     """
-    dropped = _CHECKPOINTING if keep_schedule else (*_CHECKPOINTING, LRScheduler)
     new = fresh_net(net, verbose=verbose, **params)
     # The parameter `callbacks` keeps them: it is the recipe, for a later retraining say.
-    new.callbacks_ = [(name, cb) for name, cb in new.callbacks_ if not isinstance(cb, dropped)]
+    new.callbacks_ = [
+        (name, callback)
+        for name, callback in new.callbacks_
+        if not isinstance(callback, _CHECKPOINTING)
+        and (keep_schedule or not _is_schedule(callback))
+    ]
     set_weights(new, weights(net))
     for name in [*net._modules, *net._criteria]:
         _match_form(getattr(new, name + "_"), getattr(net, name + "_"))
     if hasattr(net, "classes_inferred_"):
         new.classes_inferred_ = net.classes_inferred_
     return new
+
+
+def _is_schedule(callback):
+    return isinstance(callback, LRScheduler) or getattr(callback, "sets_learning_rate", False)
 
 
 def _match_form(module, like):

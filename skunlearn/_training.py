@@ -8,7 +8,7 @@ import joblib
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_memory
 
 from skunlearn import _net_checks, _skorch, _validation
 from skunlearn._data import digest_of, form_of, is_dataset
@@ -53,7 +53,6 @@ def train(estimator, rows, classes, seed, *, memory=None, verbose=0, write_check
 
 def copy_trained(estimator, rows, classes, *, verbose=0):
     """A copy of an already trained estimator whose training rows are said to be `rows`."""
-    check_is_fitted(estimator)
     if not _skorch.is_net(estimator):
         return copy.deepcopy(estimator)
     _net_checks.check_seen(estimator, rows)
@@ -72,7 +71,7 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints):
             return _fit_sklearn(estimator, rows, classes, seed)
         net = _skorch.fresh_net(estimator, verbose=verbose)
         _net_checks.check_outputs(net, rows, None if classes is None else len(classes))
-        if classes is not None and not net.classes:
+        if classes is not None and not len(getattr(net, "classes", None) or ()):
             net.classes_inferred_ = np.arange(len(classes))  # some callbacks ask for it
         with nullcontext() if write_checkpoints else _skorch.private_checkpoints(net):
             return _skorch.train(net, rows)
@@ -92,7 +91,7 @@ def _fit_sklearn(estimator, rows, classes, seed):
     return new.fit(X, y if classes is None else classes[y])
 
 
-def key(estimator, rows, seed, classes=None):
+def key(estimator, rows, seed, classes):
     """A digest of everything that the result of ``train`` depends on."""
     params = {
         name: value.tolist() if isinstance(value, torch.Tensor) else value

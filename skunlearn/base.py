@@ -26,6 +26,7 @@ from skunlearn.exceptions import (
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
 _DAMAGE = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
+_STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning
 _MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), that counts
 
 
@@ -221,8 +222,17 @@ class BaseUnlearner(
                 f"{name} works on skorch nets, got {type(estimator).__name__}. Wrap the PyTorch "
                 "module in skorch's NeuralNetClassifier, or use RetrainUnlearner."
             )
-        elif get_tags(estimator).estimator_type not in ("classifier", "regressor"):
-            raise TypeError(f"{name} needs a classifier or a regressor, got {estimator!r}.")
+        elif (
+            isinstance(estimator, type)
+            or not hasattr(estimator, "__sklearn_tags__")
+            or get_tags(estimator).estimator_type not in ("classifier", "regressor")
+        ):
+            raise TypeError(
+                f"{name} needs a scikit-learn classifier or regressor, or a skorch net, got "
+                f"{estimator!r}."
+            )
+        if frozen:
+            check_is_fitted(estimator)
 
     def _refuse_frozen_clone(self):
         if isinstance(self.estimator, FrozenEstimator) and getattr(self, "_is_clone", False):
@@ -279,7 +289,7 @@ class BaseUnlearner(
             measured=measured,
             when=datetime.now(UTC),
         )
-        self._warn_if_wrong(measured)
+        self._warn_if_wrong(measured, whole_classes=_covers(emptied, forget))
         changed = {
             "estimator_": model,
             "_record": record,
@@ -305,7 +315,7 @@ class BaseUnlearner(
             )
         return names
 
-    def _warn_if_wrong(self, measured):
+    def _warn_if_wrong(self, measured, *, whole_classes):
         if self._is_exact:
             return  # it is what it is: there is nothing to tune
         lost = _drop(measured["retain_before"], measured["retain_after"])
@@ -326,12 +336,25 @@ class BaseUnlearner(
                 "larger learning rate or a smaller penalty.",
                 NotForgottenWarning,
             )
+        elif whole_classes and measured["forget_after"]["score"] > _STILL_KNOWN:
+            # A model that never saw a class never names it.
+            _validation.warn(
+                f"{type(self).__name__} still names {100 * measured['forget_after']['score']:.0f} % "
+                "of the rows of forgotten classes correctly. Try more epochs, a larger learning "
+                "rate or a smaller penalty.",
+                NotForgottenWarning,
+            )
 
     def __sklearn_clone__(self):
         new = super().__sklearn_clone__()
         if isinstance(self.estimator, FrozenEstimator):
             new._is_clone = True
         return new
+
+
+def _covers(emptied, forget):
+    """Whether the request is about nothing but classes that are now without rows."""
+    return forget is not None and len(emptied) > 0 and len(emptied) == len(np.unique(forget.y))
 
 
 @contextmanager

@@ -2,50 +2,69 @@
 
 import torch
 from skorch.callbacks import Callback
+from skorch.dataset import get_len
 
 from skunlearn import _skorch
 from skunlearn._evidence import observe
 
-__all__ = ["HeldOutStopping", "LinearDecay", "ProximalStep"]
+__all__ = ["LinearDecay"]
 
 
 class LinearDecay(Callback):
-    """Let every learning rate fall linearly, from its own value to zero after `n_steps`.
+    """Let every learning rate fall linearly to zero, batch by batch, over the whole run.
+
+    Unlike torch's schedulers it needs no number of steps in advance, so that the same recipe
+    fits a fold, all rows, and the rows that are left after a deletion.
 
     Parameters
     ----------
-    n_steps : int
-        Batches in the whole run.
+    warmup : float, default=0.0
+        Share of the run in which the rates first rise from zero to their own values.
+
+    Examples
+    --------
+    >>> from skorch import NeuralNetClassifier
+    >>> from skunlearn.callbacks import LinearDecay
+    >>> from skunlearn.nets import DigitsNet
+    >>> net = NeuralNetClassifier(DigitsNet, callbacks=[("rate", LinearDecay(warmup=0.2))])
     """
 
-    def __init__(self, n_steps):
-        self.n_steps = n_steps
+    sets_learning_rate = True  # an unlearning under a schedule of its own leaves it out
 
-    def on_train_begin(self, net, **kwargs):
-        """Note the learning rates to start from."""
-        self.step_ = 0
+    def __init__(self, warmup=0.0):
+        self.warmup = warmup
+
+    def on_train_begin(self, net, X=None, **kwargs):
+        """Note the learning rates to start from, and count the batches to come."""
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup must be in [0, 1), got {self.warmup!r}.")
+        self.step_, self.n_steps_ = 0, net.max_epochs * _skorch.n_batches(net, get_len(X))
         self.groups_ = [(group, group["lr"]) for group in _groups(net)]
 
     def on_batch_begin(self, net, training=False, **kwargs):
         """Set the learning rate of this step."""
         if training:
-            left = max(0.0, 1 - self.step_ / self.n_steps)
+            done = self.step_ / self.n_steps_
+            rising = (self.step_ + 1) / (self.warmup * self.n_steps_) if self.warmup else 1.0
+            factor = min(rising, (1 - done) / (1 - self.warmup), 1.0)
             for group, lr in self.groups_:
-                group["lr"] = lr * left
+                group["lr"] = lr * max(0.0, factor)
             self.step_ += 1
 
     def on_train_end(self, net, **kwargs):
         """Leave the net with the rates that it came with."""
         for group, lr in self.groups_:
             group["lr"] = lr
+        del self.groups_  # the optimizer's tensors are not ours to pickle
 
 
 class ProximalStep(Callback):
     """Pull the weights towards an anchor after every optimizer step.
 
-    The step θ ← (θ + ηλF θₐ) / (1 + ηλF), with η the group's learning rate, is the proximal
-    operator of (λ/2) Σ Fᵢ (θᵢ − θₐᵢ)². Its fixed points are those of the penalised loss, and
-    unlike the gradient λF(θ − θₐ) it is stable however large λ is.
+    The step θ ← (θ + ηλF θₐ) / (1 + ηλF) is the proximal operator of (λ/2) Σ Fᵢ (θᵢ − θₐᵢ)²,
+    with η the group's learning rate, divided by 1 − momentum. Under SGD its fixed points are
+    those of the penalised loss, and unlike the gradient λF(θ − θₐ) it is stable however large λ
+    is.
 
     Parameters
     ----------
@@ -78,7 +97,8 @@ class ProximalStep(Callback):
         if not training:
             return
         for group, params, anchors, weights in self.plan_:
-            pull = float(group["lr"]) * self.penalty
+            # Below the largest float32, so that a weight without importance stays free.
+            pull = min(float(group["lr"]) * self.penalty * _gain(group), 1e30)
             # p / (1 + p) as 1 / (1 + 1/p), which does not overflow for a huge p.
             if weights is None:
                 torch._foreach_lerp_(params, anchors, 1 / (1 + 1 / pull) if pull else 0.0)
@@ -124,6 +144,15 @@ class HeldOutStopping(Callback):
         """Go back to the best epoch."""
         if self.best_weights_ is not None:
             _skorch.set_weights(net, self.best_weights_)
+
+
+def _gain(group):
+    """Length of an optimizer's steps, in units of lr · gradient, when the gradient is constant.
+
+    Momentum m adds up 1 / (1 − m) gradients. A pull without that factor would settle where
+    (1 − m)λ, not λ, is the weight of the penalty.
+    """
+    return (1 - group.get("dampening", 0.0)) / (1 - (group.get("momentum") or 0.0))
 
 
 def _groups(net):

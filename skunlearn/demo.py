@@ -61,7 +61,7 @@ def main(arguments=None):
     )
     unlearners = {
         "fine-tuned": FineTuneUnlearner(net, lr=0.2, max_epochs=4),
-        "proximal": ProximalUnlearner(net, penalty=0.1, lr=0.2, max_epochs=4),
+        "proximal": ProximalUnlearner(net, penalty=0.01, lr=0.2, max_epochs=4),
     }
     print(f"{len(y)} training digits; to forget: the {sum(y == options.digit)} {options.digit}s")
     with warnings.catch_warnings():

@@ -90,8 +90,7 @@ class NetUnlearner(BaseUnlearner):
         """Train `net` on `rows` for the epochs and under the schedule asked for."""
         callbacks = list(callbacks)
         if self.schedule == "linear":
-            steps = net.max_epochs * _skorch.n_batches(net, rows)
-            callbacks.append(("skunlearn_decay", LinearDecay(steps)))
+            callbacks.append(("skunlearn_decay", LinearDecay()))
         return _skorch.train(net, rows, callbacks=callbacks, shuffle=True)
 
     def _epochs(self):

@@ -82,6 +82,11 @@ def all_instances():
     ]
 
 
+def binary_instances():
+    """Unlearners of binary nets, for our own checks: scikit-learn's bring three classes too."""
+    return [cls(make_binary_net(), random_state=0) for cls, _ in NET_METHODS.values()]
+
+
 # Deep methods by name, each with a setting that forgets on the small tasks of the tests.
 NET_METHODS = {
     "RetrainUnlearner": (RetrainUnlearner, {}),

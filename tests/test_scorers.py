@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
 from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
-from skunlearn.metrics import MIAScorer, RetainedScorer
+from skunlearn.metrics import ForgottenScorer, MIAScorer, RetainedScorer
 from skunlearn.model_selection import ForgetSplit, one_standard_error
 from tests.instances import make_net, make_regressor_net
 
@@ -280,8 +280,19 @@ def test_retained_scorer_leaves_forgotten_classes_out(digits):
     expected = unlearner.score(X[1200:][kept], labels[1200:][kept])
     assert RetainedScorer()(unlearner, X[1200:], labels[1200:]) == expected
     assert unlearner.score(X[1200:], labels[1200:]) < expected - 0.05
-    with pytest.raises(ValueError, match="nothing is left to score"):
+    assert ForgottenScorer()(unlearner, X[1200:], labels[1200:]) == 0
+    with pytest.raises(ValueError, match="No test row is left"):
         RetainedScorer()(unlearner, X[1200:][~kept], labels[1200:][~kept])
+    with pytest.raises(ValueError, match="No test row is left"):
+        ForgottenScorer()(unlearner, X[1200:][kept], labels[1200:][kept])
+
+
+def test_a_kept_class_passes_the_attack_but_not_the_forgotten_scorer(digits):
+    X, y = digits
+    train, test = train_test_split(np.arange(len(y)), test_size=0.5, stratify=y, random_state=0)
+    keeps = quick(lr=1e-9).fit(X[train], y[train], forget=y[train] == 0)
+    assert MIAScorer()(keeps, X[test], y[test]) > -0.2  # 104 against 75 rows: about ±0.09
+    assert ForgottenScorer()(keeps, X[test], y[test]) < -0.9
 
 
 def test_per_class_and_blind_baseline(noisy):

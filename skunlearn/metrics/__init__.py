@@ -17,9 +17,10 @@ from skunlearn.metrics.intervals import (
     delong_interval,
 )
 from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.scorers import MIAScorer, RetainedScorer
+from skunlearn.metrics.scorers import ForgottenScorer, MIAScorer, RetainedScorer
 
 __all__ = [
+    "ForgottenScorer",
     "Interval",
     "MIAScorer",
     "MembershipInference",

@@ -17,7 +17,7 @@ from skunlearn.metrics.blind import blind_attack
 from skunlearn.metrics.intervals import auc
 from skunlearn.metrics.matching import match_weights
 
-__all__ = ["MIAScorer", "RetainedScorer"]
+__all__ = ["ForgottenScorer", "MIAScorer", "RetainedScorer"]
 
 _CHECKED_ROWS = 256  # test rows looked up in the training record to catch train scores
 _KEPT_REFERENCES = 8  # retrained references that a scorer keeps, one per fold
@@ -70,6 +70,7 @@ class MIAScorer(_Scorer):
     See Also
     --------
     RetainedScorer : Accuracy without the forgotten classes.
+    ForgottenScorer : Accuracy on the forgotten classes, which the attack is blind to.
     skunlearn.model_selection.ForgetSplit : Folds with unseen rows to compare with.
 
     References
@@ -251,7 +252,8 @@ class MIAScorer(_Scorer):
         rows = unlearner._record.view(np.flatnonzero(unlearner._record.retained))
         if is_dataset(rows.X):
             return unlearner._train(rows)
-        key = _training.key(_skorch.unwrap(unlearner.estimator), rows, unlearner._seed)
+        net = _skorch.unwrap(unlearner.estimator)
+        key = _training.key(net, rows, unlearner._seed, unlearner._classes)
         if key not in self._references:
             while len(self._references) >= _KEPT_REFERENCES:
                 del self._references[next(iter(self._references))]
@@ -278,10 +280,14 @@ class RetainedScorer(_Scorer):
     scoring : str or callable, default="accuracy"
         A scorer as in scikit-learn.
 
+    See Also
+    --------
+    ForgottenScorer : The other test rows.
+
     Examples
     --------
-    >>> from skunlearn.metrics import MIAScorer, RetainedScorer
-    >>> scoring = {"accuracy": RetainedScorer("accuracy"), "forgetting": MIAScorer()}
+    >>> from skunlearn.metrics import ForgottenScorer, RetainedScorer
+    >>> scoring = {"accuracy": RetainedScorer(), "forgetting": ForgottenScorer()}
     """
 
     def __init__(self, scoring="accuracy"):
@@ -300,15 +306,59 @@ class RetainedScorer(_Scorer):
         score : float
             Higher is better.
         """
-        unlearner = _final(estimator)
-        gone = [label for entry in unlearner.deletions_ for label in entry["classes_forgotten"]]
-        kept = np.flatnonzero(~np.isin(np.asarray(y), gone))
-        if len(kept) == 0:
-            raise ValueError("Every test row is of a forgotten class; nothing is left to score.")
-        return get_scorer(self.scoring)(estimator, _safe_indexing(X, kept), _safe_indexing(y, kept))
+        return _score_rows(self.scoring, estimator, X, y, ~_is_gone(estimator, y))
 
     def __repr__(self):
-        return f"RetainedScorer({self.scoring!r})"
+        return f"{type(self).__name__}({self.scoring!r})"
+
+
+class ForgottenScorer(RetainedScorer):
+    """Minus the score on the test rows whose class has been forgotten.
+
+    Where a class is forgotten, a model that keeps it knows seen and unseen rows of it alike, and
+    a membership attack between them finds nothing to complain about. This scorer does: for
+    accuracy, 0 says that no unseen row of the class is recognised any more.
+
+    Parameters
+    ----------
+    scoring : str or callable, default="accuracy"
+        A scorer as in scikit-learn.
+
+    Examples
+    --------
+    >>> from skunlearn.metrics import ForgottenScorer, RetainedScorer
+    >>> scoring = {"accuracy": RetainedScorer(), "forgetting": ForgottenScorer()}
+    """
+
+    def __call__(self, estimator, X, y):
+        """Minus the score on the rows of forgotten classes.
+
+        Parameters
+        ----------
+        estimator : fitted unlearner, or Pipeline that ends in one
+        X, y : rows and labels
+
+        Returns
+        -------
+        score : float
+            Higher is better.
+        """
+        return -_score_rows(self.scoring, estimator, X, y, _is_gone(estimator, y))
+
+
+def _is_gone(estimator, y):
+    gone = [label for e in _final(estimator).deletions_ for label in e["classes_forgotten"]]
+    return np.isin(np.asarray(y), gone)
+
+
+def _score_rows(scoring, estimator, X, y, mask):
+    rows = np.flatnonzero(mask)
+    if len(rows) == 0:
+        raise ValueError(
+            "No test row is left to score: RetainedScorer needs rows of classes that were kept, "
+            "ForgottenScorer rows of a class of which every training row was forgotten."
+        )
+    return get_scorer(scoring)(estimator, _safe_indexing(X, rows), _safe_indexing(y, rows))
 
 
 def _final(estimator):

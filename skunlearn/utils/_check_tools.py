@@ -2,6 +2,8 @@
 
 import contextlib
 import random
+import warnings
+from functools import wraps
 from unittest import SkipTest, mock
 
 import numpy as np
@@ -16,6 +18,8 @@ from skunlearn._skorch import is_net, weights
 N_ROWS = 120
 # The rows that most checks forget.
 FORGET = np.arange(0, 24)
+# Rows for a second request.
+OTHER = np.arange(40, 64)
 
 
 def prepare(estimator):
@@ -174,3 +178,24 @@ def count_events(estimator, act):
     Fault.arm(None, -1)
     act()
     return Fault.seen if is_net(estimator.estimator) else 1
+
+
+def quietly(check):
+    """What a method has to say about its result on toy data is not the checks' business."""
+
+    @wraps(check)
+    def quiet(estimator):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            check(estimator)
+
+    return quiet
+
+
+def must_raise(error, act, what):
+    """Raise AssertionError unless ``act()`` raises `error`."""
+    try:
+        act()
+    except error:
+        return
+    raise AssertionError(f"{what}: {error.__name__} was not raised")

@@ -26,7 +26,7 @@ the estimator on 120 rows with some wrong labels.
 import json
 import pickle
 import warnings
-from functools import partial, wraps
+from functools import partial
 from unittest import SkipTest
 
 import numpy as np
@@ -36,25 +36,32 @@ from sklearn.frozen import FrozenEstimator
 
 from skunlearn import RetrainUnlearner
 from skunlearn._skorch import is_net
-from skunlearn.exceptions import AlreadyForgottenError, UnknownRowsError
+from skunlearn.exceptions import AlreadyForgottenError
 from skunlearn.utils._check_tools import (
     FORGET,
     N_ROWS,
+    OTHER,
     Snapshot,
     count_events,
     faults,
     generators,
     is_classifier,
+    must_raise,
     outcome,
     parameters,
     prepare,
+    quietly,
     same_parameters,
     with_fault,
 )
+from skunlearn.utils._request_checks import (
+    check_bad_requests,
+    check_fit_forget,
+    check_second_request,
+    check_ways_of_naming,
+)
 
 __all__ = ["check_unlearner", "parametrize_with_unlearning_checks", "yield_unlearning_checks"]
-
-_OTHER = np.arange(40, 64)
 
 
 def yield_unlearning_checks(estimator):
@@ -159,26 +166,14 @@ def parametrize_with_unlearning_checks(estimators):
     return pytest.mark.parametrize("estimator, check", cases)
 
 
-def _quietly(check):
-    """What a method has to say about its result on toy data is not the checks' business."""
-
-    @wraps(check)
-    def quiet(estimator):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            check(estimator)
-
-    return quiet
-
-
 def check_unfitted(estimator):
     """An unfitted estimator raises NotFittedError."""
     new, X, _ = prepare(estimator)
     for act in (partial(new.unlearn, X[:2]), partial(new.predict, X), new.certificate):
-        _must_raise(NotFittedError, act, "an unfitted estimator was used")
+        must_raise(NotFittedError, act, "an unfitted estimator was used")
 
 
-@_quietly
+@quietly
 def check_clone(estimator):
     """A clone of a fitted estimator is unfitted and has equal parameters."""
     new, X, y = prepare(estimator)
@@ -192,7 +187,7 @@ def check_clone(estimator):
     assert ours == theirs, "the clone has other parameters"
 
 
-@_quietly
+@quietly
 def check_label_types(estimator):
     """String, float, 1-based and object labels come back, and lead to the same model."""
     new, X, y = prepare(estimator)
@@ -215,16 +210,16 @@ def check_label_types(estimator):
         assert np.array_equal(codes, expected), f"labels {labels.tolist()} led to another model"
 
 
-@_quietly
+@quietly
 def check_reads_forget_set(estimator):
     """Forgetting other rows leads to another model."""
     new, X, y = prepare(estimator)
     one = outcome(clone(new).fit(X, y).unlearn(indices=FORGET), X)
-    other = outcome(clone(new).fit(X, y).unlearn(indices=_OTHER), X)
+    other = outcome(clone(new).fit(X, y).unlearn(indices=OTHER), X)
     assert not np.array_equal(one, other), "two forget sets led to the same model"
 
 
-@_quietly
+@quietly
 def check_moves_toward_retrained(estimator):
     """On the forget rows, predictions come nearer to those of a retrained model."""
     new, X, y = prepare(estimator)
@@ -243,7 +238,7 @@ def check_moves_toward_retrained(estimator):
     )
 
 
-@_quietly
+@quietly
 def check_seeds(estimator):
     """One seed repeats bit for bit, two seeds differ, in fit and in unlearn."""
     new, X, y = prepare(estimator)
@@ -257,7 +252,7 @@ def check_seeds(estimator):
         assert not same_parameters(runs["a"][step], runs["c"][step]), f"{name} ignores the seed"
 
 
-@_quietly
+@quietly
 def check_generators_untouched(estimator):
     """Neither fit nor unlearn changes a global random generator."""
     new, X, y = prepare(estimator)
@@ -268,7 +263,7 @@ def check_generators_untouched(estimator):
     assert generators() == before, "unlearn changed a global random generator"
 
 
-@_quietly
+@quietly
 def check_estimator_untouched(estimator):
     """The user's estimator keeps its weights, parameters and history, trained or not."""
     new, X, y = prepare(estimator)
@@ -292,7 +287,7 @@ def check_estimator_untouched(estimator):
     assert {k: id(v) for k, v in vars(trained).items()} == settings, "the user's net was changed"
 
 
-@_quietly
+@quietly
 def check_input_untouched(estimator):
     """Rows and labels are left as they are, and may be read-only."""
     new, X, y = prepare(estimator)
@@ -304,96 +299,7 @@ def check_input_untouched(estimator):
     assert np.array_equal(y, labels), "the labels were changed"
 
 
-@_quietly
-def check_second_request(estimator):
-    """The second request keeps the first one's rows forgotten."""
-    new, X, y = prepare(estimator)
-    new.fit(X, y).unlearn(indices=FORGET)
-    first = outcome(new, X)
-    new.unlearn(indices=_OTHER)
-    assert not np.array_equal(outcome(new, X), first), "the second request changed nothing"
-    assert [entry["rows"] for entry in new.deletions_] == [len(FORGET), len(_OTHER)]
-    assert json.loads(new.certificate())["forgotten_rows"] == len(FORGET) + len(_OTHER)
-    for again in (FORGET, _OTHER[:1]):
-        state = Snapshot(new, X)
-        _must_raise(AlreadyForgottenError, partial(new.unlearn, X[again]), "rows forgotten twice")
-        state.check("a refused request")
-    # A method that trained on the first request's rows again would give these rows away.
-    other = X.copy()
-    other[FORGET] = np.random.default_rng(1).normal(size=(len(FORGET), X.shape[1]))
-    if not getattr(new, "_is_exact", False):
-        return
-    again = clone(new).fit(other, y).unlearn(indices=FORGET).unlearn(indices=_OTHER)
-    assert np.array_equal(outcome(again, X), outcome(new, X)), "forgotten rows had an influence"
-
-
-@_quietly
-def check_ways_of_naming(estimator):
-    """Naming rows by content, ids, groups or indices leads to the same model."""
-    new, X, y = prepare(estimator)
-    ids = [f"user-{i}" for i in range(N_ROWS)]
-    groups = np.where(np.isin(np.arange(N_ROWS), FORGET), "leaving", "staying")
-    results = []
-    for request in (
-        {"indices": FORGET[::-1]},
-        {"X_forget": X[FORGET]},
-        {"X_forget": X[FORGET].tolist(), "y_forget": y[FORGET]},
-        {"ids": [ids[i] for i in FORGET]},
-        {"groups": "leaving"},
-    ):
-        run = clone(new).fit(X, y, ids=ids, groups=groups).unlearn(**request)
-        results.append(outcome(run, X))
-        assert np.array_equal(results[0], results[-1]), f"{list(request)} led to another model"
-
-
-@_quietly
-def check_fit_forget(estimator):
-    """``fit(forget=mask)`` equals fit and unlearn."""
-    new, X, y = prepare(estimator)
-    mask = np.isin(np.arange(N_ROWS), FORGET)
-    at_once = clone(new).fit(X, y, forget=mask)
-    in_turn = clone(new).fit(X, y).unlearn(indices=FORGET)
-    assert np.array_equal(outcome(at_once, X), outcome(in_turn, X)), "the two differ"
-    assert len(at_once.deletions_) == 1
-
-
-@_quietly
-def check_bad_requests(estimator):
-    """Bad requests are refused and change nothing."""
-    new, X, y = prepare(estimator)
-    new.fit(X, y, ids=range(N_ROWS)).unlearn(indices=FORGET[:2])
-    kept = np.arange(2, N_ROWS)
-    state = Snapshot(new, X)
-    for what, error, act in (
-        ("unknown rows", UnknownRowsError, partial(new.unlearn, X[50:60] + 1)),
-        ("an unknown row among known ones", UnknownRowsError, partial(new.unlearn, _one_off(X))),
-        ("unknown ids", UnknownRowsError, partial(new.unlearn, ids=[5, "nobody"])),
-        ("repeated ids", ValueError, partial(new.unlearn, ids=[5, 5])),
-        ("indices out of range", UnknownRowsError, partial(new.unlearn, indices=[N_ROWS])),
-        ("negative indices", UnknownRowsError, partial(new.unlearn, indices=[-1])),
-        ("repeated indices", ValueError, partial(new.unlearn, indices=[5, 5])),
-        ("a mask as indices", TypeError, partial(new.unlearn, indices=np.ones(N_ROWS, bool))),
-        ("rows forgotten before", AlreadyForgottenError, partial(new.unlearn, X[:4])),
-        ("no rows", ValueError, partial(new.unlearn, X[:0])),
-        ("no indices", ValueError, partial(new.unlearn, indices=[])),
-        ("every row", ValueError, partial(new.unlearn, X[kept])),
-        ("every index", ValueError, partial(new.unlearn, indices=kept)),
-        ("rows of another shape", ValueError, partial(new.unlearn, X[5:9, :-1])),
-        ("NaN", ValueError, partial(new.unlearn, np.full((1, X.shape[1]), np.nan))),
-        ("nothing", TypeError, new.unlearn),
-        ("rows and indices at once", TypeError, partial(new.unlearn, X[5:6], indices=[5])),
-        ("a mask of another length", ValueError, partial(new.fit, X, y, forget=np.ones(3, bool))),
-        ("index array as mask", TypeError, partial(new.fit, X, y, forget=np.arange(N_ROWS))),
-        ("an empty mask", ValueError, partial(new.fit, X, y, forget=np.zeros(N_ROWS, bool))),
-        ("a full mask", ValueError, partial(new.fit, X, y, forget=np.ones(N_ROWS, bool))),
-        ("repeated ids in fit", ValueError, partial(new.fit, X, y, ids=[0] * N_ROWS)),
-        ("y of another length", ValueError, partial(new.fit, X, y[:-1])),
-    ):
-        _must_raise(error, act, what)
-        state.check(f"the refused request ({what})")
-
-
-@_quietly
+@quietly
 def check_all_or_nothing(estimator):
     """An error or interrupt at any step leaves the old model bitwise, and the next call works."""
     new, X, y = prepare(estimator)
@@ -405,13 +311,13 @@ def check_all_or_nothing(estimator):
     for at in sorted({0, 1, 2, 3, events // 2, events - 2, events - 1} & set(range(events))):
         for error in (RuntimeError, KeyboardInterrupt):
             with faults(new, error, at):
-                _must_raise(error, partial(new.unlearn, indices=FORGET), f"event {at} of {events}")
+                must_raise(error, partial(new.unlearn, indices=FORGET), f"event {at} of {events}")
             state.check(f"{error.__name__} at event {at} of {events}")
     new.unlearn(indices=FORGET)
     assert np.array_equal(outcome(new, X), outcome(expected, X)), "the next call was affected"
 
 
-@_quietly
+@quietly
 def check_pickle(estimator):
     """A pickle holds no forgotten row, predicts the same, and can forget more."""
     new, X, y = prepare(estimator)
@@ -424,13 +330,13 @@ def check_pickle(estimator):
                 assert row.astype(dtype).tobytes() not in data, "the pickle holds a forgotten row"
         copy = pickle.loads(data)
         assert np.array_equal(outcome(copy, X), outcome(run, X)), "the copy predicts otherwise"
-        copy.unlearn(indices=_OTHER)
-        run.unlearn(indices=_OTHER)
+        copy.unlearn(indices=OTHER)
+        run.unlearn(indices=OTHER)
         assert np.array_equal(outcome(copy, X), outcome(run, X)), "the copy forgets otherwise"
-        _must_raise(AlreadyForgottenError, partial(copy.unlearn, indices=FORGET), "rows came back")
+        must_raise(AlreadyForgottenError, partial(copy.unlearn, indices=FORGET), "rows came back")
 
 
-@_quietly
+@quietly
 def check_log(estimator):
     """``deletions_`` and ``certificate()`` are valid JSON and say what was done."""
     new, X, y = prepare(estimator)
@@ -450,23 +356,9 @@ def check_log(estimator):
         assert claim not in text or getattr(new, "_is_certified", False), "an unproved claim"
 
 
-def _one_off(X):
-    rows = X[50:60].copy()
-    rows[3, 0] = np.nextafter(rows[3, 0], 9)
-    return rows
-
-
 def _strict_json(value):
     return json.dumps(value, allow_nan=False)
 
 
 def _refuse_constant(name):
     raise AssertionError(f"{name} is not JSON")
-
-
-def _must_raise(error, act, what):
-    try:
-        act()
-    except error:
-        return
-    raise AssertionError(f"{what}: {error.__name__} was not raised")

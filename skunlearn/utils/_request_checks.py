@@ -1,0 +1,114 @@
+"""Checks of how rows are named, and of requests that must be refused."""
+
+import json
+from functools import partial
+
+import numpy as np
+from sklearn.base import clone
+
+from skunlearn.exceptions import AlreadyForgottenError, UnknownRowsError
+from skunlearn.utils._check_tools import (
+    FORGET,
+    N_ROWS,
+    OTHER,
+    Snapshot,
+    must_raise,
+    outcome,
+    prepare,
+    quietly,
+)
+
+
+@quietly
+def check_second_request(estimator):
+    """The second request keeps the first one's rows forgotten."""
+    new, X, y = prepare(estimator)
+    new.fit(X, y).unlearn(indices=FORGET)
+    first = outcome(new, X)
+    new.unlearn(indices=OTHER)
+    assert not np.array_equal(outcome(new, X), first), "the second request changed nothing"
+    assert [entry["rows"] for entry in new.deletions_] == [len(FORGET), len(OTHER)]
+    assert json.loads(new.certificate())["forgotten_rows"] == len(FORGET) + len(OTHER)
+    for again in (FORGET, OTHER[:1]):
+        state = Snapshot(new, X)
+        must_raise(AlreadyForgottenError, partial(new.unlearn, X[again]), "rows forgotten twice")
+        state.check("a refused request")
+    # A method that trained on the first request's rows again would give these rows away.
+    other = X.copy()
+    other[FORGET] = np.random.default_rng(1).normal(size=(len(FORGET), X.shape[1]))
+    if not getattr(new, "_is_exact", False):
+        return
+    again = clone(new).fit(other, y).unlearn(indices=FORGET).unlearn(indices=OTHER)
+    assert np.array_equal(outcome(again, X), outcome(new, X)), "forgotten rows had an influence"
+
+
+@quietly
+def check_ways_of_naming(estimator):
+    """Naming rows by content, ids, groups or indices leads to the same model."""
+    new, X, y = prepare(estimator)
+    ids = [f"user-{i}" for i in range(N_ROWS)]
+    groups = np.where(np.isin(np.arange(N_ROWS), FORGET), "leaving", "staying")
+    results = []
+    for request in (
+        {"indices": FORGET[::-1]},
+        {"X_forget": X[FORGET]},
+        {"X_forget": X[FORGET].tolist(), "y_forget": y[FORGET]},
+        {"ids": [ids[i] for i in FORGET]},
+        {"groups": "leaving"},
+    ):
+        run = clone(new).fit(X, y, ids=ids, groups=groups).unlearn(**request)
+        results.append(outcome(run, X))
+        assert np.array_equal(results[0], results[-1]), f"{list(request)} led to another model"
+
+
+@quietly
+def check_fit_forget(estimator):
+    """``fit(forget=mask)`` equals fit and unlearn."""
+    new, X, y = prepare(estimator)
+    mask = np.isin(np.arange(N_ROWS), FORGET)
+    at_once = clone(new).fit(X, y, forget=mask)
+    in_turn = clone(new).fit(X, y).unlearn(indices=FORGET)
+    assert np.array_equal(outcome(at_once, X), outcome(in_turn, X)), "the two differ"
+    assert len(at_once.deletions_) == 1
+
+
+@quietly
+def check_bad_requests(estimator):
+    """Bad requests are refused and change nothing."""
+    new, X, y = prepare(estimator)
+    new.fit(X, y, ids=range(N_ROWS)).unlearn(indices=FORGET[:2])
+    kept = np.arange(2, N_ROWS)
+    state = Snapshot(new, X)
+    for what, error, act in (
+        ("unknown rows", UnknownRowsError, partial(new.unlearn, X[50:60] + 1)),
+        ("an unknown row among known ones", UnknownRowsError, partial(new.unlearn, _one_off(X))),
+        ("unknown ids", UnknownRowsError, partial(new.unlearn, ids=[5, "nobody"])),
+        ("repeated ids", ValueError, partial(new.unlearn, ids=[5, 5])),
+        ("indices out of range", UnknownRowsError, partial(new.unlearn, indices=[N_ROWS])),
+        ("negative indices", UnknownRowsError, partial(new.unlearn, indices=[-1])),
+        ("repeated indices", ValueError, partial(new.unlearn, indices=[5, 5])),
+        ("a mask as indices", TypeError, partial(new.unlearn, indices=np.ones(N_ROWS, bool))),
+        ("rows forgotten before", AlreadyForgottenError, partial(new.unlearn, X[:4])),
+        ("no rows", ValueError, partial(new.unlearn, X[:0])),
+        ("no indices", ValueError, partial(new.unlearn, indices=[])),
+        ("every row", ValueError, partial(new.unlearn, X[kept])),
+        ("every index", ValueError, partial(new.unlearn, indices=kept)),
+        ("rows of another shape", ValueError, partial(new.unlearn, X[5:9, :-1])),
+        ("NaN", ValueError, partial(new.unlearn, np.full((1, X.shape[1]), np.nan))),
+        ("nothing", TypeError, new.unlearn),
+        ("rows and indices at once", TypeError, partial(new.unlearn, X[5:6], indices=[5])),
+        ("a mask of another length", ValueError, partial(new.fit, X, y, forget=np.ones(3, bool))),
+        ("index array as mask", TypeError, partial(new.fit, X, y, forget=np.arange(N_ROWS))),
+        ("an empty mask", ValueError, partial(new.fit, X, y, forget=np.zeros(N_ROWS, bool))),
+        ("a full mask", ValueError, partial(new.fit, X, y, forget=np.ones(N_ROWS, bool))),
+        ("repeated ids in fit", ValueError, partial(new.fit, X, y, ids=[0] * N_ROWS)),
+        ("y of another length", ValueError, partial(new.fit, X, y[:-1])),
+    ):
+        must_raise(error, act, what)
+        state.check(f"the refused request ({what})")
+
+
+def _one_off(X):
+    rows = X[50:60].copy()
+    rows[3, 0] = np.nextafter(rows[3, 0], 9)
+    return rows

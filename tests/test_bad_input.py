@@ -1,0 +1,346 @@
+"""Bad input: a clear error, and nothing has changed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from skorch import NeuralNetClassifier
+from skorch.callbacks import LoadInitState
+from skorch.dataset import ValidSplit
+from torch import nn
+
+from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
+from skunlearn.exceptions import AlreadyForgottenError, ClassForgottenWarning, UnknownRowsError
+from skunlearn.utils._check_tools import Snapshot
+from tests.instances import MLP, make_dict_net, make_net, make_regressor_net
+
+N = 30
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(N, 4)).astype(np.float32), np.arange(N) % 3
+
+
+def make(**kwargs):
+    net = make_net(module__n_out=3, max_epochs=2, **kwargs)
+    return RetrainUnlearner(net, random_state=0)
+
+
+def mask(*rows, n=N):
+    return np.isin(np.arange(n), rows)
+
+
+X_ROWS = {
+    "rows never seen": (lambda X: X[:3] + 1, UnknownRowsError, "3 of 3 rows"),
+    "one row never seen": (lambda X: np.vstack([X[:3], X[:1] + 1]), UnknownRowsError, "rows 3"),
+    "another width": (lambda X: X[:3, :2], ValueError, r"shape \(2,\)"),
+    "one row without its axis": (lambda X: X[3], ValueError, r"X\[None\]"),
+    "NaN": (lambda X: np.where(mask(0, n=3)[:, None], np.nan, X[:3]), ValueError, "NaN"),
+    "infinity": (lambda X: X[:3] / 0.0, ValueError, "infinity"),
+    "no rows": (lambda X: X[:0], ValueError, "empty"),
+    "all rows": (lambda X: X, ValueError, "every retained row"),
+    "a scalar": (lambda X: 3.0, ValueError, "rows of shape"),
+    "a data set": (
+        lambda X: torch.utils.data.TensorDataset(torch.from_numpy(X)),
+        TypeError,
+        "Dataset",
+    ),
+    "ragged lists": (lambda X: [[1, 2], [3]], ValueError, "inhomogeneous"),
+    "a dict": (lambda X: {"a": X}, TypeError, "dict"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+@pytest.mark.parametrize("kind", X_ROWS)
+def test_bad_rows(data, kind):
+    X, y = data
+    rows, error, message = X_ROWS[kind]
+    unlearner = make().fit(X, y)
+    state = Snapshot(unlearner, X)
+    with pytest.raises(error, match=message):
+        unlearner.unlearn(rows(X))
+    state.check(kind)
+
+
+REQUESTS = {
+    "unknown ids": ({"ids": ["user-1", "nobody"]}, UnknownRowsError, "1 of 2 ids.*nobody"),
+    "repeated ids": ({"ids": ["user-1", "user-1"]}, ValueError, "more than once"),
+    "no ids": ({"ids": []}, ValueError, "empty"),
+    "ids of another type": ({"ids": [1]}, UnknownRowsError, "1 of 1 ids"),
+    "unknown groups": ({"groups": ["x"]}, ValueError, "without groups="),
+    "a mask": ({"indices": mask(1)}, TypeError, "flatnonzero"),
+    "floats": ({"indices": [1.0]}, TypeError, "integers"),
+    "names": ({"indices": ["user-1"]}, TypeError, "integers"),
+    "2-d": ({"indices": [[1, 2]]}, TypeError, "1-D"),
+    "too large": ({"indices": [N]}, UnknownRowsError, f"outside the {N}"),
+    "negative": ({"indices": [-1]}, UnknownRowsError, "outside"),
+    "repeated": ({"indices": [2, 2]}, ValueError, "more than once"),
+    "none": ({"indices": []}, ValueError, "empty"),
+    "all": ({"indices": np.arange(N)}, ValueError, "every retained row"),
+    "nothing": ({}, TypeError, "none of them"),
+    "two ways": ({"indices": [1], "ids": ["user-1"]}, TypeError, "exactly one way"),
+    "labels alone": ({"indices": [1], "y_forget": [0]}, TypeError, "X_forget"),
+}
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_bad_requests(data, kind):
+    X, y = data
+    request, error, message = REQUESTS[kind]
+    unlearner = make().fit(X, y, ids=[f"user-{i}" for i in range(N)])
+    state = Snapshot(unlearner, X)
+    with pytest.raises(error, match=message):
+        unlearner.unlearn(**request)
+    state.check(kind)
+
+
+LABELS = {
+    "another length": ([0, 1], ValueError, "3 rows.*2 entries"),
+    "a scalar": (0, ValueError, "no length"),
+    "an unknown class": ([0, 1, 7], ValueError, "not among the classes.*7"),
+    "another type": (["a", "b", "c"], ValueError, "another type"),
+    "wrong ones": ([1, 2, 0], UnknownRowsError, "never seen"),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_bad_labels(data, kind):
+    X, y = data
+    labels, error, message = LABELS[kind]
+    unlearner = make().fit(X, y)
+    state = Snapshot(unlearner, X)
+    with pytest.raises(error, match=message):
+        unlearner.unlearn(X[:3], labels)
+    state.check(kind)
+
+
+def test_rows_forgotten_before(data):
+    X, y = data
+    unlearner = make().fit(X, y, ids=range(N)).unlearn(indices=[3, 4])
+    state = Snapshot(unlearner, X)
+    for request in ({"X_forget": X[[4, 5]]}, {"ids": [3]}, {"indices": [3, 9]}):
+        with pytest.raises(AlreadyForgottenError, match="1 of"):
+            unlearner.unlearn(**request)
+        state.check("rows forgotten before")
+
+
+MASKS = {
+    "indices": ([1, 2], TypeError, "boolean mask.*dtype int"),
+    "index array of full length": (np.arange(N), TypeError, "boolean mask"),
+    "floats": (mask(1).astype(float), TypeError, "boolean mask"),
+    "names": (["a"] * N, TypeError, "boolean mask"),
+    "too short": (mask(1)[:-1], ValueError, r"expected shape \(30,\), got \(29,\)"),
+    "2-d": (mask(1)[:, None], ValueError, "expected shape"),
+    "nothing": (mask(), ValueError, "no row"),
+    "everything": (mask(*range(N)), ValueError, "every row"),
+}
+
+
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize("fitted", [False, True])
+def test_bad_masks(data, kind, fitted):
+    X, y = data
+    forget, error, message = MASKS[kind]
+    unlearner = make()
+    state = Snapshot(unlearner.fit(X, y), X) if fitted else None
+    with pytest.raises(error, match=message):
+        unlearner.fit(X, y, forget=forget)
+    if fitted:
+        state.check(kind)
+    else:
+        assert not hasattr(unlearner, "estimator_")
+
+
+@pytest.mark.parametrize("kind", [list, pd.Series, torch.tensor, np.array])
+def test_masks_of_any_container(data, kind):
+    X, y = data
+    unlearner = make().fit(X, y, forget=kind(mask(1, 2).tolist()))
+    assert unlearner.deletions_[0]["rows"] == 2
+
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(())
+
+
+def bad_value(X, value):
+    X = X.copy()
+    X[3, 1] = value
+    return X
+
+
+FITS = {
+    "NaN": (lambda X, y: (bad_value(X, np.nan), y), ValueError, "NaN"),
+    "infinity": (lambda X, y: (bad_value(X, np.inf), y), ValueError, "infinity"),
+    "NaN in a tensor": (
+        lambda X, y: (torch.from_numpy(bad_value(X, np.nan)), y),
+        ValueError,
+        "NaN",
+    ),
+    "1-d": (lambda X, y: (X[:, 0], y), ValueError, "2D array"),
+    "1-d tensor": (lambda X, y: (torch.from_numpy(X[:, 0]), y), ValueError, "2D array"),
+    "another length": (lambda X, y: (X, y[:-1]), ValueError, "inconsistent"),
+    "no labels": (lambda X, y: (X, None), ValueError, "requires y"),
+    "NaN labels": (lambda X, y: (X, np.where(y == 0, np.nan, y)), ValueError, "NaN"),
+    "continuous labels": (lambda X, y: (X, y + 0.5 * X[:, 0]), ValueError, "continuous"),
+    "2-d labels": (lambda X, y: (X, np.eye(3)[y]), ValueError, "1d array"),
+    "no rows": (lambda X, y: (X[:0], y[:0]), ValueError, "0 sample"),
+    "text": (lambda X, y: (X.astype(str).astype(object) + "x", y), ValueError, "convert"),
+    "a stream": (
+        lambda X, y: (Stream(), y),
+        TypeError,
+        "IterableDataset",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_bad_fits(data, kind):
+    X, y = data
+    change, error, message = FITS[kind]
+    unlearner = make().fit(X, y)
+    state = Snapshot(unlearner, X)
+    with pytest.raises(error, match=message):
+        unlearner.fit(*change(X, y))
+    state.check(kind)
+
+
+def test_ids_that_repeat_or_do_not_fit(data):
+    X, y = data
+    with pytest.raises(ValueError, match=r"unique.*7.*groups="):
+        make().fit(X, y, ids=[7, 7, *range(100, N + 98)])
+    with pytest.raises(ValueError, match="ids has 2 entries"):
+        make().fit(X, y, ids=[1, 2])
+    with pytest.raises(ValueError, match="groups has 2 entries"):
+        make().fit(X, y, groups=[1, 2])
+
+
+def test_dict_entries_of_different_lengths():
+    X = {"a": np.eye(4), "b": np.arange(3)}
+    with pytest.raises(ValueError, match="different numbers of rows"):
+        RetrainUnlearner(make_dict_net()).fit(X, [0, 1, 0, 1])
+    X = {"a": np.full((4, 2), np.nan), "b": np.arange(4)}
+    with pytest.raises(ValueError, match=r"a.*NaN"):
+        RetrainUnlearner(make_dict_net()).fit(X, [0, 1, 0, 1])
+
+
+def test_forgetting_a_whole_class_is_announced(data):
+    X, y = data
+    labels = np.array(["ant", "bee", "cat"], dtype=object)[y]
+    unlearner = RetrainUnlearner(LogisticRegression()).fit(X, labels)
+    with pytest.warns(ClassForgottenWarning, match="bee") as caught:
+        unlearner.unlearn(indices=np.flatnonzero(y == 1))
+    assert caught[0].filename == __file__
+    assert unlearner.deletions_[0]["classes_forgotten"] == ["bee"]
+    assert list(unlearner.classes_) == ["ant", "bee", "cat"]
+    assert np.all(unlearner.predict_proba(X)[:, 1] == 0)
+    assert "bee" not in unlearner.predict(X)
+
+
+def test_unfitted_nets(data):
+    X, y = data
+    with pytest.raises(NotFittedError):
+        make().unlearn(X[:2])
+    with pytest.raises(NotFittedError):
+        FineTuneUnlearner(FrozenEstimator(make_net())).fit(X, y)
+    with pytest.raises(NotFittedError):
+        RetrainUnlearner(FrozenEstimator(LogisticRegression())).fit(X, y)
+    for act in ("predict", "score", "attach"):
+        with pytest.raises(NotFittedError):
+            getattr(make(), act)(X)
+    for act in ("certificate", "detach"):
+        with pytest.raises(NotFittedError):
+            getattr(make(), act)()
+
+
+@pytest.mark.parametrize(
+    "net, error, message",
+    [
+        (make_net(train_split=ValidSplit(3)), ValueError, "train_split.*predefined_split"),
+        (make_net(train_split=ValidSplit(0.1)), ValueError, "train_split"),
+        (
+            NeuralNetClassifier(MLP(), train_split=None),
+            TypeError,
+            "instance.*FrozenEstimator",
+        ),
+        (make_net(callbacks=[LoadInitState(None)]), ValueError, "LoadInitState"),
+        (make_net(iterator_train__sampler=[1, 2]), ValueError, "iterator_train__sampler"),
+        (make_net(module__n_out=2), ValueError, "3 classes.*2 outputs"),
+        (make_regressor_net(module__squeeze=True), ValueError, r"shape \(n, 1\).*got \(n\)"),
+        (make_regressor_net(module__n_out=2), ValueError, r"shape \(n, 1\).*got \(n, 2\)"),
+        (nn.Linear(4, 2), TypeError, "skorch"),
+        ("net", TypeError, "skorch"),
+    ],
+)
+@pytest.mark.parametrize("cls", [RetrainUnlearner, FineTuneUnlearner])
+def test_bad_nets(data, net, error, message, cls):
+    with pytest.raises(error, match=f"(?s){message}"):
+        cls(net).fit(*data)
+
+
+def test_default_train_split_of_skorch_is_left_out(data):
+    """It is nobody's choice, and would make a fifth of the rows false members."""
+    net = NeuralNetClassifier(MLP, criterion=nn.CrossEntropyLoss, max_epochs=1, batch_size=10)
+    unlearner = RetrainUnlearner(net).fit(*data)
+    assert sum(b["train_batch_size"] for b in unlearner.estimator_.history[-1]["batches"]) == N
+    trained = net.fit(data[0], data[1].astype(np.int64))
+    with pytest.raises(ValueError, match="train_split"):
+        FineTuneUnlearner(FrozenEstimator(trained)).fit(*data)
+
+
+PARAMETERS = [
+    {"lr": 0},
+    {"lr": -1.0},
+    {"lr": np.nan},
+    {"max_epochs": 0},
+    {"max_epochs": 1.5},
+    {"batch_size": 0},
+    {"schedule": "cosine"},
+    {"validation_fraction": 1.0},
+    {"n_iter_no_change": 0},
+    {"penalty": -0.1},
+    {"penalty": np.inf},
+    {"penalty": "much"},
+    {"norm": "l1"},
+    {"fisher_rows": 0},
+    {"softening": "dropout"},
+    {"softening_strength": -1},
+]
+
+
+@pytest.mark.parametrize("params", PARAMETERS, ids=str)
+def test_bad_parameters(data, params):
+    name = next(iter(params))
+    with pytest.raises((ValueError, TypeError), match=name):
+        ProximalUnlearner(make_net(max_epochs=2), **params).fit(*data)
+
+
+@pytest.mark.parametrize("seed", ["zero", -1, 1.5])
+def test_bad_seeds(data, seed):
+    with pytest.raises(ValueError, match=r"[sS]eed"):
+        RetrainUnlearner(make_net(max_epochs=1), random_state=seed).fit(*data)
+
+
+def test_linear_models_need_retraining():
+    with pytest.raises(TypeError, match="RetrainUnlearner"):
+        ProximalUnlearner(LogisticRegression()).fit(np.eye(4), [0, 1, 0, 1])
+    from sklearn.cluster import KMeans
+
+    with pytest.raises(TypeError, match="classifier or regressor"):
+        RetrainUnlearner(KMeans()).fit(np.eye(4), [0, 1, 0, 1])
+
+
+def test_hold_out_needs_rows_on_both_sides(data):
+    X, y = data
+    unlearner = FineTuneUnlearner(
+        make_net(max_epochs=2), early_stopping=True, validation_fraction=0.01
+    ).fit(X, y)
+    state = Snapshot(unlearner, X)
+    with pytest.raises(ValueError, match="validation_fraction"):
+        unlearner.unlearn(indices=[1])
+    state.check("a hold-out of nothing")

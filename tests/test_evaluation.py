@@ -1,0 +1,123 @@
+"""`compare`, its table and its picture, and the demo."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
+from skunlearn.evaluation import compare, comparison_table
+from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
+from skunlearn.metrics import MIAScorer
+from skunlearn.plotting import plot_comparison
+from tests.instances import make_net, make_regressor_net
+
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore::{w.__module__}.{w.__name__}")
+    for w in (ClassForgottenWarning, NotForgottenWarning)
+]
+
+
+@pytest.fixture(scope="module")
+def split():
+    X, y = load_digits(return_X_y=True)
+    return train_test_split((X / 16).astype(np.float32), y, test_size=0.4, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def table(split):
+    X, X_test, y, y_test = split
+    net = make_net(lr=0.1, optimizer__weight_decay=0.005)
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return compare(
+            {
+                "fine-tuned": FineTuneUnlearner(net, lr=0.3),
+                "kept": ProximalUnlearner(net, penalty=1e6),
+            },
+            X,
+            y,
+            forget=y == 8,
+            X_test=X_test,
+            y_test=y_test,
+        )
+
+
+def test_figures_are_those_of_the_estimators(table, split):
+    X, X_test, y, y_test = split
+    net = make_net(lr=0.1, optimizer__weight_decay=0.005)
+    retrained = RetrainUnlearner(net, random_state=0).fit(X, y)
+    original = table.loc["original"]
+    assert original["test"] == retrained.score(X_test, y_test)
+    assert original["forget train"] == retrained.score(X[y == 8], y[y == 8])
+    retrained.unlearn(indices=np.flatnonzero(y == 8))
+    row = table.loc["retrained"]
+    kept = y_test != 8
+    assert row["retained test"] == retrained.score(X_test[kept], y_test[kept])
+    assert row["retained train"] == retrained.score(X[y != 8], y[y != 8])
+    assert row["over-fit"] == row["retained train"] - row["retained test"]
+    assert row["forget unseen"] == row["forget train"] == 0
+    assert row["AUC"] == MIAScorer().measure(retrained, X_test, y_test).auc
+    assert row["unmatched AUC"] == MIAScorer(match=None).measure(retrained, X_test, y_test).auc
+    assert row["test"] <= table.attrs["ceiling"] == kept.mean()
+
+
+def test_seconds_are_ratios_to_retraining(table):
+    assert table.loc["retrained", "of retraining"] == 1
+    assert np.isnan(table.loc["original", "seconds"])
+    ratio = table.loc["kept", "seconds"] / table.loc["retrained", "seconds"]
+    assert table.loc["kept", "of retraining"] == ratio
+
+
+def test_the_trap_of_accuracy_over_all_classes(table):
+    """The net that kept everything beats the retrained one, and the verdict is not fooled."""
+    assert table.loc["kept", "test"] > table.loc["retrained", "test"] + 0.05
+    text = comparison_table(table)
+    assert "kept: NOT FORGOTTEN" in text
+    assert "fine-tuned: forgotten as far as these figures can tell" in text
+    assert "(better)" in text
+    assert "higher*" in text
+
+
+def test_users_unlearners_are_untouched(split):
+    X, X_test, y, y_test = split
+    unlearner = FineTuneUnlearner(make_net(max_epochs=2), random_state=3)
+    compare({"a": unlearner}, X, y, forget=y == 1, X_test=X_test, y_test=y_test)
+    assert not hasattr(unlearner, "estimator_")
+    assert unlearner.random_state == 3
+
+
+def test_regression_is_refused(split):
+    X, X_test, y, y_test = split
+    unlearner = FineTuneUnlearner(make_regressor_net(max_epochs=1))
+    with pytest.raises(ValueError, match="is for classifiers"):
+        compare({"a": unlearner}, X, y, forget=y == 1, X_test=X_test, y_test=y_test)
+
+
+def test_picture(table, tmp_path):
+    figure = plot_comparison(table, title="Digits")
+    figure.savefig(tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+    assert len(figure.axes) == 3
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == list(table.index)
+    assert not plt.get_fignums()  # nothing is left in pyplot's hands
+
+
+def test_demo(tmp_path, capsys):
+    from skunlearn.demo import main
+
+    table = main(["--output", str(tmp_path / "demo.png")])
+    assert (tmp_path / "demo.png").exists()
+    out = capsys.readouterr().out
+    assert "104 8s" in out
+    assert list(table.index) == ["original", "fine-tuned", "proximal", "retrained"]
+    for name in ("fine-tuned", "proximal"):
+        # Forgotten, accurate, and moved towards the retrained net: what the README says of it.
+        assert table.loc[name, "forget train"] < 0.05
+        assert table.loc[name, "retained test"] > table.loc["retrained", "retained test"]
+        assert f"{name}: forgotten as far" in out
+    assert table.loc["original", "forget train"] > 0.95

@@ -1,0 +1,238 @@
+"""Already trained nets, seeds, refits and the warnings of `unlearn`."""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from skorch import NeuralNetClassifier
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from skunlearn import FineTuneUnlearner, NetUnlearner, ProximalUnlearner, RetrainUnlearner
+from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
+from skunlearn.utils._check_tools import outcome, parameters, same_parameters
+from tests.instances import NET_METHODS, make_net, make_regressor_net
+
+FORGET = np.arange(6)
+methods = pytest.mark.parametrize("cls", [cls for cls, _ in NET_METHODS.values()])
+quiet = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4)).astype(np.float32)
+    return X, rng.integers(0, 3, 60)
+
+
+def net(**kwargs):
+    return make_net(**({"module__n_out": 3, "max_epochs": 5, "batch_size": 16} | kwargs))
+
+
+def trained(X, y, **kwargs):
+    return RetrainUnlearner(net(**kwargs), random_state=0).fit(X, y).estimator_
+
+
+def as_dataset(X, y):
+    return TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+
+
+@quiet
+@methods
+def test_frozen_nets_are_copied(data, cls):
+    X, y = data
+    model = trained(X, y)
+    before, attributes = parameters(model), {k: id(v) for k, v in vars(model).items()}
+    callbacks = copy.deepcopy([vars(cb) for _, cb in model.callbacks_])
+    unlearner = cls(FrozenEstimator(model), random_state=0).fit(X, y)
+    assert np.array_equal(outcome(unlearner, X), model.predict_proba(X))
+    unlearner.unlearn(indices=FORGET)
+    assert same_parameters(parameters(model), before)
+    assert {k: id(v) for k, v in vars(model).items()} == attributes
+    assert repr(callbacks) == repr([vars(cb) for _, cb in model.callbacks_])
+    assert not same_parameters(parameters(unlearner.estimator_), before)
+
+
+def test_frozen_nets_of_skorch_itself(data):
+    X, y = data
+    model = net(train_split=None).fit(X, y.astype(np.int64))
+    unlearner = ProximalUnlearner(FrozenEstimator(model), max_epochs=5, random_state=0).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        unlearner.unlearn(X[FORGET])
+    assert len(unlearner.deletions_) == 1
+
+
+def test_row_counts_that_do_not_match_the_history(data):
+    X, y = data
+    model = trained(X, y)
+    with pytest.raises(ValueError, match="has seen 60 rows, but fit was given 50"):
+        FineTuneUnlearner(FrozenEstimator(model)).fit(X[:50], y[:50])
+    with pytest.raises(ValueError, match="Pass exactly the rows"):
+        FineTuneUnlearner(FrozenEstimator(model)).fit(np.vstack([X, X]), np.append(y, y))
+
+
+def test_frozen_nets_are_refused_in_cross_validation(data):
+    X, y = data
+    unlearner = FineTuneUnlearner(FrozenEstimator(trained(X, y)), random_state=0)
+    with pytest.raises(ValueError, match="clone around an already trained"):
+        cross_val_score(unlearner, X, y, cv=2, error_score="raise")
+    search = GridSearchCV(unlearner, {"lr": [0.1]}, cv=2, error_score="raise")
+    with pytest.raises(ValueError, match="clone around an already trained"):
+        search.fit(X, y)
+    unlearner.fit(X, y)  # the one that the user made is fine
+
+
+def test_labels_of_frozen_nets_are_their_columns(data):
+    X, y = data
+    model = trained(X, y)
+    with pytest.raises(ValueError, match="column numbers"):
+        FineTuneUnlearner(FrozenEstimator(model)).fit(X, y.astype(str))
+    with pytest.raises(ValueError, match="not among the classes"):
+        FineTuneUnlearner(FrozenEstimator(model)).fit(X, y + 1)
+    few = FineTuneUnlearner(FrozenEstimator(model)).fit(X, np.minimum(y, 1))
+    assert few.classes_.tolist() == [0, 1, 2]
+
+
+def test_frozen_scikit_learn_models_keep_their_classes(data):
+    X, y = data
+    model = LogisticRegression().fit(X, y)
+    unlearner = RetrainUnlearner(FrozenEstimator(model)).fit(X[y > 0], y[y > 0])
+    assert unlearner.classes_.tolist() == [0, 1, 2]
+    unlearner.unlearn(indices=[0])
+    assert unlearner.predict_proba(X).shape == (60, 3)
+
+
+@quiet
+def test_requests_to_frozen_nets_keep_their_number_of_epochs(data):
+    """A fifth of the net's own epochs, for each request, not a fifth of a fifth."""
+    X, y = data
+    model = trained(X, y, max_epochs=20)
+    unlearner = FineTuneUnlearner(FrozenEstimator(model), random_state=0).fit(X, y)
+    for row in (0, 1, 2):
+        unlearner.unlearn(indices=[row])
+        assert len(unlearner.estimator_.history) == 4
+
+
+@quiet
+def test_dtype_memory_format_and_frozen_layers_are_kept(data):
+    class Images(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(2, 4, 2)
+            self.out = nn.Linear(4, 3)
+
+        def forward(self, X):
+            return self.out(self.conv(X.reshape(-1, 2, 2, 1).expand(-1, -1, -1, 2)).mean((2, 3)))
+
+    X, y = data
+    model = NeuralNetClassifier(
+        Images, criterion=nn.CrossEntropyLoss, max_epochs=2, train_split=None, verbose=0
+    )
+    model.initialize()
+    model.module_.double().to(memory_format=torch.channels_last)
+    model.module_.conv.bias.requires_grad_(False)
+    model.partial_fit(X.astype(np.float64), y.astype(np.int64))
+    stride = model.module_.conv.weight.stride()
+    assert stride != nn.Conv2d(2, 4, 2).weight.stride()
+    unlearner = FineTuneUnlearner(FrozenEstimator(model), max_epochs=2, random_state=0)
+    unlearner.fit(X.astype(np.float64), y)
+    bias = model.module_.conv.bias.detach().clone()
+    for _ in range(2):
+        module = unlearner.estimator_.module_
+        assert module.conv.weight.dtype == torch.float64
+        assert module.conv.weight.stride() == stride
+        assert not module.conv.bias.requires_grad
+        assert torch.equal(module.conv.bias, bias)
+        assert module.conv.weight.device.type == "cpu"
+        unlearner.unlearn(indices=[len(unlearner.deletions_)])
+
+
+def test_random_state_instances_and_none(data):
+    X, y = data
+
+    def run(state):
+        return parameters(RetrainUnlearner(net(), random_state=state).fit(X, y).estimator_)
+
+    one, two = run(np.random.RandomState(3)), run(np.random.RandomState(3))
+    assert same_parameters(one, two)
+    assert not same_parameters(one, run(np.random.RandomState(4)))
+    assert same_parameters(run(5), run(np.int64(5)))
+    np.random.seed(0)  # noqa: NPY002
+    first = run(None)
+    assert not same_parameters(first, run(None))
+    np.random.seed(0)  # noqa: NPY002
+    assert same_parameters(first, run(None))  # scikit-learn's convention
+
+
+@quiet
+def test_refitting_on_other_kinds_of_data(data):
+    X, y = data
+    import pandas as pd
+
+    unlearner = FineTuneUnlearner(net(), random_state=0)
+    unlearner.fit(pd.DataFrame(X, columns=list("abcd")), y).unlearn(indices=[0])
+    unlearner.fit(torch.from_numpy(X[:, :3]), y)
+    assert not hasattr(unlearner, "feature_names_in_")
+    assert unlearner.deletions_ == []
+    unlearner.fit(as_dataset(X, y))
+    assert not hasattr(unlearner, "n_features_in_")
+    unlearner.set_params(estimator=make_regressor_net(max_epochs=2)).fit(X, y * 1.0)
+    assert not hasattr(unlearner, "classes_")
+    assert unlearner.predict(X).dtype.kind == "f"
+
+
+def test_nothing_moved_is_announced(data):
+    X, y = data
+    unlearner = FineTuneUnlearner(net(max_epochs=40), lr=1e-8, random_state=0).fit(X, y)
+    with pytest.warns(NotForgottenWarning, match="did not move") as caught:
+        unlearner.unlearn(indices=FORGET)
+    assert caught[0].filename == __file__
+    with pytest.warns(NotForgottenWarning) as caught:
+        clone(unlearner).fit(X, y, forget=np.arange(60) < 6)
+    assert caught[0].filename == __file__
+
+
+class Shuffles(NetUnlearner):
+    def _unlearn(self, net, retain, forget):
+        with torch.no_grad():
+            for p in net.module_.parameters():
+                p.copy_(5 * torch.randn_like(p))
+
+
+def test_damage_is_announced(data):
+    X, y = data
+    X = X + 5 * np.eye(3, 4, dtype=np.float32)[y]
+    unlearner = Shuffles(net(max_epochs=40), random_state=0).fit(X, y)
+    assert unlearner.score(X, y) > 0.9
+    with pytest.warns(ModelDamagedWarning, match="points of accuracy") as caught:
+        unlearner.unlearn(indices=FORGET)
+    assert caught[0].filename == __file__
+    huge = FineTuneUnlearner(net(max_epochs=40), lr=1e3, max_epochs=1, random_state=0)
+    huge.set_params(schedule="constant").fit(X, np.roll(y, 7))
+    with pytest.warns(ModelDamagedWarning):
+        huge.unlearn(indices=FORGET)
+
+
+def test_good_unlearning_says_nothing(data):
+    X, y = data
+    noisy = y.copy()
+    noisy[FORGET] = (noisy[FORGET] + 1) % 3
+    X = X + 5 * np.eye(3, 4, dtype=np.float32)[y]
+    FineTuneUnlearner(net(max_epochs=60), max_epochs=20, random_state=0).fit(X, noisy).unlearn(
+        indices=FORGET
+    )
+    RetrainUnlearner(net(), random_state=0).fit(X, y).unlearn(indices=FORGET)
+
+
+def test_retraining_equals_fit_on_the_other_rows_bitwise(data):
+    X, y = data
+    one = RetrainUnlearner(net(), random_state=0).fit(X, y).unlearn(indices=FORGET)
+    two = RetrainUnlearner(net(), random_state=0).fit(X[6:], y[6:])
+    assert same_parameters(parameters(one.estimator_), parameters(two.estimator_))
