@@ -338,10 +338,10 @@ class BaseUnlearner(
             )
         elif whole_classes and measured["forget_after"]["score"] > _STILL_KNOWN:
             # A model that never saw a class never names it.
+            known = 100 * measured["forget_after"]["score"]
             _validation.warn(
-                f"{type(self).__name__} still names {100 * measured['forget_after']['score']:.0f} % "
-                "of the rows of forgotten classes correctly. Try more epochs, a larger learning "
-                "rate or a smaller penalty.",
+                f"{type(self).__name__} still names {known:.0f} % of the rows of forgotten classes "
+                "correctly. Try more epochs, a larger learning rate or a smaller penalty.",
                 NotForgottenWarning,
             )
 

@@ -9,6 +9,7 @@ from skunlearn.metrics.attacks import (
     squared_error,
 )
 from skunlearn.metrics.blind import blind_attack
+from skunlearn.metrics.class_scorers import ForgottenScorer, RetainedScorer
 from skunlearn.metrics.intervals import (
     Interval,
     auc,
@@ -17,7 +18,7 @@ from skunlearn.metrics.intervals import (
     delong_interval,
 )
 from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.scorers import ForgottenScorer, MIAScorer, RetainedScorer
+from skunlearn.metrics.scorers import MIAScorer
 
 __all__ = [
     "ForgottenScorer",

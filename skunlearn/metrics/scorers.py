@@ -1,45 +1,26 @@
-"""Scorers that look at forgetting, for scikit-learn's searches and cross-validation."""
+"""A scorer that attacks, for scikit-learn's searches and cross-validation."""
 
 import numpy as np
-from sklearn.metrics import get_scorer
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
-from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch, _training, _validation
 from skunlearn._data import is_dataset, take
 from skunlearn._evidence import observe
 from skunlearn._record import Rows
-from skunlearn.base import BaseUnlearner
+from skunlearn.metrics._scoring import Scorer, final_unlearner
 from skunlearn.metrics.attacks import compare_scores, membership_scores, squared_error
 from skunlearn.metrics.blind import blind_attack
 from skunlearn.metrics.intervals import auc
 from skunlearn.metrics.matching import match_weights
 
-__all__ = ["ForgottenScorer", "MIAScorer", "RetainedScorer"]
+__all__ = ["MIAScorer"]
 
 _CHECKED_ROWS = 256  # test rows looked up in the training record to catch train scores
 _KEPT_REFERENCES = 8  # retrained references that a scorer keeps, one per fold
 
 
-class _Scorer:
-    """What scikit-learn asks of a scorer that is not made by ``make_scorer``."""
-
-    def get_metadata_routing(self):
-        """Requests of this scorer: none.
-
-        Returns
-        -------
-        routing : MetadataRequest
-        """
-        return MetadataRequest(owner=type(self).__name__)
-
-    def _accept_sample_weight(self):
-        return False
-
-
-class MIAScorer(_Scorer):
+class MIAScorer(Scorer):
     """Score an unlearner by a membership-inference attack on what it has forgotten.
 
     The attack compares the forget rows of the estimator's last unlearning (their logits are
@@ -269,113 +250,9 @@ class MIAScorer(_Scorer):
         )
 
 
-class RetainedScorer(_Scorer):
-    """Any scorer, over the test rows whose class has not been forgotten.
-
-    A model that has truly forgotten a class gets its unseen rows wrong. Accuracy over all
-    classes therefore rewards keeping them; this scorer leaves them out.
-
-    Parameters
-    ----------
-    scoring : str or callable, default="accuracy"
-        A scorer as in scikit-learn.
-
-    See Also
-    --------
-    ForgottenScorer : The other test rows.
-
-    Examples
-    --------
-    >>> from skunlearn.metrics import ForgottenScorer, RetainedScorer
-    >>> scoring = {"accuracy": RetainedScorer(), "forgetting": ForgottenScorer()}
-    """
-
-    def __init__(self, scoring="accuracy"):
-        self.scoring = scoring
-
-    def __call__(self, estimator, X, y):
-        """Score the rows of classes that are not wholly forgotten.
-
-        Parameters
-        ----------
-        estimator : fitted unlearner, or Pipeline that ends in one
-        X, y : rows and labels
-
-        Returns
-        -------
-        score : float
-            Higher is better.
-        """
-        return _score_rows(self.scoring, estimator, X, y, ~_is_gone(estimator, y))
-
-    def __repr__(self):
-        return f"{type(self).__name__}({self.scoring!r})"
-
-
-class ForgottenScorer(RetainedScorer):
-    """Minus the score on the test rows whose class has been forgotten.
-
-    Where a class is forgotten, a model that keeps it knows seen and unseen rows of it alike, and
-    a membership attack between them finds nothing to complain about. This scorer does: for
-    accuracy, 0 says that no unseen row of the class is recognised any more.
-
-    Parameters
-    ----------
-    scoring : str or callable, default="accuracy"
-        A scorer as in scikit-learn.
-
-    Examples
-    --------
-    >>> from skunlearn.metrics import ForgottenScorer, RetainedScorer
-    >>> scoring = {"accuracy": RetainedScorer(), "forgetting": ForgottenScorer()}
-    """
-
-    def __call__(self, estimator, X, y):
-        """Minus the score on the rows of forgotten classes.
-
-        Parameters
-        ----------
-        estimator : fitted unlearner, or Pipeline that ends in one
-        X, y : rows and labels
-
-        Returns
-        -------
-        score : float
-            Higher is better.
-        """
-        return -_score_rows(self.scoring, estimator, X, y, _is_gone(estimator, y))
-
-
-def _is_gone(estimator, y):
-    gone = [label for e in _final(estimator).deletions_ for label in e["classes_forgotten"]]
-    return np.isin(np.asarray(y), gone)
-
-
-def _score_rows(scoring, estimator, X, y, mask):
-    rows = np.flatnonzero(mask)
-    if len(rows) == 0:
-        raise ValueError(
-            "No test row is left to score: RetainedScorer needs rows of classes that were kept, "
-            "ForgottenScorer rows of a class of which every training row was forgotten."
-        )
-    return get_scorer(scoring)(estimator, _safe_indexing(X, rows), _safe_indexing(y, rows))
-
-
-def _final(estimator):
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    if not isinstance(final, BaseUnlearner):
-        raise TypeError(
-            f"This scorer needs an unlearner, or a Pipeline that ends in one, got {final!r}. "
-            "Other models can be measured with skunlearn.metrics.membership_inference."
-        )
-    check_is_fitted(final)
-    return final
-
-
 def _final_unlearner(estimator, X):
     estimator = getattr(estimator, "best_estimator_", estimator)
-    unlearner = _final(estimator)
+    unlearner = final_unlearner(estimator)
     if isinstance(estimator, Pipeline):
         for name, step in estimator.steps[:-1]:
             if hasattr(step, "fit_resample"):

@@ -154,6 +154,6 @@ def _check_twins(y, whole, n_splits):
     for label, count in zip(*np.unique(y[whole], return_counts=True)):
         if count < n_splits:
             raise ValueError(
-                f"The forgotten class {np.asarray(label).item()!r} has {count} rows, too few to leave unseen ones "
-                f"out in each of n_splits={n_splits} folds."
+                f"The forgotten class {np.asarray(label).item()!r} has {count} rows, too few to "
+                f"leave unseen ones out in each of n_splits={n_splits} folds."
             )
