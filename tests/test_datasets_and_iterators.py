@@ -6,27 +6,12 @@ import torch
 from sklearn.base import clone
 from skorch.dataset import Dataset
 from torch import nn
-from torch.utils.data import DataLoader, Subset, TensorDataset
+from torch.utils.data import DataLoader, Subset
 
 from skunlearn import RetrainUnlearner
 from skunlearn.exceptions import UnknownRowsError
 from skunlearn.utils._check_tools import Snapshot, generators, outcome, parameters, same_parameters
-from tests.instances import NET_METHODS, make_net
-
-FORGET = np.arange(6)
-methods = pytest.mark.parametrize("cls", [cls for cls, _ in NET_METHODS.values()])
-quiet = pytest.mark.filterwarnings("ignore::UserWarning")
-
-
-@pytest.fixture
-def data():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(60, 4)).astype(np.float32)
-    return X, rng.integers(0, 3, 60)
-
-
-def net(**kwargs):
-    return make_net(**({"module__n_out": 3, "max_epochs": 5, "batch_size": 16} | kwargs))
+from tests.small import FORGET, as_dataset, methods, net, quiet
 
 
 class Plain(nn.Module):
@@ -38,10 +23,6 @@ class Plain(nn.Module):
 
     def forward(self, X):
         return self.out(X)
-
-
-def as_dataset(X, y):
-    return TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
 
 
 @quiet

@@ -8,30 +8,10 @@ from sklearn.linear_model import LogisticRegression
 from skorch.callbacks import (
     Callback,
 )
-from torch.utils.data import TensorDataset
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner
 from skunlearn.utils._check_tools import parameters, same_parameters
-from tests.instances import NET_METHODS, make_net
-
-FORGET = np.arange(6)
-methods = pytest.mark.parametrize("cls", [cls for cls, _ in NET_METHODS.values()])
-quiet = pytest.mark.filterwarnings("ignore::UserWarning")
-
-
-@pytest.fixture
-def data():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(60, 4)).astype(np.float32)
-    return X, rng.integers(0, 3, 60)
-
-
-def net(**kwargs):
-    return make_net(**({"module__n_out": 3, "max_epochs": 5, "batch_size": 16} | kwargs))
-
-
-def as_dataset(X, y):
-    return TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+from tests.small import FORGET, as_dataset, net, quiet
 
 
 class Counted(Callback):

@@ -21,22 +21,8 @@ from torch import nn
 
 from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
 from skunlearn.utils._check_tools import outcome, parameters, same_parameters
-from tests.instances import NET_METHODS, make_binary_net, make_net, make_regressor_net
-
-FORGET = np.arange(6)
-methods = pytest.mark.parametrize("cls", [cls for cls, _ in NET_METHODS.values()])
-quiet = pytest.mark.filterwarnings("ignore::UserWarning")
-
-
-@pytest.fixture
-def data():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(60, 4)).astype(np.float32)
-    return X, rng.integers(0, 3, 60)
-
-
-def net(**kwargs):
-    return make_net(**({"module__n_out": 3, "max_epochs": 5, "batch_size": 16} | kwargs))
+from tests.instances import make_binary_net, make_regressor_net
+from tests.small import FORGET, methods, net, quiet
 
 
 @quiet

@@ -12,35 +12,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from skorch import NeuralNetClassifier
 from torch import nn
-from torch.utils.data import TensorDataset
 
 from skunlearn import FineTuneUnlearner, NetUnlearner, ProximalUnlearner, RetrainUnlearner
 from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 from skunlearn.utils._check_tools import outcome, parameters, same_parameters
-from tests.instances import NET_METHODS, make_net, make_regressor_net
-
-FORGET = np.arange(6)
-methods = pytest.mark.parametrize("cls", [cls for cls, _ in NET_METHODS.values()])
-quiet = pytest.mark.filterwarnings("ignore::UserWarning")
-
-
-@pytest.fixture
-def data():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(60, 4)).astype(np.float32)
-    return X, rng.integers(0, 3, 60)
-
-
-def net(**kwargs):
-    return make_net(**({"module__n_out": 3, "max_epochs": 5, "batch_size": 16} | kwargs))
+from tests.instances import make_regressor_net
+from tests.small import FORGET, as_dataset, methods, net, quiet
 
 
 def trained(X, y, **kwargs):
     return RetrainUnlearner(net(**kwargs), random_state=0).fit(X, y).estimator_
-
-
-def as_dataset(X, y):
-    return TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
 
 
 @quiet
