@@ -44,11 +44,11 @@ net = NeuralNetClassifier(
     FastCIFARNet,
     criterion=torch.nn.CrossEntropyLoss,
     criterion__label_smoothing=0.2,
-    lr=0.1,
+    lr=1.0,
     optimizer__momentum=0.9,
     optimizer__nesterov=True,
-    optimizer__weight_decay=5e-4,
-    max_epochs=10,
+    optimizer__weight_decay=1e-3,
+    max_epochs=13,
     batch_size=500,
     iterator_train__shuffle=True,
     train_split=None,
@@ -65,8 +65,8 @@ net = NeuralNetClassifier(
 
 memory = os.environ.get("SKUNLEARN_MEMORY") or tempfile.mkdtemp(prefix="skunlearn-")
 search = GridSearchCV(
-    ProximalUnlearner(net, lr=0.3, max_epochs=1, random_state=0, memory=memory),
-    {"penalty": [0.0, 0.01, 0.1, 1.0]},
+    ProximalUnlearner(net, lr=0.15, max_epochs=1, random_state=0, memory=memory),
+    {"penalty": [0.0, 0.001, 0.01, 0.1]},
     cv=ForgetSplit(2, forget=forget, random_state=0),
     scoring={
         "accuracy": RetainedScorer(),
@@ -89,7 +89,7 @@ print("chosen:", search.best_params_)
 
 table = compare(
     {
-        "fine-tuned": FineTuneUnlearner(net, lr=0.3, max_epochs=3, schedule="constant"),
+        "fine-tuned": FineTuneUnlearner(net, lr=0.15, max_epochs=3, schedule="constant"),
         "proximal": search.best_estimator_,
     },
     data.X_train,

@@ -27,6 +27,8 @@ class FastCIFARNet(nn.Module):
         Channels of the three groups.
     augment : bool, default=True
         In training mode, mirror images at random and shift them by up to 2 pixels.
+    mirror : bool, default=True
+        Outside training mode, average the logits of each image and its mirror image, as [1]_ does.
     autocast : {"auto", True, False}, default="auto"
         Compute the convolutions in bfloat16. ``"auto"``: where the device computes with
         bfloat16 natively. Logits are float32 either way.
@@ -55,11 +57,14 @@ class FastCIFARNet(nn.Module):
     (torch.Size([2, 10]), torch.float32)
     """
 
-    def __init__(self, n_classes=10, widths=(32, 128, 256), augment=True, autocast="auto"):
+    def __init__(
+        self, n_classes=10, widths=(32, 128, 256), augment=True, mirror=True, autocast="auto"
+    ):
         super().__init__()
         if autocast not in ("auto", True, False):
             raise ValueError(f"autocast must be 'auto', True or False, got {autocast!r}")
         self.augment = augment
+        self.mirror = mirror
         self.autocast = autocast
         self.register_buffer("stem", opponent_cosine_basis(), persistent=False)
         groups, channels = [], len(self.stem)
@@ -75,6 +80,11 @@ class FastCIFARNet(nn.Module):
         x = as_float(x).contiguous(memory_format=torch.channels_last)
         if self.augment and self.training:
             x = flip_and_shift(x, 2)
+        if self.mirror and not self.training:
+            return (self._logits(x) + self._logits(x.flip(3))) / 2
+        return self._logits(x)
+
+    def _logits(self, x):
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._use_bfloat16(x.device)):
             x = nn.functional.gelu(nn.functional.conv2d(x, self.stem))
             x = self.groups(x)
