@@ -147,9 +147,19 @@ def test_convolutions_run_in_channels_last(pixels):
     assert twin.groups[0][0].weight.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_mirror_averages_with_the_mirror_image(pixels):
+    torch.manual_seed(0)
+    net = FastCIFARNet(widths=SMALL, autocast=False).eval()
+    averaged, flipped = net(pixels), net(pixels.flip(3))
+    torch.testing.assert_close(averaged, flipped)
+    net.mirror = False
+    torch.testing.assert_close(averaged, (net(pixels) + net(pixels.flip(3))) / 2)
+    assert not torch.allclose(averaged, net(pixels))
+
+
 def test_autocast(pixels):
     torch.manual_seed(0)
-    net = FastCIFARNet(widths=SMALL, augment=False).eval()
+    net = FastCIFARNet(widths=SMALL, augment=False, mirror=False).eval()
     kinds, outputs = [], {}
     net.groups[0][0].register_forward_hook(lambda *args: kinds.append(args[2].dtype))
     for net.autocast in (True, False):
