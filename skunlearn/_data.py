@@ -180,8 +180,9 @@ def match(table, wanted):
     prefix = np.ascontiguousarray(table[:, :8]).view(np.uint64).ravel()
     wanted_prefix = np.ascontiguousarray(wanted[:, :8]).view(np.uint64).ravel()
     found = {}
-    # The 8-byte prefix narrows the table in numpy; whole digests decide.
-    for position in np.flatnonzero(np.isin(prefix, wanted_prefix)):
+    # The 8-byte prefix narrows the table in numpy; whole digests decide. By sorting: numpy 2.0's
+    # other way overflows on prefixes of 2**63 and more.
+    for position in np.flatnonzero(np.isin(prefix, wanted_prefix, kind="sort")):
         found.setdefault(table[position].tobytes(), []).append(position)
     return [np.asarray(found.get(row.tobytes(), []), dtype=np.intp) for row in wanted]
 
