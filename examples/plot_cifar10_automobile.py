@@ -28,12 +28,12 @@ from skorch import NeuralNetClassifier
 from skunlearn import FineTuneUnlearner, ProximalUnlearner
 from skunlearn.callbacks import LinearDecay
 from skunlearn.datasets import fetch_cifar10
-from skunlearn.evaluation import compare, comparison_table
+from skunlearn.evaluation import compare
 from skunlearn.exceptions import ClassForgottenWarning
 from skunlearn.metrics import ForgottenScorer, MIAScorer, RetainedScorer
 from skunlearn.model_selection import ForgetSplit, one_standard_error
 from skunlearn.nets import FastCIFARNet
-from skunlearn.plotting import plot_comparison
+from skunlearn.plotting import TradeoffDisplay, UnlearningReportDisplay
 
 # Forgetting a whole class is what we are here for.
 warnings.simplefilter("ignore", ClassForgottenWarning)
@@ -80,6 +80,7 @@ search.fit(data.X_train, data.y_train, forget=forget)
 for name in ("accuracy", "forgetting", "attack"):
     print(f"{name:>10}: {search.cv_results_[f'mean_test_{name}'].round(4)}")
 print("chosen:", search.best_params_)
+TradeoffDisplay.from_estimator(search)
 
 # %%
 # Original, fine-tuned, proximal, retrained
@@ -87,7 +88,7 @@ print("chosen:", search.best_params_)
 # The study's plain fine-tuning kept a high learning rate and over-fitted the retained rows: here
 # with a constant rate for three epochs. The proximal net takes two, with a falling rate.
 
-table = compare(
+report = compare(
     {
         "fine-tuned": FineTuneUnlearner(net, lr=0.15, max_epochs=3, schedule="constant"),
         "proximal": search.best_estimator_,
@@ -100,7 +101,7 @@ table = compare(
     random_state=0,
     verbose=1,
 )
-print(comparison_table(table))
+print(report)
 
 # %%
 # The study's figures beside ours
@@ -110,7 +111,7 @@ print(comparison_table(table))
 # all of the study's numbers.
 
 study = {"original": 88.0, "fine-tuned": 84.1, "proximal": 85.8, "retrained": float("nan")}
-beside = 100 * table[["test", "retained test", "over-fit", "forget train"]]
+beside = 100 * report.wide[["test", "retained test", "over-fit", "forget train"]]
 beside.insert(0, "study's test accuracy", study)
 print(beside.round(1).to_string())
 
@@ -118,6 +119,8 @@ print(beside.round(1).to_string())
 # The picture
 # -----------
 
-figure = plot_comparison(table, title="Forgetting all automobiles of CIFAR-10")
-figure.savefig("cifar10_automobile.png", dpi=150)
+display = UnlearningReportDisplay.from_report(
+    report, title="Forgetting all automobiles of CIFAR-10"
+)
+display.figure_.savefig("cifar10_automobile.png", dpi=150)
 print("Picture: cifar10_automobile.png")

@@ -8,15 +8,16 @@ import argparse
 import warnings
 
 import torch
+from matplotlib.figure import Figure
 from sklearn.model_selection import train_test_split
 from skorch import NeuralNetClassifier
 
 from skunlearn.datasets import load_digits_images
-from skunlearn.evaluation import compare, comparison_table
+from skunlearn.evaluation import compare
 from skunlearn.exceptions import ClassForgottenWarning
 from skunlearn.finetuning import FineTuneUnlearner, ProximalUnlearner
 from skunlearn.nets import DigitsNet
-from skunlearn.plotting import plot_comparison
+from skunlearn.plotting import UnlearningReportDisplay
 
 
 def main(arguments=None):
@@ -29,13 +30,13 @@ def main(arguments=None):
 
     Returns
     -------
-    table : pandas.DataFrame
+    report : Report
         From `skunlearn.evaluation.compare`.
 
     Examples
     --------
     >>> from skunlearn.demo import main
-    >>> table = main(["--output", "demo.png"])  # doctest: +SKIP
+    >>> report = main(["--output", "demo.png"])  # doctest: +SKIP
     """
     parser = argparse.ArgumentParser(prog="skunlearn.demo", description=__doc__)
     parser.add_argument("--output", default="demo.png", help="picture to write (%(default)s)")
@@ -48,11 +49,12 @@ def main(arguments=None):
     net = NeuralNetClassifier(
         DigitsNet,
         criterion=torch.nn.CrossEntropyLoss,
-        lr=0.1,
+        # A net without smoothing and weight decay fits the digits so closely that fine-tuning has
+        # no loss left to work with, and forgets nothing.
+        criterion__label_smoothing=0.1,
+        lr=0.05,
         optimizer__momentum=0.9,
         optimizer__nesterov=True,
-        # A net without weight decay fits the digits so closely that fine-tuning has no loss left
-        # to work with, and forgets nothing.
         optimizer__weight_decay=0.005,
         max_epochs=30,
         batch_size=64,
@@ -60,14 +62,14 @@ def main(arguments=None):
         train_split=None,
     )
     unlearners = {
-        "fine-tuned": FineTuneUnlearner(net, lr=0.2, max_epochs=4),
-        "proximal": ProximalUnlearner(net, penalty=0.01, lr=0.2, max_epochs=4),
+        "fine-tuned": FineTuneUnlearner(net, lr=0.2, max_epochs=5),
+        "proximal": ProximalUnlearner(net, penalty=0.001, lr=0.2, max_epochs=5),
     }
     print(f"{len(y)} training digits; to forget: the {sum(y == options.digit)} {options.digit}s")
     with warnings.catch_warnings():
         # Forgetting a whole class is what we are here for.
         warnings.simplefilter("ignore", ClassForgottenWarning)
-        table = compare(
+        report = compare(
             unlearners,
             X,
             y,
@@ -78,11 +80,12 @@ def main(arguments=None):
             verbose=1,
         )
     print()
-    print(comparison_table(table))
+    print(report)
     title = f"Forgetting all {options.digit}s of the digits"
-    plot_comparison(table, title=title).savefig(options.output, dpi=150)
+    display = UnlearningReportDisplay.from_report(report, figure=Figure(), title=title)
+    display.figure_.savefig(options.output, dpi=150)
     print(f"\nPicture: {options.output}")
-    return table
+    return report
 
 
 if __name__ == "__main__":

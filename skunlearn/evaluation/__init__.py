@@ -1,5 +1,7 @@
-"""Models side by side: what was forgotten, at what price."""
+"""Judge forgetting against a retrained model: figures, intervals, verdicts, reports."""
 
-from skunlearn.evaluation.comparison import compare, comparison_table
+from skunlearn.evaluation.audit import audit, audit_logits
+from skunlearn.evaluation.comparison import compare
+from skunlearn.evaluation.report import Report
 
-__all__ = ["compare", "comparison_table"]
+__all__ = ["Report", "audit", "audit_logits", "compare"]

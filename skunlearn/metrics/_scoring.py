@@ -1,10 +1,16 @@
 """What scorers of unlearners share."""
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn import _validation
+from skunlearn._data import is_dataset, take
+from skunlearn._record import Rows
 from skunlearn.base import BaseUnlearner
+
+_CHECKED_ROWS = 256  # test rows looked up in the training record to catch train scores
 
 
 class Scorer:
@@ -33,3 +39,66 @@ def final_unlearner(estimator):
         )
     check_is_fitted(final)
     return final
+
+
+def attacked_rows(estimator, X, y):
+    """The unlearner inside `estimator` and the unseen rows, when both are fit for an attack."""
+    unlearner, X = _reach(estimator, X)
+    unseen = unseen_rows(unlearner, X, y)
+    refuse_training_rows(unlearner, unseen)
+    return unlearner, unseen
+
+
+def _reach(estimator, X):
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    unlearner = final_unlearner(estimator)
+    if isinstance(estimator, Pipeline):
+        for name, step in estimator.steps[:-1]:
+            if hasattr(step, "fit_resample"):
+                raise TypeError(
+                    f"The step {name!r} changes the number of rows, so that the mask of forget "
+                    "rows no longer fits them. Resample before the pipeline."
+                )
+        X = estimator[:-1].transform(X)
+    if unlearner._evidence is None:
+        raise ValueError(
+            f"{type(unlearner).__name__} has not forgotten anything yet. Pass forget=mask to "
+            "fit (in a search: search.fit(X, y, forget=mask)), or call unlearn first."
+        )
+    return unlearner, X
+
+
+def unseen_rows(unlearner, X, y):
+    """Rows that the model never saw, checked and encoded."""
+    if y is None:
+        if not is_dataset(X):
+            raise ValueError("The attack needs the labels of the unseen rows: pass y.")
+        y = _validation.dataset_targets(X)
+    X = _validation.check_X(unlearner, X)
+    n = len(y)
+    y = _validation.check_targets(y, n, classifier=unlearner._classes is not None)
+    return Rows(X, unlearner._encode(y), np.arange(n))
+
+
+def refuse_training_rows(unlearner, unseen):
+    """Raise where rows that should be unseen are in the training record."""
+    if is_dataset(unseen.X):
+        return
+    rows = np.unique(np.linspace(0, len(unseen) - 1, _CHECKED_ROWS).astype(int))
+    if unlearner._record.seen(take(unseen.X, rows)).mean() > 0.5:
+        raise ValueError(
+            "These rows are training rows, not unseen ones: the attack would compare members "
+            "with members. Score held-out rows, and set return_train_score=False (searches by "
+            "successive halving have it True)."
+        )
+
+
+def forgotten_rows(unlearner):
+    """Rows of the last request."""
+    if unlearner._forgotten is None:
+        raise ValueError(
+            "The forget rows are no longer at hand (the estimator was pickled, loaded or "
+            "detached, or held them in a copy of its own), so no other model can be asked about "
+            "them. Use reference=None, or measure before saving."
+        )
+    return unlearner._forgotten

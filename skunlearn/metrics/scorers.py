@@ -1,14 +1,12 @@
 """A scorer that attacks, for scikit-learn's searches and cross-validation."""
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _skorch, _training, _validation
-from skunlearn._data import is_dataset, take
+from skunlearn import _skorch, _training
+from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
-from skunlearn._record import Rows
-from skunlearn.metrics._scoring import Scorer, final_unlearner
+from skunlearn.metrics._scoring import Scorer, attacked_rows, forgotten_rows
 from skunlearn.metrics.attacks import compare_scores, membership_scores, squared_error
 from skunlearn.metrics.blind import blind_attack
 from skunlearn.metrics.intervals import auc
@@ -16,7 +14,6 @@ from skunlearn.metrics.matching import match_weights
 
 __all__ = ["MIAScorer"]
 
-_CHECKED_ROWS = 256  # test rows looked up in the training record to catch train scores
 _KEPT_REFERENCES = 8  # retrained references that a scorer keeps, one per fold
 
 
@@ -115,7 +112,7 @@ class MIAScorer(Scorer):
         score : float
             At most 0; higher is better.
         """
-        unlearner, unseen = self._prepare(estimator, X, y)
+        unlearner, unseen = attacked_rows(estimator, X, y)
         # The point estimates alone: a search has no use for intervals.
         value = self._auc(unlearner, unlearner._evidence, unlearner.estimator_, unseen)
         if self.reference is None:
@@ -141,7 +138,7 @@ class MIAScorer(Scorer):
             When nothing has been forgotten yet, when `X` holds training rows (as with
             ``return_train_score=True``), or when a forgotten class has no unseen row.
         """
-        unlearner, unseen = self._prepare(estimator, X, y)
+        unlearner, unseen = attacked_rows(estimator, X, y)
         reference = None
         if self.reference is not None:
             model, evidence = self._reference_evidence(unlearner)
@@ -165,9 +162,8 @@ class MIAScorer(Scorer):
         -------
         result : MembershipInference
         """
-        unlearner, X = _final_unlearner(estimator, X)
-        unseen = _unseen_rows(unlearner, X, y)
-        forget = _forgotten_rows(unlearner)
+        unlearner, unseen = attacked_rows(estimator, X, y)
+        forget = forgotten_rows(unlearner)
         classifier = unlearner._classes is not None
         return blind_attack(
             _flat(forget.arrays()[0]),
@@ -177,12 +173,6 @@ class MIAScorer(Scorer):
             match=self.match if classifier else None,
             random_state=self.random_state,
         )
-
-    def _prepare(self, estimator, X, y):
-        unlearner, X = _final_unlearner(estimator, X)
-        unseen = _unseen_rows(unlearner, X, y)
-        _refuse_training_rows(unlearner, unseen)
-        return unlearner, unseen
 
     def _attacked(self, unlearner, forgotten, model, unseen):
         """Scores of forgotten and unseen rows, with their labels (None for regression)."""
@@ -217,7 +207,7 @@ class MIAScorer(Scorer):
 
     def _reference_evidence(self, unlearner):
         model = self._reference_model(unlearner)
-        return model, observe(model, _forgotten_rows(unlearner), unlearner._classes)
+        return model, observe(model, forgotten_rows(unlearner), unlearner._classes)
 
     def _reference_model(self, unlearner):
         if self.reference != "retrain":
@@ -248,58 +238,6 @@ class MIAScorer(Scorer):
         return (
             f"MIAScorer(attack={self.attack!r}, match={self.match!r}, reference={self.reference!r})"
         )
-
-
-def _final_unlearner(estimator, X):
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    unlearner = final_unlearner(estimator)
-    if isinstance(estimator, Pipeline):
-        for name, step in estimator.steps[:-1]:
-            if hasattr(step, "fit_resample"):
-                raise TypeError(
-                    f"The step {name!r} changes the number of rows, so that the mask of forget "
-                    "rows no longer fits them. Resample before the pipeline."
-                )
-        X = estimator[:-1].transform(X)
-    if unlearner._evidence is None:
-        raise ValueError(
-            f"{type(unlearner).__name__} has not forgotten anything yet. Pass forget=mask to "
-            "fit (in a search: search.fit(X, y, forget=mask)), or call unlearn first."
-        )
-    return unlearner, X
-
-
-def _unseen_rows(unlearner, X, y):
-    if y is None:
-        if not is_dataset(X):
-            raise ValueError("The attack needs the labels of the unseen rows: pass y.")
-        y = _validation.dataset_targets(X)
-    X = _validation.check_X(unlearner, X)
-    n = len(y)
-    y = _validation.check_targets(y, n, classifier=unlearner._classes is not None)
-    return Rows(X, unlearner._encode(y), np.arange(n))
-
-
-def _refuse_training_rows(unlearner, unseen):
-    if is_dataset(unseen.X):
-        return
-    rows = np.unique(np.linspace(0, len(unseen) - 1, _CHECKED_ROWS).astype(int))
-    if unlearner._record.seen(take(unseen.X, rows)).mean() > 0.5:
-        raise ValueError(
-            "These rows are training rows, not unseen ones: the attack would compare members "
-            "with members. Score held-out rows, and set return_train_score=False (searches by "
-            "successive halving have it True)."
-        )
-
-
-def _forgotten_rows(unlearner):
-    if unlearner._forgotten is None:
-        raise ValueError(
-            "The forget rows are no longer at hand (the estimator was pickled, loaded or "
-            "detached), so no other model can be asked about them. Use reference=None, or "
-            "measure before saving."
-        )
-    return unlearner._forgotten
 
 
 def _flat(X):

@@ -1,5 +1,13 @@
-"""Pictures; matplotlib is imported when one is drawn."""
+"""Pictures of forgetting, in the manner of scikit-learn's displays."""
 
-from skunlearn.plotting.comparison import plot_comparison
+from skunlearn.plotting.curve import MIACurveDisplay
+from skunlearn.plotting.losses import LossHistogramDisplay
+from skunlearn.plotting.report import UnlearningReportDisplay
+from skunlearn.plotting.tradeoff import TradeoffDisplay
 
-__all__ = ["plot_comparison"]
+__all__ = [
+    "LossHistogramDisplay",
+    "MIACurveDisplay",
+    "TradeoffDisplay",
+    "UnlearningReportDisplay",
+]

@@ -1,0 +1,88 @@
+"""Fitted models and views of rows that an audit asks."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn import _skorch, _training
+from skunlearn._data import is_dataset
+from skunlearn._evidence import observe
+from skunlearn._seeding import derive_seed
+from skunlearn.metrics.blind import blind_attack
+
+_REFERENCES = 10_000  # seeds apart from those of the unlearner's own requests
+_MIN_BLIND_ROWS = 20  # per side; the blind attack cross-validates
+
+
+def reference_models(unlearner, retain, retrained, n_seeds):
+    """Models that never saw the forget set, by name."""
+    if retrained is None:
+        return {}
+    if isinstance(retrained, str):
+        if retrained != "train":
+            raise ValueError(
+                "retrained must be 'train', a fitted estimator, a list of them or None, got "
+                f"{retrained!r}."
+            )
+        return train_references(unlearner, retain, n_seeds)
+    models = list(retrained) if isinstance(retrained, (list, tuple)) else [retrained]
+    for model in models:
+        check_is_fitted(model)
+    models = [getattr(model, "estimator_", model) for model in models]
+    return dict(zip(_names(len(models)), models))
+
+
+def train_references(unlearner, retain, n_seeds):
+    """`n_seeds` models trained on the retained rows, the first with the unlearner's own seed."""
+    first = unlearner._train(retain)
+    return {"retrained": first} | dict(other_references(unlearner, retain, n_seeds))
+
+
+def other_references(unlearner, retain, n_seeds):
+    """Name and model of the second to the last reference, one after the other."""
+    check_scalar(n_seeds, "n_seeds", Integral, min_val=1)
+    for k, name in enumerate(_names(n_seeds)[1:]):
+        yield (
+            name,
+            _training.train(
+                _skorch.unwrap(unlearner.estimator),
+                retain,
+                unlearner.classes_,
+                derive_seed(unlearner._seed, _REFERENCES + k),
+                memory=unlearner.memory,
+            ),
+        )
+
+
+def outputs_of(model, views, classes):
+    """Logits of a model on each view."""
+    outputs = {}
+    for name, rows in views.items():
+        outputs[name] = observe(model, rows, classes).logits
+        if outputs[name] is None:
+            raise ValueError(f"{type(model).__name__} gives no probabilities to audit.")
+    return outputs
+
+
+def blind(views, seed):
+    """The blind attack on forgotten and unseen rows; None where rows are no plain numbers."""
+    forget, unseen = views["forget"], views["unseen"]
+    if is_dataset(forget.X) or is_dataset(unseen.X):
+        return None
+    sides = [_numbers(rows.arrays()[0]) for rows in (forget, unseen)]
+    if any(X is None or len(X) < _MIN_BLIND_ROWS for X in sides):
+        return None
+    return blind_attack(*sides, y_forget=forget.y, y_unseen=unseen.y, random_state=seed)
+
+
+def _names(n):
+    return ["retrained", *(f"retrained ({k})" for k in range(2, n + 1))]
+
+
+def _numbers(X):
+    if isinstance(X, dict):
+        return None
+    X = np.asarray(X)
+    return X.reshape(len(X), -1) if X.dtype.kind in "fiub" else None

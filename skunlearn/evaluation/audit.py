@@ -1,0 +1,321 @@
+"""Audit a model that has forgotten: figures, intervals, verdict."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn.evaluation._against import against
+from skunlearn.evaluation._models import blind as blind_baseline
+from skunlearn.evaluation._models import outputs_of, reference_models
+from skunlearn.evaluation.figures import IDEALS, SETS, Sets, attack, direction_of, measure
+from skunlearn.evaluation.report import Report
+from skunlearn.evaluation.verdicts import judge, warn_about, warn_about_sets
+from skunlearn.metrics._logits import check_logits
+from skunlearn.metrics._scoring import forgotten_rows, refuse_training_rows, unseen_rows
+from skunlearn.metrics.attacks import membership_scores
+from skunlearn.metrics.matching import match_weights
+
+__all__ = ["audit", "audit_logits"]
+
+
+def audit(
+    unlearner,
+    X_test,
+    y_test,
+    *,
+    retrained="train",
+    original=None,
+    n_seeds=1,
+    attacks=("margin", "modified_entropy"),
+    tolerance=0.05,
+    confidence=0.95,
+    random_state=0,
+):
+    """Set an unlearner that has forgotten beside a retrained model.
+
+    Judged is the last request. `compare` does the same for several methods, and trains the
+    original too; `audit_logits` takes the outputs of any model from anywhere.
+
+    Parameters
+    ----------
+    unlearner : fitted classifier unlearner that has forgotten
+    X_test, y_test : rows and labels never seen
+        Among them rows of the forgotten classes, to compare forgotten rows with.
+    retrained : "train", fitted estimator, list of them, or None, default="train"
+        Models that never saw the forget set. "train" trains `n_seeds` of them on the retained
+        rows, kept in the unlearner's ``memory``; None does without, and says so.
+    original : fitted estimator, default=None
+        The model before the request, which the unlearner no longer holds.
+    n_seeds : int, default=1
+        Retrained models to train. Two or more give distances their null band: how far one
+        retrained model lies from another.
+    attacks, tolerance, confidence, random_state
+        See `audit_logits`.
+
+    Returns
+    -------
+    report : Report
+
+    Raises
+    ------
+    ValueError
+        When nothing has been forgotten, the forget rows are no longer at hand, the unlearner
+        is no classifier, or a forgotten class has no test row.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skunlearn import RetrainUnlearner
+    >>> from skunlearn.evaluation import audit
+    >>> X, y = load_iris(return_X_y=True)
+    >>> unlearner = RetrainUnlearner(DecisionTreeClassifier(), random_state=0).fit(X[::2], y[::2])
+    >>> report = audit(unlearner.unlearn(indices=range(30)), X[1::2], y[1::2])
+    >>> report.verdicts["RetrainUnlearner"].kind
+    'indistinguishable'
+    """
+    check_is_fitted(unlearner)
+    if not hasattr(unlearner, "classes_"):
+        raise ValueError("audit is for classifiers.")
+    if not unlearner.deletions_:
+        raise ValueError(f"{type(unlearner).__name__} has not forgotten anything yet.")
+    forget = forgotten_rows(unlearner)
+    unseen = unseen_rows(unlearner, X_test, y_test)
+    refuse_training_rows(unlearner, unseen)
+    record = unlearner._record
+    retain = record.view(np.flatnonzero(record.retained))
+    views = {"forget": forget, "retain": retain, "unseen": unseen}
+    name = type(unlearner).__name__
+    models = {name: unlearner.estimator_}
+    if original is not None:
+        models = {"original": getattr(original, "estimator_", original)} | models
+    references = reference_models(unlearner, retain, retrained, n_seeds)
+    models |= references
+    return audit_logits(
+        {key: outputs_of(model, views, unlearner.classes_) for key, model in models.items()},
+        {key: rows.y for key, rows in views.items()},
+        retrained=list(references),
+        seconds={name: unlearner.deletions_[-1]["seconds"]},
+        blind=blind_baseline(views, random_state),
+        attacks=attacks,
+        tolerance=tolerance,
+        confidence=confidence,
+        random_state=random_state,
+    )
+
+
+def audit_logits(
+    outputs,
+    labels,
+    *,
+    retrained="retrained",
+    original="original",
+    forgotten_classes=None,
+    seconds=None,
+    blind=None,
+    attacks=("margin", "modified_entropy"),
+    tolerance=0.05,
+    confidence=0.95,
+    random_state=0,
+):
+    """Audit models of any origin from their logits.
+
+    Parameters
+    ----------
+    outputs : dict of str to dict of str to array-like of shape (n_rows, n_classes)
+        For each model its logits (or log-probabilities) on the sets "forget", "unseen" and
+        optionally "retain".
+    labels : dict of str to array-like of shape (n_rows,), int
+        Column of each row's true class, for the same sets.
+    retrained : str, list of str or None, default="retrained"
+        Models in `outputs` that never saw the forget set, the reference of all others. More than
+        one (of other seeds) give a null band. A name that is not in `outputs` is an error; None
+        says that there is none.
+    original : str or None, default="original"
+        Model before the request; ignored when `outputs` has none of that name.
+    forgotten_classes : array-like of int, default=None
+        Classes that were wholly forgotten; None finds them where "retain" is given, and takes
+        none otherwise.
+    seconds : dict of str to float, default=None
+        Time that each model took.
+    blind : MembershipInference, default=None
+        From `skunlearn.metrics.blind_attack` on the rows, for the warning about shift.
+    attacks : sequence of str, default=("margin", "modified_entropy")
+        See `skunlearn.metrics.membership_scores`. The first decides the verdict.
+    tolerance : float, default=0.05
+        Difference of accuracy on the forget set that is too small to matter, whatever its
+        significance.
+    confidence : float, default=0.95
+        Level of all intervals.
+    random_state : int, default=0
+        Seed of bootstrap intervals.
+
+    Returns
+    -------
+    report : Report
+
+    Raises
+    ------
+    ValueError
+        When a set, a model or labels are missing or do not fit each other, values are not
+        finite, or a class of the forget set has no unseen row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skunlearn.evaluation import audit_logits
+    >>> rng = np.random.default_rng(0)
+    >>> labels = {"forget": rng.integers(3, size=200), "unseen": rng.integers(3, size=400)}
+    >>> never_saw = {k: np.eye(3)[y] + rng.normal(size=(len(y), 3)) for k, y in labels.items()}
+    >>> kept = never_saw | {"forget": never_saw["forget"] + 2 * np.eye(3)[labels["forget"]]}
+    >>> report = audit_logits({"mine": kept, "retrained": never_saw}, labels)
+    >>> report.verdicts["mine"].kind
+    'not forgotten'
+    """
+    if isinstance(retrained, str):
+        retrained = [retrained]
+    retrained = list(retrained or [])
+    _check_names(outputs, retrained)
+    outputs, y = _check(outputs, labels)
+    original = original if original in outputs else None
+    if not attacks:
+        raise ValueError("attacks is empty; the first of them decides the verdict.")
+    gone = np.setdiff1d(y["forget"], y["retain"]) if "retain" in y else np.array([], dtype=int)
+    if forgotten_classes is not None:
+        gone = np.asarray(forgotten_classes)
+    sets = Sets(y, gone, confidence, random_state)
+
+    measured = {name: measure(logits, sets, attacks) for name, logits in outputs.items()}
+    figures = {name: found for name, (found, _) in measured.items()}
+    attacked = {name: found[attacks[0]] for name, (_, found) in measured.items()}
+    for name, logits in outputs.items():
+        unmatched = attack(logits, sets, attacks[0], match=None).interval
+        figures[name]["unmatched AUC"] = (unmatched.estimate, unmatched.low, unmatched.high)
+    first = retrained[0] if retrained else None
+    if first is not None:
+        for name in outputs:
+            if name != first:
+                figures[name] |= against(outputs, figures, attacked, name, first)
+    _add_seconds(figures, seconds or {}, first)
+
+    candidates = [n for n in outputs if n != original and n not in retrained]
+    warnings = warn_about_sets(
+        outputs.get(original),
+        outputs.get(first),
+        attacked[first or next(iter(outputs))],
+        sets,
+        blind,
+    )
+    verdicts = {}
+    for name in candidates:
+        reference = outputs.get(first)
+        verdicts[name] = judge(
+            outputs[name], reference, attacked[name], attacked.get(first), sets, tolerance
+        )
+        warnings += warn_about(name, outputs[name], reference, outputs.get(original), sets)
+    unseen_gone = np.isin(y["unseen"], gone)
+    return Report(
+        frame=_tidy(figures, retrained),
+        verdicts=verdicts,
+        warnings=warnings,
+        roles={"original": original, "retrained": first},
+        curves=_curves(outputs, sets, attacks[0]),
+        ceiling=float(1 - unseen_gone.mean()),
+        confidence=confidence,
+    )
+
+
+def _check_names(outputs, retrained):
+    missing = [name for name in retrained if name not in outputs]
+    if missing:
+        raise ValueError(
+            f"outputs hold no model named {', '.join(map(repr, missing))}, only "
+            f"{', '.join(map(repr, outputs))}. Name the retrained model in retrained=, or pass "
+            "retrained=None to do without one."
+        )
+
+
+def _check(outputs, labels):
+    """Float64 logits and integer labels of every set, or an error that says which."""
+    if not outputs:
+        raise ValueError("outputs holds no model.")
+    unknown = sorted(set(labels) - set(SETS))
+    missing = [name for name in ("forget", "unseen") if name not in labels]
+    if unknown or missing:
+        raise ValueError(
+            f"labels must have the keys 'forget', 'unseen' and optionally 'retain'; got "
+            f"{', '.join(map(repr, labels))}."
+        )
+    checked, y = {}, {}
+    for model, sets in outputs.items():
+        if set(sets) != set(labels):
+            raise ValueError(
+                f"labels are given for {sorted(labels)}, but {model!r} has logits for "
+                f"{sorted(sets)}."
+            )
+        checked[model] = {}
+        for name in sets:
+            where = f"outputs[{model!r}][{name!r}]"
+            z, y[name] = check_logits(
+                sets[name], labels[name], logits_name=where, y_name=f"labels[{name!r}]"
+            )
+            checked[model][name] = z
+    widths = {m: {k: z.shape[1] for k, z in s.items()} for m, s in checked.items()}
+    if len({w for s in widths.values() for w in s.values()}) > 1:
+        raise ValueError(f"all logits must have one column per class; columns found: {widths}.")
+    return checked, y
+
+
+def _add_seconds(figures, seconds, first):
+    for name, value in seconds.items():
+        if name in figures:
+            figures[name]["seconds"] = (value, np.nan, np.nan)
+            if seconds.get(first):
+                figures[name]["of retraining"] = (value / seconds[first], np.nan, np.nan)
+
+
+def _tidy(figures, retrained):
+    """One row per model and figure, with its reference."""
+    import pandas as pd
+
+    first = retrained[0] if retrained else None
+    order = list(dict.fromkeys(metric for found in figures.values() for metric in found))
+    order.sort(key=lambda metric: metric in ("seconds", "of retraining"))
+    rows = []
+    for model, found in figures.items():
+        for metric in (m for m in order if m in found):
+            value, low, high = found[metric]
+            reference = _reference(figures, retrained, metric)
+            inside = None
+            if model != first and not np.isnan(reference[1]):
+                inside = bool(reference[1] <= value <= reference[2])
+            direction = direction_of(metric)
+            rows.append((model, metric, value, low, high, *reference, direction, inside))
+    columns = ["model", "metric", "value", "low", "high"]
+    columns += ["reference", "reference low", "reference high", "direction", "inside"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype({"inside": "boolean"})
+
+
+def _reference(figures, retrained, metric):
+    """Value of the retrained model with the interval that it and its other seeds span."""
+    if not retrained:
+        return (0.5 if metric.startswith("AUC") else np.nan, np.nan, np.nan)
+    others = [figures[name][metric] for name in retrained[1:] if metric in figures[name]]
+    if metric in IDEALS:
+        # The first is the yardstick itself; the others show how far a retrained model lies.
+        ideal = IDEALS[metric]
+        if not others:
+            return ideal, np.nan, np.nan
+        values = [ideal, *(value for value, _, _ in others)]
+        return ideal, min(values), max(values)
+    spans = [figures[retrained[0]].get(metric, (np.nan,) * 3), *others]
+    return spans[0][0], min(s[1] for s in spans), max(s[2] for s in spans)
+
+
+def _curves(outputs, sets, name):
+    weights = match_weights(sets.y["forget"], sets.y["unseen"])
+    curves = {}
+    for model, logits in outputs.items():
+        scores = {k: membership_scores(z, sets.y[k], name) for k, z in logits.items()}
+        curves[model] = scores | {"weights": weights, "attack": name}
+    return curves

@@ -1,0 +1,146 @@
+"""Every figure of one model in an audit: value and interval, from logits."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_softmax, ndtri
+from scipy.stats import binomtest
+
+from skunlearn.metrics.attacks import compare_scores, membership_scores
+
+SETS = ("forget", "retain", "unseen")
+
+# What a good value is. "retrained": as near as can be to the retrained model's.
+DIRECTIONS = {
+    "test": "higher*",
+    "retained test": "higher",
+    "retained train": "retrained",
+    "over-fit": "lower",
+    "forget train": "retrained",
+    "forget unseen": "retrained",
+    "forget loss": "retrained",
+    "AUC": "retrained",
+    "TPR at 1% FPR": "retrained",
+    "unmatched AUC": "see note",
+    "forget agreement": "higher",
+    "unseen agreement": "higher",
+    "forget JS": "lower",
+    "forget distance": "lower",
+    "average gap": "lower",
+    "ToW": "higher",
+    "ToW-MIA": "higher",
+    "seconds": "lower",
+    "of retraining": "lower",
+}
+# A model equal to the retrained one has these.
+IDEALS = {
+    "forget agreement": 1.0,
+    "unseen agreement": 1.0,
+    "forget JS": 0.0,
+    "forget distance": 0.0,
+    "average gap": 0.0,
+    "ToW": 1.0,
+    "ToW-MIA": 1.0,
+}
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Labels of the rows on which all models are judged.
+
+    Attributes
+    ----------
+    y : dict of str to ndarray of int
+        "forget", "unseen" and, where it is at hand, "retain".
+    gone : ndarray of int
+        Classes that the forget set holds wholly: no retained row has them.
+    confidence : float
+    seed : int
+    """
+
+    y: dict
+    gone: np.ndarray
+    confidence: float
+    seed: int
+
+
+def direction_of(metric):
+    """What a good value of a figure is."""
+    return DIRECTIONS["AUC"] if metric.startswith("AUC") else DIRECTIONS[metric]
+
+
+def measure(logits, sets, attacks):
+    """All figures of one model that need no other model.
+
+    Parameters
+    ----------
+    logits : dict of str to ndarray of shape (n, n_classes)
+    sets : Sets
+    attacks : sequence of str, the first of them the main one
+
+    Returns
+    -------
+    figures : dict of str to (value, low, high)
+    attacked : dict of str to MembershipInference
+    """
+    right = {name: z.argmax(axis=1) == sets.y[name] for name, z in logits.items()}
+    kept = ~np.isin(sets.y["unseen"], sets.gone)
+    twins = np.isin(sets.y["unseen"], sets.y["forget"])
+    figures = {"test": share(right["unseen"], sets.confidence)}
+    if kept.any():
+        figures["retained test"] = share(right["unseen"][kept], sets.confidence)
+    if "retain" in logits:
+        figures["retained train"] = share(right["retain"], sets.confidence)
+        if kept.any():
+            figures["over-fit"] = _difference(right["retain"], right["unseen"][kept], sets)
+    figures["forget train"] = share(right["forget"], sets.confidence)
+    if twins.any():
+        figures["forget unseen"] = share(right["unseen"][twins], sets.confidence)
+    figures["forget loss"] = _mean(losses(logits["forget"], sets.y["forget"]), sets.confidence)
+    attacked = {name: attack(logits, sets, name) for name in attacks}
+    for name, result in attacked.items():
+        label = "AUC" if name == attacks[0] else f"AUC {name.replace('_', ' ')}"
+        figures[label] = _of(result.interval)
+    return figures, attacked
+
+
+def attack(logits, sets, name, match="class"):
+    """The attack `name` on forgotten against unseen rows."""
+    members, others = (membership_scores(logits[k], sets.y[k], name) for k in ("forget", "unseen"))
+    return compare_scores(
+        members,
+        others,
+        y_forget=sets.y["forget"],
+        y_unseen=sets.y["unseen"],
+        match=match,
+        attack=name,
+        confidence=sets.confidence,
+        random_state=sets.seed,
+    )
+
+
+def losses(logits, y):
+    """Cross-entropy of each row in nats."""
+    return -log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(y)), y]
+
+
+def share(right, confidence):
+    """Share of rows that are right, with the Clopper–Pearson interval."""
+    interval = binomtest(int(right.sum()), len(right)).proportion_ci(confidence, "exact")
+    return float(right.mean()), interval.low, interval.high
+
+
+def _mean(values, confidence):
+    arm = ndtri((1 + confidence) / 2) * values.std() / np.sqrt(len(values))
+    return float(values.mean()), float(values.mean() - arm), float(values.mean() + arm)
+
+
+def _difference(a, b, sets):
+    """Difference of two shares on different rows, with a normal interval."""
+    value = a.mean() - b.mean()
+    arm = ndtri((1 + sets.confidence) / 2) * np.sqrt(a.var() / len(a) + b.var() / len(b))
+    return float(value), float(value - arm), float(value + arm)
+
+
+def _of(interval):
+    return interval.estimate, interval.low, interval.high

@@ -1,0 +1,263 @@
+"""`audit`, `audit_logits`, verdicts, warnings and the report's exports."""
+
+import json
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+
+from skunlearn import RetrainUnlearner
+from skunlearn.evaluation import audit, audit_logits
+from skunlearn.metrics import blind_attack, membership_inference
+
+CLASSES = 4
+
+
+def rows(n, seed):
+    return np.random.default_rng(seed).integers(CLASSES, size=n)
+
+
+def model(labels, seed, *, boost=0.0, accuracy=1.0):
+    """Logits of a noisy model which knows its forget set better by `boost`."""
+    rng = np.random.default_rng(seed)
+    outputs = {}
+    for name, y in labels.items():
+        z = rng.normal(size=(len(y), CLASSES))
+        z[np.arange(len(y)), y] += 2.0 * accuracy + (boost if name == "forget" else 0.0)
+        outputs[name] = z
+    return outputs
+
+
+@pytest.fixture
+def labels():
+    return {"forget": rows(400, 0), "unseen": rows(800, 1), "retain": rows(1000, 2)}
+
+
+def test_a_retrained_like_model_is_indistinguishable(labels):
+    report = audit_logits({"mine": model(labels, 3), "retrained": model(labels, 4)}, labels)
+    verdict = report.verdicts["mine"]
+    assert verdict.kind == "indistinguishable"
+    auc = report.wide.loc["mine", "AUC"]
+    assert f"AUC {auc:.3f}" in str(verdict)
+    assert f"retrained {report.wide.loc['retrained', 'AUC']:.3f}" in str(verdict)
+    assert report.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("boost", "kind"), [(3.0, "not forgotten"), (-3.0, "over-forgotten"), (0.0, "indistinguishable")]
+)
+def test_both_sides_are_seen(labels, boost, kind):
+    report = audit_logits(
+        {"mine": model(labels, 3, boost=boost), "retrained": model(labels, 4)}, labels
+    )
+    assert report.verdicts["mine"].kind == kind
+
+
+def test_the_reference_and_not_chance_is_the_target(labels):
+    """Mislabelled forget rows: a retrained model lies far from 0.5, and 0.5 would be a leak."""
+    retrained = model(labels, 4, boost=-4.0)
+    report = audit_logits({"mine": model(labels, 3, boost=-4.0), "retrained": retrained}, labels)
+    assert report.wide.loc["mine", "AUC"] < 0.2
+    assert report.verdicts["mine"].kind == "indistinguishable"
+    report = audit_logits({"mine": model(labels, 3), "retrained": retrained}, labels)
+    assert report.verdicts["mine"].kind == "not forgotten"
+
+
+def test_a_kept_class_is_not_taken_for_forgotten():
+    """Seen and unseen rows of the class are known alike: the attack is blind to it."""
+    labels = {"forget": np.zeros(200, int), "unseen": rows(800, 1), "retain": rows(900, 2) % 3 + 1}
+    gone = model(labels, 4)
+    for name in ("forget", "unseen"):
+        gone[name][labels[name] == 0, 0] = -9
+    report = audit_logits({"kept": model(labels, 3), "retrained": gone}, labels)
+    frame = report.frame.query("metric == 'AUC' and model == 'kept'").iloc[0]
+    assert frame["inside"]
+    assert report.verdicts["kept"].kind == "not forgotten"
+    assert report.ceiling == np.mean(labels["unseen"] != 0)
+    wide = report.wide
+    assert wide.loc["kept", "test"] > wide.loc["retrained", "test"] + 0.1
+    assert wide.loc["retrained", "unmatched AUC"] < 0.1  # the trap of unmatched attacks
+
+
+def test_figures_agree_with_the_functions_under_them(labels):
+    outputs = {"mine": model(labels, 3, boost=0.5), "retrained": model(labels, 4)}
+    report = audit_logits(outputs, labels, random_state=7)
+    sides = (outputs["mine"]["forget"], labels["forget"])
+    sides += (outputs["mine"]["unseen"], labels["unseen"])
+    row = report.frame.query("metric == 'AUC' and model == 'mine'").iloc[0]
+    expected = membership_inference(*sides, random_state=7).interval
+    assert (row["value"], row["low"], row["high"]) == (
+        expected.estimate,
+        expected.low,
+        expected.high,
+    )
+    row = report.frame.query("metric == 'AUC modified entropy' and model == 'mine'").iloc[0]
+    assert row["value"] == membership_inference(*sides, attack="modified_entropy").auc
+    right = outputs["mine"]["forget"].argmax(axis=1) == labels["forget"]
+    assert report.wide.loc["mine", "forget train"] == right.mean()
+    assert report.wide.loc["retrained", "over-fit"] == pytest.approx(
+        report.wide.loc["retrained", "retained train"]
+        - report.wide.loc["retrained", "retained test"]
+    )
+
+
+def test_warnings(labels):
+    original, retrained = model(labels, 5, boost=4.0), model(labels, 4)
+    outputs = {
+        "original": original,
+        "same": {k: z + 0.01 for k, z in original.items()},
+        "dull": model(labels, 6, accuracy=0.3),
+        "good": model(labels, 3),
+        "retrained": retrained,
+    }
+    report = audit_logits(outputs, labels)
+    assert len(report.warnings) == 2
+    assert report.warnings[0].startswith("same: nothing was unlearned")
+    assert report.warnings[1].startswith("dull: utility lost")
+    idle = audit_logits({"original": retrained, "mine": retrained, "retrained": retrained}, labels)
+    assert any(text.startswith("Nothing to see") for text in idle.warnings)
+
+
+def test_few_rows_and_shift_are_said(labels):
+    few = {"forget": labels["forget"][:30], "unseen": labels["unseen"][:60]}
+    outputs = {"mine": model(few, 3), "retrained": model(few, 4)}
+    rng = np.random.default_rng(0)
+    blind = blind_attack(
+        rng.normal(1, 1, (100, 3)), rng.normal(0, 1, (100, 3)), match=None, random_state=0
+    )
+    report = audit_logits(outputs, few, blind=blind)
+    assert any(text.startswith("Too few rows: 30 forgotten against") for text in report.warnings)
+    assert any(text.startswith("Distribution shift") for text in report.warnings)
+
+
+def test_without_a_reference_nothing_is_claimed(labels):
+    report = audit_logits({"mine": model(labels, 3)}, labels, retrained=None)
+    assert report.verdicts["mine"].kind == "no reference"
+    assert "chance is not the target" in str(report.verdicts["mine"])
+    row = report.frame.query("metric == 'AUC'").iloc[0]
+    assert row["reference"] == 0.5
+    assert pd.isna(row["inside"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda o, y: o.update(mine={"forget": o["mine"]["forget"]}), "'mine' has logits for"),
+        (lambda o, y: o["mine"].update(forget=o["mine"]["forget"] * np.nan), "holds NaN"),
+        (lambda o, y: o["mine"].update(forget=o["mine"]["forget"][:, :3]), "one column per class"),
+        (lambda o, y: y.update(forget=y["forget"] + 9), r"must lie in \[0, 4\)"),
+        (lambda o, y: y.update(other=y["forget"]), "must have the keys"),
+        (lambda o, y: y.pop("unseen"), "must have the keys"),
+        (lambda o, y: o.pop("retrained"), "no model named 'retrained'"),
+        (lambda o, y: y.update(forget=y["forget"][:0]), "expected shape"),
+    ],
+)
+def test_bad_input(labels, change, message):
+    outputs = {"mine": model(labels, 3), "retrained": model(labels, 4)}
+    change(outputs, labels)
+    with pytest.raises(ValueError, match=message):
+        audit_logits(outputs, labels)
+
+
+# ------------------------------------------------------------------ reports
+
+
+@pytest.fixture
+def report(labels):
+    outputs = {"a & b_1 <i>": model(labels, 3, boost=3.0), "retrained": model(labels, 4)}
+    return audit_logits(outputs, labels, seconds={"a & b_1 <i>": 1.0, "retrained": 4.0})
+
+
+def test_tidy_frame(report):
+    frame = report.frame
+    assert not frame.duplicated(["model", "metric"]).any()
+    assert set(frame["direction"]) <= {"higher", "higher*", "lower", "retrained", "see note"}
+    assert report.wide.loc["a & b_1 <i>", "of retraining"] == 0.25
+    within = frame.dropna(subset=["low"])
+    assert ((within["low"] <= within["value"]) & (within["value"] <= within["high"])).all()
+    assert frame.query("model == 'retrained'")["inside"].isna().all()
+
+
+def test_exports_hold_the_same_figures(report, tmp_path):
+    for kind in ("html", "json", "csv", "latex"):
+        path = tmp_path / f"report.{kind}"
+        getattr(report, f"to_{kind}")(path)
+        assert path.stat().st_size > 500
+    read = pd.read_csv(tmp_path / "report.csv")
+    assert np.allclose(read["value"], report.frame["value"])
+    held = json.loads((tmp_path / "report.json").read_text())
+    assert len(held["figures"]) == len(report.frame)
+    assert held["verdicts"]["a & b_1 <i>"]["kind"] == "not forgotten"
+    latex = report.to_latex()
+    assert r"a \& b\_1 <i>" in latex
+    assert latex.count(r"\\") == len(report.frame["metric"].unique()) + 1
+    page = (tmp_path / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert "<i>" not in page
+    assert report._repr_html_() in page
+    assert "not forgotten" in str(report)
+    assert "a & b_1 <i>: not forgotten" in repr(report)
+
+
+def test_reports_pickle(report):
+    again = pickle.loads(pickle.dumps(report))
+    pd.testing.assert_frame_equal(again.frame, report.frame)
+
+
+# ------------------------------------------------------------------ unlearners
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, y = make_classification(900, 8, n_informative=5, n_classes=3, flip_y=0.3, random_state=0)
+    return X[:300], X[300:], y[:300], y[300:]
+
+
+def test_audit_of_an_unlearner(data):
+    X, X_test, y, y_test = data
+    original = LogisticRegression().fit(X, y)
+    unlearner = RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, y)
+    unlearner.unlearn(indices=range(100))
+    report = audit(unlearner, X_test, y_test, original=original)
+    assert list(report.wide.index) == ["original", "RetrainUnlearner", "retrained"]
+    assert report.verdicts["RetrainUnlearner"].kind == "indistinguishable"
+    retrained = LogisticRegression().fit(X[100:], y[100:])
+    assert report.wide.loc["retrained", "test"] == retrained.score(X_test, y_test)
+    assert report.wide.loc["original", "forget train"] == original.score(X[:100], y[:100])
+
+
+def test_audit_finds_what_was_kept(data):
+    """A nearest-neighbour model holds its rows: a frozen copy passed as retrained still does."""
+    X, X_test, y, y_test = data
+    unlearner = RetrainUnlearner(KNeighborsClassifier(1), random_state=0).fit(X, y)
+    unlearner.unlearn(indices=range(100))
+    never_saw = KNeighborsClassifier(1).fit(X[100:], y[100:])
+    assert (
+        audit(unlearner, X_test, y_test, retrained=never_saw).verdicts["RetrainUnlearner"].kind
+        == "indistinguishable"
+    )
+    unlearner.estimator_ = KNeighborsClassifier(1).fit(X, y)
+    assert (
+        audit(unlearner, X_test, y_test, retrained=never_saw).verdicts["RetrainUnlearner"].kind
+        == "not forgotten"
+    )
+
+
+def test_audit_refuses(data):
+    X, X_test, y, y_test = data
+    unlearner = RetrainUnlearner(LogisticRegression()).fit(X, y)
+    with pytest.raises(ValueError, match="has not forgotten anything yet"):
+        audit(unlearner, X_test, y_test)
+    unlearner.unlearn(indices=range(100))
+    with pytest.raises(ValueError, match="These rows are training rows"):
+        audit(unlearner, X, y)
+    with pytest.raises(ValueError, match="retrained must be 'train'"):
+        audit(unlearner, X_test, y_test, retrained="retrain")
+    with pytest.raises(ValueError, match="n_seeds == 0"):
+        audit(unlearner, X_test, y_test, n_seeds=0)
+    with pytest.raises(ValueError, match="no longer at hand"):
+        audit(pickle.loads(pickle.dumps(unlearner)), X_test, y_test)
