@@ -48,7 +48,8 @@ def test_a_retrained_like_model_is_indistinguishable(labels):
 
 
 @pytest.mark.parametrize(
-    ("boost", "kind"), [(3.0, "not forgotten"), (-3.0, "over-forgotten"), (0.0, "indistinguishable")]
+    ("boost", "kind"),
+    [(3.0, "not forgotten"), (-3.0, "over-forgotten"), (0.0, "indistinguishable")],
 )
 def test_both_sides_are_seen(labels, boost, kind):
     report = audit_logits(

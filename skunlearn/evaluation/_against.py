@@ -1,5 +1,52 @@
-"""How far a model lies from the retrained one."""
+"""How far a model lies from the retrained one, on the rows of an audit."""
+
+import numpy as np
+
+from skunlearn.evaluation.figures import mean
+from skunlearn.metrics.distances import activation_distance, agreement, js_divergence
+from skunlearn.metrics.gaps import average_gap, tug_of_war
 
 
-def against(outputs, figures, attacked, name, first):
-    return {}
+def against(outputs, figures, attacked, name, first, confidence):
+    """Figures of model `name` that need the retrained model `first`.
+
+    Parameters
+    ----------
+    outputs, figures, attacked : dicts by model, see `audit_logits`
+
+    Returns
+    -------
+    figures : dict of str to (value, low, high)
+    """
+    ours, theirs = outputs[name], outputs[first]
+    found = {}
+    for rows in ("forget", "unseen"):
+        share = agreement(ours[rows], theirs[rows], confidence=confidence)
+        found[f"{rows} agreement"] = share.estimate, share.low, share.high
+    for label, distance in (("JS", js_divergence), ("distance", activation_distance)):
+        values = distance(ours["forget"], theirs["forget"])
+        found[f"forget {label}"] = mean(values, confidence)
+    if "retain" in ours:
+        sides = [_shares(figures[m], attacked[m]) for m in (name, first)]
+        found["average gap"] = _alone(average_gap(*sides))
+        accuracies = [
+            [figures[m][k][0] for k in ("forget train", "retained train", "test")]
+            for m in (name, first)
+        ]
+        found["ToW"] = _alone(tug_of_war(*accuracies))
+        attack = [[attacked[m].auc, *rest[1:]] for m, rest in zip((name, first), accuracies)]
+        found["ToW-MIA"] = _alone(tug_of_war(*attack))
+    return found
+
+
+def _shares(figures, attacked):
+    return {
+        "UA": 1 - figures["forget train"][0],
+        "RA": figures["retained train"][0],
+        "TA": figures["test"][0],
+        "MIA": attacked.auc,
+    }
+
+
+def _alone(value):
+    return value, np.nan, np.nan

@@ -11,8 +11,8 @@ from skunlearn.evaluation.report import Report
 from skunlearn.evaluation.verdicts import judge, warn_about, warn_about_sets
 from skunlearn.metrics._logits import check_logits
 from skunlearn.metrics._scoring import forgotten_rows, refuse_training_rows, unseen_rows
-from skunlearn.metrics.attacks import membership_scores
 from skunlearn.metrics.matching import match_weights
+from skunlearn.metrics.scores import membership_scores
 
 __all__ = ["audit", "audit_logits"]
 
@@ -194,7 +194,7 @@ def audit_logits(
     if first is not None:
         for name in outputs:
             if name != first:
-                figures[name] |= against(outputs, figures, attacked, name, first)
+                figures[name] |= against(outputs, figures, attacked, name, first, confidence)
     _add_seconds(figures, seconds or {}, first)
 
     candidates = [n for n in outputs if n != original and n not in retrained]

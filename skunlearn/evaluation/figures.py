@@ -6,7 +6,8 @@ import numpy as np
 from scipy.special import log_softmax, ndtri
 from scipy.stats import binomtest
 
-from skunlearn.metrics.attacks import compare_scores, membership_scores
+from skunlearn.metrics.attacks import compare_scores
+from skunlearn.metrics.scores import membership_scores
 
 SETS = ("forget", "retain", "unseen")
 
@@ -96,7 +97,7 @@ def measure(logits, sets, attacks):
     figures["forget train"] = share(right["forget"], sets.confidence)
     if twins.any():
         figures["forget unseen"] = share(right["unseen"][twins], sets.confidence)
-    figures["forget loss"] = _mean(losses(logits["forget"], sets.y["forget"]), sets.confidence)
+    figures["forget loss"] = mean(losses(logits["forget"], sets.y["forget"]), sets.confidence)
     attacked = {name: attack(logits, sets, name) for name in attacks}
     for name, result in attacked.items():
         label = "AUC" if name == attacks[0] else f"AUC {name.replace('_', ' ')}"
@@ -130,9 +131,11 @@ def share(right, confidence):
     return float(right.mean()), interval.low, interval.high
 
 
-def _mean(values, confidence):
+def mean(values, confidence):
+    """Mean of values that are not negative, with a normal interval."""
     arm = ndtri((1 + confidence) / 2) * values.std() / np.sqrt(len(values))
-    return float(values.mean()), float(values.mean() - arm), float(values.mean() + arm)
+    low = max(values.mean() - arm, 0.0)
+    return float(values.mean()), float(low), float(values.mean() + arm)
 
 
 def _difference(a, b, sets):

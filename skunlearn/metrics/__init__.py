@@ -1,15 +1,16 @@
 """Membership inference and other measures of what a model remembers."""
 
 from skunlearn.metrics._logits import cross_entropy, margin, true_class_confidence
-from skunlearn.metrics.attacks import (
-    MembershipInference,
-    compare_scores,
-    membership_inference,
-    membership_scores,
-    squared_error,
-)
+from skunlearn.metrics.attacks import compare_scores, membership_inference
 from skunlearn.metrics.blind import blind_attack
 from skunlearn.metrics.class_scorers import ForgottenScorer, RetainedScorer
+from skunlearn.metrics.distances import (
+    activation_distance,
+    agreement,
+    js_divergence,
+    kl_divergence,
+)
+from skunlearn.metrics.gaps import average_gap, tug_of_war
 from skunlearn.metrics.intervals import (
     Interval,
     auc,
@@ -18,7 +19,9 @@ from skunlearn.metrics.intervals import (
     delong_interval,
 )
 from skunlearn.metrics.matching import match_weights
+from skunlearn.metrics.result import MembershipInference
 from skunlearn.metrics.scorers import MIAScorer
+from skunlearn.metrics.scores import membership_scores, squared_error
 
 __all__ = [
     "ForgottenScorer",
@@ -26,17 +29,23 @@ __all__ = [
     "MIAScorer",
     "MembershipInference",
     "RetainedScorer",
+    "activation_distance",
+    "agreement",
     "auc",
     "auc_interval",
+    "average_gap",
     "blind_attack",
     "bootstrap_interval",
     "compare_scores",
     "cross_entropy",
     "delong_interval",
+    "js_divergence",
+    "kl_divergence",
     "margin",
     "match_weights",
     "membership_inference",
     "membership_scores",
     "squared_error",
     "true_class_confidence",
+    "tug_of_war",
 ]

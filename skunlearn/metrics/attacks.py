@@ -1,197 +1,14 @@
 """Threshold attacks: can rows that were forgotten be told from rows that were never seen?"""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
-from skunlearn.metrics._logits import check_logits, cross_entropy, margin, true_class_confidence
+from skunlearn.metrics._logits import check_logits
 from skunlearn.metrics.intervals import Interval, auc_interval
 from skunlearn.metrics.matching import check_labels, check_weights, match_weights
+from skunlearn.metrics.result import MembershipInference
+from skunlearn.metrics.scores import check_attack, membership_scores
 
-_SCORES = {
-    "margin": margin,
-    "loss": lambda logits, y: -cross_entropy(logits, y),
-    "confidence": true_class_confidence,
-}
 _MIN_CLASS_ROWS = 10  # per side, for a figure of one class
-
-
-@dataclass(frozen=True)
-class MembershipInference:
-    """Outcome of a membership-inference attack on forgotten against unseen rows.
-
-    Attributes
-    ----------
-    auc : float
-        Chance that a forgotten row looks more like a member than an unseen row does.
-    interval : Interval
-        Of `auc`.
-    n_forget, n_unseen : int
-        Rows compared; unseen rows of weight 0 do not count.
-    attack : str
-    matched : bool
-        Whether the unseen rows were weighted to the class proportions of the forget set.
-    reference_auc : float
-        The AUC of a model that never saw the forget set, or 0.5 where none is at hand.
-    reference_kind : {"chance", "retrained"}
-    reference_interval : Interval or None
-        Of `reference_auc`, where it was given.
-    score : float
-        −|auc − reference_auc|; higher is better, 0 is best.
-    advantage : float
-        Largest |TPR − FPR| over all thresholds. The threshold is chosen on the rows that it is
-        judged on, so that the figure lies above 0 even without any leak.
-    attack_accuracy : float
-        Balanced accuracy at that threshold, (1 + advantage) / 2. Without any leak it was 0.524 on
-        average over 500 simulations of 500 forgotten and 1000 unseen rows.
-    per_class : dict of label to Interval, or None
-        AUC within each class, when asked for.
-    skipped_classes : tuple
-        Classes of the forget set with fewer than 10 rows on a side, left out of `per_class`.
-    """
-
-    auc: float
-    interval: Interval
-    n_forget: int
-    n_unseen: int
-    attack: str
-    matched: bool
-    reference_auc: float
-    reference_kind: str
-    score: float
-    advantage: float
-    attack_accuracy: float
-    reference_interval: Interval | None = None
-    per_class: dict | None = field(default=None, hash=False)
-    skipped_classes: tuple = ()
-
-    @property
-    def distinguishable(self):
-        """Whether the reference lies outside the interval.
-
-        A reference with an interval of its own must differ by more than both half-widths, added
-        in squares (Zou and Donner, 2008, Statistics in Medicine 27, 1693–1702). Two models judged
-        on the same rows err alike, which makes this cautious.
-        """
-        low, high = self.interval.low, self.interval.high
-        if self.reference_interval is not None:
-            reference = self.reference_interval
-            low = self.auc - np.hypot(self.auc - low, reference.high - self.reference_auc)
-            high = self.auc + np.hypot(high - self.auc, self.reference_auc - reference.low)
-        return not low <= self.reference_auc <= high
-
-    def __str__(self):
-        i = self.interval
-        matched = "matched" if self.matched else "unmatched"
-        return (
-            f"{matched} {self.attack} attack: AUC {i.estimate:.3f} ({100 * i.confidence:g}% "
-            f"interval {i.low:.3f}–{i.high:.3f}, {i.method}, {self.n_forget} forgotten vs "
-            f"{self.n_unseen} unseen); reference: {self._reference()}; {self._verdict()} "
-            f"{self._direction()}"
-        )
-
-    def _reference(self):
-        if self.reference_kind == "chance":
-            return "chance 0.500"
-        return f"retrained model {self.reference_interval or format(self.reference_auc, '.3f')}"
-
-    def _verdict(self):
-        if not self.distinguishable:
-            return "not distinguishable at this sample size."
-        side = "above" if self.auc > self.reference_auc else "below"
-        return f"distinguishable: it lies {side} the reference."
-
-    def _direction(self):
-        if self.attack == "blind":
-            return (
-                "This attack never asks the model: away from 0.5 on either side, the two sets "
-                "differ in distribution and an attack on the model says nothing about membership."
-            )
-        return (
-            "Closer to the reference is better; both sides count (AUC below "
-            f"{'0.5' if self.reference_kind == 'chance' else 'the reference'} is a leak too)."
-        )
-
-
-def membership_scores(logits, y, attack="margin"):
-    """Score of each row; higher looks more like a member.
-
-    Parameters
-    ----------
-    logits : array-like of shape (n, n_classes), float
-        Logits or log-probabilities of the model under attack.
-    y : array-like of shape (n,), int
-        Column of each row's true class.
-    attack : {"margin", "loss", "confidence"}, default="margin"
-        log p_y − log(1 − p_y); log p_y; or p_y. Each grows with the others, so that they give the
-        same AUC, except that the confidence of well-fitted rows rounds to 1 and ties.
-
-    Returns
-    -------
-    ndarray of shape (n,), float64
-
-    Raises
-    ------
-    TypeError
-        If `y` does not hold integers.
-    ValueError
-        If the attack is unknown, shapes do not match, or a value is not finite or out of range.
-
-    References
-    ----------
-    Yeom et al. (2018), "Privacy risk in machine learning: analyzing the connection to
-    overfitting", https://arxiv.org/abs/1709.01604
-
-    Examples
-    --------
-    >>> from skunlearn.metrics import membership_scores
-    >>> membership_scores([[3.0, 0.0], [0.0, 2.0]], [0, 0])
-    array([ 3., -2.])
-    """
-    _check_attack(attack)
-    return _SCORES[attack](logits, y)
-
-
-def squared_error(prediction, y):
-    """Squared error of each row of a regression, averaged over its outputs.
-
-    Its negative is a membership score for `compare_scores`.
-
-    Parameters
-    ----------
-    prediction, y : array-like of shape (n,) or (n, n_outputs), float
-        In the units of the target.
-
-    Returns
-    -------
-    ndarray of shape (n,), float64
-        In squared units of the target.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, after columns of one output are flattened.
-
-    Examples
-    --------
-    >>> from skunlearn.metrics import compare_scores, squared_error
-    >>> unseen = -squared_error([1.0, 2.5, 0.0], [0.0, 1.0, 0.5])
-    >>> forgotten = -squared_error([[1.0], [2.0]], [1.1, 1.8])
-    >>> result = compare_scores(forgotten, unseen, match=None, attack="squared-error")
-    >>> print(result.interval)
-    1.000 (95% interval 0.158–1.000, exact)
-    """
-    prediction = np.asarray(prediction, dtype=np.float64)
-    y = np.asarray(y, dtype=np.float64)
-    # (n, 1) against (n,) would broadcast to (n, n).
-    flat = [a[:, 0] if a.ndim == 2 and a.shape[1] == 1 else a for a in (prediction, y)]
-    if flat[0].shape != flat[1].shape or flat[0].ndim not in (1, 2):
-        raise ValueError(
-            "prediction and y must both have shape (n,) or (n, n_outputs), got "
-            f"{prediction.shape} and {y.shape}."
-        )
-    error = (flat[0] - flat[1]) ** 2
-    return error if error.ndim == 1 else error.mean(axis=1)
 
 
 def membership_inference(
@@ -218,7 +35,7 @@ def membership_inference(
     unseen_logits : array-like of shape (n_unseen, n_classes), float
         The same for rows that were in no training set.
     y_unseen : array-like of shape (n_unseen,), int
-    attack : {"margin", "loss", "confidence"}, default="margin"
+    attack : str, default="margin"
         See `membership_scores`.
     match : {"class"} or None, default="class"
         "class" weights the unseen rows to the class proportions of the forget set
@@ -266,7 +83,7 @@ def membership_inference(
     unseen); reference: chance 0.500; not distinguishable at this sample size. Closer to the
     reference is better; both sides count (AUC below 0.5 is a leak too).
     """
-    _check_attack(attack)
+    check_attack(attack)
     forget_logits, y_forget = check_logits(
         forget_logits, y_forget, logits_name="forget_logits", y_name="y_forget"
     )
@@ -387,11 +204,6 @@ def compare_scores(
         per_class=classes,
         skipped_classes=skipped,
     )
-
-
-def _check_attack(attack):
-    if attack not in _SCORES:
-        raise ValueError(f"attack must be one of {sorted(_SCORES)}, got {attack!r}.")
 
 
 def _check_reference(reference):

@@ -7,10 +7,11 @@ from skunlearn import _skorch, _training
 from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
 from skunlearn.metrics._scoring import Scorer, attacked_rows, forgotten_rows
-from skunlearn.metrics.attacks import compare_scores, membership_scores, squared_error
+from skunlearn.metrics.attacks import compare_scores
 from skunlearn.metrics.blind import blind_attack
 from skunlearn.metrics.intervals import auc
 from skunlearn.metrics.matching import match_weights
+from skunlearn.metrics.scores import membership_scores, squared_error
 
 __all__ = ["MIAScorer"]
 
@@ -28,8 +29,8 @@ class MIAScorer(Scorer):
 
     Parameters
     ----------
-    attack : {"margin", "loss", "confidence"}, default="margin"
-        Ignored for regressors, which are attacked by their squared error.
+    attack : {"margin", "loss", "confidence", "entropy", "modified_entropy"}, default="margin"
+        See `membership_scores`. Ignored for regressors, which are attacked by their squared error.
     match : {"class", None}, default="class"
         Weight the test rows to the class proportions of the forget rows. None compares with all
         test rows; where a class is forgotten that sees the difference between classes and not

@@ -4,8 +4,9 @@ import numpy as np
 
 from skunlearn._evidence import observe
 from skunlearn.metrics._scoring import attacked_rows
-from skunlearn.metrics.attacks import compare_scores, membership_scores
+from skunlearn.metrics.attacks import compare_scores
 from skunlearn.metrics.matching import match_weights
+from skunlearn.metrics.scores import membership_scores
 from skunlearn.plotting._style import axes_of, calm
 
 __all__ = ["MIACurveDisplay"]
