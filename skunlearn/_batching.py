@@ -81,11 +81,16 @@ class BatchLoader:
             yield self.dataset.batch(order[i * self.batch_size : (i + 1) * self.batch_size])
 
 
-def net_rows(net, X, target, index):
-    """`NetRows` over `X` for this net."""
-    dtype = next(
+def float_dtype(net):
+    """dtype of the module's first floating parameter; float32 when it has none."""
+    return next(
         (p.dtype for p in net.module_.parameters() if p.is_floating_point()), torch.float32
     )
+
+
+def net_rows(net, X, target, index):
+    """`NetRows` over `X` for this net."""
+    dtype = float_dtype(net)
     index = np.asarray(index)
     if is_dataset(X) or _plain_dataset(net):
         return NetRows(X if is_dataset(X) else None, X, target, index, dtype)

@@ -19,7 +19,7 @@ from skorch.callbacks import (
 )
 from torch.utils.data import DataLoader
 
-from skunlearn._batching import BatchLoader, all_rows, can_batch, net_rows
+from skunlearn._batching import BatchLoader, all_rows, can_batch, float_dtype, net_rows
 from skunlearn.exceptions import UnlearningError
 
 # They write or read weights on disk under the user's file names: an unlearning must neither
@@ -124,11 +124,13 @@ def set_weights(net, state):
 
 def target(net, y):
     """Encoded targets in the dtype and shape that the net's criterion wants."""
+    # As the module's outputs: before torch 2.6 a loss of two float dtypes had no gradient.
+    floating = np.float64 if float_dtype(net) is torch.float64 else np.float32
     if isinstance(net, NeuralNetRegressor):
-        y = np.asarray(y, dtype=np.float32)
+        y = np.asarray(y, dtype=floating)
         return y.reshape(len(y), -1)
     binary = isinstance(net, NeuralNetBinaryClassifier)
-    return np.asarray(y, dtype=np.float32 if binary else np.int64)
+    return np.asarray(y, dtype=floating if binary else np.int64)
 
 
 def dataset(net, rows):
