@@ -66,7 +66,7 @@ net = NeuralNetClassifier(
 memory = os.environ.get("SKUNLEARN_MEMORY") or tempfile.mkdtemp(prefix="skunlearn-")
 search = GridSearchCV(
     ProximalUnlearner(net, lr=0.15, max_epochs=2, random_state=0, memory=memory),
-    {"penalty": [0.0, 0.001, 0.003, 0.01, 0.03]},
+    {"penalty": [0.0003, 0.001, 0.003, 0.01, 0.03]},
     cv=ForgetSplit(2, forget=forget, random_state=0),
     scoring={
         "accuracy": RetainedScorer(),

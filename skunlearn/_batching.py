@@ -83,9 +83,7 @@ class BatchLoader:
 
 def float_dtype(net):
     """dtype of the module's first floating parameter; float32 when it has none."""
-    return next(
-        (p.dtype for p in net.module_.parameters() if p.is_floating_point()), torch.float32
-    )
+    return next((p.dtype for p in net.module_.parameters() if p.is_floating_point()), torch.float32)
 
 
 def net_rows(net, X, target, index):

@@ -414,7 +414,7 @@ def test_bad_comparisons_are_named(kwargs, error, message):
 
 def test_bad_attacks_are_named():
     with pytest.raises(ValueError, match="attack must be one of"):
-        membership_inference(LOGITS, LABELS, LOGITS, LABELS, attack="entropy")
+        membership_inference(LOGITS, LABELS, LOGITS, LABELS, attack="gradient")
     with pytest.raises(ValueError, match="unseen_logits holds NaN"):
         membership_inference(LOGITS, LABELS, np.full((6, 4), np.nan), LABELS)
     with pytest.raises(ValueError, match="same model"):

