@@ -58,6 +58,34 @@ def test_both_sides_are_seen(labels, boost, kind):
     assert report.verdicts["mine"].kind == kind
 
 
+def test_what_retrained_models_differ_by_is_no_failure(labels):
+    """The verdict's tolerance grows with the spread of the references."""
+    outputs = {"mine": model(labels, 3, boost=-0.7), "retrained": model(labels, 4)}
+    assert audit_logits(outputs, labels).verdicts["mine"].kind == "over-forgotten"
+    # Forgotten rows beside themselves, so that the attack sees nothing.
+    twins = {"forget": labels["forget"], "unseen": labels["forget"]}
+    alike = {k: {"forget": v["forget"], "unseen": v["forget"]} for k, v in outputs.items()}
+    assert audit_logits(alike, twins).verdicts["mine"].kind == "over-forgotten"
+    alike["second"] = {k: model(labels, 6, boost=-1.0)["forget"] for k in twins}
+    both = audit_logits(alike, twins, retrained=["retrained", "second"])
+    assert both.verdicts["mine"].kind == "indistinguishable"
+
+
+def test_a_few_rows_are_not_a_finding():
+    """Four rows of twenty that only one model knows: exact McNemar gives p = 0.125."""
+    labels = {"forget": np.zeros(20, int), "unseen": np.zeros(20, int)}
+    never = {k: np.tile([1.0, 0.0], (20, 1)) for k in labels}
+    mine = {k: z.copy() for k, z in never.items()}
+    never = {k: np.where(np.arange(20)[:, None] < 4, [0.0, 1.0], z) for k, z in never.items()}
+    for z in (*mine.values(), *never.values()):
+        z += np.random.default_rng(0).normal(scale=0.01, size=z.shape)
+    report = audit_logits({"mine": mine, "retrained": never}, labels)
+    assert report.wide.loc["mine", "forget train"] - report.wide.loc[
+        "retrained", "forget train"
+    ] == pytest.approx(0.2)
+    assert report.verdicts["mine"].kind == "indistinguishable"
+
+
 def test_the_reference_and_not_chance_is_the_target(labels):
     """Mislabelled forget rows: a retrained model lies far from 0.5, and 0.5 would be a leak."""
     retrained = model(labels, 4, boost=-4.0)

@@ -143,7 +143,7 @@ def audit_logits(
         See `skunlearn.metrics.membership_scores`. The first decides the verdict.
     tolerance : float, default=0.05
         Difference of accuracy on the forget set that is too small to matter, whatever its
-        significance.
+        significance. Two retrained models that differ by more raise it to what they differ by.
     confidence : float, default=0.95
         Level of all intervals.
     random_state : int, default=0
@@ -207,11 +207,11 @@ def audit_logits(
     )
     verdicts = {}
     for name in candidates:
-        reference = outputs.get(first)
+        references = [outputs[k] for k in retrained]
         verdicts[name] = judge(
-            outputs[name], reference, attacked[name], attacked.get(first), sets, tolerance
+            outputs[name], references, attacked[name], attacked.get(first), sets, tolerance
         )
-        warnings += warn_about(name, outputs[name], reference, outputs.get(original), sets)
+        warnings += warn_about(name, outputs[name], outputs.get(first), outputs.get(original), sets)
     unseen_gone = np.isin(y["unseen"], gone)
     return Report(
         frame=_tidy(figures, retrained),

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
+from scipy.stats import binomtest
 
 from skunlearn.evaluation.figures import losses
 
@@ -30,7 +31,7 @@ class Verdict:
         return self.text
 
 
-def judge(outputs, reference, attacked, reference_attacked, sets, tolerance):
+def judge(outputs, references, attacked, reference_attacked, sets, tolerance):
     """Verdict on one model against the retrained one.
 
     A membership attack alone would be blind to a model that keeps a class so well that it knows
@@ -38,16 +39,19 @@ def judge(outputs, reference, attacked, reference_attacked, sets, tolerance):
 
     Parameters
     ----------
-    outputs, reference : dict of str to ndarray
-        Logits of the model and of the retrained model, None without one.
+    outputs : dict of str to ndarray
+        Logits of the model.
+    references : list of such dicts
+        Of the retrained models, the one to compare with first.
     attacked, reference_attacked : MembershipInference
     sets : Sets
     tolerance : float
-        Difference of accuracy on the forget set that is too small to matter.
+        Difference of accuracy on the forget set that is too small to matter; so is one that two
+        retrained models show between themselves.
     """
     i = attacked.interval
     seen = f"AUC {i.estimate:.3f}, interval {i.low:.2f}–{i.high:.2f}"
-    if reference is None:
+    if not references:
         side = "differs from" if attacked.distinguishable else "cannot be told from"
         return Verdict(
             "no reference",
@@ -56,21 +60,23 @@ def judge(outputs, reference, attacked, reference_attacked, sets, tolerance):
         )
     seen += f", retrained {reference_attacked.auc:.3f}"
     y = sets.y["forget"]
-    ours, theirs = (_right(o["forget"], y) for o in (outputs, reference))
+    ours, theirs, *others = (_right(o["forget"], y) for o in (outputs, *references))
     known = (
         f"right on {100 * ours.mean():.1f} % of the forget set, retrained {100 * theirs.mean():.1f}"
     )
-    gap = _paired(ours, theirs, sets.confidence)
+    shares = [right.mean() for right in (theirs, *others)]
+    tolerance = max(tolerance, max(shares) - min(shares))
+    gap = ours.mean() - theirs.mean() if _differ(ours, theirs, sets.confidence) else 0.0
     apart = _referenced(attacked, reference_attacked).distinguishable
     above = attacked.auc > reference_attacked.auc
-    if gap.low > 0 and gap.value > tolerance:
+    if gap > tolerance:
         return Verdict("not forgotten", f"not forgotten: {known} ({seen})")
     if apart and above:
         return Verdict(
             "not forgotten",
             f"not forgotten: forgotten rows can be told from unseen ones, {seen} ({known})",
         )
-    if gap.high < 0 and -gap.value > tolerance:
+    if gap < -tolerance:
         return Verdict("over-forgotten", f"over-forgotten: {known} ({seen})")
     if apart:
         return Verdict(
@@ -93,8 +99,9 @@ def warn_about(name, outputs, reference, original, sets):
         ours, theirs = (
             _right(o["unseen"][kept], sets.y["unseen"][kept]) for o in (outputs, reference)
         )
-        gap = _paired(ours, theirs, sets.confidence)
-        if gap.high < -_UTILITY:
+        change = ours.astype(float) - theirs
+        arm = ndtri((1 + sets.confidence) / 2) * change.std() / np.sqrt(len(change))
+        if change.mean() + arm < -_UTILITY:
             found.append(
                 f"{name}: utility lost. On unseen rows of the retained classes it is right on "
                 f"{100 * ours.mean():.1f} %, the retrained model on {100 * theirs.mean():.1f} %."
@@ -159,18 +166,11 @@ def _idle(original, reference, sets):
     return abs(change.mean()) <= arm
 
 
-@dataclass(frozen=True)
-class _Gap:
-    value: float
-    low: float
-    high: float
-
-
-def _paired(ours, theirs, confidence):
-    """Difference of two models' accuracies on the same rows."""
-    change = ours.astype(float) - theirs
-    arm = ndtri((1 + confidence) / 2) * change.std() / np.sqrt(len(change))
-    return _Gap(change.mean(), change.mean() - arm, change.mean() + arm)
+def _differ(ours, theirs, confidence):
+    """Exact McNemar test: whether two models are right on different shares of the same rows."""
+    only_ours, only_theirs = (ours & ~theirs).sum(), (theirs & ~ours).sum()
+    n = int(only_ours + only_theirs)
+    return n > 0 and binomtest(int(only_ours), n).pvalue < 1 - confidence
 
 
 def _right(logits, y):
