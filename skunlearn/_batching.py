@@ -86,18 +86,22 @@ def float_dtype(net):
     return next((p.dtype for p in net.module_.parameters() if p.is_floating_point()), torch.float32)
 
 
-def net_rows(net, X, target, index):
-    """`NetRows` over `X` for this net."""
+def net_rows(net, X, target, index, numbers=False):
+    """`NetRows` over `X` for this net; `numbers` puts each row's number in place of its target."""
     dtype = float_dtype(net)
     index = np.asarray(index)
     if is_dataset(X) or _plain_dataset(net):
+        if numbers:
+            target = np.arange(len(X) if is_dataset(X) else n_rows(X))
         return NetRows(X if is_dataset(X) else None, X, target, index, dtype)
     # A user's class may take statistics over what it is given: it gets a copy of these rows
     # alone, or else a retrained net would owe something to the forgotten ones.
     if not np.array_equal(index, np.arange(n_rows(X))):
         X, target = take(X, index), None if target is None else target[index]
     base = net.get_dataset(X, target)
-    return NetRows(base, X, target, np.arange(len(index)), dtype, own_targets=True)
+    if numbers:
+        target = index
+    return NetRows(base, X, target, np.arange(len(index)), dtype, own_targets=not numbers)
 
 
 def all_rows(net, X):

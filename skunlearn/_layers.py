@@ -5,6 +5,7 @@ import fnmatch
 import torch
 
 from skunlearn._skorch import outputs
+from skunlearn.exceptions import UnlearningError
 
 
 def penalised_parameters(net, rows, exclude):
@@ -57,3 +58,30 @@ def layers_in_order(net, rows):
         for hook in hooks:
             hook.remove()
     return list(dict.fromkeys(seen))
+
+
+def last_layers(net, rows, k):
+    """The last `k` weighted layers in the order of the forward pass, with the norms among them."""
+    order = layers_in_order(net, rows)
+    weighted = [i for i, module in enumerate(order) if not isinstance(module, _NORMS)]
+    if k > len(weighted):
+        raise ValueError(
+            f"k={k}, but {type(net.module_).__name__} has {len(weighted)} layers with weights."
+        )
+    return order[weighted[-k] :]
+
+
+def own_parameters(modules):
+    """Parameters that belong to these modules themselves."""
+    return [p for module in modules for p in module.parameters(recurse=False)]
+
+
+def reset(modules):
+    """Give modules new initial weights and running statistics, from torch's generator."""
+    for module in modules:
+        if not hasattr(module, "reset_parameters"):
+            raise UnlearningError(
+                f"{type(module).__name__} has weights of its own but no reset_parameters(), so it "
+                "cannot be initialised again. Give it that method."
+            )
+        module.reset_parameters()

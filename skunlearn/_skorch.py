@@ -13,6 +13,7 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetRegressor
 from skorch.callbacks import (
     Checkpoint,
     EarlyStopping,
+    EpochScoring,
     LoadInitState,
     LRScheduler,
     TrainEndCheckpoint,
@@ -133,27 +134,30 @@ def target(net, y):
     return np.asarray(y, dtype=floating if binary else np.int64)
 
 
-def dataset(net, rows):
-    """The data set of `rows` for this net."""
+def dataset(net, rows, numbers=False):
+    """The data set of `rows` for this net; `numbers` replaces targets by row numbers."""
     whole = None if rows.all_y is None else target(net, rows.all_y)
-    return net_rows(net, rows.X, whole, rows.index)
+    return net_rows(net, rows.X, whole, rows.index, numbers)
 
 
-def train(net, rows, *, epochs=None, callbacks=(), shuffle=False):
+def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None):
     """Run skorch's own loop over `rows`.
 
     Unlike ``net.partial_fit`` it lets a KeyboardInterrupt through: an interrupted unlearning
     must not count as done. `callbacks` (name, callback) live for this run only. `shuffle` makes
-    a net shuffle that does not do so by itself.
+    a net shuffle that does not do so by itself. ``loss(out, i, x)`` replaces the net's own; it
+    is given the module's raw outputs, the numbers in ``rows.X`` of the batch's rows, and the
+    batch.
     """
-    data = dataset(net, rows)
+    data = dataset(net, rows, numbers=loss is not None)
     callbacks = list(callbacks)
     for _, callback in callbacks:
         callback.initialize()
     own = net.callbacks_
-    net.callbacks_ = own + callbacks
+    kept = own if loss is None else [(n, cb) for n, cb in own if not _reads_targets(cb)]
+    net.callbacks_ = kept + callbacks
     try:
-        with _loaders(net, data, training=True, shuffle=shuffle):
+        with _loaders(net, data, training=True, shuffle=shuffle), own_loss(net, loss):
             net.notify("on_train_begin", X=data, y=None)
             try:
                 net.fit_loop(data, None, epochs=epochs)
@@ -166,6 +170,10 @@ def train(net, rows, *, epochs=None, callbacks=(), shuffle=False):
     finally:
         net.callbacks_ = own
     return check_finite(net)
+
+
+def _reads_targets(callback):
+    return isinstance(callback, EpochScoring) and callback.on_train
 
 
 class StopTraining(Exception):
@@ -313,6 +321,45 @@ def extra_loss(net, term):
         yield
     finally:
         del vars(net)["get_loss"]
+
+
+@contextmanager
+def own_loss(net, loss):
+    """Train on ``loss(out, i, x)`` inside the block; None changes nothing."""
+    if loss is None:
+        yield
+        return
+    plain = net.get_loss
+
+    def get_loss(y_pred, y_true, X=None, *args, training=False, **kwargs):
+        if not training:
+            return plain(y_pred, y_true, X, *args, training=training, **kwargs)
+        return loss(y_pred[0] if isinstance(y_pred, tuple) else y_pred, y_true, X)
+
+    vars(net)["get_loss"] = get_loss
+    try:
+        yield
+    finally:
+        del vars(net)["get_loss"]
+
+
+def task_loss(net):
+    """The net's own training loss as ``loss(out, y)``, whatever replaces it for a while."""
+    plain = net.get_loss
+
+    def loss(out, y):
+        return plain(out, y, training=True)
+
+    return loss
+
+
+def batches(net, rows):
+    """Training batches ``(x, i)`` of `rows` without end, shuffled anew in every pass."""
+    data = dataset(net, rows, numbers=True)
+    while True:
+        with _loaders(net, data, training=True, shuffle=True):
+            loader = net.get_iterator(data, training=True)
+        yield from loader
 
 
 def describe(net):

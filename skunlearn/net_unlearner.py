@@ -6,6 +6,7 @@ from skunlearn import _skorch, _validation
 from skunlearn._seeding import seeded
 from skunlearn.base import BaseUnlearner
 from skunlearn.callbacks import LinearDecay
+from skunlearn.search_spaces import Integers, LogUniform
 
 
 class NetUnlearner(BaseUnlearner):
@@ -15,7 +16,7 @@ class NetUnlearner(BaseUnlearner):
     ----------
     estimator : skorch net or FrozenEstimator of one
     lr : float or None, default=None
-        Learning rate; None takes the net's own.
+        Learning rate; None takes the net's own, times ``_lr_share`` of the method.
     max_epochs : int or None, default=None
         Passes over the retained rows; None takes a fifth of the net's own, rounded up.
     batch_size : int or None, default=None
@@ -27,6 +28,8 @@ class NetUnlearner(BaseUnlearner):
     random_state, memory, store_data, verbose
         See `BaseUnlearner`.
     """
+
+    _lr_share = 1.0  # of the net's own rate, where `lr` is None
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class NetUnlearner(BaseUnlearner):
 
     def _attempt(self, retain, forget, seed):
         with seeded(seed):
-            own = {"lr": self.lr, "batch_size": self.batch_size, "max_epochs": self._epochs()}
+            own = {"lr": self._rate(), "batch_size": self.batch_size, "max_epochs": self._epochs()}
             own = {key: value for key, value in own.items() if value is not None}
             net = _skorch.copy_net(
                 self.estimator_,
@@ -83,15 +86,73 @@ class NetUnlearner(BaseUnlearner):
             other = self._unlearn(net, retain, forget)
         net = net if other is None else other
         # The settings of this request are not those of the net: the next one starts from its own.
-        vars(net).update({key: getattr(self.estimator_, key) for key in own})
+        vars(net).update(
+            {key: getattr(self.estimator_, key) for key in ("lr", "batch_size", "max_epochs")}
+        )
         return net
 
-    def _run(self, net, rows, callbacks=()):
-        """Train `net` on `rows` for the epochs and under the schedule asked for."""
+    def _run(self, net, rows, callbacks=(), loss=None):
+        """Train `net` on `rows` for its ``max_epochs`` and under the schedule asked for.
+
+        See `skunlearn._skorch.train` for `loss`.
+        """
         callbacks = list(callbacks)
         if self.schedule == "linear":
             callbacks.append(("skunlearn_decay", LinearDecay()))
-        return _skorch.train(net, rows, callbacks=callbacks, shuffle=True)
+        return _skorch.train(net, rows, callbacks=callbacks, shuffle=True, loss=loss)
+
+    def search_space(self, kind="random", *, n_points=4):
+        """Where to look for this method's settings around its net.
+
+        Parameters
+        ----------
+        kind : {"random", "grid", "optuna"}, default="random"
+            Distributions for ``RandomizedSearchCV``, lists for ``GridSearchCV``, or Optuna's
+            distributions for its ``OptunaSearchCV``.
+        n_points : int, default=4
+            Values of each numeric parameter in a grid.
+
+        Returns
+        -------
+        space : dict of str to distribution or list
+            Rates and penalties on a logarithmic scale, learning rates around the net's own.
+
+        Raises
+        ------
+        ValueError
+            When `kind` is unknown.
+
+        Examples
+        --------
+        >>> from skunlearn import ProximalUnlearner
+        >>> from skunlearn.nets import digits_classifier
+        >>> ProximalUnlearner(digits_classifier(lr=0.1)).search_space("grid", n_points=2)
+        {'lr': [0.01, 0.3], 'max_epochs': [2, 12], 'penalty': [0.0001, 0.1]}
+        """
+        space = self._space()
+        if kind == "random":
+            return {name: values.distribution() for name, values in space.items()}
+        if kind == "grid":
+            return {name: values.grid(n_points) for name, values in space.items()}
+        if kind == "optuna":
+            from optuna import distributions
+
+            return {name: values.optuna(distributions) for name, values in space.items()}
+        raise ValueError(f"kind must be 'random', 'grid' or 'optuna', got {kind!r}.")
+
+    def _space(self):
+        net = _skorch.unwrap(self.estimator)
+        rate = net.lr * self._lr_share
+        epochs = -(-net.max_epochs // 5)
+        return {
+            "lr": LogUniform(rate / 10, rate * 3),
+            "max_epochs": Integers(max(1, epochs // 2), max(2, 2 * epochs)),
+        }
+
+    def _rate(self):
+        if self.lr is not None or self._lr_share == 1.0:
+            return self.lr
+        return self._lr_share * _skorch.unwrap(self.estimator).lr
 
     def _epochs(self):
         if self.max_epochs is not None:

@@ -7,6 +7,7 @@ from skunlearn._fisher import diagonal_fisher
 from skunlearn._softening import softened
 from skunlearn.callbacks import ProximalStep
 from skunlearn.finetuning.finetune import FineTuneUnlearner
+from skunlearn.search_spaces import LogUniform
 
 
 class ProximalUnlearner(FineTuneUnlearner):
@@ -148,6 +149,9 @@ class ProximalUnlearner(FineTuneUnlearner):
             callbacks.append(("skunlearn_penalty", ProximalStep(anchors, self.penalty, importance)))
         with softened(net, self.softening, self.softening_strength, self._classes):
             return self._fine_tune(net, retain, callbacks)
+
+    def _space(self):
+        return super()._space() | {"penalty": LogUniform(1e-4, 0.1)}
 
     def _check_parameters(self):
         super()._check_parameters()

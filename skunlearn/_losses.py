@@ -1,0 +1,74 @@
+"""Differentiable losses of single rows, for nets of any kind."""
+
+import numpy as np
+import torch
+from torch.nn.functional import kl_div, log_softmax
+
+from skunlearn import _skorch
+
+
+def row_losses(net, out, y, classes):
+    """Cross-entropy of each row, or its squared error in a regression.
+
+    Parameters
+    ----------
+    net : skorch net
+    out : raw outputs of the module
+    y : tensor of shape (n,) of encoded classes, or regression targets
+    classes : ndarray, or None for regression
+    """
+    y = y.to(out.device)
+    if classes is None:
+        return ((out.reshape(len(out), -1) - y.reshape(len(out), -1)) ** 2).mean(dim=1)
+    logits = _skorch.class_logits(net, out, len(classes)).float()
+    return -log_softmax(logits, dim=1).gather(1, y.long().view(-1, 1)).squeeze(1)
+
+
+def divergence(teacher, student, temperature=1.0):
+    """T² · KL(softmax(teacher / T) ‖ softmax(student / T)), averaged over the rows.
+
+    ``reduction="mean"`` would divide by the number of classes as well.
+    """
+    p, q = (log_softmax(z.float() / temperature, dim=1) for z in (teacher, student))
+    return temperature**2 * kl_div(q, p, reduction="batchmean", log_target=True)
+
+
+def chance_loss(rows, classes):
+    """Mean loss of a model that has learnt nothing: ln C, or the variance of the targets."""
+    if classes is not None:
+        return float(np.log(len(classes)))
+    return float(np.var(rows.y.astype(np.float64), axis=0).mean())
+
+
+class Targets:
+    """Targets of the rows of the training data by row number, on the net's device.
+
+    Parameters
+    ----------
+    net : skorch net
+    rows : Rows
+    changed : dict or None
+        Row numbers ("rows") and the encoded targets ("y") that replace theirs.
+    """
+
+    def __init__(self, net, rows, changed=None):
+        y = rows.all_y
+        if changed is not None:
+            y = y.copy()
+            y[changed["rows"]] = changed["y"]
+        self.table = torch.as_tensor(_skorch.target(net, y)).to(net.device)
+
+    def __getitem__(self, i):
+        return self.table[i.to(self.table.device)]
+
+
+class Membership:
+    """Which rows of the training data belong to a view, by row number."""
+
+    def __init__(self, net, rows, n):
+        self.table = torch.zeros(n, dtype=torch.bool)
+        self.table[torch.as_tensor(rows.index)] = True
+        self.table = self.table.to(net.device)
+
+    def __getitem__(self, i):
+        return self.table[i.to(self.table.device)]

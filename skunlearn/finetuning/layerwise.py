@@ -1,0 +1,144 @@
+"""Forgetting in the last layers only: CF-k and EU-k."""
+
+from numbers import Integral
+
+from skunlearn import _layers, _skorch, _validation
+from skunlearn._steps import normalisation, only_trained
+from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.search_spaces import Integers, LogUniform
+
+
+class CFkUnlearner(NetUnlearner):
+    """Fine-tune the last k layers on the retained rows, the others frozen (CF-k).
+
+    Choose it when fine-tuning is too slow or costs too much accuracy, and what is to go lives in
+    the last layers, as whole classes do. It cannot remove what the frozen layers remember. `k`
+    matters most.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        See `FineTuneUnlearner`.
+    k : int, default=1
+        Layers with weights to train, counted from the last in the order of the forward pass;
+        normalisation layers among them come along. The frozen ones keep their running
+        statistics too.
+    lr, max_epochs, batch_size, schedule
+        See `FineTuneUnlearner`.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    References
+    ----------
+    S. Goel et al., "Towards Adversarial Evaluations for Inexact Machine Unlearning",
+    https://arxiv.org/abs/2201.06640
+
+    Examples
+    --------
+    >>> from skunlearn import CFkUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> unlearner = CFkUnlearner(digits_classifier(max_epochs=5), k=1, random_state=0).fit(X, y)
+    >>> unlearner.unlearn(X[:20], y[:20]).deletions_[0]["parameters"]["k"]
+    1
+    """
+
+    _needs_forget_rows = False
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        k=1,
+        lr=None,
+        max_epochs=None,
+        batch_size=None,
+        schedule="linear",
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            schedule=schedule,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.k = k
+
+    def _unlearn(self, net, retain, forget):
+        layers = _layers.last_layers(net, retain, self.k)
+        self._prepare(layers)
+        frozen = [m for m in net.module_.modules() if m not in layers]
+        with only_trained(net, _layers.own_parameters(layers)), normalisation(net, "eval", frozen):
+            self._run(net, retain)
+
+    def _prepare(self, layers):
+        pass
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        _validation.check_number(self, "k", Integral, low=1)
+
+    def _space(self):
+        return super()._space() | {"k": Integers(1, 3)}
+
+
+class EUkUnlearner(CFkUnlearner):
+    """Initialise the last k layers again and train them on the retained rows (EU-k).
+
+    Choose it over `CFkUnlearner` when the last layers must hold nothing of the forgotten rows; it
+    takes longer, since they are trained from nothing. What the frozen layers remember stays. `k`
+    matters most.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        See `FineTuneUnlearner`.
+    k : int, default=1
+        See `CFkUnlearner`.
+    lr, batch_size, schedule
+        See `FineTuneUnlearner`.
+    max_epochs : int or None, default=None
+        Passes over the retained rows; None takes the net's own, as many as the layers had.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    References
+    ----------
+    S. Goel et al., "Towards Adversarial Evaluations for Inexact Machine Unlearning",
+    https://arxiv.org/abs/2201.06640
+
+    Examples
+    --------
+    >>> from skunlearn import EUkUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> unlearner = EUkUnlearner(digits_classifier(max_epochs=5), k=2, random_state=0).fit(X, y)
+    >>> len(unlearner.unlearn(X[:20], y[:20]).estimator_.history)
+    5
+    """
+
+    def _prepare(self, layers):
+        _layers.reset(layers)
+
+    def _epochs(self):
+        return self.max_epochs or _skorch.unwrap(self.estimator).max_epochs

@@ -1,0 +1,108 @@
+"""Where to look for a method's settings, in the forms that searches take."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+__all__ = ["Choice", "Integers", "LogUniform", "Uniform"]
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Positive numbers on a logarithmic scale.
+
+    Parameters
+    ----------
+    low, high : float
+    """
+
+    low: float
+    high: float
+
+    def distribution(self):
+        """For ``RandomizedSearchCV``."""
+        return stats.loguniform(self.low, self.high)
+
+    def grid(self, n):
+        """`n` values for ``GridSearchCV``."""
+        return [float(f"{v:.3g}") for v in np.geomspace(self.low, self.high, n)]
+
+    def optuna(self, distributions):
+        """For Optuna."""
+        return distributions.FloatDistribution(self.low, self.high, log=True)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Numbers on a linear scale.
+
+    Parameters
+    ----------
+    low, high : float
+    """
+
+    low: float
+    high: float
+
+    def distribution(self):
+        """For ``RandomizedSearchCV``."""
+        return stats.uniform(self.low, self.high - self.low)
+
+    def grid(self, n):
+        """`n` values for ``GridSearchCV``."""
+        return [float(f"{v:.3g}") for v in np.linspace(self.low, self.high, n)]
+
+    def optuna(self, distributions):
+        """For Optuna."""
+        return distributions.FloatDistribution(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Integers:
+    """Integers from `low` to `high`, both included.
+
+    Parameters
+    ----------
+    low, high : int
+    """
+
+    low: int
+    high: int
+
+    def distribution(self):
+        """For ``RandomizedSearchCV``."""
+        return stats.randint(self.low, self.high + 1)
+
+    def grid(self, n):
+        """At most `n` values for ``GridSearchCV``."""
+        values = np.linspace(self.low, self.high, min(n, self.high - self.low + 1))
+        return sorted({int(v) for v in values.round()})
+
+    def optuna(self, distributions):
+        """For Optuna."""
+        return distributions.IntDistribution(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values.
+
+    Parameters
+    ----------
+    values : tuple
+    """
+
+    values: tuple
+
+    def distribution(self):
+        """For ``RandomizedSearchCV``."""
+        return list(self.values)
+
+    def grid(self, n):
+        """All values, whatever `n` is."""
+        return list(self.values)
+
+    def optuna(self, distributions):
+        """For Optuna."""
+        return distributions.CategoricalDistribution(self.values)
