@@ -2,6 +2,7 @@
 
 from skunlearn.evaluation.audit import audit, audit_logits
 from skunlearn.evaluation.comparison import compare
+from skunlearn.evaluation.relearn import relearn_time
 from skunlearn.evaluation.report import Report
 
-__all__ = ["Report", "audit", "audit_logits", "compare"]
+__all__ = ["Report", "audit", "audit_logits", "compare", "relearn_time"]

@@ -102,6 +102,9 @@ def measure(logits, sets, attacks):
     for name, result in attacked.items():
         label = "AUC" if name == attacks[0] else f"AUC {name.replace('_', ' ')}"
         figures[label] = _of(result.interval)
+    few = attacked[attacks[0]].tpr_at_1pct
+    if few is not None:
+        figures["TPR at 1% FPR"] = _of(few.tpr)
     return figures, attacked
 
 
