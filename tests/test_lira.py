@@ -30,15 +30,15 @@ def by_hand(target, shadow, membership, *, fixed, offline):
 
     def spread(groups):
         centred = np.concatenate([g - g.mean() for g in groups])
-        return np.sqrt((centred**2).sum() / (len(centred) - len(groups)))
+        return np.sqrt((centred**2).mean())
 
     scores = []
     for phi, a, b in zip(target, inside, outside, strict=True):
-        sd_out = spread(outside) if fixed else b.std(ddof=1)
+        sd_out = spread(outside) if fixed else b.std()
         if offline:
             scores.append(norm.logcdf((phi - b.mean()) / sd_out))
             continue
-        sd_in = spread(inside) if fixed else a.std(ddof=1)
+        sd_in = spread(inside) if fixed else a.std()
         scores.append(norm.logpdf(phi, a.mean(), sd_in) - norm.logpdf(phi, b.mean(), sd_out))
     return np.array(scores)
 
@@ -55,6 +55,27 @@ def test_lira_is_its_formula(task, mode, variance):
         target, shadow, membership, fixed=variance == "fixed", offline=mode == "offline"
     )
     assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_lira_is_tensorflow_privacys():
+    """``advanced_mia.compute_score_lira`` of TensorFlow Privacy 0.9.0, with means, sign turned."""
+    target = [1.2, -0.4, 3.3, 0.1]
+    shadow = [
+        [3.15, -2.82, 1.04, -0.24], [-0.09, 0.22, -2.13, 0.2], [-0.62, 4.82, 0.79, 0.04],
+        [0.13, -0.37, -0.87, -0.01], [1.13, 0.19, 1.75, 0.24], [0.53, 2.51, 1.21, -0.16],
+        [0.26, 1.2, 3.02, 0.15],
+    ]  # fmt: skip
+    membership = [
+        [1, 0, 1, 0], [0, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 0], [0, 1, 1, 1],
+        [1, 0, 1, 0],
+    ]  # fmt: skip
+    oracle = {
+        "fixed": [0.1148893669, -2.4231340038, 0.4705307185, -0.5691831413],
+        "per_row": [6.0366755172, -1.4440014295, 6.3583982763, 0.0572561535],
+    }
+    for variance, expected in oracle.items():
+        found = lira(target, shadow, np.array(membership, bool), variance=variance)
+        assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_lira_sees_what_the_population_attack_misses(task):

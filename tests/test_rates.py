@@ -95,6 +95,12 @@ def test_counts_against_scipy():
     assert epsilon_from_counts(100, 100, 100, 100) == 0.0
 
 
+def test_counts_against_tensorflow_privacy():
+    """``EpsilonLowerBound(..., alpha=0.05)`` of TensorFlow Privacy 0.9.0, Clopper–Pearson."""
+    assert epsilon_from_counts(28, 40, 4, 40) == pytest.approx(0.81514637, abs=1e-8)
+    assert epsilon_from_counts(36, 40, 12, 40) == pytest.approx(0.49501579, abs=1e-8)
+
+
 def test_null_bounds_are_rarely_above_zero():
     """At most 5 % by construction; the threshold that flatters itself finds far more."""
     rng = np.random.default_rng(0)

@@ -28,8 +28,9 @@ def lira(target, shadow, membership, *, mode="online", variance="auto"):
     mode : {"online", "offline"}, default="online"
     variance : {"auto", "per_row", "fixed"}, default="auto"
         One variance for each row, or one for all rows, estimated around each row's own mean;
-        in both cases one for models with the row and another for those without. "auto" takes
-        "per_row" from 64 shadow models on, as the paper advises.
+        in both cases one for models with the row and another for those without, divided by the
+        number of models as in the paper's code. "auto" takes "per_row" from 64 shadow models on,
+        as the paper advises.
 
     Returns
     -------
@@ -144,9 +145,9 @@ def _moments(shadow, where, variance, side):
     mean = np.where(where, shadow, 0.0).sum(axis=0) / count
     square = np.where(where, (shadow - mean) ** 2, 0.0).sum(axis=0)
     if variance == "fixed":
-        sd = np.full(len(mean), np.sqrt(square.sum() / (count - 1).sum()))
+        sd = np.full(len(mean), np.sqrt(square.sum() / count.sum()))
     else:
-        sd = np.sqrt(square / (count - 1))
+        sd = np.sqrt(square / count)
     return mean, np.maximum(sd, 1e-12 + 1e-6 * np.abs(mean))
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from skorch import NeuralNetClassifier
-from skorch.dataset import get_len
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.functional import cross_entropy
@@ -11,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from skunlearn import _net_checks, _skorch
 from skunlearn._batching import can_batch
+from skunlearn._record import Rows
 from skunlearn._seeding import seeded
 from skunlearn.callbacks import LinearDecay
 
@@ -99,7 +99,11 @@ def train_stacked(net, members, classes, seeds):
     weights = {name: w.detach().requires_grad_() for name, w in weights.items()}
     args, kwargs = host.get_params_for_optimizer("optimizer", list(weights.items()))
     host.optimizer_ = host.optimizer(*args, **kwargs)
-    data = [_skorch.dataset(host, rows) for rows in members]
+    # All members are views of the same rows: one gather serves a step of all nets.
+    data = _skorch.dataset(
+        host, Rows(members[0].X, members[0].all_y, np.arange(len(members[0].all_y)))
+    )
+    where = torch.as_tensor(np.stack([rows.index for rows in members]))
 
     def forward(w, x):
         return functional_call(base, w, (x,))
@@ -108,25 +112,24 @@ def train_stacked(net, members, classes, seeds):
     smoothing = net.get_params_for("criterion").get("label_smoothing", 0.0)
     callbacks = [cb for _, cb in host.callbacks_ if isinstance(cb, LinearDecay)]
     for cb in callbacks:
-        cb.on_train_begin(host, X=range(get_len(data[0])))
+        cb.on_train_begin(host, X=range(n))
     options = host.get_params_for("iterator_train")
     size = options.get("batch_size", net.batch_size)
     size = n if size == -1 else size
     stop = n - n % size if options.get("drop_last") else n
     base.train()
     for epoch in range(net.max_epochs):
+        rows_of = where.gather(1, torch.stack([order[epoch] for order in orders]))
         for start in range(0, stop, size):
-            parts = [
-                d.batch(order[epoch][start : start + size].numpy())
-                for d, order in zip(data, orders, strict=True)
-            ]
-            x, y = (torch.stack(side).to(host.device) for side in zip(*parts, strict=True))
+            x, y = data.batch(rows_of[:, start : start + size].ravel().numpy())
+            x = x.to(host.device).unflatten(0, (len(hosts), -1))
+            y = y.to(host.device)
             for cb in callbacks:
                 cb.on_batch_begin(host, training=True)
             host.optimizer_.zero_grad()
             out = run(weights, x)
             losses = cross_entropy(
-                out.flatten(0, 1), y.flatten(), reduction="none", label_smoothing=smoothing
+                out.flatten(0, 1), y, reduction="none", label_smoothing=smoothing
             )
             # Summed over nets: each gets the gradient of its own mean.
             losses.view(len(hosts), -1).mean(dim=1).sum().backward()
