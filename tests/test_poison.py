@@ -8,9 +8,10 @@ import torch
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix
+from skorch import NeuralNetClassifier
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner
-from skunlearn.evaluation import relearn_time
+from skunlearn.evaluation import input_gradients, relearn_time
 from skunlearn.metrics import (
     backdoor_success_rate,
     gaussian_unlearning_score,
@@ -98,6 +99,31 @@ def test_the_gaussian_score_is_standard_normal_without_a_trace():
 def test_bad_gradients(g, n, message):
     with pytest.raises(ValueError, match=message):
         gaussian_unlearning_score(g, n)
+
+
+def test_input_gradients_of_a_linear_net():
+    """(p − one-hot) W in closed form, for labels of any type and any batch size."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 4)).astype(np.float32), rng.integers(3, size=30)
+    net = NeuralNetClassifier(
+        torch.nn.Linear, module__in_features=4, module__out_features=3,
+        criterion=torch.nn.CrossEntropyLoss, max_epochs=3, train_split=None, verbose=0,
+    )  # fmt: skip
+    unlearner = RetrainUnlearner(net, random_state=0).fit(X, np.array(["a", "b", "c"])[y])
+    before = parameters(unlearner.estimator_)
+    p = unlearner.predict_proba(X)
+    W = unlearner.estimator_.module_.weight.detach().numpy()
+    expected = (p - np.eye(3)[y]) @ W
+    for size in (7, 256):
+        found = input_gradients(unlearner, X, np.array(["a", "b", "c"])[y], batch_size=size)
+        assert found == pytest.approx(expected, abs=1e-6)
+    assert same_parameters(parameters(unlearner.estimator_), before)
+    with pytest.raises(ValueError, match="each among"):
+        input_gradients(unlearner, X, y)
+    with pytest.raises(TypeError, match="needs a skorch net"):
+        input_gradients(LogisticRegression().fit(X, y), X, y)
+    with pytest.raises(TypeError, match="array or tensor"):
+        input_gradients(unlearner, X.tolist(), y)
 
 
 # ------------------------------------------------------------------ relearn time

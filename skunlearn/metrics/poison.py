@@ -143,7 +143,8 @@ def gaussian_unlearning_score(gradients, noise, *, scale=None, confidence=0.95):
     Parameters
     ----------
     gradients : array-like of shape (n, ...), float
-        Gradient of the loss by the input at each clean row, from `input_gradients`; the sign is
+        Gradient of the loss by the input at each clean row, from
+        `skunlearn.evaluation.input_gradients`; the sign is
         turned here, since a fitted model's loss falls towards the noise.
     noise : array-like of the same shape, float
         What was added to each.

@@ -247,7 +247,18 @@ class ShadowModels(BaseEstimator):
             offline_a=offline_a,
         )[at]
 
-    def attack(self, model, forget, unseen, *, method="auto", reference=None, **options):
+    def attack(
+        self,
+        model,
+        forget,
+        unseen,
+        *,
+        method="auto",
+        reference=None,
+        per_class=False,
+        random_state=None,
+        **options,
+    ):
         """Attack forgotten against unseen rows, matched by class.
 
         Parameters
@@ -259,10 +270,10 @@ class ShadowModels(BaseEstimator):
             Rows of the pool that it never saw.
         method : {"auto", "lira", "u_lira", "rmia"}, default="auto"
             "auto" takes "u_lira" when the shadow models forget, "lira" otherwise.
-        reference : default=None
+        reference, per_class, random_state
             See `skunlearn.metrics.membership_inference`.
         **options : dict
-            For the method; ``random_state`` seeds the bootstrap of the interval.
+            For the method.
 
         Returns
         -------
@@ -278,7 +289,6 @@ class ShadowModels(BaseEstimator):
             method = "u_lira" if self._forgets() else "lira"
         if method not in ("lira", "u_lira", "rmia"):
             raise ValueError(f"method must be 'auto', 'lira', 'u_lira' or 'rmia', got {method!r}.")
-        random_state = options.pop("random_state", None)
         forget, unseen = self._check_rows(forget), self._check_rows(unseen)
         scores = getattr(self, method)(model, **options)
         y = self._rows.y[self.candidates_]
@@ -289,6 +299,7 @@ class ShadowModels(BaseEstimator):
             y_unseen=y[unseen],
             attack=method,
             reference=reference,
+            per_class=per_class,
             random_state=random_state,
         )
 
