@@ -58,7 +58,7 @@ def test_lira_is_its_formula(task, mode, variance):
 
 
 def test_lira_is_tensorflow_privacys():
-    """``advanced_mia.compute_score_lira`` of TensorFlow Privacy 0.9.0, with means, sign turned."""
+    """``advanced_mia.compute_score_lira`` of TensorFlow Privacy 0.8.12, with means, sign turned."""
     target = [1.2, -0.4, 3.3, 0.1]
     shadow = [
         [3.15, -2.82, 1.04, -0.24], [-0.09, 0.22, -2.13, 0.2], [-0.62, 4.82, 0.79, 0.04],

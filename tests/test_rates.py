@@ -96,7 +96,7 @@ def test_counts_against_scipy():
 
 
 def test_counts_against_tensorflow_privacy():
-    """``EpsilonLowerBound(..., alpha=0.05)`` of TensorFlow Privacy 0.9.0, Clopper–Pearson."""
+    """``EpsilonLowerBound(..., alpha=0.05)`` of TensorFlow Privacy 0.8.12, Clopper–Pearson."""
     assert epsilon_from_counts(28, 40, 4, 40) == pytest.approx(0.81514637, abs=1e-8)
     assert epsilon_from_counts(36, 40, 12, 40) == pytest.approx(0.49501579, abs=1e-8)
 

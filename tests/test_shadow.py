@@ -6,6 +6,7 @@ import torch
 from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.tree import DecisionTreeClassifier
 from torch import nn
@@ -215,6 +216,14 @@ def test_processes_and_threads_give_the_same(pool, tmp_path):
     assert np.array_equal(one.margins_, three.margins_)
 
 
+def test_nets_in_threads_do_not_share_their_draws(pool):
+    X, y = pool
+    with parallel_config(backend="threading", n_jobs=4):
+        threads = ShadowModels(net(), n_models=4, backend="sequential", random_state=0).fit(X, y)
+    alone = ShadowModels(net(), n_models=4, backend="sequential", random_state=0).fit(X, y)
+    assert np.array_equal(threads.margins_, alone.margins_)
+
+
 # ------------------------------------------------------------------ attacks
 
 
@@ -251,6 +260,9 @@ def test_models_unlearners_and_margins_are_taken(pool, shadows):
     margins = shadows._margins(unlearner)
     assert np.array_equal(scores, shadows.lira(margins))
     assert np.array_equal(scores[[3, 9]], shadows.lira(unlearner, [3, 9]))
+    # An ensemble's estimator_ is the recipe of its members, and no model.
+    forest = RandomForestClassifier(5, random_state=0).fit(X, y)
+    assert np.isfinite(shadows.lira(forest)).all()
 
 
 class Pretends(BaseUnlearner):

@@ -6,6 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch
 from skunlearn._record import Rows
+from skunlearn.base import model_of
 
 __all__ = ["input_gradients"]
 
@@ -56,7 +57,7 @@ def input_gradients(model, X, y, *, batch_size=256):
     (20, 1, 8, 8)
     """
     check_is_fitted(model)
-    net = getattr(model, "estimator_", model)
+    net = model_of(model)
     if not _skorch.is_net(net):
         raise TypeError(f"input_gradients needs a skorch net, got {type(net).__name__}.")
     X = X.numpy(force=True) if isinstance(X, torch.Tensor) else X

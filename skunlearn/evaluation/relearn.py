@@ -11,6 +11,7 @@ from skunlearn import _skorch
 from skunlearn._evidence import observe
 from skunlearn._record import Rows
 from skunlearn._seeding import seeded
+from skunlearn.base import model_of
 
 __all__ = ["relearn_time"]
 
@@ -133,7 +134,7 @@ def _nets(models):
     nets, classes = {}, None
     for name, model in models.items():
         check_is_fitted(model)
-        nets[name] = getattr(model, "estimator_", model)
+        nets[name] = model_of(model)
         if not _skorch.is_net(nets[name]):
             raise TypeError(f"{name!r} is no skorch net, but {type(nets[name]).__name__}.")
         if classes is None or nets[name] is not model:

@@ -17,8 +17,9 @@ from skunlearn.callbacks import LinearDecay
 # Steps that treat every weight by itself: on stacked weights they are those of each net alone.
 _ELEMENTWISE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop)
 _DRAWING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.RReLU)
-# Few operations on little data: there the batching pays. On a CPU it made convolutions slower.
-_MAX_PARAMETERS = 1_000_000
+# Few operations on little data: there the batching pays. On a CPU it made convolutions and nets of
+# 190,000 weights slower.
+_MAX_PARAMETERS = 60_000
 
 
 def why_not(net, rows, classes):

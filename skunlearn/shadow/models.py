@@ -1,5 +1,7 @@
 """Shadow models, trained once for LiRA, U-LiRA and RMIA."""
 
+import threading
+from contextlib import nullcontext
 from numbers import Integral
 
 import numpy as np
@@ -14,7 +16,7 @@ from skunlearn import _skorch, _training
 from skunlearn._data import digest_of, is_dataset, row_digests
 from skunlearn._evidence import observe
 from skunlearn._seeding import derive_seed, draw_seed, seeded
-from skunlearn.base import BaseUnlearner
+from skunlearn.base import BaseUnlearner, model_of
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.metrics._lira import lira, u_lira
 from skunlearn.metrics._logits import margin
@@ -25,6 +27,8 @@ from skunlearn.shadow import _stacked
 from skunlearn.shadow._design import balanced_membership
 from skunlearn.shadow._store import Store
 
+# Torch has one generator for all threads: nets of one process are trained in turn.
+_TURN = threading.Lock()
 _STACK = 32  # nets trained at once; after each stack the results are on disk
 
 
@@ -234,7 +238,7 @@ class ShadowModels(BaseEstimator):
         at = self._check_rows(rows)
         if self._population is None:
             raise ValueError("rmia needs a population: pass X_population and y_population to fit.")
-        ours = observe(getattr(model, "estimator_", model), self._population, self.classes_)
+        ours = observe(model_of(model), self._population, self.classes_)
         target, shadow, inside = self._sides(model)
         return rmia(
             _log_p(target),
@@ -420,7 +424,7 @@ class ShadowModels(BaseEstimator):
                 )
             return found
         check_is_fitted(model)
-        seen = observe(getattr(model, "estimator_", model), self._rows, self.classes_)
+        seen = observe(model_of(model), self._rows, self.classes_)
         if seen.logits is None:
             raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
         return margin(seen.logits, seen.y)
@@ -465,6 +469,11 @@ def _check_candidates(candidates, n):
 
 def _train_one(store, i, estimator, members, requested, task, seed):
     """Train one model, make it forget if it can, and return or store its margins."""
+    with _TURN if _skorch.is_net(getattr(estimator, "estimator", estimator)) else nullcontext():
+        return _train_in_turn(store, i, estimator, members, requested, task, seed)
+
+
+def _train_in_turn(store, i, estimator, members, requested, task, seed):
     everything, population, classes = task
     rows = everything.take(members)
     if isinstance(estimator, BaseUnlearner):
