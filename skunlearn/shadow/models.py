@@ -1,38 +1,30 @@
 """Shadow models, trained once for LiRA, U-LiRA and RMIA."""
 
-import threading
-from contextlib import nullcontext
 from numbers import Integral
 
 import numpy as np
 from joblib import Parallel, delayed
 from joblib import hash as joblib_hash
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_scalar
-from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
 from skunlearn import _skorch, _training
 from skunlearn._data import digest_of, is_dataset, row_digests
-from skunlearn._evidence import observe
 from skunlearn._seeding import derive_seed, draw_seed, seeded
-from skunlearn.base import BaseUnlearner, model_of
 from skunlearn.exact import RetrainUnlearner
-from skunlearn.metrics._lira import lira, u_lira
 from skunlearn.metrics._logits import margin
-from skunlearn.metrics._rmia import rmia
 from skunlearn.metrics._scoring import unseen_rows
-from skunlearn.metrics.attacks import compare_scores
 from skunlearn.shadow import _stacked
+from skunlearn.shadow._attacking import AttackMixin
 from skunlearn.shadow._design import balanced_membership
 from skunlearn.shadow._store import Store
+from skunlearn.shadow._working import train_one
 
-# Torch has one generator for all threads: nets of one process are trained in turn.
-_TURN = threading.Lock()
 _STACK = 32  # nets trained at once; after each stack the results are on disk
 
 
-class ShadowModels(BaseEstimator):
+class ShadowModels(AttackMixin, BaseEstimator):
     """Train models on random halves of some rows, and keep what each says about every row.
 
     One run serves `lira`, `u_lira` and `rmia`, for any number of attacked models of the same
@@ -160,153 +152,6 @@ class ShadowModels(BaseEstimator):
         self._rows, self._population = everything, population
         return self
 
-    # ------------------------------------------------------------------ the attacks
-
-    def lira(self, model, rows=None, *, mode="online", variance="auto"):
-        """`skunlearn.metrics.lira` on rows of the pool.
-
-        Parameters
-        ----------
-        model : fitted classifier or unlearner, or array-like of shape (n,)
-            The attacked model, or its margins on all rows.
-        rows : array-like of int, default=None
-            Candidates to attack; all of them when None.
-        mode, variance
-            See `skunlearn.metrics.lira`.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_rows,)
-
-        Raises
-        ------
-        ValueError
-            When the models forgot their rows: `u_lira` is for those.
-        """
-        if self._forgets():
-            raise ValueError("these shadow models have forgotten their candidates: use u_lira.")
-        at = self._check_rows(rows)
-        return lira(*self._sides(model), mode=mode, variance=variance)[at]
-
-    def u_lira(self, model, rows=None, *, variance="auto"):
-        """`skunlearn.metrics.u_lira` on rows of the pool.
-
-        Parameters
-        ----------
-        model, rows, variance
-            See `lira`.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_rows,)
-
-        Raises
-        ------
-        ValueError
-            When `estimator` is no unlearner.
-        """
-        check_is_fitted(self)
-        if not self._forgets():
-            raise ValueError(
-                "u_lira compares models that forgot a row with models that never saw it: pass an "
-                "unlearner as estimator."
-            )
-        at = self._check_rows(rows)
-        target, shadow, inside = self._sides(model)
-        return u_lira(target, shadow, inside, ~inside, variance=variance)[at]
-
-    def rmia(self, model, rows=None, *, mode="online", gamma=2.0, offline_a=0.3):
-        """`skunlearn.metrics.rmia` on rows of the pool, against the population.
-
-        Parameters
-        ----------
-        model : fitted classifier or unlearner
-        rows : array-like of int, default=None
-            See `lira`.
-        mode, gamma, offline_a
-            See `skunlearn.metrics.rmia`.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_rows,)
-
-        Raises
-        ------
-        ValueError
-            When ``fit`` was given no population.
-        """
-        at = self._check_rows(rows)
-        if self._population is None:
-            raise ValueError("rmia needs a population: pass X_population and y_population to fit.")
-        ours = observe(model_of(model), self._population, self.classes_)
-        target, shadow, inside = self._sides(model)
-        return rmia(
-            _log_p(target),
-            _log_p(shadow),
-            inside,
-            _log_p(margin(ours.logits, ours.y)),
-            _log_p(self.population_margins_),
-            mode=mode,
-            gamma=gamma,
-            offline_a=offline_a,
-        )[at]
-
-    def attack(
-        self,
-        model,
-        forget,
-        unseen,
-        *,
-        method="auto",
-        reference=None,
-        per_class=False,
-        random_state=None,
-        **options,
-    ):
-        """Attack forgotten against unseen rows, matched by class.
-
-        Parameters
-        ----------
-        model : fitted classifier or unlearner
-        forget : array-like of int
-            Rows of the pool that the model was to forget.
-        unseen : array-like of int
-            Rows of the pool that it never saw.
-        method : {"auto", "lira", "u_lira", "rmia"}, default="auto"
-            "auto" takes "u_lira" when the shadow models forget, "lira" otherwise.
-        reference, per_class, random_state
-            See `skunlearn.metrics.membership_inference`.
-        **options : dict
-            For the method.
-
-        Returns
-        -------
-        MembershipInference
-
-        Raises
-        ------
-        ValueError
-            When rows are no candidates, or a class of `forget` has no row in `unseen`.
-        """
-        check_is_fitted(self)
-        if method == "auto":
-            method = "u_lira" if self._forgets() else "lira"
-        if method not in ("lira", "u_lira", "rmia"):
-            raise ValueError(f"method must be 'auto', 'lira', 'u_lira' or 'rmia', got {method!r}.")
-        forget, unseen = self._check_rows(forget), self._check_rows(unseen)
-        scores = getattr(self, method)(model, **options)
-        y = self._rows.y[self.candidates_]
-        return compare_scores(
-            scores[forget],
-            scores[unseen],
-            y_forget=y[forget],
-            y_unseen=y[unseen],
-            attack=method,
-            reference=reference,
-            per_class=per_class,
-            random_state=random_state,
-        )
-
     # ------------------------------------------------------------------ training
 
     def _train_missing(self, store, membership, candidates, task, seed):
@@ -329,7 +174,7 @@ class ShadowModels(BaseEstimator):
                         progress.update(len(part))
                 return
             jobs = (
-                delayed(_train_one)(
+                delayed(train_one)(
                     store if store.folder is not None else None,
                     i,
                     self.estimator,
@@ -378,9 +223,6 @@ class ShadowModels(BaseEstimator):
 
     # ------------------------------------------------------------------ small things
 
-    def _forgets(self):
-        return isinstance(self.estimator, BaseUnlearner)
-
     def _recipe(self):
         estimator = self.estimator.estimator if self._forgets() else self.estimator
         if estimator is not _skorch.unwrap(estimator):
@@ -415,43 +257,6 @@ class ShadowModels(BaseEstimator):
             parts.append(joblib_hash([type(self.estimator), params]).encode())
         return digest_of(*parts, candidates)
 
-    def _margins(self, model):
-        if isinstance(model, np.ndarray | list | tuple):
-            found = np.asarray(model, dtype=np.float64)
-            if found.shape != (len(self._rows),):
-                raise ValueError(
-                    f"model holds margins of shape {found.shape}; expected ({len(self._rows)},)."
-                )
-            return found
-        check_is_fitted(model)
-        seen = observe(model_of(model), self._rows, self.classes_)
-        if seen.logits is None:
-            raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
-        return margin(seen.logits, seen.y)
-
-    def _sides(self, model):
-        """Margins of the candidates under `model` and the shadow models, and who saw them."""
-        at = self.candidates_
-        return self._margins(model)[at], self.margins_[:, at], self.membership_[:, at]
-
-    def _check_rows(self, rows):
-        """Places of `rows` among the candidates."""
-        check_is_fitted(self)
-        if rows is None:
-            return slice(None)
-        rows = np.asarray(rows)
-        if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in "iu":
-            raise ValueError(
-                f"rows must be positions in the pool, got {rows.dtype} of shape {rows.shape}."
-            )
-        unknown = np.setdiff1d(rows, self.candidates_)
-        if len(unknown):
-            raise ValueError(
-                f"rows {unknown[:5].tolist()} are no candidates: every shadow model, or none, was "
-                "trained on them. Mark them in fit's candidates."
-            )
-        return np.searchsorted(self.candidates_, rows)
-
 
 def _check_candidates(candidates, n):
     if candidates is None:
@@ -465,50 +270,3 @@ def _check_candidates(candidates, n):
     if candidates.sum() < 2:
         raise ValueError("candidates must mark at least two rows.")
     return candidates
-
-
-def _train_one(store, i, estimator, members, requested, task, seed):
-    """Train one model, make it forget if it can, and return or store its margins."""
-    with _TURN if _skorch.is_net(getattr(estimator, "estimator", estimator)) else nullcontext():
-        return _train_in_turn(store, i, estimator, members, requested, task, seed)
-
-
-def _train_in_turn(store, i, estimator, members, requested, task, seed):
-    everything, population, classes = task
-    rows = everything.take(members)
-    if isinstance(estimator, BaseUnlearner):
-        model = _train_and_forget(estimator, everything, members, requested, classes, seed)
-    else:
-        model = _training.train(estimator, rows, classes, seed)
-    found = []
-    for view in (everything, population):
-        if view is not None:
-            seen = observe(model, view, classes)
-            if seen.logits is None:
-                raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
-            found.append(margin(seen.logits, seen.y))
-    found = np.concatenate(found).astype(np.float32)
-    if store is None:
-        return i, found
-    store.put(i, found)
-    return i, None
-
-
-def _train_and_forget(unlearner, everything, members, requested, classes, seed):
-    worker = clone(unlearner).set_params(memory=None, verbose=0)
-    worker._check_parameters()
-    worker._seed, worker.classes_ = seed, classes
-    worker.estimator_ = worker._train(everything.take(members))
-    retain = np.setdiff1d(members, requested)
-    if not len(retain):
-        raise ValueError(
-            "nothing is left to retain: every row is a candidate. Mark the forgotten rows and "
-            "unseen ones to compare with as fit's candidates."
-        )
-    return worker._attempt(
-        everything.take(retain), everything.take(requested), derive_seed(seed, 0)
-    )
-
-
-def _log_p(margins):
-    return -np.logaddexp(0.0, -np.asarray(margins, dtype=np.float64))
