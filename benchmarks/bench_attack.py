@@ -1,10 +1,11 @@
-"""The matched attack with its interval, against one forward pass over the rows it looks at."""
+"""Attack and report, each against the forward passes that feed it."""
 
 import numpy as np
 import torch
 from _timing import interleave, report
 from torch import nn
 
+from skunlearn.evaluation import audit_logits
 from skunlearn.metrics import auc, match_weights, membership_inference, membership_scores
 
 
@@ -34,11 +35,18 @@ def main():
         scores = membership_scores(logits, y)
         auc(scores[:5000], scores[5000:], weights=match_weights(y[:5000], y[5000:]))
 
+    def whole_report():
+        sets = {"forget": slice(1000), "retain": slice(1000, 5000), "unseen": slice(5000, 6000)}
+        outputs = {k: logits[rows] for k, rows in sets.items()}
+        labels = {k: y[rows] for k, rows in sets.items()}
+        audit_logits({"mine": outputs, "retrained": outputs}, labels)
+
     contenders = {
         "forward pass, 6,000 images": forward,
         "attack, one class (DeLong)": lambda: attack(y_class),
         "attack, ten classes (bootstrap)": lambda: attack(y),
         "point estimate (searches)": score_only,
+        "report on two models (two passes)": whole_report,
     }
     report(
         "5,000 forgotten and 1,000 unseen rows", interleave(contenders, 5), next(iter(contenders))

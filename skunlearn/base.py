@@ -352,6 +352,14 @@ class BaseUnlearner(
         return new
 
 
+def model_of(estimator):
+    """The model inside a fitted unlearner, or the estimator itself.
+
+    Scikit-learn's ensembles have an ``estimator_`` too, which is something else.
+    """
+    return estimator.estimator_ if isinstance(estimator, BaseUnlearner) else estimator
+
+
 def _covers(emptied, forget):
     """Whether the request is about nothing but classes that are now without rows."""
     return forget is not None and len(emptied) > 0 and len(emptied) == len(np.unique(forget.y))

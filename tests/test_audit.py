@@ -6,13 +6,15 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from skunlearn import RetrainUnlearner
 from skunlearn.evaluation import audit, audit_logits
-from skunlearn.metrics import blind_attack, membership_inference
+from skunlearn.metrics import MIAScorer, blind_attack, membership_inference
 
 CLASSES = 4
 
@@ -277,6 +279,19 @@ def test_audit_finds_what_was_kept(data):
         audit(unlearner, X_test, y_test, retrained=never_saw).verdicts["RetrainUnlearner"].kind
         == "not forgotten"
     )
+
+
+def test_ensembles_are_models_themselves(data):
+    """Their ``estimator_`` is the unfitted recipe of their members."""
+    X, X_test, y, y_test = data
+    recipe = RandomForestClassifier(10, random_state=0)
+    unlearner = RetrainUnlearner(recipe, random_state=0).fit(X, y).unlearn(indices=range(100))
+    original, retrained = (clone(recipe).fit(X[i:], y[i:]) for i in (0, 100))
+    report = audit(unlearner, X_test, y_test, original=original, retrained=retrained)
+    assert report.wide.loc["original", "test"] == original.score(X_test, y_test)
+    assert report.wide.loc["retrained", "test"] == retrained.score(X_test, y_test)
+    measured = MIAScorer(reference=retrained).measure(unlearner, X_test, y_test)
+    assert measured.reference_auc == pytest.approx(report.wide.loc["retrained", "AUC"])
 
 
 def test_audit_refuses(data):

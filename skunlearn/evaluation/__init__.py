@@ -2,6 +2,8 @@
 
 from skunlearn.evaluation.audit import audit, audit_logits
 from skunlearn.evaluation.comparison import compare
+from skunlearn.evaluation.gradients import input_gradients
+from skunlearn.evaluation.relearn import relearn_time
 from skunlearn.evaluation.report import Report
 
-__all__ = ["Report", "audit", "audit_logits", "compare"]
+__all__ = ["Report", "audit", "audit_logits", "compare", "input_gradients", "relearn_time"]

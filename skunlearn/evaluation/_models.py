@@ -10,6 +10,7 @@ from skunlearn import _skorch, _training
 from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
 from skunlearn._seeding import derive_seed
+from skunlearn.base import model_of
 from skunlearn.metrics.blind import blind_attack
 
 _REFERENCES = 10_000  # seeds apart from those of the unlearner's own requests
@@ -30,7 +31,7 @@ def reference_models(unlearner, retain, retrained, n_seeds):
     models = list(retrained) if isinstance(retrained, (list, tuple)) else [retrained]
     for model in models:
         check_is_fitted(model)
-    models = [getattr(model, "estimator_", model) for model in models]
+    models = [model_of(model) for model in models]
     return dict(zip(_names(len(models)), models))
 
 

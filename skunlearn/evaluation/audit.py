@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn.base import model_of
 from skunlearn.evaluation._against import against
 from skunlearn.evaluation._models import blind as blind_baseline
 from skunlearn.evaluation._models import outputs_of, reference_models
@@ -87,7 +88,7 @@ def audit(
     name = type(unlearner).__name__
     models = {name: unlearner.estimator_}
     if original is not None:
-        models = {"original": getattr(original, "estimator_", original)} | models
+        models = {"original": model_of(original)} | models
     references = reference_models(unlearner, retain, retrained, n_seeds)
     models |= references
     return audit_logits(

@@ -7,6 +7,7 @@ from scipy.special import log_softmax, ndtri
 from scipy.stats import binomtest
 
 from skunlearn.metrics.attacks import compare_scores
+from skunlearn.metrics.epsilon import epsilon_lower_bound
 from skunlearn.metrics.scores import membership_scores
 
 SETS = ("forget", "retain", "unseen")
@@ -22,6 +23,7 @@ DIRECTIONS = {
     "forget loss": "retrained",
     "AUC": "retrained",
     "TPR at 1% FPR": "retrained",
+    "epsilon at least": "lower",
     "unmatched AUC": "see note",
     "forget agreement": "higher",
     "unseen agreement": "higher",
@@ -102,6 +104,10 @@ def measure(logits, sets, attacks):
     for name, result in attacked.items():
         label = "AUC" if name == attacks[0] else f"AUC {name.replace('_', ' ')}"
         figures[label] = _of(result.interval)
+    few = attacked[attacks[0]].tpr_at_1pct
+    if few is not None:
+        figures["TPR at 1% FPR"] = _of(few.tpr)
+    figures["epsilon at least"] = _epsilon(logits, sets, attacks[0])
     return figures, attacked
 
 
@@ -118,6 +124,23 @@ def attack(logits, sets, name, match="class"):
         confidence=sets.confidence,
         random_state=sets.seed,
     )
+
+
+def _epsilon(logits, sets, name):
+    """Lower bound on ε that the attack proves; no interval, being a bound itself."""
+    members, others = (membership_scores(logits[k], sets.y[k], name) for k in ("forget", "unseen"))
+    try:
+        bound = epsilon_lower_bound(
+            members,
+            others,
+            y_forget=sets.y["forget"],
+            y_unseen=sets.y["unseen"],
+            confidence=sets.confidence,
+            random_state=sets.seed,
+        )
+    except ValueError:  # too few rows for two halves
+        return np.nan, np.nan, np.nan
+    return bound.epsilon, np.nan, np.nan
 
 
 def losses(logits, y):

@@ -1,8 +1,16 @@
 """Membership inference and other measures of what a model remembers."""
 
+from skunlearn.metrics._gap import gap_attack
+from skunlearn.metrics._klom import KLoM, klom
+from skunlearn.metrics._lira import lira, u_lira
 from skunlearn.metrics._logits import cross_entropy, margin, true_class_confidence
+from skunlearn.metrics._quantile import quantile_attack, quantile_scores
+from skunlearn.metrics._rmia import rmia
+from skunlearn.metrics._svc import Efficacy, svc_efficacy
 from skunlearn.metrics.attacks import compare_scores, membership_inference
 from skunlearn.metrics.blind import blind_attack
+from skunlearn.metrics.challenge import ChallengeScore, challenge_score
+from skunlearn.metrics.challenge_attack import LogisticAttack, logistic_attack
 from skunlearn.metrics.class_scorers import ForgottenScorer, RetainedScorer
 from skunlearn.metrics.distances import (
     activation_distance,
@@ -10,6 +18,7 @@ from skunlearn.metrics.distances import (
     js_divergence,
     kl_divergence,
 )
+from skunlearn.metrics.epsilon import EpsilonBound, epsilon_from_counts, epsilon_lower_bound
 from skunlearn.metrics.gaps import average_gap, tug_of_war
 from skunlearn.metrics.intervals import (
     Interval,
@@ -19,11 +28,41 @@ from skunlearn.metrics.intervals import (
     delong_interval,
 )
 from skunlearn.metrics.matching import match_weights
+from skunlearn.metrics.poison import (
+    GaussianUnlearningScore,
+    backdoor_success_rate,
+    gaussian_unlearning_score,
+    interclass_confusion,
+)
+from skunlearn.metrics.rates import TruePositives, tpr_at_fpr
 from skunlearn.metrics.result import MembershipInference
 from skunlearn.metrics.scorers import MIAScorer
 from skunlearn.metrics.scores import membership_scores, squared_error
 
 __all__ = [
+    "ChallengeScore",
+    "challenge_score",
+    "LogisticAttack",
+    "logistic_attack",
+    "EpsilonBound",
+    "epsilon_from_counts",
+    "epsilon_lower_bound",
+    "gap_attack",
+    "KLoM",
+    "klom",
+    "lira",
+    "u_lira",
+    "GaussianUnlearningScore",
+    "backdoor_success_rate",
+    "gaussian_unlearning_score",
+    "interclass_confusion",
+    "quantile_attack",
+    "quantile_scores",
+    "TruePositives",
+    "tpr_at_fpr",
+    "rmia",
+    "Efficacy",
+    "svc_efficacy",
     "ForgottenScorer",
     "Interval",
     "MIAScorer",

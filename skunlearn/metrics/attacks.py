@@ -5,10 +5,12 @@ import numpy as np
 from skunlearn.metrics._logits import check_logits
 from skunlearn.metrics.intervals import Interval, auc_interval
 from skunlearn.metrics.matching import check_labels, check_weights, match_weights
+from skunlearn.metrics.rates import tpr_at_fpr
 from skunlearn.metrics.result import MembershipInference
 from skunlearn.metrics.scores import check_attack, membership_scores
 
 _MIN_CLASS_ROWS = 10  # per side, for a figure of one class
+_FEW = 0.01  # false-positive rate of an attacker who must not err
 
 
 def membership_inference(
@@ -203,6 +205,15 @@ def compare_scores(
         reference_interval=reference_interval,
         per_class=classes,
         skipped_classes=skipped,
+        tpr_at_1pct=_few_alarms(forget_scores, unseen_scores, weights, confidence),
+    )
+
+
+def _few_alarms(forget_scores, unseen_scores, weights, confidence):
+    if np.count_nonzero(weights) < 1 / _FEW:
+        return None
+    return tpr_at_fpr(
+        forget_scores, unseen_scores, fpr=_FEW, weights=weights, confidence=confidence
     )
 
 

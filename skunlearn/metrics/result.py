@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from skunlearn.metrics.intervals import Interval
+from skunlearn.metrics.rates import TruePositives
 
 __all__ = ["MembershipInference"]
 
@@ -41,6 +42,9 @@ class MembershipInference:
         AUC within each class, when asked for.
     skipped_classes : tuple
         Classes of the forget set with fewer than 10 rows on a side, left out of `per_class`.
+    tpr_at_1pct : TruePositives or None
+        True-positive rate at a false-positive rate of at most 1 % (`tpr_at_fpr`); None with
+        fewer than 100 unseen rows.
     """
 
     auc: float
@@ -57,6 +61,7 @@ class MembershipInference:
     reference_interval: Interval | None = None
     per_class: dict | None = field(default=None, hash=False)
     skipped_classes: tuple = ()
+    tpr_at_1pct: TruePositives | None = None
 
     @property
     def distinguishable(self):

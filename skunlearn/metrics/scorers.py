@@ -6,6 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn import _skorch, _training
 from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
+from skunlearn.base import model_of
 from skunlearn.metrics._scoring import Scorer, attacked_rows, forgotten_rows
 from skunlearn.metrics.attacks import compare_scores
 from skunlearn.metrics.blind import blind_attack
@@ -218,7 +219,7 @@ class MIAScorer(Scorer):
                     f"{self.reference!r}."
                 )
             check_is_fitted(self.reference)
-            return getattr(self.reference, "estimator_", self.reference)
+            return model_of(self.reference)
         if unlearner._is_exact:
             return unlearner.estimator_
         rows = unlearner._record.view(np.flatnonzero(unlearner._record.retained))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skunlearn._evidence import observe
+from skunlearn.base import model_of
 from skunlearn.metrics._logits import cross_entropy
 from skunlearn.metrics._scoring import attacked_rows, forgotten_rows
 from skunlearn.plotting._style import FORGET, RETAIN, UNSEEN, calm
@@ -146,7 +147,7 @@ class LossHistogramDisplay:
             "unseen": unseen.take(twins),
             "retain": record.view(np.flatnonzero(record.retained)),
         }
-        asked = {name: getattr(m, "estimator_", m) for name, m in (models or {}).items()} | {
+        asked = {name: model_of(m) for name, m in (models or {}).items()} | {
             "after": unlearner.estimator_
         }
         losses = {}

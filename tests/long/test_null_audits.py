@@ -49,3 +49,11 @@ def test_verdicts_raise_few_alarms(reports):
     """An attack and an accuracy, each at the 5 % level or, being cautious, below."""
     alarms = np.mean([r.verdicts["mine"].kind != "indistinguishable" for r in reports])
     assert alarms <= 0.06
+
+
+def test_epsilon_bounds_are_rarely_above_zero(reports):
+    figures = [
+        r.frame.query("metric == 'epsilon at least' and model == 'mine'")["value"].item()
+        for r in reports
+    ]
+    assert np.mean(np.array(figures) > 0) <= 0.05

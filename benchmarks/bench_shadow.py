@@ -1,0 +1,71 @@
+"""Shadow models stacked and one after the other, and the attacks on what they leave behind."""
+
+import argparse
+
+import numpy as np
+import torch
+from _timing import interleave, report
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from skunlearn.datasets import load_digits_images
+from skunlearn.metrics import lira, rmia
+from skunlearn.nets import DigitsNet
+from skunlearn.shadow import ShadowModels
+
+
+class MLP(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def training(module, n_models, rounds, backends):
+    X, y = load_digits_images(return_X_y=True)
+    net = NeuralNetClassifier(
+        module, criterion=nn.CrossEntropyLoss, lr=0.05, optimizer__momentum=0.9, max_epochs=10,
+        batch_size=64, iterator_train__shuffle=True, train_split=None,
+    )  # fmt: skip
+
+    def train(backend, n_jobs=1):
+        ShadowModels(net, n_models=n_models, backend=backend, n_jobs=n_jobs, random_state=0).fit(
+            X, y
+        )
+
+    contenders = {"sequential, one process": lambda: train("sequential")}
+    contenders["sequential, two processes"] = lambda: train("sequential", 2)
+    for backend in backends:
+        contenders[f"{backend}, n_jobs=2"] = lambda backend=backend: train(backend, 2)
+    report(
+        f"{n_models} shadow nets on digits, {module.__name__}, 10 epochs",
+        interleave(contenders, rounds),
+        "sequential, two processes",
+    )
+
+
+def attacks(n_models=64, n=10_000):
+    rng = np.random.default_rng(0)
+    membership = rng.random((n_models, n)) < 0.5
+    margins = rng.normal(scale=3, size=(n_models, n)) + membership
+    log_p = -np.logaddexp(0, -margins)
+    contenders = {
+        "LiRA online": lambda: lira(margins[0], margins, membership),
+        "LiRA offline": lambda: lira(margins[0], margins, membership, mode="offline"),
+        "RMIA": lambda: rmia(log_p[0], log_p, membership, log_p[1], log_p),
+    }
+    report(f"{n:,} rows, {n_models} shadow models", interleave(contenders, 5), "LiRA online")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    attacks(options.models)
+    training(MLP, options.models, options.rounds, ["auto"])
+    # A convolution, for which "auto" stays sequential; fewer, since they take longer.
+    training(DigitsNet, options.models // 4, options.rounds, ["auto", "stacked"])
+
+
+if __name__ == "__main__":
+    main()

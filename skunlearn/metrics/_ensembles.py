@@ -1,0 +1,33 @@
+"""Outputs of several models on the same rows."""
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+_MIN_MODELS = 4  # two halves of two
+
+
+def check_ensemble(values, name, like=None):
+    """Outputs of shape (n_models, n) as finite float64."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] == 0:
+        raise ValueError(f"{name} must have shape (n_models, n), got {values.shape}.")
+    if len(values) < _MIN_MODELS:
+        raise ValueError(
+            f"{name} holds {len(values)} models; distributions over models need at least "
+            f"{_MIN_MODELS}, and say little below some dozens."
+        )
+    if like is not None and values.shape[1] != like.shape[1]:
+        raise ValueError(
+            f"{name} has {values.shape[1]} rows and the other ensemble {like.shape[1]}: give the "
+            "outputs of all models on the same rows."
+        )
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        raise ValueError(f"{name} holds NaN or infinity: model {bad[0][0]}, row {bad[0][1]}.")
+    return values
+
+
+def halves(values, random_state):
+    """Two halves of an ensemble."""
+    order = check_random_state(random_state).permutation(len(values))
+    return values[order[: len(values) // 2]], values[order[len(values) // 2 :]]

@@ -1,0 +1,59 @@
+"""One shadow model: trained, made to forget if it can, asked about every row."""
+
+import threading
+from contextlib import nullcontext
+
+import numpy as np
+from sklearn.base import clone
+
+from skunlearn import _skorch, _training
+from skunlearn._evidence import observe
+from skunlearn._seeding import derive_seed
+from skunlearn.base import BaseUnlearner
+from skunlearn.metrics._logits import margin
+
+# Torch has one generator for all threads: nets of one process are trained in turn.
+_TURN = threading.Lock()
+
+
+def train_one(store, i, estimator, members, requested, task, seed):
+    """Train one model, make it forget if it can, and return or store its margins."""
+    with _TURN if _skorch.is_net(getattr(estimator, "estimator", estimator)) else nullcontext():
+        return _train_in_turn(store, i, estimator, members, requested, task, seed)
+
+
+def _train_in_turn(store, i, estimator, members, requested, task, seed):
+    everything, population, classes = task
+    rows = everything.take(members)
+    if isinstance(estimator, BaseUnlearner):
+        model = _train_and_forget(estimator, everything, members, requested, classes, seed)
+    else:
+        model = _training.train(estimator, rows, classes, seed)
+    found = []
+    for view in (everything, population):
+        if view is not None:
+            seen = observe(model, view, classes)
+            if seen.logits is None:
+                raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
+            found.append(margin(seen.logits, seen.y))
+    found = np.concatenate(found).astype(np.float32)
+    if store is None:
+        return i, found
+    store.put(i, found)
+    return i, None
+
+
+def _train_and_forget(unlearner, everything, members, requested, classes, seed):
+    worker = clone(unlearner).set_params(memory=None, verbose=0)
+    worker._check_parameters()
+    worker._seed, worker.classes_ = seed, classes
+    worker.estimator_ = worker._train(everything.take(members))
+    retain = np.setdiff1d(members, requested)
+    if not len(retain):
+        raise ValueError(
+            "nothing is left to retain: every row is a candidate. Mark the forgotten rows and "
+            "unseen ones to compare with as fit's candidates."
+        )
+    return worker._attempt(
+        everything.take(retain), everything.take(requested), derive_seed(seed, 0)
+    )

@@ -1,0 +1,158 @@
+"""Attacks of published tables: logistic, SVC, quantile regression, gap."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import balanced_accuracy_score
+
+from skunlearn.metrics import (
+    auc,
+    gap_attack,
+    logistic_attack,
+    quantile_attack,
+    quantile_scores,
+    svc_efficacy,
+)
+
+
+def rows(n, seed, boost=0.0, classes=3):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(classes, size=n)
+    return rng.normal(size=(n, classes)) + boost * np.eye(classes)[y], y
+
+
+def test_logistic_attack_finds_a_leak_and_no_more():
+    null = logistic_attack(*rows(500, 0), *rows(900, 1), random_state=0)
+    assert null.low <= 0.5 <= null.high
+    assert null.n_rows == 500
+    assert len(null.accuracies) == 10
+    leak = logistic_attack(*rows(500, 0, boost=3), *rows(900, 1), random_state=0)
+    assert leak.low > 0.7
+    assert "chance 0.500" in str(leak)
+
+
+def test_unmatched_the_logistic_attack_sees_classes():
+    """One class is harder than the others, seen or not: the trap of the challenge's attack."""
+    z, y = rows(3000, 0)
+    z[y == 0, 0] -= 4
+    forget = np.flatnonzero(y == 0)[:300]
+    unseen = np.setdiff1d(np.arange(3000), forget)
+    sides = z[forget], y[forget], z[unseen], y[unseen]
+    assert logistic_attack(*sides, match=None, random_state=0).low > 0.6
+    matched = logistic_attack(*sides, random_state=0)
+    assert matched.low <= 0.5 <= matched.high
+
+
+def test_both_sides_shrink_where_unseen_rows_are_scarce():
+    z, y = rows(400, 0, classes=2)
+    keep = np.r_[np.flatnonzero(y == 0)[:20], np.flatnonzero(y == 1)]
+    result = logistic_attack(z, y, z[keep], y[keep], random_state=0)
+    share = 20 / np.sum(y == 0)
+    assert result.n_rows == 20 + int(share * np.sum(y == 1) + 1e-9)
+    with pytest.raises(ValueError, match="rows a side are left"):
+        logistic_attack(z, y, z[:4], y[:4], random_state=0)
+
+
+def test_logistic_attack_repeats():
+    sides = *rows(100, 0), *rows(300, 1)
+    one, two = (logistic_attack(*sides, random_state=3) for _ in range(2))
+    assert np.array_equal(one.accuracies, two.accuracies)
+    assert not np.array_equal(one.accuracies, logistic_attack(*sides, random_state=4).accuracies)
+
+
+def test_efficacy_counts_forgotten_rows_called_unseen():
+    known, unknown = rows(300, 0, boost=5), rows(300, 1)
+    assert svc_efficacy(*rows(200, 2), *known, *unknown).efficacy.estimate > 0.9
+    assert svc_efficacy(*rows(200, 2, boost=5), *known, *unknown).efficacy.estimate < 0.1
+    result = svc_efficacy(*rows(200, 2), *known, *unknown, max_rows=50, random_state=0)
+    assert result.capped
+    assert result.n_train == 50
+    assert "capped" in str(result)
+    with pytest.raises(ValueError, match="max_rows"):
+        svc_efficacy(*rows(200, 2), *known, *unknown, max_rows=0)
+    with pytest.raises(ValueError, match="retain_logits"):
+        svc_efficacy(*rows(20, 2), known[0] * np.nan, known[1], *unknown)
+
+
+def test_the_quantile_attack_is_cross_fitted():
+    """A regression that follows its rows closely finds a leak where there is none.
+
+    Judged by regressions that were fitted on them, unseen rows lie near their prediction.
+    """
+    from sklearn.tree import DecisionTreeRegressor
+
+    rng = np.random.default_rng(0)
+    X, noise = rng.normal(size=(1200, 3)), rng.normal(size=1200)
+    scores = 5 * X[:, 0] + noise
+    args = scores[:400], X[:400], scores[400:], X[400:]
+    tree = DecisionTreeRegressor(random_state=0)
+    forget, unseen = quantile_scores(*args, regressor=tree, random_state=0)
+    assert abs(auc(np.abs(forget), np.abs(unseen)) - 0.5) < 0.1
+    wrong = tree.fit(X[400:], scores[400:])
+    naive = [
+        np.abs(scores[part] - wrong.predict(X[part])) for part in (slice(400), slice(400, None))
+    ]
+    assert auc(*naive) > 0.9
+
+
+def test_the_quantile_attack_sees_what_the_threshold_attack_misses():
+    rng = np.random.default_rng(0)
+    hardness = 10 * rng.normal(size=(800, 1))
+    scores = hardness[:, 0] + rng.normal(size=800)
+    scores[:300] += 2
+    result = quantile_attack(
+        scores[:300], hardness[:300], scores[300:], hardness[300:],
+        match=None, regressor=LinearRegression(), random_state=0,
+    )  # fmt: skip
+    assert auc(scores[:300], scores[300:]) < 0.6
+    assert result.auc > 0.85
+    assert result.attack == "quantile"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.__setitem__(1, a[1][:5]), "forget_features must have shape"),
+        (lambda a: a.__setitem__(3, a[3] * np.nan), "unseen_features holds NaN"),
+        (lambda a: a.__setitem__(3, a[3][:, :1]), "give both sides the same"),
+        (lambda a: a.__setitem__(0, a[0] * np.inf), "forget_scores holds NaN"),
+        (
+            lambda a: a.__setitem__(slice(2, 4), [a[2][:10], a[3][:10]]),
+            "10 unseen rows are too few",
+        ),
+    ],
+)
+def test_bad_input_to_the_quantile_attack(change, message):
+    rng = np.random.default_rng(0)
+    args = [rng.normal(size=30) + 1, rng.normal(size=(30, 2))]
+    args += [rng.normal(size=40), rng.normal(size=(40, 2))]
+    change(args)
+    with pytest.raises(ValueError, match=message):
+        quantile_scores(*args)
+
+
+def test_gap_attack_is_the_balanced_accuracy():
+    """Of calling members whatever is predicted rightly."""
+    rng = np.random.default_rng(0)
+    y_f, y_u = rng.integers(3, size=200), rng.integers(3, size=500)
+    p_f = np.where(rng.random(200) < 0.9, y_f, (y_f + 1) % 3)
+    p_u = np.where(rng.random(500) < 0.6, y_u, (y_u + 1) % 3)
+    result = gap_attack(p_f, y_f, p_u, y_u, match=None)
+    expected = balanced_accuracy_score(
+        np.repeat([1, 0], [200, 500]), np.concatenate([p_f == y_f, p_u == y_u])
+    )
+    assert result.auc == pytest.approx(expected)
+    assert result.interval.low < expected < result.interval.high
+    names = np.array(["a", "b", "c"])
+    same = gap_attack(names[p_f], names[y_f], names[p_u], names[y_u], match=None)
+    assert same.auc == result.auc
+
+
+def test_gap_attack_is_matched():
+    """A class that is always right, seen or not, is no leak."""
+    y_f, y_u = np.zeros(50, int), np.repeat([0, 1], [50, 50])
+    p_u = np.repeat([0, 0], [50, 50])
+    assert gap_attack(y_f, y_f, p_u, y_u).auc == 0.5
+    assert gap_attack(y_f, y_f, p_u, y_u, match=None).auc == 0.75
+    with pytest.raises(ValueError, match="one label per row"):
+        gap_attack([0], [0, 1], [0], [0])

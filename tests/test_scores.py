@@ -1,0 +1,129 @@
+"""Entropy scores, distances and gaps against independent formulas, and published slips."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import jensenshannon
+from scipy.special import softmax
+from scipy.stats import entropy
+
+from skunlearn.metrics import (
+    activation_distance,
+    agreement,
+    average_gap,
+    js_divergence,
+    kl_divergence,
+    membership_scores,
+    tug_of_war,
+)
+
+RNG = np.random.default_rng(0)
+Z, Y = RNG.normal(scale=2, size=(200, 5)), RNG.integers(5, size=200)
+Z2 = Z + RNG.normal(size=Z.shape)
+P, P2 = softmax(Z, axis=1), softmax(Z2, axis=1)
+
+
+def test_entropy_is_scipys():
+    assert membership_scores(Z, Y, "entropy") == pytest.approx(-entropy(P, axis=1))
+
+
+def test_modified_entropy_is_the_papers():
+    """Song and Mittal (2021), equation 5."""
+    rows = np.arange(200)
+    own = P[rows, Y]
+    others = P * np.log(1 - P)
+    others[rows, Y] = 0
+    expected = -(1 - own) * np.log(own) - others.sum(axis=1)
+    found = -membership_scores(Z, Y, "modified_entropy")
+    assert found == pytest.approx(expected, rel=1e-10)
+    # Two slips of released code: the sum taken over all classes, and the weights exchanged.
+    assert found != pytest.approx(-(1 - own) * np.log(own) - (P * np.log(1 - P)).sum(axis=1))
+    exchanged = (1 - P) * np.log(P)
+    exchanged[rows, Y] = 0
+    assert found != pytest.approx(-own * np.log(1 - own) - exchanged.sum(axis=1))
+
+
+def test_modified_entropy_knows_confident_errors_and_entropy_does_not():
+    right, wrong = [[9.0, 0.0]], [[0.0, 9.0]]
+    plain = [membership_scores(z, [0], "entropy")[0] for z in (right, wrong)]
+    assert plain[0] == pytest.approx(plain[1])
+    modified = [membership_scores(z, [0], "modified_entropy")[0] for z in (right, wrong)]
+    assert modified[0] > -0.01
+    assert modified[1] < -8
+
+
+@pytest.mark.parametrize("attack", ["entropy", "modified_entropy"])
+def test_extreme_logits_stay_finite_and_in_order(attack):
+    z = np.array([[a, 0.0, -a] for a in (10, 50, 100, 150, 300)])
+    scores = membership_scores(z, [0] * 5, attack)
+    assert np.isfinite(scores).all()
+    assert (np.diff(scores) > 0).all()
+    if attack == "modified_entropy":
+        wrong = membership_scores(z, [2] * 5, attack)
+        assert np.isfinite(wrong).all()
+        assert (np.diff(wrong) < 0).all()
+
+
+# ------------------------------------------------------------------ distances
+
+
+def test_kl_is_the_mean_over_rows_of_the_sum_over_classes():
+    """Torch's reduction="mean" divides by the number of classes as well."""
+    found = kl_divergence(Z, Z2)
+    assert found == pytest.approx(entropy(P2, P, axis=1))
+    log_p, log_q = (torch.log_softmax(torch.as_tensor(z), dim=1) for z in (Z2, Z))
+    args = {"input": log_q, "target": log_p, "log_target": True}
+    assert found.mean() == pytest.approx(
+        float(torch.nn.functional.kl_div(**args, reduction="batchmean"))
+    )
+    sliced = torch.nn.functional.kl_div(**args, reduction="none").mean()  # what "mean" is
+    assert found.mean() == pytest.approx(5 * float(sliced))
+
+
+def test_js_is_scipys_squared():
+    assert js_divergence(Z, Z2) == pytest.approx(jensenshannon(P, P2, axis=1) ** 2)
+    assert js_divergence(Z, Z2) == pytest.approx(js_divergence(Z2, Z))
+    assert js_divergence(Z, Z) == pytest.approx(0, abs=1e-12)
+    assert js_divergence([[900.0, 0.0]], [[0.0, 900.0]]) == pytest.approx(np.log(2))
+
+
+def test_activation_distance_is_of_probabilities():
+    assert activation_distance(Z, Z2) == pytest.approx(np.linalg.norm(P - P2, axis=1))
+    assert activation_distance(Z, Z + 7) == pytest.approx(0, abs=1e-12)
+
+
+def test_agreement_counts_equal_predictions():
+    found = agreement(Z, Z2)
+    assert found.estimate == np.mean(Z.argmax(axis=1) == Z2.argmax(axis=1))
+    assert found.low < found.estimate < found.high
+
+
+@pytest.mark.parametrize("distance", [kl_divergence, js_divergence, activation_distance, agreement])
+def test_bad_pairs(distance):
+    for a, b in ((Z, Z2[:5]), (Z, Z2[:, :3]), (Z * np.nan, Z2), (Z[:0], Z2[:0]), (Z[0], Z2[0])):
+        with pytest.raises(ValueError, match=r"shape|NaN|row"):
+            distance(a, b)
+
+
+# ------------------------------------------------------------------ gaps
+
+
+def test_average_gap_is_that_of_published_tables():
+    """CoUn (NeurIPS 2025), CIFAR-10 and ResNet-18, random 10 %: fine-tuning against Retrain."""
+    retrained = {"UA": 0.0481, "RA": 1.0, "TA": 0.9467, "MIA": 0.1102}
+    tuned = {"UA": 0.0376, "RA": 0.9999, "TA": 0.9470, "MIA": 0.0951}
+    assert average_gap(tuned, retrained) == pytest.approx(0.0065, abs=5e-4)
+    assert average_gap(retrained, tuned) == average_gap(tuned, retrained)
+    assert average_gap(retrained, retrained) == 0
+    with pytest.raises(ValueError, match="not in per cent"):
+        average_gap({"UA": 4.81}, {"UA": 3.76})
+    with pytest.raises(ValueError, match="same keys"):
+        average_gap({"UA": 0.1}, {"RA": 0.1})
+
+
+def test_tug_of_war():
+    assert tug_of_war([0.1, 0.9, 0.8], [0.0, 1.0, 0.9]) == pytest.approx(0.9**3)
+    assert tug_of_war([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]) == 1
+    assert tug_of_war([1.0, 1.0, 1.0], [0.0, 1.0, 1.0]) == 0
+    with pytest.raises(ValueError, match="not in per cent"):
+        tug_of_war([95.0], [94.0])
