@@ -53,6 +53,23 @@ def take(X, rows):
     return X[rows]
 
 
+def join(a, b):
+    """The rows of two containers of one kind, one after the other."""
+    if is_mapping(a):
+        return {key: join(a[key], b[key]) for key in a}
+    if is_dataset(a):
+        return torch.utils.data.ConcatDataset([a, b])
+    if isinstance(a, torch.Tensor):
+        return torch.cat([a, torch.as_tensor(b, device=a.device)])
+    if sparse.issparse(a):
+        return sparse.vstack([a, b], format="csr")
+    if is_frame(a):
+        import pandas as pd
+
+        return pd.concat([a, b])
+    return np.concatenate([a, b])
+
+
 def empty_like(X):
     """No rows, in the form of `X`; it keeps nothing of `X` alive, as an empty slice would."""
     if is_mapping(X):

@@ -30,7 +30,8 @@ def divergence(teacher, student, temperature=1.0):
     ``reduction="mean"`` would divide by the number of classes as well.
     """
     p, q = (log_softmax(z.float() / temperature, dim=1) for z in (teacher, student))
-    return temperature**2 * kl_div(q, p, reduction="batchmean", log_target=True)
+    # Not with log_target: a class that the teacher excludes has log-probability −∞.
+    return temperature**2 * kl_div(q, p.exp(), reduction="batchmean")
 
 
 def chance_loss(rows, classes):
@@ -47,15 +48,15 @@ class Targets:
     ----------
     net : skorch net
     rows : Rows
-    changed : dict or None
-        Row numbers ("rows") and the encoded targets ("y") that replace theirs.
+    changed : pair of ndarray, or None
+        Row numbers and the encoded targets that replace theirs.
     """
 
     def __init__(self, net, rows, changed=None):
         y = rows.all_y
         if changed is not None:
             y = y.copy()
-            y[changed["rows"]] = changed["y"]
+            y[changed[0]] = changed[1]
         self.table = torch.as_tensor(_skorch.target(net, y)).to(net.device)
 
     def __getitem__(self, i):
@@ -63,11 +64,11 @@ class Targets:
 
 
 class Membership:
-    """Which rows of the training data belong to a view, by row number."""
+    """Which of n rows are among some, by row number."""
 
-    def __init__(self, net, rows, n):
+    def __init__(self, net, numbers, n):
         self.table = torch.zeros(n, dtype=torch.bool)
-        self.table[torch.as_tensor(rows.index)] = True
+        self.table[torch.as_tensor(numbers)] = True
         self.table = self.table.to(net.device)
 
     def __getitem__(self, i):

@@ -9,6 +9,7 @@ from skunlearn._data import (
     empty_like,
     is_dataset,
     is_mapping,
+    join,
     match,
     n_rows,
     name_digests,
@@ -44,6 +45,19 @@ class Rows:
         """A narrower view; `positions` count within this one."""
         digests = None if self.digests is None else self.digests[positions]
         return Rows(self.X, self.all_y, self.index[positions], digests)
+
+    def union(self, other):
+        """These rows and others in one view, and the numbers that each have in it.
+
+        Rows that come with a request lie in another container: those of both are then copied.
+        """
+        if self.X is other.X:
+            both = np.concatenate([self.index, other.index])
+            return Rows(self.X, self.all_y, both), self.index, other.index
+        X = join(take(self.X, self.index), take(other.X, other.index))
+        numbers = np.arange(len(self) + len(other))
+        y = np.concatenate([self.y, other.y])
+        return Rows(X, y, numbers), numbers[: len(self)], numbers[len(self) :]
 
     def sample(self, size, seed):
         """At most `size` rows of the view, drawn without replacement."""

@@ -307,6 +307,22 @@ def log_likelihood(net, batch, classes):
     return torch.log_softmax(logits, dim=1).gather(1, y.long().view(-1, 1)).sum()
 
 
+def loss_gradient(net, rows, params, classes):
+    """Gradient by `params` of the mean of −log p(y|x) over `rows`, in evaluation mode."""
+    total = [torch.zeros_like(p) for p in params]
+    data = dataset(net, rows)
+    size = 256
+    with evaluating(net):
+        for start in range(0, len(rows), size):
+            batch = data.batch(np.arange(start, min(start + size, len(rows))))
+            loss = -log_likelihood(net, batch, classes) / len(rows)
+            grads = torch.autograd.grad(loss, params, allow_unused=True)
+            for sum_, grad in zip(total, grads, strict=True):
+                if grad is not None:
+                    sum_.add_(grad)
+    return total
+
+
 @contextmanager
 def extra_loss(net, term):
     """Replace the net's loss L by ``term(L, y_pred)`` inside the block."""
@@ -341,6 +357,12 @@ def own_loss(net, loss):
         yield
     finally:
         del vars(net)["get_loss"]
+
+
+def infer(net, x):
+    """Raw outputs of the module on a batch."""
+    out = net.infer(x)
+    return out[0] if isinstance(out, tuple) else out
 
 
 def task_loss(net):

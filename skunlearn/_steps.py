@@ -44,6 +44,25 @@ class FrozenWeights(Callback):
         del self.anchors_
 
 
+class ScaledGradients(Callback):
+    """Scale gradients before every step.
+
+    Parameters
+    ----------
+    scales : list of (parameter, tensor of its shape)
+    """
+
+    def __init__(self, scales):
+        self.scales = scales
+
+    @torch.no_grad()
+    def on_grad_computed(self, net, training=False, **kwargs):
+        """Scale them."""
+        for p, scale in self.scales if training else ():
+            if p.grad is not None:
+                p.grad.mul_(scale)
+
+
 @contextmanager
 def normalisation(net, mode, modules=None):
     """Run batch normalisation in "train" or "eval" mode while the net trains.

@@ -59,9 +59,14 @@ class BaseUnlearner(
     # `unlearn` stays out of routing: scikit-learn's list of methods is closed.
     __metadata_request__fit = {"forget": True, "ids": True, "groups": True}
 
+    # What `skunlearn.utils.unlearner_tags` reports.
     _takes_any_estimator = False
     _is_exact = False
+    _is_certified = False
     _needs_forget_rows = True  # whether `_attempt` reads them
+    _needs_retain_rows = True
+    _needs_labels = True  # of the forget rows
+    _class_only = False  # made for forgetting whole classes
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
         self.estimator = estimator

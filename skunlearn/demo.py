@@ -7,16 +7,14 @@ unlearners are set beside a net that was retrained without them. One table and o
 import argparse
 import warnings
 
-import torch
 from matplotlib.figure import Figure
 from sklearn.model_selection import train_test_split
-from skorch import NeuralNetClassifier
 
 from skunlearn.datasets import load_digits_images
 from skunlearn.evaluation import compare
 from skunlearn.exceptions import ClassForgottenWarning
 from skunlearn.finetuning import FineTuneUnlearner, ProximalUnlearner
-from skunlearn.nets import DigitsNet
+from skunlearn.nets import digits_classifier
 from skunlearn.plotting import UnlearningReportDisplay
 
 
@@ -46,21 +44,7 @@ def main(arguments=None):
 
     X, y = load_digits_images(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.4, stratify=y, random_state=0)
-    net = NeuralNetClassifier(
-        DigitsNet,
-        criterion=torch.nn.CrossEntropyLoss,
-        # A net without smoothing and weight decay fits the digits so closely that fine-tuning has
-        # no loss left to work with, and forgets nothing.
-        criterion__label_smoothing=0.1,
-        lr=0.05,
-        optimizer__momentum=0.9,
-        optimizer__nesterov=True,
-        optimizer__weight_decay=0.005,
-        max_epochs=30,
-        batch_size=64,
-        iterator_train__shuffle=True,
-        train_split=None,
-    )
+    net = digits_classifier()
     unlearners = {
         "fine-tuned": FineTuneUnlearner(net, lr=0.2, max_epochs=5),
         "proximal": ProximalUnlearner(net, penalty=0.001, lr=0.2, max_epochs=5),

@@ -8,6 +8,7 @@ __all__ = [
     "NotForgottenWarning",
     "UnknownRowsError",
     "UnlearningError",
+    "UnsuitableMethodWarning",
 ]
 
 
@@ -37,3 +38,7 @@ class ModelDamagedWarning(UserWarning):
 
 class ClassForgottenWarning(UserWarning):
     """A request removes every retained row of a class, which is allowed."""
+
+
+class UnsuitableMethodWarning(UserWarning):
+    """The method is known not to suit this kind of request."""

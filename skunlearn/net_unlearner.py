@@ -2,6 +2,8 @@
 
 from numbers import Integral, Real
 
+import numpy as np
+
 from skunlearn import _skorch, _validation
 from skunlearn._seeding import seeded
 from skunlearn.base import BaseUnlearner
@@ -101,6 +103,11 @@ class NetUnlearner(BaseUnlearner):
             callbacks.append(("skunlearn_decay", LinearDecay()))
         return _skorch.train(net, rows, callbacks=callbacks, shuffle=True, loss=loss)
 
+    @staticmethod
+    def _whole_classes(retain, forget):
+        """Whether no retained row has a class of the forget rows."""
+        return not np.isin(np.unique(forget.y), np.unique(retain.y)).any()
+
     def search_space(self, kind="random", *, n_points=4):
         """Where to look for this method's settings around its net.
 
@@ -148,6 +155,11 @@ class NetUnlearner(BaseUnlearner):
             "lr": LogUniform(rate / 10, rate * 3),
             "max_epochs": Integers(max(1, epochs // 2), max(2, 2 * epochs)),
         }
+
+    def _rate_at(self, net, epoch, epochs):
+        """Learning rate of an epoch, for methods that run epoch by epoch."""
+        rate = self._rate() or _skorch.unwrap(self.estimator).lr
+        return rate * (1 - epoch / epochs) if self.schedule == "linear" else rate
 
     def _rate(self):
         if self.lr is not None or self._lr_share == 1.0:

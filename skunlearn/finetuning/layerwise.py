@@ -5,7 +5,7 @@ from numbers import Integral
 from skunlearn import _layers, _skorch, _validation
 from skunlearn._steps import normalisation, only_trained
 from skunlearn.net_unlearner import NetUnlearner
-from skunlearn.search_spaces import Integers, LogUniform
+from skunlearn.search_spaces import Integers
 
 
 class CFkUnlearner(NetUnlearner):

@@ -1,0 +1,106 @@
+"""Gradient ascent on the forget rows."""
+
+from skorch.callbacks import GradientNormClipping
+
+from skunlearn._losses import Targets, row_losses
+from skunlearn._steps import normalisation
+from skunlearn.ascent._bound import BoundedAscent, bounded
+from skunlearn.net_unlearner import NetUnlearner
+
+
+class GradientAscentUnlearner(BoundedAscent, NetUnlearner):
+    """Climb the loss of the forget rows, and look at nothing else (GA, NegGrad).
+
+    Choose it as a baseline, or when no retained row is at hand. It easily costs the retained
+    accuracy that nothing here defends; `lr` matters most, with `max_epochs`.
+
+    The ascent is bounded: a row whose loss has reached `bound` is left alone, and gradients are
+    clipped.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        See `FineTuneUnlearner`.
+    bound : "chance" or float, default="chance"
+        Loss at which a row counts as forgotten: that of a model that has learnt nothing, ln C or
+        the variance of the targets.
+    max_norm : float, default=1.0
+        Length to which the gradient of a batch is clipped.
+    lr : float or None, default=None
+        Learning rate; None takes a tenth of the net's own.
+    max_epochs : int or None, default=None
+        Passes over the forget rows; None takes a fifth of the net's own, rounded up.
+    batch_size, schedule
+        See `FineTuneUnlearner`.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    References
+    ----------
+    L. Graves, V. Nagisetty, V. Ganesh, "Amnesiac Machine Learning", AAAI 2021,
+    https://arxiv.org/abs/2010.10981
+
+    A. Golatkar, A. Achille, S. Soatto, "Eternal Sunshine of the Spotless Net", CVPR 2020.
+
+    Examples
+    --------
+    >>> from skunlearn import GradientAscentUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> unlearner = GradientAscentUnlearner(digits_classifier(max_epochs=5), random_state=0)
+    >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
+    20
+    """
+
+    _lr_share = 0.1
+    _needs_retain_rows = False
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        bound="chance",
+        max_norm=1.0,
+        lr=None,
+        max_epochs=None,
+        batch_size=None,
+        schedule="linear",
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            schedule=schedule,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.bound = bound
+        self.max_norm = max_norm
+
+    def _unlearn(self, net, retain, forget):
+        targets, bound = Targets(net, forget), self._bound(retain)
+
+        def loss(out, i, x):
+            return -bounded(row_losses(net, out, targets[i], self._classes), bound).mean()
+
+        clip = ("skunlearn_clip", GradientNormClipping(self.max_norm))
+        # The statistics of the forget rows alone are not those of the data.
+        with normalisation(net, "eval"):
+            self._run(net, forget, [clip], loss=loss)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        self._check_bound()

@@ -1,0 +1,109 @@
+"""Descent on retained rows with ascent on forget rows."""
+
+from numbers import Real
+
+from skorch.callbacks import GradientNormClipping
+
+from skunlearn import _skorch, _validation
+from skunlearn._losses import Targets, row_losses
+from skunlearn.ascent._bound import BoundedAscent, bounded
+from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.search_spaces import Uniform
+
+
+class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
+    r"""Descend on retained rows and climb on forget rows, batch by batch (NegGrad+).
+
+    Choose it where fine-tuning forgets too slowly and retained rows are at hand. `beta` matters
+    most: near one it is fine-tuning, and below about 0.9 the ascent wins.
+
+    It minimises :math:`\beta\, CE(B_r) - (1 - \beta)\, CE(B_f)`, with a batch of forget rows for
+    each batch of retained ones. A forget row whose loss has reached `bound` is left alone.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        See `FineTuneUnlearner`.
+    beta : float in (0, 1], default=0.95
+        β; the paper searched 0.95 to 0.9999.
+    bound, max_norm
+        See `GradientAscentUnlearner`.
+    lr, max_epochs, batch_size, schedule
+        See `FineTuneUnlearner`.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    References
+    ----------
+    M. Kurmanji et al., "Towards Unbounded Machine Unlearning", NeurIPS 2023,
+    https://arxiv.org/abs/2302.09880
+
+    Examples
+    --------
+    >>> from skunlearn import NegGradPlusUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> unlearner = NegGradPlusUnlearner(digits_classifier(max_epochs=5), random_state=0)
+    >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
+    20
+    """
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        beta=0.95,
+        bound="chance",
+        max_norm=1.0,
+        lr=None,
+        max_epochs=None,
+        batch_size=None,
+        schedule="linear",
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            schedule=schedule,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.beta = beta
+        self.bound = bound
+        self.max_norm = max_norm
+
+    def _unlearn(self, net, retain, forget):
+        targets, bound = Targets(net, retain), self._bound(retain)
+        forgotten = Targets(net, forget)
+        task, others = _skorch.task_loss(net), _skorch.batches(net, forget)
+
+        def loss(out, i, x):
+            x_forget, i_forget = next(others)
+            out_forget = _skorch.infer(net, x_forget)
+            climbed = row_losses(net, out_forget, forgotten[i_forget], self._classes)
+            descent = task(out, targets[i])
+            return self.beta * descent - (1 - self.beta) * bounded(climbed, bound).mean()
+
+        clip = ("skunlearn_clip", GradientNormClipping(self.max_norm))
+        self._run(net, retain, [clip], loss=loss)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        _validation.check_number(self, "beta", Real, low=0.0, high=1.0)
+        self._check_bound()
+
+    def _space(self):
+        return super()._space() | {"beta": Uniform(0.8, 0.999)}

@@ -1,0 +1,7 @@
+"""Methods that learn from a teacher."""
+
+from skunlearn.distillation.bad_teacher import BadTeacherUnlearner
+from skunlearn.distillation.delete import DELETEUnlearner
+from skunlearn.distillation.scrub import SCRUBUnlearner
+
+__all__ = ["BadTeacherUnlearner", "DELETEUnlearner", "SCRUBUnlearner"]

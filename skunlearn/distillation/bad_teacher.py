@@ -1,0 +1,111 @@
+"""Bad Teacher: learn from an untrained net what to say of forget rows."""
+
+from numbers import Real
+
+import torch
+
+from skunlearn import _skorch, _validation
+from skunlearn._losses import Membership, divergence
+from skunlearn.distillation._teacher import copied, untrained
+from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.search_spaces import Uniform
+
+
+class BadTeacherUnlearner(NetUnlearner):
+    """Imitate an untrained net on forget rows and the original on some retained ones.
+
+    Choose it when few retained rows can be read. Forget rows end near uniform predictions, which
+    a retrained net does not give to single rows: they stand out, and the attack sees it. `lr`
+    matters most.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        See `FineTuneUnlearner`; a classifier.
+    retain_share : float in (0, 1], default=0.3
+        Share of the retained rows to learn from (the paper's).
+    temperature : float, default=1.0
+        Of the softmax in the divergence (the paper's).
+    lr, max_epochs, batch_size, schedule
+        See `FineTuneUnlearner`.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    References
+    ----------
+    V. Chundawat et al., "Can Bad Teaching Induce Forgetting? Unlearning in Deep Networks using an
+    Incompetent Teacher", AAAI 2023, https://arxiv.org/abs/2205.08096
+
+    Examples
+    --------
+    >>> from skunlearn import BadTeacherUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> unlearner = BadTeacherUnlearner(digits_classifier(max_epochs=5), random_state=0)
+    >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
+    20
+    """
+
+    _needs_labels = False
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        retain_share=0.3,
+        temperature=1.0,
+        lr=None,
+        max_epochs=None,
+        batch_size=None,
+        schedule="linear",
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            schedule=schedule,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.retain_share = retain_share
+        self.temperature = temperature
+
+    def _unlearn(self, net, retain, forget):
+        good, bad = copied(net, self._classes), untrained(net, self._classes)
+        sample = retain.sample(max(1, round(self.retain_share * len(retain))), self._seed)
+        rows, _, numbers = sample.union(forget)
+        bad(self._first_batch(net, rows))  # gives lazy modules their shapes
+        forgotten = Membership(net, numbers, len(rows.all_y))
+
+        def loss(out, i, x):
+            taught = torch.where(forgotten[i][:, None], bad(x), good(x))
+            student = _skorch.class_logits(net, out, len(self._classes))
+            return divergence(taught, student, self.temperature)
+
+        self._run(net, rows, loss=loss)
+
+    @staticmethod
+    def _first_batch(net, rows):
+        return next(_skorch.batches(net, rows.take([0])))[0]
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check = _validation.check_number
+        check(self, "retain_share", Real, low=0.0, high=1.0, exclusive=True)
+        check(self, "temperature", Real, low=0.0, exclusive=True)
+
+    def _space(self):
+        return super()._space() | {"retain_share": Uniform(0.1, 1.0)}

@@ -1,0 +1,73 @@
+"""DELETE: distil the original without the forgotten class."""
+
+from skunlearn import _skorch, _validation
+from skunlearn._losses import Targets, divergence
+from skunlearn._steps import normalisation
+from skunlearn.distillation._teacher import copied
+from skunlearn.exceptions import UnsuitableMethodWarning
+from skunlearn.net_unlearner import NetUnlearner
+
+
+class DELETEUnlearner(NetUnlearner):
+    """Learn the original's predictions on forget rows with the true class taken out (DELETE).
+
+    Choose it for whole classes when no retained row is at hand: it keeps what the original thinks
+    of all other classes. On single rows of classes that stay it forgets too much, and warns. `lr`
+    matters most.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        See `FineTuneUnlearner`; a classifier.
+    lr : float or None, default=None
+        Learning rate; None takes a tenth of the net's own.
+    max_epochs : int or None, default=None
+        Passes over the forget rows; None takes a fifth of the net's own, rounded up.
+    batch_size, schedule
+        See `FineTuneUnlearner`.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    References
+    ----------
+    Y. Zhou et al., "Decoupled Distillation to Erase: A General Unlearning Method for Any
+    Class-centric Tasks", CVPR 2025, https://arxiv.org/abs/2503.23751
+
+    Examples
+    --------
+    >>> from skunlearn import DELETEUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> unlearner = DELETEUnlearner(digits_classifier(max_epochs=5), random_state=0)
+    >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
+    20
+    """
+
+    _lr_share = 0.1
+    _needs_retain_rows = False
+    _class_only = True
+
+    def _unlearn(self, net, retain, forget):
+        if not self._whole_classes(retain, forget):
+            _validation.warn(
+                "DELETEUnlearner takes rows away from their own class, which a retrained net "
+                "would not do to rows of classes that stay: it forgets too much. Use it for whole "
+                "classes, or another method for these rows.",
+                UnsuitableMethodWarning,
+            )
+        teacher, targets = copied(net, self._classes), Targets(net, forget)
+
+        def loss(out, i, x):
+            taught = teacher(x)
+            own = targets[i].long().view(-1, 1)
+            taught = taught.scatter(1, own, float("-inf"))
+            return divergence(taught, _skorch.class_logits(net, out, len(self._classes)))
+
+        with normalisation(net, "eval"):
+            self._run(net, forget, loss=loss)

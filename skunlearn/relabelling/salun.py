@@ -1,0 +1,121 @@
+"""Random labels for the salient weights only."""
+
+from numbers import Real
+
+import torch
+
+from skunlearn import _skorch, _validation
+from skunlearn._steps import FrozenWeights
+from skunlearn.relabelling.random_labels import RandomLabelUnlearner
+from skunlearn.search_spaces import Uniform
+
+
+class SalUnUnlearner(RandomLabelUnlearner):
+    """Random labels on the forget rows, learnt by the weights that these rows moved most (SalUn).
+
+    Choose it over `RandomLabelUnlearner` where that costs too much accuracy: all other weights
+    stay bitwise as they are. `share` matters most, with `lr`.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        See `FineTuneUnlearner`; a classifier.
+    share : float in (0, 1], default=0.5
+        Share of all weights together, those with the largest gradient of the loss on the forget
+        rows, that may move (the paper's).
+    redraw, exclude_true, order
+        See `RandomLabelUnlearner`.
+    lr, max_epochs, batch_size, schedule
+        See `FineTuneUnlearner`.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    References
+    ----------
+    C. Fan et al., "SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency in
+    Both Image Classification and Generation", ICLR 2024, https://arxiv.org/abs/2310.12508
+
+    Examples
+    --------
+    >>> from skunlearn import SalUnUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> unlearner = SalUnUnlearner(digits_classifier(max_epochs=5), random_state=0)
+    >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
+    20
+    """
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        share=0.5,
+        redraw=True,
+        exclude_true=True,
+        order="mixed",
+        lr=None,
+        max_epochs=None,
+        batch_size=None,
+        schedule="linear",
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            redraw=redraw,
+            exclude_true=exclude_true,
+            order=order,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            schedule=schedule,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.share = share
+
+    def _unlearn(self, net, retain, forget):
+        free = salient_weights(net, forget, self.share, self._classes)
+        self._relabel_and_train(net, retain, forget, [("skunlearn_frozen", FrozenWeights(free))])
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        _validation.check_number(self, "share", Real, low=0.0, high=1.0, exclusive=True)
+
+    def _space(self):
+        return super()._space() | {"share": Uniform(0.1, 0.9)}
+
+
+def salient_weights(net, forget, share, classes):
+    """Masks of the `share` of all weights with the largest gradient on the forget rows.
+
+    Parameters
+    ----------
+    net : skorch net
+    forget : Rows
+    share : float
+        Of all weights together, not of each layer.
+    classes : ndarray
+
+    Returns
+    -------
+    masks : dict of parameter to bool tensor
+    """
+    params = [p for p in net.module_.parameters() if p.requires_grad]
+    sizes = [g.abs() for g in _skorch.loss_gradient(net, forget, params, classes)]
+    count = max(1, round(share * sum(p.numel() for p in params)))
+    whole = torch.cat([size.flatten() for size in sizes])
+    chosen = torch.zeros(len(whole), dtype=torch.bool, device=whole.device)
+    chosen[whole.argsort(descending=True, stable=True)[:count]] = True
+    parts = chosen.split([p.numel() for p in params])
+    return {p: part.view(p.shape) for p, part in zip(params, parts, strict=True)}

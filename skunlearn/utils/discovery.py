@@ -1,0 +1,110 @@
+"""All unlearners, and what each of them needs."""
+
+from dataclasses import dataclass
+
+import skunlearn
+from skunlearn.base import BaseUnlearner
+from skunlearn.net_unlearner import NetUnlearner
+
+__all__ = ["UnlearnerTags", "all_unlearners", "unlearner_tags"]
+
+
+@dataclass(frozen=True)
+class UnlearnerTags:
+    """What a method needs and promises.
+
+    Attributes
+    ----------
+    needs_retain : bool
+        Whether it trains on retained rows, or reads them.
+    needs_forget : bool
+        Whether it reads the forget rows; otherwise their deletion can be done after they are
+        gone.
+    needs_labels : bool
+        Whether it reads the labels of forget rows.
+    class_only : bool
+        Whether it is made for forgetting whole classes; on other rows it warns.
+    exact : bool
+        Whether the result is that of a training without the rows.
+    certified : bool
+        Whether it states an ε.
+    any_estimator : bool
+        Whether it takes scikit-learn estimators, and not only skorch nets.
+    """
+
+    needs_retain: bool
+    needs_forget: bool
+    needs_labels: bool
+    class_only: bool
+    exact: bool
+    certified: bool
+    any_estimator: bool
+
+
+def unlearner_tags(unlearner):
+    """Tags of an unlearner.
+
+    Parameters
+    ----------
+    unlearner : unlearner or its class
+
+    Returns
+    -------
+    tags : UnlearnerTags
+
+    Examples
+    --------
+    >>> from skunlearn import FineTuneUnlearner
+    >>> from skunlearn.utils import unlearner_tags
+    >>> unlearner_tags(FineTuneUnlearner).needs_forget
+    False
+    """
+    return UnlearnerTags(
+        needs_retain=unlearner._needs_retain_rows,
+        needs_forget=unlearner._needs_forget_rows,
+        needs_labels=unlearner._needs_labels and unlearner._needs_forget_rows,
+        class_only=unlearner._class_only,
+        exact=unlearner._is_exact,
+        certified=unlearner._is_certified,
+        any_estimator=unlearner._takes_any_estimator,
+    )
+
+
+def all_unlearners(**tags):
+    """Every unlearner of the package, by name.
+
+    Parameters
+    ----------
+    **tags : bool
+        Values that `unlearner_tags` must have.
+
+    Returns
+    -------
+    unlearners : dict of str to class
+
+    Raises
+    ------
+    TypeError
+        When a tag is unknown.
+
+    Examples
+    --------
+    >>> from skunlearn.utils import all_unlearners
+    >>> list(all_unlearners(exact=True))
+    ['RetrainUnlearner']
+    """
+    unknown = sorted(set(tags) - set(UnlearnerTags.__dataclass_fields__))
+    if unknown:
+        raise TypeError(
+            f"unknown tags {unknown}; there are {[*UnlearnerTags.__dataclass_fields__]}."
+        )
+    found = {}
+    for name in sorted(skunlearn.__all__):
+        cls = getattr(skunlearn, name)
+        if not (isinstance(cls, type) and issubclass(cls, BaseUnlearner)):
+            continue
+        if cls in (BaseUnlearner, NetUnlearner):
+            continue
+        if all(getattr(unlearner_tags(cls), tag) == value for tag, value in tags.items()):
+            found[name] = cls
+    return found
