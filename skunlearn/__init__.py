@@ -4,9 +4,11 @@ from skunlearn._version import __version__
 from skunlearn.ascent import GradientAscentUnlearner, NegGradPlusUnlearner
 from skunlearn.base import BaseUnlearner
 from skunlearn.distillation import BadTeacherUnlearner, DELETEUnlearner, SCRUBUnlearner
+from skunlearn.editing import FisherForgettingUnlearner, LFSSDUnlearner, SSDUnlearner
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.finetuning import (
     CFkUnlearner,
+    CoUnUnlearner,
     CTUnlearner,
     EUkUnlearner,
     FineTuneUnlearner,
@@ -15,27 +17,40 @@ from skunlearn.finetuning import (
     NoTUnlearner,
     ProximalUnlearner,
 )
+from skunlearn.meta import RUMUnlearner
 from skunlearn.net_unlearner import NetUnlearner
-from skunlearn.relabelling import RandomLabelUnlearner, SalUnUnlearner
+from skunlearn.relabelling import (
+    BoundaryUnlearner,
+    RandomLabelUnlearner,
+    SalUnUnlearner,
+    UNSIRUnlearner,
+)
 
 __all__ = [
     "BadTeacherUnlearner",
     "BaseUnlearner",
+    "BoundaryUnlearner",
     "CFkUnlearner",
     "CTUnlearner",
+    "CoUnUnlearner",
     "DELETEUnlearner",
     "EUkUnlearner",
     "FineTuneUnlearner",
+    "FisherForgettingUnlearner",
     "GradientAscentUnlearner",
     "L1SparseUnlearner",
+    "LFSSDUnlearner",
     "MSGUnlearner",
     "NegGradPlusUnlearner",
     "NetUnlearner",
     "NoTUnlearner",
     "ProximalUnlearner",
+    "RUMUnlearner",
     "RandomLabelUnlearner",
     "RetrainUnlearner",
     "SCRUBUnlearner",
+    "SSDUnlearner",
     "SalUnUnlearner",
+    "UNSIRUnlearner",
     "__version__",
 ]

@@ -125,13 +125,13 @@ class FineTuneUnlearner(NetUnlearner):
     def _unlearn(self, net, retain, forget):
         return self._fine_tune(net, retain)
 
-    def _fine_tune(self, net, retain, callbacks=()):
+    def _fine_tune(self, net, retain, callbacks=(), loss=None):
         callbacks = list(callbacks)
         if self.early_stopping:
             retain, held_out = self._hold_out(retain)
             stopping = HeldOutStopping(held_out, self._classes, self.n_iter_no_change)
             callbacks.append(("skunlearn_stopping", stopping))
-        return self._run(net, retain, callbacks)
+        return self._run(net, retain, callbacks, loss)
 
     def _hold_out(self, retain):
         """Split the retained rows, stratified by class, every class keeping at least one row."""

@@ -1,6 +1,8 @@
 """Methods that teach the forget rows other labels."""
 
+from skunlearn.relabelling.boundary import BoundaryUnlearner
 from skunlearn.relabelling.random_labels import RandomLabelUnlearner
 from skunlearn.relabelling.salun import SalUnUnlearner
+from skunlearn.relabelling.unsir import UNSIRUnlearner
 
-__all__ = ["RandomLabelUnlearner", "SalUnUnlearner"]
+__all__ = ["BoundaryUnlearner", "RandomLabelUnlearner", "SalUnUnlearner", "UNSIRUnlearner"]

@@ -1,0 +1,28 @@
+"""The base of methods that edit weights."""
+
+from skunlearn.net_unlearner import NetUnlearner
+
+
+class WeightEditor(NetUnlearner):
+    """Base class of unlearners that edit the weights of a copy, without training it.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+    random_state, memory, store_data, verbose
+        See `BaseUnlearner`.
+    """
+
+    # Settings of a training, which there is none of.
+    lr = max_epochs = batch_size = None
+    schedule = "constant"
+
+    def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
+        self.estimator = estimator
+        self.random_state = random_state
+        self.memory = memory
+        self.store_data = store_data
+        self.verbose = verbose
+
+    def _space(self):
+        return {}

@@ -1,0 +1,179 @@
+"""Selective synaptic dampening, with labels and without."""
+
+from numbers import Integral, Real
+
+import torch
+
+from skunlearn import _net_checks, _skorch, _validation
+from skunlearn.editing._base import WeightEditor
+from skunlearn.editing._importance import squared_gradients
+from skunlearn.exceptions import UnsuitableMethodWarning
+from skunlearn.search_spaces import LogUniform
+
+
+class SSDUnlearner(WeightEditor):
+    """Dampen the weights that matter to the forget rows far more than to all rows (SSD).
+
+    Choose it for whole classes when there is no time to train: it reads some rows and edits the
+    weights once. On single rows of classes that stay it does next to nothing, and warns. `alpha`
+    matters most.
+
+    Where the importance I_f of a weight for the forget rows exceeds α times its importance I for
+    all rows, the weight is multiplied by min(λ I / I_f, 1); importance is the mean squared
+    gradient of log p(y|x), row by row.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        See `FineTuneUnlearner`.
+    alpha : float, default=10.0
+        α, the paper's.
+    dampening : float, default=1.0
+        λ, the paper's.
+    importance_rows : int, default=1000
+        Rows, of the forget set and of all rows, from which importances are estimated, one
+        backward pass each. The paper takes all.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    References
+    ----------
+    J. Foster, S. Schoepf, A. Brintrup, "Fast Machine Unlearning Without Retraining Through
+    Selective Synaptic Dampening", AAAI 2024, https://arxiv.org/abs/2308.07707
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skunlearn import SSDUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.exceptions import ClassForgottenWarning
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> unlearner = SSDUnlearner(digits_classifier(max_epochs=10), random_state=0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", ClassForgottenWarning)
+    ...     unlearner = unlearner.fit(X, y).unlearn(X[y == 8], y[y == 8])
+    >>> unlearner.deletions_[0]["classes_forgotten"]
+    [8]
+    """
+
+    _class_only = True
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        alpha=10.0,
+        dampening=1.0,
+        importance_rows=1000,
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.alpha = alpha
+        self.dampening = dampening
+        self.importance_rows = importance_rows
+
+    def _unlearn(self, net, retain, forget):
+        if self._classes is not None and not self._whole_classes(retain, forget):
+            _validation.warn(
+                f"{type(self).__name__} is made for whole classes: single rows matter to the same "
+                "weights as the others of their class, so that it changes next to nothing.",
+                UnsuitableMethodWarning,
+            )
+        self._check_loss(net)
+        params = [p for p in net.module_.parameters() if p.requires_grad]
+        everything, _, _ = retain.union(forget)
+        ours, all_ = (
+            squared_gradients(
+                net, rows.sample(self.importance_rows, self._seed), params, self._loss_on(net)
+            )
+            for rows in (forget, everything)
+        )
+        dampen(params, ours, all_, self.alpha, self.dampening)
+
+    def _check_loss(self, net):
+        _net_checks.check_likelihood(net)
+
+    def _loss_on(self, net):
+        return lambda batch: _skorch.log_likelihood(net, batch, self._classes)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        _validation.check_number(self, "alpha", Real, low=0.0)
+        _validation.check_number(self, "dampening", Real, low=0.0)
+        _validation.check_number(self, "importance_rows", Integral, low=1)
+
+    def _space(self):
+        return {"alpha": LogUniform(0.5, 100.0), "dampening": LogUniform(0.1, 5.0)}
+
+
+class LFSSDUnlearner(SSDUnlearner):
+    """`SSDUnlearner` without labels: importance for the length of the output (LFSSD).
+
+    Choose it like `SSDUnlearner`, when the labels of the forget rows are missing or not to be
+    trusted. `alpha` matters most.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        See `FineTuneUnlearner`.
+    alpha, dampening, importance_rows
+        See `SSDUnlearner`.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    References
+    ----------
+    J. Foster et al., "Loss-Free Machine Unlearning", ICLR 2024 (tiny papers),
+    https://arxiv.org/abs/2402.19308
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skunlearn import LFSSDUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.exceptions import ClassForgottenWarning
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> unlearner = LFSSDUnlearner(digits_classifier(max_epochs=10), random_state=0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", ClassForgottenWarning)
+    ...     unlearner = unlearner.fit(X, y).unlearn(X[y == 8], y[y == 8])
+    >>> unlearner.deletions_[0]["classes_forgotten"]
+    [8]
+    """
+
+    _needs_labels = False
+
+    def _check_loss(self, net):
+        pass
+
+    def _loss_on(self, net):
+        return lambda batch: (_skorch.infer(net, batch[0]) ** 2).sum(dim=-1).mean()
+
+
+@torch.no_grad()
+def dampen(params, ours, all_, alpha, strength):
+    """Multiply weights by min(λ I / I_f, 1) where I_f > α I."""
+    for p, f, d in zip(params, ours, all_, strict=True):
+        factor = torch.clamp(strength * d / f.clamp_min(torch.finfo(f.dtype).tiny), max=1.0)
+        p.copy_(torch.where(f > alpha * d, p * factor, p))

@@ -1,0 +1,103 @@
+"""Fisher forgetting: noise where the retained rows do not mind."""
+
+from numbers import Integral, Real
+
+import torch
+
+from skunlearn import _net_checks, _skorch, _validation
+from skunlearn.editing._base import WeightEditor
+from skunlearn.editing._importance import squared_gradients
+from skunlearn.search_spaces import LogUniform
+
+
+class FisherForgettingUnlearner(WeightEditor):
+    """Add noise to the weights, most where the retained rows hold them least (Fisher forgetting).
+
+    Choose it for small nets, when no forget row is at hand and there is no time to train. It never
+    looks at the forget rows, and costs retained accuracy long before it reaches them; `alpha`
+    matters most.
+
+    The weights get Gaussian noise of variance α / F, with F the mean over retained rows of the
+    squared gradient of log p(y|x).
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        See `FineTuneUnlearner`.
+    alpha : float, default=1e-6
+        α; the paper used 1e-7 to 1e-6.
+    limit : float, default=1.0
+        Largest standard deviation of the noise, in units of the root mean square of the weights
+        of its tensor: F is nearly 0 for weights that no row uses.
+    importance_rows : int, default=1000
+        Retained rows from which F is estimated, one backward pass each.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    References
+    ----------
+    A. Golatkar, A. Achille, S. Soatto, "Eternal Sunshine of the Spotless Net: Selective Forgetting
+    in Deep Networks", CVPR 2020, https://arxiv.org/abs/1911.04933
+
+    Examples
+    --------
+    >>> from skunlearn import FisherForgettingUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> unlearner = FisherForgettingUnlearner(digits_classifier(max_epochs=5), random_state=0)
+    >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
+    20
+    """
+
+    _needs_forget_rows = False
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        alpha=1e-6,
+        limit=1.0,
+        importance_rows=1000,
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.alpha = alpha
+        self.limit = limit
+        self.importance_rows = importance_rows
+
+    def _unlearn(self, net, retain, forget):
+        _net_checks.check_likelihood(net)
+        params = [p for p in net.module_.parameters() if p.requires_grad]
+        sample = retain.sample(self.importance_rows, self._seed)
+        held = squared_gradients(
+            net, sample, params, lambda batch: _skorch.log_likelihood(net, batch, self._classes)
+        )
+        with torch.no_grad():
+            for p, f in zip(params, held, strict=True):
+                largest = self.limit * p.square().mean().sqrt()
+                spread = torch.sqrt(self.alpha / f.clamp_min(torch.finfo(f.dtype).tiny))
+                p.add_(torch.randn_like(p) * torch.minimum(spread, largest))
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        _validation.check_number(self, "alpha", Real, low=0.0)
+        _validation.check_number(self, "limit", Real, low=0.0)
+        _validation.check_number(self, "importance_rows", Integral, low=1)
+
+    def _space(self):
+        return {"alpha": LogUniform(1e-9, 1e-3)}

@@ -1,0 +1,205 @@
+"""Boundary unlearning: shrink or expand the forgotten class."""
+
+from numbers import Real
+
+import torch
+from torch import nn
+
+from skunlearn import _layers, _skorch, _validation
+from skunlearn._losses import Targets
+from skunlearn._steps import new_phase, normalisation
+from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
+from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.search_spaces import LogUniform
+
+
+class BoundaryUnlearner(NetUnlearner):
+    """Move the decision boundary over the forget rows (boundary shrink, boundary expand).
+
+    Choose it for whole classes when no retained row is at hand. Shrinking hands each row to the
+    class across the nearest boundary; expanding hands all to a new class that is then cut off. On
+    single rows of classes that stay it forgets too much, and warns. `lr` matters most.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        See `FineTuneUnlearner`; a classifier whose last layer is linear (for "expand"), with
+        floating-point rows (for "shrink").
+    kind : {"shrink", "expand"}, default="shrink"
+    epsilon : float, default=0.1
+        Length of the step to the neighbouring class, as a share of the range of values in a
+        batch; the paper's 0.1 for images in [0, 1].
+    lr : float or None, default=None
+        Learning rate; None takes a tenth of the net's own.
+    max_epochs : int or None, default=None
+        Passes over the forget rows; None takes a fifth of the net's own, rounded up.
+    batch_size, schedule
+        See `FineTuneUnlearner`.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    References
+    ----------
+    M. Chen et al., "Boundary Unlearning: Rapid Forgetting of Deep Networks via Shifting the
+    Decision Boundary", CVPR 2023, https://arxiv.org/abs/2303.11570
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skunlearn import BoundaryUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.exceptions import ClassForgottenWarning
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> unlearner = BoundaryUnlearner(digits_classifier(max_epochs=10), random_state=0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", ClassForgottenWarning)
+    ...     unlearner = unlearner.fit(X, y).unlearn(X[y == 8], y[y == 8])
+    >>> unlearner.deletions_[0]["classes_forgotten"]
+    [8]
+    """
+
+    _lr_share = 0.1
+    _needs_retain_rows = False
+    _class_only = True
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        kind="shrink",
+        epsilon=0.1,
+        lr=None,
+        max_epochs=None,
+        batch_size=None,
+        schedule="linear",
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            schedule=schedule,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.kind = kind
+        self.epsilon = epsilon
+
+    def _unlearn(self, net, retain, forget):
+        if self._classes is None:
+            raise UnlearningError("boundaries are for classifiers; this is a regression.")
+        if not self._whole_classes(retain, forget):
+            _validation.warn(
+                "BoundaryUnlearner takes rows away from their own class, which a retrained net "
+                "would not do to rows of classes that stay: it forgets too much. Use it for whole "
+                "classes, or another method for these rows.",
+                UnsuitableMethodWarning,
+            )
+        if self.kind == "shrink":
+            self._shrink(net, retain, forget)
+        else:
+            self._expand(net, retain, forget)
+
+    def _shrink(self, net, retain, forget):
+        original, targets = _skorch.copy_net(net), Targets(net, forget)
+        task = _skorch.task_loss(net)
+        original._set_training(False)
+
+        def loss(out, i, x):
+            neighbours = neighbouring_class(
+                original, x, targets[i], self.epsilon, len(self._classes)
+            )
+            return task(out, neighbours.to(targets.table.dtype))
+
+        with normalisation(net, "eval"):
+            self._run(net, forget, loss=loss)
+
+    def _expand(self, net, retain, forget):
+        head = _layers.layers_in_order(net, forget)[-1]
+        if not isinstance(head, nn.Linear) or _skorch.is_binary(net):
+            raise UnlearningError(
+                "kind='expand' adds an output to the last layer, which must be linear with one "
+                f"output per class; it is {type(head).__name__}. Use kind='shrink'."
+            )
+        name = next(n for n, m in net.module_.named_modules() if m is head)
+        wide = nn.Linear(head.in_features, head.out_features + 1, bias=head.bias is not None)
+        wide = wide.to(head.weight)
+        with torch.no_grad():
+            wide.weight[:-1] = head.weight
+            if head.bias is not None:
+                wide.bias[:-1] = head.bias
+        extra = head.out_features
+        _replace(net.module_, name, wide)
+        new_phase(net)
+
+        def loss(out, i, x):
+            return nn.functional.cross_entropy(out, torch.full((len(out),), extra).to(out.device))
+
+        with normalisation(net, "eval"):
+            self._run(net, forget, loss=loss)
+        with torch.no_grad():  # the added output goes again
+            head.weight.copy_(wide.weight[:-1])
+            if head.bias is not None:
+                head.bias.copy_(wide.bias[:-1])
+        _replace(net.module_, name, head)
+        new_phase(net)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        _validation.check_number(self, "epsilon", Real, low=0.0, exclusive=True)
+        if self.kind not in ("shrink", "expand"):
+            raise ValueError(f"kind must be 'shrink' or 'expand', got {self.kind!r}.")
+
+    def _space(self):
+        return super()._space() | {"epsilon": LogUniform(0.01, 0.5)}
+
+
+def neighbouring_class(net, x, y, epsilon, n_classes):
+    """Class that the net names after a step along the sign of the loss's gradient.
+
+    Where that is still the row's own, the likeliest of the others.
+
+    Parameters
+    ----------
+    net : skorch net, in evaluation mode
+    x : tensor of rows, floating point
+    y : tensor of encoded classes
+    epsilon : float, share of the range of `x`
+    n_classes : int
+
+    Returns
+    -------
+    neighbours : tensor like `y`, int64
+    """
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        raise UnlearningError(
+            "kind='shrink' moves rows along a gradient, for which they must be one tensor of "
+            "floating-point numbers. Convert them (images to float32, say), or use kind='expand'."
+        )
+    x = x.to(net.device).detach().requires_grad_()
+    y = y.long().view(-1, 1)
+    with torch.enable_grad():
+        logits = _skorch.class_logits(net, _skorch.infer(net, x), n_classes).float()
+        loss = -torch.log_softmax(logits, dim=1).gather(1, y).sum()
+        (gradient,) = torch.autograd.grad(loss, x)
+    with torch.no_grad():
+        step = epsilon * (x.max() - x.min()) * gradient.sign()
+        logits = _skorch.class_logits(net, _skorch.infer(net, x + step), n_classes).float()
+        return logits.scatter(1, y, float("-inf")).argmax(dim=1)
+
+
+def _replace(module, name, new):
+    parent, _, last = name.rpartition(".")
+    setattr(module.get_submodule(parent) if parent else module, last, new)

@@ -1,0 +1,154 @@
+"""UNSIR: impair the class with noise that it would maximally err on, then repair."""
+
+from numbers import Integral, Real
+
+import torch
+
+from skunlearn import _skorch, _validation
+from skunlearn._losses import Targets
+from skunlearn._steps import new_phase
+from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
+from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.search_spaces import Integers, Uniform
+
+
+class UNSIRUnlearner(NetUnlearner):
+    """Teach the forgotten class noise on which the net errs most, then repair (UNSIR).
+
+    Choose it for whole classes whose rows may not be read any more: it needs their labels only. A
+    class that stays is spoilt as well, and it warns. `noise_share` and `lr` matter most.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        See `FineTuneUnlearner`; a classifier with floating-point rows.
+    noise_rows : int, default=20
+        Rows of noise for each class (the paper's).
+    noise_steps : int, default=40
+        Steps of Adam, with rate 0.1, that make them (the paper's).
+    noise_share : float, default=0.5
+        Weight of the noise in the loss of the impair epoch.
+    impair_epochs : int, default=1
+        Epochs on noise and retained rows; the other ones repair.
+    lr, max_epochs, batch_size, schedule
+        See `FineTuneUnlearner`.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    References
+    ----------
+    A. Tarun et al., "Fast Yet Effective Machine Unlearning", IEEE TNNLS 2023,
+    https://arxiv.org/abs/2111.08947
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skunlearn import UNSIRUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.exceptions import ClassForgottenWarning
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> unlearner = UNSIRUnlearner(digits_classifier(max_epochs=10), random_state=0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", ClassForgottenWarning)
+    ...     unlearner = unlearner.fit(X, y).unlearn(X[y == 8], y[y == 8])
+    >>> unlearner.deletions_[0]["classes_forgotten"]
+    [8]
+    """
+
+    _class_only = True
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        noise_rows=20,
+        noise_steps=40,
+        noise_share=0.5,
+        impair_epochs=1,
+        lr=None,
+        max_epochs=None,
+        batch_size=None,
+        schedule="linear",
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            schedule=schedule,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.noise_rows = noise_rows
+        self.noise_steps = noise_steps
+        self.noise_share = noise_share
+        self.impair_epochs = impair_epochs
+
+    def _unlearn(self, net, retain, forget):
+        if self._classes is None:
+            raise UnlearningError("UNSIRUnlearner is for classifiers; this is a regression.")
+        if not self._whole_classes(retain, forget):
+            _validation.warn(
+                "UNSIRUnlearner spoils whole classes, also the retained rows of the forget rows' "
+                "classes. Use it for whole classes, or another method for these rows.",
+                UnsuitableMethodWarning,
+            )
+        noise, labels = self._noise(net, forget)
+        task, targets = _skorch.task_loss(net), Targets(net, retain)
+
+        def impair(out, i, x):
+            spoilt = task(_skorch.infer(net, noise), labels)
+            return (1 - self.noise_share) * task(out, targets[i]) + self.noise_share * spoilt
+
+        epochs = net.max_epochs
+        for epoch in range(epochs):
+            new_phase(net, max_epochs=1, lr=self._rate_at(net, epoch, epochs))
+            loss = impair if epoch < self.impair_epochs else None
+            _skorch.train(net, retain, shuffle=True, loss=loss)
+
+    def _noise(self, net, forget):
+        """Rows of noise on which the net errs most, and their labels."""
+        x, _ = next(_skorch.batches(net, forget))
+        if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+            raise UnlearningError(
+                "UNSIRUnlearner makes rows of noise by gradient ascent, for which rows must be one "
+                "tensor of floating-point numbers. Convert them (images to float32, say)."
+            )
+        classes = torch.as_tensor(sorted(set(forget.y.tolist()))).repeat_interleave(self.noise_rows)
+        labels = torch.as_tensor(_skorch.target(net, classes.numpy())).to(net.device)
+        noise = torch.randn(len(classes), *x.shape[1:], dtype=x.dtype).to(net.device)
+        noise.requires_grad_()
+        task, optimizer = _skorch.task_loss(net), torch.optim.Adam([noise], lr=0.1)
+        net._set_training(False)
+        for _ in range(self.noise_steps):
+            loss = -task(_skorch.infer(net, noise), labels) + 0.1 * noise.square().mean()
+            optimizer.zero_grad()
+            noise.grad = torch.autograd.grad(loss, noise)[0]
+            optimizer.step()
+        return noise.detach(), labels
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check = _validation.check_number
+        check(self, "noise_rows", Integral, low=1)
+        check(self, "noise_steps", Integral, low=1)
+        check(self, "noise_share", Real, low=0.0, high=1.0)
+        check(self, "impair_epochs", Integral, low=1)
+
+    def _space(self):
+        return super()._space() | {
+            "noise_share": Uniform(0.1, 0.9),
+            "impair_epochs": Integers(1, 3),
+        }
