@@ -175,9 +175,12 @@ def check_single_request(**named):
 
 
 def check_number(estimator, name, kind, *, low=None, high=None, exclusive=False):
-    """Check a numeric parameter; unlike ``check_scalar`` alone it refuses NaN and infinity."""
+    """Check a numeric parameter; unlike ``check_scalar`` alone it refuses NaN and infinity.
+
+    `exclusive` leaves out both bounds when True, and one of them as "low".
+    """
     value = getattr(estimator, name)
-    boundaries = "neither" if exclusive else "both"
+    boundaries = {False: "both", True: "neither", "low": "right"}[exclusive]
     check_scalar(value, name, kind, min_val=low, max_val=high, include_boundaries=boundaries)
     if not np.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}.")

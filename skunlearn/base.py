@@ -27,6 +27,7 @@ from skunlearn.exceptions import (
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
 _DAMAGE = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
 _STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning
+_MEMORISED = 0.05  # share of the loss of chance, ln C, below which rows count as learnt by heart
 _MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), that counts
 
 
@@ -66,6 +67,7 @@ class BaseUnlearner(
     _needs_forget_rows = True  # whether `_attempt` reads them
     _needs_retain_rows = True
     _needs_labels = True  # of the forget rows
+    _adds_noise = False  # changes weights at random, and in no direction
     _class_only = False  # made for forgetting whole classes
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
@@ -339,6 +341,16 @@ class BaseUnlearner(
                 f"{type(self).__name__} did not move the loss on the forget rows ({before:.4g} "
                 f"before, {after:.4g} after): they may still be remembered. Try more epochs, a "
                 "larger learning rate or a smaller penalty.",
+                NotForgottenWarning,
+            )
+        elif self._classes is not None and after < _MEMORISED * np.log(max(2, len(self._classes))):
+            _validation.warn(
+                f"After {type(self).__name__} the forget rows are still known by heart: their mean "
+                f"loss is {after:.3g} ({before:.3g} before, {np.log(len(self._classes)):.3g} for "
+                "chance). Unless a model knows unseen rows as well, it has not forgotten them: "
+                "look at MIAScorer or skunlearn.evaluation.audit. More epochs, a larger learning "
+                "rate or a smaller penalty forget more; so do RandomLabelUnlearner, SalUnUnlearner "
+                "and NegGradPlusUnlearner.",
                 NotForgottenWarning,
             )
         elif whole_classes and measured["forget_after"]["score"] > _STILL_KNOWN:

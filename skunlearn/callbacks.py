@@ -98,7 +98,7 @@ class ProximalStep(Callback):
             return
         for group, params, anchors, weights in self.plan_:
             # Below the largest float32, so that a weight without importance stays free.
-            pull = min(float(group["lr"]) * self.penalty * _gain(group), 1e30)
+            pull = min(float(group["lr"]) * self.penalty * step_gain(group), 1e30)
             # p / (1 + p) as 1 / (1 + 1/p), which does not overflow for a huge p.
             if weights is None:
                 torch._foreach_lerp_(params, anchors, 1 / (1 + 1 / pull) if pull else 0.0)
@@ -146,7 +146,7 @@ class HeldOutStopping(Callback):
             _skorch.set_weights(net, self.best_weights_)
 
 
-def _gain(group):
+def step_gain(group):
     """Length of an optimizer's steps, in units of lr · gradient, when the gradient is constant.
 
     Momentum m adds up 1 / (1 − m) gradients. A pull without that factor would settle where

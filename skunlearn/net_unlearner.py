@@ -134,7 +134,7 @@ class NetUnlearner(BaseUnlearner):
         >>> from skunlearn import ProximalUnlearner
         >>> from skunlearn.nets import digits_classifier
         >>> ProximalUnlearner(digits_classifier(lr=0.1)).search_space("grid", n_points=2)
-        {'lr': [0.01, 0.3], 'max_epochs': [2, 12], 'penalty': [0.0001, 0.1]}
+        {'lr': [0.01, 0.3], 'max_epochs': [3, 12], 'penalty': [0.0001, 0.1]}
         """
         space = self._space()
         if kind == "random":

@@ -6,6 +6,7 @@ from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegr
 from torch import nn
 
 from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
+from skunlearn.utils import all_unlearners
 
 
 class MLP(nn.Module):
@@ -67,16 +68,66 @@ def make_regressor_net(**kwargs):
     return NeuralNetRegressor(MLP, **(params | kwargs))
 
 
+class ConvNet(nn.Module):
+    """A convolution behind a lazy layer: images out of data of any width."""
+
+    def __init__(self, n_out=10):
+        super().__init__()
+        self.first = nn.LazyLinear(36)
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.out = nn.Linear(64, n_out)
+
+    def forward(self, X):
+        X = X.reshape(len(X), -1).to(self.out.weight.dtype)
+        X = torch.relu(self.first(X)).reshape(-1, 1, 6, 6)
+        return self.out(torch.relu(self.conv(X)).flatten(1))
+
+
+# Settings other than the defaults with which a method forgets the small tasks of the checks.
+SETTINGS = {
+    # Near-uniform answers are hardly nearer to a retrained net than the original's.
+    "BadTeacherUnlearner": {"retain_share": 1.0, "lr": 0.02, "max_epochs": 1},
+    "CTUnlearner": {"max_epochs": 15},
+    "CoUnUnlearner": {"strength": 0.1, "max_epochs": 15},
+    "EUkUnlearner": {"k": 2},
+    "GradientAscentUnlearner": {"max_epochs": 3},
+    "MSGUnlearner": {"max_epochs": 15},
+    "NoTUnlearner": {"max_epochs": 30},
+}
+# Methods that also take regression nets.
+FOR_REGRESSION = (
+    "CFkUnlearner",
+    "EUkUnlearner",
+    "FineTuneUnlearner",
+    "GradientAscentUnlearner",
+    "L1SparseUnlearner",
+    "NegGradPlusUnlearner",
+    "ProximalUnlearner",
+    "RetrainUnlearner",
+)
+
+
 # One instance per method and kind of inner estimator; scikit-learn's checks run on each.
 def all_instances():
     """Unlearners for scikit-learn's checks."""
+    nets = [
+        cls(
+            make_net().set_params(module=ConvNet) if name == "CTUnlearner" else make_net(),
+            random_state=0,
+            **SETTINGS.get(name, {}),
+        )
+        for name, cls in all_unlearners().items()
+    ]
+    regressions = [
+        all_unlearners()[name](make_regressor_net(), random_state=0, **SETTINGS.get(name, {}))
+        for name in FOR_REGRESSION
+    ]
+    for unlearner in regressions:
+        if type(unlearner).__name__ == "GradientAscentUnlearner":
+            unlearner.set_params(lr=0.0003)
     return [
-        RetrainUnlearner(make_net(), random_state=0),
-        FineTuneUnlearner(make_net(), random_state=0),
-        ProximalUnlearner(make_net(), random_state=0),
-        RetrainUnlearner(make_regressor_net(), random_state=0),
-        FineTuneUnlearner(make_regressor_net(), random_state=0),
-        ProximalUnlearner(make_regressor_net(), random_state=0),
+        *nets,
+        *regressions,
         RetrainUnlearner(LogisticRegression(max_iter=500), random_state=0),
         RetrainUnlearner(LinearRegression(), random_state=0),
     ]
@@ -84,7 +135,11 @@ def all_instances():
 
 def binary_instances():
     """Unlearners of binary nets, for our own checks: scikit-learn's bring three classes too."""
-    return [cls(make_binary_net(), random_state=0) for cls, _ in NET_METHODS.values()]
+    return [
+        cls(make_binary_net(), random_state=0, **SETTINGS.get(name, {}))
+        for name, cls in all_unlearners().items()
+        if name != "CTUnlearner"  # the net has no convolution
+    ]
 
 
 # Deep methods by name, each with a setting that forgets on the small tasks of the tests.

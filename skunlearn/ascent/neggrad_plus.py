@@ -15,7 +15,7 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
     r"""Descend on retained rows and climb on forget rows, batch by batch (NegGrad+).
 
     Choose it where fine-tuning forgets too slowly and retained rows are at hand. `beta` matters
-    most: near one it is fine-tuning, and below about 0.9 the ascent wins.
+    most: near one it is fine-tuning, and the smaller, the more the ascent wins.
 
     It minimises :math:`\beta\, CE(B_r) - (1 - \beta)\, CE(B_f)`, with a batch of forget rows for
     each batch of retained ones. A forget row whose loss has reached `bound` is left alone.
@@ -24,8 +24,8 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
     ----------
     estimator : skorch net or FrozenEstimator of one
         See `FineTuneUnlearner`.
-    beta : float in (0, 1], default=0.95
-        β; the paper searched 0.95 to 0.9999.
+    beta : float in (0, 1], default=0.85
+        β. The paper searched 0.95 to 0.9999, without a bound on the ascent.
     bound, max_norm
         See `GradientAscentUnlearner`.
     lr, max_epochs, batch_size, schedule
@@ -58,7 +58,7 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         self,
         estimator,
         *,
-        beta=0.95,
+        beta=0.85,
         bound="chance",
         max_norm=1.0,
         lr=None,
@@ -106,4 +106,4 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         self._check_bound()
 
     def _space(self):
-        return super()._space() | {"beta": Uniform(0.8, 0.999)}
+        return super()._space() | {"beta": Uniform(0.7, 0.999)}

@@ -104,7 +104,7 @@ class BadTeacherUnlearner(NetUnlearner):
     def _check_parameters(self):
         super()._check_parameters()
         check = _validation.check_number
-        check(self, "retain_share", Real, low=0.0, high=1.0, exclusive=True)
+        check(self, "retain_share", Real, low=0.0, high=1.0, exclusive="low")
         check(self, "temperature", Real, low=0.0, exclusive=True)
 
     def _space(self):

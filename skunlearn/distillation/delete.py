@@ -40,13 +40,18 @@ class DELETEUnlearner(NetUnlearner):
 
     Examples
     --------
+    >>> import warnings
     >>> from skunlearn import DELETEUnlearner
     >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.exceptions import ClassForgottenWarning
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = DELETEUnlearner(digits_classifier(max_epochs=5), random_state=0)
-    >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
-    20
+    >>> unlearner = DELETEUnlearner(digits_classifier(max_epochs=10), random_state=0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", ClassForgottenWarning)
+    ...     unlearner = unlearner.fit(X, y).unlearn(X[y == 8], y[y == 8])
+    >>> unlearner.deletions_[0]["classes_forgotten"]
+    [8]
     """
 
     _lr_share = 0.1

@@ -7,7 +7,7 @@ import numpy as np
 from skunlearn import _skorch, _validation
 from skunlearn._evidence import observe
 from skunlearn._losses import Targets, divergence
-from skunlearn._seeding import derive_seed
+from skunlearn._record import Rows
 from skunlearn._steps import new_phase, normalisation
 from skunlearn.distillation._teacher import copied
 from skunlearn.net_unlearner import NetUnlearner
@@ -17,7 +17,7 @@ from skunlearn.search_spaces import Integers, LogUniform
 class SCRUBUnlearner(NetUnlearner):
     """Disobey the original net on forget rows and obey it on retained ones (SCRUB, SCRUB+R).
 
-    Choose it for whole classes and for mislabelled rows; with ``rewind=True`` for single rows,
+    Choose it for whole classes and for mislabelled rows; with `rewind` for single rows,
     so that it does not forget more than unseen rows are unknown. `lr` and `max_steps_epochs`
     matter most.
 
@@ -40,14 +40,12 @@ class SCRUBUnlearner(NetUnlearner):
         3 in the paper.
     forget_batch_size : int or None, default=None
         None takes the batch size of the retained rows.
-    rewind : bool, default=False
-        SCRUB+R: keep every epoch, and return the one whose error on the forget rows is nearest to
-        the error on retained rows of the same classes that were held out of this run.
-    validation_fraction : float, default=0.1
-        Share of the retained rows to hold out for `rewind`. The net has seen them in ``fit``: their
-        error is a lower bound of that on unseen rows.
+    rewind : pair of (X, y) or None, default=None
+        SCRUB+R: rows that the net has never seen, and their labels. Every epoch is kept, and the
+        one is returned whose error on the forget rows is nearest to that on the unseen rows of
+        the same classes. Rows of the training set would not do: the net knows them.
     lr : float or None, default=None
-        Learning rate; None takes a tenth of the net's own.
+        Learning rate; None takes a fifth of the net's own.
     max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
@@ -65,16 +63,21 @@ class SCRUBUnlearner(NetUnlearner):
 
     Examples
     --------
+    >>> import warnings
     >>> from skunlearn import SCRUBUnlearner
     >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.exceptions import ClassForgottenWarning
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = SCRUBUnlearner(digits_classifier(max_epochs=5), random_state=0)
-    >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
-    20
+    >>> unlearner = SCRUBUnlearner(digits_classifier(max_epochs=10), lr=0.02, random_state=0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", ClassForgottenWarning)
+    ...     unlearner = unlearner.fit(X, y).unlearn(X[y == 8], y[y == 8])
+    >>> unlearner.deletions_[0]["classes_forgotten"]
+    [8]
     """
 
-    _lr_share = 0.1
+    _lr_share = 0.2
 
     def __init__(
         self,
@@ -85,8 +88,7 @@ class SCRUBUnlearner(NetUnlearner):
         temperature=4.0,
         max_steps_epochs=None,
         forget_batch_size=None,
-        rewind=False,
-        validation_fraction=0.1,
+        rewind=None,
         lr=None,
         max_epochs=None,
         batch_size=None,
@@ -113,14 +115,11 @@ class SCRUBUnlearner(NetUnlearner):
         self.max_steps_epochs = max_steps_epochs
         self.forget_batch_size = forget_batch_size
         self.rewind = rewind
-        self.validation_fraction = validation_fraction
 
     def _unlearn(self, net, retain, forget):
         teacher, targets = copied(net, self._classes), Targets(net, retain)
         task, size = _skorch.task_loss(net), net.batch_size
-        held_out = None
-        if self.rewind:
-            retain, held_out = self._hold_out(retain, forget)
+        unseen = None if self.rewind is None else self._unseen(forget)
 
         def apart(out, i, x):
             return -self._distance(net, teacher(x), out)
@@ -140,8 +139,8 @@ class SCRUBUnlearner(NetUnlearner):
                     _skorch.train(net, forget, shuffle=True, loss=apart)
             new_phase(net, lr=rate, max_epochs=1, batch_size=size)
             _skorch.train(net, retain, shuffle=True, loss=near)
-            if self.rewind:
-                kept.append((self._gap(net, forget, held_out), _skorch.weights(net)))
+            if unseen is not None:
+                kept.append((self._gap(net, forget, unseen), _skorch.weights(net)))
         if kept:
             _skorch.set_weights(net, min(kept, key=lambda pair: pair[0])[1])
 
@@ -149,18 +148,18 @@ class SCRUBUnlearner(NetUnlearner):
         student = _skorch.class_logits(net, out, len(self._classes))
         return divergence(taught, student, self.temperature)
 
-    def _gap(self, net, forget, held_out):
-        scores = [observe(net, rows, self._classes).score() for rows in (forget, held_out)]
+    def _gap(self, net, forget, unseen):
+        scores = [observe(net, rows, self._classes).score() for rows in (forget, unseen)]
         return abs(scores[0] - scores[1])
 
-    def _hold_out(self, retain, forget):
-        """Retained rows of the forget rows' classes, where there are any."""
-        rng = np.random.default_rng(derive_seed(self._seed, 1))
-        alike = np.flatnonzero(np.isin(retain.y, forget.y))
-        pool = alike if len(alike) else np.arange(len(retain))
-        size = max(1, round(self.validation_fraction * len(pool)))
-        chosen = np.sort(rng.permutation(pool)[:size])
-        return retain.take(np.setdiff1d(np.arange(len(retain)), chosen)), retain.take(chosen)
+    def _unseen(self, forget):
+        """The unseen rows of the forget rows' classes."""
+        X, y = self.rewind
+        rows = Rows(X, self._encode(np.asarray(y), "rewind"), np.arange(len(y)))
+        alike = np.flatnonzero(np.isin(rows.y, forget.y))
+        if not len(alike):
+            raise ValueError("rewind holds no row of the forget rows' classes to compare with.")
+        return rows.take(alike)
 
     def _check_parameters(self):
         super()._check_parameters()
@@ -168,7 +167,10 @@ class SCRUBUnlearner(NetUnlearner):
         check(self, "alpha", Real, low=0.0)
         check(self, "gamma", Real, low=0.0)
         check(self, "temperature", Real, low=0.0, exclusive=True)
-        check(self, "validation_fraction", Real, low=0.0, high=1.0, exclusive=True)
+        if self.rewind is not None and not (
+            isinstance(self.rewind, (tuple, list)) and len(self.rewind) == 2
+        ):
+            raise ValueError("rewind must be None or a pair (X, y) of rows never seen.")
         for name, low in (("max_steps_epochs", 0), ("forget_batch_size", 1)):
             if getattr(self, name) is not None:
                 check(self, name, Integral, low=low)

@@ -26,8 +26,9 @@ class SSDUnlearner(WeightEditor):
     ----------
     estimator : skorch net or FrozenEstimator of one
         See `FineTuneUnlearner`.
-    alpha : float, default=10.0
-        α, the paper's.
+    alpha : float or None, default=None
+        α. The ratio I_f / I cannot exceed the number of all rows over that of forget rows; None
+        takes half of that. The paper's 10 was for classes of a hundredth of the rows.
     dampening : float, default=1.0
         λ, the paper's.
     importance_rows : int, default=1000
@@ -68,7 +69,7 @@ class SSDUnlearner(WeightEditor):
         self,
         estimator,
         *,
-        alpha=10.0,
+        alpha=None,
         dampening=1.0,
         importance_rows=1000,
         random_state=None,
@@ -103,7 +104,8 @@ class SSDUnlearner(WeightEditor):
             )
             for rows in (forget, everything)
         )
-        dampen(params, ours, all_, self.alpha, self.dampening)
+        alpha = len(everything) / len(forget) / 2 if self.alpha is None else self.alpha
+        dampen(params, ours, all_, alpha, self.dampening)
 
     def _check_loss(self, net):
         _net_checks.check_likelihood(net)
@@ -113,7 +115,8 @@ class SSDUnlearner(WeightEditor):
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "alpha", Real, low=0.0)
+        if self.alpha is not None:
+            _validation.check_number(self, "alpha", Real, low=0.0)
         _validation.check_number(self, "dampening", Real, low=0.0)
         _validation.check_number(self, "importance_rows", Integral, low=1)
 

@@ -56,6 +56,7 @@ class FisherForgettingUnlearner(WeightEditor):
     """
 
     _needs_forget_rows = False
+    _adds_noise = True
 
     def __init__(
         self,

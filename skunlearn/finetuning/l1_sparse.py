@@ -5,9 +5,12 @@ from numbers import Real
 import torch
 from skorch.callbacks import Callback
 
-from skunlearn import _layers, _validation
+from skunlearn import _layers, _skorch, _validation
+from skunlearn.callbacks import step_gain
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
+
+_SHRINKAGE = 1.5  # of an unused weight, in units of the mean absolute weight
 
 
 class L1SparseUnlearner(NetUnlearner):
@@ -24,8 +27,11 @@ class L1SparseUnlearner(NetUnlearner):
     ----------
     estimator : skorch net or FrozenEstimator of one
         See `FineTuneUnlearner`.
-    gamma : float, default=5e-4
-        γ, the paper's to start from; it searched 1e-5 to 1e-2.
+    gamma : float or None, default=None
+        γ; the paper searched 1e-5 to 1e-2 around one recipe. How far it shrinks a weight depends on
+        learning rate, momentum and number of steps: None takes the γ that would shrink an
+        unused weight by 1.5 times the mean size of the weights over the whole run, or 5e-4, the
+        paper's, with other optimizers than SGD, whose steps do not grow with γ.
     exclude : str or sequence of str, default=()
         Parameters without the penalty: "head", "norm", "bias" or shell patterns, see
         `ProximalUnlearner`. The paper penalises all.
@@ -61,7 +67,7 @@ class L1SparseUnlearner(NetUnlearner):
         self,
         estimator,
         *,
-        gamma=5e-4,
+        gamma=None,
         exclude=(),
         lr=None,
         max_epochs=None,
@@ -88,11 +94,23 @@ class L1SparseUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         params = _layers.penalised_parameters(net, retain, self.exclude)
-        self._run(net, retain, [("skunlearn_l1", FadingL1(params, self.gamma))])
+        gamma = self._adapted(net, retain, params) if self.gamma is None else self.gamma
+        self._run(net, retain, [("skunlearn_l1", FadingL1(params, gamma))])
+
+    def _adapted(self, net, retain, params):
+        if not isinstance(net.optimizer_, torch.optim.SGD):
+            return 5e-4
+        size = sum(p.detach().abs().sum() for p in params) / sum(p.numel() for p in params)
+        steps = net.max_epochs * _skorch.n_batches(net, len(retain))
+        # Mean over the run of the fading γ, times that of the learning rate where it falls too.
+        faded = 1 / 3 if self.schedule == "linear" else 1 / 2
+        group = net.optimizer_.param_groups[0]
+        return float(_SHRINKAGE * size / (group["lr"] * step_gain(group) * steps * faded))
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "gamma", Real, low=0.0)
+        if self.gamma is not None:
+            _validation.check_number(self, "gamma", Real, low=0.0)
 
     def _space(self):
         return super()._space() | {"gamma": LogUniform(1e-5, 1e-2)}

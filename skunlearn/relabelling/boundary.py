@@ -26,7 +26,7 @@ class BoundaryUnlearner(NetUnlearner):
         See `FineTuneUnlearner`; a classifier whose last layer is linear (for "expand"), with
         floating-point rows (for "shrink").
     kind : {"shrink", "expand"}, default="shrink"
-    epsilon : float, default=0.1
+    step : float, default=0.1
         Length of the step to the neighbouring class, as a share of the range of values in a
         batch; the paper's 0.1 for images in [0, 1].
     lr : float or None, default=None
@@ -73,7 +73,7 @@ class BoundaryUnlearner(NetUnlearner):
         estimator,
         *,
         kind="shrink",
-        epsilon=0.1,
+        step=0.1,
         lr=None,
         max_epochs=None,
         batch_size=None,
@@ -95,7 +95,7 @@ class BoundaryUnlearner(NetUnlearner):
             verbose=verbose,
         )
         self.kind = kind
-        self.epsilon = epsilon
+        self.step = step
 
     def _unlearn(self, net, retain, forget):
         if self._classes is None:
@@ -118,9 +118,7 @@ class BoundaryUnlearner(NetUnlearner):
         original._set_training(False)
 
         def loss(out, i, x):
-            neighbours = neighbouring_class(
-                original, x, targets[i], self.epsilon, len(self._classes)
-            )
+            neighbours = neighbouring_class(original, x, targets[i], self.step, len(self._classes))
             return task(out, neighbours.to(targets.table.dtype))
 
         with normalisation(net, "eval"):
@@ -158,15 +156,15 @@ class BoundaryUnlearner(NetUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "epsilon", Real, low=0.0, exclusive=True)
+        _validation.check_number(self, "step", Real, low=0.0, exclusive=True)
         if self.kind not in ("shrink", "expand"):
             raise ValueError(f"kind must be 'shrink' or 'expand', got {self.kind!r}.")
 
     def _space(self):
-        return super()._space() | {"epsilon": LogUniform(0.01, 0.5)}
+        return super()._space() | {"step": LogUniform(0.01, 0.5)}
 
 
-def neighbouring_class(net, x, y, epsilon, n_classes):
+def neighbouring_class(net, x, y, step, n_classes):
     """Class that the net names after a step along the sign of the loss's gradient.
 
     Where that is still the row's own, the likeliest of the others.
@@ -176,7 +174,7 @@ def neighbouring_class(net, x, y, epsilon, n_classes):
     net : skorch net, in evaluation mode
     x : tensor of rows, floating point
     y : tensor of encoded classes
-    epsilon : float, share of the range of `x`
+    step : float, share of the range of `x`
     n_classes : int
 
     Returns
@@ -195,8 +193,8 @@ def neighbouring_class(net, x, y, epsilon, n_classes):
         loss = -torch.log_softmax(logits, dim=1).gather(1, y).sum()
         (gradient,) = torch.autograd.grad(loss, x)
     with torch.no_grad():
-        step = epsilon * (x.max() - x.min()) * gradient.sign()
-        logits = _skorch.class_logits(net, _skorch.infer(net, x + step), n_classes).float()
+        moved = x + step * (x.max() - x.min()) * gradient.sign()
+        logits = _skorch.class_logits(net, _skorch.infer(net, moved), n_classes).float()
         return logits.scatter(1, y, float("-inf")).argmax(dim=1)
 
 

@@ -90,7 +90,7 @@ class SalUnUnlearner(RandomLabelUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "share", Real, low=0.0, high=1.0, exclusive=True)
+        _validation.check_number(self, "share", Real, low=0.0, high=1.0, exclusive="low")
 
     def _space(self):
         return super()._space() | {"share": Uniform(0.1, 0.9)}

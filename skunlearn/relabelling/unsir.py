@@ -3,6 +3,7 @@
 from numbers import Integral, Real
 
 import torch
+from skorch.callbacks import GradientNormClipping
 
 from skunlearn import _skorch, _validation
 from skunlearn._losses import Targets
@@ -26,7 +27,7 @@ class UNSIRUnlearner(NetUnlearner):
         Rows of noise for each class (the paper's).
     noise_steps : int, default=40
         Steps of Adam, with rate 0.1, that make them (the paper's).
-    noise_share : float, default=0.5
+    noise_share : float, default=0.1
         Weight of the noise in the loss of the impair epoch.
     impair_epochs : int, default=1
         Epochs on noise and retained rows; the other ones repair.
@@ -69,7 +70,7 @@ class UNSIRUnlearner(NetUnlearner):
         *,
         noise_rows=20,
         noise_steps=40,
-        noise_share=0.5,
+        noise_share=0.1,
         impair_epochs=1,
         lr=None,
         max_epochs=None,
@@ -115,8 +116,11 @@ class UNSIRUnlearner(NetUnlearner):
         epochs = net.max_epochs
         for epoch in range(epochs):
             new_phase(net, max_epochs=1, lr=self._rate_at(net, epoch, epochs))
-            loss = impair if epoch < self.impair_epochs else None
-            _skorch.train(net, retain, shuffle=True, loss=loss)
+            impairs = epoch < self.impair_epochs
+            # Noise with huge losses would throw the weights out of reach of any repair.
+            clip = [("skunlearn_clip", GradientNormClipping(1.0))] if impairs else []
+            loss = impair if impairs else None
+            _skorch.train(net, retain, callbacks=clip, shuffle=True, loss=loss)
 
     def _noise(self, net, forget):
         """Rows of noise on which the net errs most, and their labels."""
@@ -149,6 +153,6 @@ class UNSIRUnlearner(NetUnlearner):
 
     def _space(self):
         return super()._space() | {
-            "noise_share": Uniform(0.1, 0.9),
+            "noise_share": Uniform(0.05, 0.5),
             "impair_epochs": Integers(1, 3),
         }

@@ -223,12 +223,16 @@ def check_reads_forget_set(estimator):
 def check_moves_toward_retrained(estimator):
     """On the forget rows, predictions come nearer to those of a retrained model."""
     new, X, y = prepare(estimator)
+    if new._adds_noise:
+        raise SkipTest("noise has no direction")
+    # Methods for whole classes are asked to forget one.
+    forget = np.flatnonzero(y == 1) if new._class_only else FORGET
     new.fit(X, y)
-    before = outcome(new, X[FORGET])
-    new.unlearn(indices=FORGET)
-    after = outcome(new, X[FORGET])
+    before = outcome(new, X[forget])
+    new.unlearn(indices=forget)
+    after = outcome(new, X[forget])
     reference = RetrainUnlearner(clone(new.estimator), random_state=0).fit(X, y)
-    target = outcome(reference.unlearn(indices=FORGET), X[FORGET])
+    target = outcome(reference.unlearn(indices=forget), X[forget])
     was, is_ = np.abs(before - target).mean(), np.abs(after - target).mean()
     if was == 0:
         raise SkipTest("the model has memorised nothing of the forget rows")
