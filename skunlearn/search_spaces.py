@@ -12,7 +12,7 @@ __all__ = ["Choice", "Integers", "LogUniform", "Uniform"]
 class LogUniform:
     """Positive numbers on a logarithmic scale.
 
-    Parameters
+    Attributes
     ----------
     low, high : float
     """
@@ -37,7 +37,7 @@ class LogUniform:
 class Uniform:
     """Numbers on a linear scale.
 
-    Parameters
+    Attributes
     ----------
     low, high : float
     """
@@ -62,7 +62,7 @@ class Uniform:
 class Integers:
     """Integers from `low` to `high`, both included.
 
-    Parameters
+    Attributes
     ----------
     low, high : int
     """
@@ -88,7 +88,7 @@ class Integers:
 class Choice:
     """One of some values.
 
-    Parameters
+    Attributes
     ----------
     values : tuple
     """

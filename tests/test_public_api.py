@@ -130,5 +130,5 @@ def test_estimators_are_found_where_their_names_say():
     for name in skunlearn.__all__:
         item = getattr(skunlearn, name)
         if name.endswith("Unlearner") and "Base" not in name and "Net" not in name:
-            stem = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.removesuffix("Unlearner")).lower()
+            stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.removesuffix("Unlearner")).lower()
             assert item.__module__.rsplit(".", 1)[-1] in (stem, stem.replace("_", "")), name

@@ -1,6 +1,7 @@
 """Methods that edit weights and train nothing."""
 
-from skunlearn.editing.dampening import LFSSDUnlearner, SSDUnlearner
-from skunlearn.editing.fisher import FisherForgettingUnlearner
+from skunlearn.editing.fisher_forgetting import FisherForgettingUnlearner
+from skunlearn.editing.lfssd import LFSSDUnlearner
+from skunlearn.editing.ssd import SSDUnlearner
 
 __all__ = ["FisherForgettingUnlearner", "LFSSDUnlearner", "SSDUnlearner"]

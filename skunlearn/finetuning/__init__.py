@@ -1,10 +1,13 @@
 """Methods that go on training on the retained rows."""
 
+from skunlearn.finetuning.cfk import CFkUnlearner
 from skunlearn.finetuning.coun import CoUnUnlearner
-from skunlearn.finetuning.disturbed import CTUnlearner, MSGUnlearner, NoTUnlearner
+from skunlearn.finetuning.ct import CTUnlearner
+from skunlearn.finetuning.euk import EUkUnlearner
 from skunlearn.finetuning.finetune import FineTuneUnlearner
 from skunlearn.finetuning.l1_sparse import L1SparseUnlearner
-from skunlearn.finetuning.layerwise import CFkUnlearner, EUkUnlearner
+from skunlearn.finetuning.msg import MSGUnlearner
+from skunlearn.finetuning.no_t import NoTUnlearner
 from skunlearn.finetuning.proximal import ProximalUnlearner
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Methods that teach the forget rows other labels."""
 
 from skunlearn.relabelling.boundary import BoundaryUnlearner
-from skunlearn.relabelling.random_labels import RandomLabelUnlearner
+from skunlearn.relabelling.random_label import RandomLabelUnlearner
 from skunlearn.relabelling.salun import SalUnUnlearner
 from skunlearn.relabelling.unsir import UNSIRUnlearner
 

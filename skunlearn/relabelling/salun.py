@@ -6,7 +6,7 @@ import torch
 
 from skunlearn import _skorch, _validation
 from skunlearn._steps import FrozenWeights
-from skunlearn.relabelling.random_labels import RandomLabelUnlearner
+from skunlearn.relabelling.random_label import RandomLabelUnlearner
 from skunlearn.search_spaces import Uniform
 
 

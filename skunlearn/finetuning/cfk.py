@@ -1,8 +1,8 @@
-"""Forgetting in the last layers only: CF-k and EU-k."""
+"""Fine-tuning of the last layers only."""
 
 from numbers import Integral
 
-from skunlearn import _layers, _skorch, _validation
+from skunlearn import _layers, _validation
 from skunlearn._steps import normalisation, only_trained
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers
@@ -94,51 +94,3 @@ class CFkUnlearner(NetUnlearner):
 
     def _space(self):
         return super()._space() | {"k": Integers(1, 3)}
-
-
-class EUkUnlearner(CFkUnlearner):
-    """Initialise the last k layers again and train them on the retained rows (EU-k).
-
-    Choose it over `CFkUnlearner` when the last layers must hold nothing of the forgotten rows; it
-    takes longer, since they are trained from nothing. What the frozen layers remember stays. `k`
-    matters most.
-
-    Parameters
-    ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
-    k : int, default=1
-        See `CFkUnlearner`.
-    lr, batch_size, schedule
-        See `FineTuneUnlearner`.
-    max_epochs : int or None, default=None
-        Passes over the retained rows; None takes the net's own, as many as the layers had.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
-
-    Attributes
-    ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
-
-    References
-    ----------
-    S. Goel et al., "Towards Adversarial Evaluations for Inexact Machine Unlearning",
-    https://arxiv.org/abs/2201.06640
-
-    Examples
-    --------
-    >>> from skunlearn import EUkUnlearner
-    >>> from skunlearn.datasets import load_digits_images
-    >>> from skunlearn.nets import digits_classifier
-    >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = EUkUnlearner(digits_classifier(max_epochs=5), k=2, random_state=0).fit(X, y)
-    >>> len(unlearner.unlearn(X[:20], y[:20]).estimator_.history)
-    5
-    """
-
-    def _prepare(self, layers):
-        _layers.reset(layers)
-
-    def _epochs(self):
-        return self.max_epochs or _skorch.unwrap(self.estimator).max_epochs

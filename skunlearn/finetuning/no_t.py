@@ -1,0 +1,63 @@
+"""Fine-tuning after the first layer was negated."""
+
+import torch
+from torch import nn
+
+from skunlearn import _layers
+from skunlearn.exceptions import UnlearningError
+from skunlearn.net_unlearner import NetUnlearner
+
+_WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
+
+
+class NoTUnlearner(NetUnlearner):
+    """Negate the weights of the first layer, then fine-tune on the retained rows (NoT).
+
+    Choose it where no forget row is at hand, and the net can be trained back in some epochs. It
+    disturbs all that the net knows: give it enough epochs, which matter most with `lr`.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        See `FineTuneUnlearner`. The layer is the first convolution or linear layer in the order
+        of the forward pass.
+    lr, max_epochs, batch_size, schedule
+        See `FineTuneUnlearner`.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    References
+    ----------
+    Y. Khalil et al., "NoT: Federated Unlearning via Weight Negation", CVPR 2025,
+    https://arxiv.org/abs/2503.05657
+
+    Examples
+    --------
+    >>> from skunlearn import NoTUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> unlearner = NoTUnlearner(digits_classifier(max_epochs=5), max_epochs=5, random_state=0)
+    >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
+    20
+    """
+
+    _needs_forget_rows = False
+
+    def _unlearn(self, net, retain, forget):
+        first = next(
+            (m for m in _layers.layers_in_order(net, retain) if isinstance(m, _WEIGHTED)), None
+        )
+        if first is None:
+            raise UnlearningError(
+                f"NoTUnlearner negates a convolution or linear layer, of which "
+                f"{type(net.module_).__name__} has none."
+            )
+        with torch.no_grad():
+            first.weight.neg_()
+        self._run(net, retain)
