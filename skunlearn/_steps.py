@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, GradientNormClipping
 
 NORMS = (torch.nn.modules.batchnorm._BatchNorm,)
 
@@ -102,6 +102,14 @@ def only_trained(net, params):
         for p, learns in before:
             p.requires_grad_(learns)
             p.grad = None
+
+
+def clipped(max_norm=1.0):
+    """Callback that bounds the gradient of a batch.
+
+    On forget rows alone, with the statistics of all rows, the net's own rate can be far too high.
+    """
+    return "skunlearn_clip", GradientNormClipping(max_norm)
 
 
 def new_phase(net, **settings):

@@ -19,6 +19,7 @@ from skunlearn._evidence import observe
 from skunlearn._record import Rows
 from skunlearn.callbacks import LinearDecay
 from skunlearn.datasets import fetch_cifar10
+from skunlearn.exceptions import UnlearningError
 from skunlearn.metrics import average_gap, membership_inference, svc_efficacy, tug_of_war
 from skunlearn.nets import FastCIFARNet
 from skunlearn.utils import all_unlearners
@@ -124,7 +125,11 @@ def run(options, done):
             vars(unlearner).update(state)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                unlearner.unlearn(indices=forget)
+                try:
+                    unlearner.unlearn(indices=forget)
+                except UnlearningError as error:
+                    done.add(**names, said=f"error: {str(error).split(':')[0]}")
+                    continue
             said = sorted({w.category.__name__ for w in caught} - {"ClassForgottenWarning"})
             done.add(
                 **names,
@@ -139,12 +144,17 @@ def table(rows):
     """Means over seeds, each method against the retrained net of its own seed."""
     frame = pd.DataFrame(rows)
     out = []
+    if "UA" not in frame:
+        return frame
     for (seed, setting), group in frame.groupby(["seed", "setting"]):
         group = group.set_index("method")
         if "Retrain" not in group.index:
             continue
         base = group.loc["Retrain"]
         for name, row in group.iterrows():
+            if pd.isna(row["UA"]):  # it failed
+                out.append(row.to_dict() | {"method": name, "seed": seed, "setting": setting})
+                continue
             keys = ("UA", "RA", "TA", "MIA")
             out.append(
                 row.to_dict()

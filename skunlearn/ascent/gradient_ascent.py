@@ -1,9 +1,7 @@
 """Gradient ascent on the forget rows."""
 
-from skorch.callbacks import GradientNormClipping
-
 from skunlearn._losses import Targets, row_losses
-from skunlearn._steps import normalisation
+from skunlearn._steps import clipped, normalisation
 from skunlearn.ascent._bound import BoundedAscent, bounded
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -96,7 +94,7 @@ class GradientAscentUnlearner(BoundedAscent, NetUnlearner):
         def loss(out, i, x):
             return -bounded(row_losses(net, out, targets[i], self._classes), bound).mean()
 
-        clip = ("skunlearn_clip", GradientNormClipping(self.max_norm))
+        clip = clipped(self.max_norm)
         # The statistics of the forget rows alone are not those of the data.
         with normalisation(net, "eval"):
             self._run(net, forget, [clip], loss=loss)

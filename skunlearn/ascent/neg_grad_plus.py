@@ -2,10 +2,9 @@
 
 from numbers import Real
 
-from skorch.callbacks import GradientNormClipping
-
 from skunlearn import _skorch, _validation
 from skunlearn._losses import Targets, row_losses
+from skunlearn._steps import clipped
 from skunlearn.ascent._bound import BoundedAscent, bounded
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
@@ -97,7 +96,7 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
             descent = task(out, targets[i])
             return self.beta * descent - (1 - self.beta) * bounded(climbed, bound).mean()
 
-        clip = ("skunlearn_clip", GradientNormClipping(self.max_norm))
+        clip = clipped(self.max_norm)
         self._run(net, retain, [clip], loss=loss)
 
     def _check_parameters(self):

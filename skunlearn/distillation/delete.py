@@ -2,7 +2,7 @@
 
 from skunlearn import _skorch, _validation
 from skunlearn._losses import Targets, divergence
-from skunlearn._steps import normalisation
+from skunlearn._steps import clipped, normalisation
 from skunlearn.distillation._teacher import copied
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -75,4 +75,4 @@ class DELETEUnlearner(NetUnlearner):
             return divergence(taught, _skorch.class_logits(net, out, len(self._classes)))
 
         with normalisation(net, "eval"):
-            self._run(net, forget, loss=loss)
+            self._run(net, forget, [clipped()], loss=loss)

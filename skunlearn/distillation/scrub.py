@@ -8,7 +8,7 @@ from skunlearn import _skorch, _validation
 from skunlearn._evidence import observe
 from skunlearn._losses import Targets, divergence
 from skunlearn._record import Rows
-from skunlearn._steps import new_phase, normalisation
+from skunlearn._steps import clipped, new_phase, normalisation
 from skunlearn.distillation._teacher import copied
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, LogUniform
@@ -136,7 +136,7 @@ class SCRUBUnlearner(NetUnlearner):
             if epoch < climbs:
                 new_phase(net, lr=rate, max_epochs=1, batch_size=self.forget_batch_size or size)
                 with normalisation(net, "eval"):
-                    _skorch.train(net, forget, shuffle=True, loss=apart)
+                    _skorch.train(net, forget, callbacks=[clipped()], shuffle=True, loss=apart)
             new_phase(net, lr=rate, max_epochs=1, batch_size=size)
             _skorch.train(net, retain, shuffle=True, loss=near)
             if unseen is not None:

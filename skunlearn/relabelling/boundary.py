@@ -7,7 +7,7 @@ from torch import nn
 
 from skunlearn import _layers, _skorch, _validation
 from skunlearn._losses import Targets
-from skunlearn._steps import new_phase, normalisation
+from skunlearn._steps import clipped, new_phase, normalisation
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
@@ -122,7 +122,7 @@ class BoundaryUnlearner(NetUnlearner):
             return task(out, neighbours.to(targets.table.dtype))
 
         with normalisation(net, "eval"):
-            self._run(net, forget, loss=loss)
+            self._run(net, forget, [clipped()], loss=loss)
 
     def _expand(self, net, retain, forget):
         head = _layers.layers_in_order(net, forget)[-1]
@@ -146,7 +146,7 @@ class BoundaryUnlearner(NetUnlearner):
             return nn.functional.cross_entropy(out, torch.full((len(out),), extra).to(out.device))
 
         with normalisation(net, "eval"):
-            self._run(net, forget, loss=loss)
+            self._run(net, forget, [clipped()], loss=loss)
         with torch.no_grad():  # the added output goes again
             head.weight.copy_(wide.weight[:-1])
             if head.bias is not None:

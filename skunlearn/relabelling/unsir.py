@@ -3,11 +3,10 @@
 from numbers import Integral, Real
 
 import torch
-from skorch.callbacks import GradientNormClipping
 
 from skunlearn import _skorch, _validation
 from skunlearn._losses import Targets
-from skunlearn._steps import new_phase
+from skunlearn._steps import clipped, new_phase
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, Uniform
@@ -106,7 +105,7 @@ class UNSIRUnlearner(NetUnlearner):
                 "classes. Use it for whole classes, or another method for these rows.",
                 UnsuitableMethodWarning,
             )
-        noise, labels = self._noise(net, forget)
+        noise, labels = self._noise(net, retain, forget)
         task, targets = _skorch.task_loss(net), Targets(net, retain)
 
         def impair(out, i, x):
@@ -118,13 +117,13 @@ class UNSIRUnlearner(NetUnlearner):
             new_phase(net, max_epochs=1, lr=self._rate_at(net, epoch, epochs))
             impairs = epoch < self.impair_epochs
             # Noise with huge losses would throw the weights out of reach of any repair.
-            clip = [("skunlearn_clip", GradientNormClipping(1.0))] if impairs else []
+            clip = [clipped()] if impairs else []
             loss = impair if impairs else None
             _skorch.train(net, retain, callbacks=clip, shuffle=True, loss=loss)
 
-    def _noise(self, net, forget):
+    def _noise(self, net, retain, forget):
         """Rows of noise on which the net errs most, and their labels."""
-        x, _ = next(_skorch.batches(net, forget))
+        x, _ = next(_skorch.batches(net, retain))  # for its shape; forget rows are not looked at
         if not isinstance(x, torch.Tensor) or not x.is_floating_point():
             raise UnlearningError(
                 "UNSIRUnlearner makes rows of noise by gradient ascent, for which rows must be one "

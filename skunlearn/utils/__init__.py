@@ -11,6 +11,7 @@ __all__ = [
     "all_unlearners",
     "check_unlearner",
     "parametrize_with_unlearning_checks",
+    "unlearner_table",
     "unlearner_tags",
     "yield_unlearning_checks",
 ]
@@ -18,7 +19,7 @@ __all__ = [
 
 def __getattr__(name):
     # They look at the whole package, which may be on its way of being imported.
-    if name in ("UnlearnerTags", "all_unlearners", "unlearner_tags"):
+    if name in ("UnlearnerTags", "all_unlearners", "unlearner_table", "unlearner_tags"):
         from skunlearn.utils import discovery
 
         return getattr(discovery, name)

@@ -6,7 +6,7 @@ import skunlearn
 from skunlearn.base import BaseUnlearner
 from skunlearn.net_unlearner import NetUnlearner
 
-__all__ = ["UnlearnerTags", "all_unlearners", "unlearner_tags"]
+__all__ = ["UnlearnerTags", "all_unlearners", "unlearner_table", "unlearner_tags"]
 
 
 @dataclass(frozen=True)
@@ -108,3 +108,30 @@ def all_unlearners(**tags):
         if all(getattr(unlearner_tags(cls), tag) == value for tag, value in tags.items()):
             found[name] = cls
     return found
+
+
+def unlearner_table():
+    """The methods in a Markdown table: what each does, and what it needs.
+
+    Returns
+    -------
+    table : str
+
+    Examples
+    --------
+    >>> from skunlearn.utils import unlearner_table
+    >>> print(unlearner_table().splitlines()[0])
+    | | what it does | reads forget rows | reads retained rows | made for |
+    """
+    lines = [
+        "| | what it does | reads forget rows | reads retained rows | made for |",
+        "|---|---|---|---|---|",
+    ]
+    for name, cls in all_unlearners().items():
+        tags = unlearner_tags(cls)
+        summary = " ".join(cls.__doc__.split("\n\n", 1)[0].split()).removesuffix(".")
+        forget = "yes" if tags.needs_labels else "yes, not labels" if tags.needs_forget else "no"
+        retain = "yes" if tags.needs_retain else "no"
+        kind = "whole classes" if tags.class_only else "classes, rows"
+        lines.append(f"| `{name}` | {summary} | {forget} | {retain} | {kind} |")
+    return "\n".join(lines)
