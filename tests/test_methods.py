@@ -148,6 +148,8 @@ def test_l1_fades_linearly():
     """Without any other gradient a weight shrinks by lr · γ · Σ (1 − t/E), step by step."""
     X, y = np.zeros((20, 4), np.float32), np.arange(20) % 3
     net = linear(max_epochs=4, batch_size=10).initialize()
+    with torch.no_grad():  # none so small that it would cross zero
+        net.module_.weight.copy_(torch.linspace(-1, 1, 12).view(3, 4))
     start = net.module_.weight.detach().clone()
     l1 = FadingL1([net.module_.weight], 0.01)
     _skorch.train(net, Rows(X, y, np.arange(20)), callbacks=[("l1", l1)])

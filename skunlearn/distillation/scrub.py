@@ -45,7 +45,7 @@ class SCRUBUnlearner(NetUnlearner):
         one is returned whose error on the forget rows is nearest to that on the unseen rows of
         the same classes. Rows of the training set would not do: the net knows them.
     lr : float or None, default=None
-        Learning rate; None takes a fifth of the net's own.
+        Learning rate; None takes two fifths of the net's own.
     max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
@@ -77,7 +77,7 @@ class SCRUBUnlearner(NetUnlearner):
     [8]
     """
 
-    _lr_share = 0.2
+    _lr_share = 0.4
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class SCRUBUnlearner(NetUnlearner):
             if epoch < climbs:
                 new_phase(net, lr=rate, max_epochs=1, batch_size=self.forget_batch_size or size)
                 with normalisation(net, "eval"):
-                    _skorch.train(net, forget, callbacks=[clipped()], shuffle=True, loss=apart)
+                    _skorch.train(net, forget, callbacks=[clipped(5.0)], shuffle=True, loss=apart)
             new_phase(net, lr=rate, max_epochs=1, batch_size=size)
             _skorch.train(net, retain, shuffle=True, loss=near)
             if unseen is not None:
