@@ -128,6 +128,8 @@ class NetUnlearner(BaseUnlearner):
         ------
         ValueError
             When `kind` is unknown.
+        ImportError
+            When `kind` is "optuna" and Optuna is not installed.
 
         Examples
         --------
@@ -142,8 +144,10 @@ class NetUnlearner(BaseUnlearner):
         if kind == "grid":
             return {name: values.grid(n_points) for name, values in space.items()}
         if kind == "optuna":
-            from optuna import distributions
-
+            try:
+                from optuna import distributions
+            except ImportError as error:
+                raise ImportError("kind='optuna' needs Optuna: pip install optuna.") from error
             return {name: values.optuna(distributions) for name, values in space.items()}
         raise ValueError(f"kind must be 'random', 'grid' or 'optuna', got {kind!r}.")
 

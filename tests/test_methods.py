@@ -1,5 +1,7 @@
 """What the methods compute, and the traps of released code."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -401,7 +403,8 @@ def test_expanding_leaves_no_extra_output(data):
     X, y = load_digits_images(return_X_y=True)
     X, y = X[:800], y[:800]
     net = digits_classifier(max_epochs=15)
-    unlearner = BoundaryUnlearner(net, kind="expand", max_epochs=6, random_state=0).fit(X, y)
+    unlearner = BoundaryUnlearner(net, kind="expand", lr=0.02, max_epochs=12, random_state=0)
+    unlearner.fit(X, y)
     assert np.mean(unlearner.predict(X[y == 8]) == 8) > 0.9
     before = weights_of(unlearner)
     unlearner.unlearn(indices=np.flatnonzero(y == 8))
@@ -621,6 +624,19 @@ def test_search_spaces_hold_valid_settings(name):
                 unlearner._check_parameters()
     with pytest.raises(ValueError, match="kind must be"):
         unlearner.search_space("all")
+
+
+def test_optuna_takes_the_spaces():
+    optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
+    space = SCRUBUnlearner(make_net()).search_space("optuna")
+    assert space["alpha"] == optuna.distributions.FloatDistribution(1e-4, 1.0, log=True)
+    assert isinstance(space["max_epochs"], optuna.distributions.IntDistribution)
+
+
+def test_without_optuna_it_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ImportError, match="pip install optuna"):
+        SCRUBUnlearner(make_net()).search_space("optuna")
 
 
 def test_search_spaces_work_in_a_search(data):
