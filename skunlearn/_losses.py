@@ -24,14 +24,19 @@ def row_losses(net, out, y, classes):
     return -log_softmax(logits, dim=1).gather(1, y.long().view(-1, 1)).squeeze(1)
 
 
-def divergence(teacher, student, temperature=1.0):
-    """T² · KL(softmax(teacher / T) ‖ softmax(student / T)), averaged over the rows.
-
-    ``reduction="mean"`` would divide by the number of classes as well.
-    """
+def row_divergences(teacher, student, temperature=1.0):
+    """T² · KL(softmax(teacher / T) ‖ softmax(student / T)) of each row, summed over the classes."""
     p, q = (log_softmax(z.float() / temperature, dim=1) for z in (teacher, student))
     # Not with log_target: a class that the teacher excludes has log-probability −∞.
-    return temperature**2 * kl_div(q, p.exp(), reduction="batchmean")
+    return temperature**2 * kl_div(q, p.exp(), reduction="none").sum(dim=1)
+
+
+def divergence(teacher, student, temperature=1.0):
+    """`row_divergences`, averaged over the rows.
+
+    Torch's ``reduction="mean"`` would divide by the number of classes as well.
+    """
+    return row_divergences(teacher, student, temperature).mean()
 
 
 def chance_loss(rows, classes):

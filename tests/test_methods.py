@@ -480,7 +480,7 @@ def test_delete_is_its_formula(data):
     X, y = data
     rows = np.flatnonzero(y == 2)
     unlearner = DELETEUnlearner(
-        linear(), lr=0.5, max_epochs=1, schedule="constant", random_state=0
+        linear(), bound=1e9, lr=0.5, max_epochs=1, schedule="constant", random_state=0
     ).fit(X, y)
     W = weight(unlearner)
     z = X[rows] @ W.T

@@ -1,14 +1,15 @@
 """DELETE: distil the original without the forgotten class."""
 
 from skunlearn import _skorch, _validation
-from skunlearn._losses import Targets, divergence
+from skunlearn._losses import Targets, row_divergences, row_losses
 from skunlearn._steps import clipped, normalisation
+from skunlearn.ascent._bound import BoundedAscent
 from skunlearn.distillation._teacher import copied
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 
 
-class DELETEUnlearner(NetUnlearner):
+class DELETEUnlearner(BoundedAscent, NetUnlearner):
     """Learn the original's predictions on forget rows with the true class taken out (DELETE).
 
     Choose it for whole classes when no retained row is at hand: it keeps what the original thinks
@@ -19,6 +20,11 @@ class DELETEUnlearner(NetUnlearner):
     ----------
     estimator : skorch net or FrozenEstimator of one
         See `FineTuneUnlearner`; a classifier.
+    bound : "chance" or float, default="chance"
+        Loss at which a row is left alone, see `GradientAscentUnlearner`: it is forgotten then, and
+        more would cost other classes.
+    max_norm : float, default=1.0
+        Length to which the gradient of a batch is clipped.
     lr : float or None, default=None
         Learning rate; None takes a tenth of the net's own.
     max_epochs : int or None, default=None
@@ -58,6 +64,35 @@ class DELETEUnlearner(NetUnlearner):
     _needs_retain_rows = False
     _class_only = True
 
+    def __init__(
+        self,
+        estimator,
+        *,
+        bound="chance",
+        max_norm=1.0,
+        lr=None,
+        max_epochs=None,
+        batch_size=None,
+        schedule="linear",
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            schedule=schedule,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.bound = bound
+        self.max_norm = max_norm
+
     def _unlearn(self, net, retain, forget):
         if not self._whole_classes(retain, forget):
             _validation.warn(
@@ -67,12 +102,19 @@ class DELETEUnlearner(NetUnlearner):
                 UnsuitableMethodWarning,
             )
         teacher, targets = copied(net, self._classes), Targets(net, forget)
+        bound = self._bound(retain)
 
         def loss(out, i, x):
             taught = teacher(x)
             own = targets[i].long().view(-1, 1)
             taught = taught.scatter(1, own, float("-inf"))
-            return divergence(taught, _skorch.class_logits(net, out, len(self._classes)))
+            student = _skorch.class_logits(net, out, len(self._classes))
+            known = row_losses(net, out.detach(), targets[i], self._classes) < bound
+            return (known * row_divergences(taught, student)).mean()
 
         with normalisation(net, "eval"):
-            self._run(net, forget, [clipped()], loss=loss)
+            self._run(net, forget, [clipped(self.max_norm)], loss=loss)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        self._check_bound()

@@ -6,15 +6,16 @@ import numpy as np
 
 from skunlearn import _skorch, _validation
 from skunlearn._evidence import observe
-from skunlearn._losses import Targets, divergence
+from skunlearn._losses import Targets, divergence, row_divergences, row_losses
 from skunlearn._record import Rows
 from skunlearn._steps import clipped, new_phase, normalisation
+from skunlearn.ascent._bound import BoundedAscent
 from skunlearn.distillation._teacher import copied
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, LogUniform
 
 
-class SCRUBUnlearner(NetUnlearner):
+class SCRUBUnlearner(BoundedAscent, NetUnlearner):
     """Disobey the original net on forget rows and obey it on retained ones (SCRUB, SCRUB+R).
 
     Choose it for whole classes and for mislabelled rows; with `rewind` for single rows,
@@ -38,6 +39,11 @@ class SCRUBUnlearner(NetUnlearner):
     max_steps_epochs : int or None, default=None
         Epochs that begin with a pass over the forget rows; None takes two thirds of all, as 2 of
         3 in the paper.
+    bound : "chance" or float, default="chance"
+        Loss at which a forget row is left alone, see `GradientAscentUnlearner`: without a bound the
+        divergence grows for ever.
+    max_norm : float, default=5.0
+        Length to which the gradient of a batch of forget rows is clipped.
     forget_batch_size : int or None, default=None
         None takes the batch size of the retained rows.
     rewind : pair of (X, y) or None, default=None
@@ -87,6 +93,8 @@ class SCRUBUnlearner(NetUnlearner):
         gamma=0.99,
         temperature=4.0,
         max_steps_epochs=None,
+        bound="chance",
+        max_norm=5.0,
         forget_batch_size=None,
         rewind=None,
         lr=None,
@@ -113,6 +121,8 @@ class SCRUBUnlearner(NetUnlearner):
         self.gamma = gamma
         self.temperature = temperature
         self.max_steps_epochs = max_steps_epochs
+        self.bound = bound
+        self.max_norm = max_norm
         self.forget_batch_size = forget_batch_size
         self.rewind = rewind
 
@@ -121,8 +131,12 @@ class SCRUBUnlearner(NetUnlearner):
         task, size = _skorch.task_loss(net), net.batch_size
         unseen = None if self.rewind is None else self._unseen(forget)
 
+        forgotten, bound = Targets(net, forget), self._bound(retain)
+
         def apart(out, i, x):
-            return -self._distance(net, teacher(x), out)
+            student = _skorch.class_logits(net, out, len(self._classes))
+            known = row_losses(net, out.detach(), forgotten[i], self._classes) < bound
+            return -(known * row_divergences(teacher(x), student, self.temperature)).mean()
 
         def near(out, i, x):
             return self.gamma * task(out, targets[i]) + self.alpha * self._distance(
@@ -136,7 +150,9 @@ class SCRUBUnlearner(NetUnlearner):
             if epoch < climbs:
                 new_phase(net, lr=rate, max_epochs=1, batch_size=self.forget_batch_size or size)
                 with normalisation(net, "eval"):
-                    _skorch.train(net, forget, callbacks=[clipped(5.0)], shuffle=True, loss=apart)
+                    _skorch.train(
+                        net, forget, callbacks=[clipped(self.max_norm)], shuffle=True, loss=apart
+                    )
             new_phase(net, lr=rate, max_epochs=1, batch_size=size)
             _skorch.train(net, retain, shuffle=True, loss=near)
             if unseen is not None:
@@ -164,6 +180,7 @@ class SCRUBUnlearner(NetUnlearner):
     def _check_parameters(self):
         super()._check_parameters()
         check = _validation.check_number
+        self._check_bound()
         check(self, "alpha", Real, low=0.0)
         check(self, "gamma", Real, low=0.0)
         check(self, "temperature", Real, low=0.0, exclusive=True)

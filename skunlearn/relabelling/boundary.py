@@ -6,14 +6,15 @@ import torch
 from torch import nn
 
 from skunlearn import _layers, _skorch, _validation
-from skunlearn._losses import Targets
+from skunlearn._losses import Targets, row_losses
 from skunlearn._steps import clipped, new_phase, normalisation
+from skunlearn.ascent._bound import BoundedAscent
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
 
 
-class BoundaryUnlearner(NetUnlearner):
+class BoundaryUnlearner(BoundedAscent, NetUnlearner):
     """Move the decision boundary over the forget rows (boundary shrink, boundary expand).
 
     Choose it for whole classes when no retained row is at hand. Shrinking hands each row to the
@@ -29,6 +30,11 @@ class BoundaryUnlearner(NetUnlearner):
     step : float, default=0.1
         Length of the step to the neighbouring class, as a share of the range of values in a
         batch; the paper's 0.1 for images in [0, 1].
+    bound : "chance" or float, default="chance"
+        Loss at which a row is left alone, see `GradientAscentUnlearner`: it is forgotten then, and
+        more would cost other classes.
+    max_norm : float, default=1.0
+        Length to which the gradient of a batch is clipped.
     lr : float or None, default=None
         Learning rate; None takes a tenth of the net's own.
     max_epochs : int or None, default=None
@@ -74,6 +80,8 @@ class BoundaryUnlearner(NetUnlearner):
         *,
         kind="shrink",
         step=0.1,
+        bound="chance",
+        max_norm=1.0,
         lr=None,
         max_epochs=None,
         batch_size=None,
@@ -96,6 +104,8 @@ class BoundaryUnlearner(NetUnlearner):
         )
         self.kind = kind
         self.step = step
+        self.bound = bound
+        self.max_norm = max_norm
 
     def _unlearn(self, net, retain, forget):
         if self._classes is None:
@@ -114,15 +124,16 @@ class BoundaryUnlearner(NetUnlearner):
 
     def _shrink(self, net, retain, forget):
         original, targets = _skorch.copy_net(net), Targets(net, forget)
-        task = _skorch.task_loss(net)
+        bound = self._bound(retain)
         original._set_training(False)
 
         def loss(out, i, x):
             neighbours = neighbouring_class(original, x, targets[i], self.step, len(self._classes))
-            return task(out, neighbours.to(targets.table.dtype))
+            known = row_losses(net, out.detach(), targets[i], self._classes) < bound
+            return (known * row_losses(net, out, neighbours, self._classes)).mean()
 
         with normalisation(net, "eval"):
-            self._run(net, forget, [clipped()], loss=loss)
+            self._run(net, forget, [clipped(self.max_norm)], loss=loss)
 
     def _expand(self, net, retain, forget):
         head = _layers.layers_in_order(net, forget)[-1]
@@ -142,11 +153,16 @@ class BoundaryUnlearner(NetUnlearner):
         _replace(net.module_, name, wide)
         new_phase(net)
 
+        targets, bound = Targets(net, forget), self._bound(retain)
+
         def loss(out, i, x):
-            return nn.functional.cross_entropy(out, torch.full((len(out),), extra).to(out.device))
+            # Judged without the added output, as the net is in the end.
+            known = row_losses(net, out[:, :extra].detach(), targets[i], self._classes) < bound
+            new = torch.full((len(out),), extra, device=out.device)
+            return (known * nn.functional.cross_entropy(out, new, reduction="none")).mean()
 
         with normalisation(net, "eval"):
-            self._run(net, forget, [clipped()], loss=loss)
+            self._run(net, forget, [clipped(self.max_norm)], loss=loss)
         with torch.no_grad():  # the added output goes again
             head.weight.copy_(wide.weight[:-1])
             if head.bias is not None:
@@ -157,6 +173,7 @@ class BoundaryUnlearner(NetUnlearner):
     def _check_parameters(self):
         super()._check_parameters()
         _validation.check_number(self, "step", Real, low=0.0, exclusive=True)
+        self._check_bound()
         if self.kind not in ("shrink", "expand"):
             raise ValueError(f"kind must be 'shrink' or 'expand', got {self.kind!r}.")
 
