@@ -38,7 +38,9 @@ def test_the_null_of_a_hundred_models():
     assert "retrained against retrained" in str(found)
     halves = klom(normal(100, 200, 0), normal(100, 200, 1))
     assert halves.null_models == (50, 50)
-    assert halves.null > found.null  # of fewer models
+    assert halves.null > 2 * found.null  # of fewer models: not to be held against the mean
+    assert halves.on_equal_terms == pytest.approx(halves.null, rel=0.1)
+    assert found.on_equal_terms == found.mean
 
 
 def test_klom_grows_with_the_shift_and_is_bounded():
@@ -94,6 +96,7 @@ def test_the_score_is_biased_and_says_so():
     found = challenge_score(normal(512, 300, 0), normal(512, 300, 1), null=normal(512, 300, 2))
     assert 0.17 < found.score < 0.26
     assert found.null == pytest.approx(found.score, abs=0.03)
+    assert found.on_equal_terms == found.forgetting
     assert "retrained against retrained" in str(found)
 
 

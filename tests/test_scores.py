@@ -43,6 +43,17 @@ def test_modified_entropy_is_the_papers():
     assert found != pytest.approx(-own * np.log(1 - own) - exchanged.sum(axis=1))
 
 
+def test_tied_largest_logits():
+    """The complement of a class is its own, also where two are the likeliest."""
+    z = np.array([[2.0, 2.0, 0.0], [0.0, 2.0, 2.0], [0.0, 0.0, 0.0], [1.0, 2.0, 2.0]])
+    p = softmax(z, axis=1)
+    for y in range(3):
+        others = np.delete(p * np.log(1 - p), y, axis=1).sum(axis=1)
+        expected = (1 - p[:, y]) * np.log(p[:, y]) + others
+        found = membership_scores(z, np.full(4, y), "modified_entropy")
+        assert found == pytest.approx(expected)
+
+
 def test_modified_entropy_knows_confident_errors_and_entropy_does_not():
     right, wrong = [[9.0, 0.0]], [[0.0, 9.0]]
     plain = [membership_scores(z, [0], "entropy")[0] for z in (right, wrong)]

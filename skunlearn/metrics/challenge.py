@@ -27,6 +27,8 @@ class ChallengeScore:
     null : float
         `forgetting` of retrained models against retrained models. It is far from 1: with
         hundreds of models some threshold separates any two samples.
+    on_equal_terms : float
+        `forgetting` with as many models on each side as in the null: the figure to compare with it.
     null_models : tuple of int
         Models on the two sides of the null.
     epsilons : ndarray of shape (n,)
@@ -37,15 +39,16 @@ class ChallengeScore:
     forgetting: float
     utility: float
     null: float
+    on_equal_terms: float
     null_models: tuple
     epsilons: np.ndarray = field(repr=False)
 
     def __str__(self):
         return (
             f"challenge score {self.score:.3f} (forgetting {self.forgetting:.3f}, utility "
-            f"{self.utility:.3f}); retrained against retrained: {self.null:.3f} "
-            f"({self.null_models[0]} against {self.null_models[1]} models). Higher is better, and "
-            "that value is as good as it gets."
+            f"{self.utility:.3f}). With {self.null_models[0]} against {self.null_models[1]} models "
+            f"forgetting is {self.on_equal_terms:.3f}, and of retrained against retrained "
+            f"{self.null:.3f}. Higher is better, and the latter is as good as it gets."
         )
 
 
@@ -129,11 +132,13 @@ def challenge_score(
         pair = check_ensemble(null, "null", like=unlearned), retrained
     epsilons = _epsilons(unlearned, retrained, delta)
     forgetting = float(_points(epsilons).mean())
+    equal = _points(_epsilons(unlearned[: len(pair[0])], pair[1], delta)).mean()
     return ChallengeScore(
         score=forgetting * utility,
         forgetting=forgetting,
         utility=float(utility),
         null=float(_points(_epsilons(*pair, delta)).mean()),
+        on_equal_terms=float(equal),
         null_models=(len(pair[0]), len(pair[1])),
         epsilons=epsilons,
     )

@@ -124,7 +124,8 @@ def _log_complement(z):
     rows, top = np.arange(len(z)), z.argmax(axis=1)
     e = np.exp(z - z[rows, top][:, None])
     log_total = np.log(e.sum(axis=1))
-    log_rest = np.log1p(-e / e.sum(axis=1, keepdims=True), where=e < 1, out=np.zeros_like(e))
+    e[rows, top] = 0.0  # this one only: another logit may be as large
+    log_rest = np.log1p(-e / np.exp(log_total)[:, None])
     # The complement of the largest cancels to nothing: add the others up instead.
     others = z.copy()
     others[rows, top] = -np.inf
