@@ -58,7 +58,7 @@ class KLoM:
             f"KLoM {self.mean:.3f} (95 % of rows below {self.quantile(0.95):.3f}; "
             f"{self.n_unlearned} unlearned against {self.n_retrained} retrained models). With "
             f"{self.null_models[0]} against {self.null_models[1]} models {self.on_equal_terms:.3f} "
-            f"and, retrained against retrained, {self.null:.3f}. Lower is better, and the latter is "
+            f"and, retrained against retrained, {self.null:.3f}. Lower is better; the latter is "
             "as good as it gets."
         )
 
