@@ -4,7 +4,12 @@ from skunlearn._version import __version__
 from skunlearn.ascent import GradientAscentUnlearner, NegGradPlusUnlearner
 from skunlearn.base import BaseUnlearner
 from skunlearn.distillation import BadTeacherUnlearner, DELETEUnlearner, SCRUBUnlearner
-from skunlearn.editing import FisherForgettingUnlearner, LFSSDUnlearner, SSDUnlearner
+from skunlearn.editing import (
+    AmnesiacUnlearner,
+    FisherForgettingUnlearner,
+    LFSSDUnlearner,
+    SSDUnlearner,
+)
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.finetuning import (
     CFkUnlearner,
@@ -27,6 +32,7 @@ from skunlearn.relabelling import (
 )
 
 __all__ = [
+    "AmnesiacUnlearner",
     "BadTeacherUnlearner",
     "BaseUnlearner",
     "BoundaryUnlearner",

@@ -200,7 +200,7 @@ class PersistenceMixin:
         return self
 
 
-_FITTED = ("_seed", "_record", "_evidence", "_forgotten", "_n_targets")
+_FITTED = ("_seed", "_record", "_evidence", "_forgotten", "_n_targets", "_updates")
 
 
 def clear_fit(estimator):

@@ -15,7 +15,17 @@ from skunlearn._data import digest_of, form_of, is_dataset
 from skunlearn._seeding import seeded
 
 
-def train(estimator, rows, classes, seed, *, memory=None, verbose=0, write_checkpoints=False):
+def train(
+    estimator,
+    rows,
+    classes,
+    seed,
+    *,
+    memory=None,
+    verbose=0,
+    write_checkpoints=False,
+    watch=None,
+):
     """Train a fresh copy of `estimator` on `rows`.
 
     Parameters
@@ -28,6 +38,8 @@ def train(estimator, rows, classes, seed, *, memory=None, verbose=0, write_check
         Where trained estimators are kept; the key is the recipe, the rows and the seed.
     write_checkpoints : bool
         Whether a net's Checkpoint callbacks write their files; otherwise to a temporary folder.
+    watch : callable or None
+        ``watch(net)`` gives callbacks and a loss by row number for the training; without `memory`.
 
     Returns
     -------
@@ -40,7 +52,7 @@ def train(estimator, rows, classes, seed, *, memory=None, verbose=0, write_check
                 "cached net could have been trained on others.",
                 UserWarning,
             )
-        return _train(estimator, rows, classes, seed, verbose, write_checkpoints)
+        return _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch)
     # `rows` and the like are left out of joblib's key: hashing the rows once is enough.
     cached = check_memory(memory).cache(_train_for_cache, ignore=["work"])
     work = (estimator, rows, classes, seed, verbose, write_checkpoints)
@@ -65,7 +77,7 @@ def _train_for_cache(key, work):
     return _skorch.describe(trained) if _skorch.is_net(trained) else trained
 
 
-def _train(estimator, rows, classes, seed, verbose, write_checkpoints):
+def _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch=None):
     with seeded(seed):
         if not _skorch.is_net(estimator):
             return _fit_sklearn(estimator, rows, classes, seed)
@@ -74,7 +86,8 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints):
         if classes is not None and not len(getattr(net, "classes", None) or ()):
             net.classes_inferred_ = np.arange(len(classes))  # some callbacks ask for it
         with nullcontext() if write_checkpoints else _skorch.private_checkpoints(net):
-            return _skorch.train(net, rows)
+            callbacks, loss = ((), None) if watch is None else watch(net)
+            return _skorch.train(net, rows, callbacks=callbacks, loss=loss)
 
 
 def _fit_sklearn(estimator, rows, classes, seed):

@@ -146,21 +146,27 @@ def dataset_targets(X):
 
 def check_forget_mask(forget, n):
     """Check that `forget` is a boolean mask over the rows and return it as an ndarray."""
-    mask = np.asarray(forget)
+    mask = check_mask(forget, n, "forget")
+    if mask.all():
+        raise ValueError("forget marks every row; nothing would be left to train on.")
+    return mask
+
+
+def check_mask(mask, n, name):
+    """Check that `mask` is boolean, has one entry per row and marks a row; return an ndarray."""
+    mask = np.asarray(mask)
     if mask.dtype != bool:
         raise TypeError(
-            f"forget must be a boolean mask with one entry per row of X, got dtype {mask.dtype}. "
+            f"{name} must be a boolean mask with one entry per row of X, got dtype {mask.dtype}. "
             "Index arrays are refused: cross-validation hands out other rows in every fold. "
             f"Use mask = numpy.zeros({n}, dtype=bool); mask[indices] = True."
         )
     if mask.shape != (n,):
         raise ValueError(
-            f"forget must have one entry per row of X: expected shape ({n},), got {mask.shape}."
+            f"{name} must have one entry per row of X: expected shape ({n},), got {mask.shape}."
         )
     if not mask.any():
-        raise ValueError("forget marks no row; leave it out to train without forgetting.")
-    if mask.all():
-        raise ValueError("forget marks every row; nothing would be left to train on.")
+        raise ValueError(f"{name} marks no row; leave it out.")
     return mask
 
 

@@ -69,6 +69,7 @@ class BaseUnlearner(
     _needs_labels = True  # of the forget rows
     _adds_noise = False  # changes weights at random, and in no direction
     _class_only = False  # made for forgetting whole classes
+    _watches_training = False  # cannot start from a trained net
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
         self.estimator = estimator
@@ -120,6 +121,7 @@ class BaseUnlearner(
                 self.estimator_ = self._first_model(record.view(np.arange(len(record))))
                 if forget is not None:
                     self._forget(np.flatnonzero(forget))
+        self._settled()
         return self
 
     def unlearn(
@@ -186,6 +188,7 @@ class BaseUnlearner(
             if self._record.owned:
                 # Nobody else can delete the forgotten rows from a copy that `fit` made.
                 vars(self).update(_record=self._record.compact(), _forgotten=None)
+        self._settled()
         return self
 
     # ------------------------------------------------------------------ for subclasses
@@ -200,6 +203,9 @@ class BaseUnlearner(
         seed : int
         """
         raise NotImplementedError(f"{type(self).__name__} does not define _attempt")
+
+    def _settled(self):
+        """Called when ``fit`` or a request has succeeded and nothing will be put back."""
 
     def _train(self, rows, *, write_checkpoints=False):
         """A(rows): a freshly trained estimator, taken from ``memory`` when it is there."""

@@ -32,6 +32,7 @@ class NetUnlearner(BaseUnlearner):
     """
 
     _lr_share = 1.0  # of the net's own rate, where `lr` is None
+    _fewest_epochs = 1
 
     def __init__(
         self,
@@ -179,7 +180,7 @@ class NetUnlearner(BaseUnlearner):
         super()._check_parameters()
         for name, kind, low in (
             ("lr", Real, 0.0),
-            ("max_epochs", Integral, 1),
+            ("max_epochs", Integral, self._fewest_epochs),
             ("batch_size", Integral, 1),
         ):
             if getattr(self, name) is not None:

@@ -22,7 +22,7 @@ from skunlearn.datasets import fetch_cifar10
 from skunlearn.exceptions import UnlearningError
 from skunlearn.metrics import average_gap, membership_inference, svc_efficacy, tug_of_war
 from skunlearn.nets import FastCIFARNet
-from skunlearn.utils import all_unlearners
+from skunlearn.utils import all_unlearners, unlearner_tags
 
 HERE = Path(__file__).parent
 COLUMNS = ["UA", "RA", "TA", "MIA", "average gap", "AUC", "ToW", "seconds", "of retraining"]
@@ -122,7 +122,10 @@ def run(options, done):
                 done.add(**names, **figures(fitted.estimator_, sets, fitted.classes_))
                 continue
             unlearner = clone(methods[name](net, random_state=seed))
-            vars(unlearner).update(state)
+            if unlearner_tags(unlearner).watches_training:
+                unlearner.fit(X, y, sensitive=masks[setting])
+            else:
+                vars(unlearner).update(state)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:

@@ -30,6 +30,8 @@ class UnlearnerTags:
         Whether it states an ε.
     any_estimator : bool
         Whether it takes scikit-learn estimators, and not only skorch nets.
+    watches_training : bool
+        Whether it must watch the training, so that it cannot start from a trained net.
     """
 
     needs_retain: bool
@@ -39,6 +41,7 @@ class UnlearnerTags:
     exact: bool
     certified: bool
     any_estimator: bool
+    watches_training: bool
 
 
 def unlearner_tags(unlearner):
@@ -67,6 +70,7 @@ def unlearner_tags(unlearner):
         exact=unlearner._is_exact,
         certified=unlearner._is_certified,
         any_estimator=unlearner._takes_any_estimator,
+        watches_training=unlearner._watches_training,
     )
 
 
@@ -133,5 +137,6 @@ def unlearner_table():
         forget = "yes" if tags.needs_labels else "yes, not labels" if tags.needs_forget else "no"
         retain = "yes" if tags.needs_retain else "no"
         kind = "whole classes" if tags.class_only else "classes, rows"
+        kind = "rows declared in `fit`" if tags.watches_training else kind
         lines.append(f"| `{name}` | {summary} | {forget} | {retain} | {kind} |")
     return "\n".join(lines)

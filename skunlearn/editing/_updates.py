@@ -1,0 +1,176 @@
+"""Weight updates of single training batches, on disk."""
+
+import os
+import shutil
+import tempfile
+import uuid
+import weakref
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from skorch.callbacks import Callback
+
+from skunlearn._data import match, row_digests
+from skunlearn.exceptions import UnlearningError
+
+
+class UpdateStore:
+    """Which batches held which sensitive rows, and where their updates lie.
+
+    Parameters
+    ----------
+    folder : Folder
+    sensitive : ndarray of shape (k, 16) of digests, or (k,) of positions in a Dataset
+        A sensitive row is known below by its number, its place in this table.
+    batches : dict of str to ndarray of int
+        File name to the numbers of the sensitive rows in that batch.
+    steps : int
+        All steps of the training, recorded or not.
+    """
+
+    def __init__(self, folder, sensitive, batches=None, steps=0):
+        self.folder, self.sensitive = folder, sensitive
+        self.batches = {} if batches is None else batches
+        self.steps = steps
+
+    def numbers(self, rows):
+        """Number of every row, -1 for those that are not sensitive; and those of its duplicates."""
+        if self.sensitive.ndim == 1:
+            base = getattr(rows.X, "indices", None)  # a Subset that came with the request
+            wanted = rows.index if base is None else np.asarray(base)[rows.index]
+            order = np.argsort(self.sensitive)
+            at = np.searchsorted(self.sensitive, wanted, sorter=order).clip(max=len(order) - 1)
+            hits = np.where(self.sensitive[order[at]] == wanted, order[at], -1)
+            return hits, hits[hits >= 0]
+        digests = row_digests(rows.arrays()[0]) if rows.digests is None else rows.digests
+        hits = match(self.sensitive, digests)
+        first = np.array([hit[0] if len(hit) else -1 for hit in hits], dtype=np.intp)
+        return first, np.unique(np.concatenate([*hits, np.empty(0, np.intp)]).astype(np.intp))
+
+    def holding(self, numbers):
+        """Files of the batches that held any of these rows."""
+        return [name for name, held in self.batches.items() if np.isin(held, numbers).any()]
+
+    def changed(self, without, added, steps):
+        """A store without some files, and with others; nothing on disk is changed."""
+        kept = {name: held for name, held in self.batches.items() if name not in set(without)}
+        return UpdateStore(self.folder, self.sensitive, kept | added, self.steps + steps)
+
+    def read(self, name):
+        """The update of a batch, by parameter name."""
+        try:
+            return load_file(os.path.join(self.folder.path, name))
+        except FileNotFoundError as error:
+            raise UnlearningError(
+                f"The recorded updates are gone from {self.folder.path}. Those of folder=None end "
+                "with the process; give folder= to keep them, and fit again."
+            ) from error
+
+    def sweep(self):
+        """Delete the files that this store does not list."""
+        for name in set(self.folder.files()) - set(self.batches):
+            os.unlink(os.path.join(self.folder.path, name))
+
+
+class UpdateRecorder(Callback):
+    """Write the update of every batch that holds a sensitive row.
+
+    Parameters
+    ----------
+    store : UpdateStore
+    rows : Rows that are trained on, in batches ``(x, row numbers)``
+    """
+
+    def __init__(self, store, rows):
+        self.store = store
+        self.number = torch.full((int(rows.index.max()) + 1,), -1)
+        self.number[torch.as_tensor(rows.index)] = torch.as_tensor(store.numbers(rows)[0])
+        self.batches, self.steps = {}, 0
+
+    def on_train_begin(self, net, **kwargs):
+        """Refuse what would fill the disk."""
+        size = sum(p.nbytes for p in net.module_.parameters() if p.requires_grad)
+        sensitive = int((self.number >= 0).sum())
+        steps = -(-len(self.number) // max(1, net.batch_size)) if net.batch_size > 0 else 1
+        needed = size * min(steps, sensitive) * net.max_epochs
+        free = shutil.disk_usage(self.store.folder.path).free
+        if needed > 0.9 * free:
+            raise UnlearningError(
+                f"Recording may take {needed / 2**30:.3g} GiB in {self.store.folder.path}, where "
+                f"{free / 2**30:.3g} GiB are free. Declare fewer rows sensitive in "
+                "fit(sensitive=mask), or give a folder= elsewhere."
+            )
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        """Note the weights before the step."""
+        if not training:
+            return
+        self.steps += 1
+        held = self.number[batch[1].cpu()]
+        self.held_ = held[held >= 0].numpy()
+        if len(self.held_):
+            self.before_ = {n: p.detach().clone() for n, p in _learning(net)}
+
+    @torch.no_grad()
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Write what the step changed."""
+        if not training or not len(self.held_):
+            return
+        update = {n: (p - self.before_[n]).contiguous().cpu() for n, p in _learning(net)}
+        name = f"{uuid.uuid4().hex}.safetensors"
+        save_file(update, os.path.join(self.store.folder.path, name))
+        self.batches[name] = self.held_
+        del self.before_
+
+
+@torch.no_grad()
+def subtract(net, store, names):
+    """Take the updates of these files back, one at a time."""
+    params = dict(net.module_.named_parameters())
+    for name in names:
+        for key, update in store.read(name).items():
+            params[key].sub_(update.to(params[key].device))
+
+
+def _learning(net):
+    return ((n, p) for n, p in net.module_.named_parameters() if p.requires_grad)
+
+
+class Folder:
+    """A new folder for updates; under `parent`, or temporary when that is None.
+
+    A temporary one goes when nobody refers to it. A pickle of it, when loaded, makes another with
+    links to the same files, so that each copy of an estimator has its own to delete.
+    """
+
+    def __init__(self, parent=None):
+        self.temporary = parent is None
+        if not self.temporary:
+            os.makedirs(parent, exist_ok=True)
+        self.path = tempfile.mkdtemp(prefix="skunlearn-amnesiac-", dir=parent)
+        if self.temporary:
+            weakref.finalize(self, _remove, self.path, os.getpid())
+
+    def files(self):
+        """Names of the files in it."""
+        return [f for f in os.listdir(self.path) if f.endswith(".safetensors")]
+
+    def __getstate__(self):
+        return {"path": self.path, "temporary": self.temporary}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if self.temporary and os.path.isdir(state["path"]):
+            Folder.__init__(self)
+            for name in os.listdir(state["path"]):
+                source, target = (os.path.join(p, name) for p in (state["path"], self.path))
+                try:
+                    os.link(source, target)
+                except OSError:  # no links on this file system
+                    shutil.copyfile(source, target)
+
+
+def _remove(path, pid):
+    if os.getpid() == pid:  # a forked child must not delete its parent's
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,207 @@
+"""Amnesiac unlearning: subtract the updates that the forget rows took part in."""
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+
+from skunlearn import _skorch, _training, _validation
+from skunlearn._losses import Targets
+from skunlearn.editing._updates import Folder, UpdateRecorder, UpdateStore, subtract
+from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
+from skunlearn.net_unlearner import NetUnlearner
+
+_MOST = 0.5  # share of the training's steps beyond which too little of it is left
+
+
+class AmnesiacUnlearner(NetUnlearner):
+    """Subtract the recorded updates of the batches that held forget rows, then repair (Amnesiac).
+
+    Choose it when you know before the training which few rows may have to go: ``fit(X, y,
+    sensitive=mask)`` writes what each batch with one of them did to the weights, and a request is
+    answered by subtraction. When such rows are in most batches little of the training is left,
+    and it warns. The share of sensitive rows matters most, then `max_epochs`.
+
+    The update of a batch holds the influence of its other rows too, and those that followed were
+    computed at weights that had seen it: the result is no retrained net. Repair epochs on the
+    retained rows, whose updates are recorded as well, mend what the subtraction tore.
+
+    Parameters
+    ----------
+    estimator : skorch net
+        Not yet trained: the training must be watched.
+    folder : str, path-like or None, default=None
+        Where updates are written, into a new folder for each ``fit``: as many bytes as the net
+        has, for each batch with a sensitive row. None takes a temporary folder, which ends with
+        the process. Files are deleted once their update was subtracted; the rest is yours to
+        delete when it is not needed any more.
+    lr, batch_size, schedule
+        Of the repair. See `FineTuneUnlearner`.
+    max_epochs : int or None, default=None
+        Repair epochs on the retained rows; 0 is the plain subtraction. None takes a fifth of the
+        net's own, rounded up.
+    random_state, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_, deletions_
+        See `FineTuneUnlearner`.
+
+    Notes
+    -----
+    Scores of training batches (``EpochScoring(on_train=True)``) are not kept in ``fit``. `save`
+    writes no updates: pickle the estimator to go on forgetting in another process, with
+    ``folder=``. Running statistics of batch normalisation are not subtracted.
+
+    References
+    ----------
+    L. Graves, V. Nagisetty, V. Ganesh, "Amnesiac Machine Learning", AAAI 2021,
+    https://arxiv.org/abs/2010.10981
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skunlearn import AmnesiacUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> sensitive = np.arange(len(X)) < 5
+    >>> unlearner = AmnesiacUnlearner(digits_classifier(max_epochs=10), random_state=0)
+    >>> unlearner = unlearner.fit(X, y, sensitive=sensitive).unlearn(indices=[2, 3])
+    >>> unlearner.deletions_[0]["rows"]
+    2
+    """
+
+    __metadata_request__fit = {"forget": True, "ids": True, "groups": True, "sensitive": True}
+
+    _watches_training = True
+    _needs_labels = False
+    _fewest_epochs = 0
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        folder=None,
+        lr=None,
+        max_epochs=None,
+        batch_size=None,
+        schedule="linear",
+        random_state=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            schedule=schedule,
+            random_state=random_state,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.folder = folder
+
+    def fit(self, X, y=None, *, sensitive=None, forget=None, ids=None, groups=None):
+        """Train the model, and record what batches with sensitive rows did to it.
+
+        Parameters
+        ----------
+        X, y, forget, ids, groups
+            See `FineTuneUnlearner.fit`.
+        sensitive : bool array of shape (n,), default=None
+            Rows that may have to be forgotten. None takes `forget`, or else all rows, for which
+            every batch of the training is written.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        UnlearningError
+            When the updates may not fit on the disk.
+        """
+        self._declared = sensitive, forget
+        try:
+            return super().fit(X, y, forget=forget, ids=ids, groups=groups)
+        finally:
+            vars(self).pop("_declared", None)
+
+    def _first_model(self, rows):
+        mask, forget = self._declared
+        if mask is not None:
+            mask = _validation.check_mask(mask, len(rows), "sensitive")
+            undeclared = 0 if forget is None else int((np.asarray(forget) & ~mask).sum())
+            self._refuse_undeclared(undeclared)
+        elif forget is not None:
+            mask = np.asarray(forget)
+        chosen = rows if mask is None else rows.take(np.flatnonzero(mask))
+        table = chosen.index if chosen.digests is None else chosen.digests
+        store = UpdateStore(Folder(self.folder), table)
+        recorder = UpdateRecorder(store, rows)
+
+        def watch(net):
+            return [("skunlearn_updates", recorder)], _own_loss(net, rows)
+
+        net = _training.train(
+            self.estimator,
+            rows,
+            self._classes,
+            self._seed,
+            verbose=self.verbose,
+            write_checkpoints=True,
+            watch=watch,
+        )
+        self._updates = store.changed((), recorder.batches, recorder.steps)
+        return net
+
+    def _unlearn(self, net, retain, forget):
+        store = getattr(self, "_updates", None)
+        if store is None:
+            raise UnlearningError(
+                "The recorded updates of the training are not part of a saved file: fit again, or "
+                "pickle the estimator instead of save."
+            )
+        first, numbers = store.numbers(forget)
+        self._refuse_undeclared(int((first < 0).sum()))
+        names = store.holding(numbers)
+        subtract(net, store, names)
+        if len(names) > _MOST * store.steps:
+            _validation.warn(
+                f"{len(names)} of the {store.steps} steps of the training were subtracted: little "
+                "of it is left, and RetrainUnlearner costs hardly more than the repair. Amnesiac "
+                "unlearning is for rows that are in few batches.",
+                UnsuitableMethodWarning,
+            )
+        recorder = UpdateRecorder(store, retain)
+        if self._epochs():
+            repair = [("skunlearn_updates", recorder)]
+            self._run(net, retain, repair, loss=_own_loss(net, retain))
+        # After an error the base puts the old store back.
+        self._updates = store.changed(names, recorder.batches, recorder.steps)
+
+    def _settled(self):
+        self._updates.sweep()
+
+    @staticmethod
+    def _refuse_undeclared(count):
+        if count:
+            raise ValueError(
+                f"{count} of the rows to forget were not declared sensitive, so that their "
+                "batches were not recorded. Declare them in fit(sensitive=mask), or use another "
+                "method."
+            )
+
+    def _check_parameters(self):
+        if isinstance(self.estimator, FrozenEstimator):
+            raise TypeError(
+                "AmnesiacUnlearner must watch the training, so that it cannot start from an "
+                "already trained net. Pass the net itself, or use another method."
+            )
+        super()._check_parameters()
+
+
+def _own_loss(net, rows):
+    task, targets = _skorch.task_loss(net), Targets(net, rows)
+    return lambda out, i, x: task(out, targets[i])
