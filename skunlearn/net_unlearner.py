@@ -7,7 +7,7 @@ import numpy as np
 from skunlearn import _skorch, _validation
 from skunlearn._seeding import seeded
 from skunlearn.base import BaseUnlearner
-from skunlearn.callbacks import LinearDecay
+from skunlearn.callbacks import LinearDecay, step_gain
 from skunlearn.search_spaces import Integers, LogUniform
 
 
@@ -165,6 +165,16 @@ class NetUnlearner(BaseUnlearner):
         """Learning rate of an epoch, for methods that run epoch by epoch."""
         rate = self._rate() or _skorch.unwrap(self.estimator).lr
         return rate * (1 - epoch / epochs) if self.schedule == "linear" else rate
+
+    @staticmethod
+    def _reach(net, rows, mean):
+        """How far a constant gradient of one would carry a weight in the whole run.
+
+        `mean` is that of the learning rate over the run, as a share of the first.
+        """
+        group = net.optimizer_.param_groups[0]
+        steps = net.max_epochs * _skorch.n_batches(net, len(rows))
+        return float(group["lr"]) * step_gain(group) * steps * mean
 
     def _rate(self):
         if self.lr is not None or self._lr_share == 1.0:

@@ -90,7 +90,7 @@ SETTINGS = {
     # Near-uniform answers are hardly nearer to a retrained net than the original's.
     "BadTeacherUnlearner": {"retain_share": 1.0, "lr": 0.02, "max_epochs": 1},
     "CTUnlearner": {"max_epochs": 15},
-    "CoUnUnlearner": {"strength": 0.1, "max_epochs": 15},
+    "CoUnUnlearner": {"max_epochs": 15},
     "EUkUnlearner": {"k": 2},
     "GradientAscentUnlearner": {"max_epochs": 3},
     "MSGUnlearner": {"max_epochs": 15},

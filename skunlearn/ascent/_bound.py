@@ -1,11 +1,16 @@
 """The bound that keeps an ascent from running away."""
 
+from collections import deque
 from numbers import Real
 
 import torch
+from skorch.callbacks import Callback
 
-from skunlearn import _validation
-from skunlearn._losses import chance_loss
+from skunlearn import _skorch, _validation
+from skunlearn._losses import Targets, chance_loss, row_losses
+
+_FEW = 0.05  # share of rows that may still be known when an ascent ends
+_ENOUGH = 200  # rows from which that share is told
 
 
 class BoundedAscent:
@@ -19,6 +24,54 @@ class BoundedAscent:
         if self.bound != "chance":
             _validation.check_number(self, "bound", Real, low=0.0, exclusive=True)
         _validation.check_number(self, "max_norm", Real, low=0.0, exclusive=True)
+
+
+class ForgetOnly(BoundedAscent):
+    """Mixin of methods that train on forget rows alone: small steps, until they are forgotten."""
+
+    _lr_share = 0.03
+    _needs_retain_rows = False
+
+    def _epochs(self):
+        net = _skorch.unwrap(self.estimator)
+        return net.max_epochs if self.max_epochs is None else self.max_epochs
+
+
+class KnownRows(Callback):
+    """Tells which rows of a batch are below the bound, and ends the run when hardly any is.
+
+    Leaving single rows alone is not enough: momentum goes on when all of them are.
+
+    Parameters
+    ----------
+    net : skorch net
+    forget : Rows that are trained on
+    bound : float
+    classes : ndarray or None
+    """
+
+    def __init__(self, net, forget, bound, classes):
+        self.net, self.bound, self.classes = net, bound, classes
+        self.targets, self.enough = Targets(net, forget), min(_ENOUGH, len(forget))
+
+    def on_train_begin(self, net, **kwargs):
+        """Forget an earlier run."""
+        self.batches_ = deque()
+
+    def losses(self, out, i):
+        """Loss of each row, and whether the row is still known."""
+        losses = row_losses(self.net, out, self.targets[i], self.classes)
+        known = losses.detach() < self.bound
+        self.batches_.append((known.sum(), len(known)))
+        return losses, known
+
+    def on_batch_end(self, net, **kwargs):
+        """End the run when few rows of the last batches are known."""
+        while sum(size for _, size in self.batches_) - self.batches_[0][1] >= self.enough:
+            self.batches_.popleft()
+        size = sum(size for _, size in self.batches_)
+        if size >= self.enough and sum(known for known, _ in self.batches_) <= _FEW * size:
+            raise _skorch.StopTraining
 
 
 def bounded(losses, bound):

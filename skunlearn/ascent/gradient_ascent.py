@@ -1,12 +1,11 @@
 """Gradient ascent on the forget rows."""
 
-from skunlearn._losses import Targets, row_losses
 from skunlearn._steps import clipped, normalisation
-from skunlearn.ascent._bound import BoundedAscent, bounded
+from skunlearn.ascent._bound import ForgetOnly, KnownRows
 from skunlearn.net_unlearner import NetUnlearner
 
 
-class GradientAscentUnlearner(BoundedAscent, NetUnlearner):
+class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
     """Climb the loss of the forget rows, and look at nothing else (GA, NegGrad).
 
     Choose it as a baseline, or when no retained row is at hand. It easily costs the retained
@@ -25,9 +24,10 @@ class GradientAscentUnlearner(BoundedAscent, NetUnlearner):
     max_norm : float, default=1.0
         Length to which the gradient of a batch is clipped.
     lr : float or None, default=None
-        Learning rate; None takes a tenth of the net's own.
+        Learning rate; None takes three hundredths of the net's own.
     max_epochs : int or None, default=None
-        Passes over the forget rows; None takes a fifth of the net's own, rounded up.
+        Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
+        None takes as many as the net's own training had.
     batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
@@ -55,9 +55,6 @@ class GradientAscentUnlearner(BoundedAscent, NetUnlearner):
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """
-
-    _lr_share = 0.1
-    _needs_retain_rows = False
 
     def __init__(
         self,
@@ -89,15 +86,15 @@ class GradientAscentUnlearner(BoundedAscent, NetUnlearner):
         self.max_norm = max_norm
 
     def _unlearn(self, net, retain, forget):
-        targets, bound = Targets(net, forget), self._bound(retain)
+        rows = KnownRows(net, forget, self._bound(retain), self._classes)
 
         def loss(out, i, x):
-            return -bounded(row_losses(net, out, targets[i], self._classes), bound).mean()
+            losses, known = rows.losses(out, i)
+            return -(known * losses).mean()
 
-        clip = clipped(self.max_norm)
         # The statistics of the forget rows alone are not those of the data.
         with normalisation(net, "eval"):
-            self._run(net, forget, [clip], loss=loss)
+            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -1,15 +1,15 @@
 """DELETE: distil the original without the forgotten class."""
 
 from skunlearn import _skorch, _validation
-from skunlearn._losses import Targets, row_divergences, row_losses
+from skunlearn._losses import row_divergences
 from skunlearn._steps import clipped, normalisation
-from skunlearn.ascent._bound import BoundedAscent
+from skunlearn.ascent._bound import ForgetOnly, KnownRows
 from skunlearn.distillation._teacher import copied
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 
 
-class DELETEUnlearner(BoundedAscent, NetUnlearner):
+class DELETEUnlearner(ForgetOnly, NetUnlearner):
     """Learn the original's predictions on forget rows with the true class taken out (DELETE).
 
     Choose it for whole classes when no retained row is at hand: it keeps what the original thinks
@@ -26,9 +26,10 @@ class DELETEUnlearner(BoundedAscent, NetUnlearner):
     max_norm : float, default=1.0
         Length to which the gradient of a batch is clipped.
     lr : float or None, default=None
-        Learning rate; None takes a tenth of the net's own.
+        Learning rate; None takes three hundredths of the net's own.
     max_epochs : int or None, default=None
-        Passes over the forget rows; None takes a fifth of the net's own, rounded up.
+        Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
+        None takes as many as the net's own training had.
     batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
@@ -60,8 +61,6 @@ class DELETEUnlearner(BoundedAscent, NetUnlearner):
     [8]
     """
 
-    _lr_share = 0.1
-    _needs_retain_rows = False
     _class_only = True
 
     def __init__(
@@ -101,19 +100,19 @@ class DELETEUnlearner(BoundedAscent, NetUnlearner):
                 "classes, or another method for these rows.",
                 UnsuitableMethodWarning,
             )
-        teacher, targets = copied(net, self._classes), Targets(net, forget)
-        bound = self._bound(retain)
+        teacher = copied(net, self._classes)
+        rows = KnownRows(net, forget, self._bound(retain), self._classes)
 
         def loss(out, i, x):
             taught = teacher(x)
-            own = targets[i].long().view(-1, 1)
+            own = rows.targets[i].long().view(-1, 1)
             taught = taught.scatter(1, own, float("-inf"))
             student = _skorch.class_logits(net, out, len(self._classes))
-            known = row_losses(net, out.detach(), targets[i], self._classes) < bound
+            _, known = rows.losses(out.detach(), i)
             return (known * row_divergences(taught, student)).mean()
 
         with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm)], loss=loss)
+            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
 
     def _check_parameters(self):
         super()._check_parameters()

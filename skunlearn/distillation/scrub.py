@@ -6,10 +6,10 @@ import numpy as np
 
 from skunlearn import _skorch, _validation
 from skunlearn._evidence import observe
-from skunlearn._losses import Targets, divergence, row_divergences, row_losses
+from skunlearn._losses import Targets, divergence, row_divergences
 from skunlearn._record import Rows
 from skunlearn._steps import clipped, new_phase, normalisation
-from skunlearn.ascent._bound import BoundedAscent
+from skunlearn.ascent._bound import BoundedAscent, KnownRows
 from skunlearn.distillation._teacher import copied
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, LogUniform
@@ -131,11 +131,11 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         task, size = _skorch.task_loss(net), net.batch_size
         unseen = None if self.rewind is None else self._unseen(forget)
 
-        forgotten, bound = Targets(net, forget), self._bound(retain)
+        rows = KnownRows(net, forget, self._bound(retain), self._classes)
 
         def apart(out, i, x):
             student = _skorch.class_logits(net, out, len(self._classes))
-            known = row_losses(net, out.detach(), forgotten[i], self._classes) < bound
+            _, known = rows.losses(out.detach(), i)
             return -(known * row_divergences(teacher(x), student, self.temperature)).mean()
 
         def near(out, i, x):
@@ -151,7 +151,11 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
                 new_phase(net, lr=rate, max_epochs=1, batch_size=self.forget_batch_size or size)
                 with normalisation(net, "eval"):
                     _skorch.train(
-                        net, forget, callbacks=[clipped(self.max_norm)], shuffle=True, loss=apart
+                        net,
+                        forget,
+                        callbacks=[clipped(self.max_norm), ("skunlearn_known", rows)],
+                        shuffle=True,
+                        loss=apart,
                     )
             new_phase(net, lr=rate, max_epochs=1, batch_size=size)
             _skorch.train(net, retain, shuffle=True, loss=near)

@@ -5,8 +5,7 @@ from numbers import Real
 import torch
 from skorch.callbacks import Callback
 
-from skunlearn import _layers, _skorch, _validation
-from skunlearn.callbacks import step_gain
+from skunlearn import _layers, _validation
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
 
@@ -101,11 +100,9 @@ class L1SparseUnlearner(NetUnlearner):
         if not isinstance(net.optimizer_, torch.optim.SGD):
             return 5e-4
         size = sum(p.detach().abs().sum() for p in params) / sum(p.numel() for p in params)
-        steps = net.max_epochs * _skorch.n_batches(net, len(retain))
         # Mean over the run of the fading γ, times that of the learning rate where it falls too.
         faded = 1 / 3 if self.schedule == "linear" else 1 / 2
-        group = net.optimizer_.param_groups[0]
-        return float(_SHRINKAGE * size / (group["lr"] * step_gain(group) * steps * faded))
+        return float(_SHRINKAGE * size / self._reach(net, retain, faded))
 
     def _check_parameters(self):
         super()._check_parameters()

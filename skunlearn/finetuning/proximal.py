@@ -9,6 +9,8 @@ from skunlearn.callbacks import ProximalStep
 from skunlearn.finetuning.finetune import FineTuneUnlearner
 from skunlearn.search_spaces import LogUniform
 
+_PULL = 0.25  # time that the pull acts, in units of its own time constant
+
 
 class ProximalUnlearner(FineTuneUnlearner):
     r"""Fine-tune on the retained rows with a penalty for straying from the original weights.
@@ -29,8 +31,10 @@ class ProximalUnlearner(FineTuneUnlearner):
     ----------
     estimator : skorch net or FrozenEstimator of one
         See `FineTuneUnlearner`.
-    penalty : float, default=0.01
-        λ. Search it on a logarithmic scale from 1e-4 to 1, and 0.
+    penalty : float or None, default=None
+        λ. None adapts it to the learning rate and the number of steps: the pull alone would undo
+        a fifth of a displacement by the end of the run (λ times the sum of the rates is 0.25).
+        Search it on a logarithmic scale from 1e-4 to 1, and 0.
     norm : {"l2", "fisher"}, default="l2"
         F: ones (L2-SP [1]_), or the mean over retained rows of the squared gradient of
         log p(y|x) (EWC [2]_), scaled to mean one over the penalised weights so that `penalty`
@@ -98,7 +102,7 @@ class ProximalUnlearner(FineTuneUnlearner):
         self,
         estimator,
         *,
-        penalty=0.01,
+        penalty=None,
         norm="l2",
         fisher_rows=1000,
         exclude=(),
@@ -139,16 +143,21 @@ class ProximalUnlearner(FineTuneUnlearner):
 
     def _unlearn(self, net, retain, forget):
         callbacks = []
-        if self.penalty > 0:
+        penalty = self._adapted(net, retain) if self.penalty is None else self.penalty
+        if penalty > 0:
             params = _layers.penalised_parameters(net, retain, self.exclude)
             anchors = {p: p.detach().clone() for p in params}
             importance = None
             if self.norm == "fisher" and params:
                 sample = retain.sample(self.fisher_rows, self._seed)
                 importance = diagonal_fisher(net, sample, params, self._classes)
-            callbacks.append(("skunlearn_penalty", ProximalStep(anchors, self.penalty, importance)))
+            callbacks.append(("skunlearn_penalty", ProximalStep(anchors, penalty, importance)))
         with softened(net, self.softening, self.softening_strength, self._classes):
             return self._fine_tune(net, retain, callbacks)
+
+    def _adapted(self, net, retain):
+        mean = 1 / 2 if self.schedule == "linear" else 1
+        return _PULL / self._reach(net, retain, mean)
 
     def _space(self):
         return super()._space() | {"penalty": LogUniform(1e-4, 0.1)}
@@ -156,7 +165,8 @@ class ProximalUnlearner(FineTuneUnlearner):
     def _check_parameters(self):
         super()._check_parameters()
         check = _validation.check_number
-        check(self, "penalty", Real, low=0.0)
+        if self.penalty is not None:
+            check(self, "penalty", Real, low=0.0)
         check(self, "fisher_rows", Integral, low=1)
         # Label smoothing weighs the loss by one minus its strength.
         most = 1.0 if self.softening == "label_smoothing" else None

@@ -6,15 +6,15 @@ import torch
 from torch import nn
 
 from skunlearn import _layers, _skorch, _validation
-from skunlearn._losses import Targets, row_losses
+from skunlearn._losses import row_losses
 from skunlearn._steps import clipped, new_phase, normalisation
-from skunlearn.ascent._bound import BoundedAscent
+from skunlearn.ascent._bound import ForgetOnly, KnownRows
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
 
 
-class BoundaryUnlearner(BoundedAscent, NetUnlearner):
+class BoundaryUnlearner(ForgetOnly, NetUnlearner):
     """Move the decision boundary over the forget rows (boundary shrink, boundary expand).
 
     Choose it for whole classes when no retained row is at hand. Shrinking hands each row to the
@@ -36,9 +36,10 @@ class BoundaryUnlearner(BoundedAscent, NetUnlearner):
     max_norm : float, default=1.0
         Length to which the gradient of a batch is clipped.
     lr : float or None, default=None
-        Learning rate; None takes a tenth of the net's own.
+        Learning rate; None takes three hundredths of the net's own.
     max_epochs : int or None, default=None
-        Passes over the forget rows; None takes a fifth of the net's own, rounded up.
+        Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
+        None takes as many as the net's own training had.
     batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
@@ -70,8 +71,6 @@ class BoundaryUnlearner(BoundedAscent, NetUnlearner):
     [8]
     """
 
-    _lr_share = 0.1
-    _needs_retain_rows = False
     _class_only = True
 
     def __init__(
@@ -123,17 +122,18 @@ class BoundaryUnlearner(BoundedAscent, NetUnlearner):
             self._expand(net, retain, forget)
 
     def _shrink(self, net, retain, forget):
-        original, targets = _skorch.copy_net(net), Targets(net, forget)
-        bound = self._bound(retain)
+        original = _skorch.copy_net(net)
+        rows = KnownRows(net, forget, self._bound(retain), self._classes)
         original._set_training(False)
 
         def loss(out, i, x):
-            neighbours = neighbouring_class(original, x, targets[i], self.step, len(self._classes))
-            known = row_losses(net, out.detach(), targets[i], self._classes) < bound
+            y = rows.targets[i]
+            neighbours = neighbouring_class(original, x, y, self.step, len(self._classes))
+            _, known = rows.losses(out.detach(), i)
             return (known * row_losses(net, out, neighbours, self._classes)).mean()
 
         with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm)], loss=loss)
+            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
 
     def _expand(self, net, retain, forget):
         head = _layers.layers_in_order(net, forget)[-1]
@@ -153,16 +153,16 @@ class BoundaryUnlearner(BoundedAscent, NetUnlearner):
         _replace(net.module_, name, wide)
         new_phase(net)
 
-        targets, bound = Targets(net, forget), self._bound(retain)
+        rows = KnownRows(net, forget, self._bound(retain), self._classes)
 
         def loss(out, i, x):
             # Judged without the added output, as the net is in the end.
-            known = row_losses(net, out[:, :extra].detach(), targets[i], self._classes) < bound
+            _, known = rows.losses(out[:, :extra].detach(), i)
             new = torch.full((len(out),), extra, device=out.device)
             return (known * nn.functional.cross_entropy(out, new, reduction="none")).mean()
 
         with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm)], loss=loss)
+            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
         with torch.no_grad():  # the added output goes again
             head.weight.copy_(wide.weight[:-1])
             if head.bias is not None:

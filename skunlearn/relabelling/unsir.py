@@ -30,7 +30,9 @@ class UNSIRUnlearner(NetUnlearner):
         Weight of the noise in the loss of the impair epoch.
     impair_epochs : int, default=1
         Epochs on noise and retained rows; the other ones repair.
-    lr, max_epochs, batch_size, schedule
+    lr : float or None, default=None
+        Learning rate; None takes a fifth of the net's own.
+    max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
         See `FineTuneUnlearner`.
@@ -62,6 +64,7 @@ class UNSIRUnlearner(NetUnlearner):
     """
 
     _class_only = True
+    _lr_share = 0.2
 
     def __init__(
         self,
@@ -109,7 +112,10 @@ class UNSIRUnlearner(NetUnlearner):
         task, targets = _skorch.task_loss(net), Targets(net, retain)
 
         def impair(out, i, x):
+            # The statistics of noise are not to become those of the net.
+            net._set_training(False)
             spoilt = task(_skorch.infer(net, noise), labels)
+            net._set_training(True)
             return (1 - self.noise_share) * task(out, targets[i]) + self.noise_share * spoilt
 
         epochs = net.max_epochs
