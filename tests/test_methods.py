@@ -36,6 +36,7 @@ from skunlearn._layers import last_layers
 from skunlearn._losses import divergence
 from skunlearn._record import Rows
 from skunlearn._steps import FrozenWeights
+from skunlearn.ascent._bound import KnownRows
 from skunlearn.datasets import load_digits_images
 from skunlearn.distillation._teacher import copied, untrained
 from skunlearn.editing.ssd import dampen
@@ -309,6 +310,23 @@ def test_chance_bounds_a_long_ascent(data):
     assert unlearner.deletions_[0]["measured"]["forget_after"]["loss"] < 3
     wild = GradientAscentUnlearner(linear(), bound=1e9, **given).fit(X, y).unlearn(indices=FORGET)
     assert wild.deletions_[0]["measured"]["forget_after"]["loss"] > 10
+
+
+@pytest.mark.parametrize("name", ["GradientAscentUnlearner", "DELETEUnlearner"])
+def test_methods_on_forget_rows_alone_end_when_these_are_forgotten(data, name, monkeypatch):
+    """Momentum would carry the weights on, although no row has a gradient any more."""
+    X, y = data
+    rows = np.flatnonzero(y == 1)
+    cls, loss = all_unlearners()[name], {}
+    for ends in (True, False):
+        unlearner = cls(headed(), lr=0.05, max_epochs=40, random_state=0).fit(X, y)
+        if not ends:
+            monkeypatch.setattr(KnownRows, "on_batch_end", lambda self, net, **kwargs: None)
+        unlearner.unlearn(indices=rows)
+        loss[ends] = unlearner.deletions_[0]["measured"]["forget_after"]["loss"]
+        assert (len(unlearner.estimator_.history) < 40) == ends
+    assert np.log(3) - 0.3 < loss[True] < 0.8 * loss[False]
+    assert cls(headed(max_epochs=7)).fit(X, y)._epochs() == 7
 
 
 # ------------------------------------------------------------------ relabelling

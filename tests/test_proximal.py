@@ -11,7 +11,7 @@ from skunlearn import FineTuneUnlearner, ProximalUnlearner, _skorch
 from skunlearn._fisher import diagonal_fisher
 from skunlearn._layers import layers_in_order, penalised_parameters
 from skunlearn._softening import softened
-from skunlearn.callbacks import HeldOutStopping
+from skunlearn.callbacks import HeldOutStopping, ProximalStep
 from skunlearn.exceptions import UnlearningError
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.instances import make_binary_net, make_net, make_regressor_net
@@ -146,6 +146,26 @@ def test_no_penalty_equals_fine_tuning_bitwise(data):
 
 
 ALL = {"head.weight", "head.bias", "body.weight", "body.bias", "norm.weight", "norm.bias"}
+
+
+@pytest.mark.parametrize("schedule", ["linear", "constant"])
+@pytest.mark.parametrize("recipe", [{}, {"lr": 0.01}, {"max_epochs": 7}, {"batch_size": 5}])
+def test_default_penalty_adapts_to_the_recipe(data, monkeypatch, schedule, recipe):
+    """λ times the sum of the rates is a quarter: the pull alone undoes 1 − exp(−0.25)."""
+    X, y = data
+    penalties, rates = [], []
+    plain = ProximalStep.on_batch_end
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training:
+            penalties.append(self.penalty)
+            rates.append(net.optimizer_.param_groups[0]["lr"] / (1 - 0.9))
+        plain(self, net, training=training, **kwargs)
+
+    monkeypatch.setattr(ProximalStep, "on_batch_end", on_batch_end)
+    net = make_net(module__n_out=3, max_epochs=30, batch_size=8).set_params(**recipe)
+    ProximalUnlearner(net, schedule=schedule, random_state=0).fit(X, y).unlearn(indices=[0, 1])
+    assert penalties[0] * sum(rates) == pytest.approx(0.25, rel=0.1)
 
 
 @pytest.mark.parametrize(
