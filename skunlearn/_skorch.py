@@ -249,7 +249,17 @@ def _reader(net, data):
     vars(reader).update(vars(net))
     if can_batch(net, data, training=False):
         vars(reader)["iterator_valid"] = BatchLoader
+    infer = reader.infer
+    # numpy has no bfloat16, which a module under autocast may return.
+    vars(reader)["infer"] = lambda *args, **kwargs: _widened(infer(*args, **kwargs))
     return reader
+
+
+def _widened(out):
+    if isinstance(out, tuple):
+        return tuple(map(_widened, out))
+    narrow = isinstance(out, torch.Tensor) and out.dtype is torch.bfloat16
+    return out.float() if narrow else out
 
 
 def predict(net, X, method="predict"):

@@ -21,7 +21,7 @@ from torch import nn
 
 from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
 from skunlearn.utils._check_tools import outcome, parameters, same_parameters
-from tests.instances import make_binary_net, make_regressor_net
+from tests.instances import make_binary_net, make_net, make_regressor_net
 from tests.small import FORGET, methods, net, quiet
 
 
@@ -273,3 +273,28 @@ def test_verbose_prints_epochs(data, capsys):
     assert "train_loss" in capsys.readouterr().out
     unlearner.unlearn(indices=FORGET)
     assert "train_loss" in capsys.readouterr().out
+
+
+class Narrow(nn.Module):
+    """Returns bfloat16, as a module under autocast does."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(4, 3)
+
+    def forward(self, X):
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.out(X)
+
+
+@quiet
+def test_outputs_in_bfloat16():
+    """Which numpy, and so skorch's own predict_proba, cannot hold."""
+    X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    y = X[:, :3].argmax(axis=1)
+    net = make_net(max_epochs=20).set_params(module=Narrow)
+    unlearner = FineTuneUnlearner(net, random_state=0).fit(X, y).unlearn(indices=[0, 1])
+    p = unlearner.predict_proba(X)
+    assert p.dtype == np.float32
+    assert p.sum(axis=1) == pytest.approx(1, abs=0.02)
+    assert unlearner.score(X, y) > 0.8
