@@ -51,7 +51,9 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         one is returned whose error on the forget rows is nearest to that on the unseen rows of
         the same classes. Rows of the training set would not do: the net knows them.
     lr : float or None, default=None
-        Learning rate; None takes two fifths of the net's own.
+        Learning rate; None takes a tenth of the net's own, which
+        keeps a deep convolutional net whole; raise it when a warning says that rows are not
+        forgotten.
     max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
@@ -83,7 +85,7 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
     [8]
     """
 
-    _lr_share = 0.4
+    _lr_share = 0.1
 
     def __init__(
         self,
