@@ -229,6 +229,8 @@ def _loaders(net, data, *, training, shuffle=False):
     iterator = net.iterator_train
     if shuffle and isinstance(iterator, type) and issubclass(iterator, DataLoader):
         changed["iterator_train__shuffle"] = True
+    if training and n_batches(net, len(data)) == 0:
+        changed["iterator_train__drop_last"] = False  # a few forget rows are a batch too
     missing = object()
     before = {key: vars(net).get(key, missing) for key in changed}
     vars(net).update(changed)

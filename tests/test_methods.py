@@ -736,6 +736,18 @@ def test_methods_for_classes_warn_on_single_rows(data, name):
         unlearner.unlearn(indices=FORGET)
 
 
+@pytest.mark.parametrize("name", sorted(all_unlearners(watches_training=False)))
+def test_fewer_forget_rows_than_a_batch_when_the_last_one_is_dropped(data, name):
+    X, y = data
+    net = make_net(batch_size=20, max_epochs=2, iterator_train__drop_last=True)
+    if name == "CTUnlearner":
+        net.set_params(module=ConvNet)
+    unlearner = all_unlearners()[name](net, random_state=0).fit(X, y)
+    before = parameters(unlearner.estimator_)
+    unlearner.unlearn(indices=FORGET)
+    assert not same_parameters(parameters(unlearner.estimator_), before)
+
+
 def test_classifier_methods_refuse_regressions():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 3)).astype(np.float32), rng.normal(size=40).astype(np.float32)
