@@ -24,6 +24,7 @@ from skunlearn.finetuning import (
 )
 from skunlearn.meta import RUMUnlearner
 from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.pipeline import UnlearningPipeline
 from skunlearn.relabelling import (
     BoundaryUnlearner,
     RandomLabelUnlearner,
@@ -58,5 +59,6 @@ __all__ = [
     "SSDUnlearner",
     "SalUnUnlearner",
     "UNSIRUnlearner",
+    "UnlearningPipeline",
     "__version__",
 ]

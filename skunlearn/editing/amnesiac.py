@@ -74,6 +74,7 @@ class AmnesiacUnlearner(NetUnlearner):
     __metadata_request__fit = {"forget": True, "ids": True, "groups": True, "sensitive": True}
 
     _watches_training = True
+    _takes_new_inputs = False  # recorded updates are found by the rows' digests
     _needs_labels = False
     _fewest_epochs = 0
 
