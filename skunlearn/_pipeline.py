@@ -40,8 +40,19 @@ class StepsMixin:
                 "learn nothing from rows, or FrozenEstimator around steps fitted on other rows."
             )
 
+    def _successor(self, positions):
+        """A copy of this pipeline that has forgotten; this one stays as it is."""
+        new = shallow(self)
+        new._check_steps()
+        new._forget(positions)
+        return new
+
+    def _settled(self):
+        """Called when nothing will be put back."""
+        self._final_estimator._settled()
+
     def _forget(self, positions, forget=None, retain=None):
-        """Swap in steps that have forgotten, and return the unlearner among them."""
+        """Swap in steps that have forgotten."""
         name, old = self.steps[-1]
         kinds, steps = self._kinds(), self.steps[:-1]
         record = self._record.without(positions)
@@ -74,7 +85,6 @@ class StepsMixin:
         if record.owned:
             record = record.compact()
         vars(self).update(steps=[*steps, (name, new)], _record=record)
-        return new
 
     def _work(self, positions, forget, retain, refit, as_stored):
         """Let a copy of the unlearner work on rows that are transformed for this request."""

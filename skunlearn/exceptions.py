@@ -6,6 +6,7 @@ __all__ = [
     "DataNotStoredError",
     "ModelDamagedWarning",
     "NotForgottenWarning",
+    "QueueStoppedError",
     "UnknownRowsError",
     "UnlearningError",
     "UnsuitableMethodWarning",
@@ -26,6 +27,10 @@ class AlreadyForgottenError(UnknownRowsError):
 
 class DataNotStoredError(RuntimeError):
     """The estimator was loaded without its rows; call ``attach(X, y)`` first."""
+
+
+class QueueStoppedError(RuntimeError):
+    """A batch of deletions was rolled back; see ``DeletionQueue.release``."""
 
 
 class NotForgottenWarning(UserWarning):

@@ -143,10 +143,9 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             self._record.ids, self._record.groups = final.ids, final.groups
             if not is_dataset(rows) and not shares_memory(rows, final._X):
                 final.owned = True  # what the steps have made is nobody else's
-            unlearner = self._final_estimator
             if forget is not None:
-                unlearner = self._forget(np.flatnonzero(forget))
-        unlearner._settled()
+                self._forget(np.flatnonzero(forget))
+        self._settled()
         return self
 
     def unlearn(
@@ -198,11 +197,11 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
                 X_forget, y_forget, ids=ids, indices=indices, groups=groups
             )
             if X_retain is None and y_retain is None:
-                unlearner = self._forget(positions)
+                self._forget(positions)
             else:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
-                unlearner = self._forget(positions, *given)
-        unlearner._settled()
+                self._forget(positions, *given)
+        self._settled()
         return self
 
     # ------------------------------------------------------------------ what it tells

@@ -63,8 +63,7 @@ def _reach(estimator, X):
                 )
         if isinstance(estimator, UnlearningPipeline):
             # Steps may show a row other bits when it comes in other company.
-            rows = as_rows(X)
-            refuse_training_rows(estimator, Rows(rows, None, np.arange(n_rows(rows))))
+            refuse_training_rows(estimator, rows_before_steps(X))
         if len(estimator.steps) > 1:
             X = estimator[:-1].transform(X)
     if unlearner._evidence is None:
@@ -73,6 +72,12 @@ def _reach(estimator, X):
             "fit (in a search: search.fit(X, y, forget=mask)), or call unlearn first."
         )
     return unlearner, X
+
+
+def rows_before_steps(X):
+    """Rows of a pipeline as its first step is given them."""
+    rows = as_rows(X)
+    return Rows(rows, None, np.arange(len(rows) if is_dataset(rows) else n_rows(rows)))
 
 
 def unseen_rows(unlearner, X, y):

@@ -1,0 +1,67 @@
+"""What is measured after a batch, and when it is reason to stop."""
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from skunlearn._data import is_dataset
+from skunlearn.metrics import MIAScorer
+from skunlearn.metrics._scoring import refuse_training_rows, rows_before_steps, unseen_rows
+
+
+def refuse_seen(model, X_test, y_test):
+    """Raise where the test rows are training rows, which would make every figure too good."""
+    if isinstance(model, Pipeline):
+        refuse_training_rows(model, rows_before_steps(X_test))
+    else:
+        refuse_training_rows(model, unseen_rows(model, X_test, y_test))
+
+
+def measure(model, X_test, y_test):
+    """Figures of a model that has just forgotten a batch, in JSON's types.
+
+    "score" is accuracy (R² of regressors) on the test rows; "AUC" that of the matched attack on the
+    rows just forgotten, with its 95 % interval; both None, and a "note", where it cannot be made.
+    """
+    figures = {"score": float(model.score(X_test, y_test)), "AUC": None, "AUC interval": None}
+    try:
+        result = MIAScorer().measure(model, X_test, y_test)
+    except ValueError as error:
+        # No unseen row of a forgotten class, or a model without probabilities.
+        return figures | {"note": str(error)}
+    interval = result.interval
+    figures["AUC"] = float(result.auc)
+    figures["AUC interval"] = [float(interval.low), float(interval.high)]
+    return figures
+
+
+def score_of(model, X_test, y_test):
+    """Accuracy, or R², as a float."""
+    if y_test is None and not is_dataset(X_test):
+        raise ValueError("The audits need labels of the test rows: pass y_test.")
+    return float(model.score(X_test, y_test))
+
+
+def breach(figures, baseline, *, max_accuracy_drop, max_auc_distance):
+    """Why these figures are reason to stop, or None.
+
+    A batch of few rows has an AUC of any value by chance, so that the whole interval must lie
+    farther from 0.5 than is allowed.
+    """
+    drop = baseline - figures["score"]
+    # An undefined score is no good score.
+    if max_accuracy_drop is not None and not drop <= max_accuracy_drop:
+        return (
+            f"The score on the test rows is {figures['score']:.4g}, {drop:.4g} below the "
+            f"{baseline:.4g} after the last full training; allowed are {max_accuracy_drop:g}."
+        )
+    if max_auc_distance is None or figures["AUC interval"] is None:
+        return None
+    low, high = figures["AUC interval"]
+    distance = max(low - 0.5, 0.5 - high)
+    if not np.isnan(distance) and distance <= max_auc_distance:
+        return None
+    return (
+        f"An attack tells the forgotten rows from unseen ones: AUC {figures['AUC']:.3f}, 95 % "
+        f"interval {low:.3f}–{high:.3f}, which is farther from 0.5 than the allowed "
+        f"{max_auc_distance:g}."
+    )

@@ -1,0 +1,46 @@
+"""Files that are there whole or not at all, also after a power cut."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+
+
+def write_new(path, data):
+    """Write `data` to `path` for the owner's eyes only."""
+    handle, part = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".skunlearn-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
+        raise
+    settle(path)
+
+
+def settle(path):
+    """Wait until a file and its name have reached the disk."""
+    for name in (path, os.path.dirname(path)):
+        try:
+            handle = os.open(name, os.O_RDONLY)
+        except PermissionError:  # folders, on Windows
+            continue
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def checksum(path):
+    """SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sweep(folder, keep):
+    """Delete every file of a folder but one."""
+    for name in os.listdir(folder):
+        if name != keep:
+            os.unlink(os.path.join(folder, name))

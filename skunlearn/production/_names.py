@@ -1,0 +1,74 @@
+"""Identifiers as text that is read back without running code, and their salted digests."""
+
+import ast
+import hashlib
+import os
+import secrets
+
+from skunlearn.production._files import write_new
+
+_PERSON = b"skunlearn-queue"
+_SALT = "salt"
+
+
+def as_list(names, kind):
+    """The names of a request as a list of Python values that `literal` can write."""
+    one = isinstance(names, str | bytes) or not hasattr(names, "__iter__")
+    names = [n.tolist() if hasattr(n, "tolist") else n for n in ([names] if one else names)]
+    if not names:
+        raise ValueError(f"The request names no {kind}.")
+    for name in names:
+        if kind == "indices" and (isinstance(name, bool) or not isinstance(name, int)):
+            raise TypeError(f"indices must be integers, got {name!r}.")
+        if not _is_plain(name):
+            raise TypeError(
+                f"{kind} in a queue must be text, bytes, finite numbers or tuples of them, which "
+                f"a file can hold; got {type(name).__name__}."
+            )
+    if len({repr(name) for name in names}) < len(names):
+        raise ValueError(f"{kind} names a record more than once; name each record once.")
+    return names
+
+
+def _is_plain(name):
+    if isinstance(name, tuple):
+        return all(map(_is_plain, name))
+    if isinstance(name, float):
+        return name - name == 0  # neither NaN nor infinite
+    return type(name) in (str, bytes, int, bool)
+
+
+def write(names):
+    """Names as text."""
+    return repr(names)
+
+
+def read(text):
+    """Names from text; only literals are read, whatever the text holds."""
+    return ast.literal_eval(text)
+
+
+def digest(value, salt):
+    """Keyed BLAKE2b of a name or of bytes, 16 bytes."""
+    data = value if isinstance(value, bytes) else repr(value).encode()
+    return hashlib.blake2b(data, digest_size=16, key=salt, person=_PERSON).digest()
+
+
+def digests(names, salt):
+    """Keyed digests of names, sorted: the order of a request says nothing."""
+    return " ".join(sorted(digest(repr(name), salt).hex() for name in names))
+
+
+def salt_of(folder, *, create=False):
+    """The secret of a folder, drawn once from the operating system."""
+    path = os.path.join(folder, _SALT)
+    if create and not os.path.exists(path):
+        write_new(path, secrets.token_bytes(32))
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{path} is gone: without it identifiers cannot be compared with their digests. Put "
+            "it back from where it is, or begin a queue in another folder."
+        ) from error

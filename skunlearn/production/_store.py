@@ -1,0 +1,90 @@
+"""The newest model of a folder: begun, taken up again, replaced."""
+
+import numpy as np
+
+from skunlearn.production._versions import (
+    RowTable,
+    Versions,
+    check_rows,
+    fitted_again,
+    kind_of,
+    template,
+)
+
+
+class Store:
+    """The present model of a worker, and its versions on disk.
+
+    Parameters
+    ----------
+    queue : DeletionQueue
+    unlearner : unlearner or UnlearningPipeline
+    check : callable
+        ``check(model)`` raises when a model cannot be judged, and returns its score.
+    """
+
+    def __init__(self, queue, unlearner, check):
+        self.queue, self.check = queue, check
+        self.kind = kind_of(unlearner)
+        self.given, self.template = unlearner, template(unlearner)
+        self.versions = Versions(queue)
+        self.rows = self.model = self.version = None
+
+    def begin(self):
+        """Train, or take the model that was given, and write the first version."""
+        X, y, ids, groups = self.rows
+        table, model = RowTable.of(X, y, ids, self.queue._salt), self.given
+        table.write(self.queue.folder)
+        if hasattr(model, "_record"):
+            check_rows(model, self.kind, X, y)
+        else:
+            model = fitted_again(model, "refit", None, X, y, ids, groups, np.arange(table.n))
+        meta = {"baseline": self.check(model), "kind": self.kind, "since retrain": 0}
+        version = self.versions.write(model, 0, model._record.retained, self.kind)
+        with self.queue._journal.transaction() as db:
+            self.queue._set_version(db, 0, version, meta)
+        self.take(model, 0, np.arange(table.n), table.n)
+
+    def catch_up(self):
+        """Take up the newest version when another worker, or an earlier life, has written it."""
+        number, name, sha256 = self.queue._newest()
+        while self.version != number:
+            if self.queue._meta("kind") != self.kind:
+                raise ValueError(
+                    f"{self.queue.folder} belongs to an unlearner of another kind. Begin a queue "
+                    "in another folder."
+                )
+            try:
+                retained = self.versions.retained(name, sha256)
+                path = self.versions.path(name, sha256)
+                X, y, ids, groups = self.rows
+                table = RowTable.read(self.queue.folder)
+                order = table.order(RowTable.of(X, y, ids, self.queue._salt), retained)
+                model = fitted_again(self.template, self.kind, path, X, y, ids, groups, order)
+            except FileNotFoundError:
+                missing = number
+                number, name, sha256 = self.queue._newest()
+                if number == missing:  # not replaced by a newer one in the meantime
+                    raise
+                continue
+            self.check(model)
+            origin = np.arange(table.n) if self.kind == "net" else np.flatnonzero(retained)
+            self.take(model, number, origin, table.n)
+
+    def take(self, model, number, origin, n):
+        """Make this the present model.
+
+        `origin` holds the position at the first start, among n rows, of each row of its record.
+        """
+        self.origin, self.n = origin, n
+        self.model, self.version = model, number
+
+    def write(self, model, number):
+        """Write a version; it is none before a transaction records what is returned."""
+        retained = np.zeros(self.n, dtype=bool)
+        retained[self.origin[model._record.retained]] = True
+        return self.versions.write(model, number, retained, self.kind)
+
+    def sweep(self):
+        """Delete all files but the newest version's, which know more than it does."""
+        self.versions.sweep(self.queue._newest()[1])
