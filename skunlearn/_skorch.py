@@ -21,6 +21,7 @@ from skorch.callbacks import (
 from torch.utils.data import DataLoader
 
 from skunlearn._batching import BatchLoader, all_rows, can_batch, float_dtype, net_rows
+from skunlearn._loop import short_epochs
 from skunlearn.exceptions import UnlearningError
 
 # They write or read weights on disk under the user's file names: an unlearning must neither
@@ -157,7 +158,8 @@ def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None):
     kept = own if loss is None else [(n, cb) for n, cb in own if not _reads_targets(cb)]
     net.callbacks_ = kept + callbacks
     try:
-        with _loaders(net, data, training=True, shuffle=shuffle), own_loss(net, loss):
+        loader = _loaders(net, data, training=True, shuffle=shuffle)
+        with loader, own_loss(net, loss), short_epochs(net):
             net.notify("on_train_begin", X=data, y=None)
             try:
                 net.fit_loop(data, None, epochs=epochs)
