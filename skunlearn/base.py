@@ -259,7 +259,7 @@ class BaseUnlearner(
 
     def _first_model(self, rows):
         if not isinstance(self.estimator, FrozenEstimator):
-            return self._train(rows, write_checkpoints=True)
+            return _skorch.settle(self._train(rows, write_checkpoints=True))
         return _training.copy_trained(
             self.estimator.estimator, rows, self._classes, verbose=self.verbose
         )
@@ -277,7 +277,8 @@ class BaseUnlearner(
         before = observe(self.estimator_, forget, self._classes)
         before_sample = observe(self.estimator_, sample, self._classes)
 
-        model = self._attempt(retain, forget, derive_seed(self._seed, len(self.deletions_)))
+        seed = derive_seed(self._seed, len(self.deletions_))
+        model = _skorch.settle(self._attempt(retain, forget, seed))
 
         after = observe(model, forget, self._classes)
         after_sample = observe(model, sample, self._classes)
