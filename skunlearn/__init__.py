@@ -10,7 +10,7 @@ from skunlearn.editing import (
     LFSSDUnlearner,
     SSDUnlearner,
 )
-from skunlearn.exact import RetrainUnlearner
+from skunlearn.exact import RetrainUnlearner, ShardedUnlearner
 from skunlearn.finetuning import (
     CFkUnlearner,
     CoUnUnlearner,
@@ -57,6 +57,7 @@ __all__ = [
     "SCRUBUnlearner",
     "SSDUnlearner",
     "SalUnUnlearner",
+    "ShardedUnlearner",
     "UNSIRUnlearner",
     "__version__",
 ]

@@ -25,6 +25,7 @@ from skunlearn.exceptions import (
 )
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
+_SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
 _DAMAGE = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
 _STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning
 _MEMORISED = 0.05  # share of the loss of chance, ln C, below which rows count as learnt by heart
@@ -62,6 +63,7 @@ class BaseUnlearner(
 
     # What `skunlearn.utils.unlearner_tags` reports.
     _takes_any_estimator = False
+    _made_for = "classes, rows"  # a word for the table of methods
     _is_exact = False
     _is_certified = False
     _needs_forget_rows = True  # whether `_attempt` reads them
@@ -204,6 +206,10 @@ class BaseUnlearner(
         """
         raise NotImplementedError(f"{type(self).__name__} does not define _attempt")
 
+    def _logged(self):
+        """What the method adds to the entry of the log, in JSON's types."""
+        return {}
+
     def _settled(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
 
@@ -273,7 +279,7 @@ class BaseUnlearner(
             forget = self._record.view(positions)
             retain = record.view(np.flatnonzero(record.retained))
         emptied = self._announce_classes(record, forget)
-        sample = retain.sample(_SAMPLE, self._seed)
+        sample = retain.sample(_SAMPLE_EXACT if self._is_exact else _SAMPLE, self._seed)
         before = observe(self.estimator_, forget, self._classes)
         before_sample = observe(self.estimator_, sample, self._classes)
 
@@ -303,6 +309,7 @@ class BaseUnlearner(
             measured=measured,
             when=datetime.now(UTC),
         )
+        entry |= self._logged()
         self._warn_if_wrong(measured, whole_classes=_covers(emptied, forget))
         changed = {
             "estimator_": model,

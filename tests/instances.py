@@ -2,10 +2,16 @@
 
 import torch
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
-from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
+from skunlearn import (
+    FineTuneUnlearner,
+    ProximalUnlearner,
+    RetrainUnlearner,
+    ShardedUnlearner,
+)
 from skunlearn.utils import all_unlearners
 
 
@@ -132,6 +138,10 @@ def all_instances():
         *regressions,
         RetrainUnlearner(LogisticRegression(max_iter=500), random_state=0),
         RetrainUnlearner(LinearRegression(), random_state=0),
+        ShardedUnlearner(make_net(), n_slices=3, random_state=0),
+        ShardedUnlearner(make_regressor_net(), random_state=0),
+        ShardedUnlearner(DecisionTreeClassifier(), random_state=0),
+        ShardedUnlearner(LinearRegression(), random_state=0),
     ]
 
 

@@ -136,7 +136,6 @@ def unlearner_table():
         summary = " ".join(cls.__doc__.split("\n\n", 1)[0].split()).removesuffix(".")
         forget = "yes" if tags.needs_labels else "yes, not labels" if tags.needs_forget else "no"
         retain = "yes" if tags.needs_retain else "no"
-        kind = "whole classes" if tags.class_only else "classes, rows"
-        kind = "rows declared in `fit`" if tags.watches_training else kind
+        kind = "whole classes" if tags.class_only else cls._made_for
         lines.append(f"| `{name}` | {summary} | {forget} | {retain} | {kind} |")
     return "\n".join(lines)
