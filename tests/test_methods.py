@@ -617,7 +617,7 @@ def test_memorisation_by_retraining(data):
 
 
 def test_tags():
-    assert set(all_unlearners(exact=True)) == {"RetrainUnlearner"}
+    assert set(all_unlearners(exact=True)) == {"RetrainUnlearner", "ShardedUnlearner"}
     assert "DELETEUnlearner" in all_unlearners(class_only=True)
     assert not unlearner_tags(GradientAscentUnlearner).needs_retain
     assert unlearner_tags(SCRUBUnlearner).needs_forget

@@ -95,7 +95,7 @@ def all_unlearners(**tags):
     --------
     >>> from skunlearn.utils import all_unlearners
     >>> list(all_unlearners(exact=True))
-    ['RetrainUnlearner']
+    ['RetrainUnlearner', 'ShardedUnlearner']
     """
     unknown = sorted(set(tags) - set(UnlearnerTags.__dataclass_fields__))
     if unknown:
