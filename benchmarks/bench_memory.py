@@ -69,10 +69,10 @@ def main():
         print(f"{data:9.1f} {fitted - before:9.1f} {unlearned - fitted:13.1f}")
     from skunlearn.utils import all_unlearners
 
-    print("\nEvery method, in sizes of its net (2,000 rows of 768, batch 100)")
+    print("\nEvery method, in sizes of its net (1,000 rows of 768, batch 100)")
     print(f"{'':<28} {'fit adds':>9} {'unlearn adds':>13}")
     for method in all_unlearners():
-        _, net, before, fitted, unlearned = measure(method, 2_000, 40_000)
+        _, net, before, fitted, unlearned = measure(method, 1_000, 20_000)
         print(f"{method:<28} {(fitted - before) / net:9.2f} {(unlearned - fitted) / net:13.2f}")
 
 
