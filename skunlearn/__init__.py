@@ -3,6 +3,11 @@
 from skunlearn._version import __version__
 from skunlearn.ascent import GradientAscentUnlearner, NegGradPlusUnlearner
 from skunlearn.base import BaseUnlearner
+from skunlearn.certified import (
+    CertifiedRemovalUnlearner,
+    DescentToDeleteUnlearner,
+    LangevinUnlearner,
+)
 from skunlearn.distillation import BadTeacherUnlearner, DELETEUnlearner, SCRUBUnlearner
 from skunlearn.editing import (
     AmnesiacUnlearner,
@@ -38,14 +43,17 @@ __all__ = [
     "BoundaryUnlearner",
     "CFkUnlearner",
     "CTUnlearner",
+    "CertifiedRemovalUnlearner",
     "CoUnUnlearner",
     "DELETEUnlearner",
+    "DescentToDeleteUnlearner",
     "EUkUnlearner",
     "FineTuneUnlearner",
     "FisherForgettingUnlearner",
     "GradientAscentUnlearner",
     "L1SparseUnlearner",
     "LFSSDUnlearner",
+    "LangevinUnlearner",
     "MSGUnlearner",
     "NegGradPlusUnlearner",
     "NetUnlearner",

@@ -62,7 +62,9 @@ class BaseUnlearner(
 
     # What `skunlearn.utils.unlearner_tags` reports.
     _takes_any_estimator = False
+    _takes_nets = True
     _is_exact = False
+    _exactness = "retrained without the rows"  # what the certificate says of exact methods
     _is_certified = False
     _needs_forget_rows = True  # whether `_attempt` reads them
     _needs_retain_rows = True
@@ -204,6 +206,10 @@ class BaseUnlearner(
         """
         raise NotImplementedError(f"{type(self).__name__} does not define _attempt")
 
+    def _proved(self):
+        """What is proved of the present model, in JSON's types; {} when nothing is."""
+        return {}
+
     def _settled(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
 
@@ -303,6 +309,8 @@ class BaseUnlearner(
             when=datetime.now(UTC),
         )
         self._warn_if_wrong(measured, whole_classes=_covers(emptied, forget))
+        if self._is_certified:
+            entry["proved"] = self._proved()
         changed = {
             "estimator_": model,
             "_record": record,
@@ -329,8 +337,8 @@ class BaseUnlearner(
         return names
 
     def _warn_if_wrong(self, measured, *, whole_classes):
-        if self._is_exact:
-            return  # it is what it is: there is nothing to tune
+        if self._is_exact or self._is_certified:
+            return  # what is proved needs no measuring
         lost = _drop(measured["retain_before"], measured["retain_after"])
         if lost > _DAMAGE:
             _validation.warn(
