@@ -15,7 +15,7 @@ from skunlearn.editing import (
     LFSSDUnlearner,
     SSDUnlearner,
 )
-from skunlearn.exact import RetrainUnlearner
+from skunlearn.exact import RetrainUnlearner, RidgeUnlearner
 from skunlearn.finetuning import (
     CFkUnlearner,
     CoUnUnlearner,
@@ -62,6 +62,7 @@ __all__ = [
     "RUMUnlearner",
     "RandomLabelUnlearner",
     "RetrainUnlearner",
+    "RidgeUnlearner",
     "SCRUBUnlearner",
     "SSDUnlearner",
     "SalUnUnlearner",

@@ -63,8 +63,10 @@ class BaseUnlearner(
     # What `skunlearn.utils.unlearner_tags` reports.
     _takes_any_estimator = False
     _takes_nets = True
+    _made_for = "classes, rows"  # a word for the table of methods, of those that take no nets
     _is_exact = False
     _exactness = "retrained without the rows"  # what the certificate says of exact methods
+    _rounding = 0.0  # relative difference to a training without the rows, of exact methods
     _is_certified = False
     _needs_forget_rows = True  # whether `_attempt` reads them
     _needs_retain_rows = True

@@ -51,6 +51,7 @@ class CertifiedUnlearner(BaseUnlearner):
     _is_certified = True
     _adds_noise = True
     _takes_nets = False
+    _made_for = "logistic regression"
     _watches_training = True  # the noise of the training is part of the proof
     _one_vs_rest = False  # how more than two classes are told apart
     _theorem = ""

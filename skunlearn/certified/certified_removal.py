@@ -142,6 +142,7 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
     """
 
     _one_vs_rest = True
+    _adds_noise = False  # it was added in the training
     _theorem = "Guo et al. (2020), theorem 3 and corollary 1"
 
     def __init__(

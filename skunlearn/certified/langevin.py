@@ -161,7 +161,11 @@ class LangevinUnlearner(CertifiedUnlearner):
         constants, generator = self._constants(), self._generator()
         noise = self._noise()
         for _ in range(steps):
-            W = W - constants.step * problem.gradient(W) + noise * generator.standard_normal(W.shape)
+            W = (
+                W
+                - constants.step * problem.gradient(W)
+                + noise * generator.standard_normal(W.shape)
+            )
         return W
 
     def _constants(self):

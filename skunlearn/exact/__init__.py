@@ -1,5 +1,6 @@
 """Methods whose result never saw the forgotten rows."""
 
 from skunlearn.exact.retrain import RetrainUnlearner
+from skunlearn.exact.ridge import RidgeUnlearner
 
-__all__ = ["RetrainUnlearner"]
+__all__ = ["RetrainUnlearner", "RidgeUnlearner"]
