@@ -16,6 +16,7 @@ from skunlearn.certified._privacy import PrivacySpent
 from skunlearn.certified._published import publish
 from skunlearn.certified._rows import bounded_rows, with_constant
 
+_REFERENCE = 2**31  # number of the noise of models that are made to compare with
 # Settings of LogisticRegression that change its objective, and what they must be.
 _PLAIN = {
     "penalty": ("l2", "deprecated"),
@@ -126,8 +127,9 @@ class CertifiedUnlearner(BaseUnlearner):
 
         Notes
         -----
-        The statement is about this model alone, against one trained by the same recipe on the
-        kept rows. Somebody who kept an earlier model can compare the two.
+        The statement is about ``estimator_`` alone, against one trained by the same recipe on the
+        kept rows. Somebody who kept an earlier model can compare the two; the log and pickles of
+        this object hold figures about the forgotten rows (how well they were known, say).
         """
         check_is_fitted(self)
         epsilon = _gaussian.epsilon_of(self._distance(), self.delta)
@@ -168,6 +170,16 @@ class CertifiedUnlearner(BaseUnlearner):
         self._step = 0
         problem = self._problem(rows)
         return self._publish(self._start(problem, (problem.T.shape[1], problem.X.shape[1])))
+
+    def _train(self, rows, *, write_checkpoints=False):
+        """A model trained on `rows` alone, with noise of its own, to compare with."""
+        other = type(self)(**self.get_params(deep=False))
+        for name in ("_setting", "_seed", "classes_", "n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(other, name, getattr(self, name))
+        other._step = _REFERENCE
+        problem = other._problem(rows)
+        return other._publish(other._start(problem, (problem.T.shape[1], problem.X.shape[1])))
 
     def _forget(self, positions, forget=None, retain=None):
         kept = int(self._record.retained.sum()) - len(positions)

@@ -131,12 +131,11 @@ class DescentToDeleteUnlearner(CertifiedUnlearner):
         error = account.ours + self._leaving * constants.shift
         W, steps = self._secret, 0
         gradient = problem.gradient(W)
-        for steps in range(1, constants.steps_to(error, allowed) + 1):
+        while steps == 0 or error > allowed:
             W = W - constants.step * gradient
             gradient = problem.gradient(W)
             error = min(constants.rate * error, np.linalg.norm(gradient) / penalty)
-            if error <= allowed:
-                break
+            steps += 1
         self._account = Errors(float(error), account.reference, steps, trained=False)
         return self._hide(W)
 

@@ -74,6 +74,14 @@ class Moments:
         rounding = self.rounding + np.diag(self.scatter) ** 2
         return Moments(n, mean_x, mean_y, scatter, cross, rounding, self.centred)
 
+    def reciprocal_condition(self):
+        """Estimate of smallest over largest eigenvalue of `scatter`; 0 when singular."""
+        try:
+            factor = cho_factor(self.scatter, lower=True)[0]
+        except LinAlgError:
+            return 0.0
+        return lapack.dpocon(factor, _norm(self.scatter), uplo="L")[0]
+
     def solve(self, alpha):
         """Ridge coefficients of shape (p, t), with their error and what a fresh sum would have.
 
@@ -101,7 +109,7 @@ class Moments:
                 factor = cho_factor(scaled, lower=True)
             except LinAlgError:
                 return None, np.inf, 0.0
-            norm = np.abs(scaled).sum(axis=0).max()
+            norm = _norm(scaled)
             smallest = norm * lapack.dpocon(factor[0], norm, uplo="L")[0]
             columns = alpha == value
             right = scale[:, None] * self.cross[:, columns]
@@ -110,3 +118,8 @@ class Moments:
             error = max(error, _EPS * lost / smallest)
             fresh = max(fresh, _EPS / smallest)
         return coef, error, fresh
+
+
+def _norm(matrix):
+    """The 1-norm, which LAPACK asks for."""
+    return np.abs(matrix).sum(axis=0).max()

@@ -28,14 +28,14 @@ class RidgeUnlearner(BaseUnlearner):
     Rows leave these sums, and one Cholesky factorisation gives the coefficients. The rounding
     that gathers is estimated at each request: when it may pass 1e-10 of the coefficients (huge
     rows went, or very many), the sums are taken anew over the kept rows; where the features are
-    too nearly dependent for sums, the recipe itself is trained on them.
+    too nearly dependent for sums, or a class has lost all rows, the recipe itself is trained.
 
     Parameters
     ----------
     estimator : Ridge, LinearRegression or RidgeClassifier
         Any penalty, one per target too; without or with intercept, which is not penalised.
-        ``solver``, ``tol`` and ``max_iter`` have no effect. ``FrozenEstimator(model)`` must hold
-        the solution for the rows that ``fit`` is given.
+        ``solver``, ``max_iter`` and Ridge's ``tol`` have no effect otherwise.
+        ``FrozenEstimator(model)`` must hold the solution for the rows that ``fit`` is given.
     random_state : int, RandomState instance or None, default=None
         Of stochastic solvers, where the recipe itself is trained.
     store_data : bool, default=True
@@ -114,10 +114,17 @@ class RidgeUnlearner(BaseUnlearner):
         if error > max(_ACCURATE, _DRIFT * fresh):
             self._moments = Moments.of(*self._arrays(self._whole(rows)), self._moments.centred)
             coef, error, fresh = self._moments.solve(alpha)
-        if error > _ACCURATE or self._lacks_a_class(rows):
+        if error > _ACCURATE or self._lacks_a_class(rows) or self._cuts_off():
             return self._train(self._whole(rows))
         intercept = self._moments.mean_y - self._moments.mean_x @ coef
         return self._fitted(coef.T, intercept)
+
+    def _cuts_off(self):
+        # LinearRegression leaves out directions along which the rows spread less than `tol`.
+        if not isinstance(self._recipe, LinearRegression):
+            return False
+        smallest = (2 * getattr(self._recipe, "tol", 0.0)) ** 2
+        return self._moments.reciprocal_condition() < smallest
 
     def _lacks_a_class(self, rows):
         # The recipe then makes a model of fewer classes.
@@ -158,6 +165,10 @@ class RidgeUnlearner(BaseUnlearner):
             nothing = np.zeros((len(self.classes_), coef.shape[1]))
             RidgeClassifier.fit(model.set_params(alpha=1.0, solver="svd"), nothing, self.classes_)
             model.set_params(**self._recipe.get_params())
+            coef, intercept = (
+                coef.reshape(model.coef_.shape),
+                intercept.reshape(np.shape(model.intercept_)),
+            )
         elif self._n_targets is None:
             coef, intercept = coef[0], float(intercept[0])
         if not self._recipe.fit_intercept:
