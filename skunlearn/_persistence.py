@@ -202,7 +202,7 @@ class PersistenceMixin:
 
 _FITTED = (
     *("_seed", "_record", "_evidence", "_forgotten", "_n_targets", "_updates"),
-    *("_moments", "_setting", "_account", "_secret", "_step"),
+    *("_moments", "_setting", "_account", "_secret", "_step", "_gram"),
 )
 
 

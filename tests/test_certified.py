@@ -202,6 +202,14 @@ def test_residuals_add_up_over_requests():
     assert unlearner._distance() == pytest.approx(together / 1.0)
 
 
+def test_the_norm_of_the_kept_rows_is_followed():
+    X, y = task()
+    unlearner = make(CertifiedRemovalUnlearner, epsilon=1e3).fit(X, y)
+    unlearner.unlearn(indices=FORGET).unlearn(indices=[50, 60])
+    kept = unlearner._problem(all_rows(unlearner)).X
+    assert unlearner._gram == pytest.approx(kept.T @ kept, abs=1e-11)
+
+
 def test_a_spent_budget_trains_anew():
     X, y = task()
     unlearner = make(CertifiedRemovalUnlearner, C=0.1, sigma=2.0).fit(X, y)

@@ -11,7 +11,7 @@ from skunlearn import CertifiedRemovalUnlearner, DescentToDeleteUnlearner, Lange
 from skunlearn.certified import _gaussian
 from skunlearn.certified._base import Setting
 from skunlearn.certified._contraction import Contraction
-from skunlearn.certified._logistic import Logistic, lipschitz, minimise, smoothness
+from skunlearn.certified._logistic import Logistic, gram, lipschitz, minimise, smoothness
 from skunlearn.certified._published import weights_of
 from skunlearn.certified.certified_removal import residual_bounds
 from skunlearn.exceptions import UnlearningError
@@ -160,7 +160,7 @@ def test_the_bound_is_the_papers():
     rng = np.random.default_rng(0)
     X, s = rng.normal(size=(20, 3)), rng.normal(size=(1, 3))
     expected = 0.25 * np.linalg.norm(X, 2) * np.linalg.norm(s) * np.linalg.norm(X @ s[0])
-    assert residual_bounds(X, s, 1.0) == pytest.approx([expected])
+    assert residual_bounds(X, X.T @ X, s, 1.0) == pytest.approx([expected])
 
 
 @pytest.mark.parametrize("C", [0.1, 1.0, 10.0])
@@ -185,7 +185,7 @@ def test_the_bound_covers_that_the_residual_depends_on_the_noise(C, rows):
     for _ in range(3):  # to the noise whose budget one such request spends
         noise = sigma * np.random.default_rng(1).standard_normal((1, 6))
         w = minimise(whole, (1, 6), 1e-9, noise)[0]
-        bound = residual_bounds(kept.X, moved(w)[None] - w, 1.0)[0]
+        bound = residual_bounds(kept.X, gram(kept.X), moved(w)[None] - w, 1.0)[0]
         sigma = bound / budget
     residual = np.linalg.norm(kept.gradient(moved(w)[None]) + noise)
     step = np.stack([(moved(w + h) - moved(w - h)) / 2e-4 for h in 1e-4 * np.eye(6)], axis=1)

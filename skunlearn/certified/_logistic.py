@@ -66,14 +66,11 @@ class Logistic:
 
 
 def gram(X, weights=None):
-    """Xᵀ diag(weights) X as a dense array."""
-    if weights is None:
-        weighted = X
-    elif hasattr(X, "multiply"):
-        weighted = X.multiply(weights[:, None]).tocsr()
-    else:
-        weighted = weights[:, None] * X
-    return safe_sparse_dot(X.T, weighted, dense_output=True)
+    """Xᵀ diag(weights) X as a dense array, for weights that are not negative."""
+    if weights is not None:
+        roots = np.sqrt(weights)[:, None]
+        X = X.multiply(roots).tocsr() if hasattr(X, "multiply") else roots * X
+    return safe_sparse_dot(X.T, X, dense_output=True)  # symmetric: half of the work
 
 
 def lipschitz(radius, link):

@@ -6,6 +6,7 @@ from sklearn.utils.extmath import row_norms
 from sklearn.utils.validation import check_array
 
 _SLACK = 1e-6  # float32 rows of norm 1 are off by this much
+_ROUNDING = 1e-12  # of a norm that was made to be the bound
 
 
 def bounded_rows(X, row_norm, clip, name="X"):
@@ -23,6 +24,8 @@ def bounded_rows(X, row_norm, clip, name="X"):
             "clip=True, sklearn.preprocessing.Normalizer, which scales each row by itself, or a "
             "larger row_norm. A StandardScaler learns from all rows, the forgotten ones too."
         )
+    if norms.max(initial=0.0) <= row_norm * (1 + _ROUNDING):
+        return X
     scale = row_norm / np.maximum(norms, row_norm)
     return sparse.diags(scale).dot(X).tocsr() if sparse.issparse(X) else X * scale[:, None]
 

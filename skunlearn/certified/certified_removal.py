@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, eigvalsh
 from sklearn.utils.extmath import safe_sparse_dot
 
 from skunlearn import _validation
@@ -174,6 +174,7 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
         start = _START * self._setting.sigma * self._limit
         slope = self._setting.sigma * self._generator().standard_normal(shape)
         self._account = Residuals(start, (0.0,) * shape[0])
+        self._gram = gram(problem.X)
         return minimise(problem, shape, start, slope)
 
     def _remove(self, problem, forget):
@@ -182,7 +183,8 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
         steps = np.stack(
             [cho_solve(cho_factor(problem.hessian(w)), g) for w, g in zip(W, away, strict=True)]
         )
-        bounds = residual_bounds(problem.X, steps, self._setting.radius)
+        self._gram = self._gram - gram(forget.X)
+        bounds = residual_bounds(problem.X, self._gram, steps, self._setting.radius)
         old = self._account
         account = Residuals(old.start, tuple(np.add(old.by_class, bounds).tolist()))
         if account.distance(self._setting.sigma) <= self._limit:
@@ -208,12 +210,12 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
         }
 
 
-def residual_bounds(X, steps, radius):
+def residual_bounds(X, gram_of_x, steps, radius):
     """γ·r·‖X‖₂‖s‖₂‖Xs‖₂ for the step s of every class: how far from zero the gradient is left.
 
     Taylor's remainder is Σ_i (ℓ''(z_i + t) − ℓ''(z_i)) x_i x_iᵀs, and |ℓ''(z_i + t) − ℓ''(z_i)|
     is at most γ|x_iᵀs| ≤ γ r ‖s‖ for rows of norm up to r, 1 in the paper.
     """
-    spectral = np.sqrt(np.linalg.norm(gram(X), 2))
+    spectral = np.sqrt(eigvalsh(gram_of_x)[-1])
     moved = np.linalg.norm(safe_sparse_dot(X, steps.T), axis=0)
     return _GAMMA * radius * spectral * np.linalg.norm(steps, axis=1) * moved
