@@ -98,11 +98,11 @@ class DescentToDeleteUnlearner(CertifiedUnlearner):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.datasets import load_digits
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.preprocessing import Normalizer
     >>> from skunlearn import DescentToDeleteUnlearner
-    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X, y = load_digits(return_X_y=True)
     >>> X = Normalizer().fit_transform(X)  # every row by itself
     >>> unlearner = DescentToDeleteUnlearner(LogisticRegression(C=0.1), random_state=0)
     >>> spent = unlearner.fit(X, y).unlearn(indices=[3, 4]).privacy_spent()
