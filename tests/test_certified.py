@@ -15,9 +15,15 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import Normalizer
 
-from skunlearn import CertifiedRemovalUnlearner, DescentToDeleteUnlearner, LangevinUnlearner
+from skunlearn import (
+    CertifiedRemovalUnlearner,
+    DescentToDeleteUnlearner,
+    LangevinUnlearner,
+    RidgeUnlearner,
+)
 from skunlearn.certified import PrivacySpent
 from skunlearn.certified._published import weights_of
+from skunlearn.evaluation import compare
 from skunlearn.exceptions import DataNotStoredError, PrivacyBudgetWarning, UnlearningError
 from skunlearn.metrics import MIAScorer
 from skunlearn.model_selection import ForgetSplit
@@ -355,6 +361,15 @@ def test_retrained_references_for_scores(cls):
     assert unlearner._account is account
     assert unlearner.estimator_ is model
     assert np.abs(reference.coef_ - model.coef_).max() > 0
+
+
+def test_reports_compare_them():
+    X, y = task(n=160)
+    report = compare(
+        {"descent": make(), "ridge": RidgeUnlearner(RidgeClassifier())},
+        X[:120], y[:120], forget=np.arange(120) < 20, X_test=X[120:], y_test=y[120:],
+    )  # fmt: skip
+    assert list(report.wide.index) == ["original", "descent", "ridge", "retrained"]
 
 
 # ---------------------------------------------------------------------- refusals

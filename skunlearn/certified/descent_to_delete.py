@@ -61,8 +61,9 @@ class DescentToDeleteUnlearner(CertifiedUnlearner):
     Attributes
     ----------
     estimator_ : LogisticRegression
-        The published model, with noise. The secret weights are in no public attribute, but
-        pickles hold them, to go on from: a pickle is as secret as the training rows.
+        The published model, with noise. The secret weights, which descend from weights that saw
+        the forgotten rows, are in no public attribute; but pickles hold them, to go on from, and
+        are as secret as the training rows.
     classes_ : ndarray of shape (n_classes,)
     deletions_ : list of dict
         The log of requests; ``"proved"`` holds ε, δ and the number of steps.

@@ -51,7 +51,7 @@ class LangevinUnlearner(CertifiedUnlearner):
         δ of (ε, δ). Far below 1/n; 1e-5 is a habit of the field.
     sigma : float, default=0.03
         Noise of a step; the weights spread as exp(−f/σ²). The default is the authors' for 11,000
-        digits; σ² = 1/n draws from the Bayesian posterior.
+        digits; σ² = 1/n draws, nearly, from the Bayesian posterior.
     row_norm, clip, random_state, store_data, verbose
         See `CertifiedRemovalUnlearner`.
 

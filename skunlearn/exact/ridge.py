@@ -100,11 +100,12 @@ class RidgeUnlearner(BaseUnlearner):
         return model
 
     def _attempt(self, retain, forget, seed):
-        if len(forget) > len(retain) and len(retain) == self._moments.n - len(forget):
-            X, Y = self._arrays(retain)
-            self._moments = Moments.of(X, Y, self._recipe.fit_intercept)
+        moments = getattr(self, "_moments", None)  # None when the model was fitted elsewhere
+        whole = moments is None or len(retain) == moments.n - len(forget)
+        if moments is None or (whole and len(forget) > len(retain)):
+            self._moments = Moments.of(*self._arrays(retain), self._recipe.fit_intercept)
         else:
-            self._moments = self._moments.without(*self._arrays(forget))
+            self._moments = moments.without(*self._arrays(forget))
         return self._solution(retain)
 
     def _solution(self, rows):
@@ -136,8 +137,9 @@ class RidgeUnlearner(BaseUnlearner):
         if len(rows) == self._moments.n:
             return rows
         raise UnlearningError(
-            f"What is left is too ill-conditioned to be solved from the stored sums: the request "
-            f"must bring all {self._moments.n} retained rows, not {len(rows)} of them."
+            "The stored sums alone do not give the model (too ill-conditioned, or a class may have "
+            f"lost all rows): the request must bring all {self._moments.n} retained rows, not "
+            f"{len(rows)} of them."
         )
 
     def _arrays(self, rows):
