@@ -63,8 +63,11 @@ class BaseUnlearner(
 
     # What `skunlearn.utils.unlearner_tags` reports.
     _takes_any_estimator = False
+    _takes_nets = True
     _made_for = "classes, rows"  # a word for the table of methods
     _is_exact = False
+    _exactness = "retrained without the rows"  # what the certificate says of exact methods
+    _rounding = 0.0  # relative difference to a training without the rows, of exact methods
     _is_certified = False
     _needs_forget_rows = True  # whether `_attempt` reads them
     _needs_retain_rows = True
@@ -210,6 +213,10 @@ class BaseUnlearner(
         """What the method adds to the entry of the log, in JSON's types."""
         return {}
 
+    def _proved(self):
+        """What is proved of the present model, in JSON's types; {} when nothing is."""
+        return {}
+
     def _settled(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
 
@@ -337,8 +344,8 @@ class BaseUnlearner(
         return names
 
     def _warn_if_wrong(self, measured, *, whole_classes):
-        if self._is_exact:
-            return  # it is what it is: there is nothing to tune
+        if self._is_exact or self._is_certified:
+            return  # what is proved needs no measuring
         lost = _drop(measured["retain_before"], measured["retain_after"])
         if lost > _DAMAGE:
             _validation.warn(

@@ -617,7 +617,8 @@ def test_memorisation_by_retraining(data):
 
 
 def test_tags():
-    assert set(all_unlearners(exact=True)) == {"RetrainUnlearner", "ShardedUnlearner"}
+    exact = {"RetrainUnlearner", "RidgeUnlearner", "ShardedUnlearner"}
+    assert set(all_unlearners(exact=True)) == exact
     assert "DELETEUnlearner" in all_unlearners(class_only=True)
     assert not unlearner_tags(GradientAscentUnlearner).needs_retain
     assert unlearner_tags(SCRUBUnlearner).needs_forget
@@ -626,7 +627,7 @@ def test_tags():
         all_unlearners(fast=True)
 
 
-@pytest.mark.parametrize("name", sorted(all_unlearners()))
+@pytest.mark.parametrize("name", sorted(all_unlearners(nets=True)))
 def test_search_spaces_hold_valid_settings(name):
     unlearner = all_unlearners()[name](make_net(), random_state=0)
     if not hasattr(unlearner, "search_space"):
@@ -669,7 +670,7 @@ def test_search_spaces_work_in_a_search(data):
     assert 0.7 <= search.best_params_["beta"] <= 0.999
 
 
-@pytest.mark.parametrize("name", sorted(all_unlearners(needs_forget=True, exact=False)))
+@pytest.mark.parametrize("name", sorted(all_unlearners(needs_forget=True, exact=False, nets=True)))
 def test_rows_that_come_with_the_request(data, name):
     """Of an estimator that holds none; forget and retained rows lie in two containers."""
     X, y = data
@@ -703,7 +704,7 @@ def noisy():
     return X, y, X_test, y_test, forget, net, state, original, fitted.score(X[forget], y[forget])
 
 
-@pytest.mark.parametrize("name", sorted(all_unlearners(needs_retain=True, exact=False)))
+@pytest.mark.parametrize("name", sorted(all_unlearners(needs_retain=True, exact=False, nets=True)))
 @pytest.mark.filterwarnings("always::UserWarning")
 def test_defaults_work_or_say_so(noisy, name, recwarn):
     """Half of the way from original to retrained, without losing 3 points on unseen rows."""
@@ -736,7 +737,7 @@ def test_methods_for_classes_warn_on_single_rows(data, name):
         unlearner.unlearn(indices=FORGET)
 
 
-@pytest.mark.parametrize("name", sorted(all_unlearners(watches_training=False)))
+@pytest.mark.parametrize("name", sorted(all_unlearners(nets=True, watches_training=False)))
 def test_fewer_forget_rows_than_a_batch_when_the_last_one_is_dropped(data, name):
     X, y = data
     net = make_net(batch_size=20, max_epochs=2, iterator_train__drop_last=True)

@@ -149,7 +149,7 @@ def test_original_weights_are_gone(data, cls, frozen, tmp_path):
         )
 
 
-@pytest.mark.parametrize("name", sorted(all_unlearners(watches_training=False)))
+@pytest.mark.parametrize("name", sorted(all_unlearners(nets=True, watches_training=False)))
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_neither_gradients_nor_momentum_stay(data, name):
     """They are sums over rows; those of one batch of a linear layer are nearly the rows."""

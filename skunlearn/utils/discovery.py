@@ -32,6 +32,8 @@ class UnlearnerTags:
         Whether it takes scikit-learn estimators, and not only skorch nets.
     watches_training : bool
         Whether it must watch the training, so that it cannot start from a trained net.
+    nets : bool
+        Whether it takes skorch nets.
     """
 
     needs_retain: bool
@@ -42,6 +44,7 @@ class UnlearnerTags:
     certified: bool
     any_estimator: bool
     watches_training: bool
+    nets: bool
 
 
 def unlearner_tags(unlearner):
@@ -71,6 +74,7 @@ def unlearner_tags(unlearner):
         certified=unlearner._is_certified,
         any_estimator=unlearner._takes_any_estimator,
         watches_training=unlearner._watches_training,
+        nets=unlearner._takes_nets,
     )
 
 
@@ -95,7 +99,7 @@ def all_unlearners(**tags):
     --------
     >>> from skunlearn.utils import all_unlearners
     >>> list(all_unlearners(exact=True))
-    ['RetrainUnlearner', 'ShardedUnlearner']
+    ['RetrainUnlearner', 'RidgeUnlearner', 'ShardedUnlearner']
     """
     unknown = sorted(set(tags) - set(UnlearnerTags.__dataclass_fields__))
     if unknown:
