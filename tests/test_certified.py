@@ -287,6 +287,7 @@ def test_settings_of_the_training_stay_those_of_the_account(cls):
     same.unlearn(indices=FORGET)
     assert changed.privacy_spent() == same.privacy_spent()
     assert changed.deletions_[0]["proved"]["sigma"] == same._setting.sigma
+    assert np.array_equal(changed.predict_proba(X), same.predict_proba(X))
     assert np.array_equal(weights(changed), weights(same))
 
 
