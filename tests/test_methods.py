@@ -35,7 +35,7 @@ from skunlearn import (
 from skunlearn._layers import last_layers
 from skunlearn._losses import divergence
 from skunlearn._record import Rows
-from skunlearn._steps import FrozenWeights
+from skunlearn._steps import FrozenWeights, largest
 from skunlearn.ascent._bound import KnownRows
 from skunlearn.datasets import load_digits_images
 from skunlearn.distillation._teacher import copied, untrained
@@ -599,6 +599,19 @@ def test_rum_hands_each_part_to_its_method(data, monkeypatch):
     for bad in ([], "all", [RetrainUnlearner(headed())]):
         with pytest.raises(TypeError, match="unlearners must"):
             RUMUnlearner(headed(), unlearners=bad).fit(X, y)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("count", [0, 1, 7, 23, 24])
+def test_masks_of_the_largest_entries(count, dtype):
+    rng = torch.Generator().manual_seed(0)
+    values = [torch.randint(5, size, generator=rng).to(dtype) for size in ((3, 4), (12,))]
+    whole = torch.cat([value.flatten() for value in values])
+    wanted = torch.zeros(24, dtype=torch.bool)
+    wanted[whole.argsort(descending=True, stable=True)[:count]] = True
+    masks = largest(values, count)
+    assert [mask.shape for mask in masks] == [(3, 4), (12,)]
+    assert torch.equal(torch.cat([mask.flatten() for mask in masks]), wanted)
 
 
 def test_memorisation_by_retraining(data):
