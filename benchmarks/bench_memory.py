@@ -44,7 +44,8 @@ def child(method, rows, hidden):
     fitted = peak_mb()
     forget = y == 1 if unlearner._class_only else np.arange(rows) < rows // 10
     unlearner.unlearn(indices=np.flatnonzero(forget))
-    size = sum(p.nbytes for p in unlearner.estimator_.module_.parameters())
+    model = getattr(unlearner.estimator_, "members", [unlearner.estimator_])[0]
+    size = sum(p.nbytes for p in model.module_.parameters())
     print(X.nbytes / 2**20, size / 2**20, with_data, fitted, peak_mb())
 
 
