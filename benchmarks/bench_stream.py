@@ -16,7 +16,7 @@ from skunlearn.datasets import fetch_cifar10
 from skunlearn.evaluation import deletion_stream
 from skunlearn.utils import all_unlearners
 
-SIDE = 8  # pixels to which images are averaged
+SIDE = 4  # pixels to which images are averaged
 
 
 class MLP(nn.Sequential):
