@@ -35,7 +35,7 @@ class CNN(nn.Sequential):
 
 
 def load(rows):
-    """Small images as rows of length at most 1, the same scaling for each."""
+    """Small images as rows of length about 1, the same scaling for each."""
     data = fetch_cifar10()
     chosen = np.sort(np.random.default_rng(0).permutation(len(data.y_train))[:rows])
     sides = (data.X_train[chosen], data.X_test)
@@ -45,7 +45,7 @@ def load(rows):
 
 def _shrink(X):
     pooled = nn.functional.avg_pool2d(X, X.shape[-1] // SIDE).flatten(1)
-    return (pooled / (0.5 * pooled.shape[1] ** 0.5)).numpy()
+    return (pooled / (0.25 * pooled.shape[1] ** 0.5)).numpy()
 
 
 def recipe(module, **params):
@@ -63,7 +63,7 @@ def at_a_time(options):
 
 def one_by_one(options):
     """Methods with a promise, and fine-tuning."""
-    logistic = LogisticRegression(C=0.01, max_iter=1000)
+    logistic = LogisticRegression(C=0.1, max_iter=1000)
     budget = {"epsilon": options.epsilon, "random_state": 0}
     yield "Ridge", sk.RidgeUnlearner(RidgeClassifier(), random_state=0)
     yield "CertifiedRemoval", sk.CertifiedRemovalUnlearner(logistic, **budget)

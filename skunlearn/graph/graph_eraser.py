@@ -156,6 +156,7 @@ class GraphEraser(
 
     _takes_any_estimator = False
     _is_exact = False  # but with a random partition: the log of each request says it
+    _exactness = "retrained without the rows"
     _is_certified = False
     _needs_forget_rows = False
     _needs_retain_rows = True
