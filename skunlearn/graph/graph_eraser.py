@@ -56,11 +56,12 @@ class GraphEraser(
     estimator : skorch NeuralNetClassifier
         The recipe for each shard's net; never trained itself. Its module is called with ``x`` and
         ``edge_index`` (and ``edge_weight``, ``edge_attr`` where the data have them) and returns a
-        row of class scores for every node, as PyG's models do. The rows that skorch batches are
+        row of class scores for every node, as PyG's models do (for which the criterion is
+        CrossEntropyLoss; skorch's default wants probabilities). The rows that skorch batches are
         the labelled nodes: ``batch_size=-1`` takes them all in each step, a smaller one still
         propagates over the whole shard in each.
-    n_shards : int, default=20
-        The paper's for Cora. More shards make deletions cheaper and predictions worse.
+    n_shards : int, default=10
+        The authors' code's. More shards make deletions cheaper and predictions worse.
     partition : {"random", "blpa", "bekm"}, default="random"
         How nodes are divided. ``"random"``: by a keyed hash of each node's id alone. ``"blpa"``:
         balanced label propagation, which keeps neighbours together. ``"bekm"``: balanced k-means
@@ -168,7 +169,7 @@ class GraphEraser(
         self,
         estimator,
         *,
-        n_shards=20,
+        n_shards=10,
         partition="random",
         aggregate="mean",
         penalty=1.0,
