@@ -220,13 +220,13 @@ class BaseUnlearner(
     def _settled(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
 
-    def _train(self, rows, *, write_checkpoints=False):
+    def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A(rows): a freshly trained estimator, taken from ``memory`` when it is there."""
         return _training.train(
             _skorch.unwrap(self.estimator),
             rows,
             self._classes,
-            self._seed,
+            self._seed if seed is None else seed,
             memory=self.memory,
             verbose=self.verbose,
             write_checkpoints=write_checkpoints,

@@ -174,13 +174,14 @@ class CertifiedUnlearner(BaseUnlearner):
         problem = self._problem(rows)
         return self._publish(self._start(problem, (problem.T.shape[1], problem.X.shape[1])))
 
-    def _train(self, rows, *, write_checkpoints=False):
+    def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A model trained on `rows` alone, with noise of its own, to compare with."""
         other = type(self)(**self.get_params(deep=False))
-        for name in ("_setting", "_seed", "classes_", "n_features_in_", "feature_names_in_"):
+        for name in ("_setting", "classes_", "n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 setattr(other, name, getattr(self, name))
         other._step = _REFERENCE
+        other._seed = self._seed if seed is None else seed
         problem = other._problem(rows)
         return other._publish(other._start(problem, (problem.T.shape[1], problem.X.shape[1])))
 

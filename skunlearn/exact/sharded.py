@@ -164,14 +164,14 @@ class ShardedUnlearner(BaseUnlearner):
         self._files = self._files | {k: done.files for k, done in trained.items()}
         return self._ensemble(members)
 
-    def _train(self, rows, *, write_checkpoints=False):
+    def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A(rows) as ``fit`` would have it, for audits."""
         first = dict.fromkeys(range(self._shape[0]), 0)
         folder = Folder(prefix="skunlearn-shards-") if self._shape[1] > 1 else None
-        trained = self._train_shards(rows, first, {}, folder)
+        trained = self._train_shards(rows, first, {}, folder, seed)
         return self._ensemble([trained[k].model for k in first])
 
-    def _train_shards(self, rows, first, files, folder=None):
+    def _train_shards(self, rows, first, files, folder=None, seed=None):
         """`Trained` of the shards in `first`, from these stages on, by number."""
         recipe, (_, n_slices, _) = _skorch.unwrap(self.estimator), self._shape
         shards, slices = (place[rows.positions] for place in self._places)
@@ -180,8 +180,8 @@ class ShardedUnlearner(BaseUnlearner):
         work = []
         for k, stage in first.items():
             mine = np.flatnonzero(shards == k)
-            seed = derive_seed(self._seed, 1, k)
-            shard = Shard(rows.take(mine), slices[mine], n_slices, seed, self._classes)
+            own = derive_seed(self._seed if seed is None else seed, 1, k)
+            shard = Shard(rows.take(mine), slices[mine], n_slices, own, self._classes)
             known = {s: n for s, n in files.get(k, {}).items() if s < stage}
             if not all(os.path.exists(os.path.join(path, name)) for name in known.values()):
                 stage, known = 0, {}  # a copy of this estimator has cleared the folder
