@@ -29,6 +29,7 @@ from skunlearn.finetuning import (
 )
 from skunlearn.meta import RUMUnlearner
 from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.pipeline import UnlearningPipeline
 from skunlearn.relabelling import (
     BoundaryUnlearner,
     RandomLabelUnlearner,
@@ -68,5 +69,6 @@ __all__ = [
     "SalUnUnlearner",
     "ShardedUnlearner",
     "UNSIRUnlearner",
+    "UnlearningPipeline",
     "__version__",
 ]

@@ -233,6 +233,21 @@ class TrainingRecord:
         new._slot[positions] = np.arange(len(positions))
         return new
 
+    def with_rows(self, X, y, slot):
+        """A record of the same positions that holds other rows: those that a step made of them.
+
+        `slot` of shape (n,) is the row of `X` at each position, -1 where none is held.
+        """
+        new = _shallow(self)
+        new._X, new._y, new._slot, new.owned = X, y, slot, True
+        if not self.is_dataset:
+            new._like, held = empty_like(X), np.flatnonzero(slot >= 0)
+            new.digests, new.label_digests = self.digests.copy(), self.label_digests.copy()
+            digests = row_digests(X)
+            new.digests[held] = digests[slot[held]]
+            new.label_digests[held] = _label_digests(digests, y)[slot[held]]
+        return new
+
     def seen(self, X, y=None):
         """Which rows of `X` are retained training rows, a boolean array."""
         if self.is_dataset:

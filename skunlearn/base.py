@@ -74,6 +74,7 @@ class BaseUnlearner(
     _needs_labels = True  # of the forget rows
     _adds_noise = False  # changes weights at random, and in no direction
     _class_only = False  # made for forgetting whole classes
+    _takes_new_inputs = False  # nothing but the weights ties it to the rows as `fit` saw them
     _watches_training = False  # cannot start from a trained net
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
@@ -190,9 +191,7 @@ class BaseUnlearner(
             else:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
                 self._forget(positions, *given)
-            if self._record.owned:
-                # Nobody else can delete the forgotten rows from a copy that `fit` made.
-                vars(self).update(_record=self._record.compact(), _forgotten=None)
+            self._drop_copies()
         self._settled()
         return self
 
@@ -279,16 +278,40 @@ class BaseUnlearner(
 
     # ------------------------------------------------------------------ unlearn, step by step
 
-    def _forget(self, positions, forget=None, retain=None):
+    def _successor(self, positions, forget=None, retain=None, **known):
+        """A copy of this estimator that has forgotten; this one stays as it is.
+
+        The caller calls ``_settled`` of the copy once nothing will be put back. `known` goes to
+        ``_forget``.
+        """
+        new = object.__new__(type(self))
+        vars(new).update(vars(self))
+        with seeded(self._seed):
+            new._check_parameters()
+            new._forget(positions, forget, retain, **known)
+        new._drop_copies()
+        return new
+
+    def _drop_copies(self):
+        if self._record.owned:
+            # Nobody else can delete the forgotten rows from a copy that `fit` made.
+            vars(self).update(_record=self._record.compact(), _forgotten=None)
+
+    def _sample(self, retain):
+        return retain.sample(_SAMPLE_EXACT if self._is_exact else _SAMPLE, self._seed)
+
+    def _forget(self, positions, forget=None, retain=None, before=None):
+        # `before` holds what the present model says of the forget rows and of a sample of the
+        # others, where it is to be asked in another way than about the rows of this request.
         started = time.perf_counter()
         record = self._record.without(positions)
         if retain is None:
             forget = self._record.view(positions)
             retain = record.view(np.flatnonzero(record.retained))
         emptied = self._announce_classes(record, forget)
-        sample = retain.sample(_SAMPLE_EXACT if self._is_exact else _SAMPLE, self._seed)
-        before = observe(self.estimator_, forget, self._classes)
-        before_sample = observe(self.estimator_, sample, self._classes)
+        sample = self._sample(retain)
+        if before is None:
+            before = [observe(self.estimator_, rows, self._classes) for rows in (forget, sample)]
 
         seed = derive_seed(self._seed, len(self.deletions_))
         model = _skorch.settle(self._attempt(retain, forget, seed))
@@ -302,9 +325,9 @@ class BaseUnlearner(
                     "model is as it was before. Try a smaller learning rate."
                 )
         measured = {
-            "forget_before": summary(before),
+            "forget_before": summary(before[0]),
             "forget_after": summary(after),
-            "retain_before": summary(before_sample),
+            "retain_before": summary(before[1]),
             "retain_after": summary(after_sample),
         }
         entry = deletion_entry(

@@ -185,7 +185,7 @@ class CertifiedUnlearner(BaseUnlearner):
         problem = other._problem(rows)
         return other._publish(other._start(problem, (problem.T.shape[1], problem.X.shape[1])))
 
-    def _forget(self, positions, forget=None, retain=None):
+    def _forget(self, positions, forget=None, retain=None, **known):
         kept = int(self._record.retained.sum()) - len(positions)
         if retain is not None and len(retain) != kept:
             raise ValueError(
@@ -193,7 +193,7 @@ class CertifiedUnlearner(BaseUnlearner):
                 "them."
             )
         self._leaving = len(positions)
-        super()._forget(positions, forget, retain)
+        super()._forget(positions, forget, retain, **known)
         del self._leaving
 
     def _attempt(self, retain, forget, seed):

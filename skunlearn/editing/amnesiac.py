@@ -76,6 +76,7 @@ class AmnesiacUnlearner(NetUnlearner):
 
     _watches_training = True
     _made_for = "rows declared in `fit`"
+    _takes_new_inputs = False  # recorded updates are found by the rows' digests
     _needs_labels = False
     _fewest_epochs = 0
 
