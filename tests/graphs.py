@@ -98,3 +98,9 @@ def edge_within(eraser, data, *, within=True):
 def first_edge(eraser):
     """Names of the ends of the first retained edge."""
     return eraser._graph.position[eraser._graph.edge_index[:, 0].numpy()].tolist()
+
+
+def unchanged(eraser, before):
+    """Whether an estimator has the attributes of `before`, the very same objects."""
+    now = vars(eraser)
+    return now.keys() == before.keys() and all(now[key] is before[key] for key in before)

@@ -237,6 +237,8 @@ def assign_under_cap(distances, cap):
     their nearest column that has not refused them, columns keep the nearest `cap` that asked.
     """
     open_ = np.array(distances, dtype=np.float64)
+    if not np.isfinite(open_).all():  # an infinite one stands for a refusal
+        raise ValueError("Distances overflow: scale the embeddings down.")
     while True:
         choice = np.argmin(open_, axis=1)
         crowded = np.flatnonzero(np.bincount(choice, minlength=open_.shape[1]) > cap)
