@@ -103,9 +103,9 @@ class GraphEraser(
     its shard without the forgotten nodes and edges; learned weights are those of a fit without
     them. With ``partition="random"`` no other node's shard depends on them either, so that the
     whole estimator equals one fitted without them (under the same ids and seed, while each class
-    keeps a labelled node), and `certificate` says so. The other partitions have seen them: which nodes share a shard, hence
-    what each net is trained on, may still depend on an edge or feature that was forgotten. They are
-    not computed anew, and the log says ``"exact": false``.
+    keeps a labelled node), and `certificate` says so. The other partitions have seen them: which
+    nodes share a shard, hence what each net is trained on, may still depend on an edge or feature
+    that was forgotten. They are not computed anew, and the log says ``"exact": false``.
 
     **Which partition.** The paper reports that a random partition predicts worse than the other
     two. On Cora it did not: with four fifths of the papers to fit on, ten shards and three seeds,
