@@ -13,6 +13,7 @@ from skunlearn._data import name_digests
 
 __all__ = ["balanced_kmeans", "balanced_label_propagation", "hash_partition", "shard_cap"]
 
+_LARGEST = 1e150  # its square is a float64 still
 _SLACK = 0.005  # of the nodes outside a shard, which its cap leaves room for: the paper's
 
 
@@ -214,6 +215,8 @@ def balanced_kmeans(embeddings, n_shards, *, max_iter=20, random_state=None, cap
     """
     embeddings = check_array(embeddings, dtype=np.float64, input_name="embeddings")
     cap = _check_shards(n_shards, len(embeddings), cap)
+    if np.abs(embeddings).max() > _LARGEST / embeddings.shape[1]:
+        raise ValueError("Distances overflow: scale the embeddings down.")
     centroids, _ = kmeans_plusplus(embeddings, n_shards, random_state=random_state)
     shards = None
     for _ in range(max_iter):
@@ -237,8 +240,6 @@ def assign_under_cap(distances, cap):
     their nearest column that has not refused them, columns keep the nearest `cap` that asked.
     """
     open_ = np.array(distances, dtype=np.float64)
-    if not np.isfinite(open_).all():  # an infinite one stands for a refusal
-        raise ValueError("Distances overflow: scale the embeddings down.")
     while True:
         choice = np.argmin(open_, axis=1)
         crowded = np.flatnonzero(np.bincount(choice, minlength=open_.shape[1]) > cap)
