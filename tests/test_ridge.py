@@ -58,7 +58,7 @@ def no_training(monkeypatch):
         (Ridge(alpha=0.0), None),
         (Ridge(alpha=30.0, fit_intercept=False), None),
         (Ridge(alpha=2.0), 3),
-        (Ridge(alpha=[0.1, 10.0, 0.1]), 3),
+        (Ridge(alpha=np.array([0.1, 10.0, 0.1])), 3),
         (LinearRegression(), None),
         (LinearRegression(fit_intercept=False), 2),
     ],
