@@ -18,6 +18,8 @@ class StepsMixin:
 
     def _check_steps(self):
         self._validate_params()
+        if not self.steps:
+            raise ValueError("The pipeline is empty: it must end in an unlearner.")
         self._validate_steps()
         name = _transformers.resampler(self.steps[:-1])
         if name is not None:

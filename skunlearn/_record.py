@@ -27,11 +27,12 @@ class Rows:
     X, y : the whole training data; `y` encoded as the estimator is trained on it
     index : ndarray of int, the rows of `X` in this view
     digests : ndarray of shape (len(index), 16), or None when rows are known by position only
+    positions : ndarray of int, those in ``fit``; None for rows that came with a request
     """
 
-    def __init__(self, X, y, index, digests=None):
+    def __init__(self, X, y, index, digests=None, positions=None):
         self.X, self.all_y, self.index = X, y, np.asarray(index, dtype=np.intp)
-        self.digests = digests
+        self.digests, self.positions = digests, positions
 
     def __len__(self):
         return len(self.index)
@@ -43,8 +44,8 @@ class Rows:
 
     def take(self, positions):
         """A narrower view; `positions` count within this one."""
-        digests = None if self.digests is None else self.digests[positions]
-        return Rows(self.X, self.all_y, self.index[positions], digests)
+        tables = (None if t is None else t[positions] for t in (self.digests, self.positions))
+        return Rows(self.X, self.all_y, self.index[positions], *tables)
 
     def union(self, other):
         """These rows and others in one view, and the numbers that each have in it.
@@ -144,7 +145,7 @@ class TrainingRecord:
         if np.any(slots < 0):
             raise DataNotStoredError("Some of these rows were forgotten and are not stored.")
         digests = None if self.digests is None else self.digests[positions]
-        return Rows(self._X, self._y, slots, digests)
+        return Rows(self._X, self._y, slots, digests, np.asarray(positions))
 
     def without(self, positions):
         """A record in which `positions` are forgotten; the present one is unchanged."""

@@ -25,6 +25,7 @@ from skunlearn.exceptions import (
 )
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
+_SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
 _DAMAGE = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
 _STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning
 _MEMORISED = 0.05  # share of the loss of chance, ln C, below which rows count as learnt by heart
@@ -62,7 +63,11 @@ class BaseUnlearner(
 
     # What `skunlearn.utils.unlearner_tags` reports.
     _takes_any_estimator = False
+    _takes_nets = True
+    _made_for = "classes, rows"  # a word for the table of methods
     _is_exact = False
+    _exactness = "retrained without the rows"  # what the certificate says of exact methods
+    _rounding = 0.0  # relative difference to a training without the rows, of exact methods
     _is_certified = False
     _needs_forget_rows = True  # whether `_attempt` reads them
     _needs_retain_rows = True
@@ -203,16 +208,24 @@ class BaseUnlearner(
         """
         raise NotImplementedError(f"{type(self).__name__} does not define _attempt")
 
+    def _logged(self):
+        """What the method adds to the entry of the log, in JSON's types."""
+        return {}
+
+    def _proved(self):
+        """What is proved of the present model, in JSON's types; {} when nothing is."""
+        return {}
+
     def _settled(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
 
-    def _train(self, rows, *, write_checkpoints=False):
+    def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A(rows): a freshly trained estimator, taken from ``memory`` when it is there."""
         return _training.train(
             _skorch.unwrap(self.estimator),
             rows,
             self._classes,
-            self._seed,
+            self._seed if seed is None else seed,
             memory=self.memory,
             verbose=self.verbose,
             write_checkpoints=write_checkpoints,
@@ -258,7 +271,7 @@ class BaseUnlearner(
 
     def _first_model(self, rows):
         if not isinstance(self.estimator, FrozenEstimator):
-            return self._train(rows, write_checkpoints=True)
+            return _skorch.settle(self._train(rows, write_checkpoints=True))
         return _training.copy_trained(
             self.estimator.estimator, rows, self._classes, verbose=self.verbose
         )
@@ -285,7 +298,7 @@ class BaseUnlearner(
             vars(self).update(_record=self._record.compact(), _forgotten=None)
 
     def _sample(self, retain):
-        return retain.sample(_SAMPLE, self._seed)
+        return retain.sample(_SAMPLE_EXACT if self._is_exact else _SAMPLE, self._seed)
 
     def _forget(self, positions, forget=None, retain=None, before=None):
         # `before` holds what the present model says of the forget rows and of a sample of the
@@ -300,7 +313,8 @@ class BaseUnlearner(
         if before is None:
             before = [observe(self.estimator_, rows, self._classes) for rows in (forget, sample)]
 
-        model = self._attempt(retain, forget, derive_seed(self._seed, len(self.deletions_)))
+        seed = derive_seed(self._seed, len(self.deletions_))
+        model = _skorch.settle(self._attempt(retain, forget, seed))
 
         after = observe(model, forget, self._classes)
         after_sample = observe(model, sample, self._classes)
@@ -325,6 +339,7 @@ class BaseUnlearner(
             measured=measured,
             when=datetime.now(UTC),
         )
+        entry |= self._logged()
         self._warn_if_wrong(measured, whole_classes=_covers(emptied, forget))
         changed = {
             "estimator_": model,
@@ -352,8 +367,8 @@ class BaseUnlearner(
         return names
 
     def _warn_if_wrong(self, measured, *, whole_classes):
-        if self._is_exact:
-            return  # it is what it is: there is nothing to tune
+        if self._is_exact or self._is_certified:
+            return  # what is proved needs no measuring
         lost = _drop(measured["retain_before"], measured["retain_after"])
         if lost > _DAMAGE:
             _validation.warn(

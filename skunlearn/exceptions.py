@@ -7,6 +7,7 @@ __all__ = [
     "ModelDamagedWarning",
     "NotForgottenWarning",
     "QueueStoppedError",
+    "PrivacyBudgetWarning",
     "UnknownRowsError",
     "UnlearningError",
     "UnsuitableMethodWarning",
@@ -35,6 +36,10 @@ class QueueStoppedError(RuntimeError):
 
 class NotForgottenWarning(UserWarning):
     """The loss on the forget rows did not rise: they may still be remembered."""
+
+
+class PrivacyBudgetWarning(UserWarning):
+    """What a certified method may spend did not cover a request: it trained anew."""
 
 
 class ModelDamagedWarning(UserWarning):
