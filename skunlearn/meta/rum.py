@@ -5,6 +5,7 @@ from sklearn.base import clone
 
 from skunlearn import _skorch, _training
 from skunlearn._evidence import observe
+from skunlearn._memorisation import confidence_proxy, gain
 from skunlearn._seeding import derive_seed
 from skunlearn.base import BaseUnlearner
 from skunlearn.exceptions import UnlearningError
@@ -58,6 +59,8 @@ class RUMUnlearner(BaseUnlearner):
     30
     """
 
+    _takes_new_inputs = True
+
     def __init__(
         self,
         estimator,
@@ -98,9 +101,9 @@ class RUMUnlearner(BaseUnlearner):
 
     def _memorised(self, retain, forget):
         """How much the net owes its knowledge of each row to the row itself."""
-        known = np.exp(-observe(self.estimator_, forget, self._classes).losses())
+        losses = observe(self.estimator_, forget, self._classes).losses()
         if self.memorisation == "confidence":
-            return -known
+            return confidence_proxy(losses)
         never = _training.train(
             _skorch.unwrap(self.estimator),
             retain,
@@ -108,7 +111,7 @@ class RUMUnlearner(BaseUnlearner):
             self._seed,
             memory=self.memory,
         )
-        return known - np.exp(-observe(never, forget, self._classes).losses())
+        return gain(losses, [observe(never, forget, self._classes).losses()])
 
     def _methods(self):
         if self.unlearners is not None:

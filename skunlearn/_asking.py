@@ -1,0 +1,44 @@
+"""A fitted model of any kind, and rows that it is asked about."""
+
+import numpy as np
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn import _skorch, _validation
+from skunlearn._data import is_dataset, n_rows
+from skunlearn._record import Rows
+from skunlearn.base import BaseUnlearner, model_of
+
+
+def asked(model, X, y):
+    """The model itself, the rows with encoded targets, and its classes (None for regression).
+
+    Parameters
+    ----------
+    model : fitted unlearner, skorch net or scikit-learn estimator
+        Labels are those of its ``classes_``; for a plain net column numbers.
+    X, y : rows and targets
+    """
+    check_is_fitted(model)
+    if y is None and is_dataset(X):
+        y = _validation.dataset_targets(X)
+    if y is None:
+        raise ValueError("The model is asked about labels too: pass y.")
+    if isinstance(model, BaseUnlearner):
+        X, classes = _validation.check_X(model, X), model._classes
+    else:
+        if not _skorch.is_net(model) and get_tags(model).estimator_type not in (
+            "classifier",
+            "regressor",
+        ):
+            raise TypeError(f"{type(model).__name__} is neither a classifier nor a regressor.")
+        classifier = get_tags(model).estimator_type == "classifier"
+        classes = np.asarray(model.classes_) if classifier else None
+        X = np.asarray(X) if isinstance(X, list) else X
+        if not is_dataset(X):
+            _validation.check_finite(X, "X")
+    n = len(X) if is_dataset(X) else n_rows(X)
+    y = _validation.check_targets(y, n, classifier=classes is not None)
+    if classes is not None:
+        y = _validation.encode(y, classes)
+    return model_of(model), Rows(X, y, np.arange(n)), classes

@@ -1,0 +1,147 @@
+"""Many deletion requests, one after the other, audited as they go."""
+
+import time
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn import _skorch, _training
+from skunlearn._evidence import observe
+from skunlearn.base import BaseUnlearner
+from skunlearn.metrics._scoring import refuse_training_rows, unseen_rows
+from skunlearn.metrics.intervals import auc
+from skunlearn.metrics.matching import match_weights
+from skunlearn.metrics.scores import membership_scores, squared_error
+
+__all__ = ["deletion_stream"]
+
+
+def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference=True):
+    """Apply deletion requests in their order, and audit after every hundred.
+
+    A generator: requests are applied while it is read. ``deletions_`` counts those that are done,
+    so that a process that was stopped goes on where its last pickle was: the same call with the
+    same `requests` skips them.
+
+    Parameters
+    ----------
+    unlearner : fitted unlearner that holds its rows
+        Changed, as by ``unlearn``.
+    requests : sequence
+        Each a mapping of arguments of ``unlearn`` (``{"ids": ["user-17"]}``), or positions for
+        its ``indices``.
+    X_test, y_test : rows that the model has never seen, with labels or targets
+        For accuracy, and as the other side of the attack.
+    every : int, default=100
+        Requests between two audits; there is one more after the last request.
+    reference : bool, default=True
+        Whether each audit trains `estimator` anew on the rows that are left.
+
+    Yields
+    ------
+    audit : dict
+        - "requests", "rows": forgotten since ``fit``.
+        - "seconds": spent in ``unlearn`` since ``fit``, by the log.
+        - "score": accuracy (R² for regressors) on the test rows.
+        - "score forgotten": the same on the rows forgotten in this call, from the first to the
+          last: it must not come back.
+        - "AUC": of the margin attack (squared error for regressors) on these rows, matched to
+          their classes; NaN for classifiers without probabilities.
+        - "seconds retraining", "score retrained", "score forgotten retrained", "AUC retrained":
+          of a model trained anew, the time as if each request since the last audit had paid for
+          such a training. With `reference` only.
+
+    Raises
+    ------
+    TypeError
+        When `unlearner` is none.
+    ValueError
+        When more requests are done than `requests` holds.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from skunlearn import RetrainUnlearner
+    >>> from skunlearn.evaluation import deletion_stream
+    >>> X, y = load_digits(return_X_y=True)
+    >>> unlearner = RetrainUnlearner(GaussianNB(), random_state=0).fit(X[:1000], y[:1000])
+    >>> stream = deletion_stream(unlearner, range(6), X[1000:], y[1000:], every=3)
+    >>> [(audit["requests"], audit["score"] == audit["score retrained"]) for audit in stream]
+    [(3, True), (6, True)]
+    """
+    if not isinstance(unlearner, BaseUnlearner):
+        raise TypeError(f"deletion_stream needs an unlearner, got {unlearner!r}.")
+    check_is_fitted(unlearner)
+    check_scalar(every, "every", Integral, min_val=1)
+    requests = [_arguments(request) for request in requests]
+    if len(unlearner.deletions_) > len(requests):
+        raise ValueError(
+            f"The unlearner has fulfilled {len(unlearner.deletions_)} requests, but there are "
+            f"only {len(requests)}. Pass all of them since fit: those that are done are skipped."
+        )
+    unseen = unseen_rows(unlearner, X_test, y_test)
+    refuse_training_rows(unlearner, unseen)
+    return _run(unlearner, requests, unseen, every, reference)
+
+
+def _run(unlearner, requests, unseen, every, reference):
+    start, spent = unlearner._record, 0.0
+    done = since = len(unlearner.deletions_)
+    while done < len(requests):
+        unlearner.unlearn(**requests[done])
+        done += 1
+        if done % every and done < len(requests):
+            continue
+        audit = _counts(unlearner)
+        forgotten = _view(start, start.retained & ~unlearner._record.retained)
+        audit |= _figures(unlearner, unlearner.estimator_, unseen, forgotten)
+        if reference:
+            began = time.perf_counter()
+            model = _training.train(
+                _skorch.unwrap(unlearner.estimator),
+                _view(unlearner._record, unlearner._record.retained),
+                unlearner._classes,
+                unlearner._seed,
+            )
+            spent += (time.perf_counter() - began) * (done - since)
+            figures = _figures(unlearner, model, unseen, forgotten)
+            audit |= {"seconds retraining": spent}
+            audit |= {f"{name} retrained": value for name, value in figures.items()}
+        since = done
+        yield audit
+
+
+def _arguments(request):
+    if hasattr(request, "keys"):
+        return dict(request)
+    return {"indices": np.atleast_1d(request)}
+
+
+def _counts(unlearner):
+    return {
+        "requests": len(unlearner.deletions_),
+        "rows": sum(entry["rows"] for entry in unlearner.deletions_),
+        "seconds": sum(entry["seconds"] for entry in unlearner.deletions_),
+    }
+
+
+def _view(record, mask):
+    return record.view(np.flatnonzero(mask))
+
+
+def _figures(unlearner, model, unseen, forgotten):
+    seen = observe(model, forgotten, unlearner._classes)
+    new = observe(model, unseen, unlearner._classes)
+    return {"score": new.score(), "score forgotten": seen.score(), "AUC": _attack(seen, new)}
+
+
+def _attack(seen, new):
+    if not seen.is_classifier:
+        return auc(*(-squared_error(e.predicted, e.y) for e in (seen, new)))
+    if seen.logits is None:
+        return np.nan
+    scores = (membership_scores(e.logits, e.y, "margin") for e in (seen, new))
+    return auc(*scores, weights=match_weights(seen.y, new.y))
