@@ -64,7 +64,12 @@ def pydvl(net, X, y, X_test, y_test):
 
     def run():
         model = CgInfluence(
-            net.module_, cross_entropy, regularization=DAMPING, rtol=TOLERANCE, atol=0.0, maxiter=200
+            net.module_,
+            cross_entropy,
+            regularization=DAMPING,
+            rtol=TOLERANCE,
+            atol=0.0,
+            maxiter=200,
         ).fit(DataLoader(data, batch_size=BATCH))
         return model.influences(*sides).numpy(force=True)
 
@@ -141,7 +146,13 @@ def main():
 
             def ours(net=net, rows=rows, solver=solver, given=given):
                 return influence(
-                    net, *rows, solver=solver, damping=0, sample=None, batch_size=BATCH, **given
+                    net,
+                    *rows,
+                    solver=solver,
+                    damping=0,
+                    curvature_rows=None,
+                    batch_size=BATCH,
+                    **given,
                 )
 
             other = theirs(net, *rows)

@@ -1,7 +1,7 @@
 """From what users pass to a function to a net and views of rows."""
 
 import numpy as np
-from sklearn.utils import get_tags
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch, _validation
@@ -37,7 +37,7 @@ def rows_of(estimator, X, y, name):
         X = X if is_mapping(X) or hasattr(X, "shape") else np.asarray(X)
         _validation.check_finite(X, f"X_{name}")
     n = len(X) if is_dataset(X) else n_rows(X)
-    classifier = get_tags(model_of(estimator)).estimator_type == "classifier"
+    classifier = is_classifier(model_of(estimator))
     y = _validation.check_targets(y, n, classifier=classifier)
     if n == 0:
         raise ValueError(f"X_{name} holds no rows.")

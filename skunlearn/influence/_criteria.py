@@ -24,7 +24,7 @@ def check_criteria(criteria):
     return listed
 
 
-def slopes(objective, rows, criteria, read, n_classes):
+def slopes(objective, rows, criteria, read, classifier):
     """Gradient of each criterion by the weights.
 
     Parameters
@@ -36,7 +36,7 @@ def slopes(objective, rows, criteria, read, n_classes):
         As `check_criteria` returns it.
     read : function of ``(X, y)`` to Rows
         For validation rows.
-    n_classes : int or None
+    classifier : bool
 
     Returns
     -------
@@ -46,7 +46,9 @@ def slopes(objective, rows, criteria, read, n_classes):
     for one in criteria:
         if one == "classes":
             if n_classes is None:
-                raise UnlearningError("criteria='classes' is for classifiers; this is a regression.")
+                raise UnlearningError(
+                    "criteria='classes' is for classifiers; this is a regression."
+                )
             parts = [rows.take(np.flatnonzero(rows.y == label)) for label in np.unique(rows.y)]
             found += [_mean_slope(objective, part) for part in parts]
         elif isinstance(one, tuple):

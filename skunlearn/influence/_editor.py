@@ -4,7 +4,6 @@ from numbers import Real
 
 import torch
 
-
 from skunlearn import _validation
 from skunlearn.editing._base import WeightEditor
 from skunlearn.influence._objective import Objective
@@ -18,7 +17,7 @@ class CurvatureEditor(WeightEditor):
     Parameters
     ----------
     estimator : skorch net or FrozenEstimator of one
-    step, solver, curvature, damping, sample, tol, max_iter, preconditioner, batch_size
+    step, solver, curvature, damping, curvature_rows, tol, max_steps, preconditioner, batch_size
         See `InfluenceUnlearner`.
     random_state, memory, store_data, verbose
         See `BaseUnlearner`.
@@ -31,10 +30,10 @@ class CurvatureEditor(WeightEditor):
         step=1.0,
         solver="cg",
         curvature="gauss_newton",
-        damping=0.1,
-        sample=1000,
+        damping=1.0,
+        curvature_rows=1000,
         tol=None,
-        max_iter=None,
+        max_steps=None,
         preconditioner=None,
         batch_size=256,
         random_state=None,
@@ -53,9 +52,9 @@ class CurvatureEditor(WeightEditor):
         self.solver = solver
         self.curvature = curvature
         self.damping = damping
-        self.sample = sample
+        self.curvature_rows = curvature_rows
         self.tol = tol
-        self.max_iter = max_iter
+        self.max_steps = max_steps
         self.preconditioner = preconditioner
         self.batch_size = batch_size
 

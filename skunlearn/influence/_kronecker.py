@@ -77,8 +77,10 @@ class Kronecker:
         shift = self.curvature.shift
         for name, layer in self.layers.items():
             spans = [offsets[f"{name}.{k}" if name else k] for k in layer.own]
-            parts = [vectors[:, start:stop].reshape(len(vectors), layer.n_out, -1)
-                     for start, stop in spans]
+            parts = [
+                vectors[:, start:stop].reshape(len(vectors), layer.n_out, -1)
+                for start, stop in spans
+            ]
             out, in_ = self.bases[name]
             added = torch.cat([shift[start:stop] for start, stop in spans]).mean()
             v = out.T @ torch.cat(parts, dim=2) @ in_

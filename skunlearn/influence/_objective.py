@@ -142,7 +142,7 @@ class Objective:
         return torch.stack(found)
 
     def _dots_by_row(self, x, y, vectors):
-        """From the gradients of single rows: their number does not matter; None if not to be had."""
+        """From gradients of single rows, whose time k hardly matters for; None without them."""
 
         def loss(theta, x, y):
             out = self.f.outputs(self.weights(theta), tree_map(lambda value: value[None], x))

@@ -19,9 +19,9 @@ class Settings:
     solver: str = "cg"
     curvature: str = "gauss_newton"
     damping: float = 0.1
-    sample: int | None = 1000
+    curvature_rows: int | None = 1000
     tol: float | None = None
-    max_iter: int | None = None
+    max_steps: int | None = None
     preconditioner: str | None = None
     batch_size: int = 256
     verbose: int = 0
@@ -46,7 +46,7 @@ class Settings:
             raise ValueError("preconditioner goes with solver='cg'.")
         _validation.check_number(self, "damping", Real, low=0.0)
         _validation.check_number(self, "batch_size", Integral, low=1)
-        for name, kind, low in (("sample", Integral, 1), ("max_iter", Integral, 1)):
+        for name, kind, low in (("curvature_rows", Integral, 1), ("max_steps", Integral, 1)):
             if getattr(self, name) is not None:
                 _validation.check_number(self, name, kind, low=low)
         if self.tol is not None:
@@ -60,13 +60,14 @@ class Settings:
 
     @property
     def most(self):
-        """`max_iter`, or the solver's own."""
-        return _ITERATIONS[self.solver] if self.max_iter is None else self.max_iter
+        """`max_steps`, or the solver's own."""
+        return _ITERATIONS[self.solver] if self.max_steps is None else self.max_steps
 
     def inverse(self, objective, rows):
         """A solver with the curvature of `objective` over `rows`, or a sample of them."""
-        sample = rows if self.sample is None else rows.sample(self.sample, objective.seed)
-        curvature = Curvature(objective, sample, kind=self.curvature, damping=self.damping)
+        wanted = self.curvature_rows
+        some = rows if wanted is None else rows.sample(wanted, objective.seed)
+        curvature = Curvature(objective, some, kind=self.curvature, damping=self.damping)
         return make_solver(curvature, self)
 
 

@@ -1,4 +1,4 @@
-"""Solutions of (H + shift) x = v, by four ways."""
+"""Solutions of (H + shift) x = v, by iteration or factorisation."""
 
 import numpy as np
 import torch
@@ -148,12 +148,15 @@ class _LiSSA:
     def _series(self, target):
         objective, rows = self.curvature.objective, self.curvature.rows
         rng = np.random.default_rng(derive_seed(objective.seed, 3))
-        x, bound = target / self.scale, None
+        x = target / self.scale
         order = np.empty(0, dtype=np.intp)
         for step in range(self.settings.most):
             if len(order) == 0:
                 order = rng.permutation(len(rows))
-            batch, order = rows.take(np.sort(order[: objective.batch_size])), order[objective.batch_size :]
+            batch, order = (
+                rows.take(np.sort(order[: objective.batch_size])),
+                order[objective.batch_size :],
+            )
             x = x + (target - self.curvature(x, batch)) / self.scale
             length = float(x.norm(dim=1).max())
             # Past the solution's largest possible length the series diverges.
@@ -179,7 +182,7 @@ def _indefinite(curvature):
 def _not_converged(settings, residual):
     _validation.warn(
         f"solver={settings.solver!r} stopped after {settings.most} iterations with a relative "
-        f"residual of {residual:.1g}, where {settings.tolerance:.1g} was asked for. Raise max_iter, "
-        "damping or tol, or use preconditioner='ekfac' or another solver.",
+        f"residual of {residual:.1g}, where {settings.tolerance:.1g} was asked for. Raise "
+        "max_steps, damping or tol, or use preconditioner='ekfac' or another solver.",
         ConvergenceWarning,
     )
