@@ -45,10 +45,8 @@ def slopes(objective, rows, criteria, read, classifier):
     found = []
     for one in criteria:
         if one == "classes":
-            if n_classes is None:
-                raise UnlearningError(
-                    "criteria='classes' is for classifiers; this is a regression."
-                )
+            if not classifier:
+                raise UnlearningError("criteria='classes' is for classifiers, not regressions.")
             parts = [rows.take(np.flatnonzero(rows.y == label)) for label in np.unique(rows.y)]
             found += [_mean_slope(objective, part) for part in parts]
         elif isinstance(one, tuple):

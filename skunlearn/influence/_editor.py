@@ -6,9 +6,13 @@ import torch
 
 from skunlearn import _validation
 from skunlearn.editing._base import WeightEditor
+from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.influence._objective import Objective
 from skunlearn.influence._settings import Settings
 from skunlearn.search_spaces import LogUniform
+
+_CHECKED = 1000  # retained rows on which the step is tried
+_OVERSHOT = 1.5  # times the retained rows' loss: a step that holds lowers it
 
 
 class CurvatureEditor(WeightEditor):
@@ -65,11 +69,21 @@ class CurvatureEditor(WeightEditor):
         objective = Objective(net, n, batch_size=self.batch_size, seed=self._seed)
         return objective, Settings.of(self).inverse(objective, retain)
 
-    @staticmethod
     @torch.no_grad()
-    def _move(objective, direction):
-        for name, step in objective.weights(direction).items():
-            objective.f.params[name].add_(step)
+    def _move(self, objective, direction, retain):
+        rows = retain.sample(_CHECKED, self._seed)
+        before, new = objective.value(rows), objective.theta + self.step * direction
+        after = objective.value(rows, new)
+        if after > _OVERSHOT * before:
+            _validation.warn(
+                f"The step of {type(self).__name__} was too long for its derivatives to hold: the "
+                f"mean loss of the retained rows rose from {before:.3g} to {after:.3g}. Such a "
+                "step is for few rows of a net at a minimum; lower step or raise damping, or use "
+                "a method that trains.",
+                UnsuitableMethodWarning,
+            )
+        for name, value in objective.weights(new).items():
+            objective.f.params[name].copy_(value)
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-import numpy as np
-
 from skunlearn._seeding import draw_seed
 from skunlearn.influence._asked import net_of, rows_of
 from skunlearn.influence._objective import Objective
@@ -87,7 +85,7 @@ def influence(
     >>> from skunlearn.influence import influence
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> net = digits_classifier(max_epochs=10).fit(X[:300], y[:300])
+    >>> net = digits_classifier(max_epochs=10, verbose=0).fit(X[:300], y[:300])
     >>> found = influence(net, X[:300], y[:300], X[300:302], y[300:302], solver="ekfac")
     >>> found.shape
     (2, 300)

@@ -30,9 +30,9 @@ def projected_influence(
 ):
     """Influence of training rows on a net's performance (ψ of PUMA).
 
-    ψ(z) = ∇Cᵀ(H + d)⁻¹∇ℓ(z) for a criterion C and a training row z: n times the change of C when z is
-    removed, to first order. C is a mean loss, so that rows that harm, mislabelled ones first, have
-    negative values; on C of validation rows these show best.
+    ψ(z) = ∇Cᵀ(H + d)⁻¹∇ℓ(z) for a criterion C and a training row z: n times the change of C when z
+    is removed, to first order. C is a mean loss, so that rows that harm, mislabelled ones first,
+    have negative values; on C of validation rows these show best.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def projected_influence(
     >>> X, y = load_digits_images(return_X_y=True)
     >>> y_wrong = y[:500].copy()
     >>> y_wrong[7] = (y[7] + 1) % 10
-    >>> net = digits_classifier(max_epochs=10).fit(X[:500], y_wrong)
+    >>> net = digits_classifier(max_epochs=10, verbose=0).fit(X[:500], y_wrong)
     >>> psi = projected_influence(
     ...     net, X[:500], y_wrong, criteria=(X[500:800], y[500:800]), solver="ekfac"
     ... )

@@ -80,8 +80,8 @@ class PUMAUnlearner(CurvatureEditor):
     ... )  # fmt: skip
     >>> forget = (y == 8).nonzero()[0][:60]
     >>> unlearner = unlearner.fit(X, y).unlearn(indices=forget)
-    >>> measured = unlearner.deletions_[0]
-    >>> measured["forget_after"]["loss"] > measured["forget_before"]["loss"]
+    >>> log = unlearner.deletions_[0]
+    >>> log["measured"]["forget_after"]["loss"] > log["measured"]["forget_before"]["loss"]
     True
     """
 
@@ -141,7 +141,7 @@ class PUMAUnlearner(CurvatureEditor):
         )
         pushed = objective.gradient(forget) - objective.gradient(retain, weights)
         n = objective.mass(retain) + objective.mass(forget)
-        self._move(objective, self.step * solve(pushed[None])[0] / n)
+        self._move(objective, solve(pushed[None])[0] / n, retain)
 
     def _read(self, X, y):
         return rows_of(self, X, y, "validation")
