@@ -21,7 +21,8 @@ class Curvature:
     kind : {"gauss_newton", "hessian"}
         Of the loss; that of the penalty, weight decay, is always added.
     damping : float
-        In units of the mean eigenvalue of the loss's Gauss–Newton matrix G.
+        In units of the mean eigenvalue of the loss's Gauss–Newton matrix G, of those that need not
+        be zero: as many as rows times outputs. A mean over more weights than that would vanish.
 
     Attributes
     ----------
@@ -47,11 +48,12 @@ class Curvature:
         return total / self.objective.mass(rows)
 
     def _mean_eigenvalue(self):
-        """tr G / P by random signs: E[vᵀ G v] = tr G."""
+        """tr G / min(P, rows × outputs) by random signs: E[vᵀ G v] = tr G."""
         theta = self.objective.theta
         signs = self._signs(_PROBES)
         total = sum(v @ self._averaged("gauss_newton", v, self.rows) for v in signs)
-        mean = float(total) / (_PROBES * len(theta))
+        rank = min(len(theta), len(self.rows) * self._n_outputs())
+        mean = float(total) / (_PROBES * rank)
         if not mean > 0:
             raise UnlearningError(
                 "The curvature of the loss is zero: the net fits its rows so closely that none is "
@@ -59,6 +61,11 @@ class Curvature:
                 "weight decay or label smoothing, or use another method."
             )
         return mean
+
+    @torch.no_grad()
+    def _n_outputs(self):
+        x, _, _ = next(self.objective.batches(self.rows.take(range(1))))
+        return self.objective.f.outputs(self.objective.weights(self.objective.theta), x)[0].numel()
 
     def largest_eigenvalue(self):
         """By power iteration, from below."""

@@ -57,6 +57,10 @@ class PUMAUnlearner(CurvatureEditor):
 
     Notes
     -----
+    Performance is kept to first order: where a plain step overshoots, on nets that know their rows
+    by heart, this one does too. And it is kept, not bettered: mislabelled rows go without the gain
+    that their removal brings, which `InfluenceUnlearner` gives.
+
     A row that is forgotten and one that is re-weighted enter alike, so that the step is that of a
     training on the retained rows with weights 1 + λ. The paper's λ may be anything; the bound keeps
     the sum a loss. The convex problem is solved in its dual, of one unknown per criterion, by
