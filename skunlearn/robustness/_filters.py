@@ -1,7 +1,8 @@
 """What the corruptions do to values in [0, 1]; the caller clips the results."""
 
+import io
+
 import numpy as np
-import torch
 from scipy import ndimage
 
 _ANGLES = 8  # directions of motion blur, between -45° and 45°
@@ -67,27 +68,32 @@ def fog(x, thickness, rng):
 
 
 def pixelate(x, share, rng):
-    """Fewer pixels: means over blocks, and back to the size of before."""
-    height, width = x.shape[-2:]
-    images = torch.from_numpy(np.ascontiguousarray(x)).reshape(-1, 1, height, width)
-    small = (max(1, round(share * height)), max(1, round(share * width)))
-    few = torch.nn.functional.interpolate(images, small, mode="area")
-    return (
-        torch.nn.functional.interpolate(few, (height, width), mode="nearest")
-        .reshape(x.shape)
-        .numpy()
-    )
+    """Fewer pixels: every block becomes its mean."""
+    rows, columns = (_block_means(n, max(1, round(share * n))) for n in x.shape[-2:])
+    return rows @ x @ columns.T
 
 
 def jpeg(x, quality, rng):
     """Compressed and expanded; channels one by one unless there are three."""
-    from torchvision.transforms.v2 import functional
+    from PIL import Image
 
-    pixels = torch.from_numpy(np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8))
+    pixels = np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8)
     colour = x.ndim == 4 and x.shape[1] == 3
-    images = pixels if colour else pixels.reshape(-1, 1, *x.shape[-2:])
-    out = torch.stack([functional.jpeg(image, quality) for image in images])
-    return out.reshape(x.shape).numpy().astype(np.float32) / 255
+    images = pixels.transpose(0, 2, 3, 1) if colour else pixels.reshape(-1, *x.shape[-2:])
+    out = np.empty_like(images)
+    for i, image in enumerate(images):
+        with io.BytesIO() as file:
+            Image.fromarray(image).save(file, "JPEG", quality=quality)
+            out[i] = np.asarray(Image.open(file))
+    out = out.transpose(0, 3, 1, 2) if colour else out.reshape(x.shape)
+    return out.astype(np.float32) / 255
+
+
+def _block_means(n, blocks):
+    """Matrix that takes `n` values to the means of their blocks."""
+    block = np.arange(n) * blocks // n
+    same = (block[:, None] == block).astype(np.float32)
+    return same / same.sum(axis=1, keepdims=True)
 
 
 def _line_size(length):

@@ -126,9 +126,9 @@ def adversarial_rows(
     if not high > low:
         raise ValueError(f"value_range must be a pair of rising numbers, got {low}, {high}.")
     module = _UnitInputs(net, classes, low, high, None)
-    module.to_float = _to_float(module, rows, classes, to_float)
     unit = np.clip((X.astype(np.float32) - low) / (high - low), 0, 1).astype(np.float32)
     with seeded(draw_seed(random_state)), _at_rest(net):
+        module.to_float = _to_float(module, rows, classes, to_float)
         found = _generate(
             module, unit, rows.y, attack, eps, n_iter, n_queries, targeted, len(classes)
         )
@@ -227,7 +227,7 @@ def _to_float(module, rows, classes, given):
         candidates += [_by_255, _as_our_nets]
     for candidate in candidates:
         module.to_float = candidate
-        with torch.no_grad(), _skorch.evaluating(module.net):
+        with torch.no_grad():
             found = module(x.to(module.net.device)).cpu()
         # Loose, for nets that compute in bfloat16.
         if torch.allclose(found, expected.float(), rtol=0.05, atol=0.05 * float(expected.std())):

@@ -11,8 +11,8 @@ from skunlearn.robustness import _filters
 __all__ = ["CORRUPTIONS", "corrupt"]
 
 # Name: (what does it, its strength at severities 1 to 5, whether it needs images). Strengths are
-# in shares of the range of values or of the shorter side of the image. Noise, contrast and JPEG
-# are those of ImageNet-C; of the others that benchmark counts pixels of one size of image.
+# in shares of the range of values or of the shorter side of the image. Noise, brightness, contrast
+# and JPEG are as strong as in ImageNet-C, whose others count pixels of one size of image.
 _KINDS = {
     "gaussian_noise": (_filters.gaussian_noise, (0.08, 0.12, 0.18, 0.26, 0.38), False),
     "shot_noise": (_filters.shot_noise, (60, 25, 12, 5, 3), False),
@@ -22,7 +22,7 @@ _KINDS = {
     "brightness": (_filters.brightness, (0.1, 0.2, 0.3, 0.4, 0.5), False),
     "contrast": (_filters.contrast, (0.4, 0.3, 0.2, 0.1, 0.05), True),
     "fog": (_filters.fog, (0.3, 0.6, 1.0, 1.5, 2.2), True),
-    "pixelate": (_filters.pixelate, (0.9, 0.75, 0.5, 0.4, 0.25), True),
+    "pixelate": (_filters.pixelate, (0.75, 0.6, 0.5, 0.35, 0.25), True),
     "jpeg": (_filters.jpeg, (25, 18, 15, 10, 7), True),
 }
 CORRUPTIONS = tuple(_KINDS)
