@@ -98,7 +98,9 @@ class Task:
                 yield name, self._unlearned(name, unlearner, positions, seed)
 
     def _unlearned(self, name, unlearner, positions, seed):
-        new = clone(unlearner).set_params(estimator=self.base.estimator, memory=self.base.memory)
+        new = clone(unlearner).set_params(estimator=self.base.estimator)
+        if "memory" in new.get_params(deep=False):
+            new.set_params(memory=self.base.memory)
         try:
             if new._watches_training:
                 record = self.base._record
