@@ -128,12 +128,15 @@ def main():
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--nets", nargs="+", default=["MLP", "CNN"])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rng = np.random.default_rng(0)
     y = rng.integers(0, 10, options.rows)
     forget = rng.random(options.rows) < 0.1
-    for name, (module, shape) in {"MLP": (MLP, (64,)), "CNN": (CNN, (1, 28, 28))}.items():
+    nets = {"MLP": (MLP, (64,)), "CNN": (CNN, (1, 28, 28))}
+    for name in options.nets:
+        module, shape = nets[name]
         X = rng.normal(size=(options.rows, *shape)).astype(np.float32)
         net = NeuralNetClassifier(
             module, criterion=nn.CrossEntropyLoss, lr=RATE, optimizer__momentum=0.9, max_epochs=1,

@@ -3,6 +3,11 @@
 from skunlearn._version import __version__
 from skunlearn.ascent import GradientAscentUnlearner, NegGradPlusUnlearner
 from skunlearn.base import BaseUnlearner
+from skunlearn.certified import (
+    CertifiedRemovalUnlearner,
+    DescentToDeleteUnlearner,
+    LangevinUnlearner,
+)
 from skunlearn.distillation import BadTeacherUnlearner, DELETEUnlearner, SCRUBUnlearner
 from skunlearn.editing import (
     AmnesiacUnlearner,
@@ -10,7 +15,7 @@ from skunlearn.editing import (
     LFSSDUnlearner,
     SSDUnlearner,
 )
-from skunlearn.exact import RetrainUnlearner
+from skunlearn.exact import RetrainUnlearner, RidgeUnlearner, ShardedUnlearner
 from skunlearn.finetuning import (
     CFkUnlearner,
     CoUnUnlearner,
@@ -24,6 +29,7 @@ from skunlearn.finetuning import (
 )
 from skunlearn.meta import RUMUnlearner
 from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.pipeline import UnlearningPipeline
 from skunlearn.relabelling import (
     BoundaryUnlearner,
     RandomLabelUnlearner,
@@ -38,14 +44,17 @@ __all__ = [
     "BoundaryUnlearner",
     "CFkUnlearner",
     "CTUnlearner",
+    "CertifiedRemovalUnlearner",
     "CoUnUnlearner",
     "DELETEUnlearner",
+    "DescentToDeleteUnlearner",
     "EUkUnlearner",
     "FineTuneUnlearner",
     "FisherForgettingUnlearner",
     "GradientAscentUnlearner",
     "L1SparseUnlearner",
     "LFSSDUnlearner",
+    "LangevinUnlearner",
     "MSGUnlearner",
     "NegGradPlusUnlearner",
     "NetUnlearner",
@@ -54,9 +63,12 @@ __all__ = [
     "RUMUnlearner",
     "RandomLabelUnlearner",
     "RetrainUnlearner",
+    "RidgeUnlearner",
     "SCRUBUnlearner",
     "SSDUnlearner",
     "SalUnUnlearner",
+    "ShardedUnlearner",
     "UNSIRUnlearner",
+    "UnlearningPipeline",
     "__version__",
 ]

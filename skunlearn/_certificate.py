@@ -20,12 +20,16 @@ def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, 
         for key, value in unlearner.get_params(deep=False).items()
         if key not in ("estimator", "memory", "verbose")
     }
+    seed = int(unlearner._seed)
+    if unlearner._is_certified:
+        # Whoever can draw the noise again can take it away.
+        seed = params["random_state"] = None
     return {
         "when": when.isoformat(timespec="seconds"),
         "method": type(unlearner).__name__,
         "exact": bool(unlearner._is_exact),
         "parameters": params,
-        "seed": int(unlearner._seed),
+        "seed": seed,
         "rows": int(rows),
         # Sorted, so that the digest does not depend on the order of the request.
         "identifiers_digest": digest_of(np.unique(identifiers, axis=0)),
@@ -44,9 +48,10 @@ class CertificateMixin:
         Returns
         -------
         text : str
-            A JSON object. It makes no claim of a privacy budget: ``"guarantee"`` is
-            ``"retrained without the rows"`` for exact methods and ``"none"`` for the others,
-            which are judged by measurement only.
+            A JSON object. ``"guarantee"`` is ``"retrained without the rows"`` for exact methods
+            (or the solution without them, where it is computed), ``"(epsilon, delta)"`` for
+            certified ones, with what was proved under ``"proved"``, and ``"none"`` for the
+            others, which are judged by measurement only.
 
         Examples
         --------
@@ -61,7 +66,11 @@ class CertificateMixin:
         (1, 'retrained without the rows')
         """
         check_is_fitted(self)
-        exact = self.deletions_ and all(entry["exact"] for entry in self.deletions_)
+        guarantee = "none"
+        if self.deletions_ and self._is_certified:
+            guarantee = "(epsilon, delta)"
+        elif self.deletions_ and all(entry["exact"] for entry in self.deletions_):
+            guarantee = self._exactness
         notes = []
         if self.memory is not None:
             notes.append(
@@ -79,7 +88,8 @@ class CertificateMixin:
                 },
                 "retained_rows": int(self._record.retained.sum()),
                 "forgotten_rows": int((~self._record.retained).sum()),
-                "guarantee": "retrained without the rows" if exact else "none",
+                "guarantee": guarantee,
+                **({"proved": self._proved()} if guarantee == "(epsilon, delta)" else {}),
                 "notes": notes,
                 "deletions": self.deletions_,
             },

@@ -76,7 +76,10 @@ def observe(model, rows, classes):
     if classes is None:
         return Evidence(y, None, model.predict(X), False)
     logits = _sklearn_logits(model, X, classes)
-    predicted = np.searchsorted(classes, model.predict(X))
+    if getattr(model, "names_likeliest", False):
+        predicted = logits.argmax(axis=1)  # one pass for both
+    else:
+        predicted = np.searchsorted(classes, model.predict(X))
     return Evidence(y, logits, predicted, True)
 
 

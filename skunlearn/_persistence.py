@@ -200,7 +200,10 @@ class PersistenceMixin:
         return self
 
 
-_FITTED = ("_seed", "_record", "_evidence", "_forgotten", "_n_targets", "_updates")
+_FITTED = (
+    *("_seed", "_record", "_evidence", "_forgotten", "_n_targets", "_updates"),
+    *("_moments", "_setting", "_account", "_secret", "_step", "_gram"),
+)
 
 
 def clear_fit(estimator):

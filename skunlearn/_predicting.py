@@ -140,10 +140,15 @@ class PredictorMixin:
         inner = get_tags(_skorch.unwrap(self.estimator))
         tags.estimator_type = inner.estimator_type
         tags.classifier_tags = inner.classifier_tags
+        if tags.classifier_tags is not None:
+            tags.classifier_tags.multi_label = False
         tags.regressor_tags = inner.regressor_tags
         tags.target_tags = inner.target_tags
         tags.input_tags = inner.input_tags
         tags.target_tags.required = True
+        if tags.classifier_tags is not None:
+            # The record knows one label a row, also where the estimator would take several.
+            tags.classifier_tags.multi_label = tags.target_tags.multi_output = False
         if _skorch.is_net(_skorch.unwrap(self.estimator)):
             tags.input_tags.sparse = True
         return tags

@@ -27,11 +27,12 @@ class Rows:
     X, y : the whole training data; `y` encoded as the estimator is trained on it
     index : ndarray of int, the rows of `X` in this view
     digests : ndarray of shape (len(index), 16), or None when rows are known by position only
+    positions : ndarray of int, those in ``fit``; None for rows that came with a request
     """
 
-    def __init__(self, X, y, index, digests=None):
+    def __init__(self, X, y, index, digests=None, positions=None):
         self.X, self.all_y, self.index = X, y, np.asarray(index, dtype=np.intp)
-        self.digests = digests
+        self.digests, self.positions = digests, positions
 
     def __len__(self):
         return len(self.index)
@@ -43,8 +44,8 @@ class Rows:
 
     def take(self, positions):
         """A narrower view; `positions` count within this one."""
-        digests = None if self.digests is None else self.digests[positions]
-        return Rows(self.X, self.all_y, self.index[positions], digests)
+        tables = (None if t is None else t[positions] for t in (self.digests, self.positions))
+        return Rows(self.X, self.all_y, self.index[positions], *tables)
 
     def union(self, other):
         """These rows and others in one view, and the numbers that each have in it.
@@ -144,7 +145,7 @@ class TrainingRecord:
         if np.any(slots < 0):
             raise DataNotStoredError("Some of these rows were forgotten and are not stored.")
         digests = None if self.digests is None else self.digests[positions]
-        return Rows(self._X, self._y, slots, digests)
+        return Rows(self._X, self._y, slots, digests, np.asarray(positions))
 
     def without(self, positions):
         """A record in which `positions` are forgotten; the present one is unchanged."""
@@ -230,6 +231,21 @@ class TrainingRecord:
         positions = np.flatnonzero(self.retained)
         new._X, new._y = take(self._X, self._slot[positions]), self._y[self._slot[positions]]
         new._slot[positions] = np.arange(len(positions))
+        return new
+
+    def with_rows(self, X, y, slot):
+        """A record of the same positions that holds other rows: those that a step made of them.
+
+        `slot` of shape (n,) is the row of `X` at each position, -1 where none is held.
+        """
+        new = _shallow(self)
+        new._X, new._y, new._slot, new.owned = X, y, slot, True
+        if not self.is_dataset:
+            new._like, held = empty_like(X), np.flatnonzero(slot >= 0)
+            new.digests, new.label_digests = self.digests.copy(), self.label_digests.copy()
+            digests = row_digests(X)
+            new.digests[held] = digests[slot[held]]
+            new.label_digests[held] = _label_digests(digests, y)[slot[held]]
         return new
 
     def seen(self, X, y=None):

@@ -21,6 +21,7 @@ from skorch.callbacks import (
 from torch.utils.data import DataLoader
 
 from skunlearn._batching import BatchLoader, all_rows, can_batch, float_dtype, net_rows
+from skunlearn._loop import short_epochs
 from skunlearn.exceptions import UnlearningError
 
 # They write or read weights on disk under the user's file names: an unlearning must neither
@@ -66,7 +67,7 @@ def copy_net(net, *, verbose=0, keep_schedule=True, **params):
         if not isinstance(callback, _CHECKPOINTING)
         and (keep_schedule or not _is_schedule(callback))
     ]
-    set_weights(new, weights(net))
+    set_weights(new, _own_weights(net))
     for name in [*net._modules, *net._criteria]:
         _match_form(getattr(new, name + "_"), getattr(net, name + "_"))
     if hasattr(net, "classes_inferred_"):
@@ -107,12 +108,30 @@ def has_callback(net, kind):
 
 def weights(net):
     """Parameters and buffers of all modules and criteria, detached clones on their device."""
+    return {key: value.detach().clone() for key, value in _own_weights(net).items()}
+
+
+def _own_weights(net):
     return {
-        f"{name}{key}": value.detach().clone()
+        f"{name}{key}": value
         for name in [*net._modules, *net._criteria]
         for key, value in getattr(net, name + "_").state_dict(prefix=".").items()
         if isinstance(value, torch.Tensor)
     }
+
+
+def settle(model):
+    """Drop what a net's last steps left behind: gradients and the optimizer's state.
+
+    They are sums over rows, of forget rows too, and twice the net's memory.
+    """
+    if not is_net(model):
+        return model
+    for p in dict(model.get_all_learnable_params()).values():
+        p.grad = None
+    for name in model._optimizers:
+        getattr(model, name + "_").state.clear()
+    return model
 
 
 def set_weights(net, state):
@@ -157,7 +176,8 @@ def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None):
     kept = own if loss is None else [(n, cb) for n, cb in own if not _reads_targets(cb)]
     net.callbacks_ = kept + callbacks
     try:
-        with _loaders(net, data, training=True, shuffle=shuffle), own_loss(net, loss):
+        loader = _loaders(net, data, training=True, shuffle=shuffle)
+        with loader, own_loss(net, loss), short_epochs(net):
             net.notify("on_train_begin", X=data, y=None)
             try:
                 net.fit_loop(data, None, epochs=epochs)

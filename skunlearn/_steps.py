@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback, GradientNormClipping
 
@@ -44,23 +45,45 @@ class FrozenWeights(Callback):
         del self.anchors_
 
 
-class ScaledGradients(Callback):
-    """Scale gradients before every step.
+class DampedGradients(Callback):
+    """Scale gradients down before every step, but for some weights.
 
     Parameters
     ----------
-    scales : list of (parameter, tensor of its shape)
+    factor : float
+    spared : dict of parameter to bool tensor of its shape, or None to spare none of it
     """
 
-    def __init__(self, scales):
-        self.scales = scales
+    def __init__(self, factor, spared):
+        self.factor, self.spared = factor, spared
 
     @torch.no_grad()
     def on_grad_computed(self, net, training=False, **kwargs):
         """Scale them."""
-        for p, scale in self.scales if training else ():
-            if p.grad is not None:
-                p.grad.mul_(scale)
+        for p, spared in self.spared.items() if training else ():
+            if p.grad is None:
+                continue
+            if spared is None:
+                p.grad.mul_(self.factor)
+            else:
+                p.grad.copy_(torch.where(spared, p.grad, self.factor * p.grad))
+
+
+def largest(values, count):
+    """Masks of the `count` largest entries of several tensors together, the first among equals.
+
+    Sorting them would take three times the memory.
+    """
+    whole = torch.cat([value.flatten() for value in values]).cpu()
+    whole = (whole if whole.dtype is torch.float64 else whole.float()).numpy()  # not bfloat16
+    if count == 0:
+        chosen = np.zeros(len(whole), dtype=bool)
+    else:
+        edge = np.partition(whole, len(whole) - count)[len(whole) - count]
+        chosen = whole > edge
+        chosen[np.flatnonzero(whole == edge)[: count - np.count_nonzero(chosen)]] = True
+    parts = torch.from_numpy(chosen).split([value.numel() for value in values])
+    return [part.view(v.shape).to(v.device) for part, v in zip(parts, values, strict=True)]
 
 
 @contextmanager

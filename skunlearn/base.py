@@ -25,6 +25,7 @@ from skunlearn.exceptions import (
 )
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
+_SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
 _DAMAGE = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
 _STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning
 _MEMORISED = 0.05  # share of the loss of chance, ln C, below which rows count as learnt by heart
@@ -62,13 +63,18 @@ class BaseUnlearner(
 
     # What `skunlearn.utils.unlearner_tags` reports.
     _takes_any_estimator = False
+    _takes_nets = True
+    _made_for = "classes, rows"  # a word for the table of methods
     _is_exact = False
+    _exactness = "retrained without the rows"  # what the certificate says of exact methods
+    _rounding = 0.0  # relative difference to a training without the rows, of exact methods
     _is_certified = False
     _needs_forget_rows = True  # whether `_attempt` reads them
     _needs_retain_rows = True
     _needs_labels = True  # of the forget rows
     _adds_noise = False  # changes weights at random, and in no direction
     _class_only = False  # made for forgetting whole classes
+    _takes_new_inputs = False  # nothing but the weights ties it to the rows as `fit` saw them
     _watches_training = False  # cannot start from a trained net
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
@@ -185,9 +191,7 @@ class BaseUnlearner(
             else:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
                 self._forget(positions, *given)
-            if self._record.owned:
-                # Nobody else can delete the forgotten rows from a copy that `fit` made.
-                vars(self).update(_record=self._record.compact(), _forgotten=None)
+            self._drop_copies()
         self._settled()
         return self
 
@@ -204,16 +208,24 @@ class BaseUnlearner(
         """
         raise NotImplementedError(f"{type(self).__name__} does not define _attempt")
 
+    def _logged(self):
+        """What the method adds to the entry of the log, in JSON's types."""
+        return {}
+
+    def _proved(self):
+        """What is proved of the present model, in JSON's types; {} when nothing is."""
+        return {}
+
     def _settled(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
 
-    def _train(self, rows, *, write_checkpoints=False):
+    def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A(rows): a freshly trained estimator, taken from ``memory`` when it is there."""
         return _training.train(
             _skorch.unwrap(self.estimator),
             rows,
             self._classes,
-            self._seed,
+            self._seed if seed is None else seed,
             memory=self.memory,
             verbose=self.verbose,
             write_checkpoints=write_checkpoints,
@@ -259,25 +271,50 @@ class BaseUnlearner(
 
     def _first_model(self, rows):
         if not isinstance(self.estimator, FrozenEstimator):
-            return self._train(rows, write_checkpoints=True)
+            return _skorch.settle(self._train(rows, write_checkpoints=True))
         return _training.copy_trained(
             self.estimator.estimator, rows, self._classes, verbose=self.verbose
         )
 
     # ------------------------------------------------------------------ unlearn, step by step
 
-    def _forget(self, positions, forget=None, retain=None):
+    def _successor(self, positions, forget=None, retain=None, **known):
+        """A copy of this estimator that has forgotten; this one stays as it is.
+
+        The caller calls ``_settled`` of the copy once nothing will be put back. `known` goes to
+        ``_forget``.
+        """
+        new = object.__new__(type(self))
+        vars(new).update(vars(self))
+        with seeded(self._seed):
+            new._check_parameters()
+            new._forget(positions, forget, retain, **known)
+        new._drop_copies()
+        return new
+
+    def _drop_copies(self):
+        if self._record.owned:
+            # Nobody else can delete the forgotten rows from a copy that `fit` made.
+            vars(self).update(_record=self._record.compact(), _forgotten=None)
+
+    def _sample(self, retain):
+        return retain.sample(_SAMPLE_EXACT if self._is_exact else _SAMPLE, self._seed)
+
+    def _forget(self, positions, forget=None, retain=None, before=None):
+        # `before` holds what the present model says of the forget rows and of a sample of the
+        # others, where it is to be asked in another way than about the rows of this request.
         started = time.perf_counter()
         record = self._record.without(positions)
         if retain is None:
             forget = self._record.view(positions)
             retain = record.view(np.flatnonzero(record.retained))
         emptied = self._announce_classes(record, forget)
-        sample = retain.sample(_SAMPLE, self._seed)
-        before = observe(self.estimator_, forget, self._classes)
-        before_sample = observe(self.estimator_, sample, self._classes)
+        sample = self._sample(retain)
+        if before is None:
+            before = [observe(self.estimator_, rows, self._classes) for rows in (forget, sample)]
 
-        model = self._attempt(retain, forget, derive_seed(self._seed, len(self.deletions_)))
+        seed = derive_seed(self._seed, len(self.deletions_))
+        model = _skorch.settle(self._attempt(retain, forget, seed))
 
         after = observe(model, forget, self._classes)
         after_sample = observe(model, sample, self._classes)
@@ -288,9 +325,9 @@ class BaseUnlearner(
                     "model is as it was before. Try a smaller learning rate."
                 )
         measured = {
-            "forget_before": summary(before),
+            "forget_before": summary(before[0]),
             "forget_after": summary(after),
-            "retain_before": summary(before_sample),
+            "retain_before": summary(before[1]),
             "retain_after": summary(after_sample),
         }
         entry = deletion_entry(
@@ -302,6 +339,7 @@ class BaseUnlearner(
             measured=measured,
             when=datetime.now(UTC),
         )
+        entry |= self._logged()
         self._warn_if_wrong(measured, whole_classes=_covers(emptied, forget))
         changed = {
             "estimator_": model,
@@ -329,8 +367,8 @@ class BaseUnlearner(
         return names
 
     def _warn_if_wrong(self, measured, *, whole_classes):
-        if self._is_exact:
-            return  # it is what it is: there is nothing to tune
+        if self._is_exact or self._is_certified:
+            return  # what is proved needs no measuring
         lost = _drop(measured["retain_before"], measured["retain_after"])
         if lost > _DAMAGE:
             _validation.warn(

@@ -6,6 +6,7 @@ __all__ = [
     "DataNotStoredError",
     "ModelDamagedWarning",
     "NotForgottenWarning",
+    "PrivacyBudgetWarning",
     "UnknownRowsError",
     "UnlearningError",
     "UnsuitableMethodWarning",
@@ -30,6 +31,10 @@ class DataNotStoredError(RuntimeError):
 
 class NotForgottenWarning(UserWarning):
     """The loss on the forget rows did not rise: they may still be remembered."""
+
+
+class PrivacyBudgetWarning(UserWarning):
+    """What a certified method may spend did not cover a request: it trained anew."""
 
 
 class ModelDamagedWarning(UserWarning):

@@ -31,6 +31,7 @@ class NetUnlearner(BaseUnlearner):
         See `BaseUnlearner`.
     """
 
+    _takes_new_inputs = True
     _lr_share = 1.0  # of the net's own rate, where `lr` is None
     _fewest_epochs = 1
 

@@ -1,11 +1,21 @@
 """Nets and constructor parameters with which every estimator is tested."""
 
 import torch
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
+from sklearn.tree import DecisionTreeClassifier
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
-from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
+from skunlearn import (
+    CertifiedRemovalUnlearner,
+    DescentToDeleteUnlearner,
+    FineTuneUnlearner,
+    LangevinUnlearner,
+    ProximalUnlearner,
+    RetrainUnlearner,
+    RidgeUnlearner,
+    ShardedUnlearner,
+)
 from skunlearn.utils import all_unlearners
 
 
@@ -118,7 +128,7 @@ def all_instances():
             random_state=0,
             **SETTINGS.get(name, {}),
         )
-        for name, cls in all_unlearners().items()
+        for name, cls in all_unlearners(nets=True).items()
     ]
     regressions = [
         all_unlearners()[name](make_regressor_net(), random_state=0, **SETTINGS.get(name, {}))
@@ -132,6 +142,24 @@ def all_instances():
         *regressions,
         RetrainUnlearner(LogisticRegression(max_iter=500), random_state=0),
         RetrainUnlearner(LinearRegression(), random_state=0),
+        ShardedUnlearner(make_net(), n_slices=3, random_state=0),
+        ShardedUnlearner(make_regressor_net(), random_state=0),
+        ShardedUnlearner(DecisionTreeClassifier(), random_state=0),
+        ShardedUnlearner(LinearRegression(), random_state=0),
+        *linear_instances(),
+    ]
+
+
+def linear_instances():
+    """Exact and certified unlearners of linear models."""
+    logistic = LogisticRegression()
+    return [
+        RidgeUnlearner(Ridge(), random_state=0),
+        RidgeUnlearner(LinearRegression(), random_state=0),
+        RidgeUnlearner(RidgeClassifier(), random_state=0),
+        CertifiedRemovalUnlearner(logistic, random_state=0),
+        DescentToDeleteUnlearner(logistic, random_state=0),
+        LangevinUnlearner(logistic, random_state=0),
     ]
 
 
@@ -139,7 +167,7 @@ def binary_instances():
     """Unlearners of binary nets, for our own checks: scikit-learn's bring three classes too."""
     return [
         cls(make_binary_net(), random_state=0, **SETTINGS.get(name, {}))
-        for name, cls in all_unlearners().items()
+        for name, cls in all_unlearners(nets=True).items()
         if name != "CTUnlearner"  # the net has no convolution
     ]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -19,6 +20,8 @@ MODULES = ["skunlearn"] + [
     for module in pkgutil.walk_packages(skunlearn.__path__, "skunlearn.")
     if not any(part.startswith("_") for part in module.name.split("."))
 ]
+if importlib.util.find_spec("torch_geometric") is None:  # skunlearn.graph cannot be imported then
+    MODULES = [name for name in MODULES if not name.startswith("skunlearn.graph")]
 
 
 def public_objects():

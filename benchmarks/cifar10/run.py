@@ -97,7 +97,7 @@ def run(options, done):
         "class": y == 1,
         "random": np.random.default_rng(1).random(len(y)) < 0.1,
     }
-    methods = {"Retrain": RetrainUnlearner, **all_unlearners(exact=False)}
+    methods = {"Retrain": RetrainUnlearner, **all_unlearners(exact=False, nets=True)}
     for seed in range(options.seeds):
         wanted = [
             (setting, name)

@@ -1,12 +1,9 @@
 """CIFAR-10 from wherever it already lies, or from its official source."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 from sklearn.utils import Bunch
 
-from skunlearn.datasets._cache import default_home
+from skunlearn.datasets._homes import data_homes, first_writable
 from skunlearn.datasets.image_folder import load_image_folder
 
 __all__ = ["fetch_cifar10"]
@@ -93,7 +90,7 @@ def fetch_cifar10(data_home=None, *, download=True):
     >>> cifar10.X_train.shape, cifar10.X_train.dtype  # doctest: +SKIP
     ((50000, 3, 32, 32), dtype('uint8'))
     """
-    homes = _homes(data_home)
+    homes = data_homes(data_home)
     for home in homes:
         bunch = _load_from(home)
         if bunch is not None:
@@ -105,13 +102,7 @@ def fetch_cifar10(data_home=None, *, download=True):
     )
     if not download:
         raise FileNotFoundError(f"{looked} Pass data_home=, set SKUNLEARN_DATA, or download=True.")
-    return _download(_first_writable(homes), looked)
-
-
-def _homes(data_home):
-    candidates = [data_home, os.environ.get("SKUNLEARN_DATA"), default_home()]
-    homes = [Path(home).expanduser() for home in candidates if home]
-    return list(dict.fromkeys(homes))
+    return _download(first_writable(homes), looked)
 
 
 def _load_from(home):
@@ -155,14 +146,6 @@ def _download(home, looked):
             f"{looked} Downloading it into {home} failed: {error}. "
             "Put one of these there by hand, or name its folder with data_home= or SKUNLEARN_DATA."
         ) from error
-
-
-def _first_writable(homes):
-    for home in homes:
-        existing = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
-        if os.access(existing, os.W_OK):
-            return home
-    return homes[-1]
 
 
 def _bunch(X_train, y_train, X_test, y_test, source):

@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import tempfile
 import uuid
-import weakref
 
 import numpy as np
 import torch
@@ -135,42 +133,3 @@ def subtract(net, store, names):
 
 def _learning(net):
     return ((n, p) for n, p in net.module_.named_parameters() if p.requires_grad)
-
-
-class Folder:
-    """A new folder for updates; under `parent`, or temporary when that is None.
-
-    A temporary one goes when nobody refers to it. A pickle of it, when loaded, makes another with
-    links to the same files, so that each copy of an estimator has its own to delete.
-    """
-
-    def __init__(self, parent=None):
-        self.temporary = parent is None
-        if not self.temporary:
-            os.makedirs(parent, exist_ok=True)
-        self.path = tempfile.mkdtemp(prefix="skunlearn-amnesiac-", dir=parent)
-        if self.temporary:
-            weakref.finalize(self, _remove, self.path, os.getpid())
-
-    def files(self):
-        """Names of the files in it."""
-        return [f for f in os.listdir(self.path) if f.endswith(".safetensors")]
-
-    def __getstate__(self):
-        return {"path": self.path, "temporary": self.temporary}
-
-    def __setstate__(self, state):
-        vars(self).update(state)
-        if self.temporary and os.path.isdir(state["path"]):
-            Folder.__init__(self)
-            for name in os.listdir(state["path"]):
-                source, target = (os.path.join(p, name) for p in (state["path"], self.path))
-                try:
-                    os.link(source, target)
-                except OSError:  # no links on this file system
-                    shutil.copyfile(source, target)
-
-
-def _remove(path, pid):
-    if os.getpid() == pid:  # a forked child must not delete its parent's
-        shutil.rmtree(path, ignore_errors=True)

@@ -4,8 +4,9 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skunlearn import _skorch, _training, _validation
+from skunlearn._folder import Folder
 from skunlearn._losses import Targets
-from skunlearn.editing._updates import Folder, UpdateRecorder, UpdateStore, subtract
+from skunlearn.editing._updates import UpdateRecorder, UpdateStore, subtract
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -74,6 +75,8 @@ class AmnesiacUnlearner(NetUnlearner):
     __metadata_request__fit = {"forget": True, "ids": True, "groups": True, "sensitive": True}
 
     _watches_training = True
+    _made_for = "rows declared in `fit`"
+    _takes_new_inputs = False  # recorded updates are found by the rows' digests
     _needs_labels = False
     _fewest_epochs = 0
 
@@ -138,7 +141,7 @@ class AmnesiacUnlearner(NetUnlearner):
             mask = np.asarray(forget)
         chosen = rows if mask is None else rows.take(np.flatnonzero(mask))
         table = chosen.index if chosen.digests is None else chosen.digests
-        store = UpdateStore(Folder(self.folder), table)
+        store = UpdateStore(Folder(self.folder, "skunlearn-amnesiac-"), table)
         recorder = UpdateRecorder(store, rows)
 
         def watch(net):

@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _skorch, _training
 from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
 from skunlearn._seeding import derive_seed
@@ -63,16 +62,7 @@ def other_references(unlearner, retain, n_seeds):
     """Name and model of the second to the last reference, one after the other."""
     check_scalar(n_seeds, "n_seeds", Integral, min_val=1)
     for k, name in enumerate(_names(n_seeds)[1:]):
-        yield (
-            name,
-            _training.train(
-                _skorch.unwrap(unlearner.estimator),
-                retain,
-                unlearner.classes_,
-                derive_seed(unlearner._seed, _REFERENCES + k),
-                memory=unlearner.memory,
-            ),
-        )
+        yield name, unlearner._train(retain, seed=derive_seed(unlearner._seed, _REFERENCES + k))
 
 
 def outputs_of(model, views, classes):

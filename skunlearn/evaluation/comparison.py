@@ -109,7 +109,10 @@ def compare(
     for name, unlearner in unlearners.items():
         say(f"forgetting: {name}")
         new = clone(unlearner)
-        vars(new).update(fitted, _seed=retrained._seed)
+        if new._watches_training:
+            new.set_params(random_state=random_state).fit(X, y)  # its own training is part of it
+        else:
+            vars(new).update(fitted, _seed=retrained._seed)
         new.unlearn(indices=rows)
         outputs[name], seconds[name] = ask(new.estimator_), new.deletions_[-1]["seconds"]
     say("retraining without the forget rows")

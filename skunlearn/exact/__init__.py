@@ -1,5 +1,7 @@
 """Methods whose result never saw the forgotten rows."""
 
 from skunlearn.exact.retrain import RetrainUnlearner
+from skunlearn.exact.ridge import RidgeUnlearner
+from skunlearn.exact.sharded import ShardedUnlearner, expected_retraining_share
 
-__all__ = ["RetrainUnlearner"]
+__all__ = ["RetrainUnlearner", "RidgeUnlearner", "ShardedUnlearner", "expected_retraining_share"]

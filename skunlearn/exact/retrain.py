@@ -59,6 +59,7 @@ class RetrainUnlearner(BaseUnlearner):
 
     _takes_any_estimator = True
     _is_exact = True
+    _takes_new_inputs = True
     _needs_forget_rows = False
 
     def _attempt(self, retain, forget, seed):

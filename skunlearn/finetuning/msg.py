@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from skunlearn import _skorch, _validation
-from skunlearn._steps import ScaledGradients
+from skunlearn._steps import DampedGradients, largest
 from skunlearn.callbacks import LinearDecay
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
@@ -94,28 +94,17 @@ class MSGUnlearner(NetUnlearner):
         layers = [m for m in net.module_.modules() if isinstance(m, _WEIGHTED)]
         weights = [m.weight for m in layers if m.weight.requires_grad]
         gradients = self._difference(net, retain, forget, weights)
-        slowed = []
+        spared = dict.fromkeys(p for p in net.module_.parameters() if p.requires_grad)
         with torch.no_grad():
-            for weight, gradient in zip(weights, gradients, strict=True):
-                count = round(self.share * weight.numel())
-                if not count:
-                    continue
-                renewed = torch.zeros(weight.numel(), dtype=torch.bool, device=weight.device)
-                renewed[gradient.abs().flatten().argsort(stable=True)[:count]] = True
-                renewed = renewed.view(weight.shape)
+            for weight in weights:
+                # The smallest of the gradients: the largest of their negatives.
+                size = gradients.pop(0).abs_().neg_()
+                (renewed,) = largest([size], round(self.share * weight.numel()))
                 fresh = torch.empty_like(weight)
                 nn.init.kaiming_uniform_(fresh, a=5**0.5)  # as torch initialises these layers
                 weight.copy_(torch.where(renewed, fresh, weight))
-                scale = torch.full_like(weight, self.damping)
-                scale[renewed] = 1.0
-                slowed.append((weight, scale))
-        others = {id(w) for w, _ in slowed}
-        slowed += [
-            (p, torch.full_like(p, self.damping))
-            for p in net.module_.parameters()
-            if p.requires_grad and id(p) not in others
-        ]
-        callbacks = [("skunlearn_scale", ScaledGradients(slowed))]
+                spared[weight] = renewed
+        callbacks = [("skunlearn_damping", DampedGradients(self.damping, spared))]
         if self.schedule == "linear":
             callbacks.append(("skunlearn_decay", LinearDecay(warmup=0.1)))
         _skorch.train(net, retain, callbacks=callbacks, shuffle=True)
@@ -126,7 +115,7 @@ class MSGUnlearner(NetUnlearner):
         ours, theirs = (
             _skorch.loss_gradient(net, rows, weights, self._classes) for rows in (sample, forget)
         )
-        return [a - b for a, b in zip(ours, theirs, strict=True)]
+        return [a.sub_(b) for a, b in zip(ours, theirs, strict=True)]
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -59,6 +59,8 @@ class RUMUnlearner(BaseUnlearner):
     30
     """
 
+    _takes_new_inputs = True
+
     def __init__(
         self,
         estimator,

@@ -6,9 +6,11 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _validation
-from skunlearn._data import is_dataset, take
+from skunlearn._data import is_dataset, n_rows, take
 from skunlearn._record import Rows
+from skunlearn._transformers import as_rows
 from skunlearn.base import BaseUnlearner
+from skunlearn.pipeline import UnlearningPipeline
 
 _CHECKED_ROWS = 256  # test rows looked up in the training record to catch train scores
 
@@ -59,7 +61,12 @@ def _reach(estimator, X):
                     f"The step {name!r} changes the number of rows, so that the mask of forget "
                     "rows no longer fits them. Resample before the pipeline."
                 )
-        X = estimator[:-1].transform(X)
+        if isinstance(estimator, UnlearningPipeline):
+            # Steps may show a row other bits when it comes in other company.
+            rows = as_rows(X)
+            refuse_training_rows(estimator, Rows(rows, None, np.arange(n_rows(rows))))
+        if len(estimator.steps) > 1:
+            X = estimator[:-1].transform(X)
     if unlearner._evidence is None:
         raise ValueError(
             f"{type(unlearner).__name__} has not forgotten anything yet. Pass forget=mask to "

@@ -2,10 +2,8 @@
 
 from numbers import Real
 
-import torch
-
 from skunlearn import _skorch, _validation
-from skunlearn._steps import FrozenWeights
+from skunlearn._steps import FrozenWeights, largest
 from skunlearn.relabelling.random_label import RandomLabelUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -112,10 +110,6 @@ def salient_weights(net, forget, share, classes):
     masks : dict of parameter to bool tensor
     """
     params = [p for p in net.module_.parameters() if p.requires_grad]
-    sizes = [g.abs() for g in _skorch.loss_gradient(net, forget, params, classes)]
+    sizes = [g.abs_() for g in _skorch.loss_gradient(net, forget, params, classes)]
     count = max(1, round(share * sum(p.numel() for p in params)))
-    whole = torch.cat([size.flatten() for size in sizes])
-    chosen = torch.zeros(len(whole), dtype=torch.bool, device=whole.device)
-    chosen[whole.argsort(descending=True, stable=True)[:count]] = True
-    parts = chosen.split([p.numel() for p in params])
-    return {p: part.view(p.shape) for p, part in zip(params, parts, strict=True)}
+    return dict(zip(params, largest(sizes, count), strict=True))

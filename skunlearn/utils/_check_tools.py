@@ -161,9 +161,19 @@ def with_fault(estimator):
 
 @contextlib.contextmanager
 def faults(estimator, error, at):
-    """Let training raise `error` at its `at`-th event, or ``fit`` of a scikit-learn estimator."""
+    """Let training raise `error` at its `at`-th event.
+
+    Without a net there are two: before and after the method's own work.
+    """
     if not is_net(estimator.estimator):
-        with mock.patch.object(type(estimator.estimator), "fit", side_effect=error("injected")):
+        work = type(estimator)._attempt
+
+        def interrupted(*args):
+            if at:
+                work(*args)
+            raise error("injected")
+
+        with mock.patch.object(type(estimator), "_attempt", interrupted):
             yield
         return
     Fault.arm(error, at)
@@ -177,7 +187,7 @@ def count_events(estimator, act):
     """Number of events in ``act()`` at which a fault can be injected."""
     Fault.arm(None, -1)
     act()
-    return Fault.seen if is_net(estimator.estimator) else 1
+    return Fault.seen if is_net(estimator.estimator) else 2
 
 
 def quietly(check):

@@ -32,6 +32,8 @@ class UnlearnerTags:
         Whether it takes scikit-learn estimators, and not only skorch nets.
     watches_training : bool
         Whether it must watch the training, so that it cannot start from a trained net.
+    nets : bool
+        Whether it takes skorch nets.
     """
 
     needs_retain: bool
@@ -42,6 +44,7 @@ class UnlearnerTags:
     certified: bool
     any_estimator: bool
     watches_training: bool
+    nets: bool
 
 
 def unlearner_tags(unlearner):
@@ -71,6 +74,7 @@ def unlearner_tags(unlearner):
         certified=unlearner._is_certified,
         any_estimator=unlearner._takes_any_estimator,
         watches_training=unlearner._watches_training,
+        nets=unlearner._takes_nets,
     )
 
 
@@ -95,7 +99,7 @@ def all_unlearners(**tags):
     --------
     >>> from skunlearn.utils import all_unlearners
     >>> list(all_unlearners(exact=True))
-    ['RetrainUnlearner']
+    ['RetrainUnlearner', 'RidgeUnlearner', 'ShardedUnlearner']
     """
     unknown = sorted(set(tags) - set(UnlearnerTags.__dataclass_fields__))
     if unknown:
@@ -136,7 +140,6 @@ def unlearner_table():
         summary = " ".join(cls.__doc__.split("\n\n", 1)[0].split()).removesuffix(".")
         forget = "yes" if tags.needs_labels else "yes, not labels" if tags.needs_forget else "no"
         retain = "yes" if tags.needs_retain else "no"
-        kind = "whole classes" if tags.class_only else "classes, rows"
-        kind = "rows declared in `fit`" if tags.watches_training else kind
+        kind = "whole classes" if tags.class_only else cls._made_for
         lines.append(f"| `{name}` | {summary} | {forget} | {retain} | {kind} |")
     return "\n".join(lines)

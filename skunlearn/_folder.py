@@ -1,0 +1,49 @@
+"""A folder of an estimator's own, which follows its copies."""
+
+import os
+import shutil
+import tempfile
+import weakref
+
+
+class Folder:
+    """A new folder for safetensors files; under `parent`, or temporary when that is None.
+
+    A temporary one goes when nobody refers to it. A pickle of it, when loaded, makes another with
+    links to the same files, so that each copy of an estimator has its own to delete.
+    """
+
+    def __init__(self, parent=None, prefix="skunlearn-"):
+        self.temporary, self.prefix = parent is None, prefix
+        if not self.temporary:
+            os.makedirs(parent, exist_ok=True)
+        self.path = tempfile.mkdtemp(prefix=prefix, dir=parent)
+        if self.temporary:
+            weakref.finalize(self, _remove, self.path, os.getpid())
+
+    def files(self):
+        """Names of the files in it."""
+        return [f for f in os.listdir(self.path) if f.endswith(".safetensors")]
+
+    def remove(self):
+        """Delete the folder and what is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def __getstate__(self):
+        return vars(self)
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if self.temporary and os.path.isdir(state["path"]):
+            Folder.__init__(self, prefix=self.prefix)
+            for name in os.listdir(state["path"]):
+                source, target = (os.path.join(p, name) for p in (state["path"], self.path))
+                try:
+                    os.link(source, target)
+                except OSError:  # no links on this file system
+                    shutil.copyfile(source, target)
+
+
+def _remove(path, pid):
+    if os.getpid() == pid:  # a forked child must not delete its parent's
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,149 @@
+"""How the steps of a pipeline forget: kept or fitted anew, and the unlearner behind them."""
+
+import numpy as np
+
+from skunlearn import _transformers
+from skunlearn._data import digest_of
+from skunlearn._evidence import observe
+from skunlearn._seeding import derive_seed, seeded
+from skunlearn.base import BaseUnlearner
+from skunlearn.exceptions import UnlearningError
+
+
+class StepsMixin:
+    """Checks of the steps, and one request on its way through them."""
+
+    def _kinds(self):
+        return _transformers.kinds(self.steps[:-1])
+
+    def _check_steps(self):
+        self._validate_params()
+        if not self.steps:
+            raise ValueError("The pipeline is empty: it must end in an unlearner.")
+        self._validate_steps()
+        name = _transformers.resampler(self.steps[:-1])
+        if name is not None:
+            raise TypeError(
+                f"The step {name!r} changes the number of rows (fit_resample), so that requests "
+                "could not be traced to rows. Resample before fit."
+            )
+        unlearner = self.steps[-1][1]
+        if not isinstance(unlearner, BaseUnlearner):
+            raise TypeError(
+                f"UnlearningPipeline must end in an unlearner, got {unlearner!r}. Wrap it: "
+                "RetrainUnlearner takes any classifier or regressor."
+            )
+        fitted = self._kinds()["fitted"]
+        if self.refit_transformers and fitted and not unlearner._takes_new_inputs:
+            raise TypeError(
+                f"{type(unlearner).__name__} is tied to the rows as the steps showed them in fit, "
+                f"so that {', '.join(fitted)} cannot be fitted anew behind its back. Use "
+                "refit_transformers=False (the certificate then names these steps), steps that "
+                "learn nothing from rows, or FrozenEstimator around steps fitted on other rows."
+            )
+
+    def _forget(self, positions, forget=None, retain=None):
+        """Swap in steps that have forgotten, and return the unlearner among them."""
+        name, old = self.steps[-1]
+        kinds, steps = self._kinds(), self.steps[:-1]
+        record = self._record.without(positions)
+        refit = bool(self.refit_transformers and kinds["fitted"])
+        as_stored = retain is None
+        if as_stored and self._record.has_data:
+            forget = self._record.view(positions)
+        if as_stored and not refit:
+            new = old._successor(positions)
+        else:
+            if as_stored:
+                retain = record.view(np.flatnonzero(record.retained))
+            # Steps without a seed of their own draw from numpy's global generator.
+            with seeded(derive_seed(old._seed, 1, len(old.deletions_))):
+                steps, new = self._work(positions, forget, retain, refit, as_stored)
+        entry = new.deletions_[-1] | {
+            "exact": new._is_exact and not kinds["frozen"] and (refit or not kinds["fitted"]),
+            "identifiers_digest": digest_of(np.unique(record.identifiers(positions), axis=0)),
+            "transformers": {
+                "refitted": kinds["fitted"] if refit else [],
+                "kept": [] if refit else kinds["fitted"],
+                "frozen": kinds["frozen"],
+                "stateless": kinds["stateless"],
+            },
+        }
+        forgotten = None
+        if forget is not None and not record.owned:
+            forgotten = _transformers.TransformedRows(forget, steps, new)
+        vars(new).update(deletions_=[*new.deletions_[:-1], entry], _forgotten=forgotten)
+        if record.owned:
+            record = record.compact()
+        vars(self).update(steps=[*steps, (name, new)], _record=record)
+        return new
+
+    def _work(self, positions, forget, retain, refit, as_stored):
+        """Let a copy of the unlearner work on rows that are transformed for this request."""
+        old, steps = self._final_estimator, self.steps[:-1]
+        start, before = shallow(old), None
+        if refit:
+            X, y = retain.arrays()
+            y = y if old._classes is None else old.classes_[y]
+            before = self._observe(forget, old._sample(retain))
+            steps, X = _transformers.fit_transform(steps, X, y)
+            kept = _transformers.checked(X, retain, start, reset=True)
+            self._check_columns(steps, kept.X)
+            if self._record.has_data:
+                start._record = self._seen_by(steps, start, positions, kept if as_stored else None)
+        else:
+            kept = _transformers.transformed(retain, steps, start)
+        try:
+            gone = None if forget is None else _transformers.transformed(forget, steps, start)
+        except ValueError as error:  # a category of the forget rows alone, say
+            if old._needs_forget_rows:
+                raise UnlearningError(
+                    f"The steps, fitted anew, cannot transform the forget rows ({error}), which "
+                    f"{type(old).__name__} works on. The pipeline is as it was. Let the step "
+                    "take unknown values, or use refit_transformers=False."
+                ) from error
+            gone = forget = None
+        known = {} if before is None else {"before": before}
+        return steps, start._successor(positions, gone, kept, **known)
+
+    def _seen_by(self, steps, unlearner, positions, kept):
+        """The unlearner's record with all retained rows as new steps show them."""
+        record = self._record.without(positions)
+        left = np.flatnonzero(record.retained)
+        if kept is None:
+            kept = _transformers.transformed(record.view(left), steps, unlearner)
+        kept.positions = left
+        slot = np.full(len(record), -1)
+        slot[left] = np.arange(len(left))
+        return unlearner._record.with_rows(kept.X, kept.all_y, slot)
+
+    def _observe(self, forget, sample):
+        """What the present pipeline says of rows as they are before its first step."""
+        old, steps = self._final_estimator, self.steps[:-1]
+        return [
+            None
+            if rows is None
+            else observe(old.estimator_, _transformers.transformed(rows, steps, old), old._classes)
+            for rows in (forget, sample)
+        ]
+
+    def _check_columns(self, steps, X):
+        old = self._final_estimator
+        if old._is_exact:
+            return  # it trains a new model, whatever the columns
+        like = old._record.row_like()
+        same_width = like is None or tuple(X.shape[1:]) == tuple(like.shape[1:])
+        if not same_width or not _transformers.same_columns(self.steps[:-1], steps):
+            raise UnlearningError(
+                "Without the forget rows the steps make other columns than before, and "
+                f"{type(old).__name__} starts from a model of the columns before. The pipeline is "
+                "as it was. Fix the steps' output (categories=, vocabulary=), use "
+                "RetrainUnlearner, or refit_transformers=False."
+            )
+
+
+def shallow(unlearner):
+    """A copy that shares everything with `unlearner`."""
+    new = object.__new__(type(unlearner))
+    vars(new).update(vars(unlearner))
+    return new

@@ -1,0 +1,144 @@
+"""Transformers in front of an unlearner: what they hold of the rows, and fitting them anew."""
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils import get_tags
+
+from skunlearn import _validation
+from skunlearn._data import is_dataset, is_frame, is_mapping, row_digests
+from skunlearn._record import Rows
+
+
+def kinds(steps):
+    """Names of the innermost transformers by what they hold.
+
+    Returns
+    -------
+    names : dict of list of str
+        "fitted" learns from rows, "frozen" has learnt from rows elsewhere, "stateless" needs no
+        ``fit`` by its tags.
+    """
+    found = {"fitted": [], "frozen": [], "stateless": []}
+    for name, step in _leaves(steps):
+        frozen = isinstance(step, FrozenEstimator)
+        inner = [leaf for _, leaf in _leaves([(name, step.estimator)])] if frozen else [step]
+        kind = "stateless" if all(map(_is_stateless, inner)) else "frozen" if frozen else "fitted"
+        found[kind].append(f"{name} ({type(step.estimator if frozen else step).__name__})")
+    return found
+
+
+def resampler(steps):
+    """Name of a step that changes the number of rows, or None."""
+    for name, step in [*steps, *_leaves(steps)]:
+        if hasattr(step, "fit_resample"):
+            return name
+    return None
+
+
+def _leaves(steps):
+    for name, step in steps:
+        if step is None or isinstance(step, str):  # "passthrough", "drop"
+            continue
+        inner = _inner_steps(step)
+        if inner is None:
+            yield name, step
+        else:
+            yield from ((f"{name}__{below}", leaf) for below, leaf in _leaves(inner))
+
+
+def _inner_steps(step):
+    if isinstance(step, Pipeline):
+        return step.steps
+    if isinstance(step, FeatureUnion):
+        return step.transformer_list
+    if isinstance(step, ColumnTransformer):
+        named = [(name, transformer) for name, transformer, _ in step.transformers]
+        return [*named, ("remainder", step.remainder)]
+    return None
+
+
+def _is_stateless(step):
+    try:
+        return not get_tags(step).requires_fit
+    except AttributeError:  # no scikit-learn estimator, so that nothing is known about it
+        return False
+
+
+def fresh(steps):
+    """Unfitted copies of steps."""
+    return [
+        (name, step if step is None or isinstance(step, str) else clone(step))
+        for name, step in steps
+    ]
+
+
+def fit_transform(steps, X, y):
+    """Fitted copies of `steps`, and what they make of `X`, as a Pipeline's ``fit`` would."""
+    chain = Pipeline(fresh(steps))
+    X = chain.fit_transform(X, y)
+    return chain.steps, X
+
+
+def transform(steps, X):
+    """What fitted `steps` make of `X`."""
+    for _, step in steps:
+        if step is not None and not isinstance(step, str):
+            X = step.transform(X)
+    return X
+
+
+def same_columns(old, new):
+    """Whether two fittings of the same steps name their columns alike; True where none do."""
+    try:
+        ours, theirs = (Pipeline(steps).get_feature_names_out() for steps in (old, new))
+    except (AttributeError, ValueError):
+        return True
+    return np.array_equal(ours, theirs)
+
+
+def as_rows(X):
+    """Rows in a container from which some can be taken; copied only where `X` is none."""
+    if is_dataset(X) or is_mapping(X) or is_frame(X):
+        return X
+    if hasattr(X, "columns"):
+        raise TypeError(
+            f"UnlearningPipeline takes pandas frames, arrays and lists, got {type(X).__name__}. "
+            "Pass X.to_pandas() or an array."
+        )
+    if hasattr(X, "tocsr"):
+        return X.tocsr()
+    if hasattr(X, "shape"):
+        return X
+    text = isinstance(X, list | tuple) and len(X) > 0 and isinstance(X[0], str)
+    return np.array(X, dtype=object) if text else np.asarray(X)
+
+
+def transformed(rows, steps, unlearner, *, reset=False):
+    """`rows` as `steps` show them to `unlearner`; `reset` takes their width for its own."""
+    return checked(transform(steps, rows.arrays()[0]), rows, unlearner, reset=reset)
+
+
+def checked(X, rows, unlearner, *, reset=False):
+    """`X`, made of `rows`, as `unlearner` wants its rows."""
+    X = _validation.check_X(unlearner, X, reset=reset)
+    digests = None if is_dataset(X) else row_digests(X)
+    return Rows(X, rows.y, np.arange(len(rows)), digests)
+
+
+class TransformedRows(Rows):
+    """Rows that are transformed whenever they are read, so that no copy of them is kept."""
+
+    def __init__(self, rows, steps, unlearner):
+        # Not the base class's, which sets X.
+        self.all_y, self.index = rows.y, np.arange(len(rows))
+        self.digests = self.positions = None
+        self._of = rows, steps, unlearner
+
+    @property
+    def X(self):
+        """The rows, anew at every call."""
+        rows, steps, unlearner = self._of
+        return _validation.check_X(unlearner, transform(steps, rows.arrays()[0]))

@@ -1,0 +1,13 @@
+"""Methods that prove how close their model is to one that never saw the forgotten rows."""
+
+from skunlearn.certified._privacy import PrivacySpent
+from skunlearn.certified.certified_removal import CertifiedRemovalUnlearner
+from skunlearn.certified.descent_to_delete import DescentToDeleteUnlearner
+from skunlearn.certified.langevin import LangevinUnlearner
+
+__all__ = [
+    "CertifiedRemovalUnlearner",
+    "DescentToDeleteUnlearner",
+    "LangevinUnlearner",
+    "PrivacySpent",
+]

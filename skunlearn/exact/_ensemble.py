@@ -1,0 +1,70 @@
+"""Several models of one task as one."""
+
+import numpy as np
+
+from skunlearn import _skorch
+
+
+class ShardEnsemble:
+    """Models that were trained apart, and predict together.
+
+    Parameters
+    ----------
+    members : list of fitted nets or scikit-learn estimators
+        None where a shard holds no row.
+    classes : ndarray of labels, or None for regression
+    vote : bool
+        Whether classes are voted on; otherwise probabilities are averaged.
+    n_targets : int or None
+        Columns of the targets of a regression; None where they are no columns.
+    """
+
+    names_likeliest = True  # `predict` is the largest of `predict_proba`
+
+    def __init__(self, members, classes, *, vote=False, n_targets=None):
+        self.members, self.vote, self.n_targets = members, vote, n_targets
+        self._classifies = classes is not None
+        if self._classifies:
+            self.classes_ = classes
+
+    def __repr__(self):
+        kinds = sorted({type(m).__name__ for m in self.members if m is not None})
+        return f"ShardEnsemble of {len(self.members)} {', '.join(kinds)}"
+
+    def predict(self, X):
+        """Labels, or the mean of the members' predictions."""
+        if self._classifies:
+            return self.classes_[self._shares(X).argmax(axis=1)]
+        return sum(self._values(m, X) for m in self._present()) / len(self._present())
+
+    def predict_proba(self, X):
+        """Mean probability of each class, or its share of the votes."""
+        return self._shares(X)
+
+    def _present(self):
+        return [m for m in self.members if m is not None]
+
+    def _shares(self, X):
+        each = self._votes if self.vote else self._probabilities
+        return sum(each(m, X) for m in self._present()) / len(self._present())
+
+    def _votes(self, member, X):
+        if _skorch.is_net(member):
+            chosen = self._probabilities(member, X).argmax(axis=1)
+        else:
+            chosen = np.searchsorted(self.classes_, member.predict(X))
+        return np.eye(len(self.classes_))[chosen]
+
+    def _probabilities(self, member, X):
+        if not _skorch.is_net(member):
+            p = np.zeros((len(X) if hasattr(X, "__len__") else X.shape[0], len(self.classes_)))
+            p[:, np.searchsorted(self.classes_, member.classes_)] = member.predict_proba(X)
+            return p
+        p = _skorch.predict(member, X, "predict_proba")[:, : len(self.classes_)]
+        return p / p.sum(axis=1, keepdims=True)
+
+    def _values(self, member, X):
+        if not _skorch.is_net(member):
+            return member.predict(X)
+        y = _skorch.predict(member, X)
+        return y.reshape(len(y), *(() if self.n_targets is None else (self.n_targets,)))

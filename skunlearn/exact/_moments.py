@@ -1,0 +1,125 @@
+"""Sums over the training rows from which a linear model follows, and out of which rows can go."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, lapack
+from sklearn.utils.extmath import safe_sparse_dot
+
+_EPS = np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Means, centred sums of squares and products, and the rounding in them.
+
+    Attributes
+    ----------
+    n : int
+        Rows.
+    mean_x, mean_y : arrays of shape (p,) and (t,)
+        Zeros for a model without an intercept.
+    scatter, cross : arrays of shape (p, p) and (p, t)
+        Σ(x − mean_x)(x − mean_x)ᵀ and Σ(x − mean_x)(y − mean_y)ᵀ.
+    rounding : array of shape (p,)
+        Squared magnitudes of the numbers that have been rounded on the diagonal of `scatter`.
+    centred : bool
+        Whether the means are those of the rows.
+    """
+
+    n: int
+    mean_x: np.ndarray
+    mean_y: np.ndarray
+    scatter: np.ndarray
+    cross: np.ndarray
+    rounding: np.ndarray
+    centred: bool
+
+    @classmethod
+    def of(cls, X, Y, centred):
+        """Sums over the rows of `X`, an array or csr matrix, and `Y` of shape (n, t)."""
+        n = X.shape[0]
+        mean_x, mean_y = np.zeros(X.shape[1]), np.zeros(Y.shape[1])
+        if centred:
+            mean_x, mean_y = np.asarray(X.mean(axis=0)).ravel(), Y.mean(axis=0)
+        Y = Y - mean_y
+        if sparse.issparse(X):
+            # Centring would fill it; the cancellation is counted in `rounding`.
+            scatter = safe_sparse_dot(X.T, X, dense_output=True)
+            rounding = np.diag(scatter) ** 2
+            scatter -= n * np.outer(mean_x, mean_x)
+            # Y is centred, which centres X in the product.
+            return cls(n, mean_x, mean_y, scatter, X.T @ Y, rounding, centred)
+        X = X - mean_x
+        scatter = X.T @ X
+        return cls(n, mean_x, mean_y, scatter, X.T @ Y, np.diag(scatter) ** 2, centred)
+
+    def without(self, X, Y):
+        """The sums when some rows go: Σ over all = Σ over the kept + n' d dᵀ + Σ over the gone.
+
+        d is the step from the old to the new mean.
+        """
+        if sparse.issparse(X):
+            X = X.toarray()
+        n = self.n - len(X)
+        X, Y = X - self.mean_x, Y - self.mean_y
+        scatter, cross = self.scatter - X.T @ X, self.cross - X.T @ Y
+        mean_x, mean_y = self.mean_x, self.mean_y
+        if self.centred:
+            dx, dy = -X.sum(axis=0) / n, -Y.sum(axis=0) / n
+            mean_x, mean_y = mean_x + dx, mean_y + dy
+            scatter -= n * np.outer(dx, dx)
+            cross -= n * np.outer(dx, dy)
+        rounding = self.rounding + np.diag(self.scatter) ** 2
+        return Moments(n, mean_x, mean_y, scatter, cross, rounding, self.centred)
+
+    def reciprocal_condition(self):
+        """Estimate of smallest over largest eigenvalue of `scatter`; 0 when singular."""
+        try:
+            factor = cho_factor(self.scatter, lower=True)[0]
+        except LinAlgError:
+            return 0.0
+        return lapack.dpocon(factor, _norm(self.scatter), uplo="L")[0]
+
+    def solve(self, alpha):
+        """Ridge coefficients of shape (p, t), with their error and what a fresh sum would have.
+
+        Parameters
+        ----------
+        alpha : array of shape (t,)
+
+        Returns
+        -------
+        coef : array of shape (p, t), or None when the matrix is not positive definite
+        error, fresh : float
+            Estimates of the relative error: rounding over the smallest eigenvalue, both of the
+            matrix scaled to a diagonal of ones, whose condition decides for Cholesky's method.
+        """
+        coef, error, fresh = np.empty_like(self.cross), 0.0, 0.0
+        for value in np.unique(alpha):
+            matrix = self.scatter.copy()
+            matrix[np.diag_indices_from(matrix)] += value
+            diagonal = np.diag(matrix)
+            if not (diagonal > 0).all():
+                return None, np.inf, 0.0
+            scale = 1 / np.sqrt(diagonal)
+            scaled = matrix * scale[:, None] * scale
+            try:
+                factor = cho_factor(scaled, lower=True)
+            except LinAlgError:
+                return None, np.inf, 0.0
+            norm = _norm(scaled)
+            smallest = norm * lapack.dpocon(factor[0], norm, uplo="L")[0]
+            columns = alpha == value
+            right = scale[:, None] * self.cross[:, columns]
+            coef[:, columns] = scale[:, None] * cho_solve(factor, right)
+            lost = (np.sqrt(self.rounding) / diagonal).max()
+            error = max(error, _EPS * lost / smallest)
+            fresh = max(fresh, _EPS / smallest)
+        return coef, error, fresh
+
+
+def _norm(matrix):
+    """The 1-norm, which LAPACK asks for."""
+    return np.abs(matrix).sum(axis=0).max()

@@ -1,0 +1,137 @@
+"""The training of one shard, slice by slice."""
+
+import os
+import time
+import uuid
+from dataclasses import dataclass, field
+
+import numpy as np
+from safetensors.torch import load_file, save_file
+from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
+
+from skunlearn import _skorch, _training
+from skunlearn._record import Rows
+from skunlearn._seeding import derive_seed, seeded
+
+
+@dataclass
+class Shard:
+    """The rows of a shard, and how its model is trained on them.
+
+    Attributes
+    ----------
+    rows : Rows, in the order of their positions
+    slices : ndarray of int, the slice of each
+    n_slices : int
+    seed : int
+        Of this shard alone.
+    classes : ndarray of labels, or None for regression
+    """
+
+    rows: Rows
+    slices: np.ndarray
+    n_slices: int
+    seed: int
+    classes: np.ndarray | None
+
+
+@dataclass
+class Trained:
+    """A shard's model, and where its checkpoints lie.
+
+    Attributes
+    ----------
+    model : fitted net or scikit-learn estimator, or None for a shard without rows
+    files : dict of int to str
+        Stage (but for the last) to the name of the file with the weights at its end.
+    row_epochs : int
+        Rows that went through the training, counted once for each epoch.
+    seconds : float
+    """
+
+    model: object
+    files: dict = field(default_factory=dict)
+    row_epochs: int = 0
+    seconds: float = 0.0
+
+
+def train_shard(recipe, shard, folder, first=0, files=None, verbose=0):
+    """Train on slice 1, then on slices 1 and 2, and so on; `Trained`.
+
+    Parameters
+    ----------
+    recipe : net or scikit-learn estimator, untouched
+    shard : Shard
+    folder : str or None
+        Where checkpoints go; needed with more than one slice.
+    first : int
+        Stage to begin with, from the checkpoint of the stage before in `files`.
+    files : dict of int to str or None
+        Checkpoints of earlier stages.
+    """
+    began = time.perf_counter()
+    if not _skorch.is_net(recipe):
+        done = _train_once(recipe, shard, verbose)
+    else:
+        done = _train_stages(recipe, shard, folder, first, files or {}, verbose)
+        _skorch.settle(done.model) if done.model is not None else None
+    done.seconds = time.perf_counter() - began
+    return done
+
+
+def stage_epochs(epochs, n_slices):
+    """Epochs of one stage, so that all together cost what `epochs` over all rows do."""
+    return max(1, round(2 * epochs / (n_slices + 1)))
+
+
+def _train_once(recipe, shard, verbose):
+    if len(shard.rows) == 0:
+        return Trained(None)
+    if shard.classes is not None and len(np.unique(shard.rows.y)) == 1:
+        # Many classifiers refuse a single class; what it says of any row is clear.
+        recipe = DummyClassifier(strategy="most_frequent")
+    model = _training.train(recipe, shard.rows, shard.classes, shard.seed, verbose=verbose)
+    return Trained(model, row_epochs=len(shard.rows))
+
+
+def _train_stages(recipe, shard, folder, first, files, verbose):
+    epochs = recipe.max_epochs
+    if shard.n_slices > 1:
+        epochs = stage_epochs(epochs, shard.n_slices)
+        recipe = clone(recipe).set_params(max_epochs=epochs)
+    done = Trained(None, {k: name for k, name in files.items() if k < first})
+    if done.files:
+        done.model = _read(recipe, shard, os.path.join(folder, done.files[max(done.files)]))
+    for stage in range(first, shard.n_slices):
+        rows = shard.rows.take(np.flatnonzero(shard.slices <= stage))
+        if len(rows) == 0:
+            continue
+        done.model = _stage(recipe, done.model, rows, shard, stage, verbose)
+        done.row_epochs += len(rows) * epochs
+        if stage < shard.n_slices - 1:
+            done.files[stage] = f"{uuid.uuid4().hex}.safetensors"
+            _write(done.model, os.path.join(folder, done.files[stage]))
+    return done
+
+
+def _stage(recipe, model, rows, shard, stage, verbose):
+    """Train further, or afresh: with a new optimizer, so that weights are all there is to keep."""
+    seed = derive_seed(shard.seed, stage) if stage else shard.seed
+    if model is None:
+        return _training.train(recipe, rows, shard.classes, seed, verbose=verbose)
+    with seeded(seed):
+        return _skorch.train(_skorch.copy_net(model, verbose=verbose), rows)
+
+
+def _write(net, path):
+    save_file({k: v.contiguous().cpu() for k, v in _skorch.weights(net).items()}, path)
+
+
+def _read(recipe, shard, path):
+    with seeded(shard.seed):
+        net = _skorch.fresh_net(recipe, verbose=0)
+        _skorch.set_weights(net, load_file(path))
+    if shard.classes is not None and not len(getattr(net, "classes", None) or ()):
+        net.classes_inferred_ = np.arange(len(shard.classes))
+    return net

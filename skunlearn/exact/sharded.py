@@ -1,0 +1,285 @@
+"""Models of parts of the data, of which a deletion touches few (SISA)."""
+
+import os
+from numbers import Integral
+
+import joblib
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_scalar, get_tags
+
+from skunlearn import _skorch, _validation
+from skunlearn._folder import Folder
+from skunlearn._seeding import derive_seed
+from skunlearn.base import BaseUnlearner
+from skunlearn.exact._ensemble import ShardEnsemble
+from skunlearn.exact._placement import place
+from skunlearn.exact._shards import Shard, train_shard
+from skunlearn.exceptions import UnlearningError
+
+__all__ = ["ShardedUnlearner", "expected_retraining_share"]
+
+
+class ShardedUnlearner(BaseUnlearner):
+    """Train a model for each part of the data, and only those of touched parts again (SISA).
+
+    Choose it before the training, when deletions will come and must be exact: a request costs about
+    1 / `n_shards` of a training, less with slices. The price is accuracy, as each model sees
+    1 / `n_shards` of the rows.
+
+    The rows are divided into shards, and those of a shard into slices. A shard's model is trained
+    on its first slice, then on the first two, and so on, with a checkpoint after each. To forget a
+    row is to go back to the checkpoint before its slice, and to train on without it. The shard
+    and the slice of a row are a keyed hash of its group, or else its id, or else its content, so
+    that they depend on no other row: with an int `random_state` the result equals, bit for bit on
+    a CPU, that of ``fit`` on the other rows. (In a torch Dataset rows are known by position;
+    there it equals a training with the same positions left out.) Sizes are therefore binomial:
+    shards of n rows on average differ by about √n.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        Any scikit-learn classifier or regressor or skorch net; it cannot be trained already.
+    n_shards : int, default=5
+        S.
+    n_slices : int, default=1
+        R; more than 1 for nets only, as scikit-learn's ``fit`` starts afresh. Each of the R stages
+        takes 2E / (R + 1) epochs, rounded, for a net of E = ``max_epochs`` (the paper), with a new
+        optimizer and the net's schedule from its beginning.
+    aggregate : {"mean", "vote"}, default="mean"
+        Mean of the members' probabilities (predictions, of regressors) or majority vote, ties
+        for the class that sorts first.
+    n_jobs : int or None, default=None
+        Shards trained at a time, by joblib in processes; under ``joblib.parallel_config`` on its
+        backend. (Threads share one random generator: they would not repeat.)
+    folder : str, path-like or None, default=None
+        Where a new folder for checkpoints is made; a net's size for each of S (R − 1). None takes
+        a temporary one, which ends with the estimator.
+    random_state, store_data
+        See `RetrainUnlearner`.
+    verbose : int, default=0
+        1 prints a line for each shard, 2 skorch's tables too.
+
+    Attributes
+    ----------
+    estimator_ : ShardEnsemble
+        The present models, in ``estimator_.members``; None for a shard without rows.
+    classes_, deletions_
+        See `RetrainUnlearner`. Entries of the log also say how many shards were trained again
+        ("shards_retrained") and what share of the work of a whole training that was
+        ("share_retrained", by row-epochs).
+
+    Raises
+    ------
+    TypeError
+        For a trained estimator.
+    ValueError
+        For parameters that do not go together.
+
+    References
+    ----------
+    L. Bourtoule et al., "Machine Unlearning", IEEE S&P 2021, https://arxiv.org/abs/1912.03817
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skunlearn import ShardedUnlearner
+    >>> X, y = load_digits(return_X_y=True)
+    >>> unlearner = ShardedUnlearner(DecisionTreeClassifier(), random_state=0).fit(X, y)
+    >>> unlearner.unlearn(indices=[7]).deletions_[0]["shards_retrained"]
+    1
+    >>> again = ShardedUnlearner(DecisionTreeClassifier(), random_state=0)
+    >>> again = again.fit(np.delete(X, 7, axis=0), np.delete(y, 7))
+    >>> bool(np.all(again.predict_proba(X) == unlearner.predict_proba(X)))
+    True
+    """
+
+    _takes_any_estimator = True
+    _is_exact = True
+    _needs_forget_rows = False
+    _watches_training = True
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        n_shards=5,
+        n_slices=1,
+        aggregate="mean",
+        n_jobs=None,
+        folder=None,
+        random_state=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator, random_state=random_state, store_data=store_data, verbose=verbose
+        )
+        self.n_shards = n_shards
+        self.n_slices = n_slices
+        self.aggregate = aggregate
+        self.n_jobs = n_jobs
+        self.folder = folder
+
+    def _first_model(self, rows):
+        shards, slices = place(self._record, self._seed, self.n_shards, self.n_slices)
+        self._places = shards, slices
+        self._shape = self.n_shards, self.n_slices, self.aggregate
+        self._folder = Folder(self.folder, "skunlearn-shards-") if self.n_slices > 1 else None
+        try:
+            trained = self._train_shards(rows, dict.fromkeys(range(self.n_shards), 0), {})
+        except BaseException:
+            if self._folder is not None:
+                self._folder.remove()
+            raise
+        self._files = {k: done.files for k, done in trained.items()}
+        self._row_epochs = {k: done.row_epochs for k, done in trained.items()}
+        return self._ensemble([trained[k].model for k in range(self.n_shards)])
+
+    def _attempt(self, retain, forget, seed):
+        if retain.positions is None:
+            raise UnlearningError(
+                "ShardedUnlearner trains on all retained rows of the touched shards: give them "
+                "back with attach(X, y) instead of passing X_retain with the request."
+            )
+        shards, slices = self._places
+        gone = np.setdiff1d(np.flatnonzero(self._record.retained), retain.positions)
+        first = {
+            int(k): int(slices[gone][shards[gone] == k].min()) for k in np.unique(shards[gone])
+        }
+        try:
+            trained = self._train_shards(retain, first, self._files)
+        except BaseException:
+            self._sweep()
+            raise
+        spent = sum(done.row_epochs for done in trained.values())
+        whole = sum(self._row_epochs.values())
+        members = list(self.estimator_.members)
+        for k, done in trained.items():
+            members[k] = done.model
+        self._cost = {"shards_retrained": len(trained), "share_retrained": spent / whole}
+        # After an error the base puts the old tables back.
+        self._files = self._files | {k: done.files for k, done in trained.items()}
+        return self._ensemble(members)
+
+    def _train(self, rows, *, seed=None, write_checkpoints=False):
+        """A(rows) as ``fit`` would have it, for audits."""
+        first = dict.fromkeys(range(self._shape[0]), 0)
+        folder = Folder(prefix="skunlearn-shards-") if self._shape[1] > 1 else None
+        trained = self._train_shards(rows, first, {}, folder, seed)
+        return self._ensemble([trained[k].model for k in first])
+
+    def _train_shards(self, rows, first, files, folder=None, seed=None):
+        """`Trained` of the shards in `first`, from these stages on, by number."""
+        recipe, (_, n_slices, _) = _skorch.unwrap(self.estimator), self._shape
+        shards, slices = (place[rows.positions] for place in self._places)
+        folder = self._folder if folder is None else folder
+        path = None if folder is None else folder.path
+        work = []
+        for k, stage in first.items():
+            mine = np.flatnonzero(shards == k)
+            own = derive_seed(self._seed if seed is None else seed, 1, k)
+            shard = Shard(rows.take(mine), slices[mine], n_slices, own, self._classes)
+            known = {s: n for s, n in files.get(k, {}).items() if s < stage}
+            if not all(os.path.exists(os.path.join(path, name)) for name in known.values()):
+                stage, known = 0, {}  # a copy of this estimator has cleared the folder
+            work.append((shard, stage, known))
+        done = joblib.Parallel(n_jobs=self.n_jobs)(
+            joblib.delayed(train_shard)(recipe, shard, path, stage, known, max(0, self.verbose - 1))
+            for shard, stage, known in work
+        )
+        for k, (shard, stage, _), trained in zip(first, work, done):
+            if self.verbose:
+                print(
+                    f"shard {k + 1}: {len(shard.rows)} rows, from slice {stage + 1} of {n_slices}, "
+                    f"{trained.seconds:.2f} s"
+                )
+        return dict(zip(first, done))
+
+    def _ensemble(self, members):
+        return ShardEnsemble(
+            members,
+            self._classes,
+            vote=self._shape[2] == "vote",
+            n_targets=getattr(self, "_n_targets", None),
+        )
+
+    def _logged(self):
+        return self._cost
+
+    def _settled(self):
+        vars(self).pop("_cost", None)
+        self._sweep()
+
+    def _sweep(self):
+        """Delete checkpoints that are in no table: those that saw forgotten rows, or half-done."""
+        if self._folder is not None:
+            kept = {name for files in self._files.values() for name in files.values()}
+            for name in set(self._folder.files()) - kept:
+                os.unlink(os.path.join(self._folder.path, name))
+
+    def _check_parameters(self):
+        if isinstance(self.estimator, FrozenEstimator):
+            raise TypeError(
+                "ShardedUnlearner must train the model of each shard, so that it cannot start from "
+                "an already trained one. Pass the estimator itself, or use another method."
+            )
+        super()._check_parameters()
+        for name in ("n_shards", "n_slices"):
+            _validation.check_number(self, name, Integral, low=1)
+        if self.aggregate not in ("mean", "vote"):
+            raise ValueError(f"aggregate must be 'mean' or 'vote', got {self.aggregate!r}.")
+        model = _skorch.unwrap(self.estimator)
+        if get_tags(model).estimator_type == "regressor":
+            if self.aggregate == "vote":
+                raise ValueError("aggregate='vote' is for classifiers; regressors take 'mean'.")
+        elif self.aggregate == "mean" and not hasattr(model, "predict_proba"):
+            raise ValueError(
+                f"aggregate='mean' needs probabilities, and {type(model).__name__} has no "
+                "predict_proba. Use aggregate='vote'."
+            )
+        if self.n_slices > 1 and not _skorch.is_net(model):
+            raise ValueError(
+                f"n_slices={self.n_slices} needs a skorch net: {type(model).__name__}.fit starts "
+                "afresh each time, so that slices would save nothing. Use more shards instead."
+            )
+
+
+def expected_retraining_share(n_shards, n_slices=1, n_requests=1):
+    """Expected share of a whole training that a batch of random deletions costs.
+
+    Stage k of a shard is trained again when any of its first k slices is touched, and costs k
+    times what the first stage does.
+
+    Parameters
+    ----------
+    n_shards, n_slices : int
+        S and R; slices default to 1.
+    n_requests : int, default=1
+        Rows forgotten in one call, drawn at random. Calls one after the other cost as much as
+        one row each.
+
+    Returns
+    -------
+    share : float
+        In units of the row-epochs of ``fit``; (2R + 1) / (3RS) for one row.
+
+    References
+    ----------
+    L. Bourtoule et al., "Machine Unlearning", IEEE S&P 2021, https://arxiv.org/abs/1912.03817
+
+    Examples
+    --------
+    >>> from skunlearn.exact import expected_retraining_share
+    >>> round(expected_retraining_share(10), 4)
+    0.1
+    >>> round(expected_retraining_share(10, 5), 4)
+    0.0733
+    """
+    for name, value in (("n_shards", n_shards), ("n_slices", n_slices), ("n_requests", n_requests)):
+        check_scalar(value, name, Integral, min_val=1)
+    stages = np.arange(1, n_slices + 1)
+    touched = 1 - (1 - stages / (n_shards * n_slices)) ** n_requests
+    return float((stages * touched).sum() / stages.sum())

@@ -1,0 +1,318 @@
+"""A pipeline that ends in an unlearner, and forgets from its first step to its last."""
+
+import json
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn import _transformers, _validation
+from skunlearn._data import is_dataset, n_rows, shares_memory
+from skunlearn._pipeline import StepsMixin, shallow
+from skunlearn._record import TrainingRecord, request_rows
+from skunlearn._requests import RequestMixin
+from skunlearn._routing import check_step_parameters, step_parameters
+from skunlearn.base import _all_or_nothing
+
+__all__ = ["UnlearningPipeline"]
+
+
+class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
+    """scikit-learn's Pipeline with an unlearner at its end, and the verb ``unlearn``.
+
+    Choose it when scalers, imputers, encoders or the like stand before a net: their means and
+    categories were learnt from the forgotten rows as well. For a model that is retrained anyway,
+    ``RetrainUnlearner(pipeline)`` does the same.
+
+    A request names rows as they are before the first step, and they are found in a record of
+    these; the steps need not map them to the same bits twice. What then happens to steps that
+    learn from rows is a choice:
+
+    - ``refit_transformers=True`` fits them anew on the retained rows, and the unlearner works on
+      these rows as the new steps show them. With `RetrainUnlearner` at its end the pipeline is
+      that of a ``fit`` on the retained rows alone. Methods that start from the present weights do
+      so with slightly other inputs; the log holds the accuracy before and after. Where the new
+      steps make other columns (a category is gone, say) such methods refuse. So do, in ``fit``,
+      methods that are tied to the rows as they were (recorded updates, checkpoints, proofs).
+    - ``refit_transformers=False`` keeps them. The log and the certificate name them as still
+      holding statistics of the forgotten rows, and no exactness is claimed.
+
+    Steps that learn nothing (tag ``requires_fit=False``: FunctionTransformer, Normalizer,
+    HashingVectorizer and the like) are left alone. So is a step inside ``FrozenEstimator``, which
+    was fitted elsewhere: the certificate names it, as it may have seen the rows.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator)
+        Transformers, and an unlearner at the end. They are copied by ``fit``; those passed in
+        stay unfitted. Steps that change the number of rows are refused.
+    refit_transformers : bool, default=True
+        Whether steps that learnt from forgotten rows are fitted anew. True, as anything else
+        leaves traces of the rows.
+    transform_input : list of str, default=None
+        See scikit-learn's Pipeline.
+    memory : None, str or joblib.Memory, default=None
+        Cache of fitted transformers, in ``fit`` only. It keeps on disk what they learnt from rows
+        that are forgotten later: clear it when that matters.
+    verbose : bool, default=False
+
+    Attributes
+    ----------
+    deletions_ : list of dict
+        The log of requests: that of the unlearner, with "transformers" in each entry, the names
+        of those that were "refitted" and "kept", and of those that are "frozen" and "stateless".
+    named_steps, classes_, n_features_in_, feature_names_in_
+        See scikit-learn's Pipeline.
+
+    See Also
+    --------
+    RetrainUnlearner : Takes whole pipelines.
+
+    Examples
+    --------
+    >>> import json
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skunlearn import RetrainUnlearner, UnlearningPipeline
+    >>> X, y = load_iris(return_X_y=True)
+    >>> steps = [("scale", StandardScaler()), ("model", RetrainUnlearner(LogisticRegression()))]
+    >>> pipeline = UnlearningPipeline(steps).fit(X, y).unlearn(X[:2])
+    >>> bool(np.all(pipeline.named_steps["scale"].mean_ == X[2:].mean(axis=0)))
+    True
+    >>> pipeline = UnlearningPipeline(steps, refit_transformers=False).fit(X, y).unlearn(X[:2])
+    >>> pipeline.deletions_[0]["transformers"]["kept"]
+    ['scale (StandardScaler)']
+    """
+
+    _parameter_constraints = {
+        **Pipeline._parameter_constraints,
+        "refit_transformers": ["boolean"],
+    }
+
+    def __init__(
+        self, steps, *, refit_transformers=True, transform_input=None, memory=None, verbose=False
+    ):
+        super().__init__(steps, transform_input=transform_input, memory=memory, verbose=verbose)
+        self.refit_transformers = refit_transformers
+
+    # ------------------------------------------------------------------ the two verbs
+
+    def fit(self, X, y=None, *, forget=None, ids=None, groups=None, **params):
+        """Fit copies of the steps, and remember which rows they have seen.
+
+        Parameters
+        ----------
+        X : rows as the first step takes them
+            Pandas frame, array, sparse matrix or list. Referred to, not copied, save for lists.
+        y : array of shape (n,)
+        forget : bool array of shape (n,), default=None
+            Rows to forget right after the training, as ``unlearn`` would.
+        ids : sequence of n hashable values, default=None
+            Unique record identifiers that later requests may name.
+        groups : sequence of n hashable values, default=None
+            Group of each row; a request may name groups.
+        **params : dict
+            Parameters of ``fit`` of the steps, as in scikit-learn's Pipeline. Steps that
+            ``unlearn`` fits anew take none.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            When something passed in is wrong; a fitted pipeline stays as it was.
+        """
+        with _all_or_nothing(self):
+            self._check_steps()
+            to_refit = self._kinds()["fitted"] if self.refit_transformers else []
+            check_step_parameters(self, params, refit=to_refit)
+            rows = _transformers.as_rows(X)
+            n = len(rows) if is_dataset(rows) else n_rows(rows)
+            if forget is not None:
+                forget = _validation.check_forget_mask(forget, n)
+            name, unlearner = self.steps[-1]
+            # No clone: an unlearner around a trained model must not take itself for one.
+            self.steps = [*_transformers.fresh(self.steps[:-1]), (name, shallow(unlearner))]
+            super().fit(X, y, **params, **step_parameters(self, ids=ids, groups=groups))
+            final = self._final_estimator._record
+            self._record = TrainingRecord(rows, final._y, owned=not shares_memory(rows, X))
+            self._record.ids, self._record.groups = final.ids, final.groups
+            if not is_dataset(rows) and not shares_memory(rows, final._X):
+                final.owned = True  # what the steps have made is nobody else's
+            unlearner = self._final_estimator
+            if forget is not None:
+                unlearner = self._forget(np.flatnonzero(forget))
+        unlearner._settled()
+        return self
+
+    def unlearn(
+        self,
+        X_forget=None,
+        y_forget=None,
+        *,
+        ids=None,
+        indices=None,
+        groups=None,
+        X_retain=None,
+        y_retain=None,
+    ):
+        """Forget training rows in every step.
+
+        Parameters
+        ----------
+        X_forget : rows as in ``fit``, default=None
+            As they are before the first step; all duplicates of a row go.
+        y_forget : array of shape (n_forget,), default=None
+            Labels, to tell apart equal rows with different labels.
+        ids, indices, groups, X_retain, y_retain
+            See `BaseUnlearner.unlearn`; `X_retain` as before the first step.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        UnknownRowsError
+            When the request names rows that the pipeline never saw.
+        AlreadyForgottenError
+            When it names rows that an earlier request removed.
+        UnlearningError
+            When the training diverged, or the steps fitted anew make other columns than the
+            unlearner's present model takes. After any error or interrupt the pipeline is
+            exactly as it was.
+        """
+        check_is_fitted(self)
+        _validation.check_single_request(X_forget=X_forget, ids=ids, indices=indices, groups=groups)
+        if y_forget is not None and X_forget is None:
+            raise TypeError("y_forget needs X_forget.")
+        with _all_or_nothing(self):
+            self._check_steps()
+            if X_forget is not None:
+                X_forget, y_forget = self._check_request(X_forget, y_forget, "forget")
+            positions = self._record.find(
+                X_forget, y_forget, ids=ids, indices=indices, groups=groups
+            )
+            if X_retain is None and y_retain is None:
+                unlearner = self._forget(positions)
+            else:
+                given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
+                unlearner = self._forget(positions, *given)
+        unlearner._settled()
+        return self
+
+    # ------------------------------------------------------------------ what it tells
+
+    @property
+    def deletions_(self):
+        """The log of requests."""
+        return self._final_estimator.deletions_
+
+    def certificate(self):
+        """What was forgotten, how, when, what was measured, and what the steps hold, as JSON.
+
+        Returns
+        -------
+        text : str
+            As of the unlearner. ``"guarantee"`` is ``"none"`` as long as a step that has learnt
+            from forgotten rows is kept, or one was fitted elsewhere; ``"notes"`` names it.
+        """
+        check_is_fitted(self)
+        certificate = json.loads(self._final_estimator.certificate())
+        last = self.deletions_[-1]["transformers"] if self.deletions_ else {}
+        for key, what in (
+            ("kept", "were fitted on forgotten rows and kept: they still hold statistics of them"),
+            ("frozen", "were fitted elsewhere, on rows that are not known here"),
+        ):
+            if last.get(key):
+                certificate["notes"].append(f"Steps {', '.join(last[key])} {what}.")
+        if self.memory is not None:
+            certificate["notes"].append(
+                "The pipeline's memory= cache may still hold transformers fitted on forgotten "
+                "rows; clear it (joblib.Memory.clear) to complete the deletion."
+            )
+        if not all(entry["exact"] for entry in self.deletions_):
+            certificate["guarantee"] = "none"
+            certificate.pop("proved", None)
+        return json.dumps(certificate, indent=2)
+
+    def detach(self):
+        """Let go of the training rows; their digests stay.
+
+        Returns
+        -------
+        self : object
+        """
+        check_is_fitted(self)
+        name, unlearner = self.steps[-1]
+        unlearner = shallow(unlearner).detach()
+        steps = [*self.steps[:-1], (name, unlearner)]
+        vars(self).update(steps=steps, _record=self._record.detach())
+        return self
+
+    def attach(self, X, y):
+        """Give the retained rows back to a pipeline that does not hold them.
+
+        Parameters
+        ----------
+        X : rows as in ``fit``
+            All retained rows, in any order, as they are before the first step.
+        y : array of shape (n,)
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        AlreadyForgottenError
+            When `X` holds rows that were forgotten.
+        UnknownRowsError, ValueError
+            When rows are missing, unknown or have other labels than in ``fit``.
+        """
+        check_is_fitted(self)
+        X, y = self._check_request(X, y, "attach")
+        record = self._record.attach(X, y)
+        name, unlearner = self.steps[-1]
+        unlearner = shallow(unlearner)
+        made = _validation.check_X(unlearner, _transformers.transform(self.steps[:-1], X))
+        unlearner._record = unlearner._record.with_rows(made, y, record._slot)
+        vars(self).update(steps=[*self.steps[:-1], (name, unlearner)], _record=record)
+        return self
+
+    # ------------------------------------------------------------------ for the base classes
+
+    def _check_request(self, X, y, name):
+        if not is_dataset(X) and not self._record.is_dataset:
+            X = request_rows(_transformers.as_rows(X), self._record.row_like(), f"X_{name}")
+        if y is not None:
+            y = np.asarray(y)
+            if y.ndim == 0 or len(y) != n_rows(X):
+                raise ValueError(f"X_{name} and y_{name} have different numbers of rows.")
+            y = self._final_estimator._encode(y, f"y_{name}")
+        return X, y
+
+    @property
+    def _needs_forget_rows(self):
+        return self._final_estimator._needs_forget_rows
+
+    def __getitem__(self, ind):
+        """A step, or several as scikit-learn's Pipeline: a part cannot unlearn."""
+        if isinstance(ind, slice) and ind.step in (1, None):
+            return Pipeline(self.steps[ind], memory=self.memory, verbose=self.verbose)
+        return super().__getitem__(ind)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_record")
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        record = state.get("_record")
+        if record is not None:
+            store = self._final_estimator.store_data
+            state["_record"] = record.compact() if store else record.detach()
+        return state
