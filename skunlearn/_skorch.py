@@ -264,11 +264,17 @@ def _loaders(net, data, *, training, shuffle=False):
                 vars(net)[key] = value
 
 
+def lookalike(net, **changed):
+    """A net that shares everything with `net` but the attributes `changed`, which `net` keeps."""
+    other = object.__new__(type(net))
+    vars(other).update(vars(net), **changed)
+    return other
+
+
 def _reader(net, data):
     """A net that shares the modules of `net` and reads whole batches; for prediction only."""
     # Swapping the iterator on the shared net itself would not be thread-safe.
-    reader = object.__new__(type(net))
-    vars(reader).update(vars(net))
+    reader = lookalike(net)
     if can_batch(net, data, training=False):
         vars(reader)["iterator_valid"] = BatchLoader
     infer = reader.infer
