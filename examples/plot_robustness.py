@@ -19,6 +19,7 @@ It takes about a minute on two CPU cores.
 import importlib.util
 import warnings
 
+import matplotlib.pyplot as plt
 from sklearn.model_selection import train_test_split
 
 from skunlearn import FineTuneUnlearner, NegGradPlusUnlearner, SalUnUnlearner
@@ -96,6 +97,5 @@ print((100 * rates).round(1).to_string())
 # Everything in a picture
 # -----------------------
 
-display = RobustnessDisplay.from_frame(frame, title="Does it stay forgotten?")
-display.figure_.savefig("robustness.png", dpi=110)
-print("Picture: robustness.png")
+RobustnessDisplay.from_frame(frame, title="Does it stay forgotten?")
+plt.show()
