@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback
 from torch import nn
 
 from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
@@ -23,7 +22,7 @@ from skunlearn.evaluation import retention_curve
 from skunlearn.nets import digits_classifier
 
 REQUESTS = 10
-RATES = (0.25, 0.5, 1.0, 2.0)  # of fine-tuning, in units of the net's own
+RATES = (0.25, 0.5, 1.0, 2.0, 4.0)  # of fine-tuning, in units of the net's own
 
 
 class SmallNet(nn.Sequential):
@@ -60,34 +59,6 @@ def cifar10(seed):
     return X, data.y_train[train], X_test, data.y_test[test], net
 
 
-class MeanOfWeights(Callback):
-    """Set the weights to their mean over all batches of the run."""
-
-    def on_train_begin(self, net, **kwargs):
-        self.n, self.mean = 0, None
-
-    @torch.no_grad()
-    def on_batch_end(self, net, training=False, **kwargs):
-        if not training:
-            return
-        state = net.module_.state_dict()
-        self.n += 1
-        if self.mean is None:
-            self.mean = {key: value.detach().clone() for key, value in state.items()}
-        for key, value in state.items():
-            if value.is_floating_point():
-                self.mean[key] += (value - self.mean[key]) / self.n
-
-    def on_train_end(self, net, **kwargs):
-        net.module_.load_state_dict(self.mean)
-
-
-class Averaged(ProximalUnlearner):
-    def _fine_tune(self, net, retain, callbacks=(), loss=None):
-        callbacks = [*callbacks, ("mean", MeanOfWeights())]
-        return super()._fine_tune(net, retain, callbacks, loss)
-
-
 class Balanced(ProximalUnlearner):
     """Rehearses every class equally often."""
 
@@ -112,15 +83,17 @@ class Halfway(ProximalUnlearner):
 
 def methods(net, rate):
     frontier = {f"fine-tuned, rate × {r:g}": FineTuneUnlearner(net, lr=r * rate) for r in RATES}
+    averaged = {"average_weights": True, "schedule": "constant"}
     return frontier | {
         "proximal (default)": ProximalUnlearner(net),
         "proximal, Fisher": ProximalUnlearner(net, norm="fisher", fisher_rows=300),
         "early stopping": FineTuneUnlearner(net, early_stopping=True),
         "label smoothing": ProximalUnlearner(net, penalty=0.0, softening="label_smoothing"),
         "balanced rehearsal": Balanced(net, penalty=0.0),
-        "mean of weights": Averaged(net, penalty=0.0, schedule="constant"),
-        "mean, rate × 2": Averaged(net, penalty=0.0, schedule="constant", lr=2 * rate),
-        "mean and proximal": Averaged(net, schedule="constant"),
+        "mean of weights": FineTuneUnlearner(net, **averaged),
+        "mean, rate × 2": FineTuneUnlearner(net, lr=2 * rate, **averaged),
+        "mean and proximal": ProximalUnlearner(net, **averaged),
+        "mean and proximal, rate × 2": ProximalUnlearner(net, lr=2 * rate, **averaged),
         "halfway, rate × 2": Halfway(net, penalty=0.0, lr=2 * rate),
     }
 
