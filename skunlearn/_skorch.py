@@ -111,6 +111,11 @@ def weights(net):
     return {key: value.detach().clone() for key, value in _own_weights(net).items()}
 
 
+def floating_state(net):
+    """Parameters and floating buffers of all modules and criteria: the tensors themselves."""
+    return [value.detach() for value in _own_weights(net).values() if value.is_floating_point()]
+
+
 def _own_weights(net):
     return {
         f"{name}{key}": value
