@@ -140,6 +140,7 @@ def _tensor(x, dtype):
     if isinstance(x, torch.Tensor):
         return _cast(x.clone(), dtype)
     x = np.asarray(x)
+    x = x.astype(x.dtype.newbyteorder("="), copy=False)  # nor another machine's byte order
     return _cast(torch.from_numpy(x if x.base is None else np.array(x, order="C")), dtype)
 
 

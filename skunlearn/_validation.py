@@ -35,11 +35,13 @@ def check_X(estimator, X, *, reset=False):
         return X.detach()
     if not _skorch.is_net(_skorch.unwrap(estimator.estimator)):
         # The inner estimator checks the values itself and may take strings or missing values.
-        if getattr(X, "ndim", 2) > 1:
+        if not (sparse.issparse(X) or is_frame(X) or isinstance(X, np.ndarray)):
+            X = np.asarray(X)
+        if X.ndim == 0:
+            raise ValueError(f"Expected 2D array, got scalar array instead: {X!r}.")
+        if X.ndim > 1:
             validate_data(estimator, X, reset=reset, skip_check_array=True)
-        if sparse.issparse(X):
-            return X.tocsr()
-        return X if is_frame(X) or isinstance(X, np.ndarray) else np.asarray(X)
+        return X.tocsr() if sparse.issparse(X) else X
     return validate_data(
         estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
     )
@@ -66,6 +68,11 @@ def check_finite(values, name):
         for key, value in values.items():
             check_finite(value, f"{name}[{key!r}]")
     elif isinstance(values, torch.Tensor):
+        if values.layout is not torch.strided:
+            raise TypeError(
+                f"{name} is a tensor of layout {values.layout}. Pass {name}.to_dense(), or a "
+                "scipy.sparse matrix."
+            )
         if values.is_floating_point() and not torch.isfinite(values).all():
             raise ValueError(f"Input {name} contains NaN or infinity.")
     elif is_frame(values):
