@@ -7,6 +7,7 @@ from skorch.dataset import Dataset as SkorchDataset
 from torch.utils.data import DataLoader, default_collate
 
 from skunlearn._data import is_dataset, is_mapping, n_rows, take
+from skunlearn._mapped import Reading
 
 _BATCHED_OPTIONS = {"batch_size", "shuffle", "drop_last"}
 
@@ -30,6 +31,7 @@ class NetRows(torch.utils.data.Dataset):
     def __init__(self, base, X, target, index, float_dtype, own_targets=False):
         self.base, self._rows, self.target = base, X, target
         self.index, self.float_dtype, self.own_targets = index, float_dtype, own_targets
+        self._reading = Reading(X)
 
     def __len__(self):
         return len(self.index)
@@ -59,6 +61,8 @@ class NetRows(torch.utils.data.Dataset):
             return default_collate([self[i] for i in positions])
         rows = self.index[positions]
         x = _tensor(take(self._rows, _as_slice(rows)), self.float_dtype)
+        if self._reading:
+            self._reading.done(_size(x))
         y = torch.zeros(len(rows)) if self.target is None else torch.as_tensor(self.target[rows])
         return x, y
 
@@ -142,6 +146,10 @@ def _tensor(x, dtype):
     x = np.asarray(x)
     x = x.astype(x.dtype.newbyteorder("="), copy=False)  # nor another machine's byte order
     return _cast(torch.from_numpy(x if x.base is None else np.array(x, order="C")), dtype)
+
+
+def _size(x):
+    return sum(map(_size, x.values())) if is_mapping(x) else x.nbytes
 
 
 def _cast(x, dtype):

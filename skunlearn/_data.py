@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from skunlearn._mapped import Reading
+
 DIGEST_SIZE = 16  # bytes; 128 bits make an accidental collision impossible in practice
 _CHUNK_BYTES = 2**20  # hashed at a time, which bounds the memory
 
@@ -181,7 +183,10 @@ def row_digests(X):
         return _hash_rows(parts)
     row_bytes = max(1, _numpy(take(X, slice(0, 1))).nbytes)
     step = max(1, _CHUNK_BYTES // row_bytes)
-    chunks = [_hash_rows(_numpy(take(X, slice(i, i + step)))) for i in range(0, n, step)]
+    reading, chunks = Reading(X), []
+    for i in range(0, n, step):
+        chunks.append(_hash_rows(_numpy(take(X, slice(i, i + step)))))
+        reading.done(step * row_bytes)
     return np.concatenate(chunks)
 
 
