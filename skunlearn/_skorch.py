@@ -277,6 +277,20 @@ def _reader(net, data):
     return reader
 
 
+def eager(net):
+    """`net` without torch.compile, sharing its weights: hooks on layers are called for sure."""
+    new = object.__new__(type(net))
+    vars(new).update(vars(net))
+    for name in (*net._modules, *net._criteria):
+        vars(new)[name + "_"] = uncompiled(getattr(net, name + "_"))
+    return new
+
+
+def uncompiled(module):
+    """The module that torch.compile was given, or the module itself."""
+    return getattr(module, "_orig_mod", module)
+
+
 def _widened(out):
     if isinstance(out, tuple):
         return tuple(map(_widened, out))
@@ -299,7 +313,7 @@ def outputs(net, rows):
 
 def class_logits(net, out, n_classes):
     """Logits of shape (n, n_classes) from a classifier's raw outputs."""
-    criterion = net.criterion_
+    criterion = uncompiled(net.criterion_)
     if isinstance(net, NeuralNetBinaryClassifier):
         z = out.reshape(len(out))
         if isinstance(criterion, torch.nn.BCELoss):
