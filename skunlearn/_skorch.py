@@ -247,7 +247,7 @@ def _loaders(net, data, *, training, shuffle=False):
     if can_batch(net, data, training):
         changed["iterator_train" if training else "iterator_valid"] = BatchLoader
     iterator = net.iterator_train
-    if shuffle and isinstance(iterator, type) and issubclass(iterator, DataLoader):
+    if shuffle and isinstance(iterator, type) and issubclass(iterator, DataLoader | BatchLoader):
         changed["iterator_train__shuffle"] = True
     if training and n_batches(net, len(data)) == 0:
         changed["iterator_train__drop_last"] = False  # a few forget rows are a batch too
@@ -271,6 +271,7 @@ def _reader(net, data):
     vars(reader).update(vars(net))
     if can_batch(net, data, training=False):
         vars(reader)["iterator_valid"] = BatchLoader
+        vars(reader).setdefault("iterator_valid__resident", False)  # one pass is no reason to stay
     infer = reader.infer
     # numpy has no bfloat16, which a module under autocast may return.
     vars(reader)["infer"] = lambda *args, **kwargs: _widened(infer(*args, **kwargs))

@@ -1,5 +1,6 @@
 """Nets worth forgetting with: small ones that train in seconds to minutes on a CPU."""
 
+from skunlearn._batching import BatchLoader
 from skunlearn.nets._options import Autocast, MicroBatches
 from skunlearn.nets.cifar_resnet import CIFARResNet18
 from skunlearn.nets.digits_net import DigitsNet, digits_classifier
@@ -7,6 +8,7 @@ from skunlearn.nets.fast_cifar_net import FastCIFARNet
 
 __all__ = [
     "Autocast",
+    "BatchLoader",
     "CIFARResNet18",
     "DigitsNet",
     "FastCIFARNet",
