@@ -108,6 +108,15 @@ class BatchLoader:
     prefetch : {"auto", True, False}, default="auto"
         Make two batches ahead in a thread, and send them from pinned memory: "auto" on a GPU when
         rows are not resident.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.utils.data import TensorDataset
+    >>> from skunlearn.nets import BatchLoader
+    >>> rows = TensorDataset(torch.zeros(10, 3), torch.arange(10))
+    >>> [len(y) for X, y in BatchLoader(rows, batch_size=4)]
+    [4, 4, 2]
     """
 
     def __init__(
