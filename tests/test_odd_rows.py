@@ -83,3 +83,10 @@ def test_sparse_tensors(data):
     X, y = data
     with pytest.raises(TypeError, match="to_dense"):
         FineTuneUnlearner(net(), random_state=0).fit(torch.from_numpy(X).to_sparse(), y)
+
+
+def test_rows_of_a_shape_that_the_module_does_not_take(data):
+    unlearner = FineTuneUnlearner(net(), random_state=0).fit(*data)
+    for verb in (unlearner.predict, unlearner.predict_proba):
+        with pytest.raises(ValueError, match=r"rows of shape \(4, 2\).* of shape \(4,\)"):
+            verb(np.zeros((3, 4, 2), np.float32))
