@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from scipy import sparse
+from skorch import NeuralNet
 from skorch.dataset import Dataset as SkorchDataset
 from torch.utils.data import DataLoader, default_collate
 
@@ -192,6 +193,7 @@ def can_batch(net, rows, training):
     options = _BATCHED_OPTIONS | (_OWN_OPTIONS if getattr(net, name) is BatchLoader else set())
     return (
         rows.base is None
+        and type(net).get_iterator is NeuralNet.get_iterator  # accelerate divides a DataLoader's
         and getattr(net, name) in (DataLoader, BatchLoader)
         and set(net.get_params_for(name)) <= options
     )

@@ -18,6 +18,7 @@ from skorch.callbacks import (
     LRScheduler,
     TrainEndCheckpoint,
 )
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from skunlearn._batching import BatchLoader, all_rows, can_batch, float_dtype, net_rows
@@ -115,9 +116,14 @@ def _own_weights(net):
     return {
         f"{name}{key}": value
         for name in [*net._modules, *net._criteria]
-        for key, value in getattr(net, name + "_").state_dict(prefix=".").items()
+        for key, value in single(getattr(net, name + "_")).state_dict(prefix=".").items()
         if isinstance(value, torch.Tensor)
     }
+
+
+def single(module):
+    """The module that several processes train together, or the module itself."""
+    return module.module if isinstance(module, DistributedDataParallel) else module
 
 
 def settle(model):
@@ -139,7 +145,7 @@ def set_weights(net, state):
     for name in [*net._modules, *net._criteria]:
         prefix = name + "."
         own = {key[len(prefix) :]: v for key, v in state.items() if key.startswith(prefix)}
-        getattr(net, name + "_").load_state_dict(own)
+        single(getattr(net, name + "_")).load_state_dict(own)
 
 
 def target(net, y):

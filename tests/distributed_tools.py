@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from skunlearn import RetrainUnlearner
 from skunlearn.metrics import RetainedScorer
@@ -55,3 +57,14 @@ class DiesOnce(RetrainUnlearner):
 def scorer():
     """Accuracy on retained rows."""
     return RetainedScorer()
+
+
+class Fixed(nn.Module):
+    """A net without lazy layers, which DistributedDataParallel does not take."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = nn.Linear(4, 8), nn.Linear(8, 2)
+
+    def forward(self, X):
+        return self.out(torch.relu(self.hidden(X)))
