@@ -16,6 +16,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, RidgeUnlearner, ShardedUnlearner
+from skunlearn.nets import DigitsNet
 
 
 class MLP(nn.Sequential):
@@ -23,9 +24,9 @@ class MLP(nn.Sequential):
         super().__init__(nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, 10))
 
 
-def recipe(hidden=128, epochs=1):
+def recipe(hidden=128):
     return NeuralNetClassifier(
-        MLP, module__hidden=hidden, criterion=nn.CrossEntropyLoss, lr=0.01, max_epochs=epochs,
+        MLP, module__hidden=hidden, criterion=nn.CrossEntropyLoss, lr=0.01, max_epochs=1,
         batch_size=128, iterator_train__shuffle=True, train_split=None, verbose=0,
     )  # fmt: skip
 
@@ -107,12 +108,18 @@ def by_requests(counts):
 
 def by_workers(counts, n):
     X, y = rows(n)
+    X = X.reshape(n, 1, 8, 8)
+    # A worker imports the class of the module: it cannot be one of this script.
+    net = NeuralNetClassifier(
+        DigitsNet, criterion=nn.CrossEntropyLoss, lr=0.01, max_epochs=20, batch_size=128,
+        iterator_train__shuffle=True, train_split=None, verbose=0,
+    )  # fmt: skip
     seconds = []
     for count in counts:
-        sharded = ShardedUnlearner(recipe(epochs=20), n_shards=8, n_jobs=count, random_state=0)
+        sharded = ShardedUnlearner(net, n_shards=8, n_jobs=count, random_state=0)
         sharded.fit(X[:500], y[:500])  # the workers are there
         seconds.append(spent(lambda s=sharded: s.fit(X, y), time.perf_counter))
-    print(f"\nworkers (loky): 8 shards of {n:,} rows, 20 epochs, wall seconds")
+    print(f"\nworkers (loky): 8 shards of {n:,} rows in all, DigitsNet, 20 epochs, wall seconds")
     for count, took in zip(counts, seconds):
         print(f"{count:>12} {took:8.2f} s {seconds[0] / took:6.2f} × faster")
 
