@@ -134,7 +134,7 @@ def features(net, head, x):
     seen = []
     hook = head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     try:
-        net.infer(x)
+        _skorch.eager(net).infer(x)
     finally:
         hook.remove()
     return seen[-1].flatten(1)
