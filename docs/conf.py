@@ -7,9 +7,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
-import gallery
+import gallery  # noqa: E402
 
-from skunlearn import __version__
+from skunlearn import __version__  # noqa: E402
 
 # torch_geometric, which skorch imports where it can, warns about itself.
 warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated")

@@ -3,8 +3,8 @@ Forgetting nodes of a graph
 ===========================
 
 In a graph a node also speaks through its neighbours, so that deleting it takes more than deleting a
-row. ``GraphEraser`` divides the nodes into shards, trains one graph net on each, and retrains the one
-that held the node.
+row. ``GraphEraser`` divides the nodes into shards, trains one graph net on each, and retrains the
+one that held the node.
 """
 
 # %%

@@ -64,8 +64,8 @@ display = TradeoffDisplay.from_estimator(search)
 display.ax_.set_title("Accuracy against forgetting, one point per penalty")
 
 # %%
-# The rule ``one_standard_error`` takes the most accurate candidate among those that forget as well as
-# the best one, within a standard error.
+# The rule ``one_standard_error`` takes the most accurate candidate among those that forget as well
+# as the best one, within a standard error.
 
 print("chosen:", search.best_params_)
 retained, unseen_eights = y_test != 8, y_test == 8

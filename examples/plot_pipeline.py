@@ -2,9 +2,9 @@
 What a scaler remembers
 =======================
 
-A scaler before the net has learnt its mean and spread from the forgotten rows too. When only the net
-forgets, the scaler still tells that they were there: here, from one number, that a patient with an
-extreme value was among the rows.
+A scaler before the net has learnt its mean and spread from the forgotten rows too. When only the
+net forgets, the scaler still tells that they were there: here, from one number, that a patient with
+an extreme value was among the rows.
 """
 
 # %%

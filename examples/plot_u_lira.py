@@ -11,8 +11,8 @@ those of nets that never saw the row.
 # %%
 # A net that has memorised
 # ------------------------
-# 150 of the digits have wrong labels. A hundred of the training rows are to be forgotten, by a short
-# fine-tuning, which says itself that it did not get far.
+# 150 of the digits have wrong labels. A hundred of the training rows are to be forgotten, by a
+# short fine-tuning, which says itself that it did not get far.
 
 import warnings
 

@@ -10,10 +10,10 @@ was trained without the rows.
 # %%
 # Trap 1: other classes
 # ---------------------
-# All eights are forgotten. A net trained without them has nothing to remember of them. Yet an attack
-# that compares eights with unseen digits of all kinds tells them apart almost surely, because the
-# net does not know eights at all: it sees the class, not memory. Weighted to the forgotten rows'
-# classes, eights are compared with unseen eights, and the attack finds nothing.
+# All eights are forgotten. A net trained without them has nothing to remember of them. Yet an
+# attack that compares eights with unseen digits of all kinds tells them apart almost surely: the
+# net does not know eights at all, so the attack sees the class, not memory. Weighted to the
+# forgotten rows' classes, eights are compared with unseen eights, and the attack finds nothing.
 
 import warnings
 
@@ -64,8 +64,8 @@ for ax, match in zip(axes, (None, "class")):
     ax.set_title("against eights" if match else "against all unseen digits")
 
 # %%
-# An AUC near 0 is as telling as one near 1: whoever turns the attack round is right about nearly all
-# pairs. The retrained net never saw an eight, so that figure is no leak.
+# An AUC near 0 is as telling as one near 1: whoever turns the attack round is right about nearly
+# all pairs. The retrained net never saw an eight, so that figure is no leak.
 
 for match in (None, "class"):
     attack = membership_inference(
