@@ -40,7 +40,8 @@ def problems(root):
     problems : list of str
     """
     root = root.resolve()
-    pages = {path: Page(path) for path in sorted(root.rglob("*.html"))}
+    built = (p for p in sorted(root.rglob("*.html")) if "_static" not in p.parts)
+    pages = {path: Page(path) for path in built}
     found = []
     for path, page in pages.items():
         name = path.relative_to(root)

@@ -34,6 +34,8 @@ extensions = [
     "method_table",
     "optional_pages",
     "pictures",
+    "repairs",
+    "stored_runs",
 ]
 exclude_patterns = ["_build", "generated/*", "auto_examples/*.ipynb", "auto_examples/*.py"]
 suppress_warnings = [
@@ -50,6 +52,7 @@ show_warning_types = True
 autodoc_default_options = {"members": True, "inherited-members": True}
 autosummary_generate = True
 autosummary_generate_overwrite = True
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 numpydoc_use_plots = False
 myst_enable_extensions = ["colon_fence"]
@@ -61,6 +64,8 @@ html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "skunlearn"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}
 html_css_files = ["skunlearn.css"]
 html_show_sourcelink = False
 html_copy_source = False

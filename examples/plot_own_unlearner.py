@@ -21,6 +21,7 @@ from skunlearn import NetUnlearner
 from skunlearn.datasets import load_digits_images
 from skunlearn.evaluation import compare
 from skunlearn.nets import digits_classifier
+from skunlearn.plotting import UnlearningReportDisplay
 from skunlearn.utils import check_unlearner
 
 
@@ -103,3 +104,7 @@ report = compare(
     [ShrinkUnlearner(digits_classifier())], X, y, forget=forget, X_test=X_test, y_test=y_test
 )
 print(report)
+
+# %%
+
+display = UnlearningReportDisplay.from_report(report, title="Shrink and repair, a hundred digits")

@@ -49,7 +49,7 @@ eights = y == 8
 retrained = RetrainUnlearner(net, random_state=0).fit(X, y).unlearn(indices=np.flatnonzero(eights))
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
-figure.suptitle("The same retrained net, attacked with unmatched and with matched rows")
+figure.suptitle("The same two nets, attacked with unmatched and with matched rows")
 for ax, match in zip(axes, (None, "class")):
     for name, model in (("original", original), ("retrained", retrained)):
         MIACurveDisplay.from_predictions(
@@ -61,7 +61,7 @@ for ax, match in zip(axes, (None, "class")):
             name=name,
             ax=ax,
         )
-    ax.set_title("against eights" if match else "against all unseen digits")
+    ax.set_title("against unseen eights" if match else "against all unseen digits")
 
 # %%
 # An AUC near 0 is as telling as one near 1: whoever turns the attack round is right about nearly

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 # Examples that read images which are not bundled take long as well.
@@ -18,6 +17,7 @@ _ORDER = (
     "plot_sisa_savings",
     "plot_certified_removal",
     "plot_graph",
+    "plot_own_unlearner",
 )
 
 
@@ -74,9 +74,3 @@ def settings(docs):
         "show_signature": False,
         "nested_sections": False,
     }
-
-
-def copy_stored(docs, built):
-    """Pictures of examples that were run elsewhere, to where their pages look for them."""
-    for picture in (docs / "stored").glob("*.png"):
-        shutil.copy(picture, built)

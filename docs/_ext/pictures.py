@@ -90,7 +90,7 @@ def architecture():
 def write(*_):
     """Draw all of them."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with rc_context({"svg.hashsalt": "skunlearn", "svg.fonttype": "none", "font.size": 11}):
+    with rc_context({"svg.hashsalt": "skunlearn", "svg.fonttype": "none", "font.size": 13}):
         for draw in (overview, architecture):
             path = FOLDER / f"{draw.__name__}.svg"
             if not path.exists() or path.stat().st_mtime < Path(__file__).stat().st_mtime:
