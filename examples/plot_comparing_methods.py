@@ -57,7 +57,13 @@ methods = {
 report = compare(
     methods, X, wrong.y, forget=wrong.mask, X_test=X_test, y_test=y_test, random_state=0
 )
-print(report)
+for name, verdict in report.verdicts.items():
+    print(f"{name}: {verdict.kind}")
+
+# %%
+# ``print(report)`` shows this as text, with the verdicts in full sentences and all warnings.
+
+report
 
 # %%
 # The picture

@@ -103,7 +103,7 @@ forget = torch.arange(len(y)).numpy() < 100
 report = compare(
     [ShrinkUnlearner(digits_classifier())], X, y, forget=forget, X_test=X_test, y_test=y_test
 )
-print(report)
+print(report.verdicts["ShrinkUnlearner"])
 
 # %%
 

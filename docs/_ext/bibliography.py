@@ -68,6 +68,8 @@ def write(*_):
     ]
     for text, cited in collect():
         uses = ", ".join(f":py:obj:`~{name}`" for name in dict.fromkeys(cited))
+        # "B. Balle" would begin an enumeration.
+        text = re.sub(r"^(?=[A-Z]\.)", r"\\", text)
         lines += [f"- {text}", "", f"  Used by {uses}", ""]
     page = "\n".join(lines)
     if not PAGE.exists() or PAGE.read_text() != page:

@@ -4,7 +4,10 @@ from latex2mathml.converter import convert
 
 
 def _html(text, display):
-    return convert(text.replace("\n", " "), display=display)
+    text = " ".join(text.split())
+    if r"\\" in text or "&" in text:
+        text = rf"\begin{{array}}{{rl}} {text} \end{{array}}"
+    return convert(text, display=display)
 
 
 def visit_math(translator, node):

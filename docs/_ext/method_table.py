@@ -48,9 +48,9 @@ QUESTIONS = [
         "Made for it; fine-tuning is often enough too.",
     ),
     (
-        "Rows can be named before the training",
+        "The training is still to come",
         {"watches_training": True},
-        "They watch the training.",
+        "They must watch it, and cannot start from a trained model. All others can.",
     ),
 ]
 

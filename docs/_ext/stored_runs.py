@@ -25,8 +25,9 @@ def insert(app, docname, source):
         "",
         ".. note::",
         "",
-        "   Not run when this site was built: it takes long, and reads images that are not bundled.",
-        f"   ``python examples/{stem}.py`` runs it, ``SKUNLEARN_DOCS_LONG=1 make docs`` for this page.",
+        "   Not run when this site was built: it takes long, and reads images that are not",
+        f"   bundled. ``python examples/{stem}.py`` runs it alone, and with",
+        "   ``SKUNLEARN_DOCS_LONG=1`` ``make docs`` runs it for this page.",
         "",
     ]
     if stored(stem):
@@ -45,7 +46,8 @@ def stored(stem):
         lines += [f".. image:: /stored/{stem}.png", f"   :alt: {what}", "   :width: 100%", ""]
     if text.exists():
         first, _, rest = text.read_text().partition("\n")
-        lines += [f"``{first.split(',')[0]}``,{','.join(first.split(',')[1:])}::", ""]
+        command, _, where = first.partition(",")
+        lines += [f"``{command}``,{where}:", "", ".. code-block:: none", ""]
         lines += [f"   {line}".rstrip() for line in rest.strip().splitlines()] + [""]
     if not lines:
         return []
