@@ -19,6 +19,7 @@ sys.path[:0] = [str(DOCS), str(DOCS / "_ext")]
 
 import api_pages  # noqa: E402
 import check_links  # noqa: E402
+import gallery  # noqa: E402
 import taxonomy  # noqa: E402
 
 from skunlearn.utils import all_unlearners  # noqa: E402
@@ -117,6 +118,13 @@ def test_check_links_finds_what_is_broken(tmp_path):
         "b.html: no such file: c.html",
         "b.html: no such anchor: #nowhere",
     ]
+
+
+def test_examples_that_read_images_are_shown_and_not_run():
+    pattern = re.compile(gallery.settings(DOCS)["filename_pattern"])
+    for path in (ROOT / "examples").glob("plot_*.py"):
+        reads_images = "fetch_cifar10(" in path.read_text() or "load_faces(" in path.read_text()
+        assert bool(pattern.search(str(path))) is not reads_images, path.name
 
 
 def test_examples_are_described():

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 # Examples that read images which are not bundled take long as well.
-_NEEDS_IMAGES = re.compile(r"\b(fetch_cifar10|load_image_folder)\(")
+_NEEDS_IMAGES = re.compile(r"\b(fetch_cifar10|load_faces|load_image_folder)\(")
 _ORDER = (
     "plot_quick_start",
     "plot_why_matching_matters",
