@@ -38,7 +38,7 @@ eights = y == 8
 with tempfile.TemporaryDirectory() as memory:
     search = GridSearchCV(
         ProximalUnlearner(digits_classifier(), lr=0.2, max_epochs=5, random_state=0, memory=memory),
-        {"penalty": [0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0]},
+        {"penalty": [0, 0.01, 0.03, 0.1, 0.3, 1.0]},
         cv=ForgetSplit(3, forget=eights, random_state=0),
         scoring={
             "accuracy": RetainedScorer(),
