@@ -1,4 +1,4 @@
-"""Every method's place in the taxonomy of J. Xu et al., "Machine Unlearning: Solutions and
+"""Every method's place in a taxonomy after that of J. Xu et al., "Machine Unlearning: Solutions and
 Challenges", IEEE TETCI 2024, https://arxiv.org/abs/2308.07061."""
 
 PLACES = {
@@ -42,12 +42,11 @@ PLACES = {
         ["AmnesiacUnlearner", "GradientAscentUnlearner", "NegGradPlusUnlearner"],
     ),
     "Approximate: editing weights": (
-        "Weights are dampened, masked or made noisy once; nothing is trained. (The survey files "
-        "these under novel techniques.)",
+        "Weights are dampened or made noisy once; nothing is trained. (A heading of ours.)",
         ["FisherForgettingUnlearner", "LFSSDUnlearner", "SSDUnlearner"],
     ),
     "Approximate: methods made of methods": (
-        "The request is split, and each part goes to a method that suits it. (Not in the survey.)",
+        "The request is split, and each part goes to a method that suits it. (A heading of ours.)",
         ["RUMUnlearner"],
     ),
     "Graphs": (
