@@ -1,4 +1,4 @@
-"""What the guide lists where it is there: pages, modules and examples that are written beside it."""
+"""What the guide lists where it is there: pages, modules and examples that others bring."""
 
 import importlib
 import inspect
