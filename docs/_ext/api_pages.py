@@ -57,6 +57,19 @@ def kind(item):
     return "Errors" if issubclass(item, Exception) else "Classes"
 
 
+def constants(module):
+    """Public names of a module that are neither classes nor functions."""
+    return [
+        name
+        for name in getattr(module, "__all__", ())
+        if not name.startswith("_") and not callable(getattr(module, name))
+    ]
+
+
+def _type_of(module, name):
+    return type(getattr(module, name)).__name__
+
+
 def _sentence(module):
     return inspect.getdoc(module).split("\n\n")[0]
 
@@ -89,7 +102,7 @@ def write():
     _update(FOLDER / "index.rst", lines)
     for name, attributes in names.items():
         module = importlib.import_module(name)
-        page = [name, "=" * len(name), "", _sentence(module), "", f".. currentmodule:: {name}"]
+        page = [name, "=" * len(name), "", f".. module:: {name}", "", _sentence(module)]
         groups = {}
         for attribute in attributes:
             groups.setdefault(kind(getattr(module, attribute)), []).append(attribute)
@@ -97,6 +110,8 @@ def write():
             page += ["", heading, "-" * len(heading), "", ".. autosummary::"]
             page += ["   :toctree: generated", "   :nosignatures:", ""]
             page += [f"   {attribute}" for attribute in sorted(groups[heading], key=str.lower)]
+        for constant in constants(module):
+            page += ["", f".. py:data:: {constant}", f"   :type: {_type_of(module, constant)}"]
         _update(FOLDER / f"{name}.rst", page)
 
 
