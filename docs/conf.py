@@ -37,7 +37,13 @@ extensions = [
     "repairs",
     "stored_runs",
 ]
-exclude_patterns = ["_build", "generated/*", "auto_examples/*.ipynb", "auto_examples/*.py"]
+exclude_patterns = [
+    "_build",
+    "generated/*",
+    "sg_execution_times.rst",
+    "auto_examples/*.ipynb",
+    "auto_examples/*.py",
+]
 suppress_warnings = [
     "config.cache",  # the gallery's settings hold a function
     "myst.header",  # parts of the README start below its title

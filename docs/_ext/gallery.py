@@ -63,6 +63,8 @@ def settings(docs):
         "reference_url": {"skunlearn": None},
         "abort_on_example_error": False,
         "only_warn_on_example_error": False,
+        "default_thumb_file": str(docs / "_static" / "generated" / "not_run.png"),
+        "write_computation_times": False,  # its page fetches scripts from elsewhere
         "show_memory": False,
         "min_reported_time": 1,
         "download_all_examples": False,

@@ -87,14 +87,21 @@ def architecture():
     return figure
 
 
+def not_run():
+    """Thumbnail of examples that have no picture."""
+    figure, axes = _axes(4, 2.8)
+    axes.text(2, 1.4, "no picture", ha="center", va="center", fontsize=22, color="#666")
+    return figure
+
+
 def write(*_):
     """Draw all of them."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with rc_context({"svg.hashsalt": "skunlearn", "svg.fonttype": "none", "font.size": 13}):
-        for draw in (overview, architecture):
-            path = FOLDER / f"{draw.__name__}.svg"
+        for draw, kind in ((overview, "svg"), (architecture, "svg"), (not_run, "png")):
+            path = FOLDER / f"{draw.__name__}.{kind}"
             if not path.exists() or path.stat().st_mtime < Path(__file__).stat().st_mtime:
-                draw().savefig(path, metadata={"Date": None})
+                draw().savefig(path, metadata={"Date": None} if kind == "svg" else None)
 
 
 def setup(app):
