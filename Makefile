@@ -84,7 +84,7 @@ docs: .venv/.docs-installed
 
 bench: .venv/.installed
 	@test -n "$(BENCHMARKS)" || { echo "benchmarks/ holds no bench_*.py." >&2; exit 1; }
-	@for file in $(BENCHMARKS); do echo "== $$file"; .venv/bin/python "$$file" || exit 1; done
+	.venv/bin/python benchmarks/run.py $(BENCHMARKS)
 
 # The environments stay: they cost gigabytes to fetch. `rm -r .venv .venv-floors` removes them.
 clean:

@@ -27,6 +27,7 @@ from skunlearn.finetuning import (
     NoTUnlearner,
     ProximalUnlearner,
 )
+from skunlearn.influence import InfluenceUnlearner, PUMAUnlearner
 from skunlearn.meta import RUMUnlearner
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.pipeline import UnlearningPipeline
@@ -52,6 +53,7 @@ __all__ = [
     "FineTuneUnlearner",
     "FisherForgettingUnlearner",
     "GradientAscentUnlearner",
+    "InfluenceUnlearner",
     "L1SparseUnlearner",
     "LFSSDUnlearner",
     "LangevinUnlearner",
@@ -59,6 +61,7 @@ __all__ = [
     "NegGradPlusUnlearner",
     "NetUnlearner",
     "NoTUnlearner",
+    "PUMAUnlearner",
     "ProximalUnlearner",
     "RUMUnlearner",
     "RandomLabelUnlearner",

@@ -103,4 +103,6 @@ def plain(value):
         return value.item()
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if hasattr(value, "shape"):  # rows, say, that are nobody's business here
+        return f"{type(value).__name__} of shape {tuple(value.shape)}"
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

@@ -1,0 +1,58 @@
+"""From what users pass to a function to a net and views of rows."""
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn import _skorch, _validation
+from skunlearn._data import is_dataset, is_mapping, n_rows
+from skunlearn._record import Rows
+from skunlearn.base import BaseUnlearner, model_of
+
+
+def net_of(estimator, caller):
+    """The fitted net in `estimator`; TypeError when there is none."""
+    check_is_fitted(estimator)
+    net = model_of(estimator)
+    if not _skorch.is_net(net):
+        raise TypeError(
+            f"{caller} needs a fitted skorch net or an unlearner of one, got "
+            f"{type(estimator).__name__}."
+        )
+    return net
+
+
+def rows_of(estimator, X, y, name):
+    """Rows that came with labels of the user's type, encoded as the net was trained on them.
+
+    Labels of a plain classifier net are the numbers of its columns.
+    """
+    if y is None and is_dataset(X):
+        y = _validation.dataset_targets(X)
+    if y is None:
+        raise ValueError(f"y_{name} is missing: a row's loss needs its target.")
+    if isinstance(estimator, BaseUnlearner):
+        X = _validation.check_X(estimator, X)
+    elif not is_dataset(X):
+        X = X if is_mapping(X) or hasattr(X, "shape") else np.asarray(X)
+        _validation.check_finite(X, f"X_{name}")
+    n = len(X) if is_dataset(X) else n_rows(X)
+    classifier = is_classifier(model_of(estimator))
+    y = _validation.check_targets(y, n, classifier=classifier)
+    if n == 0:
+        raise ValueError(f"X_{name} holds no rows.")
+    if isinstance(estimator, BaseUnlearner):
+        y = estimator._encode(y, f"y_{name}")
+    elif classifier:
+        y = _columns(model_of(estimator), y, f"y_{name}")
+    return Rows(X, y, np.arange(n))
+
+
+def _columns(net, y, name):
+    classes = np.asarray(net.classes_)
+    if y.dtype.kind not in "biu" or not np.isin(y, classes).all():
+        raise ValueError(
+            f"{name} must hold column numbers that the net was trained on, {classes.tolist()}, "
+            f"got dtype {y.dtype} with values such as {y[:3].tolist()}."
+        )
+    return y.astype(np.int64)

@@ -1,0 +1,109 @@
+"""The matrix that influence functions invert: curvature plus weight decay plus damping."""
+
+import torch
+from torch.autograd import grad
+
+from skunlearn._seeding import derive_seed
+from skunlearn.exceptions import UnlearningError
+
+_PROBES = 8  # products from which the trace is estimated
+_POWERS = 20  # products from which the largest eigenvalue is estimated
+
+
+class Curvature:
+    """H + damping · (tr G / P) · I, with H the curvature of an objective over some rows.
+
+    Parameters
+    ----------
+    objective : Objective
+    rows : Rows
+        Over which the curvature of the loss is averaged.
+    kind : {"gauss_newton", "hessian"}
+        Of the loss; that of the penalty, weight decay, is always added.
+    damping : float
+        In units of the mean eigenvalue of the loss's Gauss–Newton matrix G, of those that need not
+        be zero: as many as rows times outputs. A mean over more weights than that would vanish.
+
+    Attributes
+    ----------
+    shift : tensor of shape (P,)
+        Weight decay and damping: what is added to the diagonal.
+    """
+
+    def __init__(self, objective, rows, *, kind, damping):
+        self.objective, self.rows, self.kind = objective, rows, kind
+        self.damping = damping * self._mean_eigenvalue() if damping else 0.0
+        self.shift = objective.decay + self.damping
+
+    def __call__(self, v, rows=None):
+        """The matrix times a vector, or times those of a (k, P) tensor; of fewer rows if given."""
+        rows = self.rows if rows is None else rows
+        return self._averaged(self.kind, v, rows) + self.shift * v
+
+    def _averaged(self, kind, v, rows):
+        total = torch.zeros_like(v)
+        product = _gauss_newton if kind == "gauss_newton" else _hessian
+        for x, y, _ in self.objective.batches(rows):
+            total += product(self.objective, x, y, v)
+        return total / self.objective.mass(rows)
+
+    def _mean_eigenvalue(self):
+        """tr G / min(P, rows × outputs) by random signs: E[vᵀ G v] = tr G."""
+        theta = self.objective.theta
+        signs = self._signs(_PROBES)
+        total = sum(v @ self._averaged("gauss_newton", v, self.rows) for v in signs)
+        rank = min(len(theta), len(self.rows) * self._n_outputs())
+        mean = float(total) / (_PROBES * rank)
+        if not mean > 0:
+            raise UnlearningError(
+                "The curvature of the loss is zero: the net fits its rows so closely that none is "
+                f"left in {theta.dtype}. Influence functions have nothing to work with; train with "
+                "weight decay or label smoothing, or use another method."
+            )
+        return mean
+
+    @torch.no_grad()
+    def _n_outputs(self):
+        x, _, _ = next(self.objective.batches(self.rows.take(range(1))))
+        return self.objective.f.outputs(self.objective.weights(self.objective.theta), x)[0].numel()
+
+    def largest_eigenvalue(self):
+        """By power iteration, from below."""
+        v = self._signs(1)[0]
+        for _ in range(_POWERS):
+            size = v.norm()
+            v = self(v / size)
+        return float(v.norm())
+
+    def _signs(self, k):
+        theta = self.objective.theta
+        generator = torch.Generator().manual_seed(derive_seed(self.objective.seed, 1))
+        signs = torch.randint(0, 2, (k, len(theta)), generator=generator, dtype=torch.int8)
+        return signs.to(theta.device).to(theta.dtype) * 2 - 1
+
+
+# Plain double backward: on small nets 2.6 times as fast as torch.func's jvp of vjp, and it asks
+# for no forward-mode derivatives, which some layers lack.
+
+
+def _hessian(objective, x, y, v):
+    with torch.enable_grad():
+        theta = objective.theta.detach().requires_grad_()
+        loss = objective.f.loss(objective.f.outputs(objective.weights(theta), x), y)
+        (slope,) = grad(loss, theta, create_graph=True)
+        return grad(slope, theta, v, is_grads_batched=v.ndim == 2)[0]
+
+
+def _gauss_newton(objective, x, y, v):
+    many = v.ndim == 2
+    with torch.enable_grad():
+        theta = objective.theta.detach().requires_grad_()
+        out = objective.f.outputs(objective.weights(theta), x)
+        # J v is the derivative of uᵀ J v by u.
+        u = torch.zeros_like(out, requires_grad=True)
+        (back,) = grad(out, theta, u, create_graph=True)
+        (pushed,) = grad(back, u, v, is_grads_batched=many)
+        at = out.detach().requires_grad_()
+        (slope,) = grad(objective.f.loss(at, y), at, create_graph=True)
+        (bent,) = grad(slope, at, pushed, is_grads_batched=many)
+        return grad(out, theta, bent, is_grads_batched=many)[0]

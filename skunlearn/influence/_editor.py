@@ -1,0 +1,94 @@
+"""The base of the unlearners that take a step by inverse curvature."""
+
+from numbers import Real
+
+import torch
+
+from skunlearn import _validation
+from skunlearn.editing._base import WeightEditor
+from skunlearn.exceptions import UnsuitableMethodWarning
+from skunlearn.influence._objective import Objective
+from skunlearn.influence._settings import Settings
+from skunlearn.search_spaces import LogUniform
+
+_CHECKED = 1000  # retained rows on which the step is tried
+_OVERSHOT = 1.5  # times the retained rows' loss: a step that holds lowers it
+
+
+class CurvatureEditor(WeightEditor):
+    """Base class of unlearners that take a step by inverse curvature.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+    step, solver, curvature, damping, curvature_rows, tol, max_steps, preconditioner, batch_size
+        See `InfluenceUnlearner`.
+    random_state, memory, store_data, verbose
+        See `BaseUnlearner`.
+    """
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        step=1.0,
+        solver="cg",
+        curvature="gauss_newton",
+        damping=1.0,
+        curvature_rows=1000,
+        tol=None,
+        max_steps=None,
+        preconditioner=None,
+        batch_size=256,
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.step = step
+        self.solver = solver
+        self.curvature = curvature
+        self.damping = damping
+        self.curvature_rows = curvature_rows
+        self.tol = tol
+        self.max_steps = max_steps
+        self.preconditioner = preconditioner
+        self.batch_size = batch_size
+
+    def _objective(self, net, retain, forget):
+        """The training's objective, and (H_r + damping)⁻¹ over the retained rows."""
+        net.batch_size = self.estimator_.batch_size  # the training's, and not `batch_size` here
+        n = len(retain) + len(forget)
+        objective = Objective(net, n, batch_size=self.batch_size, seed=self._seed)
+        return objective, Settings.of(self).inverse(objective, retain)
+
+    @torch.no_grad()
+    def _move(self, objective, direction, retain):
+        rows = retain.sample(_CHECKED, self._seed)
+        before, new = objective.value(rows), objective.theta + self.step * direction
+        after = objective.value(rows, new)
+        if after > _OVERSHOT * before:
+            _validation.warn(
+                f"The step of {type(self).__name__} was too long for its derivatives to hold: the "
+                f"mean loss of the retained rows rose from {before:.3g} to {after:.3g}. Such a "
+                "step is for few rows of a net at a minimum; lower step or raise damping, or use "
+                "a method that trains.",
+                UnsuitableMethodWarning,
+            )
+        for name, value in objective.weights(new).items():
+            objective.f.params[name].copy_(value)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        Settings.of(self)
+        _validation.check_number(self, "step", Real, low=0.0, exclusive=True)
+
+    def _space(self):
+        return {"step": LogUniform(0.1, 10.0), "damping": LogUniform(1e-3, 10.0)}

@@ -1,0 +1,116 @@
+"""Influence of single training rows on single other rows."""
+
+import numpy as np
+
+from skunlearn._seeding import draw_seed
+from skunlearn.influence._asked import net_of, rows_of
+from skunlearn.influence._objective import Objective
+from skunlearn.influence._settings import Settings
+
+__all__ = ["influence"]
+
+_FLOATS = 2**26  # solutions that are held at a time, in numbers
+
+
+def influence(
+    estimator,
+    X_train,
+    y_train,
+    X_test,
+    y_test,
+    *,
+    solver="cg",
+    curvature="gauss_newton",
+    damping=0.1,
+    curvature_rows=1000,
+    tol=None,
+    max_steps=None,
+    preconditioner=None,
+    batch_size=256,
+    random_state=0,
+    verbose=0,
+):
+    """Influence of training rows on other rows: what removing one does to another's loss.
+
+    Entry (i, j) is the change of the loss of test row i, to first order in 1/n, when training row j
+    is removed: ∇ℓ(test)ᵀ (H + d)⁻¹ ∇ℓ(train) / n. Positive for rows that help. The influence
+    function of Koh and Liang, I(z) = −(H + d)⁻¹∇ℓ(z), is the change of the weights with the weight
+    of a row; removal takes away 1/n of it.
+
+    Parameters
+    ----------
+    estimator : fitted skorch net or unlearner of one
+    X_train : array-like of shape (n_train, ...), mapping of arrays, or Dataset
+        The rows that `estimator` was trained on.
+    y_train : array-like of shape (n_train,) or None
+        Labels like those of its ``fit``; the numbers of columns for a classifier net by itself.
+        None for a Dataset that holds them.
+    X_test, y_test
+        Rows whose loss is asked after, alike.
+    solver, curvature, curvature_rows, tol, max_steps, preconditioner, batch_size
+        See `InfluenceUnlearner`; the curvature is that of all training rows.
+    damping : float, default=0.1
+        See `InfluenceUnlearner`. kronfluence's default.
+    random_state : int, RandomState or None, default=0
+        For the choice of `curvature_rows` and the solvers' random numbers.
+    verbose : int, default=0
+        Progress of the solver when positive.
+
+    Returns
+    -------
+    influence : ndarray of shape (n_test, n_train), float64
+        In units of the loss.
+
+    Raises
+    ------
+    TypeError
+        For an estimator without a skorch net.
+    ValueError
+        For rows, labels or settings that do not fit.
+    UnlearningError
+        When the curvature is indefinite, zero or not finite.
+
+    See Also
+    --------
+    projected_influence : Influence on the performance as a whole.
+
+    References
+    ----------
+    P. W. Koh, P. Liang, "Understanding Black-box Predictions via Influence Functions", ICML 2017,
+    https://arxiv.org/abs/1703.04730
+
+    Examples
+    --------
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.influence import influence
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> net = digits_classifier(max_epochs=10, verbose=0).fit(X[:300], y[:300])
+    >>> found = influence(net, X[:300], y[:300], X[300:302], y[300:302], solver="ekfac")
+    >>> found.shape
+    (2, 300)
+    """
+    net = net_of(estimator, "influence")
+    settings = Settings(
+        solver=solver,
+        curvature=curvature,
+        damping=damping,
+        curvature_rows=curvature_rows,
+        tol=tol,
+        max_steps=max_steps,
+        preconditioner=preconditioner,
+        batch_size=batch_size,
+        verbose=verbose,
+    ).check()
+    train = rows_of(estimator, X_train, y_train, "train")
+    test = rows_of(estimator, X_test, y_test, "test")
+    seed = draw_seed(random_state)
+    objective = Objective(net, len(train), batch_size=batch_size, seed=seed)
+    solve = settings.inverse(objective, train)
+    found, n = np.empty((len(test), len(train))), objective.mass(train)
+    step = max(1, _FLOATS // len(objective))
+    for start in range(0, len(test), step):
+        some = range(start, min(start + step, len(test)))
+        pulls = objective.row_gradients(test.take(np.asarray(some)))
+        found[some] = objective.dots(train, solve(pulls)) / n
+    return found

@@ -1,0 +1,110 @@
+"""Influence of training rows on a net's performance."""
+
+from sklearn.base import is_classifier
+
+from skunlearn._seeding import draw_seed
+from skunlearn.influence._asked import net_of, rows_of
+from skunlearn.influence._criteria import check_criteria, slopes
+from skunlearn.influence._objective import Objective
+from skunlearn.influence._settings import Settings
+
+__all__ = ["projected_influence"]
+
+
+def projected_influence(
+    estimator,
+    X,
+    y,
+    *,
+    criteria="retained",
+    solver="cg",
+    curvature="gauss_newton",
+    damping=0.1,
+    curvature_rows=1000,
+    tol=None,
+    max_steps=None,
+    preconditioner=None,
+    batch_size=256,
+    random_state=0,
+    verbose=0,
+):
+    """Influence of training rows on a net's performance (ψ of PUMA).
+
+    ψ(z) = ∇Cᵀ(H + d)⁻¹∇ℓ(z) for a criterion C and a training row z: n times the change of C when z
+    is removed, to first order. C is a mean loss, so that rows that harm, mislabelled ones first,
+    have negative values; on C of validation rows these show best.
+
+    Parameters
+    ----------
+    estimator : fitted skorch net or unlearner of one
+    X : array-like of shape (n, ...), mapping of arrays, or Dataset
+        The rows that `estimator` was trained on.
+    y : array-like of shape (n,) or None
+        Labels like those of its ``fit``; the numbers of columns for a classifier net by itself.
+        None for a Dataset that holds them.
+    criteria : "retained", "classes", tuple (X, y), callable or list of these, default="retained"
+        See `PUMAUnlearner`; here all rows are retained.
+    solver, curvature, curvature_rows, tol, max_steps, preconditioner, batch_size
+        See `InfluenceUnlearner`; the curvature is that of all training rows.
+    damping : float, default=0.1
+        See `InfluenceUnlearner`. kronfluence's default.
+    random_state : int, RandomState or None, default=0
+        For the choice of `curvature_rows` and the solvers' random numbers.
+    verbose : int, default=0
+        Progress of the solver when positive.
+
+    Returns
+    -------
+    projected : ndarray of shape (k, n), float64
+        One row per criterion; "classes" has one per class.
+
+    Raises
+    ------
+    TypeError
+        For an estimator without a skorch net, or criteria that are none.
+    ValueError
+        For rows, labels or settings that do not fit.
+    UnlearningError
+        When the curvature is indefinite, zero or not finite.
+
+    References
+    ----------
+    G. Wu, M. Hashemi, C. Srinivasa, "PUMA: Performance Unchanged Model Augmentation for Training
+    Data Removal", AAAI 2022, https://arxiv.org/abs/2203.00846
+
+    Examples
+    --------
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.influence import projected_influence
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> y_wrong = y[:500].copy()
+    >>> y_wrong[7] = (y[7] + 1) % 10
+    >>> net = digits_classifier(max_epochs=10, verbose=0).fit(X[:500], y_wrong)
+    >>> psi = projected_influence(
+    ...     net, X[:500], y_wrong, criteria=(X[500:800], y[500:800]), solver="ekfac"
+    ... )
+    >>> int(psi[0].argmin())
+    7
+    """
+    net = net_of(estimator, "projected_influence")
+    criteria = check_criteria(criteria)
+    settings = Settings(
+        solver=solver,
+        curvature=curvature,
+        damping=damping,
+        curvature_rows=curvature_rows,
+        tol=tol,
+        max_steps=max_steps,
+        preconditioner=preconditioner,
+        batch_size=batch_size,
+        verbose=verbose,
+    ).check()
+    rows = rows_of(estimator, X, y, "train")
+    objective = Objective(net, len(rows), batch_size=batch_size, seed=draw_seed(random_state))
+
+    def read(X, y):
+        return rows_of(estimator, X, y, "validation")
+
+    wanted = slopes(objective, rows, criteria, read, is_classifier(estimator))
+    return objective.dots(rows, settings.inverse(objective, rows)(wanted))

@@ -1,0 +1,188 @@
+"""Solutions of (H + shift) x = v, by iteration or factorisation."""
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import LinearOperator, cg
+from sklearn.exceptions import ConvergenceWarning
+
+from skunlearn import _validation
+from skunlearn._seeding import derive_seed
+from skunlearn.exceptions import UnlearningError
+from skunlearn.influence._kronecker import Kronecker
+
+_LARGEST = 10_000  # weights of a dense matrix: 800 MB in float64
+_BLOCK, _FLOATS = 16, 2**21  # vectors that CG works on at a time, and numbers in them
+_CHUNK = 64  # columns of the dense matrix made at a time
+_EVERY = 10  # iterations between two lines of `verbose`, and hundreds of LiSSA's steps
+
+
+def make_solver(curvature, settings):
+    """A function of a (k, P) tensor to the k solutions.
+
+    Parameters
+    ----------
+    curvature : Curvature
+    settings : Settings
+    """
+    if settings.solver == "exact":
+        return _Exact(curvature)
+    if settings.solver in ("kfac", "ekfac"):
+        return Kronecker(curvature, corrected=settings.solver == "ekfac").solve
+    return (_CG if settings.solver == "cg" else _LiSSA)(curvature, settings)
+
+
+class _Exact:
+    """Cholesky factor of the dense matrix, in float64."""
+
+    def __init__(self, curvature):
+        size = len(curvature.objective)
+        if size > _LARGEST:
+            raise ValueError(
+                f"solver='exact' makes a matrix of P × P numbers, and P is {size} here; it is for "
+                f"nets of at most {_LARGEST} weights. Use solver='cg' or solver='ekfac'."
+            )
+        eye = torch.eye(size, dtype=curvature.shift.dtype, device=curvature.shift.device)
+        dense = torch.cat([curvature(part) for part in eye.split(_CHUNK)]).double()
+        self.factor, failed = torch.linalg.cholesky_ex((dense + dense.T) / 2)
+        if failed:
+            raise _indefinite(curvature)
+
+    def __call__(self, vectors):
+        return torch.cholesky_solve(vectors.double().T, self.factor).T.to(vectors.dtype)
+
+
+class _CG:
+    """scipy's conjugate gradients on some vectors at a time.
+
+    Those are one system, of a block diagonal matrix: every iteration takes one product with all
+    of them, which on small nets costs hardly more than with one.
+    """
+
+    def __init__(self, curvature, settings):
+        self.curvature, self.settings = curvature, settings
+        self.dtype, self.device = curvature.shift.dtype, curvature.shift.device
+        self.factors = None
+        if settings.preconditioner is not None:
+            self.factors = Kronecker(curvature, corrected=settings.preconditioner == "ekfac")
+
+    def __call__(self, vectors):
+        found, worst = torch.zeros_like(vectors), 0.0
+        # Of length one: squares of tiny gradients would underflow in float32.
+        sizes = vectors.norm(dim=1)
+        some = sizes.nonzero()[:, 0]
+        for part in some.split(max(1, min(_BLOCK, _FLOATS // vectors.shape[1]))):
+            target = vectors[part] / sizes[part, None]
+            self.title, self.done = f"cg, vectors {part[0] + 1} to {part[-1] + 1}", 0
+            x, failed = cg(
+                self._operator(len(part), self._product),
+                self._numpy(target),
+                rtol=self.settings.tolerance,
+                maxiter=self.settings.most,
+                M=self.factors and self._operator(len(part), self.factors.precondition),
+                callback=self._count,
+            )
+            x = self._torch(x, len(part))
+            found[part] = x * sizes[part, None]
+            if failed:
+                worst = max(worst, float((self.curvature(x) - target).norm(dim=1).max()))
+        if worst:
+            _not_converged(self.settings, worst)
+        return found
+
+    def _operator(self, k, product):
+        # The dtype is declared, or scipy would work in float64.
+        return LinearOperator(
+            shape=(k * len(self.curvature.shift),) * 2,
+            dtype=str(self.dtype).removeprefix("torch."),
+            matvec=lambda v: self._numpy(product(self._torch(v, k))),
+        )
+
+    def _product(self, vectors):
+        products = self.curvature(vectors)
+        bends = (vectors * products).sum(1)
+        if not bool(torch.isfinite(bends).all()):
+            raise UnlearningError(
+                "A product with the curvature holds NaN or infinity: the net's outputs or their "
+                "derivatives do."
+            )
+        if bool(((bends <= 0) & (vectors != 0).any(1)).any()):
+            raise _indefinite(self.curvature)
+        return products
+
+    def _count(self, _):
+        self.done += 1
+        if self.settings.verbose and self.done % _EVERY == 0:
+            print(f"{self.title}: {self.done} of at most {self.settings.most} iterations")
+
+    def _torch(self, v, k):
+        return torch.as_tensor(v.reshape(k, -1), dtype=self.dtype, device=self.device)
+
+    def _numpy(self, v):
+        return v.reshape(-1).cpu().numpy()
+
+
+class _LiSSA:
+    """The Neumann series x ← v + (I − A/c) x with A of one random batch at a time."""
+
+    def __init__(self, curvature, settings):
+        self.curvature, self.settings = curvature, settings
+        # A batch bends more than the average of all of them.
+        self.scale = 2 * curvature.largest_eigenvalue()
+
+    def __call__(self, vectors):
+        size = vectors.norm(dim=1, keepdim=True).clamp_min(torch.finfo(vectors.dtype).tiny)
+        target = vectors / size
+        for _ in range(_EVERY):
+            x = self._series(target)
+            if x is not None:
+                break
+            self.scale *= 2
+        else:
+            raise _indefinite(self.curvature)
+        left = self.curvature(x) - target
+        worst = float(left.norm(dim=1).max())
+        if worst > self.settings.tolerance:
+            _not_converged(self.settings, worst)
+        return x * size
+
+    def _series(self, target):
+        objective, rows = self.curvature.objective, self.curvature.rows
+        rng = np.random.default_rng(derive_seed(objective.seed, 3))
+        x = target / self.scale
+        order = np.empty(0, dtype=np.intp)
+        for step in range(self.settings.most):
+            if len(order) == 0:
+                order = rng.permutation(len(rows))
+            batch, order = (
+                rows.take(np.sort(order[: objective.batch_size])),
+                order[objective.batch_size :],
+            )
+            x = x + (target - self.curvature(x, batch)) / self.scale
+            length = float(x.norm(dim=1).max())
+            # Past the solution's largest possible length the series diverges.
+            if not length * float(self.curvature.shift.min()) <= 2:
+                return None
+            if self.settings.verbose and (step + 1) % (10 * _EVERY) == 0:
+                print(f"lissa: {step + 1} of {self.settings.most} steps")
+        return x
+
+
+def _indefinite(curvature):
+    if curvature.kind == "hessian":
+        return UnlearningError(
+            "The Hessian is not positive definite: the net is at no minimum of its loss. Use "
+            "curvature='gauss_newton', which always is, a larger damping, or train for longer."
+        )
+    return UnlearningError(
+        "The Gauss–Newton matrix is not positive definite in the net's precision. Use a larger "
+        "damping, or a net of float64 weights."
+    )
+
+
+def _not_converged(settings, residual):
+    _validation.warn(
+        f"solver={settings.solver!r} stopped after {settings.most} iterations with a relative "
+        f"residual of {residual:.1g}, where {settings.tolerance:.1g} was asked for. Raise "
+        "max_steps, damping or tol, or use preconditioner='ekfac' or another solver.",
+        ConvergenceWarning,
+    )
