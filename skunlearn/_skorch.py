@@ -170,6 +170,11 @@ def dataset(net, rows, numbers=False):
     return net_rows(net, rows.X, whole, rows.index, numbers)
 
 
+def gives_plain_rows(net, rows):
+    """Whether training batches of `rows` hold the rows as they are, the same in every epoch."""
+    return can_batch(net, dataset(net, rows, numbers=True), training=True)
+
+
 def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None):
     """Run skorch's own loop over `rows`.
 

@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("hypothesis", reason="hypothesis is not installed")
 from hypothesis import HealthCheck, given, settings
 
-from tests.fuzz import live, tasks
+from tests.fuzz import live
 from tests.fuzz_garbage import calls, survive
+from tests.fuzz_tasks import tasks
 
 
 def many(n):
