@@ -17,17 +17,25 @@ def machine():
 
 
 def interleave(contenders, rounds):
-    """Median wall and CPU seconds of each contender; rounds go A B C, A B C, the first dropped."""
-    wall = {name: [] for name in contenders}
-    cpu = {name: [] for name in contenders}
+    """Median wall and CPU seconds of each contender; see `timed_rounds`."""
+    return medians(timed_rounds(contenders, rounds))
+
+
+def timed_rounds(contenders, rounds):
+    """Wall and CPU seconds of each round; they go A B C, A B C, and the first is dropped."""
+    times = {name: [] for name in contenders}
     for i in range(rounds + 1):
         for name, run in contenders.items():
             w, c = time.perf_counter(), time.process_time()
             run()
             if i:
-                wall[name].append(time.perf_counter() - w)
-                cpu[name].append(time.process_time() - c)
-    return {name: (statistics.median(wall[name]), statistics.median(cpu[name])) for name in wall}
+                times[name].append((time.perf_counter() - w, time.process_time() - c))
+    return times
+
+
+def medians(times):
+    """Median wall and CPU seconds of each contender."""
+    return {name: tuple(map(statistics.median, zip(*each))) for name, each in times.items()}
 
 
 def report(title, results, base):

@@ -2,7 +2,8 @@
 
 import numpy as np
 import torch
-from _timing import interleave, report
+from _goals import goal, paired
+from _timing import medians, report, timed_rounds
 from torch import nn
 
 from skunlearn.evaluation import audit_logits
@@ -48,9 +49,14 @@ def main():
         "point estimate (searches)": score_only,
         "report on two models (two passes)": whole_report,
     }
-    report(
-        "5,000 forgotten and 1,000 unseen rows", interleave(contenders, 5), next(iter(contenders))
-    )
+    times = timed_rounds(contenders, 5)
+    passes, attacked, _, _, audited = times.values()
+    report("5,000 forgotten and 1,000 unseen rows", medians(times), next(iter(contenders)))
+    ratio = paired(attacked, passes)
+    goal("matched attack with interval / forward pass over its rows", ratio, at_most=0.05)
+    # Two models, hence two passes over each set.
+    ratio = 1 + paired(audited, passes) / 2
+    goal("report with its forward passes / these passes", ratio, at_most=1.2)
 
 
 if __name__ == "__main__":

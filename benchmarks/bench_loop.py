@@ -4,7 +4,8 @@ import argparse
 
 import numpy as np
 import torch
-from _timing import interleave, report
+from _goals import goal, paired
+from _timing import medians, report, timed_rounds
 from skorch import NeuralNetClassifier
 from torch import nn
 
@@ -82,11 +83,15 @@ def main():
     shapes = {"MLP 64-128-10": (MLP, (64,)), "CNN 28×28": (CNN, (1, 28, 28))}
     for name, (module, shape) in shapes.items():
         X = rng.normal(size=(options.rows, *shape)).astype(np.float32)
-        results = interleave(contenders(module, X, y, 128), options.rounds)
+        times = timed_rounds(contenders(module, X, y, 128), options.rounds)
         title = f"{name}, {options.rows} rows, batch 128"
-        report(title, results, "hand-written loop")
-        ratio = results["skunlearn proximal"][1] / results["skunlearn fine-tune"][1]
-        print(f"  proximal against fine-tune: {ratio:.3f} × CPU")
+        report(title, medians(times), "hand-written loop")
+        tuned, proximal = times["skunlearn fine-tune"], times["skunlearn proximal"]
+        most = {"MLP": 1.10, "CNN": 1.03}[module.__name__]
+        ratio = paired(tuned, times["hand-written loop"])
+        goal(f"epoch of fine-tuning / hand-written loop, {module.__name__}", ratio, at_most=most)
+        ratio = paired(proximal, tuned)
+        goal(f"proximal step / fine-tuning step, {module.__name__}", ratio, at_most=1.07)
 
 
 if __name__ == "__main__":

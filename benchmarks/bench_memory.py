@@ -7,6 +7,7 @@ import sys
 import warnings
 
 import numpy as np
+from _goals import goal
 
 
 def peak_mb():
@@ -68,6 +69,8 @@ def main():
     for rows in (12_500, 50_000, 200_000):
         data, _, before, fitted, unlearned = measure("ProximalUnlearner", rows, 64)
         print(f"{data:9.1f} {fitted - before:9.1f} {unlearned - fitted:13.1f}")
+    # Nothing of the data is copied: what is left is digests and a batch.
+    goal("memory that unlearn adds / data set", (unlearned - fitted) / data, at_most=0.05)
     from skunlearn.utils import all_unlearners
 
     print("\nEvery method, in sizes of its net (1,000 rows of 768, batch 100)")
@@ -75,6 +78,7 @@ def main():
     for method in all_unlearners(nets=True):
         _, net, before, fitted, unlearned = measure(method, 1_000, 20_000)
         print(f"{method:<28} {(fitted - before) / net:9.2f} {(unlearned - fitted) / net:13.2f}")
+        goal(f"memory that unlearn adds / net, {method}", (unlearned - fitted) / net, at_most=2.0)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 
 import numpy as np
 import torch
+from _goals import goal
 from _timing import interleave, report
 from skorch import NeuralNetClassifier
 from torch import nn
@@ -35,10 +36,14 @@ def training(module, n_models, rounds, backends):
     contenders["sequential, two processes"] = lambda: train("sequential", 2)
     for backend in backends:
         contenders[f"{backend}, n_jobs=2"] = lambda backend=backend: train(backend, 2)
-    report(
-        f"{n_models} shadow nets on digits, {module.__name__}, 10 epochs",
-        interleave(contenders, rounds),
-        "sequential, two processes",
+    results = interleave(contenders, rounds)
+    title = f"{n_models} shadow nets on digits, {module.__name__}, 10 epochs"
+    report(title, results, "sequential, two processes")
+    best = min(seconds for name, (seconds, _) in results.items() if name.startswith("sequential"))
+    goal(
+        f"{n_models} shadow nets, automatic choice / best sequential, {module.__name__}",
+        results["auto, n_jobs=2"][0] / best,
+        at_most=0.45 if module is MLP else 1.02,
     )
 
 

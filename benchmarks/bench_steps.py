@@ -6,7 +6,8 @@ import functools
 
 import numpy as np
 import torch
-from _timing import interleave, report
+from _goals import goal, paired
+from _timing import medians, report, timed_rounds
 from bench_loop import CNN, MLP
 from skorch import NeuralNetClassifier
 from torch import nn
@@ -150,9 +151,11 @@ def main():
                 loop(Hand(copy.deepcopy(unlearner.estimator_.module_), X, y, forget))
 
             ours = functools.partial(unlearner._attempt, *views, 0)
-            results = interleave({"hand-written loop": by_hand, "skunlearn": ours}, options.rounds)
+            times = timed_rounds({"hand-written loop": by_hand, "skunlearn": ours}, options.rounds)
             title = f"{method}, {name}, {options.rows} rows, {EPOCHS} epochs, batch {BATCH}"
-            report(title, results, "hand-written loop")
+            report(title, medians(times), "hand-written loop")
+            ratio = paired(times["skunlearn"], times["hand-written loop"])
+            goal(f"{method} step / hand-written loop, {name}", ratio, at_most=1.05)
 
 
 if __name__ == "__main__":

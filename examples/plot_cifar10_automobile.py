@@ -10,6 +10,8 @@ It takes about half an hour on two CPU cores. The images are read from the folde
 ``SKUNLEARN_DATA`` or downloaded.
 """
 
+# sphinx_gallery_thumbnail_path = "stored/plot_cifar10_automobile.png"
+
 # %%
 # Data and net
 # ------------

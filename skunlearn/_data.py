@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from skunlearn._mapped import Reading
+
 DIGEST_SIZE = 16  # bytes; 128 bits make an accidental collision impossible in practice
 _CHUNK_BYTES = 2**20  # hashed at a time, which bounds the memory
 
@@ -121,7 +123,9 @@ def align(X, like, name):
     if is_frame(like):
         if not is_frame(X) or (like.ndim == 2 and list(X.columns) != list(like.columns)):
             raise ValueError(f"{name} must be a data frame with the training data's columns.")
-        return X.astype(like.dtypes if like.ndim == 2 else like.dtype), np.ones(len(X), bool)
+        cast = X.astype(like.dtypes if like.ndim == 2 else like.dtype)
+        pairs = [(X, cast)] if like.ndim == 1 else [(X[c], cast[c]) for c in cast.columns]
+        return cast, np.all([np.ones(len(X), bool), *(_held(*p) for p in pairs)], axis=0)
     if is_mapping(X):
         raise TypeError(f"{name} is a dict, but the model was fitted on one array of rows.")
     shape = tuple(like.shape[1:])
@@ -137,6 +141,13 @@ def align(X, like, name):
         )
     dtype = _numpy(like[:0]).dtype
     return _cast_exactly(X, dtype)
+
+
+def _held(column, cast):
+    """Where a column of another dtype holds what the given one does."""
+    if cast.dtype.kind in "biu":
+        return (cast == column).fillna(False).to_numpy(dtype=bool)
+    return (cast.isna() == column.isna()).to_numpy()  # a category that there is not becomes NaN
 
 
 def _cast_exactly(X, dtype):
@@ -164,15 +175,18 @@ def row_digests(X):
     digests : ndarray of shape (n, 16), uint8
         Equal rows have equal digests; 0.0 and -0.0 count as equal.
     """
-    if is_mapping(X):
-        parts = np.hstack([row_digests(X[key]) for key in sorted(X)])
-        return _hash_rows(parts)
     n = n_rows(X)
     if n == 0:
         return np.empty((0, DIGEST_SIZE), np.uint8)
+    if is_mapping(X):
+        parts = np.hstack([row_digests(X[key]) for key in sorted(X)])
+        return _hash_rows(parts)
     row_bytes = max(1, _numpy(take(X, slice(0, 1))).nbytes)
     step = max(1, _CHUNK_BYTES // row_bytes)
-    chunks = [_hash_rows(_numpy(take(X, slice(i, i + step)))) for i in range(0, n, step)]
+    reading, chunks = Reading(X), []
+    for i in range(0, n, step):
+        chunks.append(_hash_rows(_numpy(take(X, slice(i, i + step)))))
+        reading.done(step * row_bytes)
     return np.concatenate(chunks)
 
 
@@ -223,7 +237,8 @@ def _hash_rows(chunk):
     else:
         if chunk.dtype.kind in "fc":
             chunk = chunk + 0.0  # -0.0 becomes 0.0
-        chunk = np.ascontiguousarray(chunk)
+        # In this machine's byte order, as a pickle gives an array back.
+        chunk = np.ascontiguousarray(chunk, dtype=chunk.dtype.newbyteorder("="))
         width = chunk.nbytes // len(chunk)
         data = chunk.reshape(-1).view(np.uint8).data
         rows = [_blake(data[i : i + width]) for i in range(0, width * len(chunk), width or 1)]

@@ -4,7 +4,7 @@ import fnmatch
 
 import torch
 
-from skunlearn._skorch import outputs
+from skunlearn._skorch import eager, outputs
 from skunlearn.exceptions import UnlearningError
 
 
@@ -53,7 +53,7 @@ def layers_in_order(net, rows):
         if next(module.parameters(recurse=False), None) is not None
     ]
     try:
-        outputs(net, rows.take([0]))
+        outputs(eager(net), rows.take([0]))
     finally:
         for hook in hooks:
             hook.remove()

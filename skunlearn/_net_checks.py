@@ -9,7 +9,7 @@ from skorch.callbacks import LoadInitState
 from skorch.dataset import ValidSplit
 
 from skunlearn._record import Rows
-from skunlearn._skorch import has_callback, is_binary, outputs
+from skunlearn._skorch import has_callback, is_binary, outputs, uncompiled
 from skunlearn.exceptions import UnlearningError
 
 
@@ -142,9 +142,10 @@ _LIKELIHOODS = (
 
 def check_likelihood(net):
     """Refuse criteria that are not a log-likelihood, from which Fisher information is made."""
-    if not isinstance(net.criterion_, _LIKELIHOODS):
+    criterion = uncompiled(net.criterion_)
+    if not isinstance(criterion, _LIKELIHOODS):
         names = ", ".join(cls.__name__ for cls in _LIKELIHOODS)
         raise UnlearningError(
-            f"norm='fisher' needs log p(y|x), which {type(net.criterion_).__name__} does not "
+            f"norm='fisher' needs log p(y|x), which {type(criterion).__name__} does not "
             f"give; it works with {names}. Use norm='l2'."
         )

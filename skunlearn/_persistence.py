@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch
-from skunlearn._data import is_dataset, is_mapping, n_rows
+from skunlearn._data import _numpy, is_dataset, is_mapping, n_rows
 from skunlearn._record import TrainingRecord
 from skunlearn._seeding import seeded
 from skunlearn._validation import check_targets, dataset_targets
@@ -236,7 +236,7 @@ def _describe_row(like):
     if is_mapping(like):
         return {key: _describe_row(value) for key, value in like.items()}
     if isinstance(like, torch.Tensor):
-        like = like.numpy()
+        like = _numpy(like)  # bfloat16 as float32, which is how its rows were hashed
     return [str(np.dtype(like.dtype)), list(like.shape[1:])]
 
 

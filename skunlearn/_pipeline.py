@@ -53,7 +53,7 @@ class StepsMixin:
         """Called when nothing will be put back."""
         self._final_estimator._settled()
 
-    def _forget(self, positions, forget=None, retain=None):
+    def _forget(self, positions, forget=None, retain=None, most_lost=None):
         """Swap in steps that have forgotten."""
         name, old = self.steps[-1]
         kinds, steps = self._kinds(), self.steps[:-1]
@@ -63,13 +63,13 @@ class StepsMixin:
         if as_stored and self._record.has_data:
             forget = self._record.view(positions)
         if as_stored and not refit:
-            new = old._successor(positions)
+            new = old._successor(positions, most_lost=most_lost)
         else:
             if as_stored:
                 retain = record.view(np.flatnonzero(record.retained))
             # Steps without a seed of their own draw from numpy's global generator.
             with seeded(derive_seed(old._seed, 1, len(old.deletions_))):
-                steps, new = self._work(positions, forget, retain, refit, as_stored)
+                steps, new = self._work(positions, forget, retain, refit, as_stored, most_lost)
         entry = new.deletions_[-1] | {
             "exact": new._is_exact and not kinds["frozen"] and (refit or not kinds["fitted"]),
             "identifiers_digest": digest_of(np.unique(record.identifiers(positions), axis=0)),
@@ -88,7 +88,7 @@ class StepsMixin:
             record = record.compact()
         vars(self).update(steps=[*steps, (name, new)], _record=record)
 
-    def _work(self, positions, forget, retain, refit, as_stored):
+    def _work(self, positions, forget, retain, refit, as_stored, most_lost):
         """Let a copy of the unlearner work on rows that are transformed for this request."""
         old, steps = self._final_estimator, self.steps[:-1]
         start, before = shallow(old), None
@@ -113,7 +113,7 @@ class StepsMixin:
                     "take unknown values, or use refit_transformers=False."
                 ) from error
             gone = forget = None
-        known = {} if before is None else {"before": before}
+        known = {"before": before, "most_lost": most_lost}
         return steps, start._successor(positions, gone, kept, **known)
 
     def _seen_by(self, steps, unlearner, positions, kept):

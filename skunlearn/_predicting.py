@@ -53,10 +53,10 @@ class PredictorMixin:
         if not _skorch.is_net(self.estimator_):
             return self.estimator_.predict(X)
         if not hasattr(self, "classes_"):
-            y = _skorch.predict(self.estimator_, X)
+            y = self._net_says(X)
             return y.reshape(self._target_shape(len(y)))
         if _skorch.is_binary(self.estimator_):
-            return self.classes_[_skorch.predict(self.estimator_, X).astype(np.intp)]
+            return self.classes_[self._net_says(X).astype(np.intp)]
         return self.classes_[self._net_proba(X).argmax(axis=1)]
 
     @available_if(_is_classifier_with("predict_proba"))
@@ -116,8 +116,22 @@ class PredictorMixin:
         metric = accuracy_score if hasattr(self, "classes_") else r2_score
         return metric(y, self.predict(X), sample_weight=sample_weight)
 
+    def _net_says(self, X, method="predict"):
+        try:
+            return _skorch.predict(self.estimator_, X, method)
+        except RuntimeError as error:
+            like = self._record.row_like()
+            seen, given = (getattr(rows, "shape", (0,))[1:] for rows in (like, X))
+            if tuple(seen) == tuple(given):
+                raise
+            # A module may take rows of other sizes; this one does not.
+            raise ValueError(
+                f"X has rows of shape {tuple(given)}, but the model was fitted on rows of shape "
+                f"{tuple(seen)}: {error}"
+            ) from error
+
     def _net_proba(self, X):
-        p = _skorch.predict(self.estimator_, X, "predict_proba")
+        p = self._net_says(X, "predict_proba")
         if p.shape[1] == len(self.classes_):
             return p
         # The module may have more outputs than there are classes; they were never trained on.

@@ -8,7 +8,6 @@ from skunlearn._data import (
     align,
     empty_like,
     is_dataset,
-    is_mapping,
     join,
     match,
     n_rows,
@@ -355,7 +354,7 @@ def request_rows(X, like, name):
     X, exact = align(X, like, name)
     if not exact.all():
         wrong = np.flatnonzero(~exact).tolist()
-        dtype = "the training data" if is_mapping(like) else like.dtype
+        dtype = getattr(like, "dtype", "the training data")  # a frame or mapping has several
         raise UnknownRowsError(
             f"{len(wrong)} of {len(exact)} rows of {name} hold values that {dtype} cannot "
             f"(rows {_some(wrong)}), so this model never saw them. Nothing was forgotten. Check "
@@ -367,7 +366,8 @@ def request_rows(X, like, name):
 def _label_digests(digests, y):
     if len(digests) == 0:
         return digests
-    y = np.ascontiguousarray(y + 0.0 if y.dtype.kind == "f" else y)  # -0.0 becomes 0.0
+    y = y + 0.0 if y.dtype.kind == "f" else y  # -0.0 becomes 0.0
+    y = np.ascontiguousarray(y, dtype=y.dtype.newbyteorder("="))
     return row_digests(np.hstack([digests, y.reshape(len(digests), -1).view(np.uint8)]))
 
 

@@ -18,6 +18,7 @@ from skorch.callbacks import (
     LRScheduler,
     TrainEndCheckpoint,
 )
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from skunlearn._batching import BatchLoader, all_rows, can_batch, float_dtype, net_rows
@@ -111,13 +112,23 @@ def weights(net):
     return {key: value.detach().clone() for key, value in _own_weights(net).items()}
 
 
+def floating_state(net):
+    """Parameters and floating buffers of all modules and criteria: the tensors themselves."""
+    return [value.detach() for value in _own_weights(net).values() if value.is_floating_point()]
+
+
 def _own_weights(net):
     return {
         f"{name}{key}": value
         for name in [*net._modules, *net._criteria]
-        for key, value in getattr(net, name + "_").state_dict(prefix=".").items()
+        for key, value in single(getattr(net, name + "_")).state_dict(prefix=".").items()
         if isinstance(value, torch.Tensor)
     }
+
+
+def single(module):
+    """The module that several processes train together, or the module itself."""
+    return module.module if isinstance(module, DistributedDataParallel) else module
 
 
 def settle(model):
@@ -139,7 +150,7 @@ def set_weights(net, state):
     for name in [*net._modules, *net._criteria]:
         prefix = name + "."
         own = {key[len(prefix) :]: v for key, v in state.items() if key.startswith(prefix)}
-        getattr(net, name + "_").load_state_dict(own)
+        single(getattr(net, name + "_")).load_state_dict(own)
 
 
 def target(net, y):
@@ -157,6 +168,11 @@ def dataset(net, rows, numbers=False):
     """The data set of `rows` for this net; `numbers` replaces targets by row numbers."""
     whole = None if rows.all_y is None else target(net, rows.all_y)
     return net_rows(net, rows.X, whole, rows.index, numbers)
+
+
+def gives_plain_rows(net, rows):
+    """Whether training batches of `rows` hold the rows as they are, the same in every epoch."""
+    return can_batch(net, dataset(net, rows, numbers=True), training=True)
 
 
 def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None):
@@ -247,7 +263,7 @@ def _loaders(net, data, *, training, shuffle=False):
     if can_batch(net, data, training):
         changed["iterator_train" if training else "iterator_valid"] = BatchLoader
     iterator = net.iterator_train
-    if shuffle and isinstance(iterator, type) and issubclass(iterator, DataLoader):
+    if shuffle and isinstance(iterator, type) and issubclass(iterator, DataLoader | BatchLoader):
         changed["iterator_train__shuffle"] = True
     if training and n_batches(net, len(data)) == 0:
         changed["iterator_train__drop_last"] = False  # a few forget rows are a batch too
@@ -277,10 +293,25 @@ def _reader(net, data):
     reader = lookalike(net)
     if can_batch(net, data, training=False):
         vars(reader)["iterator_valid"] = BatchLoader
+        vars(reader).setdefault("iterator_valid__resident", False)  # one pass is no reason to stay
     infer = reader.infer
     # numpy has no bfloat16, which a module under autocast may return.
     vars(reader)["infer"] = lambda *args, **kwargs: _widened(infer(*args, **kwargs))
     return reader
+
+
+def eager(net):
+    """`net` without torch.compile, sharing its weights: hooks on layers are called for sure."""
+    new = object.__new__(type(net))
+    vars(new).update(vars(net))
+    for name in (*net._modules, *net._criteria):
+        vars(new)[name + "_"] = uncompiled(getattr(net, name + "_"))
+    return new
+
+
+def uncompiled(module):
+    """The module that torch.compile was given, or the module itself."""
+    return getattr(module, "_orig_mod", module)
 
 
 def _widened(out):
@@ -305,7 +336,7 @@ def outputs(net, rows):
 
 def class_logits(net, out, n_classes):
     """Logits of shape (n, n_classes) from a classifier's raw outputs."""
-    criterion = net.criterion_
+    criterion = uncompiled(net.criterion_)
     if isinstance(net, NeuralNetBinaryClassifier):
         z = out.reshape(len(out))
         if isinstance(criterion, torch.nn.BCELoss):

@@ -6,13 +6,17 @@ import warnings
 import numpy as np
 import torch
 from scipy import sparse
+from sklearn import config_context, get_config
 from sklearn.utils import assert_all_finite, check_scalar, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skunlearn import _skorch
 from skunlearn._data import is_dataset, is_frame, is_mapping, n_rows
+from skunlearn._mapped import Reading
 from skunlearn.exceptions import UnknownRowsError
+
+_PIECE = 2**24  # bytes of memory-mapped rows checked at a time
 
 
 def check_X(estimator, X, *, reset=False):
@@ -35,14 +39,21 @@ def check_X(estimator, X, *, reset=False):
         return X.detach()
     if not _skorch.is_net(_skorch.unwrap(estimator.estimator)):
         # The inner estimator checks the values itself and may take strings or missing values.
-        if getattr(X, "ndim", 2) > 1:
+        if not (sparse.issparse(X) or is_frame(X) or isinstance(X, np.ndarray)):
+            X = np.asarray(X)
+        if X.ndim == 0:
+            raise ValueError(f"Expected 2D array, got scalar array instead: {X!r}.")
+        if X.ndim > 1:
             validate_data(estimator, X, reset=reset, skip_check_array=True)
-        if sparse.issparse(X):
-            return X.tocsr()
-        return X if is_frame(X) or isinstance(X, np.ndarray) else np.asarray(X)
-    return validate_data(
-        estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
-    )
+        return X.tocsr() if sparse.issparse(X) else X
+    mapped = bool(Reading(X))  # then its values are checked piece by piece
+    with config_context(assume_finite=mapped or get_config()["assume_finite"]):
+        checked = validate_data(
+            estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
+        )
+    if mapped:
+        check_finite(checked, "X")
+    return checked
 
 
 def _check_width(estimator, X, reset):
@@ -66,6 +77,11 @@ def check_finite(values, name):
         for key, value in values.items():
             check_finite(value, f"{name}[{key!r}]")
     elif isinstance(values, torch.Tensor):
+        if values.layout is not torch.strided:
+            raise TypeError(
+                f"{name} is a tensor of layout {values.layout}. Pass {name}.to_dense(), or a "
+                "scipy.sparse matrix."
+            )
         if values.is_floating_point() and not torch.isfinite(values).all():
             raise ValueError(f"Input {name} contains NaN or infinity.")
     elif is_frame(values):
@@ -73,7 +89,21 @@ def check_finite(values, name):
     else:
         values = values if sparse.issparse(values) else np.asarray(values)
         with np.errstate(invalid="ignore"):  # ∞ − ∞ in scikit-learn's sum
-            assert_all_finite(values, input_name=name)
+            for part in _pieces(values):
+                assert_all_finite(part, input_name=name)
+
+
+def _pieces(values):
+    """The whole, or rows of what lies on disk some at a time."""
+    reading = Reading(values)
+    if not reading or not len(values):
+        yield values
+        return
+    row_bytes = max(1, values[:1].nbytes)
+    step = max(1, _PIECE // row_bytes)
+    for i in range(0, len(values), step):
+        yield values[i : i + step]
+        reading.done(step * row_bytes)
 
 
 def check_targets(y, n, *, classifier):

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn import _net_checks, _skorch, _training, _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
 from skunlearn._evidence import observe, summary
+from skunlearn._guard import Guard, refuse_drop
 from skunlearn._persistence import PersistenceMixin, clear_fit
 from skunlearn._predicting import PredictorMixin
 from skunlearn._requests import RequestMixin
@@ -140,6 +141,9 @@ class BaseUnlearner(
         groups=None,
         X_retain=None,
         y_retain=None,
+        max_accuracy_drop=None,
+        X_val=None,
+        y_val=None,
     ):
         """Forget training rows, as if the model had never seen them.
 
@@ -160,6 +164,15 @@ class BaseUnlearner(
             Retained training rows to work with, instead of all of them; needed when the
             estimator does not hold its rows. The forget rows need not be at hand for methods
             that work on the retained rows alone.
+        max_accuracy_drop : float >= 0, default=None
+            Undo the request when it costs more accuracy than this (R² of regressors): 0.05 is
+            five points. It is measured on the log's sample of retained rows, at most 1000 (100
+            for exact methods) and within this request, or on `X_val`. None: no limit, but a
+            ModelDamagedWarning at ten points.
+        X_val, y_val : rows and labels, default=None
+            Measure the drop on these instead: rows that ``fit`` was not given. It then counts
+            from the first request that was measured on the same rows, so that many small
+            requests cannot add up.
 
         Returns
         -------
@@ -167,6 +180,8 @@ class BaseUnlearner(
 
         Raises
         ------
+        AccuracyDropError
+            When the request costs more than `max_accuracy_drop`; it says what was measured.
         UnknownRowsError
             When the request names rows that the model never saw.
         AlreadyForgottenError
@@ -179,6 +194,7 @@ class BaseUnlearner(
         _validation.check_single_request(X_forget=X_forget, ids=ids, indices=indices, groups=groups)
         if y_forget is not None and X_forget is None:
             raise TypeError("y_forget needs X_forget.")
+        guard = Guard(self, max_accuracy_drop, X_val, y_val)
         with _all_or_nothing(self), seeded(self._seed):
             self._check_parameters()
             if X_forget is not None:
@@ -186,11 +202,11 @@ class BaseUnlearner(
             positions = self._record.find(
                 X_forget, y_forget, ids=ids, indices=indices, groups=groups
             )
-            if X_retain is None and y_retain is None:
-                self._forget(positions)
-            else:
+            given = ()
+            if X_retain is not None or y_retain is not None:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
-                self._forget(positions, *given)
+            self._forget(positions, *given, most_lost=guard.on_sample)
+            self.deletions_ = guard.check(self)
             self._drop_copies()
         self._settled()
         return self
@@ -300,9 +316,10 @@ class BaseUnlearner(
     def _sample(self, retain):
         return retain.sample(_SAMPLE_EXACT if self._is_exact else _SAMPLE, self._seed)
 
-    def _forget(self, positions, forget=None, retain=None, before=None):
+    def _forget(self, positions, forget=None, retain=None, before=None, most_lost=None):
         # `before` holds what the present model says of the forget rows and of a sample of the
         # others, where it is to be asked in another way than about the rows of this request.
+        # `most_lost` is what the request may cost in accuracy on that sample.
         started = time.perf_counter()
         record = self._record.without(positions)
         if retain is None:
@@ -340,7 +357,11 @@ class BaseUnlearner(
             when=datetime.now(UTC),
         )
         entry |= self._logged()
-        self._warn_if_wrong(measured, whole_classes=_covers(emptied, forget))
+        scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
+        where = f"{len(sample)} retained rows"
+        refuse_drop(type(self).__name__, *scores, most_lost, where)
+        most_lost = _DAMAGE if most_lost is None else np.inf  # who sets a limit needs no other
+        self._warn_if_wrong(measured, most_lost, whole_classes=_covers(emptied, forget))
         changed = {
             "estimator_": model,
             "_record": record,
@@ -366,11 +387,11 @@ class BaseUnlearner(
             )
         return names
 
-    def _warn_if_wrong(self, measured, *, whole_classes):
+    def _warn_if_wrong(self, measured, most_lost, *, whole_classes):
         if self._is_exact or self._is_certified:
             return  # what is proved needs no measuring
         lost = _drop(measured["retain_before"], measured["retain_after"])
-        if lost > _DAMAGE:
+        if lost > most_lost:
             _validation.warn(
                 f"{type(self).__name__} cost the retained rows {100 * lost:.0f} points of "
                 "accuracy. Try a smaller learning rate, fewer epochs or a larger penalty.",

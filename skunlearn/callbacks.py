@@ -146,6 +146,36 @@ class HeldOutStopping(Callback):
             _skorch.set_weights(net, self.best_weights_)
 
 
+class MeanWeights(Callback):
+    """End with the mean of the weights after every batch of the run.
+
+    Running statistics of BatchNorm are averaged too; counters keep their last value.
+    """
+
+    def on_train_begin(self, net, **kwargs):
+        """Forget an earlier run."""
+        self.n_, self.live_, self.mean_ = 0, None, None
+
+    @torch.no_grad()
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Take the present weights into the mean."""
+        if not training:
+            return
+        self.n_ += 1
+        if self.mean_ is None:
+            self.live_ = _skorch.floating_state(net)  # changed in place by every batch
+            self.mean_ = [value.clone() for value in self.live_]
+        else:
+            torch._foreach_lerp_(self.mean_, self.live_, 1 / self.n_)
+
+    @torch.no_grad()
+    def on_train_end(self, net, **kwargs):
+        """Set the mean."""
+        if self.mean_ is not None:
+            torch._foreach_copy_(self.live_, self.mean_)
+        self.live_ = self.mean_ = None
+
+
 def step_gain(group):
     """Length of an optimizer's steps, in units of lr · gradient, when the gradient is constant.
 

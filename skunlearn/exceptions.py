@@ -1,6 +1,7 @@
 """Errors and warnings of skunlearn."""
 
 __all__ = [
+    "AccuracyDropError",
     "AlreadyForgottenError",
     "ClassForgottenWarning",
     "DataNotStoredError",
@@ -16,6 +17,25 @@ __all__ = [
 
 class UnlearningError(RuntimeError):
     """An unlearning failed; the estimator is as it was before the call."""
+
+
+class AccuracyDropError(UnlearningError):
+    """A request would cost more accuracy than ``max_accuracy_drop=`` allows; it was undone.
+
+    Attributes
+    ----------
+    before, after : float
+        The scores that were compared.
+    max_accuracy_drop : float
+        The limit.
+    """
+
+    def __init__(self, message="", before=None, after=None, max_accuracy_drop=None):
+        super().__init__(message)
+        self.before, self.after, self.max_accuracy_drop = before, after, max_accuracy_drop
+
+    def __reduce__(self):
+        return type(self), (str(self), self.before, self.after, self.max_accuracy_drop)
 
 
 class UnknownRowsError(ValueError):

@@ -174,7 +174,7 @@ class NetUnlearner(BaseUnlearner):
         `mean` is that of the learning rate over the run, as a share of the first.
         """
         group = net.optimizer_.param_groups[0]
-        steps = net.max_epochs * _skorch.n_batches(net, len(rows))
+        steps = net.max_epochs * max(1, _skorch.n_batches(net, len(rows)))
         return float(group["lr"]) * step_gain(group) * steps * mean
 
     def _rate(self):

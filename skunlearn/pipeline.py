@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _transformers, _validation
 from skunlearn._data import is_dataset, n_rows, shares_memory
+from skunlearn._guard import Guard
 from skunlearn._pipeline import StepsMixin, shallow
 from skunlearn._record import TrainingRecord, request_rows
 from skunlearn._requests import RequestMixin
@@ -158,6 +159,9 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         groups=None,
         X_retain=None,
         y_retain=None,
+        max_accuracy_drop=None,
+        X_val=None,
+        y_val=None,
     ):
         """Forget training rows in every step.
 
@@ -167,8 +171,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             As they are before the first step; all duplicates of a row go.
         y_forget : array of shape (n_forget,), default=None
             Labels, to tell apart equal rows with different labels.
-        ids, indices, groups, X_retain, y_retain
-            See `BaseUnlearner.unlearn`; `X_retain` as before the first step.
+        ids, indices, groups, X_retain, y_retain, max_accuracy_drop, X_val, y_val
+            See `BaseUnlearner.unlearn`; `X_retain` and `X_val` as before the first step.
 
         Returns
         -------
@@ -180,6 +184,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             When the request names rows that the pipeline never saw.
         AlreadyForgottenError
             When it names rows that an earlier request removed.
+        AccuracyDropError
+            When the request costs more than `max_accuracy_drop`.
         UnlearningError
             When the training diverged, or the steps fitted anew make other columns than the
             unlearner's present model takes. After any error or interrupt the pipeline is
@@ -189,6 +195,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         _validation.check_single_request(X_forget=X_forget, ids=ids, indices=indices, groups=groups)
         if y_forget is not None and X_forget is None:
             raise TypeError("y_forget needs X_forget.")
+        guard = Guard(self, max_accuracy_drop, X_val, y_val)
         with _all_or_nothing(self):
             self._check_steps()
             if X_forget is not None:
@@ -196,11 +203,11 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             positions = self._record.find(
                 X_forget, y_forget, ids=ids, indices=indices, groups=groups
             )
-            if X_retain is None and y_retain is None:
-                self._forget(positions)
-            else:
+            given = ()
+            if X_retain is not None or y_retain is not None:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
-                self._forget(positions, *given)
+            self._forget(positions, *given, most_lost=guard.on_sample)
+            self._final_estimator.deletions_ = guard.check(self)
         self._settled()
         return self
 

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+# They hold no tests, and import what need not be installed.
+collect_ignore_glob = ["fuzz*.py", "accelerate_script.py"]
+
 
 @pytest.fixture
 def data():

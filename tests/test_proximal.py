@@ -7,11 +7,11 @@ from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegr
 from torch import nn
 from torch.nn.functional import cross_entropy, log_softmax
 
-from skunlearn import FineTuneUnlearner, ProximalUnlearner, _skorch
+from skunlearn import CoUnUnlearner, FineTuneUnlearner, ProximalUnlearner, _skorch
 from skunlearn._fisher import diagonal_fisher
 from skunlearn._layers import layers_in_order, penalised_parameters
 from skunlearn._softening import softened
-from skunlearn.callbacks import HeldOutStopping, ProximalStep
+from skunlearn.callbacks import HeldOutStopping, MeanWeights, ProximalStep
 from skunlearn.exceptions import UnlearningError
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.instances import make_binary_net, make_net, make_regressor_net
@@ -418,3 +418,53 @@ def test_rows_held_out_are_stratified_and_not_trained_on(data):
     for label in range(3):
         n = np.sum(y == label)
         assert np.sum(held_out.y == label) == round(0.25 * n)
+
+
+class Normalised(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.BatchNorm1d(6), nn.Linear(6, 3))
+
+
+@pytest.mark.parametrize("cls", [FineTuneUnlearner, ProximalUnlearner, CoUnUnlearner])
+def test_average_weights_ends_with_the_mean_over_all_batches(data, cls, monkeypatch):
+    X, y = data
+    states = []
+    plain = MeanWeights.on_batch_end
+
+    def spy(self, net, training=False, **kwargs):
+        states.append(parameters(net))
+        plain(self, net, training=training, **kwargs)
+
+    monkeypatch.setattr(MeanWeights, "on_batch_end", spy)
+    params = {"max_epochs": 3, "lr": 0.3, "random_state": 0}
+    net = make_net(module__n_out=3, max_epochs=5)
+    averaged = cls(net, average_weights=True, **params).fit(X, y).unlearn(indices=np.arange(9))
+    last = cls(net, **params).fit(X, y).unlearn(indices=np.arange(9))
+    assert len(states) == 6  # two batches an epoch
+    for key, mean in parameters(averaged.estimator_).items():
+        assert np.allclose(np.mean([state[key] for state in states], axis=0), mean, atol=1e-6)
+    # It changes what is kept, and nothing on the way.
+    assert same_parameters(states[-1], parameters(last.estimator_))
+    assert not same_parameters(parameters(averaged.estimator_), states[-1])
+
+
+def test_average_weights_covers_batch_normalisation(data):
+    X, y = data
+
+    net = NeuralNetClassifier(
+        Normalised, criterion=torch.nn.CrossEntropyLoss, train_split=None, batch_size=200
+    )
+    norms = [
+        FineTuneUnlearner(net, average_weights=average, max_epochs=2, random_state=0)
+        .fit(X, y)
+        .unlearn(indices=np.arange(9))
+        .estimator_.module_[0]
+        for average in (True, False)
+    ]
+    assert norms[0].num_batches_tracked == norms[1].num_batches_tracked > 0
+    assert not torch.equal(norms[0].running_mean, norms[1].running_mean)
+
+
+def test_average_weights_and_early_stopping_exclude_each_other(data):
+    with pytest.raises(ValueError, match="use one"):
+        FineTuneUnlearner(make_net(), average_weights=True, early_stopping=True).fit(*data)

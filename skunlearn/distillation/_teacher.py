@@ -5,6 +5,8 @@ import torch
 from skunlearn import _skorch
 from skunlearn.exceptions import UnlearningError
 
+_MOST = 2**28  # bytes of remembered logits
+
 
 class Teacher:
     """Logits of a copy of `net`, in evaluation mode and without gradients.
@@ -27,6 +29,39 @@ class Teacher:
     def __call__(self, x):
         out = _skorch.infer(self.net, x)
         return _skorch.class_logits(self.net, out, self.n_classes).float()
+
+
+class Remembered:
+    """What a teacher says about rows, asked once for each.
+
+    Where batches are plain rows: a Dataset of the user's own may give others each time. It takes
+    a float32 for each row and class, and is not done where that would be much.
+
+    Parameters
+    ----------
+    teacher : Teacher
+    net : skorch net that is trained on the rows
+    rows : Rows
+    """
+
+    def __init__(self, teacher, net, rows):
+        self.teacher, n = teacher, len(rows.all_y)
+        small = 4 * n * teacher.n_classes <= _MOST
+        self.table = self.known = None
+        if small and _skorch.gives_plain_rows(net, rows):
+            self.table = torch.empty(n, teacher.n_classes)
+            self.known = torch.zeros(n, dtype=torch.bool)
+
+    def __call__(self, x, i):
+        if self.table is None:
+            return self.teacher(x)
+        i = i.to("cpu", torch.long)
+        if not self.known[i].all():
+            said = self.teacher(x)
+            self.table = self.table.to(said.device)
+            self.table[i.to(said.device)], self.known[i] = said, True
+            return said
+        return self.table[i.to(self.table.device)]
 
 
 def copied(net, classes):

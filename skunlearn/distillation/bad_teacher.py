@@ -6,7 +6,7 @@ import torch
 
 from skunlearn import _skorch, _validation
 from skunlearn._losses import Membership, divergence
-from skunlearn.distillation._teacher import copied, untrained
+from skunlearn.distillation._teacher import Remembered, copied, untrained
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -89,9 +89,10 @@ class BadTeacherUnlearner(NetUnlearner):
         rows, _, numbers = sample.union(forget)
         bad(self._first_batch(net, rows))  # gives lazy modules their shapes
         forgotten = Membership(net, numbers, len(rows.all_y))
+        good, bad = (Remembered(teacher, net, rows) for teacher in (good, bad))
 
         def loss(out, i, x):
-            taught = torch.where(forgotten[i][:, None], bad(x), good(x))
+            taught = torch.where(forgotten[i][:, None], bad(x, i), good(x, i))
             student = _skorch.class_logits(net, out, len(self._classes))
             return divergence(taught, student, self.temperature)
 

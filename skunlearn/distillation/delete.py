@@ -4,7 +4,7 @@ from skunlearn import _skorch, _validation
 from skunlearn._losses import row_divergences
 from skunlearn._steps import clipped, normalisation
 from skunlearn.ascent._bound import ForgetOnly, KnownRows
-from skunlearn.distillation._teacher import copied
+from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -100,11 +100,11 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
                 "classes, or another method for these rows.",
                 UnsuitableMethodWarning,
             )
-        teacher = copied(net, self._classes)
+        teacher = Remembered(copied(net, self._classes), net, forget)
         rows = KnownRows(net, forget, self._bound(retain), self._classes)
 
         def loss(out, i, x):
-            taught = teacher(x)
+            taught = teacher(x, i)
             own = rows.targets[i].long().view(-1, 1)
             taught = taught.scatter(1, own, float("-inf"))
             student = _skorch.class_logits(net, out, len(self._classes))

@@ -10,7 +10,7 @@ from skunlearn._losses import Targets, divergence, row_divergences
 from skunlearn._record import Rows
 from skunlearn._steps import clipped, new_phase, normalisation
 from skunlearn.ascent._bound import BoundedAscent, KnownRows
-from skunlearn.distillation._teacher import copied
+from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, LogUniform
 
@@ -133,16 +133,17 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         task, size = _skorch.task_loss(net), net.batch_size
         unseen = None if self.rewind is None else self._unseen(forget)
 
+        of_forget, of_retain = (Remembered(teacher, net, rows) for rows in (forget, retain))
         rows = KnownRows(net, forget, self._bound(retain), self._classes)
 
         def apart(out, i, x):
             student = _skorch.class_logits(net, out, len(self._classes))
             _, known = rows.losses(out.detach(), i)
-            return -(known * row_divergences(teacher(x), student, self.temperature)).mean()
+            return -(known * row_divergences(of_forget(x, i), student, self.temperature)).mean()
 
         def near(out, i, x):
             return self.gamma * task(out, targets[i]) + self.alpha * self._distance(
-                net, teacher(x), out
+                net, of_retain(x, i), out
             )
 
         epochs, kept = net.max_epochs, []

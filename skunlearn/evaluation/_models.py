@@ -16,6 +16,24 @@ _REFERENCES = 10_000  # seeds apart from those of the unlearner's own requests
 _MIN_BLIND_ROWS = 20  # per side; the blind attack cross-validates
 
 
+def named(unlearners, whose):
+    """A dict of unlearners; a list takes the names of the classes.
+
+    `whose` own models, the original and the retrained ones, keep their names to themselves.
+    """
+    if not isinstance(unlearners, dict):
+        names = [type(u).__name__ for u in unlearners]
+        if len(set(names)) < len(names):
+            raise ValueError(f"Names repeat: {names}. Pass a dict of names to unlearners.")
+        unlearners = dict(zip(names, unlearners))
+    if not unlearners:
+        raise ValueError("unlearners is empty.")
+    taken = [n for n in unlearners if n in ("original",) or n.startswith("retrained")]
+    if taken:
+        raise ValueError(f"{taken} are names of {whose}'s own models; call yours otherwise.")
+    return unlearners
+
+
 def reference_models(unlearner, retain, retrained, n_seeds):
     """Models that never saw the forget set, by name."""
     if retrained is None:

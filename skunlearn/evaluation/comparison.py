@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import clone
 
 from skunlearn import _validation
-from skunlearn.evaluation._models import blind, other_references, outputs_of
+from skunlearn.evaluation._models import blind, named, other_references, outputs_of
 from skunlearn.evaluation.audit import audit_logits
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.metrics._scoring import refuse_training_rows, unseen_rows
@@ -80,7 +80,7 @@ def compare(
     >>> list(report.wide.index)
     ['original', 'again', 'retrained']
     """
-    unlearners = _named(unlearners)
+    unlearners = named(unlearners, "compare")
     first = next(iter(unlearners.values()))
     mask = _validation.check_forget_mask(forget, len(X))
     rows = np.flatnonzero(mask)
@@ -134,17 +134,3 @@ def compare(
         confidence=confidence,
         random_state=random_state,
     )
-
-
-def _named(unlearners):
-    if not isinstance(unlearners, dict):
-        names = [type(u).__name__ for u in unlearners]
-        if len(set(names)) < len(names):
-            raise ValueError(f"Names repeat: {names}. Pass a dict of names to unlearners.")
-        unlearners = dict(zip(names, unlearners))
-    if not unlearners:
-        raise ValueError("unlearners is empty.")
-    taken = [n for n in unlearners if n in ("original",) or n.startswith("retrained")]
-    if taken:
-        raise ValueError(f"{taken} are names of compare's own models; call yours otherwise.")
-    return unlearners

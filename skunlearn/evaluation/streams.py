@@ -87,6 +87,16 @@ def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference
     return _run(unlearner, requests, unseen, every, reference)
 
 
+def retrained_model(unlearner):
+    """The unlearner's estimator, trained anew on the rows that are left."""
+    return _training.train(
+        _skorch.unwrap(unlearner.estimator),
+        _view(unlearner._record, unlearner._record.retained),
+        unlearner._classes,
+        unlearner._seed,
+    )
+
+
 def _run(unlearner, requests, unseen, every, reference):
     start, spent = unlearner._record, 0.0
     done = since = len(unlearner.deletions_)
@@ -100,12 +110,7 @@ def _run(unlearner, requests, unseen, every, reference):
         audit |= _figures(unlearner, unlearner.estimator_, unseen, forgotten)
         if reference:
             began = time.perf_counter()
-            model = _training.train(
-                _skorch.unwrap(unlearner.estimator),
-                _view(unlearner._record, unlearner._record.retained),
-                unlearner._classes,
-                unlearner._seed,
-            )
+            model = retrained_model(unlearner)
             spent += (time.perf_counter() - began) * (done - since)
             figures = _figures(unlearner, model, unseen, forgotten)
             audit |= {"seconds retraining": spent}

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skunlearn import _skorch
+from skunlearn._data import n_rows
 
 
 class ShardEnsemble:
@@ -57,7 +58,7 @@ class ShardEnsemble:
 
     def _probabilities(self, member, X):
         if not _skorch.is_net(member):
-            p = np.zeros((len(X) if hasattr(X, "__len__") else X.shape[0], len(self.classes_)))
+            p = np.zeros((n_rows(X), len(self.classes_)))
             p[:, np.searchsorted(self.classes_, member.classes_)] = member.predict_proba(X)
             return p
         p = _skorch.predict(member, X, "predict_proba")[:, : len(self.classes_)]

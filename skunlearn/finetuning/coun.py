@@ -37,7 +37,7 @@ class CoUnUnlearner(FineTuneUnlearner):
         of the spread to other rows.
     lr, max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
-    early_stopping, validation_fraction, n_iter_no_change
+    early_stopping, validation_fraction, n_iter_no_change, average_weights
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
         See `FineTuneUnlearner`.
@@ -77,6 +77,7 @@ class CoUnUnlearner(FineTuneUnlearner):
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=2,
+        average_weights=False,
         random_state=None,
         memory=None,
         store_data=True,
@@ -91,6 +92,7 @@ class CoUnUnlearner(FineTuneUnlearner):
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
+            average_weights=average_weights,
             random_state=random_state,
             memory=memory,
             store_data=store_data,
@@ -132,7 +134,7 @@ def features(net, head, x):
     seen = []
     hook = head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     try:
-        net.infer(x)
+        _skorch.eager(net).infer(x)
     finally:
         hook.remove()
     return seen[-1].flatten(1)

@@ -6,7 +6,7 @@ import numpy as np
 
 from skunlearn import _validation
 from skunlearn._seeding import derive_seed
-from skunlearn.callbacks import HeldOutStopping
+from skunlearn.callbacks import HeldOutStopping, MeanWeights
 from skunlearn.net_unlearner import NetUnlearner
 
 
@@ -41,6 +41,12 @@ class FineTuneUnlearner(NetUnlearner):
         Share of the retained rows to hold out, stratified by class (scikit-learn's default).
     n_iter_no_change : int, default=2
         Epochs without improvement to wait for.
+    average_weights : bool, default=False
+        End with the mean of the weights over all batches instead of the last ones [2]_. With
+        ``schedule="constant"`` and twice the learning rate it kept about one point more accuracy
+        over ten requests than plain fine-tuning with the same attack's AUC (CIFAR-10, spread over
+        three seeds 0.6 to 0.8; ``benchmarks/bench_forgetting.py``). Not together with
+        `early_stopping`.
     random_state : int, RandomState instance or None, default=None
         Seed of the training in ``fit`` and of the order of batches in ``unlearn``.
     memory : None, str or joblib.Memory, default=None
@@ -65,6 +71,8 @@ class FineTuneUnlearner(NetUnlearner):
     ----------
     .. [1] A. Golatkar, A. Achille, S. Soatto, "Eternal Sunshine of the Spotless Net", CVPR
        2020; the fine-tuning baseline.
+    .. [2] P. Izmailov et al., "Averaging Weights Leads to Wider Optima and Better
+       Generalization", UAI 2018, https://arxiv.org/abs/1803.05407
 
     Examples
     --------
@@ -102,6 +110,7 @@ class FineTuneUnlearner(NetUnlearner):
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=2,
+        average_weights=False,
         random_state=None,
         memory=None,
         store_data=True,
@@ -121,6 +130,7 @@ class FineTuneUnlearner(NetUnlearner):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.average_weights = average_weights
 
     def _unlearn(self, net, retain, forget):
         return self._fine_tune(net, retain)
@@ -131,6 +141,9 @@ class FineTuneUnlearner(NetUnlearner):
             retain, held_out = self._hold_out(retain)
             stopping = HeldOutStopping(held_out, self._classes, self.n_iter_no_change)
             callbacks.append(("skunlearn_stopping", stopping))
+        if self.average_weights:
+            # After the callbacks that still change the weights of a batch.
+            callbacks.append(("skunlearn_mean", MeanWeights()))
         return self._run(net, retain, callbacks, loss)
 
     def _hold_out(self, retain):
@@ -154,3 +167,7 @@ class FineTuneUnlearner(NetUnlearner):
         check = _validation.check_number
         check(self, "validation_fraction", Real, low=0.0, high=1.0, exclusive=True)
         check(self, "n_iter_no_change", Integral, low=1)
+        if self.average_weights and self.early_stopping:
+            raise ValueError(
+                "average_weights and early_stopping both choose the weights to end with; use one."
+            )

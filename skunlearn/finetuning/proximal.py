@@ -53,6 +53,8 @@ class ProximalUnlearner(FineTuneUnlearner):
         Weight of that term (the value used throughout [4]_ and [3]_).
     lr, max_epochs, batch_size, schedule, early_stopping, validation_fraction, n_iter_no_change
         See `FineTuneUnlearner`.
+    average_weights : bool, default=False
+        See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
         See `FineTuneUnlearner`.
 
@@ -115,6 +117,7 @@ class ProximalUnlearner(FineTuneUnlearner):
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=2,
+        average_weights=False,
         random_state=None,
         memory=None,
         store_data=True,
@@ -129,6 +132,7 @@ class ProximalUnlearner(FineTuneUnlearner):
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
+            average_weights=average_weights,
             random_state=random_state,
             memory=memory,
             store_data=store_data,

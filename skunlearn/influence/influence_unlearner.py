@@ -32,8 +32,8 @@ class InfluenceUnlearner(CurvatureEditor):
         indefinite; the Hessian is, unless the net is at a minimum, and then an error is raised.
     damping : float, default=1.0
         d, in units of the mean eigenvalue of the Gauss–Newton matrix (of those that may differ
-        from 0). 0 is the definition, for small nets with weight decay. kronfluence's 0.1 serves to rank rows; a step by it wrecks a
-        net that loses a fifth of its rows, where 1 does not.
+        from 0). 0 is the definition, for small nets with weight decay. kronfluence's 0.1 serves
+        to rank rows; a step by it wrecks a net that loses a fifth of its rows, where 1 does not.
     curvature_rows : int or None, default=1000
         Retained rows from which the curvature is taken; None for all of them.
     tol : float or None, default=None

@@ -9,6 +9,7 @@ from skunlearn.metrics._rmia import rmia
 from skunlearn.metrics._svc import Efficacy, svc_efficacy
 from skunlearn.metrics.attacks import compare_scores, membership_inference
 from skunlearn.metrics.blind import blind_attack
+from skunlearn.metrics.calibration import expected_calibration_error
 from skunlearn.metrics.challenge import ChallengeScore, challenge_score
 from skunlearn.metrics.challenge_attack import LogisticAttack, logistic_attack
 from skunlearn.metrics.class_scorers import ForgottenScorer, RetainedScorer
@@ -40,6 +41,7 @@ from skunlearn.metrics.scorers import MIAScorer
 from skunlearn.metrics.scores import membership_scores, squared_error
 
 __all__ = [
+    "expected_calibration_error",
     "ChallengeScore",
     "challenge_score",
     "LogisticAttack",

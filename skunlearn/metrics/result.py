@@ -33,7 +33,7 @@ class MembershipInference:
     score : float
         −|auc − reference_auc|; higher is better, 0 is best.
     advantage : float
-        Largest |TPR − FPR| over all thresholds. The threshold is chosen on the rows that it is
+        Largest ``|TPR − FPR|`` over all thresholds. The threshold is chosen on the rows that it is
         judged on, so that the figure lies above 0 even without any leak.
     attack_accuracy : float
         Balanced accuracy at that threshold, (1 + advantage) / 2. Without any leak it was 0.524 on

@@ -1,0 +1,78 @@
+"""Settings of the gallery: which examples run, and what stands for those that do not."""
+
+import os
+import re
+from pathlib import Path
+
+# Examples that read images which are not bundled take long as well.
+_NEEDS_IMAGES = re.compile(r"\b(fetch_cifar10|load_faces|load_image_folder)\(")
+_ORDER = (
+    "plot_quick_start",
+    "plot_why_matching_matters",
+    "plot_grid_search",
+    "plot_comparing_methods",
+    "plot_u_lira",
+    "plot_pipeline",
+    "plot_stream_of_deletions",
+    "plot_sisa_savings",
+    "plot_certified_removal",
+    "plot_graph",
+    "plot_own_unlearner",
+)
+
+
+class Order:
+    """The sequence above, then all others by name."""
+
+    def __init__(self, folder=None):
+        pass
+
+    def __call__(self, name):
+        stem = name.removesuffix(".py")
+        return (_ORDER.index(stem) if stem in _ORDER else len(_ORDER), stem)
+
+
+def is_long(path):
+    """Whether an example is shown only: it takes long, and data that are not bundled."""
+    return bool(_NEEDS_IMAGES.search(Path(path).read_text()))
+
+
+def settings(docs):
+    """sphinx-gallery's configuration.
+
+    Parameters
+    ----------
+    docs : Path
+        The folder of conf.py.
+
+    Returns
+    -------
+    settings : dict
+    """
+    examples = docs.parent / "examples"
+    run_long = os.environ.get("SKUNLEARN_DOCS_LONG") == "1"
+    shown = [p.stem for p in sorted(examples.glob("plot_*.py")) if is_long(p) and not run_long]
+    skipped = "|".join(map(re.escape, shown)) or "(?!)"
+    return {
+        "examples_dirs": str(examples),
+        "gallery_dirs": "auto_examples",
+        "filename_pattern": rf"[\\/]plot_(?!(?:{skipped.replace('plot_', '')})\.py)",
+        "within_subsection_order": "gallery.Order",
+        "backreferences_dir": "api/generated/backreferences",
+        "doc_module": ("skunlearn",),
+        "reference_url": {"skunlearn": None},
+        "abort_on_example_error": False,
+        "only_warn_on_example_error": False,
+        "default_thumb_file": str(docs / "_static" / "generated" / "not_run.png"),
+        "write_computation_times": False,  # its page fetches scripts from elsewhere
+        "show_memory": False,
+        "min_reported_time": 1,
+        "download_all_examples": False,
+        "remove_config_comments": True,
+        "plot_gallery": "True",
+        "image_scrapers": ("matplotlib",),
+        "capture_repr": ("_repr_html_",),
+        "ignore_repr_types": r"matplotlib|sklearn|skunlearn\.(?!evaluation)",
+        "show_signature": False,
+        "nested_sections": False,
+    }

@@ -1,0 +1,110 @@
+"""Diagrams, drawn by matplotlib when the site is built: what unlearning is, and the rooms."""
+
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+FOLDER = Path(__file__).parents[1] / "_static" / "generated"
+_BLUE, _RED, _GREEN, _GREY = "#dbe9f6", "#fbe0d8", "#dcefdc", "#eeeeee"
+_INK = "#222222"
+
+
+def _box(axes, x, y, width, height, text, colour):
+    axes.add_patch(
+        FancyBboxPatch(
+            (x, y), width, height, boxstyle="round,pad=0.02", facecolor=colour, edgecolor=_INK
+        )
+    )
+    axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", color=_INK)
+
+
+def _arrow(axes, start, end, text="", at=(0, 0), style="-|>", dashed=False):
+    axes.add_patch(
+        FancyArrowPatch(
+            start,
+            end,
+            arrowstyle=style,
+            mutation_scale=14,
+            color=_INK,
+            linestyle="--" if dashed else "-",
+            shrinkA=3,
+            shrinkB=3,
+        )
+    )
+    if text:
+        axes.text(*at, text, ha="center", va="center", color=_INK, fontstyle="italic")
+
+
+def _axes(width, height):
+    figure = Figure(figsize=(width, height), facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(0, height))
+    axes.axis("off")
+    return figure, axes
+
+
+def overview():
+    """Training, unlearning and retraining, and what is compared."""
+    figure, axes = _axes(9, 4.3)
+    _box(axes, 0.2, 3.0, 1.9, 0.9, "retained rows", _BLUE)
+    _box(axes, 0.2, 2.2, 1.9, 0.6, "rows to forget", _RED)
+    _box(axes, 0.2, 0.45, 1.9, 0.9, "retained rows", _BLUE)
+    _box(axes, 3.5, 2.5, 2.0, 1.1, "original model\nhas seen all rows", _GREY)
+    _box(axes, 6.9, 2.5, 1.9, 1.1, "unlearned\nmodel", _GREEN)
+    _box(axes, 6.9, 0.35, 1.9, 1.1, "retrained\nmodel", _GREEN)
+    _arrow(axes, (2.15, 3.05), (3.45, 3.05), "fit", (2.8, 3.25))
+    _arrow(axes, (5.55, 3.05), (6.85, 3.05), "unlearn", (6.2, 3.25))
+    _arrow(axes, (2.15, 0.9), (6.85, 0.9), "fit again: slow, and the yardstick", (4.5, 1.1))
+    _arrow(axes, (7.85, 2.45), (7.85, 1.5), style="<|-|>", dashed=True)
+    axes.text(7.7, 1.98, "should be alike", ha="right", va="center", fontstyle="italic")
+    return figure
+
+
+def architecture():
+    """The way data flow through the package."""
+    figure, axes = _axes(9, 4.6)
+    _box(axes, 0.2, 3.5, 1.5, 0.8, "your rows", _BLUE)
+    _box(axes, 2.3, 3.5, 1.9, 0.8, "_validation\n_data", _GREY)
+    _box(axes, 4.8, 3.5, 1.9, 0.8, "_record\nwhat was seen", _GREY)
+    _box(axes, 7.1, 3.5, 1.7, 0.8, "base.py\nthe verb unlearn", _GREEN)
+    _box(axes, 7.1, 1.9, 1.7, 0.9, "one method file\nits mathematics", _RED)
+    _box(axes, 4.8, 1.9, 1.9, 0.9, "_skorch\n_training, _loop", _GREY)
+    _box(axes, 2.3, 1.9, 1.9, 0.9, "your net\n(a copy)", _BLUE)
+    _box(axes, 2.3, 0.3, 1.9, 0.9, "metrics\nshadow", _GREY)
+    _box(axes, 4.8, 0.3, 1.9, 0.9, "scorers\nevaluation", _GREY)
+    _box(axes, 7.1, 0.3, 1.7, 0.9, "plotting\nreport", _GREY)
+    _arrow(axes, (1.75, 3.9), (2.25, 3.9))
+    _arrow(axes, (4.25, 3.9), (4.75, 3.9))
+    _arrow(axes, (6.75, 3.9), (7.05, 3.9))
+    _arrow(axes, (7.95, 3.45), (7.95, 2.85), "_unlearn(net, retain, forget)", (6.55, 3.15))
+    _arrow(axes, (7.05, 2.35), (6.75, 2.35))
+    _arrow(axes, (4.75, 2.35), (4.25, 2.35))
+    _arrow(axes, (3.25, 1.85), (3.25, 1.25), "logits, once", (2.6, 1.55))
+    _arrow(axes, (4.25, 0.75), (4.75, 0.75))
+    _arrow(axes, (6.75, 0.75), (7.05, 0.75))
+    return figure
+
+
+def not_run():
+    """Thumbnail of examples that have no picture."""
+    figure, axes = _axes(4, 2.8)
+    axes.text(2, 1.4, "no picture", ha="center", va="center", fontsize=22, color="#666")
+    return figure
+
+
+def write(*_):
+    """Draw all of them."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with rc_context({"svg.hashsalt": "skunlearn", "svg.fonttype": "none", "font.size": 13}):
+        for draw, kind in ((overview, "svg"), (architecture, "svg"), (not_run, "png")):
+            path = FOLDER / f"{draw.__name__}.{kind}"
+            if not path.exists() or path.stat().st_mtime < Path(__file__).stat().st_mtime:
+                draw().savefig(path, metadata={"Date": None} if kind == "svg" else None)
+
+
+def setup(app):
+    """Sphinx's hook."""
+    app.connect("config-inited", write)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,63 @@
+"""Every method's place in a taxonomy after that of J. Xu et al., "Machine Unlearning: Solutions and
+Challenges", IEEE TETCI 2024, https://arxiv.org/abs/2308.07061."""
+
+PLACES = {
+    "Exact: SISA structure": (
+        "The data are divided before the training; only the parts that held the rows train again.",
+        ["ShardedUnlearner"],
+    ),
+    "Exact: no SISA structure": (
+        "Training anew, or statistics from which rows can be taken out again.",
+        ["RetrainUnlearner", "RidgeUnlearner"],
+    ),
+    "Approximate: influence of the removed data": (
+        "An estimate of what the rows changed in the weights is subtracted.",
+        ["CertifiedRemovalUnlearner", "InfluenceUnlearner", "PUMAUnlearner"],
+    ),
+    "Approximate: re-optimisation": (
+        "Training goes on with an objective without the rows, or one that speaks against them.",
+        [
+            "BadTeacherUnlearner",
+            "BoundaryUnlearner",
+            "CFkUnlearner",
+            "CTUnlearner",
+            "CoUnUnlearner",
+            "DELETEUnlearner",
+            "DescentToDeleteUnlearner",
+            "EUkUnlearner",
+            "FineTuneUnlearner",
+            "L1SparseUnlearner",
+            "LangevinUnlearner",
+            "MSGUnlearner",
+            "NoTUnlearner",
+            "ProximalUnlearner",
+            "RandomLabelUnlearner",
+            "SCRUBUnlearner",
+            "SalUnUnlearner",
+            "UNSIRUnlearner",
+        ],
+    ),
+    "Approximate: gradient updates": (
+        "Gradients of the rows are undone: recorded ones subtracted, or new ones climbed.",
+        ["AmnesiacUnlearner", "GradientAscentUnlearner", "NegGradPlusUnlearner"],
+    ),
+    "Approximate: editing weights": (
+        "Weights are dampened or made noisy once; nothing is trained. (A heading of ours.)",
+        ["FisherForgettingUnlearner", "LFSSDUnlearner", "SSDUnlearner"],
+    ),
+    "Approximate: methods made of methods": (
+        "The request is split, and each part goes to a method that suits it. (A heading of ours.)",
+        ["RUMUnlearner"],
+    ),
+    "Graphs": (
+        "SISA for graphs: nodes are divided so that edges or features survive the division.",
+        [],
+    ),
+}
+
+ELSEWHERE = {"Graphs": "``skunlearn.graph.GraphEraser``"}
+
+
+def placed():
+    """Names of all methods that have a place."""
+    return {name for _, names in PLACES.values() for name in names}

@@ -1,0 +1,108 @@
+"""Open the built site in headless Chromium: ``python docs/check_browser.py build/docs [shots]``.
+
+Four pages at the width of a desk and of a phone: no errors in the console, nothing wider than the
+screen, alternative texts; then the search. Pictures of the pages go to the second folder. It needs
+selenium and Chromium with its driver (Debian: ``apt-get install chromium chromium-driver``).
+"""
+
+import sys
+import threading
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+PAGES = (
+    "index.html",
+    "guide/evaluation.html",
+    "start/which_method.html",
+    "api/generated/skunlearn.ProximalUnlearner.html",
+    "auto_examples/plot_comparing_methods.html",
+    "auto_examples/index.html",
+)
+WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server that prints nothing."""
+
+    def log_message(self, *_):
+        pass
+
+
+def browser():
+    """Headless Chromium that records its console."""
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+
+
+def resize(driver, width, height):
+    """The width of the page itself, which a window's minimum does not reach."""
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def look_at(driver, url):
+    """What is wrong with a page that is open."""
+    found = [
+        f"console: {entry['message']}"
+        for entry in driver.get_log("browser")
+        if entry["level"] in ("SEVERE", "WARNING")
+    ]
+    wide, screen = driver.execute_script(
+        "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]"
+    )
+    if wide > screen + 1:
+        found.append(f"{wide} pixels wide on a screen of {screen}")
+    bare = [i.get_attribute("src") for i in driver.find_elements(By.CSS_SELECTOR, "img:not([alt])")]
+    found += [f"no alt text: {src}" for src in bare]
+    return [f"{url}: {text}" for text in found]
+
+
+def search(driver, root, word):
+    """What is wrong with the search for `word`."""
+    driver.get(f"{root}/search.html?q={word}")
+    for _ in range(40):
+        results = driver.find_elements(By.CSS_SELECTOR, "ul.search li")
+        if results:
+            print(f"search for {word!r}: {len(results)} results, first: {results[0].text[:60]!r}")
+            return look_at(driver, "search")
+        time.sleep(0.25)
+    return [f"the search for {word!r} finds nothing"]
+
+
+def main(site, shots=None):
+    """Check all pages; returns what is wrong."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    root = f"http://127.0.0.1:{server.server_address[1]}"
+    driver, found = browser(), []
+    try:
+        for name, size in WIDTHS.items():
+            resize(driver, *size)
+            for page in PAGES:
+                driver.get(f"{root}/{page}")
+                time.sleep(0.5)
+                found += [f"{name}: {text}" for text in look_at(driver, page)]
+                if shots:
+                    Path(shots).mkdir(parents=True, exist_ok=True)
+                    stem = page.removesuffix(".html").replace("/", "_")
+                    driver.save_screenshot(f"{shots}/{name}_{stem}.png")
+        found += search(driver, root, "proximal")
+    finally:
+        driver.quit()
+        server.shutdown()
+    return found
+
+
+if __name__ == "__main__":
+    wrong = main(*sys.argv[1:])
+    print("\n".join(wrong) or "every page looks right to a machine; look at the pictures yourself")
+    sys.exit(bool(wrong))

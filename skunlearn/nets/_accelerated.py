@@ -1,0 +1,76 @@
+"""One net trained by several processes, by Hugging Face accelerate."""
+
+from sklearn.base import clone
+from skorch.hf import AccelerateMixin
+from torch import nn
+
+__all__ = ["Accelerated"]
+
+
+class Accelerated(AccelerateMixin):
+    """Mixin of skorch nets that are trained and unlearned data-parallel under accelerate.
+
+    Every process runs the same script on the same rows; batches are divided among them and
+    gradients averaged, so that all of them end with the same model, which is that of one process
+    up to rounding and the order of batches. It is skorch's own mixin, made to work with criteria
+    that have no parameters, and with the copies that an unlearning makes.
+
+    Parameters
+    ----------
+    accelerator : accelerate.Accelerator
+        With ``DataLoaderConfiguration(split_batches=True)``: `batch_size` is that of all processes
+        together, so that learning rates and schedules mean the same for any number of them.
+    *args, **kwargs
+        Of the net.
+
+    Notes
+    -----
+    Not for ``memory=``, shards, stopping callbacks of skorch (each process sees its own losses)
+    and methods that look at single batches (`AmnesiacUnlearner`).
+
+    Examples
+    --------
+    In ``script.py``, started by ``torchrun --nproc_per_node 2 script.py`` (on CPUs with
+    ``ACCELERATE_USE_CPU=true`` in the environment)::
+
+        from accelerate import Accelerator, DataLoaderConfiguration
+        from skorch import NeuralNetClassifier
+        from skunlearn.nets import Accelerated
+
+        class Net(Accelerated, NeuralNetClassifier):
+            pass
+
+        split = DataLoaderConfiguration(split_batches=True)
+        net = Net(Module, accelerator=Accelerator(dataloader_config=split), device=None, ...)
+    """
+
+    def __init__(self, *args, accelerator, **kwargs):
+        super().__init__(*args, accelerator=accelerator, **kwargs)
+
+    def __sklearn_clone__(self):
+        # The accelerator stands for the group of processes, of which there is one.
+        params = self.get_params(deep=False)
+        return type(self)(
+            **{k: v if k == "accelerator" else clone(v, safe=False) for k, v in params.items()}
+        )
+
+    def _validate_params(self):
+        super()._validate_params()
+        if self.accelerator.num_processes > 1 and not self.accelerator.split_batches:
+            raise ValueError(
+                "Several processes need Accelerator(dataloader_config=DataLoaderConfiguration("
+                "split_batches=True)): otherwise a batch is as many times larger, and schedules "
+                "count steps that never come."
+            )
+
+    def _initialize_accelerator(self):
+        criteria = self._criteria
+        self._criteria = [name for name in criteria if _learns(getattr(self, name + "_"))]
+        try:
+            return super()._initialize_accelerator()
+        finally:
+            self._criteria = criteria
+
+
+def _learns(criterion):
+    return isinstance(criterion, nn.Module) and any(p.requires_grad for p in criterion.parameters())

@@ -1,0 +1,45 @@
+"""Run by torchrun in two processes: each writes what it ended with."""
+
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from skorch import NeuralNetClassifier
+
+from skunlearn import FineTuneUnlearner, NegGradPlusUnlearner, ProximalUnlearner, RetrainUnlearner
+from skunlearn.nets import Accelerated
+from skunlearn.utils._check_tools import parameters
+from tests.distributed_tools import Fixed, task
+
+
+class Net(Accelerated, NeuralNetClassifier):
+    pass
+
+
+def main(folder):
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    X, y, forget = task()
+    split = DataLoaderConfiguration(split_batches=True)
+    accelerator = Accelerator(cpu=True, dataloader_config=split)
+    net = Net(
+        Fixed, accelerator=accelerator, device=None, criterion=torch.nn.CrossEntropyLoss, lr=0.1,
+        max_epochs=3, batch_size=12, train_split=None, verbose=0,
+    )  # fmt: skip
+    found = {"processes": np.array(accelerator.num_processes)}
+    for cls in (RetrainUnlearner, FineTuneUnlearner, ProximalUnlearner, NegGradPlusUnlearner):
+        made = cls(net, random_state=0).fit(X, y)
+        if cls is RetrainUnlearner:
+            found |= {f"fit {k}": v for k, v in parameters(made.estimator_).items()}
+        made.unlearn(indices=np.flatnonzero(forget))
+        found |= {f"{cls.__name__} {k}": v for k, v in parameters(made.estimator_).items()}
+        found[f"{cls.__name__} says"] = made.predict_proba(X)
+    np.savez(Path(folder) / f"process-{accelerator.process_index}.npz", **found)
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,33 @@
+"""The table that `make bench` prints."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+pytestmark = pytest.mark.skipif(not BENCHMARKS.exists(), reason="a release holds no benchmarks")
+
+
+def test_ratios_and_goals_make_a_table_and_json(tmp_path):
+    for name, goals in {
+        "bench_a.py": "goal('one', 1.0, at_most=1.1); goal('two', 0.9, at_least=0.95)",
+        "bench_b.py": "goal('three', 2.0, at_most=2.0); raise SystemExit(3)",
+    }.items():
+        head = f"import sys; sys.path.insert(0, {str(BENCHMARKS)!r}); from _goals import goal; "
+        (tmp_path / name).write_text(head + goals)
+    files = [str(tmp_path / name) for name in ("bench_a.py", "bench_b.py")]
+    command = [sys.executable, str(BENCHMARKS / "run.py"), *files, "--json", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "failed: bench_b.py" in done.stderr
+    assert "2 of 3 goals met" in done.stdout
+    found = json.loads((tmp_path / "out").read_text())
+    assert [(g["file"], g["name"], g["met"]) for g in found["goals"]] == [
+        ("bench_a.py", "one", True),
+        ("bench_a.py", "two", False),
+        ("bench_b.py", "three", True),
+    ]
+    assert found["failed"] == ["bench_b.py"]
