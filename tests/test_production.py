@@ -317,11 +317,11 @@ def wreck(self, net, retain, forget):
     """A method that destroys the model."""
     with torch.no_grad():
         net.module_.out.weight.zero_()
-        net.module_.out.bias.copy_(torch.tensor([1.0, 0.0]))
+        net.module_.out.bias.copy_(torch.tensor([0.0, 1.0]))  # most rows are of the other class
 
 
 def test_a_worse_model_is_rolled_back(queue, monkeypatch):
-    worker = started(queue, max_accuracy_drop=0.05)
+    worker = started(queue, max_accuracy_drop=0.2)
     before, weights = worker.unlearner, state_of(worker.unlearner)
     queue.submit("a", ids=["user-0"])
     queue.submit("b", ids=["user-1"])
@@ -332,7 +332,7 @@ def test_a_worse_model_is_rolled_back(queue, monkeypatch):
     assert worker.unlearner is before
     assert all(np.array_equal(a, b) for a, b in zip(weights, state_of(before)))
     assert before.deletions_ == []
-    assert queue.stopped()["audit"]["score"] < 0.7
+    assert queue.stopped()["audit"]["score"] < 0.5
     assert queue.status("a")["state"] == "running"
     for other in (worker, started(queue)):
         with pytest.raises(QueueStoppedError, match="release"):
@@ -346,7 +346,7 @@ def test_a_worse_model_is_rolled_back(queue, monkeypatch):
 
 def test_release_with_a_full_training(queue, monkeypatch):
     X, y, _, _ = rows()
-    worker = started(queue, max_accuracy_drop=0.05)
+    worker = started(queue, max_accuracy_drop=0.2)
     queue.submit("a", ids=["user-0"])
     monkeypatch.setattr(FineTuneUnlearner, "_unlearn", wreck)
     with pytest.raises(QueueStoppedError):
@@ -365,7 +365,7 @@ def test_release_with_a_full_training(queue, monkeypatch):
 
 def test_on_breach_retrain(queue, monkeypatch):
     X, y, _, _ = rows()
-    worker = started(queue, max_accuracy_drop=0.05, on_breach="retrain")
+    worker = started(queue, max_accuracy_drop=0.2, on_breach="retrain")
     queue.submit("a", ids=["user-0"])
     monkeypatch.setattr(FineTuneUnlearner, "_unlearn", wreck)
     audit = worker.run_once(flush=True)["audit"]
@@ -388,11 +388,10 @@ def wrecked(worker):
 
 
 def test_rows_that_are_still_known_stop_the_worker(queue):
-    """Wrong labels learnt by heart, and a method that changes nothing."""
+    """Random labels learnt by heart, and a method that changes nothing."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 8)).astype(np.float32)
-    y = (X[:, 0] > 0).astype(np.int64)
-    y[:40] = 1 - y[:40]
+    y = rng.integers(0, 2, 300)
     net = make_net(module__n_out=2, module__hidden=256, max_epochs=100, lr=0.2)
     nothing = FineTuneUnlearner(net, lr=1e-9, max_epochs=1, random_state=0)
     worker = DeletionWorker(queue, nothing, X[200:], y[200:], max_auc_distance=0.1)

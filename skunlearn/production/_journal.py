@@ -91,15 +91,15 @@ class Journal:
             db.close()
 
     def create(self, prepare):
-        """Make the tables when they are not there, and run `prepare` in the same transaction."""
+        """Make the tables when they are not there; `prepare` runs before they are committed."""
         with self.transaction() as db:
             if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
                 for statement in _statements(_SCHEMA):
                     db.execute(statement)
                 set_meta(db, "format", _FORMAT)
+                prepare()
             if get_meta(db, "format") != _FORMAT:
                 raise ValueError(f"{self.path} is of another version of skunlearn.")
-            prepare()
         with contextlib.suppress(OSError):
             os.chmod(self.path, 0o600)
 

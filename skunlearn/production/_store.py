@@ -28,7 +28,17 @@ class Store:
         self.kind = kind_of(unlearner)
         self.given, self.template = unlearner, template(unlearner)
         self.versions = Versions(queue)
-        self.rows = self.model = self.version = None
+        self.rows, self.present = None, (None, None)
+
+    @property
+    def model(self):
+        """The present model."""
+        return self.present[0]
+
+    @property
+    def version(self):
+        """Its number."""
+        return self.present[1]
 
     def begin(self):
         """Train, or take the model that was given, and write the first version."""
@@ -77,7 +87,7 @@ class Store:
         `origin` holds the position at the first start, among n rows, of each row of its record.
         """
         self.origin, self.n = origin, n
-        self.model, self.version = model, number
+        self.present = model, number  # at once, for threads that serve it
 
     def write(self, model, number):
         """Write a version; it is none before a transaction records what is returned."""

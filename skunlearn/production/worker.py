@@ -56,6 +56,8 @@ class DeletionWorker:
         The present model, of the newest version that this worker knows. Use it, do not change it.
     version : int
         Batch that wrote it; 0 before the first.
+    present : tuple
+        Both at once, for threads that answer requests while another one works.
 
     Notes
     -----
@@ -163,6 +165,11 @@ class DeletionWorker:
     def version(self):
         """Number of the batch that made it."""
         return self._store.version
+
+    @property
+    def present(self):
+        """Present model and its number, ``(unlearner, version)``, which belong together."""
+        return self._store.present
 
     def _check(self, model):
         _checks.refuse_seen(model, self.X_test, self.y_test)
