@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from joblib import Memory
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -308,6 +309,18 @@ def test_a_thread_runs_it_and_ends(queue):
     thread.join(60)
     assert not thread.is_alive()
     assert worker.version == 1
+
+
+def test_caches_of_models_are_refused(queue, tmp_path):
+    X, y, X_test, y_test = rows()
+    unlearner = make_unlearner("net").set_params(memory=str(tmp_path / "cache"))
+    steps = [("scale", StandardScaler()), ("model", make_unlearner("refit"))]
+    pipeline = UnlearningPipeline(steps, memory=Memory(tmp_path / "cache", verbose=0))
+    for cached in (unlearner, pipeline):
+        with pytest.raises(ValueError, match="have seen what is to be forgotten"):
+            DeletionWorker(queue, cached, X_test, y_test)
+    pipeline.set_params(memory=Memory(None))
+    DeletionWorker(queue, pipeline, X_test, y_test).start(X, y, ids=IDS)
 
 
 # ---------------------------------------------------------------------- stops

@@ -8,6 +8,7 @@ from skunlearn.production._versions import (
     check_rows,
     fitted_again,
     kind_of,
+    refuse_caches,
     template,
 )
 
@@ -26,6 +27,7 @@ class Store:
     def __init__(self, queue, unlearner, check):
         self.queue, self.check = queue, check
         self.kind = kind_of(unlearner)
+        refuse_caches(unlearner)
         self.given, self.template = unlearner, template(unlearner)
         self.versions = Versions(queue)
         self.rows, self.present = None, (None, None)

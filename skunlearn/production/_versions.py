@@ -59,6 +59,16 @@ def kind_of(unlearner):
     )
 
 
+def refuse_caches(unlearner):
+    """Raise ValueError when nets that saw rows to be forgotten would be kept in a cache."""
+    for name, value in unlearner.get_params().items():
+        if name.rsplit("__", 1)[-1] == "memory" and getattr(value, "location", value) is not None:
+            raise ValueError(
+                f"{name} keeps models that have seen what is to be forgotten, in {value!r}. It is "
+                f"made for searches: use set_params({name}=None) here, and empty that folder."
+            )
+
+
 def _is_exact(pipeline):
     kinds = pipeline._kinds()
     return not kinds["frozen"] and (pipeline.refit_transformers or not kinds["fitted"])
