@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -21,7 +21,7 @@ from skunlearn._transformers import as_rows
 from skunlearn.base import BaseUnlearner
 from skunlearn.pipeline import UnlearningPipeline
 from skunlearn.production import _names
-from skunlearn.production._files import checksum, settle, sweep
+from skunlearn.production._files import checksum, settle, sweep, write_new
 
 _ROWS = "rows.safetensors"
 
@@ -159,6 +159,7 @@ class Versions:
         path = os.path.join(self.folder, name)
         if kind == "net":
             unlearner.save(path)
+            os.chmod(path, 0o600)  # older safetensors leave it to the umask
             settle(path)
         else:
             _write_tensors({"retained": torch.from_numpy(np.asarray(retained))}, path)
@@ -185,10 +186,7 @@ class Versions:
 
 
 def _write_tensors(tables, path):
-    part = os.path.join(os.path.dirname(path), ".skunlearn-part")
-    save_file(tables, part)
-    os.replace(part, path)
-    settle(path)
+    write_new(path, save(tables))
 
 
 def template(unlearner):
