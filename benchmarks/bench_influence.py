@@ -30,7 +30,7 @@ class MLP(nn.Sequential):
 
 
 class CNN(nn.Sequential):
-    """Two convolutions: 6,330 weights."""
+    """Two convolutions: 6,090 weights."""
 
     def __init__(self):
         super().__init__(
