@@ -259,14 +259,6 @@ def test_flat_rows_leave_the_corruptions_of_images_out(rows):
     }  # fmt: skip
 
 
-def test_wrong_parts_are_refused_before_anything_is_trained(rows, monkeypatch):
-    monkeypatch.setattr(_training, "train", lambda *args, **kwargs: pytest.fail("trained"))
-    with pytest.raises(ValueError, match="rows of 'no one' marks no row"):
-        stress(rows, {"class": rows[1] == 5}, Subpopulation(np.zeros(80, bool), "no one"))
-    with pytest.raises(ValueError, match="rows of 'few' must have one entry per row"):
-        stress(rows, {"class": rows[1] == 5}, Subpopulation(np.ones(7, bool), "few"))
-
-
 def test_parts_of_the_test_rows(rows):
     X, y, X_test, y_test = rows
     mask, dark = y == 5, X_test.mean(axis=(1, 2, 3)) < 0.4

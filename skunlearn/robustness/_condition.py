@@ -40,9 +40,6 @@ class Condition:
         """Whether the condition makes sense for the task."""
         return True
 
-    def check(self, n_test):
-        """Refuse, before anything is trained, what cannot be for so many test rows."""
-
     def recipe(self, task):
         """Digest of everything that the outcome depends on, besides the task."""
         parts = [f"{f.name}={_stable(getattr(self, f.name))}" for f in fields(self)]

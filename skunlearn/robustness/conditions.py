@@ -179,11 +179,6 @@ class Subpopulation(Condition):
     rows: object = field(repr=False)
     name: str = "sub-population"
 
-    def check(self, n_test):
-        """Refuse a mask that is none of the test rows; a callable's is seen later."""
-        if not callable(self.rows):
-            check_mask(self.rows, n_test, f"rows of {self.name!r}")
-
     def recipe(self, task):
         """Digest of the rows, wherever they come from."""
         return digest_of(b"sub-population", self._mask(task))

@@ -165,8 +165,6 @@ def robustness_report(
     value_range = range_of(X) if value_range is None else tuple(map(float, value_range))
     conditions = parse(conditions)
     _check_attacks(conditions, net)
-    for condition in conditions:
-        condition.check(len(X_test))
     plain = untrained(net, X, y, random_state, memory)
     if not hasattr(plain, "classes_"):
         raise ValueError("robustness_report is for classifiers.")
