@@ -1,6 +1,11 @@
 """The stress test: its figures, its conditions, and that it goes on after a kill."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,6 +50,10 @@ KEY = ["forget set", "condition", "severity", "model", "metric"]
 
 @pytest.fixture(scope="module")
 def rows():
+    return make_rows()
+
+
+def make_rows():
     """Images of three classes that a linear model tells apart."""
     rng = np.random.default_rng(0)
     y = np.repeat([2, 5, 7], 60)
@@ -388,6 +397,39 @@ def test_a_killed_run_goes_on(rows, tmp_path, monkeypatch):
         unlearners={"b": FineTuneUnlearner(net(), max_epochs=2)},
     )  # fmt: skip
     assert set(renamed["model"]) == {"original", "b", "retrained"}
+
+
+def two_sets(rows, folder=None):
+    sets = {"some": random_forget_set(rows[1], 20, random_state=0), "class": rows[1] == 5}
+    return stress(rows, sets, folder=folder)
+
+
+def live_for(measurements, folder):
+    """Run in a process of its own, which the system ends after so many measurements."""
+    put, left = _measuring.Work._record, iter(range(measurements))
+
+    def record(self, *args):
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return put(self, *args)
+
+    _measuring.Work._record = record
+    two_sets(make_rows(), folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_a_process_killed_by_the_system_goes_on_in_another(rows, tmp_path):
+    code = f"from tests.test_robustness import live_for; live_for(25, {str(tmp_path)!r})"
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    # Strings hash otherwise there: keys of measurements must not depend on it.
+    environ = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "77"}
+    ended = subprocess.run([sys.executable, "-c", code], cwd=root, env=environ, capture_output=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    (file,) = tmp_path.iterdir()
+    assert len(file.read_bytes().splitlines()) == 25
+    assert two_sets(rows, tmp_path).equals(two_sets(rows))
+    assert len(file.read_bytes().splitlines()) == 36  # none measured twice
 
 
 def test_what_is_new_is_measured(rows, tmp_path, monkeypatch):
