@@ -74,9 +74,13 @@ def create_app(folder, *, batch_size=10, max_age=60.0, poll=0.5):
     def work(worker, stop):
         while not stop.is_set():
             try:
+                app.state.error = None
                 worker.run(stop, poll=poll)
             except QueueStoppedError:
                 stop.wait(poll)  # until somebody has looked, and called queue.release()
+            except Exception as error:  # a full disk, say: predictions go on, and health tells
+                app.state.error = f"{type(error).__name__}: {error}"
+                stop.wait(10 * poll)
 
     app = FastAPI(title="skunlearn deletion service", lifespan=life)
 
@@ -93,7 +97,9 @@ def create_app(folder, *, batch_size=10, max_age=60.0, poll=0.5):
     def submit(request: Deletion):
         try:
             return app.state.worker.queue.submit(request.request_id, ids=request.ids)
-        except (TypeError, ValueError) as error:
+        except TypeError as error:
+            raise HTTPException(422, str(error)) from error
+        except ValueError as error:  # the id stands for another request already, for one
             raise HTTPException(409, str(error)) from error
 
     @app.get("/deletions/{request_id}")
@@ -106,7 +112,11 @@ def create_app(folder, *, batch_size=10, max_age=60.0, poll=0.5):
     @app.get("/health")
     def health():
         worker = app.state.worker
-        return {"version": worker.version, "stopped": worker.queue.stopped()}
+        return {
+            "version": worker.version,
+            "stopped": worker.queue.stopped(),
+            "error": app.state.error,
+        }
 
     return app
 

@@ -76,15 +76,35 @@ def test_answers_come_from_whole_models(service, models, tmp_path):
         done.set()
         for thread in threads:
             thread.join()
-        assert client.get("/health").json()["stopped"] is None
+        health = client.get("/health").json()
+        assert (health["stopped"], health["error"]) == (None, None)
         assert client.get("/deletions/none").status_code == 404
         again = {"request_id": "ticket-0", "ids": ["digit-99"]}
         assert client.post("/deletions", json=again).status_code == 409
+        nameless = {"request_id": "", "ids": ["digit-99"]}
+        assert client.post("/deletions", json=nameless).status_code == 422
         assert client.post("/predict", json={"rows": [[1.0, 2.0]]}).status_code == 422
     assert len({answer["version"] for answer in answers}) > 2
     expected = {version: model.predict_proba(few) for version, model in models.items()}
     for answer in answers:
-        np.testing.assert_allclose(
-            answer["probabilities"], expected[answer["version"]], rtol=0, atol=1e-6
-        )
+        found = np.asarray(answer["probabilities"], dtype=np.float32)
+        np.testing.assert_array_equal(found, expected[answer["version"]])
     assert not np.allclose(expected[0], expected[max(expected)], atol=1e-4)
+
+
+def test_a_worker_in_trouble_is_seen(service, monkeypatch, tmp_path):
+    from fastapi.testclient import TestClient
+
+    with TestClient(service.create_app(tmp_path, poll=0.01)) as client:
+        monkeypatch.setattr(service.DeletionWorker, "run_once", full_disk)
+        end = time.monotonic() + 60
+        while client.get("/health").json()["error"] is None:
+            assert time.monotonic() < end
+        assert "No space left" in client.get("/health").json()["error"]
+        X, _ = load_digits_images(return_X_y=True)
+        asked = {"rows": X[:2].reshape(2, -1).tolist()}
+        assert client.post("/predict", json=asked).status_code == 200
+
+
+def full_disk(self, **kwargs):
+    raise OSError(28, "No space left on device")
