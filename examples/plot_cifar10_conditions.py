@@ -11,6 +11,8 @@ With 4,000 images and a small net it takes some minutes on two CPU cores; ``ROWS
 all of them. The images are read from the folder in ``SKUNLEARN_DATA`` or downloaded.
 """
 
+# sphinx_gallery_thumbnail_path = "stored/plot_cifar10_conditions.png"
+
 # %%
 # Net, methods, rows
 # ------------------

@@ -11,6 +11,8 @@ It takes about a minute on two CPU cores. The AT&T faces (AT&T Laboratories Camb
 the folder in ``SKUNLEARN_DATA`` or downloaded through scikit-learn.
 """
 
+# sphinx_gallery_thumbnail_path = "stored/plot_faces.png"
+
 # %%
 # Photographs and net
 # -------------------
