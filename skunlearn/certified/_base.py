@@ -83,18 +83,18 @@ class CertifiedUnlearner(BaseUnlearner):
 
     def _start(self, problem, shape):
         """Train on `problem` and set ``_account``; return the weights to publish."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define _start")
 
     def _remove(self, problem, forget):
         """Update ``_account`` to `problem`, of the kept rows; return the weights to publish.
 
         `forget` is the problem of the forget rows, None for methods that do not read them.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define _remove")
 
     def _distance(self):
         """Bound of the distance to the reference, in standard deviations of the noise."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define _distance")
 
     def _details(self):
         """More about the last request, for the log."""

@@ -11,7 +11,6 @@ from skunlearn.influence._objective import Objective
 from skunlearn.influence._settings import Settings
 from skunlearn.search_spaces import LogUniform
 
-_CHECKED = 1000  # retained rows on which the step is tried
 _OVERSHOT = 1.5  # times the retained rows' loss: a step that holds lowers it
 
 
@@ -70,11 +69,14 @@ class CurvatureEditor(WeightEditor):
         return objective, Settings.of(self).inverse(objective, retain)
 
     @torch.no_grad()
-    def _move(self, objective, direction, retain):
-        rows = retain.sample(_CHECKED, self._seed)
-        before, new = objective.value(rows), objective.theta + self.step * direction
-        after = objective.value(rows, new)
-        if after > _OVERSHOT * before:
+    def _move(self, objective, direction):
+        for name, step in objective.weights(self.step * direction).items():
+            objective.f.params[name].add_(step)
+
+    def _warn_if_wrong(self, measured, most_lost, *, whole_classes):
+        super()._warn_if_wrong(measured, most_lost, whole_classes=whole_classes)
+        before, after = (measured[key]["loss"] for key in ("retain_before", "retain_after"))
+        if before is not None and after is not None and after > _OVERSHOT * before:
             _validation.warn(
                 f"The step of {type(self).__name__} was too long for its derivatives to hold: the "
                 f"mean loss of the retained rows rose from {before:.3g} to {after:.3g}. Such a "
@@ -82,8 +84,6 @@ class CurvatureEditor(WeightEditor):
                 "a method that trains.",
                 UnsuitableMethodWarning,
             )
-        for name, value in objective.weights(new).items():
-            objective.f.params[name].copy_(value)
 
     def _check_parameters(self):
         super()._check_parameters()

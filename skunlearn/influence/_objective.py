@@ -73,15 +73,6 @@ class Objective:
     def _to_device(self, value):
         return value.to(self.net.device) if isinstance(value, torch.Tensor) else value
 
-    @torch.no_grad()
-    def value(self, rows, theta=None):
-        """Mean loss of `rows` plus the penalty, at other weights if given."""
-        theta = self.theta if theta is None else theta
-        total = 0.0
-        for x, y, _ in self.batches(rows):
-            total += float(self.f.loss(self.f.outputs(self.weights(theta), x), y))
-        return total / self.mass(rows) + float((self.decay * theta**2).sum()) / 2
-
     def gradient(self, rows, shares=None, *, penalised=True, losses=None):
         """Σ s ∇ℓ(z) over `rows`.
 

@@ -108,4 +108,4 @@ class InfluenceUnlearner(CurvatureEditor):
     def _unlearn(self, net, retain, forget):
         objective, solve = self._objective(net, retain, forget)
         pushed = objective.gradient(forget) / objective.mass(retain)
-        self._move(objective, solve(pushed[None])[0], retain)
+        self._move(objective, solve(pushed[None])[0])

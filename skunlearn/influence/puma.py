@@ -145,7 +145,7 @@ class PUMAUnlearner(CurvatureEditor):
         )
         pushed = objective.gradient(forget) - objective.gradient(retain, weights)
         n = objective.mass(retain) + objective.mass(forget)
-        self._move(objective, solve(pushed[None])[0] / n, retain)
+        self._move(objective, solve(pushed[None])[0] / n)
 
     def _read(self, X, y):
         return rows_of(self, X, y, "validation")
