@@ -77,6 +77,10 @@ class CertificateMixin:
                 "The memory= cache may still hold models trained on forgotten rows; clear it "
                 "(joblib.Memory.clear) to complete the deletion."
             )
+        if self._record.weights is not None:
+            notes.append(
+                "The training weighs rows by sample_weight; what was measured counts each once."
+            )
         return json.dumps(
             {
                 "skunlearn": __version__,

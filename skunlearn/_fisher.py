@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from skunlearn import _net_checks, _skorch
+from skunlearn._net_rows import reader
 
 
 def diagonal_fisher(net, rows, params, classes):
@@ -25,16 +26,16 @@ def diagonal_fisher(net, rows, params, classes):
     """
     _net_checks.check_likelihood(net)
     total = [torch.zeros_like(p) for p in params]
-    data = _skorch.dataset(net, rows)
+    data = reader(net, rows)
     with _skorch.evaluating(net):
         # One row at a time and reduced on the fly: never rows × weights in memory, and on large
         # nets faster than vmap.
-        for i in range(len(data)):
-            log_p = _skorch.log_likelihood(net, data.batch(np.array([i])), classes)
+        for i, share in enumerate(rows.shares().tolist()):
+            log_p = _skorch.log_likelihoods(net, data.batch(np.array([i])), classes).sum()
             grads = torch.autograd.grad(log_p, params, allow_unused=True)
             for sum_, grad in zip(total, grads, strict=True):
                 if grad is not None:
-                    sum_.addcmul_(grad, grad)
+                    sum_.addcmul_(grad, grad, value=share)
     scale = sum(t.sum() for t in total) / sum(t.numel() for t in total)
     if not scale > 0:
         raise ValueError(

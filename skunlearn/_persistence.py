@@ -19,7 +19,7 @@ from skunlearn._seeding import seeded
 from skunlearn._validation import check_targets, dataset_targets
 
 _FORMAT = 1
-_TABLES = ("retained", "digests", "label_digests", "ids", "groups")
+_TABLES = ("retained", "digests", "label_digests", "ids", "groups", "weights")
 
 
 class PersistenceMixin:

@@ -98,7 +98,7 @@ class StepsMixin:
             before = self._observe(forget, old._sample(retain))
             steps, X = _transformers.fit_transform(steps, X, y)
             kept = _transformers.checked(X, retain, start, reset=True)
-            self._check_columns(steps, kept.X)
+            self._check_columns(steps, kept.source)
             if self._record.has_data:
                 start._record = self._seen_by(steps, start, positions, kept if as_stored else None)
         else:
@@ -125,7 +125,7 @@ class StepsMixin:
         kept.positions = left
         slot = np.full(len(record), -1)
         slot[left] = np.arange(len(left))
-        return unlearner._record.with_rows(kept.X, kept.all_y, slot)
+        return unlearner._record.with_rows(kept.source, kept.all_y, slot)
 
     def _observe(self, forget, sample):
         """What the present pipeline says of rows as they are before its first step."""

@@ -7,13 +7,14 @@ from sklearn.utils import get_tags
 from skunlearn import _net_checks, _skorch, _validation
 from skunlearn._data import is_dataset, n_rows, row_digests, shares_memory
 from skunlearn._record import Rows, TrainingRecord, request_rows
+from skunlearn._training import weight_parameter
 from skunlearn.exceptions import AlreadyForgottenError
 
 
 class RequestMixin:
     """Makes the training record in ``fit``, and looks rows up in it in ``unlearn``."""
 
-    def _new_record(self, X, y, ids, groups):
+    def _new_record(self, X, y, sample_weight=None, ids=None, groups=None):
         classifier = get_tags(self).estimator_type == "classifier"
         if y is None and is_dataset(X):
             y = _validation.dataset_targets(X)
@@ -32,8 +33,13 @@ class RequestMixin:
             y = _validation.encode(y, self.classes_)
         else:
             self._n_targets = y.shape[1] if y.ndim == 2 else None
+        weights, inner = None, _skorch.unwrap(self.estimator)
+        if sample_weight is not None:
+            weights = _validation.check_weights(sample_weight, n)
+            if not _skorch.is_net(inner):
+                weight_parameter(inner, weights)  # refuses what takes none
         owned = not is_dataset(X) and not shares_memory(X, given)
-        return TrainingRecord(X, y, ids=ids, groups=groups, owned=owned)
+        return TrainingRecord(X, y, weights=weights, ids=ids, groups=groups, owned=owned)
 
     def _find_classes(self, X, y):
         net, frozen = _skorch.unwrap(self.estimator), isinstance(self.estimator, FrozenEstimator)
@@ -74,11 +80,14 @@ class RequestMixin:
         if np.isin(kept, positions).any():
             raise AlreadyForgottenError("X_retain holds rows of the forget set; leave them out.")
         digests = None if self._record.is_dataset else row_digests(X_retain)
-        retain = Rows(X_retain, y_retain, np.arange(n_rows(X_retain)), digests)
+        weights = self._record.weights_of(X_retain, y_retain)
+        retain = Rows(X_retain, y_retain, np.arange(n_rows(X_retain)), digests, weights=weights)
         if self._record.has_data:
             return self._record.view(positions), retain
         if X_forget is not None and y_forget is not None:
-            return Rows(X_forget, y_forget, np.arange(n_rows(X_forget))), retain
+            weights = self._record.weights_of(X_forget, y_forget)
+            forget = Rows(X_forget, y_forget, np.arange(n_rows(X_forget)), weights=weights)
+            return forget, retain
         if self._needs_forget_rows:
             raise ValueError(
                 f"{type(self).__name__} works on the forget rows too, and this estimator does "

@@ -87,7 +87,7 @@ class BaseUnlearner(
 
     # ------------------------------------------------------------------ the two verbs
 
-    def fit(self, X, y=None, *, forget=None, ids=None, groups=None):
+    def fit(self, X, y=None, sample_weight=None, *, forget=None, ids=None, groups=None):
         """Train the model and remember which rows it has seen.
 
         Parameters
@@ -96,7 +96,12 @@ class BaseUnlearner(
             Referred to, not copied.
         y : array of shape (n,), default=None
             Labels of any type, or regression targets. May be None when `X` is a Dataset that
-            gives them.
+            gives them: every item is then read once, unless torchvision's data sets say them in
+            ``targets`` or ``labels``.
+        sample_weight : array of shape (n,), default=None
+            Weight of each row, not negative. A net is trained on the weighted mean of the losses
+            of a batch's rows (or its own ``get_loss`` takes ``sample_weight``); scikit-learn's
+            estimators are given them. Requests keep the weights of the rows that stay.
         forget : bool array of shape (n,), default=None
             Rows to forget right after the training, as ``unlearn`` would.
         ids : sequence of n hashable values, default=None
@@ -111,7 +116,8 @@ class BaseUnlearner(
         Raises
         ------
         ValueError, TypeError
-            When something passed in is wrong; a fitted estimator stays as it was.
+            When something passed in is wrong, or `sample_weight` is given to an estimator that
+            takes none; a fitted estimator stays as it was.
         """
         with _all_or_nothing(self):
             self._refuse_frozen_clone()
@@ -119,7 +125,7 @@ class BaseUnlearner(
             clear_fit(self)
             self._seed = draw_seed(self.random_state)
             with seeded(self._seed):
-                record = self._new_record(X, y, ids, groups)
+                record = self._new_record(X, y, sample_weight, ids, groups)
                 if forget is not None:
                     forget = _validation.check_forget_mask(forget, len(record))
                 self._record = record
@@ -356,6 +362,8 @@ class BaseUnlearner(
             measured=measured,
             when=datetime.now(UTC),
         )
+        if record.weights is not None:
+            entry["weighted"] = True
         entry |= self._logged()
         scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
         where = f"{len(sample)} retained rows"

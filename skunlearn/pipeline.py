@@ -100,7 +100,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
 
     # ------------------------------------------------------------------ the two verbs
 
-    def fit(self, X, y=None, *, forget=None, ids=None, groups=None, **params):
+    def fit(self, X, y=None, sample_weight=None, *, forget=None, ids=None, groups=None, **params):
         """Fit copies of the steps, and remember which rows they have seen.
 
         Parameters
@@ -108,6 +108,9 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         X : rows as the first step takes them
             Pandas frame, array, sparse matrix or list. Referred to, not copied, save for lists.
         y : array of shape (n,)
+        sample_weight : array of shape (n,), default=None
+            Weights of the rows, for the unlearner (with metadata routing: for the steps that ask
+            for them).
         forget : bool array of shape (n,), default=None
             Rows to forget right after the training, as ``unlearn`` would.
         ids : sequence of n hashable values, default=None
@@ -130,7 +133,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         with _all_or_nothing(self):
             self._check_steps()
             to_refit = self._kinds()["fitted"] if self.refit_transformers else []
-            check_step_parameters(self, params, refit=to_refit)
+            check_step_parameters(self, params, refit=to_refit, sample_weight=sample_weight)
             rows = _transformers.as_rows(X)
             n = len(rows) if is_dataset(rows) else n_rows(rows)
             if forget is not None:
@@ -138,10 +141,12 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             name, unlearner = self.steps[-1]
             # No clone: an unlearner around a trained model must not take itself for one.
             self.steps = [*_transformers.fresh(self.steps[:-1]), (name, shallow(unlearner))]
-            super().fit(X, y, **params, **step_parameters(self, ids=ids, groups=groups))
+            own = step_parameters(self, sample_weight=sample_weight, ids=ids, groups=groups)
+            super().fit(X, y, **params, **own)
             final = self._final_estimator._record
             self._record = TrainingRecord(rows, final._y, owned=not shares_memory(rows, X))
             self._record.ids, self._record.groups = final.ids, final.groups
+            self._record.weights = final.weights
             if not is_dataset(rows) and not shares_memory(rows, final._X):
                 final.owned = True  # what the steps have made is nobody else's
             if forget is not None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from skunlearn import FineTuneUnlearner, NetUnlearner, RetrainUnlearner, _skorch
+from skunlearn import FineTuneUnlearner, NetUnlearner, RetrainUnlearner, _fit_loop, _skorch
 from skunlearn.utils import check_unlearner, yield_unlearning_checks
 from skunlearn.utils import estimator_checks as checks
 from tests.instances import make_net
@@ -37,7 +37,7 @@ class Overshoots(NetUnlearner):
 
 class WorksInPlace(FineTuneUnlearner):
     def _attempt(self, retain, forget, seed):
-        return _skorch.train(self.estimator_, retain, epochs=2)
+        return _fit_loop.train(self.estimator_, retain, epochs=2)
 
 
 class DrawsFromGlobalGenerator(FineTuneUnlearner):

@@ -8,9 +8,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy, log_softmax
 
 from skunlearn import CoUnUnlearner, FineTuneUnlearner, ProximalUnlearner, _skorch
+from skunlearn._batch import Batch
 from skunlearn._fisher import diagonal_fisher
 from skunlearn._layers import layers_in_order, penalised_parameters
 from skunlearn._softening import softened
+from skunlearn._task_loss import TaskLoss
 from skunlearn.callbacks import HeldOutStopping, MeanWeights, ProximalStep
 from skunlearn.exceptions import UnlearningError
 from skunlearn.utils._check_tools import parameters, same_parameters
@@ -330,9 +332,10 @@ def test_softening_terms(data, kind):
     out = net.infer(torch.from_numpy(X)).detach()
     target = torch.from_numpy(y)
     plain = net.get_loss(out, target, training=True)
-    with softened(net, kind, 0.2, unlearner.classes_):
-        loss = net.get_loss(out, target, training=True)
-        assert torch.equal(net.get_loss(out, target, training=False), plain)
+    batch = Batch(torch.from_numpy(X), target)
+    batch.whole, batch.task = out, TaskLoss(net)
+    loss = softened(net, kind, 0.2, unlearner.classes_)(batch)
+    assert torch.equal(net.get_loss(out, target, training=False), plain)
     if kind == "label_smoothing":
         expected = cross_entropy(out, target, label_smoothing=0.2)
     else:

@@ -7,7 +7,8 @@ import torch
 from skorch.callbacks import Callback
 
 from skunlearn import _skorch, _validation
-from skunlearn._losses import Targets, chance_loss, row_losses
+from skunlearn._fit_loop import StopTraining
+from skunlearn._losses import Targets, chance_loss, labels_of, row_losses
 
 _FEW = 0.05  # share of rows that may still be known when an ascent ends
 _ENOUGH = 200  # rows from which that share is told
@@ -19,6 +20,9 @@ class BoundedAscent:
     def _bound(self, retain):
         """Loss of a row above which it is left alone."""
         return chance_loss(retain, self._classes) if self.bound == "chance" else float(self.bound)
+
+    def _known_rows(self, net, forget, retain):
+        return KnownRows(net, forget, self._bound(retain), self._classes, type(self).__name__)
 
     def _check_bound(self):
         if self.bound != "chance":
@@ -48,19 +52,25 @@ class KnownRows(Callback):
     forget : Rows that are trained on
     bound : float
     classes : ndarray or None
+    method : str, for messages
     """
 
-    def __init__(self, net, forget, bound, classes):
-        self.net, self.bound, self.classes = net, bound, classes
+    def __init__(self, net, forget, bound, classes, method):
+        self.net, self.bound, self.classes, self.method = net, bound, classes, method
         self.targets, self.enough = Targets(net, forget), min(_ENOUGH, len(forget))
 
     def on_train_begin(self, net, **kwargs):
         """Forget an earlier run."""
         self.batches_ = deque()
 
-    def losses(self, out, i):
-        """Loss of each row, and whether the row is still known."""
-        losses = row_losses(self.net, out, self.targets[i], self.classes)
+    def labels(self, batch):
+        """Class or target of each row."""
+        return labels_of(batch, self.targets, self.classes, self.method)
+
+    def losses(self, batch, out=None):
+        """Loss of each row, and whether the row is still known; of its own output by default."""
+        out = batch.out if out is None else out
+        losses = row_losses(self.net, out, self.labels(batch), self.classes)
         known = losses.detach() < self.bound
         self.batches_.append((known.sum(), len(known)))
         return losses, known
@@ -71,7 +81,7 @@ class KnownRows(Callback):
             self.batches_.popleft()
         size = sum(size for _, size in self.batches_)
         if size >= self.enough and sum(known for known, _ in self.batches_) <= _FEW * size:
-            raise _skorch.StopTraining
+            raise StopTraining
 
 
 def bounded(losses, bound):

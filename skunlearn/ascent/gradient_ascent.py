@@ -1,7 +1,7 @@
 """Gradient ascent on the forget rows."""
 
 from skunlearn._steps import clipped, normalisation
-from skunlearn.ascent._bound import ForgetOnly, KnownRows
+from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.net_unlearner import NetUnlearner
 
 
@@ -86,11 +86,11 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
         self.max_norm = max_norm
 
     def _unlearn(self, net, retain, forget):
-        rows = KnownRows(net, forget, self._bound(retain), self._classes)
+        rows = self._known_rows(net, forget, retain)
 
-        def loss(out, i, x):
-            losses, known = rows.losses(out, i)
-            return -(known * losses).mean()
+        def loss(batch):
+            losses, known = rows.losses(batch)
+            return -batch.mean(known * losses)
 
         # The statistics of the forget rows alone are not those of the data.
         with normalisation(net, "eval"):

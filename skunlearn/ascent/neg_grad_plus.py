@@ -3,7 +3,8 @@
 from numbers import Real
 
 from skunlearn import _skorch, _validation
-from skunlearn._losses import Targets, row_losses
+from skunlearn._fit_loop import batches
+from skunlearn._losses import Targets, labels_of, row_losses
 from skunlearn._steps import clipped
 from skunlearn.ascent._bound import BoundedAscent, bounded
 from skunlearn.net_unlearner import NetUnlearner
@@ -85,16 +86,14 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         self.max_norm = max_norm
 
     def _unlearn(self, net, retain, forget):
-        targets, bound = Targets(net, retain), self._bound(retain)
-        forgotten = Targets(net, forget)
-        task, others = _skorch.task_loss(net), _skorch.batches(net, forget)
+        bound, targets, others = self._bound(retain), Targets(net, forget), batches(net, forget)
 
-        def loss(out, i, x):
-            x_forget, i_forget = next(others)
-            out_forget = _skorch.infer(net, x_forget)
-            climbed = row_losses(net, out_forget, forgotten[i_forget], self._classes)
-            descent = task(out, targets[i])
-            return self.beta * descent - (1 - self.beta) * bounded(climbed, bound).mean()
+        def loss(batch):
+            gone = next(others)
+            labels = labels_of(gone, targets, self._classes, type(self).__name__)
+            climbed = row_losses(net, _skorch.infer(net, gone.x), labels, self._classes)
+            ascent = gone.mean(bounded(climbed, bound))
+            return self.beta * batch.loss() - (1 - self.beta) * ascent
 
         clip = clipped(self.max_norm)
         self._run(net, retain, [clip], loss=loss)

@@ -3,7 +3,7 @@
 from skunlearn import _skorch, _validation
 from skunlearn._losses import row_divergences
 from skunlearn._steps import clipped, normalisation
-from skunlearn.ascent._bound import ForgetOnly, KnownRows
+from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -101,15 +101,14 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
                 UnsuitableMethodWarning,
             )
         teacher = Remembered(copied(net, self._classes), net, forget)
-        rows = KnownRows(net, forget, self._bound(retain), self._classes)
+        rows = self._known_rows(net, forget, retain)
 
-        def loss(out, i, x):
-            taught = teacher(x, i)
-            own = rows.targets[i].long().view(-1, 1)
-            taught = taught.scatter(1, own, float("-inf"))
-            student = _skorch.class_logits(net, out, len(self._classes))
-            _, known = rows.losses(out.detach(), i)
-            return (known * row_divergences(taught, student)).mean()
+        def loss(batch):
+            own = rows.labels(batch).long().view(-1, 1)
+            taught = teacher(batch).scatter(1, own, float("-inf"))
+            student = _skorch.class_logits(net, batch.out, len(self._classes))
+            _, known = rows.losses(batch, batch.out.detach())
+            return batch.mean(known * row_divergences(taught, student))
 
         with normalisation(net, "eval"):
             self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)

@@ -6,10 +6,11 @@ import numpy as np
 
 from skunlearn import _skorch, _validation
 from skunlearn._evidence import observe
-from skunlearn._losses import Targets, divergence, row_divergences
+from skunlearn._fit_loop import train
+from skunlearn._losses import divergence, row_divergences
 from skunlearn._record import Rows
 from skunlearn._steps import clipped, new_phase, normalisation
-from skunlearn.ascent._bound import BoundedAscent, KnownRows
+from skunlearn.ascent._bound import BoundedAscent
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, LogUniform
@@ -129,22 +130,22 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         self.rewind = rewind
 
     def _unlearn(self, net, retain, forget):
-        teacher, targets = copied(net, self._classes), Targets(net, retain)
-        task, size = _skorch.task_loss(net), net.batch_size
+        teacher, size = copied(net, self._classes), net.batch_size
         unseen = None if self.rewind is None else self._unseen(forget)
 
         of_forget, of_retain = (Remembered(teacher, net, rows) for rows in (forget, retain))
-        rows = KnownRows(net, forget, self._bound(retain), self._classes)
+        rows = self._known_rows(net, forget, retain)
 
-        def apart(out, i, x):
-            student = _skorch.class_logits(net, out, len(self._classes))
-            _, known = rows.losses(out.detach(), i)
-            return -(known * row_divergences(of_forget(x, i), student, self.temperature)).mean()
+        def apart(batch):
+            student = _skorch.class_logits(net, batch.out, len(self._classes))
+            _, known = rows.losses(batch, batch.out.detach())
+            far = row_divergences(of_forget(batch), student, self.temperature)
+            return -batch.mean(known * far)
 
-        def near(out, i, x):
-            return self.gamma * task(out, targets[i]) + self.alpha * self._distance(
-                net, of_retain(x, i), out
-            )
+        def near(batch):
+            student = _skorch.class_logits(net, batch.out, len(self._classes))
+            far = divergence(of_retain(batch), student, self.temperature, batch.weights)
+            return self.gamma * batch.loss() + self.alpha * far
 
         epochs, kept = net.max_epochs, []
         climbs = -(-2 * epochs // 3) if self.max_steps_epochs is None else self.max_steps_epochs
@@ -153,7 +154,7 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
             if epoch < climbs:
                 new_phase(net, lr=rate, max_epochs=1, batch_size=self.forget_batch_size or size)
                 with normalisation(net, "eval"):
-                    _skorch.train(
+                    train(
                         net,
                         forget,
                         callbacks=[clipped(self.max_norm), ("skunlearn_known", rows)],
@@ -161,15 +162,11 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
                         loss=apart,
                     )
             new_phase(net, lr=rate, max_epochs=1, batch_size=size)
-            _skorch.train(net, retain, shuffle=True, loss=near)
+            train(net, retain, shuffle=True, loss=near)
             if unseen is not None:
                 kept.append((self._gap(net, forget, unseen), _skorch.weights(net)))
         if kept:
             _skorch.set_weights(net, min(kept, key=lambda pair: pair[0])[1])
-
-    def _distance(self, net, taught, out):
-        student = _skorch.class_logits(net, out, len(self._classes))
-        return divergence(taught, student, self.temperature)
 
     def _gap(self, net, forget, unseen):
         scores = [observe(net, rows, self._classes).score() for rows in (forget, unseen)]

@@ -4,10 +4,11 @@ import numpy as np
 import torch
 
 from skunlearn import _skorch
+from skunlearn._net_rows import reader
 
 
 def squared_gradients(net, rows, params, loss):
-    """Mean over `rows` of the squared gradient of each row's loss, by weight.
+    """Mean over `rows` of the squared gradient of each row's loss, for every parameter.
 
     Row by row, so that it does not depend on a batch size: the square of a batch's mean gradient
     is another, much smaller thing. Reduced on the fly: never rows × weights in memory.
@@ -24,11 +25,11 @@ def squared_gradients(net, rows, params, loss):
     importance : list of tensor, like `params`
     """
     total = [torch.zeros_like(p) for p in params]
-    data = _skorch.dataset(net, rows)
+    data = reader(net, rows)
     with _skorch.evaluating(net):
-        for i in range(len(data)):
+        for i, share in enumerate(rows.shares().tolist()):
             grads = torch.autograd.grad(loss(data.batch(np.array([i]))), params, allow_unused=True)
             for sum_, grad in zip(total, grads, strict=True):
                 if grad is not None:
-                    sum_.addcmul_(grad, grad)
-    return [t / len(data) for t in total]
+                    sum_.addcmul_(grad, grad, value=share)
+    return total

@@ -86,7 +86,10 @@ class FisherForgettingUnlearner(WeightEditor):
         params = [p for p in net.module_.parameters() if p.requires_grad]
         sample = retain.sample(self.importance_rows, self._seed)
         held = squared_gradients(
-            net, sample, params, lambda batch: _skorch.log_likelihood(net, batch, self._classes)
+            net,
+            sample,
+            params,
+            lambda batch: _skorch.log_likelihoods(net, batch, self._classes).sum(),
         )
         with torch.no_grad():
             for p, f in zip(params, held, strict=True):

@@ -97,7 +97,7 @@ class SSDUnlearner(WeightEditor):
             )
         self._check_loss(net)
         params = [p for p in net.module_.parameters() if p.requires_grad]
-        everything, _, _ = retain.union(forget)
+        everything = retain.union(forget)
         ours, all_ = (
             squared_gradients(
                 net, rows.sample(self.importance_rows, self._seed), params, self._loss_on(net)
@@ -111,7 +111,7 @@ class SSDUnlearner(WeightEditor):
         _net_checks.check_likelihood(net)
 
     def _loss_on(self, net):
-        return lambda batch: _skorch.log_likelihood(net, batch, self._classes)
+        return lambda batch: _skorch.log_likelihoods(net, batch, self._classes).sum()
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -9,6 +9,7 @@ from skorch.callbacks import Callback
 
 from skunlearn import _skorch
 from skunlearn._evidence import observe
+from skunlearn._fit_loop import StopTraining, train
 from skunlearn._record import Rows
 from skunlearn._seeding import seeded
 from skunlearn.base import model_of
@@ -154,7 +155,7 @@ class _Reached(Callback):
             self.steps += 1
             if _loss(net, self.rows, self.classes) <= self.goal:
                 self.reached = True
-                raise _skorch.StopTraining
+                raise StopTraining
 
 
 def _steps(net, rows, followed, classes, goal, rate, max_epochs, seed):
@@ -163,7 +164,7 @@ def _steps(net, rows, followed, classes, goal, rate, max_epochs, seed):
     with seeded(seed):
         new = _skorch.copy_net(net, keep_schedule=False, lr=net.lr * rate, max_epochs=max_epochs)
         watch = _Reached(followed, classes, goal)
-        _skorch.train(new, rows, callbacks=[("skunlearn_reached", watch)], shuffle=True)
+        train(new, rows, callbacks=[("skunlearn_reached", watch)], shuffle=True)
     return float(watch.steps) if watch.reached else np.inf
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 
-from skunlearn import _skorch, _training
+from skunlearn import _fit_loop, _skorch, _training
 from skunlearn._record import Rows
 from skunlearn._seeding import derive_seed, seeded
 
@@ -121,7 +121,7 @@ def _stage(recipe, model, rows, shard, stage, verbose):
     if model is None:
         return _training.train(recipe, rows, shard.classes, seed, verbose=verbose)
     with seeded(seed):
-        return _skorch.train(_skorch.copy_net(model, verbose=verbose), rows)
+        return _fit_loop.train(_skorch.copy_net(model, verbose=verbose), rows)
 
 
 def _write(net, path):

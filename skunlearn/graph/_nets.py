@@ -8,8 +8,8 @@ import torch
 from scipy.special import softmax
 from skorch import NeuralNetClassifier
 
-from skunlearn import _net_checks, _skorch
-from skunlearn._batching import float_dtype
+from skunlearn import _fit_loop, _net_checks, _skorch
+from skunlearn._net_rows import float_dtype
 from skunlearn._record import Rows
 from skunlearn._seeding import seeded
 
@@ -34,7 +34,7 @@ def train(estimator, graph, n_classes, seed, verbose=0):
     with _fresh(estimator, graph, n_classes, seed, verbose) as net:
         _net_checks.check_outputs(net, rows, n_classes)
         with _skorch.private_checkpoints(net):  # shards would overwrite each other's files
-            return _skorch.train(net, rows)
+            return _fit_loop.train(net, rows)
 
 
 def initial_logits(estimator, graph, n_classes, seed):

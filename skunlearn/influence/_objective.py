@@ -7,8 +7,9 @@ import torch
 from torch.func import grad, vmap
 from torch.utils._pytree import tree_map
 
-from skunlearn import _skorch
+from skunlearn._batching import n_batches
 from skunlearn._functional import FunctionalNet
+from skunlearn._net_rows import reader
 from skunlearn._seeding import derive_seed, seeded
 
 _FLOATS = 2**24  # gradients of single rows that are held at a time, in numbers
@@ -42,7 +43,7 @@ class Objective:
         self._sizes = [p.numel() for p in params.values()]
         self.theta = torch.cat([p.detach().reshape(-1) for p in params.values()])
         # The step of a summed loss is that of its mean at a rate as many times higher.
-        scale = _skorch.n_batches(net, n_rows) / n_rows if self.f.sums else 1.0
+        scale = n_batches(net, n_rows) / n_rows if self.f.sums else 1.0
         decays = self.f.decays()
         self.decay = torch.cat(
             [torch.full_like(p.detach().reshape(-1), scale * decays[k]) for k, p in params.items()]
@@ -57,12 +58,12 @@ class Objective:
         return {k: v.view(p.shape) for v, (k, p) in zip(parts, self.f.params.items(), strict=True)}
 
     def mass(self, rows):
-        """Number of rows, or the sum of their class weights."""
-        return float(self.f.masses(rows.y).sum())
+        """Number of rows, or the sum of their class weights times their sample weights."""
+        return float(_weights(rows) @ self.f.masses(rows.y))
 
     def batches(self, rows):
         """Batches ``(x, y, positions)`` of `rows` in order, on the net's device."""
-        data = _skorch.dataset(self.net, rows)
+        data = reader(self.net, rows)
         for start in range(0, len(rows), self.batch_size):
             positions = np.arange(start, min(start + self.batch_size, len(rows)))
             with nullcontext() if data.base is None else seeded(derive_seed(self.seed, start)):
@@ -70,11 +71,19 @@ class Objective:
             x, y = tree_map(self._to_device, batch)
             yield x, y, positions
 
+    def weighted_batches(self, rows):
+        """Batches ``(x, y, w)`` of `rows` in order, with their sample weights or None."""
+        for x, y, positions in self.batches(rows):
+            w = None
+            if rows.weights is not None:
+                w = torch.as_tensor(rows.weights[positions]).to(self.theta)
+            yield x, y, w
+
     def _to_device(self, value):
         return value.to(self.net.device) if isinstance(value, torch.Tensor) else value
 
     def gradient(self, rows, shares=None, *, penalised=True, losses=None):
-        """Σ s ∇ℓ(z) over `rows`.
+        """Σ s ∇ℓ(z) over `rows`; a row's loss is times its sample weight, here and below.
 
         Parameters
         ----------
@@ -86,15 +95,18 @@ class Objective:
         losses : callable, default=None
             ``losses(out, y)`` in place of the net's own, of shape (n,).
         """
-        losses = losses or self.f.row_losses
         shares = np.ones(len(rows)) if shares is None else np.asarray(shares, dtype=np.float64)
+        shares = shares * _weights(rows)
         total = torch.zeros_like(self.theta)
         for x, y, positions in self.batches(rows):
             s = torch.as_tensor(shares[positions], dtype=self.theta.dtype, device=total.device)
             with torch.enable_grad():
                 theta = self.theta.detach().requires_grad_()
                 out = self.f.outputs(self.weights(theta), x)
-                loss = s @ losses(out, y)
+                if losses is None:
+                    loss = self.f.loss(out, y, x, s)
+                else:
+                    loss = s @ losses(self.f.main(out), y)
                 total += torch.autograd.grad(loss, theta)[0]
         if penalised:
             total += float(shares @ self.f.masses(rows.y)) * self.decay * self.theta
@@ -128,12 +140,12 @@ class Objective:
         if penalised:
             share = (vectors @ (self.decay * self.theta)).double().cpu().numpy()
             found += share[:, None] * self.f.masses(rows.y)
-        return found
+        return found * _weights(rows)
 
     def _dots_along(self, x, y, vectors):
         with torch.enable_grad():
             theta = self.theta.detach().requires_grad_()
-            losses = self.f.row_losses(self.f.outputs(self.weights(theta), x), y)
+            losses = self.f.row_losses(self.f.outputs(self.weights(theta), x), y, x)
             # The derivative of Σ u ∇ℓ(z)ᵀ v by u.
             u = torch.zeros_like(losses, requires_grad=True)
             (slope,) = torch.autograd.grad(losses, theta, u, create_graph=True)
@@ -144,8 +156,8 @@ class Objective:
         """From gradients of single rows, whose time k hardly matters for; None without them."""
 
         def loss(theta, x, y):
-            out = self.f.outputs(self.weights(theta), tree_map(lambda value: value[None], x))
-            return self.f.row_losses(out, y[None])[0]
+            x = tree_map(lambda value: value[None], x)
+            return self.f.loss(self.f.outputs(self.weights(theta), x), y[None], x)
 
         chunk = max(1, _FLOATS // len(self))
         gradients = vmap(grad(loss), in_dims=(None, 0, 0))
@@ -158,6 +170,10 @@ class Objective:
             self._by_row = False
             return None
         return torch.cat(found, dim=1)
+
+
+def _weights(rows):
+    return np.ones(len(rows)) if rows.weights is None else rows.weights
 
 
 def _part(x, start, size):

@@ -26,7 +26,8 @@ class MIAScorer(Scorer):
     kept by the estimator) with the test rows, which the model has never seen. The score is minus
     the distance of the attack's AUC to its value for a net that never saw the rows: 0.5 stands in
     for that value unless a `reference` is given. Both sides count: an AUC below the reference
-    gives forgotten rows away as well.
+    gives forgotten rows away as well. Every row counts once, also where ``fit`` was given sample
+    weights (with which a reference is trained too).
 
     Parameters
     ----------
@@ -223,7 +224,7 @@ class MIAScorer(Scorer):
         if unlearner._is_exact:
             return unlearner.estimator_
         rows = unlearner._record.view(np.flatnonzero(unlearner._record.retained))
-        if is_dataset(rows.X):
+        if is_dataset(rows.source):
             return unlearner._train(rows)
         net = _skorch.unwrap(unlearner.estimator)
         key = _training.key(net, rows, unlearner._seed, unlearner._classes)

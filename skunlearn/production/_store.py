@@ -44,13 +44,13 @@ class Store:
 
     def begin(self):
         """Train, or take the model that was given, and write the first version."""
-        X, y, ids, groups = self.rows
-        table, model = RowTable.of(X, y, ids, self.queue._salt), self.given
+        X, y, weights, ids, _ = self.rows
+        table, model = RowTable.of(X, y, weights, ids, self.queue._salt), self.given
         table.write(self.queue.folder)
         if hasattr(model, "_record"):
-            check_rows(model, self.kind, X, y)
+            check_rows(model, self.kind, X, y, weights)
         else:
-            model = fitted_again(model, "refit", None, X, y, ids, groups, np.arange(table.n))
+            model = fitted_again(model, "refit", None, self.rows, np.arange(table.n))
         meta = {"baseline": self.check(model), "kind": self.kind, "since retrain": 0}
         version = self.versions.write(model, 0, model._record.retained, self.kind)
         with self.queue._journal.transaction() as db:
@@ -69,10 +69,11 @@ class Store:
             try:
                 retained = self.versions.retained(name, sha256)
                 path = self.versions.path(name, sha256)
-                X, y, ids, groups = self.rows
+                X, y, weights, ids, _ = self.rows
                 table = RowTable.read(self.queue.folder)
-                order = table.order(RowTable.of(X, y, ids, self.queue._salt), retained)
-                model = fitted_again(self.template, self.kind, path, X, y, ids, groups, order)
+                given = RowTable.of(X, y, weights, ids, self.queue._salt)
+                order = table.order(given, retained)
+                model = fitted_again(self.template, self.kind, path, self.rows, order)
             except FileNotFoundError:
                 missing = number
                 number, name, sha256 = self.queue._newest()

@@ -8,7 +8,7 @@ from torch import nn
 from skunlearn import _layers, _skorch, _validation
 from skunlearn._losses import row_losses
 from skunlearn._steps import clipped, new_phase, normalisation
-from skunlearn.ascent._bound import ForgetOnly, KnownRows
+from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
@@ -123,14 +123,14 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
 
     def _shrink(self, net, retain, forget):
         original = _skorch.copy_net(net)
-        rows = KnownRows(net, forget, self._bound(retain), self._classes)
+        rows = self._known_rows(net, forget, retain)
         original._set_training(False)
 
-        def loss(out, i, x):
-            y = rows.targets[i]
-            neighbours = neighbouring_class(original, x, y, self.step, len(self._classes))
-            _, known = rows.losses(out.detach(), i)
-            return (known * row_losses(net, out, neighbours, self._classes)).mean()
+        def loss(batch):
+            y = rows.labels(batch)
+            neighbours = neighbouring_class(original, batch.x, y, self.step, len(self._classes))
+            _, known = rows.losses(batch, batch.out.detach())
+            return batch.mean(known * row_losses(net, batch.out, neighbours, self._classes))
 
         with normalisation(net, "eval"):
             self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
@@ -153,13 +153,14 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         _replace(net.module_, name, wide)
         new_phase(net)
 
-        rows = KnownRows(net, forget, self._bound(retain), self._classes)
+        rows = self._known_rows(net, forget, retain)
 
-        def loss(out, i, x):
+        def loss(batch):
             # Judged without the added output, as the net is in the end.
-            _, known = rows.losses(out[:, :extra].detach(), i)
+            out = batch.out
+            _, known = rows.losses(batch, out[:, :extra].detach())
             new = torch.full((len(out),), extra, device=out.device)
-            return (known * nn.functional.cross_entropy(out, new, reduction="none")).mean()
+            return batch.mean(known * nn.functional.cross_entropy(out, new, reduction="none"))
 
         with normalisation(net, "eval"):
             self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)

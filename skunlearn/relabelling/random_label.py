@@ -3,8 +3,8 @@
 import numpy as np
 from skorch.callbacks import Callback
 
-from skunlearn import _skorch
-from skunlearn._losses import Targets
+from skunlearn._fit_loop import train
+from skunlearn._net_rows import target
 from skunlearn._seeding import derive_seed
 from skunlearn._steps import new_phase
 from skunlearn.exceptions import UnlearningError
@@ -93,36 +93,25 @@ class RandomLabelUnlearner(NetUnlearner):
         self._relabel_and_train(net, retain, forget)
 
     def _relabel_and_train(self, net, retain, forget, callbacks=()):
-        task = _skorch.task_loss(net)
-
-        def loss_with(labels):
-            return lambda out, i, x: task(out, labels[i])
-
+        drawn = RandomLabels(forget.y, self._classes, self.exclude_true, self._next_seed())
         if self.order == "mixed":
-            both, _, numbers = retain.union(forget)
-            labels = self._labels(net, both, numbers)
-            callbacks = [*callbacks, ("skunlearn_labels", labels)]
-            self._run(net, both, callbacks, loss=loss_with(labels))
+            both = retain.union(forget)
+            places = np.arange(len(retain), len(both))
+            callbacks = list(callbacks)
+            if self.redraw:
+                callbacks.append(("skunlearn_labels", Redrawn(both, places, drawn)))
+            y = both.y
+            y[places] = drawn()
+            self._run(net, both.relabelled(y), callbacks, relabels=self.redraw)
             return
-        labels, epochs = self._labels(net, forget, forget.index), net.max_epochs
-        phases = ((forget, labels), (retain, Targets(net, retain)))
+        epochs, relabelled = net.max_epochs, forget.relabelled(drawn())
         for epoch in range(epochs):
             rate = self._rate_at(net, epoch, epochs)
-            for rows, targets in phases:
+            if epoch and self.redraw:
+                relabelled = forget.relabelled(drawn())
+            for rows in (relabelled, retain):
                 new_phase(net, max_epochs=1, lr=rate)
-                hung = [*callbacks, ("skunlearn_labels", labels)] if rows is forget else callbacks
-                _skorch.train(net, rows, callbacks=hung, shuffle=True, loss=loss_with(targets))
-
-    def _labels(self, net, rows, numbers):
-        return RandomLabels(
-            net,
-            rows,
-            numbers,
-            self._classes,
-            exclude_true=self.exclude_true,
-            redraw=self.redraw,
-            seed=self._next_seed(),
-        )
+                train(net, rows, callbacks=callbacks, shuffle=True)
 
     def _next_seed(self):
         return derive_seed(self._seed, 2, len(self.deletions_))
@@ -136,41 +125,55 @@ class RandomLabelUnlearner(NetUnlearner):
         return super()._space() | {"order": Choice(("mixed", "sequential"))}
 
 
-class RandomLabels(Callback):
-    """Targets of some rows, with random labels for a part of them, drawn again in every epoch.
+class RandomLabels:
+    """Draws labels for some rows, others at every call.
 
     Parameters
     ----------
-    net : skorch net
-    rows : Rows
-    numbers : ndarray of int, numbers of the rows that get random labels
+    y : ndarray of int, their own labels, encoded
     classes : ndarray
-    exclude_true, redraw : bool
+    exclude_true : bool
     seed : int
     """
 
-    def __init__(self, net, rows, numbers, classes, *, exclude_true, redraw, seed):
+    def __init__(self, y, classes, exclude_true, seed):
         if classes is None:
             raise UnlearningError("random labels are for classifiers; this is a regression.")
         if exclude_true and len(classes) < 2:
             raise UnlearningError("there is one class only, and no other label to draw.")
-        self.net, self.rows, self.numbers = net, rows, numbers
-        self.n_classes, self.exclude_true, self.redraw = len(classes), exclude_true, redraw
+        self.y, self.n_classes, self.exclude_true = y, len(classes), exclude_true
         self.rng = np.random.default_rng(seed)
-        self._draw()
 
-    def __getitem__(self, i):
-        return self.targets[i]
-
-    def _draw(self):
-        size, y = len(self.numbers), self.rows.all_y[self.numbers]
+    def __call__(self):
         if self.exclude_true:
-            drawn = (y + self.rng.integers(1, self.n_classes, size=size)) % self.n_classes
-        else:
-            drawn = self.rng.integers(self.n_classes, size=size)
-        self.targets = Targets(self.net, self.rows, (self.numbers, drawn))
+            others = self.rng.integers(1, self.n_classes, size=len(self.y))
+            return (self.y + others) % self.n_classes
+        return self.rng.integers(self.n_classes, size=len(self.y))
+
+
+class Redrawn(Callback):
+    """Give some of the rows that are trained on new random labels after every epoch.
+
+    Parameters
+    ----------
+    rows : Rows
+    places : ndarray of int, where they are among `rows`
+    drawn : RandomLabels
+    """
+
+    def __init__(self, rows, places, drawn):
+        self.rows, self.places, self.drawn = rows, places, drawn
+
+    def on_train_begin(self, net, X=None, **kwargs):
+        """Note the data set that is trained on."""
+        self.data_ = X
 
     def on_epoch_end(self, net, **kwargs):
-        """Draw them again."""
-        if self.redraw:
-            self._draw()
+        """Draw them."""
+        y = self.rows.y
+        y[self.places] = self.drawn()
+        self.data_.relabel(target(net, y), net)
+
+    def on_train_end(self, net, **kwargs):
+        """Let go of the data set."""
+        del self.data_

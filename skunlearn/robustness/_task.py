@@ -123,7 +123,7 @@ def untrained(net, X, y, seed, memory):
     base._check_parameters()
     base._seed = draw_seed(seed)
     with seeded(base._seed):
-        base._record = base._new_record(X, y, None, None)
+        base._record = base._new_record(X, y)
     base.deletions_, base._evidence, base._forgotten = [], None, None
     return base
 

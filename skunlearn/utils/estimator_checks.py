@@ -8,6 +8,7 @@ the estimator on 120 rows with some wrong labels.
 `check_clone`                   a clone is unfitted and has equal parameters
 `check_label_types`             labels of any type come back from ``predict``
 `check_reads_forget_set`        other forget rows lead to another model
+`check_reads_only_its_rows`     rows that are in neither of a method's views lead to no other model
 `check_moves_toward_retrained`  on the forget rows, predictions come nearer to a retrained model's
 `check_seeds`                   one seed repeats, two differ (nets)
 `check_generators_untouched`    global generators of torch, numpy and Python stay as they were
@@ -35,6 +36,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 
 from skunlearn import RetrainUnlearner
+from skunlearn._pipeline import shallow
+from skunlearn._seeding import derive_seed, seeded
 from skunlearn._skorch import is_net
 from skunlearn.exceptions import AlreadyForgottenError
 from skunlearn.utils._check_tools import (
@@ -89,7 +92,7 @@ def yield_unlearning_checks(estimator):
     yield from (check_unfitted, check_clone)
     if is_classifier(estimator):
         yield check_label_types
-    yield from (check_reads_forget_set, check_moves_toward_retrained)
+    yield from (check_reads_forget_set, check_reads_only_its_rows, check_moves_toward_retrained)
     if is_net(estimator.estimator):
         yield check_seeds
     yield from (
@@ -217,6 +220,35 @@ def check_reads_forget_set(estimator):
     one = outcome(clone(new).fit(X, y).unlearn(indices=FORGET), X)
     other = outcome(clone(new).fit(X, y).unlearn(indices=OTHER), X)
     assert not np.array_equal(one, other), "two forget sets led to the same model"
+
+
+@quietly
+def check_reads_only_its_rows(estimator):
+    """Rows to be forgotten are read through the view of them, those forgotten before not at all."""
+    new, X, y = prepare(estimator)
+    new.fit(X, y).unlearn(indices=OTHER)
+    kept = np.setdiff1d(np.arange(N_ROWS), [*FORGET, *OTHER])
+    rng = np.random.default_rng(1)
+    noise, mixed = rng.normal(size=X.shape), rng.permutation(new._record._y)
+    outcomes = []
+    for spoilt in (False, True):
+        run, records = shallow(new), []
+        for shown in (kept, FORGET):
+            rows, labels = X.copy(), new._record._y.copy()
+            hidden = np.setdiff1d(np.arange(N_ROWS), shown)
+            if spoilt:
+                rows[hidden], labels[hidden] = noise[hidden], mixed[hidden]
+            records.append(new._record.holding(rows, labels))
+        retain, forget = records[0].view(kept), records[1].view(FORGET)
+        run._record = records[0]
+        with seeded(run._seed):
+            run.estimator_ = run._attempt(retain, forget, derive_seed(run._seed, 1))
+        outcomes.append(outcome(run, X))
+    assert np.array_equal(*outcomes), (
+        "the method reads rows that are not in the view it reads them through: rows to be "
+        "forgotten among the retained ones, or rows that were forgotten before. `source` of a view "
+        "holds the whole training set; `X` and `y` are what the view shows."
+    )
 
 
 @quietly

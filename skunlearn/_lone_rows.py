@@ -1,0 +1,65 @@
+"""Batches of one row, of which batch normalisation can take no statistics."""
+
+from contextlib import contextmanager
+
+from skunlearn._overriding import overridden
+from skunlearn._steps import NORMS
+from skunlearn.exceptions import UnlearningError
+
+
+def has_norms(net):
+    """Whether the net normalises over batches."""
+    return any(True for _ in _norms(net))
+
+
+@contextmanager
+def lone_row(net):
+    """Let batch normalisation use its running statistics where a channel has a single value.
+
+    PyTorch refuses that. A single image has many values in each channel, and is left alone.
+    """
+    if any(hasattr(getattr(net, f"{name}_"), "_orig_mod") for name in net._modules):
+        # Hooks on the parts of a compiled module are not called for sure.
+        plain = net._set_training
+
+        def set_training(training=True):
+            plain(training)
+            for norm in _norms(net):
+                norm.eval()
+
+        with overridden(net, _set_training=set_training):
+            yield
+        return
+    resting = []
+
+    def rest(norm, inputs):
+        x = inputs[0]
+        if norm.training and x.ndim > 1 and x.numel() == x.shape[1]:
+            if norm.running_mean is None:
+                raise UnlearningError(
+                    f"{type(norm).__name__} without running statistics cannot take the single row "
+                    "of this batch. Use track_running_stats=True, or GroupNorm or LayerNorm."
+                )
+            norm.training = False
+            resting.append(norm)
+
+    def wake(norm, inputs, out):
+        if norm in resting:
+            resting.remove(norm)
+            norm.training = True
+
+    hooks = [
+        hook
+        for norm in _norms(net)
+        for hook in (norm.register_forward_pre_hook(rest), norm.register_forward_hook(wake))
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _norms(net):
+    for name in net._modules:
+        yield from (m for m in getattr(net, f"{name}_").modules() if isinstance(m, NORMS))
