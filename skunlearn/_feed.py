@@ -126,6 +126,8 @@ class _Fed:
 
 
 def _batch(given):
+    if isinstance(given, Collated):
+        return Batch(given.x, given.y, given.rows, given.mixed)
     return given if isinstance(given, Batch) else Batch(*split(given))
 
 

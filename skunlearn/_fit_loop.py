@@ -1,5 +1,6 @@
 """Trains nets: skorch's own loop over some rows, on the net's own loss or on a method's."""
 
+import itertools
 from contextlib import contextmanager
 
 from skorch.callbacks import EarlyStopping
@@ -95,12 +96,14 @@ def _training_on(net, feed, loss):
 
 
 def batches(net, rows):
-    """Training batches of `rows` without end, shuffled anew in every pass."""
+    """Training batches of `rows` without end, shuffled anew in every pass.
+
+    To be called before a training, in which the net's iterator is another.
+    """
     data = dataset(net, rows)
-    while True:
-        with feeding(net, data, rows.weights, shuffle=True):
-            loader = net.get_iterator(data, training=True)
-        yield from loader
+    with feeding(net, data, rows.weights, shuffle=True):
+        loader = net.get_iterator(data, training=True)
+    return itertools.chain.from_iterable(itertools.repeat(loader))
 
 
 def gives_plain_rows(net, rows):

@@ -4,7 +4,6 @@ from contextlib import contextmanager
 
 from skunlearn._overriding import overridden
 from skunlearn._steps import NORMS
-from skunlearn.exceptions import UnlearningError
 
 
 def has_norms(net):
@@ -28,18 +27,15 @@ def lone_row(net):
                 norm.eval()
 
         with overridden(net, _set_training=set_training):
+            net._set_training(net.module_.training)
             yield
+        net._set_training(net.module_.training)
         return
     resting = []
 
     def rest(norm, inputs):
         x = inputs[0]
         if norm.training and x.ndim > 1 and x.numel() == x.shape[1]:
-            if norm.running_mean is None:
-                raise UnlearningError(
-                    f"{type(norm).__name__} without running statistics cannot take the single row "
-                    "of this batch. Use track_running_stats=True, or GroupNorm or LayerNorm."
-                )
             norm.training = False
             resting.append(norm)
 

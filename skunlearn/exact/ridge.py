@@ -171,10 +171,9 @@ class RidgeUnlearner(BaseUnlearner):
             nothing = np.zeros((len(self.classes_), coef.shape[1]))
             RidgeClassifier.fit(model.set_params(alpha=1.0, solver="svd"), nothing, self.classes_)
             model.set_params(**self._recipe.get_params())
-            coef, intercept = (
-                coef.reshape(model.coef_.shape),
-                intercept.reshape(np.shape(model.intercept_)),
-            )
+            coef = coef.reshape(model.coef_.shape)
+            if self._recipe.fit_intercept:
+                intercept = intercept.reshape(np.shape(model.intercept_))
         elif self._n_targets is None:
             coef, intercept = coef[0], float(intercept[0])
         if not self._recipe.fit_intercept:
