@@ -55,11 +55,7 @@ class NetRows(torch.utils.data.Dataset):
     def __len__(self):
         return len(self.index)
 
-    @property
-    def X(self):
-        """The rows in view, copied (a Subset of a Dataset): skorch's data set has them too."""
-        return take(self._rows, self.index)
-
+    # No X beside y: skorch would ask for it before every training, and it would be a copy.
     @property
     def y(self):
         """Targets of the rows in view, for samplers."""

@@ -232,6 +232,11 @@ class TrainingRecord:
                 "The request would forget every retained row; nothing would be left to train "
                 "on. Delete the estimator instead."
             )
+        if self.weights is not None and not np.nansum(self.without(positions).weights) > 0:
+            raise ValueError(
+                "The request would leave none but rows whose sample weight is zero; nothing would "
+                "be left to train on. Delete the estimator instead."
+            )
         return positions
 
     def attach(self, X, y):

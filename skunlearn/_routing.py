@@ -3,7 +3,7 @@
 from sklearn import get_config
 from sklearn.utils.metadata_routing import process_routing
 
-_OWN = ("forget", "ids", "groups", "sample_weight")
+_OWN = ("forget", "ids", "groups")
 
 
 def step_parameters(pipeline, **given):
@@ -14,11 +14,10 @@ def step_parameters(pipeline, **given):
     return {f"{pipeline.steps[-1][0]}__{key}": value for key, value in given.items()}
 
 
-def check_step_parameters(pipeline, params, *, refit, sample_weight=None):
+def check_step_parameters(pipeline, params, *, refit):
     """Refuse what a step would be given in ``fit`` and lack when it is fitted anew.
 
-    `refit` names the innermost transformers that may be. With metadata routing they may have asked
-    for `sample_weight` as well.
+    `refit` names the innermost transformers that may be.
     """
     last = pipeline.steps[-1][0]
     wrong = [f"{last}__{key}" for key in _OWN if f"{last}__{key}" in params]
@@ -26,12 +25,9 @@ def check_step_parameters(pipeline, params, *, refit, sample_weight=None):
         raise TypeError(
             f"Pass {', '.join(_OWN)} to fit itself, without the name of a step; got {wrong}."
         )
-    routed = get_config()["enable_metadata_routing"]
-    if routed and sample_weight is not None:
-        params = params | {"sample_weight": sample_weight}
     if not params or not refit:
         return
-    if routed:
+    if get_config()["enable_metadata_routing"]:
         routed = process_routing(pipeline, "fit", **params)
         reached = {name for name, _ in pipeline.steps[:-1] if any(routed[name].values())}
     else:

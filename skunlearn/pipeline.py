@@ -100,7 +100,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
 
     # ------------------------------------------------------------------ the two verbs
 
-    def fit(self, X, y=None, sample_weight=None, *, forget=None, ids=None, groups=None, **params):
+    def fit(self, X, y=None, *, forget=None, ids=None, groups=None, **params):
         """Fit copies of the steps, and remember which rows they have seen.
 
         Parameters
@@ -108,9 +108,6 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         X : rows as the first step takes them
             Pandas frame, array, sparse matrix or list. Referred to, not copied, save for lists.
         y : array of shape (n,)
-        sample_weight : array of shape (n,), default=None
-            Weights of the rows, for the unlearner (with metadata routing: for the steps that ask
-            for them).
         forget : bool array of shape (n,), default=None
             Rows to forget right after the training, as ``unlearn`` would.
         ids : sequence of n hashable values, default=None
@@ -119,7 +116,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             Group of each row; a request may name groups.
         **params : dict
             Parameters of ``fit`` of the steps, as in scikit-learn's Pipeline. Steps that
-            ``unlearn`` fits anew take none.
+            ``unlearn`` fits anew take none. ``sample_weight``, of shape (n,), is for the unlearner
+            (with metadata routing: for the steps that ask for it).
 
         Returns
         -------
@@ -133,7 +131,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         with _all_or_nothing(self):
             self._check_steps()
             to_refit = self._kinds()["fitted"] if self.refit_transformers else []
-            check_step_parameters(self, params, refit=to_refit, sample_weight=sample_weight)
+            check_step_parameters(self, params, refit=to_refit)
             rows = _transformers.as_rows(X)
             n = len(rows) if is_dataset(rows) else n_rows(rows)
             if forget is not None:
@@ -141,7 +139,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             name, unlearner = self.steps[-1]
             # No clone: an unlearner around a trained model must not take itself for one.
             self.steps = [*_transformers.fresh(self.steps[:-1]), (name, shallow(unlearner))]
-            own = step_parameters(self, sample_weight=sample_weight, ids=ids, groups=groups)
+            weights = params.pop("sample_weight", None)
+            own = step_parameters(self, sample_weight=weights, ids=ids, groups=groups)
             super().fit(X, y, **params, **own)
             final = self._final_estimator._record
             self._record = TrainingRecord(rows, final._y, owned=not shares_memory(rows, X))

@@ -1,4 +1,4 @@
-"""scikit-learn's checks and ours over every estimator; nothing is expected to fail."""
+"""scikit-learn's checks and ours over every estimator."""
 
 import functools
 
@@ -6,6 +6,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from skunlearn._skorch import is_net
 from skunlearn.utils import parametrize_with_unlearning_checks
 from tests.instances import all_instances, binary_instances
 
@@ -17,7 +18,18 @@ def name_of(value):
     return (value.func if isinstance(value, functools.partial) else value).__name__
 
 
-sklearn_checks = parametrize_with_checks(all_instances()).mark
+def expected_failures(estimator):
+    """Nothing but what no net can do, scikit-learn's own among them."""
+    if not is_net(estimator.estimator):
+        return {}
+    why = "a net is trained in batches, in which a row of weight two is not a row that comes twice"
+    kinds = "dense_data", "sparse_data"
+    return {f"check_sample_weight_equivalence_on_{kind}": why for kind in kinds}
+
+
+sklearn_checks = parametrize_with_checks(
+    all_instances(), expected_failed_checks=expected_failures
+).mark
 
 
 @pytest.mark.parametrize(*sklearn_checks.args, ids=name_of)

@@ -57,6 +57,35 @@ class TrainsOnForgetRows(RetrainUnlearner):
         return self._train(self._record.view(np.arange(len(self._record))))
 
 
+class ReadsTheContainer(FineTuneUnlearner):
+    """A step without labels, on all rows that it can reach."""
+
+    def _unlearn(self, net, retain, forget):
+        with torch.no_grad():
+            x = torch.as_tensor(retain.source, dtype=torch.float32)
+            net.module_.out.bias -= 0.1 * net.infer(x).mean(dim=0)
+        return super()._unlearn(net, retain, forget)
+
+
+class ReadsItsView(FineTuneUnlearner):
+    """The same step, as it should be."""
+
+    def _unlearn(self, net, retain, forget):
+        with torch.no_grad():
+            x = torch.as_tensor(retain.X, dtype=torch.float32)
+            net.module_.out.bias -= 0.1 * net.infer(x).mean(dim=0)
+        return super()._unlearn(net, retain, forget)
+
+
+class ReadsLabelsOfAll(FineTuneUnlearner):
+    """The labels of forget rows, by way of the retained ones'."""
+
+    def _unlearn(self, net, retain, forget):
+        with torch.no_grad():
+            net.module_.out.bias[0] += 0.1 * float(retain.all_y.mean())
+        return super()._unlearn(net, retain, forget)
+
+
 class SwallowsInterrupt(FineTuneUnlearner):
     def unlearn(self, *args, **kwargs):
         try:
@@ -83,6 +112,14 @@ class SwallowsInterrupt(FineTuneUnlearner):
 def test_checks_catch_wrong_unlearners(check, unlearner):
     with pytest.raises(AssertionError):
         check(unlearner(make_net(), random_state=0))
+
+
+@pytest.mark.parametrize("cls", [ReadsTheContainer, ReadsLabelsOfAll, TrainsOnForgetRows])
+def test_rows_outside_of_the_views_are_not_to_be_read(cls):
+    """Nor in silence: the author is told why."""
+    with pytest.raises(AssertionError, match=r"rows that are not in the view.*`source` of a view"):
+        checks.check_reads_only_its_rows(cls(make_net(), random_state=0))
+    checks.check_reads_only_its_rows(ReadsItsView(make_net(), random_state=0))
 
 
 def test_checks_catch_wrong_seeds():
