@@ -122,6 +122,7 @@ class PersistenceMixin:
             "feature_names_in": _labels(getattr(self, "feature_names_in_", None)),
             "seed": self._seed,
             "deletions": self.deletions_,
+            "steps_before": getattr(self, "_steps_before", None),
             "is_dataset": self._record.is_dataset,
             "row": _describe_row(self._record.row_like()),
             "y_dtype": self._record.y_dtype.str,
@@ -186,6 +187,7 @@ class PersistenceMixin:
             "_evidence": None,
             "_forgotten": None,
             "_n_targets": state["n_targets"],
+            "_steps_before": state["steps_before"],
         }
         if state["classes"] is not None:
             fitted["classes_"] = np.array(state["classes"], dtype=np.dtype(state["classes_dtype"]))
@@ -202,7 +204,8 @@ class PersistenceMixin:
 
 _FITTED = (
     *("_seed", "_record", "_evidence", "_forgotten", "_n_targets", "_updates"),
-    *("_moments", "_setting", "_account", "_secret", "_step", "_gram"),
+    *("_moments", "_setting", "_account", "_secret", "_step", "_gram", "_steps_before"),
+    *("_trained_before",),
 )
 
 

@@ -1,7 +1,6 @@
 """A(D): train a fresh estimator on some rows, once for each (recipe, rows, seed)."""
 
 import copy
-import inspect
 from contextlib import nullcontext
 
 import joblib
@@ -11,8 +10,12 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
 from skunlearn import _net_checks, _skorch, _validation
+from skunlearn._code import digest_code
 from skunlearn._data import digest_of, form_of, is_dataset
+from skunlearn._first_weights import digest_weights
+from skunlearn._from_scratch import refuse_trained
 from skunlearn._seeding import seeded
+from skunlearn._trained_before import walk
 
 
 def train(
@@ -45,6 +48,7 @@ def train(
     -------
     trained : fitted estimator
     """
+    refuse_trained(estimator, f"{type(estimator).__name__}")
     if memory is None or is_dataset(rows.X):
         if memory is not None:
             _validation.warn(
@@ -80,7 +84,7 @@ def _train_for_cache(key, work):
 def _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch=None):
     with seeded(seed):
         if not _skorch.is_net(estimator):
-            return _fit_sklearn(estimator, rows, classes, seed)
+            return _fit_sklearn(estimator, rows, classes, seed, write_checkpoints)
         net = _skorch.fresh_net(estimator, verbose=verbose)
         _net_checks.check_outputs(net, rows, None if classes is None else len(classes))
         if classes is not None and not len(getattr(net, "classes", None) or ()):
@@ -90,7 +94,7 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch=Non
             return _skorch.train(net, rows, callbacks=callbacks, loss=loss)
 
 
-def _fit_sklearn(estimator, rows, classes, seed):
+def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):
     new = clone(estimator)
     # An estimator without a seed of its own would draw from numpy's global generator, which is
     # seeded here, but may also spawn processes that are not.
@@ -101,7 +105,9 @@ def _fit_sklearn(estimator, rows, classes, seed):
     }
     new.set_params(**unseeded)
     X, y = rows.arrays()
-    return new.fit(X, y if classes is None else classes[y])
+    nets = [] if write_checkpoints else [net for _, net in walk(new).nets]
+    with _skorch.private_checkpoints_within(nets):
+        return new.fit(X, y if classes is None else classes[y])
 
 
 def key(estimator, rows, seed, classes):
@@ -112,9 +118,7 @@ def key(estimator, rows, seed, classes):
         if name != "verbose"
     }
     try:
-        recipe = joblib.hash(
-            [type(estimator), _source(params.get("module")), sorted(params), params]
-        )
+        recipe = joblib.hash([type(estimator), sorted(params), params])
     except Exception as error:  # whatever pickle raises for this parameter
         raise ValueError(
             f"memory= needs an estimator whose parameters can be pickled: {error}. Define the "
@@ -122,12 +126,17 @@ def key(estimator, rows, seed, classes):
         ) from error
     # Digests are of bytes: equal ones may belong to rows of another shape or dtype.
     form = repr((form_of(rows.X), rows.all_y.dtype, classes, seed))
-    return digest_of(recipe.encode(), rows.digests, rows.y, form.encode())
+    return digest_of(recipe.encode(), _code_of(estimator), rows.digests, rows.y, form.encode())
 
 
-def _source(module):
-    # The same name with other code is another net.
-    try:
-        return inspect.getsource(module)
-    except (OSError, TypeError):
-        return None
+def _code_of(estimator):
+    """Digest of what a pickle only names: the code of all classes, and a net's first weights."""
+    found = walk(estimator)
+    things, callbacks, starts = [type(inner) for inner in found.estimators], [], []
+    for _, net in found.nets:
+        built = _skorch.build(net, 0)
+        starts.append(digest_weights(built))
+        things += [value for key, value in net.get_params(deep=False).items() if key != "callbacks"]
+        things += [type(m) for _, part in _skorch.parts(built) for m in part.modules()]
+        callbacks += [type(callback) for _, callback in getattr(built, "callbacks_", ())]
+    return b"".join([digest_code(things, methods_of=callbacks), *starts])

@@ -13,11 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn import _net_checks, _skorch, _training, _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
 from skunlearn._evidence import observe, summary
+from skunlearn._from_scratch import name_trained, refuse_trained
 from skunlearn._guard import Guard, refuse_drop
 from skunlearn._persistence import PersistenceMixin, clear_fit
 from skunlearn._predicting import PredictorMixin
 from skunlearn._requests import RequestMixin
 from skunlearn._seeding import derive_seed, draw_seed, seeded
+from skunlearn._transformers import kinds, steps_before
 from skunlearn.exceptions import (
     ClassForgottenWarning,
     ModelDamagedWarning,
@@ -77,6 +79,7 @@ class BaseUnlearner(
     _class_only = False  # made for forgetting whole classes
     _takes_new_inputs = False  # nothing but the weights ties it to the rows as `fit` saw them
     _watches_training = False  # cannot start from a trained net
+    _starts_afresh = False  # trains the recipe from scratch, inside a FrozenEstimator too
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
         self.estimator = estimator
@@ -123,6 +126,7 @@ class BaseUnlearner(
                 if forget is not None:
                     forget = _validation.check_forget_mask(forget, len(record))
                 self._record = record
+                self._steps_before = kinds(steps_before(self))
                 self.deletions_ = []
                 self._evidence = self._forgotten = None
                 self.estimator_ = self._first_model(record.view(np.arange(len(record))))
@@ -274,6 +278,8 @@ class BaseUnlearner(
             )
         if frozen:
             check_is_fitted(estimator)
+        if self._starts_afresh or not frozen:
+            refuse_trained(estimator, name)
 
     def _refuse_frozen_clone(self):
         if isinstance(self.estimator, FrozenEstimator) and getattr(self, "_is_clone", False):
@@ -308,6 +314,10 @@ class BaseUnlearner(
         new._drop_copies()
         return new
 
+    def _name_trained(self):
+        """Names of what the estimator brings along that no training from scratch learns anew."""
+        return name_trained(_skorch.unwrap(self.estimator))
+
     def _drop_copies(self):
         if self._record.owned:
             # Nobody else can delete the forgotten rows from a copy that `fit` made.
@@ -330,6 +340,7 @@ class BaseUnlearner(
         if before is None:
             before = [observe(self.estimator_, rows, self._classes) for rows in (forget, sample)]
 
+        trained_before = self._name_trained() if self._is_exact else []
         seed = derive_seed(self._seed, len(self.deletions_))
         model = _skorch.settle(self._attempt(retain, forget, seed))
 
@@ -356,6 +367,8 @@ class BaseUnlearner(
             measured=measured,
             when=datetime.now(UTC),
         )
+        if trained_before:
+            entry |= {"exact": False, "trained_before": trained_before}
         entry |= self._logged()
         scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
         where = f"{len(sample)} retained rows"

@@ -13,9 +13,15 @@ from skunlearn._pipeline import StepsMixin, shallow
 from skunlearn._record import TrainingRecord, request_rows
 from skunlearn._requests import RequestMixin
 from skunlearn._routing import check_step_parameters, step_parameters
+from skunlearn._transformers import kinds, steps_before
 from skunlearn.base import _all_or_nothing
 
 __all__ = ["UnlearningPipeline"]
+
+_SCOPE = (
+    "The model of the unlearner and the steps before it, fitted on rows as fit was given them. "
+    "What stands before or around the pipeline is no part of it."
+)
 
 
 class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
@@ -139,6 +145,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             # No clone: an unlearner around a trained model must not take itself for one.
             self.steps = [*_transformers.fresh(self.steps[:-1]), (name, shallow(unlearner))]
             super().fit(X, y, **params, **step_parameters(self, ids=ids, groups=groups))
+            # Its own steps forget as well.
+            self._final_estimator._steps_before = kinds(steps_before(self))
             final = self._final_estimator._record
             self._record = TrainingRecord(rows, final._y, owned=not shares_memory(rows, X))
             self._record.ids, self._record.groups = final.ids, final.groups
@@ -228,7 +236,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             from forgotten rows is kept, or one was fitted elsewhere; ``"notes"`` names it.
         """
         check_is_fitted(self)
-        certificate = json.loads(self._final_estimator.certificate())
+        certificate = json.loads(self._final_estimator.certificate()) | {"scope": _SCOPE}
         last = self.deletions_[-1]["transformers"] if self.deletions_ else {}
         for key, what in (
             ("kept", "were fitted on forgotten rows and kept: they still hold statistics of them"),

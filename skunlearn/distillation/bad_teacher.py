@@ -83,6 +83,8 @@ class BadTeacherUnlearner(NetUnlearner):
         self.retain_share = retain_share
         self.temperature = temperature
 
+    _starts_afresh = True  # the untrained teacher
+
     def _unlearn(self, net, retain, forget):
         good, bad = copied(net, self._classes), untrained(net, self._classes)
         sample = retain.sample(max(1, round(self.retain_share * len(retain))), self._seed)

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import clone
 
 from skunlearn import _validation
-from skunlearn.evaluation._models import blind, named, other_references, outputs_of
+from skunlearn.evaluation._models import blind, check_recipe, named, other_references, outputs_of
 from skunlearn.evaluation.audit import audit_logits
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.metrics._scoring import refuse_training_rows, unseen_rows
@@ -84,6 +84,7 @@ def compare(
     first = next(iter(unlearners.values()))
     mask = _validation.check_forget_mask(forget, len(X))
     rows = np.flatnonzero(mask)
+    check_recipe(first.estimator, "compare")
 
     def say(text):
         if verbose:

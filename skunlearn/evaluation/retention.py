@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skunlearn._evidence import observe
-from skunlearn.evaluation.streams import deletion_stream, retrained_model
+from skunlearn.evaluation.streams import check_recipe, deletion_stream, retrained_model
 from skunlearn.metrics._scoring import unseen_rows
 
 __all__ = ["RetentionCurve", "retention_curve"]
@@ -169,6 +169,8 @@ def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=F
         raise TypeError(
             f"retention_curve needs a classifier, got a {type(unlearner).__name__} of a regressor."
         )
+    if reference:
+        check_recipe(unlearner)
     unseen = unseen_rows(unlearner, X_test, y_test)
     first = _by_class(unlearner, unlearner.estimator_, unseen)
     done = [len(unlearner.deletions_)]

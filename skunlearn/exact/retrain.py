@@ -1,6 +1,5 @@
 """Retraining from scratch on the retained rows."""
 
-from skunlearn import _net_checks, _skorch
 from skunlearn.base import BaseUnlearner
 
 
@@ -61,12 +60,7 @@ class RetrainUnlearner(BaseUnlearner):
     _is_exact = True
     _takes_new_inputs = True
     _needs_forget_rows = False
+    _starts_afresh = True
 
     def _attempt(self, retain, forget, seed):
         return self._train(retain)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        model = _skorch.unwrap(self.estimator)
-        if _skorch.is_net(model):
-            _net_checks.refuse_warm_start(model)  # a trained net must be able to start afresh

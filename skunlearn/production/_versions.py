@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from skunlearn import _skorch
 from skunlearn._data import is_dataset, match, name_digests, row_digests, take
+from skunlearn._from_scratch import find_caches
 from skunlearn._pipeline import shallow
 from skunlearn._record import TrainingRecord
 from skunlearn._transformers import as_rows
@@ -61,12 +62,11 @@ def kind_of(unlearner):
 
 def refuse_caches(unlearner):
     """Raise ValueError when nets that saw rows to be forgotten would be kept in a cache."""
-    for name, value in unlearner.get_params().items():
-        if name.rsplit("__", 1)[-1] == "memory" and getattr(value, "location", value) is not None:
-            raise ValueError(
-                f"{name} keeps models that have seen what is to be forgotten, in {value!r}. It is "
-                f"made for searches: use set_params({name}=None) here, and empty that folder."
-            )
+    for name, value in find_caches(unlearner).items():
+        raise ValueError(
+            f"{name} keeps models that have seen what is to be forgotten, in {value!r}. It is "
+            f"made for searches: use set_params({name}=None) here, and empty that folder."
+        )
 
 
 def _is_exact(pipeline):

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from skunlearn._data import digest_of
 from skunlearn._seeding import draw_seed, seeded
 from skunlearn._validation import check_forget_mask, check_targets, encode, warn
-from skunlearn.evaluation._models import other_references
+from skunlearn.evaluation._models import check_recipe, other_references
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.exceptions import UnlearningError
 from skunlearn.model_selection.results import ForgetSet, PlantedForgetSet
@@ -121,6 +121,7 @@ def untrained(net, X, y, seed, memory):
     """An unlearner that knows its rows, but whose model has not been trained yet."""
     base = RetrainUnlearner(net, random_state=seed, memory=memory)
     base._check_parameters()
+    check_recipe(net, "robustness_report")
     base._seed = draw_seed(seed)
     with seeded(base._seed):
         base._record = base._new_record(X, y, None, None)
