@@ -56,6 +56,9 @@ def compare(
 
     Raises
     ------
+    TypeError, ValueError
+        When a reference would start from what was trained before: a module instance, a callback
+        that loads weights, frozen parts.
     ValueError
         When an unlearner is no classifier, the mask does not fit the rows, or names repeat.
 

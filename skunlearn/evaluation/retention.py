@@ -144,7 +144,8 @@ def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=F
     Raises
     ------
     TypeError
-        When `unlearner` is no classifier.
+        When `unlearner` is no classifier, or a `reference` would start from what was trained
+        before.
     ValueError
         When there is no request left.
 

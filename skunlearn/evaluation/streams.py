@@ -57,7 +57,7 @@ def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference
     Raises
     ------
     TypeError
-        When `unlearner` is none.
+        When `unlearner` is none, or a `reference` would start from what was trained before.
     ValueError
         When more requests are done than `requests` holds.
 

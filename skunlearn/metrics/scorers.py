@@ -40,7 +40,9 @@ class MIAScorer(Scorer):
     reference : {None, "retrain"} or fitted estimator, default=None
         What a net without the rows would give. "retrain" trains one on the retained rows, once
         a fold (kept in the scorer, and in the estimator's ``memory=``). None takes 0.5, which
-        is wrong for atypical rows (mislabelled ones, say).
+        is wrong for atypical rows (mislabelled ones, say). "retrain" refuses estimators that bring
+        along what was trained before (a module instance, frozen parts), where the reference
+        would know the forgotten rows as well.
     per_class : bool, default=False
         Also attack class by class; see `measure`.
     confidence : float, default=0.95

@@ -125,6 +125,8 @@ class ShadowModels(AttackMixin, BaseEstimator):
 
         Raises
         ------
+        TypeError
+            When `estimator` brings along what was trained before.
         ValueError
             When something passed in is wrong, or `folder` holds another task.
         """
