@@ -1,5 +1,6 @@
 """Digests of code, to tell a class from another that has its name."""
 
+import dis
 import functools
 import hashlib
 import sys
@@ -9,100 +10,103 @@ import joblib
 import numpy as np
 import torch
 
-from skunlearn._trained_before import is_users_own
+from skunlearn._first_weights import digest_tensor
+from skunlearn._signs import is_users_own
 
 _CONSTANT = (str, bytes, int, float, complex, type(None), type(Ellipsis))
 _INCIDENTAL = {
     *("__dict__", "__doc__", "__firstlineno__", "__module__", "__qualname__", "__slotnames__"),
     *("__static_attributes__", "__weakref__"),
 }
-_CODE = (type, types.FunctionType, types.MethodType, classmethod, staticmethod, property)
-_CODE += (functools.partial,)
 
 
-def digest_code(things, *, methods_of=()):
+def digest_code(things):
     """Digest of the code of classes and functions, and of what that code names.
 
     Followed are bases, methods, other attributes of classes, default values, variables of closures,
-    and the functions, classes and constants of its file that a function names. Of installed
-    packages the version stands for the code. Not seen are files that code reads, and objects that
-    it reaches otherwise than by name.
+    and the functions, classes and constants of its file that a function names; variables that it
+    assigns itself are left out, for they count calls, say. Of installed packages the version stands
+    for the code. Not seen are files that code reads, and objects that it reaches otherwise than by
+    name.
 
     Parameters
     ----------
     things : iterable of classes, functions and instances, whose classes are looked at
-    methods_of : iterable of classes
-        Of these and what they name only functions count: callbacks count in their attributes.
 
     Returns
     -------
     digest : bytes
     """
-    reader = _Reader(with_values=True)
+    reader = _Reader()
     for thing in things:
         reader.read(thing)
-    methods = _Reader(with_values=False)
-    for thing in methods_of:
-        methods.read(thing)
-    lines = [*sorted(reader.lines()), "methods", *sorted(methods.lines())]
+    lines = sorted(line for _, line in reader.seen.values())
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).digest()
 
 
 class _Reader:
-    def __init__(self, with_values):
-        self.with_values, self._seen = with_values, {}
+    """Attribute `seen` holds, by id, each class and function with a line about it."""
 
-    def lines(self):
-        """What was read, a line for each class and function."""
-        return [line for _, line in self._seen.values()]
+    def __init__(self):
+        self.seen, self._inside = {}, set()
 
     def read(self, thing):
         """Note what there is to say of `thing`, and of what it leads to."""
         for part in _parts(thing):
-            if id(part) in self._seen:
+            if id(part) in self.seen:
                 continue
             name = f"{part.__module__}.{part.__qualname__}"
-            self._seen[id(part)] = part, name  # at once: what it leads to may lead back
+            self.seen[id(part)] = part, name  # at once: what it leads to may lead back
             if not is_users_own(part):
                 root = sys.modules.get((part.__module__ or "").partition(".")[0])
                 said = getattr(root, "__version__", "")
             else:
                 said = self._class(part) if isinstance(part, type) else self._function(part)
-            self._seen[id(part)] = part, f"{name} {said}"
+            self.seen[id(part)] = part, f"{name} {said}"
 
     def _class(self, cls):
         for base in cls.__bases__:
             self.read(base)
+        functions = [p for value in vars(cls).values() for p in _parts(value)]
+        codes = [f.__code__ for f in functions if isinstance(f, types.FunctionType)]
+        skipped = _INCIDENTAL.union(*(_assigned(code, "STORE_ATTR") for code in codes))
         return [
             (name, self._value(value))
             for name, value in sorted(vars(cls).items())
-            if name not in _INCIDENTAL and (self.with_values or isinstance(value, _CODE))
+            if name not in skipped
         ]
 
     def _function(self, function):
         names = set()
-        said = [_text_of(function.__code__, names)]
+        said = _text_of(function.__code__, names)
+        names -= _assigned(function.__code__, "STORE_GLOBAL")
         values = [function.__defaults__, function.__kwdefaults__]
         values += [_content(cell) for cell in function.__closure__ or ()]
         values += _named(function.__globals__, sorted(names))
-        return [
-            *said,
-            *(self._value(v) for v in values if self.with_values or isinstance(v, _CODE)),
-        ]
+        return [said, *map(self._value, values)]
 
     def _value(self, value):
         if isinstance(value, _CONSTANT):
             return repr(value)
-        if isinstance(value, tuple | list):
-            return repr([self._value(item) for item in value])
-        if isinstance(value, set | frozenset):
-            return repr(sorted(self._value(item) for item in value))
-        if isinstance(value, dict):
-            return repr([(str(key), self._value(item)) for key, item in value.items()])
-        if isinstance(value, torch.Tensor | np.ndarray):
-            return joblib.hash(value.tolist())
+        if isinstance(value, tuple | list | set | frozenset | dict):
+            if id(value) in self._inside:
+                return "itself"
+            self._inside.add(id(value))
+            said = self._items(value)
+            self._inside.discard(id(value))
+            return said
+        if isinstance(value, torch.Tensor):
+            return digest_tensor(value)
+        if isinstance(value, np.ndarray) and value.dtype.kind != "O":
+            return joblib.hash(value)
         self.read(value)
         return type(value).__qualname__
+
+    def _items(self, values):
+        if isinstance(values, dict):
+            return repr([(str(key), self._value(item)) for key, item in values.items()])
+        said = [self._value(item) for item in values]
+        return repr(sorted(said) if isinstance(values, set | frozenset) else said)
 
 
 def _parts(thing):
@@ -116,16 +120,27 @@ def _parts(thing):
     return [thing if isinstance(thing, type | types.FunctionType) else type(thing)]
 
 
+def _inner(code):
+    """Code of the functions that are defined inside."""
+    return [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+
+
+def _assigned(code, operation):
+    """Names that `code` assigns by this operation of the bytecode."""
+    own = {step.argval for step in dis.get_instructions(code) if step.opname == operation}
+    return own.union(*(_assigned(inner, operation) for inner in _inner(code)))
+
+
 def _text_of(code, names):
     """Bytecode and constants as text; the names that it uses are added to `names`."""
     names.update(code.co_names)
+    inner = [_text_of(constant, names) for constant in _inner(code)]
     constants = [
-        _text_of(constant, names)
-        if isinstance(constant, types.CodeType)
-        else repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)
+        repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)
         for constant in code.co_consts
+        if not isinstance(constant, types.CodeType)
     ]
-    return repr((code.co_code.hex(), code.co_names, code.co_varnames, constants))
+    return repr((code.co_code.hex(), code.co_names, code.co_varnames, constants, inner))
 
 
 def _named(variables, names):

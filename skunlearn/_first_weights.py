@@ -40,10 +40,15 @@ def digest_weights(net):
     for name, part in _skorch.parts(net):
         for key, value in part.state_dict().items():
             if isinstance(value, torch.Tensor) and not isinstance(value, UninitializedTensorMixin):
-                digest.update(f"{name}.{key} {value.dtype} {tuple(value.shape)}".encode())
-                flat = value.detach().cpu().contiguous().flatten()
-                digest.update(flat.view(torch.uint8).numpy().tobytes())
+                digest.update(f"{name}.{key} {digest_tensor(value)}".encode())
     return digest.digest()
+
+
+def digest_tensor(tensor):
+    """Type, shape and a digest of the numbers, as text."""
+    flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+    digest = hashlib.blake2b(flat.numpy(), digest_size=16).hexdigest()
+    return f"{tensor.dtype} {tuple(tensor.shape)} {digest}"
 
 
 def shorten(names):

@@ -2,9 +2,6 @@
 
 import functools
 import inspect
-import os
-import sys
-import sysconfig
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,20 +10,24 @@ from numbers import Number
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator, clone
-from sklearn.exceptions import NotFittedError
+from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from skorch.callbacks import Callback, Checkpoint, LoadInitState
 from torch.utils.data import Dataset
 
 from skunlearn._leaves import is_stateless
+from skunlearn._signs import (
+    clones_fitted,
+    is_fitted,
+    is_state_dict,
+    is_users_own,
+    loads_weights,
+    reads_elsewhere,
+)
 
 _ROWS = ("train_split", "dataset", "iterator_train", "iterator_valid")  # parameters of nets
 _PLAIN = (str, bytes, Number, np.generic, type(None), torch.dtype, torch.device, types.ModuleType)
-# Names by which a callback's code reads weights.
-_LOADING = {"load_params", "load_state_dict", "load_checkpoint", "load_file"}
 
 _FACTORY = (
     "Pass the class, or a function that builds a new one each time. Public pre-trained weights may "
@@ -151,10 +152,10 @@ class Walk:
     def _visit_estimator(self, estimator, path, kept):
         self.estimators.append(estimator)
         name = type(estimator).__name__
-        if kept and _is_fitted(estimator):
+        if kept and is_fitted(estimator):
             self._find(path, f"a fitted {name}", effect="is never fitted anew")
             return
-        if _clones_fitted(estimator):
+        if clones_fitted(estimator):
             self._find(path, f"a {name}, fitted, as its clones are", effect="is never fitted anew")
             return
         self._visit_class(type(estimator), path)
@@ -181,8 +182,10 @@ class Walk:
         for key, value in net.get_params(deep=False).items():
             name = key.split("__")[0]
             if name not in _ROWS and key != "callbacks":
-                # A matrix of costs is nothing learnt.
-                self.visit(value, _join(path, key), arrays=name != "criterion")
+                # A matrix of costs is nothing learnt, and one that a function makes weights of is
+                # found in them.
+                built = callable(value) and not isinstance(value, torch.nn.Module)
+                self.visit(value, _join(path, key), arrays=name != "criterion" and not built)
         own = net.callbacks if isinstance(net.callbacks, list | tuple) else []
         for item in [*net.get_default_callbacks(), *own]:
             named = isinstance(item, tuple | list)
@@ -203,7 +206,7 @@ class Walk:
                 "certificate then names them.",
                 error=ValueError,
             )
-        elif isinstance(callback, Checkpoint) and callback.load_best and _reads_elsewhere(callback):
+        elif isinstance(callback, Checkpoint) and callback.load_best and reads_elsewhere(callback):
             self._find(
                 path,
                 f"a {cls.__name__} with load_best=True whose files have a fixed place",
@@ -213,7 +216,7 @@ class Walk:
                 error=ValueError,
             )
         elif is_users_own(cls):
-            if _loads_weights(cls):
+            if loads_weights(cls):
                 effect = "loads weights while the net is trained"
                 self._find(path, f"the callback {cls.__name__}, which {effect}", "given")
             if callback is not cls:
@@ -252,7 +255,7 @@ class Walk:
             self._find(path, what, "given", "may have been made from rows")
 
     def _visit_mapping(self, mapping, path, how):
-        if _is_state_dict(mapping):
+        if is_state_dict(mapping):
             self._find(path, "a state_dict", effect="holds weights", remedy=_FACTORY)
             return
         for key, value in mapping.items():
@@ -303,69 +306,9 @@ class Walk:
         self.found.append(Brought(path, what, kind, effect, **rest))
 
 
-def is_users_own(obj):
-    """Whether a class or function is part of no installed package, scikit-learn say."""
-    return not _is_library(getattr(obj, "__module__", None) or "")
-
-
-@functools.cache
-def _is_library(name):
-    root = name.partition(".")[0]
-    if root in ("skunlearn", "builtins") or root in sys.stdlib_module_names - {"__main__"}:
-        return True
-    file = getattr(sys.modules.get(name) or sys.modules.get(root), "__file__", None)
-    if file is None:
-        return False
-    places = {sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib")}
-    file = os.path.realpath(file)
-    return any(file.startswith(os.path.realpath(place) + os.sep) for place in places)
-
-
 def _is_class(value, kind):
     return isinstance(value, type) and issubclass(value, kind)
 
 
 def _join(path, name):
     return f"{path}__{name}" if path else name
-
-
-def _is_fitted(estimator):
-    if isinstance(estimator, NeuralNet):
-        return estimator.initialized_
-    try:
-        check_is_fitted(estimator)
-    except (NotFittedError, TypeError, AttributeError):
-        return False
-    return not is_stateless(estimator)
-
-
-def _clones_fitted(estimator):
-    own = getattr(type(estimator), "__sklearn_clone__", None)
-    usual = own is None or own is BaseEstimator.__sklearn_clone__
-    return not usual and _is_fitted(estimator) and _is_fitted(clone(estimator))
-
-
-def _is_state_dict(mapping):
-    tensors = [value for value in mapping.values() if isinstance(value, torch.Tensor)]
-    if not tensors or len(tensors) < len(mapping):
-        return False
-    ends = ("weight", "bias", "running_mean", "running_var")
-    return hasattr(mapping, "_metadata") or any(str(key).endswith(ends) for key in mapping)
-
-
-def _reads_elsewhere(checkpoint):
-    files = [value for key, value in vars(checkpoint).items() if key.startswith("f_")]
-    return any(
-        os.path.isabs(checkpoint.fn_prefix + file) if isinstance(file, str) else file is not None
-        for file in files
-    )
-
-
-def _loads_weights(cls):
-    for own in filter(is_users_own, cls.__mro__):
-        for name, value in vars(own).items():
-            # What is put back at the end was learnt in between.
-            function = isinstance(value, types.FunctionType) and name != "on_train_end"
-            if function and _LOADING & set(value.__code__.co_names):
-                return True
-    return False

@@ -132,11 +132,11 @@ def key(estimator, rows, seed, classes):
 def _code_of(estimator):
     """Digest of what a pickle only names: the code of all classes, and a net's first weights."""
     found = walk(estimator)
-    things, callbacks, starts = [type(inner) for inner in found.estimators], [], []
+    things, starts = [type(inner) for inner in found.estimators], []
     for _, net in found.nets:
         built = _skorch.build(net, 0)
         starts.append(digest_weights(built))
         things += [value for key, value in net.get_params(deep=False).items() if key != "callbacks"]
         things += [type(m) for _, part in _skorch.parts(built) for m in part.modules()]
-        callbacks += [type(callback) for _, callback in getattr(built, "callbacks_", ())]
-    return b"".join([digest_code(things, methods_of=callbacks), *starts])
+        things += [type(callback) for _, callback in getattr(built, "callbacks_", ())]
+    return b"".join([digest_code(things), *starts])
