@@ -159,7 +159,10 @@ class Walk:
             self._find(path, f"a {name}, fitted, as its clones are", effect="is never fitted anew")
             return
         self._visit_class(type(estimator), path)
-        params, before = estimator.get_params(deep=False), len(self.found)
+        try:
+            params, before = estimator.get_params(deep=False), len(self.found)
+        except TypeError:  # something else of that name
+            return
         for key, value in params.items():
             if type(value) in (list, tuple):
                 how = {"kept": kept, "arrays": True}
@@ -180,12 +183,12 @@ class Walk:
         self.nets.append((path, net))
         self._visit_class(type(net), path)
         for key, value in net.get_params(deep=False).items():
-            name = key.split("__")[0]
-            if name not in _ROWS and key != "callbacks":
-                # A matrix of costs is nothing learnt, and one that a function makes weights of is
-                # found in them.
+            if key not in ("callbacks", "accelerator"):  # which knows all nets of the process
+                # Validation rows and a matrix of costs are nothing learnt, and what a function
+                # makes weights of is found in them.
                 built = callable(value) and not isinstance(value, torch.nn.Module)
-                self.visit(value, _join(path, key), arrays=name != "criterion" and not built)
+                arrays = not built and key.split("__")[0] not in (*_ROWS, "criterion")
+                self.visit(value, _join(path, key), arrays=arrays)
         own = net.callbacks if isinstance(net.callbacks, list | tuple) else []
         for item in [*net.get_default_callbacks(), *own]:
             named = isinstance(item, tuple | list)

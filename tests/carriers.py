@@ -20,6 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, Checkpoint, LoadInitState
+from skorch.dataset import Dataset
 from torch import nn
 
 N, CLASSES, HIDDEN = 60, 3, 64
@@ -208,6 +209,37 @@ class Loading(Net):
         self.load_state_dict(torch.load(path) if state is None else state)
 
 
+class Encoded(Dataset):
+    """Shows what a trained module makes of the rows."""
+
+    def __init__(self, X, y=None, encoder=None):
+        with torch.no_grad():
+            X = encoder(torch.as_tensor(np.asarray(X))).softmax(dim=1).numpy()
+        super().__init__(10 * X, y)
+
+
+class Head(nn.Module):
+    """Hands on what it is given, but for a scale that learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, X):
+        return self.scale * X
+
+
+class Identity(Head):
+    """Hands on the rows, behind three columns that say nothing."""
+
+    def forward(self, X):
+        return torch.cat([self.scale * torch.zeros(len(X), CLASSES), X], dim=1)
+
+
+def _ask(model, out):
+    return torch.as_tensor(model.predict_proba(out[:, CLASSES:].numpy(force=True)))
+
+
 class Factory:
     """Hands out a module."""
 
@@ -378,6 +410,12 @@ NETS = {
     ),
     "default callback": lambda X, y, folder: net(
         cls=type("Accustomed", (Accustomed,), {"path": _file(X, y, folder)})
+    ),
+    "data set": lambda X, y, folder: net(
+        Head, dataset=functools.partial(Encoded, encoder=trained(X, y))
+    ),
+    "nonlinearity": lambda X, y, folder: net(
+        Identity, predict_nonlinearity=functools.partial(_ask, tree(X, y))
     ),
     "LoadInitState": lambda X, y, folder: net(callbacks=[LoadInitState(_checkpoint(X, y, folder))]),
     "checkpoint elsewhere": lambda X, y, folder: net(callbacks=[_elsewhere(X, y, folder)]),

@@ -9,7 +9,12 @@ import torch
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
-from sklearn.ensemble import GradientBoostingClassifier, StackingClassifier, VotingClassifier
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_selection import SelectFromModel
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -121,6 +126,7 @@ def test_clean_nets_stay_exact(data):
         lambda X, y: VotingClassifier([("a", tree(X, y))]),
         lambda X, y: GradientBoostingClassifier(n_estimators=2, init=tree(X, y)),
         lambda X, y: CalibratedClassifierCV(tree(X, y)),
+        lambda X, y: RandomForestClassifier(3, warm_start=True).fit(X, y),
         lambda X, y: DecisionTreeClassifier(class_weight={0: 1.0, 1: 2.0, 2: 1.0}),
         lambda X, y: make_pipeline(FrozenEstimator(FunctionTransformer()), tree(X, y)),
         lambda X, y: make_pipeline(
