@@ -149,6 +149,30 @@ def test_clean_estimators_stay_exact(data, clean):
 # ------------------------------------------------------------------ what is found, and where
 
 
+@pytest.mark.parametrize(
+    ("around", "right"),
+    [
+        (CalibratedClassifierCV, 1.0),
+        (lambda frozen: VotingClassifier([("a", frozen)]), 1.0),
+        (lambda frozen: StackingClassifier([("a", frozen)]), 1.0),
+        (lambda frozen: make_pipeline(FunctionTransformer(), frozen), 1.0),
+        (lambda frozen: make_pipeline(SelectFromModel(frozen), DecisionTreeClassifier()), None),
+    ],
+)
+def test_a_frozen_tree_of_random_labels(around, right):
+    """It names all forgotten labels; it was certified, without a note."""
+    rng = np.random.default_rng(0)
+    X, yr = rng.normal(size=(300, 12)).astype(np.float32), rng.integers(0, 3, 300)
+    unlearner = RetrainUnlearner(around(FrozenEstimator(tree(X, yr))), random_state=0)
+    unlearner.fit(X, yr).unlearn(indices=np.arange(30))
+    if right is not None:
+        assert np.mean(unlearner.predict(X[:30]) == yr[:30]) == right
+    found = certified(unlearner)
+    assert (found["guarantee"], found["deletions"][0]["exact"]) == ("none", False)
+    assert len(found["notes"]) == 1
+    assert "a FrozenEstimator of DecisionTreeClassifier" in found["notes"][0]
+
+
 def test_paths_are_those_of_get_params(data):
     X, y = data
     frozen = FrozenEstimator(tree(X, y))
