@@ -37,10 +37,3 @@ def checksum(path):
     """SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sweep(folder, keep):
-    """Delete every file of a folder but one."""
-    for name in os.listdir(folder):
-        if name != keep:
-            os.unlink(os.path.join(folder, name))
