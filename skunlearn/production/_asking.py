@@ -1,4 +1,4 @@
-"""What clients and those who decide do with requests: submit, ask, refuse, delay, retry."""
+"""What clients do with requests: submit them, and ask what has become of them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -96,7 +96,7 @@ class AskingMixin:
                         f"The id {values['request_id']!r} stands for another request already, "
                         f"received {known['received']}. Give every request an id of its own."
                     )
-            return [_public(_request(db, values["request_id"])) for values in checked]
+            return [public(_request(db, values["request_id"])) for values in checked]
 
     def submit_file(
         self, path, *, column, kind="ids", request_id=None, request_column=None, dtype=None
@@ -165,7 +165,7 @@ class AskingMixin:
             When there is no such request.
         """
         with self._journal.transaction(reading=True) as db:
-            return _public(_known(db, request_id))
+            return public(known(db, request_id))
 
     def log(self):
         """Every request since the beginning, in the order of arrival.
@@ -176,7 +176,7 @@ class AskingMixin:
             As of `status`.
         """
         with self._journal.transaction(reading=True) as db:
-            return [_public(row) for row in db.rows(_SELECT + "ORDER BY requests.number")]
+            return [public(row) for row in db.rows(_SELECT + "ORDER BY requests.number")]
 
     def counts(self):
         """How many requests are in which state.
@@ -201,123 +201,6 @@ class AskingMixin:
             )
         row.pop("total")
         return row
-
-    # ------------------------------------------------------------------ a person's decisions
-
-    def refuse(self, request_id, reason):
-        """Refuse a request that is not done yet; what it named is erased.
-
-        A worker that is just applying it begins its batch again without it.
-
-        Parameters
-        ----------
-        request_id : str
-        reason : str
-            In words; it stays in the record.
-
-        Returns
-        -------
-        status : dict
-            See `status`.
-
-        Raises
-        ------
-        KeyError
-            When there is no such request.
-        ValueError
-            When it is done already.
-        """
-        _check_reason(reason)
-        with self._journal.transaction() as db:
-            self._decide(
-                db,
-                request_id,
-                "names = NULL, outcome = 'refused', reason = :reason, finished = :now, "
-                "delayed = NULL",
-                reason=reason,
-                now=stamp(db.now()),
-            )
-            return _public(_known(db, request_id))
-
-    def delay(self, request_id, reason, *, deadline=None):
-        """Set a request aside that is not done yet, until `retry` or `refuse`.
-
-        Parameters
-        ----------
-        request_id : str
-        reason : str
-            In words.
-        deadline : datetime with a time zone, default=None
-            Until when it must be answered now; None leaves the deadline as it is.
-
-        Returns
-        -------
-        status : dict
-            See `status`.
-
-        Raises
-        ------
-        KeyError, ValueError
-            As `refuse`.
-        """
-        _check_reason(reason)
-        deadline = _check_deadline(deadline)
-        with self._journal.transaction() as db:
-            self._decide(
-                db,
-                request_id,
-                "delayed = :now, batch = NULL, reason = :reason, not_before = NULL, "
-                "deadline = COALESCE(:deadline, deadline)",
-                reason=reason,
-                deadline=deadline,
-                now=stamp(db.now()),
-            )
-            return _public(_known(db, request_id))
-
-    def retry(self, request_id=None):
-        """Open a request again that was set aside; it has all its tries again.
-
-        Parameters
-        ----------
-        request_id : str, default=None
-            None opens all that were set aside.
-
-        Returns
-        -------
-        statuses : list of dict
-            See `status`.
-
-        Raises
-        ------
-        KeyError
-            When there is no such request.
-        ValueError
-            When it was not set aside.
-        """
-        with self._journal.transaction() as db:
-            if request_id is None:
-                query = "SELECT request_id FROM requests WHERE delayed IS NOT NULL ORDER BY number"
-                chosen = [row["request_id"] for row in db.rows(query)]
-            else:
-                state = _public(_known(db, request_id))["state"]
-                if state != "delayed":
-                    raise ValueError(f"Request {request_id!r} was not set aside: it is {state}.")
-                chosen = [request_id]
-            for name in chosen:
-                self._decide(
-                    db, name, "delayed = NULL, tries = 0, reason = NULL, not_before = NULL"
-                )
-            return [_public(_known(db, name)) for name in chosen]
-
-    def _decide(self, db, request_id, change, **values):
-        known = _known(db, request_id)
-        if known["outcome"] is not None:
-            raise ValueError(
-                f"Request {request_id!r} is done already: it was {known['outcome']} "
-                f"{known['finished']}."
-            )
-        values["number"] = known["number"]
-        db.run(f"UPDATE requests SET {change} WHERE number = :number", values)
 
     def _checked(self, number, request):
         """Values of a request for the table."""
@@ -350,7 +233,7 @@ class AskingMixin:
             "kind": kind,
             "names": written,
             "digests": _names.digests(names, self._salt),
-            "deadline": _check_deadline(request.get("deadline")),
+            "deadline": check_deadline(request.get("deadline")),
         }
 
 
@@ -362,12 +245,8 @@ def _is_storable(text):
         return False
 
 
-def _check_reason(reason):
-    if not isinstance(reason, str) or not reason.strip():
-        raise TypeError(f"reason must be text, got {reason!r}.")
-
-
-def _check_deadline(deadline):
+def check_deadline(deadline):
+    """A deadline as the tables hold it."""
     if deadline is None:
         return None
     if not isinstance(deadline, datetime) or deadline.utcoffset() is None:
@@ -379,14 +258,16 @@ def _request(db, request_id):
     return db.row(_SELECT + "WHERE request_id = :request_id", request_id=request_id)
 
 
-def _known(db, request_id):
-    known = _request(db, request_id)
-    if known is None:
+def known(db, request_id):
+    """A request in the tables; KeyError when there is none."""
+    row = _request(db, request_id)
+    if row is None:
         raise KeyError(f"There is no request {request_id!r}.")
-    return known
+    return row
 
 
-def _public(row):
+def public(row):
+    """A request as users see it."""
     # A request is "running" until its batch is done, also while the worker is stopped.
     state = row["outcome"] or "pending"
     what = "again" if row["tries"] else state

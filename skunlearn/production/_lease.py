@@ -30,8 +30,8 @@ class LeaseLostError(RuntimeError):
 class Lease:
     """The right to work, as long as `check` does not raise."""
 
-    def __init__(self, token, *, in_names):
-        self.token = token
+    def __init__(self, journal, token, *, in_names):
+        self.token, self._journal = token, journal
         # A file lock lets nobody else write; after a time-out somebody may still be writing.
         self.suffix = f"-{token}" if in_names else ""
 
@@ -42,6 +42,13 @@ class Lease:
             raise LeaseLostError(
                 "Another worker has taken over in the meantime; what this one did is discarded."
             )
+
+    @contextlib.contextmanager
+    def held(self):
+        """For as long as this lasts nobody can take over: for steps outside of the database."""
+        with self._journal.transaction() as db:
+            self.check(db)
+            yield
 
 
 @contextlib.contextmanager
@@ -88,7 +95,7 @@ def _take(journal, seconds):
             "SET holder = excluded.holder, token = excluded.token, expires = excluded.expires",
             {"name": _NAME, "holder": _holder(), "token": token, "expires": expires},
         )
-    return Lease(token, in_names=seconds is not None)
+    return Lease(journal, token, in_names=seconds is not None)
 
 
 def _renew(journal, lease, seconds, done):

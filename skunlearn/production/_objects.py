@@ -5,6 +5,7 @@ reads a name that the record of the queue does not hold; so that a reader sees a
 whatever the store does with one that is half-written.
 """
 
+import contextlib
 import os
 
 from skunlearn.production._files import write_new
@@ -20,11 +21,11 @@ class FolderObjects:
         """A file's place, in words."""
         return os.path.join(self.folder, *name.split("/"))
 
-    def write(self, name, data):
-        """Write a file; it is on disk when this returns."""
+    def write(self, name, data, guard=None):
+        """Write a file; it is on disk when this returns, and appears within `guard`."""
         path = self.where(name)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        write_new(path, data)
+        write_new(path, data, guard)
 
     def read(self, name):
         """The bytes of a file; FileNotFoundError when there is none."""
@@ -59,9 +60,11 @@ class RemoteObjects:
     def _path(self, name):
         return f"{self._root.rstrip('/')}/{name}"
 
-    def write(self, name, data):
-        """Write a file; the store has it when this returns."""
+    def write(self, name, data, guard=None):
+        """Write a file; the store has it when this returns. Nobody else writes that name."""
         path = self._path(name)
+        with guard or contextlib.nullcontext():
+            pass
         self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         self._fs.pipe_file(path, data)
 

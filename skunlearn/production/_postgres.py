@@ -69,15 +69,18 @@ class PostgresJournal:
 
         Those that write come one after the other. Those that only read see one state throughout.
         """
-        with self._begin("REPEATABLE READ" if reading else "READ COMMITTED") as db:
+        with self._begin(reading) as db:
             if not reading:
                 db.run(f"SET LOCAL lock_timeout = {round(1000 * WAIT)}")
                 db.run("LOCK TABLE meta IN SHARE ROW EXCLUSIVE MODE")
             yield db
 
     @contextlib.contextmanager
-    def _begin(self, level):
-        connection = self._engine.connect().execution_options(isolation_level=level)
+    def _begin(self, reading):
+        level = "REPEATABLE READ" if reading else "READ COMMITTED"
+        connection = self._engine.connect().execution_options(
+            isolation_level=level, postgresql_readonly=reading
+        )
         with connection, connection.begin():
             db = _PostgresTransaction(connection, self._text)
             db.run(f"SET LOCAL search_path TO {self._schema}")
@@ -86,12 +89,13 @@ class PostgresJournal:
 
     def create(self, prepare):
         """Make the tables when they are not there; `prepare` runs before they are committed."""
-        with self._begin("READ COMMITTED") as db:
+        with self._begin(reading=False) as db:
             if not self._exists(db):
                 # Two that create at once: the second waits here and then finds the tables.
                 db.rows("SELECT pg_advisory_xact_lock(hashtext(:name))", name=self._schema)
             if not self._exists(db):
-                if db.row("SELECT to_regnamespace(:name) AS s", name=self._schema)["s"] is None:
+                query = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = :name"
+                if db.row(query, name=self._schema) is None:
                     db.run(f"CREATE SCHEMA {self._schema}")
                 for statement in postgres_statements():
                     db.run(statement)
@@ -100,5 +104,6 @@ class PostgresJournal:
             check_format(db, self.path)
 
     def _exists(self, db):
-        name = f"{self._schema}.meta"
-        return db.row("SELECT to_regclass(:name) AS t", name=name)["t"] is not None
+        # Not to_regclass: after waiting for a lock its cache may not know the other's tables.
+        query = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = :name AND tablename = 'meta'"
+        return db.row(query, name=self._schema) is not None

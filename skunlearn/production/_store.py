@@ -46,6 +46,11 @@ class Store:
 
     def begin(self, lease):
         """Train, or take the model that was given, and write the first version."""
+        if self.queue.counts()["applied"]:
+            raise ValueError(
+                f"{self.queue._journal.path} has applied requests, but holds no version of the "
+                "model: trained anew, it would know again what was forgotten. Restore a backup."
+            )
         X, y, ids, groups = self.rows
         table, model = RowTable.of(X, y, ids, self.queue._salt), self.given
         rows = table.write(self.queue, lease)
@@ -106,4 +111,4 @@ class Store:
 
     def sweep(self, lease):
         """Delete all files but the newest version's, which know more than it does."""
-        self.versions.sweep(lease, self.queue._newest()[1])
+        self.versions.sweep(lease)

@@ -110,7 +110,7 @@ class RowTable:
         if self.digests is not None:
             tables["digests"] = torch.from_numpy(self.digests.copy())
         data, name = save(tables), f"rows{lease.suffix}.safetensors"
-        queue._objects.write(name, data)
+        queue._objects.write(name, data, lease.held())
         return name, _sha256(data)
 
     def order(self, given, retained):
@@ -166,7 +166,7 @@ class Versions:
     def write(self, data, number, lease):
         """Write a version, and return its file and checksum once it is stored."""
         name = f"{number:08d}{lease.suffix}.safetensors"
-        self.queue._objects.write(f"{_FOLDER}/{name}", data)
+        self.queue._objects.write(f"{_FOLDER}/{name}", data, lease.held())
         return name, _sha256(data)
 
     def read(self, name, sha256):
@@ -186,14 +186,17 @@ class Versions:
         tables = load_tensors(data)
         return (tables["retained"] if "retained" in tables else tables["record.retained"]).numpy()
 
-    def sweep(self, lease, keep):
+    def sweep(self, lease):
         """Delete what is not the newest: older models, and what a kill left half-written.
 
         Of a worker that has taken over in the meantime nothing is touched.
         """
-        for name in self.queue._objects.names(_FOLDER):
-            if name != f"{_FOLDER}/{keep}" and (not lease.suffix or _token(name) <= lease.token):
-                self.queue._objects.delete(name)
+        objects = self.queue._objects
+        with lease.held():
+            keep = f"{_FOLDER}/{self.queue._newest()[1]}"
+            for name in objects.names(_FOLDER):
+                if name != keep and (not lease.suffix or _token(name) <= lease.token):
+                    objects.delete(name)
 
 
 def _token(name):

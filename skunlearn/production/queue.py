@@ -10,6 +10,7 @@ from sklearn.utils import check_scalar
 from skunlearn.production import _names
 from skunlearn.production._asking import AskingMixin
 from skunlearn.production._batches import BatchMixin, public
+from skunlearn.production._deciding import DecidingMixin
 from skunlearn.production._journal import Journal
 from skunlearn.production._lease import file_lease, timed_lease
 from skunlearn.production._objects import FolderObjects, open_objects
@@ -18,7 +19,7 @@ from skunlearn.production._versions import Versions, template
 __all__ = ["DeletionQueue"]
 
 
-class DeletionQueue(AskingMixin, BatchMixin):
+class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
     """Deletion requests on disk: written once, never lost, never applied twice.
 
     Choose it where requests come one by one and unlearning is worth doing for many at once: any
@@ -288,14 +289,15 @@ class DeletionQueue(AskingMixin, BatchMixin):
             return True
         if not ready or (now - _time(ready[0]["received"])).total_seconds() < self.max_age:
             return False
-        return len(clean) < len(ready) or self._enough(clean) or self._urgent(clean, now)
+        return len(clean) < len(ready) or self._enough(clean) or self._is_urgent(clean)
 
     def _enough(self, requests):
         # The same names twice are no two deletions.
         return len({(row["kind"], row["digests"]) for row in requests}) >= self.min_batch
 
-    def _urgent(self, requests, now):
-        latest = now + timedelta(seconds=self.max_age)
+    def _is_urgent(self, requests):
+        with self._journal.transaction(reading=True) as db:
+            latest = db.now() + timedelta(seconds=self.max_age)
         return any(_time(row["deadline"]) <= latest for row in requests)
 
     def stopped(self):

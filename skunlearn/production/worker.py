@@ -1,20 +1,14 @@
 """The process that applies requests to a model, and stops when that goes wrong."""
 
 import warnings
-from dataclasses import dataclass
-from functools import partial
 from numbers import Integral, Real
 
-import numpy as np
 from sklearn.utils import check_scalar
 
-from skunlearn.exceptions import AccuracyDropError, QueueStoppedError
 from skunlearn.production import _checks
-from skunlearn.production._batches import MOST_DEATHS, MOST_DEATHS_APART, BatchChangedError
+from skunlearn.production._applying import Application, refuse_stopped
+from skunlearn.production._batches import BatchChangedError
 from skunlearn.production._lease import LeaseLostError
-from skunlearn.production._resolving import resolve
-from skunlearn.production._retraining import retrained
-from skunlearn.production._sieve import sieve
 from skunlearn.production._store import Store
 
 __all__ = ["DeletionWorker"]
@@ -239,7 +233,7 @@ class DeletionWorker:
         OSError
             When the machine has no space left, say: the batch is tried again by the next call.
         """
-        self._refuse_stopped()
+        refuse_stopped(self.queue)
         self._store.catch_up()
         if not flush and not self.queue.due():
             return None
@@ -253,14 +247,9 @@ class DeletionWorker:
                 warnings.warn(f"{error} See lease=.", RuntimeWarning, stacklevel=2)
                 return None
 
-    def _refuse_stopped(self):
-        stopped = self.queue.stopped()
-        if stopped is not None:
-            raise _stopped(stopped["number"], stopped["reason"])
-
     def _next(self, lease, flush):
         while True:
-            self._refuse_stopped()
+            refuse_stopped(self.queue)
             self._store.catch_up()
             self._store.sweep(lease)
             if not flush and not self.queue.due():
@@ -269,136 +258,9 @@ class DeletionWorker:
             if opened is None:
                 return None
             try:
-                self._apply(lease, *opened, flush)
+                Application(self, lease, flush).apply(*opened)
                 return self.queue._batch(opened[0])
             except BatchChangedError:
                 continue  # without what was refused in the meantime
             finally:
                 self.queue._not_a_death(opened[0])
-
-    def _apply(self, lease, number, requests, starts, flush):
-        store, queue = self._store, self.queue
-        apart = any(request["apart"] is not None for request in requests)
-        if starts > (MOST_DEATHS_APART if apart else MOST_DEATHS):
-            return queue._break_up(lease, number, starts)
-        audit = {"requests": len(requests), "rows": 0, "retrained": False}
-        alone = apart or flush or queue._urgent(requests, _now(queue))
-        if not alone and self._fewer_than_min(requests):
-            return self._wait(lease, number, requests, audit)
-        since = queue._meta("since retrain") + 1
-        full = bool(queue._meta("retrain"))
-        full |= self.retrain_every is not None and since >= self.retrain_every
-        found = sieve(requests, partial(self._attempt, full=full))
-        audit |= {"requests": len(found.accepted)}
-        if found.failed:
-            audit["failed"] = len(found.failed)
-        if found.result is None:
-            return queue._finish(lease, number, {}, audit, failed=found.failed)
-        result = found.result
-        audit |= result.figures
-        if result.stop is not None:
-            queue._stop(lease, number, result.stop, audit)
-            raise _stopped(number, result.stop)
-        fewer = self._fewer_than_min(found.accepted)
-        if found.failed and fewer and not alone:
-            return self._wait(lease, number, found.accepted, audit, found.failed)
-        if fewer and result.model is not None:
-            audit["note"] = "; ".join(filter(None, [audit.get("note"), "below min_batch"]))
-        if result.model is None:
-            return queue._finish(lease, number, result.outcomes, audit, failed=found.failed)
-        meta = {"since retrain": 0 if audit["retrained"] else since, "retrain": False}
-        if audit["retrained"]:
-            meta["baseline"] = audit["score"]
-        version = store.versions.write(result.data, number, lease)
-        queue._finish(
-            lease, number, result.outcomes, audit, failed=found.failed, version=version, meta=meta
-        )
-        store.take(result.model, number, store.origin, store.n)
-        result.model._settled()
-        store.sweep(lease)
-        return None
-
-    def _fewer_than_min(self, requests):
-        """Whether too few requests would forget a row that no other one names."""
-        if self.queue.min_batch == 1:
-            return False
-        gone, count = np.empty(0, np.intp), 0
-        for request in requests:
-            try:
-                positions, _ = self._resolve([request])
-            except Exception:  # `sieve` will find out
-                continue
-            count += len(np.setdiff1d(positions, gone)) > 0
-            gone = np.union1d(gone, positions)
-        return 0 < count < self.queue.min_batch
-
-    def _wait(self, lease, number, requests, audit, failed=()):
-        """Answer the requests that forget nothing; the others wait for more of their kind."""
-        answered, waiting = {}, []
-        for request in requests:
-            positions, outcomes = self._resolve([request])
-            if len(positions):
-                waiting.append(request["number"])
-            else:
-                answered |= outcomes
-        audit |= {"requests": len(answered), "waiting": len(waiting)}
-        self.queue._finish(lease, number, answered, audit, failed=failed, waiting=waiting)
-
-    def _resolve(self, requests):
-        store = self._store
-        return resolve(requests, store.model._record, store.origin, store.n)
-
-    def _attempt(self, requests, full):
-        """A model without the rows of these requests, and what was measured of it."""
-        positions, outcomes = self._resolve(requests)
-        figures = {"rows": len(positions), "retrained": False}
-        if not len(positions):
-            return _Attempt(None, outcomes, figures)
-        if len(positions) == self.unlearner._record.retained.sum():
-            raise ValueError("The requests name every retained row; nothing would be left.")
-        model, measured, reason = self._model_without(positions, full)
-        if reason is not None and not full and self.on_breach == "retrain":
-            full, figures["breach"] = True, reason
-            model, measured, reason = self._model_without(positions, full)
-        if reason is not None and self.on_breach == "set_aside":
-            raise AccuracyDropError(reason)
-        figures |= measured | {"retrained": full, "seconds": model.deletions_[-1]["seconds"]}
-        return _Attempt(model, outcomes, figures, reason, self._store.pack(model))
-
-    def _model_without(self, positions, full):
-        """A model without these rows, its figures, and what is wrong with them."""
-        if full:
-            model = retrained(self.unlearner, positions)
-        else:
-            model = self.unlearner._successor(positions)
-        figures = _checks.measure(model, self.X_test, self.y_test)
-        reason = _checks.breach(
-            figures,
-            self.queue._meta("baseline"),
-            max_accuracy_drop=self.max_accuracy_drop,
-            # A model that was trained without the rows is what the attack is held against.
-            max_auc_distance=None if full else self.max_auc_distance,
-        )
-        return model, figures, reason
-
-
-@dataclass
-class _Attempt:
-    model: object  # None when nothing was to be forgotten
-    outcomes: dict
-    figures: dict
-    stop: str | None = None  # why the figures are reason to stop
-    data: bytes = b""
-
-
-def _now(queue):
-    with queue._journal.transaction(reading=True) as db:
-        return db.now()
-
-
-def _stopped(number, reason):
-    return QueueStoppedError(
-        f"Batch {number} was rolled back. {reason} The model is as it was before, and the requests "
-        "are open. Look at queue.stopped(); then queue.release(), or queue.release(retrain=True) "
-        "for a training from scratch."
-    )
