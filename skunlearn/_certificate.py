@@ -9,6 +9,7 @@ import skorch
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn import _caches
 from skunlearn._data import digest_of
 from skunlearn._version import __version__
 
@@ -71,12 +72,9 @@ class CertificateMixin:
             guarantee = "(epsilon, delta)"
         elif self.deletions_ and all(entry["exact"] for entry in self.deletions_):
             guarantee = self._exactness
-        notes = []
-        if self.memory is not None:
-            notes.append(
-                "The memory= cache may still hold models trained on forgotten rows; clear it "
-                "(joblib.Memory.clear) to complete the deletion."
-            )
+        report, notes = (self.deletions_ or [{}])[-1].get("caches"), []
+        if report is not None or self.memory is not None:
+            notes = _caches.notes(report)
         return json.dumps(
             {
                 "skunlearn": __version__,

@@ -206,8 +206,11 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             given = ()
             if X_retain is not None or y_retain is not None:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
+            as_cached = self._final_estimator._record.without(positions)
             self._forget(positions, *given, most_lost=guard.on_sample)
             self._final_estimator.deletions_ = guard.check(self)
+            parts = [f"{self.steps[-1][0]}__memory"]
+            self._final_estimator._purge_caches(parts, as_cached, self)
         self._settled()
         return self
 
@@ -236,7 +239,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         ):
             if last.get(key):
                 certificate["notes"].append(f"Steps {', '.join(last[key])} {what}.")
-        if self.memory is not None:
+        if self.memory is not None and "caches" not in (self.deletions_ or [{}])[-1]:
             certificate["notes"].append(
                 "The pipeline's memory= cache may still hold transformers fitted on forgotten "
                 "rows; clear it (joblib.Memory.clear) to complete the deletion."
