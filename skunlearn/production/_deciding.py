@@ -36,7 +36,7 @@ class DecidingMixin:
                 db,
                 request_id,
                 "names = NULL, outcome = 'refused', reason = :reason, finished = :now, "
-                "delayed = NULL",
+                "delayed = NULL, batch = NULL",
                 reason=reason,
                 now=stamp(db.now()),
             )
