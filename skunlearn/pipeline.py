@@ -53,8 +53,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
     transform_input : list of str, default=None
         See scikit-learn's Pipeline.
     memory : None, str or joblib.Memory, default=None
-        Cache of fitted transformers, in ``fit`` only. It keeps on disk what they learnt from rows
-        that are forgotten later: clear it when that matters.
+        Cache of fitted transformers, in ``fit`` only. ``unlearn`` empties it of what pipelines
+        have put there.
     verbose : bool, default=False
 
     Attributes

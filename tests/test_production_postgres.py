@@ -278,7 +278,7 @@ def test_a_worker_that_was_taken_for_dead_publishes_nothing(place, monkeypatch):
     assert names(place) == [slow.queue._newest()[1], slow.queue._meta("rows")[0]]
 
 
-def test_a_late_worker_deletes_nothing_of_its_successor(place):
+def test_a_late_worker_deletes_nothing_of_its_successor(place, monkeypatch):
     worker = started(machine(place))
     queue = worker.queue
     with timed_lease(queue._journal, 60, wait=False) as late:
@@ -287,6 +287,11 @@ def test_a_late_worker_deletes_nothing_of_its_successor(place):
             db.run("UPDATE lease SET expires = :then", {"then": _lease.stamp(db.now())})
         with timed_lease(queue._journal, 60, wait=False) as new:
             name, _ = worker._store.versions.write(b"not yet in the record", 1, new)
+            with pytest.raises(LeaseLostError):
+                worker._store.sweep(late)
+            assert len(names(place)) == 4
+            # Not even when it looked before it fell asleep.
+            monkeypatch.setattr(late, "check", lambda db: None)
             worker._store.sweep(late)
             assert name in names(place)
             assert len(names(place)) == 3

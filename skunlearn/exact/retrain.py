@@ -21,8 +21,8 @@ class RetrainUnlearner(BaseUnlearner):
         ``fit(X, y).unlearn(rows)`` equals ``fit`` on the other rows, bit for bit on a CPU.
     memory : None, str or joblib.Memory, default=None
         Cache of trained models by recipe, rows and seed; needs an int `random_state` to be of
-        use. It keeps models on disk that have seen rows forgotten later: clear it when that
-        matters.
+        use. ``unlearn`` deletes models from it that have seen forgotten rows;
+        ``fit(forget=...)``, as in searches, does not.
     store_data : bool, default=True
         Whether pickles hold the retained rows.
     verbose : int, default=0
