@@ -409,7 +409,7 @@ def test_two_hundred_requests_one_by_one_on_a_net_with_batch_norm(tmp_path):
         verbose=0,
     )
     unlearner = FineTuneUnlearner(small, max_epochs=1, random_state=0)
-    queue = DeletionQueue(tmp_path, batch_size=1)
+    queue = DeletionQueue(tmp_path, batch_size=1, retry_after=0)
     worker = DeletionWorker(queue, unlearner, X[300:], y[300:]).start(X[:300], y[:300])
     for k in range(200):
         queue.submit(f"ticket-{k}", indices=[k])

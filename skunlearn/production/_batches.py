@@ -8,6 +8,7 @@ from skunlearn.production._journal import stamp
 
 MOST_DEATHS = 10  # of processes at one batch, before it is taken for the reason
 MOST_DEATHS_APART = 2  # once it was
+MOST_AGAIN = 3  # requests that failed before, in a batch that is full without them
 _SHORTEST_WAIT, _LONGEST_WAIT = 60.0, 86400.0  # seconds between two tries
 
 
@@ -54,7 +55,10 @@ class BatchMixin:
     def _choose(self, db, flush):
         """Numbers of the requests of a new batch."""
         ready = self._ready(db, flush)
-        chosen = [row["number"] for row in ready if row["apart"] is None][: self.batch_size]
+        fresh = [row["number"] for row in ready if row["apart"] is None and not row["tries"]]
+        again = [row["number"] for row in ready if row["apart"] is None and row["tries"]]
+        # Those that failed come on top: what fails alone may go through with others.
+        chosen = fresh[: self.batch_size] + again[: max(MOST_AGAIN, self.batch_size - len(fresh))]
         if not chosen and ready:
             # Those at which a process died: in small batches, behind all others.
             chosen = [row["number"] for row in ready][: ready[0]["apart"]]
@@ -63,7 +67,7 @@ class BatchMixin:
     def _ready(self, db, flush):
         """Requests that may be applied now, the oldest first."""
         return db.rows(
-            "SELECT number, kind, digests, received, deadline, apart FROM requests "
+            "SELECT number, kind, digests, received, deadline, tries, apart FROM requests "
             "WHERE outcome IS NULL AND delayed IS NULL AND batch IS NULL "
             "AND (not_before IS NULL OR not_before <= :now) ORDER BY number",
             now=stamp(db.now() + timedelta(days=36500)) if flush else stamp(db.now()),

@@ -63,7 +63,7 @@ def sieve(requests, attempt):
     # Those that failed before come last, so that they do not cost the others a search again.
     clean = [request for request in requests if not request["tries"]]
     known = [request for request in requests if request["tries"]]
-    if clean and known:
+    if known and len(requests) > 1:
         try:
             done.result = attempt(requests)
         except Exception as error:
