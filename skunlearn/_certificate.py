@@ -9,8 +9,8 @@ import skorch
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn import _caches
 from skunlearn._data import digest_of
-from skunlearn._from_scratch import find_caches
 from skunlearn._version import __version__
 
 _SCOPE = (
@@ -95,17 +95,9 @@ class CertificateMixin:
                     f"Steps {', '.join(in_front[kind])} of a Pipeline in front {what}: the log "
                     "speaks of the model behind them only. UnlearningPipeline forgets in steps too."
                 )
-        if self.memory is not None:
-            notes.append(
-                "The memory= cache may still hold models trained on forgotten rows; clear it "
-                "(joblib.Memory.clear) to complete the deletion."
-            )
-        notes += [
-            f"The cache of {name}= may still hold what was fitted on forgotten rows; clear it "
-            "(joblib.Memory.clear) to complete the deletion."
-            for name in find_caches(self)
-            if name != "memory"
-        ]
+        report = (self.deletions_ or [{}])[-1].get("caches")
+        if report is not None or _caches.caches(self):
+            notes += _caches.notes(report)
         return json.dumps(
             {
                 "skunlearn": __version__,

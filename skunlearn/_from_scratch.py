@@ -73,15 +73,6 @@ def warn_of_start(names, what):
         )
 
 
-def find_caches(estimator):
-    """Names of parameters, at any depth, by which models or transformers are kept on disk."""
-    return {
-        name: value
-        for name, value in estimator.get_params().items()
-        if name.rsplit("__", 1)[-1] == "memory" and getattr(value, "location", value) is not None
-    }
-
-
 def _refuse(item, who, remedy):
     raise item.error(
         f"{who} trains from scratch, but {item.path} is {item.what}, which {item.effect}. {remedy}"

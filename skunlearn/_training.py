@@ -9,7 +9,7 @@ import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
-from skunlearn import _net_checks, _skorch, _validation
+from skunlearn import _caches, _net_checks, _skorch, _validation
 from skunlearn._code import digest_code
 from skunlearn._data import digest_of, form_of, is_dataset
 from skunlearn._first_weights import digest_weights
@@ -58,9 +58,9 @@ def train(
             )
         return _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch)
     # `rows` and the like are left out of joblib's key: hashing the rows once is enough.
-    cached = check_memory(memory).cache(_train_for_cache, ignore=["work"])
-    work = (estimator, rows, classes, seed, verbose, write_checkpoints)
-    state = cached(key(estimator, rows, seed, classes), work=work)
+    memory, name = check_memory(memory), key(estimator, rows, seed, classes)
+    _caches.note(memory, name, rows.digests)
+    state = cached(memory)(name, work=(estimator, rows, classes, seed, verbose, write_checkpoints))
     if _skorch.is_net(estimator):
         with seeded(seed):
             return _skorch.restore(estimator, state, verbose=verbose)
@@ -76,7 +76,14 @@ def copy_trained(estimator, rows, classes, *, verbose=0):
     return _skorch.copy_net(estimator, verbose=verbose)
 
 
+def cached(memory):
+    """The cached function of a joblib.Memory that trains: ``cached(memory)(key, work=...)``."""
+    return memory.cache(_train_for_cache, ignore=["work"])
+
+
 def _train_for_cache(key, work):
+    if work is None:
+        raise _caches.NotCachedError(key)
     trained = _train(*work)
     return _skorch.describe(trained) if _skorch.is_net(trained) else trained
 

@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _net_checks, _skorch, _training, _validation
+from skunlearn import _caches, _net_checks, _skorch, _training, _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
 from skunlearn._evidence import observe, summary
 from skunlearn._from_scratch import name_trained, refuse_trained
@@ -212,6 +212,7 @@ class BaseUnlearner(
             self._forget(positions, *given, most_lost=guard.on_sample)
             self.deletions_ = guard.check(self)
             self._drop_copies()
+            self._purge_caches(["memory"], self._record)
         self._settled()
         return self
 
@@ -238,6 +239,13 @@ class BaseUnlearner(
 
     def _settled(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
+
+    def _purge_caches(self, parts, record, estimator=None):
+        """Delete what ``memory=`` holds of forgotten rows, and write down what was deleted."""
+        report = _caches.purge(estimator or self, record, _training.cached, parts)
+        if report is not None:
+            entry = self.deletions_[-1] | {"caches": report}
+            self.deletions_ = [*self.deletions_[:-1], entry]
 
     def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A(rows): a freshly trained estimator, taken from ``memory`` when it is there."""

@@ -59,8 +59,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
     transform_input : list of str, default=None
         See scikit-learn's Pipeline.
     memory : None, str or joblib.Memory, default=None
-        Cache of fitted transformers, in ``fit`` only. It keeps on disk what they learnt from rows
-        that are forgotten later: clear it when that matters.
+        Cache of fitted transformers, in ``fit`` only. ``unlearn`` empties it of what pipelines
+        have put there.
     verbose : bool, default=False
 
     Attributes
@@ -214,8 +214,11 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             given = ()
             if X_retain is not None or y_retain is not None:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
+            as_cached = self._final_estimator._record.without(positions)
             self._forget(positions, *given, most_lost=guard.on_sample)
             self._final_estimator.deletions_ = guard.check(self)
+            parts = [f"{self.steps[-1][0]}__memory"]
+            self._final_estimator._purge_caches(parts, as_cached, self)
         self._settled()
         return self
 
@@ -244,7 +247,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         ):
             if last.get(key):
                 certificate["notes"].append(f"Steps {', '.join(last[key])} {what}.")
-        if self.memory is not None:
+        if self.memory is not None and "caches" not in (self.deletions_ or [{}])[-1]:
             certificate["notes"].append(
                 "The pipeline's memory= cache may still hold transformers fitted on forgotten "
                 "rows; clear it (joblib.Memory.clear) to complete the deletion."

@@ -22,8 +22,8 @@ class RetrainUnlearner(BaseUnlearner):
     memory : None, str or joblib.Memory, default=None
         Cache of trained models by recipe, rows and seed; needs an int `random_state` to be of
         use. The recipe is the parameters, the code of all classes that take part (not files that
-        it reads during the training) and the first weights. It keeps models on disk that have
-        seen rows forgotten later: clear it when that matters.
+        it reads during the training) and the first weights. ``unlearn`` deletes models from it
+        that have seen forgotten rows; ``fit(forget=...)``, as in searches, does not.
     store_data : bool, default=True
         Whether pickles hold the retained rows.
     verbose : int, default=0
