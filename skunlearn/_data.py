@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from skunlearn._identifiers import identifier_text
 from skunlearn._mapped import Reading
 
 DIGEST_SIZE = 16  # bytes; 128 bits make an accidental collision impossible in practice
@@ -191,10 +192,8 @@ def row_digests(X):
 
 
 def name_digests(names):
-    """Digest of every identifier; ``7`` and ``"7"`` differ."""
-    # Scalars of numpy and torch count as the Python values that they hold.
-    plain = [name.tolist() if hasattr(name, "tolist") else name for name in names]
-    rows = [_blake(repr(name).encode()) for name in plain]
+    """Digest of every identifier, of the text that `identifier_text` gives it."""
+    rows = [_blake(identifier_text(name).encode()) for name in names]
     return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, DIGEST_SIZE)
 
 

@@ -1,5 +1,8 @@
 """What the model has seen: which rows, which of them are gone, and how to find them."""
 
+from contextlib import suppress
+from datetime import datetime
+
 import numpy as np
 from sklearn.utils.validation import check_array
 from torch.utils.data import Subset
@@ -15,6 +18,7 @@ from skunlearn._data import (
     row_digests,
     take,
 )
+from skunlearn._identifiers import listed
 from skunlearn.exceptions import AlreadyForgottenError, DataNotStoredError, UnknownRowsError
 
 
@@ -288,24 +292,27 @@ class TrainingRecord:
                 f"The request names {kind}, but fit was called without {kind}=. Pass "
                 f"{kind}= to fit, one per row."
             )
-        one = isinstance(names, str | bytes) or not np.iterable(names)
-        names = [names] if one else list(names)
+        names = listed(names)
         digests = name_digests(names)
         if kind == "ids" and len(np.unique(digests, axis=0)) < len(names):
             raise ValueError("ids names a record more than once; name each record once.")
         hits = match(table, digests)
-        return self._retained_hits(hits, kind, "name", names)
+        return self._retained_hits(hits, kind, "name", names, table)
 
-    def _retained_hits(self, hits, kind, noun, names=None):
+    def _retained_hits(self, hits, kind, noun, names=None, table=None):
         def label(i):
             return i if names is None else names[i]
 
         unknown = [label(i) for i, hit in enumerate(hits) if len(hit) == 0]
         if unknown:
+            advice = (
+                "Check dtype, scaling and labels: a row must equal the one that was passed to fit."
+                if names is None
+                else _advice(table, unknown, kind)
+            )
             raise UnknownRowsError(
                 f"{len(unknown)} of {len(hits)} {kind} were never seen by this model "
-                f"({noun}s {_some(unknown)}). Nothing was forgotten. Check dtype, scaling and "
-                "labels: a row must equal the one that was passed to fit."
+                f"({noun}s {_some(unknown)}). Nothing was forgotten. {advice}"
             )
         gone = [label(i) for i, hit in enumerate(hits) if not self.retained[hit].any()]
         if gone:
@@ -389,6 +396,34 @@ def _names(names, n, kind):
     if len(names) != n:
         raise ValueError(f"{kind} has {len(names)} entries, but X has {n} rows.")
     return names
+
+
+def _advice(table, unknown, kind):
+    """What may be wrong with names that are not in `table`."""
+    for name in unknown[:100]:
+        for other in _misspelt(name):
+            if len(match(table, name_digests([other]))[0]):
+                return (
+                    f"But {other!r} ({type(other).__name__}) is among the {kind} that fit was "
+                    f"given, and {name!r} ({type(name).__name__}) is another name than that."
+                )
+    return (
+        f"Pass {kind} as fit was given them, and look for spaces, upper and lower case, leading "
+        "zeros, and numbers that are text in one place and not in the other."
+    )
+
+
+def _misspelt(name):
+    """Other forms in which the same name often stands elsewhere."""
+    if not isinstance(name, str | bytes):
+        text = str(name)
+        return (text, text.removesuffix(".0"))
+    text = name.decode(errors="replace") if isinstance(name, bytes) else name
+    others = [text, text.strip(), text.lower(), text.upper(), text.encode()]
+    for kind in (int, float, datetime.fromisoformat):
+        with suppress(ValueError):
+            others.append(kind(text))
+    return others
 
 
 def _shallow(record):

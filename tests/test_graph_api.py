@@ -34,7 +34,7 @@ def test_requests_that_are_refused():
         (AlreadyForgottenError, "1 of 2 nodes were forgotten", {"nodes": [7, 8]}),
         (AlreadyForgottenError, "1 of 2 nodes were forgotten", {"edges": [[8, 0]]}),
         (UnknownRowsError, "2 of 3 nodes were never seen", {"nodes": [0, 90, -1]}),
-        (UnknownRowsError, "never seen", {"nodes": [1.0]}),
+        (UnknownRowsError, "never seen", {"nodes": [1.5]}),
         (UnknownRowsError, "1 of 1 edges are not in the graph", {"edges": [[0, absent]]}),
         (ValueError, "more than once", {"nodes": [3, 3]}),
         (ValueError, "empty", {"nodes": []}),

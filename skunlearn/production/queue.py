@@ -94,8 +94,8 @@ class DeletionQueue(BatchMixin):
         request_id : str
             Of your choice, the same whenever the same request is sent.
         ids, groups, indices : sequence, default=None
-            One of them: names as ``unlearn`` of the model takes them, of text, bytes, numbers or
-            tuples of these.
+            One of them: names as ``unlearn`` of the model takes them, of text, bytes, numbers,
+            dates or tuples of these; a UUID counts as its text.
 
         Returns
         -------
