@@ -36,7 +36,7 @@ def asked(model, X, y):
         classes = np.asarray(model.classes_) if classifier else None
         X = np.asarray(X) if isinstance(X, list) else X
         if not is_dataset(X):
-            _validation.check_finite(X, "X")
+            _validation.check_finite(X, "X", allow_nan=get_tags(model).input_tags.allow_nan)
     n = len(X) if is_dataset(X) else n_rows(X)
     y = _validation.check_targets(y, n, classifier=classes is not None)
     if classes is not None:

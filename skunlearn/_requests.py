@@ -45,10 +45,13 @@ class RequestMixin:
 
     def _check_request(self, X, y, name):
         if not is_dataset(X) and not self._record.is_dataset:
+            if name == "forget":
+                _validation.refuse_positions(X, self._record.row_like(), f"X_{name}")
             if hasattr(X, "columns") and hasattr(self, "feature_names_in_"):
                 X = _validation.check_X(self, X)
             if _skorch.is_net(self.estimator_):
-                _validation.check_finite(X, f"X_{name}")
+                allow_nan = _validation.takes_nan(self)
+                _validation.check_finite(X, f"X_{name}", allow_nan=allow_nan)
             X = request_rows(X, self._record.row_like(), f"X_{name}")
         if y is not None:
             y = np.asarray(y)

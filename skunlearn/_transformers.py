@@ -105,7 +105,8 @@ def as_rows(X):
         return X
     if hasattr(X, "columns"):
         raise TypeError(
-            f"UnlearningPipeline takes pandas frames, arrays and lists, got {type(X).__name__}. "
+            "UnlearningPipeline takes frames of pandas and polars, arrays and lists, got "
+            f"{type(X).__name__}. "
             "Pass X.to_pandas() or an array."
         )
     if hasattr(X, "tocsr"):

@@ -6,13 +6,14 @@ import warnings
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn import config_context, get_config
-from sklearn.utils import assert_all_finite, check_scalar, column_or_1d
+from sklearn import config_context
+from sklearn.utils import assert_all_finite, check_scalar, column_or_1d, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skunlearn import _skorch
 from skunlearn._data import is_dataset, is_frame, is_mapping, n_rows
+from skunlearn._frames import to_array
 from skunlearn._mapped import Reading
 from skunlearn.exceptions import UnknownRowsError
 
@@ -25,16 +26,15 @@ def check_X(estimator, X, *, reset=False):
     Sets or checks ``n_features_in_`` and ``feature_names_in_`` of `estimator`.
     """
     if is_dataset(X):
-        if isinstance(X, torch.utils.data.IterableDataset):
-            raise TypeError("X is an IterableDataset, whose rows cannot be told apart by position.")
-        return X
+        return check_dataset(X)
+    allow_nan = takes_nan(estimator)
     if is_mapping(X):
         X = {key: np.asarray(v) if isinstance(v, list | tuple) else v for key, v in X.items()}
         n_rows(X)
-        check_finite(X, "X")
+        check_finite(X, "X", allow_nan=allow_nan)
         return X
     if isinstance(X, torch.Tensor):
-        check_finite(X, "X")
+        check_finite(X, "X", allow_nan=allow_nan)
         _check_width(estimator, X, reset)
         return X.detach()
     if not _skorch.is_net(_skorch.unwrap(estimator.estimator)):
@@ -46,14 +46,31 @@ def check_X(estimator, X, *, reset=False):
         if X.ndim > 1:
             validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X.tocsr() if sparse.issparse(X) else X
-    mapped = bool(Reading(X))  # then its values are checked piece by piece
-    with config_context(assume_finite=mapped or get_config()["assume_finite"]):
+    with config_context(assume_finite=True):  # its values are checked below
         checked = validate_data(
             estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
         )
-    if mapped:
-        check_finite(checked, "X")
+    names = list(X.columns) if is_frame(X) and len(X.shape) == 2 else None
+    check_finite(checked, "X", allow_nan=allow_nan, names=names)
     return checked
+
+
+def takes_nan(estimator):
+    """Whether the inner estimator says by scikit-learn's tag that rows may hold NaN."""
+    return get_tags(_skorch.unwrap(estimator.estimator)).input_tags.allow_nan
+
+
+def check_dataset(X, name="X"):
+    """Refuse a torch Dataset whose rows cannot be found again."""
+    stream = isinstance(X, torch.utils.data.IterableDataset)
+    if stream or not hasattr(X, "__len__"):
+        kind = "an IterableDataset" if stream else "a Dataset without a length"
+        raise TypeError(
+            f"{name} is {kind} ({type(X).__name__}), but rows must be found again by their "
+            "positions. Pass a torch Dataset with __len__ and __getitem__; a stream that fits into "
+            "memory becomes one when it is read into a list: rows = list(stream)."
+        )
+    return X
 
 
 def _check_width(estimator, X, reset):
@@ -71,26 +88,81 @@ def _check_width(estimator, X, reset):
         )
 
 
-def check_finite(values, name):
-    """Raise ValueError when a container of rows holds NaN or infinity."""
+def check_finite(values, name, *, allow_nan=False, names=None):
+    """Raise ValueError where a container of rows holds infinity, or NaN unless `allow_nan`.
+
+    The error says where; `names` are those of the columns.
+    """
     if is_mapping(values):
         for key, value in values.items():
-            check_finite(value, f"{name}[{key!r}]")
+            check_finite(value, f"{name}[{key!r}]", allow_nan=allow_nan)
     elif isinstance(values, torch.Tensor):
         if values.layout is not torch.strided:
             raise TypeError(
                 f"{name} is a tensor of layout {values.layout}. Pass {name}.to_dense(), or a "
                 "scipy.sparse matrix."
             )
-        if values.is_floating_point() and not torch.isfinite(values).all():
-            raise ValueError(f"Input {name} contains NaN or infinity.")
+        wrong = torch.isinf if allow_nan else lambda values: ~torch.isfinite(values)
+        if values.is_floating_point() and wrong(values).any():
+            _refuse_values(values.detach().float().cpu().numpy(), name, allow_nan)
     elif is_frame(values):
-        assert_all_finite(values.to_numpy(), input_name=name)
+        names = list(values.columns) if len(values.shape) == 2 else None
+        _check_array(to_array(values), name, allow_nan, names)
     else:
-        values = values if sparse.issparse(values) else np.asarray(values)
-        with np.errstate(invalid="ignore"):  # ∞ − ∞ in scikit-learn's sum
-            for part in _pieces(values):
-                assert_all_finite(part, input_name=name)
+        _check_array(
+            values if sparse.issparse(values) else np.asarray(values), name, allow_nan, names
+        )
+
+
+def _check_array(values, name, allow_nan, names):
+    start = 0
+    with np.errstate(invalid="ignore"):  # ∞ − ∞ in scikit-learn's sum
+        for part in _pieces(values):
+            try:
+                assert_all_finite(part, allow_nan=allow_nan, input_name=name)
+            except ValueError:
+                _refuse_values(part, name, allow_nan, names, start)
+            start += part.shape[0] if part.ndim else 0
+
+
+def _refuse_values(values, name, allow_nan, names=None, start=0):
+    """Raise the ValueError that says where NaN or infinity stands; `start` is the first row."""
+    if sparse.issparse(values):
+        coo = values.tocoo()
+        held, where = coo.data, np.column_stack([coo.row, coo.col])
+        where = where[_is_wrong(held, allow_nan)]
+        where = where[np.lexsort(where.T[::-1])]
+        held = np.asarray(values[[where[0, 0]], :].toarray())[0, where[0, 1]]
+    else:
+        where = np.argwhere(_is_wrong(np.atleast_1d(values), allow_nan))
+        held = np.atleast_1d(values)[tuple(where[0])]
+    row, *inside = where[0].tolist()
+    place = f"row {row + start}"
+    if len(inside) == 1:
+        place += f", column {inside[0]}" + ("" if names is None else f" ({names[inside[0]]!r})")
+    elif inside:
+        place += f", at {tuple(inside)}"
+    if held is None or held != held:
+        what = "NaN"
+        advice = (
+            "A net learns nothing from NaN: fill it in (sklearn.impute), or leave these rows out. "
+            "One that takes NaN says so by scikit-learn's tag: its class defines "
+            "__sklearn_tags__, which sets input_tags.allow_nan of super's to True."
+        )
+    else:
+        what = f"infinity or a value too large for {values.dtype!r}"
+        advice = "Leave these rows out, or clip their values."
+    n = len(np.unique(where[:, 0]))
+    raise ValueError(
+        f"Input {name} contains {what}: {n} row{'s' if n > 1 else ''} of {values.shape[0]} hold"
+        f"{'' if n > 1 else 's'} such a value, the first at {place}. {advice}"
+    )
+
+
+def _is_wrong(values, allow_nan):
+    if values.dtype.kind == "O":
+        return np.frompyfunc(lambda v: v is None or v != v, 1, 1)(values).astype(bool)
+    return np.isinf(values) if allow_nan else ~np.isfinite(values)
 
 
 def _pieces(values):
@@ -167,6 +239,7 @@ def _is_text(labels):
 
 def dataset_targets(X):
     """Targets of a torch Dataset: its second tensor, or one pass over its items."""
+    check_dataset(X)
     if isinstance(X, torch.utils.data.TensorDataset):
         return X.tensors[1].numpy()
     if isinstance(X, torch.utils.data.Subset):
@@ -200,14 +273,50 @@ def check_mask(mask, n, name):
     return mask
 
 
-def check_single_request(**named):
-    """Exactly one way of naming rows must be used."""
+def check_single_request(unknown, **named):
+    """Exactly one way of naming rows must be used; `unknown` are other arguments by name."""
+    if unknown:
+        raise TypeError(
+            f"unlearn takes no {', '.join(f'{name}=' for name in unknown)}. Name rows by their "
+            "positions in fit as indices=, or as X_forget, ids= or groups=. A mask over the rows "
+            "becomes indices=numpy.flatnonzero(mask)."
+        )
     given = [name for name, value in named.items() if value is not None]
     if len(given) != 1:
         raise TypeError(
             "Name the rows to forget in exactly one way, as X_forget, ids=, indices= or "
             f"groups=; got {', '.join(given) if given else 'none of them'}."
         )
+
+
+def refuse_positions(X, like, name):
+    """Refuse positions or a mask where rows like those of `like` are meant."""
+    if is_dataset(X) or is_mapping(X) or sparse.issparse(X) or hasattr(X, "columns"):
+        return
+    try:
+        given = np.asarray(sorted(X) if isinstance(X, set | frozenset) else X)
+    except (TypeError, ValueError):  # ragged, say; another check's business
+        return
+    rows_of_their_own = not is_mapping(like) and len(like.shape) == 1
+    if rows_of_their_own and getattr(like, "dtype", given.dtype).kind in "biufc":
+        return
+    if given.ndim > 1 or given.dtype.kind not in "biu":
+        return
+    if given.dtype == bool:
+        what, instead = "a boolean mask", "indices=numpy.flatnonzero(mask)"
+    else:
+        what, instead = f"{'a number' if given.ndim == 0 else 'numbers'}", f"indices={_some(given)}"
+    row = not is_mapping(like) and given.dtype != bool and given.shape == tuple(like.shape[1:])
+    raise TypeError(
+        f"{name} takes the rows themselves, got {what} of shape {given.shape}. To name rows by "
+        f"their positions in fit, pass {instead}; by their identifiers, ids=."
+        + (" A single row needs a leading axis: X[None]." if row else "")
+    )
+
+
+def _some(numbers):
+    shown = np.atleast_1d(numbers)[:4].tolist()
+    return str(shown)[:-1] + (", ...]" if numbers.size > 4 else "]")
 
 
 def check_number(estimator, name, kind, *, low=None, high=None, exclusive=False):

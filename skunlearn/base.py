@@ -144,6 +144,7 @@ class BaseUnlearner(
         max_accuracy_drop=None,
         X_val=None,
         y_val=None,
+        **unknown,
     ):
         """Forget training rows, as if the model had never seen them.
 
@@ -173,6 +174,8 @@ class BaseUnlearner(
             Measure the drop on these instead: rows that ``fit`` was not given. It then counts
             from the first request that was measured on the same rows, so that many small
             requests cannot add up.
+        **unknown : dict
+            Nothing else is taken; the error says how rows are named.
 
         Returns
         -------
@@ -191,7 +194,9 @@ class BaseUnlearner(
             as it was.
         """
         check_is_fitted(self)
-        _validation.check_single_request(X_forget=X_forget, ids=ids, indices=indices, groups=groups)
+        _validation.check_single_request(
+            unknown, X_forget=X_forget, ids=ids, indices=indices, groups=groups
+        )
         if y_forget is not None and X_forget is None:
             raise TypeError("y_forget needs X_forget.")
         guard = Guard(self, max_accuracy_drop, X_val, y_val)

@@ -162,6 +162,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         max_accuracy_drop=None,
         X_val=None,
         y_val=None,
+        **unknown,
     ):
         """Forget training rows in every step.
 
@@ -173,6 +174,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             Labels, to tell apart equal rows with different labels.
         ids, indices, groups, X_retain, y_retain, max_accuracy_drop, X_val, y_val
             See `BaseUnlearner.unlearn`; `X_retain` and `X_val` as before the first step.
+        **unknown : dict
+            Nothing else is taken; the error says how rows are named.
 
         Returns
         -------
@@ -192,7 +195,9 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             exactly as it was.
         """
         check_is_fitted(self)
-        _validation.check_single_request(X_forget=X_forget, ids=ids, indices=indices, groups=groups)
+        _validation.check_single_request(
+            unknown, X_forget=X_forget, ids=ids, indices=indices, groups=groups
+        )
         if y_forget is not None and X_forget is None:
             raise TypeError("y_forget needs X_forget.")
         guard = Guard(self, max_accuracy_drop, X_val, y_val)
@@ -294,6 +299,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
 
     def _check_request(self, X, y, name):
         if not is_dataset(X) and not self._record.is_dataset:
+            if name == "forget":
+                _validation.refuse_positions(X, self._record.row_like(), f"X_{name}")
             X = request_rows(_transformers.as_rows(X), self._record.row_like(), f"X_{name}")
         if y is not None:
             y = np.asarray(y)
