@@ -24,8 +24,9 @@ def asked(model, X, y):
         y = _validation.dataset_targets(X)
     if y is None:
         raise ValueError("The model is asked about labels too: pass y.")
+    reader = None
     if isinstance(model, BaseUnlearner):
-        X, classes = _validation.check_X(model, X), model._classes
+        X, classes, reader = _validation.check_X(model, X), model._classes, model._reader
     else:
         if not _skorch.is_net(model) and get_tags(model).estimator_type not in (
             "classifier",
@@ -41,4 +42,4 @@ def asked(model, X, y):
     y = _validation.check_targets(y, n, classifier=classes is not None)
     if classes is not None:
         y = _validation.encode(y, classes)
-    return model_of(model), Rows(X, y, np.arange(n)), classes
+    return model_of(model), Rows(X, y, np.arange(n), reader=reader), classes

@@ -77,6 +77,12 @@ class CertificateMixin:
                 "The memory= cache may still hold models trained on forgotten rows; clear it "
                 "(joblib.Memory.clear) to complete the deletion."
             )
+        reader = getattr(self._record, "reader", None)
+        if self.deletions_ and reader is not None and reader.noisy:
+            notes.append(
+                "Training rows were measured through their random augmentation, not as they are: "
+                "fit was not given measure_on=."
+            )
         return json.dumps(
             {
                 "skunlearn": __version__,

@@ -114,6 +114,8 @@ def shares_memory(a, b):
         return is_mapping(b) and all(shares_memory(a[key], b[key]) for key in a)
     if is_frame(a) and is_frame(b):
         return share_values(a, b)
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
     if sparse.issparse(a):
         same = getattr(b, "format", None) == a.format
         return same and np.may_share_memory(a.data, b.data)
@@ -171,6 +173,13 @@ def _cast_exactly(X, dtype):
     return cast, ~differs.reshape(X.shape[0], -1).any(axis=1)
 
 
+def row_bytes(X):
+    """Bytes of the first row of `X`, as it is hashed."""
+    if is_mapping(X):
+        return sum(map(row_bytes, X.values()))
+    return _numpy(take(X, slice(0, 1))).nbytes
+
+
 def row_digests(X):
     """BLAKE2b digest of every row.
 
@@ -189,13 +198,22 @@ def row_digests(X):
     if is_mapping(X):
         parts = np.hstack([row_digests(X[key]) for key in sorted(X)])
         return _hash_rows(parts)
-    row_bytes = max(1, _numpy(take(X, slice(0, 1))).nbytes)
-    step = max(1, _CHUNK_BYTES // row_bytes)
+    size = max(1, row_bytes(X))
+    step = max(1, _CHUNK_BYTES // size)
     reading, chunks = Reading(X), []
     for i in range(0, n, step):
         chunks.append(_hash_rows(_numpy(take(X, slice(i, i + step)))))
-        reading.done(step * row_bytes)
+        reading.done(step * size)
     return np.concatenate(chunks)
+
+
+def label_digests(digests, y):
+    """Digest of every row with its label, from the digests of the rows."""
+    if len(digests) == 0:
+        return digests
+    y = y + 0.0 if y.dtype.kind == "f" else y  # -0.0 becomes 0.0
+    y = np.ascontiguousarray(y, dtype=y.dtype.newbyteorder("="))
+    return row_digests(np.hstack([digests, y.reshape(len(digests), -1).view(np.uint8)]))
 
 
 def name_digests(names):

@@ -57,6 +57,7 @@ class StepsMixin:
         """Swap in steps that have forgotten."""
         name, old = self.steps[-1]
         kinds, steps = self._kinds(), self.steps[:-1]
+        self._record.check_unchanged(positions)
         record = self._record.without(positions)
         refit = bool(self.refit_transformers and kinds["fitted"])
         as_stored = retain is None
@@ -85,7 +86,7 @@ class StepsMixin:
             forgotten = _transformers.TransformedRows(forget, steps, new)
         vars(new).update(deletions_=[*new.deletions_[:-1], entry], _forgotten=forgotten)
         if record.owned:
-            record = record.compact()
+            record = record.without_forgotten()
         vars(self).update(steps=[*steps, (name, new)], _record=record)
 
     def _work(self, positions, forget, retain, refit, as_stored, most_lost):

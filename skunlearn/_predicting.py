@@ -42,6 +42,7 @@ class PredictorMixin:
         Parameters
         ----------
         X : array, tensor, data frame, sparse matrix, mapping or torch Dataset of n rows
+            Those of ``fit`` are read as they are where it was given ``measure_on=``.
 
         Returns
         -------
@@ -49,7 +50,7 @@ class PredictorMixin:
             Class labels as passed to ``fit``, or regression targets.
         """
         check_is_fitted(self)
-        X = check_X(self, X)
+        X = self._as_they_are(check_X(self, X))
         if not _skorch.is_net(self.estimator_):
             return self.estimator_.predict(X)
         if not hasattr(self, "classes_"):
@@ -74,7 +75,7 @@ class PredictorMixin:
             estimator has seen no row keeps its column, filled with zeros.
         """
         check_is_fitted(self)
-        X = check_X(self, X)
+        X = self._as_they_are(check_X(self, X))
         if _skorch.is_net(self.estimator_):
             return self._net_proba(X)
         return self._all_columns(self.estimator_.predict_proba(X), 0.0)
@@ -115,6 +116,10 @@ class PredictorMixin:
             y = dataset_targets(X)
         metric = accuracy_score if hasattr(self, "classes_") else r2_score
         return metric(y, self.predict(X), sample_weight=sample_weight)
+
+    def _as_they_are(self, X):
+        """Rows without the augmentation of training, where ``fit`` was told how."""
+        return X if self._reader is None or self._reader.noisy else self._reader.container(X)
 
     def _net_says(self, X, method="predict"):
         try:

@@ -6,6 +6,7 @@ from sklearn.utils import get_tags
 
 from skunlearn import _net_checks, _skorch, _validation
 from skunlearn._data import is_dataset, n_rows, row_digests, shares_memory
+from skunlearn._plain_rows import look_at
 from skunlearn._record import Rows, TrainingRecord, request_rows
 from skunlearn.exceptions import AlreadyForgottenError
 
@@ -13,7 +14,7 @@ from skunlearn.exceptions import AlreadyForgottenError
 class RequestMixin:
     """Makes the training record in ``fit``, and looks rows up in it in ``unlearn``."""
 
-    def _new_record(self, X, y, ids, groups):
+    def _new_record(self, X, y, ids, groups, measure_on=None):
         classifier = get_tags(self).estimator_type == "classifier"
         if y is None and is_dataset(X):
             y = _validation.dataset_targets(X)
@@ -27,13 +28,21 @@ class RequestMixin:
         if n < 1:
             raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
         y = _validation.check_targets(y, n, classifier=classifier)
+        items, reader = look_at(X, y, _skorch.unwrap(self.estimator), measure_on)
         if classifier:
             self.classes_ = self._find_classes(X, y)
             y = _validation.encode(y, self.classes_)
         else:
             self._n_targets = y.shape[1] if y.ndim == 2 else None
         owned = not is_dataset(X) and not shares_memory(X, given)
-        return TrainingRecord(X, y, ids=ids, groups=groups, owned=owned)
+        parts = {"owned": owned, "items": items, "reader": reader}
+        return TrainingRecord(X, y, ids=ids, groups=groups, **parts)
+
+    @property
+    def _reader(self):
+        """How rows are read to be measured, or None."""
+        record = getattr(self, "_record", None)
+        return getattr(record, "reader", None)
 
     def _find_classes(self, X, y):
         net, frozen = _skorch.unwrap(self.estimator), isinstance(self.estimator, FrozenEstimator)
@@ -47,6 +56,8 @@ class RequestMixin:
         if not is_dataset(X) and not self._record.is_dataset:
             if name == "forget":
                 _validation.refuse_positions(X, self._record.row_like(), f"X_{name}")
+            names = getattr(self._record.row_like(), "columns", None)
+            X = _validation.columns_of_fit(X, getattr(self, "feature_names_in_", names))
             if hasattr(X, "columns") and hasattr(self, "feature_names_in_"):
                 X = _validation.check_X(self, X)
             if _skorch.is_net(self.estimator_):

@@ -178,6 +178,18 @@ def _pieces(values):
         reading.done(step * row_bytes)
 
 
+def columns_of_fit(X, names):
+    """The columns of a frame that ``fit`` saw, called `names`, without those it was given since.
+
+    Where one is missing, or their order is another, the frame is returned as it is.
+    """
+    if names is None or not is_frame(X) or len(X.shape) != 2 or X.shape[1] <= len(names):
+        return X
+    known = set(names)
+    kept = [name for name in X.columns if name in known]
+    return X[kept] if kept == list(names) else X
+
+
 def check_targets(y, n, *, classifier):
     """Check targets and return them as an ndarray."""
     y = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y

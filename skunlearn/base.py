@@ -60,7 +60,7 @@ class BaseUnlearner(
 
     # With metadata routing on, `fit` takes these without a set_fit_request by the user.
     # `unlearn` stays out of routing: scikit-learn's list of methods is closed.
-    __metadata_request__fit = {"forget": True, "ids": True, "groups": True}
+    __metadata_request__fit = {"forget": True, "ids": True, "groups": True, "measure_on": True}
 
     # What `skunlearn.utils.unlearner_tags` reports.
     _takes_any_estimator = False
@@ -87,7 +87,7 @@ class BaseUnlearner(
 
     # ------------------------------------------------------------------ the two verbs
 
-    def fit(self, X, y=None, *, forget=None, ids=None, groups=None):
+    def fit(self, X, y=None, *, forget=None, ids=None, groups=None, measure_on=None):
         """Train the model and remember which rows it has seen.
 
         Parameters
@@ -103,6 +103,13 @@ class BaseUnlearner(
             Unique record identifiers that later requests may name.
         groups : sequence of n hashable values, default=None
             Group of each row (the person it is about, say); a request may name groups.
+        measure_on : torch Dataset of n items, or callable, default=None
+            How to read rows as they are, where training augments them at random (a Dataset with
+            random crops as `X`, or a net with such a ``dataset=``): a Dataset of the same rows in
+            the same order without the augmentation, or the transform to leave out, the very
+            object that the Dataset applies. The log, warnings, guards, attacks, reports and
+            ``score`` then use rows as they are. None: an AugmentedRowsWarning where a row that is
+            read twice differs.
 
         Returns
         -------
@@ -119,7 +126,7 @@ class BaseUnlearner(
             clear_fit(self)
             self._seed = draw_seed(self.random_state)
             with seeded(self._seed):
-                record = self._new_record(X, y, ids, groups)
+                record = self._new_record(X, y, ids, groups, measure_on)
                 if forget is not None:
                     forget = _validation.check_forget_mask(forget, len(record))
                 self._record = record
@@ -149,7 +156,8 @@ class BaseUnlearner(
         """Forget training rows, as if the model had never seen them.
 
         Name the rows in exactly one way: by content, ids, indices or groups. A second request
-        forgets more; what was forgotten earlier stays forgotten.
+        forgets more; what was forgotten earlier stays forgotten. The rows to forget, and a sample
+        of the others, are compared with what ``fit`` was given.
 
         Parameters
         ----------
@@ -189,6 +197,8 @@ class BaseUnlearner(
             When the request names rows that the model never saw.
         AlreadyForgottenError
             When it names rows that an earlier request removed.
+        DataChangedError
+            When the rows that ``fit`` was given were sorted, scaled or otherwise changed in place.
         UnlearningError
             When the training diverged. After any error or interrupt the estimator is exactly
             as it was.
@@ -316,7 +326,7 @@ class BaseUnlearner(
     def _drop_copies(self):
         if self._record.owned:
             # Nobody else can delete the forgotten rows from a copy that `fit` made.
-            vars(self).update(_record=self._record.compact(), _forgotten=None)
+            vars(self).update(_record=self._record.without_forgotten(), _forgotten=None)
 
     def _sample(self, retain):
         return retain.sample(_SAMPLE_EXACT if self._is_exact else _SAMPLE, self._seed)
@@ -326,6 +336,7 @@ class BaseUnlearner(
         # others, where it is to be asked in another way than about the rows of this request.
         # `most_lost` is what the request may cost in accuracy on that sample.
         started = time.perf_counter()
+        self._record.check_unchanged(positions)
         record = self._record.without(positions)
         if retain is None:
             forget = self._record.view(positions)

@@ -208,7 +208,7 @@ class GraphEraser(
             With ``x`` of shape (n, n_features), ``edge_index`` of shape (2, n_edges), labels ``y``
             of shape (n,), of which those in ``train_mask`` are read, a bool tensor of shape (n,)
             (all, when there is none). Nodes outside of it are trained with as neighbours: leave
-            them out of `data` to train without them.
+            them out of `data` to train without them. The graph is copied.
         y : ignored
         ids : sequence of n hashable values, default=None
             Unique names of the nodes, by which requests go. None takes the numbers 0 to n - 1.

@@ -140,7 +140,7 @@ class LossHistogramDisplay:
         -------
         display : LossHistogramDisplay
         """
-        unlearner, unseen = attacked_rows(unlearner, X_test, y_test)
+        unlearner, unseen = attacked_rows(unlearner, X_test, y_test, referenced=bool(models))
         record = unlearner._record
         twins = np.flatnonzero(np.isin(unseen.y, unlearner._evidence.y))
         views = {

@@ -30,7 +30,7 @@ class Store:
         refuse_caches(unlearner)
         self.given, self.template = unlearner, template(unlearner)
         self.versions = Versions(queue)
-        self.rows, self.present = None, (None, None)
+        self.rows, self.present = None, (None, None)  # rows: as `start` was given them
 
     @property
     def model(self):
@@ -44,13 +44,13 @@ class Store:
 
     def begin(self):
         """Train, or take the model that was given, and write the first version."""
-        X, y, ids, groups = self.rows
+        X, y, ids, *_ = self.rows
         table, model = RowTable.of(X, y, ids, self.queue._salt), self.given
         table.write(self.queue.folder)
         if hasattr(model, "_record"):
             check_rows(model, self.kind, X, y)
         else:
-            model = fitted_again(model, "refit", None, X, y, ids, groups, np.arange(table.n))
+            model = fitted_again(model, "refit", None, *self.rows, np.arange(table.n))
         meta = {"baseline": self.check(model), "kind": self.kind, "since retrain": 0}
         version = self.versions.write(model, 0, model._record.retained, self.kind)
         with self.queue._journal.transaction() as db:
@@ -69,10 +69,10 @@ class Store:
             try:
                 retained = self.versions.retained(name, sha256)
                 path = self.versions.path(name, sha256)
-                X, y, ids, groups = self.rows
+                X, y, ids, *_ = self.rows
                 table = RowTable.read(self.queue.folder)
                 order = table.order(RowTable.of(X, y, ids, self.queue._salt), retained)
-                model = fitted_again(self.template, self.kind, path, X, y, ids, groups, order)
+                model = fitted_again(self.template, self.kind, path, *self.rows, order)
             except FileNotFoundError:
                 missing = number
                 number, name, sha256 = self.queue._newest()

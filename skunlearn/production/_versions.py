@@ -219,16 +219,21 @@ def check_rows(unlearner, kind, X, y):
         )
 
 
-def fitted_again(unlearner, kind, path, X, y, ids, groups, order):
+def fitted_again(unlearner, kind, path, X, y, ids, groups, measure_on, order):
     """A copy of `unlearner` in the state of a version, with its rows."""
     new = shallow(unlearner)
     if kind == "net":
         new.load(path)
         if is_dataset(X):
-            return new.attach(X, y)
-        return new.attach(*_taken((as_rows(X), np.asarray(y)), order))
+            return new.attach(X, y, measure_on=measure_on)
+        X, y = _taken((as_rows(X), np.asarray(y)), order)
+        if is_dataset(measure_on):
+            measure_on = take(measure_on, order)
+        return new.attach(X, y, measure_on=measure_on)
     X, y, ids, groups = _taken((X if is_dataset(X) else as_rows(X), y, ids, groups), order)
-    return new.fit(X, y, ids=ids, groups=groups)
+    if is_dataset(measure_on):
+        (measure_on,) = _taken((measure_on,), order)
+    return new.fit(X, y, ids=ids, groups=groups, measure_on=measure_on)
 
 
 def _taken(parts, order):

@@ -120,7 +120,7 @@ class DeletionWorker:
 
     # ------------------------------------------------------------------ start
 
-    def start(self, X, y=None, *, ids=None, groups=None):
+    def start(self, X, y=None, *, ids=None, groups=None, measure_on=None):
         """Train and write the first version, or take up the newest one.
 
         The same call does after a crash, or in a second process.
@@ -133,6 +133,8 @@ class DeletionWorker:
             that gives labels.
         ids, groups : sequence, default=None
             As for ``fit``; requests name them.
+        measure_on : torch Dataset or callable, default=None
+            As for ``fit``, of the same rows as `X`.
 
         Returns
         -------
@@ -144,7 +146,7 @@ class DeletionWorker:
             When the rows are not those of the first start, the test rows are training rows, or
             the newest version's file was changed.
         """
-        self._store.rows = X, y, ids, groups
+        self._store.rows = X, y, ids, groups, measure_on
         if self.queue._newest() is None:
             with self._lock(wait=True):
                 if self.queue._newest() is None:
