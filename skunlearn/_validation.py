@@ -81,7 +81,7 @@ def _check_width(estimator, X, reset):
         )
     if reset:
         estimator.n_features_in_ = X.shape[1]
-    elif X.shape[1] != estimator.n_features_in_:
+    elif X.shape[1] != getattr(estimator, "n_features_in_", X.shape[1]):  # a Dataset sets none
         raise ValueError(
             f"X has {X.shape[1]} features, but {type(estimator).__name__} is expecting "
             f"{estimator.n_features_in_} features as input."

@@ -147,7 +147,7 @@ def test_some_of_the_retained_rows_are_compared_others_each_time(rows):
 
 
 def test_few_rows_are_read_however_large_they_are():
-    X = np.zeros((40, 2**20), np.float32)
+    X = np.zeros((40, 2**17), np.float32)
     record = RetrainUnlearner(DecisionTreeClassifier(max_depth=1)).fit(X, np.arange(40) % 2)._record
     assert len(record._some_retained()) == _FEWEST
 

@@ -106,7 +106,8 @@ class Task:
                 record = self.base._record
                 new.set_params(random_state=seed)
                 X, y = record._X, self.classes[record._y]
-                return new.fit(X, y, forget=self.mask).estimator_
+                how = None if record.reader is None else record.reader.transform
+                return new.fit(X, y, forget=self.mask, measure_on=how).estimator_
             return self._forgotten(new, positions)
         except UnlearningError as error:
             warn(f"{name} failed on {self.name!r}, and is left out: {error}", UserWarning)
@@ -117,13 +118,13 @@ class Task:
         return new.unlearn(indices=positions).estimator_
 
 
-def untrained(net, X, y, seed, memory):
+def untrained(net, X, y, seed, memory, measure_on=None):
     """An unlearner that knows its rows, but whose model has not been trained yet."""
     base = RetrainUnlearner(net, random_state=seed, memory=memory)
     base._check_parameters()
     base._seed = draw_seed(seed)
     with seeded(base._seed):
-        base._record = base._new_record(X, y, None, None)
+        base._record = base._new_record(X, y, None, None, measure_on)
     base.deletions_, base._evidence, base._forgotten = [], None, None
     return base
 

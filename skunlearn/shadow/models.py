@@ -104,7 +104,7 @@ class ShadowModels(AttackMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, *, candidates=None, X_population=None, y_population=None):
+    def fit(self, X, y, *, candidates=None, X_population=None, y_population=None, measure_on=None):
         """Train the models, or read those that are finished from `folder`.
 
         Parameters
@@ -117,6 +117,9 @@ class ShadowModels(AttackMixin, BaseEstimator):
             retained rows are in the attacked one. All rows when None.
         X_population, y_population : rows and labels, default=None
             Rows that no model is trained on, neither the attacked one; for `rmia`.
+        measure_on : torch Dataset or callable, default=None
+            How to read rows as they are where they are augmented at random; see
+            `BaseUnlearner.fit`.
 
         Returns
         -------
@@ -132,7 +135,7 @@ class ShadowModels(AttackMixin, BaseEstimator):
         front = RetrainUnlearner(self._recipe())
         front._check_parameters()
         with seeded(seed):
-            record = front._new_record(X, y, None, None)
+            record = front._record = front._new_record(X, y, None, None, measure_on)
         if not hasattr(front, "classes_"):
             raise ValueError("ShadowModels is for classifiers.")
         everything = record.view(np.arange(len(record)))
