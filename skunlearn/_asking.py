@@ -5,6 +5,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch, _validation
+from skunlearn._columns import columns_of
 from skunlearn._data import is_dataset, n_rows
 from skunlearn._record import Rows
 from skunlearn.base import BaseUnlearner, model_of
@@ -34,7 +35,9 @@ def asked(model, X, y):
         ):
             raise TypeError(f"{type(model).__name__} is neither a classifier nor a regressor.")
         classifier = get_tags(model).estimator_type == "classifier"
-        classes = np.asarray(model.classes_) if classifier else None
+        classes = None
+        if classifier:
+            classes = columns_of(model) if _skorch.is_net(model) else np.asarray(model.classes_)
         X = np.asarray(X) if isinstance(X, list) else X
         if not is_dataset(X):
             _validation.check_finite(X, "X", allow_nan=get_tags(model).input_tags.allow_nan)

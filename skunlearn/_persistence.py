@@ -119,6 +119,7 @@ class PersistenceMixin:
             "format": _FORMAT,
             "method": type(self).__name__,
             "classes": None if self._classes is None else _labels(self.classes_),
+            "columns": _labels(self._columns) if self._classes is not None else None,
             "classes_dtype": None if self._classes is None else self.classes_.dtype.str,
             "n_targets": getattr(self, "_n_targets", None),
             "n_features_in": getattr(self, "n_features_in_", None),
@@ -193,7 +194,10 @@ class PersistenceMixin:
             "_n_targets": state["n_targets"],
         }
         if state["classes"] is not None:
-            fitted["classes_"] = np.array(state["classes"], dtype=np.dtype(state["classes_dtype"]))
+            dtype = np.dtype(state["classes_dtype"])
+            fitted["classes_"] = np.array(state["classes"], dtype=dtype)
+            columns = state["columns"]
+            fitted["_columns"] = None if columns is None else np.array(columns, dtype=dtype)
         if state["n_features_in"] is not None:
             fitted["n_features_in_"] = state["n_features_in"]
         if state["feature_names_in"] is not None:
@@ -206,7 +210,7 @@ class PersistenceMixin:
 
 
 _FITTED = (
-    *("_seed", "_record", "_evidence", "_forgotten", "_n_targets", "_updates"),
+    *("_seed", "_record", "_evidence", "_forgotten", "_n_targets", "_columns", "_updates"),
     *("_moments", "_setting", "_account", "_secret", "_step", "_gram"),
 )
 

@@ -95,7 +95,7 @@ class StepsMixin:
         start, before = shallow(old), None
         if refit:
             X, y = retain.arrays()
-            y = y if old._classes is None else old.classes_[y]
+            y = y if old._classes is None else old._classes[y]
             before = self._observe(forget, old._sample(retain))
             steps, X = _transformers.fit_transform(steps, X, y)
             kept = _transformers.checked(X, retain, start, reset=True)

@@ -52,11 +52,13 @@ class PredictorMixin:
         check_is_fitted(self)
         X = self._as_they_are(check_X(self, X))
         if not _skorch.is_net(self.estimator_):
+            if getattr(self, "_columns", None) is not None:  # nets in shards
+                return self.classes_[self.predict_proba(X).argmax(axis=1)]
             return self.estimator_.predict(X)
         if not hasattr(self, "classes_"):
             y = self._net_says(X)
             return y.reshape(self._target_shape(len(y)))
-        if _skorch.is_binary(self.estimator_):
+        if _skorch.is_binary(self.estimator_) and len(self.classes_) > 1:
             return self.classes_[self._net_says(X).astype(np.intp)]
         return self.classes_[self._net_proba(X).argmax(axis=1)]
 
@@ -78,7 +80,10 @@ class PredictorMixin:
         X = self._as_they_are(check_X(self, X))
         if _skorch.is_net(self.estimator_):
             return self._net_proba(X)
-        return self._all_columns(self.estimator_.predict_proba(X), 0.0)
+        p = self.estimator_.predict_proba(X)
+        if getattr(self, "_columns", None) is not None:
+            return self._seen(p)
+        return self._all_columns(p, 0.0)
 
     @available_if(_inner_is_not_net("decision_function"))
     def decision_function(self, X):
@@ -136,11 +141,14 @@ class PredictorMixin:
             ) from error
 
     def _net_proba(self, X):
-        p = self._net_says(X, "predict_proba")
+        return self._seen(self._net_says(X, "predict_proba"))
+
+    def _seen(self, p):
+        """Probabilities of the labels that `fit` has seen."""
         if p.shape[1] == len(self.classes_):
             return p
-        # The module may have more outputs than there are classes; they were never trained on.
-        p = p[:, : len(self.classes_)]
+        # The module may have more outputs than there are labels; they were never trained on.
+        p = p[:, self._seen_columns]
         return p / p.sum(axis=1, keepdims=True)
 
     def _all_columns(self, values, fill):

@@ -262,10 +262,6 @@ class BaseUnlearner(
             write_checkpoints=write_checkpoints,
         )
 
-    @property
-    def _classes(self):
-        return getattr(self, "classes_", None)
-
     # ------------------------------------------------------------------ fit, step by step
 
     def _check_parameters(self):
@@ -393,8 +389,8 @@ class BaseUnlearner(
     def _announce_classes(self, record, forget):
         if self._classes is None or not record.has_data or forget is None:
             return []
-        left = np.bincount(record.retained_y, minlength=len(self.classes_))
-        names = [plain(self.classes_[i]) for i in np.unique(forget.y) if left[i] == 0]
+        left = np.bincount(record.retained_y, minlength=len(self._classes))
+        names = [plain(self._classes[i]) for i in np.unique(forget.y) if left[i] == 0]
         if names:
             _validation.warn(
                 f"The request removes every retained row of {names}: the model forgets the whole "
@@ -424,10 +420,10 @@ class BaseUnlearner(
                 "larger learning rate or a smaller penalty.",
                 NotForgottenWarning,
             )
-        elif self._classes is not None and after < _MEMORISED * np.log(max(2, len(self._classes))):
+        elif self._classes is not None and after < _MEMORISED * np.log(max(2, len(self.classes_))):
             _validation.warn(
                 f"After {type(self).__name__} the forget rows are still known by heart: their mean "
-                f"loss is {after:.3g} ({before:.3g} before, {np.log(len(self._classes)):.3g} for "
+                f"loss is {after:.3g} ({before:.3g} before, {np.log(len(self.classes_)):.3g} for "
                 "chance). Unless a model knows unseen rows as well, it has not forgotten them: "
                 "look at MIAScorer or skunlearn.evaluation.audit. More epochs, a larger learning "
                 "rate or a smaller penalty forget more; so do RandomLabelUnlearner, SalUnUnlearner "

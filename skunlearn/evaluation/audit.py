@@ -100,7 +100,7 @@ def audit(
         refuse_noise(unlearner._evidence)
     models |= references
     return audit_logits(
-        {key: outputs_of(model, views, unlearner.classes_) for key, model in models.items()},
+        {key: outputs_of(model, views, unlearner._classes) for key, model in models.items()},
         {key: rows.y for key, rows in views.items()},
         retrained=list(references),
         seconds={name: unlearner.deletions_[-1]["seconds"]},

@@ -108,7 +108,7 @@ def compare(
     views["unseen"] = unseen
 
     def ask(model):
-        return outputs_of(model, views, retrained.classes_)
+        return outputs_of(model, views, retrained._classes)
 
     fitted = {k: v for k, v in vars(retrained).items() if k not in retrained.get_params(False)}
     outputs, seconds = {"original": ask(retrained.estimator_)}, {}

@@ -186,7 +186,7 @@ class MIAScorer(Scorer):
         if forgotten.logits is None:
             raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
         scores = [membership_scores(e.logits, e.y, self.attack) for e in (forgotten, observed)]
-        return *scores, unlearner.classes_[forgotten.y], unlearner.classes_[observed.y]
+        return *scores, unlearner._classes[forgotten.y], unlearner._classes[observed.y]
 
     def _auc(self, unlearner, forgotten, model, unseen):
         members, others, y_forget, y_unseen = self._attacked(unlearner, forgotten, model, unseen)

@@ -49,7 +49,7 @@ class Task:
     @property
     def classes(self):
         """Labels of the columns."""
-        return self.base.classes_
+        return self.base._classes
 
     @property
     def all_test(self):
@@ -154,7 +154,7 @@ def named_sets(forget_sets):
 def make_task(name, forget_set, base, X, X_test, y_test, value_range):
     """The rows of one forget set around a fitted original."""
     record = base._record
-    mask, classes = check_forget_mask(forget_set.mask, len(record)), base.classes_
+    mask, classes = check_forget_mask(forget_set.mask, len(record)), base._classes
     y = record._y
     kept = np.isin(y_test, np.unique(y[~mask]))
     planted = getattr(forget_set, "planted", None)

@@ -181,7 +181,7 @@ def robustness_report(
             rows, labels = forget_set.data(X, y)
             rows = _array(rows, "X of the forget set")
             base = untrained(net, rows, labels, random_state, memory, measure_on)
-        codes = encoded(y_test, base.classes_, len(X_test))
+        codes = encoded(y_test, base._classes, len(X_test))
         tasks.append(make_task(name, forget_set, base, rows, X_test, codes, value_range))
     works = [
         Work(task, conditions, unlearners, n_seeds, random_state, confidence) for task in tasks
@@ -224,7 +224,7 @@ def _digest(plain, X_test, y_test, value_range, confidence):
     """Of what all measurements of a call have in common."""
     record = plain._record
     everything = record.view(np.arange(len(record)))
-    recipe = _training.key(plain.estimator, everything, plain._seed, plain.classes_)
+    recipe = _training.key(plain.estimator, everything, plain._seed, plain._classes)
     noisy = plain._reader is not None and plain._reader.noisy
     rest = repr((value_range, confidence, X_test.shape, X_test.dtype, noisy))
     labels = repr(np.asarray(y_test).tolist())

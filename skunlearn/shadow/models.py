@@ -145,13 +145,13 @@ class ShadowModels(AttackMixin, BaseEstimator):
         candidates = _check_candidates(candidates, len(record))
         membership = balanced_membership(candidates, self.n_models, seed)
         store = Store(self.folder, self._key(everything, population, candidates, front, seed))
-        task = (everything, population, front.classes_)
+        task = (everything, population, front._classes)
         self._train_missing(store, membership, candidates, task, seed)
         found = np.stack([store.get(i) for i in range(self.n_models)])
         self.margins_, rest = found[:, : len(record)], found[:, len(record) :]
         self.population_margins_ = rest if population is not None else None
         self.membership_, self.candidates_ = membership, np.flatnonzero(candidates)
-        self.classes_ = front.classes_
+        self.classes_, self._columns = front.classes_, front._classes
         self._rows, self._population = everything, population
         return self
 
@@ -250,7 +250,7 @@ class ShadowModels(AttackMixin, BaseEstimator):
             raise ValueError(
                 "folder= needs rows that can be compared, which those of a torch Dataset cannot."
             )
-        parts = [_training.key(self._recipe(), everything, seed, front.classes_).encode()]
+        parts = [_training.key(self._recipe(), everything, seed, front._classes).encode()]
         if population is not None:
             parts += [row_digests(population.X), population.y]
         if self._forgets():
