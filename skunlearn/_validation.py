@@ -41,9 +41,9 @@ def check_X(estimator, X, *, reset=False):
         # The inner estimator checks the values itself and may take strings or missing values.
         if not (sparse.issparse(X) or is_frame(X) or isinstance(X, np.ndarray)):
             X = np.asarray(X)
-        if X.ndim == 0:
+        if len(X.shape) == 0:
             raise ValueError(f"Expected 2D array, got scalar array instead: {X!r}.")
-        if X.ndim > 1:
+        if len(X.shape) > 1:
             validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X.tocsr() if sparse.issparse(X) else X
     with config_context(assume_finite=True):  # its values are checked below
