@@ -31,6 +31,7 @@ from skunlearn.plotting import LossHistogramDisplay, MIACurveDisplay
 from skunlearn.production import DeletionQueue, DeletionWorker
 from skunlearn.robustness import robustness_report
 from skunlearn.shadow import ShadowModels
+from skunlearn.utils import all_unlearners
 from tests.instances import make_regressor_net
 from tests.small import FORGET, net, quiet
 
@@ -196,6 +197,20 @@ def test_everything_is_measured_on_rows_as_they_are(rows, way):
 
 
 @quiet
+@pytest.mark.parametrize("name", [n for n in all_unlearners(nets=True) if n != "CTUnlearner"])
+def test_every_method(rows, name):
+    X, y, *_ = rows
+    data = Augmented(X, y, Jitter())
+    unlearner = all_unlearners()[name](net(max_epochs=2), random_state=0)
+    unlearner.fit(data, measure_on=data.transform)
+    assert unlearner.score(data) == unlearner.score(X, y)
+    forget = np.flatnonzero(y == 2) if name == "UNSIRUnlearner" else FORGET
+    unlearner.unlearn(indices=forget)
+    expected = says(unlearner, X[forget], y[forget])
+    np.testing.assert_allclose(unlearner._evidence.logits, expected, rtol=1e-4, atol=1e-5)
+
+
+@quiet
 @pytest.mark.parametrize("cls", [RetrainUnlearner, ShardedUnlearner])
 def test_other_kinds_of_models(rows, cls):
     X, y, *_ = rows
@@ -206,6 +221,12 @@ def test_other_kinds_of_models(rows, cls):
             unlearner._evidence.logits, says(unlearner, X[FORGET], y[FORGET]), rtol=1e-5
         )
         assert unlearner.score(data) == unlearner.score(data)
+    jitter = Jitter()
+    unlearner = cls(augmenting(jitter), random_state=0).fit(X, y, measure_on=jitter)
+    assert unlearner.unlearn(indices=FORGET).score(X, y) == unlearner.score(X, y)
+    np.testing.assert_allclose(
+        unlearner._evidence.logits, says(unlearner, X[FORGET], y[FORGET]), rtol=1e-5
+    )
 
 
 @quiet

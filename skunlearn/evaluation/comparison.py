@@ -117,7 +117,8 @@ def compare(
         new = clone(unlearner)
         if new._watches_training:
             # Its own training is part of it.
-            new.set_params(random_state=random_state).fit(X, y, measure_on=measure_on)
+            how = {} if measure_on is None else {"measure_on": measure_on}
+            new.set_params(random_state=random_state).fit(X, y, **how)
         else:
             vars(new).update(fitted, _seed=retrained._seed)
         new.unlearn(indices=rows)

@@ -233,7 +233,8 @@ def fitted_again(unlearner, kind, path, X, y, ids, groups, measure_on, order):
     X, y, ids, groups = _taken((X if is_dataset(X) else as_rows(X), y, ids, groups), order)
     if is_dataset(measure_on):
         (measure_on,) = _taken((measure_on,), order)
-    return new.fit(X, y, ids=ids, groups=groups, measure_on=measure_on)
+    how = {} if measure_on is None else {"measure_on": measure_on}
+    return new.fit(X, y, ids=ids, groups=groups, **how)
 
 
 def _taken(parts, order):

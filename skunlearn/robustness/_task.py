@@ -106,8 +106,10 @@ class Task:
                 record = self.base._record
                 new.set_params(random_state=seed)
                 X, y = record._X, self.classes[record._y]
-                how = None if record.reader is None else record.reader.transform
-                return new.fit(X, y, forget=self.mask, measure_on=how).estimator_
+                how = {}
+                if record.reader is not None and not record.reader.noisy:
+                    how["measure_on"] = record.reader.transform
+                return new.fit(X, y, forget=self.mask, **how).estimator_
             return self._forgotten(new, positions)
         except UnlearningError as error:
             warn(f"{name} failed on {self.name!r}, and is left out: {error}", UserWarning)
