@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn import _skorch, _validation
 from skunlearn._columns import columns_of
 from skunlearn._data import is_dataset, n_rows
+from skunlearn._finite import check_finite
 from skunlearn._record import Rows
 from skunlearn.base import BaseUnlearner, model_of
 
@@ -40,7 +41,7 @@ def asked(model, X, y):
             classes = columns_of(model) if _skorch.is_net(model) else np.asarray(model.classes_)
         X = np.asarray(X) if isinstance(X, list) else X
         if not is_dataset(X):
-            _validation.check_finite(X, "X", allow_nan=get_tags(model).input_tags.allow_nan)
+            check_finite(X, "X", allow_nan=get_tags(model).input_tags.allow_nan)
     n = len(X) if is_dataset(X) else n_rows(X)
     y = _validation.check_targets(y, n, classifier=classes is not None)
     if classes is not None:

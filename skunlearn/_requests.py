@@ -7,6 +7,7 @@ from sklearn.utils import get_tags
 from skunlearn import _net_checks, _skorch, _validation
 from skunlearn._columns import label_columns, width_of
 from skunlearn._data import is_dataset, n_rows, row_digests, shares_memory
+from skunlearn._finite import check_finite
 from skunlearn._plain_rows import look_at
 from skunlearn._record import Rows, TrainingRecord, request_rows
 from skunlearn.exceptions import AlreadyForgottenError
@@ -84,7 +85,7 @@ class RequestMixin:
                 X = _validation.check_X(self, X)
             if _skorch.is_net(self.estimator_):
                 allow_nan = _validation.takes_nan(self)
-                _validation.check_finite(X, f"X_{name}", allow_nan=allow_nan)
+                check_finite(X, f"X_{name}", allow_nan=allow_nan)
             X = request_rows(X, self._record.row_like(), f"X_{name}")
         if y is not None:
             y = np.asarray(y)

@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch, _validation
 from skunlearn._data import is_dataset, is_mapping, n_rows
+from skunlearn._finite import check_finite
 from skunlearn._record import Rows
 from skunlearn.base import BaseUnlearner, model_of
 
@@ -37,7 +38,7 @@ def rows_of(estimator, X, y, name):
     elif not is_dataset(X):
         X = X if is_mapping(X) or hasattr(X, "shape") else np.asarray(X)
         allow_nan = get_tags(model_of(estimator)).input_tags.allow_nan
-        _validation.check_finite(X, f"X_{name}", allow_nan=allow_nan)
+        check_finite(X, f"X_{name}", allow_nan=allow_nan)
     n = len(X) if is_dataset(X) else n_rows(X)
     classifier = is_classifier(model_of(estimator))
     y = _validation.check_targets(y, n, classifier=classifier)
