@@ -15,7 +15,7 @@ from skunlearn.editing import (
     LFSSDUnlearner,
     SSDUnlearner,
 )
-from skunlearn.exact import RetrainUnlearner, RidgeUnlearner, ShardedUnlearner
+from skunlearn.exact import ForestUnlearner, RetrainUnlearner, RidgeUnlearner, ShardedUnlearner
 from skunlearn.finetuning import (
     CFkUnlearner,
     CoUnUnlearner,
@@ -52,6 +52,7 @@ __all__ = [
     "EUkUnlearner",
     "FineTuneUnlearner",
     "FisherForgettingUnlearner",
+    "ForestUnlearner",
     "GradientAscentUnlearner",
     "InfluenceUnlearner",
     "L1SparseUnlearner",

@@ -1,6 +1,7 @@
 """Nets and constructor parameters with which every estimator is tested."""
 
 import torch
+from sklearn.ensemble import BaggingRegressor, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.tree import DecisionTreeClassifier
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
@@ -10,6 +11,7 @@ from skunlearn import (
     CertifiedRemovalUnlearner,
     DescentToDeleteUnlearner,
     FineTuneUnlearner,
+    ForestUnlearner,
     LangevinUnlearner,
     ProximalUnlearner,
     RetrainUnlearner,
@@ -147,6 +149,15 @@ def all_instances():
         ShardedUnlearner(DecisionTreeClassifier(), random_state=0),
         ShardedUnlearner(LinearRegression(), random_state=0),
         *linear_instances(),
+        *forest_instances(),
+    ]
+
+
+def forest_instances():
+    """Bagging, by scikit-learn's own members and by ours."""
+    return [
+        ForestUnlearner(RandomForestClassifier(30), random_state=0),
+        ForestUnlearner(BaggingRegressor(LinearRegression(), n_estimators=5), random_state=0),
     ]
 
 
