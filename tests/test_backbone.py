@@ -245,8 +245,8 @@ def test_searches_and_queues(data, tmp_path):
     assert search.best_estimator_[0].module is search.estimator.steps[0][1].module
     queue = DeletionQueue(tmp_path, batch_size=1)
     worker = DeletionWorker(queue, pipeline(), X[50:], y[50:]).start(X[:50], y[:50], ids=range(50))
-    queue.submit("ticket", ids=[17])
-    assert worker.run_once()["audit"]["rows"] == 1
+    queue.submit("ticket", ids=[17, 18])
+    assert worker.run_once()["audit"]["rows"] == 2
 
 
 def test_images_go_through_a_reshaping_step(data):
