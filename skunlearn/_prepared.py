@@ -66,10 +66,10 @@ class Subtraction:
         return None
 
     def without(self, steps, X, first=0):
-        """The step without rows `X`, as those before `first` show them, and its sums; or None."""
-        step = steps[self.place][1]
-        statistic = self.statistic.without(
-            step, _transformers.transform(steps[first : self.place], X)
-        )
-        new = None if statistic is None else statistic.step(step)
-        return None if new is None else (new, Subtraction(self.place, statistic))
+        """The step without rows `X`, and its sums; None when it must be fitted anew.
+
+        `X` is as the steps before `first` show the rows.
+        """
+        X = _transformers.transform(steps[first : self.place], X)
+        found = self.statistic.without(steps[self.place][1], X)
+        return None if found is None else (found[1], Subtraction(self.place, found[0]))

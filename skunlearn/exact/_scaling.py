@@ -31,10 +31,12 @@ class ScalerStatistic:
         return cls(Sums.of(X, np.zeros(X.shape[0], int), 1, cls.kind))
 
     def without(self, step, X):
-        """The statistic when rows go, or None when the step must be fitted anew."""
+        """The statistic when rows go, and the step of the others; None when it must be fitted."""
         X = self._checked(step, X)
         sums = self.sums.without(X, np.zeros(X.shape[0], int))
-        return None if sums.is_coarse() else type(self)(sums)
+        statistic = None if sums.is_coarse() else type(self)(sums)
+        new = None if statistic is None else statistic.step(step)
+        return None if new is None else (statistic, new)
 
     @staticmethod
     def _checked(step, X):
