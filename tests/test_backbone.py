@@ -118,7 +118,8 @@ def test_requests_do_not_call_it(data, head):
     assert declared["trained_on"] == "made-up data"
     assert declared["declared_by"] == "A. Nother"
     assert len(declared["sha256"]) == 64
-    assert "declared by A. Nother to hold no training row" in certificate["notes"][0]
+    assert "declared to hold no training row" in certificate["notes"][0]
+    assert "Declared by: A. Nother." in certificate["notes"][0]
     (entry, _) = fitted.deletions_
     assert entry["exact"]
     assert entry["transformers"]["declared"] == ["features (PublicBackbone)"]

@@ -40,6 +40,7 @@ from skunlearn.exact._frozen_forest import _is_grown_on
 from skunlearn.exceptions import DataNotStoredError, UnlearningError
 from skunlearn.model_selection import ForgetSplit
 from skunlearn.production import DeletionQueue, DeletionWorker
+from skunlearn.threats import costly_forget_set
 
 LIKELY = 1e-4  # p-values below are no chance
 RECENT = parse_version(sklearn.__version__) >= parse_version("1.9")
@@ -541,6 +542,22 @@ def test_counting_changes_nothing(data):
     for wrong in ({}, {"ids": [1], "indices": [1]}):
         with pytest.raises(TypeError, match="exactly one way"):
             unlearner.count_touched(**wrong)
+
+
+def test_rows_that_cost_most(data):
+    X, y = data
+    unlearner = ForestUnlearner(RandomForestClassifier(30, max_samples=12), random_state=0)
+    request = costly_forget_set(unlearner.fit(X, y), size=5)
+    rng = np.random.default_rng(0)
+    drawn = [unlearner.count_touched(indices=rng.choice(60, 5, replace=False)) for _ in range(20)]
+    worst = unlearner.count_touched(indices=request.indices)
+    assert worst == request.details["members"] > max(drawn)
+    # The first is the row in most draws; each further one adds most to those before.
+    counts = [unlearner.count_touched(indices=[row]) for row in range(60)]
+    assert max(counts) == request.details["scores"].max()
+    assert request.details["scores"].sum() == worst
+    whole = costly_forget_set(unlearner, size=40).indices
+    assert unlearner.unlearn(indices=whole).deletions_[0]["share_regrown"] == 1
 
 
 def test_refusals(data):

@@ -129,9 +129,9 @@ class ForestUnlearner(BaseUnlearner):
     >>> forest = RandomForestClassifier(n_estimators=200, max_samples=0.1)
     >>> unlearner = ForestUnlearner(forest, random_state=0).fit(X, y)
     >>> unlearner.count_touched(indices=[7])
-    20
+    14
     >>> unlearner.unlearn(indices=[7]).deletions_[0]["members_regrown"]
-    20
+    14
     """
 
     _takes_nets = False
