@@ -87,6 +87,8 @@ def test_values_that_dwarf_the_others_call_for_new_sums():
     mild = Sums.of(X, one, 1, "squares").without(X[:1], one[:1])
     assert not mild.is_coarse()
     assert mild.scatter()[0] == pytest.approx(X[1:].var(axis=0) * 399, rel=1e-9)
+    X[0] = 1e10  # leaves steps that are felt, if far below the values
+    assert Sums.of(X, one, 1, "squares").without(X[:1], one[:1]).is_coarse()
     whole = np.round(X)
     whole[0] = 2.0**50
     assert not Sums.of(whole, one, 1).without(whole[:1], one[:1]).is_coarse()  # no fraction is lost
