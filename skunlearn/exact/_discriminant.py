@@ -85,6 +85,11 @@ def _solve_svd(model, count, priors, means, within):
     if model.tol < _RESOLVED * S[0]:
         return None
     rank = int((model.tol < S).sum())
+    if rank == 0:
+        raise ValueError(
+            f"No feature varies within the classes by more than tol={model.tol:g}, so that "
+            "LinearDiscriminantAnalysis has no solution."
+        )
     scalings = V[:, :rank] / std[:, None] / S[:rank]
     center = priors @ means
     between = np.sqrt(n * priors / max(1, n_classes - 1))[:, None] * (means - center)
