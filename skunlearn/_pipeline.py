@@ -82,8 +82,9 @@ class StepsMixin:
         for key, names in (("declared", kinds["declared"]), ("subtracted", subtracted)):
             if names:
                 transformers[key] = names
-        entry = new.deletions_[-1] | {
-            "exact": new._is_exact and not kinds["frozen"] and (refit or not kinds["fitted"]),
+        entry, forgets = new.deletions_[-1], refit or not kinds["fitted"]
+        entry = entry | {
+            "exact": entry["exact"] and not kinds["frozen"] and forgets,
             "identifiers_digest": digest_of(np.unique(record.identifiers(positions), axis=0)),
             "transformers": transformers,
         }

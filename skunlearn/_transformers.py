@@ -1,15 +1,17 @@
 """Transformers in front of an unlearner: what they hold of the rows, and fitting them anew."""
 
+import sys
+
 import numpy as np
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.utils import get_tags
+from sklearn.pipeline import Pipeline
 
 from skunlearn import _validation
 from skunlearn._data import is_dataset, is_frame, is_mapping, row_digests
+from skunlearn._leaves import is_stateless, leaves
 from skunlearn._record import Rows
+from skunlearn._trained_before import find_trained
 from skunlearn.backbone import PublicBackbone
 
 
@@ -21,13 +23,15 @@ def kinds(steps):
     names : dict of list of str
         "fitted" learns from rows, "frozen" has learnt from rows elsewhere, "declared" too, but
         somebody declares that these were no training rows, "stateless" needs no ``fit`` by its
-        tags.
+        tags. What is frozen inside a step is named beside the step itself.
     """
     found = {"fitted": [], "frozen": [], "declared": [], "stateless": []}
-    for name, step in _leaves(steps):
+    for name, step in leaves(steps):
         frozen = isinstance(step, FrozenEstimator)
         kind, inner = _kind(step), step.estimator if frozen else step
         found[kind].append(f"{name} ({type(inner).__name__})")
+        if not frozen and kind != "declared":
+            found["frozen"] += [f"{item.path} ({item.what})" for item in find_trained(step, name)]
     return found
 
 
@@ -35,8 +39,8 @@ def _kind(step):
     if isinstance(step, PublicBackbone):
         return "declared"
     if not isinstance(step, FrozenEstimator):
-        return "stateless" if _is_stateless(step) else "fitted"
-    inner = {_kind(leaf) for _, leaf in _leaves([("", step.estimator)])}
+        return "stateless" if is_stateless(step) else "fitted"
+    inner = {_kind(leaf) for _, leaf in leaves([("", step.estimator)])}
     if inner == {"stateless"}:
         return "stateless"
     # One that is declared does not speak for another that was fitted elsewhere.
@@ -46,9 +50,9 @@ def _kind(step):
 def declarations(steps):
     """What is declared of each public backbone, with the name of the step."""
     found = []
-    for name, step in _leaves(steps):
+    for name, step in leaves(steps):
         inner = step.estimator if isinstance(step, FrozenEstimator) else step
-        for _, leaf in _leaves([("", inner)]):
+        for _, leaf in leaves([("", inner)]):
             if isinstance(leaf, PublicBackbone):
                 found.append({"step": f"{name} ({type(leaf).__name__})", **leaf.declaration()})
     return found
@@ -72,39 +76,25 @@ def constant_part(steps):
 
 def resampler(steps):
     """Name of a step that changes the number of rows, or None."""
-    for name, step in [*steps, *_leaves(steps)]:
+    for name, step in [*steps, *leaves(steps)]:
         if hasattr(step, "fit_resample"):
             return name
     return None
 
 
-def _leaves(steps):
-    for name, step in steps:
-        if step is None or isinstance(step, str):  # "passthrough", "drop"
-            continue
-        inner = _inner_steps(step)
-        if inner is None:
-            yield name, step
-        else:
-            yield from ((f"{name}__{below}", leaf) for below, leaf in _leaves(inner))
+def steps_before(unlearner):
+    """Steps of Pipelines whose ``fit`` is just fitting `unlearner` as their last step.
 
-
-def _inner_steps(step):
-    if isinstance(step, Pipeline):
-        return step.steps
-    if isinstance(step, FeatureUnion):
-        return step.transformer_list
-    if isinstance(step, ColumnTransformer):
-        named = [(name, transformer) for name, transformer, _ in step.transformers]
-        return [*named, ("remainder", step.remainder)]
-    return None
-
-
-def _is_stateless(step):
-    try:
-        return not get_tags(step).requires_fit
-    except AttributeError:  # no scikit-learn estimator, so that nothing is known about it
-        return False
+    Nothing but the call stack tells an estimator that others stand before it.
+    """
+    frame, last, steps = sys._getframe(1), unlearner, []
+    while frame is not None:
+        # To read the variables of a frame keeps them alive in it, so no others are looked at.
+        owner = frame.f_locals.get("self") if frame.f_code.co_name == "fit" else None
+        if isinstance(owner, Pipeline) and owner.steps and owner.steps[-1][1] is last:
+            last, steps = owner, [*owner.steps[:-1], *steps]
+        frame = frame.f_back
+    return steps
 
 
 def fresh(steps):

@@ -25,9 +25,9 @@ class PublicBackbone(TransformerMixin, BaseEstimator):
     transformer will do, as long as it was trained on other rows than the pipeline's.
 
     That it was is a statement about the world, which no code can check. So it is made by name,
-    and the pipeline's certificate quotes who declared what, with a digest of the weights. (A
-    backbone in a ``FunctionTransformer`` would pass for a step that learns nothing, without a
-    word of it.)
+    and the pipeline's certificate quotes who declared what, with a digest of the weights. (Without
+    a declaration, inside ``FrozenEstimator`` or a function, it is named as something that may have
+    seen the rows, and nothing is guaranteed.)
 
     The pipeline computes a training row's features once, in ``fit``, and keeps them: a request
     does not call the backbone.

@@ -238,6 +238,19 @@ def test_what_is_merely_frozen_is_not_declared(data):
     assert certificate["declared"][0]["step"] == "in__deep (PublicBackbone)"
 
 
+def test_elsewhere_it_is_named(data):
+    """Nobody but UnlearningPipeline quotes the declaration, so nobody else claims anything."""
+    X, y = data
+    around = RetrainUnlearner(make_pipeline(backbone(), LogisticRegression()), random_state=0)
+    certificate = json.loads(around.fit(X, y).unlearn(indices=GONE).certificate())
+    assert certificate["guarantee"] == "none"
+    assert "a PublicBackbone, declared to hold no training row" in certificate["notes"][0]
+    # scikit-learn's own Pipeline: the certificate is about the model behind it, and says so.
+    plain = make_pipeline(backbone(), RidgeUnlearner(RidgeClassifier())).fit(X, y)
+    certificate = json.loads(plain[-1].unlearn(indices=GONE).certificate())
+    assert "publicbackbone (PublicBackbone) of a Pipeline in front" in certificate["notes"][0]
+
+
 def test_searches_and_queues(data, tmp_path):
     X, y = data
     search = GridSearchCV(pipeline(), {"head__estimator__alpha": [1e-3, 1e3]}, cv=2)

@@ -27,7 +27,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.fixes import parse_version
@@ -356,6 +356,22 @@ def test_bases_that_look_at_rows_without_weight_are_shown_their_draws_alone():
     assert not unlearner._draws.touched([7]).any()
     with pytest.raises(ValueError, match="train it around a Pipeline of Nosy"):
         ForestUnlearner(FrozenEstimator(bagging)).fit(X, y)
+
+
+def test_what_members_bring_along_is_named_or_refused(data):
+    X, y = data
+    scaler = StandardScaler().fit(X)
+    bagging = BaggingClassifier(make_pipeline(FrozenEstimator(scaler), LogisticRegression()))
+    unlearner = ForestUnlearner(bagging, random_state=0).fit(X, y).unlearn(indices=[0])
+    certificate = json.loads(unlearner.certificate())
+    assert certificate["guarantee"] == "none"
+    assert "FrozenEstimator of StandardScaler" in certificate["notes"][0]
+    # A member that stays was trained by the recipe of before.
+    unlearner.set_params(estimator=BaggingClassifier(make_pipeline(LogisticRegression())))
+    assert not unlearner.unlearn(indices=[1]).deletions_[1]["exact"]
+    hidden = FunctionTransformer(scaler.transform)
+    with pytest.raises(TypeError, match="a fitted StandardScaler"):
+        ForestUnlearner(BaggingClassifier(make_pipeline(hidden, LogisticRegression()))).fit(X, y)
 
 
 # ---------------------------------------------------------------------- trained ensembles

@@ -10,6 +10,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch, _training, _validation
+from skunlearn._from_scratch import refuse_trained
 from skunlearn._seeding import derive_seed
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._draws import Draws
@@ -172,6 +173,7 @@ class ForestUnlearner(BaseUnlearner):
     # ------------------------------------------------------------------ fit
 
     def _first_model(self, rows):
+        self._trained_before = super()._name_trained()
         recipe = _skorch.unwrap(self.estimator)
         if isinstance(self.estimator, FrozenEstimator):
             model = copy.deepcopy(recipe)
@@ -278,6 +280,12 @@ class ForestUnlearner(BaseUnlearner):
             return np.random.SeedSequence()
         return np.random.SeedSequence([derive_seed(seed, 2)])
 
+    def _name_trained(self):
+        # Members that no request touches stay as they were trained by an earlier recipe.
+        earlier = [entry.get("trained_before", []) for entry in self.deletions_]
+        names = [self._trained_before, *earlier, super()._name_trained()]
+        return list(dict.fromkeys(name for group in names for name in group))
+
     def _logged(self):
         # Whoever knows the seed can foresee draws.
         return self._cost | ({"seed": None} if self.random_state is None else {})
@@ -300,6 +308,8 @@ class ForestUnlearner(BaseUnlearner):
             )
         if frozen:
             check_is_fitted(recipe)
+        if not is_forest(recipe):
+            refuse_trained(recipe, "ForestUnlearner")
         if is_forest(recipe) and not recipe.bootstrap:
             raise ValueError(_ALL_ROWS)
         base = recipe if is_forest(recipe) else base_of(recipe)
