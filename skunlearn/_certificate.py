@@ -86,6 +86,11 @@ class CertificateMixin:
             "starts from nothing."
             for name in dict.fromkeys(brought)
         ]
+        if in_front.get("declared"):
+            notes.append(
+                f"Steps {', '.join(in_front['declared'])} of a Pipeline in front are declared to "
+                "hold no training row; the certificate of an UnlearningPipeline quotes by whom."
+            )
         for kind, what in (
             ("fitted", "were fitted on forgotten rows too, and still hold what they learnt"),
             ("frozen", "were fitted elsewhere, on rows that are not known here"),
@@ -101,6 +106,12 @@ class CertificateMixin:
         if self._record.weights is not None:
             notes.append(
                 "The training weighs rows by sample_weight; what was measured counts each once."
+            )
+        reader = getattr(self._record, "reader", None)
+        if self.deletions_ and reader is not None and reader.noisy:
+            notes.append(
+                "Training rows were measured through their random augmentation, not as they are: "
+                "fit was not given measure_on=."
             )
         return json.dumps(
             {

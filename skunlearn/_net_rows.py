@@ -195,7 +195,7 @@ def net_rows(net, X, target, index):
     """`NetRows` over some rows of `X` for this net."""
     dtype = float_dtype(net)
     index = np.asarray(index)
-    if is_dataset(X) or _plain_dataset(net):
+    if is_dataset(X) or has_plain_dataset(net):
         base = X if is_dataset(X) else None
         return NetRows(base, X, target, index, dtype, device=net.device or "cpu")
     # A user's class may take statistics over what it is given: it gets a copy of these rows
@@ -251,7 +251,8 @@ def _collate_function(net, data):
     return None if given is default_collate else given
 
 
-def _plain_dataset(net):
+def has_plain_dataset(net):
+    """Whether the net makes skorch's own data sets of arrays."""
     return net.dataset is SkorchDataset and not net.get_params_for("dataset")
 
 

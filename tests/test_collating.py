@@ -299,7 +299,7 @@ def test_image_folders_say_their_labels(tmp_path):
     image = pytest.importorskip("PIL.Image")
     for label in "ab":
         (tmp_path / label).mkdir()
-        for i in range(4):
+        for i in range(30):
             image.new("L", (4, 3)).save(tmp_path / label / f"{i}.png")
     opened = []
 
@@ -310,8 +310,8 @@ def test_image_folders_say_their_labels(tmp_path):
     folder = datasets.ImageFolder(tmp_path, loader=load)
     folder.samples[0] = (folder.samples[0][0], 1)  # its items say so, `targets` do not
     fitted = RetrainUnlearner(net(max_epochs=0), random_state=0).fit(folder)
-    assert len(opened) < 8
-    assert fitted._record._y.tolist() == [1, 0, 0, 0, 1, 1, 1, 1]
+    assert len(set(opened)) < 20  # a few are looked at, for what is random in them
+    assert fitted._record._y.tolist() == [1] + 29 * [0] + 30 * [1]
 
 
 # ------------------------------------------------------------------ reading rows by themselves

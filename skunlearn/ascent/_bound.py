@@ -19,7 +19,9 @@ class BoundedAscent:
 
     def _bound(self, retain):
         """Loss of a row above which it is left alone."""
-        return chance_loss(retain, self._classes) if self.bound == "chance" else float(self.bound)
+        if self.bound != "chance":
+            return float(self.bound)
+        return chance_loss(retain, getattr(self, "classes_", None))
 
     def _known_rows(self, net, forget, retain):
         return KnownRows(net, forget, self._bound(retain), self._classes, type(self).__name__)

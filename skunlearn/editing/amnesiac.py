@@ -105,13 +105,22 @@ class AmnesiacUnlearner(NetUnlearner):
         self.folder = folder
 
     def fit(
-        self, X, y=None, sample_weight=None, *, sensitive=None, forget=None, ids=None, groups=None
+        self,
+        X,
+        y=None,
+        sample_weight=None,
+        *,
+        sensitive=None,
+        forget=None,
+        ids=None,
+        groups=None,
+        measure_on=None,
     ):
         """Train the model, and record what batches with sensitive rows did to it.
 
         Parameters
         ----------
-        X, y, sample_weight, forget, ids, groups
+        X, y, sample_weight, forget, ids, groups, measure_on
             See `FineTuneUnlearner.fit`.
         sensitive : bool array of shape (n,), default=None
             Rows that may have to be forgotten. None takes `forget`, or else all rows, for which
@@ -128,7 +137,8 @@ class AmnesiacUnlearner(NetUnlearner):
         """
         self._declared = sensitive, forget
         try:
-            return super().fit(X, y, sample_weight, forget=forget, ids=ids, groups=groups)
+            named = {"ids": ids, "groups": groups, "measure_on": measure_on}
+            return super().fit(X, y, sample_weight, forget=forget, **named)
         finally:
             vars(self).pop("_declared", None)
 

@@ -32,7 +32,7 @@ class Store:
         refuse_caches(unlearner)
         self.given, self.template = unlearner, template(unlearner)
         self.versions = Versions(queue)
-        self.rows, self.present = None, (None, None)
+        self.rows, self.present = None, (None, None)  # rows: as `start` was given them
 
     @property
     def model(self):
@@ -51,7 +51,7 @@ class Store:
                 f"{self.queue._journal.path} has applied requests, but holds no version of the "
                 "model: trained anew, it would know again what was forgotten. Restore a backup."
             )
-        X, y, weights, ids, _ = self.rows
+        X, y, weights, ids, *_ = self.rows
         table, model = RowTable.of(X, y, weights, ids, self.queue._salt), self.given
         rows = table.write(self.queue, lease)
         if hasattr(model, "_record"):
@@ -78,7 +78,7 @@ class Store:
             try:
                 data = self.versions.read(name, sha256)
                 retained = self.versions.retained(data)
-                X, y, weights, ids, _ = self.rows
+                X, y, weights, ids, *_ = self.rows
                 table = RowTable.read(self.queue)
                 given = RowTable.of(X, y, weights, ids, self.queue._salt)
                 order = table.order(given, retained)

@@ -281,19 +281,25 @@ def _same(given, weights, retained):
 def fitted_again(unlearner, load, rows, order):
     """A copy of `unlearner` in the state of a version, with its rows.
 
-    `rows` are those of now, as ``X, y, sample_weight, ids, groups``. `load` brings a net into that
-    state; None where a training gives it again.
+    `rows` are those of now, as ``X, y, sample_weight, ids, groups, measure_on``. `load` brings a
+    net into that state; None where a training gives it again.
     """
-    new, (X, y, *named) = shallow(unlearner), rows
+    new, (X, y, weights, ids, groups, measure_on) = shallow(unlearner), rows
     if load is not None:
         load(new)
         if is_dataset(X):
-            return new.attach(X, y)
-        return new.attach(*_taken((as_rows(X), np.asarray(y)), order))
+            return new.attach(X, y, measure_on=measure_on)
+        X, y = _taken((as_rows(X), np.asarray(y)), order)
+        if is_dataset(measure_on):
+            measure_on = take(measure_on, order)
+        return new.attach(X, y, measure_on=measure_on)
     X = X if is_dataset(X) else as_rows(X)
-    X, y, weights, ids, groups = _taken((X, y, *named), order)
-    weighted = {} if weights is None else {"sample_weight": weights}
-    return new.fit(X, y, **weighted, ids=ids, groups=groups)
+    X, y, weights, ids, groups = _taken((X, y, weights, ids, groups), order)
+    if is_dataset(measure_on):
+        (measure_on,) = _taken((measure_on,), order)
+    given = {"sample_weight": weights, "measure_on": measure_on}
+    given = {name: value for name, value in given.items() if value is not None}
+    return new.fit(X, y, ids=ids, groups=groups, **given)
 
 
 def _taken(parts, order):

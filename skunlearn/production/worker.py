@@ -76,6 +76,10 @@ class DeletionWorker:
     After a restart a model that had to be trained again (exact methods without a file) lacks
     classes of which no row is left.
 
+    Every version is taken for published. When a batch deletes a single row from a linear model, a
+    RowRevealedWarning says that the two versions give that row away
+    (`skunlearn.threats.reconstruction_attack`); larger batches do not.
+
     See Also
     --------
     DeletionQueue : Where requests are submitted.
@@ -134,7 +138,7 @@ class DeletionWorker:
 
     # ------------------------------------------------------------------ start
 
-    def start(self, X, y=None, sample_weight=None, *, ids=None, groups=None):
+    def start(self, X, y=None, sample_weight=None, *, ids=None, groups=None, measure_on=None):
         """Train and write the first version, or take up the newest one.
 
         The same call does after a crash, or in a second process.
@@ -149,6 +153,8 @@ class DeletionWorker:
             As for ``fit``; later starts must be given the same.
         ids, groups : sequence, default=None
             As for ``fit``; requests name them.
+        measure_on : torch Dataset or callable, default=None
+            As for ``fit``, of the same rows as `X`.
 
         Returns
         -------
@@ -160,7 +166,7 @@ class DeletionWorker:
             When the rows are not those of the first start, the test rows are training rows, or
             the newest version's file was changed.
         """
-        self._store.rows = X, y, sample_weight, ids, groups
+        self._store.rows = X, y, sample_weight, ids, groups, measure_on
         if self.queue._newest() is None:
             with self.queue._lease(self.lease, wait=True) as lease:
                 if self.queue._newest() is None:
@@ -234,6 +240,9 @@ class DeletionWorker:
             are still open.
         OSError
             When the machine has no space left, say: the batch is tried again by the next call.
+        DataChangedError
+            When the rows that `start` was given have changed since: no request is at fault, and the
+            batch is tried again by the next call.
         """
         refuse_stopped(self.queue)
         self._store.catch_up()

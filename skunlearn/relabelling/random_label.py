@@ -93,7 +93,8 @@ class RandomLabelUnlearner(NetUnlearner):
         self._relabel_and_train(net, retain, forget)
 
     def _relabel_and_train(self, net, retain, forget, callbacks=()):
-        drawn = RandomLabels(forget.y, self._classes, self.exclude_true, self._next_seed())
+        columns = None if self._classes is None else self._seen_columns
+        drawn = RandomLabels(forget.y, columns, self.exclude_true, self._next_seed())
         if self.order == "mixed":
             both = retain.union(forget)
             places = np.arange(len(retain), len(both))
@@ -131,24 +132,25 @@ class RandomLabels:
     Parameters
     ----------
     y : ndarray of int, their own labels, encoded
-    classes : ndarray
+    columns : ndarray of int, ascending, the encoded labels to draw among
     exclude_true : bool
     seed : int
     """
 
-    def __init__(self, y, classes, exclude_true, seed):
-        if classes is None:
+    def __init__(self, y, columns, exclude_true, seed):
+        if columns is None:
             raise UnlearningError("random labels are for classifiers; this is a regression.")
-        if exclude_true and len(classes) < 2:
+        if exclude_true and len(columns) < 2:
             raise UnlearningError("there is one class only, and no other label to draw.")
-        self.y, self.n_classes, self.exclude_true = y, len(classes), exclude_true
+        self.y, self.columns, self.exclude_true = y, columns, exclude_true
         self.rng = np.random.default_rng(seed)
 
     def __call__(self):
+        size, n = len(self.y), len(self.columns)
         if self.exclude_true:
-            others = self.rng.integers(1, self.n_classes, size=len(self.y))
-            return (self.y + others) % self.n_classes
-        return self.rng.integers(self.n_classes, size=len(self.y))
+            own = np.searchsorted(self.columns, self.y)
+            return self.columns[(own + self.rng.integers(1, n, size=size)) % n]
+        return self.columns[self.rng.integers(n, size=size)]
 
 
 class Redrawn(Callback):

@@ -196,7 +196,7 @@ def check_label_types(estimator):
     expected = None
     for labels in (
         np.array([0, 1]),
-        np.array([3, 10], dtype=np.int32),
+        np.array([3, 10**6], dtype=np.int32),  # no columns of any net
         np.array([0.0, 2.0]),
         np.array(["no", "yes"]),
         np.array(["no", "yes"], dtype=object),
@@ -237,7 +237,7 @@ def check_reads_only_its_rows(estimator):
             hidden = np.setdiff1d(np.arange(N_ROWS), shown)
             if spoilt:
                 rows[hidden], labels[hidden] = noise[hidden], mixed[hidden]
-            records.append(new._record.holding(rows, labels))
+            records.append(new._record.with_rows(rows, labels, np.arange(N_ROWS)))
         run._record = records[0]
         done = run._successor(FORGET, records[1].view(FORGET), records[0].view(kept))
         outcomes.append(outcome(done, X))
