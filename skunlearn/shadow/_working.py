@@ -48,7 +48,7 @@ def _train_and_forget(unlearner, everything, members, requested, classes, seed):
     worker._check_parameters()
     worker._seed, worker.classes_ = seed, classes
     worker.estimator_ = worker._train(everything.take(members))
-    retain = np.setdiff1d(members, requested)
+    retain = members[~np.isin(members, requested)]
     if not len(retain):
         raise ValueError(
             "nothing is left to retain: every row is a candidate. Mark the forgotten rows and "
