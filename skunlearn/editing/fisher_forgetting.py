@@ -5,8 +5,8 @@ from numbers import Integral, Real
 import torch
 
 from skunlearn import _net_checks, _skorch, _validation
+from skunlearn._fisher import squared_gradients
 from skunlearn.editing._base import WeightEditor
-from skunlearn.editing._importance import squared_gradients
 from skunlearn.search_spaces import LogUniform
 
 
@@ -86,7 +86,10 @@ class FisherForgettingUnlearner(WeightEditor):
         params = [p for p in net.module_.parameters() if p.requires_grad]
         sample = retain.sample(self.importance_rows, self._seed)
         held = squared_gradients(
-            net, sample, params, lambda batch: _skorch.log_likelihood(net, batch, self._classes)
+            net,
+            sample,
+            params,
+            lambda net, batch: _skorch.log_likelihood(net, batch, self._classes),
         )
         with torch.no_grad():
             for p, f in zip(params, held, strict=True):
