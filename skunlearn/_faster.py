@@ -40,13 +40,14 @@ def choose_faster(owner, key, ways, device):
 
 def _time(run, device, limit):
     """Least seconds of some runs after one to warm up, unless that takes longer than `limit`."""
-    first = _time_once(run, device)
+    first = time_once(run, device)
     if first > limit:
         return first
-    return min(_time_once(run, device) for _ in range(_REPEATS))
+    return min(time_once(run, device) for _ in range(_REPEATS))
 
 
-def _time_once(run, device):
+def time_once(run, device):
+    """Seconds of one run; on a machine that others use too, hardly more than on one's own."""
     gpu = torch.device(device).type == "cuda"
     if gpu:
         torch.cuda.synchronize(device)

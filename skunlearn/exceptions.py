@@ -4,6 +4,7 @@ __all__ = [
     "AccuracyDropError",
     "AlreadyForgottenError",
     "ClassForgottenWarning",
+    "CostWarning",
     "DataNotStoredError",
     "ModelDamagedWarning",
     "NotForgottenWarning",
@@ -68,6 +69,10 @@ class ModelDamagedWarning(UserWarning):
 
 class ClassForgottenWarning(UserWarning):
     """A request removes every retained row of a class, which is allowed."""
+
+
+class CostWarning(UserWarning):
+    """A request may take far longer than the training did; said before it begins."""
 
 
 class UnsuitableMethodWarning(UserWarning):
