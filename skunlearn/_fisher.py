@@ -9,7 +9,7 @@ from skunlearn import _net_checks, _skorch
 from skunlearn._linear_layers import copy_around
 from skunlearn._row_gradients import RowGradients
 
-_FIRST, _MOST = 32, 256  # rows that are read at a time
+_FIRST, _MOST = 32, 512  # rows that are read at a time
 _FLOATS = 2**24  # numbers of rows that are read at a time
 
 

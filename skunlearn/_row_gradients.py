@@ -10,7 +10,7 @@ from skunlearn._faster import choose_faster
 from skunlearn._gradient_parts import Whole
 from skunlearn._linear_layers import find_linear_layers, tap
 
-_MOST_ROWS = 256
+_MOST_ROWS = 512
 _FEW_ROWS = 32  # on which ways are tried; fewer are taken one by one
 _FLOATS = 2**24  # gradients of single rows that are held at a time, in numbers
 _ACTIVATIONS = 2**22  # outputs of all layers that are held at a time, in numbers

