@@ -30,7 +30,7 @@ class FisherForgettingUnlearner(WeightEditor):
         Largest standard deviation of the noise, in units of the root mean square of the weights
         of its tensor: F is nearly 0 for weights that no row uses.
     importance_rows : int, default=1000
-        Retained rows from which F is estimated, one backward pass each.
+        Retained rows from which F is estimated, one gradient each.
     random_state, memory, store_data, verbose
         See `FineTuneUnlearner`.
 

@@ -33,7 +33,7 @@ class SSDUnlearner(WeightEditor):
         λ, the paper's.
     importance_rows : int, default=1000
         Rows, of the forget set and of all rows, from which importances are estimated, one
-        backward pass each. The paper takes all.
+        gradient each. The paper takes all.
     random_state, memory, store_data, verbose
         See `FineTuneUnlearner`.
 
