@@ -99,6 +99,20 @@ class PersistenceMixin:
         TypeError
             When the model is not a skorch net; pickle such an estimator instead.
         """
+        tensors, state = self._saved()
+        folder = os.path.dirname(os.path.abspath(path))
+        handle, part = tempfile.mkstemp(dir=folder, prefix=".skunlearn-")
+        os.close(handle)
+        try:
+            save_file(tensors, part, metadata={"skunlearn": json.dumps(state)})
+            os.replace(part, path)
+        except BaseException:
+            if os.path.exists(part):
+                os.unlink(part)
+            raise
+
+    def _saved(self):
+        """What ``save`` writes: tensors by name, and the rest in JSON's types."""
         check_is_fitted(self)
         if not _skorch.is_net(self.estimator_):
             raise TypeError(
@@ -122,20 +136,12 @@ class PersistenceMixin:
             "feature_names_in": _labels(getattr(self, "feature_names_in_", None)),
             "seed": self._seed,
             "deletions": self.deletions_,
+            "steps_before": getattr(self, "_steps_before", None),
             "is_dataset": self._record.is_dataset,
             "row": _describe_row(self._record.row_like()),
             "y_dtype": self._record.y_dtype.str,
         }
-        folder = os.path.dirname(os.path.abspath(path))
-        handle, part = tempfile.mkstemp(dir=folder, prefix=".skunlearn-")
-        os.close(handle)
-        try:
-            save_file(tensors, part, metadata={"skunlearn": json.dumps(state)})
-            os.replace(part, path)
-        except BaseException:
-            if os.path.exists(part):
-                os.unlink(part)
-            raise
+        return tensors, state
 
     def load(self, path):
         """Read what `save` wrote into this estimator, whose net gives the architecture.
@@ -159,12 +165,15 @@ class PersistenceMixin:
                 state = json.loads((file.metadata() or {}).get("skunlearn", "{}"))
         except SafetensorError as error:
             raise ValueError(f"{path} is not a safetensors file: {error}") from error
+        return self._restored(load_file(path), state, path)
+
+    def _restored(self, tensors, state, path):
+        """This estimator in the state that ``_saved`` gave; `path` is for messages."""
         if state.get("format") != _FORMAT or state.get("method") != type(self).__name__:
             raise ValueError(
                 f"{path} was not written by {type(self).__name__}.save "
                 f"(method {state.get('method')}, format {state.get('format')})."
             )
-        tensors = load_file(path)
         net = _skorch.unwrap(self.estimator)
         with seeded(state["seed"]):
             model = _skorch.fresh_net(net, verbose=self.verbose)
@@ -186,6 +195,7 @@ class PersistenceMixin:
             "_evidence": None,
             "_forgotten": None,
             "_n_targets": state["n_targets"],
+            "_steps_before": state["steps_before"],
         }
         if state["classes"] is not None:
             fitted["classes_"] = np.array(state["classes"], dtype=np.dtype(state["classes_dtype"]))
@@ -202,7 +212,8 @@ class PersistenceMixin:
 
 _FITTED = (
     *("_seed", "_record", "_evidence", "_forgotten", "_n_targets", "_updates"),
-    *("_moments", "_setting", "_account", "_secret", "_step", "_gram"),
+    *("_moments", "_setting", "_account", "_secret", "_step", "_gram", "_steps_before"),
+    *("_trained_before",),
 )
 
 

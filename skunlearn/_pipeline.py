@@ -70,8 +70,9 @@ class StepsMixin:
             # Steps without a seed of their own draw from numpy's global generator.
             with seeded(derive_seed(old._seed, 1, len(old.deletions_))):
                 steps, new = self._work(positions, forget, retain, refit, as_stored, most_lost)
-        entry = new.deletions_[-1] | {
-            "exact": new._is_exact and not kinds["frozen"] and (refit or not kinds["fitted"]),
+        entry, forgets = new.deletions_[-1], refit or not kinds["fitted"]
+        entry = entry | {
+            "exact": entry["exact"] and not kinds["frozen"] and forgets,
             "identifiers_digest": digest_of(np.unique(record.identifiers(positions), axis=0)),
             "transformers": {
                 "refitted": kinds["fitted"] if refit else [],

@@ -1,15 +1,17 @@
 """Transformers in front of an unlearner: what they hold of the rows, and fitting them anew."""
 
+import sys
+
 import numpy as np
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.utils import get_tags
+from sklearn.pipeline import Pipeline
 
 from skunlearn import _validation
 from skunlearn._data import is_dataset, is_frame, is_mapping, row_digests
+from skunlearn._leaves import is_stateless, leaves
 from skunlearn._record import Rows
+from skunlearn._trained_before import find_trained
 
 
 def kinds(steps):
@@ -19,52 +21,40 @@ def kinds(steps):
     -------
     names : dict of list of str
         "fitted" learns from rows, "frozen" has learnt from rows elsewhere, "stateless" needs no
-        ``fit`` by its tags.
+        ``fit`` by its tags. What is frozen inside a step is named beside the step itself.
     """
     found = {"fitted": [], "frozen": [], "stateless": []}
-    for name, step in _leaves(steps):
+    for name, step in leaves(steps):
         frozen = isinstance(step, FrozenEstimator)
-        inner = [leaf for _, leaf in _leaves([(name, step.estimator)])] if frozen else [step]
-        kind = "stateless" if all(map(_is_stateless, inner)) else "frozen" if frozen else "fitted"
-        found[kind].append(f"{name} ({type(step.estimator if frozen else step).__name__})")
+        inner = step.estimator if frozen else step
+        kind = "stateless" if is_stateless(inner) else "frozen" if frozen else "fitted"
+        found[kind].append(f"{name} ({type(inner).__name__})")
+        if not frozen:
+            found["frozen"] += [f"{item.path} ({item.what})" for item in find_trained(step, name)]
     return found
 
 
 def resampler(steps):
     """Name of a step that changes the number of rows, or None."""
-    for name, step in [*steps, *_leaves(steps)]:
+    for name, step in [*steps, *leaves(steps)]:
         if hasattr(step, "fit_resample"):
             return name
     return None
 
 
-def _leaves(steps):
-    for name, step in steps:
-        if step is None or isinstance(step, str):  # "passthrough", "drop"
-            continue
-        inner = _inner_steps(step)
-        if inner is None:
-            yield name, step
-        else:
-            yield from ((f"{name}__{below}", leaf) for below, leaf in _leaves(inner))
+def steps_before(unlearner):
+    """Steps of Pipelines whose ``fit`` is just fitting `unlearner` as their last step.
 
-
-def _inner_steps(step):
-    if isinstance(step, Pipeline):
-        return step.steps
-    if isinstance(step, FeatureUnion):
-        return step.transformer_list
-    if isinstance(step, ColumnTransformer):
-        named = [(name, transformer) for name, transformer, _ in step.transformers]
-        return [*named, ("remainder", step.remainder)]
-    return None
-
-
-def _is_stateless(step):
-    try:
-        return not get_tags(step).requires_fit
-    except AttributeError:  # no scikit-learn estimator, so that nothing is known about it
-        return False
+    Nothing but the call stack tells an estimator that others stand before it.
+    """
+    frame, last, steps = sys._getframe(1), unlearner, []
+    while frame is not None:
+        # To read the variables of a frame keeps them alive in it, so no others are looked at.
+        owner = frame.f_locals.get("self") if frame.f_code.co_name == "fit" else None
+        if isinstance(owner, Pipeline) and owner.steps and owner.steps[-1][1] is last:
+            last, steps = owner, [*owner.steps[:-1], *steps]
+        frame = frame.f_back
+    return steps
 
 
 def fresh(steps):

@@ -10,14 +10,16 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _net_checks, _skorch, _training, _validation
+from skunlearn import _caches, _net_checks, _skorch, _training, _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
 from skunlearn._evidence import observe, summary
+from skunlearn._from_scratch import name_trained, refuse_trained
 from skunlearn._guard import Guard, refuse_drop
 from skunlearn._persistence import PersistenceMixin, clear_fit
 from skunlearn._predicting import PredictorMixin
 from skunlearn._requests import RequestMixin
 from skunlearn._seeding import derive_seed, draw_seed, seeded
+from skunlearn._transformers import kinds, steps_before
 from skunlearn.exceptions import (
     ClassForgottenWarning,
     ModelDamagedWarning,
@@ -77,6 +79,7 @@ class BaseUnlearner(
     _class_only = False  # made for forgetting whole classes
     _takes_new_inputs = False  # nothing but the weights ties it to the rows as `fit` saw them
     _watches_training = False  # cannot start from a trained net
+    _starts_afresh = False  # trains the recipe from scratch, inside a FrozenEstimator too
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
         self.estimator = estimator
@@ -123,6 +126,7 @@ class BaseUnlearner(
                 if forget is not None:
                     forget = _validation.check_forget_mask(forget, len(record))
                 self._record = record
+                self._steps_before = kinds(steps_before(self))
                 self.deletions_ = []
                 self._evidence = self._forgotten = None
                 self.estimator_ = self._first_model(record.view(np.arange(len(record))))
@@ -208,6 +212,7 @@ class BaseUnlearner(
             self._forget(positions, *given, most_lost=guard.on_sample)
             self.deletions_ = guard.check(self)
             self._drop_copies()
+            self._purge_caches(["memory"], self._record)
         self._settled()
         return self
 
@@ -234,6 +239,13 @@ class BaseUnlearner(
 
     def _settled(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
+
+    def _purge_caches(self, parts, record, estimator=None):
+        """Delete what ``memory=`` holds of forgotten rows, and write down what was deleted."""
+        report = _caches.purge(estimator or self, record, _training.cached, parts)
+        if report is not None:
+            entry = self.deletions_[-1] | {"caches": report}
+            self.deletions_ = [*self.deletions_[:-1], entry]
 
     def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A(rows): a freshly trained estimator, taken from ``memory`` when it is there."""
@@ -274,6 +286,8 @@ class BaseUnlearner(
             )
         if frozen:
             check_is_fitted(estimator)
+        if self._starts_afresh or not frozen:
+            refuse_trained(estimator, name)
 
     def _refuse_frozen_clone(self):
         if isinstance(self.estimator, FrozenEstimator) and getattr(self, "_is_clone", False):
@@ -308,6 +322,10 @@ class BaseUnlearner(
         new._drop_copies()
         return new
 
+    def _name_trained(self):
+        """Names of what the estimator brings along that no training from scratch learns anew."""
+        return name_trained(_skorch.unwrap(self.estimator))
+
     def _drop_copies(self):
         if self._record.owned:
             # Nobody else can delete the forgotten rows from a copy that `fit` made.
@@ -330,6 +348,7 @@ class BaseUnlearner(
         if before is None:
             before = [observe(self.estimator_, rows, self._classes) for rows in (forget, sample)]
 
+        trained_before = self._name_trained() if self._is_exact else []
         seed = derive_seed(self._seed, len(self.deletions_))
         model = _skorch.settle(self._attempt(retain, forget, seed))
 
@@ -356,6 +375,8 @@ class BaseUnlearner(
             measured=measured,
             when=datetime.now(UTC),
         )
+        if trained_before:
+            entry |= {"exact": False, "trained_before": trained_before}
         entry |= self._logged()
         scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
         where = f"{len(sample)} retained rows"

@@ -13,9 +13,15 @@ from skunlearn._pipeline import StepsMixin, shallow
 from skunlearn._record import TrainingRecord, request_rows
 from skunlearn._requests import RequestMixin
 from skunlearn._routing import check_step_parameters, step_parameters
+from skunlearn._transformers import kinds, steps_before
 from skunlearn.base import _all_or_nothing
 
 __all__ = ["UnlearningPipeline"]
+
+_SCOPE = (
+    "The model of the unlearner and the steps before it, fitted on rows as fit was given them. "
+    "What stands before or around the pipeline is no part of it."
+)
 
 
 class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
@@ -53,8 +59,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
     transform_input : list of str, default=None
         See scikit-learn's Pipeline.
     memory : None, str or joblib.Memory, default=None
-        Cache of fitted transformers, in ``fit`` only. It keeps on disk what they learnt from rows
-        that are forgotten later: clear it when that matters.
+        Cache of fitted transformers, in ``fit`` only. ``unlearn`` empties it of what pipelines
+        have put there.
     verbose : bool, default=False
 
     Attributes
@@ -139,6 +145,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             # No clone: an unlearner around a trained model must not take itself for one.
             self.steps = [*_transformers.fresh(self.steps[:-1]), (name, shallow(unlearner))]
             super().fit(X, y, **params, **step_parameters(self, ids=ids, groups=groups))
+            # Its own steps forget as well.
+            self._final_estimator._steps_before = kinds(steps_before(self))
             final = self._final_estimator._record
             self._record = TrainingRecord(rows, final._y, owned=not shares_memory(rows, X))
             self._record.ids, self._record.groups = final.ids, final.groups
@@ -206,8 +214,11 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             given = ()
             if X_retain is not None or y_retain is not None:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
+            as_cached = self._final_estimator._record.without(positions)
             self._forget(positions, *given, most_lost=guard.on_sample)
             self._final_estimator.deletions_ = guard.check(self)
+            parts = [f"{self.steps[-1][0]}__memory"]
+            self._final_estimator._purge_caches(parts, as_cached, self)
         self._settled()
         return self
 
@@ -228,7 +239,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             from forgotten rows is kept, or one was fitted elsewhere; ``"notes"`` names it.
         """
         check_is_fitted(self)
-        certificate = json.loads(self._final_estimator.certificate())
+        certificate = json.loads(self._final_estimator.certificate()) | {"scope": _SCOPE}
         last = self.deletions_[-1]["transformers"] if self.deletions_ else {}
         for key, what in (
             ("kept", "were fitted on forgotten rows and kept: they still hold statistics of them"),
@@ -236,7 +247,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         ):
             if last.get(key):
                 certificate["notes"].append(f"Steps {', '.join(last[key])} {what}.")
-        if self.memory is not None:
+        if self.memory is not None and "caches" not in (self.deletions_ or [{}])[-1]:
             certificate["notes"].append(
                 "The pipeline's memory= cache may still hold transformers fitted on forgotten "
                 "rows; clear it (joblib.Memory.clear) to complete the deletion."

@@ -13,6 +13,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from skorch import NeuralNetClassifier
 from torch_geometric.data import Data
+from torch_geometric.nn import GCN
 
 from skunlearn.exceptions import AlreadyForgottenError, ClassForgottenWarning, UnknownRowsError
 from skunlearn.graph import GraphEraser
@@ -330,6 +331,25 @@ def test_the_nets_own_recipe_is_followed():
     assert len(history[-1]["batches"]) == -(-size // 8)
     assert sum(batch["train_batch_size"] for batch in history[-1]["batches"]) == size
     assert history[-1]["train_acc"] > 0.6
+
+
+def test_weights_that_a_module_loads_are_named():
+    """They may come from a training on the forgotten nodes."""
+
+    class Loads(GCN):
+        def __init__(self, *args, **kwargs):
+            with torch.random.fork_rng():
+                torch.manual_seed(3)
+                super().__init__(*args, **kwargs)
+
+    loads = make_net().set_params(module=Loads)
+    eraser = GraphEraser(loads, n_shards=2, random_state=0)
+    eraser.fit(planted()).unlearn(nodes=[2])
+    eraser.set_params(estimator=make_net()).unlearn(nodes=[3])  # of one shard only
+    certificate = json.loads(eraser.certificate())
+    assert certificate["guarantee"] == "none"
+    assert [entry["exact"] for entry in certificate["deletions"]] == [False, False]
+    assert "estimator (weights that are the same whatever the seed" in certificate["notes"][0]
 
 
 @pytest.mark.parametrize("partition", PARTITIONS)

@@ -58,6 +58,9 @@ def audit(
 
     Raises
     ------
+    TypeError, ValueError
+        When a reference would start from what was trained before: a module instance, a callback
+        that loads weights, frozen parts.
     ValueError
         When nothing has been forgotten, the forget rows are no longer at hand, the unlearner
         is no classifier, or a forgotten class has no test row.

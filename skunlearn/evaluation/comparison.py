@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.base import clone
 
-from skunlearn import _validation
-from skunlearn.evaluation._models import blind, named, other_references, outputs_of
+from skunlearn import _caches, _validation
+from skunlearn.evaluation._models import blind, check_recipe, named, other_references, outputs_of
 from skunlearn.evaluation.audit import audit_logits
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.metrics._scoring import refuse_training_rows, unseen_rows
@@ -56,6 +56,9 @@ def compare(
 
     Raises
     ------
+    TypeError, ValueError
+        When a reference would start from what was trained before: a module instance, a callback
+        that loads weights, frozen parts.
     ValueError
         When an unlearner is no classifier, the mask does not fit the rows, or names repeat.
 
@@ -84,6 +87,7 @@ def compare(
     first = next(iter(unlearners.values()))
     mask = _validation.check_forget_mask(forget, len(X))
     rows = np.flatnonzero(mask)
+    check_recipe(first.estimator, "compare")
 
     def say(text):
         if verbose:
@@ -113,7 +117,8 @@ def compare(
             new.set_params(random_state=random_state).fit(X, y)  # its own training is part of it
         else:
             vars(new).update(fitted, _seed=retrained._seed)
-        new.unlearn(indices=rows)
+        with _caches.kept():  # nobody asked to delete these rows
+            new.unlearn(indices=rows)
         outputs[name], seconds[name] = ask(new.estimator_), new.deletions_[-1]["seconds"]
     say("retraining without the forget rows")
     memory, retrained.memory = retrained.memory, None  # its time is the yardstick

@@ -13,6 +13,7 @@ from torch_geometric.utils import is_undirected
 
 from skunlearn import _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
+from skunlearn._from_scratch import name_trained
 from skunlearn._persistence import clear_fit
 from skunlearn._seeding import draw_seed
 from skunlearn.base import _all_or_nothing
@@ -237,6 +238,7 @@ class GraphEraser(
             self._record = NodeRecord(len(graph), ids)
             self._graph = graph
             self._directed = not is_undirected(graph.edge_index, num_nodes=len(graph))
+            self._trained_before = name_trained(self.estimator)
             self._settings = {"partition": self.partition, "aggregate": self.aggregate}
             self.shards_ = self._divide(graph, range(len(graph)) if ids is None else ids)
             self.estimators_ = [None] * self.n_shards
@@ -303,12 +305,21 @@ class GraphEraser(
             measured=measure(before, self._parts(change.touched), len(self.classes_)),
             when=datetime.now(UTC),
         )
+        trained_before = self._name_trained()
+        if trained_before:
+            entry |= {"trained_before": trained_before}
         entry |= {
-            "exact": self._settings["partition"] == "random",
+            "exact": self._settings["partition"] == "random" and not trained_before,
             "kind": change.kind,
             "shards_retrained": change.touched.tolist(),
         }
         vars(self).update(_record=change.record, deletions_=[*self.deletions_, entry])
+
+    def _name_trained(self):
+        """Names of what the nets brought along, those trained by an earlier recipe too."""
+        earlier = [entry.get("trained_before", []) for entry in self.deletions_]
+        names = [self._trained_before, *earlier, name_trained(self.estimator)]
+        return list(dict.fromkeys(name for group in names for name in group))
 
     def _announce_classes(self, codes):
         names = [plain(name) for name in self.classes_[codes]]

@@ -5,6 +5,7 @@ from sklearn.base import clone
 
 from skunlearn import _skorch, _training
 from skunlearn._evidence import observe
+from skunlearn._from_scratch import check_reference
 from skunlearn._memorisation import confidence_proxy, gain
 from skunlearn._seeding import derive_seed
 from skunlearn.base import BaseUnlearner
@@ -82,6 +83,10 @@ class RUMUnlearner(BaseUnlearner):
         self.unlearners = unlearners
         self.memorisation = memorisation
 
+    @property
+    def _starts_afresh(self):
+        return self.memorisation == "retrain"
+
     def _attempt(self, retain, forget, seed):
         if self._classes is None:
             raise UnlearningError("RUMUnlearner is for classifiers; this is a regression.")
@@ -104,8 +109,10 @@ class RUMUnlearner(BaseUnlearner):
         losses = observe(self.estimator_, forget, self._classes).losses()
         if self.memorisation == "confidence":
             return confidence_proxy(losses)
+        recipe = _skorch.unwrap(self.estimator)
+        check_reference(recipe, "memorisation='retrain'", "Use memorisation='confidence'.")
         never = _training.train(
-            _skorch.unwrap(self.estimator),
+            recipe,
             retain,
             self._classes,
             self._seed,

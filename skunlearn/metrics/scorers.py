@@ -6,6 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn import _skorch, _training
 from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
+from skunlearn._from_scratch import check_reference
 from skunlearn.base import model_of
 from skunlearn.metrics._scoring import Scorer, attacked_rows, forgotten_rows
 from skunlearn.metrics.attacks import compare_scores
@@ -39,7 +40,9 @@ class MIAScorer(Scorer):
     reference : {None, "retrain"} or fitted estimator, default=None
         What a net without the rows would give. "retrain" trains one on the retained rows, once
         a fold (kept in the scorer, and in the estimator's ``memory=``). None takes 0.5, which
-        is wrong for atypical rows (mislabelled ones, say).
+        is wrong for atypical rows (mislabelled ones, say). "retrain" refuses estimators that bring
+        along what was trained before (a module instance, frozen parts), where the reference
+        would know the forgotten rows as well.
     per_class : bool, default=False
         Also attack class by class; see `measure`.
     confidence : float, default=0.95
@@ -221,15 +224,19 @@ class MIAScorer(Scorer):
             check_is_fitted(self.reference)
             return model_of(self.reference)
         if unlearner._is_exact:
+            if unlearner.deletions_[-1].get("trained_before"):
+                _check_recipe(unlearner)
             return unlearner.estimator_
         rows = unlearner._record.view(np.flatnonzero(unlearner._record.retained))
         if is_dataset(rows.X):
+            _check_recipe(unlearner)
             return unlearner._train(rows)
         net = _skorch.unwrap(unlearner.estimator)
         key = _training.key(net, rows, unlearner._seed, unlearner._classes)
         if key not in self._references:
             while len(self._references) >= _KEPT_REFERENCES:
                 del self._references[next(iter(self._references))]
+            _check_recipe(unlearner)
             self._references[key] = unlearner._train(rows)
         return self._references[key]
 
@@ -240,6 +247,14 @@ class MIAScorer(Scorer):
         return (
             f"MIAScorer(attack={self.attack!r}, match={self.match!r}, reference={self.reference!r})"
         )
+
+
+def _check_recipe(unlearner):
+    check_reference(
+        _skorch.unwrap(unlearner.estimator),
+        "MIAScorer(reference='retrain')",
+        "Pass a fitted reference= that never saw the forget rows, or None.",
+    )
 
 
 def _flat(X):

@@ -59,6 +59,18 @@ def digests(names, salt):
     return " ".join(sorted(digest(repr(name), salt).hex() for name in names))
 
 
+def check_key(key):
+    """A secret of the user's as a key for `digest`."""
+    if not isinstance(key, bytes) or len(key) < 16:
+        raise TypeError("key must be bytes, 16 at least, that nobody can guess.")
+    return hashlib.sha256(key).digest()
+
+
+def fingerprint(salt):
+    """What tells whether two secrets are the same, and nothing else about them."""
+    return digest(b"fingerprint of the key", salt).hex()
+
+
 def salt_of(folder, *, create=False):
     """The secret of a folder, drawn once from the operating system."""
     path = os.path.join(folder, _SALT)

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from skunlearn import _caches
 from skunlearn._data import digest_of
 from skunlearn._seeding import draw_seed, seeded
 from skunlearn._validation import check_forget_mask, check_targets, encode, warn
-from skunlearn.evaluation._models import other_references
+from skunlearn.evaluation._models import check_recipe, other_references
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.exceptions import UnlearningError
 from skunlearn.model_selection.results import ForgetSet, PlantedForgetSet
@@ -114,13 +115,15 @@ class Task:
 
     def _forgotten(self, new, positions):
         vars(new).update(_fitted(self.base), _seed=self.base._seed)
-        return new.unlearn(indices=positions).estimator_
+        with _caches.kept():  # nobody asked to delete these rows
+            return new.unlearn(indices=positions).estimator_
 
 
 def untrained(net, X, y, seed, memory):
     """An unlearner that knows its rows, but whose model has not been trained yet."""
     base = RetrainUnlearner(net, random_state=seed, memory=memory)
     base._check_parameters()
+    check_recipe(net, "robustness_report")
     base._seed = draw_seed(seed)
     with seeded(base._seed):
         base._record = base._new_record(X, y, None, None)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from skunlearn import _skorch, _training
 from skunlearn._data import digest_of, is_dataset, row_digests
+from skunlearn._from_scratch import check_reference
 from skunlearn._seeding import derive_seed, draw_seed, seeded
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.metrics._logits import margin
@@ -124,10 +125,18 @@ class ShadowModels(AttackMixin, BaseEstimator):
 
         Raises
         ------
+        TypeError
+            When `estimator` brings along what was trained before.
         ValueError
             When something passed in is wrong, or `folder` holds another task.
         """
         self._check_parameters()
+        check_reference(
+            self._recipe(),
+            "ShadowModels",
+            "Shadow models must be trained on their own rows alone: pass an estimator that "
+            "trains all of its parts.",
+        )
         seed = draw_seed(self.random_state)
         front = RetrainUnlearner(self._recipe())
         front._check_parameters()
