@@ -98,6 +98,12 @@ class CertificateMixin:
         report = (self.deletions_ or [{}])[-1].get("caches")
         if report is not None or _caches.caches(self):
             notes += _caches.notes(report)
+        reader = getattr(self._record, "reader", None)
+        if self.deletions_ and reader is not None and reader.noisy:
+            notes.append(
+                "Training rows were measured through their random augmentation, not as they are: "
+                "fit was not given measure_on=."
+            )
         return json.dumps(
             {
                 "skunlearn": __version__,

@@ -57,6 +57,7 @@ class StepsMixin:
         """Swap in steps that have forgotten."""
         name, old = self.steps[-1]
         kinds, steps = self._kinds(), self.steps[:-1]
+        self._record.check_unchanged(positions)
         record = self._record.without(positions)
         refit = bool(self.refit_transformers and kinds["fitted"])
         as_stored = retain is None
@@ -86,7 +87,7 @@ class StepsMixin:
             forgotten = _transformers.TransformedRows(forget, steps, new)
         vars(new).update(deletions_=[*new.deletions_[:-1], entry], _forgotten=forgotten)
         if record.owned:
-            record = record.compact()
+            record = record.without_forgotten()
         vars(self).update(steps=[*steps, (name, new)], _record=record)
 
     def _work(self, positions, forget, retain, refit, as_stored, most_lost):
@@ -95,7 +96,7 @@ class StepsMixin:
         start, before = shallow(old), None
         if refit:
             X, y = retain.arrays()
-            y = y if old._classes is None else old.classes_[y]
+            y = y if old._classes is None else old._classes[y]
             before = self._observe(forget, old._sample(retain))
             steps, X = _transformers.fit_transform(steps, X, y)
             kept = _transformers.checked(X, retain, start, reset=True)

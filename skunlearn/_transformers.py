@@ -95,7 +95,8 @@ def as_rows(X):
         return X
     if hasattr(X, "columns"):
         raise TypeError(
-            f"UnlearningPipeline takes pandas frames, arrays and lists, got {type(X).__name__}. "
+            "UnlearningPipeline takes frames of pandas and polars, arrays and lists, got "
+            f"{type(X).__name__}. "
             "Pass X.to_pandas() or an array."
         )
     if hasattr(X, "tocsr"):
@@ -115,7 +116,7 @@ def checked(X, rows, unlearner, *, reset=False):
     """`X`, made of `rows`, as `unlearner` wants its rows."""
     X = _validation.check_X(unlearner, X, reset=reset)
     digests = None if is_dataset(X) else row_digests(X)
-    return Rows(X, rows.y, np.arange(len(rows)), digests)
+    return Rows(X, rows.y, np.arange(len(rows)), digests, reader=unlearner._reader)
 
 
 class TransformedRows(Rows):
@@ -125,7 +126,7 @@ class TransformedRows(Rows):
         # Not the base class's, which sets X.
         self.all_y, self.index = rows.y, np.arange(len(rows))
         self.digests = self.positions = None
-        self._of = rows, steps, unlearner
+        self._of, self.reader = (rows, steps, unlearner), unlearner._reader
 
     @property
     def X(self):

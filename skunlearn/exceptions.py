@@ -3,8 +3,10 @@
 __all__ = [
     "AccuracyDropError",
     "AlreadyForgottenError",
+    "AugmentedRowsWarning",
     "ClassForgottenWarning",
     "CostWarning",
+    "DataChangedError",
     "DataNotStoredError",
     "ModelDamagedWarning",
     "NotForgottenWarning",
@@ -47,12 +49,20 @@ class AlreadyForgottenError(UnknownRowsError):
     """A deletion request names rows that an earlier request has removed."""
 
 
+class DataChangedError(ValueError):
+    """The training rows, to which the estimator refers, are no longer those that ``fit`` saw."""
+
+
 class DataNotStoredError(RuntimeError):
     """The estimator was loaded without its rows; call ``attach(X, y)`` first."""
 
 
 class QueueStoppedError(RuntimeError):
     """A batch of deletions was rolled back; see ``DeletionQueue.release``."""
+
+
+class AugmentedRowsWarning(UserWarning):
+    """Training rows are augmented at random, and nobody has said how to read them as they are."""
 
 
 class NotForgottenWarning(UserWarning):

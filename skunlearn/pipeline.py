@@ -6,15 +6,17 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _transformers, _validation
-from skunlearn._data import is_dataset, n_rows, shares_memory
+from skunlearn import _skorch, _transformers, _validation
+from skunlearn._data import is_dataset, n_rows, row_digests, shares_memory, view_of
 from skunlearn._guard import Guard
 from skunlearn._pipeline import StepsMixin, shallow
+from skunlearn._plain_rows import look_at
 from skunlearn._record import TrainingRecord, request_rows
 from skunlearn._requests import RequestMixin
 from skunlearn._routing import check_step_parameters, step_parameters
 from skunlearn._transformers import kinds, steps_before
 from skunlearn.base import _all_or_nothing
+from skunlearn.exceptions import DataChangedError
 
 __all__ = ["UnlearningPipeline"]
 
@@ -106,7 +108,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
 
     # ------------------------------------------------------------------ the two verbs
 
-    def fit(self, X, y=None, *, forget=None, ids=None, groups=None, **params):
+    def fit(self, X, y=None, *, forget=None, ids=None, groups=None, measure_on=None, **params):
         """Fit copies of the steps, and remember which rows they have seen.
 
         Parameters
@@ -120,6 +122,9 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             Unique record identifiers that later requests may name.
         groups : sequence of n hashable values, default=None
             Group of each row; a request may name groups.
+        measure_on : callable, default=None
+            The transform to leave out where the net has a ``dataset=`` of its own that augments
+            what the steps make; see `BaseUnlearner.fit`.
         **params : dict
             Parameters of ``fit`` of the steps, as in scikit-learn's Pipeline. Steps that
             ``unlearn`` fits anew take none.
@@ -138,20 +143,33 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             to_refit = self._kinds()["fitted"] if self.refit_transformers else []
             check_step_parameters(self, params, refit=to_refit)
             rows = _transformers.as_rows(X)
+            owned = not shares_memory(rows, X)
+            rows = view_of(rows)  # steps may give a frame more columns
             n = len(rows) if is_dataset(rows) else n_rows(rows)
             if forget is not None:
                 forget = _validation.check_forget_mask(forget, n)
             name, unlearner = self.steps[-1]
+            if is_dataset(measure_on) and not is_dataset(rows):
+                raise TypeError(
+                    "measure_on= of a pipeline is the transform to leave out: a Dataset would have "
+                    "to hold rows as the steps make them."
+                )
+            # Steps may write to the rows that they are given.
+            digests = None if is_dataset(rows) else row_digests(rows)
             # No clone: an unlearner around a trained model must not take itself for one.
             self.steps = [*_transformers.fresh(self.steps[:-1]), (name, shallow(unlearner))]
-            super().fit(X, y, **params, **step_parameters(self, ids=ids, groups=groups))
+            given = step_parameters(self, ids=ids, groups=groups, measure_on=measure_on)
+            super().fit(X, y, **params, **given)
             # Its own steps forget as well.
             self._final_estimator._steps_before = kinds(steps_before(self))
             final = self._final_estimator._record
-            self._record = TrainingRecord(rows, final._y, owned=not shares_memory(rows, X))
+            self._record = TrainingRecord(
+                rows, final._y, owned=owned, digests=digests, items=final.items
+            )
             self._record.ids, self._record.groups = final.ids, final.groups
             if not is_dataset(rows) and not shares_memory(rows, final._X):
                 final.owned = True  # what the steps have made is nobody else's
+            self._refuse_steps_that_write()
             if forget is not None:
                 self._forget(np.flatnonzero(forget))
         self._settled()
@@ -170,6 +188,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         max_accuracy_drop=None,
         X_val=None,
         y_val=None,
+        **unknown,
     ):
         """Forget training rows in every step.
 
@@ -181,6 +200,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             Labels, to tell apart equal rows with different labels.
         ids, indices, groups, X_retain, y_retain, max_accuracy_drop, X_val, y_val
             See `BaseUnlearner.unlearn`; `X_retain` and `X_val` as before the first step.
+        **unknown : dict
+            Nothing else is taken; the error says how rows are named.
 
         Returns
         -------
@@ -192,6 +213,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             When the request names rows that the pipeline never saw.
         AlreadyForgottenError
             When it names rows that an earlier request removed.
+        DataChangedError
+            When the rows that ``fit`` was given were changed in place since.
         AccuracyDropError
             When the request costs more than `max_accuracy_drop`.
         UnlearningError
@@ -200,7 +223,9 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             exactly as it was.
         """
         check_is_fitted(self)
-        _validation.check_single_request(X_forget=X_forget, ids=ids, indices=indices, groups=groups)
+        _validation.check_single_request(
+            unknown, X_forget=X_forget, ids=ids, indices=indices, groups=groups
+        )
         if y_forget is not None and X_forget is None:
             raise TypeError("y_forget needs X_forget.")
         guard = Guard(self, max_accuracy_drop, X_val, y_val)
@@ -271,7 +296,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         vars(self).update(steps=steps, _record=self._record.detach())
         return self
 
-    def attach(self, X, y):
+    def attach(self, X, y, *, measure_on=None):
         """Give the retained rows back to a pipeline that does not hold them.
 
         Parameters
@@ -279,6 +304,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         X : rows as in ``fit``
             All retained rows, in any order, as they are before the first step.
         y : array of shape (n,)
+        measure_on : callable, default=None
+            As in ``fit``.
 
         Returns
         -------
@@ -297,15 +324,31 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         name, unlearner = self.steps[-1]
         unlearner = shallow(unlearner)
         made = _validation.check_X(unlearner, _transformers.transform(self.steps[:-1], X))
+        _, reader = look_at(made, y, _skorch.unwrap(unlearner.estimator), measure_on)
         unlearner._record = unlearner._record.with_rows(made, y, record._slot)
+        unlearner._record.reader = reader
         vars(self).update(steps=[*self.steps[:-1], (name, unlearner)], _record=record)
         return self
 
     # ------------------------------------------------------------------ for the base classes
 
+    def _refuse_steps_that_write(self):
+        try:
+            self._record.check_unchanged(np.empty(0, np.intp))
+        except DataChangedError as error:
+            raise ValueError(
+                "A step of the pipeline changes the rows that it is given in place, those of X "
+                "itself, so that fitting it anew would apply it twice. Set copy=True of that step, "
+                "or give fit a copy of X."
+            ) from error
+
     def _check_request(self, X, y, name):
         if not is_dataset(X) and not self._record.is_dataset:
-            X = request_rows(_transformers.as_rows(X), self._record.row_like(), f"X_{name}")
+            if name == "forget":
+                _validation.refuse_positions(X, self._record.row_like(), f"X_{name}")
+            like = self._record.row_like()
+            X = _validation.columns_of_fit(_transformers.as_rows(X), getattr(like, "columns", None))
+            X = request_rows(X, like, f"X_{name}")
         if y is not None:
             y = np.asarray(y)
             if y.ndim == 0 or len(y) != n_rows(X):

@@ -186,7 +186,7 @@ def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=F
         raise ValueError("No request is left: the unlearner has fulfilled all of them.")
     present = np.unique(unseen.y)
     index = pd.Index(done, name="requests")
-    columns = pd.Index(unlearner.classes_[present], name="class")
+    columns = pd.Index(unlearner._classes[present], name="class")
 
     def frame(values):
         return pd.DataFrame(np.array(values)[:, present], index=index, columns=columns)
@@ -198,8 +198,8 @@ def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=F
 def _by_class(unlearner, model, rows):
     """Accuracy of each class on the rows, NaN where it has none."""
     evidence = observe(model, rows, unlearner._classes)
-    n = np.bincount(evidence.y, minlength=len(unlearner.classes_))
+    n = np.bincount(evidence.y, minlength=len(unlearner._classes))
     right = np.bincount(
-        evidence.y[evidence.predicted == evidence.y], minlength=len(unlearner.classes_)
+        evidence.y[evidence.predicted == evidence.y], minlength=len(unlearner._classes)
     )
     return right / np.where(n > 0, n, np.nan)

@@ -49,7 +49,8 @@ def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference
         - "score forgotten": the same on the rows forgotten in this call, from the first to the
           last: it must not come back.
         - "AUC": of the margin attack (squared error for regressors) on these rows, matched to
-          their classes; NaN for classifiers without probabilities.
+          their classes; NaN for classifiers without probabilities, and where rows of ``fit`` are
+          read through a random augmentation (``measure_on=`` of ``fit``).
         - "seconds retraining", "score retrained", "score forgotten retrained", "AUC retrained":
           of a model trained anew, the time as if each request since the last audit had paid for
           such a training. With `reference` only.
@@ -156,6 +157,8 @@ def _figures(unlearner, model, unseen, forgotten):
 
 
 def _attack(seen, new):
+    if seen.noisy:  # the rows of one side are augmented at random, those of the other are not
+        return np.nan
     if not seen.is_classifier:
         return auc(*(-squared_error(e.predicted, e.y) for e in (seen, new)))
     if seen.logits is None:

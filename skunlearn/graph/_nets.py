@@ -45,6 +45,12 @@ def initial_logits(estimator, graph, n_classes, seed):
         return _outputs(net, graph)[:, :n_classes].double().numpy()
 
 
+def width(estimator, graph):
+    """Columns of the net's output."""
+    with _fresh(estimator, graph, 1, 0, 0) as net:
+        return _outputs(net, graph).shape[1]
+
+
 def logits(net, graph, n_classes):
     """Logits of every node of `graph`, ndarray of shape (n, n_classes); one forward pass."""
     with _on_graph(net, graph):

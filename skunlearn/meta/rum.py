@@ -99,7 +99,8 @@ class RUMUnlearner(BaseUnlearner):
                 continue
             worker = clone(unlearner).set_params(estimator=self.estimator, memory=None)
             worker._check_parameters()
-            worker._seed, worker.classes_ = self._seed, self.classes_
+            worker._seed = self._seed
+            worker._set_classes(self.classes_, self._columns)
             worker.estimator_, worker.deletions_ = model, []
             model = worker._attempt(retain, forget.take(rows), derive_seed(seed, part))
         return model

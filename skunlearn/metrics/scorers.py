@@ -117,7 +117,7 @@ class MIAScorer(Scorer):
         score : float
             At most 0; higher is better.
         """
-        unlearner, unseen = attacked_rows(estimator, X, y)
+        unlearner, unseen = attacked_rows(estimator, X, y, referenced=self.reference is not None)
         # The point estimates alone: a search has no use for intervals.
         value = self._auc(unlearner, unlearner._evidence, unlearner.estimator_, unseen)
         if self.reference is None:
@@ -141,9 +141,10 @@ class MIAScorer(Scorer):
         ------
         ValueError
             When nothing has been forgotten yet, when `X` holds training rows (as with
-            ``return_train_score=True``), or when a forgotten class has no unseen row.
+            ``return_train_score=True``), when a forgotten class has no unseen row, or when
+            forgotten rows were read through a random augmentation and there is no `reference`.
         """
-        unlearner, unseen = attacked_rows(estimator, X, y)
+        unlearner, unseen = attacked_rows(estimator, X, y, referenced=self.reference is not None)
         reference = None
         if self.reference is not None:
             model, evidence = self._reference_evidence(unlearner)
@@ -167,7 +168,7 @@ class MIAScorer(Scorer):
         -------
         result : MembershipInference
         """
-        unlearner, unseen = attacked_rows(estimator, X, y)
+        unlearner, unseen = attacked_rows(estimator, X, y, referenced=True)  # no model is asked
         forget = forgotten_rows(unlearner)
         classifier = unlearner._classes is not None
         return blind_attack(
@@ -188,7 +189,7 @@ class MIAScorer(Scorer):
         if forgotten.logits is None:
             raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
         scores = [membership_scores(e.logits, e.y, self.attack) for e in (forgotten, observed)]
-        return *scores, unlearner.classes_[forgotten.y], unlearner.classes_[observed.y]
+        return *scores, unlearner._classes[forgotten.y], unlearner._classes[observed.y]
 
     def _auc(self, unlearner, forgotten, model, unseen):
         members, others, y_forget, y_unseen = self._attacked(unlearner, forgotten, model, unseen)

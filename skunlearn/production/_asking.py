@@ -34,8 +34,8 @@ class AskingMixin:
         request_id : str
             Of your choice, the same whenever the same request is sent.
         ids, groups, indices : sequence, default=None
-            One of them: names as ``unlearn`` of the model takes them, of text, bytes, numbers or
-            tuples of these.
+            One of them: names as ``unlearn`` of the model takes them, of text, bytes, numbers,
+            dates or tuples of these; a UUID counts as its text.
         deadline : datetime with a time zone, default=None
             Until when it must be answered; None takes `answer_within` of the queue. Of a request
             that is there already it stays as it was.

@@ -2,6 +2,7 @@
 
 import errno
 
+from skunlearn.exceptions import DataChangedError
 from skunlearn.production._lease import LeaseLostError
 
 ENOUGH = 3  # culprits looked for at a time, each of which costs some trainings
@@ -81,4 +82,6 @@ def sieve(requests, attempt):
 
 def is_of_the_machine(error):
     """Whether the reason lies outside of the batch: every other one would fail as well."""
-    return isinstance(error, LeaseLostError) or getattr(error, "errno", None) in _OF_THE_MACHINE
+    if isinstance(error, LeaseLostError | DataChangedError):
+        return True
+    return getattr(error, "errno", None) in _OF_THE_MACHINE

@@ -32,7 +32,7 @@ class Store:
         refuse_caches(unlearner)
         self.given, self.template = unlearner, template(unlearner)
         self.versions = Versions(queue)
-        self.rows, self.present = None, (None, None)
+        self.rows, self.present = None, (None, None)  # rows: as `start` was given them
 
     @property
     def model(self):
@@ -51,13 +51,13 @@ class Store:
                 f"{self.queue._journal.path} has applied requests, but holds no version of the "
                 "model: trained anew, it would know again what was forgotten. Restore a backup."
             )
-        X, y, ids, groups = self.rows
+        X, y, ids, *_ = self.rows
         table, model = RowTable.of(X, y, ids, self.queue._salt), self.given
         rows = table.write(self.queue, lease)
         if hasattr(model, "_record"):
             check_rows(model, self.kind, X, y)
         else:
-            model = fitted_again(model, None, X, y, ids, groups, np.arange(table.n))
+            model = fitted_again(model, None, *self.rows, np.arange(table.n))
         meta = {"baseline": self.check(model), "kind": self.kind, "since retrain": 0, "rows": rows}
         data = self.versions.pack(model, model._record.retained, self.kind)
         version = self.versions.write(data, 0, lease)
@@ -78,13 +78,13 @@ class Store:
             try:
                 data = self.versions.read(name, sha256)
                 retained = self.versions.retained(data)
-                X, y, ids, groups = self.rows
+                X, y, ids, *_ = self.rows
                 table = RowTable.read(self.queue)
                 order = table.order(RowTable.of(X, y, ids, self.queue._salt), retained)
                 load = None
                 if self.kind == "net":
                     load = partial(self.versions.load, data=data, name=name)
-                model = fitted_again(self.template, load, X, y, ids, groups, order)
+                model = fitted_again(self.template, load, *self.rows, order)
             except FileNotFoundError:
                 missing = number
                 number, name, sha256 = self.queue._newest()

@@ -258,7 +258,7 @@ def check_rows(unlearner, kind, X, y):
         )
 
 
-def fitted_again(unlearner, load, X, y, ids, groups, order):
+def fitted_again(unlearner, load, X, y, ids, groups, measure_on, order):
     """A copy of `unlearner` in the state of a version, with its rows.
 
     `load` brings a net into that state; None where a training gives it again.
@@ -267,10 +267,16 @@ def fitted_again(unlearner, load, X, y, ids, groups, order):
     if load is not None:
         load(new)
         if is_dataset(X):
-            return new.attach(X, y)
-        return new.attach(*_taken((as_rows(X), np.asarray(y)), order))
+            return new.attach(X, y, measure_on=measure_on)
+        X, y = _taken((as_rows(X), np.asarray(y)), order)
+        if is_dataset(measure_on):
+            measure_on = take(measure_on, order)
+        return new.attach(X, y, measure_on=measure_on)
     X, y, ids, groups = _taken((X if is_dataset(X) else as_rows(X), y, ids, groups), order)
-    return new.fit(X, y, ids=ids, groups=groups)
+    if is_dataset(measure_on):
+        (measure_on,) = _taken((measure_on,), order)
+    how = {} if measure_on is None else {"measure_on": measure_on}
+    return new.fit(X, y, ids=ids, groups=groups, **how)
 
 
 def _taken(parts, order):

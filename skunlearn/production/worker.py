@@ -134,7 +134,7 @@ class DeletionWorker:
 
     # ------------------------------------------------------------------ start
 
-    def start(self, X, y=None, *, ids=None, groups=None):
+    def start(self, X, y=None, *, ids=None, groups=None, measure_on=None):
         """Train and write the first version, or take up the newest one.
 
         The same call does after a crash, or in a second process.
@@ -147,6 +147,8 @@ class DeletionWorker:
             that gives labels.
         ids, groups : sequence, default=None
             As for ``fit``; requests name them.
+        measure_on : torch Dataset or callable, default=None
+            As for ``fit``, of the same rows as `X`.
 
         Returns
         -------
@@ -158,7 +160,7 @@ class DeletionWorker:
             When the rows are not those of the first start, the test rows are training rows, or
             the newest version's file was changed.
         """
-        self._store.rows = X, y, ids, groups
+        self._store.rows = X, y, ids, groups, measure_on
         if self.queue._newest() is None:
             with self.queue._lease(self.lease, wait=True) as lease:
                 if self.queue._newest() is None:
@@ -232,6 +234,9 @@ class DeletionWorker:
             are still open.
         OSError
             When the machine has no space left, say: the batch is tried again by the next call.
+        DataChangedError
+            When the rows that `start` was given have changed since: no request is at fault, and the
+            batch is tried again by the next call.
         """
         refuse_stopped(self.queue)
         self._store.catch_up()

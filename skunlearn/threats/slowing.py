@@ -118,7 +118,7 @@ def _by_shards(unlearner, positions):
 def _by_gradient(unlearner, positions):
     """Norm of each row's gradient of the loss."""
     rows = unlearner._record.view(positions)
-    residual = softmax(observe(unlearner.estimator_, rows, unlearner.classes_).logits, axis=1)
+    residual = softmax(observe(unlearner.estimator_, rows, unlearner._classes).logits, axis=1)
     residual[np.arange(len(rows)), rows.y] -= 1
     norms = np.linalg.norm(features(unlearner.estimator_, rows), axis=1)
     return np.linalg.norm(residual, axis=1) * np.minimum(norms, unlearner.row_norm)
