@@ -65,12 +65,13 @@ def squared_gradients(net, rows, params, loss):
     total = [torch.zeros(p.shape, dtype=d, device=p.device) for p, d in zip(params, kinds)]
     with _skorch.evaluating(net):
         gradients, names = _by_row(net, params, loss)
-        shares = torch.full((_MOST,), 1 / len(rows), dtype=torch.float64)
+        shares = torch.full((len(rows),), 1 / len(rows), dtype=torch.float64)
         for x, y in _read(_skorch.dataset(net, rows), net.device):
             for start, stop, parts in gradients(x, y):
                 for sum_, name in zip(total, names, strict=True):
                     if name in parts:
-                        parts[name].add_squares(sum_, shares[: stop - start].to(sum_))
+                        parts[name].add_squares(sum_, shares[start:stop].to(sum_))
+            shares = shares[len(y) :]
     return [torch.empty_like(p).copy_(t) for p, t in zip(params, total, strict=True)]
 
 
