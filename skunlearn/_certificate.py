@@ -86,6 +86,11 @@ class CertificateMixin:
             "starts from nothing."
             for name in dict.fromkeys(brought)
         ]
+        if in_front.get("declared"):
+            notes.append(
+                f"Steps {', '.join(in_front['declared'])} of a Pipeline in front are declared to "
+                "hold no training row; the certificate of an UnlearningPipeline quotes by whom."
+            )
         for kind, what in (
             ("fitted", "were fitted on forgotten rows too, and still hold what they learnt"),
             ("frozen", "were fitted elsewhere, on rows that are not known here"),

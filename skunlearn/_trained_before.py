@@ -25,6 +25,7 @@ from skunlearn._signs import (
     loads_weights,
     reads_elsewhere,
 )
+from skunlearn.backbone import PublicBackbone
 
 _ROWS = ("train_split", "dataset", "iterator_train", "iterator_valid")  # parameters of nets
 _PLAIN = (str, bytes, Number, np.generic, type(None), torch.dtype, torch.device, types.ModuleType)
@@ -112,6 +113,10 @@ class Walk:
         how = {"kept": kept, "arrays": arrays}
         if isinstance(value, FrozenEstimator):
             self._visit_frozen(value, path)
+        elif isinstance(value, PublicBackbone):
+            # As a step of UnlearningPipeline it counts for what is declared of it.
+            what = "a PublicBackbone, declared to hold no training row"
+            self._find(path, what, "frozen", "is never fitted anew")
         elif isinstance(value, torch.nn.Module):
             self._visit_module(value, path, arrays)
         elif isinstance(value, torch.Tensor | np.ndarray) or sparse.issparse(value):

@@ -12,6 +12,7 @@ __all__ = [
     "NotForgottenWarning",
     "QueueStoppedError",
     "PrivacyBudgetWarning",
+    "RowRevealedWarning",
     "UnknownRowsError",
     "UnlearningError",
     "UnsuitableMethodWarning",
@@ -71,6 +72,10 @@ class NotForgottenWarning(UserWarning):
 
 class PrivacyBudgetWarning(UserWarning):
     """What a certified method may spend did not cover a request: it trained anew."""
+
+
+class RowRevealedWarning(UserWarning):
+    """Two published versions of a linear model give away the row deleted in between."""
 
 
 class ModelDamagedWarning(UserWarning):

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from skunlearn._versions_warning import warn_of_batch
 from skunlearn.exceptions import AccuracyDropError, QueueStoppedError
 from skunlearn.production import _checks
 from skunlearn.production._batches import MOST_DEATHS, MOST_DEATHS_APART
@@ -76,6 +77,7 @@ class Application:
         store.take(result.model, number, store.origin, store.n)
         result.model._settled()
         store.sweep(self.lease)
+        warn_of_batch(result.model, audit["rows"])
 
     def _finish(self, *args, **kwargs):
         self.queue._finish(self.lease, *args, **kwargs)

@@ -76,6 +76,10 @@ class DeletionWorker:
     After a restart a model that had to be trained again (exact methods without a file) lacks
     classes of which no row is left.
 
+    Every version is taken for published. When a batch deletes a single row from a linear model, a
+    RowRevealedWarning says that the two versions give that row away
+    (`skunlearn.threats.reconstruction_attack`); larger batches do not.
+
     See Also
     --------
     DeletionQueue : Where requests are submitted.
