@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from skorch.dataset import get_len, unpack_data
+from torch.utils._pytree import tree_leaves
 
 from skunlearn._data import is_mapping
 from skunlearn.exceptions import UnlearningError
@@ -124,11 +125,14 @@ def part(values, start, stop, n):
     if is_mapping(values):
         return {key: part(value, start, stop, n) for key, value in values.items()}
     if isinstance(values, list | tuple):
-        if len(values) == n and not any(isinstance(v, torch.Tensor) and v.ndim for v in values):
+        if len(values) == n and not any(_is_rows(v, n) for v in tree_leaves(values)):
             return values[start:stop]  # of strings, say
         return _like(values, [part(value, start, stop, n) for value in values])
-    sliced = isinstance(values, torch.Tensor | np.ndarray) and values.ndim and len(values) == n
-    return values[start:stop] if sliced else values
+    return values[start:stop] if _is_rows(values, n) else values
+
+
+def _is_rows(values, n):
+    return isinstance(values, torch.Tensor | np.ndarray) and values.ndim and len(values) == n
 
 
 def join(a, b):

@@ -245,6 +245,14 @@ def uncompiled(module):
     return getattr(module, "_orig_mod", module)
 
 
+def plain_module(net):
+    """The net's module as the user wrote it: names of its parts have no prefix.
+
+    Out of what torch.compile and parallel training wrap around it, in whatever order.
+    """
+    return single(uncompiled(single(net.module_)))
+
+
 def _plain(out):
     if is_mapping(out):
         out = main_output(out)

@@ -5,6 +5,7 @@ __all__ = [
     "AlreadyForgottenError",
     "AugmentedRowsWarning",
     "ClassForgottenWarning",
+    "CostWarning",
     "DataChangedError",
     "DataNotStoredError",
     "ModelDamagedWarning",
@@ -83,6 +84,10 @@ class ModelDamagedWarning(UserWarning):
 
 class ClassForgottenWarning(UserWarning):
     """A request removes every retained row of a class, which is allowed."""
+
+
+class CostWarning(UserWarning):
+    """A request may take far longer than the training did; said before it begins."""
 
 
 class UnsuitableMethodWarning(UserWarning):

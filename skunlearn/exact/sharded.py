@@ -146,7 +146,9 @@ class ShardedUnlearner(BaseUnlearner):
                 "back with attach(X, y) instead of passing X_retain with the request."
             )
         shards, slices = self._places
-        gone = np.setdiff1d(np.flatnonzero(self._record.retained), retain.positions)
+        left = self._record.retained.copy()
+        left[retain.positions] = False
+        gone = np.flatnonzero(left)  # np.setdiff1d sorts: 1.4 s for one row of a million
         first = {
             int(k): int(slices[gone][shards[gone] == k].min()) for k in np.unique(shards[gone])
         }

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from skunlearn import _skorch
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -58,8 +59,8 @@ class CTUnlearner(NetUnlearner):
         if not kernels:
             raise UnlearningError(
                 "CTUnlearner transposes square kernels of convolutions, larger than 1, of which "
-                f"{type(net.module_).__name__} has none. Use another method, NoTUnlearner or "
-                "MSGUnlearner say."
+                f"{type(_skorch.plain_module(net)).__name__} has none. Use another method, "
+                "NoTUnlearner or MSGUnlearner say."
             )
         with torch.no_grad():
             for kernel in kernels:

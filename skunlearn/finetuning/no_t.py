@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from skunlearn import _layers
+from skunlearn import _layers, _skorch
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -56,7 +56,7 @@ class NoTUnlearner(NetUnlearner):
         if first is None:
             raise UnlearningError(
                 f"NoTUnlearner negates a convolution or linear layer, of which "
-                f"{type(net.module_).__name__} has none."
+                f"{type(_skorch.plain_module(net)).__name__} has none."
             )
         with torch.no_grad():
             first.weight.neg_()
