@@ -129,11 +129,18 @@ def weight_parameter(estimator, weights):
         name, last = estimator.steps[-1]
         inner = weight_parameter(last, weights)
         return {f"{name}__{key}": value for key, value in inner.items()}
-    parameters = inspect.signature(estimator.fit).parameters.values()
-    if not any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters):
+    parameters = inspect.signature(estimator.fit).parameters
+    net = _skorch.is_net(estimator)  # what else skorch's fit is given goes to the module
+    passes_on = any(p.kind is p.VAR_KEYWORD for p in parameters.values()) and not net
+    if "sample_weight" not in parameters and not passes_on:
+        advice = "use an estimator that takes them"
+        if net:
+            advice = (
+                "put the transformers before the unlearner of the net, in an UnlearningPipeline"
+            )
         raise TypeError(
             f"sample_weight was passed, but {type(estimator).__name__}.fit takes none. Fit without "
-            "weights, or use an estimator that takes them."
+            f"weights, or {advice}."
         )
     return {"sample_weight": weights}
 

@@ -221,6 +221,39 @@ def test_text_with_labels_inside(name):
     assert np.isfinite(fitted.predict_proba(rows)).all()
 
 
+def end_to_end(items):
+    """Tokens of all rows in one long vector, and where each row begins."""
+    tokens = [torch.tensor(item["tokens"]) for item in items]
+    begins = torch.tensor([0, *map(len, tokens[:-1])]).cumsum(0)
+    labels = torch.tensor([item["label"] for item in items])
+    return {"tokens": torch.cat(tokens), "begins": begins, "label": labels}
+
+
+class LongBag(Bag):
+    """`Bag` on such rows; an nn.EmbeddingBag has no second derivative."""
+
+    def forward(self, tokens, begins):
+        row = torch.searchsorted(begins, torch.arange(len(tokens)), right=True) - 1
+        sums = torch.zeros(len(begins), 8).index_add(0, row, self.embed(tokens))
+        return self.out(sums)
+
+
+@every_method
+def test_batches_that_are_no_stack_of_rows(name):
+    """The same as with padding: no batch is cut into what are not its rows."""
+    if name in NEEDS_FLOATS:
+        return
+    rows, results = Texts(60, "label"), []
+    for module, collate in ((Bag, collate_texts), (LongBag, end_to_end)):
+        model = net(
+            module=module, lr=0.2, max_epochs=5, batch_size=8,
+            iterator_train__collate_fn=collate, iterator_valid__collate_fn=collate,
+        )  # fmt: skip
+        fitted = unlearner(name, model, norm="fisher", importance_rows=60).fit(rows)
+        results.append(fitted.unlearn(indices=np.arange(9)).predict_proba(rows))
+    np.testing.assert_allclose(*results, atol=1e-3)
+
+
 def test_items_without_labels_say_so():
     rows = Texts(20, label="topic")
     model = RetrainUnlearner(net(module=Bag, iterator_train__collate_fn=collate_texts))

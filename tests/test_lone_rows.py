@@ -27,6 +27,20 @@ def test_a_last_batch_of_one_row_and_one_row_to_forget(name, gone):
     assert np.isfinite(normed.predict_proba(X)).all()
 
 
+@every_method
+def test_every_number_of_rows(name):
+    """Modulo the batch size: of rows that stay, and of rows to forget."""
+    X, y = task(40)
+    fitted = unlearner(name, net(module__normed=True, batch_size=4, max_epochs=1)).fit(X, y)
+    sizes, first = [1, 2, 3, 4, 5, 1], 0
+    left = len(X) - np.cumsum(sizes)
+    assert set(left % 4) == set(np.array(sizes) % 4) == {0, 1, 2, 3}
+    for size in sizes:
+        fitted.unlearn(indices=np.arange(first, first + size))
+        first += size
+        assert np.isfinite(fitted.predict_proba(X)).all()
+
+
 class Sizes(Callback):
     """Notes how many rows each training batch has."""
 

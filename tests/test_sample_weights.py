@@ -316,6 +316,8 @@ def test_estimators_that_take_none_say_so():
     ):
         with pytest.raises(TypeError, match=r"KNeighborsClassifier\.fit takes none"):
             unlearner_.fit(X, y, sample_weight=w)
+    with pytest.raises(TypeError, match=r"NeuralNetClassifier\.fit takes none.*UnlearningPipeline"):
+        RetrainUnlearner(make_pipeline(StandardScaler(), net())).fit(X, y, sample_weight=w)
     with pytest.raises(TypeError, match="sample_weight"):
         CertifiedRemovalUnlearner(LogisticRegression()).fit(X, y, sample_weight=w)
 
