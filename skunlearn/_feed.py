@@ -1,6 +1,6 @@
 """Training batches from whatever iterator a net has, with the places of their rows beside them."""
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 from torch.utils.data import BatchSampler, DataLoader, default_collate
@@ -13,7 +13,7 @@ from skunlearn._batching import (
     joins_lone_rows,
     n_batches,
 )
-from skunlearn._lone_rows import has_norms, lone_row
+from skunlearn._lone_rows import lone_row
 from skunlearn._net_rows import cast, collated, label_of
 from skunlearn._overriding import overridden
 
@@ -82,15 +82,16 @@ class _Fed:
         return len(self.iterator)
 
     def __iter__(self):
-        feed = self.feed
-        norms = has_norms(feed.net)
+        for batch in self.batches():
+            with lone_row(self.feed.net, batch):
+                yield batch
+
+    def batches(self):
+        """The batches, in a pass that somebody else may interrupt to train on other ones."""
         batches = map(_batch, self.iterator) if _told(self.iterator) else self._tracked()
         for batch in batches:
-            feed.enter(batch)
-            n = n_rows_in(*batch) if batch.rows is None else len(batch.rows)
-            with lone_row(feed.net) if norms and n == 1 else nullcontext():
-                yield batch
-        feed.current = None
+            yield self.feed.enter(batch)
+        self.feed.current = None
 
     def _tracked(self):
         """Batches of an iterator of the user's own, each held back until the next is known."""

@@ -98,12 +98,13 @@ def _training_on(net, feed, loss):
 def batches(net, rows):
     """Training batches of `rows` without end, shuffled anew in every pass.
 
-    To be called before a training, in which the net's iterator is another.
+    To be called before a training, in which the net's iterator is another. A batch of one row
+    goes to the module under `lone_row`.
     """
     data = dataset(net, rows)
     with feeding(net, data, rows.weights, shuffle=True):
         loader = net.get_iterator(data, training=True)
-    return itertools.chain.from_iterable(itertools.repeat(loader))
+    return itertools.chain.from_iterable(loader.batches() for _ in itertools.repeat(None))
 
 
 def gives_plain_rows(net, rows):

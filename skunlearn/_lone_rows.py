@@ -2,21 +2,22 @@
 
 from contextlib import contextmanager
 
+from skunlearn._batch import n_rows_in
 from skunlearn._overriding import overridden
 from skunlearn._steps import NORMS
 
 
-def has_norms(net):
-    """Whether the net normalises over batches."""
-    return any(True for _ in _norms(net))
-
-
 @contextmanager
-def lone_row(net):
+def lone_row(net, batch):
     """Let batch normalisation use its running statistics where a channel has a single value.
 
     PyTorch refuses that. A single image has many values in each channel, and is left alone.
+    Nothing changes for a batch of several rows.
     """
+    n = n_rows_in(*batch) if batch.rows is None else len(batch.rows)
+    if n != 1 or not any(True for _ in _norms(net)):
+        yield
+        return
     if any(hasattr(getattr(net, f"{name}_"), "_orig_mod") for name in net._modules):
         # Hooks on the parts of a compiled module are not called for sure.
         plain = net._set_training

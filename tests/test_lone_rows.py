@@ -8,7 +8,12 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
-from skunlearn import FineTuneUnlearner, RetrainUnlearner, ShardedUnlearner
+from skunlearn import (
+    FineTuneUnlearner,
+    NegGradPlusUnlearner,
+    RetrainUnlearner,
+    ShardedUnlearner,
+)
 from skunlearn._batching import n_batches
 from skunlearn.nets import BatchLoader
 from skunlearn.utils._check_tools import parameters, same_parameters
@@ -204,6 +209,19 @@ def test_a_compiled_module_takes_one_row():
     )
     unlearner = FineTuneUnlearner(compiled, random_state=0).fit(X[:2], y[:2])
     assert np.isfinite(unlearner.unlearn(indices=[0]).predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_one_row_to_forget_leaves_the_other_batches_alone(compile):
+    """Those of retained rows are normalised as they always are, and nothing stays on the net."""
+    X, y = task(33)
+    model = net(module__normed=True, compile=compile, compile__backend="eager", batch_size=8)
+    fitted = NegGradPlusUnlearner(model, max_epochs=2, random_state=0).fit(X, y)
+    before = int(fitted.estimator_.module_.norm.num_batches_tracked)
+    new = fitted.unlearn(indices=[0]).estimator_
+    assert int(new.module_.norm.num_batches_tracked) == before + 2 * 4
+    assert "_set_training" not in vars(new)
+    assert not new.module_.norm._forward_hooks
 
 
 @pytest.mark.parametrize("n_slices", [1, 2])

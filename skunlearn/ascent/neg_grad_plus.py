@@ -4,6 +4,7 @@ from numbers import Real
 
 from skunlearn import _skorch, _validation
 from skunlearn._fit_loop import batches
+from skunlearn._lone_rows import lone_row
 from skunlearn._losses import Targets, labels_of, row_losses
 from skunlearn._steps import clipped
 from skunlearn.ascent._bound import BoundedAscent, bounded
@@ -91,7 +92,9 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         def loss(batch):
             gone = next(others)
             labels = labels_of(gone, targets, self._classes, type(self).__name__)
-            climbed = row_losses(net, _skorch.infer(net, gone.x), labels, self._classes)
+            with lone_row(net, gone):
+                out = _skorch.infer(net, gone.x)
+            climbed = row_losses(net, out, labels, self._classes)
             ascent = gone.mean(bounded(climbed, bound))
             return self.beta * batch.loss() - (1 - self.beta) * ascent
 
