@@ -155,7 +155,11 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
         self._statistic = statistic
         model = None if statistic is None else statistic.model(self._recipe, self.classes_)
         if model is None:
-            return self._train(self._whole(rows))
+            rows = self._whole(rows)
+            if rows.weights is not None:  # a class of weight zero is a class without rows
+                mass = np.bincount(rows.y, rows.weights)
+                rows = rows.take(np.flatnonzero(mass[rows.y]))
+            return self._train(rows)
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_
         return model
