@@ -50,6 +50,11 @@ class Batch(tuple):
         return self[1]
 
     @property
+    def n_rows(self):
+        """How many they are."""
+        return n_rows_in(*self) if self.rows is None else len(self.rows)
+
+    @property
     def out(self):
         """The module's output of which predictions are made."""
         return main_output(self.whole)

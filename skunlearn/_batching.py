@@ -67,19 +67,21 @@ class BatchLoader:
         return count_batches(len(self.dataset), self.batch_size, self.drop_last, self.joins)
 
     def __iter__(self):
-        n, device = len(self.dataset), getattr(self.dataset, "device", "cpu")
-        order = torch.randperm(n) if self.shuffle else torch.arange(n)
+        data, ours = self.dataset, isinstance(self.dataset, NetRows)
+        n, device = len(data), getattr(data, "device", "cpu")
+        order = (torch.randperm(n) if self.shuffle else torch.arange(n)).numpy()
         size, count = self.batch_size, len(self)
+        ends = [*range(size, count * size, size), count * size if self.drop_last else n]
 
         def batch(i):
-            last = i == count - 1 and not self.drop_last
-            places = order[i * size : n if last else (i + 1) * size]
-            if not isinstance(self.dataset, NetRows):
-                return default_collate([self.dataset[j] for j in places.tolist()])
-            x, y = self.dataset.batch(places.numpy())
-            return Batch(_resident.sent(x, device) if prefetch else x, y, places)
+            places = order[i * size : ends[i]]
+            if not ours:
+                return default_collate([data[j] for j in places.tolist()])
+            x, y = data.batch(places)
+            rows = torch.from_numpy(places)
+            return Batch(_resident.sent(x, device) if prefetch else x, y, rows)
 
-        resident = isinstance(self.dataset, NetRows) and self.dataset.settle(self.resident)
+        resident = ours and data.settle(self.resident)
         prefetch = self.prefetch
         if prefetch == "auto":
             prefetch = torch.device(device).type == "cuda" and not resident

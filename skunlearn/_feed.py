@@ -83,6 +83,9 @@ class _Fed:
 
     def __iter__(self):
         for batch in self.batches():
+            if batch.n_rows > 1:
+                yield batch
+                continue
             with lone_row(self.feed.net, batch):
                 yield batch
 

@@ -2,7 +2,6 @@
 
 from contextlib import contextmanager
 
-from skunlearn._batch import n_rows_in
 from skunlearn._overriding import overridden
 from skunlearn._steps import NORMS
 
@@ -14,8 +13,7 @@ def lone_row(net, batch):
     PyTorch refuses that. A single image has many values in each channel, and is left alone.
     Nothing changes for a batch of several rows.
     """
-    n = n_rows_in(*batch) if batch.rows is None else len(batch.rows)
-    if n != 1 or not any(True for _ in _norms(net)):
+    if batch.n_rows != 1 or not any(True for _ in _norms(net)):
         yield
         return
     if any(hasattr(getattr(net, f"{name}_"), "_orig_mod") for name in net._modules):
