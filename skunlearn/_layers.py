@@ -4,6 +4,7 @@ import fnmatch
 
 import torch
 
+from skunlearn._rates import groups
 from skunlearn._skorch import eager, outputs
 from skunlearn.exceptions import UnlearningError
 
@@ -74,6 +75,12 @@ def last_layers(net, rows, k):
 def own_parameters(modules):
     """Parameters that belong to these modules themselves."""
     return [p for module in modules for p in module.parameters(recurse=False)]
+
+
+def moved_parameters(net):
+    """Parameters that a training moves: they require a gradient, and have a rate above zero."""
+    found = [p for group in groups(net) if group.get("lr") != 0 for p in group["params"]]
+    return {p for p in found if p.requires_grad}
 
 
 def reset(modules):

@@ -8,6 +8,7 @@ from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegr
 from skorch.callbacks import LoadInitState
 from skorch.dataset import ValidSplit
 
+from skunlearn._rates import batch_size
 from skunlearn._record import Rows
 from skunlearn._skorch import has_callback, is_binary, outputs, uncompiled
 from skunlearn.exceptions import UnlearningError
@@ -72,7 +73,7 @@ def check_seen(net, rows):
     seen = _rows_trained_on(net)
     if seen is None:
         return
-    slack = net.batch_size if net.get_params_for("iterator_train").get("drop_last") else 0
+    slack = batch_size(net) if net.get_params_for("iterator_train").get("drop_last") else 0
     if len(rows) < seen:
         raise ValueError(
             f"The trained net has seen {seen} rows, but fit was given {len(rows)}. The others "

@@ -10,24 +10,17 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetRegressor
-from skorch.callbacks import (
-    Checkpoint,
-    EarlyStopping,
-    EpochScoring,
-    LoadInitState,
-    LRScheduler,
-    TrainEndCheckpoint,
-)
-from torch.nn.parallel import DistributedDataParallel
+from skorch.callbacks import Callback, Checkpoint, EpochScoring
 from torch.utils.data import DataLoader
 
 from skunlearn._batching import BatchLoader, all_rows, can_batch, float_dtype, net_rows
+from skunlearn._callback_roles import acts_once, copy_callbacks, sets_rates
+from skunlearn._copying import deep_copy
+from skunlearn._interrupts import is_own_stop, watched_interrupts
+from skunlearn._kept_start import KeptStart, shapes_start
 from skunlearn._loop import short_epochs
+from skunlearn._weights import set_weights, single, uncompiled, weights
 from skunlearn.exceptions import UnlearningError
-
-# They write or read weights on disk under the user's file names: an unlearning must neither
-# overwrite the original's checkpoint nor load it back.
-_CHECKPOINTING = (Checkpoint, TrainEndCheckpoint, LoadInitState)
 
 
 def is_net(estimator):
@@ -48,55 +41,76 @@ def fresh_net(net, *, verbose, **params):
 
     The caller seeds torch.
     """
-    new = clone(net)
+    new = clone_net(net)
     if not isinstance(new.train_split, functools.partial):  # predefined_split
         params["train_split"] = None
     new.set_params(verbose=int(verbose), warm_start=False, **params)
     return new.initialize()
 
 
-def copy_net(net, *, verbose=0, keep_schedule=True, **params):
-    """A net with the weights of `net` and new optimizer, callbacks and history.
+def clone_net(net):
+    """scikit-learn's ``clone``, but for callbacks that cannot be copied: see `copy_callbacks`."""
+    found = {key: value for key, value in vars(net).items() if _holds_callbacks(key, value)}
+    new = clone(lookalike(net, **dict.fromkeys(found)))
+    vars(new).update({key: copy_callbacks(value) for key, value in found.items()})
+    return new
 
-    `keep_schedule=False` leaves the callbacks out that set the learning rate.
+
+def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
+    """A copy of an initialised net with new optimizer, callbacks and history.
+
+    Modules and criteria are copied themselves, with whatever was changed on them after they were
+    built. Callbacks are left out that act at the start of a training or on its files, and with
+    ``keep_schedule=False`` those that set the learning rate.
     """
-    new = fresh_net(net, verbose=verbose, **params)
+    dropped = {"callbacks_", "history_", "virtual_params_", *(f"{n}_" for n in net._optimizers)}
+    held = {key: value for key, value in vars(net).items() if key not in dropped}
+    plain = {key: held.pop(key) for key in list(held) if key.startswith(_SHARED)}
+    found = {key: held.pop(key) for key in list(held) if _holds_callbacks(key, held[key])}
+    for name in (*net._modules, *net._criteria):
+        part = single(held[name + "_"])
+        held[name + "_"] = uncompiled(part) if net.compile else part
+    new = object.__new__(type(net))
+    vars(new).update(deep_copy(held, {id(net): new}), **plain)
+    vars(new).update({key: copy_callbacks(value) for key, value in found.items()})
+    if not isinstance(net.train_split, functools.partial):  # predefined_split
+        settings["train_split"] = None
+    vars(new).update(settings, warm_start=False, verbose=0)
+    _initialize_rest(new)
+    new.verbose = int(verbose)
     # The parameter `callbacks` keeps them: it is the recipe, for a later retraining say.
     new.callbacks_ = [
         (name, callback)
         for name, callback in new.callbacks_
-        if not isinstance(callback, _CHECKPOINTING)
-        and (keep_schedule or not _is_schedule(callback))
+        if not acts_once(callback) and (keep_schedule or not sets_rates(callback))
     ]
-    set_weights(new, _own_weights(net))
-    for name in [*net._modules, *net._criteria]:
-        _match_form(getattr(new, name + "_"), getattr(net, name + "_"))
-    if hasattr(net, "classes_inferred_"):
-        new.classes_inferred_ = net.classes_inferred_
     return new
 
 
-def _is_schedule(callback):
-    return isinstance(callback, LRScheduler) or getattr(callback, "sets_learning_rate", False)
+# What a net reads rows with, and what it shares with other processes.
+_SHARED = ("iterator_", "dataset", "train_split", "accelerator")
 
 
-def _match_form(module, like):
-    """Give parameters and buffers the dtype, memory format and requires_grad of those of `like`.
-
-    A user may have changed them after the net was initialised.
-    """
-    if not isinstance(module, torch.nn.Module):
-        return
-    for ours, theirs in zip(module.parameters(), like.parameters(), strict=True):
-        ours.requires_grad_(theirs.requires_grad)
-        _match_tensor(ours, theirs)
-    for ours, theirs in zip(module.buffers(), like.buffers(), strict=True):
-        _match_tensor(ours, theirs)
+def _holds_callbacks(key, value):
+    return key == "callbacks" or (key.startswith("callbacks__") and isinstance(value, Callback))
 
 
-def _match_tensor(ours, theirs):
-    if ours.dtype != theirs.dtype or ours.stride() != theirs.stride():
-        ours.data = theirs.detach().clone()
+def _initialize_rest(net):
+    """What ``net.initialize()`` does when it has its modules and criteria already."""
+    net._initialize_virtual_params()
+    net._initialize_callbacks()
+    for kind, names in (("module", net._modules), ("criterion", net._criteria)):
+        with net._current_init_context(kind):
+            for name in names:
+                part = getattr(net, name + "_")
+                if isinstance(part, torch.nn.Module):
+                    setattr(net, name + "_", net.torch_compile(part, name=name))
+    net._initialize_optimizer()
+    net.history_ = None
+    net._initialize_history()
+    if hasattr(net, "_initialize_accelerator"):
+        net._wrapped_with_accelerator = False
+        net._initialize_accelerator()
 
 
 def has_callback(net, kind):
@@ -105,30 +119,6 @@ def has_callback(net, kind):
         return False
     given = [cb[1] if isinstance(cb, tuple | list) else cb for cb in net.callbacks]
     return any(issubclass(cb if isinstance(cb, type) else type(cb), kind) for cb in given)
-
-
-def weights(net):
-    """Parameters and buffers of all modules and criteria, detached clones on their device."""
-    return {key: value.detach().clone() for key, value in _own_weights(net).items()}
-
-
-def floating_state(net):
-    """Parameters and floating buffers of all modules and criteria: the tensors themselves."""
-    return [value.detach() for value in _own_weights(net).values() if value.is_floating_point()]
-
-
-def _own_weights(net):
-    return {
-        f"{name}{key}": value
-        for name in [*net._modules, *net._criteria]
-        for key, value in single(getattr(net, name + "_")).state_dict(prefix=".").items()
-        if isinstance(value, torch.Tensor)
-    }
-
-
-def single(module):
-    """The module that several processes train together, or the module itself."""
-    return module.module if isinstance(module, DistributedDataParallel) else module
 
 
 def settle(model):
@@ -143,14 +133,6 @@ def settle(model):
     for name in model._optimizers:
         getattr(model, name + "_").state.clear()
     return model
-
-
-def set_weights(net, state):
-    """Load what `weights` returned."""
-    for name in [*net._modules, *net._criteria]:
-        prefix = name + "."
-        own = {key[len(prefix) :]: v for key, v in state.items() if key.startswith(prefix)}
-        single(getattr(net, name + "_")).load_state_dict(own)
 
 
 def target(net, y):
@@ -175,14 +157,15 @@ def gives_plain_rows(net, rows):
     return can_batch(net, dataset(net, rows, numbers=True), training=True)
 
 
-def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None):
+def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None, from_scratch=False):
     """Run skorch's own loop over `rows`.
 
-    Unlike ``net.partial_fit`` it lets a KeyboardInterrupt through: an interrupted unlearning
-    must not count as done. `callbacks` (name, callback) live for this run only. `shuffle` makes
-    a net shuffle that does not do so by itself. ``loss(out, i, x)`` replaces the net's own; it
-    is given the module's raw outputs, the numbers in ``rows.X`` of the batch's rows, and the
-    batch.
+    Unlike ``net.partial_fit`` it lets Ctrl-C through: an interrupted unlearning must not count as
+    done. A KeyboardInterrupt of a callback's own ends the run in good order. `callbacks` (name,
+    callback) live for this run only. `shuffle` makes a net shuffle that does not do so by itself.
+    ``loss(out, i, x)`` replaces the net's own; it is given the module's raw outputs, the numbers
+    in ``rows.X`` of the batch's rows, and the batch. Unless `from_scratch`, the weights to start
+    from are those that the net has, whatever callbacks of the user's do at the beginning.
     """
     data = dataset(net, rows, numbers=loss is not None)
     callbacks = list(callbacks)
@@ -190,17 +173,18 @@ def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None):
         callback.initialize()
     own = net.callbacks_
     kept = own if loss is None else [(n, cb) for n, cb in own if not _reads_targets(cb)]
-    net.callbacks_ = kept + callbacks
+    start = [] if from_scratch or not shapes_start(net) else [("skunlearn_start", KeptStart(net))]
+    net.callbacks_ = kept + start + callbacks
     try:
         loader = _loaders(net, data, training=True, shuffle=shuffle)
-        with loader, own_loss(net, loss), short_epochs(net):
+        with loader, own_loss(net, loss), short_epochs(net), watched_interrupts() as pressed:
             net.notify("on_train_begin", X=data, y=None)
             try:
                 net.fit_loop(data, None, epochs=epochs)
             except StopTraining:
                 pass
-            except KeyboardInterrupt:
-                if not _stopped_early(net):
+            except KeyboardInterrupt as error:
+                if not is_own_stop(error, pressed):
                     raise
             net.notify("on_train_end", X=data, y=None)
     finally:
@@ -235,14 +219,6 @@ def private_checkpoints(net):
         finally:
             for cb, dirname in zip(moved, before):
                 cb.dirname = dirname
-
-
-def _stopped_early(net):
-    # skorch's EarlyStopping ends the loop by raising KeyboardInterrupt.
-    return any(
-        isinstance(cb, EarlyStopping) and getattr(cb, "misses_", 0) >= cb.patience
-        for _, cb in net.callbacks_
-    )
 
 
 def check_finite(net):
@@ -307,11 +283,6 @@ def eager(net):
     for name in (*net._modules, *net._criteria):
         vars(new)[name + "_"] = uncompiled(getattr(net, name + "_"))
     return new
-
-
-def uncompiled(module):
-    """The module that torch.compile was given, or the module itself."""
-    return getattr(module, "_orig_mod", module)
 
 
 def _widened(out):

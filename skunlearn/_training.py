@@ -87,7 +87,7 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch=Non
             net.classes_inferred_ = np.arange(len(classes))  # some callbacks ask for it
         with nullcontext() if write_checkpoints else _skorch.private_checkpoints(net):
             callbacks, loss = ((), None) if watch is None else watch(net)
-            return _skorch.train(net, rows, callbacks=callbacks, loss=loss)
+            return _skorch.train(net, rows, callbacks=callbacks, loss=loss, from_scratch=True)
 
 
 def _fit_sklearn(estimator, rows, classes, seed):

@@ -4,11 +4,13 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from skunlearn import _skorch, _validation
+from skunlearn import _rates, _skorch, _validation
 from skunlearn._seeding import seeded
 from skunlearn.base import BaseUnlearner
-from skunlearn.callbacks import LinearDecay, step_gain
+from skunlearn.callbacks import LinearDecay
 from skunlearn.search_spaces import Integers, LogUniform
+
+_SETTINGS = ("max_epochs", "batch_size", "iterator_train__batch_size")
 
 
 class NetUnlearner(BaseUnlearner):
@@ -18,7 +20,8 @@ class NetUnlearner(BaseUnlearner):
     ----------
     estimator : skorch net or FrozenEstimator of one
     lr : float or None, default=None
-        Learning rate; None takes the net's own, times ``_lr_share`` of the method.
+        Learning rate; None takes the net's own, times ``_lr_share`` of the method. Parameter
+        groups with rates of their own keep their ratio to it.
     max_epochs : int or None, default=None
         Passes over the retained rows; None takes a fifth of the net's own, rounded up.
     batch_size : int or None, default=None
@@ -79,21 +82,30 @@ class NetUnlearner(BaseUnlearner):
 
     def _attempt(self, retain, forget, seed):
         with seeded(seed):
-            own = {"lr": self._rate(), "batch_size": self.batch_size, "max_epochs": self._epochs()}
-            own = {key: value for key, value in own.items() if value is not None}
             net = _skorch.copy_net(
-                self.estimator_,
-                verbose=self.verbose,
-                keep_schedule=self.schedule == "net",
-                **own,
+                self.estimator_, verbose=self.verbose, keep_schedule=self.schedule == "net"
             )
+            own = _rates.rates(net)
+            self._set_recipe(net)
             other = self._unlearn(net, retain, forget)
-        net = net if other is None else other
         # The settings of this request are not those of the net: the next one starts from its own.
-        vars(net).update(
-            {key: getattr(self.estimator_, key) for key in ("lr", "batch_size", "max_epochs")}
-        )
+        if other is None:
+            _rates.set_rates(net, own)
+        net = net if other is None else other
+        own = vars(self.estimator_)
+        vars(net).update({key: own[key] for key in _SETTINGS if key in own})
         return net
+
+    def _set_recipe(self, net):
+        """Give the copy the settings of this request."""
+        vars(net)["max_epochs"] = self._epochs()
+        if self.batch_size is not None:
+            _rates.set_batch_size(net, self.batch_size)
+        share = self._lr_share if self.lr is None else self.lr / _rates.main_rate(net)
+        if share != 1.0:
+            _rates.scale_rates(net, share)
+            if self.schedule == "net":
+                _rates.refuse_fixed_rates(net, type(self).__name__)
 
     def _run(self, net, rows, callbacks=(), loss=None):
         """Train `net` on `rows` for its ``max_epochs`` and under the schedule asked for.
@@ -155,17 +167,12 @@ class NetUnlearner(BaseUnlearner):
 
     def _space(self):
         net = _skorch.unwrap(self.estimator)
-        rate = net.lr * self._lr_share
+        rate = _rates.recipe_rate(net) * self._lr_share
         epochs = -(-net.max_epochs // 5)
         return {
             "lr": LogUniform(rate / 10, rate * 3),
             "max_epochs": Integers(max(1, epochs // 2), max(2, 2 * epochs)),
         }
-
-    def _rate_at(self, net, epoch, epochs):
-        """Learning rate of an epoch, for methods that run epoch by epoch."""
-        rate = self._rate() or _skorch.unwrap(self.estimator).lr
-        return rate * (1 - epoch / epochs) if self.schedule == "linear" else rate
 
     @staticmethod
     def _reach(net, rows, mean):
@@ -173,14 +180,8 @@ class NetUnlearner(BaseUnlearner):
 
         `mean` is that of the learning rate over the run, as a share of the first.
         """
-        group = net.optimizer_.param_groups[0]
         steps = net.max_epochs * max(1, _skorch.n_batches(net, len(rows)))
-        return float(group["lr"]) * step_gain(group) * steps * mean
-
-    def _rate(self):
-        if self.lr is not None or self._lr_share == 1.0:
-            return self.lr
-        return self._lr_share * _skorch.unwrap(self.estimator).lr
+        return _rates.mean_reach(net) * steps * mean
 
     def _epochs(self):
         if self.max_epochs is not None:

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from skunlearn import _layers
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -48,17 +49,19 @@ class CTUnlearner(NetUnlearner):
     _needs_forget_rows = False
 
     def _unlearn(self, net, retain, forget):
+        moved = _layers.moved_parameters(net)
         kernels = [
             m.weight
             for m in net.module_.modules()
             if isinstance(m, nn.modules.conv._ConvNd)
+            and m.weight in moved
             and m.weight.ndim >= 4
             and m.weight.shape[-1] == m.weight.shape[-2] > 1
         ]
         if not kernels:
             raise UnlearningError(
-                "CTUnlearner transposes square kernels of convolutions, larger than 1, of which "
-                f"{type(net.module_).__name__} has none. Use another method, NoTUnlearner or "
+                "CTUnlearner transposes square kernels of convolutions that learn, larger than 1, of "
+                f"which {type(net.module_).__name__} has none. Use another method, NoTUnlearner or "
                 "MSGUnlearner say."
             )
         with torch.no_grad():

@@ -11,7 +11,7 @@ _WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
 
 
 class NoTUnlearner(NetUnlearner):
-    """Negate the weights of the first layer, then fine-tune on the retained rows (NoT).
+    """Negate the weights of the first layer that learns, then fine-tune on the retained rows (NoT).
 
     Choose it where no forget row is at hand, and the net can be trained back in some epochs. It
     disturbs all that the net knows: give it enough epochs, which matter most with `lr`.
@@ -20,7 +20,7 @@ class NoTUnlearner(NetUnlearner):
     ----------
     estimator : skorch net or FrozenEstimator of one
         See `FineTuneUnlearner`. The layer is the first convolution or linear layer in the order
-        of the forward pass.
+        of the forward pass that learns; frozen ones are passed over.
     lr, max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
@@ -50,14 +50,16 @@ class NoTUnlearner(NetUnlearner):
     _needs_forget_rows = False
 
     def _unlearn(self, net, retain, forget):
-        first = next(
-            (m for m in _layers.layers_in_order(net, retain) if isinstance(m, _WEIGHTED)), None
-        )
+        order = _layers.layers_in_order(net, retain)
+        weights = [m.weight for m in order if isinstance(m, _WEIGHTED)]
+        moved = _layers.moved_parameters(net)
+        first = next((weight for weight in weights if weight in moved), None)
         if first is None:
             raise UnlearningError(
-                f"NoTUnlearner negates a convolution or linear layer, of which "
-                f"{type(net.module_).__name__} has none."
+                "NoTUnlearner negates a convolution or linear layer that learns, of which "
+                f"{type(net.module_).__name__} has none: {len(weights)} are frozen, and what is "
+                "negated there could not be trained back."
             )
         with torch.no_grad():
-            first.weight.neg_()
+            first.neg_()
         self._run(net, retain)

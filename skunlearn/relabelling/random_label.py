@@ -6,7 +6,7 @@ from skorch.callbacks import Callback
 from skunlearn import _skorch
 from skunlearn._losses import Targets
 from skunlearn._seeding import derive_seed
-from skunlearn._steps import new_phase
+from skunlearn._phases import Phases
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Choice
@@ -104,14 +104,11 @@ class RandomLabelUnlearner(NetUnlearner):
             callbacks = [*callbacks, ("skunlearn_labels", labels)]
             self._run(net, both, callbacks, loss=loss_with(labels))
             return
-        labels, epochs = self._labels(net, forget, forget.index), net.max_epochs
-        phases = ((forget, labels), (retain, Targets(net, retain)))
-        for epoch in range(epochs):
-            rate = self._rate_at(net, epoch, epochs)
-            for rows, targets in phases:
-                new_phase(net, max_epochs=1, lr=rate)
-                hung = [*callbacks, ("skunlearn_labels", labels)] if rows is forget else callbacks
-                _skorch.train(net, rows, callbacks=hung, shuffle=True, loss=loss_with(targets))
+        labels, phases = self._labels(net, forget, forget.index), Phases(net, self.schedule)
+        redrawn, targets = [*callbacks, ("skunlearn_labels", labels)], Targets(net, retain)
+        for _ in phases:
+            phases.train(forget, callbacks=redrawn, loss=loss_with(labels))
+            phases.train(retain, callbacks=callbacks, loss=loss_with(targets))
 
     def _labels(self, net, rows, numbers):
         return RandomLabels(

@@ -6,7 +6,8 @@ import torch
 
 from skunlearn import _skorch, _validation
 from skunlearn._losses import Targets
-from skunlearn._steps import clipped, new_phase
+from skunlearn._phases import Phases
+from skunlearn._steps import clipped
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, Uniform
@@ -118,14 +119,12 @@ class UNSIRUnlearner(NetUnlearner):
             net._set_training(True)
             return (1 - self.noise_share) * task(out, targets[i]) + self.noise_share * spoilt
 
-        epochs = net.max_epochs
-        for epoch in range(epochs):
-            new_phase(net, max_epochs=1, lr=self._rate_at(net, epoch, epochs))
+        phases = Phases(net, self.schedule)
+        for epoch in phases:
             impairs = epoch < self.impair_epochs
             # Noise with huge losses would throw the weights out of reach of any repair.
             clip = [clipped()] if impairs else []
-            loss = impair if impairs else None
-            _skorch.train(net, retain, callbacks=clip, shuffle=True, loss=loss)
+            phases.train(retain, callbacks=clip, loss=impair if impairs else None)
 
     def _noise(self, net, retain, forget):
         """Rows of noise on which the net errs most, and their labels."""

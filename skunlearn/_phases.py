@@ -1,0 +1,72 @@
+"""Epochs of several trainings each, under one schedule of learning rates."""
+
+from skorch.callbacks import Callback, LRScheduler
+
+from skunlearn import _skorch
+from skunlearn._rates import batch_size, rates, set_batch_size, set_rates
+from skunlearn.callbacks import LinearDecay
+
+
+class Phases:
+    """The epochs of a method that trains more than once in each: on forget rows, then on others.
+
+    Every training has an optimizer without a past. Iterate over it for the epochs, and call
+    `train` within.
+
+    Parameters
+    ----------
+    net : skorch net, with the rates to start from; its ``max_epochs`` are the epochs
+    schedule : {"linear", "constant", "net"}
+        Rates fall from epoch to epoch, stay, or are left to the schedulers among the net's
+        callbacks, which take one epoch here for one of theirs.
+    """
+
+    def __init__(self, net, schedule):
+        self.net, self.n_epochs = net, net.max_epochs
+        self._start, self._size = rates(net), batch_size(net)
+        self._decay = LinearDecay() if schedule == "linear" else None
+        self._schedulers, self._share = [], 1.0
+
+    def __iter__(self):
+        """Yield the number of each epoch."""
+        net, given = self.net, self.net.callbacks_
+        self._schedulers = [cb for _, cb in given if isinstance(cb, LRScheduler)]
+        decays = [cb for _, cb in given if isinstance(cb, LinearDecay)]
+        decay = decays[0] if decays else self._decay
+        held = (LRScheduler, LinearDecay)  # each would begin its course anew in every training
+        net.callbacks_ = [(name, cb) for name, cb in given if not isinstance(cb, held)]
+        for scheduler in self._schedulers:
+            scheduler.on_train_begin(net)
+        for epoch in range(self.n_epochs):
+            self._share = 1.0 if decay is None else decay.share_at(epoch, self.n_epochs)
+            yield epoch
+            for scheduler in self._schedulers:
+                scheduler.on_epoch_end(net)
+        set_batch_size(net, self._size)
+        net.callbacks_ = given
+
+    def train(self, rows, *, callbacks=(), loss=None, batch_size=None):
+        """One pass over `rows`; see `skunlearn._skorch.train`."""
+        net = self.net
+        if self._schedulers:  # they are tied to the optimizer, and set its rates
+            for name in net._optimizers:
+                getattr(net, name + "_").state.clear()
+        else:
+            net.initialize_optimizer()
+            set_rates(net, self._start, self._share)
+        set_batch_size(net, batch_size or self._size)
+        steps = [("skunlearn_steps", _Steps(self._schedulers))] if self._schedulers else []
+        return _skorch.train(
+            net, rows, epochs=1, callbacks=[*callbacks, *steps], shuffle=True, loss=loss
+        )
+
+
+class _Steps(Callback):
+    """Lets schedulers take the steps that they take after a batch."""
+
+    def __init__(self, schedulers):
+        self.schedulers = schedulers
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        for scheduler in self.schedulers:
+            scheduler.on_batch_end(net, training=training, **kwargs)
