@@ -12,11 +12,13 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _skorch
+from skunlearn import _portable, _skorch
 from skunlearn._data import _numpy, is_dataset, is_mapping, n_rows
-from skunlearn._record import TrainingRecord
+from skunlearn._record import Rows, TrainingRecord
 from skunlearn._seeding import seeded
-from skunlearn._validation import check_targets, dataset_targets
+from skunlearn._validation import check_targets, dataset_targets, warn
+from skunlearn._weights import weights
+from skunlearn.exceptions import IncompleteFileWarning
 
 _FORMAT = 1
 _TABLES = ("retained", "digests", "label_digests", "ids", "groups")
@@ -88,11 +90,19 @@ class PersistenceMixin:
         """Write the model, the log and the digests of the rows to one safetensors file.
 
         No rows and no labels are written, and nothing from before the last unlearning. The file
-        is complete or absent: it is written beside `path` and renamed.
+        is complete or absent: it is written beside `path` and renamed. Of the net it holds
+        parameters and buffers; what else was changed on its modules after they were built (a head
+        that was replaced, hooks, a dropout rate) is named in a warning, and `load` wants it from
+        a ``FrozenEstimator`` around a net that was changed in the same way.
 
         Parameters
         ----------
         path : str or path-like
+
+        Warns
+        -----
+        IncompleteFileWarning
+            When `load` into an estimator of the same parameters would give another net.
 
         Raises
         ------
@@ -105,9 +115,8 @@ class PersistenceMixin:
                 f"save writes skorch nets; this one holds a {type(self.estimator_).__name__}. "
                 "Use pickle or skops."
             )
-        tensors = {
-            f"net.{k}": v.contiguous().cpu() for k, v in _skorch.weights(self.estimator_).items()
-        }
+        tensors = {f"net.{k}": v.contiguous().cpu() for k, v in weights(self.estimator_).items()}
+        lost = self._lost_in_files()
         for name in _TABLES:
             table = getattr(self._record, name)
             if table is not None:
@@ -121,6 +130,8 @@ class PersistenceMixin:
             "n_features_in": getattr(self, "n_features_in_", None),
             "feature_names_in": _labels(getattr(self, "feature_names_in_", None)),
             "seed": self._seed,
+            "frozen": _portable.frozen(self.estimator_),
+            "lost": lost,
             "deletions": self.deletions_,
             "is_dataset": self._record.is_dataset,
             "row": _describe_row(self._record.row_like()),
@@ -136,6 +147,18 @@ class PersistenceMixin:
             if os.path.exists(part):
                 os.unlink(part)
             raise
+        if lost:
+            warn(
+                f"{path} does not hold all of the net: {_portable.listed(lost)}. load would build "
+                "these as the module's class does. Load it into an estimator whose "
+                "FrozenEstimator(net) was changed in the same way, or use pickle.",
+                IncompleteFileWarning,
+            )
+
+    def _lost_in_files(self):
+        """What `load` would not give back of the net; see `skunlearn._portable.lost`."""
+        net = _skorch.unwrap(self.estimator)
+        return _portable.lost(self.estimator_, net, self._seed, _some_rows(self._record))
 
     def load(self, path):
         """Read what `save` wrote into this estimator, whose net gives the architecture.
@@ -148,6 +171,12 @@ class PersistenceMixin:
         -------
         self : object
             Fitted; it holds no rows until ``attach`` is called.
+
+        Warns
+        -----
+        IncompleteFileWarning
+            When `save` has said that the file does not hold all of the net, and the estimator is
+            no ``FrozenEstimator`` to take the rest from.
 
         Raises
         ------
@@ -165,13 +194,28 @@ class PersistenceMixin:
                 f"(method {state.get('method')}, format {state.get('format')})."
             )
         tensors = load_file(path)
-        net = _skorch.unwrap(self.estimator)
-        with seeded(state["seed"]):
-            model = _skorch.fresh_net(net, verbose=self.verbose)
+        net, kept = _skorch.unwrap(self.estimator), (_part(tensors, "net."), state["frozen"])
+        built = isinstance(self.estimator, FrozenEstimator) and net.initialized_
         try:
-            _skorch.set_weights(model, _part(tensors, "net."))
+            if built:
+                model = _skorch.copy_net(net, verbose=self.verbose)
+                _portable.adopt(model, *kept)
+            else:
+                model = _portable.rebuild(
+                    net, state["seed"], *kept, verbose=self.verbose, classes=state["classes"]
+                )
         except RuntimeError as error:
-            raise ValueError(f"The net does not fit the weights in {path}: {error}") from error
+            raise ValueError(
+                f"The net does not fit the weights in {path}: {error} Where its layers were changed "
+                "after they were built, pass FrozenEstimator(net) around a net with the same ones."
+            ) from error
+        if state["lost"] and not built:
+            warn(
+                f"{path} does not hold all of the net that was saved: "
+                f"{_portable.listed(state['lost'])}. They are now as the module's class builds "
+                "them.",
+                IncompleteFileWarning,
+            )
         record = TrainingRecord.from_tables(
             {key: value.numpy() for key, value in _part(tensors, "record.").items()},
             is_dataset=state["is_dataset"],
@@ -219,7 +263,29 @@ def _without_weights(estimator):
     if frozen:
         # After an unlearning the frozen model is the unlearned one; before it nothing is gone.
         return estimator
-    return clone(inner)
+    return _skorch.clone_net(inner) if _skorch.is_net(inner) else clone(inner)
+
+
+def _some_rows(record):
+    """A few rows, or made-up ones of their form; None where that is not known."""
+    if record.has_data:
+        return record.view(np.flatnonzero(record.retained)[:8])
+    like = record.row_like()
+    return None if like is None else Rows(_made_up(like), None, np.arange(8))
+
+
+def _made_up(like):
+    if is_mapping(like):
+        return {key: _made_up(value) for key, value in like.items()}
+    shape = (8, *like.shape[1:])
+    if isinstance(like, torch.Tensor):
+        floating = like.is_floating_point()
+        return (
+            torch.randn(shape).to(like.dtype) if floating else torch.zeros(shape, dtype=like.dtype)
+        )
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=shape) if np.dtype(like.dtype).kind == "f" else np.zeros(shape)
+    return values.astype(like.dtype)
 
 
 def _labels(values):

@@ -19,7 +19,7 @@ from skunlearn._copying import deep_copy
 from skunlearn._interrupts import is_own_stop, watched_interrupts
 from skunlearn._kept_start import KeptStart, shapes_start
 from skunlearn._loop import short_epochs
-from skunlearn._weights import set_weights, single, uncompiled, weights
+from skunlearn._weights import parts, single, uncompiled
 from skunlearn.exceptions import UnlearningError
 
 
@@ -223,9 +223,12 @@ def private_checkpoints(net):
 
 def check_finite(net):
     """Raise when a weight is NaN or infinite."""
-    for name in net._modules:
-        for key, value in getattr(net, name + "_").state_dict().items():
-            if value.is_floating_point() and not torch.isfinite(value).all():
+    for name, part in parts(net):
+        for key, value in [*part.named_parameters(), *part.named_buffers()]:
+            # A buffer may be meant to hold infinity: a mask of attention, say.
+            learnt = isinstance(value, torch.nn.Parameter)
+            wrong = ~torch.isfinite(value) if learnt else torch.isnan(value)
+            if wrong.any():
                 raise UnlearningError(
                     f"The training diverged: {name}.{key} holds NaN or infinity. The model is as "
                     "it was before. Try a smaller learning rate."
@@ -422,19 +425,6 @@ def batches(net, rows):
         with _loaders(net, data, training=True, shuffle=True):
             loader = net.get_iterator(data, training=True)
         yield from loader
-
-
-def describe(net):
-    """Portable state of a trained net for a cache: weights and history."""
-    return {"weights": weights(net), "history": net.history}
-
-
-def restore(net, state, *, verbose=0):
-    """A net like `net` in the state that `describe` returned."""
-    new = fresh_net(net, verbose=verbose)
-    set_weights(new, state["weights"])
-    new.history = state["history"]
-    return new
 
 
 def unwrap(estimator):

@@ -10,9 +10,10 @@ import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
-from skunlearn import _net_checks, _skorch, _validation
+from skunlearn import _net_checks, _portable, _skorch, _validation
 from skunlearn._data import digest_of, form_of, is_dataset
 from skunlearn._seeding import seeded
+from skunlearn._weights import weights
 
 
 def train(
@@ -56,11 +57,24 @@ def train(
     # `rows` and the like are left out of joblib's key: hashing the rows once is enough.
     cached = check_memory(memory).cache(_train_for_cache, ignore=["work"])
     work = (estimator, rows, classes, seed, verbose, write_checkpoints)
-    state = cached(key(estimator, rows, seed, classes), work=work)
-    if _skorch.is_net(estimator):
-        with seeded(seed):
-            return _skorch.restore(estimator, state, verbose=verbose)
-    return state
+    try:
+        kept = cached(key(estimator, rows, seed, classes), work=work)
+    except _NotKept as stop:
+        net, lost = stop.args
+        _validation.warn(
+            f"memory= does not keep this net: an entry holds weights and buffers, and not "
+            f"{_portable.listed(lost)}, which the training has changed on the modules themselves. "
+            "It is trained each time.",
+            UserWarning,
+        )
+        return net
+    if not _skorch.is_net(estimator):
+        return kept
+    net = _portable.rebuild(
+        estimator, seed, kept["weights"], kept["frozen"], verbose=verbose, classes=classes
+    )
+    net.history = kept["history"]
+    return net
 
 
 def copy_trained(estimator, rows, classes, *, verbose=0):
@@ -74,7 +88,21 @@ def copy_trained(estimator, rows, classes, *, verbose=0):
 
 def _train_for_cache(key, work):
     trained = _train(*work)
-    return _skorch.describe(trained) if _skorch.is_net(trained) else trained
+    if not _skorch.is_net(trained):
+        return trained
+    estimator, rows, _, seed, *_ = work
+    lost = _portable.lost(trained, estimator, seed, rows)
+    if lost:
+        raise _NotKept(trained, lost)
+    return {
+        "weights": weights(trained),
+        "frozen": _portable.frozen(trained),
+        "history": trained.history,
+    }
+
+
+class _NotKept(Exception):
+    """Carries a trained net past the cache, and what an entry would not hold of it."""
 
 
 def _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch=None):

@@ -1,8 +1,8 @@
 """The state of a net's modules and criteria as tensors by name."""
 
 import torch
-from torch.nn.parameter import is_lazy
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import is_lazy
 
 
 def parts(net):

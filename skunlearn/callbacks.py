@@ -4,10 +4,9 @@ import torch
 from skorch.callbacks import Callback
 from skorch.dataset import get_len
 
-from skunlearn import _skorch
+from skunlearn import _skorch, _weights
 from skunlearn._evidence import observe
 from skunlearn._rates import groups, step_gain
-from skunlearn._weights import floating_state, set_weights, weights
 
 __all__ = ["LinearDecay"]
 
@@ -149,7 +148,7 @@ class HeldOutStopping(Callback):
         loss = float(observe(net, self.rows, self.classes).losses().mean())
         net.history.record("held_out_loss", loss)
         if loss < self.best_loss_:
-            self.best_loss_, self.best_weights_, self.misses_ = loss, weights(net), 0
+            self.best_loss_, self.best_weights_, self.misses_ = loss, _weights.weights(net), 0
             return
         self.misses_ += 1
         if self.misses_ >= self.patience:
@@ -158,7 +157,7 @@ class HeldOutStopping(Callback):
     def on_train_end(self, net, **kwargs):
         """Go back to the best epoch."""
         if self.best_weights_ is not None:
-            set_weights(net, self.best_weights_)
+            _weights.set_weights(net, self.best_weights_)
 
 
 class MeanWeights(Callback):
@@ -178,7 +177,7 @@ class MeanWeights(Callback):
             return
         self.n_ += 1
         if self.mean_ is None:
-            self.live_ = floating_state(net)  # changed in place by every batch
+            self.live_ = _weights.floating_state(net)  # changed in place by every batch
             self.mean_ = [value.clone() for value in self.live_]
         else:
             torch._foreach_lerp_(self.mean_, self.live_, 1 / self.n_)

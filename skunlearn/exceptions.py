@@ -5,6 +5,7 @@ __all__ = [
     "AlreadyForgottenError",
     "ClassForgottenWarning",
     "DataNotStoredError",
+    "IncompleteFileWarning",
     "ModelDamagedWarning",
     "NotForgottenWarning",
     "QueueStoppedError",
@@ -64,6 +65,10 @@ class PrivacyBudgetWarning(UserWarning):
 
 class ModelDamagedWarning(UserWarning):
     """The unlearning cost the retained rows a large part of their accuracy."""
+
+
+class IncompleteFileWarning(UserWarning):
+    """A file does not hold all of a net: something was changed after its modules were built."""
 
 
 class ClassForgottenWarning(UserWarning):

@@ -7,8 +7,8 @@ import numpy as np
 from skunlearn import _skorch, _validation
 from skunlearn._evidence import observe
 from skunlearn._losses import Targets, divergence, row_divergences
-from skunlearn._record import Rows
 from skunlearn._phases import Phases
+from skunlearn._record import Rows
 from skunlearn._steps import clipped, normalisation
 from skunlearn._weights import set_weights, weights
 from skunlearn.ascent._bound import BoundedAscent, KnownRows

@@ -1,18 +1,21 @@
 """The training of one shard, slice by slice."""
 
+import json
 import os
 import time
 import uuid
 from dataclasses import dataclass, field
 
 import numpy as np
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, safe_open, save_file
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 
-from skunlearn import _skorch, _training
+from skunlearn import _portable, _skorch, _training
 from skunlearn._record import Rows
 from skunlearn._seeding import derive_seed, seeded
+from skunlearn._weights import weights
+from skunlearn.exceptions import UnlearningError
 
 
 @dataclass
@@ -111,7 +114,7 @@ def _train_stages(recipe, shard, folder, first, files, verbose):
         done.row_epochs += len(rows) * epochs
         if stage < shard.n_slices - 1:
             done.files[stage] = f"{uuid.uuid4().hex}.safetensors"
-            _write(done.model, os.path.join(folder, done.files[stage]))
+            _write(done.model, recipe, shard, os.path.join(folder, done.files[stage]))
     return done
 
 
@@ -124,14 +127,19 @@ def _stage(recipe, model, rows, shard, stage, verbose):
         return _skorch.train(_skorch.copy_net(model, verbose=verbose), rows)
 
 
-def _write(net, path):
-    save_file({k: v.contiguous().cpu() for k, v in _skorch.weights(net).items()}, path)
+def _write(net, recipe, shard, path):
+    lost = _portable.lost(net, recipe, shard.seed, shard.rows)
+    if lost:
+        raise UnlearningError(
+            f"n_slices={shard.n_slices} keeps the net after each slice in a file, which cannot hold "
+            f"{_portable.listed(lost)}: the training has changed it on the modules themselves. Use "
+            "n_slices=1, or let the module hold it as a buffer."
+        )
+    frozen = {"frozen": json.dumps(_portable.frozen(net))}
+    save_file({k: v.contiguous().cpu() for k, v in weights(net).items()}, path, metadata=frozen)
 
 
 def _read(recipe, shard, path):
-    with seeded(shard.seed):
-        net = _skorch.fresh_net(recipe, verbose=0)
-        _skorch.set_weights(net, load_file(path))
-    if shard.classes is not None and not len(getattr(net, "classes", None) or ()):
-        net.classes_inferred_ = np.arange(len(shard.classes))
-    return net
+    with safe_open(path, framework="pt") as file:
+        frozen = json.loads(file.metadata()["frozen"])
+    return _portable.rebuild(recipe, shard.seed, load_file(path), frozen, classes=shard.classes)

@@ -51,7 +51,7 @@ class NoTUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         order = _layers.layers_in_order(net, retain)
-        weights = [m.weight for m in order if isinstance(m, _WEIGHTED)]
+        weights = [_layers.weight_parameter(m) for m in order if isinstance(m, _WEIGHTED)]
         moved = _layers.moved_parameters(net)
         first = next((weight for weight in weights if weight in moved), None)
         if first is None:

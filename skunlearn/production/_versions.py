@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from skunlearn import _skorch
 from skunlearn._data import is_dataset, match, name_digests, row_digests, take
 from skunlearn._pipeline import shallow
+from skunlearn._portable import listed
 from skunlearn._record import TrainingRecord
 from skunlearn._transformers import as_rows
 from skunlearn.base import BaseUnlearner
@@ -158,6 +159,14 @@ class Versions:
         name = f"{number:08d}.safetensors"
         path = os.path.join(self.folder, name)
         if kind == "net":
+            lost = unlearner._lost_in_files()
+            if lost:
+                raise TypeError(
+                    f"After a restart {type(unlearner).__name__} could not go on: a model version "
+                    f"holds weights and buffers, and not {listed(lost)}, which were changed after "
+                    "the module was built. Let the module's __init__ build them from parameters "
+                    "(module__<name>=...), or hold them as buffers."
+                )
             unlearner.save(path)
             os.chmod(path, 0o600)  # older safetensors leave it to the umask
             settle(path)

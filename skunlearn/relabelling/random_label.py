@@ -5,8 +5,8 @@ from skorch.callbacks import Callback
 
 from skunlearn import _skorch
 from skunlearn._losses import Targets
-from skunlearn._seeding import derive_seed
 from skunlearn._phases import Phases
+from skunlearn._seeding import derive_seed
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Choice
