@@ -206,8 +206,9 @@ class PersistenceMixin:
                 )
         except RuntimeError as error:
             raise ValueError(
-                f"The net does not fit the weights in {path}: {error} Where its layers were changed "
-                "after they were built, pass FrozenEstimator(net) around a net with the same ones."
+                f"The net does not fit the weights in {path}: {error} Where its layers were "
+                "changed after they were built, pass FrozenEstimator(net) around a net with the "
+                "same ones."
             ) from error
         if state["lost"] and not built:
             warn(
@@ -277,13 +278,10 @@ def _some_rows(record):
 def _made_up(like):
     if is_mapping(like):
         return {key: _made_up(value) for key, value in like.items()}
-    shape = (8, *like.shape[1:])
+    shape, rng = (8, *like.shape[1:]), np.random.default_rng(0)
     if isinstance(like, torch.Tensor):
-        floating = like.is_floating_point()
-        return (
-            torch.randn(shape).to(like.dtype) if floating else torch.zeros(shape, dtype=like.dtype)
-        )
-    rng = np.random.default_rng(0)
+        values = rng.normal(size=shape) if like.is_floating_point() else np.zeros(shape)
+        return torch.from_numpy(values).to(like.dtype)
     values = rng.normal(size=shape) if np.dtype(like.dtype).kind == "f" else np.zeros(shape)
     return values.astype(like.dtype)
 

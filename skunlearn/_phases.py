@@ -3,7 +3,7 @@
 from skorch.callbacks import Callback, LRScheduler
 
 from skunlearn import _skorch
-from skunlearn._rates import batch_size, rates, set_batch_size, set_rates
+from skunlearn._rates import ScaledRates, batch_size, rates, set_batch_size, set_rates
 from skunlearn.callbacks import LinearDecay
 
 
@@ -30,10 +30,11 @@ class Phases:
     def __iter__(self):
         """Yield the number of each epoch."""
         net, given = self.net, self.net.callbacks_
-        self._schedulers = [cb for _, cb in given if isinstance(cb, LRScheduler)]
+        self._schedulers = [cb for _, cb in given if isinstance(cb, LRScheduler | ScaledRates)]
         decays = [cb for _, cb in given if isinstance(cb, LinearDecay)]
         decay = decays[0] if decays else self._decay
-        held = (LRScheduler, LinearDecay)  # each would begin its course anew in every training
+        # Each would begin its course anew in every training.
+        held = (LRScheduler, ScaledRates, LinearDecay)
         net.callbacks_ = [(name, cb) for name, cb in given if not isinstance(cb, held)]
         for scheduler in self._schedulers:
             scheduler.on_train_begin(net)

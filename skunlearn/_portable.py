@@ -13,7 +13,7 @@ from skunlearn._seeding import seeded
 from skunlearn._weights import parts, set_weights, weights
 
 _OWN = {*vars(nn.Module())}  # what torch keeps on every module
-_HOOKS = sorted(name for name in _OWN if name.endswith("_hooks"))
+_HOOKS = sorted(n for n in _OWN if n.endswith("_hooks") and ("forward" in n or "backward" in n))
 _DEEP = 4  # levels of attributes of attributes that are compared
 _NAMED = 6  # differences that a message names
 
@@ -104,7 +104,7 @@ def _layers(net, other):
                     f"{path} ({_kind(ours[path])}, {_kind(theirs[path])} in a net built anew)"
                 )
             elif _tensors(ours[path]) != _tensors(theirs[path]):
-                found.append(f"{path} (parameters or buffers of other names or shapes)")
+                found.append(f"{path} (parameters or buffers with other names, shapes or hooks)")
             elif _hooks(ours[path]) != _hooks(theirs[path]):
                 found.append(f"{path} (hooks)")
     return found
@@ -147,7 +147,10 @@ def _is_unshaped(module):
 
 def _tensors(module):
     held = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-    return {name: None if is_lazy(tensor) else tensor.shape for name, tensor in held}
+    return {
+        name: None if is_lazy(tensor) else (tensor.shape, len(tensor._backward_hooks or ()))
+        for name, tensor in held
+    }
 
 
 def _hooks(module):
@@ -169,6 +172,8 @@ def _attributes(module):
 
 def _same(a, b, depth):
     """Whether two values are equal, as far as that can be told."""
+    if isinstance(a, nn.Parameter) and isinstance(b, nn.Parameter):
+        return True  # which a file holds
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
         a, b = a.detach(), b.detach()
         return a.shape == b.shape and a.dtype == b.dtype and _equal(a, b)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import LRScheduler
+from skorch.callbacks import Callback, LRScheduler
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from skunlearn import _skorch
@@ -63,16 +63,47 @@ def recipe_rate(net):
         return main_rate(_skorch.fresh_net(net, verbose=0))
 
 
-def refuse_fixed_rates(net, method):
-    """Raise where a scheduler of the net sets rates of its own, so that others have no effect."""
-    for _, callback in net.callbacks_:
-        if isinstance(callback, LRScheduler) and not _follows(callback, rates(net)):
-            policy = getattr(callback.policy_, "__name__", callback.policy_)
-            raise ValueError(
-                f"schedule='net' leaves the learning rate to {policy}, which sets rates of its own "
-                f"whatever those of the optimizer are, so that the rate of {method} would have no "
-                "effect. Use schedule='linear' or 'constant', or set the rates of the policy."
-            )
+def fixed_schedulers(net):
+    """Schedulers of the net that set rates of their own, whatever those of the optimizer are."""
+    found = [cb for _, cb in net.callbacks_ if isinstance(cb, LRScheduler)]
+    return [scheduler for scheduler in found if not _follows(scheduler, rates(net))]
+
+
+def refuse_fixed(schedulers):
+    """Raise for ``lr=`` under such a scheduler."""
+    policy = schedulers[0].policy_
+    raise ValueError(
+        f"lr= would have no effect: schedule='net' leaves the learning rate to "
+        f"{getattr(policy, '__name__', policy)}, which sets rates of its own whatever those of "
+        "the optimizer are. Use schedule='linear' or 'constant', or set the rates of the policy."
+    )
+
+
+class ScaledRates(Callback):
+    """Scale the rates that such a scheduler sets, right after it has set them.
+
+    Parameters
+    ----------
+    scheduler : LRScheduler, before this in the net's callbacks
+    share : float
+    """
+
+    def __init__(self, scheduler, share):
+        self.scheduler, self.share = scheduler, share
+
+    def on_train_begin(self, net, **kwargs):
+        """Scale the first."""
+        scale_rates(net, self.share)
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Scale that of the next batch."""
+        if training and self.scheduler.step_every == "batch":
+            scale_rates(net, self.share)
+
+    def on_epoch_end(self, net, **kwargs):
+        """Scale that of the next epoch."""
+        if self.scheduler.step_every == "epoch":
+            scale_rates(net, self.share)
 
 
 def _follows(callback, given):

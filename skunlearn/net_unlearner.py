@@ -88,8 +88,11 @@ class NetUnlearner(BaseUnlearner):
             own = _rates.rates(net)
             self._set_recipe(net)
             other = self._unlearn(net, retain, forget)
+        net.callbacks_ = [
+            (name, cb) for name, cb in net.callbacks_ if not isinstance(cb, _rates.ScaledRates)
+        ]
         # The settings of this request are not those of the net: the next one starts from its own.
-        if other is None:
+        if other is None or other is net:
             _rates.set_rates(net, own)
         net = net if other is None else other
         own = vars(self.estimator_)
@@ -102,10 +105,14 @@ class NetUnlearner(BaseUnlearner):
         if self.batch_size is not None:
             _rates.set_batch_size(net, self.batch_size)
         share = self._lr_share if self.lr is None else self.lr / _rates.main_rate(net)
-        if share != 1.0:
-            _rates.scale_rates(net, share)
-            if self.schedule == "net":
-                _rates.refuse_fixed_rates(net, type(self).__name__)
+        if share == 1.0:
+            return
+        _rates.scale_rates(net, share)
+        if self.schedule == "net":
+            fixed = _rates.fixed_schedulers(net)
+            if fixed and self.lr is not None:
+                _rates.refuse_fixed(fixed)
+            net.callbacks_ += [("skunlearn_share", _rates.ScaledRates(cb, share)) for cb in fixed]
 
     def _run(self, net, rows, callbacks=(), loss=None):
         """Train `net` on `rows` for its ``max_epochs`` and under the schedule asked for.

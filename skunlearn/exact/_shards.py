@@ -131,9 +131,9 @@ def _write(net, recipe, shard, path):
     lost = _portable.lost(net, recipe, shard.seed, shard.rows)
     if lost:
         raise UnlearningError(
-            f"n_slices={shard.n_slices} keeps the net after each slice in a file, which cannot hold "
-            f"{_portable.listed(lost)}: the training has changed it on the modules themselves. Use "
-            "n_slices=1, or let the module hold it as a buffer."
+            f"n_slices={shard.n_slices} keeps the net after each slice in a file, which cannot "
+            f"hold {_portable.listed(lost)}: the training has changed that on the modules "
+            "themselves. Use n_slices=1, or let the module hold it as a buffer."
         )
     frozen = {"frozen": json.dumps(_portable.frozen(net))}
     save_file({k: v.contiguous().cpu() for k, v in weights(net).items()}, path, metadata=frozen)

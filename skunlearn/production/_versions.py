@@ -202,7 +202,8 @@ def template(unlearner):
     """An unfitted copy, in which no trained model is left."""
     new = clone(unlearner)
     if isinstance(getattr(new, "estimator", None), FrozenEstimator):
-        new.estimator = clone(new.estimator.estimator)
+        inner = new.estimator.estimator
+        new.estimator = _skorch.clone_net(inner) if _skorch.is_net(inner) else clone(inner)
     return new
 
 
