@@ -20,9 +20,10 @@ def rows():
 class MLP(nn.Module):
     """Two layers, with dropout between them."""
 
-    def __init__(self, dropout=0.0):
+    def __init__(self, dropout=0.0, n_in=4):
         super().__init__()
-        self.hidden, self.drop, self.out = nn.Linear(4, 16), nn.Dropout(dropout), nn.Linear(16, 3)
+        self.hidden, self.drop = nn.Linear(n_in, 16), nn.Dropout(dropout)
+        self.out = nn.Linear(16, 3)
 
     def features(self, X):
         return self.drop(torch.relu(self.hidden(X.to(self.hidden.weight.dtype))))
@@ -34,12 +35,12 @@ class MLP(nn.Module):
 class RandomFeatures(MLP):
     """Draws features in its constructor, and keeps them in a plain attribute."""
 
-    def __init__(self):
-        super().__init__()
-        self.drawn = torch.randn(4, 4)
+    def __init__(self, n_in=4):
+        super().__init__(n_in=n_in)
+        self.drawn = 0.3 * torch.randn(n_in, n_in)
 
     def forward(self, X):
-        return super().forward(torch.cos(X @ self.drawn))
+        return super().forward(torch.tanh(X @ self.drawn))
 
 
 class NumpyFeatures(MLP):
@@ -56,9 +57,9 @@ class NumpyFeatures(MLP):
 class RunningMean(MLP):
     """Subtracts a mean that training moves, in a buffer that is not persistent."""
 
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(4), persistent=False)
+    def __init__(self, n_in=4):
+        super().__init__(n_in=n_in)
+        self.register_buffer("mean", torch.zeros(n_in), persistent=False)
 
     def forward(self, X):
         if self.training:

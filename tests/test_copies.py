@@ -19,6 +19,7 @@ from skunlearn import (
     NoTUnlearner,
     RetrainUnlearner,
     ShardedUnlearner,
+    SSDUnlearner,
     _training,
 )
 from skunlearn._portable import lost
@@ -108,6 +109,21 @@ def test_requests_of_every_method_start_from_the_net_as_it_is(kind, stop):
         assert np.array_equal(net.predict_proba(X), said), f"{name} changed the user's net"
         assert same_parameters(parameters(net), state), f"{name} changed the user's net"
     assert tried >= 14
+
+
+@pytest.mark.parametrize("module", [RandomFeatures, RunningMean])
+@pytest.mark.parametrize("cls", [FineTuneUnlearner, SSDUnlearner])
+@quiet
+def test_what_is_in_no_state_dict_costs_no_accuracy(module, cls):
+    """Three hundred rows of twelve numbers in three classes, ten of them forgotten."""
+    X = np.random.default_rng(0).normal(size=(300, 12)).astype(np.float32)
+    y = X[:, :3].argmax(axis=1)
+    net = make_net(max_epochs=20, batch_size=32, module__n_in=12).set_params(module=module)
+    params = {"max_epochs": 2} if cls is FineTuneUnlearner else {}
+    unlearner = cls(net, random_state=0, **params).fit(X, y)
+    before = unlearner.score(X, y)
+    assert before > 0.85
+    assert unlearner.unlearn(indices=range(10)).score(X, y) > before - 0.05
 
 
 @pytest.mark.parametrize("kind", ["dropout changed", "batch norm changed", "criterion changed"])

@@ -11,7 +11,7 @@ _WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
 
 
 class NoTUnlearner(NetUnlearner):
-    """Negate the weights of the first layer that learns, then fine-tune on the retained rows (NoT).
+    """Negate the weights of the first layer, then fine-tune on the retained rows (NoT).
 
     Choose it where no forget row is at hand, and the net can be trained back in some epochs. It
     disturbs all that the net knows: give it enough epochs, which matter most with `lr`.
@@ -20,7 +20,8 @@ class NoTUnlearner(NetUnlearner):
     ----------
     estimator : skorch net or FrozenEstimator of one
         See `FineTuneUnlearner`. The layer is the first convolution or linear layer in the order
-        of the forward pass that learns; frozen ones are passed over.
+        of the forward pass that learns; frozen ones are passed over, and where the last layer
+        alone is left it refuses.
     lr, max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
@@ -53,13 +54,15 @@ class NoTUnlearner(NetUnlearner):
         order = _layers.layers_in_order(net, retain)
         weights = [_layers.weight_parameter(m) for m in order if isinstance(m, _WEIGHTED)]
         moved = _layers.moved_parameters(net)
-        first = next((weight for weight in weights if weight in moved), None)
-        if first is None:
+        learning = [weight for weight in weights if weight in moved]
+        # A negated head alone turns every answer round, and has no features to learn again.
+        if not learning or (len(weights) > 1 and learning[0] is weights[-1]):
             raise UnlearningError(
-                "NoTUnlearner negates a convolution or linear layer that learns, of which "
-                f"{type(net.module_).__name__} has none: {len(weights)} are frozen, and what is "
-                "negated there could not be trained back."
+                "NoTUnlearner negates a convolution or linear layer in front of the last one, and "
+                f"trains it back, but {type(net.module_).__name__} has none that learns: of "
+                f"{len(weights)} such layers {len(weights) - len(learning)} are frozen. Let more "
+                "layers learn, or use another method."
             )
         with torch.no_grad():
-            first.neg_()
+            learning[0].neg_()
         self._run(net, retain)
