@@ -10,9 +10,9 @@ from skorch.callbacks import (
     InputShapeSetter,
     LoadInitState,
     LRScheduler,
+    ParamMapper,
     TrainEndCheckpoint,
 )
-from skorch.callbacks.training import ParamMapper
 
 _ONCE = (
     # They write or read weights on disk under the user's file names: an unlearning must neither

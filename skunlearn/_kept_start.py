@@ -1,10 +1,9 @@
 """The weights that a request starts from, kept from callbacks that would make others."""
 
 from skorch import NeuralNet
-from skorch.callbacks import Callback
-from skorch.callbacks.training import ParamMapper
+from skorch.callbacks import Callback, ParamMapper
 
-from skunlearn._weights import set_weights, weights
+from skunlearn._weights import holds, set_weights, weights
 from skunlearn.exceptions import UnlearningError
 
 _EVENTS = ("on_train_begin", "on_epoch_begin")
@@ -56,6 +55,8 @@ class KeptStart(Callback):
         """Put the weights back."""
         # A module built anew comes with an optimizer of its own.
         vars(net).update(self.attributes)
+        if holds(net, self.state):
+            return
         try:
             set_weights(net, self.state)
         except RuntimeError as error:

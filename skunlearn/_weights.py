@@ -28,6 +28,15 @@ def weights(net):
     return {key: value.detach().clone() for key, value in _own(net).items()}
 
 
+def holds(net, state):
+    """Whether parameters and buffers are what `weights` returned, bit for bit."""
+    held = _own(net)
+    return held.keys() == state.keys() and all(
+        value.dtype == state[key].dtype and torch.equal(value, state[key])
+        for key, value in held.items()
+    )
+
+
 def floating_state(net):
     """Parameters and floating buffers: the tensors themselves."""
     return [value.detach() for value in _own(net).values() if value.is_floating_point()]
