@@ -35,8 +35,7 @@ def deep_copy(held, memo):
         When a module, parameter or buffer itself cannot be copied.
     """
     found = _Found(held)
-    memo = memo | _aliases(found.tensors)
-    memo |= {id(g): _twin(g) for g in found.generators}
+    memo = _aliases(found.tensors) | {id(g): _twin(g) for g in found.generators} | memo
     for tensor in found.tensors:
         if tensor.grad_fn is not None and id(tensor) not in memo:
             memo[id(tensor)] = tensor.detach().clone()

@@ -10,6 +10,7 @@ from torch.func import functional_call, hessian, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from skunlearn import _skorch
+from skunlearn._linear_layers import copy_around
 from skunlearn.exceptions import UnlearningError
 
 _SKORCH_LOSSES = {
@@ -22,7 +23,8 @@ _BY_CLASS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
 class FunctionalNet:
     """The module and the criterion of a net as functions of its trainable weights.
 
-    In evaluation mode, and on copies of the buffers: the net is not changed. A module that
+    In evaluation mode, and on copies of the buffers: the net is not changed. A compiled module is
+    taken as it was before, as derivatives of derivatives go through no compiled one. A module that
     returns probabilities for a likelihood of classes is read as one that returns logits, so that
     the Gauss–Newton matrix is the Fisher information whatever the module returns.
 
@@ -34,11 +36,15 @@ class FunctionalNet:
     ----------
     params : dict of str to parameter
         Those of the module that require a gradient.
+    module : torch module
+        A copy around the same parameters.
     """
 
     def __init__(self, net):
         net._set_training(False)
-        self.params = {k: p for k, p in net.module_.named_parameters() if p.requires_grad}
+        net = _skorch.eager(net)
+        self.module = module = copy_around(_skorch.plain_module(net))
+        self.params = {k: p for k, p in module.named_parameters() if p.requires_grad}
         if not self.params:
             raise UnlearningError("Every weight of the net is frozen: none requires a gradient.")
         dtypes = {p.dtype for p in self.params.values()}
@@ -47,9 +53,9 @@ class FunctionalNet:
                 "Curvature needs weights that are all float32 or all float64, got "
                 f"{sorted(map(str, dtypes))}."
             )
-        self._buffers = {k: b.clone() for k, b in net.module_.named_buffers()}
-        self._net, self._module = net, net.module_
-        self._recurrent = any(isinstance(m, torch.nn.RNNBase) for m in net.module_.modules())
+        self._buffers = {k: b.clone() for k, b in module.named_buffers()}
+        self._net = net
+        self._recurrent = any(isinstance(m, torch.nn.RNNBase) for m in module.modules())
         self._criterion, self._to_logits = _by_logits(net.criterion_)
         # What a user's own get_loss does with a batch is not known: it is asked row by row.
         plain = type(net).get_loss in _SKORCH_LOSSES
@@ -68,7 +74,7 @@ class FunctionalNet:
         given = {**self._buffers, **weights}
 
         def module(*args, **kwargs):
-            return functional_call(self._module, given, args, kwargs)
+            return functional_call(self.module, given, args, kwargs)
 
         with self._twice_differentiable():
             out = _skorch.infer(_skorch.lookalike(self._net, module_=module), x)

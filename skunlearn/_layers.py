@@ -7,14 +7,14 @@ import torch
 from torch.nn.utils.parametrize import is_parametrized
 
 from skunlearn._rates import groups
-from skunlearn._skorch import eager, outputs
+from skunlearn._skorch import eager, outputs, plain_module
 from skunlearn.exceptions import UnlearningError
 
 
 def penalised_parameters(net, rows, exclude):
     """Trainable parameters but for the excluded ones; excluding nothing real is an error."""
     exclude = [exclude] if isinstance(exclude, str) else list(exclude)
-    named = {name: p for name, p in net.module_.named_parameters() if p.requires_grad}
+    named = {name: p for name, p in plain_module(net).named_parameters() if p.requires_grad}
     left_out = set()
     for pattern in exclude:
         hit = _matching(net, rows, pattern, named)
@@ -75,7 +75,8 @@ def last_layers(net, rows, k):
     weighted = [i for i, module in enumerate(order) if not isinstance(module, _NORMS)]
     if k > len(weighted):
         raise ValueError(
-            f"k={k}, but {type(net.module_).__name__} has {len(weighted)} layers with weights."
+            f"k={k}, but {type(plain_module(net)).__name__} has {len(weighted)} layers with "
+            "weights."
         )
     return order[weighted[-k] :]
 

@@ -10,7 +10,7 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetRegressor
-from skorch.callbacks import Callback, Checkpoint, EpochScoring
+from skorch.callbacks import Callback, Checkpoint, EpochScoring, TrainEndCheckpoint
 from torch.utils.data import DataLoader
 
 from skunlearn._batching import BatchLoader, all_rows, can_batch, float_dtype, net_rows
@@ -19,7 +19,8 @@ from skunlearn._copying import deep_copy
 from skunlearn._interrupts import is_own_stop, watched_interrupts
 from skunlearn._kept_start import KeptStart, shapes_start
 from skunlearn._loop import short_epochs
-from skunlearn._weights import parts, single, uncompiled
+from skunlearn._seeding import seeded
+from skunlearn._weights import parts, plain, single, uncompiled
 from skunlearn.exceptions import UnlearningError
 
 
@@ -48,6 +49,21 @@ def fresh_net(net, *, verbose, **params):
     return new.initialize()
 
 
+def build(net, seed):
+    """A net as a training begins with it, on the CPU, to look at: its weights are new."""
+    new = clone_net(net).set_params(
+        verbose=0, compile=False, warm_start=False, device=None if net.device is None else "cpu"
+    )
+    with seeded(seed):
+        if not hasattr(new, "accelerator"):
+            return new.initialize()
+        # No process is to wait for the others.
+        new._initialize_virtual_params()
+        new._initialize_module()
+        new._initialize_criterion()
+    return new
+
+
 def clone_net(net):
     """scikit-learn's ``clone``, but for callbacks that cannot be copied: see `copy_callbacks`."""
     found = {key: value for key, value in vars(net).items() if _holds_callbacks(key, value)}
@@ -65,13 +81,13 @@ def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
     """
     dropped = {"callbacks_", "history_", "virtual_params_", *(f"{n}_" for n in net._optimizers)}
     held = {key: value for key, value in vars(net).items() if key not in dropped}
-    plain = {key: held.pop(key) for key in list(held) if key.startswith(_SHARED)}
+    shared = {key: held.pop(key) for key in list(held) if key.startswith(_SHARED)}
     found = {key: held.pop(key) for key in list(held) if _holds_callbacks(key, held[key])}
     for name in (*net._modules, *net._criteria):
-        part = single(held[name + "_"])
-        held[name + "_"] = uncompiled(part) if net.compile else part
+        part = held[name + "_"]
+        held[name + "_"] = plain(part) if net.compile else single(part)
     new = object.__new__(type(net))
-    vars(new).update(deep_copy(held, {id(net): new}), **plain)
+    vars(new).update(deep_copy(held, {id(net): new}), **shared)
     vars(new).update({key: copy_callbacks(value) for key, value in found.items()})
     if not isinstance(net.train_split, functools.partial):  # predefined_split
         settings["train_split"] = None
@@ -209,15 +225,33 @@ def private_checkpoints(net):
     """
     moved = [cb for _, cb in net.callbacks_ if isinstance(cb, Checkpoint)]
     moved += [cb.checkpoint_ for _, cb in net.callbacks_ if hasattr(cb, "checkpoint_")]
-    before = [cb.dirname for cb in moved]
+    with _in_private_folders(moved):
+        yield
+
+
+@contextmanager
+def private_checkpoints_within(nets):
+    """The same for nets that are parts of an estimator, and not initialised yet."""
+    given = [cb for net in nets if isinstance(net.callbacks, list) for cb in net.callbacks]
+    given = [cb[1] if isinstance(cb, tuple | list) else cb for cb in given]
+    moved = [cb for cb in given if isinstance(cb, Checkpoint | TrainEndCheckpoint)]
+    # Open files lie in no folder.
+    moved = [cb for cb in moved if all(isinstance(f, str | None) for f in cb._f_kwargs().values())]
+    with _in_private_folders(moved):
+        yield
+
+
+@contextmanager
+def _in_private_folders(checkpoints):
+    before = [cb.dirname for cb in checkpoints]
     with tempfile.TemporaryDirectory(prefix="skunlearn-") as folder:
-        for i, cb in enumerate(moved):
+        for i, cb in enumerate(checkpoints):
             cb.dirname = os.path.join(folder, str(i))
             os.mkdir(cb.dirname)
         try:
             yield
         finally:
-            for cb, dirname in zip(moved, before):
+            for cb, dirname in zip(checkpoints, before):
                 cb.dirname = dirname
 
 
@@ -286,6 +320,11 @@ def eager(net):
     for name in (*net._modules, *net._criteria):
         vars(new)[name + "_"] = uncompiled(getattr(net, name + "_"))
     return new
+
+
+def plain_module(net):
+    """The net's module as the user wrote it: names of its parts have no prefix."""
+    return plain(net.module_)
 
 
 def _widened(out):

@@ -8,9 +8,12 @@ from torch.nn.parameter import is_lazy
 def parts(net):
     """Name and module of all modules and criteria that are modules."""
     held = [(name, getattr(net, name + "_")) for name in [*net._modules, *net._criteria]]
-    return [
-        (name, uncompiled(single(part))) for name, part in held if isinstance(part, torch.nn.Module)
-    ]
+    return [(name, plain(part)) for name, part in held if isinstance(part, torch.nn.Module)]
+
+
+def plain(module):
+    """The module as it was written, out of torch.compile and parallel training in any order."""
+    return single(uncompiled(single(module)))
 
 
 def single(module):

@@ -3,13 +3,17 @@
 __all__ = [
     "AccuracyDropError",
     "AlreadyForgottenError",
+    "AugmentedRowsWarning",
     "ClassForgottenWarning",
+    "CostWarning",
+    "DataChangedError",
     "DataNotStoredError",
     "IncompleteFileWarning",
     "ModelDamagedWarning",
     "NotForgottenWarning",
     "QueueStoppedError",
     "PrivacyBudgetWarning",
+    "RowRevealedWarning",
     "UnknownRowsError",
     "UnlearningError",
     "UnsuitableMethodWarning",
@@ -47,6 +51,10 @@ class AlreadyForgottenError(UnknownRowsError):
     """A deletion request names rows that an earlier request has removed."""
 
 
+class DataChangedError(ValueError):
+    """The training rows, to which the estimator refers, are no longer those that ``fit`` saw."""
+
+
 class DataNotStoredError(RuntimeError):
     """The estimator was loaded without its rows; call ``attach(X, y)`` first."""
 
@@ -55,12 +63,20 @@ class QueueStoppedError(RuntimeError):
     """A batch of deletions was rolled back; see ``DeletionQueue.release``."""
 
 
+class AugmentedRowsWarning(UserWarning):
+    """Training rows are augmented at random, and nobody has said how to read them as they are."""
+
+
 class NotForgottenWarning(UserWarning):
     """The loss on the forget rows did not rise: they may still be remembered."""
 
 
 class PrivacyBudgetWarning(UserWarning):
     """What a certified method may spend did not cover a request: it trained anew."""
+
+
+class RowRevealedWarning(UserWarning):
+    """Two published versions of a linear model give away the row deleted in between."""
 
 
 class ModelDamagedWarning(UserWarning):
@@ -73,6 +89,10 @@ class IncompleteFileWarning(UserWarning):
 
 class ClassForgottenWarning(UserWarning):
     """A request removes every retained row of a class, which is allowed."""
+
+
+class CostWarning(UserWarning):
+    """A request may take far longer than the training did; said before it begins."""
 
 
 class UnsuitableMethodWarning(UserWarning):

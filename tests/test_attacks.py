@@ -220,7 +220,7 @@ def test_the_same_class_set_in_other_proportions_is_a_trap():
     matched = membership_inference(forget, y_forget, unseen, y_unseen, random_state=0)
     assert not matched.distinguishable
     assert matched.n_unseen == same_set.sum()
-    assert matched.interval.method == "bootstrap"
+    assert matched.interval.method == "DeLong"
     # The figure is scikit-learn's on the matched weights.
     expected = roc_auc_score(
         np.repeat([1, 0], [500, 1000]),
@@ -228,7 +228,7 @@ def test_the_same_class_set_in_other_proportions_is_a_trap():
         sample_weight=np.concatenate([np.ones(500), match_weights(y_forget, y_unseen)]),
     )
     assert matched.auc == pytest.approx(expected, abs=1e-12)
-    # Both sides are resampled within classes, of which the proportions are matched and fixed.
+    # Both sides vary within classes, of which the proportions are matched and fixed.
     assert matched.interval == auc_interval(
         margin(forget, y_forget),
         margin(unseen, y_unseen),

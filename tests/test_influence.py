@@ -15,8 +15,8 @@ from torch import nn
 
 from skunlearn import InfluenceUnlearner, PUMAUnlearner
 from skunlearn.datasets import load_digits_images
-from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
-from skunlearn.influence import projected_influence
+from skunlearn.exceptions import CostWarning, UnlearningError, UnsuitableMethodWarning
+from skunlearn.influence import _curvature, _settings, projected_influence
 from skunlearn.influence._reweighting import reweighting
 from tests.instances import make_net, make_regressor_net
 from tests.test_curvature import logistic
@@ -144,6 +144,45 @@ def test_progress_is_shown(data, capsys, solver):
         warnings.simplefilter("ignore", ConvergenceWarning)
         unlearner.unlearn(indices=[0])
     assert capsys.readouterr().out.startswith(solver)
+
+
+@pytest.mark.parametrize("cls", [InfluenceUnlearner, PUMAUnlearner])
+@pytest.mark.parametrize("solver", ["cg", "lissa", "exact", "ekfac"])
+def test_what_a_long_request_may_cost_is_said_before_it_begins(data, cls, solver, monkeypatch):
+    X, y = data
+    unlearner = cls(make_net(max_epochs=2), solver=solver, random_state=0).fit(X, y)
+    for epoch in unlearner.estimator_.history:
+        epoch["dur"] = 1.5
+
+    def begin(curvature, settings):
+        raise KeyboardInterrupt("the solver's turn")
+
+    monkeypatch.setattr(_settings, "make_solver", begin)
+    size = sum(p.numel() for p in unlearner.estimator_.module_.parameters())
+    n_vectors = 1 if cls is InfluenceUnlearner else 2
+    products = {"cg": 200 * n_vectors, "lissa": 2000 * n_vectors, "exact": size / 64, "ekfac": 0}
+    most = 2.5 * products[solver]
+    for seconds, told in ((2.5, solver != "ekfac"), (1e-6, False)):
+        monkeypatch.setattr(_curvature, "time_once", slowed(seconds))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with pytest.raises(KeyboardInterrupt):
+                unlearner.unlearn(indices=[0])
+        said = [str(w.message) for w in caught if w.category is CostWarning]
+        assert len(said) == told
+        if told:
+            assert f"up to {most:.0f} seconds, {most / 3:.0f} times as long" in said[0]
+            assert f"solver='{solver}' multiplies by the curvature of 59 rows" in said[0]
+
+
+def slowed(seconds):
+    """A clock by which every run takes so long."""
+
+    def time_once(run, device):
+        run()
+        return seconds
+
+    return time_once
 
 
 # ------------------------------------------------------------------ PUMA

@@ -7,7 +7,15 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from skunlearn.metrics import Interval, auc, auc_interval, bootstrap_interval, delong_interval
+from skunlearn.metrics import (
+    Interval,
+    auc,
+    auc_interval,
+    bootstrap_interval,
+    delong_covariance,
+    delong_interval,
+    match_weights,
+)
 
 
 def sklearn_auc(members, non_members, weights=None):
@@ -60,6 +68,126 @@ def test_delong_agrees_with_structural_components(decimals):
     arm = 1.6448536269514722 * se  # the normal quantile of a 90% interval
     assert (interval.low, interval.high) == pytest.approx((estimate - arm, estimate + arm))
     assert interval.method == "DeLong"
+
+
+def matched_rows(m, n, shift=0.0, seed=0):
+    """Scores of four classes that differ, matched by weights; with their labels."""
+    rng = np.random.default_rng(seed)
+    y_members = np.append(np.arange(4), rng.choice(4, m - 4, p=[0.1, 0.2, 0.3, 0.4]))
+    y_others = np.append(np.arange(4), rng.choice(4, n - 4, p=[0.4, 0.3, 0.2, 0.1]))
+    members = 0.5 * y_members + rng.normal(shift, 1, m)
+    others = 0.5 * y_others + rng.normal(size=n)
+    weights = match_weights(y_members, y_others)
+    return members, others, {"weights": weights, "strata": y_others, "member_strata": y_members}
+
+
+def naive_spread(members, others, weights, strata, member_strata):
+    """Standard error from all pairs, stratum by stratum."""
+    difference = members[:, None] - others[None, :]
+    psi = (difference > 0) + 0.5 * (difference == 0)
+    share = weights / weights.sum()
+    estimate = (psi @ share).mean()
+    total = 0.0
+    for parts, labels in (
+        ((psi @ share - estimate) / len(members), member_strata),
+        ((psi.mean(axis=0) - estimate) * share, strata),
+    ):
+        for label in np.unique(labels):
+            part = parts[labels == label]
+            total += len(part) / (len(part) - 1) * ((part - part.mean()) ** 2).sum()
+    return estimate, np.sqrt(total)
+
+
+@pytest.mark.parametrize("decimals", [12, 0])
+def test_weighted_delong_agrees_with_all_pairs(decimals):
+    members, others, sides = matched_rows(61, 90, 0.5)
+    members, others = np.round(members, decimals), np.round(others, decimals)
+    interval = delong_interval(members, others, **sides)
+    estimate, se = naive_spread(members, others, **sides)
+    assert interval.estimate == pytest.approx(estimate, abs=1e-12)
+    assert interval.se == pytest.approx(se, abs=1e-12)
+    assert interval.method == "DeLong"
+    plain = delong_interval(members, others)
+    ones = {"weights": np.ones(90), "strata": np.zeros(90, int), "member_strata": np.zeros(61, int)}
+    assert delong_interval(members, others, **ones) == plain
+
+
+@pytest.mark.parametrize("shift", [-1.0, 0.0, 0.7, 1.5])
+def test_weighted_delong_is_the_limit_of_the_bootstrap(shift):
+    members, others, sides = matched_rows(300, 500, shift)
+    quick = delong_interval(members, others, **sides)
+    slow = bootstrap_interval(members, others, n_resamples=10_000, random_state=0, **sides)
+    assert quick.estimate == pytest.approx(slow.estimate)
+    assert (quick.low, quick.high) == pytest.approx((slow.low, slow.high), abs=0.001)
+
+
+def test_strata_narrow_the_interval_to_what_matching_fixes():
+    # Classes far apart: the class of a row tells nearly all of its rank.
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(10), 6)
+    hits, widths = 0, []
+    for _ in range(300):
+        sides = [3.0 * y + rng.normal(size=60) for _ in range(2)]
+        interval = delong_interval(*sides, strata=y, member_strata=y)
+        hits += 0.5 in interval
+        widths.append(interval.high - interval.low)
+    assert 0.91 <= hits / 300 <= 0.985
+    plain = delong_interval(*sides)
+    assert np.mean(widths) < 0.5 * (plain.high - plain.low)
+
+
+def test_scores_of_the_same_rows_vary_together():
+    # Against how AUCs of three scores, two of them nearly one, vary over draws of the rows.
+    rng = np.random.default_rng(0)
+
+    def draw():
+        sides = []
+        for n, shift in ((80, 0.7), (160, 0.0)):
+            first = rng.normal(shift, 1, n)
+            sides.append(
+                np.stack([first, first + 0.3 * rng.normal(size=n), rng.normal(shift, 1, n)])
+            )
+        return sides
+
+    estimates, covariances = zip(*(delong_covariance(*draw()) for _ in range(1500)))
+    found, true = np.mean(covariances, axis=0), np.cov(np.transpose(estimates))
+    assert found == pytest.approx(true, rel=0.12, abs=1e-4)
+    assert found[0, 1] > 0.9 * found[0, 0]
+    assert abs(found[0, 2]) < 0.1 * found[0, 0]
+
+
+def test_the_diagonal_of_the_covariance_is_the_interval():
+    members, others, sides = matched_rows(70, 90, 0.5)
+    rng = np.random.default_rng(1)
+    scores = [np.stack([side, side + rng.normal(size=len(side))]) for side in (members, others)]
+    estimates, covariance = delong_covariance(*scores, **sides)
+    for k in range(2):
+        one = delong_interval(scores[0][k], scores[1][k], **sides)
+        assert estimates[k] == pytest.approx(one.estimate, abs=1e-12)
+        assert covariance[k, k] == pytest.approx(one.se**2, rel=1e-9)
+    # Rows of weight 0 do not count.
+    half = sides | {"weights": np.where(np.arange(90) < 45, sides["weights"], 0.0)}
+    less = {k: v[:45] if k != "member_strata" else v for k, v in sides.items()}
+    short = [scores[0], scores[1][:, :45]]
+    for a, b in zip(delong_covariance(*scores, **half), delong_covariance(*short, **less)):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("members", "others", "kwargs", "message"),
+    [
+        ([[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]], {}, "members have 1 scores and non_members 2"),
+        ([], [], {}, "at least one"),
+        ([[1.0, 2.0], [1.0]], [[1.0, 2.0], [1.0, 2.0]], {}, "same rows"),
+        ([[1.0]], [[1.0, 2.0]], {}, "two of each"),
+        ([[1.0, np.nan]], [[1.0, 2.0]], {}, "NaN"),
+        ([[1.0, 2.0]], [[1.0, 2.0]], {"weights": [1.0]}, r"shape \(2,\)"),
+        ([[1.0, 2.0]], [[1.0, 2.0]], {"member_strata": [1]}, "member_strata must"),
+    ],
+)
+def test_bad_scores_are_named(members, others, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        delong_covariance(members, others, **kwargs)
 
 
 @pytest.mark.parametrize("true", [0.5, 0.8])
@@ -178,8 +306,16 @@ def test_auto_chooses_the_method():
     assert method(a, b, method="bootstrap") == "bootstrap"
     dropped = auc_interval(a, b, weights=np.where(np.arange(100) < 60, 3.0, 0.0))
     assert dropped == auc_interval(a, b[:60])
-    with pytest.raises(ValueError, match="equal weight"):
-        auc_interval(a, b, weights=unequal, method="DeLong")
+    assert method(a, b, weights=unequal, method="DeLong") == "DeLong"
+    # Unequal weights take more rows, and an extreme AUC as many as make the interval short.
+    a, b = rng.normal(size=300), rng.normal(size=500)
+    unequal = np.where(np.arange(500) < 250, 1.0, 2.0)
+    assert method(a, b, weights=unequal) == "DeLong"
+    assert method(a[:299], b, weights=unequal) == "bootstrap"
+    assert method(a + 3, b) == "bootstrap"
+    a, b = rng.normal(size=3000), rng.normal(size=3000)
+    assert method(a + 3, b) == method(a - 3, b) == "DeLong"
+    assert method(a + 5, b) == "bootstrap"
     with pytest.raises(ValueError, match="method must be"):
         auc_interval(a, b, method="delong")
 

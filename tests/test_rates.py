@@ -7,6 +7,7 @@ from sklearn.metrics import roc_curve
 
 from skunlearn.metrics import (
     compare_scores,
+    epsilon,
     epsilon_from_counts,
     epsilon_lower_bound,
     match_weights,
@@ -171,3 +172,25 @@ def test_seeds_and_matching():
 def test_bad_input(args, kwargs, message):
     with pytest.raises(ValueError, match=message):
         epsilon_lower_bound(*args, **kwargs)
+
+
+def test_many_thresholds_are_thinned_where_rows_hardly_count(monkeypatch):
+    counts = []
+    plain = epsilon._bounds
+
+    def counted(hits, *args):
+        counts.append(len(hits))
+        return plain(hits, *args)
+
+    monkeypatch.setattr(epsilon, "_bounds", counted)
+    rng = np.random.default_rng(0)
+    members, others = rng.normal(0.5, 1, 10_000), rng.normal(size=10_000)
+    quick = epsilon_lower_bound(members, others, random_state=0)
+    few = epsilon_lower_bound(members[:1000], others[:1000], random_state=0)
+    assert counts[0] < 4200 < 10_000
+    assert counts[2] == 1000  # all of the half that chooses
+    monkeypatch.setattr(epsilon, "_MOST_THRESHOLDS", 10**9)
+    slow = epsilon_lower_bound(members, others, random_state=0)
+    assert counts[4] == 10_000
+    assert quick.epsilon == pytest.approx(slow.epsilon, abs=0.02)
+    assert few == epsilon_lower_bound(members[:1000], others[:1000], random_state=0)

@@ -5,8 +5,8 @@ from numbers import Integral, Real
 import torch
 
 from skunlearn import _net_checks, _skorch, _validation
+from skunlearn._fisher import squared_gradients
 from skunlearn.editing._base import WeightEditor
-from skunlearn.editing._importance import squared_gradients
 from skunlearn.search_spaces import LogUniform
 
 
@@ -30,7 +30,7 @@ class FisherForgettingUnlearner(WeightEditor):
         Largest standard deviation of the noise, in units of the root mean square of the weights
         of its tensor: F is nearly 0 for weights that no row uses.
     importance_rows : int, default=1000
-        Retained rows from which F is estimated, one backward pass each.
+        Retained rows from which F is estimated, one gradient each.
     random_state, memory, store_data, verbose
         See `FineTuneUnlearner`.
 
@@ -86,7 +86,10 @@ class FisherForgettingUnlearner(WeightEditor):
         params = [p for p in net.module_.parameters() if p.requires_grad]
         sample = retain.sample(self.importance_rows, self._seed)
         held = squared_gradients(
-            net, sample, params, lambda batch: _skorch.log_likelihood(net, batch, self._classes)
+            net,
+            sample,
+            params,
+            lambda net, batch: _skorch.log_likelihood(net, batch, self._classes),
         )
         with torch.no_grad():
             for p, f in zip(params, held, strict=True):

@@ -50,5 +50,5 @@ class LFSSDUnlearner(SSDUnlearner):
     def _check_loss(self, net):
         pass
 
-    def _loss_on(self, net):
-        return lambda batch: (_skorch.infer(net, batch[0]) ** 2).sum(dim=-1).mean()
+    def _row_loss(self, net, batch):
+        return (_skorch.infer(net, batch[0]) ** 2).sum(dim=-1).mean()

@@ -5,8 +5,8 @@ from numbers import Integral, Real
 import torch
 
 from skunlearn import _net_checks, _skorch, _validation
+from skunlearn._fisher import squared_gradients
 from skunlearn.editing._base import WeightEditor
-from skunlearn.editing._importance import squared_gradients
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.search_spaces import LogUniform
 
@@ -33,7 +33,7 @@ class SSDUnlearner(WeightEditor):
         λ, the paper's.
     importance_rows : int, default=1000
         Rows, of the forget set and of all rows, from which importances are estimated, one
-        backward pass each. The paper takes all.
+        gradient each. The paper takes all.
     random_state, memory, store_data, verbose
         See `FineTuneUnlearner`.
 
@@ -100,7 +100,7 @@ class SSDUnlearner(WeightEditor):
         everything, _, _ = retain.union(forget)
         ours, all_ = (
             squared_gradients(
-                net, rows.sample(self.importance_rows, self._seed), params, self._loss_on(net)
+                net, rows.sample(self.importance_rows, self._seed), params, self._row_loss
             )
             for rows in (forget, everything)
         )
@@ -110,8 +110,8 @@ class SSDUnlearner(WeightEditor):
     def _check_loss(self, net):
         _net_checks.check_likelihood(net)
 
-    def _loss_on(self, net):
-        return lambda batch: _skorch.log_likelihood(net, batch, self._classes)
+    def _row_loss(self, net, batch):
+        return _skorch.log_likelihood(net, batch, self._classes)
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from skunlearn import _layers
+from skunlearn import _layers, _skorch
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -60,8 +60,8 @@ class CTUnlearner(NetUnlearner):
         if not kernels:
             raise UnlearningError(
                 "CTUnlearner transposes square kernels of convolutions that learn, larger than 1, "
-                f"of which {type(net.module_).__name__} has none. Use another method, NoTUnlearner "
-                "or MSGUnlearner say."
+                f"of which {type(_skorch.plain_module(net)).__name__} has none. Use another "
+                "method, NoTUnlearner or MSGUnlearner say."
             )
         with torch.no_grad():
             for kernel in kernels:

@@ -163,7 +163,9 @@ class FineTuneUnlearner(NetUnlearner):
                 f"validation_fraction={self.validation_fraction} of {len(retain)} retained rows "
                 f"holds out {len(held_out)} rows; nothing would be left on one side."
             )
-        return retain.take(np.setdiff1d(np.arange(len(retain)), held_out)), retain.take(held_out)
+        kept = np.ones(len(retain), dtype=bool)
+        kept[held_out] = False
+        return retain.take(np.flatnonzero(kept)), retain.take(held_out)
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from skunlearn import _layers
+from skunlearn import _layers, _skorch
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -59,9 +59,9 @@ class NoTUnlearner(NetUnlearner):
         if not learning or (len(weights) > 1 and learning[0] is weights[-1]):
             raise UnlearningError(
                 "NoTUnlearner negates a convolution or linear layer in front of the last one, and "
-                f"trains it back, but {type(net.module_).__name__} has none that learns: of "
-                f"{len(weights)} such layers {len(weights) - len(learning)} are frozen. Let more "
-                "layers learn, or use another method."
+                f"trains it back, but {type(_skorch.plain_module(net)).__name__} has none that "
+                f"learns: of {len(weights)} such layers {len(weights) - len(learning)} are frozen. "
+                "Let more layers learn, or use another method."
             )
         with torch.no_grad():
             learning[0].neg_()

@@ -40,7 +40,7 @@ class ProximalUnlearner(FineTuneUnlearner):
         log p(y|x) (EWC [2]_), scaled to mean one over the penalised weights so that `penalty`
         means the same under both norms.
     fisher_rows : int, default=1000
-        Retained rows from which F is estimated, one backward pass each.
+        Retained rows from which F is estimated, one gradient each.
     exclude : str or sequence of str, default=()
         Parameters without a penalty: "head" (the layer that is last in the forward pass),
         "norm" (normalisation layers), "bias", or shell patterns such as ``"conv1.*"`` of

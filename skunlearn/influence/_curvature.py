@@ -3,6 +3,7 @@
 import torch
 from torch.autograd import grad
 
+from skunlearn._faster import time_once
 from skunlearn._seeding import derive_seed
 from skunlearn.exceptions import UnlearningError
 
@@ -32,6 +33,7 @@ class Curvature:
 
     def __init__(self, objective, rows, *, kind, damping):
         self.objective, self.rows, self.kind = objective, rows, kind
+        self._seconds = None  # of a product
         self.damping = damping * self._mean_eigenvalue() if damping else 0.0
         self.shift = objective.decay + self.damping
 
@@ -39,6 +41,13 @@ class Curvature:
         """The matrix times a vector, or times those of a (k, P) tensor; of fewer rows if given."""
         rows = self.rows if rows is None else rows
         return self._averaged(self.kind, v, rows) + self.shift * v
+
+    def time_product(self, vectors=None):
+        """Seconds of a product with these vectors, or with one."""
+        if vectors is None and self._seconds is not None:
+            return self._seconds
+        given = torch.ones_like(self.objective.theta) if vectors is None else vectors
+        return time_once(lambda: self(given), given.device)
 
     def _averaged(self, kind, v, rows):
         total = torch.zeros_like(v)
@@ -51,7 +60,15 @@ class Curvature:
         """tr G / min(P, rows × outputs) by random signs: E[vᵀ G v] = tr G."""
         theta = self.objective.theta
         signs = self._signs(_PROBES)
-        total = sum(v @ self._averaged("gauss_newton", v, self.rows) for v in signs)
+        total, times = 0.0, []
+
+        def probe(v):
+            nonlocal total
+            total += v @ self._averaged("gauss_newton", v, self.rows)
+
+        for v in signs:
+            times.append(time_once(lambda v=v: probe(v), v.device))
+        self._seconds = min(times)
         rank = min(len(theta), len(self.rows) * self._n_outputs())
         mean = float(total) / (_PROBES * rank)
         if not mean > 0:

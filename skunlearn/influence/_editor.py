@@ -6,12 +6,13 @@ import torch
 
 from skunlearn import _validation
 from skunlearn.editing._base import WeightEditor
-from skunlearn.exceptions import UnsuitableMethodWarning
+from skunlearn.exceptions import CostWarning, UnsuitableMethodWarning
 from skunlearn.influence._objective import Objective
 from skunlearn.influence._settings import Settings
 from skunlearn.search_spaces import LogUniform
 
 _OVERSHOT = 1.5  # times the retained rows' loss: a step that holds lowers it
+_LONG, _TRAININGS = 5.0, 5.0  # seconds, and trainings, that a request takes unannounced
 
 
 class CurvatureEditor(WeightEditor):
@@ -65,7 +66,27 @@ class CurvatureEditor(WeightEditor):
         """The training's objective, and (H_r + damping)⁻¹ over the retained rows."""
         n = len(retain) + len(forget)
         objective = Objective(net, n, batch_size=self.batch_size, seed=self._seed)
-        return objective, Settings.of(self).inverse(objective, retain)
+        return objective, Settings.of(self).inverse(objective, retain, self._announce)
+
+    def _announce(self, curvature):
+        """Say what the products with the curvature may take, where that is long."""
+        settings = Settings.of(self)
+        most = settings.most_seconds(curvature, self._n_solved())
+        trained = _seconds_trained(self.estimator_)
+        if most <= _LONG or (trained and most <= _TRAININGS * trained):
+            return
+        share = f", {most / trained:.0f} times as long as the training" if trained else ""
+        _validation.warn(
+            f"{type(self).__name__} may take up to {most:.0f} seconds{share}: solver="
+            f"{self.solver!r} multiplies by the curvature of {len(curvature.rows)} rows over and "
+            "over. It may well stop sooner. Fewer curvature_rows or max_steps bound it, and more "
+            "damping shortens it; solver='ekfac' goes over the rows twice.",
+            CostWarning,
+        )
+
+    def _n_solved(self):
+        """Vectors that systems are solved for."""
+        return 1
 
     @torch.no_grad()
     def _move(self, objective, direction):
@@ -91,3 +112,11 @@ class CurvatureEditor(WeightEditor):
 
     def _space(self):
         return {"step": LogUniform(0.1, 10.0), "damping": LogUniform(1e-3, 10.0)}
+
+
+def _seconds_trained(net):
+    """Seconds that the net's epochs took, or None when its history does not tell."""
+    try:
+        return sum(net.history[:, "dur"]) or None
+    except (KeyError, TypeError):
+        return None

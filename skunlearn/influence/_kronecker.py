@@ -30,7 +30,7 @@ class Kronecker:
     def __init__(self, curvature, *, corrected):
         self.curvature, self.objective = curvature, curvature.objective
         self.f = self.objective.f
-        self.layers = _layers(self.objective.net.module_, self.f.params)
+        self.layers = _layers(self.f.module, self.f.params)
         if not self.layers:
             raise UnlearningError(
                 "The net has no nn.Linear or nn.Conv2d layer to factorise. Use solver='cg'."

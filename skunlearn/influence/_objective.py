@@ -4,14 +4,15 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
-from torch.func import grad, vmap
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from skunlearn import _skorch
+from skunlearn._faster import choose_faster
 from skunlearn._functional import FunctionalNet
+from skunlearn._row_gradients import RowGradients, cut
 from skunlearn._seeding import derive_seed, seeded
 
-_FLOATS = 2**24  # gradients of single rows that are held at a time, in numbers
+_FEW = 32  # rows on which ways are timed
 
 
 class Objective:
@@ -37,7 +38,11 @@ class Objective:
     def __init__(self, net, n_rows, *, batch_size, seed):
         self.net, self.batch_size, self.seed = net, batch_size, seed
         self.f = FunctionalNet(net)
-        self._by_row = True
+        self._by_row = RowGradients(
+            self.f.module,
+            self.f.params,
+            lambda weights, x, y: self.f.row_losses(self.f.outputs(weights, x), y)[0],
+        )
         params = self.f.params
         self._sizes = [p.numel() for p in params.values()]
         self.theta = torch.cat([p.detach().reshape(-1) for p in params.values()])
@@ -102,9 +107,14 @@ class Objective:
 
     def row_gradients(self, rows):
         """∇ℓ(z) of every row, without the penalty: a tensor of shape (n, P)."""
-        return torch.stack(
-            [self.gradient(rows.take([i]), penalised=False) for i in range(len(rows))]
-        )
+        found = self.theta.new_zeros(len(rows), len(self))
+        for x, y, positions in self.batches(rows):
+            for start, stop, parts in self._by_row(x, y):
+                some = found[positions[0] + start : positions[0] + stop]
+                for name, columns in zip(self.f.params, some.split(self._sizes, 1), strict=True):
+                    if name in parts:
+                        columns.copy_(parts[name].unfold().reshape(columns.shape))
+        return found
 
     def dots(self, rows, vectors, *, penalised=True):
         """∇ℓ(z)ᵀ v for every row z and vector v.
@@ -119,16 +129,27 @@ class Objective:
         dots : ndarray of shape (k, n), float64
         """
         found = np.empty((len(vectors), len(rows)))
-        by_row = self._by_row and len(vectors) > 1
+        take = None
         for x, y, positions in self.batches(rows):
-            dots = self._dots_by_row(x, y, vectors) if by_row else None
-            if dots is None:
-                by_row, dots = False, self._dots_along(x, y, vectors)
-            found[:, positions] = dots.double().cpu().numpy()
+            take = take or self._way_to_dots(x, y, vectors)
+            found[:, positions] = take(x, y, vectors).double().cpu().numpy()
         if penalised:
             share = (vectors @ (self.decay * self.theta)).double().cpu().numpy()
             found += share[:, None] * self.f.masses(rows.y)
         return found
+
+    def _way_to_dots(self, x, y, vectors):
+        """From gradients of single rows, whose time k hardly matters for, or without them."""
+        if not self._by_row.takes_together(x, y):
+            return self._dots_along
+        some = *cut((x, y), 0, _FEW), vectors
+        ways = {
+            way.__name__: (lambda way=way: way(*some), _FEW)
+            for way in (self._dots_by_row, self._dots_along)
+        }
+        shapes = [tuple(v.shape[1:]) for v in tree_leaves((x, y))], tuple(vectors.shape)
+        key = str((shapes, self._sizes, self.theta.device, torch.get_num_threads()))
+        return getattr(self, choose_faster(type(self.f.module), key, ways, self.theta.device))
 
     def _dots_along(self, x, y, vectors):
         with torch.enable_grad():
@@ -141,24 +162,14 @@ class Objective:
         return torch.stack(found)
 
     def _dots_by_row(self, x, y, vectors):
-        """From gradients of single rows, whose time k hardly matters for; None without them."""
-
-        def loss(theta, x, y):
-            out = self.f.outputs(self.weights(theta), tree_map(lambda value: value[None], x))
-            return self.f.row_losses(out, y[None])[0]
-
-        chunk = max(1, _FLOATS // len(self))
-        gradients = vmap(grad(loss), in_dims=(None, 0, 0))
-        try:
-            found = [
-                vectors @ gradients(self.theta, _part(x, i, chunk), y[i : i + chunk]).T
-                for i in range(0, len(y), chunk)
-            ]
-        except (RuntimeError, ValueError):  # vmap knows no recurrent layer, for one
-            self._by_row = False
-            return None
-        return torch.cat(found, dim=1)
-
-
-def _part(x, start, size):
-    return tree_map(lambda value: value[start : start + size], x)
+        named = {
+            name: v.reshape(len(v), *p.shape)
+            for v, (name, p) in zip(
+                vectors.split(self._sizes, 1), self.f.params.items(), strict=True
+            )
+        }
+        found = vectors.new_zeros(len(vectors), len(y))
+        for start, stop, parts in self._by_row(x, y):
+            for name, part in parts.items():
+                found[:, start:stop] += part.dot(named[name])
+        return found

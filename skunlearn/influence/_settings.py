@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from numbers import Integral, Real
 
+import torch
+
 from skunlearn import _validation
 from skunlearn.influence._curvature import Curvature
-from skunlearn.influence._solvers import make_solver
+from skunlearn.influence._solvers import COLUMNS, make_solver
 
 SOLVERS = ("cg", "lissa", "exact", "kfac", "ekfac")
 _TOLERANCES = {"cg": 1e-3, "lissa": 0.1}
@@ -63,12 +65,28 @@ class Settings:
         """`max_steps`, or the solver's own."""
         return _ITERATIONS[self.solver] if self.max_steps is None else self.max_steps
 
-    def inverse(self, objective, rows):
-        """A solver with the curvature of `objective` over `rows`, or a sample of them."""
+    def inverse(self, objective, rows, announce=None):
+        """A solver with the curvature of `objective` over `rows`, or a sample of them.
+
+        ``announce(curvature)`` is called before anything that takes long.
+        """
         wanted = self.curvature_rows
         some = rows if wanted is None else rows.sample(wanted, objective.seed)
         curvature = Curvature(objective, some, kind=self.curvature, damping=self.damping)
+        if announce is not None:
+            announce(curvature)
         return make_solver(curvature, self)
+
+    def most_seconds(self, curvature, n_vectors):
+        """What the products for some vectors may take, from the time of one, or a part of it."""
+        size = len(curvature.objective)
+        if self.solver == "exact":
+            columns = torch.eye(min(COLUMNS, size), size).to(curvature.shift)
+            return size / len(columns) * curvature.time_product(columns)
+        if self.solver == "lissa":
+            share = min(1.0, self.batch_size / len(curvature.rows))
+            return self.most * n_vectors * share * curvature.time_product()
+        return self.most * n_vectors * curvature.time_product() if self.solver == "cg" else 0.0
 
 
 def _one_of(name, value, allowed):

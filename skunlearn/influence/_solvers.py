@@ -12,7 +12,7 @@ from skunlearn.influence._kronecker import Kronecker
 
 _LARGEST = 10_000  # weights of a dense matrix: 800 MB in float64
 _BLOCK, _FLOATS = 16, 2**21  # vectors that CG works on at a time, and numbers in them
-_CHUNK = 64  # columns of the dense matrix made at a time
+COLUMNS = 64  # of the dense matrix made at a time
 _EVERY = 10  # iterations between two lines of `verbose`, and hundreds of LiSSA's steps
 
 
@@ -42,7 +42,7 @@ class _Exact:
                 f"nets of at most {_LARGEST} weights. Use solver='cg' or solver='ekfac'."
             )
         eye = torch.eye(size, dtype=curvature.shift.dtype, device=curvature.shift.device)
-        dense = torch.cat([curvature(part) for part in eye.split(_CHUNK)]).double()
+        dense = torch.cat([curvature(part) for part in eye.split(COLUMNS)]).double()
         self.factor, failed = torch.linalg.cholesky_ex((dense + dense.T) / 2)
         if failed:
             raise _indefinite(curvature)

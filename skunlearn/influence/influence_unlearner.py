@@ -67,6 +67,9 @@ class InfluenceUnlearner(CurvatureEditor):
 
     Warns
     -----
+    CostWarning
+        Before the system is solved, when that may take more than five seconds and five times as
+        long as the training.
     UnsuitableMethodWarning
         When the loss of the retained rows, which the step is to lower, rose by half or more.
     ConvergenceWarning
@@ -76,6 +79,10 @@ class InfluenceUnlearner(CurvatureEditor):
     -----
     A net that knows its rows by heart is a hard case. A damping of 0.1 with a step of 1/8 then
     forgets more for less than the defaults, but "cg" takes several times as many steps.
+
+    What "cg" costs is its products with the curvature, each some 2.5 passes forward and back over
+    the `curvature_rows`: the 49 that a net of 30,000 weights took on 380 rows were 13 times its
+    training of 10 epochs. On more rows than `curvature_rows` that share falls.
 
     The net is taken in evaluation mode: without dropout, and with the running statistics of batch
     normalisation, which still hold the forgotten rows.

@@ -147,6 +147,11 @@ class PUMAUnlearner(CurvatureEditor):
         n = objective.mass(retain) + objective.mass(forget)
         self._move(objective, solve(pushed[None])[0] / n)
 
+    def _n_solved(self):
+        classes = 1 if self._classes is None else len(self._classes)
+        listed = check_criteria(self.criteria)
+        return 1 + sum(classes if one == "classes" else 1 for one in listed)
+
     def _read(self, X, y):
         return rows_of(self, X, y, "validation")
 

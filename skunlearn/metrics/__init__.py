@@ -26,6 +26,7 @@ from skunlearn.metrics.intervals import (
     auc,
     auc_interval,
     bootstrap_interval,
+    delong_covariance,
     delong_interval,
 )
 from skunlearn.metrics.matching import match_weights
@@ -79,6 +80,7 @@ __all__ = [
     "bootstrap_interval",
     "compare_scores",
     "cross_entropy",
+    "delong_covariance",
     "delong_interval",
     "js_divergence",
     "kl_divergence",

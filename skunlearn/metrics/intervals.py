@@ -4,16 +4,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, logit, ndtri
-from scipy.stats import rankdata
 from scipy.stats import t as student
 from sklearn.utils import check_random_state
 
-from skunlearn.metrics.matching import check_labels, check_weights
+from skunlearn.metrics._resampling import resample
+from skunlearn.metrics._strata import (
+    are_equal,
+    check_sides,
+    check_strata,
+    estimate_covariance,
+    group,
+    weigh_below,
+)
 
-# DeLong's interval is symmetric and for large samples: beyond these the bootstrap takes over.
+# DeLong's variance is for large samples: beyond these the bootstrap takes over.
 _DELONG_MIN_ROWS = 50
+_DELONG_MIN_WEIGHTED = 300
 _DELONG_MAX_AUC = 0.9
-_CHUNK = 2_000_000  # entries of a block of resamples, to bound memory
+_DELONG_MAX_ARM = 0.2  # of the way from the AUC to 0 or 1, for one that is nearer to these
 
 
 @dataclass(frozen=True)
@@ -88,25 +96,44 @@ def auc(members, non_members, *, weights=None):
     >>> auc([2.0, 3.0], [1.0, 2.0])
     0.875
     """
-    members, non_members, weights, _ = _check_sides(members, non_members, weights)
+    members, non_members, weights, _ = check_sides(members, non_members, weights)
     return _auc(members, non_members, weights)
 
 
-def delong_interval(members, non_members, *, confidence=0.95):
-    """DeLong's interval of the AUC, for rows without weights.
+def delong_interval(
+    members, non_members, *, weights=None, strata=None, member_strata=None, confidence=0.95
+):
+    """DeLong's interval of the (weighted) AUC, in closed form.
 
     Parameters
     ----------
     members : array-like of shape (n_members,), float
     non_members : array-like of shape (n_non_members,), float
+    weights : array-like of shape (n_non_members,), float, default=None
+        Weights of the non-members, not negative; equal when None.
+    strata : array-like of shape (n_non_members,), default=None
+        Class labels of the non-members, of which the proportions are fixed.
+    member_strata : array-like of shape (n_members,), default=None
+        Class labels of the members.
     confidence : float in (0, 1), default=0.95
 
     Returns
     -------
     Interval
-        Clipped to [0, 1]. DeLong's variance is 0 where the scores separate the sides perfectly or
-        are all equal, and undefined for a single row; the interval is then the "exact" one of
+        Of rows without weights and strata, DeLong's AUC ± z·se, clipped to [0, 1]. With them, that
+        of `bootstrap_interval` without its resamples: logit(AUC) ± t·se. DeLong's variance is 0
+        where the scores separate the sides perfectly or are all equal, or rows vary only between
+        strata, and undefined for a single row; the interval is then the "exact" one of
         `auc_interval`.
+
+    Raises
+    ------
+    ValueError
+        If a side is empty, a value is not finite, or weights or strata do not fit.
+
+    See Also
+    --------
+    delong_covariance : Of the AUCs of several scores of the same rows.
 
     References
     ----------
@@ -124,18 +151,75 @@ def delong_interval(members, non_members, *, confidence=0.95):
     >>> print(delong_interval(rng.normal(size=500), rng.normal(size=1000)))
     0.495 (95% interval 0.464–0.526, DeLong)
     """
-    members, non_members, weights, _ = _check_sides(members, non_members, None)
-    z = _quantile(confidence)
-    m, n = len(members), len(non_members)
-    if min(m, n) == 1 or _is_degenerate(members, non_members):
+    members, non_members, weights, strata = check_sides(members, non_members, weights, strata)
+    member_strata = check_strata(member_strata, len(members), "member_strata")
+    _quantile(confidence)
+    if min(len(members), len(non_members)) == 1 or _is_degenerate(members, non_members):
         return _exact_interval(members, non_members, weights, confidence)
-    ranks = rankdata(np.concatenate([members, non_members]))
-    above = (ranks[:m] - rankdata(members)) / n  # share of non-members below each member
-    below = 1 - (ranks[m:] - rankdata(non_members)) / m  # share of members above each non-member
-    estimate = float(above.mean())
-    se = float(np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n))
-    low, high = np.clip([estimate - z * se, estimate + z * se], 0.0, 1.0)
-    return Interval(estimate, float(low), float(high), confidence, "DeLong", se)
+    groups, member_groups = group(strata, len(non_members)), group(member_strata, len(members))
+    return _closed_interval(members, non_members, weights, groups, member_groups, confidence)
+
+
+def delong_covariance(members, non_members, *, weights=None, strata=None, member_strata=None):
+    """AUCs of several scores of the same rows, and how they vary together.
+
+    Two attacks on the same rows err alike, so that their AUCs differ by less than two intervals
+    would say: the variance of a difference, or of a maximum, takes the covariance.
+
+    Parameters
+    ----------
+    members : array-like of shape (n_scores, n_members), float
+        One row for each score.
+    non_members : array-like of shape (n_scores, n_non_members), float
+    weights, strata, member_strata
+        See `delong_interval`.
+
+    Returns
+    -------
+    estimates : ndarray of shape (n_scores,), float64
+        As `auc` gives them.
+    covariance : ndarray of shape (n_scores, n_scores), float64
+        Of the estimates; its diagonal holds the squares of the standard errors.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of scores differ, a side has fewer than two rows, a value is not finite, or
+        weights or strata do not fit.
+
+    References
+    ----------
+    DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44, 837–845; see `delong_interval`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skunlearn.metrics import delong_covariance
+    >>> rng = np.random.default_rng(0)
+    >>> members, others = rng.normal(0.5, 1, 500), rng.normal(0.0, 1, 1000)
+    >>> aucs, covariance = delong_covariance(
+    ...     [members, members + rng.normal(size=500)], [others, others + rng.normal(size=1000)]
+    ... )
+    >>> gap = aucs[0] - aucs[1]
+    >>> se = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    >>> print(f"{gap:.3f} ± {se:.3f}, not {np.sqrt(np.trace(covariance)):.3f}")
+    0.038 ± 0.013, not 0.022
+    """
+    if len(members) != len(non_members) or len(members) == 0:
+        raise ValueError(
+            f"members have {len(members)} scores and non_members {len(non_members)}: pass the same "
+            "scores, at least one, of both sides."
+        )
+    sides = [check_sides(m, o, weights, strata) for m, o in zip(members, non_members, strict=True)]
+    if len({len(m) for m, *_ in sides}) > 1 or len({len(o) for _, o, *_ in sides}) > 1:
+        raise ValueError("All scores must be of the same rows: they differ in their number.")
+    _, _, weights, strata = sides[0]
+    members, non_members = (np.stack([side[i] for side in sides]) for i in (0, 1))
+    rows, others = members.shape[1], non_members.shape[1]
+    if min(rows, others) < 2:
+        raise ValueError(f"{rows} members and {others} non-members: a variance takes two of each.")
+    member_groups = group(check_strata(member_strata, rows, "member_strata"), rows)
+    return estimate_covariance(members, non_members, weights, group(strata, others), member_groups)
 
 
 def bootstrap_interval(
@@ -194,9 +278,8 @@ def bootstrap_interval(
     >>> print(bootstrap_interval(rng.normal(size=30), rng.normal(size=60), random_state=0))
     0.399 (95% interval 0.284–0.526, bootstrap)
     """
-    members, non_members, weights, strata = _check_sides(members, non_members, weights, strata)
-    if member_strata is not None:
-        member_strata = _check_strata(member_strata, len(members), "member_strata")
+    members, non_members, weights, strata = check_sides(members, non_members, weights, strata)
+    member_strata = check_strata(member_strata, len(members), "member_strata")
     _quantile(confidence)
     if not n_resamples >= 2:
         raise ValueError(f"n_resamples must be at least 2, got {n_resamples!r}.")
@@ -205,12 +288,10 @@ def bootstrap_interval(
         return _exact_interval(members, non_members, weights, confidence)
     estimate = _auc(members, non_members, weights)
     rng = check_random_state(random_state)
-    se = _resample(members, non_members, weights, strata, member_strata, n_resamples, rng).std()
+    se = resample(members, non_members, weights, strata, member_strata, n_resamples, rng).std()
     if se < 1e-12:  # all variation lies between strata
         return _exact_interval(members, non_members, weights, confidence)
-    arm = student.ppf(0.5 + confidence / 2, rows - 1) * se / (estimate * (1 - estimate))
-    low, high = expit(logit(estimate) + np.array([-arm, arm]))
-    return Interval(estimate, float(low), float(high), confidence, "bootstrap", float(se))
+    return _logit_interval(estimate, se, rows, confidence, "bootstrap")
 
 
 def auc_interval(
@@ -234,13 +315,14 @@ def auc_interval(
         Weights of the non-members, such as those of `match_weights`; equal when None. Rows of
         weight 0 are dropped.
     strata : array-like of shape (n_non_members,), default=None
-        Class labels of the non-members, used by the bootstrap.
+        Class labels of the non-members, of which the proportions are fixed.
     member_strata : array-like of shape (n_members,), default=None
-        Class labels of the members, used by the bootstrap.
+        Class labels of the members.
     confidence : float in (0, 1), default=0.95
     method : {"auto", "DeLong", "bootstrap"}, default="auto"
-        "auto" is DeLong unless the rows that are used have unequal weights, a side has fewer than
-        50 rows or the AUC lies outside [0.1, 0.9]; then it is the bootstrap.
+        "auto" is DeLong where rows are enough for it, and else the bootstrap: for fewer than 50
+        rows on a side, or 300 where weights are unequal; and for an AUC outside [0.1, 0.9] unless
+        it lies five times as far from 0 and 1 as the interval reaches.
     random_state : int, RandomState instance or None, default=None
         Seeds the bootstrap.
 
@@ -251,7 +333,7 @@ def auc_interval(
     Raises
     ------
     ValueError
-        If a side is empty, a value is not finite, or DeLong is asked for with unequal weights.
+        If a side is empty, a value is not finite, or weights or strata do not fit.
 
     Notes
     -----
@@ -271,62 +353,48 @@ def auc_interval(
     """
     if method not in ("auto", "DeLong", "bootstrap"):
         raise ValueError(f"method must be 'auto', 'DeLong' or 'bootstrap', got {method!r}.")
-    members, non_members, weights, strata = _check_sides(members, non_members, weights, strata)
-    unequal = np.ptp(weights) > 1e-9 * weights.max()
-    if method == "DeLong" and unequal:
-        raise ValueError(
-            "DeLong's interval is for rows of equal weight; use method='bootstrap' or 'auto'."
-        )
-    if method == "auto":
-        few = min(len(members), len(non_members)) < _DELONG_MIN_ROWS
-        extreme = abs(_auc(members, non_members, weights) - 0.5) > _DELONG_MAX_AUC - 0.5
-        method = "bootstrap" if unequal or few or extreme else "DeLong"
-    if method == "DeLong":
-        return delong_interval(members, non_members, confidence=confidence)
+    members, non_members, weights, strata = check_sides(members, non_members, weights, strata)
+    member_strata = check_strata(member_strata, len(members), "member_strata")
+    sides = {"weights": weights, "strata": strata, "member_strata": member_strata}
+    if method != "bootstrap":
+        found = delong_interval(members, non_members, confidence=confidence, **sides)
+        if method == "DeLong" or found.method == "exact" or _is_settled(found, members, weights):
+            return found
     return bootstrap_interval(
-        members,
-        non_members,
-        weights=weights,
-        strata=strata,
-        member_strata=member_strata,
-        confidence=confidence,
-        random_state=random_state,
+        members, non_members, confidence=confidence, random_state=random_state, **sides
     )
 
 
-def _check_sides(members, non_members, weights, strata=None):
-    """Both sides as float64, without the non-members of weight 0."""
-    members = _check_scores(members, "members")
-    non_members = _check_scores(non_members, "non_members")
-    if strata is not None:
-        strata = _check_strata(strata, len(non_members), "strata")
-    if weights is None:
-        return members, non_members, np.ones(len(non_members)), strata
-    weights = check_weights(weights, len(non_members), "weights")
-    used = weights > 0
-    return members, non_members[used], weights[used], None if strata is None else strata[used]
+def _is_settled(interval, members, weights):
+    """Whether there are rows enough for an interval by the normal approximation."""
+    needed = _DELONG_MIN_ROWS if are_equal(weights) else _DELONG_MIN_WEIGHTED
+    few = min(len(members), len(weights)) < needed
+    room = min(interval.estimate, 1 - interval.estimate)
+    near = room < 1 - _DELONG_MAX_AUC
+    arm = _quantile(interval.confidence) * interval.se
+    return not few and (not near or arm <= _DELONG_MAX_ARM * room)
 
 
-def _check_strata(strata, n, name):
-    strata = check_labels(strata, name)
-    if len(strata) != n:
-        raise ValueError(f"{name} must have shape ({n},), got {strata.shape}.")
-    return strata
+def _closed_interval(members, non_members, weights, groups, member_groups, confidence):
+    """DeLong's interval of sides that are not degenerate."""
+    (estimate,), ((variance,),) = estimate_covariance(
+        members[None], non_members[None], weights, groups, member_groups
+    )
+    estimate, se = float(estimate), float(np.sqrt(variance))
+    if se < 1e-12:  # all variation lies between strata
+        return _exact_interval(members, non_members, weights, confidence)
+    if not are_equal(weights) or len(groups) > 1 or len(member_groups) > 1:
+        rows = min(len(members), len(non_members))
+        return _logit_interval(estimate, se, rows, confidence, "DeLong")
+    z = _quantile(confidence)
+    low, high = np.clip([estimate - z * se, estimate + z * se], 0.0, 1.0)
+    return Interval(estimate, float(low), float(high), confidence, "DeLong", se)
 
 
-def _check_scores(scores, name):
-    scores = np.asarray(scores, dtype=np.float64)
-    if scores.ndim != 1:
-        raise ValueError(f"{name} must hold one score per row, got shape {scores.shape}.")
-    if len(scores) == 0:
-        raise ValueError(f"{name} has no rows.")
-    bad = np.flatnonzero(~np.isfinite(scores))
-    if len(bad):
-        raise ValueError(
-            f"{name} holds NaN or infinity in {len(bad)} of {len(scores)} rows, first in row "
-            f"{bad[0]}. Scores made from rounded probabilities overflow: make them from logits."
-        )
-    return scores
+def _logit_interval(estimate, se, rows, confidence, method):
+    arm = student.ppf(0.5 + confidence / 2, rows - 1) * se / (estimate * (1 - estimate))
+    low, high = expit(logit(estimate) + np.array([-arm, arm]))
+    return Interval(estimate, float(low), float(high), confidence, method, float(se))
 
 
 def _quantile(confidence):
@@ -336,14 +404,7 @@ def _quantile(confidence):
 
 
 def _auc(members, non_members, weights):
-    order = np.argsort(non_members)
-    below = np.concatenate([[0.0], np.cumsum(weights[order])])
-    left, right = _places(members, non_members[order])
-    return float((below[left] + below[right]).mean() / (2 * below[-1]))
-
-
-def _places(members, ordered):
-    return np.searchsorted(ordered, members, "left"), np.searchsorted(ordered, members, "right")
+    return float(weigh_below(members, non_members, weights).mean())
 
 
 def _is_degenerate(members, non_members):
@@ -359,7 +420,8 @@ def _exact_interval(members, non_members, weights, confidence):
     """Conservative interval from disjoint pairs; see the notes of `auc_interval`."""
     estimate = _auc(members, non_members, weights)
     alpha = 1 - confidence
-    pairs = max(1, int(min(len(members), weights.sum() ** 2 / (weights**2).sum() + 1e-9)))
+    kish = weights.sum() ** 2 / (weights**2).sum()  # rows of equal weight that would say as much
+    pairs = max(1, int(min(len(members), kish + 1e-9)))
     bound = (alpha / 2) ** (1 / pairs)
     if members.min() > non_members.max():
         estimate, low, high = 1.0, bound, 1.0
@@ -372,45 +434,3 @@ def _exact_interval(members, non_members, weights, confidence):
         low, high = np.clip([estimate - arm, estimate + arm], 0.0, 1.0)
     se = max(estimate - low, high - estimate) / _quantile(confidence)
     return Interval(estimate, float(low), float(high), confidence, "exact", float(se))
-
-
-def _resample(members, non_members, weights, strata, member_strata, n_resamples, rng):
-    """AUC of each resample, shape (n_resamples,)."""
-    order = np.argsort(non_members)
-    left, right = _places(members, non_members[order])
-    weights = weights[order]
-    groups = _groups(strata if strata is None else strata[order], len(non_members))
-    member_groups = _groups(member_strata, len(members))
-    block = max(1, _CHUNK // (len(members) + len(non_members)))
-    values = []
-    for start in range(0, n_resamples, block):
-        size = min(block, n_resamples - start)
-        above = _counts(member_groups, size, rng)
-        mass = np.zeros((size, len(weights) + 1))
-        np.cumsum(_counts(groups, size, rng) * weights, axis=1, out=mass[:, 1:])
-        wins = np.einsum("ij,ij->i", above, mass[:, left] + mass[:, right])
-        values.append(wins / (2 * above.sum(axis=1) * mass[:, -1]))
-    return np.concatenate(values)
-
-
-def _groups(strata, n):
-    """Positions of each stratum's rows; no stratum is left with a single row."""
-    if strata is None:
-        return [np.arange(n)]
-    codes, sizes = np.unique(strata, return_inverse=True, return_counts=True)[1:]
-    codes = np.where((sizes == 1)[codes], len(sizes), codes)
-    groups = sorted((np.flatnonzero(codes == c) for c in np.unique(codes)), key=len)
-    if len(groups) > 1 and len(groups[0]) == 1:
-        groups[:2] = [np.sort(np.concatenate(groups[:2]))]
-    return groups
-
-
-def _counts(groups, size, rng):
-    """How often each resample holds each row, scaled to the stratum's size; (size, n_rows)."""
-    counts = np.empty((size, sum(map(len, groups))))
-    for rows in groups:
-        n = len(rows)
-        drawn = rng.randint(n, size=(size, n - 1)) + n * np.arange(size)[:, None]
-        tally = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-        counts[:, rows] = tally * (n / (n - 1))
-    return counts

@@ -46,9 +46,10 @@ def _train_in_turn(store, i, estimator, members, requested, task, seed):
 def _train_and_forget(unlearner, everything, members, requested, classes, seed):
     worker = clone(unlearner).set_params(memory=None, verbose=0)
     worker._check_parameters()
-    worker._seed, worker.classes_ = seed, classes
+    worker._seed, worker.deletions_ = seed, []
+    worker._set_classes(classes[np.unique(everything.all_y)], classes)
     worker.estimator_ = worker._train(everything.take(members))
-    retain = np.setdiff1d(members, requested)
+    retain = members[~np.isin(members, requested)]
     if not len(retain):
         raise ValueError(
             "nothing is left to retain: every row is a candidate. Mark the forgotten rows and "

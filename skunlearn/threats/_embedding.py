@@ -12,7 +12,7 @@ def embedding(net, rows):
     seen = []
     handle = head.register_forward_pre_hook(lambda module, given: seen.append(given[0].detach()))
     try:
-        _skorch.outputs(net, rows)
+        _skorch.outputs(_skorch.eager(net), rows)
     finally:
         handle.remove()
     features = np.concatenate([part.float().cpu().numpy() for part in seen])

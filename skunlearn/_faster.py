@@ -1,0 +1,61 @@
+"""Which of several ways of the same work is faster here: measured, once for each kind of work."""
+
+import time
+from weakref import WeakKeyDictionary
+
+import torch
+
+_CLEARLY = 1.2  # times as slow: less may be noise, which must not decide
+_HOPELESS = 5  # times as slow in its first run, which also makes what later ones find
+_REPEATS = 3
+
+# A process decides once, so that it gives the same numbers to the last bit however often it is
+# asked: ways differ by rounding.
+_CHOSEN = WeakKeyDictionary()
+
+
+def choose_faster(owner, key, ways, device):
+    """Name of the fastest way; the first one, where no other is clearly faster.
+
+    Parameters
+    ----------
+    owner : type
+        Whose work it is; forgotten with it.
+    key : str
+        What else the time depends on: sizes, device, threads.
+    ways : dict of str to (callable, int)
+        What to time, and how many rows it takes.
+    device : torch device
+    """
+    chosen = _CHOSEN.setdefault(owner, {})
+    if key not in chosen:
+        times = {}
+        for name, (run, rows) in ways.items():
+            limit = _HOPELESS * rows * min(times.values(), default=float("inf"))
+            times[name] = _time(run, device, limit) / rows
+        first, best = next(iter(times)), min(times, key=times.get)
+        chosen[key] = best if times[first] > _CLEARLY * times[best] else first
+    return chosen[key]
+
+
+def _time(run, device, limit):
+    """Least seconds of some runs after one to warm up, unless that takes longer than `limit`."""
+    first = time_once(run, device)
+    if first > limit:
+        return first
+    return min(time_once(run, device) for _ in range(_REPEATS))
+
+
+def time_once(run, device):
+    """Seconds of one run; on a machine that others use too, hardly more than on one's own."""
+    gpu = torch.device(device).type == "cuda"
+    if gpu:
+        torch.cuda.synchronize(device)
+    began, spent = time.perf_counter(), time.process_time()
+    run()
+    if gpu:
+        torch.cuda.synchronize(device)
+        return time.perf_counter() - began
+    # Less than either would be on a machine of one's own: others take the processor from a long
+    # run, which shows on the wall clock, and threads that wait may spin, which shows on the other.
+    return min(time.perf_counter() - began, time.process_time() - spent)

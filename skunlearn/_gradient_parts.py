@@ -1,0 +1,73 @@
+"""Gradients of some rows by one parameter: whole, or as the factors that a linear layer gives."""
+
+
+class Whole:
+    """The gradients themselves.
+
+    Parameters
+    ----------
+    grads : tensor of shape (n, ...), the parameter's
+    """
+
+    def __init__(self, grads):
+        self.grads = grads
+
+    def add_squares(self, total, shares):
+        """Add Σ s g² over the rows to a tensor like the parameter."""
+        grads = self.grads.to(total.dtype)
+        if len(grads) == 1:
+            total.addcmul_(grads[0], grads[0], value=float(shares[0]))
+        else:
+            total.view(-1).addmv_(_flat(grads).square().T, shares.to(total.dtype))
+
+    def dot(self, vectors):
+        """gᵀ v of each of k vectors, of shape (k, ...), and each row: (k, n)."""
+        return _flat(vectors) @ _flat(self.grads).T
+
+    def unfold(self):
+        """The gradients, of shape (n, ...)."""
+        return self.grads
+
+    def is_near(self, row, grad, share, noise):
+        """Whether that of one row is `grad`, up to a share of its length plus noise."""
+        return bool((self.grads[row] - grad).float().norm() <= share * grad.float().norm() + noise)
+
+
+class Factored:
+    """Gradients g aᵀ by the weights of a linear layer that sees one vector of each row.
+
+    Parameters
+    ----------
+    outer : tensor of shape (n, out)
+        g, gradients at the layer's outputs.
+    inner : tensor of shape (n, in)
+        a, its inputs.
+    """
+
+    def __init__(self, outer, inner):
+        self.outer, self.inner = outer, inner
+
+    def add_squares(self, total, shares):
+        """Add Σ s g² over the rows to a tensor like the parameter."""
+        outer, inner = (t.to(total.dtype) for t in (self.outer, self.inner))
+        total.addmm_((outer.square() * shares.to(total.dtype)[:, None]).T, inner.square())
+
+    def dot(self, vectors):
+        """gᵀ v of each of k vectors, of shape (k, out, in), and each row: (k, n)."""
+        return ((self.inner @ vectors.mT) * self.outer).sum(dim=2)
+
+    def unfold(self):
+        """The gradients, of shape (n, out, in)."""
+        return self.outer[:, :, None] * self.inner[:, None, :]
+
+    def is_near(self, row, grad, share, noise):
+        """Whether that of one row is `grad`, up to a share of its length plus noise."""
+        # ‖g aᵀ − G‖² term by term: a large layer's gradient is not made for this.
+        g, a, grad = (t.float() for t in (self.outer[row], self.inner[row], grad))
+        size = grad.norm()
+        apart = (g @ g) * (a @ a) - 2 * (g @ grad @ a) + size**2
+        return bool(apart.clamp_min(0).sqrt() <= share * size + noise)
+
+
+def _flat(stacked):
+    return stacked.reshape(len(stacked), -1)  # flatten(1) refuses parameters that are a number
