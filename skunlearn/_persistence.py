@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, safe_open, save_file
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -279,12 +278,10 @@ def clear_fit(estimator):
 
 
 def _without_weights(estimator):
-    frozen = isinstance(estimator, FrozenEstimator)
-    inner = estimator.estimator if frozen else estimator
-    if frozen:
+    if isinstance(estimator, FrozenEstimator):
         # After an unlearning the frozen model is the unlearned one; before it nothing is gone.
         return estimator
-    return _skorch.clone_net(inner) if _skorch.is_net(inner) else clone(inner)
+    return _skorch.clone_any(estimator)
 
 
 def _some_rows(record):

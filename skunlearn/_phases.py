@@ -11,7 +11,8 @@ class Phases:
     """The epochs of a method that trains more than once in each: on forget rows, then on others.
 
     Every training has an optimizer without a past. Iterate over it for the epochs, and call
-    `train` within.
+    `train` within. When a callback of the user's ends a training, the epoch is completed, and is
+    the last.
 
     Parameters
     ----------
@@ -19,13 +20,15 @@ class Phases:
     schedule : {"linear", "constant", "net"}
         Rates fall from epoch to epoch, stay, or are left to the schedulers among the net's
         callbacks, which take one epoch here for one of theirs.
+    at_least : int, default=1
+        Epochs after which the method is done with what a callback must not end.
     """
 
-    def __init__(self, net, schedule):
-        self.net, self.n_epochs = net, net.max_epochs
+    def __init__(self, net, schedule, at_least=1):
+        self.net, self.n_epochs, self.at_least = net, net.max_epochs, at_least
         self._start, self._size = rates(net), batch_size(net)
         self._decay = LinearDecay() if schedule == "linear" else None
-        self._schedulers, self._share = [], 1.0
+        self._schedulers, self._share, self._stopped = [], 1.0, False
 
     def __iter__(self):
         """Yield the number of each epoch."""
@@ -43,6 +46,8 @@ class Phases:
             yield epoch
             for scheduler in self._schedulers:
                 scheduler.on_epoch_end(net)
+            if self._stopped and epoch + 1 >= self.at_least:
+                break
         set_batch_size(net, self._size)
         net.callbacks_ = given
 
@@ -58,8 +63,17 @@ class Phases:
         set_batch_size(net, batch_size or self._size)
         steps = [("skunlearn_steps", _Steps(self._schedulers))] if self._schedulers else []
         return _skorch.train(
-            net, rows, epochs=1, callbacks=[*callbacks, *steps], shuffle=True, loss=loss
+            net,
+            rows,
+            epochs=1,
+            callbacks=[*callbacks, *steps],
+            shuffle=True,
+            loss=loss,
+            on_stop=self._stop,
         )
+
+    def _stop(self):
+        self._stopped = True
 
 
 class _Steps(Callback):

@@ -64,8 +64,22 @@ def build(net, seed):
     return new
 
 
+def clone_any(estimator):
+    """scikit-learn's ``clone``, but for a net's callbacks that cannot be copied."""
+    if is_net(estimator):
+        return clone_net(estimator)
+    try:
+        return clone(estimator)
+    except TypeError as error:
+        raise TypeError(
+            f"{type(estimator).__name__} cannot be cloned: {error}. Where a callback of a net "
+            "inside it holds a lock or an open writer, give the class of that a __deepcopy__ that "
+            "returns self."
+        ) from error
+
+
 def clone_net(net):
-    """scikit-learn's ``clone``, but for callbacks that cannot be copied: see `copy_callbacks`."""
+    """Clone a net, sharing of its callbacks what cannot be copied: see `copy_callbacks`."""
     found = {key: value for key, value in vars(net).items() if _holds_callbacks(key, value)}
     new = clone(lookalike(net, **dict.fromkeys(found)))
     vars(new).update({key: copy_callbacks(value) for key, value in found.items()})
@@ -173,15 +187,26 @@ def gives_plain_rows(net, rows):
     return can_batch(net, dataset(net, rows, numbers=True), training=True)
 
 
-def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None, from_scratch=False):
+def train(
+    net,
+    rows,
+    *,
+    epochs=None,
+    callbacks=(),
+    shuffle=False,
+    loss=None,
+    from_scratch=False,
+    on_stop=lambda: None,
+):
     """Run skorch's own loop over `rows`.
 
     Unlike ``net.partial_fit`` it lets Ctrl-C through: an interrupted unlearning must not count as
-    done. A KeyboardInterrupt of a callback's own ends the run in good order. `callbacks` (name,
-    callback) live for this run only. `shuffle` makes a net shuffle that does not do so by itself.
-    ``loss(out, i, x)`` replaces the net's own; it is given the module's raw outputs, the numbers
-    in ``rows.X`` of the batch's rows, and the batch. Unless `from_scratch`, the weights to start
-    from are those that the net has, whatever callbacks of the user's do at the beginning.
+    done. A KeyboardInterrupt of a callback's own ends the run in good order, and ``on_stop()`` is
+    called. `callbacks` (name, callback) live for this run only. `shuffle` makes a net shuffle that
+    does not do so by itself. ``loss(out, i, x)`` replaces the net's own; it is given the module's
+    raw outputs, the numbers in ``rows.X`` of the batch's rows, and the batch. Unless
+    `from_scratch`, the weights to start from are those that the net has, whatever callbacks of the
+    user's do at the beginning.
     """
     data = dataset(net, rows, numbers=loss is not None)
     callbacks = list(callbacks)
@@ -202,6 +227,7 @@ def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None, fro
             except KeyboardInterrupt as error:
                 if not is_own_stop(error, pressed):
                     raise
+                on_stop()
             net.notify("on_train_end", X=data, y=None)
     finally:
         net.callbacks_ = own

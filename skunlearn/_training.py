@@ -6,7 +6,6 @@ from contextlib import nullcontext
 import joblib
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
 from skunlearn import _caches, _net_checks, _portable, _skorch, _validation
@@ -131,7 +130,7 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch=Non
 
 
 def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):
-    new = clone(estimator)
+    new = _skorch.clone_any(estimator)
     # An estimator without a seed of its own would draw from numpy's global generator, which is
     # seeded here, but may also spawn processes that are not.
     unseeded = {

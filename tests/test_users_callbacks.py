@@ -12,6 +12,8 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import (
     Callback,
     EarlyStopping,
@@ -289,6 +291,25 @@ def test_every_method_takes_the_stop(data, cls):
     assert len(unlearner.deletions_) == 1
 
 
+PHASED = {
+    SCRUBUnlearner: ({"rewind": None}, 2),
+    RandomLabelUnlearner: ({"order": "sequential"}, 2),
+    UNSIRUnlearner: ({"impair_epochs": 2}, 3),
+}
+
+
+@pytest.mark.parametrize("cls", PHASED)
+@pytest.mark.parametrize("event", ["on_epoch_end", "on_batch_end"])
+def test_a_stop_ends_methods_of_several_phases_with_the_epoch(data, cls, event):
+    X, y = data
+    params, trainings = PHASED[cls]
+    model = net(callbacks=[("stop", Stops(event, at=1))])
+    unlearner = tiny(cls, model, max_epochs=6, **params).fit(X, y)
+    Stops.log.clear()
+    unlearner.unlearn(indices=np.flatnonzero(y == 0) if cls is UNSIRUnlearner else FORGET)
+    assert len(Stops.log) == trainings
+
+
 def test_shards_take_the_stop(data):
     X, y = data
     model = net(callbacks=[("stop", Stops(at=1))])
@@ -530,6 +551,36 @@ def test_callbacks_that_cannot_be_copied(data):
     assert not same_parameters(
         parameters(unlearner.estimator_), parameters(clone(unlearner).fit(X, y).estimator_)
     )
+
+
+class Shared(Writer):
+    """Stands for itself where it is copied."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def test_slices_of_shards_take_them(data):
+    X, y = data
+    writer = Writer()
+    model = net(callbacks=[("board", TensorBoard(writer))], max_epochs=2)
+    ShardedUnlearner(model, n_shards=2, n_slices=2, random_state=0).fit(X, y).unlearn(indices=[0])
+    assert writer.closed >= 5
+
+
+def test_inside_other_estimators_they_are_named(data):
+    """Which scikit-learn clones by itself."""
+    X, y = data
+
+    def unlearner(writer):
+        model = net(callbacks=[("board", TensorBoard(writer))], max_epochs=1)
+        return RetrainUnlearner(Pipeline([("scale", StandardScaler()), ("net", model)]))
+
+    with pytest.raises(TypeError, match=r"Pipeline cannot be cloned.*lock.*__deepcopy__"):
+        unlearner(Writer()).fit(X, y)
+    shared = Shared()
+    unlearner(shared).fit(X, y).unlearn(indices=FORGET)
+    assert shared.closed == 2
 
 
 def test_searches_and_clones_take_them(data):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from safetensors.torch import load_file, safe_open, save_file
-from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 
 from skunlearn import _portable, _skorch, _training
@@ -102,7 +101,7 @@ def _train_stages(recipe, shard, folder, first, files, verbose):
     epochs = recipe.max_epochs
     if shard.n_slices > 1:
         epochs = stage_epochs(epochs, shard.n_slices)
-        recipe = clone(recipe).set_params(max_epochs=epochs)
+        recipe = _skorch.clone_net(recipe).set_params(max_epochs=epochs)
     done = Trained(None, {k: name for k, name in files.items() if k < first})
     if done.files:
         done.model = _read(recipe, shard, os.path.join(folder, done.files[max(done.files)]))

@@ -240,8 +240,7 @@ def template(unlearner):
     """An unfitted copy, in which no trained model is left."""
     new = clone(unlearner)
     if isinstance(getattr(new, "estimator", None), FrozenEstimator):
-        inner = new.estimator.estimator
-        new.estimator = _skorch.clone_net(inner) if _skorch.is_net(inner) else clone(inner)
+        new.estimator = _skorch.clone_any(new.estimator.estimator)
     return new
 
 

@@ -119,7 +119,8 @@ class UNSIRUnlearner(NetUnlearner):
             net._set_training(True)
             return (1 - self.noise_share) * task(out, targets[i]) + self.noise_share * spoilt
 
-        phases = Phases(net, self.schedule)
+        # What was impaired has to be repaired.
+        phases = Phases(net, self.schedule, at_least=self.impair_epochs + 1)
         for epoch in phases:
             impairs = epoch < self.impair_epochs
             # Noise with huge losses would throw the weights out of reach of any repair.
