@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
 
 from skunlearn import RetrainUnlearner
 from skunlearn._identifiers import identifier_text
@@ -42,7 +42,7 @@ IDS = {
 @pytest.mark.parametrize("table", ["ids", "groups"])
 def test_a_request_names_rows_in_another_form(data, kind, table):
     given, name = IDS[kind]
-    unlearner = RetrainUnlearner(LogisticRegression()).fit(*data, **{table: given})
+    unlearner = RetrainUnlearner(DecisionTreeClassifier()).fit(*data, **{table: given})
     assert np.flatnonzero(~unlearner.unlearn(**{table: [name]})._record.retained).tolist() == [4]
 
 
@@ -52,7 +52,7 @@ def test_a_queue_holds_every_form(data, kind, tmp_path):
     X, y = data
     queue = DeletionQueue(tmp_path, batch_size=1)
     assert queue.submit("a", ids=[name]) == queue.submit("a", ids=[list(given)[4]])
-    worker = DeletionWorker(queue, RetrainUnlearner(LogisticRegression()), X[40:], y[40:])
+    worker = DeletionWorker(queue, RetrainUnlearner(DecisionTreeClassifier()), X[40:], y[40:])
     worker.start(X[:40], y[:40], ids=list(given)[:40]).run_once()
     assert queue.status("a")["state"] == "applied"
     assert np.flatnonzero(~worker.unlearner._record.retained).tolist() == [4]
@@ -104,8 +104,8 @@ def test_equal_names_have_equal_texts_and_others_do_not():
 
 def test_the_same_name_in_two_forms_is_no_two_names(data):
     with pytest.raises(ValueError, match=r"ids must be unique.*4"):
-        RetrainUnlearner(LogisticRegression()).fit(*data, ids=[4, 4.0, *range(100, 158)])
-    unlearner = RetrainUnlearner(LogisticRegression()).fit(*data, ids=range(60))
+        RetrainUnlearner(DecisionTreeClassifier()).fit(*data, ids=[4, 4.0, *range(100, 158)])
+    unlearner = RetrainUnlearner(DecisionTreeClassifier()).fit(*data, ids=range(60))
     with pytest.raises(ValueError, match="more than once"):
         unlearner.unlearn(ids=[4, 4.0])
 
@@ -124,7 +124,7 @@ UNKNOWN = {
 @pytest.mark.parametrize("kind", UNKNOWN)
 def test_unknown_ids_get_advice_about_ids(data, kind):
     given, name, message = UNKNOWN[kind]
-    unlearner = RetrainUnlearner(LogisticRegression()).fit(*data, ids=given)
+    unlearner = RetrainUnlearner(DecisionTreeClassifier()).fit(*data, ids=given)
     with pytest.raises(UnknownRowsError, match=f"1 of 1 ids were never seen.*{message}") as caught:
         unlearner.unlearn(ids=[name])
     assert not any(word in str(caught.value) for word in ("dtype", "scaling"))
@@ -132,6 +132,6 @@ def test_unknown_ids_get_advice_about_ids(data, kind):
 
 
 def test_unknown_rows_get_advice_about_rows(data):
-    unlearner = RetrainUnlearner(LogisticRegression()).fit(*data)
+    unlearner = RetrainUnlearner(DecisionTreeClassifier()).fit(*data)
     with pytest.raises(UnknownRowsError, match="dtype, scaling and labels"):
         unlearner.unlearn(data[0][:2] + 1)
