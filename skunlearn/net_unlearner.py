@@ -8,6 +8,7 @@ from skunlearn import _rates, _skorch, _validation
 from skunlearn._seeding import seeded
 from skunlearn.base import BaseUnlearner
 from skunlearn.callbacks import LinearDecay
+from skunlearn.exceptions import UnlearningError
 from skunlearn.search_spaces import Integers, LogUniform
 
 _SETTINGS = ("max_epochs", "batch_size", "iterator_train__batch_size")
@@ -85,6 +86,11 @@ class NetUnlearner(BaseUnlearner):
             net = _skorch.copy_net(
                 self.estimator_, verbose=self.verbose, keep_schedule=self.schedule == "net"
             )
+            if not any(p.requires_grad for _, p in net.get_all_learnable_params()):
+                raise UnlearningError(
+                    "Every weight of the net is frozen: none requires a gradient. Let those learn "
+                    "that are to forget (requires_grad_())."
+                )
             own = _rates.rates(net)
             self._set_recipe(net)
             other = self._unlearn(net, retain, forget)

@@ -16,6 +16,7 @@ from skunlearn import (
     NoTUnlearner,
 )
 from skunlearn.exceptions import UnlearningError
+from skunlearn.utils import all_unlearners
 from skunlearn.utils._check_tools import Snapshot, parameters
 from tests.instances import make_net
 from tests.small import FORGET, quiet
@@ -89,8 +90,13 @@ def test_ct_and_msg_leave_frozen_kernels(data, freeze):
 @pytest.mark.parametrize(
     "cls, frozen, message",
     [
-        (NoTUnlearner, ("lift", "first", "second", "out"), "of 4 such layers 4 are frozen"),
+        (
+            NoTUnlearner,
+            ("lift", "first", "second", "out"),
+            "(4 are|the net is) frozen",
+        ),
         (NoTUnlearner, ("lift", "first", "second"), "of 4 such layers 3 are frozen"),
+        (MSGUnlearner, ("lift", "first", "second", "out"), "none learns|net is frozen"),
         (CTUnlearner, ("first", "second"), "convolutions that learn"),
         (EUkUnlearner, ("out",), "Linear among the layers to initialise again is frozen"),
         (CFkUnlearner, ("out",), "the last 1 layers, which are frozen"),
@@ -110,6 +116,33 @@ def test_layers_that_could_not_be_trained_back_are_refused(data, freeze, cls, fr
     with pytest.raises(UnlearningError, match=message):
         unlearner.unlearn(indices=FORGET)
     state.check("a refusal")
+
+
+TRAIN_AFRESH = ("AmnesiacUnlearner", "RetrainUnlearner", "ShardedUnlearner")
+
+
+@pytest.mark.parametrize(
+    "cls", [cls for name, cls in all_unlearners(nets=True).items() if name not in TRAIN_AFRESH]
+)
+def test_a_net_of_which_nothing_learns_is_refused_by_every_method(data, cls):
+    X, y = data
+    trained = make_net(max_epochs=1, module__n_out=3).fit(X, y)
+    trained.module_.requires_grad_(False)
+    unlearner = cls(FrozenEstimator(trained), random_state=0).fit(X, y)
+    state = Snapshot(unlearner, X)
+    with pytest.raises(UnlearningError, match="Every weight of the net is frozen"):
+        unlearner.unlearn(indices=FORGET)
+    state.check("a refusal")
+
+
+def test_msg_refuses_where_no_weight_of_a_layer_learns(data):
+    X, y = data
+    trained = make_net(max_epochs=1, module__n_out=3).fit(X, y)
+    for name, p in trained.module_.named_parameters():
+        p.requires_grad_("weight" not in name)
+    unlearner = MSGUnlearner(FrozenEstimator(trained), random_state=0).fit(X, y)
+    with pytest.raises(UnlearningError, match=r"MSGUnlearner.*none learns"):
+        unlearner.unlearn(indices=FORGET)
 
 
 def test_a_frozen_head_is_not_trained_by_its_widened_copy(data):
