@@ -6,6 +6,7 @@ import torch
 from torch.nn.parameter import UninitializedTensorMixin
 
 from skunlearn import _skorch
+from skunlearn._weights import parts
 
 _SHOWN = 3  # names in a text
 
@@ -37,7 +38,7 @@ def find_fixed_weights(net):
 def digest_weights(net):
     """Digest of a net's parameters and buffers."""
     digest = hashlib.blake2b(digest_size=16)
-    for name, part in _skorch.parts(net):
+    for name, part in parts(net):
         for key, value in part.state_dict().items():
             if isinstance(value, torch.Tensor) and not isinstance(value, UninitializedTensorMixin):
                 digest.update(f"{name}.{key} {digest_tensor(value)}".encode())
@@ -60,7 +61,7 @@ def shorten(names):
 def _parameters(net):
     return {
         f"{name}.{key}": value
-        for name, part in _skorch.parts(net)
+        for name, part in parts(net)
         for key, value in part.named_parameters()
         if not isinstance(value, UninitializedTensorMixin)
     }

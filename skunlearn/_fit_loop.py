@@ -3,11 +3,11 @@
 import itertools
 from contextlib import contextmanager
 
-from skorch.callbacks import EarlyStopping
-
 from skunlearn._batch import Batch
 from skunlearn._batching import can_batch
 from skunlearn._feed import feeding
+from skunlearn._interrupts import is_own_stop, watched_interrupts
+from skunlearn._kept_start import KeptStart, shapes_start
 from skunlearn._loop import short_epochs
 from skunlearn._net_rows import dataset
 from skunlearn._overriding import overridden
@@ -15,11 +15,22 @@ from skunlearn._skorch import check_finite
 from skunlearn._task_loss import TaskLoss
 
 
-def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None, relabels=False):
+def train(
+    net,
+    rows,
+    *,
+    epochs=None,
+    callbacks=(),
+    shuffle=False,
+    loss=None,
+    relabels=False,
+    from_scratch=False,
+    on_stop=lambda: None,
+):
     """Run skorch's own loop over `rows`.
 
-    Unlike ``net.partial_fit`` it lets a KeyboardInterrupt through: an interrupted unlearning
-    must not count as done.
+    Unlike ``net.partial_fit`` it lets Ctrl-C through: an interrupted unlearning must not count as
+    done. A KeyboardInterrupt of a callback's own ends the run in good order.
 
     Parameters
     ----------
@@ -36,6 +47,11 @@ def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None, rel
         ``loss(batch)`` of a `Batch` in place of the net's own, which is ``batch.loss()``.
     relabels : bool, default=False
         Whether a callback changes the targets between epochs.
+    from_scratch : bool, default=False
+        Otherwise the weights to start from are those that the net has, whatever callbacks of the
+        user's do at the beginning.
+    on_stop : callable, default does nothing
+        Called when a callback has ended the run.
 
     Returns
     -------
@@ -46,18 +62,25 @@ def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None, rel
     for _, callback in callbacks:
         callback.initialize()
     own = net.callbacks_
-    net.callbacks_ = own + callbacks
+    start = [] if from_scratch or not shapes_start(net) else [("skunlearn_start", KeptStart(net))]
+    net.callbacks_ = own + start + callbacks
     try:
         feeds = feeding(net, data, rows.weights, shuffle=shuffle, relabels=relabels)
-        with feeds as feed, _training_on(net, feed, loss), short_epochs(net):
+        with (
+            feeds as feed,
+            _training_on(net, feed, loss),
+            short_epochs(net),
+            watched_interrupts() as pressed,
+        ):
             net.notify("on_train_begin", X=data, y=None)
             try:
                 net.fit_loop(data, None, epochs=epochs)
             except StopTraining:
                 pass
-            except KeyboardInterrupt:
-                if not _stopped_early(net):
+            except KeyboardInterrupt as error:
+                if not is_own_stop(error, pressed):
                     raise
+                on_stop()
             net.notify("on_train_end", X=data, y=None)
     finally:
         net.callbacks_ = own
@@ -66,14 +89,6 @@ def train(net, rows, *, epochs=None, callbacks=(), shuffle=False, loss=None, rel
 
 class StopTraining(Exception):
     """Raised by a callback of ours that ends the training in good order."""
-
-
-def _stopped_early(net):
-    # skorch's EarlyStopping ends the loop by raising KeyboardInterrupt.
-    return any(
-        isinstance(cb, EarlyStopping) and getattr(cb, "misses_", 0) >= cb.patience
-        for _, cb in net.callbacks_
-    )
 
 
 @contextmanager

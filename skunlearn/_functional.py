@@ -189,11 +189,13 @@ class FunctionalNet:
 
         The optimizer's, where it is the gradient of a penalty: decoupled decay (AdamW) is not.
         """
-        optimizer, found = getattr(self._net, "optimizer_", None), {}
-        for group in getattr(optimizer, "param_groups", ()):
-            decoupled = group.get("decoupled_weight_decay", isinstance(optimizer, _DECOUPLED))
-            for p in group["params"]:
-                found[id(p)] = 0.0 if decoupled else float(group.get("weight_decay", 0.0))
+        found = {}
+        for name in self._net._optimizers:
+            optimizer = getattr(self._net, f"{name}_", None)
+            for group in getattr(optimizer, "param_groups", ()):
+                decoupled = group.get("decoupled_weight_decay", isinstance(optimizer, _DECOUPLED))
+                for p in group["params"]:
+                    found[id(p)] = 0.0 if decoupled else float(group.get("weight_decay", 0.0))
         return {name: found.get(id(p), 0.0) for name, p in self.params.items()}
 
     def _task(self, out, y, x):

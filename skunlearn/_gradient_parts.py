@@ -18,11 +18,11 @@ class Whole:
         if len(grads) == 1:
             total.addcmul_(grads[0], grads[0], value=float(shares[0]))
         else:
-            total.view(-1).addmv_(grads.flatten(1).square().T, shares.to(total.dtype))
+            total.view(-1).addmv_(_flat(grads).square().T, shares.to(total.dtype))
 
     def dot(self, vectors):
         """gᵀ v of each of k vectors, of shape (k, ...), and each row: (k, n)."""
-        return vectors.flatten(1) @ self.grads.flatten(1).T
+        return _flat(vectors) @ _flat(self.grads).T
 
     def unfold(self):
         """The gradients, of shape (n, ...)."""
@@ -67,3 +67,7 @@ class Factored:
         size = grad.norm()
         apart = (g @ g) * (a @ a) - 2 * (g @ grad @ a) + size**2
         return bool(apart.clamp_min(0).sqrt() <= share * size + noise)
+
+
+def _flat(stacked):
+    return stacked.reshape(len(stacked), -1)  # flatten(1) refuses parameters that are a number

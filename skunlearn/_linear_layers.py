@@ -1,6 +1,5 @@
 """Linear layers that see one vector of each row: their inputs, and gradients at their outputs."""
 
-import copy
 from collections import Counter
 from contextlib import contextmanager
 
@@ -9,6 +8,7 @@ from torch import nn
 from torch.nn.functional import linear
 from torch.utils._pytree import tree_leaves
 
+from skunlearn._copying import deep_copy
 from skunlearn._gradient_parts import Factored, Whole
 
 
@@ -22,8 +22,8 @@ def copy_around(module):
     # What came out of a forward pass cannot be copied, and need not be.
     kept = [t for t in tensors if isinstance(t, nn.Parameter) or not t.is_leaf]
     try:
-        return copy.deepcopy(module, {id(t): t for t in kept})
-    except Exception:  # it holds something else that cannot be copied
+        return deep_copy({"module": module}, {id(t): t for t in kept})["module"]
+    except TypeError:  # it cannot be copied by any means
         return module
 
 

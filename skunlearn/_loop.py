@@ -69,8 +69,7 @@ def _epoch(net, iterator, prefix):
     for batch in iterator:
         if type(net).on_batch_begin is NeuralNet.on_batch_begin:
             history.new_batch()
-        for listener in begin:
-            listener(net, batch=batch, training=True)
+        tell(begin, net, batch=batch, training=True)
         if not net.module_.training:  # a callback has looked at predictions
             net._set_training(True)
         optimizer = net.optimizer_
@@ -81,15 +80,20 @@ def _epoch(net, iterator, prefix):
         loss.backward()
         for listener in computed:
             named = TeeGenerator(net.get_all_learnable_params())
-            listener(net, named_parameters=named, batch=batch, training=True)
+            tell([listener], net, named_parameters=named, batch=batch, training=True)
         optimizer.step()
         history.record_batch(prefix + "_loss", loss.item())
         size = len(y) if isinstance(y, torch.Tensor) and y.ndim else get_len(X)
         history.record_batch(prefix + "_batch_size", size)
-        for listener in end:
-            listener(net, batch=batch, training=True, loss=loss, y_pred=out)
+        tell(end, net, batch=batch, training=True, loss=loss, y_pred=out)
         count += 1
     history.record(prefix + "_batch_count", count)
+
+
+def tell(listeners, net, **event):
+    """What ``net.notify`` does, for those who listen."""
+    for listener in listeners:
+        listener(net, **event)
 
 
 def _listeners(net, name):

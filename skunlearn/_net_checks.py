@@ -7,6 +7,7 @@ import torch
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from skorch.dataset import ValidSplit
 
+from skunlearn._rates import batch_size
 from skunlearn._record import Rows
 from skunlearn._skorch import is_binary, outputs, uncompiled
 from skunlearn.exceptions import UnlearningError
@@ -52,7 +53,7 @@ def check_seen(net, rows):
     seen = _rows_trained_on(net)
     if seen is None:
         return
-    slack = net.batch_size if net.get_params_for("iterator_train").get("drop_last") else 0
+    slack = batch_size(net) if net.get_params_for("iterator_train").get("drop_last") else 0
     if len(rows) < seen:
         raise ValueError(
             f"The trained net has seen {seen} rows, but fit was given {len(rows)}. The others "

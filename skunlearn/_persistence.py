@@ -8,16 +8,17 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, safe_open, save_file
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _skorch
+from skunlearn import _portable, _skorch
 from skunlearn._data import _numpy, is_dataset, is_mapping, n_rows
 from skunlearn._plain_rows import PlainRows, look_at
-from skunlearn._record import TrainingRecord
+from skunlearn._record import Rows, TrainingRecord
 from skunlearn._seeding import seeded
-from skunlearn._validation import check_targets, dataset_targets
+from skunlearn._validation import check_targets, dataset_targets, warn
+from skunlearn._weights import weights
+from skunlearn.exceptions import IncompleteFileWarning
 
 _FORMAT = 1
 
@@ -93,11 +94,19 @@ class PersistenceMixin:
         """Write the model, the log and the digests of the rows to one safetensors file.
 
         No rows and no labels are written, and nothing from before the last unlearning. The file
-        is complete or absent: it is written beside `path` and renamed.
+        is complete or absent: it is written beside `path` and renamed. Of the net it holds
+        parameters and buffers; what else was changed on its modules after they were built (a head
+        that was replaced, hooks, a dropout rate) is named in a warning, and `load` wants it from
+        a ``FrozenEstimator`` around a net that was changed in the same way.
 
         Parameters
         ----------
         path : str or path-like
+
+        Warns
+        -----
+        IncompleteFileWarning
+            When `load` into an estimator of the same parameters would give another net.
 
         Raises
         ------
@@ -115,6 +124,13 @@ class PersistenceMixin:
             if os.path.exists(part):
                 os.unlink(part)
             raise
+        if state["lost"]:
+            warn(
+                f"{path} does not hold all of the net: {_portable.listed(state['lost'])}. load "
+                "would build these as the module's class does. Load it into an estimator whose "
+                "FrozenEstimator(net) was changed in the same way, or use pickle.",
+                IncompleteFileWarning,
+            )
 
     def _saved(self):
         """What ``save`` writes: tensors by name, and the rest in JSON's types."""
@@ -124,9 +140,7 @@ class PersistenceMixin:
                 f"save writes skorch nets; this one holds a {type(self.estimator_).__name__}. "
                 "Use pickle or skops."
             )
-        tensors = {
-            f"net.{k}": v.contiguous().cpu() for k, v in _skorch.weights(self.estimator_).items()
-        }
+        tensors = {f"net.{k}": v.contiguous().cpu() for k, v in weights(self.estimator_).items()}
         for name, table in self._record.tables().items():
             tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
         state = {
@@ -139,6 +153,8 @@ class PersistenceMixin:
             "n_features_in": getattr(self, "n_features_in_", None),
             "feature_names_in": _labels(getattr(self, "feature_names_in_", None)),
             "seed": self._seed,
+            "frozen": _portable.frozen(self.estimator_),
+            "lost": self._lost(),
             "deletions": self.deletions_,
             "steps_before": getattr(self, "_steps_before", None),
             "is_dataset": self._record.is_dataset,
@@ -147,6 +163,11 @@ class PersistenceMixin:
             "y_dtype": self._record.y_dtype.str,
         }
         return tensors, state
+
+    def _lost(self):
+        """Names of what a net of these parameters and weights would lack."""
+        net = _skorch.unwrap(self.estimator)
+        return _portable.lost(self.estimator_, net, self._seed, _some_rows(self._record))
 
     def load(self, path):
         """Read what `save` wrote into this estimator, whose net gives the architecture.
@@ -159,6 +180,12 @@ class PersistenceMixin:
         -------
         self : object
             Fitted; it holds no rows until ``attach`` is called.
+
+        Warns
+        -----
+        IncompleteFileWarning
+            When `save` has said that the file does not hold all of the net, and the estimator is
+            no ``FrozenEstimator`` to take the rest from.
 
         Raises
         ------
@@ -180,12 +207,29 @@ class PersistenceMixin:
                 f"(method {state.get('method')}, format {state.get('format')})."
             )
         net = _skorch.unwrap(self.estimator)
-        with seeded(state["seed"]):
-            model = _skorch.fresh_net(net, verbose=self.verbose)
+        kept = _part(tensors, "net."), state["frozen"]
+        built = isinstance(self.estimator, FrozenEstimator) and net.initialized_
         try:
-            _skorch.set_weights(model, _part(tensors, "net."))
+            if built:
+                model = _skorch.copy_net(net, verbose=self.verbose)
+                _portable.adopt(model, *kept)
+            else:
+                model = _portable.rebuild(
+                    net, state["seed"], *kept, verbose=self.verbose, classes=state["classes"]
+                )
         except RuntimeError as error:
-            raise ValueError(f"The net does not fit the weights in {path}: {error}") from error
+            raise ValueError(
+                f"The net does not fit the weights in {path}: {error} Where its layers were "
+                "changed after they were built, pass FrozenEstimator(net) around a net with the "
+                "same ones."
+            ) from error
+        if state["lost"] and not built:
+            warn(
+                f"{path} does not hold all of the net that was saved: "
+                f"{_portable.listed(state['lost'])}. They are now as the module's class builds "
+                "them.",
+                IncompleteFileWarning,
+            )
         record = TrainingRecord.from_tables(
             {key: value.numpy() for key, value in _part(tensors, "record.").items()},
             is_dataset=state["is_dataset"],
@@ -234,12 +278,29 @@ def clear_fit(estimator):
 
 
 def _without_weights(estimator):
-    frozen = isinstance(estimator, FrozenEstimator)
-    inner = estimator.estimator if frozen else estimator
-    if frozen:
+    if isinstance(estimator, FrozenEstimator):
         # After an unlearning the frozen model is the unlearned one; before it nothing is gone.
         return estimator
-    return clone(inner)
+    return _skorch.clone_any(estimator)
+
+
+def _some_rows(record):
+    """A few rows, or made-up ones of their form; None where that is not known."""
+    if record.has_data:
+        return record.view(np.flatnonzero(record.retained)[:8])
+    like = record.row_like()
+    return None if like is None else Rows(_made_up(like), None, np.arange(8))
+
+
+def _made_up(like):
+    if is_mapping(like):
+        return {key: _made_up(value) for key, value in like.items()}
+    shape, rng = (8, *like.shape[1:]), np.random.default_rng(0)
+    if isinstance(like, torch.Tensor):
+        values = rng.normal(size=shape) if like.is_floating_point() else np.zeros(shape)
+        return torch.from_numpy(values).to(like.dtype)
+    values = rng.normal(size=shape) if np.dtype(like.dtype).kind == "f" else np.zeros(shape)
+    return values.astype(like.dtype)
 
 
 def _labels(values):

@@ -10,19 +10,17 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet, NeuralNetBinaryClassifier
-from skorch.callbacks import Checkpoint, LoadInitState, LRScheduler, TrainEndCheckpoint
-from torch.nn.parallel import DistributedDataParallel
+from skorch.callbacks import Callback, Checkpoint, TrainEndCheckpoint
 
 from skunlearn._batch import main_output, split
 from skunlearn._batching import BatchLoader, can_batch
+from skunlearn._callback_roles import acts_once, copy_callbacks, sets_rates
+from skunlearn._copying import deep_copy
 from skunlearn._data import is_mapping
 from skunlearn._net_rows import all_rows, cast, reader, unlabelled
 from skunlearn._seeding import seeded
+from skunlearn._weights import parts, plain, single, uncompiled
 from skunlearn.exceptions import UnlearningError
-
-# They write or read weights on disk under the user's file names: an unlearning must neither
-# overwrite the original's checkpoint nor load it back.
-_CHECKPOINTING = (Checkpoint, TrainEndCheckpoint, LoadInitState)
 
 
 def is_net(estimator):
@@ -35,7 +33,7 @@ def fresh_net(net, *, verbose, **params):
 
     The caller seeds torch.
     """
-    new = clone(net)
+    new = clone_net(net)
     if not isinstance(new.train_split, functools.partial):  # predefined_split
         params["train_split"] = None
     new.set_params(verbose=int(verbose), warm_start=False, **params)
@@ -44,7 +42,7 @@ def fresh_net(net, *, verbose, **params):
 
 def build(net, seed):
     """A net as a training begins with it, on the CPU, to look at: its weights are new."""
-    new = clone(net).set_params(
+    new = clone_net(net).set_params(
         verbose=0, compile=False, warm_start=False, device=None if net.device is None else "cpu"
     )
     with seeded(seed):
@@ -57,77 +55,91 @@ def build(net, seed):
     return new
 
 
-def parts(net):
-    """Name and module of all modules and criteria."""
-    return [(name, single(getattr(net, name + "_"))) for name in [*net._modules, *net._criteria]]
+def clone_any(estimator):
+    """scikit-learn's ``clone``, but for a net's callbacks that cannot be copied."""
+    if is_net(estimator):
+        return clone_net(estimator)
+    try:
+        return clone(estimator)
+    except TypeError as error:
+        raise TypeError(
+            f"{type(estimator).__name__} cannot be cloned: {error}. Where a callback of a net "
+            "inside it holds a lock or an open writer, give the class of that a __deepcopy__ that "
+            "returns self."
+        ) from error
 
 
-def copy_net(net, *, verbose=0, keep_schedule=True, **params):
-    """A net with the weights of `net` and new optimizer, callbacks and history.
+def clone_net(net):
+    """Clone a net, sharing of its callbacks what cannot be copied: see `copy_callbacks`."""
+    found = {key: value for key, value in vars(net).items() if _holds_callbacks(key, value)}
+    new = clone(lookalike(net, **dict.fromkeys(found)))
+    vars(new).update({key: copy_callbacks(value) for key, value in found.items()})
+    return new
 
-    `keep_schedule=False` leaves the callbacks out that set the learning rate.
+
+def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
+    """A copy of an initialised net with new optimizer, callbacks and history.
+
+    Modules and criteria are copied themselves, with whatever was changed on them after they were
+    built. Callbacks are left out that act at the start of a training or on its files, and with
+    ``keep_schedule=False`` those that set the learning rate.
     """
-    new = fresh_net(net, verbose=verbose, **params)
+    dropped = {"callbacks_", "history_", "virtual_params_", *(f"{n}_" for n in net._optimizers)}
+    held = {key: value for key, value in vars(net).items() if key not in dropped}
+    shared = {key: held.pop(key) for key in list(held) if key.startswith(_SHARED)}
+    found = {key: held.pop(key) for key in list(held) if _holds_callbacks(key, held[key])}
+    for name in (*net._modules, *net._criteria):
+        part = held[name + "_"]
+        held[name + "_"] = plain(part) if net.compile else single(part)
+    new = object.__new__(type(net))
+    vars(new).update(deep_copy(held, {id(net): new}), **shared)
+    vars(new).update({key: copy_callbacks(value) for key, value in found.items()})
+    if not isinstance(net.train_split, functools.partial):  # predefined_split
+        settings["train_split"] = None
+    vars(new).update(settings, warm_start=False, verbose=0)
+    _initialize_rest(new)
+    new.verbose = int(verbose)
     # The parameter `callbacks` keeps them: it is the recipe, for a later retraining say.
     new.callbacks_ = [
         (name, callback)
         for name, callback in new.callbacks_
-        if not isinstance(callback, _CHECKPOINTING)
-        and (keep_schedule or not _is_schedule(callback))
+        if not acts_once(callback) and (keep_schedule or not sets_rates(callback))
     ]
-    set_weights(new, _own_weights(net))
-    for name in [*net._modules, *net._criteria]:
-        _match_form(getattr(new, name + "_"), getattr(net, name + "_"))
-    if hasattr(net, "classes_inferred_"):
-        new.classes_inferred_ = net.classes_inferred_
     return new
 
 
-def _is_schedule(callback):
-    return isinstance(callback, LRScheduler) or getattr(callback, "sets_learning_rate", False)
+# What a net reads rows with, and what it shares with other processes.
+_SHARED = ("iterator_", "dataset", "train_split", "accelerator")
 
 
-def _match_form(module, like):
-    """Give parameters and buffers the dtype, memory format and requires_grad of those of `like`.
-
-    A user may have changed them after the net was initialised.
-    """
-    if not isinstance(module, torch.nn.Module):
-        return
-    for ours, theirs in zip(module.parameters(), like.parameters(), strict=True):
-        ours.requires_grad_(theirs.requires_grad)
-        _match_tensor(ours, theirs)
-    for ours, theirs in zip(module.buffers(), like.buffers(), strict=True):
-        _match_tensor(ours, theirs)
+def _holds_callbacks(key, value):
+    return key == "callbacks" or (key.startswith("callbacks__") and isinstance(value, Callback))
 
 
-def _match_tensor(ours, theirs):
-    if ours.dtype != theirs.dtype or ours.stride() != theirs.stride():
-        ours.data = theirs.detach().clone()
+def _initialize_rest(net):
+    """What ``net.initialize()`` does when it has its modules and criteria already."""
+    net._initialize_virtual_params()
+    net._initialize_callbacks()
+    for kind, names in (("module", net._modules), ("criterion", net._criteria)):
+        with net._current_init_context(kind):
+            for name in names:
+                part = getattr(net, name + "_")
+                if isinstance(part, torch.nn.Module):
+                    setattr(net, name + "_", net.torch_compile(part, name=name))
+    net._initialize_optimizer()
+    net.history_ = None
+    net._initialize_history()
+    if hasattr(net, "_initialize_accelerator"):
+        net._wrapped_with_accelerator = False
+        net._initialize_accelerator()
 
 
-def weights(net):
-    """Parameters and buffers of all modules and criteria, detached clones on their device."""
-    return {key: value.detach().clone() for key, value in _own_weights(net).items()}
-
-
-def floating_state(net):
-    """Parameters and floating buffers of all modules and criteria: the tensors themselves."""
-    return [value.detach() for value in _own_weights(net).values() if value.is_floating_point()]
-
-
-def _own_weights(net):
-    return {
-        f"{name}{key}": value
-        for name in [*net._modules, *net._criteria]
-        for key, value in single(getattr(net, name + "_")).state_dict(prefix=".").items()
-        if isinstance(value, torch.Tensor)
-    }
-
-
-def single(module):
-    """The module that several processes train together, or the module itself."""
-    return module.module if isinstance(module, DistributedDataParallel) else module
+def has_callback(net, kind):
+    """Whether the net was given a callback of this class, initialised or not."""
+    if not net.callbacks or isinstance(net.callbacks, str):
+        return False
+    given = [cb[1] if isinstance(cb, tuple | list) else cb for cb in net.callbacks]
+    return any(issubclass(cb if isinstance(cb, type) else type(cb), kind) for cb in given)
 
 
 def settle(model):
@@ -142,14 +154,6 @@ def settle(model):
     for name in model._optimizers:
         getattr(model, name + "_").state.clear()
     return model
-
-
-def set_weights(net, state):
-    """Load what `weights` returned."""
-    for name in [*net._modules, *net._criteria]:
-        prefix = name + "."
-        own = {key[len(prefix) :]: v for key, v in state.items() if key.startswith(prefix)}
-        single(getattr(net, name + "_")).load_state_dict(own)
 
 
 @contextmanager
@@ -193,9 +197,12 @@ def _in_private_folders(checkpoints):
 
 def check_finite(net):
     """Raise when a weight is NaN or infinite."""
-    for name in net._modules:
-        for key, value in getattr(net, name + "_").state_dict().items():
-            if value.is_floating_point() and not torch.isfinite(value).all():
+    for name, part in parts(net):
+        for key, value in [*part.named_parameters(), *part.named_buffers()]:
+            # A buffer may be meant to hold infinity: a mask of attention, say.
+            learnt = isinstance(value, torch.nn.Parameter)
+            wrong = ~torch.isfinite(value) if learnt else torch.isnan(value)
+            if wrong.any():
                 raise UnlearningError(
                     f"The training diverged: {name}.{key} holds NaN or infinity. The model is as "
                     "it was before. Try a smaller learning rate."
@@ -240,17 +247,9 @@ def eager(net):
     return new
 
 
-def uncompiled(module):
-    """The module that torch.compile was given, or the module itself."""
-    return getattr(module, "_orig_mod", module)
-
-
 def plain_module(net):
-    """The net's module as the user wrote it: names of its parts have no prefix.
-
-    Out of what torch.compile and parallel training wrap around it, in whatever order.
-    """
-    return single(uncompiled(single(net.module_)))
+    """The net's module as the user wrote it: names of its parts have no prefix."""
+    return plain(net.module_)
 
 
 def _plain(out):
@@ -335,19 +334,6 @@ def loss_gradient(net, rows, params, classes):
 def infer(net, x):
     """The module's output of which predictions are made, on a batch."""
     return main_output(net.infer(x))
-
-
-def describe(net):
-    """Portable state of a trained net for a cache: weights and history."""
-    return {"weights": weights(net), "history": net.history}
-
-
-def restore(net, state, *, verbose=0):
-    """A net like `net` in the state that `describe` returned."""
-    new = fresh_net(net, verbose=verbose)
-    set_weights(new, state["weights"])
-    new.history = state["history"]
-    return new
 
 
 def unwrap(estimator):

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback, GradientNormClipping
 
+from skunlearn._rates import rates, set_rates
+
 NORMS = (torch.nn.modules.batchnorm._BatchNorm,)
 
 
@@ -135,7 +137,8 @@ def clipped(max_norm=1.0):
     return "skunlearn_clip", GradientNormClipping(max_norm)
 
 
-def new_phase(net, **settings):
-    """Give the net a new optimizer and settings: no momentum passes from one phase to the next."""
-    vars(net).update(settings)
+def renew_optimizer(net):
+    """Give the net, whose layers were exchanged, a new optimizer with the rates of the old one."""
+    given = rates(net)
     net.initialize_optimizer()
+    set_rates(net, given)

@@ -8,17 +8,17 @@ import joblib
 import numpy as np
 import torch
 from sklearn import get_config
-from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_memory
 
-from skunlearn import _caches, _fit_loop, _net_checks, _skorch, _validation
+from skunlearn import _caches, _fit_loop, _net_checks, _portable, _skorch, _validation
 from skunlearn._code import digest_code
 from skunlearn._data import digest_of, form_of, is_dataset
 from skunlearn._first_weights import digest_weights
 from skunlearn._from_scratch import refuse_trained
 from skunlearn._seeding import seeded
 from skunlearn._trained_before import walk
+from skunlearn._weights import parts, weights
 
 
 def train(
@@ -63,11 +63,25 @@ def train(
     # `rows` and the like are left out of joblib's key: hashing the rows once is enough.
     memory, name = check_memory(memory), key(estimator, rows, seed, classes)
     _caches.note(memory, name, rows.digests)
-    state = cached(memory)(name, work=(estimator, rows, classes, seed, verbose, write_checkpoints))
-    if _skorch.is_net(estimator):
-        with seeded(seed):
-            return _skorch.restore(estimator, state, verbose=verbose)
-    return state
+    work = (estimator, rows, classes, seed, verbose, write_checkpoints)
+    try:
+        kept = cached(memory)(name, work=work)
+    except _NotKept as stop:
+        net, lost = stop.args
+        _validation.warn(
+            f"memory= does not keep this net: an entry holds weights and buffers, and not "
+            f"{_portable.listed(lost)}, which the training has changed on the modules themselves. "
+            "It is trained each time.",
+            UserWarning,
+        )
+        return net
+    if not _skorch.is_net(estimator):
+        return kept
+    net = _portable.rebuild(
+        estimator, seed, kept["weights"], kept["frozen"], verbose=verbose, classes=classes
+    )
+    net.history = kept["history"]
+    return net
 
 
 def copy_trained(estimator, rows, classes, *, verbose=0):
@@ -88,7 +102,21 @@ def _train_for_cache(key, work):
     if work is None:
         raise _caches.NotCachedError(key)
     trained = _train(*work)
-    return _skorch.describe(trained) if _skorch.is_net(trained) else trained
+    if not _skorch.is_net(trained):
+        return trained
+    estimator, rows, _, seed, *_ = work
+    lost = _portable.lost(trained, estimator, seed, rows)
+    if lost:
+        raise _NotKept(trained, lost)
+    return {
+        "weights": weights(trained),
+        "frozen": _portable.frozen(trained),
+        "history": trained.history,
+    }
+
+
+class _NotKept(Exception):
+    """Carries a trained net past the cache, and what an entry would not hold of it."""
 
 
 def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks=()):
@@ -100,11 +128,11 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
         if classes is not None and not len(getattr(net, "classes", None) or ()):
             net.classes_inferred_ = np.arange(len(classes))  # some callbacks ask for it
         with nullcontext() if write_checkpoints else _skorch.private_checkpoints(net):
-            return _fit_loop.train(net, rows, callbacks=callbacks)
+            return _fit_loop.train(net, rows, callbacks=callbacks, from_scratch=True)
 
 
 def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):
-    new = clone(estimator)
+    new = _skorch.clone_any(estimator)
     # An estimator without a seed of its own would draw from numpy's global generator, which is
     # seeded here, but may also spawn processes that are not.
     unseeded = {
@@ -174,6 +202,6 @@ def _code_of(estimator):
         built = _skorch.build(net, 0)
         starts.append(digest_weights(built))
         things += [value for key, value in net.get_params(deep=False).items() if key != "callbacks"]
-        things += [type(m) for _, part in _skorch.parts(built) for m in part.modules()]
+        things += [type(m) for _, part in parts(built) for m in part.modules()]
         things += [type(callback) for _, callback in getattr(built, "callbacks_", ())]
     return b"".join([digest_code(things), *starts])

@@ -480,6 +480,13 @@ class BaseUnlearner(
             )
 
     def __sklearn_clone__(self):
+        net = self.estimator
+        if _skorch.is_net(net):  # whose callbacks scikit-learn's own clone may refuse
+            bare = object.__new__(type(self))
+            vars(bare).update(vars(self), estimator=None)
+            new = super(BaseUnlearner, bare).__sklearn_clone__()
+            new.estimator = _skorch.clone_net(net)
+            return new
         new = super().__sklearn_clone__()
         if isinstance(self.estimator, FrozenEstimator):
             new._is_clone = True

@@ -4,10 +4,11 @@ import torch
 from skorch.callbacks import Callback
 from skorch.dataset import get_len
 
-from skunlearn import _skorch
+from skunlearn import _weights
 from skunlearn._batching import n_batches
 from skunlearn._evidence import observe
 from skunlearn._fit_loop import StopTraining
+from skunlearn._rates import groups, step_gain
 
 __all__ = ["LinearDecay"]
 
@@ -41,17 +42,30 @@ class LinearDecay(Callback):
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup must be in [0, 1), got {self.warmup!r}.")
         self.step_, self.n_steps_ = 0, net.max_epochs * n_batches(net, get_len(X))
-        self.groups_ = [(group, group["lr"]) for group in _groups(net)]
+        self.groups_ = [(group, group["lr"]) for group in groups(net)]
 
     def on_batch_begin(self, net, training=False, **kwargs):
         """Set the learning rate of this step."""
         if training:
-            done = self.step_ / self.n_steps_
-            rising = (self.step_ + 1) / (self.warmup * self.n_steps_) if self.warmup else 1.0
-            factor = min(rising, (1 - done) / (1 - self.warmup), 1.0)
+            share = self.share_at(self.step_, self.n_steps_)
             for group, lr in self.groups_:
-                group["lr"] = lr * max(0.0, factor)
+                group["lr"] = lr * share
             self.step_ += 1
+
+    def share_at(self, step, n_steps):
+        """The rate of a step, as a share of the rate to start from.
+
+        Parameters
+        ----------
+        step : int, from 0
+        n_steps : int
+
+        Returns
+        -------
+        share : float in [0, 1]
+        """
+        rising = (step + 1) / (self.warmup * n_steps) if self.warmup else 1.0
+        return max(0.0, min(rising, (1 - step / n_steps) / (1 - self.warmup), 1.0))
 
     def on_train_end(self, net, **kwargs):
         """Leave the net with the rates that it came with."""
@@ -86,7 +100,7 @@ class ProximalStep(Callback):
     def on_train_begin(self, net, **kwargs):
         """Sort the penalised parameters by parameter group, each of which has its own rate."""
         self.plan_ = []
-        for group in _groups(net):
+        for group in groups(net):
             params = [p for p in group["params"] if p in self.anchors]
             anchors = [self.anchors[p] for p in params]
             weights = self.importance and [self.importance[p] for p in params]
@@ -136,7 +150,7 @@ class HeldOutStopping(Callback):
         loss = float(self.rows.shares() @ observe(net, self.rows, self.classes).losses())
         net.history.record("held_out_loss", loss)
         if loss < self.best_loss_:
-            self.best_loss_, self.best_weights_, self.misses_ = loss, _skorch.weights(net), 0
+            self.best_loss_, self.best_weights_, self.misses_ = loss, _weights.weights(net), 0
             return
         self.misses_ += 1
         if self.misses_ >= self.patience:
@@ -145,7 +159,7 @@ class HeldOutStopping(Callback):
     def on_train_end(self, net, **kwargs):
         """Go back to the best epoch."""
         if self.best_weights_ is not None:
-            _skorch.set_weights(net, self.best_weights_)
+            _weights.set_weights(net, self.best_weights_)
 
 
 class MeanWeights(Callback):
@@ -165,7 +179,7 @@ class MeanWeights(Callback):
             return
         self.n_ += 1
         if self.mean_ is None:
-            self.live_ = _skorch.floating_state(net)  # changed in place by every batch
+            self.live_ = _weights.floating_state(net)  # changed in place by every batch
             self.mean_ = [value.clone() for value in self.live_]
         else:
             torch._foreach_lerp_(self.mean_, self.live_, 1 / self.n_)
@@ -176,16 +190,3 @@ class MeanWeights(Callback):
         if self.mean_ is not None:
             torch._foreach_copy_(self.live_, self.mean_)
         self.live_ = self.mean_ = None
-
-
-def step_gain(group):
-    """Length of an optimizer's steps, in units of lr · gradient, when the gradient is constant.
-
-    Momentum m adds up 1 / (1 − m) gradients. A pull without that factor would settle where
-    (1 − m)λ, not λ, is the weight of the penalty.
-    """
-    return (1 - group.get("dampening", 0.0)) / (1 - (group.get("momentum") or 0.0))
-
-
-def _groups(net):
-    return [group for name in net._optimizers for group in getattr(net, name + "_").param_groups]

@@ -46,8 +46,8 @@ def main(arguments=None):
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.4, stratify=y, random_state=0)
     net = digits_classifier()
     unlearners = {
-        "fine-tuned": FineTuneUnlearner(net, lr=0.2, max_epochs=5),
-        "proximal": ProximalUnlearner(net, penalty=0.001, lr=0.2, max_epochs=5),
+        "fine-tuned": FineTuneUnlearner(net, lr=0.15, max_epochs=10),
+        "proximal": ProximalUnlearner(net, penalty=0.001, lr=0.15, max_epochs=10),
     }
     print(f"{len(y)} training digits; to forget: the {sum(y == options.digit)} {options.digit}s")
     with warnings.catch_warnings():

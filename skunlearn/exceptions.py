@@ -8,6 +8,7 @@ __all__ = [
     "CostWarning",
     "DataChangedError",
     "DataNotStoredError",
+    "IncompleteFileWarning",
     "ModelDamagedWarning",
     "NotForgottenWarning",
     "QueueStoppedError",
@@ -80,6 +81,10 @@ class RowRevealedWarning(UserWarning):
 
 class ModelDamagedWarning(UserWarning):
     """The unlearning cost the retained rows a large part of their accuracy."""
+
+
+class IncompleteFileWarning(UserWarning):
+    """A file does not hold all of a net: something was changed after its modules were built."""
 
 
 class ClassForgottenWarning(UserWarning):

@@ -4,13 +4,16 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from skunlearn import _skorch, _validation
+from skunlearn import _rates, _skorch, _validation
 from skunlearn._batching import n_batches
 from skunlearn._fit_loop import train
 from skunlearn._seeding import seeded
 from skunlearn.base import BaseUnlearner
-from skunlearn.callbacks import LinearDecay, step_gain
+from skunlearn.callbacks import LinearDecay
+from skunlearn.exceptions import UnlearningError
 from skunlearn.search_spaces import Integers, LogUniform
+
+_SETTINGS = ("max_epochs", "batch_size", "iterator_train__batch_size")
 
 
 class NetUnlearner(BaseUnlearner):
@@ -20,7 +23,8 @@ class NetUnlearner(BaseUnlearner):
     ----------
     estimator : skorch net or FrozenEstimator of one
     lr : float or None, default=None
-        Learning rate; None takes the net's own, times ``_lr_share`` of the method.
+        Learning rate; None takes the net's own, times ``_lr_share`` of the method. Parameter
+        groups with rates of their own keep their ratio to it.
     max_epochs : int or None, default=None
         Passes over the retained rows; None takes a fifth of the net's own, rounded up.
     batch_size : int or None, default=None
@@ -81,21 +85,42 @@ class NetUnlearner(BaseUnlearner):
 
     def _attempt(self, retain, forget, seed):
         with seeded(seed):
-            own = {"lr": self._rate(), "batch_size": self.batch_size, "max_epochs": self._epochs()}
-            own = {key: value for key, value in own.items() if value is not None}
             net = _skorch.copy_net(
-                self.estimator_,
-                verbose=self.verbose,
-                keep_schedule=self.schedule == "net",
-                **own,
+                self.estimator_, verbose=self.verbose, keep_schedule=self.schedule == "net"
             )
+            if not any(p.requires_grad for _, p in net.get_all_learnable_params()):
+                raise UnlearningError(
+                    "Every weight of the net is frozen: none requires a gradient. Let those learn "
+                    "that are to forget (requires_grad_())."
+                )
+            own = _rates.rates(net)
+            self._set_recipe(net)
             other = self._unlearn(net, retain, forget)
-        net = net if other is None else other
+        net.callbacks_ = [
+            (name, cb) for name, cb in net.callbacks_ if not isinstance(cb, _rates.ScaledRates)
+        ]
         # The settings of this request are not those of the net: the next one starts from its own.
-        vars(net).update(
-            {key: getattr(self.estimator_, key) for key in ("lr", "batch_size", "max_epochs")}
-        )
+        if other is None or other is net:
+            _rates.set_rates(net, own)
+        net = net if other is None else other
+        own = vars(self.estimator_)
+        vars(net).update({key: own[key] for key in _SETTINGS if key in own})
         return net
+
+    def _set_recipe(self, net):
+        """Give the copy the settings of this request."""
+        vars(net)["max_epochs"] = self._epochs()
+        if self.batch_size is not None:
+            _rates.set_batch_size(net, self.batch_size)
+        share = self._lr_share if self.lr is None else self.lr / _rates.main_rate(net)
+        if share == 1.0:
+            return
+        _rates.scale_rates(net, share)
+        if self.schedule == "net":
+            fixed = _rates.fixed_schedulers(net)
+            if fixed and self.lr is not None:
+                _rates.refuse_fixed(fixed)
+            net.callbacks_ += [("skunlearn_share", _rates.ScaledRates(cb, share)) for cb in fixed]
 
     def _run(self, net, rows, callbacks=(), loss=None, relabels=False):
         """Train `net` on `rows` for its ``max_epochs`` and under the schedule asked for.
@@ -157,17 +182,12 @@ class NetUnlearner(BaseUnlearner):
 
     def _space(self):
         net = _skorch.unwrap(self.estimator)
-        rate = net.lr * self._lr_share
+        rate = _rates.recipe_rate(net) * self._lr_share
         epochs = -(-net.max_epochs // 5)
         return {
             "lr": LogUniform(rate / 10, rate * 3),
             "max_epochs": Integers(max(1, epochs // 2), max(2, 2 * epochs)),
         }
-
-    def _rate_at(self, net, epoch, epochs):
-        """Learning rate of an epoch, for methods that run epoch by epoch."""
-        rate = self._rate() or _skorch.unwrap(self.estimator).lr
-        return rate * (1 - epoch / epochs) if self.schedule == "linear" else rate
 
     @staticmethod
     def _reach(net, rows, mean):
@@ -175,14 +195,8 @@ class NetUnlearner(BaseUnlearner):
 
         `mean` is that of the learning rate over the run, as a share of the first.
         """
-        group = net.optimizer_.param_groups[0]
         steps = net.max_epochs * max(1, n_batches(net, len(rows)))
-        return float(group["lr"]) * step_gain(group) * steps * mean
-
-    def _rate(self):
-        if self.lr is not None or self._lr_share == 1.0:
-            return self.lr
-        return self._lr_share * _skorch.unwrap(self.estimator).lr
+        return _rates.mean_reach(net) * steps * mean
 
     def _epochs(self):
         if self.max_epochs is not None:

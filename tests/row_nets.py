@@ -143,6 +143,19 @@ class Hooked(MLP):
         self[2].register_forward_hook(lambda module, given, out: 2 * out)
 
 
+class Scaled(MLP):
+    """A parameter that is a number, and a hook that closes over the module and writes to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.5))
+        self[2].register_forward_hook(lambda module, given, out: setattr(self, "kept", out))
+
+    def forward(self, x):
+        super().forward(x)
+        return self[4](self.kept) * self.scale
+
+
 class HalfFrozen(MLP):
     def __init__(self):
         super().__init__()
@@ -268,6 +281,7 @@ NETS = {
     "pieces": (Pieces, vectors(), True),
     "parametrised": (Parametrised, vectors(), True),
     "hooked": (Hooked, vectors(), True),
+    "scaled": (Scaled, vectors(), True),
     "half frozen": (HalfFrozen, vectors(), True),
     "remembering": (Remembering, vectors(), True),
     "several outputs": (Several, vectors(), True),

@@ -3,6 +3,7 @@
 import gc
 import os
 import pickle
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,7 +25,7 @@ from skunlearn.exceptions import (
     UnsuitableMethodWarning,
 )
 from skunlearn.nets import digits_classifier
-from skunlearn.utils._check_tools import parameters, same_parameters
+from skunlearn.utils._check_tools import ctrl_c, parameters, same_parameters
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore::skunlearn.exceptions.{kind.__name__}")
@@ -162,7 +163,7 @@ class Stop(Callback):
         if Stop.at is not None:
             Stop.at -= 1
             if Stop.at == 0:
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
 
 
 def test_an_interrupt_loses_no_update(data):
@@ -173,7 +174,7 @@ def test_an_interrupt_loses_no_update(data):
     expected = AmnesiacUnlearner(net, **given).fit(X, y, sensitive=FEW).unlearn(indices=[0])
     listed = files(unlearner)
     Stop.at = 5
-    with pytest.raises(KeyboardInterrupt):
+    with ctrl_c(), pytest.raises(KeyboardInterrupt):
         unlearner.unlearn(indices=[0])
     Stop.at = None
     assert listed <= files(unlearner)

@@ -152,6 +152,7 @@ def test_the_old_model_is_not_even_written_to(data, monkeypatch):
     assert unlearner.estimator_ is not old
 
 
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.ModelDamagedWarning")
 def test_settings_of_one_request_do_not_reach_the_next(data):
     X, y = data
     unlearner = FineTuneUnlearner(make_net(module__n_out=3, max_epochs=5), random_state=0)

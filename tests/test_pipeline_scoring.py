@@ -6,10 +6,13 @@ import pickle
 import numpy as np
 import pytest
 from sklearn import config_context
+from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
@@ -102,3 +105,38 @@ def test_a_pipeline_of_one_step(digits):
         for model in (alone, chain)
     ]
     assert np.array_equal(results[0]["test_score"], results[1]["test_score"])
+
+
+class Logarithm(BaseEstimator):
+    """A user's own step: it has nothing to fit, and no attribute that says so."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return np.log1p(np.abs(X))
+
+
+@pytest.mark.parametrize("kind", [Pipeline, UnlearningPipeline])
+@pytest.mark.parametrize("reference", [None, "retrain"])
+def test_steps_without_fitted_attributes(data, kind, reference):
+    X, y = data
+    forget = np.arange(len(X)) % 4 == 0
+    steps = [
+        ("log", Logarithm()),
+        ("none", "passthrough"),
+        ("model", RetrainUnlearner(GaussianNB())),
+    ]
+    name = "forget" if kind is UnlearningPipeline else "model__forget"
+    scorer = MIAScorer(reference=reference)
+    found = cross_validate(
+        kind(steps), X, y, cv=ForgetSplit(2, forget=forget, random_state=0),
+        params={name: forget}, scoring={"mia": scorer, "kept": RetainedScorer()},
+        error_score="raise",
+    )  # fmt: skip
+    assert np.isfinite(found["test_mia"]).all()
+    assert np.isfinite(found["test_kept"]).all()
+    alone = RetrainUnlearner(GaussianNB()).fit(np.log1p(np.abs(X[:40])), y[:40], forget=forget[:40])
+    pipeline = kind(steps).fit(X[:40], y[:40], **{name: forget[:40]})
+    direct = scorer.measure(alone, np.log1p(np.abs(X[40:])), y[40:])
+    assert scorer.measure(pipeline, X[40:], y[40:]).auc == direct.auc

@@ -9,7 +9,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from skunlearn import FineTuneUnlearner, GradientAscentUnlearner, RetrainUnlearner
 from skunlearn._data import digest_of
-from skunlearn._skorch import weights
+from skunlearn._weights import weights
 from skunlearn.evaluation import deletion_stream
 from tests.small import net, quiet
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from skunlearn import _skorch, _validation
 from skunlearn._evidence import observe
-from skunlearn._fit_loop import train
 from skunlearn._losses import divergence, row_divergences
+from skunlearn._phases import Phases
 from skunlearn._record import Rows
-from skunlearn._steps import clipped, new_phase, normalisation
+from skunlearn._steps import clipped, normalisation
+from skunlearn._weights import set_weights, weights
 from skunlearn.ascent._bound import BoundedAscent
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.net_unlearner import NetUnlearner
@@ -130,7 +131,7 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         self.rewind = rewind
 
     def _unlearn(self, net, retain, forget):
-        teacher, size = copied(net, self._classes), net.batch_size
+        teacher, phases = copied(net, self._classes), Phases(net, self.schedule)
         unseen = None if self.rewind is None else self._unseen(forget)
 
         of_forget, of_retain = (Remembered(teacher, net, rows) for rows in (forget, retain))
@@ -149,24 +150,18 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
 
         epochs, kept = net.max_epochs, []
         climbs = -(-2 * epochs // 3) if self.max_steps_epochs is None else self.max_steps_epochs
-        for epoch in range(epochs):
-            rate = self._rate_at(net, epoch, epochs)
+        hung = [clipped(self.max_norm), ("skunlearn_known", rows)]
+        for epoch in phases:
             if epoch < climbs:
-                new_phase(net, lr=rate, max_epochs=1, batch_size=self.forget_batch_size or size)
                 with normalisation(net, "eval"):
-                    train(
-                        net,
-                        forget,
-                        callbacks=[clipped(self.max_norm), ("skunlearn_known", rows)],
-                        shuffle=True,
-                        loss=apart,
+                    phases.train(
+                        forget, callbacks=hung, loss=apart, batch_size=self.forget_batch_size
                     )
-            new_phase(net, lr=rate, max_epochs=1, batch_size=size)
-            train(net, retain, shuffle=True, loss=near)
+            phases.train(retain, loss=near)
             if unseen is not None:
-                kept.append((self._gap(net, forget, unseen), _skorch.weights(net)))
+                kept.append((self._gap(net, forget, unseen), weights(net)))
         if kept:
-            _skorch.set_weights(net, min(kept, key=lambda pair: pair[0])[1])
+            set_weights(net, min(kept, key=lambda pair: pair[0])[1])
 
     def _gap(self, net, forget, unseen):
         scores = [observe(net, rows, self._classes).score() for rows in (forget, unseen)]

@@ -24,5 +24,8 @@ class WeightEditor(NetUnlearner):
         self.store_data = store_data
         self.verbose = verbose
 
+    def _set_recipe(self, net):
+        pass
+
     def _space(self):
         return {}

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from skorch.callbacks import Callback
 
+from skunlearn._batching import n_batches
 from skunlearn._data import match, row_digests
 from skunlearn.exceptions import UnlearningError
 
@@ -88,7 +89,7 @@ class UpdateRecorder(Callback):
         """Refuse what would fill the disk."""
         size = sum(p.nbytes for p in net.module_.parameters() if p.requires_grad)
         sensitive = int((self.number >= 0).sum())
-        steps = -(-len(self.number) // max(1, net.batch_size)) if net.batch_size > 0 else 1
+        steps = max(1, n_batches(net, len(self.number)))
         needed = size * min(steps, sensitive) * net.max_epochs
         free = shutil.disk_usage(self.store.folder.path).free
         if needed > 0.9 * free:

@@ -11,6 +11,7 @@ from skunlearn import _skorch
 from skunlearn._columns import columns_of
 from skunlearn._evidence import observe
 from skunlearn._fit_loop import StopTraining, train
+from skunlearn._rates import scale_rates
 from skunlearn._record import Rows
 from skunlearn._seeding import seeded
 from skunlearn.base import model_of
@@ -164,7 +165,8 @@ def _steps(net, rows, followed, classes, goal, rate, max_epochs, seed):
     if _loss(net, followed, classes) <= goal:
         return 0.0
     with seeded(seed):
-        new = _skorch.copy_net(net, keep_schedule=False, lr=net.lr * rate, max_epochs=max_epochs)
+        new = _skorch.copy_net(net, keep_schedule=False, max_epochs=max_epochs)
+        scale_rates(new, rate)
         watch = _Reached(followed, classes, goal)
         train(new, rows, callbacks=[("skunlearn_reached", watch)], shuffle=True)
     return float(watch.steps) if watch.reached else np.inf

@@ -1,18 +1,20 @@
 """The training of one shard, slice by slice."""
 
+import json
 import os
 import time
 import uuid
 from dataclasses import dataclass, field
 
 import numpy as np
-from safetensors.torch import load_file, save_file
-from sklearn.base import clone
+from safetensors.torch import load_file, safe_open, save_file
 from sklearn.dummy import DummyClassifier
 
-from skunlearn import _fit_loop, _skorch, _training
+from skunlearn import _fit_loop, _portable, _skorch, _training
 from skunlearn._record import Rows
 from skunlearn._seeding import derive_seed, seeded
+from skunlearn._weights import weights
+from skunlearn.exceptions import UnlearningError
 
 
 @dataclass
@@ -100,7 +102,7 @@ def _train_stages(recipe, shard, folder, first, files, verbose):
     epochs = recipe.max_epochs
     if shard.n_slices > 1:
         epochs = stage_epochs(epochs, shard.n_slices)
-        recipe = clone(recipe).set_params(max_epochs=epochs)
+        recipe = _skorch.clone_net(recipe).set_params(max_epochs=epochs)
     done = Trained(None, {k: name for k, name in files.items() if k < first})
     if done.files:
         done.model = _read(recipe, shard, os.path.join(folder, done.files[max(done.files)]))
@@ -112,7 +114,7 @@ def _train_stages(recipe, shard, folder, first, files, verbose):
         done.row_epochs += len(rows) * epochs
         if stage < shard.n_slices - 1:
             done.files[stage] = f"{uuid.uuid4().hex}.safetensors"
-            _write(done.model, os.path.join(folder, done.files[stage]))
+            _write(done.model, recipe, shard, os.path.join(folder, done.files[stage]))
     return done
 
 
@@ -130,14 +132,19 @@ def _stage(recipe, model, rows, shard, stage, verbose):
         return _fit_loop.train(_skorch.copy_net(model, verbose=verbose), rows)
 
 
-def _write(net, path):
-    save_file({k: v.contiguous().cpu() for k, v in _skorch.weights(net).items()}, path)
+def _write(net, recipe, shard, path):
+    lost = _portable.lost(net, recipe, shard.seed, shard.rows)
+    if lost:
+        raise UnlearningError(
+            f"n_slices={shard.n_slices} keeps the net after each slice in a file, which cannot "
+            f"hold {_portable.listed(lost)}: the training has changed that on the modules "
+            "themselves. Use n_slices=1, or let the module hold it as a buffer."
+        )
+    frozen = {"frozen": json.dumps(_portable.frozen(net))}
+    save_file({k: v.contiguous().cpu() for k, v in weights(net).items()}, path, metadata=frozen)
 
 
 def _read(recipe, shard, path):
-    with seeded(shard.seed):
-        net = _skorch.fresh_net(recipe, verbose=0)
-        _skorch.set_weights(net, load_file(path))
-    if shard.classes is not None and not len(getattr(net, "classes", None) or ()):
-        net.classes_inferred_ = np.arange(len(shard.classes))
-    return net
+    with safe_open(path, framework="pt") as file:
+        frozen = json.loads(file.metadata()["frozen"])
+    return _portable.rebuild(recipe, shard.seed, load_file(path), frozen, classes=shard.classes)

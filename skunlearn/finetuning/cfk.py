@@ -4,6 +4,7 @@ from numbers import Integral
 
 from skunlearn import _layers, _validation
 from skunlearn._steps import normalisation, only_trained
+from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers
 
@@ -80,13 +81,17 @@ class CFkUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         layers = _layers.last_layers(net, retain, self.k)
-        self._prepare(layers)
+        self._prepare(net, layers)
         frozen = [m for m in net.module_.modules() if m not in layers]
         with only_trained(net, _layers.own_parameters(layers)), normalisation(net, "eval", frozen):
             self._run(net, retain)
 
-    def _prepare(self, layers):
-        pass
+    def _prepare(self, net, layers):
+        if _layers.moved_parameters(net).isdisjoint(_layers.own_parameters(layers)):
+            raise UnlearningError(
+                f"{type(self).__name__} trains the last {self.k} layers, which are frozen. Let "
+                "them learn (requires_grad_()), or raise k."
+            )
 
     def _check_parameters(self):
         super()._check_parameters()

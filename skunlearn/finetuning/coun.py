@@ -58,7 +58,7 @@ class CoUnUnlearner(FineTuneUnlearner):
     >>> from skunlearn.datasets import load_digits_images
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = CoUnUnlearner(digits_classifier(max_epochs=5), random_state=0)
+    >>> unlearner = CoUnUnlearner(digits_classifier(max_epochs=5), random_state=1)
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from skunlearn import _skorch
+from skunlearn import _layers, _skorch
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -19,7 +19,8 @@ class CTUnlearner(NetUnlearner):
     Parameters
     ----------
     estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`. It needs convolutions with square kernels larger than 1.
+        See `FineTuneUnlearner`. It needs convolutions with square kernels larger than 1;
+        frozen ones are left alone.
     lr, max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
@@ -49,18 +50,18 @@ class CTUnlearner(NetUnlearner):
     _needs_forget_rows = False
 
     def _unlearn(self, net, retain, forget):
+        moved = _layers.moved_parameters(net)
+        layers = [m for m in net.module_.modules() if isinstance(m, nn.modules.conv._ConvNd)]
         kernels = [
-            m.weight
-            for m in net.module_.modules()
-            if isinstance(m, nn.modules.conv._ConvNd)
-            and m.weight.ndim >= 4
-            and m.weight.shape[-1] == m.weight.shape[-2] > 1
+            kernel
+            for kernel in map(_layers.weight_parameter, layers)
+            if kernel in moved and kernel.ndim >= 4 and kernel.shape[-1] == kernel.shape[-2] > 1
         ]
         if not kernels:
             raise UnlearningError(
-                "CTUnlearner transposes square kernels of convolutions, larger than 1, of which "
-                f"{type(_skorch.plain_module(net)).__name__} has none. Use another method, "
-                "NoTUnlearner or MSGUnlearner say."
+                "CTUnlearner transposes square kernels of convolutions that learn, larger than 1, "
+                f"of which {type(_skorch.plain_module(net)).__name__} has none. Use another "
+                "method, NoTUnlearner or MSGUnlearner say."
             )
         with torch.no_grad():
             for kernel in kernels:

@@ -45,8 +45,8 @@ class EUkUnlearner(CFkUnlearner):
     5
     """
 
-    def _prepare(self, layers):
-        _layers.reset(layers)
+    def _prepare(self, net, layers):
+        _layers.reset(layers, _layers.moved_parameters(net))
 
     def _epochs(self):
         return self.max_epochs or _skorch.unwrap(self.estimator).max_epochs

@@ -24,15 +24,18 @@ class FineTuneUnlearner(NetUnlearner):
         never changed. ``FrozenEstimator(net)`` means "already trained on the rows that ``fit``
         is given".
     lr : float or None, default=None
-        Learning rate to start from; None takes the net's own.
+        Learning rate to start from; None takes the net's own. Parameter groups with rates of
+        their own (``optimizer__param_groups``) keep their ratio to it.
     max_epochs : int or None, default=None
         Passes over the retained rows; None takes a fifth of the net's own, rounded up.
     batch_size : int or None, default=None
-        None takes the net's own.
+        Rows in a batch, also where the net has ``iterator_train__batch_size``; None takes the
+        net's own.
     schedule : {"linear", "constant", "net"}, default="linear"
         Learning rate over the passes: falling to zero with every batch, constant, or left to
         the LRScheduler among the net's callbacks. That one was laid out for a full training, of
-        which a short run would see the first part only; hence the default.
+        which a short run would see the first part only; hence the default. `lr` has no effect
+        on schedulers with rates of their own (OneCycleLR, CyclicLR), and is refused with them.
     early_stopping : bool, default=False
         Hold rows out of the fine-tuning, stop when their loss no longer falls, and keep the
         best epoch. The model has seen these rows in ``fit``; the loss shows drift, not

@@ -5,10 +5,11 @@ from numbers import Real
 import torch
 from torch import nn
 
-from skunlearn import _skorch, _validation
+from skunlearn import _layers, _skorch, _validation
 from skunlearn._fit_loop import train
 from skunlearn._steps import DampedGradients, largest
 from skunlearn.callbacks import LinearDecay
+from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -93,7 +94,14 @@ class MSGUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         layers = [m for m in net.module_.modules() if isinstance(m, _WEIGHTED)]
-        weights = [m.weight for m in layers if m.weight.requires_grad]
+        moved = _layers.moved_parameters(net)
+        weights = [w for w in map(_layers.weight_parameter, layers) if w in moved]
+        if not weights:
+            raise UnlearningError(
+                "MSGUnlearner draws weights of convolutions and linear layers anew and trains them "
+                f"back, but of the {len(layers)} such layers none learns. Let one learn "
+                "(requires_grad_()), or use FineTuneUnlearner."
+            )
         gradients = self._difference(net, retain, forget, weights)
         spared = dict.fromkeys(p for p in net.module_.parameters() if p.requires_grad)
         with torch.no_grad():

@@ -20,7 +20,8 @@ class NoTUnlearner(NetUnlearner):
     ----------
     estimator : skorch net or FrozenEstimator of one
         See `FineTuneUnlearner`. The layer is the first convolution or linear layer in the order
-        of the forward pass.
+        of the forward pass that learns; frozen ones are passed over, and where the last layer
+        alone is left it refuses.
     lr, max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
@@ -50,14 +51,18 @@ class NoTUnlearner(NetUnlearner):
     _needs_forget_rows = False
 
     def _unlearn(self, net, retain, forget):
-        first = next(
-            (m for m in _layers.layers_in_order(net, retain) if isinstance(m, _WEIGHTED)), None
-        )
-        if first is None:
+        order = _layers.layers_in_order(net, retain)
+        weights = [_layers.weight_parameter(m) for m in order if isinstance(m, _WEIGHTED)]
+        moved = _layers.moved_parameters(net)
+        learning = [weight for weight in weights if weight in moved]
+        # A negated head alone turns every answer round, and has no features to learn again.
+        if not learning or (len(weights) > 1 and learning[0] is weights[-1]):
             raise UnlearningError(
-                f"NoTUnlearner negates a convolution or linear layer, of which "
-                f"{type(_skorch.plain_module(net)).__name__} has none."
+                "NoTUnlearner negates a convolution or linear layer in front of the last one, and "
+                f"trains it back, but {type(_skorch.plain_module(net)).__name__} has none that "
+                f"learns: of {len(weights)} such layers {len(weights) - len(learning)} are frozen. "
+                "Let more layers learn, or use another method."
             )
         with torch.no_grad():
-            first.weight.neg_()
+            learning[0].neg_()
         self._run(net, retain)

@@ -36,7 +36,7 @@ def train(estimator, graph, n_classes, seed, verbose=0):
     with _fresh(estimator, graph, n_classes, seed, verbose) as net:
         _net_checks.check_outputs(net, rows, n_classes)
         with _skorch.private_checkpoints(net):  # shards would overwrite each other's files
-            return _fit_loop.train(net, rows)
+            return _fit_loop.train(net, rows, from_scratch=True)
 
 
 def initial_logits(estimator, graph, n_classes, seed):

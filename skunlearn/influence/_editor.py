@@ -64,7 +64,6 @@ class CurvatureEditor(WeightEditor):
 
     def _objective(self, net, retain, forget):
         """The training's objective, and (H_r + damping)⁻¹ over the retained rows."""
-        net.batch_size = self.estimator_.batch_size  # the training's, and not `batch_size` here
         n = len(retain) + len(forget)
         objective = Objective(net, n, batch_size=self.batch_size, seed=self._seed)
         return objective, Settings.of(self).inverse(objective, retain, self._announce)

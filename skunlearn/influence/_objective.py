@@ -131,7 +131,7 @@ class Objective:
                 some = found[positions[0] + start : positions[0] + stop]
                 for name, columns in zip(self.f.params, some.split(self._sizes, 1), strict=True):
                     if name in parts:
-                        columns.copy_(parts[name].unfold().flatten(1))
+                        columns.copy_(parts[name].unfold().reshape(columns.shape))
         return found * torch.as_tensor(_weights(rows)).to(found)[:, None]
 
     def dots(self, rows, vectors, *, penalised=True):

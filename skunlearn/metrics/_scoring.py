@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn import _validation
 from skunlearn._data import is_dataset, n_rows
 from skunlearn._record import Rows
-from skunlearn._transformers import as_rows
+from skunlearn._transformers import as_rows, transform
 from skunlearn.base import BaseUnlearner
 from skunlearn.pipeline import UnlearningPipeline
 
@@ -70,7 +70,7 @@ def _reach(estimator, X):
             # Steps may show a row other bits when it comes in other company.
             refuse_training_rows(estimator, rows_before_steps(X))
         if len(estimator.steps) > 1:
-            X = estimator[:-1].transform(X)
+            X = transform(estimator.steps[:-1], X)  # as predict does: fitted or not is theirs
     if unlearner._evidence is None:
         raise ValueError(
             f"{type(unlearner).__name__} has not forgotten anything yet. Pass forget=mask to "

@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from skunlearn import _caches, _skorch
 from skunlearn._data import is_dataset, match, name_digests, row_digests, take
 from skunlearn._pipeline import shallow
+from skunlearn._portable import listed
 from skunlearn._record import TrainingRecord
 from skunlearn._transformers import as_rows
 from skunlearn._validation import check_weights
@@ -168,6 +169,13 @@ class Versions:
         if kind != "net":
             return save({"retained": torch.from_numpy(np.asarray(retained))})
         tensors, state = unlearner._saved()
+        if state["lost"]:
+            raise TypeError(
+                f"After a restart {type(unlearner).__name__} could not go on: a model version "
+                f"holds weights and buffers, and not {listed(state['lost'])}, which were changed "
+                "after the module was built. Let the module's __init__ build them from parameters "
+                "(module__<name>=...), or hold them as buffers."
+            )
         return save(tensors, metadata={"skunlearn": json.dumps(state)})
 
     def write(self, data, number, lease):
@@ -240,7 +248,7 @@ def template(unlearner):
     """An unfitted copy, in which no trained model is left."""
     new = clone(unlearner)
     if isinstance(getattr(new, "estimator", None), FrozenEstimator):
-        new.estimator = clone(new.estimator.estimator)
+        new.estimator = _skorch.clone_any(new.estimator.estimator)
     return new
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from skunlearn import _layers, _skorch, _validation
 from skunlearn._losses import row_losses
-from skunlearn._steps import clipped, new_phase, normalisation
+from skunlearn._steps import clipped, normalisation, renew_optimizer
 from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -152,9 +152,11 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
             wide.weight[:-1] = head.weight
             if head.bias is not None:
                 wide.bias[:-1] = head.bias
+        for name_, p in head.named_parameters():
+            wide.get_parameter(name_).requires_grad_(p.requires_grad)
         extra = head.out_features
         _replace(net.module_, name, wide)
-        new_phase(net)
+        renew_optimizer(net)
 
         rows = self._known_rows(net, forget, retain)
 
@@ -172,7 +174,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
             if head.bias is not None:
                 head.bias.copy_(wide.bias[:-1])
         _replace(net.module_, name, head)
-        new_phase(net)
+        renew_optimizer(net)
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -3,10 +3,9 @@
 import numpy as np
 from skorch.callbacks import Callback
 
-from skunlearn._fit_loop import train
 from skunlearn._net_rows import target
+from skunlearn._phases import Phases
 from skunlearn._seeding import derive_seed
-from skunlearn._steps import new_phase
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Choice
@@ -105,14 +104,12 @@ class RandomLabelUnlearner(NetUnlearner):
             y[places] = drawn()
             self._run(net, both.relabelled(y), callbacks, relabels=self.redraw)
             return
-        epochs, relabelled = net.max_epochs, forget.relabelled(drawn())
-        for epoch in range(epochs):
-            rate = self._rate_at(net, epoch, epochs)
+        phases, relabelled = Phases(net, self.schedule), forget.relabelled(drawn())
+        for epoch in phases:
             if epoch and self.redraw:
                 relabelled = forget.relabelled(drawn())
             for rows in (relabelled, retain):
-                new_phase(net, max_epochs=1, lr=rate)
-                train(net, rows, callbacks=callbacks, shuffle=True)
+                phases.train(rows, callbacks=callbacks)
 
     def _next_seed(self):
         return derive_seed(self._seed, 2, len(self.deletions_))

@@ -5,9 +5,10 @@ from numbers import Integral, Real
 import torch
 
 from skunlearn import _validation
-from skunlearn._fit_loop import batches, train
+from skunlearn._fit_loop import batches
 from skunlearn._net_rows import target
-from skunlearn._steps import clipped, new_phase
+from skunlearn._phases import Phases
+from skunlearn._steps import clipped
 from skunlearn._task_loss import TaskLoss
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -120,14 +121,13 @@ class UNSIRUnlearner(NetUnlearner):
             net._set_training(True)
             return (1 - self.noise_share) * batch.loss() + self.noise_share * spoilt
 
-        epochs = net.max_epochs
-        for epoch in range(epochs):
-            new_phase(net, max_epochs=1, lr=self._rate_at(net, epoch, epochs))
+        # What was impaired has to be repaired.
+        phases = Phases(net, self.schedule, at_least=self.impair_epochs + 1)
+        for epoch in phases:
             impairs = epoch < self.impair_epochs
             # Noise with huge losses would throw the weights out of reach of any repair.
             clip = [clipped()] if impairs else []
-            loss = impair if impairs else None
-            train(net, retain, callbacks=clip, shuffle=True, loss=loss)
+            phases.train(retain, callbacks=clip, loss=impair if impairs else None)
 
     def _noise(self, net, retain, forget):
         """Rows of noise on which the net errs most, and their labels."""

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from skunlearn import _net_checks, _skorch
 from skunlearn._batching import can_batch, n_batches
 from skunlearn._net_rows import dataset
+from skunlearn._portable import listed, settings
 from skunlearn._record import Rows
 from skunlearn._seeding import seeded
 from skunlearn.callbacks import LinearDecay
@@ -58,6 +59,12 @@ def why_not(net, rows, classes):
         return "the module draws random numbers (dropout)"
     if not all(p.requires_grad for p in probe.module_.parameters()):
         return "some parameters are frozen"
+    with seeded(1):
+        other = _skorch.fresh_net(net, verbose=0)
+        _net_checks.check_outputs(other, rows, len(classes))
+    drawn = settings(probe, other)
+    if drawn:
+        return f"the module draws {listed(drawn)} in its constructor, which is no parameter"
     return None
 
 

@@ -9,6 +9,7 @@ from skunlearn import _skorch
 from skunlearn._asking import asked
 from skunlearn._evidence import observe
 from skunlearn._fit_loop import train
+from skunlearn._rates import scale_rates
 from skunlearn._seeding import seeded
 from skunlearn._steps import normalisation
 
@@ -155,7 +156,8 @@ def _attack(net, classes, forget, order, size, others, unseen, lr, max_epochs, s
     """Accuracies before and after the training on the first `size` rows of `order`."""
     rest = forget.take(np.sort(order[size:]))
     with seeded(seed):
-        new = _skorch.copy_net(net, keep_schedule=False, lr=net.lr * lr, max_epochs=max_epochs)
+        new = _skorch.copy_net(net, keep_schedule=False, max_epochs=max_epochs)
+        scale_rates(new, lr)
         owned = forget.take(np.sort(order[:size]))
         owned = owned if others is None else owned.union(others)
         with normalisation(new, "eval"):

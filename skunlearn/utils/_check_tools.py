@@ -2,6 +2,8 @@
 
 import contextlib
 import random
+import signal
+import threading
 import warnings
 from functools import wraps
 from unittest import SkipTest, mock
@@ -13,7 +15,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from skorch.callbacks import Callback
 
-from skunlearn._skorch import is_net, weights
+from skunlearn._skorch import is_net
+from skunlearn._weights import weights
 
 N_ROWS = 120
 # The rows that most checks forget.
@@ -117,6 +120,8 @@ class Fault(Callback):
         cls = type(self)
         cls.seen += 1
         if cls.error is not None and cls.seen == cls.at + 1:
+            if cls.error is KeyboardInterrupt:  # raised here it would be the callback's own stop
+                signal.raise_signal(signal.SIGINT)
             raise cls.error("injected")
 
     def on_train_begin(self, net, **kwargs):
@@ -178,9 +183,22 @@ def faults(estimator, error, at):
         return
     Fault.arm(error, at)
     try:
-        yield
+        with ctrl_c() if error is KeyboardInterrupt else contextlib.nullcontext():
+            yield
     finally:
         Fault.arm(None, -1)
+
+
+@contextlib.contextmanager
+def ctrl_c():
+    """Let SIGINT raise KeyboardInterrupt, also in a process whose parent ignores it."""
+    if threading.current_thread() is not threading.main_thread():
+        raise SkipTest("only the main thread is interrupted by Ctrl-C")
+    plain = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, plain)
 
 
 def count_events(estimator, act):

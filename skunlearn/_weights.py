@@ -1,0 +1,81 @@
+"""The state of a net's modules and criteria as tensors by name."""
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import is_lazy
+
+
+def parts(net):
+    """Name and module of all modules and criteria that are modules."""
+    held = [(name, getattr(net, name + "_")) for name in [*net._modules, *net._criteria]]
+    return [(name, plain(part)) for name, part in held if isinstance(part, torch.nn.Module)]
+
+
+def plain(module):
+    """The module as it was written, out of torch.compile and parallel training in any order."""
+    return single(uncompiled(single(module)))
+
+
+def single(module):
+    """The module that several processes train together, or the module itself."""
+    return module.module if isinstance(module, DistributedDataParallel) else module
+
+
+def uncompiled(module):
+    """The module that torch.compile was given, or the module itself."""
+    return getattr(module, "_orig_mod", module)
+
+
+def weights(net):
+    """Parameters and all buffers, detached clones on their device."""
+    return {key: value.detach().clone() for key, value in _own(net).items()}
+
+
+def holds(net, state):
+    """Whether parameters and buffers are what `weights` returned, bit for bit."""
+    held = _own(net)
+    return held.keys() == state.keys() and all(
+        value.dtype == state[key].dtype and torch.equal(value, state[key])
+        for key, value in held.items()
+    )
+
+
+def floating_state(net):
+    """Parameters and floating buffers: the tensors themselves."""
+    return [value.detach() for value in _own(net).values() if value.is_floating_point()]
+
+
+def _own(net):
+    found = {}
+    for name, part in parts(net):
+        held = dict(part.state_dict())
+        # Those that are not persistent too: training moves them as well.
+        held |= {key: buffer for key, buffer in part.named_buffers() if key not in held}
+        tensors = {k: v for k, v in held.items() if isinstance(v, torch.Tensor)}
+        found |= {f"{name}.{key}": value for key, value in tensors.items()}
+    return found
+
+
+def set_weights(net, state):
+    """Load what `weights` returned, with its dtypes.
+
+    Raises RuntimeError when the net is made otherwise.
+    """
+    for name, part in parts(net):
+        prefix = name + "."
+        own = {key[len(prefix) :]: v for key, v in state.items() if key.startswith(prefix)}
+        for key, tensor in [*part.named_parameters(), *part.named_buffers()]:
+            if not is_lazy(tensor) and key in own and own[key].dtype != tensor.dtype:
+                tensor.data = tensor.data.to(own[key].dtype)
+        known = part.state_dict()
+        missing = {key for key in known.keys() - own.keys() if isinstance(known[key], torch.Tensor)}
+        fleeting = dict(part.named_buffers()).keys() - known.keys()
+        extra = {key: own.pop(key) for key in own.keys() & fleeting}
+        report = part.load_state_dict(own, strict=False)
+        wrong = sorted(missing), sorted(getattr(report, "unexpected_keys", ()))
+        if any(wrong):
+            raise RuntimeError(f"{name} misses {wrong[0]} and does not know {wrong[1]}.")
+        for key, value in extra.items():
+            owner, _, leaf = key.rpartition(".")
+            where = part.get_submodule(owner)
+            where._buffers[leaf] = value.detach().clone().to(where._buffers[leaf].device)
