@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback, GradientNormClipping
 
-NORMS = (torch.nn.modules.batchnorm._BatchNorm,)
+from skunlearn._norms import NORMS
 
 
 class FrozenWeights(Callback):
@@ -88,7 +88,7 @@ def largest(values, count):
 
 @contextmanager
 def normalisation(net, mode, modules=None):
-    """Run batch normalisation in "train" or "eval" mode while the net trains.
+    """Run normalisation with running statistics in "train" or "eval" mode while the net trains.
 
     In training mode the statistics of the forget rows enter the running ones; "eval" leaves them
     alone. `modules` restricts it to some layers.
@@ -97,7 +97,9 @@ def normalisation(net, mode, modules=None):
         yield
         return
     plain = net._set_training
-    given = list(net.module_.modules()) if modules is None else list(modules)
+    given = modules
+    if modules is None:
+        given = [m for name in net._modules for m in getattr(net, name + "_").modules()]
     fixed = [m for m in given if isinstance(m, NORMS)]
 
     def set_training(training=True):

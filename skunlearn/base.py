@@ -14,6 +14,7 @@ from skunlearn import _net_checks, _skorch, _training, _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
 from skunlearn._evidence import observe, summary
 from skunlearn._guard import Guard, refuse_drop
+from skunlearn._norms import renew_statistics
 from skunlearn._persistence import PersistenceMixin, clear_fit
 from skunlearn._predicting import PredictorMixin
 from skunlearn._requests import RequestMixin
@@ -224,6 +225,15 @@ class BaseUnlearner(
         """
         raise NotImplementedError(f"{type(self).__name__} does not define _attempt")
 
+    def _new_model(self, retain, forget, seed):
+        """The model of ``_attempt``, settled, and what `renew_statistics` could not renew in it."""
+        model = self._attempt(retain, forget, seed)
+        if self._is_exact or not _skorch.is_net(model):
+            return _skorch.settle(model), None
+        if model is self.estimator_:
+            model = _skorch.copy_net(model)
+        return _skorch.settle(model), renew_statistics(model, retain, seed)
+
     def _logged(self):
         """What the method adds to the entry of the log, in JSON's types."""
         return {}
@@ -331,7 +341,7 @@ class BaseUnlearner(
             before = [observe(self.estimator_, rows, self._classes) for rows in (forget, sample)]
 
         seed = derive_seed(self._seed, len(self.deletions_))
-        model = _skorch.settle(self._attempt(retain, forget, seed))
+        model, kept = self._new_model(retain, forget, seed)
 
         after = observe(model, forget, self._classes)
         after_sample = observe(model, sample, self._classes)
@@ -356,6 +366,8 @@ class BaseUnlearner(
             measured=measured,
             when=datetime.now(UTC),
         )
+        if kept is not None:
+            entry["statistics_kept"] = kept
         entry |= self._logged()
         scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
         where = f"{len(sample)} retained rows"

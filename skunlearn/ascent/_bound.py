@@ -8,9 +8,12 @@ from skorch.callbacks import Callback
 
 from skunlearn import _skorch, _validation
 from skunlearn._losses import Targets, chance_loss, row_losses
+from skunlearn._norms import FollowedStatistics
+from skunlearn._steps import clipped, normalisation
 
 _FEW = 0.05  # share of rows that may still be known when an ascent ends
 _ENOUGH = 200  # rows from which that share is told
+_NORMALISED = 10  # times the rate where statistics follow the weights, which undo most of a step
 
 
 class BoundedAscent:
@@ -27,10 +30,29 @@ class BoundedAscent:
 
 
 class ForgetOnly(BoundedAscent):
-    """Mixin of methods that train on forget rows alone: small steps, until they are forgotten."""
+    """Mixin of methods that train on forget rows alone: small steps, until they are forgotten.
+
+    Retained rows give normalisation layers their running statistics, and nothing else.
+    """
 
     _lr_share = 0.03
     _needs_retain_rows = False
+
+    def _run_on_forget(self, net, retain, forget, known, loss):
+        """Train on `forget` until hardly any of its rows is below the bound."""
+        followed = FollowedStatistics(net, retain)
+        whole = self._classes is not None and self._whole_classes(retain, forget)
+        if followed.norms and whole and self.lr is None:
+            for group in net.optimizer_.param_groups:
+                group["lr"] *= _NORMALISED
+        hung = [
+            ("skunlearn_followed", followed),
+            clipped(self.max_norm),
+            ("skunlearn_known", known),
+        ]
+        # The statistics of the forget rows alone are not those of the data.
+        with normalisation(net, "eval"):
+            self._run(net, forget, hung, loss=loss)
 
     def _epochs(self):
         net = _skorch.unwrap(self.estimator)

@@ -1,6 +1,5 @@
 """Gradient ascent on the forget rows."""
 
-from skunlearn._steps import clipped, normalisation
 from skunlearn.ascent._bound import ForgetOnly, KnownRows
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -92,9 +91,7 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
             losses, known = rows.losses(out, i)
             return -(known * losses).mean()
 
-        # The statistics of the forget rows alone are not those of the data.
-        with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
+        self._run_on_forget(net, retain, forget, rows, loss)
 
     def _check_parameters(self):
         super()._check_parameters()

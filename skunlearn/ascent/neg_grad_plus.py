@@ -4,6 +4,7 @@ from numbers import Real
 
 from skunlearn import _skorch, _validation
 from skunlearn._losses import Targets, row_losses
+from skunlearn._norms import moving_norms, unmoved
 from skunlearn._steps import clipped
 from skunlearn.ascent._bound import BoundedAscent, bounded
 from skunlearn.net_unlearner import NetUnlearner
@@ -23,8 +24,9 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
     ----------
     estimator : skorch net or FrozenEstimator of one
         See `FineTuneUnlearner`.
-    beta : float in (0, 1], default=0.85
-        β. The paper searched 0.95 to 0.9999, without a bound on the ascent.
+    beta : float in (0, 1] or None, default=None
+        β; the paper searched 0.95 to 0.9999, without a bound on the ascent. None takes 0.7 for
+        whole classes, which a retrained net never names, and 0.85 for other rows.
     bound, max_norm
         See `GradientAscentUnlearner`.
     lr, max_epochs, batch_size, schedule
@@ -57,7 +59,7 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         self,
         estimator,
         *,
-        beta=0.85,
+        beta=None,
         bound="chance",
         max_norm=1.0,
         lr=None,
@@ -88,20 +90,29 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         targets, bound = Targets(net, retain), self._bound(retain)
         forgotten = Targets(net, forget)
         task, others = _skorch.task_loss(net), _skorch.batches(net, forget)
+        norms = moving_norms(net)
+        beta = self.beta
+        if beta is None:
+            whole = self._classes is not None and self._whole_classes(retain, forget)
+            beta = 0.7 if whole else 0.85
 
         def loss(out, i, x):
             x_forget, i_forget = next(others)
-            out_forget = _skorch.infer(net, x_forget)
+            # In training mode the running statistics would end half-way to the forget rows, and
+            # batches of them alone be normalised as no row is when the net is used.
+            with unmoved(norms):
+                out_forget = _skorch.infer(net, x_forget)
             climbed = row_losses(net, out_forget, forgotten[i_forget], self._classes)
             descent = task(out, targets[i])
-            return self.beta * descent - (1 - self.beta) * bounded(climbed, bound).mean()
+            return beta * descent - (1 - beta) * bounded(climbed, bound).mean()
 
         clip = clipped(self.max_norm)
         self._run(net, retain, [clip], loss=loss)
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "beta", Real, low=0.0, high=1.0)
+        if self.beta is not None:
+            _validation.check_number(self, "beta", Real, low=0.0, high=1.0)
         self._check_bound()
 
     def _space(self):

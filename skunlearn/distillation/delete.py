@@ -2,7 +2,6 @@
 
 from skunlearn import _skorch, _validation
 from skunlearn._losses import row_divergences
-from skunlearn._steps import clipped, normalisation
 from skunlearn.ascent._bound import ForgetOnly, KnownRows
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.exceptions import UnsuitableMethodWarning
@@ -111,8 +110,7 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
             _, known = rows.losses(out.detach(), i)
             return (known * row_divergences(taught, student)).mean()
 
-        with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
+        self._run_on_forget(net, retain, forget, rows, loss)
 
     def _check_parameters(self):
         super()._check_parameters()

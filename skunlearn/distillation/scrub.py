@@ -7,6 +7,7 @@ import numpy as np
 from skunlearn import _skorch, _validation
 from skunlearn._evidence import observe
 from skunlearn._losses import Targets, divergence, row_divergences
+from skunlearn._norms import FollowedStatistics
 from skunlearn._record import Rows
 from skunlearn._steps import clipped, new_phase, normalisation
 from skunlearn.ascent._bound import BoundedAscent, KnownRows
@@ -135,6 +136,8 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
 
         of_forget, of_retain = (Remembered(teacher, net, rows) for rows in (forget, retain))
         rows = KnownRows(net, forget, self._bound(retain), self._classes)
+        followed = FollowedStatistics(net, retain)
+        hung = [("skunlearn_followed", followed), clipped(self.max_norm), ("skunlearn_known", rows)]
 
         def apart(out, i, x):
             student = _skorch.class_logits(net, out, len(self._classes))
@@ -153,13 +156,7 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
             if epoch < climbs:
                 new_phase(net, lr=rate, max_epochs=1, batch_size=self.forget_batch_size or size)
                 with normalisation(net, "eval"):
-                    _skorch.train(
-                        net,
-                        forget,
-                        callbacks=[clipped(self.max_norm), ("skunlearn_known", rows)],
-                        shuffle=True,
-                        loss=apart,
-                    )
+                    _skorch.train(net, forget, callbacks=hung, shuffle=True, loss=apart)
             new_phase(net, lr=rate, max_epochs=1, batch_size=size)
             _skorch.train(net, retain, shuffle=True, loss=near)
             if unseen is not None:

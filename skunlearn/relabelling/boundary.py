@@ -7,7 +7,7 @@ from torch import nn
 
 from skunlearn import _layers, _skorch, _validation
 from skunlearn._losses import row_losses
-from skunlearn._steps import clipped, new_phase, normalisation
+from skunlearn._steps import new_phase
 from skunlearn.ascent._bound import ForgetOnly, KnownRows
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -132,8 +132,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
             _, known = rows.losses(out.detach(), i)
             return (known * row_losses(net, out, neighbours, self._classes)).mean()
 
-        with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
+        self._run_on_forget(net, retain, forget, rows, loss)
 
     def _expand(self, net, retain, forget):
         head = _layers.layers_in_order(net, forget)[-1]
@@ -161,8 +160,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
             new = torch.full((len(out),), extra, device=out.device)
             return (known * nn.functional.cross_entropy(out, new, reduction="none")).mean()
 
-        with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
+        self._run_on_forget(net, retain, forget, rows, loss)
         with torch.no_grad():  # the added output goes again
             head.weight.copy_(wide.weight[:-1])
             if head.bias is not None:

@@ -5,8 +5,9 @@ from skorch.callbacks import Callback
 
 from skunlearn import _skorch
 from skunlearn._losses import Targets
+from skunlearn._norms import FollowedStatistics
 from skunlearn._seeding import derive_seed
-from skunlearn._steps import new_phase
+from skunlearn._steps import new_phase, normalisation
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Choice
@@ -106,12 +107,16 @@ class RandomLabelUnlearner(NetUnlearner):
             return
         labels, epochs = self._labels(net, forget, forget.index), net.max_epochs
         phases = ((forget, labels), (retain, Targets(net, retain)))
+        followed = "skunlearn_followed", FollowedStatistics(net, retain)
         for epoch in range(epochs):
             rate = self._rate_at(net, epoch, epochs)
             for rows, targets in phases:
                 new_phase(net, max_epochs=1, lr=rate)
-                hung = [*callbacks, ("skunlearn_labels", labels)] if rows is forget else callbacks
-                _skorch.train(net, rows, callbacks=hung, shuffle=True, loss=loss_with(targets))
+                alone, hung = rows is forget, callbacks
+                if alone:
+                    hung = [*callbacks, ("skunlearn_labels", labels), followed]
+                with normalisation(net, "eval" if alone else "train"):
+                    _skorch.train(net, rows, callbacks=hung, shuffle=True, loss=loss_with(targets))
 
     def _labels(self, net, rows, numbers):
         return RandomLabels(
