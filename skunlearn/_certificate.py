@@ -77,6 +77,12 @@ class CertificateMixin:
                 "The memory= cache may still hold models trained on forgotten rows; clear it "
                 "(joblib.Memory.clear) to complete the deletion."
             )
+        kept = self.deletions_[-1].get("statistics_kept") if self.deletions_ else None
+        if kept:
+            notes.append(
+                f"Running statistics of {', '.join(kept)} are those from before the request: they "
+                "could not be taken anew over retained rows, and still hold the forgotten ones."
+            )
         return json.dumps(
             {
                 "skunlearn": __version__,

@@ -116,7 +116,8 @@ def renew_statistics(net, rows, seed):
     for name, m in _modules(net).items():
         if name in before and not (m in means and means[m].calls):
             moved = _put_back(m, before[name])
-            if moved or (m in norms and not _is_new(m)):
+            unreached = m in means and not means[m].reached and not _is_new(m)
+            if moved or unreached:
                 kept.append(name)
     _share(net)
     return kept if norms or kept else None
@@ -127,8 +128,10 @@ class _Mean:
 
     def __init__(self, module):
         self.momentum, self.size, self.seen, self.calls = module.momentum, 0, 0, 0
+        self.reached = False
 
     def __call__(self, module, args):
+        self.reached = True
         if module.training:  # the user's forward may freeze it
             self.seen += self.size
             self.calls += 1

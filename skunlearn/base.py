@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _net_checks, _skorch, _training, _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
+from skunlearn._diagnosis import medians_by_heart, stands_out
 from skunlearn._evidence import observe, summary
 from skunlearn._guard import Guard, refuse_drop
 from skunlearn._norms import renew_statistics
@@ -30,7 +31,6 @@ _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroye
 _SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
 _DAMAGE = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
 _STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning
-_MEMORISED = 0.05  # share of the loss of chance, ln C, below which rows count as learnt by heart
 _MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), that counts
 
 
@@ -373,7 +373,12 @@ class BaseUnlearner(
         where = f"{len(sample)} retained rows"
         refuse_drop(type(self).__name__, *scores, most_lost, where)
         most_lost = _DAMAGE if most_lost is None else np.inf  # who sets a limit needs no other
-        self._warn_if_wrong(measured, most_lost, whole_classes=_covers(emptied, forget))
+        self._warn_if_wrong(
+            measured,
+            most_lost,
+            whole_classes=_covers(emptied, forget),
+            said=(before[0], after, after_sample),
+        )
         changed = {
             "estimator_": model,
             "_record": record,
@@ -399,7 +404,8 @@ class BaseUnlearner(
             )
         return names
 
-    def _warn_if_wrong(self, measured, most_lost, *, whole_classes):
+    def _warn_if_wrong(self, measured, most_lost, *, whole_classes, said):
+        # `said` is the evidence of the forget rows before and after, and of the sample after.
         if self._is_exact or self._is_certified:
             return  # what is proved needs no measuring
         lost = _drop(measured["retain_before"], measured["retain_after"])
@@ -420,14 +426,15 @@ class BaseUnlearner(
                 "larger learning rate or a smaller penalty.",
                 NotForgottenWarning,
             )
-        elif self._classes is not None and after < _MEMORISED * np.log(max(2, len(self._classes))):
+        elif (medians := medians_by_heart(*said[:2])) is not None:
+            chance = np.log(max(2, len(self._classes)))
             _validation.warn(
-                f"After {type(self).__name__} the forget rows are still known by heart: their mean "
-                f"loss is {after:.3g} ({before:.3g} before, {np.log(len(self._classes)):.3g} for "
-                "chance). Unless a model knows unseen rows as well, it has not forgotten them: "
-                "look at MIAScorer or skunlearn.evaluation.audit. More epochs, a larger learning "
-                "rate or a smaller penalty forget more; so do RandomLabelUnlearner, SalUnUnlearner "
-                "and NegGradPlusUnlearner.",
+                f"After {type(self).__name__} forget rows are still known by heart: half of them "
+                f"have a loss of at most {medians[1]:.3g} ({medians[0]:.3g} before, {chance:.3g} "
+                "for chance). Unless a model knows unseen rows as well, it has not forgotten "
+                "them: look at MIAScorer or skunlearn.evaluation.audit. More epochs, a larger "
+                "learning rate or a smaller penalty forget more; so do RandomLabelUnlearner, "
+                "SalUnUnlearner and NegGradPlusUnlearner.",
                 NotForgottenWarning,
             )
         elif whole_classes and measured["forget_after"]["score"] > _STILL_KNOWN:
@@ -436,6 +443,16 @@ class BaseUnlearner(
             _validation.warn(
                 f"{type(self).__name__} still names {known:.0f} % of the rows of forgotten classes "
                 "correctly. Try more epochs, a larger learning rate or a smaller penalty.",
+                NotForgottenWarning,
+            )
+        elif (confidence := stands_out(*said)) is not None:
+            right = 100 * measured["forget_after"]["score"]
+            _validation.warn(
+                f"After {type(self).__name__} the forget rows stand out: the model still is right "
+                f"about {right:.0f} % of them, while it gives its answers only "
+                f"{100 * confidence:.0f} % on average. Of rows that it has never seen it would be "
+                "surer, so that an attack by entropy tells them apart. Try a smaller learning rate "
+                "or fewer epochs, and look at MIAScorer with attack='entropy'.",
                 NotForgottenWarning,
             )
 

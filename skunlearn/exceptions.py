@@ -55,7 +55,7 @@ class QueueStoppedError(RuntimeError):
 
 
 class NotForgottenWarning(UserWarning):
-    """The loss on the forget rows did not rise: they may still be remembered."""
+    """The forget rows may still be remembered, or their forgetting can be seen."""
 
 
 class PrivacyBudgetWarning(UserWarning):

@@ -10,10 +10,11 @@ from skunlearn import _skorch, _validation
 from skunlearn._losses import Targets, chance_loss, row_losses
 from skunlearn._norms import FollowedStatistics
 from skunlearn._steps import clipped, normalisation
+from skunlearn.search_spaces import LogUniform
 
 _FEW = 0.05  # share of rows that may still be known when an ascent ends
 _ENOUGH = 200  # rows from which that share is told
-_NORMALISED = 10  # times the rate where statistics follow the weights, which undo most of a step
+_FASTER = 10  # times the rate where running statistics follow the weights and undo most of a step
 
 
 class BoundedAscent:
@@ -22,6 +23,18 @@ class BoundedAscent:
     def _bound(self, retain):
         """Loss of a row above which it is left alone."""
         return chance_loss(retain, self._classes) if self.bound == "chance" else float(self.bound)
+
+    def _speed(self, retain, forget, followed):
+        """Factor of a learning rate that nobody has set, on a net whose statistics follow it.
+
+        For whole classes: single rows of a class that stays would cost the others too much.
+        """
+        whole = self._classes is not None and self._whole_classes(retain, forget)
+        return _FASTER if self.lr is None and whole and followed.norms else 1
+
+    def _up_to(self, space):
+        """The search space with room for the faster rate."""
+        return space | {"lr": LogUniform(space["lr"].low, _FASTER * space["lr"].high / 3)}
 
     def _check_bound(self):
         if self.bound != "chance":
@@ -41,10 +54,8 @@ class ForgetOnly(BoundedAscent):
     def _run_on_forget(self, net, retain, forget, known, loss):
         """Train on `forget` until hardly any of its rows is below the bound."""
         followed = FollowedStatistics(net, retain)
-        whole = self._classes is not None and self._whole_classes(retain, forget)
-        if followed.norms and whole and self.lr is None:
-            for group in net.optimizer_.param_groups:
-                group["lr"] *= _NORMALISED
+        for group in net.optimizer_.param_groups:
+            group["lr"] *= self._speed(retain, forget, followed)
         hung = [
             ("skunlearn_followed", followed),
             clipped(self.max_norm),
@@ -53,6 +64,9 @@ class ForgetOnly(BoundedAscent):
         # The statistics of the forget rows alone are not those of the data.
         with normalisation(net, "eval"):
             self._run(net, forget, hung, loss=loss)
+
+    def _space(self):
+        return self._up_to(super()._space())
 
     def _epochs(self):
         net = _skorch.unwrap(self.estimator)

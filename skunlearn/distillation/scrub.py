@@ -52,9 +52,10 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         one is returned whose error on the forget rows is nearest to that on the unseen rows of
         the same classes. Rows of the training set would not do: the net knows them.
     lr : float or None, default=None
-        Learning rate; None takes a tenth of the net's own, which
-        keeps a deep convolutional net whole; raise it when a warning says that rows are not
-        forgotten.
+        Learning rate; None takes a tenth of the net's own, which keeps a deep convolutional net
+        whole, or the net's own for whole classes where normalisation layers have running
+        statistics, see `GradientAscentUnlearner`. The student starts where the divergence has no
+        slope: raise the rate when a warning says that rows are not forgotten.
     max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
@@ -151,8 +152,9 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
 
         epochs, kept = net.max_epochs, []
         climbs = -(-2 * epochs // 3) if self.max_steps_epochs is None else self.max_steps_epochs
+        speed = self._speed(retain, forget, followed)
         for epoch in range(epochs):
-            rate = self._rate_at(net, epoch, epochs)
+            rate = speed * self._rate_at(net, epoch, epochs)
             if epoch < climbs:
                 new_phase(net, lr=rate, max_epochs=1, batch_size=self.forget_batch_size or size)
                 with normalisation(net, "eval"):
@@ -197,7 +199,7 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
                 check(self, name, Integral, low=low)
 
     def _space(self):
-        space = super()._space()
+        space = self._up_to(super()._space())
         return space | {
             "alpha": LogUniform(1e-4, 1.0),
             "max_steps_epochs": Integers(1, space["max_epochs"].high),

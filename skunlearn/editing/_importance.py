@@ -6,8 +6,8 @@ import torch
 from skunlearn import _skorch
 
 
-def squared_gradients(net, rows, params, loss):
-    """Mean over `rows` of the squared gradient of each row's loss, by weight.
+def gradient_sizes(net, rows, params, loss, *, squared=True):
+    """Mean over `rows` of the squared gradient of each row's loss, by weight, or of its size.
 
     Row by row, so that it does not depend on a batch size: the square of a batch's mean gradient
     is another, much smaller thing. Reduced on the fly: never rows × weights in memory.
@@ -18,6 +18,8 @@ def squared_gradients(net, rows, params, loss):
     rows : Rows
     params : list of parameters
     loss : function of a batch ``(x, y)`` of one row to a scalar tensor
+    squared : bool, default=True
+        False takes absolute values.
 
     Returns
     -------
@@ -30,5 +32,5 @@ def squared_gradients(net, rows, params, loss):
             grads = torch.autograd.grad(loss(data.batch(np.array([i]))), params, allow_unused=True)
             for sum_, grad in zip(total, grads, strict=True):
                 if grad is not None:
-                    sum_.addcmul_(grad, grad)
+                    sum_.add_(grad.square() if squared else grad.abs())
     return [t / len(data) for t in total]
