@@ -2,6 +2,7 @@
 
 from skunlearn._version import __version__
 from skunlearn.ascent import GradientAscentUnlearner, NegGradPlusUnlearner
+from skunlearn.backbone import PublicBackbone
 from skunlearn.base import BaseUnlearner
 from skunlearn.certified import (
     CertifiedRemovalUnlearner,
@@ -15,7 +16,13 @@ from skunlearn.editing import (
     LFSSDUnlearner,
     SSDUnlearner,
 )
-from skunlearn.exact import RetrainUnlearner, RidgeUnlearner, ShardedUnlearner
+from skunlearn.exact import (
+    ForestUnlearner,
+    RetrainUnlearner,
+    RidgeUnlearner,
+    ShardedUnlearner,
+    SufficientStatisticsUnlearner,
+)
 from skunlearn.finetuning import (
     CFkUnlearner,
     CoUnUnlearner,
@@ -52,6 +59,7 @@ __all__ = [
     "EUkUnlearner",
     "FineTuneUnlearner",
     "FisherForgettingUnlearner",
+    "ForestUnlearner",
     "GradientAscentUnlearner",
     "InfluenceUnlearner",
     "L1SparseUnlearner",
@@ -62,6 +70,7 @@ __all__ = [
     "NetUnlearner",
     "NoTUnlearner",
     "PUMAUnlearner",
+    "PublicBackbone",
     "ProximalUnlearner",
     "RUMUnlearner",
     "RandomLabelUnlearner",
@@ -71,6 +80,7 @@ __all__ = [
     "SSDUnlearner",
     "SalUnUnlearner",
     "ShardedUnlearner",
+    "SufficientStatisticsUnlearner",
     "UNSIRUnlearner",
     "UnlearningPipeline",
     "__version__",

@@ -5,7 +5,9 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch, _validation
+from skunlearn._columns import columns_of
 from skunlearn._data import is_dataset, n_rows
+from skunlearn._finite import check_finite
 from skunlearn._record import Rows
 from skunlearn.base import BaseUnlearner, model_of
 
@@ -24,8 +26,9 @@ def asked(model, X, y):
         y = _validation.dataset_targets(X)
     if y is None:
         raise ValueError("The model is asked about labels too: pass y.")
+    reader = None
     if isinstance(model, BaseUnlearner):
-        X, classes = _validation.check_X(model, X), model._classes
+        X, classes, reader = _validation.check_X(model, X), model._classes, model._reader
     else:
         if not _skorch.is_net(model) and get_tags(model).estimator_type not in (
             "classifier",
@@ -33,12 +36,14 @@ def asked(model, X, y):
         ):
             raise TypeError(f"{type(model).__name__} is neither a classifier nor a regressor.")
         classifier = get_tags(model).estimator_type == "classifier"
-        classes = np.asarray(model.classes_) if classifier else None
+        classes = None
+        if classifier:
+            classes = columns_of(model) if _skorch.is_net(model) else np.asarray(model.classes_)
         X = np.asarray(X) if isinstance(X, list) else X
         if not is_dataset(X):
-            _validation.check_finite(X, "X")
+            check_finite(X, "X", allow_nan=get_tags(model).input_tags.allow_nan)
     n = len(X) if is_dataset(X) else n_rows(X)
     y = _validation.check_targets(y, n, classifier=classes is not None)
     if classes is not None:
         y = _validation.encode(y, classes)
-    return model_of(model), Rows(X, y, np.arange(n)), classes
+    return model_of(model), Rows(X, y, np.arange(n), reader=reader), classes

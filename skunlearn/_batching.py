@@ -167,7 +167,7 @@ def net_rows(net, X, target, index, numbers=False):
     """`NetRows` over `X` for this net; `numbers` puts each row's number in place of its target."""
     dtype = float_dtype(net)
     index = np.asarray(index)
-    if is_dataset(X) or _plain_dataset(net):
+    if is_dataset(X) or has_plain_dataset(net):
         if numbers:
             target = np.arange(len(X) if is_dataset(X) else n_rows(X))
         base = X if is_dataset(X) else None
@@ -199,7 +199,8 @@ def can_batch(net, rows, training):
     )
 
 
-def _plain_dataset(net):
+def has_plain_dataset(net):
+    """Whether the net makes skorch's own data sets of arrays."""
     return net.dataset is SkorchDataset and not net.get_params_for("dataset")
 
 

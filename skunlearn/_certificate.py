@@ -9,8 +9,14 @@ import skorch
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn import _caches
 from skunlearn._data import digest_of
 from skunlearn._version import __version__
+
+_SCOPE = (
+    "The model of this unlearner, trained on rows as its fit was given them. What stands before or "
+    "around it (a scaler, steps of a scikit-learn Pipeline, an ensemble) is no part of it."
+)
 
 
 def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, measured, when):
@@ -27,7 +33,7 @@ def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, 
     return {
         "when": when.isoformat(timespec="seconds"),
         "method": type(unlearner).__name__,
-        "exact": bool(unlearner._is_exact),
+        "exact": bool(unlearner._is_exact) and not _holds_rows(unlearner),
         "parameters": params,
         "seed": seed,
         "rows": int(rows),
@@ -51,7 +57,10 @@ class CertificateMixin:
             A JSON object. ``"guarantee"`` is ``"retrained without the rows"`` for exact methods
             (or the solution without them, where it is computed), ``"(epsilon, delta)"`` for
             certified ones, with what was proved under ``"proved"``, and ``"none"`` for the
-            others, which are judged by measurement only.
+            others, which are judged by measurement only. It is ``"none"`` as well where
+            something was trained before (a ``FrozenEstimator`` inside `estimator`, weights that
+            a module loads), or where a scikit-learn Pipeline has fitted steps in front of this
+            estimator; ``"notes"`` then names it. ``"scope"`` says what is spoken of.
 
         Examples
         --------
@@ -66,16 +75,39 @@ class CertificateMixin:
         (1, 'retrained without the rows')
         """
         check_is_fitted(self)
-        guarantee = "none"
-        if self.deletions_ and self._is_certified:
+        guarantee, in_front = "none", _in_front(self)
+        if self.deletions_ and self._is_certified and not _holds_rows(self):
             guarantee = "(epsilon, delta)"
         elif self.deletions_ and all(entry["exact"] for entry in self.deletions_):
             guarantee = self._exactness
-        notes = []
-        if self.memory is not None:
+        brought = [name for entry in self.deletions_ for name in entry.get("trained_before", [])]
+        notes = [
+            f"{name}: brought along from rows that are not known here, so that no retraining "
+            "starts from nothing."
+            for name in dict.fromkeys(brought)
+        ]
+        if in_front.get("declared"):
             notes.append(
-                "The memory= cache may still hold models trained on forgotten rows; clear it "
-                "(joblib.Memory.clear) to complete the deletion."
+                f"Steps {', '.join(in_front['declared'])} of a Pipeline in front are declared to "
+                "hold no training row; the certificate of an UnlearningPipeline quotes by whom."
+            )
+        for kind, what in (
+            ("fitted", "were fitted on forgotten rows too, and still hold what they learnt"),
+            ("frozen", "were fitted elsewhere, on rows that are not known here"),
+        ):
+            if in_front.get(kind):
+                notes.append(
+                    f"Steps {', '.join(in_front[kind])} of a Pipeline in front {what}: the log "
+                    "speaks of the model behind them only. UnlearningPipeline forgets in steps too."
+                )
+        report = (self.deletions_ or [{}])[-1].get("caches")
+        if report is not None or _caches.caches(self):
+            notes += _caches.notes(report)
+        reader = getattr(self._record, "reader", None)
+        if self.deletions_ and reader is not None and reader.noisy:
+            notes.append(
+                "Training rows were measured through their random augmentation, not as they are: "
+                "fit was not given measure_on=."
             )
         kept = self.deletions_[-1].get("statistics_kept") if self.deletions_ else None
         if kept:
@@ -95,12 +127,22 @@ class CertificateMixin:
                 "retained_rows": int(self._record.retained.sum()),
                 "forgotten_rows": int((~self._record.retained).sum()),
                 "guarantee": guarantee,
+                "scope": _SCOPE,
                 **({"proved": self._proved()} if guarantee == "(epsilon, delta)" else {}),
                 "notes": notes,
                 "deletions": self.deletions_,
             },
             indent=2,
         )
+
+
+def _in_front(unlearner):
+    """Kinds of the steps of a Pipeline before the unlearner; see `_transformers.kinds`."""
+    return getattr(unlearner, "_steps_before", None) or {}
+
+
+def _holds_rows(unlearner):
+    return any(_in_front(unlearner).get(kind) for kind in ("fitted", "frozen"))
 
 
 def plain(value):

@@ -7,6 +7,18 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from skunlearn._frames import (
+    align_frame,
+    is_frame,
+    is_polars,
+    join_rows,
+    schema_of,
+    share_values,
+    take_rows,
+    to_array,
+    view_frame,
+)
+from skunlearn._identifiers import identifier_text
 from skunlearn._mapped import Reading
 
 DIGEST_SIZE = 16  # bytes; 128 bits make an accidental collision impossible in practice
@@ -21,11 +33,6 @@ def is_dataset(X):
 def is_mapping(X):
     """Whether `X` is a dict of containers (scipy's dok matrices are mappings too)."""
     return isinstance(X, Mapping) and not sparse.issparse(X)
-
-
-def is_frame(X):
-    """Whether `X` is a pandas-like frame or series."""
-    return hasattr(X, "iloc")
 
 
 def n_rows(X):
@@ -48,11 +55,21 @@ def take(X, rows):
     if isinstance(X, torch.Tensor):
         return X[rows if isinstance(rows, slice) else torch.as_tensor(rows, device=X.device)]
     if is_frame(X):
-        return X.iloc[rows]
+        return take_rows(X, rows)
     if is_dataset(X):
         positions = range(len(X))[rows] if isinstance(rows, slice) else rows
         return torch.utils.data.Subset(X, positions)
     return X[rows]
+
+
+def view_of(X):
+    """The rows and columns that `X` has now; the values are not copied.
+
+    A container that is given or loses a column, or an entry, later, keeps it in the view.
+    """
+    if is_mapping(X):
+        return {key: view_of(value) for key, value in X.items()}
+    return view_frame(X) if is_frame(X) else X
 
 
 def join(a, b):
@@ -66,9 +83,7 @@ def join(a, b):
     if sparse.issparse(a):
         return sparse.vstack([a, b], format="csr")
     if is_frame(a):
-        import pandas as pd
-
-        return pd.concat([a, b])
+        return join_rows(a, b)
     return np.concatenate([a, b])
 
 
@@ -76,6 +91,8 @@ def empty_like(X):
     """No rows, in the form of `X`; it keeps nothing of `X` alive, as an empty slice would."""
     if is_mapping(X):
         return {key: empty_like(value) for key, value in X.items()}
+    if is_polars(X):
+        return X.clear()
     empty = take(X, slice(0, 0))
     return empty.detach().clone() if isinstance(X, torch.Tensor) else empty.copy()
 
@@ -84,8 +101,8 @@ def form_of(X):
     """Kind, shape of a row, dtype and column names of `X`, for comparison."""
     if is_mapping(X):
         return {key: form_of(X[key]) for key in sorted(X)}
-    if is_frame(X) and X.ndim == 2:
-        return "frame", [(str(name), str(dtype)) for name, dtype in X.dtypes.items()]
+    if is_frame(X) and len(X.shape) == 2:
+        return "frame", schema_of(X)
     return type(X).__name__, tuple(X.shape[1:]), str(X.dtype)
 
 
@@ -95,6 +112,10 @@ def shares_memory(a, b):
         return True
     if is_mapping(a):
         return is_mapping(b) and all(shares_memory(a[key], b[key]) for key in a)
+    if is_frame(a) and is_frame(b):
+        return share_values(a, b)
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
     if sparse.issparse(a):
         same = getattr(b, "format", None) == a.format
         return same and np.may_share_memory(a.data, b.data)
@@ -121,11 +142,7 @@ def align(X, like, name):
         n_rows(X)
         return X, np.all([exact for _, exact in parts.values()], axis=0)
     if is_frame(like):
-        if not is_frame(X) or (like.ndim == 2 and list(X.columns) != list(like.columns)):
-            raise ValueError(f"{name} must be a data frame with the training data's columns.")
-        cast = X.astype(like.dtypes if like.ndim == 2 else like.dtype)
-        pairs = [(X, cast)] if like.ndim == 1 else [(X[c], cast[c]) for c in cast.columns]
-        return cast, np.all([np.ones(len(X), bool), *(_held(*p) for p in pairs)], axis=0)
+        return align_frame(X, like, name)
     if is_mapping(X):
         raise TypeError(f"{name} is a dict, but the model was fitted on one array of rows.")
     shape = tuple(like.shape[1:])
@@ -143,13 +160,6 @@ def align(X, like, name):
     return _cast_exactly(X, dtype)
 
 
-def _held(column, cast):
-    """Where a column of another dtype holds what the given one does."""
-    if cast.dtype.kind in "biu":
-        return (cast == column).fillna(False).to_numpy(dtype=bool)
-    return (cast.isna() == column.isna()).to_numpy()  # a category that there is not becomes NaN
-
-
 def _cast_exactly(X, dtype):
     with np.errstate(all="ignore"):
         cast = X.astype(dtype)
@@ -161,6 +171,13 @@ def _cast_exactly(X, dtype):
             differs = cast != X
     differs = differs.toarray() if sparse.issparse(differs) else np.asarray(differs)
     return cast, ~differs.reshape(X.shape[0], -1).any(axis=1)
+
+
+def row_bytes(X):
+    """Bytes of the first row of `X`, as it is hashed."""
+    if is_mapping(X):
+        return sum(map(row_bytes, X.values()))
+    return _numpy(take(X, slice(0, 1))).nbytes
 
 
 def row_digests(X):
@@ -181,20 +198,27 @@ def row_digests(X):
     if is_mapping(X):
         parts = np.hstack([row_digests(X[key]) for key in sorted(X)])
         return _hash_rows(parts)
-    row_bytes = max(1, _numpy(take(X, slice(0, 1))).nbytes)
-    step = max(1, _CHUNK_BYTES // row_bytes)
+    size = max(1, row_bytes(X))
+    step = max(1, _CHUNK_BYTES // size)
     reading, chunks = Reading(X), []
     for i in range(0, n, step):
         chunks.append(_hash_rows(_numpy(take(X, slice(i, i + step)))))
-        reading.done(step * row_bytes)
+        reading.done(step * size)
     return np.concatenate(chunks)
 
 
+def label_digests(digests, y):
+    """Digest of every row with its label, from the digests of the rows."""
+    if len(digests) == 0:
+        return digests
+    y = y + 0.0 if y.dtype.kind == "f" else y  # -0.0 becomes 0.0
+    y = np.ascontiguousarray(y, dtype=y.dtype.newbyteorder("="))
+    return row_digests(np.hstack([digests, y.reshape(len(digests), -1).view(np.uint8)]))
+
+
 def name_digests(names):
-    """Digest of every identifier; ``7`` and ``"7"`` differ."""
-    # Scalars of numpy and torch count as the Python values that they hold.
-    plain = [name.tolist() if hasattr(name, "tolist") else name for name in names]
-    rows = [_blake(repr(name).encode()) for name in plain]
+    """Digest of every identifier, of the text that `identifier_text` gives it."""
+    rows = [_blake(identifier_text(name).encode()) for name in names]
     return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, DIGEST_SIZE)
 
 
@@ -228,7 +252,7 @@ def _numpy(X):
         return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
     if sparse.issparse(X):
         return X.toarray()
-    return X.to_numpy() if is_frame(X) else np.asarray(X)
+    return to_array(X) if is_frame(X) else np.asarray(X)
 
 
 def _hash_rows(chunk):

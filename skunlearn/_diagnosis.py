@@ -10,15 +10,16 @@ _ONE_SIDED = 1.64  # standard errors of a test at 5 %
 _APART = 0.3  # chance that a retained row is less sure than a forget row, where both look alike 0.5
 
 
-def medians_by_heart(before, after):
+def medians_by_heart(before, after, chance):
     """Median losses of forget rows that mostly were known by heart and still are; else None.
 
-    Not the mean: a few rows with large losses hide that all others are as they were.
+    Not the mean: a few rows with large losses hide that all others are as they were. `chance` is
+    the loss of a guess.
     """
     if before.logits is None or after.logits is None:
         return None
     medians = [float(np.median(evidence.losses())) for evidence in (before, after)]
-    known = max(medians) < _MEMORISED * np.log(max(2, after.logits.shape[1]))
+    known = max(medians) < _MEMORISED * chance
     return medians if known else None
 
 

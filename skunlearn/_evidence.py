@@ -1,11 +1,13 @@
 """What a model says about some rows: logits, losses, accuracy, from one forward pass."""
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import log_softmax
 
 from skunlearn import _skorch
+from skunlearn._seeding import seeded
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,14 @@ class Evidence:
     y : ndarray of shape (n,), encoded labels or regression targets
     logits : ndarray of shape (n, n_classes), or None when the model gives none
     predicted : ndarray of shape (n,), encoded labels or predictions
+    noisy : bool, whether rows were read through the random augmentation of training
     """
 
     y: np.ndarray
     logits: np.ndarray | None
     predicted: np.ndarray
     is_classifier: bool
+    noisy: bool = False
 
     def losses(self):
         """Cross-entropy or squared error of each row; None without probabilities."""
@@ -60,12 +64,17 @@ def summary(evidence):
 
 
 def observe(model, rows, classes):
-    """`Evidence` of a net or scikit-learn estimator on `rows` (encoded targets).
+    """`Evidence` of a net or scikit-learn estimator on `rows` (encoded targets), as they are.
 
     `classes` is None for regression; without `rows` there is no evidence, None.
     """
     if rows is None:
         return None
+    if rows.reader is not None:
+        noisy = rows.reader.noisy
+        # Through an augmentation the same draws each time, so that two models see the same.
+        with seeded(0) if noisy else nullcontext():
+            return replace(observe(model, rows.reader.rows(rows), classes), noisy=noisy)
     if _skorch.is_net(model):
         out = _skorch.outputs(model, rows)
         if classes is None:

@@ -5,23 +5,20 @@ import functools
 import numpy as np
 import torch
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import LoadInitState
 from skorch.dataset import ValidSplit
 
 from skunlearn._record import Rows
-from skunlearn._skorch import has_callback, is_binary, outputs, uncompiled
+from skunlearn._skorch import is_binary, outputs, uncompiled
 from skunlearn.exceptions import UnlearningError
 
 
 def check_net(net, method, *, trained):
-    """Refuse nets whose training rows or initial weights would not be what they seem."""
+    """Refuse nets whose training rows would not be what they seem."""
     if not isinstance(net, NeuralNetClassifier | NeuralNetBinaryClassifier | NeuralNetRegressor):
         raise TypeError(
             f"{method} takes NeuralNetClassifier, NeuralNetBinaryClassifier or "
             f"NeuralNetRegressor, got {type(net).__name__}."
         )
-    if not trained:
-        refuse_warm_start(net)
     options = {"sampler", "batch_sampler"} & set(net.get_params_for("iterator_train"))
     if options:
         raise ValueError(
@@ -34,23 +31,6 @@ def check_net(net, method, *, trained):
             f"train_split={net.train_split!r} keeps rows out of training, which would then "
             "count as seen although the net never saw them. Pass train_split=None, or "
             "skorch.helper.predefined_split(valid_dataset) with rows of its own."
-        )
-
-
-def refuse_warm_start(net):
-    """Raise when a clone of the net would not start from fresh weights."""
-    if has_callback(net, LoadInitState):
-        raise ValueError(
-            "The callback LoadInitState starts every training from weights on disk, which may "
-            "have seen the rows that are to be forgotten. Load pretrained weights in the module's "
-            "__init__ instead."
-        )
-    if isinstance(net.module, torch.nn.Module):
-        raise TypeError(
-            "The net was built with a module instance, which carries its weights into every "
-            "clone, so neither retraining nor cross-validation could start afresh. Pass the "
-            f"class: {type(net).__name__}({type(net.module).__name__}, module__<parameter>=...). "
-            "An already trained net can be fine-tuned as FrozenEstimator(net)."
         )
 
 

@@ -14,12 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch
 from skunlearn._data import _numpy, is_dataset, is_mapping, n_rows
+from skunlearn._plain_rows import PlainRows, look_at
 from skunlearn._record import TrainingRecord
 from skunlearn._seeding import seeded
 from skunlearn._validation import check_targets, dataset_targets
 
 _FORMAT = 1
-_TABLES = ("retained", "digests", "label_digests", "ids", "groups")
 
 
 class PersistenceMixin:
@@ -51,7 +51,7 @@ class PersistenceMixin:
         vars(self).update(_record=self._record.detach(), _forgotten=None)
         return self
 
-    def attach(self, X, y=None):
+    def attach(self, X, y=None, *, measure_on=None):
         """Give the retained rows back to an estimator that does not hold them.
 
         Parameters
@@ -60,6 +60,8 @@ class PersistenceMixin:
             All retained rows, in any order. A Dataset must be the one that ``fit`` was given,
             forgotten rows in their places (they are not read).
         y : array of shape (n,), default=None
+        measure_on : torch Dataset or callable, default=None
+            As in ``fit``, for the rows of `X` in their order.
 
         Returns
         -------
@@ -81,7 +83,10 @@ class PersistenceMixin:
         X, _ = self._check_request(X, None, "attach")
         n = len(X) if is_dataset(X) else n_rows(X)
         y = check_targets(y, n, classifier=self._classes is not None)
-        self._record = self._record.attach(X, self._encode(y))
+        # Of a Dataset that was changed where rows are forgotten these are not read.
+        retained = np.flatnonzero(self._record.retained) if is_dataset(X) else None
+        _, reader = look_at(X, y, _skorch.unwrap(self.estimator), measure_on, retained)
+        self._record = self._record.attach(X, self._encode(y), reader)
         return self
 
     def save(self, path):
@@ -99,33 +104,7 @@ class PersistenceMixin:
         TypeError
             When the model is not a skorch net; pickle such an estimator instead.
         """
-        check_is_fitted(self)
-        if not _skorch.is_net(self.estimator_):
-            raise TypeError(
-                f"save writes skorch nets; this one holds a {type(self.estimator_).__name__}. "
-                "Use pickle or skops."
-            )
-        tensors = {
-            f"net.{k}": v.contiguous().cpu() for k, v in _skorch.weights(self.estimator_).items()
-        }
-        for name in _TABLES:
-            table = getattr(self._record, name)
-            if table is not None:
-                tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
-        state = {
-            "format": _FORMAT,
-            "method": type(self).__name__,
-            "classes": None if self._classes is None else _labels(self.classes_),
-            "classes_dtype": None if self._classes is None else self.classes_.dtype.str,
-            "n_targets": getattr(self, "_n_targets", None),
-            "n_features_in": getattr(self, "n_features_in_", None),
-            "feature_names_in": _labels(getattr(self, "feature_names_in_", None)),
-            "seed": self._seed,
-            "deletions": self.deletions_,
-            "is_dataset": self._record.is_dataset,
-            "row": _describe_row(self._record.row_like()),
-            "y_dtype": self._record.y_dtype.str,
-        }
+        tensors, state = self._saved()
         folder = os.path.dirname(os.path.abspath(path))
         handle, part = tempfile.mkstemp(dir=folder, prefix=".skunlearn-")
         os.close(handle)
@@ -136,6 +115,38 @@ class PersistenceMixin:
             if os.path.exists(part):
                 os.unlink(part)
             raise
+
+    def _saved(self):
+        """What ``save`` writes: tensors by name, and the rest in JSON's types."""
+        check_is_fitted(self)
+        if not _skorch.is_net(self.estimator_):
+            raise TypeError(
+                f"save writes skorch nets; this one holds a {type(self.estimator_).__name__}. "
+                "Use pickle or skops."
+            )
+        tensors = {
+            f"net.{k}": v.contiguous().cpu() for k, v in _skorch.weights(self.estimator_).items()
+        }
+        for name, table in self._record.tables().items():
+            tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
+        state = {
+            "format": _FORMAT,
+            "method": type(self).__name__,
+            "classes": None if self._classes is None else _labels(self.classes_),
+            "columns": _labels(self._columns) if self._classes is not None else None,
+            "classes_dtype": None if self._classes is None else self.classes_.dtype.str,
+            "n_targets": getattr(self, "_n_targets", None),
+            "n_features_in": getattr(self, "n_features_in_", None),
+            "feature_names_in": _labels(getattr(self, "feature_names_in_", None)),
+            "seed": self._seed,
+            "deletions": self.deletions_,
+            "steps_before": getattr(self, "_steps_before", None),
+            "is_dataset": self._record.is_dataset,
+            "augmented": self._record.reader is not None,
+            "row": _describe_row(self._record.row_like()),
+            "y_dtype": self._record.y_dtype.str,
+        }
+        return tensors, state
 
     def load(self, path):
         """Read what `save` wrote into this estimator, whose net gives the architecture.
@@ -159,12 +170,15 @@ class PersistenceMixin:
                 state = json.loads((file.metadata() or {}).get("skunlearn", "{}"))
         except SafetensorError as error:
             raise ValueError(f"{path} is not a safetensors file: {error}") from error
+        return self._restored(load_file(path), state, path)
+
+    def _restored(self, tensors, state, path):
+        """This estimator in the state that ``_saved`` gave; `path` is for messages."""
         if state.get("format") != _FORMAT or state.get("method") != type(self).__name__:
             raise ValueError(
                 f"{path} was not written by {type(self).__name__}.save "
                 f"(method {state.get('method')}, format {state.get('format')})."
             )
-        tensors = load_file(path)
         net = _skorch.unwrap(self.estimator)
         with seeded(state["seed"]):
             model = _skorch.fresh_net(net, verbose=self.verbose)
@@ -177,6 +191,7 @@ class PersistenceMixin:
             is_dataset=state["is_dataset"],
             like=_empty_row(state["row"]),
             y_dtype=np.dtype(state["y_dtype"]),
+            reader=PlainRows() if state["augmented"] else None,
         )
         fitted = {
             "estimator_": model,
@@ -186,9 +201,13 @@ class PersistenceMixin:
             "_evidence": None,
             "_forgotten": None,
             "_n_targets": state["n_targets"],
+            "_steps_before": state["steps_before"],
         }
         if state["classes"] is not None:
-            fitted["classes_"] = np.array(state["classes"], dtype=np.dtype(state["classes_dtype"]))
+            dtype = np.dtype(state["classes_dtype"])
+            fitted["classes_"] = np.array(state["classes"], dtype=dtype)
+            columns = state["columns"]
+            fitted["_columns"] = None if columns is None else np.array(columns, dtype=dtype)
         if state["n_features_in"] is not None:
             fitted["n_features_in_"] = state["n_features_in"]
         if state["feature_names_in"] is not None:
@@ -201,8 +220,9 @@ class PersistenceMixin:
 
 
 _FITTED = (
-    *("_seed", "_record", "_evidence", "_forgotten", "_n_targets", "_updates"),
-    *("_moments", "_setting", "_account", "_secret", "_step", "_gram"),
+    *("_seed", "_record", "_evidence", "_forgotten", "_n_targets", "_columns", "_updates"),
+    *("_moments", "_setting", "_account", "_secret", "_step", "_gram", "_steps_before"),
+    *("_trained_before",),
 )
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from skunlearn import _transformers
 from skunlearn._data import digest_of
 from skunlearn._evidence import observe
+from skunlearn._prepared import Subtraction
 from skunlearn._seeding import derive_seed, seeded
 from skunlearn.base import BaseUnlearner
 from skunlearn.exceptions import UnlearningError
@@ -57,7 +58,8 @@ class StepsMixin:
         """Swap in steps that have forgotten."""
         name, old = self.steps[-1]
         kinds, steps = self._kinds(), self.steps[:-1]
-        record = self._record.without(positions)
+        self._record.check_unchanged(positions)
+        record, sums, subtracted = self._record.without(positions), None, []
         refit = bool(self.refit_transformers and kinds["fitted"])
         as_stored = retain is None
         if as_stored and self._record.has_data:
@@ -69,42 +71,48 @@ class StepsMixin:
                 retain = record.view(np.flatnonzero(record.retained))
             # Steps without a seed of their own draw from numpy's global generator.
             with seeded(derive_seed(old._seed, 1, len(old.deletions_))):
-                steps, new = self._work(positions, forget, retain, refit, as_stored, most_lost)
-        entry = new.deletions_[-1] | {
-            "exact": new._is_exact and not kinds["frozen"] and (refit or not kinds["fitted"]),
+                steps, new, sums, subtracted = self._work(
+                    positions, forget, retain, refit, as_stored, most_lost
+                )
+        transformers = {
+            "refitted": kinds["fitted"] if refit else [],
+            "kept": [] if refit else kinds["fitted"],
+            "frozen": kinds["frozen"],
+            "stateless": kinds["stateless"],
+        }
+        for key, names in (("declared", kinds["declared"]), ("subtracted", subtracted)):
+            if names:
+                transformers[key] = names
+        entry, forgets = new.deletions_[-1], refit or not kinds["fitted"]
+        entry = entry | {
+            "exact": entry["exact"] and not kinds["frozen"] and forgets,
             "identifiers_digest": digest_of(np.unique(record.identifiers(positions), axis=0)),
-            "transformers": {
-                "refitted": kinds["fitted"] if refit else [],
-                "kept": [] if refit else kinds["fitted"],
-                "frozen": kinds["frozen"],
-                "stateless": kinds["stateless"],
-            },
+            "transformers": transformers,
         }
         forgotten = None
         if forget is not None and not record.owned:
             forgotten = _transformers.TransformedRows(forget, steps, new)
         vars(new).update(deletions_=[*new.deletions_[:-1], entry], _forgotten=forgotten)
         if record.owned:
-            record = record.compact()
-        vars(self).update(steps=[*steps, (name, new)], _record=record)
+            record = record.without_forgotten()
+        held = None if self._held is None else self._held.without(positions)
+        vars(self).update(steps=[*steps, (name, new)], _record=record, _held=held, _sums=sums)
 
     def _work(self, positions, forget, retain, refit, as_stored, most_lost):
         """Let a copy of the unlearner work on rows that are transformed for this request."""
-        old, steps = self._final_estimator, self.steps[:-1]
+        old, steps, sums, subtracted = self._final_estimator, self.steps[:-1], None, []
         start, before = shallow(old), None
         if refit:
-            X, y = retain.arrays()
-            y = y if old._classes is None else old.classes_[y]
             before = self._observe(forget, old._sample(retain))
-            steps, X = _transformers.fit_transform(steps, X, y)
+            steps, X, sums, subtracted = self._new_steps(positions, forget, retain, as_stored)
             kept = _transformers.checked(X, retain, start, reset=True)
-            self._check_columns(steps, kept.X)
+            self._check_columns(steps, X)
             if self._record.has_data:
                 start._record = self._seen_by(steps, start, positions, kept if as_stored else None)
         else:
-            kept = _transformers.transformed(retain, steps, start)
+            kept = self._shown(retain, steps, start)
         try:
-            gone = None if forget is None else _transformers.transformed(forget, steps, start)
+            gone = None if forget is None else self._shown(forget, steps, start)
         except ValueError as error:  # a category of the forget rows alone, say
             if old._needs_forget_rows:
                 raise UnlearningError(
@@ -114,14 +122,43 @@ class StepsMixin:
                 ) from error
             gone = forget = None
         known = {"before": before, "most_lost": most_lost}
-        return steps, start._successor(positions, gone, kept, **known)
+        return steps, start._successor(positions, gone, kept, **known), sums, subtracted
+
+    def _new_steps(self, positions, forget, retain, as_stored):
+        """Steps of the kept rows, what they make of these, their `Subtraction`, what it was of."""
+        old, steps = self._final_estimator, self.steps[:-1]
+        y = retain.y if old._classes is None else old._classes[retain.y]
+        held = self._held if as_stored else None
+        first = 0 if held is None else self._constant
+        X = retain.arrays()[0] if held is None else held.take(retain.positions)
+        if as_stored and self._sums is not None and forget is not None:
+            gone = forget.arrays()[0] if held is None else held.take(positions)
+            found = self._sums.without(steps, gone, first)
+            if found is not None:
+                new, sums = found
+                name, place = steps[sums.place][0], sums.place + 1
+                before = [*steps[: sums.place], (name, new)]
+                X = _transformers.transform(before[first:], X)
+                after, X = _transformers.fit_transform(steps[place:], X, y)
+                return [*before, *after], X, sums, [f"{name} ({type(new).__name__})"]
+        after, made = _transformers.fit_transform(steps[first:], X, y)
+        steps = [*steps[:first], *after]
+        return steps, made, Subtraction.of(steps, X, first) if as_stored else None, []
+
+    def _shown(self, rows, steps, unlearner):
+        """`rows` as `steps` show them to `unlearner`, from what is held of them where it is."""
+        if self._held is None or rows.positions is None:
+            return _transformers.transformed(rows, steps, unlearner)
+        X = self._held.take(rows.positions)
+        X = _transformers.transform(steps[self._constant :], X)
+        return _transformers.checked(X, rows, unlearner)
 
     def _seen_by(self, steps, unlearner, positions, kept):
         """The unlearner's record with all retained rows as new steps show them."""
         record = self._record.without(positions)
         left = np.flatnonzero(record.retained)
         if kept is None:
-            kept = _transformers.transformed(record.view(left), steps, unlearner)
+            kept = self._shown(record.view(left), steps, unlearner)
         kept.positions = left
         slot = np.full(len(record), -1)
         slot[left] = np.arange(len(left))
@@ -133,7 +170,7 @@ class StepsMixin:
         return [
             None
             if rows is None
-            else observe(old.estimator_, _transformers.transformed(rows, steps, old), old._classes)
+            else observe(old.estimator_, self._shown(rows, steps, old), old._classes)
             for rows in (forget, sample)
         ]
 

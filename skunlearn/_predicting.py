@@ -42,6 +42,7 @@ class PredictorMixin:
         Parameters
         ----------
         X : array, tensor, data frame, sparse matrix, mapping or torch Dataset of n rows
+            Those of ``fit`` are read as they are where it was given ``measure_on=``.
 
         Returns
         -------
@@ -49,13 +50,15 @@ class PredictorMixin:
             Class labels as passed to ``fit``, or regression targets.
         """
         check_is_fitted(self)
-        X = check_X(self, X)
+        X = self._as_they_are(check_X(self, X))
         if not _skorch.is_net(self.estimator_):
+            if getattr(self, "_columns", None) is not None:  # nets in shards
+                return self.classes_[self.predict_proba(X).argmax(axis=1)]
             return self.estimator_.predict(X)
         if not hasattr(self, "classes_"):
             y = self._net_says(X)
             return y.reshape(self._target_shape(len(y)))
-        if _skorch.is_binary(self.estimator_):
+        if _skorch.is_binary(self.estimator_) and len(self.classes_) > 1:
             return self.classes_[self._net_says(X).astype(np.intp)]
         return self.classes_[self._net_proba(X).argmax(axis=1)]
 
@@ -74,10 +77,13 @@ class PredictorMixin:
             estimator has seen no row keeps its column, filled with zeros.
         """
         check_is_fitted(self)
-        X = check_X(self, X)
+        X = self._as_they_are(check_X(self, X))
         if _skorch.is_net(self.estimator_):
             return self._net_proba(X)
-        return self._all_columns(self.estimator_.predict_proba(X), 0.0)
+        p = self.estimator_.predict_proba(X)
+        if getattr(self, "_columns", None) is not None:
+            return self._seen(p)
+        return self._all_columns(p, 0.0)
 
     @available_if(_inner_is_not_net("decision_function"))
     def decision_function(self, X):
@@ -116,6 +122,10 @@ class PredictorMixin:
         metric = accuracy_score if hasattr(self, "classes_") else r2_score
         return metric(y, self.predict(X), sample_weight=sample_weight)
 
+    def _as_they_are(self, X):
+        """Rows without the augmentation of training, where ``fit`` was told how."""
+        return X if self._reader is None or self._reader.noisy else self._reader.container(X)
+
     def _net_says(self, X, method="predict"):
         try:
             return _skorch.predict(self.estimator_, X, method)
@@ -131,11 +141,14 @@ class PredictorMixin:
             ) from error
 
     def _net_proba(self, X):
-        p = self._net_says(X, "predict_proba")
+        return self._seen(self._net_says(X, "predict_proba"))
+
+    def _seen(self, p):
+        """Probabilities of the labels that `fit` has seen."""
         if p.shape[1] == len(self.classes_):
             return p
-        # The module may have more outputs than there are classes; they were never trained on.
-        p = p[:, : len(self.classes_)]
+        # The module may have more outputs than there are labels; they were never trained on.
+        p = p[:, self._seen_columns]
         return p / p.sum(axis=1, keepdims=True)
 
     def _all_columns(self, values, fill):

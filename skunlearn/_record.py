@@ -9,13 +9,26 @@ from skunlearn._data import (
     empty_like,
     is_dataset,
     join,
+    label_digests,
     match,
     n_rows,
     name_digests,
+    row_bytes,
     row_digests,
     take,
+    view_of,
 )
-from skunlearn.exceptions import AlreadyForgottenError, DataNotStoredError, UnknownRowsError
+from skunlearn._identifiers import listed
+from skunlearn._items import ItemSample
+from skunlearn._unchanged import UnchangedMixin
+from skunlearn._unknown import advice_on
+from skunlearn.exceptions import (
+    AlreadyForgottenError,
+    DataNotStoredError,
+    UnknownRowsError,
+)
+
+_TABLES = ("retained", "digests", "label_digests", "ids", "groups")
 
 
 class Rows:
@@ -27,11 +40,14 @@ class Rows:
     index : ndarray of int, the rows of `X` in this view
     digests : ndarray of shape (len(index), 16), or None when rows are known by position only
     positions : ndarray of int, those in ``fit``; None for rows that came with a request
+    reader : PlainRows or None, how they are read to be measured
     """
 
-    def __init__(self, X, y, index, digests=None, positions=None):
+    reader = None
+
+    def __init__(self, X, y, index, digests=None, positions=None, reader=None):
         self.X, self.all_y, self.index = X, y, np.asarray(index, dtype=np.intp)
-        self.digests, self.positions = digests, positions
+        self.digests, self.positions, self.reader = digests, positions, reader
 
     def __len__(self):
         return len(self.index)
@@ -44,7 +60,7 @@ class Rows:
     def take(self, positions):
         """A narrower view; `positions` count within this one."""
         tables = (None if t is None else t[positions] for t in (self.digests, self.positions))
-        return Rows(self.X, self.all_y, self.index[positions], *tables)
+        return Rows(self.X, self.all_y, self.index[positions], *tables, self.reader)
 
     def union(self, other):
         """These rows and others in one view, and the numbers that each have in it.
@@ -71,7 +87,7 @@ class Rows:
         return take(self.X, self.index), self.y
 
 
-class TrainingRecord:
+class TrainingRecord(UnchangedMixin):
     """The training rows of a fitted unlearner.
 
     Rows keep the position that they had in ``fit``, whatever is forgotten later. The record
@@ -80,32 +96,55 @@ class TrainingRecord:
     """
 
     owned = False
+    reader = None  # a PlainRows where rows are augmented
 
-    def __init__(self, X, y, *, ids=None, groups=None, owned=False):
+    def __init__(
+        self, X, y, *, ids=None, groups=None, owned=False, digests=None, items=None, reader=None
+    ):
         n = n_rows(X) if not is_dataset(X) else len(X)
-        self._X, self._y, self.owned = X, y, owned
-        self._slot = np.arange(n)  # row of _X that holds each position; -1 when not stored
+        self.is_dataset, self.items, self.reader, self.owned = is_dataset(X), items, reader, owned
+        self._store(view_of(X), y, np.arange(n))
         self.retained = np.ones(n, dtype=bool)
-        self.is_dataset = is_dataset(X)
         self._y_dtype = y.dtype
         self._like = None if self.is_dataset else empty_like(X)
-        self.digests = None if is_dataset(X) else row_digests(X)
-        self.label_digests = None if is_dataset(X) else _label_digests(self.digests, y)
+        if digests is None and not self.is_dataset:
+            digests = row_digests(X)
+        self.digests = digests
+        self.label_digests = None if is_dataset(X) else label_digests(self.digests, y)
         self.ids = None if ids is None else _unique_ids(ids, n)
         self.groups = None if groups is None else name_digests(_names(groups, n, "groups"))
 
     @classmethod
-    def from_tables(cls, tables, *, is_dataset, like, y_dtype):
-        """A record without rows, from the tables of another."""
+    def from_tables(cls, tables, *, is_dataset, like, y_dtype, reader=None):
+        """A record without rows, from the `tables` of another."""
         new = object.__new__(cls)
-        new.retained = tables["retained"]
-        new.digests, new.label_digests = tables.get("digests"), tables.get("label_digests")
-        new.ids, new.groups = tables.get("ids"), tables.get("groups")
+        for name in _TABLES:
+            setattr(new, name, tables.get(name))
+        new.items = None
+        if "sample" in tables:
+            parts = (tables.get(name) for name in ("sample_inputs", "sample_rest"))
+            new.items = ItemSample(tables["sample"], *parts)
         new.is_dataset, new._like, new._y_dtype = is_dataset, like, y_dtype
+        new.reader = reader
         return new.detach()
+
+    def tables(self):
+        """What a file holds of the record: arrays by name, none of which is a row."""
+        tables = {name: getattr(self, name) for name in _TABLES}
+        if self.items is not None:
+            sides = self.items.positions, self.items.inputs, self.items.rest
+            tables |= dict(zip(("sample", "sample_inputs", "sample_rest"), sides))
+        return {name: table for name, table in tables.items() if table is not None}
 
     def __len__(self):
         return len(self.retained)
+
+    def _store(self, X, y, slot):
+        """Refer to rows; `slot` is the row of `X` that holds each position, -1 where none does."""
+        self._X, self._y, self._slot = X, y, slot
+        self._n_stored = 0 if X is None else len(X) if self.is_dataset else n_rows(X)
+        bare = X is None or self.is_dataset or not self._n_stored
+        self._row_bytes = 1 if bare else max(1, row_bytes(X))
 
     @property
     def has_data(self):
@@ -143,8 +182,10 @@ class TrainingRecord:
         slots = self._slot[positions]
         if np.any(slots < 0):
             raise DataNotStoredError("Some of these rows were forgotten and are not stored.")
+        positions = np.asarray(positions)
+        self._glance(positions)
         digests = None if self.digests is None else self.digests[positions]
-        return Rows(self._X, self._y, slots, digests, np.asarray(positions))
+        return Rows(self._X, self._y, slots, digests, positions, self.reader)
 
     def without(self, positions):
         """A record in which `positions` are forgotten; the present one is unchanged."""
@@ -175,18 +216,22 @@ class TrainingRecord:
             )
         return positions
 
-    def attach(self, X, y):
+    def attach(self, X, y, reader=None):
         """A record that holds these rows, every one checked against its digest."""
         if self.is_dataset:
             if len(X) != len(self):
                 raise ValueError(
                     f"The Dataset has {len(X)} rows, but the estimator was fitted on {len(self)}."
                 )
-            new = _shallow(self)
-            new._X, new._y, new._slot = X, y, np.arange(len(self))
-            return new
+            changed = self.items and self.items.differs(X, self.retained)
+            if changed is not None:
+                raise UnknownRowsError(
+                    f"Item {changed} of X, the first of those compared that differs, is not the "
+                    "one that fit was given. Attach the Dataset of fit, with its transforms."
+                )
+            return self._holding(X, y, np.arange(len(self)), reader)
         digests = row_digests(X)
-        labels = _label_digests(digests, y)
+        labels = label_digests(digests, y)
         slot = np.full(len(self), -1)
         unknown, forgotten = [], []
         for row, hits in enumerate(match(self.label_digests, labels)):
@@ -210,15 +255,19 @@ class TrainingRecord:
                 f"{len(missing)} retained training rows are missing from X (first at training "
                 f"position {missing[0]}). Attach all retained rows."
             )
+        return self._holding(X, y, slot, reader)
+
+    def _holding(self, X, y, slot, reader):
         new = _shallow(self)
-        new._X, new._y, new._slot = X, y, slot
+        new.reader, new.owned = reader, False
+        new._store(view_of(X), y, slot)
         return new
 
     def detach(self):
         """A record that holds no rows."""
         new = _shallow(self)
-        new._X = new._y = None
-        new._slot = np.full(len(self), -1)
+        new._store(None, None, np.full(len(self), -1))
+        new.reader = self.reader and self.reader.without_rows()
         return new
 
     def compact(self):
@@ -228,8 +277,17 @@ class TrainingRecord:
             return self.detach()
         new = self.detach()
         positions = np.flatnonzero(self.retained)
-        new._X, new._y = take(self._X, self._slot[positions]), self._y[self._slot[positions]]
-        new._slot[positions] = np.arange(len(positions))
+        held, slot = self._slot[positions], np.full(len(self), -1)
+        slot[positions] = np.arange(len(positions))
+        new._store(take(self._X, held), self._y[held], slot)
+        return new
+
+    def without_forgotten(self):
+        """As ``compact``, for the same process: it goes on knowing how rows are measured."""
+        new = self.compact()
+        if self.reader is not None:
+            held = self._slot[self.retained]
+            new.reader = self.reader.among(held, new._X)
         return new
 
     def with_rows(self, X, y, slot):
@@ -238,13 +296,14 @@ class TrainingRecord:
         `slot` of shape (n,) is the row of `X` at each position, -1 where none is held.
         """
         new = _shallow(self)
-        new._X, new._y, new._slot, new.owned = X, y, slot, True
+        new.owned = True
+        new._store(X, y, slot)
         if not self.is_dataset:
             new._like, held = empty_like(X), np.flatnonzero(slot >= 0)
             new.digests, new.label_digests = self.digests.copy(), self.label_digests.copy()
             digests = row_digests(X)
             new.digests[held] = digests[slot[held]]
-            new.label_digests[held] = _label_digests(digests, y)[slot[held]]
+            new.label_digests[held] = label_digests(digests, y)[slot[held]]
         return new
 
     def seen(self, X, y=None):
@@ -266,7 +325,7 @@ class TrainingRecord:
         if y is None:
             hits = match(self.digests, digests)
         else:
-            hits = match(self.label_digests, _label_digests(digests, y))
+            hits = match(self.label_digests, label_digests(digests, y))
         return self._retained_hits(hits, "rows of X_forget", "row")
 
     def _find_subset(self, X):
@@ -288,24 +347,29 @@ class TrainingRecord:
                 f"The request names {kind}, but fit was called without {kind}=. Pass "
                 f"{kind}= to fit, one per row."
             )
-        one = isinstance(names, str | bytes) or not np.iterable(names)
-        names = [names] if one else list(names)
+        names = listed(names)
         digests = name_digests(names)
         if kind == "ids" and len(np.unique(digests, axis=0)) < len(names):
             raise ValueError("ids names a record more than once; name each record once.")
         hits = match(table, digests)
-        return self._retained_hits(hits, kind, "name", names)
+        return self._retained_hits(hits, kind, "name", names, table)
 
-    def _retained_hits(self, hits, kind, noun, names=None):
+    def _retained_hits(self, hits, kind, noun, names=None, table=None):
         def label(i):
             return i if names is None else names[i]
 
         unknown = [label(i) for i, hit in enumerate(hits) if len(hit) == 0]
         if unknown:
+            if names is None:
+                self.check_unchanged(np.empty(0, np.intp))  # then this is what is wrong
+            advice = (
+                "Check dtype, scaling and labels: a row must equal the one that was passed to fit."
+                if names is None
+                else advice_on(unknown, table, kind)
+            )
             raise UnknownRowsError(
                 f"{len(unknown)} of {len(hits)} {kind} were never seen by this model "
-                f"({noun}s {_some(unknown)}). Nothing was forgotten. Check dtype, scaling and "
-                "labels: a row must equal the one that was passed to fit."
+                f"({noun}s {_some(unknown)}). Nothing was forgotten. {advice}"
             )
         gone = [label(i) for i, hit in enumerate(hits) if not self.retained[hit].any()]
         if gone:
@@ -361,14 +425,6 @@ def request_rows(X, like, name):
             "dtype and scaling: a row must equal the one that was passed to fit."
         )
     return X
-
-
-def _label_digests(digests, y):
-    if len(digests) == 0:
-        return digests
-    y = y + 0.0 if y.dtype.kind == "f" else y  # -0.0 becomes 0.0
-    y = np.ascontiguousarray(y, dtype=y.dtype.newbyteorder("="))
-    return row_digests(np.hstack([digests, y.reshape(len(digests), -1).view(np.uint8)]))
 
 
 def _unique_ids(ids, n):

@@ -5,7 +5,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 
 from skunlearn import _net_checks, _skorch, _validation
+from skunlearn._columns import label_columns, width_of
 from skunlearn._data import is_dataset, n_rows, row_digests, shares_memory
+from skunlearn._finite import check_finite
+from skunlearn._plain_rows import look_at
 from skunlearn._record import Rows, TrainingRecord, request_rows
 from skunlearn.exceptions import AlreadyForgottenError
 
@@ -13,7 +16,7 @@ from skunlearn.exceptions import AlreadyForgottenError
 class RequestMixin:
     """Makes the training record in ``fit``, and looks rows up in it in ``unlearn``."""
 
-    def _new_record(self, X, y, ids, groups):
+    def _new_record(self, X, y, ids, groups, measure_on=None):
         classifier = get_tags(self).estimator_type == "classifier"
         if y is None and is_dataset(X):
             y = _validation.dataset_targets(X)
@@ -27,28 +30,62 @@ class RequestMixin:
         if n < 1:
             raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
         y = _validation.check_targets(y, n, classifier=classifier)
+        items, reader = look_at(X, y, _skorch.unwrap(self.estimator), measure_on)
         if classifier:
-            self.classes_ = self._find_classes(X, y)
-            y = _validation.encode(y, self.classes_)
+            self._find_classes(X, y)
+            y = _validation.encode(y, self._classes)
         else:
             self._n_targets = y.shape[1] if y.ndim == 2 else None
         owned = not is_dataset(X) and not shares_memory(X, given)
-        return TrainingRecord(X, y, ids=ids, groups=groups, owned=owned)
+        parts = {"owned": owned, "items": items, "reader": reader}
+        return TrainingRecord(X, y, ids=ids, groups=groups, **parts)
+
+    @property
+    def _reader(self):
+        """How rows are read to be measured, or None."""
+        record = getattr(self, "_record", None)
+        return getattr(record, "reader", None)
 
     def _find_classes(self, X, y):
         net, frozen = _skorch.unwrap(self.estimator), isinstance(self.estimator, FrozenEstimator)
         if not _skorch.is_net(net):
-            return net.classes_ if frozen else np.unique(y)
-        if getattr(net, "classes", None) is not None and len(net.classes):
-            return np.asarray(net.classes)
-        return _net_checks.trained_classes(net, X, y) if frozen else np.unique(y)
+            self._set_classes(net.classes_ if frozen else np.unique(y))
+        elif getattr(net, "classes", None) is not None and len(net.classes):
+            self._set_classes(np.asarray(net.classes))
+        elif frozen:
+            self._set_classes(_net_checks.trained_classes(net, X, y))
+        else:
+            columns = label_columns(net, y, lambda: width_of(net, X))
+            self._set_classes(np.unique(y), columns)
+
+    def _set_classes(self, labels, columns=None):
+        """Labels that `fit` has seen, and those of the net's columns where it has some more."""
+        self.classes_ = labels
+        same = columns is None or np.array_equal(columns, labels)
+        self._columns = None if same else columns
+
+    @property
+    def _seen_columns(self):
+        """Columns of the labels that `fit` has seen."""
+        return np.flatnonzero(np.isin(self._classes, self.classes_))
+
+    @property
+    def _classes(self):
+        """The label of each column of the model; None for regression."""
+        columns = getattr(self, "_columns", None)
+        return getattr(self, "classes_", None) if columns is None else columns
 
     def _check_request(self, X, y, name):
         if not is_dataset(X) and not self._record.is_dataset:
+            if name == "forget":
+                _validation.refuse_positions(X, self._record.row_like(), f"X_{name}")
+            names = getattr(self._record.row_like(), "columns", None)
+            X = _validation.columns_of_fit(X, getattr(self, "feature_names_in_", names))
             if hasattr(X, "columns") and hasattr(self, "feature_names_in_"):
                 X = _validation.check_X(self, X)
             if _skorch.is_net(self.estimator_):
-                _validation.check_finite(X, f"X_{name}")
+                allow_nan = _validation.takes_nan(self)
+                check_finite(X, f"X_{name}", allow_nan=allow_nan)
             X = request_rows(X, self._record.row_like(), f"X_{name}")
         if y is not None:
             y = np.asarray(y)
@@ -60,7 +97,7 @@ class RequestMixin:
 
     def _encode(self, y, name="y"):
         if self._classes is not None:
-            return _validation.encode(y, self.classes_, name)
+            return _validation.encode(y, self._classes, name)
         return _validation.cast_targets(y, self._record.y_dtype, name)
 
     def _given_rows(self, positions, X_forget, y_forget, X_retain, y_retain):

@@ -3,7 +3,7 @@
 from sklearn import get_config
 from sklearn.utils.metadata_routing import process_routing
 
-_OWN = ("forget", "ids", "groups")
+_OWN = ("forget", "ids", "groups", "measure_on")
 
 
 def step_parameters(pipeline, **given):

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from skunlearn._batching import BatchLoader, all_rows, can_batch, float_dtype, net_rows
 from skunlearn._loop import short_epochs
+from skunlearn._seeding import seeded
 from skunlearn.exceptions import UnlearningError
 
 # They write or read weights on disk under the user's file names: an unlearning must neither
@@ -53,6 +54,26 @@ def fresh_net(net, *, verbose, **params):
         params["train_split"] = None
     new.set_params(verbose=int(verbose), warm_start=False, **params)
     return new.initialize()
+
+
+def build(net, seed):
+    """A net as a training begins with it, on the CPU, to look at: its weights are new."""
+    new = clone(net).set_params(
+        verbose=0, compile=False, warm_start=False, device=None if net.device is None else "cpu"
+    )
+    with seeded(seed):
+        if not hasattr(new, "accelerator"):
+            return new.initialize()
+        # No process is to wait for the others.
+        new._initialize_virtual_params()
+        new._initialize_module()
+        new._initialize_criterion()
+    return new
+
+
+def parts(net):
+    """Name and module of all modules and criteria."""
+    return [(name, single(getattr(net, name + "_"))) for name in [*net._modules, *net._criteria]]
 
 
 def copy_net(net, *, verbose=0, keep_schedule=True, **params):
@@ -97,14 +118,6 @@ def _match_form(module, like):
 def _match_tensor(ours, theirs):
     if ours.dtype != theirs.dtype or ours.stride() != theirs.stride():
         ours.data = theirs.detach().clone()
-
-
-def has_callback(net, kind):
-    """Whether the net was given a callback of this class, initialised or not."""
-    if not net.callbacks or isinstance(net.callbacks, str):
-        return False
-    given = [cb[1] if isinstance(cb, tuple | list) else cb for cb in net.callbacks]
-    return any(issubclass(cb if isinstance(cb, type) else type(cb), kind) for cb in given)
 
 
 def weights(net):
@@ -225,15 +238,33 @@ def private_checkpoints(net):
     """
     moved = [cb for _, cb in net.callbacks_ if isinstance(cb, Checkpoint)]
     moved += [cb.checkpoint_ for _, cb in net.callbacks_ if hasattr(cb, "checkpoint_")]
-    before = [cb.dirname for cb in moved]
+    with _in_private_folders(moved):
+        yield
+
+
+@contextmanager
+def private_checkpoints_within(nets):
+    """The same for nets that are parts of an estimator, and not initialised yet."""
+    given = [cb for net in nets if isinstance(net.callbacks, list) for cb in net.callbacks]
+    given = [cb[1] if isinstance(cb, tuple | list) else cb for cb in given]
+    moved = [cb for cb in given if isinstance(cb, Checkpoint | TrainEndCheckpoint)]
+    # Open files lie in no folder.
+    moved = [cb for cb in moved if all(isinstance(f, str | None) for f in cb._f_kwargs().values())]
+    with _in_private_folders(moved):
+        yield
+
+
+@contextmanager
+def _in_private_folders(checkpoints):
+    before = [cb.dirname for cb in checkpoints]
     with tempfile.TemporaryDirectory(prefix="skunlearn-") as folder:
-        for i, cb in enumerate(moved):
+        for i, cb in enumerate(checkpoints):
             cb.dirname = os.path.join(folder, str(i))
             os.mkdir(cb.dirname)
         try:
             yield
         finally:
-            for cb, dirname in zip(moved, before):
+            for cb, dirname in zip(checkpoints, before):
                 cb.dirname = dirname
 
 

@@ -1,7 +1,6 @@
 """A(D): train a fresh estimator on some rows, once for each (recipe, rows, seed)."""
 
 import copy
-import inspect
 from contextlib import nullcontext
 
 import joblib
@@ -10,9 +9,13 @@ import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
-from skunlearn import _net_checks, _skorch, _validation
+from skunlearn import _caches, _net_checks, _skorch, _validation
+from skunlearn._code import digest_code
 from skunlearn._data import digest_of, form_of, is_dataset
+from skunlearn._first_weights import digest_weights
+from skunlearn._from_scratch import refuse_trained
 from skunlearn._seeding import seeded
+from skunlearn._trained_before import walk
 
 
 def train(
@@ -45,6 +48,7 @@ def train(
     -------
     trained : fitted estimator
     """
+    refuse_trained(estimator, f"{type(estimator).__name__}")
     if memory is None or is_dataset(rows.X):
         if memory is not None:
             _validation.warn(
@@ -54,9 +58,9 @@ def train(
             )
         return _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch)
     # `rows` and the like are left out of joblib's key: hashing the rows once is enough.
-    cached = check_memory(memory).cache(_train_for_cache, ignore=["work"])
-    work = (estimator, rows, classes, seed, verbose, write_checkpoints)
-    state = cached(key(estimator, rows, seed, classes), work=work)
+    memory, name = check_memory(memory), key(estimator, rows, seed, classes)
+    _caches.note(memory, name, rows.digests)
+    state = cached(memory)(name, work=(estimator, rows, classes, seed, verbose, write_checkpoints))
     if _skorch.is_net(estimator):
         with seeded(seed):
             return _skorch.restore(estimator, state, verbose=verbose)
@@ -72,7 +76,14 @@ def copy_trained(estimator, rows, classes, *, verbose=0):
     return _skorch.copy_net(estimator, verbose=verbose)
 
 
+def cached(memory):
+    """The cached function of a joblib.Memory that trains: ``cached(memory)(key, work=...)``."""
+    return memory.cache(_train_for_cache, ignore=["work"])
+
+
 def _train_for_cache(key, work):
+    if work is None:
+        raise _caches.NotCachedError(key)
     trained = _train(*work)
     return _skorch.describe(trained) if _skorch.is_net(trained) else trained
 
@@ -80,7 +91,7 @@ def _train_for_cache(key, work):
 def _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch=None):
     with seeded(seed):
         if not _skorch.is_net(estimator):
-            return _fit_sklearn(estimator, rows, classes, seed)
+            return _fit_sklearn(estimator, rows, classes, seed, write_checkpoints)
         net = _skorch.fresh_net(estimator, verbose=verbose)
         _net_checks.check_outputs(net, rows, None if classes is None else len(classes))
         if classes is not None and not len(getattr(net, "classes", None) or ()):
@@ -90,7 +101,7 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch=Non
             return _skorch.train(net, rows, callbacks=callbacks, loss=loss)
 
 
-def _fit_sklearn(estimator, rows, classes, seed):
+def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):
     new = clone(estimator)
     # An estimator without a seed of its own would draw from numpy's global generator, which is
     # seeded here, but may also spawn processes that are not.
@@ -101,7 +112,9 @@ def _fit_sklearn(estimator, rows, classes, seed):
     }
     new.set_params(**unseeded)
     X, y = rows.arrays()
-    return new.fit(X, y if classes is None else classes[y])
+    nets = [] if write_checkpoints else [net for _, net in walk(new).nets]
+    with _skorch.private_checkpoints_within(nets):
+        return new.fit(X, y if classes is None else classes[y])
 
 
 def key(estimator, rows, seed, classes):
@@ -112,9 +125,7 @@ def key(estimator, rows, seed, classes):
         if name != "verbose"
     }
     try:
-        recipe = joblib.hash(
-            [type(estimator), _source(params.get("module")), sorted(params), params]
-        )
+        recipe = joblib.hash([type(estimator), sorted(params), params])
     except Exception as error:  # whatever pickle raises for this parameter
         raise ValueError(
             f"memory= needs an estimator whose parameters can be pickled: {error}. Define the "
@@ -122,12 +133,17 @@ def key(estimator, rows, seed, classes):
         ) from error
     # Digests are of bytes: equal ones may belong to rows of another shape or dtype.
     form = repr((form_of(rows.X), rows.all_y.dtype, classes, seed))
-    return digest_of(recipe.encode(), rows.digests, rows.y, form.encode())
+    return digest_of(recipe.encode(), _code_of(estimator), rows.digests, rows.y, form.encode())
 
 
-def _source(module):
-    # The same name with other code is another net.
-    try:
-        return inspect.getsource(module)
-    except (OSError, TypeError):
-        return None
+def _code_of(estimator):
+    """Digest of what a pickle only names: the code of all classes, and a net's first weights."""
+    found = walk(estimator)
+    things, starts = [type(inner) for inner in found.estimators], []
+    for _, net in found.nets:
+        built = _skorch.build(net, 0)
+        starts.append(digest_weights(built))
+        things += [value for key, value in net.get_params(deep=False).items() if key != "callbacks"]
+        things += [type(m) for _, part in _skorch.parts(built) for m in part.modules()]
+        things += [type(callback) for _, callback in getattr(built, "callbacks_", ())]
+    return b"".join([digest_code(things), *starts])

@@ -1,15 +1,18 @@
 """Transformers in front of an unlearner: what they hold of the rows, and fitting them anew."""
 
+import sys
+
 import numpy as np
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.utils import get_tags
+from sklearn.pipeline import Pipeline
 
 from skunlearn import _validation
 from skunlearn._data import is_dataset, is_frame, is_mapping, row_digests
+from skunlearn._leaves import is_stateless, leaves
 from skunlearn._record import Rows
+from skunlearn._trained_before import find_trained
+from skunlearn.backbone import PublicBackbone
 
 
 def kinds(steps):
@@ -18,53 +21,80 @@ def kinds(steps):
     Returns
     -------
     names : dict of list of str
-        "fitted" learns from rows, "frozen" has learnt from rows elsewhere, "stateless" needs no
-        ``fit`` by its tags.
+        "fitted" learns from rows, "frozen" has learnt from rows elsewhere, "declared" too, but
+        somebody declares that these were no training rows, "stateless" needs no ``fit`` by its
+        tags. What is frozen inside a step is named beside the step itself.
     """
-    found = {"fitted": [], "frozen": [], "stateless": []}
-    for name, step in _leaves(steps):
+    found = {"fitted": [], "frozen": [], "declared": [], "stateless": []}
+    for name, step in leaves(steps):
         frozen = isinstance(step, FrozenEstimator)
-        inner = [leaf for _, leaf in _leaves([(name, step.estimator)])] if frozen else [step]
-        kind = "stateless" if all(map(_is_stateless, inner)) else "frozen" if frozen else "fitted"
-        found[kind].append(f"{name} ({type(step.estimator if frozen else step).__name__})")
+        kind, inner = _kind(step), step.estimator if frozen else step
+        found[kind].append(f"{name} ({type(inner).__name__})")
+        if not frozen and kind != "declared":
+            found["frozen"] += [f"{item.path} ({item.what})" for item in find_trained(step, name)]
     return found
+
+
+def _kind(step):
+    if isinstance(step, PublicBackbone):
+        return "declared"
+    if not isinstance(step, FrozenEstimator):
+        return "stateless" if is_stateless(step) else "fitted"
+    inner = {_kind(leaf) for _, leaf in leaves([("", step.estimator)])}
+    if inner == {"stateless"}:
+        return "stateless"
+    # One that is declared does not speak for another that was fitted elsewhere.
+    return "declared" if inner <= {"declared", "stateless"} else "frozen"
+
+
+def declarations(steps):
+    """What is declared of each public backbone, with the name of the step."""
+    found = []
+    for name, step in leaves(steps):
+        inner = step.estimator if isinstance(step, FrozenEstimator) else step
+        for _, leaf in leaves([("", inner)]):
+            if isinstance(leaf, PublicBackbone):
+                found.append({"step": f"{name} ({type(leaf).__name__})", **leaf.declaration()})
+    return found
+
+
+def learns(step):
+    """Whether a step learns from rows, or may."""
+    return bool(kinds([("", step)])["fitted"])
+
+
+def constant_part(steps):
+    """How many leading steps learn nothing, of which the last is a public backbone."""
+    n = 0
+    for number, (name, step) in enumerate(steps, 1):
+        if learns(step):
+            break
+        if kinds([(name, step)])["declared"]:
+            n = number
+    return n
 
 
 def resampler(steps):
     """Name of a step that changes the number of rows, or None."""
-    for name, step in [*steps, *_leaves(steps)]:
+    for name, step in [*steps, *leaves(steps)]:
         if hasattr(step, "fit_resample"):
             return name
     return None
 
 
-def _leaves(steps):
-    for name, step in steps:
-        if step is None or isinstance(step, str):  # "passthrough", "drop"
-            continue
-        inner = _inner_steps(step)
-        if inner is None:
-            yield name, step
-        else:
-            yield from ((f"{name}__{below}", leaf) for below, leaf in _leaves(inner))
+def steps_before(unlearner):
+    """Steps of Pipelines whose ``fit`` is just fitting `unlearner` as their last step.
 
-
-def _inner_steps(step):
-    if isinstance(step, Pipeline):
-        return step.steps
-    if isinstance(step, FeatureUnion):
-        return step.transformer_list
-    if isinstance(step, ColumnTransformer):
-        named = [(name, transformer) for name, transformer, _ in step.transformers]
-        return [*named, ("remainder", step.remainder)]
-    return None
-
-
-def _is_stateless(step):
-    try:
-        return not get_tags(step).requires_fit
-    except AttributeError:  # no scikit-learn estimator, so that nothing is known about it
-        return False
+    Nothing but the call stack tells an estimator that others stand before it.
+    """
+    frame, last, steps = sys._getframe(1), unlearner, []
+    while frame is not None:
+        # To read the variables of a frame keeps them alive in it, so no others are looked at.
+        owner = frame.f_locals.get("self") if frame.f_code.co_name == "fit" else None
+        if isinstance(owner, Pipeline) and owner.steps and owner.steps[-1][1] is last:
+            last, steps = owner, [*owner.steps[:-1], *steps]
+        frame = frame.f_back
+    return steps
 
 
 def fresh(steps):
@@ -77,6 +107,8 @@ def fresh(steps):
 
 def fit_transform(steps, X, y):
     """Fitted copies of `steps`, and what they make of `X`, as a Pipeline's ``fit`` would."""
+    if not steps:
+        return [], X
     chain = Pipeline(fresh(steps))
     X = chain.fit_transform(X, y)
     return chain.steps, X
@@ -105,7 +137,8 @@ def as_rows(X):
         return X
     if hasattr(X, "columns"):
         raise TypeError(
-            f"UnlearningPipeline takes pandas frames, arrays and lists, got {type(X).__name__}. "
+            "UnlearningPipeline takes frames of pandas and polars, arrays and lists, got "
+            f"{type(X).__name__}. "
             "Pass X.to_pandas() or an array."
         )
     if hasattr(X, "tocsr"):
@@ -125,7 +158,7 @@ def checked(X, rows, unlearner, *, reset=False):
     """`X`, made of `rows`, as `unlearner` wants its rows."""
     X = _validation.check_X(unlearner, X, reset=reset)
     digests = None if is_dataset(X) else row_digests(X)
-    return Rows(X, rows.y, np.arange(len(rows)), digests)
+    return Rows(X, rows.y, np.arange(len(rows)), digests, reader=unlearner._reader)
 
 
 class TransformedRows(Rows):
@@ -135,7 +168,7 @@ class TransformedRows(Rows):
         # Not the base class's, which sets X.
         self.all_y, self.index = rows.y, np.arange(len(rows))
         self.digests = self.positions = None
-        self._of = rows, steps, unlearner
+        self._of, self.reader = (rows, steps, unlearner), unlearner._reader
 
     @property
     def X(self):

@@ -6,17 +6,15 @@ import warnings
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn import config_context, get_config
-from sklearn.utils import assert_all_finite, check_scalar, column_or_1d
+from sklearn import config_context
+from sklearn.utils import assert_all_finite, check_scalar, column_or_1d, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skunlearn import _skorch
 from skunlearn._data import is_dataset, is_frame, is_mapping, n_rows
-from skunlearn._mapped import Reading
+from skunlearn._finite import check_finite
 from skunlearn.exceptions import UnknownRowsError
-
-_PIECE = 2**24  # bytes of memory-mapped rows checked at a time
 
 
 def check_X(estimator, X, *, reset=False):
@@ -25,35 +23,51 @@ def check_X(estimator, X, *, reset=False):
     Sets or checks ``n_features_in_`` and ``feature_names_in_`` of `estimator`.
     """
     if is_dataset(X):
-        if isinstance(X, torch.utils.data.IterableDataset):
-            raise TypeError("X is an IterableDataset, whose rows cannot be told apart by position.")
-        return X
+        return check_dataset(X)
+    allow_nan = takes_nan(estimator)
     if is_mapping(X):
         X = {key: np.asarray(v) if isinstance(v, list | tuple) else v for key, v in X.items()}
         n_rows(X)
-        check_finite(X, "X")
+        check_finite(X, "X", allow_nan=allow_nan)
         return X
     if isinstance(X, torch.Tensor):
-        check_finite(X, "X")
+        check_finite(X, "X", allow_nan=allow_nan)
         _check_width(estimator, X, reset)
         return X.detach()
     if not _skorch.is_net(_skorch.unwrap(estimator.estimator)):
         # The inner estimator checks the values itself and may take strings or missing values.
         if not (sparse.issparse(X) or is_frame(X) or isinstance(X, np.ndarray)):
             X = np.asarray(X)
-        if X.ndim == 0:
+        if len(X.shape) == 0:
             raise ValueError(f"Expected 2D array, got scalar array instead: {X!r}.")
-        if X.ndim > 1:
+        if len(X.shape) > 1:
             validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X.tocsr() if sparse.issparse(X) else X
-    mapped = bool(Reading(X))  # then its values are checked piece by piece
-    with config_context(assume_finite=mapped or get_config()["assume_finite"]):
+    with config_context(assume_finite=True):  # its values are checked below
         checked = validate_data(
             estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
         )
-    if mapped:
-        check_finite(checked, "X")
+    names = list(X.columns) if is_frame(X) and len(X.shape) == 2 else None
+    check_finite(checked, "X", allow_nan=allow_nan, names=names)
     return checked
+
+
+def takes_nan(estimator):
+    """Whether the inner estimator says by scikit-learn's tag that rows may hold NaN."""
+    return get_tags(_skorch.unwrap(estimator.estimator)).input_tags.allow_nan
+
+
+def check_dataset(X, name="X"):
+    """Refuse a torch Dataset whose rows cannot be found again."""
+    stream = isinstance(X, torch.utils.data.IterableDataset)
+    if stream or not hasattr(X, "__len__"):
+        kind = "an IterableDataset" if stream else "a Dataset without a length"
+        raise TypeError(
+            f"{name} is {kind} ({type(X).__name__}), but rows must be found again by their "
+            "positions. Pass a torch Dataset with __len__ and __getitem__; a stream that fits into "
+            "memory becomes one when it is read into a list: rows = list(stream)."
+        )
+    return X
 
 
 def _check_width(estimator, X, reset):
@@ -64,46 +78,23 @@ def _check_width(estimator, X, reset):
         )
     if reset:
         estimator.n_features_in_ = X.shape[1]
-    elif X.shape[1] != estimator.n_features_in_:
+    elif X.shape[1] != getattr(estimator, "n_features_in_", X.shape[1]):  # a Dataset sets none
         raise ValueError(
             f"X has {X.shape[1]} features, but {type(estimator).__name__} is expecting "
             f"{estimator.n_features_in_} features as input."
         )
 
 
-def check_finite(values, name):
-    """Raise ValueError when a container of rows holds NaN or infinity."""
-    if is_mapping(values):
-        for key, value in values.items():
-            check_finite(value, f"{name}[{key!r}]")
-    elif isinstance(values, torch.Tensor):
-        if values.layout is not torch.strided:
-            raise TypeError(
-                f"{name} is a tensor of layout {values.layout}. Pass {name}.to_dense(), or a "
-                "scipy.sparse matrix."
-            )
-        if values.is_floating_point() and not torch.isfinite(values).all():
-            raise ValueError(f"Input {name} contains NaN or infinity.")
-    elif is_frame(values):
-        assert_all_finite(values.to_numpy(), input_name=name)
-    else:
-        values = values if sparse.issparse(values) else np.asarray(values)
-        with np.errstate(invalid="ignore"):  # ∞ − ∞ in scikit-learn's sum
-            for part in _pieces(values):
-                assert_all_finite(part, input_name=name)
+def columns_of_fit(X, names):
+    """The columns of a frame that ``fit`` saw, called `names`, without those it was given since.
 
-
-def _pieces(values):
-    """The whole, or rows of what lies on disk some at a time."""
-    reading = Reading(values)
-    if not reading or not len(values):
-        yield values
-        return
-    row_bytes = max(1, values[:1].nbytes)
-    step = max(1, _PIECE // row_bytes)
-    for i in range(0, len(values), step):
-        yield values[i : i + step]
-        reading.done(step * row_bytes)
+    Where one is missing, or their order is another, the frame is returned as it is.
+    """
+    if names is None or not is_frame(X) or len(X.shape) != 2 or X.shape[1] <= len(names):
+        return X
+    known = set(names)
+    kept = [name for name in X.columns if name in known]
+    return X[kept] if kept == list(names) else X
 
 
 def check_targets(y, n, *, classifier):
@@ -167,6 +158,7 @@ def _is_text(labels):
 
 def dataset_targets(X):
     """Targets of a torch Dataset: its second tensor, or one pass over its items."""
+    check_dataset(X)
     if isinstance(X, torch.utils.data.TensorDataset):
         return X.tensors[1].numpy()
     if isinstance(X, torch.utils.data.Subset):
@@ -200,14 +192,50 @@ def check_mask(mask, n, name):
     return mask
 
 
-def check_single_request(**named):
-    """Exactly one way of naming rows must be used."""
+def check_single_request(unknown, **named):
+    """Exactly one way of naming rows must be used; `unknown` are other arguments by name."""
+    if unknown:
+        raise TypeError(
+            f"unlearn takes no {', '.join(f'{name}=' for name in unknown)}. Name rows by their "
+            "positions in fit as indices=, or as X_forget, ids= or groups=. A mask over the rows "
+            "becomes indices=numpy.flatnonzero(mask)."
+        )
     given = [name for name, value in named.items() if value is not None]
     if len(given) != 1:
         raise TypeError(
             "Name the rows to forget in exactly one way, as X_forget, ids=, indices= or "
             f"groups=; got {', '.join(given) if given else 'none of them'}."
         )
+
+
+def refuse_positions(X, like, name):
+    """Refuse positions or a mask where rows like those of `like` are meant."""
+    if is_dataset(X) or is_mapping(X) or sparse.issparse(X) or hasattr(X, "columns"):
+        return
+    try:
+        given = np.asarray(sorted(X) if isinstance(X, set | frozenset) else X)
+    except (TypeError, ValueError):  # ragged, say; another check's business
+        return
+    rows_of_their_own = not is_mapping(like) and len(like.shape) == 1
+    if rows_of_their_own and getattr(like, "dtype", given.dtype).kind in "biufc":
+        return
+    if given.ndim > 1 or given.dtype.kind not in "biu":
+        return
+    if given.dtype == bool:
+        what, instead = "a boolean mask", "indices=numpy.flatnonzero(mask)"
+    else:
+        what, instead = f"{'a number' if given.ndim == 0 else 'numbers'}", f"indices={_some(given)}"
+    row = not is_mapping(like) and given.dtype != bool and given.shape == tuple(like.shape[1:])
+    raise TypeError(
+        f"{name} takes the rows themselves, got {what} of shape {given.shape}. To name rows by "
+        f"their positions in fit, pass {instead}; by their identifiers, ids=."
+        + (" A single row needs a leading axis: X[None]." if row else "")
+    )
+
+
+def _some(numbers):
+    shown = np.atleast_1d(numbers)[:4].tolist()
+    return str(shown)[:-1] + (", ...]" if numbers.size > 4 else "]")
 
 
 def check_number(estimator, name, kind, *, low=None, high=None, exclusive=False):

@@ -10,16 +10,18 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _net_checks, _skorch, _training, _validation
+from skunlearn import _caches, _net_checks, _skorch, _training, _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
 from skunlearn._diagnosis import medians_by_heart, stands_out
 from skunlearn._evidence import observe, summary
+from skunlearn._from_scratch import name_trained, refuse_trained
 from skunlearn._guard import Guard, refuse_drop
 from skunlearn._norms import renew_statistics
 from skunlearn._persistence import PersistenceMixin, clear_fit
 from skunlearn._predicting import PredictorMixin
 from skunlearn._requests import RequestMixin
 from skunlearn._seeding import derive_seed, draw_seed, seeded
+from skunlearn._transformers import kinds, steps_before
 from skunlearn.exceptions import (
     ClassForgottenWarning,
     ModelDamagedWarning,
@@ -61,7 +63,7 @@ class BaseUnlearner(
 
     # With metadata routing on, `fit` takes these without a set_fit_request by the user.
     # `unlearn` stays out of routing: scikit-learn's list of methods is closed.
-    __metadata_request__fit = {"forget": True, "ids": True, "groups": True}
+    __metadata_request__fit = {"forget": True, "ids": True, "groups": True, "measure_on": True}
 
     # What `skunlearn.utils.unlearner_tags` reports.
     _takes_any_estimator = False
@@ -78,6 +80,7 @@ class BaseUnlearner(
     _class_only = False  # made for forgetting whole classes
     _takes_new_inputs = False  # nothing but the weights ties it to the rows as `fit` saw them
     _watches_training = False  # cannot start from a trained net
+    _starts_afresh = False  # trains the recipe from scratch, inside a FrozenEstimator too
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
         self.estimator = estimator
@@ -88,7 +91,7 @@ class BaseUnlearner(
 
     # ------------------------------------------------------------------ the two verbs
 
-    def fit(self, X, y=None, *, forget=None, ids=None, groups=None):
+    def fit(self, X, y=None, *, forget=None, ids=None, groups=None, measure_on=None):
         """Train the model and remember which rows it has seen.
 
         Parameters
@@ -104,6 +107,13 @@ class BaseUnlearner(
             Unique record identifiers that later requests may name.
         groups : sequence of n hashable values, default=None
             Group of each row (the person it is about, say); a request may name groups.
+        measure_on : torch Dataset of n items, or callable, default=None
+            How to read rows as they are, where training augments them at random (a Dataset with
+            random crops as `X`, or a net with such a ``dataset=``): a Dataset of the same rows in
+            the same order without the augmentation, or the transform to leave out, the very
+            object that the Dataset applies. The log, warnings, guards, attacks, reports and
+            ``score`` then use rows as they are. None: an AugmentedRowsWarning where a row that is
+            read twice differs.
 
         Returns
         -------
@@ -120,10 +130,11 @@ class BaseUnlearner(
             clear_fit(self)
             self._seed = draw_seed(self.random_state)
             with seeded(self._seed):
-                record = self._new_record(X, y, ids, groups)
+                record = self._new_record(X, y, ids, groups, measure_on)
                 if forget is not None:
                     forget = _validation.check_forget_mask(forget, len(record))
                 self._record = record
+                self._steps_before = kinds(steps_before(self))
                 self.deletions_ = []
                 self._evidence = self._forgotten = None
                 self.estimator_ = self._first_model(record.view(np.arange(len(record))))
@@ -145,11 +156,13 @@ class BaseUnlearner(
         max_accuracy_drop=None,
         X_val=None,
         y_val=None,
+        **unknown,
     ):
         """Forget training rows, as if the model had never seen them.
 
         Name the rows in exactly one way: by content, ids, indices or groups. A second request
-        forgets more; what was forgotten earlier stays forgotten.
+        forgets more; what was forgotten earlier stays forgotten. The rows to forget, and a sample
+        of the others, are compared with what ``fit`` was given.
 
         Parameters
         ----------
@@ -174,6 +187,8 @@ class BaseUnlearner(
             Measure the drop on these instead: rows that ``fit`` was not given. It then counts
             from the first request that was measured on the same rows, so that many small
             requests cannot add up.
+        **unknown : dict
+            Nothing else is taken; the error says how rows are named.
 
         Returns
         -------
@@ -187,12 +202,16 @@ class BaseUnlearner(
             When the request names rows that the model never saw.
         AlreadyForgottenError
             When it names rows that an earlier request removed.
+        DataChangedError
+            When the rows that ``fit`` was given were sorted, scaled or otherwise changed in place.
         UnlearningError
             When the training diverged. After any error or interrupt the estimator is exactly
             as it was.
         """
         check_is_fitted(self)
-        _validation.check_single_request(X_forget=X_forget, ids=ids, indices=indices, groups=groups)
+        _validation.check_single_request(
+            unknown, X_forget=X_forget, ids=ids, indices=indices, groups=groups
+        )
         if y_forget is not None and X_forget is None:
             raise TypeError("y_forget needs X_forget.")
         guard = Guard(self, max_accuracy_drop, X_val, y_val)
@@ -209,6 +228,7 @@ class BaseUnlearner(
             self._forget(positions, *given, most_lost=guard.on_sample)
             self.deletions_ = guard.check(self)
             self._drop_copies()
+            self._purge_caches(["memory"], self._record)
         self._settled()
         return self
 
@@ -245,6 +265,13 @@ class BaseUnlearner(
     def _settled(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
 
+    def _purge_caches(self, parts, record, estimator=None):
+        """Delete what ``memory=`` holds of forgotten rows, and write down what was deleted."""
+        report = _caches.purge(estimator or self, record, _training.cached, parts)
+        if report is not None:
+            entry = self.deletions_[-1] | {"caches": report}
+            self.deletions_ = [*self.deletions_[:-1], entry]
+
     def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A(rows): a freshly trained estimator, taken from ``memory`` when it is there."""
         return _training.train(
@@ -256,10 +283,6 @@ class BaseUnlearner(
             verbose=self.verbose,
             write_checkpoints=write_checkpoints,
         )
-
-    @property
-    def _classes(self):
-        return getattr(self, "classes_", None)
 
     # ------------------------------------------------------------------ fit, step by step
 
@@ -284,6 +307,8 @@ class BaseUnlearner(
             )
         if frozen:
             check_is_fitted(estimator)
+        if self._starts_afresh or not frozen:
+            refuse_trained(estimator, name)
 
     def _refuse_frozen_clone(self):
         if isinstance(self.estimator, FrozenEstimator) and getattr(self, "_is_clone", False):
@@ -318,10 +343,14 @@ class BaseUnlearner(
         new._drop_copies()
         return new
 
+    def _name_trained(self):
+        """Names of what the estimator brings along that no training from scratch learns anew."""
+        return name_trained(_skorch.unwrap(self.estimator))
+
     def _drop_copies(self):
         if self._record.owned:
             # Nobody else can delete the forgotten rows from a copy that `fit` made.
-            vars(self).update(_record=self._record.compact(), _forgotten=None)
+            vars(self).update(_record=self._record.without_forgotten(), _forgotten=None)
 
     def _sample(self, retain):
         return retain.sample(_SAMPLE_EXACT if self._is_exact else _SAMPLE, self._seed)
@@ -331,6 +360,7 @@ class BaseUnlearner(
         # others, where it is to be asked in another way than about the rows of this request.
         # `most_lost` is what the request may cost in accuracy on that sample.
         started = time.perf_counter()
+        self._record.check_unchanged(positions)
         record = self._record.without(positions)
         if retain is None:
             forget = self._record.view(positions)
@@ -340,6 +370,7 @@ class BaseUnlearner(
         if before is None:
             before = [observe(self.estimator_, rows, self._classes) for rows in (forget, sample)]
 
+        trained_before = self._name_trained() if self._is_exact else []
         seed = derive_seed(self._seed, len(self.deletions_))
         model, kept = self._new_model(retain, forget, seed)
 
@@ -368,6 +399,8 @@ class BaseUnlearner(
         )
         if kept is not None:
             entry["statistics_kept"] = kept
+        if trained_before:
+            entry |= {"exact": False, "trained_before": trained_before}
         entry |= self._logged()
         scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
         where = f"{len(sample)} retained rows"
@@ -394,8 +427,8 @@ class BaseUnlearner(
     def _announce_classes(self, record, forget):
         if self._classes is None or not record.has_data or forget is None:
             return []
-        left = np.bincount(record.retained_y, minlength=len(self.classes_))
-        names = [plain(self.classes_[i]) for i in np.unique(forget.y) if left[i] == 0]
+        left = np.bincount(record.retained_y, minlength=len(self._classes))
+        names = [plain(self._classes[i]) for i in np.unique(forget.y) if left[i] == 0]
         if names:
             _validation.warn(
                 f"The request removes every retained row of {names}: the model forgets the whole "
@@ -419,6 +452,7 @@ class BaseUnlearner(
         after = measured["forget_after"]["loss"]
         if before is None or after is None:
             return
+        chance = 0.0 if self._classes is None else np.log(max(2, len(self.classes_)))
         if after - before <= _MOVED * max(1.0, before):
             _validation.warn(
                 f"{type(self).__name__} did not move the loss on the forget rows ({before:.4g} "
@@ -426,8 +460,7 @@ class BaseUnlearner(
                 "larger learning rate or a smaller penalty.",
                 NotForgottenWarning,
             )
-        elif (medians := medians_by_heart(*said[:2])) is not None:
-            chance = np.log(max(2, len(self._classes)))
+        elif (medians := medians_by_heart(*said[:2], chance)) is not None:
             _validation.warn(
                 f"After {type(self).__name__} forget rows are still known by heart: half of them "
                 f"have a loss of at most {medians[1]:.3g} ({medians[0]:.3g} before, {chance:.3g} "

@@ -3,12 +3,15 @@
 __all__ = [
     "AccuracyDropError",
     "AlreadyForgottenError",
+    "AugmentedRowsWarning",
     "ClassForgottenWarning",
+    "DataChangedError",
     "DataNotStoredError",
     "ModelDamagedWarning",
     "NotForgottenWarning",
     "QueueStoppedError",
     "PrivacyBudgetWarning",
+    "RowRevealedWarning",
     "UnknownRowsError",
     "UnlearningError",
     "UnsuitableMethodWarning",
@@ -46,6 +49,10 @@ class AlreadyForgottenError(UnknownRowsError):
     """A deletion request names rows that an earlier request has removed."""
 
 
+class DataChangedError(ValueError):
+    """The training rows, to which the estimator refers, are no longer those that ``fit`` saw."""
+
+
 class DataNotStoredError(RuntimeError):
     """The estimator was loaded without its rows; call ``attach(X, y)`` first."""
 
@@ -54,12 +61,20 @@ class QueueStoppedError(RuntimeError):
     """A batch of deletions was rolled back; see ``DeletionQueue.release``."""
 
 
+class AugmentedRowsWarning(UserWarning):
+    """Training rows are augmented at random, and nobody has said how to read them as they are."""
+
+
 class NotForgottenWarning(UserWarning):
     """The forget rows may still be remembered, or their forgetting can be seen."""
 
 
 class PrivacyBudgetWarning(UserWarning):
     """What a certified method may spend did not cover a request: it trained anew."""
+
+
+class RowRevealedWarning(UserWarning):
+    """Two published versions of a linear model give away the row deleted in between."""
 
 
 class ModelDamagedWarning(UserWarning):

@@ -6,16 +6,25 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _transformers, _validation
-from skunlearn._data import is_dataset, n_rows, shares_memory
+from skunlearn import _skorch, _transformers, _validation
+from skunlearn._data import is_dataset, n_rows, row_digests, shares_memory, view_of
 from skunlearn._guard import Guard
 from skunlearn._pipeline import StepsMixin, shallow
+from skunlearn._plain_rows import look_at
+from skunlearn._prepared import Held, Subtraction
 from skunlearn._record import TrainingRecord, request_rows
 from skunlearn._requests import RequestMixin
 from skunlearn._routing import check_step_parameters, step_parameters
+from skunlearn._transformers import kinds, steps_before
 from skunlearn.base import _all_or_nothing
+from skunlearn.exceptions import DataChangedError
 
 __all__ = ["UnlearningPipeline"]
+
+_SCOPE = (
+    "The model of the unlearner and the steps before it, fitted on rows as fit was given them. "
+    "What stands before or around the pipeline is no part of it."
+)
 
 
 class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
@@ -29,18 +38,22 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
     these; the steps need not map them to the same bits twice. What then happens to steps that
     learn from rows is a choice:
 
-    - ``refit_transformers=True`` fits them anew on the retained rows, and the unlearner works on
-      these rows as the new steps show them. With `RetrainUnlearner` at its end the pipeline is
-      that of a ``fit`` on the retained rows alone. Methods that start from the present weights do
-      so with slightly other inputs; the log holds the accuracy before and after. Where the new
-      steps make other columns (a category is gone, say) such methods refuse. So do, in ``fit``,
-      methods that are tied to the rows as they were (recorded updates, checkpoints, proofs).
+    - ``refit_transformers=True`` makes them those of the retained rows, and the unlearner works on
+      these rows as the new steps show them. The first of them, if it is a StandardScaler or a PCA,
+      follows from sums over the rows, out of which the forgotten ones are taken; the others are
+      fitted anew. (Only the first: what comes behind it sees other rows.) With
+      `RetrainUnlearner` at its end the pipeline is that of a ``fit`` on the retained rows alone.
+      Methods that start from the present weights do so with slightly other inputs; the log holds
+      the accuracy before and after. Where the new steps make other columns (a category is gone,
+      say) such methods refuse. So do, in ``fit``, methods that are tied to the rows as they were
+      (recorded updates, checkpoints, proofs).
     - ``refit_transformers=False`` keeps them. The log and the certificate name them as still
       holding statistics of the forgotten rows, and no exactness is claimed.
 
     Steps that learn nothing (tag ``requires_fit=False``: FunctionTransformer, Normalizer,
     HashingVectorizer and the like) are left alone. So is a step inside ``FrozenEstimator``, which
-    was fitted elsewhere: the certificate names it, as it may have seen the rows.
+    was fitted elsewhere: the certificate names it, as it may have seen the rows, and claims no
+    exactness. Of a `PublicBackbone` somebody declares that it has not; the certificate quotes who.
 
     Parameters
     ----------
@@ -53,21 +66,25 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
     transform_input : list of str, default=None
         See scikit-learn's Pipeline.
     memory : None, str or joblib.Memory, default=None
-        Cache of fitted transformers, in ``fit`` only. It keeps on disk what they learnt from rows
-        that are forgotten later: clear it when that matters.
+        Cache of fitted transformers, in ``fit`` only. ``unlearn`` empties it of what pipelines
+        have put there.
     verbose : bool, default=False
 
     Attributes
     ----------
     deletions_ : list of dict
         The log of requests: that of the unlearner, with "transformers" in each entry, the names
-        of those that were "refitted" and "kept", and of those that are "frozen" and "stateless".
+        of those that are "refitted", hence those of the retained rows alone, and "kept", and of
+        those that are "frozen" and "stateless"; where there are any also of those that are
+        "declared" public, and of those "refitted" that were computed by subtraction
+        ("subtracted").
     named_steps, classes_, n_features_in_, feature_names_in_
         See scikit-learn's Pipeline.
 
     See Also
     --------
     RetrainUnlearner : Takes whole pipelines.
+    PublicBackbone : A step that is declared to hold no training row.
 
     Examples
     --------
@@ -80,7 +97,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
     >>> X, y = load_iris(return_X_y=True)
     >>> steps = [("scale", StandardScaler()), ("model", RetrainUnlearner(LogisticRegression()))]
     >>> pipeline = UnlearningPipeline(steps).fit(X, y).unlearn(X[:2])
-    >>> bool(np.all(pipeline.named_steps["scale"].mean_ == X[2:].mean(axis=0)))
+    >>> np.allclose(pipeline.named_steps["scale"].mean_, X[2:].mean(axis=0), rtol=1e-14)
     True
     >>> pipeline = UnlearningPipeline(steps, refit_transformers=False).fit(X, y).unlearn(X[:2])
     >>> pipeline.deletions_[0]["transformers"]["kept"]
@@ -100,7 +117,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
 
     # ------------------------------------------------------------------ the two verbs
 
-    def fit(self, X, y=None, *, forget=None, ids=None, groups=None, **params):
+    def fit(self, X, y=None, *, forget=None, ids=None, groups=None, measure_on=None, **params):
         """Fit copies of the steps, and remember which rows they have seen.
 
         Parameters
@@ -114,6 +131,9 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             Unique record identifiers that later requests may name.
         groups : sequence of n hashable values, default=None
             Group of each row; a request may name groups.
+        measure_on : callable, default=None
+            The transform to leave out where the net has a ``dataset=`` of its own that augments
+            what the steps make; see `BaseUnlearner.fit`.
         **params : dict
             Parameters of ``fit`` of the steps, as in scikit-learn's Pipeline. Steps that
             ``unlearn`` fits anew take none.
@@ -132,22 +152,62 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             to_refit = self._kinds()["fitted"] if self.refit_transformers else []
             check_step_parameters(self, params, refit=to_refit)
             rows = _transformers.as_rows(X)
+            owned = not shares_memory(rows, X)
+            rows = view_of(rows)  # steps may give a frame more columns
             n = len(rows) if is_dataset(rows) else n_rows(rows)
             if forget is not None:
                 forget = _validation.check_forget_mask(forget, n)
             name, unlearner = self.steps[-1]
+            if is_dataset(measure_on) and not is_dataset(rows):
+                raise TypeError(
+                    "measure_on= of a pipeline is the transform to leave out: a Dataset would have "
+                    "to hold rows as the steps make them."
+                )
+            # Steps may write to the rows that they are given.
+            digests = None if is_dataset(rows) else row_digests(rows)
             # No clone: an unlearner around a trained model must not take itself for one.
             self.steps = [*_transformers.fresh(self.steps[:-1]), (name, shallow(unlearner))]
-            super().fit(X, y, **params, **step_parameters(self, ids=ids, groups=groups))
+            self._held = self._sums = None
+            self._constant, shown = self._show_constant(rows, y, to_refit, params), X
+            if self._held is not None:
+                shown, whole = self._held.X, self.steps
+                self.steps = whole[self._constant :]
+            given = step_parameters(self, ids=ids, groups=groups, measure_on=measure_on)
+            super().fit(shown, y, **params, **given)
+            if self._held is not None:
+                self.steps = [*whole[: self._constant], *self.steps]
+            self._declared = _transformers.declarations(self.steps[:-1])
+            # Its own steps forget as well.
+            self._final_estimator._steps_before = kinds(steps_before(self))
             final = self._final_estimator._record
-            self._record = TrainingRecord(rows, final._y, owned=not shares_memory(rows, X))
+            self._record = TrainingRecord(
+                rows, final._y, owned=owned, digests=digests, items=final.items
+            )
             self._record.ids, self._record.groups = final.ids, final.groups
             if not is_dataset(rows) and not shares_memory(rows, final._X):
                 final.owned = True  # what the steps have made is nobody else's
+            self._refuse_steps_that_write()
+            if to_refit:
+                first = 0 if self._held is None else self._constant
+                shown = rows if self._held is None else self._held.X
+                self._sums = Subtraction.of(self.steps[:-1], shown, first)
             if forget is not None:
                 self._forget(np.flatnonzero(forget))
         self._settled()
         return self
+
+    def _show_constant(self, rows, y, to_refit, params):
+        """How many leading steps never change and are run but once; what they make is held.
+
+        Only a public backbone is worth it, in front of steps that are fitted anew.
+        """
+        n = _transformers.constant_part(self.steps[:-1]) if to_refit else 0
+        if n == 0 or params or self.transform_input is not None or is_dataset(rows):
+            return 0
+        steps, shown = _transformers.fit_transform(self.steps[:n], rows, y)
+        self.steps = [*steps, *self.steps[n:]]
+        self._held = Held(_transformers.as_rows(shown))
+        return n
 
     def unlearn(
         self,
@@ -162,6 +222,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         max_accuracy_drop=None,
         X_val=None,
         y_val=None,
+        **unknown,
     ):
         """Forget training rows in every step.
 
@@ -173,6 +234,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             Labels, to tell apart equal rows with different labels.
         ids, indices, groups, X_retain, y_retain, max_accuracy_drop, X_val, y_val
             See `BaseUnlearner.unlearn`; `X_retain` and `X_val` as before the first step.
+        **unknown : dict
+            Nothing else is taken; the error says how rows are named.
 
         Returns
         -------
@@ -184,6 +247,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             When the request names rows that the pipeline never saw.
         AlreadyForgottenError
             When it names rows that an earlier request removed.
+        DataChangedError
+            When the rows that ``fit`` was given were changed in place since.
         AccuracyDropError
             When the request costs more than `max_accuracy_drop`.
         UnlearningError
@@ -192,7 +257,9 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             exactly as it was.
         """
         check_is_fitted(self)
-        _validation.check_single_request(X_forget=X_forget, ids=ids, indices=indices, groups=groups)
+        _validation.check_single_request(
+            unknown, X_forget=X_forget, ids=ids, indices=indices, groups=groups
+        )
         if y_forget is not None and X_forget is None:
             raise TypeError("y_forget needs X_forget.")
         guard = Guard(self, max_accuracy_drop, X_val, y_val)
@@ -206,8 +273,11 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             given = ()
             if X_retain is not None or y_retain is not None:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
+            as_cached = self._final_estimator._record.without(positions)
             self._forget(positions, *given, most_lost=guard.on_sample)
             self._final_estimator.deletions_ = guard.check(self)
+            parts = [f"{self.steps[-1][0]}__memory"]
+            self._final_estimator._purge_caches(parts, as_cached, self)
         self._settled()
         return self
 
@@ -226,9 +296,16 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         text : str
             As of the unlearner. ``"guarantee"`` is ``"none"`` as long as a step that has learnt
             from forgotten rows is kept, or one was fitted elsewhere; ``"notes"`` names it.
+            ``"declared"`` holds what was declared of each `PublicBackbone`, by whom, and the
+            digest of its weights in ``fit``; when that has changed there is no guarantee either.
         """
         check_is_fitted(self)
-        certificate = json.loads(self._final_estimator.certificate())
+        certificate = json.loads(self._final_estimator.certificate()) | {"scope": _SCOPE}
+        inside = [entry["transformers"] for entry in self.deletions_]
+        clean = not any(steps["kept"] or steps["frozen"] for steps in inside)
+        if self._declared:
+            certificate["declared"] = self._declared
+            clean &= self._is_as_declared(certificate["notes"])
         last = self.deletions_[-1]["transformers"] if self.deletions_ else {}
         for key, what in (
             ("kept", "were fitted on forgotten rows and kept: they still hold statistics of them"),
@@ -236,15 +313,28 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         ):
             if last.get(key):
                 certificate["notes"].append(f"Steps {', '.join(last[key])} {what}.")
-        if self.memory is not None:
+        if self.memory is not None and "caches" not in (self.deletions_ or [{}])[-1]:
             certificate["notes"].append(
                 "The pipeline's memory= cache may still hold transformers fitted on forgotten "
                 "rows; clear it (joblib.Memory.clear) to complete the deletion."
             )
-        if not all(entry["exact"] for entry in self.deletions_):
+        if not clean:
             certificate["guarantee"] = "none"
             certificate.pop("proved", None)
         return json.dumps(certificate, indent=2)
+
+    def _is_as_declared(self, notes):
+        """Say what is declared of the steps; False when one is no longer what it was in fit."""
+        now, same = _transformers.declarations(self.steps[:-1]), True
+        for then, declared in zip(self._declared, now):
+            notes.append(
+                f"Step {then['step']} is declared to hold no training row, as it was trained on "
+                f"{then['trained_on']}. Declared by: {then['declared_by']}. That is not checked."
+            )
+            if then != declared:
+                same = False
+                notes.append(f"Step {then['step']} has changed since fit: see its sha256.")
+        return same
 
     def detach(self):
         """Let go of the training rows; their digests stay.
@@ -257,10 +347,10 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         name, unlearner = self.steps[-1]
         unlearner = shallow(unlearner).detach()
         steps = [*self.steps[:-1], (name, unlearner)]
-        vars(self).update(steps=steps, _record=self._record.detach())
+        vars(self).update(steps=steps, _record=self._record.detach(), _held=None)
         return self
 
-    def attach(self, X, y):
+    def attach(self, X, y, *, measure_on=None):
         """Give the retained rows back to a pipeline that does not hold them.
 
         Parameters
@@ -268,6 +358,8 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         X : rows as in ``fit``
             All retained rows, in any order, as they are before the first step.
         y : array of shape (n,)
+        measure_on : callable, default=None
+            As in ``fit``.
 
         Returns
         -------
@@ -285,16 +377,36 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         record = self._record.attach(X, y)
         name, unlearner = self.steps[-1]
         unlearner = shallow(unlearner)
-        made = _validation.check_X(unlearner, _transformers.transform(self.steps[:-1], X))
+        shown = _transformers.transform(self.steps[: self._constant], X)
+        made = _transformers.transform(self.steps[self._constant : -1], shown)
+        made = _validation.check_X(unlearner, made)
+        _, reader = look_at(made, y, _skorch.unwrap(unlearner.estimator), measure_on)
         unlearner._record = unlearner._record.with_rows(made, y, record._slot)
-        vars(self).update(steps=[*self.steps[:-1], (name, unlearner)], _record=record)
+        unlearner._record.reader = reader
+        held = Held(_transformers.as_rows(shown), record._slot) if self._constant else None
+        steps = [*self.steps[:-1], (name, unlearner)]
+        vars(self).update(steps=steps, _record=record, _held=held)
         return self
 
     # ------------------------------------------------------------------ for the base classes
 
+    def _refuse_steps_that_write(self):
+        try:
+            self._record.check_unchanged(np.empty(0, np.intp))
+        except DataChangedError as error:
+            raise ValueError(
+                "A step of the pipeline changes the rows that it is given in place, those of X "
+                "itself, so that fitting it anew would apply it twice. Set copy=True of that step, "
+                "or give fit a copy of X."
+            ) from error
+
     def _check_request(self, X, y, name):
         if not is_dataset(X) and not self._record.is_dataset:
-            X = request_rows(_transformers.as_rows(X), self._record.row_like(), f"X_{name}")
+            if name == "forget":
+                _validation.refuse_positions(X, self._record.row_like(), f"X_{name}")
+            like = self._record.row_like()
+            X = _validation.columns_of_fit(_transformers.as_rows(X), getattr(like, "columns", None))
+            X = request_rows(X, like, f"X_{name}")
         if y is not None:
             y = np.asarray(y)
             if y.ndim == 0 or len(y) != n_rows(X):
@@ -321,4 +433,5 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         if record is not None:
             store = self._final_estimator.store_data
             state["_record"] = record.compact() if store else record.detach()
+            state["_held"] = self._held if store else None
         return state

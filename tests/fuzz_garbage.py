@@ -10,14 +10,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
 
 from skunlearn import (
     AmnesiacUnlearner,
     FineTuneUnlearner,
+    ForestUnlearner,
     RetrainUnlearner,
     RidgeUnlearner,
     ShardedUnlearner,
+    SufficientStatisticsUnlearner,
 )
 from skunlearn._skorch import is_net
 from skunlearn.exceptions import DataNotStoredError, UnlearningError
@@ -36,6 +40,8 @@ MODELS = (
     ShardedUnlearner(make_net(**_SMALL), n_shards=2, random_state=0),
     RetrainUnlearner(LogisticRegression(), random_state=0),
     RidgeUnlearner(Ridge(), random_state=0),
+    ForestUnlearner(RandomForestClassifier(3), random_state=0),
+    SufficientStatisticsUnlearner(GaussianNB(), random_state=0),
 )
 
 scalars = st.one_of(

@@ -7,17 +7,23 @@ import pandas as pd
 import torch
 from hypothesis import strategies as st
 from scipy import sparse
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import BaggingClassifier, RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
+from sklearn.naive_bayes import BernoulliNB
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from torch.utils.data import Dataset, TensorDataset
 
 from skunlearn import (
     CertifiedRemovalUnlearner,
     DescentToDeleteUnlearner,
+    ForestUnlearner,
     LangevinUnlearner,
     RetrainUnlearner,
     RidgeUnlearner,
     ShardedUnlearner,
+    SufficientStatisticsUnlearner,
 )
 from skunlearn.utils import all_unlearners
 from tests.instances import (
@@ -190,6 +196,10 @@ def unlearners(draw, kind):
                     ShardedUnlearner(DecisionTreeClassifier(), n_shards=3, **common),
                     ShardedUnlearner(LogisticRegression(), n_shards=2, aggregate="vote", **common),
                     RidgeUnlearner(RidgeClassifier(), **common),
+                    ForestUnlearner(RandomForestClassifier(4), **common),
+                    ForestUnlearner(BaggingClassifier(n_estimators=3), **common),
+                    SufficientStatisticsUnlearner(BernoulliNB(), **common),
+                    SufficientStatisticsUnlearner(LinearDiscriminantAnalysis(), **common),
                     CertifiedRemovalUnlearner(LogisticRegression(), **common),
                     DescentToDeleteUnlearner(LogisticRegression(), **common),
                     LangevinUnlearner(LogisticRegression(), **common),
@@ -203,6 +213,8 @@ def unlearners(draw, kind):
                     [
                         RidgeUnlearner(Ridge(), **common),
                         RidgeUnlearner(LinearRegression(), **common),
+                        ForestUnlearner(RandomForestRegressor(3), **common),
+                        SufficientStatisticsUnlearner(KNeighborsRegressor(1), **common),
                         ShardedUnlearner(DecisionTreeRegressor(), n_shards=2, **common),
                         RetrainUnlearner(LinearRegression(), **common),
                     ]

@@ -1,7 +1,11 @@
 """Nets and constructor parameters with which every estimator is tested."""
 
 import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import BaggingRegressor, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
+from sklearn.naive_bayes import BernoulliNB, GaussianNB
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
@@ -10,11 +14,13 @@ from skunlearn import (
     CertifiedRemovalUnlearner,
     DescentToDeleteUnlearner,
     FineTuneUnlearner,
+    ForestUnlearner,
     LangevinUnlearner,
     ProximalUnlearner,
     RetrainUnlearner,
     RidgeUnlearner,
     ShardedUnlearner,
+    SufficientStatisticsUnlearner,
 )
 from skunlearn.utils import all_unlearners
 
@@ -174,7 +180,23 @@ def all_instances():
         ShardedUnlearner(DecisionTreeClassifier(), random_state=0),
         ShardedUnlearner(LinearRegression(), random_state=0),
         *linear_instances(),
+        *forest_instances(),
+        *statistics_instances(),
     ]
+
+
+def forest_instances():
+    """Bagging, by scikit-learn's own members and by ours."""
+    return [
+        ForestUnlearner(RandomForestClassifier(30), random_state=0),
+        ForestUnlearner(BaggingRegressor(LinearRegression(), n_estimators=5), random_state=0),
+    ]
+
+
+def statistics_instances():
+    """Models that follow from sums over the rows, and one that is the rows."""
+    recipes = (GaussianNB(), BernoulliNB(), LinearDiscriminantAnalysis(), KNeighborsRegressor())
+    return [SufficientStatisticsUnlearner(recipe, random_state=0) for recipe in recipes]
 
 
 def linear_instances():

@@ -113,6 +113,12 @@ def count_lines(folder, kind):
 
 def live_until_call(folder, kind, name, when):
     """A life that ends by SIGKILL before or after a method of the package is called."""
+    kill_at_call(name, when)
+    live(folder, kind)
+
+
+def kill_at_call(name, when):
+    """Let this process end by SIGKILL before or after a method of the package is called."""
     module, cls, method = name.split(".")
     cls = getattr(importlib.import_module(f"skunlearn.production.{module}"), cls)
     plain = getattr(cls, method)
@@ -123,7 +129,6 @@ def live_until_call(folder, kind, name, when):
         os.kill(os.getpid(), signal.SIGKILL)
 
     setattr(cls, method, last)
-    live(folder, kind)
 
 
 def end_of(target, *args, after=None):

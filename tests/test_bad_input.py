@@ -5,14 +5,21 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from skorch import NeuralNetClassifier
 from skorch.callbacks import LoadInitState
 from skorch.dataset import ValidSplit
 from torch import nn
 
-from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
+from skunlearn import (
+    FineTuneUnlearner,
+    ProximalUnlearner,
+    RetrainUnlearner,
+    UnlearningPipeline,
+)
 from skunlearn.exceptions import AlreadyForgottenError, ClassForgottenWarning, UnknownRowsError
 from skunlearn.utils._check_tools import Snapshot
 from tests.instances import MLP, make_dict_net, make_net, make_regressor_net
@@ -85,6 +92,17 @@ REQUESTS = {
     "nothing": ({}, TypeError, "none of them"),
     "two ways": ({"indices": [1], "ids": ["user-1"]}, TypeError, "exactly one way"),
     "labels alone": ({"indices": [1], "y_forget": [0]}, TypeError, "X_forget"),
+    "forget": ({"forget": mask(1)}, TypeError, r"no forget=.*indices=numpy.flatnonzero\(mask\)"),
+    "a misspelt word": ({"index": [1]}, TypeError, "no index=.*indices="),
+    "a mask as rows": ({"X_forget": mask(1)}, TypeError, r"mask.*indices=numpy.flatnonzero"),
+    "a mask in a list": ({"X_forget": mask(1).tolist()}, TypeError, "indices=numpy.flatnonzero"),
+    "a mask in a tensor": ({"X_forget": torch.tensor(mask(1))}, TypeError, "indices=numpy.flat"),
+    "a mask in a series": ({"X_forget": pd.Series(mask(1))}, TypeError, "indices=numpy.flatnonz"),
+    "positions as rows": ({"X_forget": np.arange(5)}, TypeError, r"indices=\[0, 1, 2, 3, \.\.\.\]"),
+    "a range as rows": ({"X_forget": range(2)}, TypeError, r"indices=\[0, 1\]"),
+    "a position as rows": ({"X_forget": 7}, TypeError, r"indices=\[7\]"),
+    "a set as rows": ({"X_forget": {7, 3}}, TypeError, r"indices=\[3, 7\]"),
+    "positions that look like a row": ({"X_forget": np.arange(4)}, TypeError, r"X\[None\]"),
 }
 
 
@@ -168,6 +186,11 @@ class Stream(torch.utils.data.IterableDataset):
         return iter(())
 
 
+class Endless(torch.utils.data.Dataset):
+    def __getitem__(self, i):
+        return torch.zeros(4), i % 3
+
+
 def bad_value(X, value):
     X = X.copy()
     X[3, 1] = value
@@ -194,7 +217,17 @@ FITS = {
     "a stream": (
         lambda X, y: (Stream(), y),
         TypeError,
-        "IterableDataset",
+        "an IterableDataset .Stream., but rows must be found again",
+    ),
+    "a stream of labels too": (
+        lambda X, y: (Stream(), None),
+        TypeError,
+        "an IterableDataset .Stream., but rows must be found again",
+    ),
+    "a Dataset without a length": (
+        lambda X, y: (Endless(), None),
+        TypeError,
+        "a Dataset without a length .Endless., but rows must be found again",
     ),
 }
 
@@ -208,6 +241,24 @@ def test_bad_fits(data, kind):
     with pytest.raises(error, match=message):
         unlearner.fit(*change(X, y))
     state.check(kind)
+
+
+@pytest.mark.parametrize("rows", ["frame", "text"])
+def test_positions_and_masks_where_rows_are_frames_or_text(data, rows):
+    X, y = data
+    if rows == "frame":
+        X, model = pd.DataFrame(X, columns=list("abcd")), LogisticRegression()
+    else:
+        X = np.array([f"word{i} text" for i in range(N)], dtype=object)
+        model = make_pipeline(CountVectorizer(), LogisticRegression())
+    for unlearner in (
+        RetrainUnlearner(model).fit(X, y),
+        UnlearningPipeline([("model", RetrainUnlearner(model))]).fit(X, y),
+    ):
+        for request in ({"X_forget": mask(1)}, {"X_forget": np.arange(5)}, {"forget": mask(1)}):
+            with pytest.raises(TypeError, match="indices="):
+                unlearner.unlearn(**request)
+        assert unlearner.unlearn(indices=[1]).deletions_[0]["rows"] == 1
 
 
 def test_ids_that_repeat_or_do_not_fit(data):

@@ -33,11 +33,11 @@ def test_the_median_tells_what_is_known_by_heart():
     # The mean loss is 0.49, far beyond what counts as known: 13 rows of a hundred make it so.
     after = evidence(np.full(100, 0.98), np.arange(100) >= 13)
     assert after.losses().mean() > 0.45
-    known = medians_by_heart(before, after)
+    known = medians_by_heart(before, after, np.log(10))
     assert known == pytest.approx([0.001, 0.0202], rel=0.01)
-    assert medians_by_heart(before, evidence(np.full(100, 0.8), True)) is None
+    assert medians_by_heart(before, evidence(np.full(100, 0.8), True), np.log(10)) is None
     # Rows that were not known before are not known still.
-    assert medians_by_heart(evidence(np.full(100, 0.6), True), after) is None
+    assert medians_by_heart(evidence(np.full(100, 0.6), True), after, np.log(10)) is None
 
 
 def test_rows_that_were_taught_to_be_unsure_stand_out():

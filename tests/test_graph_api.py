@@ -13,6 +13,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from skorch import NeuralNetClassifier
 from torch_geometric.data import Data
+from torch_geometric.nn import GCN
 
 from skunlearn.exceptions import AlreadyForgottenError, ClassForgottenWarning, UnknownRowsError
 from skunlearn.graph import GraphEraser
@@ -34,7 +35,7 @@ def test_requests_that_are_refused():
         (AlreadyForgottenError, "1 of 2 nodes were forgotten", {"nodes": [7, 8]}),
         (AlreadyForgottenError, "1 of 2 nodes were forgotten", {"edges": [[8, 0]]}),
         (UnknownRowsError, "2 of 3 nodes were never seen", {"nodes": [0, 90, -1]}),
-        (UnknownRowsError, "never seen", {"nodes": [1.0]}),
+        (UnknownRowsError, "never seen", {"nodes": [1.5]}),
         (UnknownRowsError, "1 of 1 edges are not in the graph", {"edges": [[0, absent]]}),
         (ValueError, "more than once", {"nodes": [3, 3]}),
         (ValueError, "empty", {"nodes": []}),
@@ -332,6 +333,25 @@ def test_the_nets_own_recipe_is_followed():
     assert history[-1]["train_acc"] > 0.6
 
 
+def test_weights_that_a_module_loads_are_named():
+    """They may come from a training on the forgotten nodes."""
+
+    class Loads(GCN):
+        def __init__(self, *args, **kwargs):
+            with torch.random.fork_rng():
+                torch.manual_seed(3)
+                super().__init__(*args, **kwargs)
+
+    loads = make_net().set_params(module=Loads)
+    eraser = GraphEraser(loads, n_shards=2, random_state=0)
+    eraser.fit(planted()).unlearn(nodes=[2])
+    eraser.set_params(estimator=make_net()).unlearn(nodes=[3])  # of one shard only
+    certificate = json.loads(eraser.certificate())
+    assert certificate["guarantee"] == "none"
+    assert [entry["exact"] for entry in certificate["deletions"]] == [False, False]
+    assert "estimator (weights that are the same whatever the seed" in certificate["notes"][0]
+
+
 @pytest.mark.parametrize("partition", PARTITIONS)
 def test_the_log_and_the_certificate(partition):
     data = planted()
@@ -352,3 +372,43 @@ def test_the_log_and_the_certificate(partition):
     assert edges["measured"]["forget_before"]["loss"] is None
     other = make_eraser(partition=partition).fit(data).unlearn(nodes=[9, 2])
     assert other.deletions_[0]["identifiers_digest"] == nodes["identifiers_digest"]
+
+
+# ------------------------------------------------------------------ data and labels as they are
+
+
+@pytest.mark.parametrize("kind", ["nodes", "edges"])
+def test_a_graph_changed_in_place_after_fit(kind):
+    """The estimator has its own copy, from before."""
+    data, left_alone = planted(), planted()
+    eraser, other = (make_eraser().fit(graph, ids=range(90)) for graph in (data, left_alone))
+    names = [4, 7] if kind == "nodes" else [edge_within(eraser, left_alone)]
+    data.x.mul_(-1)
+    data.edge_index.copy_(data.edge_index.flip(1)[:, torch.randperm(data.num_edges)].flip(0))
+    data.y.zero_()
+    eraser.unlearn(**{kind: names})
+    other.unlearn(**{kind: names})
+    assert np.array_equal(eraser.predict_proba(left_alone), other.predict_proba(left_alone))
+
+
+def test_labels_of_nodes_keep_their_column():
+    data = planted()
+    weight = torch.tensor([0.0, 1.0, 1.0, 1.0])
+    net = make_net(module__out_channels=4, criterion__weight=weight, max_epochs=30)
+    data.y += 1
+    for aggregate in ("mean", "vote", "learned"):
+        settings = {"n_shards": 2, "aggregate": aggregate, "random_state": 0}
+        eraser = GraphEraser(net, **settings).fit(data)
+        assert eraser.classes_.tolist() == [1, 2, 3]
+        named = GraphEraser(clone(net).set_params(classes=[0, 1, 2, 3]), **settings).fit(data)
+        assert eraser.predict_proba(data).shape == (90, 3)
+        np.testing.assert_allclose(
+            eraser.predict_proba(data), named.predict_proba(data)[:, 1:], atol=0.2
+        )
+        recalls = [(eraser.predict(data) == c)[data.y == c].mean() for c in (1, 2, 3)]
+        assert min(recalls) > 0.5
+        eraser.unlearn(nodes=[3])
+        assert set(eraser.predict(data)) <= {1, 2, 3}
+    data.y[data.y == 3] = 7
+    with pytest.raises(ValueError, match=r"weight= by column.*classes="):
+        GraphEraser(net, n_shards=2).fit(data)

@@ -630,7 +630,13 @@ def test_memorisation_by_retraining(data):
 
 
 def test_tags():
-    exact = {"RetrainUnlearner", "RidgeUnlearner", "ShardedUnlearner"}
+    exact = {
+        "ForestUnlearner",
+        "RetrainUnlearner",
+        "RidgeUnlearner",
+        "ShardedUnlearner",
+        "SufficientStatisticsUnlearner",
+    }
     assert set(all_unlearners(exact=True)) == exact
     assert "DELETEUnlearner" in all_unlearners(class_only=True)
     assert not unlearner_tags(GradientAscentUnlearner).needs_retain

@@ -118,7 +118,8 @@ def test_names_come_back_as_they_were(queue):
     queue.submit("a", ids=names)
     queue.submit("b", ids=np.arange(3))
     queue.submit("c", ids="user-1")
-    _, requests = queue._open_batch()
+    with queue._lease(60, wait=False) as lease:
+        _, requests, _ = queue._open_batch(lease)
     from skunlearn.production._names import read
 
     assert [read(row["names"]) for row in requests] == [names, [0, 1, 2]]
@@ -266,8 +267,9 @@ def test_requests_that_cannot_be_fulfilled(queue):
     queue.submit("again", ids=["user-0", "user-1"])  # one of them is gone already
     assert worker.run_once(flush=True)["audit"]["rows"] == 1
     queue.submit("all", indices=range(48))
-    with pytest.raises(QueueStoppedError, match="every retained row"):
-        worker.run_once(flush=True)
+    batch = worker.run_once(flush=True)
+    assert (batch["state"], queue.status("all")["state"]) == ("failed", "pending")
+    assert "every retained row" in queue.status("all")["reason"]
 
 
 def test_groups(queue):
@@ -390,8 +392,8 @@ def test_on_breach_retrain(queue, monkeypatch):
     monkeypatch.setattr("skunlearn.production._checks.MIAScorer", None)
     queue.submit("b", ids=["user-1"])
     monkeypatch.setattr(RetrainUnlearner, "_attempt", lambda *args: wrecked(worker))
-    with pytest.raises(QueueStoppedError, match="NoneType"):
-        worker.run_once(flush=True)
+    assert worker.run_once(flush=True)["state"] == "failed"
+    assert "NoneType" in queue.status("b")["reason"]
 
 
 def wrecked(worker):
@@ -434,7 +436,7 @@ def test_full_training_every_third_batch(queue):
     assert done == [False, False, True, False]
 
 
-def test_errors_stop_and_interrupts_do_not(queue, monkeypatch):
+def test_errors_count_as_tries_and_interrupts_do_not(queue, monkeypatch):
     worker = started(queue)
     before = worker.unlearner
     queue.submit("a", ids=["user-0"])
@@ -451,13 +453,13 @@ def test_errors_stop_and_interrupts_do_not(queue, monkeypatch):
         assert queue.due()
         failure = UnlearningError
         queue.submit("b", ids=["user-1"])
-        with pytest.raises(QueueStoppedError, match="UnlearningError: in the middle"):
-            worker.run_once()
+        assert worker.run_once()["reason"] == "UnlearningError: in the middle"
     assert worker.unlearner is before
     (batch,) = queue.batches()  # the interrupted batch was taken up, with the same requests
-    assert (batch["state"], batch["audit"]["requests"]) == ("stopped", 1)
-    queue.release()
-    assert worker.run_once()["audit"]["requests"] == 2
+    assert (batch["state"], batch["audit"]["failed"]) == ("failed", 1)
+    assert queue.status("a")["tries"] == 1
+    assert queue.status("b")["tries"] == 0
+    assert worker.run_once(flush=True)["audit"]["requests"] == 2
 
 
 # ---------------------------------------------------------------------- versions

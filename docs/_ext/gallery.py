@@ -15,6 +15,7 @@ _ORDER = (
     "plot_pipeline",
     "plot_stream_of_deletions",
     "plot_sisa_savings",
+    "plot_forest",
     "plot_certified_removal",
     "plot_graph",
     "plot_own_unlearner",

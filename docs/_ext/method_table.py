@@ -25,7 +25,7 @@ QUESTIONS = [
     (
         "The model is a scikit-learn estimator of any kind",
         {"any_estimator": True},
-        "Everything else takes skorch nets, or linear models.",
+        "Everything else takes skorch nets, or models of one family: see the last column below.",
     ),
     (
         "A net, and the forget rows may not be read any more",

@@ -7,8 +7,13 @@ PLACES = {
         ["ShardedUnlearner"],
     ),
     "Exact: no SISA structure": (
-        "Training anew, or statistics from which rows can be taken out again.",
-        ["RetrainUnlearner", "RidgeUnlearner"],
+        "Training anew, in whole or where the rows were drawn; statistics without them.",
+        [
+            "ForestUnlearner",
+            "RetrainUnlearner",
+            "RidgeUnlearner",
+            "SufficientStatisticsUnlearner",
+        ],
     ),
     "Approximate: influence of the removed data": (
         "An estimate of what the rows changed in the weights is subtracted.",

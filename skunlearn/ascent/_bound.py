@@ -22,7 +22,9 @@ class BoundedAscent:
 
     def _bound(self, retain):
         """Loss of a row above which it is left alone."""
-        return chance_loss(retain, self._classes) if self.bound == "chance" else float(self.bound)
+        if self.bound != "chance":
+            return float(self.bound)
+        return chance_loss(retain, getattr(self, "classes_", None))
 
     def _speed(self, retain, forget, followed):
         """Factor of a learning rate that nobody has set, on a net whose statistics follow it.

@@ -7,6 +7,7 @@ from scipy.linalg import cho_factor, cho_solve, eigvalsh
 from sklearn.utils.extmath import safe_sparse_dot
 
 from skunlearn import _validation
+from skunlearn._versions_warning import warn_of_versions
 from skunlearn.certified._base import CertifiedUnlearner
 from skunlearn.certified._logistic import gram, minimise
 from skunlearn.certified._published import weights_of
@@ -74,6 +75,11 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
     clip : bool, default=True
         Scale longer rows down to `row_norm`, in training and prediction, each by itself; False
         refuses them.
+    published : bool, default=False
+        Whether versions of the model leave your hands. Then a request of a single row warns, as
+        long as the model is not trained anew: the noise is the same before and after, so that the
+        two versions together give that row away, whatever ε is
+        (`skunlearn.threats.reconstruction_attack`).
     random_state : int, RandomState instance or None, default=None
         None draws the noise from the operating system. Whoever knows an int can take the noise
         away: it is for tests, or must be kept secret.
@@ -94,6 +100,8 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
     -----
     PrivacyBudgetWarning
         When a request trained the model anew.
+    RowRevealedWarning
+        When the model is `published`, and a request named a single row and did not.
 
     See Also
     --------
@@ -158,6 +166,7 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
         sigma=1.0,
         row_norm=1.0,
         clip=True,
+        published=False,
         random_state=None,
         store_data=True,
         verbose=0,
@@ -173,6 +182,7 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
             store_data=store_data,
             verbose=verbose,
         )
+        self.published = published
 
     def _start(self, problem, shape):
         start = _START * self._setting.sigma * self._limit
@@ -193,6 +203,8 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
         account = Residuals(old.start, tuple(np.add(old.by_class, bounds).tolist()))
         if account.distance(self._setting.sigma) <= self._limit:
             self._account = account
+            if self.published:
+                warn_of_versions(self.estimator_, forget.X.shape[0])
             return W + steps
         _validation.warn(
             f"The privacy budget (epsilon={self.epsilon:g}, delta={self.delta:g}) does not cover "

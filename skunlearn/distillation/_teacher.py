@@ -3,6 +3,8 @@
 import torch
 
 from skunlearn import _skorch
+from skunlearn._first_weights import find_fixed_weights, shorten
+from skunlearn._from_scratch import refuse_trained, warn_of_start
 from skunlearn.exceptions import UnlearningError
 
 _MOST = 2**28  # bytes of remembered logits
@@ -71,4 +73,7 @@ def copied(net, classes):
 
 def untrained(net, classes):
     """A teacher with new random weights."""
+    refuse_trained(net, "The untrained teacher")
+    fixed, _ = find_fixed_weights(net)
+    warn_of_start([shorten(fixed)] if fixed else [], "The untrained teacher")
     return Teacher(_skorch.fresh_net(net, verbose=0), classes)

@@ -21,7 +21,8 @@ class BadTeacherUnlearner(NetUnlearner):
     Parameters
     ----------
     estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier.
+        See `FineTuneUnlearner`; a classifier, built from a class and not from a module instance:
+        the untrained teacher is another net of this recipe.
     retain_share : float in (0, 1], default=0.3
         Share of the retained rows to learn from (the paper's).
     temperature : float, default=1.0
@@ -82,6 +83,8 @@ class BadTeacherUnlearner(NetUnlearner):
         )
         self.retain_share = retain_share
         self.temperature = temperature
+
+    _starts_afresh = True  # the untrained teacher
 
     def _unlearn(self, net, retain, forget):
         good, bad = copied(net, self._classes), untrained(net, self._classes)

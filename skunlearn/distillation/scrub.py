@@ -177,7 +177,8 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
     def _unseen(self, forget):
         """The unseen rows of the forget rows' classes."""
         X, y = self.rewind
-        rows = Rows(X, self._encode(np.asarray(y), "rewind"), np.arange(len(y)))
+        y = self._encode(np.asarray(y), "rewind")
+        rows = Rows(X, y, np.arange(len(y)), reader=self._reader)
         alike = np.flatnonzero(np.isin(rows.y, forget.y))
         if not len(alike):
             raise ValueError("rewind holds no row of the forget rows' classes to compare with.")

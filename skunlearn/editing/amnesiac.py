@@ -105,12 +105,14 @@ class AmnesiacUnlearner(NetUnlearner):
         )
         self.folder = folder
 
-    def fit(self, X, y=None, *, sensitive=None, forget=None, ids=None, groups=None):
+    def fit(
+        self, X, y=None, *, sensitive=None, forget=None, ids=None, groups=None, measure_on=None
+    ):
         """Train the model, and record what batches with sensitive rows did to it.
 
         Parameters
         ----------
-        X, y, forget, ids, groups
+        X, y, forget, ids, groups, measure_on
             See `FineTuneUnlearner.fit`.
         sensitive : bool array of shape (n,), default=None
             Rows that may have to be forgotten. None takes `forget`, or else all rows, for which
@@ -127,7 +129,7 @@ class AmnesiacUnlearner(NetUnlearner):
         """
         self._declared = sensitive, forget
         try:
-            return super().fit(X, y, forget=forget, ids=ids, groups=groups)
+            return super().fit(X, y, forget=forget, ids=ids, groups=groups, measure_on=measure_on)
         finally:
             vars(self).pop("_declared", None)
 

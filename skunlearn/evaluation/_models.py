@@ -6,8 +6,10 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn import _skorch
 from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
+from skunlearn._from_scratch import check_reference
 from skunlearn._seeding import derive_seed
 from skunlearn.base import model_of
 from skunlearn.metrics.blind import blind_attack
@@ -54,8 +56,19 @@ def reference_models(unlearner, retain, retrained, n_seeds):
 
 def train_references(unlearner, retain, n_seeds):
     """`n_seeds` models trained on the retained rows, the first with the unlearner's own seed."""
+    check_recipe(unlearner.estimator, "audit")
     first = unlearner._train(retain)
     return {"retrained": first} | dict(other_references(unlearner, retain, n_seeds))
+
+
+def check_recipe(estimator, who):
+    """Refuse to train references of an estimator that holds what was trained before."""
+    check_reference(
+        _skorch.unwrap(estimator),
+        who,
+        "Train models that never saw the forget rows yourself: audit takes them by retrained=, "
+        "audit_logits by what they say.",
+    )
 
 
 def other_references(unlearner, retain, n_seeds):

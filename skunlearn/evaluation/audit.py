@@ -11,7 +11,12 @@ from skunlearn.evaluation.figures import IDEALS, SETS, Sets, attack, direction_o
 from skunlearn.evaluation.report import Report
 from skunlearn.evaluation.verdicts import judge, warn_about, warn_about_sets
 from skunlearn.metrics._logits import check_logits
-from skunlearn.metrics._scoring import forgotten_rows, refuse_training_rows, unseen_rows
+from skunlearn.metrics._scoring import (
+    forgotten_rows,
+    refuse_noise,
+    refuse_training_rows,
+    unseen_rows,
+)
 from skunlearn.metrics.matching import match_weights
 from skunlearn.metrics.scores import membership_scores
 
@@ -58,9 +63,13 @@ def audit(
 
     Raises
     ------
+    TypeError, ValueError
+        When a reference would start from what was trained before: a module instance, a callback
+        that loads weights, frozen parts.
     ValueError
         When nothing has been forgotten, the forget rows are no longer at hand, the unlearner
-        is no classifier, or a forgotten class has no test row.
+        is no classifier, a forgotten class has no test row, or training rows are augmented at
+        random, ``fit`` was not told how to `measure_on` them, and `retrained` is None.
 
     Examples
     --------
@@ -90,9 +99,11 @@ def audit(
     if original is not None:
         models = {"original": model_of(original)} | models
     references = reference_models(unlearner, retain, retrained, n_seeds)
+    if not references and unlearner._evidence is not None:
+        refuse_noise(unlearner._evidence)
     models |= references
     return audit_logits(
-        {key: outputs_of(model, views, unlearner.classes_) for key, model in models.items()},
+        {key: outputs_of(model, views, unlearner._classes) for key, model in models.items()},
         {key: rows.y for key, rows in views.items()},
         retrained=list(references),
         seconds={name: unlearner.deletions_[-1]["seconds"]},

@@ -3,8 +3,9 @@
 import numpy as np
 from sklearn.base import clone
 
-from skunlearn import _validation
-from skunlearn.evaluation._models import blind, named, other_references, outputs_of
+from skunlearn import _caches, _validation
+from skunlearn._data import is_dataset, n_rows
+from skunlearn.evaluation._models import blind, check_recipe, named, other_references, outputs_of
 from skunlearn.evaluation.audit import audit_logits
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.metrics._scoring import refuse_training_rows, unseen_rows
@@ -26,6 +27,7 @@ def compare(
     confidence=0.95,
     random_state=0,
     verbose=0,
+    measure_on=None,
 ):
     """Train once, forget with each method, and set them beside a retrained model.
 
@@ -47,6 +49,9 @@ def compare(
         Seed of all trainings and of bootstrap intervals.
     verbose : int, default=0
         1 says what is being done.
+    measure_on : torch Dataset or callable, default=None
+        How to read training rows as they are where they are augmented at random; see
+        `BaseUnlearner.fit`.
 
     Returns
     -------
@@ -56,6 +61,9 @@ def compare(
 
     Raises
     ------
+    TypeError, ValueError
+        When a reference would start from what was trained before: a module instance, a callback
+        that loads weights, frozen parts.
     ValueError
         When an unlearner is no classifier, the mask does not fit the rows, or names repeat.
 
@@ -82,8 +90,10 @@ def compare(
     """
     unlearners = named(unlearners, "compare")
     first = next(iter(unlearners.values()))
-    mask = _validation.check_forget_mask(forget, len(X))
+    n = len(_validation.check_dataset(X)) if is_dataset(X) else n_rows(X)
+    mask = _validation.check_forget_mask(forget, n)
     rows = np.flatnonzero(mask)
+    check_recipe(first.estimator, "compare")
 
     def say(text):
         if verbose:
@@ -92,7 +102,7 @@ def compare(
     say("training the original model")
     retrained = RetrainUnlearner(
         first.estimator, random_state=random_state, memory=first.memory, verbose=verbose > 1
-    ).fit(X, y)
+    ).fit(X, y, measure_on=measure_on)
     if not hasattr(retrained, "classes_"):
         raise ValueError("compare is for classifiers.")
     record = retrained._record
@@ -102,7 +112,7 @@ def compare(
     views["unseen"] = unseen
 
     def ask(model):
-        return outputs_of(model, views, retrained.classes_)
+        return outputs_of(model, views, retrained._classes)
 
     fitted = {k: v for k, v in vars(retrained).items() if k not in retrained.get_params(False)}
     outputs, seconds = {"original": ask(retrained.estimator_)}, {}
@@ -110,10 +120,13 @@ def compare(
         say(f"forgetting: {name}")
         new = clone(unlearner)
         if new._watches_training:
-            new.set_params(random_state=random_state).fit(X, y)  # its own training is part of it
+            # Its own training is part of it.
+            how = {} if measure_on is None else {"measure_on": measure_on}
+            new.set_params(random_state=random_state).fit(X, y, **how)
         else:
             vars(new).update(fitted, _seed=retrained._seed)
-        new.unlearn(indices=rows)
+        with _caches.kept():  # nobody asked to delete these rows
+            new.unlearn(indices=rows)
         outputs[name], seconds[name] = ask(new.estimator_), new.deletions_[-1]["seconds"]
     say("retraining without the forget rows")
     memory, retrained.memory = retrained.memory, None  # its time is the yardstick

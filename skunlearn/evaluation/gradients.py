@@ -5,6 +5,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch
+from skunlearn._columns import columns_of
 from skunlearn._record import Rows
 from skunlearn.base import model_of
 
@@ -63,7 +64,7 @@ def input_gradients(model, X, y, *, batch_size=256):
     X = X.numpy(force=True) if isinstance(X, torch.Tensor) else X
     if not isinstance(X, np.ndarray):
         raise TypeError(f"X must be an array or tensor, got {type(X).__name__}.")
-    classes = np.asarray(model.classes_)
+    classes = columns_of(net) if net is model else np.asarray(model._classes)
     y = np.asarray(y)
     columns = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
     if y.shape != (len(X),) or not np.array_equal(classes[columns], y):

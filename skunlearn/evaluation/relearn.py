@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
 from skunlearn import _skorch
+from skunlearn._columns import columns_of
 from skunlearn._evidence import observe
 from skunlearn._record import Rows
 from skunlearn._seeding import seeded
@@ -138,7 +139,8 @@ def _nets(models):
         if not _skorch.is_net(nets[name]):
             raise TypeError(f"{name!r} is no skorch net, but {type(nets[name]).__name__}.")
         if classes is None or nets[name] is not model:
-            classes = model.classes_
+            own = nets[name] is model
+            classes = columns_of(model) if own else model._classes
     return nets, np.asarray(classes)
 
 

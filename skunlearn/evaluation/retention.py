@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skunlearn._evidence import observe
-from skunlearn.evaluation.streams import deletion_stream, retrained_model
+from skunlearn.evaluation.streams import check_recipe, deletion_stream, retrained_model
 from skunlearn.metrics._scoring import unseen_rows
 
 __all__ = ["RetentionCurve", "retention_curve"]
@@ -144,7 +144,8 @@ def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=F
     Raises
     ------
     TypeError
-        When `unlearner` is no classifier.
+        When `unlearner` is no classifier, or a `reference` would start from what was trained
+        before.
     ValueError
         When there is no request left.
 
@@ -169,6 +170,8 @@ def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=F
         raise TypeError(
             f"retention_curve needs a classifier, got a {type(unlearner).__name__} of a regressor."
         )
+    if reference:
+        check_recipe(unlearner)
     unseen = unseen_rows(unlearner, X_test, y_test)
     first = _by_class(unlearner, unlearner.estimator_, unseen)
     done = [len(unlearner.deletions_)]
@@ -183,7 +186,7 @@ def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=F
         raise ValueError("No request is left: the unlearner has fulfilled all of them.")
     present = np.unique(unseen.y)
     index = pd.Index(done, name="requests")
-    columns = pd.Index(unlearner.classes_[present], name="class")
+    columns = pd.Index(unlearner._classes[present], name="class")
 
     def frame(values):
         return pd.DataFrame(np.array(values)[:, present], index=index, columns=columns)
@@ -195,8 +198,8 @@ def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=F
 def _by_class(unlearner, model, rows):
     """Accuracy of each class on the rows, NaN where it has none."""
     evidence = observe(model, rows, unlearner._classes)
-    n = np.bincount(evidence.y, minlength=len(unlearner.classes_))
+    n = np.bincount(evidence.y, minlength=len(unlearner._classes))
     right = np.bincount(
-        evidence.y[evidence.predicted == evidence.y], minlength=len(unlearner.classes_)
+        evidence.y[evidence.predicted == evidence.y], minlength=len(unlearner._classes)
     )
     return right / np.where(n > 0, n, np.nan)

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch, _training
 from skunlearn._evidence import observe
+from skunlearn._from_scratch import check_reference
 from skunlearn.base import BaseUnlearner
 from skunlearn.metrics._scoring import refuse_training_rows, unseen_rows
 from skunlearn.metrics.intervals import auc
@@ -48,7 +49,8 @@ def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference
         - "score forgotten": the same on the rows forgotten in this call, from the first to the
           last: it must not come back.
         - "AUC": of the margin attack (squared error for regressors) on these rows, matched to
-          their classes; NaN for classifiers without probabilities.
+          their classes; NaN for classifiers without probabilities, and where rows of ``fit`` are
+          read through a random augmentation (``measure_on=`` of ``fit``).
         - "seconds retraining", "score retrained", "score forgotten retrained", "AUC retrained":
           of a model trained anew, the time as if each request since the last audit had paid for
           such a training. With `reference` only.
@@ -56,7 +58,7 @@ def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference
     Raises
     ------
     TypeError
-        When `unlearner` is none.
+        When `unlearner` is none, or a `reference` would start from what was trained before.
     ValueError
         When more requests are done than `requests` holds.
 
@@ -76,6 +78,8 @@ def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference
         raise TypeError(f"deletion_stream needs an unlearner, got {unlearner!r}.")
     check_is_fitted(unlearner)
     check_scalar(every, "every", Integral, min_val=1)
+    if reference:
+        check_recipe(unlearner)
     requests = [_arguments(request) for request in requests]
     if len(unlearner.deletions_) > len(requests):
         raise ValueError(
@@ -85,6 +89,15 @@ def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference
     unseen = unseen_rows(unlearner, X_test, y_test)
     refuse_training_rows(unlearner, unseen)
     return _run(unlearner, requests, unseen, every, reference)
+
+
+def check_recipe(unlearner):
+    """Refuse references of an estimator that holds what was trained before."""
+    check_reference(
+        _skorch.unwrap(unlearner.estimator),
+        "reference=True",
+        "Use reference=False, and train models that never saw the rows yourself.",
+    )
 
 
 def retrained_model(unlearner):
@@ -144,6 +157,8 @@ def _figures(unlearner, model, unseen, forgotten):
 
 
 def _attack(seen, new):
+    if seen.noisy:  # the rows of one side are augmented at random, those of the other are not
+        return np.nan
     if not seen.is_classifier:
         return auc(*(-squared_error(e.predicted, e.y) for e in (seen, new)))
     if seen.logits is None:

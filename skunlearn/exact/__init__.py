@@ -1,7 +1,17 @@
 """Methods whose result never saw the forgotten rows."""
 
+from skunlearn.exact.forest import ForestUnlearner, expected_regrown_share
 from skunlearn.exact.retrain import RetrainUnlearner
 from skunlearn.exact.ridge import RidgeUnlearner
 from skunlearn.exact.sharded import ShardedUnlearner, expected_retraining_share
+from skunlearn.exact.sufficient_statistics import SufficientStatisticsUnlearner
 
-__all__ = ["RetrainUnlearner", "RidgeUnlearner", "ShardedUnlearner", "expected_retraining_share"]
+__all__ = [
+    "ForestUnlearner",
+    "RetrainUnlearner",
+    "RidgeUnlearner",
+    "ShardedUnlearner",
+    "SufficientStatisticsUnlearner",
+    "expected_regrown_share",
+    "expected_retraining_share",
+]

@@ -1,6 +1,5 @@
 """Retraining from scratch on the retained rows."""
 
-from skunlearn import _net_checks, _skorch
 from skunlearn.base import BaseUnlearner
 
 
@@ -15,14 +14,16 @@ class RetrainUnlearner(BaseUnlearner):
     estimator : estimator object
         Any scikit-learn classifier or regressor or skorch net, trained or not. ``FrozenEstimator
         (model)`` means "already trained on the rows that ``fit`` is given"; `fit` then only
-        remembers them.
+        remembers them. Inside the estimator it means that a part is never trained anew: the
+        certificate names it, and guarantees nothing.
     random_state : int, RandomState instance or None, default=None
         Seed of the training. The retraining uses the same seed, so that with an int
         ``fit(X, y).unlearn(rows)`` equals ``fit`` on the other rows, bit for bit on a CPU.
     memory : None, str or joblib.Memory, default=None
         Cache of trained models by recipe, rows and seed; needs an int `random_state` to be of
-        use. It keeps models on disk that have seen rows forgotten later: clear it when that
-        matters.
+        use. The recipe is the parameters, the code of all classes that take part (not files that
+        it reads during the training) and the first weights. ``unlearn`` deletes models from it
+        that have seen forgotten rows; ``fit(forget=...)``, as in searches, does not.
     store_data : bool, default=True
         Whether pickles hold the retained rows.
     verbose : int, default=0
@@ -36,6 +37,13 @@ class RetrainUnlearner(BaseUnlearner):
         Labels seen by ``fit``; classifiers only.
     deletions_ : list of dict
         The log of requests.
+
+    Raises
+    ------
+    TypeError, ValueError
+        From `fit` and `unlearn`, where `estimator` brings along what was trained before without
+        saying so: a module instance among a net's parameters, at any depth, a fitted model that a
+        function holds, a callback that starts from weights on disk.
 
     See Also
     --------
@@ -61,12 +69,7 @@ class RetrainUnlearner(BaseUnlearner):
     _is_exact = True
     _takes_new_inputs = True
     _needs_forget_rows = False
+    _starts_afresh = True
 
     def _attempt(self, retain, forget, seed):
         return self._train(retain)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        model = _skorch.unwrap(self.estimator)
-        if _skorch.is_net(model):
-            _net_checks.refuse_warm_start(model)  # a trained net must be able to start afresh

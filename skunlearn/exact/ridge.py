@@ -8,6 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge, RidgeClassifier
 from sklearn.utils.validation import check_array
 
+from skunlearn._versions_warning import warn_of_versions
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._moments import Moments
 from skunlearn.exceptions import UnlearningError
@@ -36,6 +37,10 @@ class RidgeUnlearner(BaseUnlearner):
         Any penalty, one per target too; without or with intercept, which is not penalised.
         ``solver``, ``max_iter`` and Ridge's ``tol`` have no effect otherwise.
         ``FrozenEstimator(model)`` must hold the solution for the rows that ``fit`` is given.
+    published : bool, default=False
+        Whether versions of the model leave your hands. Then a request of a single row warns: the
+        coefficients before and after give that row away, see
+        `skunlearn.threats.reconstruction_attack`.
     random_state : int, RandomState instance or None, default=None
         Of stochastic solvers, where the recipe itself is trained.
     store_data : bool, default=True
@@ -51,6 +56,11 @@ class RidgeUnlearner(BaseUnlearner):
         Labels seen by ``fit``; RidgeClassifier only.
     deletions_ : list of dict
         The log of requests.
+
+    Warns
+    -----
+    RowRevealedWarning
+        When the model is `published` and a request names a single row.
 
     See Also
     --------
@@ -86,10 +96,13 @@ class RidgeUnlearner(BaseUnlearner):
     _takes_nets = False
     _made_for = "linear regression"
 
-    def __init__(self, estimator, *, random_state=None, store_data=True, verbose=0):
+    def __init__(
+        self, estimator, *, published=False, random_state=None, store_data=True, verbose=0
+    ):
         super().__init__(
             estimator, random_state=random_state, store_data=store_data, verbose=verbose
         )
+        self.published = published
 
     def _first_model(self, rows):
         X, Y = self._arrays(rows)
@@ -100,6 +113,8 @@ class RidgeUnlearner(BaseUnlearner):
         return model
 
     def _attempt(self, retain, forget, seed):
+        if self.published:
+            warn_of_versions(self.estimator_, len(forget))
         moments = getattr(self, "_moments", None)  # None when the model was fitted elsewhere
         whole = moments is None or len(retain) == moments.n - len(forget)
         if moments is None or (whole and len(forget) > len(retain)):

@@ -124,6 +124,7 @@ class ShardedUnlearner(BaseUnlearner):
         self.folder = folder
 
     def _first_model(self, rows):
+        self._trained_before = super()._name_trained()
         shards, slices = place(self._record, self._seed, self.n_shards, self.n_slices)
         self._places = shards, slices
         self._shape = self.n_shards, self.n_slices, self.aggregate
@@ -205,6 +206,12 @@ class ShardedUnlearner(BaseUnlearner):
             vote=self._shape[2] == "vote",
             n_targets=getattr(self, "_n_targets", None),
         )
+
+    def _name_trained(self):
+        # Shards that no request touches stay as they were trained by an earlier recipe.
+        earlier = [entry.get("trained_before", []) for entry in self.deletions_]
+        names = [self._trained_before, *earlier, super()._name_trained()]
+        return list(dict.fromkeys(name for group in names for name in group))
 
     def _logged(self):
         return self._cost

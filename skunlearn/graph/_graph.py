@@ -65,7 +65,8 @@ class Graph:
 def read_graph(estimator, data, *, reset=False):
     """The graph in a PyG ``Data``, checked, without labels.
 
-    Sets or checks ``n_features_in_`` of `estimator`.
+    Sets or checks ``n_features_in_`` of `estimator`. With `reset` the graph is a copy, so that
+    whatever becomes of `data` the retained graph is the one that ``fit`` saw.
     """
     if not isinstance(data, Data):
         raise TypeError(
@@ -78,10 +79,10 @@ def read_graph(estimator, data, *, reset=False):
             "data.x must be a dense tensor of shape (n_nodes, n_features), got "
             f"{_form(x)}. A graph without features needs some: node degrees, say."
         )
-    x = _own(_validation.check_X(estimator, x, reset=reset))
+    x = _own(_validation.check_X(estimator, x, reset=reset), reset)
     if len(x) == 0:
         raise ValueError("data.x holds no node.")
-    edge_index = _check_edges(data.edge_index, len(x))
+    edge_index = _own(_check_edges(data.edge_index, len(x)), reset)
     values = {}
     for name in _EDGE_VALUES:
         value = data.get(name, None)
@@ -91,7 +92,7 @@ def read_graph(estimator, data, *, reset=False):
                     f"data.{name} must be a tensor with one entry for each of the "
                     f"{edge_index.shape[1]} edges, got {_form(value)}."
                 )
-            values[name] = _own(value)
+            values[name] = _own(value, reset)
     n = len(x)
     return Graph(x, edge_index, np.full(n, -1), np.arange(n), values)
 
@@ -127,10 +128,11 @@ def _check_edges(edge_index, n):
     return edge_index
 
 
-def _own(tensor):
+def _own(tensor, copied=False):
     """The tensor on the CPU; copied when it is part of a larger one, which a pickle would hold."""
     tensor = tensor.detach().cpu()
-    return tensor.clone() if tensor.untyped_storage().nbytes() > tensor.nbytes else tensor
+    copied = copied or tensor.untyped_storage().nbytes() > tensor.nbytes
+    return tensor.clone() if copied else tensor
 
 
 def _numpy(values):

@@ -10,6 +10,7 @@ from skorch import NeuralNetClassifier
 
 from skunlearn import _net_checks, _skorch
 from skunlearn._batching import float_dtype
+from skunlearn._from_scratch import refuse_trained
 from skunlearn._record import Rows
 from skunlearn._seeding import seeded
 
@@ -24,6 +25,7 @@ def check_recipe(estimator, name):
             "module__in_channels=..., ..., batch_size=-1, train_split=None)."
         )
     _net_checks.check_net(estimator, name, trained=False)
+    refuse_trained(estimator, name)
     if isinstance(estimator.train_split, functools.partial):  # predefined_split
         raise ValueError("A predefined_split holds nodes of no shard: pass train_split=None.")
 
@@ -41,6 +43,12 @@ def initial_logits(estimator, graph, n_classes, seed):
     """Outputs over all nodes of a net that was not trained."""
     with _fresh(estimator, graph, n_classes, seed, 0) as net:
         return _outputs(net, graph)[:, :n_classes].double().numpy()
+
+
+def width(estimator, graph):
+    """Columns of the net's output."""
+    with _fresh(estimator, graph, 1, 0, 0) as net:
+        return _outputs(net, graph).shape[1]
 
 
 def logits(net, graph, n_classes):

@@ -81,12 +81,19 @@ class GraphPredictorMixin:
             graph, rows = read_graph(self, data), slice(None)
         else:
             graph, rows = self._graph, self._graph.rows(self._record.locate(data))
-        posteriors = ((shard, p[rows]) for shard, p in self._posteriors(graph))
+        posteriors = ((shard, self._seen(p[rows])) for shard, p in self._posteriors(graph))
         if self._settings["aggregate"] == "vote":
             return _aggregation.votes(posteriors)
         return _aggregation.weighted(posteriors, self.weights_), None
 
+    def _seen(self, p):
+        """Probabilities of the labels that `fit` has seen, of those of all columns."""
+        if p.shape[1] == len(self.classes_):
+            return p
+        p = p[:, np.isin(self._columns, self.classes_)]
+        return p / p.sum(axis=1, keepdims=True)
+
     def _posteriors(self, graph):
         for shard, net in enumerate(self.estimators_):
             if net is not None:
-                yield shard, _nets.probabilities(net, graph, len(self.classes_))
+                yield shard, _nets.probabilities(net, graph, len(self._columns))

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from skunlearn._data import match, name_digests
+from skunlearn._identifiers import listed
 from skunlearn._record import _some
 from skunlearn.exceptions import AlreadyForgottenError, UnknownRowsError
 
@@ -122,9 +123,7 @@ def _codes(u, v, n, directed):
 def _names(names):
     if isinstance(names, torch.Tensor):
         names = names.detach().cpu().numpy()
-    if isinstance(names, str | bytes) or not np.iterable(names):
-        names = [names]
-    names = names.tolist() if isinstance(names, np.ndarray) else list(names)
+    names = listed(names)
     if any(isinstance(name, bool | np.bool_) for name in names):
         raise TypeError(
             "Nodes go by names or numbers, got a boolean mask. Pass numpy.flatnonzero(mask)."

@@ -23,7 +23,7 @@ class ShardMixin:
             if len(part.labelled):
                 seed = derive_seed(self._seed, _SHARD, int(shard))
                 nets[shard] = _nets.train(
-                    self.estimator, part, len(self.classes_), seed, self.verbose
+                    self.estimator, part, len(self._columns), seed, self.verbose
                 )
         idle = [int(shard) for shard in touched if nets[shard] is None]
         if idle:
@@ -58,7 +58,7 @@ class ShardMixin:
             return balanced_label_propagation(
                 graph.edge_index.numpy(), len(graph), self.n_shards, random_state=seed
             )
-        n_classes, own = len(self.classes_), derive_seed(self._seed, _EMBEDDING)
+        n_classes, own = len(self._columns), derive_seed(self._seed, _EMBEDDING)
         if self.embedding == "initial":
             embeddings = _nets.initial_logits(self.estimator, graph, n_classes, own)
         else:

@@ -1,5 +1,6 @@
 """GraphEraser: a net for each shard of the graph, so that a deletion retrains one of them."""
 
+import functools
 import json
 import time
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from torch_geometric.utils import is_undirected
 
 from skunlearn import _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
+from skunlearn._columns import label_columns
+from skunlearn._from_scratch import name_trained
 from skunlearn._persistence import clear_fit
 from skunlearn._seeding import draw_seed
 from skunlearn.base import _all_or_nothing
@@ -208,7 +211,7 @@ class GraphEraser(
             With ``x`` of shape (n, n_features), ``edge_index`` of shape (2, n_edges), labels ``y``
             of shape (n,), of which those in ``train_mask`` are read, a bool tensor of shape (n,)
             (all, when there is none). Nodes outside of it are trained with as neighbours: leave
-            them out of `data` to train without them.
+            them out of `data` to train without them. The graph is copied.
         y : ignored
         ids : sequence of n hashable values, default=None
             Unique names of the nodes, by which requests go. None takes the numbers 0 to n - 1.
@@ -230,13 +233,19 @@ class GraphEraser(
             self._seed = draw_seed(self.random_state)
             graph = read_graph(self, data, reset=True)
             labels, mask = read_labels(data, len(graph))
-            self.classes_, codes = np.unique(labels, return_inverse=True)
-            graph.y[mask] = codes
+            width = functools.partial(_nets.width, self.estimator, graph)
+            given = getattr(self.estimator, "classes", None)
+            self.classes_ = np.unique(labels) if given is None else np.asarray(given)
+            self._columns = self.classes_
+            if given is None:
+                self._columns = label_columns(self.estimator, labels, width)
+            graph.y[mask] = _validation.encode(labels, self._columns)
             if forget is not None:
                 forget = _validation.check_forget_mask(forget, len(graph))
             self._record = NodeRecord(len(graph), ids)
             self._graph = graph
             self._directed = not is_undirected(graph.edge_index, num_nodes=len(graph))
+            self._trained_before = name_trained(self.estimator)
             self._settings = {"partition": self.partition, "aggregate": self.aggregate}
             self.shards_ = self._divide(graph, range(len(graph)) if ids is None else ids)
             self.estimators_ = [None] * self.n_shards
@@ -300,18 +309,27 @@ class GraphEraser(
             identifiers=change.digests,
             classes_forgotten=emptied,
             seconds=time.perf_counter() - started,
-            measured=measure(before, self._parts(change.touched), len(self.classes_)),
+            measured=measure(before, self._parts(change.touched), len(self._columns)),
             when=datetime.now(UTC),
         )
+        trained_before = self._name_trained()
+        if trained_before:
+            entry |= {"trained_before": trained_before}
         entry |= {
-            "exact": self._settings["partition"] == "random",
+            "exact": self._settings["partition"] == "random" and not trained_before,
             "kind": change.kind,
             "shards_retrained": change.touched.tolist(),
         }
         vars(self).update(_record=change.record, deletions_=[*self.deletions_, entry])
 
+    def _name_trained(self):
+        """Names of what the nets brought along, those trained by an earlier recipe too."""
+        earlier = [entry.get("trained_before", []) for entry in self.deletions_]
+        names = [self._trained_before, *earlier, name_trained(self.estimator)]
+        return list(dict.fromkeys(name for group in names for name in group))
+
     def _announce_classes(self, codes):
-        names = [plain(name) for name in self.classes_[codes]]
+        names = [plain(name) for name in self._columns[codes]]
         if names:
             _validation.warn(
                 f"The request removes every labelled node of {names}: the model forgets the whole "

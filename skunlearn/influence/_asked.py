@@ -2,10 +2,12 @@
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch, _validation
 from skunlearn._data import is_dataset, is_mapping, n_rows
+from skunlearn._finite import check_finite
 from skunlearn._record import Rows
 from skunlearn.base import BaseUnlearner, model_of
 
@@ -35,7 +37,8 @@ def rows_of(estimator, X, y, name):
         X = _validation.check_X(estimator, X)
     elif not is_dataset(X):
         X = X if is_mapping(X) or hasattr(X, "shape") else np.asarray(X)
-        _validation.check_finite(X, f"X_{name}")
+        allow_nan = get_tags(model_of(estimator)).input_tags.allow_nan
+        check_finite(X, f"X_{name}", allow_nan=allow_nan)
     n = len(X) if is_dataset(X) else n_rows(X)
     classifier = is_classifier(model_of(estimator))
     y = _validation.check_targets(y, n, classifier=classifier)

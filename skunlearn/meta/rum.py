@@ -5,6 +5,7 @@ from sklearn.base import clone
 
 from skunlearn import _skorch, _training
 from skunlearn._evidence import observe
+from skunlearn._from_scratch import check_reference
 from skunlearn._memorisation import confidence_proxy, gain
 from skunlearn._seeding import derive_seed
 from skunlearn.base import BaseUnlearner
@@ -82,6 +83,10 @@ class RUMUnlearner(BaseUnlearner):
         self.unlearners = unlearners
         self.memorisation = memorisation
 
+    @property
+    def _starts_afresh(self):
+        return self.memorisation == "retrain"
+
     def _attempt(self, retain, forget, seed):
         if self._classes is None:
             raise UnlearningError("RUMUnlearner is for classifiers; this is a regression.")
@@ -94,7 +99,8 @@ class RUMUnlearner(BaseUnlearner):
                 continue
             worker = clone(unlearner).set_params(estimator=self.estimator, memory=None)
             worker._check_parameters()
-            worker._seed, worker.classes_ = self._seed, self.classes_
+            worker._seed = self._seed
+            worker._set_classes(self.classes_, self._columns)
             worker.estimator_, worker.deletions_ = model, []
             model = worker._attempt(retain, forget.take(rows), derive_seed(seed, part))
         return model
@@ -104,8 +110,10 @@ class RUMUnlearner(BaseUnlearner):
         losses = observe(self.estimator_, forget, self._classes).losses()
         if self.memorisation == "confidence":
             return confidence_proxy(losses)
+        recipe = _skorch.unwrap(self.estimator)
+        check_reference(recipe, "memorisation='retrain'", "Use memorisation='confidence'.")
         never = _training.train(
-            _skorch.unwrap(self.estimator),
+            recipe,
             retain,
             self._classes,
             self._seed,

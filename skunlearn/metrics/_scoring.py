@@ -43,9 +43,14 @@ def final_unlearner(estimator):
     return final
 
 
-def attacked_rows(estimator, X, y):
-    """The unlearner inside `estimator` and the unseen rows, when both are fit for an attack."""
+def attacked_rows(estimator, X, y, *, referenced=False):
+    """The unlearner inside `estimator` and the unseen rows, when both are fit for an attack.
+
+    `referenced` says that another model's answers on the same rows are looked at beside it.
+    """
     unlearner, X = _reach(estimator, X)
+    if not referenced:
+        refuse_noise(unlearner._evidence)
     unseen = unseen_rows(unlearner, X, y)
     refuse_training_rows(unlearner, unseen)
     return unlearner, unseen
@@ -74,6 +79,17 @@ def _reach(estimator, X):
     return unlearner, X
 
 
+def refuse_noise(evidence):
+    """Raise where forgotten rows were read through an augmentation that unseen rows lack."""
+    if evidence.noisy:
+        raise ValueError(
+            "The forgotten rows were read through the random augmentation of training, and unseen "
+            "rows are not: the comparison would measure the augmentation. Pass measure_on= to fit "
+            "(a Dataset of the same rows without it, or the transform to leave out), or compare "
+            "with a retrained model that reads them in the same way (reference='retrain')."
+        )
+
+
 def rows_before_steps(X):
     """Rows of a pipeline as its first step is given them."""
     rows = as_rows(X)
@@ -89,7 +105,7 @@ def unseen_rows(unlearner, X, y):
     X = _validation.check_X(unlearner, X)
     n = len(y)
     y = _validation.check_targets(y, n, classifier=unlearner._classes is not None)
-    return Rows(X, unlearner._encode(y), np.arange(n))
+    return Rows(X, unlearner._encode(y), np.arange(n), reader=unlearner._reader)
 
 
 def refuse_training_rows(unlearner, unseen):

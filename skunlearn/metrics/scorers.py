@@ -6,6 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn import _skorch, _training
 from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
+from skunlearn._from_scratch import check_reference
 from skunlearn.base import model_of
 from skunlearn.metrics._scoring import Scorer, attacked_rows, forgotten_rows
 from skunlearn.metrics.attacks import compare_scores
@@ -39,7 +40,9 @@ class MIAScorer(Scorer):
     reference : {None, "retrain"} or fitted estimator, default=None
         What a net without the rows would give. "retrain" trains one on the retained rows, once
         a fold (kept in the scorer, and in the estimator's ``memory=``). None takes 0.5, which
-        is wrong for atypical rows (mislabelled ones, say).
+        is wrong for atypical rows (mislabelled ones, say). "retrain" refuses estimators that bring
+        along what was trained before (a module instance, frozen parts), where the reference
+        would know the forgotten rows as well.
     per_class : bool, default=False
         Also attack class by class; see `measure`.
     confidence : float, default=0.95
@@ -114,7 +117,7 @@ class MIAScorer(Scorer):
         score : float
             At most 0; higher is better.
         """
-        unlearner, unseen = attacked_rows(estimator, X, y)
+        unlearner, unseen = attacked_rows(estimator, X, y, referenced=self.reference is not None)
         # The point estimates alone: a search has no use for intervals.
         value = self._auc(unlearner, unlearner._evidence, unlearner.estimator_, unseen)
         if self.reference is None:
@@ -138,9 +141,10 @@ class MIAScorer(Scorer):
         ------
         ValueError
             When nothing has been forgotten yet, when `X` holds training rows (as with
-            ``return_train_score=True``), or when a forgotten class has no unseen row.
+            ``return_train_score=True``), when a forgotten class has no unseen row, or when
+            forgotten rows were read through a random augmentation and there is no `reference`.
         """
-        unlearner, unseen = attacked_rows(estimator, X, y)
+        unlearner, unseen = attacked_rows(estimator, X, y, referenced=self.reference is not None)
         reference = None
         if self.reference is not None:
             model, evidence = self._reference_evidence(unlearner)
@@ -164,7 +168,7 @@ class MIAScorer(Scorer):
         -------
         result : MembershipInference
         """
-        unlearner, unseen = attacked_rows(estimator, X, y)
+        unlearner, unseen = attacked_rows(estimator, X, y, referenced=True)  # no model is asked
         forget = forgotten_rows(unlearner)
         classifier = unlearner._classes is not None
         return blind_attack(
@@ -185,7 +189,7 @@ class MIAScorer(Scorer):
         if forgotten.logits is None:
             raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
         scores = [membership_scores(e.logits, e.y, self.attack) for e in (forgotten, observed)]
-        return *scores, unlearner.classes_[forgotten.y], unlearner.classes_[observed.y]
+        return *scores, unlearner._classes[forgotten.y], unlearner._classes[observed.y]
 
     def _auc(self, unlearner, forgotten, model, unseen):
         members, others, y_forget, y_unseen = self._attacked(unlearner, forgotten, model, unseen)
@@ -221,15 +225,19 @@ class MIAScorer(Scorer):
             check_is_fitted(self.reference)
             return model_of(self.reference)
         if unlearner._is_exact:
+            if unlearner.deletions_[-1].get("trained_before"):
+                _check_recipe(unlearner)
             return unlearner.estimator_
         rows = unlearner._record.view(np.flatnonzero(unlearner._record.retained))
         if is_dataset(rows.X):
+            _check_recipe(unlearner)
             return unlearner._train(rows)
         net = _skorch.unwrap(unlearner.estimator)
         key = _training.key(net, rows, unlearner._seed, unlearner._classes)
         if key not in self._references:
             while len(self._references) >= _KEPT_REFERENCES:
                 del self._references[next(iter(self._references))]
+            _check_recipe(unlearner)
             self._references[key] = unlearner._train(rows)
         return self._references[key]
 
@@ -240,6 +248,14 @@ class MIAScorer(Scorer):
         return (
             f"MIAScorer(attack={self.attack!r}, match={self.match!r}, reference={self.reference!r})"
         )
+
+
+def _check_recipe(unlearner):
+    check_reference(
+        _skorch.unwrap(unlearner.estimator),
+        "MIAScorer(reference='retrain')",
+        "Pass a fitted reference= that never saw the forget rows, or None.",
+    )
 
 
 def _flat(X):

@@ -186,7 +186,7 @@ class MIACurveDisplay:
         """
         unlearner, unseen = attacked_rows(unlearner, X_test, y_test)
         forgotten = unlearner._evidence
-        observed = observe(unlearner.estimator_, unseen, unlearner.classes_)
+        observed = observe(unlearner.estimator_, unseen, unlearner._classes)
         return cls.from_predictions(
             forgotten.logits,
             forgotten.y,

@@ -140,7 +140,7 @@ class LossHistogramDisplay:
         -------
         display : LossHistogramDisplay
         """
-        unlearner, unseen = attacked_rows(unlearner, X_test, y_test)
+        unlearner, unseen = attacked_rows(unlearner, X_test, y_test, referenced=bool(models))
         record = unlearner._record
         twins = np.flatnonzero(np.isin(unseen.y, unlearner._evidence.y))
         views = {
@@ -155,10 +155,10 @@ class LossHistogramDisplay:
             forget = (
                 unlearner._evidence
                 if model is unlearner.estimator_
-                else observe(model, forgotten_rows(unlearner), unlearner.classes_)
+                else observe(model, forgotten_rows(unlearner), unlearner._classes)
             )
             seen = {"forget": forget} | {
-                key: observe(model, rows, unlearner.classes_) for key, rows in views.items()
+                key: observe(model, rows, unlearner._classes) for key, rows in views.items()
             }
             losses[name] = {key: e.losses() for key, e in seen.items()}
         return cls(losses).plot(ax, **options)

@@ -6,13 +6,17 @@ import os
 import tempfile
 
 
-def write_new(path, data):
-    """Write `data` to `path` for the owner's eyes only."""
+def write_new(path, data, guard=None):
+    """Write `data` to `path` for the owner's eyes only.
+
+    `guard` is a context manager around the moment at which the file appears, which may raise.
+    """
     handle, part = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".skunlearn-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.replace(part, path)
+        with guard or contextlib.nullcontext():
+            os.replace(part, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
@@ -37,10 +41,3 @@ def checksum(path):
     """SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sweep(folder, keep):
-    """Delete every file of a folder but one."""
-    for name in os.listdir(folder):
-        if name != keep:
-            os.unlink(os.path.join(folder, name))

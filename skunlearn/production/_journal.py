@@ -1,4 +1,8 @@
-"""The record of requests, batches and versions in SQLite: nothing in it is ever deleted."""
+"""The record of requests, batches and versions: transactions that are done whole or not at all.
+
+The statements are the same for SQLite (here) and PostgreSQL (``_postgres``): SQLite, which comes
+with Python, stays the default without a library in between.
+"""
 
 import contextlib
 import json
@@ -6,59 +10,67 @@ import os
 import sqlite3
 from datetime import UTC, datetime
 
-_FORMAT = 1
-_WAIT = 60.0  # seconds for another process's transaction, which takes milliseconds
+from skunlearn.production._schema import FORMAT, sqlite_statements
 
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE batches (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    state TEXT NOT NULL CHECK (state IN ('running', 'applied', 'stopped', 'released')),
-    started TEXT NOT NULL,
-    finished TEXT,
-    audit TEXT,
-    reason TEXT
-);
-CREATE TABLE requests (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    request_id TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL CHECK (kind IN ('ids', 'groups', 'indices')),
-    names TEXT,
-    digests TEXT NOT NULL,
-    received TEXT NOT NULL,
-    batch INTEGER REFERENCES batches (number),
-    outcome TEXT CHECK (outcome IN ('applied', 'refused')),
-    reason TEXT,
-    finished TEXT,
-    CHECK ((outcome IS NULL) = (names IS NOT NULL))
-);
-CREATE INDEX open_requests ON requests (outcome, number);
-CREATE TABLE versions (
-    batch INTEGER PRIMARY KEY,
-    file TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
-    written TEXT NOT NULL
-);
-CREATE TRIGGER requests_stay BEFORE DELETE ON requests
-BEGIN SELECT RAISE(ABORT, 'requests are never deleted'); END;
-CREATE TRIGGER batches_stay BEFORE DELETE ON batches
-BEGIN SELECT RAISE(ABORT, 'batches are never deleted'); END;
-CREATE TRIGGER versions_stay BEFORE DELETE ON versions
-BEGIN SELECT RAISE(ABORT, 'versions are never deleted'); END;
-CREATE TRIGGER requests_keep BEFORE UPDATE ON requests
-WHEN OLD.outcome IS NOT NULL OR OLD.number <> NEW.number OR OLD.request_id <> NEW.request_id
-    OR OLD.kind <> NEW.kind OR OLD.digests <> NEW.digests OR OLD.received <> NEW.received
-    OR (NEW.names IS NOT NULL AND NEW.names <> OLD.names)
-BEGIN SELECT RAISE(ABORT, 'what was requested or done is never changed'); END;
-CREATE TRIGGER batches_keep BEFORE UPDATE ON batches
-WHEN OLD.state IN ('applied', 'released') OR OLD.started <> NEW.started
-BEGIN SELECT RAISE(ABORT, 'what was done is never changed'); END;
-"""
+WAIT = 60.0  # seconds for another process's transaction, which takes milliseconds
 
 
 def now():
     """The time in UTC, to the microsecond."""
     return datetime.now(UTC)
+
+
+def stamp(time):
+    """A time as the tables hold it: all of one length, so that text sorts as times do."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+class Transaction:
+    """Statements with ``:name`` for values, and rows as dicts."""
+
+    def rows(self, sql, **values):
+        """All rows of a query."""
+        raise NotImplementedError
+
+    def run(self, sql, values=()):
+        """Change rows: `values` is a mapping, or a list of them. How many were changed."""
+        raise NotImplementedError
+
+    def now(self):
+        """The database's time: machines differ, the database is one."""
+        raise NotImplementedError
+
+    def row(self, sql, **values):
+        """The first row of a query, None when there is none."""
+        return next(iter(self.rows(sql, **values)), None)
+
+    def meta(self, key):
+        """A value of the queue, None when there is none."""
+        row = self.row("SELECT value FROM meta WHERE key = :key", key=key)
+        return None if row is None else json.loads(row["value"])
+
+    def set_meta(self, key, value):
+        """Set a value of the queue."""
+        self.run(
+            "INSERT INTO meta (key, value) VALUES (:key, :value) "
+            "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            {"key": key, "value": json.dumps(value)},
+        )
+
+
+class _SQLiteTransaction(Transaction):
+    def __init__(self, db):
+        self._db = db
+
+    def rows(self, sql, **values):
+        return [dict(row) for row in self._db.execute(sql, values)]
+
+    def run(self, sql, values=()):
+        many = isinstance(values, list)
+        return (self._db.executemany if many else self._db.execute)(sql, values).rowcount
+
+    def now(self):
+        return now()
 
 
 class Journal:
@@ -72,61 +84,54 @@ class Journal:
         self.path = path
 
     @contextlib.contextmanager
-    def transaction(self):
-        """A transaction that is committed at the end, or rolled back after an error."""
-        db = sqlite3.connect(self.path, timeout=_WAIT, isolation_level=None)
+    def transaction(self, *, reading=False):
+        """A `Transaction` that is committed at the end, or rolled back after an error.
+
+        Those that write come one after the other. Those that only read see one state throughout.
+        """
+        db = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)
         try:
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA synchronous = EXTRA")  # on disk, and the folder's entry as well
             db.execute("PRAGMA secure_delete = ON")  # erased names are overwritten, not unlinked
-            db.execute("BEGIN IMMEDIATE")
+            db.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
             try:
-                yield db
+                yield _SQLiteTransaction(db)
+                db.execute("COMMIT")
             except BaseException:
-                db.execute("ROLLBACK")
+                # After some errors (a full disk, say) SQLite has rolled back by itself.
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
                 raise
-            db.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+                raise type(error)(
+                    f"{self.path} is damaged ({error}). Leave it as it is; "
+                    f"`python -m skunlearn.production check {os.path.dirname(self.path)}` says "
+                    "what can be saved."
+                ) from error
+            raise
         finally:
             db.close()
 
     def create(self, prepare):
         """Make the tables when they are not there; `prepare` runs before they are committed."""
         with self.transaction() as db:
-            if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
-                for statement in _statements(_SCHEMA):
-                    db.execute(statement)
-                set_meta(db, "format", _FORMAT)
-                prepare()
-            if get_meta(db, "format") != _FORMAT:
-                raise ValueError(f"{self.path} is of another version of skunlearn.")
+            if db.row("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is None:
+                for statement in sqlite_statements():
+                    db.run(statement)
+                db.set_meta("format", FORMAT)
+                prepare(db)
+            check_format(db, self.path)
         with contextlib.suppress(OSError):
             os.chmod(self.path, 0o600)
 
 
-def _statements(script):
-    part = ""
-    for line in script.splitlines(keepends=True):
-        part += line
-        if sqlite3.complete_statement(part):
-            yield part
-            part = ""
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-def get_meta(db, key):
-    """A value of the folder, None when there is none."""
-    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return None if row is None else json.loads(row["value"])
-
-
-def set_meta(db, key, value):
-    """Set a value of the folder."""
-    db.execute(
-        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (key, json.dumps(value)),
-    )
-
-
-def seconds_since(text):
-    """Seconds since a time that `now` gave; a clock that was set back gives 0."""
-    return max(0.0, (now() - datetime.fromisoformat(text)).total_seconds())
+def check_format(db, where):
+    """Raise for tables of another version of the package."""
+    if db.meta("format") != FORMAT:
+        raise ValueError(f"{where} is of another version of skunlearn.")

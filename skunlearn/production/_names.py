@@ -4,7 +4,12 @@ import ast
 import hashlib
 import os
 import secrets
+from datetime import date, datetime
+from uuid import UUID
 
+import numpy as np
+
+from skunlearn._identifiers import identifier_text, listed
 from skunlearn.production._files import write_new
 
 _PERSON = b"skunlearn-queue"
@@ -12,9 +17,8 @@ _SALT = "salt"
 
 
 def as_list(names, kind):
-    """The names of a request as a list of Python values that `literal` can write."""
-    one = isinstance(names, str | bytes) or not hasattr(names, "__iter__")
-    names = [n.tolist() if hasattr(n, "tolist") else n for n in ([names] if one else names)]
+    """The names of a request as a list of values that `write` can write."""
+    names = [_plain(name) for name in listed(names)]
     if not names:
         raise ValueError(f"The request names no {kind}.")
     for name in names:
@@ -22,12 +26,26 @@ def as_list(names, kind):
             raise TypeError(f"indices must be integers, got {name!r}.")
         if not _is_plain(name):
             raise TypeError(
-                f"{kind} in a queue must be text, bytes, finite numbers or tuples of them, which "
-                f"a file can hold; got {type(name).__name__}."
+                f"{kind} in a queue must be text, bytes, finite numbers, dates or tuples of them, "
+                f"which a file can hold; got {type(name).__name__}."
             )
-    if len({repr(name) for name in names}) < len(names):
+    if len({identifier_text(name) for name in names}) < len(names):
         raise ValueError(f"{kind} names a record more than once; name each record once.")
     return names
+
+
+def _plain(name):
+    """The value in a scalar of numpy or torch, the text of a UUID; the same within tuples."""
+    if isinstance(name, tuple):
+        return tuple(map(_plain, name))
+    if isinstance(name, UUID):
+        return str(name)
+    if hasattr(name, "to_datetime64") and getattr(name, "tzinfo", None) is None:
+        return name.to_datetime64()  # pandas'
+    if isinstance(name, date) and getattr(name, "tzinfo", None) is None:
+        return np.datetime64(name)
+    held = hasattr(name, "tolist") and not isinstance(name, np.datetime64)
+    return name.tolist() if held else name
 
 
 def _is_plain(name):
@@ -35,17 +53,35 @@ def _is_plain(name):
         return all(map(_is_plain, name))
     if isinstance(name, float):
         return name - name == 0  # neither NaN nor infinite
-    return type(name) in (str, bytes, int, bool)
+    return type(name) in (str, bytes, int, bool) or isinstance(name, np.datetime64 | datetime)
 
 
 def write(names):
     """Names as text."""
-    return repr(names)
+    return repr([_written(name) for name in names])
 
 
 def read(text):
     """Names from text; only literals are read, whatever the text holds."""
-    return ast.literal_eval(text)
+    return [_read(name) for name in ast.literal_eval(text)]
+
+
+def _written(name):
+    """A literal: a time is a dict, which no name is."""
+    if isinstance(name, tuple):
+        return tuple(map(_written, name))
+    if isinstance(name, np.datetime64):
+        return {"time": str(name)}
+    return {"time with zone": name.isoformat()} if isinstance(name, datetime) else name
+
+
+def _read(literal):
+    if isinstance(literal, tuple):
+        return tuple(map(_read, literal))
+    if not isinstance(literal, dict):
+        return literal
+    ((kind, text),) = literal.items()
+    return np.datetime64(text) if kind == "time" else datetime.fromisoformat(text)
 
 
 def digest(value, salt):
@@ -56,7 +92,19 @@ def digest(value, salt):
 
 def digests(names, salt):
     """Keyed digests of names, sorted: the order of a request says nothing."""
-    return " ".join(sorted(digest(repr(name), salt).hex() for name in names))
+    return " ".join(sorted(digest(identifier_text(name), salt).hex() for name in names))
+
+
+def check_key(key):
+    """A secret of the user's as a key for `digest`."""
+    if not isinstance(key, bytes) or len(key) < 16:
+        raise TypeError("key must be bytes, 16 at least, that nobody can guess.")
+    return hashlib.sha256(key).digest()
+
+
+def fingerprint(salt):
+    """What tells whether two secrets are the same, and nothing else about them."""
+    return digest(b"fingerprint of the key", salt).hex()
 
 
 def salt_of(folder, *, create=False):

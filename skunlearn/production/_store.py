@@ -1,5 +1,7 @@
 """The newest model of a folder: begun, taken up again, replaced."""
 
+from functools import partial
+
 import numpy as np
 
 from skunlearn.production._versions import (
@@ -30,7 +32,7 @@ class Store:
         refuse_caches(unlearner)
         self.given, self.template = unlearner, template(unlearner)
         self.versions = Versions(queue)
-        self.rows, self.present = None, (None, None)
+        self.rows, self.present = None, (None, None)  # rows: as `start` was given them
 
     @property
     def model(self):
@@ -42,18 +44,25 @@ class Store:
         """Its number."""
         return self.present[1]
 
-    def begin(self):
+    def begin(self, lease):
         """Train, or take the model that was given, and write the first version."""
-        X, y, ids, groups = self.rows
+        if self.queue.counts()["applied"]:
+            raise ValueError(
+                f"{self.queue._journal.path} has applied requests, but holds no version of the "
+                "model: trained anew, it would know again what was forgotten. Restore a backup."
+            )
+        X, y, ids, *_ = self.rows
         table, model = RowTable.of(X, y, ids, self.queue._salt), self.given
-        table.write(self.queue.folder)
+        rows = table.write(self.queue, lease)
         if hasattr(model, "_record"):
             check_rows(model, self.kind, X, y)
         else:
-            model = fitted_again(model, "refit", None, X, y, ids, groups, np.arange(table.n))
-        meta = {"baseline": self.check(model), "kind": self.kind, "since retrain": 0}
-        version = self.versions.write(model, 0, model._record.retained, self.kind)
+            model = fitted_again(model, None, *self.rows, np.arange(table.n))
+        meta = {"baseline": self.check(model), "kind": self.kind, "since retrain": 0, "rows": rows}
+        data = self.versions.pack(model, model._record.retained, self.kind)
+        version = self.versions.write(data, 0, lease)
         with self.queue._journal.transaction() as db:
+            lease.check(db)
             self.queue._set_version(db, 0, version, meta)
         self.take(model, 0, np.arange(table.n), table.n)
 
@@ -63,16 +72,19 @@ class Store:
         while self.version != number:
             if self.queue._meta("kind") != self.kind:
                 raise ValueError(
-                    f"{self.queue.folder} belongs to an unlearner of another kind. Begin a queue "
-                    "in another folder."
+                    f"{self.queue._journal.path} belongs to an unlearner of another kind. Begin a "
+                    "queue in another place."
                 )
             try:
-                retained = self.versions.retained(name, sha256)
-                path = self.versions.path(name, sha256)
-                X, y, ids, groups = self.rows
-                table = RowTable.read(self.queue.folder)
+                data = self.versions.read(name, sha256)
+                retained = self.versions.retained(data)
+                X, y, ids, *_ = self.rows
+                table = RowTable.read(self.queue)
                 order = table.order(RowTable.of(X, y, ids, self.queue._salt), retained)
-                model = fitted_again(self.template, self.kind, path, X, y, ids, groups, order)
+                load = None
+                if self.kind == "net":
+                    load = partial(self.versions.load, data=data, name=name)
+                model = fitted_again(self.template, load, *self.rows, order)
             except FileNotFoundError:
                 missing = number
                 number, name, sha256 = self.queue._newest()
@@ -91,12 +103,12 @@ class Store:
         self.origin, self.n = origin, n
         self.present = model, number  # at once, for threads that serve it
 
-    def write(self, model, number):
-        """Write a version; it is none before a transaction records what is returned."""
+    def pack(self, model):
+        """The bytes of a version."""
         retained = np.zeros(self.n, dtype=bool)
         retained[self.origin[model._record.retained]] = True
-        return self.versions.write(model, number, retained, self.kind)
+        return self.versions.pack(model, retained, self.kind)
 
-    def sweep(self):
+    def sweep(self, lease):
         """Delete all files but the newest version's, which know more than it does."""
-        self.versions.sweep(self.queue._newest()[1])
+        self.versions.sweep(lease)

@@ -4,16 +4,18 @@ Nets are written by ``unlearner.save``. Exact methods of other models need no we
 on the retained rows gives the same model, so that their version is the list of these rows.
 """
 
-import os
+import hashlib
+import json
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from skunlearn import _skorch
+from skunlearn import _caches, _skorch
 from skunlearn._data import is_dataset, match, name_digests, row_digests, take
 from skunlearn._pipeline import shallow
 from skunlearn._record import TrainingRecord
@@ -21,9 +23,8 @@ from skunlearn._transformers import as_rows
 from skunlearn.base import BaseUnlearner
 from skunlearn.pipeline import UnlearningPipeline
 from skunlearn.production import _names
-from skunlearn.production._files import checksum, settle, sweep, write_new
 
-_ROWS = "rows.safetensors"
+_FOLDER = "models"
 
 
 def kind_of(unlearner):
@@ -61,12 +62,11 @@ def kind_of(unlearner):
 
 def refuse_caches(unlearner):
     """Raise ValueError when nets that saw rows to be forgotten would be kept in a cache."""
-    for name, value in unlearner.get_params().items():
-        if name.rsplit("__", 1)[-1] == "memory" and getattr(value, "location", value) is not None:
-            raise ValueError(
-                f"{name} keeps models that have seen what is to be forgotten, in {value!r}. It is "
-                f"made for searches: use set_params({name}=None) here, and empty that folder."
-            )
+    for name, (_, value) in _caches.caches(unlearner).items():
+        raise ValueError(
+            f"{name} keeps models that have seen what is to be forgotten, in {value!r}. It is "
+            f"made for searches: use set_params({name}=None) here, and empty that folder."
+        )
 
 
 def _is_exact(pipeline):
@@ -97,18 +97,20 @@ class RowTable:
         return cls(np.frombuffer(b"".join(salted), np.uint8).reshape(-1, 16), len(salted))
 
     @classmethod
-    def read(cls, folder):
-        """The table of a folder."""
-        tables = load_file(os.path.join(folder, _ROWS))
+    def read(cls, queue):
+        """The table of a queue."""
+        tables = load_tensors(read_whole(queue, *queue._meta("rows")))
         n = int(tables["n"])
         return cls(tables["digests"].numpy() if "digests" in tables else None, n)
 
-    def write(self, folder):
-        """Write the table once and for all."""
+    def write(self, queue, lease):
+        """Write the table once and for all; return its file and checksum."""
         tables = {"n": torch.tensor(self.n)}
         if self.digests is not None:
             tables["digests"] = torch.from_numpy(self.digests.copy())
-        _write_tensors(tables, os.path.join(folder, _ROWS))
+        data, name = save(tables), f"rows{lease.suffix}.safetensors"
+        queue._objects.write(name, data, lease.held())
+        return name, _sha256(data)
 
     def order(self, given, retained):
         """Where the rows of `given` hold each retained row of this table, in this table's order.
@@ -147,46 +149,83 @@ def _values(y):
 
 
 class Versions:
-    """The files of a folder's models; only the newest is kept, as older ones know more."""
+    """The files of a queue's models; only the newest is kept, as older ones know more."""
 
     def __init__(self, queue):
-        self.folder = os.path.join(queue.folder, "models")
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        self.queue = queue
 
-    def write(self, unlearner, number, retained, kind):
-        """Write a version, and return its file and checksum once both are on disk."""
-        name = f"{number:08d}.safetensors"
-        path = os.path.join(self.folder, name)
-        if kind == "net":
-            unlearner.save(path)
-            os.chmod(path, 0o600)  # older safetensors leave it to the umask
-            settle(path)
-        else:
-            _write_tensors({"retained": torch.from_numpy(np.asarray(retained))}, path)
-        return name, checksum(path)
+    @staticmethod
+    def pack(unlearner, retained, kind):
+        """The bytes of a version."""
+        if kind != "net":
+            return save({"retained": torch.from_numpy(np.asarray(retained))})
+        tensors, state = unlearner._saved()
+        return save(tensors, metadata={"skunlearn": json.dumps(state)})
 
-    def path(self, name, sha256):
-        """Path of a version whose content is what was written."""
-        path = os.path.join(self.folder, name)
-        if checksum(path) != sha256:
-            raise ValueError(
-                f"{path} is not the file that was written: its checksum differs. Restore it from "
-                "a backup of this version."
-            )
-        return path
+    def write(self, data, number, lease):
+        """Write a version, and return its file and checksum once it is stored."""
+        name = f"{number:08d}{lease.suffix}.safetensors"
+        self.queue._objects.write(f"{_FOLDER}/{name}", data, lease.held())
+        return name, _sha256(data)
 
-    def retained(self, name, sha256):
-        """The mask of retained rows in a version."""
-        tables = load_file(self.path(name, sha256))
+    def read(self, name, sha256):
+        """The bytes of a version, which are those that were written."""
+        return read_whole(self.queue, f"{_FOLDER}/{name}", sha256)
+
+    def load(self, unlearner, data, name):
+        """Bring an unlearner into the state that the bytes of a version hold."""
+        tensors = load_tensors(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        state = json.loads(header.get("__metadata__", {}).get("skunlearn", "{}"))
+        return unlearner._restored(tensors, state, self.queue._objects.where(f"{_FOLDER}/{name}"))
+
+    @staticmethod
+    def retained(data):
+        """The mask of retained rows in the bytes of a version."""
+        tables = load_tensors(data)
         return (tables["retained"] if "retained" in tables else tables["record.retained"]).numpy()
 
-    def sweep(self, keep):
-        """Delete what is not the newest: older models, and what a kill left half-written."""
-        sweep(self.folder, keep)
+    def sweep(self, lease):
+        """Delete what is not the newest: older models, and what a kill left half-written.
+
+        Of a worker that has taken over in the meantime nothing is touched.
+        """
+        objects = self.queue._objects
+        with lease.held():
+            keep = f"{_FOLDER}/{self.queue._newest()[1]}"
+            for name in objects.names(_FOLDER):
+                if name != keep and (not lease.suffix or _token(name) <= lease.token):
+                    objects.delete(name)
 
 
-def _write_tensors(tables, path):
-    write_new(path, save(tables))
+def _token(name):
+    """The token in the name of a file that a worker with a lease has written."""
+    digits = name.removesuffix(".safetensors").rpartition("-")[2]
+    return int(digits) if digits.isdigit() else 0
+
+
+def read_whole(queue, name, sha256):
+    """The bytes of a file of a queue's, which are those that were written.
+
+    Raises FileNotFoundError or ValueError, with what to do.
+    """
+    where = queue._objects.where(name)
+    try:
+        data = queue._objects.read(name)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{where} is gone. Restore it from a backup of this version."
+        ) from error
+    if _sha256(data) != sha256:
+        raise ValueError(
+            f"{where} is not the file that was written: its checksum differs. Restore it from "
+            "a backup of this version."
+        )
+    return data
+
+
+def _sha256(data):
+    return hashlib.sha256(data).hexdigest()
 
 
 def template(unlearner):
@@ -219,16 +258,25 @@ def check_rows(unlearner, kind, X, y):
         )
 
 
-def fitted_again(unlearner, kind, path, X, y, ids, groups, order):
-    """A copy of `unlearner` in the state of a version, with its rows."""
+def fitted_again(unlearner, load, X, y, ids, groups, measure_on, order):
+    """A copy of `unlearner` in the state of a version, with its rows.
+
+    `load` brings a net into that state; None where a training gives it again.
+    """
     new = shallow(unlearner)
-    if kind == "net":
-        new.load(path)
+    if load is not None:
+        load(new)
         if is_dataset(X):
-            return new.attach(X, y)
-        return new.attach(*_taken((as_rows(X), np.asarray(y)), order))
+            return new.attach(X, y, measure_on=measure_on)
+        X, y = _taken((as_rows(X), np.asarray(y)), order)
+        if is_dataset(measure_on):
+            measure_on = take(measure_on, order)
+        return new.attach(X, y, measure_on=measure_on)
     X, y, ids, groups = _taken((X if is_dataset(X) else as_rows(X), y, ids, groups), order)
-    return new.fit(X, y, ids=ids, groups=groups)
+    if is_dataset(measure_on):
+        (measure_on,) = _taken((measure_on,), order)
+    how = {} if measure_on is None else {"measure_on": measure_on}
+    return new.fit(X, y, ids=ids, groups=groups, **how)
 
 
 def _taken(parts, order):

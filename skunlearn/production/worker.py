@@ -1,15 +1,14 @@
 """The process that applies requests to a model, and stops when that goes wrong."""
 
-import os
+import warnings
 from numbers import Integral, Real
 
 from sklearn.utils import check_scalar
 
-from skunlearn.exceptions import QueueStoppedError
 from skunlearn.production import _checks
-from skunlearn.production._lock import worker_lock
-from skunlearn.production._resolving import resolve
-from skunlearn.production._retraining import retrained
+from skunlearn.production._applying import Application, refuse_stopped
+from skunlearn.production._batches import BatchChangedError
+from skunlearn.production._lease import LeaseLostError
 from skunlearn.production._store import Store
 
 __all__ = ["DeletionWorker"]
@@ -25,7 +24,12 @@ class DeletionWorker:
     to a file, and then one transaction records the file, the audit and that the requests are done.
     Before it the old model is the valid one, after it the new one; older files are deleted.
     ``worker.unlearner`` is replaced at that moment, so that threads that serve it see the one or
-    the other. Several processes may run a worker on one folder: a lock lets one of them work.
+    the other. Any number of workers may run on one queue, in processes or threads: a lock, or on
+    several machines a lease, lets one of them work, and the others take up what it has written.
+
+    A batch that fails by an error is tried in parts: what goes through is applied, the requests
+    that are the reason are put back, and set aside after `DeletionQueue.max_tries` tries. So is a
+    request at which the process dies again and again.
 
     Parameters
     ----------
@@ -46,9 +50,14 @@ class DeletionWorker:
     retrain_every : int or None, default=None
         Every so many batches are fulfilled by a training from scratch on the retained rows, which
         is exact and ends the drift of many approximate steps. None never does.
-    on_breach : {"stop", "retrain"}, default="stop"
-        "stop" rolls back, records why, and waits for `DeletionQueue.release`; "retrain" fulfils
-        the batch by a training from scratch instead, and stops only if that is bad as well.
+    on_breach : {"stop", "retrain", "set_aside"}, default="stop"
+        What a model beyond one of these limits leads to. "stop" rolls back, records why, and waits
+        for `DeletionQueue.release`; "retrain" fulfils the batch by a training from scratch instead,
+        and stops only if that is bad as well; "set_aside" takes it for a failure of the batch,
+        like any error: the requests that are the reason are looked for and set aside.
+    lease : float, default=60.0
+        Seconds after which a worker on another machine takes over, when this one gives no sign of
+        life. It gives three in that time. On one machine a file lock tells at once.
 
     Attributes
     ----------
@@ -66,6 +75,10 @@ class DeletionWorker:
 
     After a restart a model that had to be trained again (exact methods without a file) lacks
     classes of which no row is left.
+
+    Every version is taken for published. When a batch deletes a single row from a linear model, a
+    RowRevealedWarning says that the two versions give that row away
+    (`skunlearn.threats.reconstruction_attack`); larger batches do not.
 
     See Also
     --------
@@ -103,6 +116,7 @@ class DeletionWorker:
         max_auc_distance=None,
         retrain_every=None,
         on_breach="stop",
+        lease=60.0,
     ):
         for name, value, kind, low in (
             ("max_accuracy_drop", max_accuracy_drop, Real, 0),
@@ -111,16 +125,20 @@ class DeletionWorker:
         ):
             if value is not None:
                 check_scalar(value, name, kind, min_val=low)
-        if on_breach not in ("stop", "retrain"):
-            raise ValueError(f"on_breach must be 'stop' or 'retrain', got {on_breach!r}.")
+        if on_breach not in ("stop", "retrain", "set_aside"):
+            raise ValueError(
+                f"on_breach must be 'stop', 'retrain' or 'set_aside', got {on_breach!r}."
+            )
+        check_scalar(lease, "lease", Real, min_val=0, include_boundaries="neither")
         self.queue, self.X_test, self.y_test = queue, X_test, y_test
         self.max_accuracy_drop, self.max_auc_distance = max_accuracy_drop, max_auc_distance
         self.retrain_every, self.on_breach = retrain_every, on_breach
+        self.lease = float(lease)
         self._store = Store(queue, unlearner, self._check)
 
     # ------------------------------------------------------------------ start
 
-    def start(self, X, y=None, *, ids=None, groups=None):
+    def start(self, X, y=None, *, ids=None, groups=None, measure_on=None):
         """Train and write the first version, or take up the newest one.
 
         The same call does after a crash, or in a second process.
@@ -133,6 +151,8 @@ class DeletionWorker:
             that gives labels.
         ids, groups : sequence, default=None
             As for ``fit``; requests name them.
+        measure_on : torch Dataset or callable, default=None
+            As for ``fit``, of the same rows as `X`.
 
         Returns
         -------
@@ -144,16 +164,16 @@ class DeletionWorker:
             When the rows are not those of the first start, the test rows are training rows, or
             the newest version's file was changed.
         """
-        self._store.rows = X, y, ids, groups
+        self._store.rows = X, y, ids, groups, measure_on
         if self.queue._newest() is None:
-            with self._lock(wait=True):
+            with self.queue._lease(self.lease, wait=True) as lease:
                 if self.queue._newest() is None:
-                    self._store.begin()
+                    self._store.begin(lease)
         self._store.given = None  # it may know what is going to be forgotten
         self._store.catch_up()
-        with self._lock(wait=False) as taken:
-            if taken:
-                self._store.sweep()
+        with self.queue._lease(self.lease, wait=False) as lease:
+            if lease is not None:
+                self._store.sweep(lease)
         return self
 
     @property
@@ -174,9 +194,6 @@ class DeletionWorker:
     def _check(self, model):
         _checks.refuse_seen(model, self.X_test, self.y_test)
         return _checks.score_of(model, self.X_test, self.y_test)
-
-    def _lock(self, *, wait):
-        return worker_lock(os.path.join(self.queue.folder, "worker.lock"), wait=wait)
 
     # ------------------------------------------------------------------ work
 
@@ -204,89 +221,55 @@ class DeletionWorker:
         Parameters
         ----------
         flush : bool, default=False
-            Whether to apply open requests that are not due yet.
+            Whether to apply open requests that are not due yet, fewer than `min_batch` or waiting
+            for their next try.
 
         Returns
         -------
         batch : dict or None
-            As of `DeletionQueue.batches`; None when there is nothing to do, or another worker is
-            at it.
+            As of `DeletionQueue.batches`; its state is "failed" when no request in it went
+            through. None when there is nothing to do, or another worker is at it.
 
         Raises
         ------
         QueueStoppedError
-            When the batch was rolled back, or an earlier one was and `DeletionQueue.release` has
-            not been called. The model is that of before, the requests are still open.
+            When the model was too bad and the batch was rolled back, or an earlier one was and
+            `DeletionQueue.release` has not been called. The model is that of before, the requests
+            are still open.
+        OSError
+            When the machine has no space left, say: the batch is tried again by the next call.
+        DataChangedError
+            When the rows that `start` was given have changed since: no request is at fault, and the
+            batch is tried again by the next call.
         """
-        with self._lock(wait=False) as taken:
-            if not taken:
+        refuse_stopped(self.queue)
+        self._store.catch_up()
+        if not flush and not self.queue.due():
+            return None
+        with self.queue._lease(self.lease, wait=False) as lease:
+            if lease is None:
                 return None
-            stopped = self.queue.stopped()
-            if stopped is not None:
-                raise _stopped(stopped["number"], stopped["reason"])
+            try:
+                return self._next(lease, flush)
+            except LeaseLostError as error:
+                # It cannot go on with what it has; the next call takes up the other's version.
+                warnings.warn(f"{error} See lease=.", RuntimeWarning, stacklevel=2)
+                return None
+
+    def _next(self, lease, flush):
+        while True:
+            refuse_stopped(self.queue)
             self._store.catch_up()
-            self._store.sweep()
+            self._store.sweep(lease)
             if not flush and not self.queue.due():
                 return None
-            number, requests = self.queue._open_batch()
-            if number is None:
+            opened = self.queue._open_batch(lease, flush=flush)
+            if opened is None:
                 return None
-            return self._apply(number, requests)
-
-    def _apply(self, number, requests):
-        store = self._store
-        positions, outcomes = resolve(requests, store.model._record, store.origin, store.n)
-        audit = {"requests": len(requests), "rows": len(positions), "retrained": False}
-        if not len(positions):
-            self.queue._finish(number, outcomes, audit)
-            return self.queue._batch(number)
-        since = self.queue._meta("since retrain") + 1
-        full = bool(self.queue._meta("retrain"))
-        full |= self.retrain_every is not None and since >= self.retrain_every
-        try:
-            model, figures, reason = self._attempt(positions, full)
-            if reason is not None and not full and self.on_breach == "retrain":
-                full, audit["breach"] = True, reason
-                model, figures, reason = self._attempt(positions, full)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            self.queue._stop(number, reason, audit)
-            raise _stopped(number, reason) from error
-        audit |= figures | {"retrained": full, "seconds": model.deletions_[-1]["seconds"]}
-        if reason is not None:
-            self.queue._stop(number, reason, audit)
-            raise _stopped(number, reason)
-        meta = {"since retrain": 0 if full else since, "retrain": False}
-        if full:
-            meta["baseline"] = figures["score"]
-        self.queue._finish(number, outcomes, audit, store.write(model, number), meta)
-        store.take(model, number, store.origin, store.n)
-        model._settled()
-        store.sweep()
-        return self.queue._batch(number)
-
-    def _attempt(self, positions, full):
-        """A model without these rows, its figures, and what is wrong with them."""
-        if len(positions) == self.unlearner._record.retained.sum():
-            raise ValueError("The requests name every retained row; nothing would be left.")
-        if full:
-            model = retrained(self.unlearner, positions)
-        else:
-            model = self.unlearner._successor(positions)
-        figures = _checks.measure(model, self.X_test, self.y_test)
-        reason = _checks.breach(
-            figures,
-            self.queue._meta("baseline"),
-            max_accuracy_drop=self.max_accuracy_drop,
-            # A model that was trained without the rows is what the attack is held against.
-            max_auc_distance=None if full else self.max_auc_distance,
-        )
-        return model, figures, reason
-
-
-def _stopped(number, reason):
-    return QueueStoppedError(
-        f"Batch {number} was rolled back. {reason} The model is as it was before, and the requests "
-        "are open. Look at queue.stopped(); then queue.release(), or queue.release(retrain=True) "
-        "for a training from scratch."
-    )
+            try:
+                Application(self, lease, flush).apply(*opened)
+                return self.queue._batch(opened[0])
+            except BatchChangedError:
+                continue  # without what was refused in the meantime
+            finally:
+                self.queue._not_a_death(opened[0])

@@ -2,6 +2,7 @@
 
 from numbers import Real
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -126,10 +127,12 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         original = _skorch.copy_net(net)
         rows = KnownRows(net, forget, self._bound(retain), self._classes)
         original._set_training(False)
+        n_classes = len(self._classes)
+        unseen = np.setdiff1d(np.arange(n_classes), self._seen_columns)
 
         def loss(out, i, x):
             y = rows.targets[i]
-            neighbours = neighbouring_class(original, x, y, self.step, len(self._classes))
+            neighbours = neighbouring_class(original, x, y, self.step, n_classes, unseen)
             _, known = rows.losses(out.detach(), i)
             return (known * row_losses(net, out, neighbours, self._classes)).mean()
 
@@ -180,7 +183,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         return super()._space() | {"step": LogUniform(0.01, 0.5)}
 
 
-def neighbouring_class(net, x, y, step, n_classes):
+def neighbouring_class(net, x, y, step, n_classes, unseen=()):
     """Class that the net names after a step along the sign of the loss's gradient.
 
     Where that is still the row's own, the likeliest of the others.
@@ -192,6 +195,8 @@ def neighbouring_class(net, x, y, step, n_classes):
     y : tensor of encoded classes
     step : float, share of the range of `x`
     n_classes : int
+    unseen : sequence of int
+        Columns that are no row's label.
 
     Returns
     -------
@@ -211,6 +216,7 @@ def neighbouring_class(net, x, y, step, n_classes):
     with torch.no_grad():
         moved = x + step * (x.max() - x.min()) * gradient.sign()
         logits = _skorch.class_logits(net, _skorch.infer(net, moved), n_classes).float()
+        logits[:, torch.as_tensor(unseen, dtype=torch.long)] = float("-inf")
         return logits.scatter(1, y, float("-inf")).argmax(dim=1)
 
 

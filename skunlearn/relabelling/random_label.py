@@ -123,7 +123,7 @@ class RandomLabelUnlearner(NetUnlearner):
             net,
             rows,
             numbers,
-            self._classes,
+            None if self._classes is None else self._seen_columns,
             exclude_true=self.exclude_true,
             redraw=self.redraw,
             seed=self._next_seed(),
@@ -149,18 +149,18 @@ class RandomLabels(Callback):
     net : skorch net
     rows : Rows
     numbers : ndarray of int, numbers of the rows that get random labels
-    classes : ndarray
+    columns : ndarray of int, ascending, the encoded labels to draw among
     exclude_true, redraw : bool
     seed : int
     """
 
-    def __init__(self, net, rows, numbers, classes, *, exclude_true, redraw, seed):
-        if classes is None:
+    def __init__(self, net, rows, numbers, columns, *, exclude_true, redraw, seed):
+        if columns is None:
             raise UnlearningError("random labels are for classifiers; this is a regression.")
-        if exclude_true and len(classes) < 2:
+        if exclude_true and len(columns) < 2:
             raise UnlearningError("there is one class only, and no other label to draw.")
         self.net, self.rows, self.numbers = net, rows, numbers
-        self.n_classes, self.exclude_true, self.redraw = len(classes), exclude_true, redraw
+        self.columns, self.exclude_true, self.redraw = columns, exclude_true, redraw
         self.rng = np.random.default_rng(seed)
         self._draw()
 
@@ -168,12 +168,13 @@ class RandomLabels(Callback):
         return self.targets[i]
 
     def _draw(self):
-        size, y = len(self.numbers), self.rows.all_y[self.numbers]
+        size, n = len(self.numbers), len(self.columns)
         if self.exclude_true:
-            drawn = (y + self.rng.integers(1, self.n_classes, size=size)) % self.n_classes
+            own = np.searchsorted(self.columns, self.rows.all_y[self.numbers])
+            drawn = (own + self.rng.integers(1, n, size=size)) % n
         else:
-            drawn = self.rng.integers(self.n_classes, size=size)
-        self.targets = Targets(self.net, self.rows, (self.numbers, drawn))
+            drawn = self.rng.integers(n, size=size)
+        self.targets = Targets(self.net, self.rows, (self.numbers, self.columns[drawn]))
 
     def on_epoch_end(self, net, **kwargs):
         """Draw them again."""

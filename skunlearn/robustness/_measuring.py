@@ -85,7 +85,8 @@ class Work:
             y_forget = task.y_forget[rows.forget_rows]
             parts += [(X, y_forget) for X in (rows.forget, foreign) if X is not None]
         X, y = (np.concatenate(side) for side in zip(*parts))
-        logits = observe(model, Rows(X, y, np.arange(len(y))), task.classes).logits
+        looked_at = Rows(X, y, np.arange(len(y)), reader=task.base._reader)
+        logits = observe(model, looked_at, task.classes).logits
         if logits is None:
             raise ValueError(f"{type(model).__name__} gives no probabilities.")
         found = _figures.of_test_rows(logits[:n], rows.test_rows, task, condition, self.confidence)

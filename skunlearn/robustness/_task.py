@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from skunlearn import _caches
 from skunlearn._data import digest_of
 from skunlearn._seeding import draw_seed, seeded
 from skunlearn._validation import check_forget_mask, check_targets, encode, warn
-from skunlearn.evaluation._models import other_references
+from skunlearn.evaluation._models import check_recipe, other_references
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.exceptions import UnlearningError
 from skunlearn.model_selection.results import ForgetSet, PlantedForgetSet
@@ -49,7 +50,7 @@ class Task:
     @property
     def classes(self):
         """Labels of the columns."""
-        return self.base.classes_
+        return self.base._classes
 
     @property
     def all_test(self):
@@ -106,7 +107,10 @@ class Task:
                 record = self.base._record
                 new.set_params(random_state=seed)
                 X, y = record._X, self.classes[record._y]
-                return new.fit(X, y, forget=self.mask).estimator_
+                how = {}
+                if record.reader is not None and not record.reader.noisy:
+                    how["measure_on"] = record.reader.transform
+                return new.fit(X, y, forget=self.mask, **how).estimator_
             return self._forgotten(new, positions)
         except UnlearningError as error:
             warn(f"{name} failed on {self.name!r}, and is left out: {error}", UserWarning)
@@ -114,16 +118,18 @@ class Task:
 
     def _forgotten(self, new, positions):
         vars(new).update(_fitted(self.base), _seed=self.base._seed)
-        return new.unlearn(indices=positions).estimator_
+        with _caches.kept():  # nobody asked to delete these rows
+            return new.unlearn(indices=positions).estimator_
 
 
-def untrained(net, X, y, seed, memory):
+def untrained(net, X, y, seed, memory, measure_on=None):
     """An unlearner that knows its rows, but whose model has not been trained yet."""
     base = RetrainUnlearner(net, random_state=seed, memory=memory)
     base._check_parameters()
+    check_recipe(net, "robustness_report")
     base._seed = draw_seed(seed)
     with seeded(base._seed):
-        base._record = base._new_record(X, y, None, None)
+        base._record = base._new_record(X, y, None, None, measure_on)
     base.deletions_, base._evidence, base._forgotten = [], None, None
     return base
 
@@ -153,7 +159,7 @@ def named_sets(forget_sets):
 def make_task(name, forget_set, base, X, X_test, y_test, value_range):
     """The rows of one forget set around a fitted original."""
     record = base._record
-    mask, classes = check_forget_mask(forget_set.mask, len(record)), base.classes_
+    mask, classes = check_forget_mask(forget_set.mask, len(record)), base._classes
     y = record._y
     kept = np.isin(y_test, np.unique(y[~mask]))
     planted = getattr(forget_set, "planted", None)

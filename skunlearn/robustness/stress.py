@@ -9,7 +9,7 @@ from sklearn.utils import check_scalar
 from tqdm import tqdm
 
 from skunlearn import _skorch, _training
-from skunlearn._data import digest_of, row_digests
+from skunlearn._data import digest_of, is_dataset, row_digests
 from skunlearn._record import Rows
 from skunlearn.base import BaseUnlearner
 from skunlearn.evaluation._models import named
@@ -48,6 +48,7 @@ def robustness_report(
     confidence=0.95,
     random_state=0,
     verbose=0,
+    measure_on=None,
 ):
     """Forget each set with each method, and look at the models under each condition.
 
@@ -86,6 +87,9 @@ def robustness_report(
         Seed of everything.
     verbose : int, default=0
         1 shows a progress bar.
+    measure_on : callable, default=None
+        The transform to leave out where the net has a ``dataset=`` that augments rows at random;
+        see `BaseUnlearner.fit`.
 
     Returns
     -------
@@ -153,6 +157,8 @@ def robustness_report(
     """
     unlearners = named(unlearners, "robustness_report")
     _check_models(unlearners, net)
+    if is_dataset(measure_on):
+        raise TypeError("measure_on must be the transform to leave out, as rows are changed here.")
     check_scalar(n_seeds, "n_seeds", Integral, min_val=1)
     check_scalar(random_state, "random_state", Integral, min_val=0)
     X, X_test = _array(X, "X"), _array(X_test, "X_test")
@@ -164,7 +170,7 @@ def robustness_report(
     value_range = range_of(X) if value_range is None else tuple(map(float, value_range))
     conditions = parse(conditions)
     _check_attacks(conditions, net)
-    plain = untrained(net, X, y, random_state, memory)
+    plain = untrained(net, X, y, random_state, memory, measure_on)
     if not hasattr(plain, "classes_"):
         raise ValueError("robustness_report is for classifiers.")
     refuse_training_rows(plain, Rows(X_test, None, np.arange(len(X_test))))
@@ -174,8 +180,8 @@ def robustness_report(
         if is_changed(forget_set):
             rows, labels = forget_set.data(X, y)
             rows = _array(rows, "X of the forget set")
-            base = untrained(net, rows, labels, random_state, memory)
-        codes = encoded(y_test, base.classes_, len(X_test))
+            base = untrained(net, rows, labels, random_state, memory, measure_on)
+        codes = encoded(y_test, base._classes, len(X_test))
         tasks.append(make_task(name, forget_set, base, rows, X_test, codes, value_range))
     works = [
         Work(task, conditions, unlearners, n_seeds, random_state, confidence) for task in tasks
@@ -218,7 +224,8 @@ def _digest(plain, X_test, y_test, value_range, confidence):
     """Of what all measurements of a call have in common."""
     record = plain._record
     everything = record.view(np.arange(len(record)))
-    recipe = _training.key(plain.estimator, everything, plain._seed, plain.classes_)
-    rest = repr((value_range, confidence, X_test.shape, X_test.dtype))
+    recipe = _training.key(plain.estimator, everything, plain._seed, plain._classes)
+    noisy = plain._reader is not None and plain._reader.noisy
+    rest = repr((value_range, confidence, X_test.shape, X_test.dtype, noisy))
     labels = repr(np.asarray(y_test).tolist())
     return digest_of(recipe.encode(), row_digests(X_test), labels.encode(), rest.encode())

@@ -90,7 +90,7 @@ class AttackMixin:
         at = self._check_rows(rows)
         if self._population is None:
             raise ValueError("rmia needs a population: pass X_population and y_population to fit.")
-        ours = observe(model_of(model), self._population, self.classes_)
+        ours = observe(model_of(model), self._population, self._columns)
         target, shadow, inside = self._sides(model)
         return rmia(
             _log_p(target),
@@ -173,7 +173,7 @@ class AttackMixin:
                 )
             return found
         check_is_fitted(model)
-        seen = observe(model_of(model), self._rows, self.classes_)
+        seen = observe(model_of(model), self._rows, self._columns)
         if seen.logits is None:
             raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
         return margin(seen.logits, seen.y)

@@ -46,7 +46,8 @@ def _train_in_turn(store, i, estimator, members, requested, task, seed):
 def _train_and_forget(unlearner, everything, members, requested, classes, seed):
     worker = clone(unlearner).set_params(memory=None, verbose=0)
     worker._check_parameters()
-    worker._seed, worker.classes_ = seed, classes
+    worker._seed, worker.deletions_ = seed, []
+    worker._set_classes(classes[np.unique(everything.all_y)], classes)
     worker.estimator_ = worker._train(everything.take(members))
     retain = np.setdiff1d(members, requested)
     if not len(retain):

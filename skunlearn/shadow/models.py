@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from skunlearn import _skorch, _training
 from skunlearn._data import digest_of, is_dataset, row_digests
+from skunlearn._from_scratch import check_reference
 from skunlearn._seeding import derive_seed, draw_seed, seeded
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.metrics._logits import margin
@@ -104,7 +105,7 @@ class ShadowModels(AttackMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, *, candidates=None, X_population=None, y_population=None):
+    def fit(self, X, y, *, candidates=None, X_population=None, y_population=None, measure_on=None):
         """Train the models, or read those that are finished from `folder`.
 
         Parameters
@@ -117,6 +118,9 @@ class ShadowModels(AttackMixin, BaseEstimator):
             retained rows are in the attacked one. All rows when None.
         X_population, y_population : rows and labels, default=None
             Rows that no model is trained on, neither the attacked one; for `rmia`.
+        measure_on : torch Dataset or callable, default=None
+            How to read rows as they are where they are augmented at random; see
+            `BaseUnlearner.fit`.
 
         Returns
         -------
@@ -124,15 +128,23 @@ class ShadowModels(AttackMixin, BaseEstimator):
 
         Raises
         ------
+        TypeError
+            When `estimator` brings along what was trained before.
         ValueError
             When something passed in is wrong, or `folder` holds another task.
         """
         self._check_parameters()
+        check_reference(
+            self._recipe(),
+            "ShadowModels",
+            "Shadow models must be trained on their own rows alone: pass an estimator that "
+            "trains all of its parts.",
+        )
         seed = draw_seed(self.random_state)
         front = RetrainUnlearner(self._recipe())
         front._check_parameters()
         with seeded(seed):
-            record = front._new_record(X, y, None, None)
+            record = front._record = front._new_record(X, y, None, None, measure_on)
         if not hasattr(front, "classes_"):
             raise ValueError("ShadowModels is for classifiers.")
         everything = record.view(np.arange(len(record)))
@@ -142,13 +154,13 @@ class ShadowModels(AttackMixin, BaseEstimator):
         candidates = _check_candidates(candidates, len(record))
         membership = balanced_membership(candidates, self.n_models, seed)
         store = Store(self.folder, self._key(everything, population, candidates, front, seed))
-        task = (everything, population, front.classes_)
+        task = (everything, population, front._classes)
         self._train_missing(store, membership, candidates, task, seed)
         found = np.stack([store.get(i) for i in range(self.n_models)])
         self.margins_, rest = found[:, : len(record)], found[:, len(record) :]
         self.population_margins_ = rest if population is not None else None
         self.membership_, self.candidates_ = membership, np.flatnonzero(candidates)
-        self.classes_ = front.classes_
+        self.classes_, self._columns = front.classes_, front._classes
         self._rows, self._population = everything, population
         return self
 
@@ -247,7 +259,7 @@ class ShadowModels(AttackMixin, BaseEstimator):
             raise ValueError(
                 "folder= needs rows that can be compared, which those of a torch Dataset cannot."
             )
-        parts = [_training.key(self._recipe(), everything, seed, front.classes_).encode()]
+        parts = [_training.key(self._recipe(), everything, seed, front._classes).encode()]
         if population is not None:
             parts += [row_digests(population.X), population.y]
         if self._forgets():

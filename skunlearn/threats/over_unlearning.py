@@ -88,7 +88,7 @@ def over_unlearning(models, X, y, *, X_forget, y_forget, near=0.1, retrained="re
         evidence = observe(*asked(model, X, y))
         right[name] = evidence.predicted == evidence.y
     base, labels, found = right[retrained], kept.y, {}
-    names = np.asarray(models[retrained].classes_)
+    names = np.asarray(classes)
     for name, ours in right.items():
         lost = base.astype(float) - ours
         broken = base & ~ours

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn import _validation
 from skunlearn._evidence import observe
 from skunlearn.certified import CertifiedRemovalUnlearner
-from skunlearn.exact import ShardedUnlearner
+from skunlearn.exact import ForestUnlearner, ShardedUnlearner
 from skunlearn.model_selection._drawing import as_mask, resolve_size, top
 from skunlearn.model_selection.results import ForgetSet
 from skunlearn.threats._embedding import features
@@ -24,15 +24,18 @@ def costly_forget_set(unlearner, size=0.01, *, candidates=None):
       the first slice of each shard costs a whole training; afterwards every further row is free,
       so that only the first few count. (Which shard a row is in follows from the seed: keep it
       secret. This function has it.)
+    - `ForestUnlearner` grows every tree again that has drawn one of the rows. Rows are taken one
+      after the other, each the one that touches most trees that were not touched before.
     - `CertifiedRemovalUnlearner` trains anew when its budget is spent, and rows with large
       gradients spend it first [1]_.
 
     The other methods pay by the number of requests, whatever rows they name; against that, and
-    against both above, requests are collected and fulfilled together.
+    against all above, requests are collected and fulfilled together.
 
     Parameters
     ----------
-    unlearner : fitted ShardedUnlearner or CertifiedRemovalUnlearner that holds its rows
+    unlearner : fitted ShardedUnlearner, ForestUnlearner or CertifiedRemovalUnlearner
+        It must hold its rows.
     size : int or float, default=0.01
         Number of rows, or their share of the candidates.
     candidates : bool array of shape (n,), default=None
@@ -42,7 +45,8 @@ def costly_forget_set(unlearner, size=0.01, *, candidates=None):
     -------
     forget_set : ForgetSet
         Its details hold the "scores" of the rows at ``forget_set.indices``, and for shards the
-        "shards" and, of their first touched slices, the "slices" that will be trained again.
+        "shards" and, of their first touched slices, the "slices" that will be trained again, for
+        forests the number of "members" that will be grown again.
 
     Raises
     ------
@@ -69,12 +73,17 @@ def costly_forget_set(unlearner, size=0.01, *, candidates=None):
     >>> unlearner.unlearn(indices=request.indices).deletions_[0]["shards_retrained"]
     8
     """
-    kinds = {ShardedUnlearner: _by_shards, CertifiedRemovalUnlearner: _by_gradient}
+    kinds = {
+        ShardedUnlearner: _by_shards,
+        ForestUnlearner: _by_trees,
+        CertifiedRemovalUnlearner: _by_gradient,
+    }
     found = [score for kind, score in kinds.items() if isinstance(unlearner, kind)]
     if not found:
         raise TypeError(
             f"What a request costs a {type(unlearner).__name__} does not depend on which rows it "
-            "names; costly_forget_set knows ShardedUnlearner and CertifiedRemovalUnlearner."
+            "names; costly_forget_set knows ShardedUnlearner, ForestUnlearner and "
+            "CertifiedRemovalUnlearner."
         )
     check_is_fitted(unlearner)
     record = unlearner._record
@@ -91,6 +100,8 @@ def costly_forget_set(unlearner, size=0.01, *, candidates=None):
         shards, slices = (place[chosen] for place in unlearner._places)
         details["shards"] = np.unique(shards)
         details["slices"] = np.array([slices[shards == s].min() for s in details["shards"]])
+    elif isinstance(unlearner, ForestUnlearner):
+        details["members"] = int(unlearner._draws.touched(chosen).sum())
     return ForgetSet(
         as_mask(chosen, len(record)),
         "costly",
@@ -115,10 +126,25 @@ def _by_shards(unlearner, positions):
     return scores
 
 
+def _by_trees(unlearner, positions):
+    """Trees that each row adds when the rows that add most are taken first."""
+    draws = unlearner._draws
+    held = np.array([draws.holds(k, positions) for k in range(len(draws.bits))])
+    scores = held.sum(axis=0) / (1.0 + held.size) - 1  # all others come after those that add some
+    while len(held):
+        added = held.sum(axis=0)
+        row = int(added.argmax())
+        if added[row] == 0:
+            break
+        scores[row] = added[row]
+        held = held[~held[:, row]]
+    return scores
+
+
 def _by_gradient(unlearner, positions):
     """Norm of each row's gradient of the loss."""
     rows = unlearner._record.view(positions)
-    residual = softmax(observe(unlearner.estimator_, rows, unlearner.classes_).logits, axis=1)
+    residual = softmax(observe(unlearner.estimator_, rows, unlearner._classes).logits, axis=1)
     residual[np.arange(len(rows)), rows.y] -= 1
     norms = np.linalg.norm(features(unlearner.estimator_, rows), axis=1)
     return np.linalg.norm(residual, axis=1) * np.minimum(norms, unlearner.row_norm)

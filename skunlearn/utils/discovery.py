@@ -98,8 +98,8 @@ def all_unlearners(**tags):
     Examples
     --------
     >>> from skunlearn.utils import all_unlearners
-    >>> list(all_unlearners(exact=True))
-    ['RetrainUnlearner', 'RidgeUnlearner', 'ShardedUnlearner']
+    >>> list(all_unlearners(certified=True))
+    ['CertifiedRemovalUnlearner', 'DescentToDeleteUnlearner', 'LangevinUnlearner']
     """
     unknown = sorted(set(tags) - set(UnlearnerTags.__dataclass_fields__))
     if unknown:

@@ -1,0 +1,386 @@
+"""Forests and bagging: only members whose draw held the rows are trained again."""
+
+import copy
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn import _skorch, _training, _validation
+from skunlearn._from_scratch import refuse_trained
+from skunlearn._seeding import derive_seed
+from skunlearn.base import BaseUnlearner
+from skunlearn.exact._draws import Draws
+from skunlearn.exact._frozen_forest import check_grown_on
+from skunlearn.exact._growing import (
+    BAGGING,
+    FORESTS,
+    Plan,
+    base_of,
+    grow,
+    is_forest,
+    is_tree,
+    shows_draws_only,
+)
+from skunlearn.exact._out_of_bag import set_out_of_bag
+from skunlearn.exceptions import UnlearningError
+
+__all__ = ["ForestUnlearner", "expected_regrown_share"]
+
+
+class ForestUnlearner(BaseUnlearner):
+    """Grow only those trees again whose draw held the rows (random forests, extra trees, bagging).
+
+    Choose it for a forest or bagging ensemble, trained already or not: nothing has to be decided
+    before the training. A tree that was grown on a bootstrap sample has never seen the rows
+    outside it. Those whose sample missed all rows of a request stay as they are; the others are
+    grown anew, each on a fresh draw of as many rows from those that are kept.
+
+    What matters is `max_samples` of the forest. One row of n touches a share 1 − (1 − 1/n)^m of
+    the trees at m draws each: 0.63 of them at n draws (scikit-learn's default), 0.39 at n/2 and
+    0.10 at n/10. k rows in one request touch 1 − (1 − k/n)^m. `expected_regrown_share` computes
+    it for any forest, `count_touched` counts a request's trees before it is made, and the log
+    says how many were grown. Where most trees are touched, `ShardedUnlearner` costs less for
+    requests that name all rows of a person: with ``groups=`` these lie in one shard, while they
+    are in every tree's draw.
+
+    Exact is the distribution: for rows that were chosen without looking at the forest or its
+    seeds, the result is distributed as a forest grown on the kept rows with the same number of
+    draws. For requests that were chosen after seeing the forest see the notes.
+
+    Parameters
+    ----------
+    estimator : RandomForest*, ExtraTrees* or Bagging* estimator, or FrozenEstimator of one
+        Members must be drawn fewer rows than there are, or with repeats: ``bootstrap=True`` (not
+        the default of ExtraTrees*), or for Bagging* ``bootstrap=False`` and `max_samples` below 1.
+        `max_samples` and thresholds like ``min_samples_leaf`` that are None or a share are the
+        numbers that they were in ``fit`` from then on. Whatever is computed over all rows is
+        refused (``class_weight="balanced"``; "balanced_subsample" looks at the draw alone).
+        A trained one must have been trained on the rows that ``fit`` is given, without weights.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the ensemble where it has none, and of all new draws. None takes these from the
+        operating system, so that nobody can foresee them, and keeps the seed out of the log; an
+        int repeats, and lets whoever knows it foresee them.
+    store_data : bool, default=True
+        Whether pickles hold the retained rows.
+    verbose : int, default=0
+        Not used; the ensemble has a ``verbose`` of its own.
+
+    Attributes
+    ----------
+    estimator_ : estimator object
+        The present ensemble. After a request it has no ``estimators_samples_`` any more, as its
+        members drew from different sets of rows; ``oob_score_`` is that of the kept rows.
+    classes_ : ndarray of shape (n_classes,)
+        Labels seen by ``fit``; classifiers only.
+    deletions_ : list of dict
+        The log of requests. Entries also say how many members were trained again
+        ("members_regrown") and what share of them that was ("share_regrown").
+
+    Raises
+    ------
+    TypeError
+        For another estimator.
+    ValueError
+        When every member sees every row, when something is computed over all rows, or when a
+        trained ensemble was not trained on these rows.
+
+    See Also
+    --------
+    ShardedUnlearner : For other models; shards are decided on before the training.
+    RetrainUnlearner : All trees anew, for requests of any kind.
+
+    Notes
+    -----
+    *Why it is exact.* A tree's draw is m positions, independent and uniform over the n rows. Given
+    that none of them is among the k rows F of the request, they are independent and uniform over
+    the n − k others: that is the distribution of a draw from the kept rows. The seed of the tree's
+    splits is drawn apart. So a tree that stays is distributed as one grown on the kept rows, and
+    a tree that is grown anew is one; trees are independent of each other, and the whole is a
+    forest grown on the kept rows with m draws a tree. Draws without replacement keep the argument
+    (uniform over subsets), as do draws by fixed class weights. The next request starts from
+    such a forest, and so on.
+
+    (Scikit-learn seeds a tree's draw and its splits with one number, from which both are computed
+    apart; trees grown here have two.)
+
+    *When it is not.* The argument needs F to be independent of the draws. If a request is chosen
+    by somebody who has seen the forest, then which trees stay depends on what they looked like.
+    What holds for any request: no tree in the result has seen a row of F, and new draws depend on
+    nothing before. What need not hold is the distribution of the trees that stay, taken together
+    with the request; the theory, and a remedy by noise, are in [1]_. For such requesters use
+    ``RetrainUnlearner(forest)``.
+
+    If a class loses its last row, the whole ensemble is trained again.
+
+    References
+    ----------
+    .. [1] V. Gupta et al., "Adaptive Machine Unlearning", NeurIPS 2021,
+       https://arxiv.org/abs/2106.04378
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from skunlearn import ForestUnlearner
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> forest = RandomForestClassifier(n_estimators=200, max_samples=0.1)
+    >>> unlearner = ForestUnlearner(forest, random_state=0).fit(X, y)
+    >>> unlearner.count_touched(indices=[7])
+    14
+    >>> unlearner.unlearn(indices=[7]).deletions_[0]["members_regrown"]
+    14
+    """
+
+    _takes_nets = False
+    _made_for = "forests, bagging"
+    _is_exact = True
+    _exactness = "the distribution of an ensemble trained without the rows"
+    _needs_forget_rows = False
+
+    def __init__(self, estimator, *, random_state=None, store_data=True, verbose=0):
+        super().__init__(
+            estimator, random_state=random_state, store_data=store_data, verbose=verbose
+        )
+
+    def count_touched(self, X_forget=None, y_forget=None, *, ids=None, indices=None, groups=None):
+        """Number of members that a request would train again; nothing is forgotten.
+
+        Parameters
+        ----------
+        X_forget, y_forget, ids, indices, groups
+            See ``unlearn``; name the rows in exactly one way.
+
+        Returns
+        -------
+        members : int
+
+        Raises
+        ------
+        UnknownRowsError
+            When the request names rows that the model never saw, or that were forgotten.
+        """
+        check_is_fitted(self)
+        _validation.check_single_request(
+            {}, X_forget=X_forget, ids=ids, indices=indices, groups=groups
+        )
+        if X_forget is not None:
+            X_forget, y_forget = self._check_request(X_forget, y_forget, "forget")
+        positions = self._record.find(X_forget, y_forget, ids=ids, indices=indices, groups=groups)
+        return int(self._draws.touched(positions).sum())
+
+    # ------------------------------------------------------------------ fit
+
+    def _first_model(self, rows):
+        self._trained_before = super()._name_trained()
+        recipe = _skorch.unwrap(self.estimator)
+        if isinstance(self.estimator, FrozenEstimator):
+            model = copy.deepcopy(recipe)
+            self._plan = check_grown_on(model, rows, self._classes)
+        elif shows_draws_only(recipe):
+            model = super()._first_model(rows)
+            self._plan = Plan.of(model, len(rows))
+        else:
+            model = self._one_member(rows, self._seed, recipe.max_samples)
+            self._plan = Plan.of(model, len(rows))
+        if not self._plan.replace and self._plan.n_draws >= len(rows):
+            raise ValueError(_ALL_ROWS)
+        if len(model.estimators_) < model.n_estimators:
+            randomness = np.random.SeedSequence([self._seed, 1])
+            model, self._draws = self._whole(model, rows, randomness)
+        else:
+            self._draws = Draws.of(model.estimators_samples_, len(rows))
+        return model
+
+    def _one_member(self, rows, seed, max_samples):
+        """The recipe, fitted with a single member: an ensemble to be filled."""
+        recipe = _skorch.unwrap(self.estimator)
+        small = {"n_estimators": 1, "oob_score": False, "max_samples": max_samples}
+        model = _training.train(clone(recipe).set_params(**small), rows, self._classes, seed)
+        return model.set_params(**{name: getattr(recipe, name) for name in small})
+
+    def _whole(self, model, rows, randomness):
+        """`model` with all members new, and their draws."""
+        X, y = self._arrays(model, rows)
+        grown = grow(self._plan, model, X, y, model.n_estimators, randomness)
+        n = len(self._record)
+        draws = Draws.of([rows.positions[drawn] for drawn in grown.samples], n)
+        model = _filled(model, grown.estimators, grown.features)
+        set_out_of_bag(model, draws, rows.positions, X, y)
+        return model, draws
+
+    # ------------------------------------------------------------------ unlearn
+
+    def _attempt(self, retain, forget, seed):
+        if retain.positions is None:
+            raise UnlearningError(
+                "ForestUnlearner grows trees on draws from all retained rows: give them back with "
+                "attach(X, y) instead of passing X_retain with the request."
+            )
+        if not self._plan.replace and self._plan.n_draws > len(retain):
+            raise UnlearningError(
+                f"Each member draws {self._plan.n_draws} rows without replacement, and only "
+                f"{len(retain)} are left. Use bootstrap=True or a smaller max_samples."
+            )
+        gone = np.setdiff1d(np.flatnonzero(self._record.retained), retain.positions)
+        randomness = self._randomness(seed)
+        old, members = self.estimator_, len(self.estimator_.estimators_)
+        if self._loses_a_class(retain):
+            model, self._draws = self._whole(
+                self._one_member(retain, seed, len(retain)), retain, randomness
+            )
+            touched = np.ones(members, dtype=bool)
+        else:
+            touched = self._draws.touched(gone)
+            model = self._regrow(old, np.flatnonzero(touched), retain, randomness)
+        regrown = int(touched.sum())
+        self._cost = {"members_regrown": regrown, "share_regrown": regrown / members}
+        return model
+
+    def _regrow(self, old, touched, retain, randomness):
+        X, y = self._arrays(old, retain)
+        grown = grow(self._plan, old, X, y, len(touched), randomness)
+        self._draws = self._draws.replaced(
+            touched, [retain.positions[drawn] for drawn in grown.samples]
+        )
+        estimators = list(old.estimators_)
+        features = None if grown.features is None else list(old.estimators_features_)
+        for place, number in enumerate(touched):
+            estimators[number] = grown.estimators[place]
+            if features is not None:
+                features[number] = grown.features[place]
+        model = _filled(old, estimators, features)
+        set_out_of_bag(model, self._draws, retain.positions, X, y)
+        return model
+
+    def _train(self, rows, *, seed=None, write_checkpoints=False):
+        """A(rows) with as many draws a member as ``fit`` had, for audits."""
+        if not hasattr(self, "estimator_"):
+            return super()._train(rows, seed=seed, write_checkpoints=write_checkpoints)
+        seed = self._seed if seed is None else seed
+        model = self._one_member(rows, seed, len(rows))
+        X, y = self._arrays(model, rows)
+        randomness = np.random.SeedSequence([seed, 1])
+        grown = grow(self._plan, model, X, y, model.n_estimators, randomness)
+        return _filled(model, grown.estimators, grown.features)
+
+    def _arrays(self, model, rows):
+        """Rows, with codes of the model's own classes."""
+        X, y = rows.arrays()
+        if self._classes is not None:
+            y = np.searchsorted(model.classes_, self._classes[y])
+        return X, y
+
+    def _loses_a_class(self, rows):
+        return self._classes is not None and len(np.unique(rows.y)) < len(self.estimator_.classes_)
+
+    def _randomness(self, seed):
+        if self.random_state is None:
+            return np.random.SeedSequence()
+        return np.random.SeedSequence([derive_seed(seed, 2)])
+
+    def _name_trained(self):
+        # Members that no request touches stay as they were trained by an earlier recipe.
+        earlier = [entry.get("trained_before", []) for entry in self.deletions_]
+        names = [self._trained_before, *earlier, super()._name_trained()]
+        return list(dict.fromkeys(name for group in names for name in group))
+
+    def _logged(self):
+        # Whoever knows the seed can foresee draws.
+        return self._cost | ({"seed": None} if self.random_state is None else {})
+
+    def _settled(self):
+        vars(self).pop("_cost", None)
+
+    # ------------------------------------------------------------------ parameters
+
+    def _check_parameters(self):
+        recipe, frozen = (
+            _skorch.unwrap(self.estimator),
+            isinstance(self.estimator, FrozenEstimator),
+        )
+        if type(recipe) not in (*FORESTS, *BAGGING):
+            raise TypeError(
+                "ForestUnlearner works on scikit-learn's RandomForest*, ExtraTrees* and Bagging* "
+                f"estimators, got {recipe!r}. RetrainUnlearner and ShardedUnlearner take any "
+                "classifier or regressor."
+            )
+        if frozen:
+            check_is_fitted(recipe)
+        if not is_forest(recipe):
+            refuse_trained(recipe, "ForestUnlearner")
+        if is_forest(recipe) and not recipe.bootstrap:
+            raise ValueError(_ALL_ROWS)
+        base = recipe if is_forest(recipe) else base_of(recipe)
+        if getattr(base, "class_weight", None) == "balanced" and (
+            is_forest(recipe) or is_tree(base)
+        ):
+            raise ValueError(
+                "class_weight='balanced' is computed over all rows, so that every deletion changes "
+                "every tree. Use 'balanced_subsample', which a random forest computes from a "
+                "tree's own draw, or fixed weights as a dict; or RetrainUnlearner."
+            )
+
+
+_ALL_ROWS = (
+    "bootstrap=False shows every row to every member, so that a deletion would train all of them. "
+    "Use bootstrap=True (or, for Bagging*, max_samples below the number of rows), or "
+    "RetrainUnlearner."
+)
+
+
+def _filled(model, estimators, features):
+    """A copy of an ensemble with other members, without what was true of the old draws."""
+    new = object.__new__(type(model))
+    vars(new).update(vars(model), estimators_=estimators)
+    if features is not None:
+        new.estimators_features_ = features
+    # Seeds, weights and number of rows, from which scikit-learn would compute the draws.
+    for name in ("_n_samples", "_sample_weight", "_seeds"):
+        vars(new).pop(name, None)
+    return new
+
+
+def expected_regrown_share(n_rows, n_draws=None, n_requests=1, *, bootstrap=True):
+    """Expected share of a forest's trees that a batch of deletions touches.
+
+    Parameters
+    ----------
+    n_rows : int
+        Training rows n before the request.
+    n_draws : int or None, default=None
+        Rows m that a tree draws (`max_samples` as a number); None for as many as there are.
+    n_requests : int, default=1
+        Rows k forgotten in one call. Calls one after the other cost as much as one row each.
+    bootstrap : bool, default=True
+        Whether a row can be drawn twice.
+
+    Returns
+    -------
+    share : float
+        1 − (1 − k/n)^m; without repeats 1 − C(n − k, m) / C(n, m).
+
+    Examples
+    --------
+    >>> from skunlearn.exact import expected_regrown_share
+    >>> round(expected_regrown_share(1200), 2), round(expected_regrown_share(1200, 120), 3)
+    (0.63, 0.095)
+    >>> round(expected_regrown_share(1200, 120, n_requests=10), 2)
+    0.63
+    """
+    n_draws = n_rows if n_draws is None else n_draws
+    for name, value, most in (
+        ("n_rows", n_rows, None),
+        ("n_draws", n_draws, None if bootstrap else n_rows),
+        ("n_requests", n_requests, n_rows),
+    ):
+        check_scalar(value, name, Integral, min_val=1, max_val=most)
+    if bootstrap:
+        return float(1 - (1 - n_requests / n_rows) ** n_draws)
+    if n_requests + n_draws > n_rows:
+        return 1.0
+    kept = np.arange(n_requests)
+    return float(1 - np.prod(1 - n_draws / (n_rows - kept)))

@@ -1,0 +1,181 @@
+"""One batch on its way through a worker."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from skunlearn._versions_warning import warn_of_batch
+from skunlearn.exceptions import AccuracyDropError, QueueStoppedError
+from skunlearn.production import _checks
+from skunlearn.production._batches import MOST_DEATHS, MOST_DEATHS_APART
+from skunlearn.production._resolving import resolve
+from skunlearn.production._retraining import retrained
+from skunlearn.production._sieve import sieve
+
+
+class Application:
+    """What a worker does with a batch.
+
+    Parameters
+    ----------
+    worker : DeletionWorker
+    lease : Lease
+    flush : bool
+        Whether the batch is applied however few requests there are.
+    """
+
+    def __init__(self, worker, lease, flush):
+        self.worker, self.queue, self.store = worker, worker.queue, worker._store
+        self.lease, self.flush = lease, flush
+
+    def apply(self, number, requests, starts):
+        """Apply what can be applied, and write down what became of every request.
+
+        `starts` is how often the batch was begun.
+        """
+        apart = any(request["apart"] is not None for request in requests)
+        if starts > (MOST_DEATHS_APART if apart else MOST_DEATHS):
+            self.queue._break_up(self.lease, number, starts)
+            return
+        may_be_small = self.flush or apart or self.queue._is_urgent(requests)
+        if not may_be_small and self._is_small(requests):
+            self._wait(number, requests, {})
+            return
+        full = self._is_full_training_due()
+        found = sieve(requests, partial(self._attempt, full=full))
+        audit = {"requests": len(found.accepted), "rows": 0, "retrained": False}
+        if found.failed:
+            audit["failed"] = len(found.failed)
+        if found.result is None:
+            self._finish(number, {}, audit, failed=found.failed)
+            return
+        audit |= found.result.figures
+        if found.result.stop is not None:
+            self.queue._stop(self.lease, number, found.result.stop, audit)
+            raise _stopped(number, found.result.stop)
+        small = self._is_small(found.accepted)
+        if small and found.failed and not may_be_small:
+            self._wait(number, found.accepted, found.failed)
+        elif found.result.model is None:
+            self._finish(number, found.result.outcomes, audit, failed=found.failed)
+        else:
+            if small:
+                audit["note"] = "; ".join(filter(None, [audit.get("note"), "below min_batch"]))
+            self._publish(number, found, audit)
+
+    def _publish(self, number, found, audit):
+        """The model's file first, which is none before the transaction that names it."""
+        result, store = found.result, self.store
+        meta = {"since retrain": self.queue._meta("since retrain") + 1, "retrain": False}
+        if audit["retrained"]:
+            meta |= {"since retrain": 0, "baseline": audit["score"]}
+        version = store.versions.write(result.data, number, self.lease)
+        self._finish(
+            number, result.outcomes, audit, failed=found.failed, version=version, meta=meta
+        )
+        store.take(result.model, number, store.origin, store.n)
+        result.model._settled()
+        store.sweep(self.lease)
+        warn_of_batch(result.model, audit["rows"])
+
+    def _finish(self, *args, **kwargs):
+        self.queue._finish(self.lease, *args, **kwargs)
+
+    def _is_full_training_due(self):
+        every = self.worker.retrain_every
+        since = self.queue._meta("since retrain") + 1
+        return bool(self.queue._meta("retrain")) or (every is not None and since >= every)
+
+    # ------------------------------------------------------------------ small batches
+
+    def _is_small(self, requests):
+        """Whether fewer requests than `min_batch` forget a row that no other one names."""
+        if self.queue.min_batch == 1:
+            return False
+        gone, count = np.empty(0, np.intp), 0
+        for request in requests:
+            try:
+                positions, _ = self._resolve([request])
+            except Exception:  # `sieve` will find out
+                continue
+            count += len(np.setdiff1d(positions, gone)) > 0
+            gone = np.union1d(gone, positions)
+        return 0 < count < self.queue.min_batch
+
+    def _wait(self, number, requests, failed):
+        """Answer the requests that forget nothing; the others wait for more of their kind."""
+        answered, waiting = {}, []
+        for request in requests:
+            positions, outcomes = self._resolve([request])
+            if len(positions):
+                waiting.append(request["number"])
+            else:
+                answered |= outcomes
+        audit = {"requests": len(answered), "rows": 0, "retrained": False, "waiting": len(waiting)}
+        if failed:
+            audit["failed"] = len(failed)
+        self._finish(number, answered, audit, failed=failed, waiting=waiting)
+
+    # ------------------------------------------------------------------ a new model
+
+    def _resolve(self, requests):
+        return resolve(requests, self.store.model._record, self.store.origin, self.store.n)
+
+    def _attempt(self, requests, full):
+        """A model without the rows of these requests, and what was measured of it."""
+        worker = self.worker
+        positions, outcomes = self._resolve(requests)
+        figures = {"rows": len(positions)}
+        if not len(positions):
+            return _Result(None, outcomes, figures)
+        if len(positions) == self.store.model._record.retained.sum():
+            raise ValueError("The requests name every retained row; nothing would be left.")
+        model, measured, breach = self._model_without(positions, full)
+        if breach is not None and not full and worker.on_breach == "retrain":
+            full, figures["breach"] = True, breach
+            model, measured, breach = self._model_without(positions, full)
+        if breach is not None and worker.on_breach == "set_aside":
+            raise AccuracyDropError(breach)
+        figures |= measured | {"retrained": full, "seconds": model.deletions_[-1]["seconds"]}
+        return _Result(model, outcomes, figures, breach, self.store.pack(model))
+
+    def _model_without(self, positions, full):
+        """A model without these rows, its figures, and what is wrong with them."""
+        if full:
+            model = retrained(self.store.model, positions)
+        else:
+            model = self.store.model._successor(positions)
+        figures = _checks.measure(model, self.worker.X_test, self.worker.y_test)
+        breach = _checks.breach(
+            figures,
+            self.queue._meta("baseline"),
+            max_accuracy_drop=self.worker.max_accuracy_drop,
+            # A model that was trained without the rows is what the attack is held against.
+            max_auc_distance=None if full else self.worker.max_auc_distance,
+        )
+        return model, figures, breach
+
+
+@dataclass
+class _Result:
+    model: object  # None when nothing was to be forgotten
+    outcomes: dict
+    figures: dict
+    stop: str | None = None  # why the figures are reason to stop
+    data: bytes = b""
+
+
+def refuse_stopped(queue):
+    """Raise QueueStoppedError when a person has to look at a batch first."""
+    stopped = queue.stopped()
+    if stopped is not None:
+        raise _stopped(stopped["number"], stopped["reason"])
+
+
+def _stopped(number, reason):
+    return QueueStoppedError(
+        f"Batch {number} was rolled back. {reason} The model is as it was before, and the requests "
+        "are open. Look at queue.stopped(); then queue.release(), or queue.release(retrain=True) "
+        "for a training from scratch."
+    )
