@@ -409,6 +409,7 @@ class BaseUnlearner(
         self._warn_if_wrong(
             measured,
             most_lost,
+            emptied,
             whole_classes=_covers(emptied, forget),
             said=(before[0], after, after_sample),
         )
@@ -437,7 +438,7 @@ class BaseUnlearner(
             )
         return names
 
-    def _warn_if_wrong(self, measured, most_lost, *, whole_classes, said):
+    def _warn_if_wrong(self, measured, most_lost, emptied, *, whole_classes, said):
         # `said` is the evidence of the forget rows before and after, and of the sample after.
         if self._is_exact or self._is_certified:
             return  # what is proved needs no measuring
@@ -478,14 +479,14 @@ class BaseUnlearner(
                 "correctly. Try more epochs, a larger learning rate or a smaller penalty.",
                 NotForgottenWarning,
             )
-        elif (confidence := stands_out(*said)) is not None:
-            right = 100 * measured["forget_after"]["score"]
+        elif not emptied and (sure := stands_out(*said[1:])) is not None:
+            level, share = sure
             _validation.warn(
-                f"After {type(self).__name__} the forget rows stand out: the model still is right "
-                f"about {right:.0f} % of them, while it gives its answers only "
-                f"{100 * confidence:.0f} % on average. Of rows that it has never seen it would be "
-                "surer, so that an attack by entropy tells them apart. Try a smaller learning rate "
-                "or fewer epochs, and look at MIAScorer with attack='entropy'.",
+                f"After {type(self).__name__} the forget rows stand out: the model is sure of "
+                f"{100 * share:.0f} % of them (a probability of {level:.2f} and more, which half "
+                "of the retained rows reach). Of rows like them that it has never seen it would be "
+                "sure more often, so that an attack by entropy tells them apart. Try a smaller "
+                "learning rate or fewer epochs, and look at MIAScorer with attack='entropy'.",
                 NotForgottenWarning,
             )
 

@@ -58,19 +58,21 @@ def test_lfssd_takes_absolute_values_by_default(data):
         LFSSDUnlearner(linear(), importance="cubed").fit(X, y)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("rows", [31, 110])
 @pytest.mark.parametrize("importance", ["absolute", "squared"])
-def test_lfssd_forgets_a_small_class(importance):
+def test_lfssd_forgets_a_small_class(importance, rows, seed):
     """A class of 31 rows in a thousand: half of the largest ratio would be out of reach."""
-    rng = np.random.default_rng(0)
-    y = np.r_[np.repeat(np.arange(9), 110), np.full(31, 9)]
+    rng = np.random.default_rng(seed)
+    y = np.r_[np.repeat(np.arange(9), 110), np.full(rows, 9)]
     X = (3 * rng.normal(size=(10, 20))[y] + rng.normal(size=(len(y), 20))).astype(np.float32)
-    unlearner = LFSSDUnlearner(make_net(max_epochs=10), importance=importance, random_state=0)
+    unlearner = LFSSDUnlearner(make_net(max_epochs=10), importance=importance, random_state=seed)
     forget, kept = np.flatnonzero(y == 9), np.flatnonzero(y != 9)
     unlearner.fit(X, y)
     assert unlearner.score(X[forget], y[forget]) > 0.9
     unlearner.unlearn(indices=forget)
     assert unlearner.score(X[forget], y[forget]) < 0.2
-    assert unlearner.score(X[kept], y[kept]) > 0.95
+    assert unlearner.score(X[kept], y[kept]) > 0.9
 
 
 def noise(unlearner, X, y):

@@ -366,7 +366,10 @@ def test_a_norm_in_two_places_has_the_mean_of_both():
 
 def test_spectral_norm_follows_weights_and_is_no_statistic():
     X, y = images(2)
-    make = partial(nn.Sequential, nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 3, 3)))
+
+    def make():
+        return nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 3, 3))
+
     net = trained(make, X, y)
     assert renew_statistics(net, Rows(X, y, np.arange(40)), seed=0) is None
 

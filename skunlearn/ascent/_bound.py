@@ -14,11 +14,12 @@ from skunlearn.search_spaces import LogUniform
 
 _FEW = 0.05  # share of rows that may still be known when an ascent ends
 _ENOUGH = 200  # rows from which that share is told
-_FASTER = 10  # times the rate where running statistics follow the weights and undo most of a step
 
 
 class BoundedAscent:
     """Mixin of methods with the parameters `bound` and `max_norm`."""
+
+    _faster = 10  # times the rate where running statistics follow the weights
 
     def _bound(self, retain):
         """Loss of a row above which it is left alone."""
@@ -26,17 +27,18 @@ class BoundedAscent:
             return float(self.bound)
         return chance_loss(retain, getattr(self, "classes_", None))
 
-    def _speed(self, retain, forget, followed):
+    def _speed(self, retain, forget, norms):
         """Factor of a learning rate that nobody has set, on a net whose statistics follow it.
 
-        For whole classes: single rows of a class that stays would cost the others too much.
+        These undo most of a step. For whole classes only: single rows of a class that stays would
+        cost the others too much.
         """
         whole = self._classes is not None and self._whole_classes(retain, forget)
-        return _FASTER if self.lr is None and whole and followed.norms else 1
+        return self._faster if self.lr is None and whole and norms else 1
 
     def _up_to(self, space):
         """The search space with room for the faster rate."""
-        return space | {"lr": LogUniform(space["lr"].low, _FASTER * space["lr"].high / 3)}
+        return space | {"lr": LogUniform(space["lr"].low, self._faster * space["lr"].high / 3)}
 
     def _check_bound(self):
         if self.bound != "chance":
@@ -57,7 +59,7 @@ class ForgetOnly(BoundedAscent):
         """Train on `forget` until hardly any of its rows is below the bound."""
         followed = FollowedStatistics(net, retain)
         for group in net.optimizer_.param_groups:
-            group["lr"] *= self._speed(retain, forget, followed)
+            group["lr"] *= self._speed(retain, forget, followed.norms)
         hung = [
             ("skunlearn_followed", followed),
             clipped(self.max_norm),

@@ -29,7 +29,10 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         whole classes, which a retrained net never names, and 0.85 for other rows.
     bound, max_norm
         See `GradientAscentUnlearner`.
-    lr, max_epochs, batch_size, schedule
+    lr : float or None, default=None
+        Learning rate; None takes the net's own, or three times that for whole classes where
+        normalisation layers have running statistics, see `GradientAscentUnlearner`.
+    max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
         See `FineTuneUnlearner`.
@@ -54,6 +57,8 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """
+
+    _faster = 3
 
     def __init__(
         self,
@@ -106,6 +111,8 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
             descent = task(out, targets[i])
             return beta * descent - (1 - beta) * bounded(climbed, bound).mean()
 
+        for group in net.optimizer_.param_groups:
+            group["lr"] *= self._speed(retain, forget, norms)
         clip = clipped(self.max_norm)
         self._run(net, retain, [clip], loss=loss)
 
@@ -116,4 +123,4 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         self._check_bound()
 
     def _space(self):
-        return super()._space() | {"beta": Uniform(0.7, 0.999)}
+        return super()._space() | {"beta": Uniform(0.5, 0.999)}

@@ -152,7 +152,7 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
 
         epochs, kept = net.max_epochs, []
         climbs = -(-2 * epochs // 3) if self.max_steps_epochs is None else self.max_steps_epochs
-        speed = self._speed(retain, forget, followed)
+        speed = self._speed(retain, forget, followed.norms)
         for epoch in range(epochs):
             rate = speed * self._rate_at(net, epoch, epochs)
             if epoch < climbs:

@@ -19,8 +19,8 @@ class LFSSDUnlearner(SSDUnlearner):
         See `FineTuneUnlearner`.
     alpha : float or None, default=None
         α of `SSDUnlearner`. The ratio I_f / I cannot exceed the number r of all rows over that of
-        forget rows, and is far from it for absolute values: None takes r / 4, at most 5, or r / 2,
-        at most 10, for squares.
+        forget rows, and is far from it where that is large: None takes r / 4, at most 2.5, for
+        absolute values, and r / 2, at most 4, for squares.
     importance : {"absolute", "squared"}, default="absolute"
         "absolute" is that of the paper's authors [1]_, and of the continual learning that they
         took it from [2]_; "squared" takes squares, as the Fisher information of `SSDUnlearner`
@@ -89,7 +89,7 @@ class LFSSDUnlearner(SSDUnlearner):
         return self.importance == "squared"
 
     def _default_alpha(self, largest):
-        return min(10, largest / 2) if self._squared() else min(5, largest / 4)
+        return min(4, largest / 2) if self._squared() else min(2.5, largest / 4)
 
     def _check_parameters(self):
         super()._check_parameters()
