@@ -4,7 +4,7 @@ from numbers import Real
 
 from skunlearn import _skorch, _validation
 from skunlearn._losses import Targets, row_losses
-from skunlearn._norms import moving_norms, unmoved
+from skunlearn._norms import moving_norms, prompt, unmoved
 from skunlearn._steps import clipped
 from skunlearn.ascent._bound import BoundedAscent, bounded
 from skunlearn.net_unlearner import NetUnlearner
@@ -113,8 +113,8 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
 
         for group in net.optimizer_.param_groups:
             group["lr"] *= self._speed(retain, forget, norms)
-        clip = clipped(self.max_norm)
-        self._run(net, retain, [clip], loss=loss)
+        with prompt(norms):
+            self._run(net, retain, [clipped(self.max_norm)], loss=loss)
 
     def _check_parameters(self):
         super()._check_parameters()
