@@ -15,7 +15,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn import SSDUnlearner, _row_gradients, _skorch
-from skunlearn._fisher import squared_gradients
+from skunlearn._fisher import gradient_sizes
 from skunlearn._net_rows import reader
 from skunlearn._record import Rows
 from skunlearn.influence._objective import Objective
@@ -130,7 +130,7 @@ def measure(name, module, shape, most, least):
                 torch.autograd.grad(log_p(fitted, batch), params)
 
     def squares():
-        return squared_gradients(fitted, rows, params, log_p)
+        return gradient_sizes(fitted, rows, params, log_p)
 
     def request():
         unlearner._successor(np.flatnonzero(y == 3))

@@ -113,6 +113,12 @@ class CertificateMixin:
                 "Training rows were measured through their random augmentation, not as they are: "
                 "fit was not given measure_on=."
             )
+        kept = self.deletions_[-1].get("statistics_kept") if self.deletions_ else None
+        if kept:
+            notes.append(
+                f"Running statistics of {', '.join(kept)} are those from before the request: they "
+                "could not be taken anew over retained rows, and still hold the forgotten ones."
+            )
         return json.dumps(
             {
                 "skunlearn": __version__,

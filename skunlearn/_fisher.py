@@ -1,4 +1,4 @@
-"""Squared gradients, row by row, and the diagonal of the empirical Fisher information."""
+"""Sizes of gradients, row by row, and the diagonal of the empirical Fisher information."""
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ def diagonal_fisher(net, rows, params, classes):
     fisher : dict of parameter to tensor of its shape
     """
     _net_checks.check_likelihood(net)
-    total = squared_gradients(
+    total = gradient_sizes(
         net, rows, params, lambda net, batch: _skorch.log_likelihoods(net, batch, classes).sum()
     )
     scale = sum(t.sum() for t in total) / sum(t.numel() for t in total)
@@ -43,8 +43,8 @@ def diagonal_fisher(net, rows, params, classes):
     return {p: t / scale for p, t in zip(params, total, strict=True)}
 
 
-def squared_gradients(net, rows, params, loss):
-    """Mean over `rows` of the squared gradient of each row's loss, by weight.
+def gradient_sizes(net, rows, params, loss, *, squared=True):
+    """Mean over `rows` of the squared gradient of each row's loss, by weight, or of its size.
 
     Row by row, so that it does not depend on a batch size: the square of a batch's mean gradient
     is another, much smaller thing. Reduced on the fly: never rows × weights in memory.
@@ -56,6 +56,9 @@ def squared_gradients(net, rows, params, loss):
     params : list of parameters
     loss : function of ``(net, batch)`` to a scalar tensor
         Of a batch ``(x, y)`` of one row. It is given nets that share all but the module.
+
+    squared : bool, default=True
+        False takes absolute values.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def squared_gradients(net, rows, params, loss):
             for start, stop, parts in gradients(x, y):
                 for sum_, name in zip(total, names, strict=True):
                     if name in parts:
-                        parts[name].add_squares(sum_, shares[start:stop].to(sum_))
+                        parts[name].add_sizes(sum_, shares[start:stop].to(sum_), squared)
             shares = shares[len(y) :]
     return [torch.empty_like(p).copy_(t) for p, t in zip(params, total, strict=True)]
 

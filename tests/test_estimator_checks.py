@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from skunlearn import FineTuneUnlearner, NetUnlearner, RetrainUnlearner, _fit_loop, _skorch
 from skunlearn.utils import check_unlearner, yield_unlearning_checks
 from skunlearn.utils import estimator_checks as checks
-from tests.instances import make_net
+from tests.instances import NormNet, make_net
 
 
 class DoesNothing(NetUnlearner):
@@ -122,6 +122,22 @@ def test_rows_outside_of_the_views_are_not_to_be_read(cls):
     checks.check_reads_only_its_rows(ReadsItsView(make_net(), random_state=0))
 
 
+class KeepsStatistics(FineTuneUnlearner):
+    """Leaves the running statistics of the original."""
+
+    def _new_model(self, retain, forget, seed):
+        model = self._attempt(retain, forget, seed)
+        model.module_.norm.load_state_dict(self.estimator_.module_.norm.state_dict())
+        return model, []
+
+
+def test_checks_catch_running_statistics():
+    net = make_net().set_params(module=NormNet)
+    with pytest.raises(AssertionError, match=r"still holds forgotten ones|statistics were taken"):
+        checks.check_running_statistics(KeepsStatistics(net, random_state=0))
+    assert checks.check_running_statistics in list(yield_unlearning_checks(FineTuneUnlearner(net)))
+
+
 def test_checks_catch_wrong_seeds():
     class Fixed(FineTuneUnlearner):
         @property
@@ -137,7 +153,7 @@ def test_checks_catch_wrong_seeds():
 
 
 def test_docstring_lists_every_check():
-    unlearner = RetrainUnlearner(make_net())
+    unlearner = RetrainUnlearner(make_net().set_params(module=NormNet))
     for check in yield_unlearning_checks(unlearner):
         assert f"`{check.__name__}`" in checks.__doc__
         assert check.__doc__

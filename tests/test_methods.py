@@ -122,14 +122,14 @@ def test_layers_are_counted_in_the_order_of_the_forward_pass(data):
 
 @pytest.mark.parametrize("cls", [CFkUnlearner, EUkUnlearner])
 def test_frozen_layers_stay_bitwise(data, cls):
-    """Weights under momentum and weight decay, and running statistics."""
+    """Weights under momentum and weight decay; running statistics are taken anew at the end."""
     X, y = data
     unlearner = cls(headed(), k=1, lr=0.1, random_state=0).fit(X, y)
     before = weights_of(unlearner)
     after = weights_of(unlearner.unlearn(indices=FORGET))
     for name in before:
         same = np.array_equal(before[name], after[name])
-        assert same == ("head" not in name), name
+        assert same == ("head" not in name and "running" not in name and "num_" not in name), name
     assert all(p.requires_grad for p in unlearner.estimator_.module_.parameters())
     moved = weights_of(cls(headed(), k=2, random_state=0).fit(X, y).unlearn(indices=FORGET))
     name = "module.norm.running_mean"

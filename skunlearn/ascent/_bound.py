@@ -9,6 +9,10 @@ from skorch.callbacks import Callback
 from skunlearn import _skorch, _validation
 from skunlearn._fit_loop import StopTraining
 from skunlearn._losses import Targets, chance_loss, labels_of, row_losses
+from skunlearn._norms import FollowedStatistics
+from skunlearn._rates import scale_rates
+from skunlearn._steps import clipped, normalisation
+from skunlearn.search_spaces import LogUniform
 
 _FEW = 0.05  # share of rows that may still be known when an ascent ends
 _ENOUGH = 200  # rows from which that share is told
@@ -16,6 +20,8 @@ _ENOUGH = 200  # rows from which that share is told
 
 class BoundedAscent:
     """Mixin of methods with the parameters `bound` and `max_norm`."""
+
+    _faster = 10  # times the rate where running statistics follow the weights
 
     def _bound(self, retain):
         """Loss of a row above which it is left alone."""
@@ -26,6 +32,19 @@ class BoundedAscent:
     def _known_rows(self, net, forget, retain):
         return KnownRows(net, forget, self._bound(retain), self._classes, type(self).__name__)
 
+    def _speed(self, retain, forget, norms):
+        """Factor of a learning rate that nobody has set, on a net whose statistics follow it.
+
+        These undo most of a step. For whole classes only: single rows of a class that stays would
+        cost the others too much.
+        """
+        whole = self._classes is not None and self._whole_classes(retain, forget)
+        return self._faster if self.lr is None and whole and norms else 1
+
+    def _up_to(self, space):
+        """The search space with room for the faster rate."""
+        return space | {"lr": LogUniform(space["lr"].low, self._faster * space["lr"].high / 3)}
+
     def _check_bound(self):
         if self.bound != "chance":
             _validation.check_number(self, "bound", Real, low=0.0, exclusive=True)
@@ -33,10 +52,29 @@ class BoundedAscent:
 
 
 class ForgetOnly(BoundedAscent):
-    """Mixin of methods that train on forget rows alone: small steps, until they are forgotten."""
+    """Mixin of methods that train on forget rows alone: small steps, until they are forgotten.
+
+    Retained rows give normalisation layers their running statistics, and nothing else.
+    """
 
     _lr_share = 0.03
     _needs_retain_rows = False
+
+    def _run_on_forget(self, net, retain, forget, known, loss):
+        """Train on `forget` until hardly any of its rows is below the bound."""
+        followed = FollowedStatistics(net, retain)
+        scale_rates(net, self._speed(retain, forget, followed.norms))
+        hung = [
+            ("skunlearn_followed", followed),
+            clipped(self.max_norm),
+            ("skunlearn_known", known),
+        ]
+        # The statistics of the forget rows alone are not those of the data.
+        with normalisation(net, "eval"):
+            self._run(net, forget, hung, loss=loss)
+
+    def _space(self):
+        return self._up_to(super()._space())
 
     def _epochs(self):
         net = _skorch.unwrap(self.estimator)

@@ -1,6 +1,5 @@
 """Gradient ascent on the forget rows."""
 
-from skunlearn._steps import clipped, normalisation
 from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -24,7 +23,9 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
     max_norm : float, default=1.0
         Length to which the gradient of a batch is clipped.
     lr : float or None, default=None
-        Learning rate; None takes three hundredths of the net's own.
+        Learning rate; None takes three hundredths of the net's own, or three tenths for whole
+        classes where normalisation layers have running statistics: these follow the weights over
+        retained rows, one forward pass before each step, and undo most of it.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.
@@ -92,9 +93,7 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
             losses, known = rows.losses(batch)
             return -batch.mean(known * losses)
 
-        # The statistics of the forget rows alone are not those of the data.
-        with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
+        self._run_on_forget(net, retain, forget, rows, loss)
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -6,6 +6,8 @@ from skunlearn import _skorch, _validation
 from skunlearn._fit_loop import batches
 from skunlearn._lone_rows import lone_row
 from skunlearn._losses import Targets, labels_of, row_losses
+from skunlearn._norms import moving_norms, prompt, unmoved
+from skunlearn._rates import scale_rates
 from skunlearn._steps import clipped
 from skunlearn.ascent._bound import BoundedAscent, bounded
 from skunlearn.net_unlearner import NetUnlearner
@@ -25,11 +27,15 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
     ----------
     estimator : skorch net or FrozenEstimator of one
         See `FineTuneUnlearner`.
-    beta : float in (0, 1], default=0.85
-        β. The paper searched 0.95 to 0.9999, without a bound on the ascent.
+    beta : float in (0, 1] or None, default=None
+        β; the paper searched 0.95 to 0.9999, without a bound on the ascent. None takes 0.7 for
+        whole classes, which a retrained net never names, and 0.85 for other rows.
     bound, max_norm
         See `GradientAscentUnlearner`.
-    lr, max_epochs, batch_size, schedule
+    lr : float or None, default=None
+        Learning rate; None takes the net's own, or three times that for whole classes where
+        normalisation layers have running statistics, see `GradientAscentUnlearner`.
+    max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
         See `FineTuneUnlearner`.
@@ -55,11 +61,13 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
     20
     """
 
+    _faster = 3
+
     def __init__(
         self,
         estimator,
         *,
-        beta=0.85,
+        beta=None,
         bound="chance",
         max_norm=1.0,
         lr=None,
@@ -88,23 +96,30 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         bound, targets, others = self._bound(retain), Targets(net, forget), batches(net, forget)
+        norms, beta = moving_norms(net), self.beta
+        if beta is None:
+            whole = self._classes is not None and self._whole_classes(retain, forget)
+            beta = 0.7 if whole else 0.85
 
         def loss(batch):
             gone = next(others)
             labels = labels_of(gone, targets, self._classes, type(self).__name__)
-            with lone_row(net, gone):
+            # In training mode the running statistics would end half-way to the forget rows, and
+            # batches of them alone be normalised as no row is when the net is used.
+            with unmoved(norms), lone_row(net, gone):
                 out = _skorch.infer(net, gone.x)
             climbed = row_losses(net, out, labels, self._classes)
-            ascent = gone.mean(bounded(climbed, bound))
-            return self.beta * batch.loss() - (1 - self.beta) * ascent
+            return beta * batch.loss() - (1 - beta) * gone.mean(bounded(climbed, bound))
 
-        clip = clipped(self.max_norm)
-        self._run(net, retain, [clip], loss=loss)
+        scale_rates(net, self._speed(retain, forget, norms))
+        with prompt(norms):
+            self._run(net, retain, [clipped(self.max_norm)], loss=loss)
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "beta", Real, low=0.0, high=1.0)
+        if self.beta is not None:
+            _validation.check_number(self, "beta", Real, low=0.0, high=1.0)
         self._check_bound()
 
     def _space(self):
-        return super()._space() | {"beta": Uniform(0.7, 0.999)}
+        return super()._space() | {"beta": Uniform(0.5, 0.999)}

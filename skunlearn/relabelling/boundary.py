@@ -8,7 +8,7 @@ from torch import nn
 
 from skunlearn import _layers, _skorch, _validation
 from skunlearn._losses import row_losses
-from skunlearn._steps import clipped, normalisation, renew_optimizer
+from skunlearn._steps import renew_optimizer
 from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -37,7 +37,8 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
     max_norm : float, default=1.0
         Length to which the gradient of a batch is clipped.
     lr : float or None, default=None
-        Learning rate; None takes three hundredths of the net's own.
+        Learning rate; None takes three hundredths of the net's own, or three tenths for whole
+        classes where normalisation layers have running statistics, see `GradientAscentUnlearner`.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.
@@ -135,8 +136,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
             _, known = rows.losses(batch, batch.out.detach())
             return batch.mean(known * row_losses(net, batch.out, neighbours, self._classes))
 
-        with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
+        self._run_on_forget(net, retain, forget, rows, loss)
 
     def _expand(self, net, retain, forget):
         head = _layers.layers_in_order(net, forget)[-1]
@@ -167,8 +167,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
             new = torch.full((len(out),), extra, device=out.device)
             return batch.mean(known * nn.functional.cross_entropy(out, new, reduction="none"))
 
-        with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
+        self._run_on_forget(net, retain, forget, rows, loss)
         with torch.no_grad():  # the added output goes again
             head.weight.copy_(wide.weight[:-1])
             if head.bias is not None:

@@ -4,8 +4,10 @@ import numpy as np
 from skorch.callbacks import Callback
 
 from skunlearn._net_rows import target
+from skunlearn._norms import FollowedStatistics
 from skunlearn._phases import Phases
 from skunlearn._seeding import derive_seed
+from skunlearn._steps import normalisation
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Choice
@@ -105,11 +107,13 @@ class RandomLabelUnlearner(NetUnlearner):
             self._run(net, both.relabelled(y), callbacks, relabels=self.redraw)
             return
         phases, relabelled = Phases(net, self.schedule), forget.relabelled(drawn())
+        followed = "skunlearn_followed", FollowedStatistics(net, retain)
         for epoch in phases:
             if epoch and self.redraw:
                 relabelled = forget.relabelled(drawn())
-            for rows in (relabelled, retain):
-                phases.train(rows, callbacks=callbacks)
+            with normalisation(net, "eval"):
+                phases.train(relabelled, callbacks=[*callbacks, followed])
+            phases.train(retain, callbacks=callbacks)
 
     def _next_seed(self):
         return derive_seed(self._seed, 2, len(self.deletions_))

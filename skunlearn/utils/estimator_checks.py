@@ -21,6 +21,7 @@ the estimator on 120 rows with some wrong labels.
 `check_all_or_nothing`          an error or interrupt in the middle leaves the old model, bitwise
 `check_pickle`                  pickles hold no forgotten row, and go on working
 `check_log`                     ``deletions_`` and ``certificate()`` are valid JSON
+`check_running_statistics`      they hold kept rows only, and no class comes back by them (nets)
 ==============================  =================================================================
 """
 
@@ -56,6 +57,7 @@ from skunlearn.utils._check_tools import (
     same_parameters,
     with_fault,
 )
+from skunlearn.utils._norm_checks import check_running_statistics, has_running_statistics
 from skunlearn.utils._request_checks import (
     check_bad_requests,
     check_fit_forget,
@@ -106,6 +108,8 @@ def yield_unlearning_checks(estimator):
         check_pickle,
         check_log,
     )
+    if has_running_statistics(estimator.estimator):
+        yield check_running_statistics
 
 
 def check_unlearner(estimator):
