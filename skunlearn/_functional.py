@@ -43,6 +43,9 @@ class FunctionalNet:
         net._set_training(False)
         net = _skorch.eager(net)
         self.module = module = copy_around(_skorch.plain_module(net))
+        for layer in module.modules():
+            if isinstance(layer, torch.nn.Embedding | torch.nn.EmbeddingBag):
+                layer.sparse = False  # its gradients are laid beside those of other weights
         self.params = {k: p for k, p in module.named_parameters() if p.requires_grad}
         if not self.params:
             raise UnlearningError("Every weight of the net is frozen: none requires a gradient.")

@@ -128,7 +128,9 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
         if classes is not None and not len(getattr(net, "classes", None) or ()):
             net.classes_inferred_ = np.arange(len(classes))  # some callbacks ask for it
         with nullcontext() if write_checkpoints else _skorch.private_checkpoints(net):
-            return _fit_loop.train(net, rows, callbacks=callbacks, from_scratch=True)
+            return _fit_loop.train(
+                net, rows, callbacks=callbacks, from_scratch=True, strict=write_checkpoints
+            )
 
 
 def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):
