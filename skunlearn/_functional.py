@@ -86,7 +86,10 @@ class FunctionalNet:
 
         net = _skorch.lookalike(self._net, module_=module)
         with self._twice_differentiable():
-            out = self._to_logits(_skorch.infer(net, x)) if self._plain else net.infer(x)
+            out = net.infer(x)
+            # A criterion of the user's own takes several outputs.
+            self._plain = self._plain and isinstance(out, torch.Tensor)
+            out = self._to_logits(out) if self._plain else out
         if not isinstance(out, torch.Tensor):
             out, self._layout = _side_by_side(out)
         return out if out.dtype is torch.float64 else out.float()
