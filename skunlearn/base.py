@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _caches, _net_checks, _skorch, _training, _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
-from skunlearn._diagnosis import medians_by_heart, stands_out
+from skunlearn._diagnosis import known_by_heart, stands_out
 from skunlearn._evidence import observe, summary
 from skunlearn._from_scratch import name_trained, refuse_trained
 from skunlearn._guard import Guard, refuse_drop
@@ -473,6 +473,7 @@ class BaseUnlearner(
         after = measured["forget_after"]["loss"]
         if before is None or after is None:
             return
+        pushed = self._needs_forget_rows
         chance = 0.0 if self._classes is None else np.log(max(2, len(self.classes_)))
         if after - before <= _MOVED * max(1.0, before):
             _validation.warn(
@@ -481,14 +482,15 @@ class BaseUnlearner(
                 "larger learning rate or a smaller penalty.",
                 NotForgottenWarning,
             )
-        elif said and (medians := medians_by_heart(*said[:2], chance)) is not None:
+        elif said and (losses := known_by_heart(*said[:2], chance, pushed)) is not None:
             _validation.warn(
-                f"After {type(self).__name__} forget rows are still known by heart: half of them "
-                f"have a loss of at most {medians[1]:.3g} ({medians[0]:.3g} before, {chance:.3g} "
-                "for chance). Unless a model knows unseen rows as well, it has not forgotten "
-                "them: look at MIAScorer or skunlearn.evaluation.audit. More epochs, a larger "
-                "learning rate or a smaller penalty forget more; so do RandomLabelUnlearner, "
-                "SalUnUnlearner and NegGradPlusUnlearner.",
+                f"After {type(self).__name__} forget rows are still known by heart: "
+                f"{'half of them have a loss of at most' if pushed else 'their mean loss is'} "
+                f"{losses[1]:.3g} ({losses[0]:.3g} before, {chance:.3g} for chance). "
+                "Unless a model knows unseen rows as well, it has not forgotten them: look at "
+                "MIAScorer or skunlearn.evaluation.audit. More epochs, a larger learning rate or a "
+                "smaller penalty forget more; so do RandomLabelUnlearner, SalUnUnlearner and "
+                "NegGradPlusUnlearner.",
                 NotForgottenWarning,
             )
         elif whole_classes and measured["forget_after"]["score"] > _STILL_KNOWN:
@@ -504,9 +506,10 @@ class BaseUnlearner(
             _validation.warn(
                 f"After {type(self).__name__} the forget rows stand out: the model is sure of "
                 f"{100 * share:.0f} % of them (a probability of {level:.2f} and more, which half "
-                "of the retained rows reach). Of rows like them that it has never seen it would be "
-                "sure more often, so that an attack by entropy tells them apart. Try a smaller "
-                "learning rate or fewer epochs, and look at MIAScorer with attack='entropy'.",
+                "of the retained rows of their classes reach). Of rows like them that it has never "
+                "seen it would be sure more often, so that an attack by entropy tells them apart. "
+                "Try a smaller learning rate or fewer epochs, and look at MIAScorer with "
+                "attack='entropy'.",
                 NotForgottenWarning,
             )
 

@@ -52,7 +52,8 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
     >>> from skunlearn.datasets import load_digits_images
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = GradientAscentUnlearner(digits_classifier(max_epochs=5), random_state=0)
+    >>> net = digits_classifier(max_epochs=5)
+    >>> unlearner = GradientAscentUnlearner(net, lr=0.01, random_state=0)
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """
