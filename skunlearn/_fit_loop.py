@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 
 from skunlearn._batch import Batch
 from skunlearn._batching import can_batch
+from skunlearn._data import is_dataset
 from skunlearn._feed import feeding
 from skunlearn._interrupts import is_own_stop, watched_interrupts
 from skunlearn._kept_start import KeptStart, shapes_start
@@ -63,6 +64,7 @@ def train(
     net : the same net
     """
     data = dataset(net, rows)
+    told = {"X": data, "y": None if is_dataset(rows.source) else data.y}
     callbacks = list(callbacks)
     for _, callback in callbacks:
         callback.initialize()
@@ -78,7 +80,7 @@ def train(
             short_epochs(net),
             watched_interrupts() as pressed,
         ):
-            net.notify("on_train_begin", X=data, y=None)
+            net.notify("on_train_begin", **told)
             try:
                 net.fit_loop(data, None, epochs=epochs)
             except StopTraining:
@@ -87,7 +89,7 @@ def train(
                 if not is_own_stop(error, pressed):
                     raise
                 on_stop()
-            net.notify("on_train_end", X=data, y=None)
+            net.notify("on_train_end", **told)
     finally:
         net.callbacks_ = own
     return check_finite(net)

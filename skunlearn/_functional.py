@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from skunlearn import _skorch
 from skunlearn._batch import main_output, part
 from skunlearn._linear_layers import copy_around
-from skunlearn._task_loss import SKORCH_LOSSES
+from skunlearn._task_loss import SKORCH_LOSSES, scratch_history
 from skunlearn.exceptions import UnlearningError
 
 _BY_CLASS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
@@ -41,7 +41,7 @@ class FunctionalNet:
 
     def __init__(self, net):
         net._set_training(False)
-        net = _skorch.eager(net)
+        net = _skorch.lookalike(_skorch.eager(net), history_=scratch_history(net))
         self.module = module = copy_around(_skorch.plain_module(net))
         for layer in module.modules():
             if isinstance(layer, torch.nn.Embedding | torch.nn.EmbeddingBag):

@@ -10,6 +10,7 @@ import torch
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_memory
+from skorch.callbacks import Callback, InputShapeSetter
 
 from skunlearn import _caches, _fit_loop, _net_checks, _portable, _skorch, _validation
 from skunlearn._code import digest_code
@@ -124,13 +125,28 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
         if not _skorch.is_net(estimator):
             return _fit_sklearn(estimator, rows, classes, seed, write_checkpoints)
         net = _skorch.fresh_net(estimator, verbose=verbose)
-        _net_checks.check_outputs(net, rows, None if classes is None else len(classes))
+        check = _CheckedOutputs(rows, None if classes is None else len(classes))
+        if _skorch.has_callback(net, InputShapeSetter):  # it gives the module its shape
+            callbacks = [*callbacks, ("skunlearn_check", check)]
+        else:
+            check.on_train_begin(net)
         if classes is not None and not len(getattr(net, "classes", None) or ()):
             net.classes_inferred_ = np.arange(len(classes))  # some callbacks ask for it
         with nullcontext() if write_checkpoints else _skorch.private_checkpoints(net):
             return _fit_loop.train(
                 net, rows, callbacks=callbacks, from_scratch=True, strict=write_checkpoints
             )
+
+
+class _CheckedOutputs(Callback):
+    """Refuse a net whose outputs do not fit the targets."""
+
+    def __init__(self, rows, n_classes):
+        self.rows, self.n_classes = rows, n_classes
+
+    def on_train_begin(self, net, **kwargs):
+        """Look at them."""
+        _net_checks.check_outputs(net, self.rows, self.n_classes)
 
 
 def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):

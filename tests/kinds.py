@@ -1,11 +1,17 @@
 """Nets as people have them, each with the rows that it is trained on: a name for each kind."""
 
 import threading
+import warnings
 
 import numpy as np
 import pandas as pd
 import torch
-from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
+from skorch import (
+    NeuralNet,
+    NeuralNetBinaryClassifier,
+    NeuralNetClassifier,
+    NeuralNetRegressor,
+)
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -14,6 +20,7 @@ from skorch.callbacks import (
     Freezer,
     GradientNormClipping,
     Initializer,
+    InputShapeSetter,
     LRScheduler,
     ParamMapper,
     PrintLog,
@@ -24,9 +31,11 @@ from skorch.helper import predefined_split
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler, default_collate
 
 from skunlearn.nets import Autocast, MicroBatches
+from skunlearn.utils import all_unlearners
 from tests.batch_tools import Plain
 from tests.odd_nets import Learned
 from tests.test_collating import Texts, collate_texts
@@ -34,14 +43,39 @@ from tests.test_own_losses import Checked, Named, OfMapping, TakesWeights, Twofo
 
 N, BATCH = 41, 8  # a last batch of one row
 KINDS = {}
+EVERY = sorted(all_unlearners(nets=True))
 
 
-def kind(name, **fit):
-    """Register a function that returns a net and its rows; `fit` is what else `fit` is given."""
+def refusals(pattern, *methods):
+    """These methods refuse in these words."""
+    return {f"{method}Unlearner": pattern for method in methods}
+
+
+FROM_SCRATCH = ("RetrainUnlearner", "ShardedUnlearner")
+NO_KERNEL = refusals("square kernels", "CT")
+ONE_LAYER_LEARNS = NO_KERNEL | refusals("layer in front of the last one", "NoT")
+NO_STEPS = {  # rows that are tokens, or several tensors
+    **refusals("one tensor of floating-point", "Boundary", "UNSIR"),
+    **refusals("Pass augment=", "CoUn"),
+}
+TOKENS = NO_KERNEL | NO_STEPS
+NO_CLASSES = refusals(
+    "for classifiers", "BadTeacher", "Boundary", "DELETE", "RUM", "RandomLabel", "SCRUB", "SalUn",
+    "UNSIR",
+)  # fmt: skip
+NO_LIKELIHOOD = refusals(r"log p\(y\|x\)", "FisherForgetting", "SSD")
+NARROW = refusals("float32 or all float64", "Influence", "PUMA")
+
+
+def kind(name, refused=None, **fit):
+    """Register a function that returns a net and its rows, given a folder to write to.
+
+    `refused` says of methods what their refusals say, and `fit` is what else ``fit`` is given.
+    """
 
     def register(make):
         KINDS[name] = make
-        make.fit = fit
+        make.refused, make.fit = refused or {}, fit
         return make
 
     return register
@@ -62,10 +96,10 @@ def classifier(module=Plain, *, cls=NeuralNetClassifier, **params):
     return cls(module, **(given | params))
 
 
-def plain(name, module=Plain, **params):
+def plain(name, module=Plain, refused=None, **params):
     """A kind that differs from a plain classifier by its module or parameters."""
 
-    @kind(name)
+    @kind(name, refused)
     def make(folder):
         return classifier(module, **params), *rows()
 
@@ -161,6 +195,48 @@ class Recurrent(nn.Module):
         return self.out(self.lstm(X.float()[..., None])[0][:, -1])
 
 
+class Checkpointed(Plain):
+    """Trades memory for time, in the old manner."""
+
+    def forward(self, X):
+        X = torch.relu(self.conv(X.float().reshape(-1, 1, 3, 4))).flatten(1)
+        return checkpoint(self.out, X, use_reentrant=True)
+
+
+class NoGradient(Plain):
+    """Its backbone is passed without a gradient."""
+
+    def forward(self, X):
+        with torch.no_grad():
+            X = torch.relu(self.conv(X.float().reshape(-1, 1, 3, 4))).flatten(1)
+        return self.out(X)
+
+
+class Resting(Plain):
+    """Its backbone is frozen and stays in evaluation mode."""
+
+    def __init__(self):
+        super().__init__(normed=True)
+        self.conv.requires_grad_(False)
+        self.norm.requires_grad_(False)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+
+class Unused(Plain):
+    """Has weights that no row reaches, and one that is a number."""
+
+    def __init__(self):
+        super().__init__()
+        self.spare, self.scale = nn.Linear(4, 4), nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, X):
+        return self.scale * super().forward(X)
+
+
 class Linear(nn.Linear):
     """Nothing but one layer."""
 
@@ -170,17 +246,41 @@ class Linear(nn.Linear):
 
 plain("batch normalisation", module__normed=True)
 plain("dropout", Conv, module__middle=nn.Dropout)
-plain("frozen layers", Frozen)
-plain("shared weights", Shared)
+plain("frozen layers", Frozen, ONE_LAYER_LEARNS)
+plain("shared weights", Shared, NO_KERNEL)
 plain("compiled", module__normed=True, compile=True, compile__backend="eager")
-plain("bfloat16 weights", WholeHalf, module__dtype=torch.bfloat16)
-plain("float16 weights", WholeHalf, module__dtype=torch.float16)
+plain("bfloat16 weights", WholeHalf, NARROW, module__dtype=torch.bfloat16)
+plain("float16 weights", WholeHalf, NARROW, module__dtype=torch.float16)
 plain("float64 weights", WholeHalf, module__dtype=torch.float64)
-plain("bfloat16 inside", Widening, module__dtype=torch.bfloat16)
-plain("parametrised", Parametrised)
-plain("lazy", Lazy)
-plain("recurrent", Recurrent)
-plain("one layer", Linear)
+plain("bfloat16 inside", Widening, NARROW, module__dtype=torch.bfloat16)
+plain("parametrised", Parametrised, refusals("parametrizations", "EUk"))
+plain("lazy", Lazy, NO_KERNEL)
+plain("recurrent", Recurrent, NO_KERNEL)
+plain("one layer", Linear, NO_KERNEL)
+
+
+plain("backbone under no_grad", NoGradient, refusals("none reaches them", "Boundary"))
+plain("backbone in evaluation mode", Resting, ONE_LAYER_LEARNS)
+plain("unused weights", Unused, refusals("no reset_parameters", "EUk"))
+plain(
+    "reentrant checkpoints",
+    Checkpointed,
+    refusals(
+        "PyTorch says: (When use_reentrant=True|element 0 of tensors)",
+        "Boundary", "CFk", "EUk", "FisherForgetting", "Influence", "LFSSD", "MSG", "PUMA", "RUM",
+        "SSD", "SalUn", "UNSIR",
+    ),
+)  # fmt: skip
+
+
+@kind("scripted", {k: "torch.jit.script" for k in EVERY if k not in FROM_SCRATCH})
+def scripted(folder):
+    def make():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is deprecated
+            return torch.jit.script(nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 3)))
+
+    return classifier(make), *rows()
 
 
 def autocast():
@@ -235,7 +335,7 @@ plain("probabilities", Probabilities, criterion=nn.NLLLoss)
 plain("class weights", criterion__weight=torch.tensor([1.0, 2.0, 0.5]))
 plain("label smoothing", criterion__label_smoothing=0.1)
 plain("summed loss", criterion__reduction="sum", lr=0.005)
-plain("own criterion", criterion=Focal)
+plain("own criterion", refused=NO_LIKELIHOOD, criterion=Focal)
 plain("criterion that learns", criterion=Learned)
 plain("more outputs than classes", module__n_out=5)
 
@@ -247,27 +347,65 @@ def binary(folder):
     return net, X, y % 2
 
 
-@kind("regression")
+@kind("regression", NO_CLASSES)
 def regression(folder):
     X, _ = rows()
     net = classifier(cls=NeuralNetRegressor, criterion=nn.MSELoss, module__n_out=1)
     return net, X, X[:, :1] + 1
 
 
-@kind("multi-output regression")
+@kind(
+    "multi-output regression",
+    NO_CLASSES | NO_LIKELIHOOD | refusals("straight pieces", "Influence", "PUMA"),
+)
 def several_targets(folder):
     X, _ = rows()
     net = classifier(cls=NeuralNetRegressor, criterion=nn.L1Loss, module__n_out=3)
     return net, X, X[:, :3] + 1
 
 
-@kind("multi-label")
+# Not of one class a row: a method that needs one will say so here.
+@kind("multi-label", dict.fromkeys(EVERY, "takes NeuralNetClassifier"))
 def multi_label(folder):
-    from skorch import NeuralNet
-
     X, _ = rows()
     net = classifier(cls=NeuralNet, criterion=nn.BCEWithLogitsLoss)
     return net, X, (X[:, :3] > 0).astype(np.float32)
+
+
+class Spread(Plain):
+    """Says how sure it is."""
+
+    def __init__(self):
+        super().__init__(n_out=2)
+
+    def forward(self, X):
+        out = super().forward(X)
+        return out[:, :1], out[:, 1:].exp()
+
+
+class OfSpread(NeuralNetRegressor):
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        mean, variance = y_pred
+        return nn.functional.gaussian_nll_loss(mean, y_true, variance)
+
+
+class Recorded(NeuralNetClassifier):
+    """Writes into its history, and has a penalty on its weights."""
+
+    def get_loss(self, *args, **kwargs):
+        loss = super().get_loss(*args, **kwargs)
+        self.history.record_batch("task", loss.item())
+        return loss + 1e-3 * sum(p.abs().sum() for p in self.module_.parameters())
+
+
+plain("get_loss that records", cls=Recorded)
+
+
+@kind("regression with a spread", NO_CLASSES)
+def spread(folder):
+    X, _ = rows()
+    net = classifier(Spread, cls=OfSpread, criterion=nn.MSELoss)
+    return net, X, X[:, :1] + 1
 
 
 # ---------------------------------------------------------------------- inputs
@@ -306,6 +444,17 @@ class Sparse(nn.Module):
         return self.out(self.embed(X).mean(1))
 
 
+class Pooled(Sparse):
+    """An embedding whose gradient has no gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.EmbeddingBag(20, 8)
+
+    def forward(self, X):
+        return self.out(self.embed(X))
+
+
 class Bag(nn.Module):
     """The mean of the embeddings of a padded text."""
 
@@ -325,24 +474,29 @@ def tokens(n=N):
     return ids * mask, mask
 
 
-@kind("several inputs")
+@kind("several inputs", NO_STEPS)
 def several_inputs(folder):
     X, y = rows()
     return classifier(Two), {"left": X[:, :5], "right": X[:, 5:]}, y
 
 
-@kind("attention masks")
+@kind("attention masks", TOKENS)
 def attention_masks(folder):
     ids, mask = tokens()
     return classifier(Tokens), {"input_ids": ids, "attention_mask": mask}, rows()[1]
 
 
-@kind("sparse embedding")
+@kind("sparse embedding", TOKENS)
 def sparse_embedding(folder):
     return classifier(Sparse), tokens()[0], rows()[1]
 
 
-@kind("texts of several lengths")
+@kind("embedding bag", TOKENS | refusals("_embedding_bag_backward", "Influence", "PUMA"))
+def embedding_bag(folder):
+    return classifier(Pooled), tokens()[0], rows()[1]
+
+
+@kind("texts of several lengths", TOKENS)
 def texts(folder):
     collate = {f"iterator_{name}__collate_fn": collate_texts for name in ("train", "valid")}
     return classifier(Bag, **collate), Texts(N), None
@@ -368,7 +522,7 @@ def sample_weights(folder):
     return classifier(module__normed=True), *rows()
 
 
-@kind("weights in X")
+@kind("weights in X", NO_STEPS)
 def weights_in_X(folder):
     X, y = rows()
     weights = np.linspace(0, 1, N, dtype=np.float32)
@@ -378,6 +532,18 @@ def weights_in_X(folder):
 # ---------------------------------------------------------------------- optimizers
 
 GROUPS = [("conv.*", {"lr": 0.01}), ("out.weight", {"lr": 0.1, "weight_decay": 0.01})]
+
+
+class OwnStep(NeuralNetClassifier):
+    """Clips gradients in a train step of its own."""
+
+    def train_step_single(self, batch, **fit_params):
+        step = super().train_step_single(batch, **fit_params)
+        nn.utils.clip_grad_norm_(self.module_.parameters(), 1.0)
+        return step
+
+
+plain("own train step", cls=OwnStep)
 plain("parameter groups", optimizer__param_groups=GROUPS)
 plain("LBFGS", optimizer=torch.optim.LBFGS, optimizer__max_iter=3)
 plain("AdamW", optimizer=torch.optim.AdamW, lr=0.01)
@@ -416,6 +582,25 @@ class Listens(Callback):
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         assert len(dataset_train)
         assert net.history[-1, "batches", :, "train_loss"]
+
+
+class Looks(Callback):
+    """Looks at the rows before a training."""
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        assert X.shape == (len(y), 12)
+
+
+class Sized(nn.Sequential):
+    """Is told how wide the rows are."""
+
+    def __init__(self, input_dim=1):
+        super().__init__(nn.Linear(input_dim, 6), nn.ReLU(), nn.Linear(6, 3))
+
+
+@kind("callbacks that look at the rows", NO_KERNEL)
+def looks(folder):
+    return classifier(Sized, callbacks=[InputShapeSetter(), Looks()]), *rows()
 
 
 def valid():
@@ -462,7 +647,7 @@ def clipping(folder):
     return classifier(callbacks=[GradientNormClipping(0.5), ("mine", Locked()), Listens]), *rows()
 
 
-@kind("freezer and initializer")
+@kind("freezer and initializer", ONE_LAYER_LEARNS)
 def freezer(folder):
     start = Initializer("out.weight", fn=nn.init.zeros_)
     later = ParamMapper("out.bias", fn=nn.init.zeros_, at=2)
@@ -484,11 +669,18 @@ class Balanced(DataLoader):
 
 plain("predefined split", train_split=valid())
 plain("internal split", train_split=ValidSplit(5, stratified=True))
-plain("early stopping on an internal split", train_split=ValidSplit(5, stratified=True), callbacks=[EarlyStopping()])
-plain("another internal split", train_split=ValidSplit(0.3))
+plain(
+    "another internal split",
+    refused=dict.fromkeys(EVERY, "keeps rows out of training"),
+    train_split=ValidSplit(0.3),
+)
 plain("workers", iterator_train__num_workers=1, max_epochs=1, batch_size=32)
 plain("sampler", iterator_train=Balanced)
-plain("fixed sampler", iterator_train__sampler=WeightedRandomSampler([1.0] * N, N))
+plain(
+    "fixed sampler",
+    refused=dict.fromkeys(EVERY, "made for a fixed set of rows"),
+    iterator_train__sampler=WeightedRandomSampler([1.0] * N, N),
+)
 plain("own collate function", iterator_train__collate_fn=default_collate, module__normed=True)
 plain("shuffled, last batch dropped", iterator_train__shuffle=True, iterator_train__drop_last=True)
 plain("one batch", batch_size=-1, module__normed=True)
