@@ -177,9 +177,9 @@ class BaseUnlearner(
             Retained training rows to work with, instead of all of them; needed when the
             estimator does not hold its rows. The forget rows need not be at hand for methods
             that work on the retained rows alone.
-        max_accuracy_drop : float >= 0, default=None
-            Undo the request when it costs more accuracy than this (R² of regressors): 0.05 is
-            five points. It is measured on the log's sample of retained rows, at most 1000 (100
+        max_accuracy_drop : float, default=None
+            Undo the request when it costs more accuracy than this, a share in [0, 1]: 0.05 is
+            five points. Of regressors it is R², which may fall by more than 1. It is measured on the log's sample of retained rows, at most 1000 (100
             for exact methods) and within this request, or on `X_val`. None: no limit, but a
             ModelDamagedWarning at ten points.
         X_val, y_val : rows and labels, default=None
@@ -436,7 +436,7 @@ class BaseUnlearner(
             return
         if after - before <= _MOVED * max(1.0, before):
             _validation.warn(
-                f"{type(self).__name__} did not move the loss on the forget rows ({before:.4g} "
+                f"{type(self).__name__} did not raise the loss on the forget rows ({before:.4g} "
                 f"before, {after:.4g} after): they may still be remembered. Try more epochs, a "
                 "larger learning rate or a smaller penalty.",
                 NotForgottenWarning,
