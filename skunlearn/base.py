@@ -19,6 +19,7 @@ from skunlearn._persistence import PersistenceMixin, clear_fit
 from skunlearn._predicting import PredictorMixin
 from skunlearn._requests import RequestMixin
 from skunlearn._seeding import derive_seed, draw_seed, seeded
+from skunlearn._trained_before import walk
 from skunlearn._transformers import kinds, steps_before
 from skunlearn.exceptions import (
     ClassForgottenWarning,
@@ -179,9 +180,10 @@ class BaseUnlearner(
             that work on the retained rows alone.
         max_accuracy_drop : float, default=None
             Undo the request when it costs more accuracy than this, a share in [0, 1]: 0.05 is
-            five points. Of regressors it is R², which may fall by more than 1. It is measured on the log's sample of retained rows, at most 1000 (100
-            for exact methods) and within this request, or on `X_val`. None: no limit, but a
-            ModelDamagedWarning at ten points.
+            five points. Of regressors it is R², which may fall by more than 1. It is
+            measured on the log's sample of retained rows, at most 1000 (100 for exact methods) and
+            within this request, or on `X_val`. None: no limit, but a ModelDamagedWarning at ten
+            points.
         X_val, y_val : rows and labels, default=None
             Measure the drop on these instead: rows that ``fit`` was not given. It then counts
             from the first request that was measured on the same rows, so that many small
@@ -295,6 +297,9 @@ class BaseUnlearner(
                 f"{name} needs a scikit-learn classifier or regressor, or a skorch net, got "
                 f"{estimator!r}."
             )
+        else:
+            for path, net in walk(estimator, "estimator").nets:
+                _net_checks.refuse_sampler(net, path)
         if frozen:
             check_is_fitted(estimator)
         if self._starts_afresh or not frozen:
