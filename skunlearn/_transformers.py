@@ -171,6 +171,11 @@ class TransformedRows(Rows):
         self._of, self.reader = (rows, steps, unlearner), unlearner._reader
 
     @property
+    def rows(self):
+        """The rows as they are before the first step."""
+        return self._of[0]
+
+    @property
     def X(self):
         """The rows, anew at every call."""
         rows, steps, unlearner = self._of
