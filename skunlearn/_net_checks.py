@@ -7,10 +7,14 @@ import torch
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from skorch.dataset import ValidSplit
 
+from skunlearn._evidence import observe
 from skunlearn._rates import batch_size
 from skunlearn._record import Rows
 from skunlearn._skorch import is_binary, outputs, uncompiled
-from skunlearn.exceptions import UnlearningError
+from skunlearn._validation import warn
+from skunlearn.exceptions import UnlearningError, UntrainedNetWarning
+
+_LOOKED_AT = 1000  # rows that an untrained net is asked about
 
 
 def check_net(net, method, *, trained):
@@ -20,18 +24,25 @@ def check_net(net, method, *, trained):
             f"{method} takes NeuralNetClassifier, NeuralNetBinaryClassifier or "
             f"NeuralNetRegressor, got {type(net).__name__}."
         )
-    options = {"sampler", "batch_sampler"} & set(net.get_params_for("iterator_train"))
-    if options:
-        raise ValueError(
-            f"iterator_train__{options.pop()} is made for a fixed set of rows, and would not fit "
-            "the retained ones. Pass iterator_train__shuffle=True, or an iterator_train that "
-            "makes its sampler from the data set that it is given."
-        )
+    refuse_sampler(net)
     if _hides_rows(net, trained):
         raise ValueError(
             f"train_split={net.train_split!r} keeps rows out of training, which would then "
             "count as seen although the net never saw them. Pass train_split=None, or "
             "skorch.helper.predefined_split(valid_dataset) with rows of its own."
+        )
+
+
+def refuse_sampler(net, path=""):
+    """Refuse a sampler that knows the rows of one training set; `path` is where the net stands."""
+    given = {**net.get_params_for("iterator_train"), **getattr(net.iterator_train, "keywords", {})}
+    options = [name for name in ("sampler", "batch_sampler") if given.get(name) is not None]
+    if options:
+        prefix = f"{path}__" if path else ""
+        raise ValueError(
+            f"{prefix}iterator_train__{options[0]} is made for a fixed set of rows, and would not "
+            "fit the retained ones. Pass iterator_train__shuffle=True, or an iterator_train that "
+            "makes its sampler from the data set that it is given."
         )
 
 
@@ -75,6 +86,43 @@ def _rows_trained_on(net):
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def warn_if_untrained(net, rows, classes):
+    """Warn where a net that is said to be trained shows no sign of it.
+
+    Weights that were loaded leave no history, so that an empty one says nothing. But a net knows
+    more of its own training rows than one who only knows how frequent each label is.
+    """
+    if len(net.history):
+        return
+    evidence = observe(net, rows.sample(_LOOKED_AT, 0), classes)
+    losses = evidence.losses()
+    if losses is None or not evidence.is_finite():
+        return
+    if classes is None:
+        # R² against the mean; the rows of a constant target say nothing.
+        score = evidence.score()
+        if score is None or score > 0:
+            return
+        guess = "R² is below that of their mean"
+    else:
+        shares = np.bincount(evidence.y, minlength=len(classes)) / len(evidence.y)
+        seen = shares[shares > 0]
+        entropy = -(seen * np.log(seen)).sum()
+        # The logits of a criterion of one's own may be no log-odds, and still name the labels.
+        if losses.mean() < entropy or evidence.score() > (1 + shares.max()) / 2:
+            return
+        guess = (
+            f"mean loss is {losses.mean():.3g}, where guessing by the frequencies of the labels "
+            f"gives {entropy:.3g}"
+        )
+    warn(
+        f"The net in FrozenEstimator has no history of a training, and on the rows that fit was "
+        f"given its {guess}: its weights may be random. Load them (net.load_params(f_params=...)) "
+        "or train it first; pass the net itself, without FrozenEstimator, to let fit train it.",
+        UntrainedNetWarning,
+    )
 
 
 def trained_classes(net, X, y):

@@ -90,6 +90,7 @@ def copy_trained(estimator, rows, classes, *, verbose=0):
         return copy.deepcopy(estimator)
     _net_checks.check_seen(estimator, rows)
     _net_checks.check_outputs(estimator, rows, None if classes is None else len(classes))
+    _net_checks.warn_if_untrained(estimator, rows, classes)
     return _skorch.copy_net(estimator, verbose=verbose)
 
 

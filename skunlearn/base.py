@@ -21,6 +21,7 @@ from skunlearn._persistence import PersistenceMixin, clear_fit
 from skunlearn._predicting import PredictorMixin
 from skunlearn._requests import RequestMixin
 from skunlearn._seeding import derive_seed, draw_seed, seeded
+from skunlearn._trained_before import walk
 from skunlearn._transformers import kinds, steps_before
 from skunlearn.exceptions import (
     ClassForgottenWarning,
@@ -195,11 +196,12 @@ class BaseUnlearner(
             Retained training rows to work with, instead of all of them; needed when the
             estimator does not hold its rows. The forget rows need not be at hand for methods
             that work on the retained rows alone.
-        max_accuracy_drop : float >= 0, default=None
-            Undo the request when it costs more accuracy than this (R² of regressors): 0.05 is
-            five points. It is measured on the log's sample of retained rows, at most 1000 (100
-            for exact methods) and within this request, or on `X_val`. None: no limit, but a
-            ModelDamagedWarning at ten points.
+        max_accuracy_drop : float, default=None
+            Undo the request when it costs more accuracy than this, a share in [0, 1]: 0.05 is
+            five points. Of regressors it is R², which may fall by more than 1. It is
+            measured on the log's sample of retained rows, at most 1000 (100 for exact methods) and
+            within this request, or on `X_val`. None: no limit, but a ModelDamagedWarning at ten
+            points.
         X_val, y_val : rows and labels, default=None
             Measure the drop on these instead: rows that ``fit`` was not given. It then counts
             from the first request that was measured on the same rows, so that many small
@@ -322,6 +324,9 @@ class BaseUnlearner(
                 f"{name} needs a scikit-learn classifier or regressor, or a skorch net, got "
                 f"{estimator!r}."
             )
+        else:
+            for path, net in walk(estimator, "estimator").nets:
+                _net_checks.refuse_sampler(net, path)
         if frozen:
             check_is_fitted(estimator)
         if self._starts_afresh or not frozen:
@@ -476,7 +481,7 @@ class BaseUnlearner(
         chance = 0.0 if self._classes is None else np.log(max(2, len(self.classes_)))
         if after - before <= _MOVED * max(1.0, before):
             _validation.warn(
-                f"{type(self).__name__} did not move the loss on the forget rows ({before:.4g} "
+                f"{type(self).__name__} did not raise the loss on the forget rows ({before:.4g} "
                 f"before, {after:.4g} after): they may still be remembered. Try more epochs, a "
                 "larger learning rate or a smaller penalty.",
                 NotForgottenWarning,

@@ -419,6 +419,12 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
         return X, y
 
     @property
+    def _forgotten(self):
+        """Rows of the last request as they are before the first step; None where not at hand."""
+        rows = self._final_estimator._forgotten
+        return None if rows is None else rows.rows
+
+    @property
     def _needs_forget_rows(self):
         return self._final_estimator._needs_forget_rows
 

@@ -1,18 +1,23 @@
 """Bad input: a clear error, and nothing has changed."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from skorch.callbacks import LoadInitState
 from skorch.dataset import ValidSplit
 from torch import nn
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 from skunlearn import (
     FineTuneUnlearner,
@@ -331,6 +336,30 @@ def test_unfitted_nets(data):
 def test_bad_nets(data, net, error, message, cls):
     with pytest.raises(error, match=f"(?s){message}"):
         cls(net).fit(*data)
+
+
+SAMPLERS = [
+    {"iterator_train__sampler": RandomSampler(range(N))},
+    {"iterator_train__batch_sampler": BatchSampler(RandomSampler(range(N)), 16, False)},
+    {"iterator_train": functools.partial(DataLoader, sampler=RandomSampler(range(N)))},
+]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda net: make_pipeline(StandardScaler(), net),
+        lambda net: VotingClassifier([("net", net)]),
+        lambda net: make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), net)),
+    ],
+)
+def test_fixed_samplers_are_refused_inside_estimators_too(data, sampler, around):
+    estimator = around(make_net(module__n_out=3, **sampler))
+    with pytest.raises(ValueError, match=r"estimator__.*sampler is made for a fixed set of rows"):
+        RetrainUnlearner(estimator).fit(*data)
+    with pytest.raises(ValueError, match="sampler is made for a fixed set of rows"):
+        RetrainUnlearner(make_net(module__n_out=3, **sampler)).fit(*data)
 
 
 def test_default_train_split_of_skorch_is_left_out(data):
