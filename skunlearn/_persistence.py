@@ -16,7 +16,8 @@ from skunlearn._data import _numpy, is_dataset, is_mapping, n_rows
 from skunlearn._plain_rows import PlainRows, look_at
 from skunlearn._record import Rows, TrainingRecord
 from skunlearn._seeding import seeded
-from skunlearn._validation import check_targets, dataset_targets, warn
+from skunlearn._tasks import Labels
+from skunlearn._validation import check_like, dataset_targets, warn
 from skunlearn._weights import weights
 from skunlearn.exceptions import IncompleteFileWarning
 
@@ -83,7 +84,7 @@ class PersistenceMixin:
             raise ValueError("attach needs the labels of the rows: pass y.")
         X, _ = self._check_request(X, None, "attach")
         n = len(X) if is_dataset(X) else n_rows(X)
-        y = check_targets(y, n, classifier=self._classes is not None)
+        y = check_like(y, n, self._classes)
         # Of a Dataset that was changed where rows are forgotten these are not read.
         retained = np.flatnonzero(self._record.retained) if is_dataset(X) else None
         _, reader = look_at(X, y, _skorch.unwrap(self.estimator), measure_on, retained)
@@ -143,11 +144,13 @@ class PersistenceMixin:
         tensors = {f"net.{k}": v.contiguous().cpu() for k, v in weights(self.estimator_).items()}
         for name, table in self._record.tables().items():
             tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
+        multi = isinstance(self._classes, Labels)
         state = {
             "format": _FORMAT,
             "method": type(self).__name__,
             "classes": None if self._classes is None else _labels(self.classes_),
-            "columns": _labels(self._columns) if self._classes is not None else None,
+            "columns": None if self._classes is None or multi else _labels(self._columns),
+            "multilabel": multi,
             "classes_dtype": None if self._classes is None else self.classes_.dtype.str,
             "n_targets": getattr(self, "_n_targets", None),
             "n_features_in": getattr(self, "n_features_in_", None),
@@ -252,6 +255,8 @@ class PersistenceMixin:
             fitted["classes_"] = np.array(state["classes"], dtype=dtype)
             columns = state["columns"]
             fitted["_columns"] = None if columns is None else np.array(columns, dtype=dtype)
+            if state["multilabel"]:
+                fitted["_columns"] = Labels(len(state["classes"]))
         if state["n_features_in"] is not None:
             fitted["n_features_in_"] = state["n_features_in"]
         if state["feature_names_in"] is not None:

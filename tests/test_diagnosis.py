@@ -14,6 +14,7 @@ from skunlearn import (
 )
 from skunlearn._diagnosis import medians_by_heart, stands_out
 from skunlearn._evidence import Evidence
+from skunlearn._tasks import Classes
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 from tests.instances import make_net
@@ -25,7 +26,7 @@ def evidence(confidence, right):
     logits = np.log(np.repeat((1 - confidence)[:, None] / 9, 10, axis=1))
     logits[:, 3] = np.log(confidence)
     y = np.where(right, 3, 4)
-    return Evidence(y, logits, logits.argmax(axis=1), True)
+    return Evidence(y, logits, logits.argmax(axis=1), Classes(np.arange(10)))
 
 
 def test_the_median_tells_what_is_known_by_heart():

@@ -98,8 +98,7 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         bound, targets, others = self._bound(retain), Targets(net, forget), batches(net, forget)
         norms, beta = moving_norms(net), self.beta
         if beta is None:
-            whole = self._classes is not None and self._whole_classes(retain, forget)
-            beta = 0.7 if whole else 0.85
+            beta = 0.7 if self._whole_classes(retain, forget) else 0.85
 
         def loss(batch):
             gone = next(others)

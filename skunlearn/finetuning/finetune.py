@@ -6,6 +6,7 @@ import numpy as np
 
 from skunlearn import _validation
 from skunlearn._seeding import derive_seed
+from skunlearn._tasks import task_of
 from skunlearn.callbacks import HeldOutStopping, MeanWeights
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -152,7 +153,7 @@ class FineTuneUnlearner(NetUnlearner):
     def _hold_out(self, retain):
         """Split the retained rows, stratified by class, every class keeping at least one row."""
         rng = np.random.default_rng(derive_seed(self._seed, 1))
-        strata = retain.y if self._classes is not None else np.zeros(len(retain), dtype=int)
+        strata = task_of(self._classes).strata(retain.y)
         held_out = []
         for stratum in np.unique(strata):
             rows = rng.permutation(np.flatnonzero(strata == stratum))
