@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 
 from skunlearn.evaluation import figures
 from skunlearn.evaluation._against import against
-from skunlearn.evaluation.figures import attack, losses
+from skunlearn.evaluation.figures import attack, losses, right
 from skunlearn.evaluation.verdicts import Known, is_idle, warn_about_rows, warn_if_unmoved
 from skunlearn.evaluation.verdicts import judge as judge_known
 from skunlearn.metrics.matching import match_weights
@@ -42,7 +42,7 @@ def judge(outputs, references, attacked, reference_attacked, sets, tolerance):
     if not references:
         return judge_known(attacked, None, None)
     y = sets.y["forget"]
-    ours, theirs, *others = (_right(o["forget"], y) for o in (outputs, *references))
+    ours, theirs, *others = (right(o["forget"], y) for o in (outputs, *references))
     shares = [right.mean() for right in (theirs, *others)]
     gap = ours.mean() - theirs.mean() if _differ(ours, theirs, sets.confidence) else 0.0
     text = (
@@ -57,10 +57,10 @@ def warn_about(name, outputs, reference, original, sets):
     found = []
     if reference is None:
         return found
-    kept = ~np.isin(sets.y["unseen"], sets.gone)
+    kept = sets.kept()
     if kept.any():
         ours, theirs = (
-            _right(o["unseen"][kept], sets.y["unseen"][kept]) for o in (outputs, reference)
+            right(o["unseen"][kept], sets.y["unseen"][kept]) for o in (outputs, reference)
         )
         change = ours.astype(float) - theirs
         arm = ndtri((1 + sets.confidence) / 2) * change.std() / np.sqrt(len(change))
@@ -96,7 +96,7 @@ def curves(outputs, sets, name):
 
 def ceiling(sets):
     """Highest accuracy over all unseen rows of a model without the forgotten classes."""
-    return float(1 - np.isin(sets.y["unseen"], sets.gone).mean())
+    return float(sets.kept().mean())
 
 
 def _differ(ours, theirs, confidence):
@@ -104,7 +104,3 @@ def _differ(ours, theirs, confidence):
     only_ours, only_theirs = (ours & ~theirs).sum(), (theirs & ~ours).sum()
     n = int(only_ours + only_theirs)
     return n > 0 and binomtest(int(only_ours), n).pvalue < 1 - confidence
-
-
-def _right(logits, y):
-    return logits.argmax(axis=1) == y

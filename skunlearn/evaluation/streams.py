@@ -159,9 +159,12 @@ def _figures(unlearner, model, unseen, forgotten):
 def _attack(seen, new):
     if seen.noisy:  # the rows of one side are augmented at random, those of the other are not
         return np.nan
-    if not seen.is_classifier:
+    if not isinstance(seen.task, Classes | Labels):
         return auc(*(-squared_error(e.predicted, e.y) for e in (seen, new)))
     if seen.logits is None:
         return np.nan
+    if isinstance(seen.task, Labels):
+        sides = (v for e in (seen, new) for v in (label_scores(e.logits, e.y, "margin"), e.y))
+        return auc(*map(row_scores, matched_scores(*sides)))
     scores = (membership_scores(e.logits, e.y, "margin") for e in (seen, new))
     return auc(*scores, weights=match_weights(seen.y, new.y))

@@ -8,8 +8,8 @@ from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
 from skunlearn._memorisation import confidence_proxy, gain
 from skunlearn._seeding import derive_seed
-from skunlearn._tasks import need_one_class
 from skunlearn.base import BaseUnlearner
+from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning import FineTuneUnlearner
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.relabelling import SalUnUnlearner
@@ -89,7 +89,7 @@ class RUMUnlearner(BaseUnlearner):
 
     def _attempt(self, retain, forget, seed):
         if self._classes is None:
-            need_one_class(None, "RUMUnlearner")
+            raise UnlearningError("RUMUnlearner is for classifiers; this is a regression.")
         order = np.argsort(self._memorised(retain, forget), kind="stable")
         model = self.estimator_
         for part, (unlearner, rows) in enumerate(

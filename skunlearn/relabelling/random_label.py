@@ -8,7 +8,7 @@ from skunlearn._norms import FollowedStatistics
 from skunlearn._phases import Phases
 from skunlearn._seeding import derive_seed
 from skunlearn._steps import normalisation
-from skunlearn._tasks import Labels, need_one_class
+from skunlearn._tasks import Labels
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Choice
@@ -100,7 +100,8 @@ class RandomLabelUnlearner(NetUnlearner):
         if isinstance(self._classes, Labels):
             drawn = RandomSets(forget.y, retain.y, *how)
         else:
-            need_one_class(self._classes, type(self).__name__)
+            if self._classes is None:
+                raise UnlearningError("random labels are for classifiers; this is a regression.")
             drawn = RandomLabels(forget.y, self._seen_columns, *how)
         if self.order == "mixed":
             both = retain.union(forget)

@@ -171,8 +171,7 @@ def robustness_report(
     conditions = parse(conditions)
     _check_attacks(conditions, net)
     plain = untrained(net, X, y, random_state, memory, measure_on)
-    if not hasattr(plain, "classes_"):
-        raise ValueError("robustness_report is for classifiers.")
+    need_one_class(plain._classes, "robustness_report", ValueError)
     refuse_training_rows(plain, Rows(X_test, None, np.arange(len(X_test))))
     tasks = []
     for name, forget_set in named_sets(forget_sets).items():

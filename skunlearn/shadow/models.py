@@ -159,8 +159,7 @@ class ShadowModels(AttackMixin, BaseEstimator):
         with seeded(seed):
             record = front._new_record(X, y, sample_weight, measure_on=measure_on)
             front._record = record
-        if not hasattr(front, "classes_"):
-            raise ValueError("ShadowModels is for classifiers.")
+        need_one_class(front._classes, "ShadowModels", ValueError)
         everything = record.view(np.arange(len(record)))
         population = None
         if X_population is not None:
