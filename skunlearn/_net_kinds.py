@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.utils import get_tags
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 
@@ -52,7 +53,7 @@ def kind_for(estimator, y):
     found = kind_of(estimator)
     if found is not None or not is_plain(estimator):
         return found
-    y = np.asarray(y)
+    y = np.asarray(y.toarray() if sparse.issparse(y) else y)
     if y.ndim == 2 and y.shape[1] > 1:
         return "classifier" if np.isin(y, [0, 1]).all() else "regressor"
     return "regressor" if y.dtype.kind == "f" else "classifier"

@@ -57,7 +57,9 @@ class RequestMixin:
         """Check the targets, and find out the task: its classes, its labels, or a regression."""
         inner = _skorch.unwrap(self.estimator)
         y = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y
-        classifier, plain = kind_for(inner, y) == "classifier", is_plain(inner)
+        plain = is_plain(inner)
+        y = np.asarray(y) if plain and isinstance(y, list | tuple) else y
+        classifier = kind_for(inner, y) == "classifier"
         if classifier and has_labels(y) and _skorch.is_net(inner):
             if not (has_sigmoid(inner) or (plain and kind_of(inner) is None)):
                 raise ValueError(

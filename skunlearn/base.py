@@ -506,7 +506,8 @@ class BaseUnlearner(
             # A model that never saw a class never names it.
             _validation.warn(
                 f"{type(self).__name__} still names {100 * still_named:.0f} % of the rows of "
-                "forgotten classes correctly. Try more epochs, a larger learning rate or a smaller penalty.",
+                "forgotten classes correctly. Try more epochs, a larger learning rate or a smaller "
+                "penalty.",
                 NotForgottenWarning,
             )
         elif said and not emptied and (sure := stands_out(*said[1:])) is not None:

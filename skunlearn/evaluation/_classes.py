@@ -9,6 +9,7 @@ from skunlearn.evaluation._against import against
 from skunlearn.evaluation.figures import attack, losses, right
 from skunlearn.evaluation.verdicts import Known, is_idle, warn_about_rows, warn_if_unmoved
 from skunlearn.evaluation.verdicts import judge as judge_known
+from skunlearn.metrics._labels import is_multilabel
 from skunlearn.metrics.matching import match_weights
 from skunlearn.metrics.scores import membership_scores
 
@@ -81,7 +82,8 @@ def warn_about_sets(original, reference, attacked, sets, blind):
     if original is not None and reference is not None:
         sides = (losses(o["forget"], sets.y["forget"]) for o in (original, reference))
         idle = is_idle(*sides, sets.confidence)
-    return warn_about_rows(attacked, blind, idle)
+    one_class = not is_multilabel(sets.y["forget"])
+    return warn_about_rows(attacked, blind, idle, of_classes=one_class)
 
 
 def curves(outputs, sets, name):

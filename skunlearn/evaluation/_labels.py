@@ -5,9 +5,8 @@ import numpy as np
 from skunlearn.evaluation import _against
 from skunlearn.evaluation._classes import judge, warn_about, warn_about_sets
 from skunlearn.evaluation.figures import attack, difference, losses, mean, of, right, share
-from skunlearn.metrics._labels import matched_scores, row_scores
+from skunlearn.metrics.attacks import compared_scores
 from skunlearn.metrics.distances import activation_distance, js_divergence
-from skunlearn.metrics.scores import label_scores
 
 __all__ = ["against", "ceiling", "curves", "judge", "measure", "warn_about", "warn_about_sets"]
 
@@ -56,12 +55,11 @@ def curves(outputs, sets, name):
     """Scores of the attack `name`, for pictures."""
     found = {}
     for model, logits in outputs.items():
-        scores = {k: label_scores(z, sets.y[k], name) for k, z in logits.items()}
-        unseen = scores["unseen"], sets.y["unseen"]
+        unseen = logits["unseen"], sets.y["unseen"]
         found[model] = {"weights": np.ones(len(sets.y["unseen"])), "attack": name}
-        for k, values in scores.items():
-            members, others = matched_scores(values, sets.y[k], *unseen)
-            found[model][k] = row_scores(others if k == "unseen" else members)
+        for k, z in logits.items():
+            scores = compared_scores(z, sets.y[k], *unseen, name)
+            found[model][k] = scores[1 if k == "unseen" else 0]
     return found
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skunlearn._tasks import Classes, Labels
-from skunlearn.evaluation import _classes, _values
+from skunlearn.evaluation import _classes, _labels, _values
 from skunlearn.evaluation._assembling import assemble
 from skunlearn.evaluation._models import blind as blind_baseline
 from skunlearn.evaluation._models import outputs_of, reference_models

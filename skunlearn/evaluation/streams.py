@@ -10,8 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn import _skorch, _training
 from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
+from skunlearn._tasks import Classes, Labels
 from skunlearn.base import BaseUnlearner
 from skunlearn.metrics._scoring import refuse_training_rows, unseen_rows
+from skunlearn.metrics.attacks import compared_scores
 from skunlearn.metrics.intervals import auc
 from skunlearn.metrics.matching import match_weights
 from skunlearn.metrics.scores import membership_scores, squared_error
@@ -164,7 +166,6 @@ def _attack(seen, new):
     if seen.logits is None:
         return np.nan
     if isinstance(seen.task, Labels):
-        sides = (v for e in (seen, new) for v in (label_scores(e.logits, e.y, "margin"), e.y))
-        return auc(*map(row_scores, matched_scores(*sides)))
+        return auc(*compared_scores(seen.logits, seen.y, new.logits, new.y))
     scores = (membership_scores(e.logits, e.y, "margin") for e in (seen, new))
     return auc(*scores, weights=match_weights(seen.y, new.y))

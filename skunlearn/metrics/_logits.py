@@ -60,8 +60,8 @@ def margin(logits, y):
 def cross_entropy(logits, y):
     """Cross-entropy of each row, −log p_y.
 
-    Parameters and errors are those of `margin`, as is the shape. The loss is log(1 + exp(−φ)), which keeps its
-    digits where −log p_y would round to 0.
+    Parameters and errors are those of `margin`, as is the shape. The loss is log(1 + exp(−φ)),
+    which keeps its digits where −log p_y would round to 0.
 
     Returns
     -------

@@ -160,9 +160,7 @@ def compare_labels(
             f"forget_logits have {forget[0].shape[1]} labels and unseen_logits "
             f"{unseen[0].shape[1]}: both must come from the same model."
         )
-    members, others = (label_scores(*side, attack) for side in (forget, unseen))
-    if match:
-        members, others = matched_scores(members, forget[1], others, unseen[1])
+    members, others = _by_label(*forget, *unseen, attack, match)
     result = compare_scores(
         row_scores(members), row_scores(others), match=None, attack=attack, **options
     )
@@ -177,6 +175,22 @@ def compare_labels(
         else:
             intervals[label] = auc_interval(*sides, **options)
     return replace(result, matched=bool(match), per_class=intervals, skipped_classes=tuple(skipped))
+
+
+def compared_scores(
+    forget_logits, y_forget, unseen_logits, y_unseen, attack="margin", match="class"
+):
+    """Scores of forgotten and of unseen rows with several labels, one a row."""
+    both = _by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match)
+    return tuple(map(row_scores, both))
+
+
+def _by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match):
+    members = label_scores(forget_logits, y_forget, attack)
+    others = label_scores(unseen_logits, y_unseen, attack)
+    if match is None:
+        return members, others
+    return matched_scores(members, np.asarray(y_forget), others, np.asarray(y_unseen))
 
 
 def compare_scores(

@@ -10,18 +10,17 @@ from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
 from skunlearn._tasks import Labels, task_of
 from skunlearn.base import model_of
-from skunlearn.metrics._labels import matched_scores, row_scores
 from skunlearn.metrics._scoring import (
     Scorer,
     TrainingRowsError,
     attacked_rows,
     forgotten_rows,
 )
-from skunlearn.metrics.attacks import compare_labels, compare_scores
+from skunlearn.metrics.attacks import compare_labels, compare_scores, compared_scores
 from skunlearn.metrics.blind import blind_attack
 from skunlearn.metrics.intervals import auc
 from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.scores import label_scores, membership_scores, squared_error
+from skunlearn.metrics.scores import membership_scores, squared_error
 
 __all__ = ["MIAScorer"]
 
@@ -215,11 +214,8 @@ class MIAScorer(Scorer):
         if forgotten.logits is None:
             raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
         if isinstance(unlearner._classes, Labels):
-            sides = [(label_scores(e.logits, e.y, self.attack), e.y) for e in (forgotten, observed)]
-            scores = [side[0] for side in sides]
-            if self.match is not None:
-                scores = matched_scores(*sides[0], *sides[1])
-            return *map(row_scores, scores), None, None
+            sides = forgotten.logits, forgotten.y, observed.logits, observed.y
+            return *compared_scores(*sides, self.attack, self.match), None, None
         scores = [membership_scores(e.logits, e.y, self.attack) for e in (forgotten, observed)]
         return *scores, unlearner._classes[forgotten.y], unlearner._classes[observed.y]
 

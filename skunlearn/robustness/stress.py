@@ -11,6 +11,7 @@ from tqdm import tqdm
 from skunlearn import _skorch, _training
 from skunlearn._data import digest_of, is_dataset, row_digests
 from skunlearn._record import Rows
+from skunlearn._tasks import need_one_class
 from skunlearn.base import BaseUnlearner
 from skunlearn.evaluation._models import named
 from skunlearn.metrics._scoring import refuse_training_rows
