@@ -246,10 +246,12 @@ _DECOUPLED = (torch.optim.AdamW,)
 def _by_logits(net):
     """The criterion on logits in place of one on probabilities, and what makes logits of those."""
     criterion = net.criterion_
-    if isinstance(criterion, torch.nn.NLLLoss) and isinstance(net, NeuralNetClassifier):
+    if isinstance(criterion, torch.nn.NLLLoss):
         new = torch.nn.CrossEntropyLoss(
             criterion.weight, ignore_index=criterion.ignore_index, reduction=criterion.reduction
         )
+        if not isinstance(net, NeuralNetClassifier):
+            return new, lambda log_p: log_p
         # skorch's convention: the module returns probabilities, and the net takes their log.
         return new, lambda p: torch.log(p + torch.finfo(p.dtype).eps)
     if isinstance(criterion, torch.nn.BCELoss):
