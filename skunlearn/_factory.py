@@ -24,8 +24,8 @@ def check_factory(fresh, trained):
         differs = {name for name in found.keys() | wanted if found.get(name) != wanted.get(name)}
     if differs:
         raise ValueError(
-            f"factory builds another module than the trained one: {_some(differs)} differ. Pass its "
-            "arguments as module__...=, or a function that builds it."
+            f"factory builds another module than the trained one: {_some(differs)} differ. Pass "
+            "its arguments as module__...=, or a function that builds it."
         )
     flags = [name for name, p in own.items() if p.requires_grad != other[name].requires_grad]
     if flags:

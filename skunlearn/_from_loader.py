@@ -90,11 +90,16 @@ def _shuffles(sampler):
     if isinstance(sampler, SequentialSampler):
         return False
     # One that draws with replacement, or a given number of rows, is more than a new order.
-    if isinstance(sampler, RandomSampler) and not sampler.replacement:
-        if sampler.num_samples == len(sampler.data_source):
-            return True
-    advice = "Pass iterator_train__shuffle=True, or an iterator_train= that makes its sampler from "
-    advice += "the data set that it is given."
+    if (
+        isinstance(sampler, RandomSampler)
+        and not sampler.replacement
+        and sampler.num_samples == len(sampler.data_source)
+    ):
+        return True
+    advice = (
+        "Pass iterator_train__shuffle=True, or an iterator_train= that makes its sampler from the "
+        "data set that it is given."
+    )
     if isinstance(sampler, SubsetRandomSampler):
         advice = (
             "Pass a shuffling loader of Subset(dataset, indices), and that Subset to fit, so that "

@@ -78,8 +78,12 @@ def _rows_trained_on(net):
 
 
 def trained_classes(net, X, y):
-    """Classes of a trained classifier: its columns, since it was trained on their numbers."""
-    if y.dtype.kind not in "iu" or y.min() < 0:
+    """Classes of a trained classifier: its columns, since it was trained on their numbers.
+
+    They may be floats, as a binary cross-entropy of torch takes them.
+    """
+    whole = y.dtype.kind in "biu" or (y.dtype.kind == "f" and np.array_equal(y, np.trunc(y)))
+    if not whole or y.min() < 0:
         raise ValueError(
             "The labels of an already trained net must be the column numbers that it was trained "
             f"on (0, 1, ...), got labels of dtype {y.dtype} such as {y[:1].tolist()[0]!r}."

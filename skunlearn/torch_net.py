@@ -4,7 +4,6 @@ import copy
 import types
 from numbers import Integral
 
-import torch
 import torch.nn.functional as F
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_scalar
