@@ -47,8 +47,8 @@ def read_loader(loader, *, own_sampling):
         params["iterator_train__drop_last"] = True
     both = {name: getattr(loader, name, usual) for name, usual in _USUAL.items()}
     both = {name: value for name, value in both.items() if value != _USUAL[name]}
-    if not loader.num_workers:
-        both.pop("prefetch_factor", None)
+    if both.get("prefetch_factor") == 2:  # torch's own, where there are workers
+        del both["prefetch_factor"]
     if loader.collate_fn is not default_collate:
         both["collate_fn"] = loader.collate_fn
     for iterator in ("iterator_train", "iterator_valid"):

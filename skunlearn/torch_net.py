@@ -167,7 +167,7 @@ def from_torch(
             f"factory is a module instance ({type(factory).__name__}), whose weights would be "
             "everybody's. Pass its class, or a function that builds a new one."
         )
-    with seeded(0):
+    with seeded(_SEED):
         net.initialize()
     if factory is not None:
         check_factory(plain(net.module_), module)
@@ -175,6 +175,7 @@ def from_torch(
     return FrozenEstimator(net)
 
 
+_SEED = 94_007  # of nobody's training: a factory's weights are compared with the trained ones
 _SAMPLING = (
     "iterator_train",
     "iterator_train__shuffle",
