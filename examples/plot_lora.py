@@ -9,9 +9,9 @@ ones, and an unlearning changes nothing else: what is to be stored and shipped s
 # %%
 # A model and an adapter
 # ----------------------
-# A small BERT stands for the large one. Sentences are made up, of numbered words: one that tells the
-# subject, and eight that say nothing. The public model knows the six subjects; the adapter learns at
-# which of three desks each is dealt with.
+# A small BERT stands for the large one. Sentences are made up, of numbered words: one that tells
+# the subject, and eight that say nothing. The public model knows the six subjects; the adapter
+# learns at which of three desks each is dealt with.
 
 import tempfile
 from pathlib import Path
@@ -102,7 +102,7 @@ def build():
 
 
 tokens, words = sentences(600)
-train = Sentences(tokens, words // 5 % 3)
+train = Sentences(tokens, words // 10)
 loader, model, epochs = DataLoader(train, batch_size=32, shuffle=True), build(), 8
 optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=5e-3)
 run(model, loader, optimizer, epochs)
@@ -135,7 +135,7 @@ print(all("lora_" in name or "modules_to_save" in name for name in moved))
 # How often each model is right on sentences that it has not seen.
 
 tokens, words = sentences(300)
-unseen = Sentences(tokens, words // 5 % 3)
+unseen = Sentences(tokens, words // 10)
 right = {}
 for name, estimator in {"adapter": net, "forgetful": forgetful, "retrained": retrained}.items():
     hits = estimator.predict(unseen) == unseen.labels
