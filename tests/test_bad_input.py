@@ -322,7 +322,6 @@ def test_unfitted_nets(data):
         (make_net(callbacks=[LoadInitState(None)]), ValueError, "LoadInitState"),
         (make_net(iterator_train__sampler=[1, 2]), ValueError, "iterator_train__sampler"),
         (make_net(module__n_out=2), ValueError, "3 classes.*2 outputs"),
-        (make_regressor_net(module__squeeze=True), ValueError, r"shape \(n, 1\).*got \(n\)"),
         (make_regressor_net(module__n_out=2), ValueError, r"shape \(n, 1\).*got \(n, 2\)"),
         (nn.Linear(4, 2), TypeError, "skorch"),
         ("net", TypeError, "skorch"),
