@@ -17,7 +17,7 @@ transformers = pytest.importorskip("transformers", reason="the extra transformer
 REFUSED = {
     "BoundaryUnlearner": "one tensor of floating-point numbers",
     "CTUnlearner": "kernels of convolutions",
-    "CoUnUnlearner": "one tensor each",
+    "CoUnUnlearner": "one tensor each. Pass augment=",
     "UNSIRUnlearner": "one tensor of floating-point numbers",
 }
 EPOCHS, N = 4, 120
