@@ -154,7 +154,7 @@ axes.boxplot(list(opinions.values()), tick_labels=list(opinions))
 axes.set(ylabel='probability of "good"', ylim=(0, 1), title='A review that says "zuppa"')
 
 # %%
-# Methods that move rows along a gradient need rows of floating-point numbers, which tokens are not:
-# `BoundaryUnlearner` (but for ``kind="expand"``) and `UNSIRUnlearner` say so, and take embeddings as
-# rows. `CoUnUnlearner` needs ``augment=``, a function that masks tokens, say. `CTUnlearner` is for
-# convolutions. All others that are made for nets take tokens.
+# Methods that move rows along a gradient need rows of floating-point numbers, which tokens are
+# not: `BoundaryUnlearner` (but for ``kind="expand"``) and `UNSIRUnlearner` say so, and take
+# embeddings as rows. `CoUnUnlearner` needs ``augment=``, a function that masks tokens, say.
+# `CTUnlearner` is for convolutions. All others that are made for nets take tokens.
