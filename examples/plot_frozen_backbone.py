@@ -87,27 +87,34 @@ run(model, loader, optimizer, epochs)
 net = from_torch(
     model, loader, criterion=criterion, optimizer=optimizer, max_epochs=epochs, factory=build
 )
-forget = np.flatnonzero(train.tensors[1] == 4)
-shares = {}
+forget, truth = np.flatnonzero(train.tensors[1] == 4), unseen.tensors[1].numpy()
+
+
+def right(estimator):
+    """Shares of unseen digits named rightly: of classes that stay, of the forgotten one."""
+    hits = estimator.predict(unseen) == truth
+    return hits[truth != 4].mean(), hits[truth == 4].mean()
+
+
+shares = {"original": right(net)}
+retrained = RetrainUnlearner(net, random_state=0)
 for method in (
     NegGradPlusUnlearner(net, random_state=0),
     CFkUnlearner(net, k=1, max_epochs=epochs, random_state=0),
-    RetrainUnlearner(net, random_state=0),
+    retrained,
 ):
     method.fit(train).unlearn(indices=forget)
-    found = method.predict(unseen)
-    truth = unseen.tensors[1].numpy()
-    right = [(found == truth)[part].mean() for part in (truth != 4, truth == 4)]
-    shares[type(method).__name__.removesuffix("Unlearner")] = right
+    shares[type(method).__name__.removesuffix("Unlearner")] = right(method)
     now, before = method.estimator_.module_.state_dict(), model.state_dict()
     moved = [name for name in before if not torch.equal(now[name], before[name])]
     frozen = sum(name.startswith("0.") for name in moved)
-    print(f"{type(method).__name__}: {len(moved)} tensors changed, {frozen} of frozen layers")
+    learnt = len(set(moved) & {name for name, _ in model.named_parameters()})
+    print(f"{type(method).__name__}: {learnt} weights changed, {frozen} tensors of frozen layers")
 
 figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
 places = np.arange(len(shares))
 for shift, name, column in ((-0.2, "classes that stay", 0), (0.2, "forgotten class", 1)):
-    axes.bar(places + shift, [right[column] for right in shares.values()], 0.4, label=name)
+    axes.bar(places + shift, [pair[column] for pair in shares.values()], 0.4, label=name)
 axes.set(xticks=places, ylabel="share of unseen digits right", ylim=(0, 1))
 axes.set_xticklabels(shares)
 _ = axes.legend()
@@ -118,5 +125,4 @@ _ = axes.legend()
 # A retrained net begins with the backbone too. If that had seen the forgotten rows it would be no
 # reference, so that the certificate names it, and promises nothing.
 
-certificate = RetrainUnlearner(net, random_state=0).fit(train).unlearn(indices=forget).certificate()
-print("\n".join(line for line in certificate.splitlines() if "whatever the seed" in line))
+print(retrained.deletions_[0]["trained_before"])

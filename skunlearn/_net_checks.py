@@ -13,6 +13,17 @@ from skunlearn._skorch import is_binary, outputs, uncompiled
 from skunlearn.exceptions import UnlearningError
 
 
+def refuse_module(estimator, method):
+    """Refuse a module or its class, which say nothing of a training."""
+    of_torch = estimator if isinstance(estimator, type) else type(estimator)
+    if issubclass(of_torch, torch.nn.Module):
+        raise TypeError(
+            f"{method} works on skorch nets, got the PyTorch module {of_torch.__name__}. A trained "
+            "module comes in by skunlearn.from_torch(module, loader, ...); the class of one that "
+            "is to be trained goes into skorch's NeuralNetClassifier."
+        )
+
+
 def check_net(net, method, *, trained):
     """Refuse nets whose training rows would not be what they seem."""
     if not isinstance(net, NeuralNetClassifier | NeuralNetBinaryClassifier | NeuralNetRegressor):

@@ -115,7 +115,7 @@ def test_the_first_code_of_the_readme_is_for_a_trained_net_and_runs():
     assert readme.count("```python", 0, readme.index("<!-- trained: end -->")) == 1
     run = run_block("trained")
     assert float(run.stdout.split()[0]) > 0.9
-    assert "Warning: NegGradPlusUnlearner" not in run.stderr
+    assert "NotForgottenWarning" not in run.stderr
 
 
 def test_the_quick_start_runs():

@@ -329,6 +329,19 @@ def test_what_is_wrong_is_said(parts, changed, error, words):
         from_torch(**(parts | changed))
 
 
+@pytest.mark.parametrize("cls", [FineTuneUnlearner, RetrainUnlearner, ShardedUnlearner])
+@pytest.mark.parametrize("module", [Net, Net(8)], ids=["class", "module"])
+def test_a_bare_module_is_shown_the_way_in(parts, cls, module):
+    with pytest.raises(TypeError, match=r"got the PyTorch module Net\. .*skunlearn\.from_torch"):
+        cls(module).fit(parts["loader"].dataset)
+
+
+def test_a_loader_is_no_data_set(parts):
+    unlearner = FineTuneUnlearner(from_torch(**parts))
+    with pytest.raises(TypeError, match=r"X is a DataLoader.*X\.dataset"):
+        unlearner.fit(parts["loader"])
+
+
 def test_a_factory_that_gives_the_trained_module_back(parts):
     for factory in (lambda: parts["module"], lambda: copy.deepcopy(parts["module"])):
         with pytest.raises(ValueError, match="gives back the weights"):
