@@ -22,7 +22,7 @@ class GroupedOptimizer:
     """
 
     def __init__(self, optimizer):
-        self.optimizer = optimizer
+        self.optimizer, self.__name__ = optimizer, optimizer.__name__
 
     def __call__(self, params, **options):
         """The optimizer, for groups that carry their number."""

@@ -115,14 +115,14 @@ def from_torch(
     --------
     >>> import torch
     >>> from torch.utils.data import DataLoader, TensorDataset
-    >>> from skunlearn import FineTuneUnlearner, from_torch
+    >>> from skunlearn import NegGradPlusUnlearner, from_torch
     >>> _ = torch.manual_seed(0)
-    >>> X = torch.randn(60, 4)
-    >>> data = TensorDataset(X, (X[:, 0] > 0).long())
+    >>> data = TensorDataset(torch.randn(60, 4), torch.randint(2, (60,)))
     >>> loader = DataLoader(data, batch_size=20, shuffle=True)
-    >>> model, loss = torch.nn.Linear(4, 2), torch.nn.CrossEntropyLoss()
+    >>> layers = torch.nn.Linear(4, 50), torch.nn.ReLU(), torch.nn.Linear(50, 2)
+    >>> model, loss = torch.nn.Sequential(*layers), torch.nn.CrossEntropyLoss()
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    >>> for _ in range(10):
+    >>> for _ in range(30):
     ...     for x, y in loader:
     ...         optimizer.zero_grad()
     ...         loss(model(x), y).backward()
@@ -130,8 +130,8 @@ def from_torch(
 
     The three lines:
 
-    >>> net = from_torch(model, loader, criterion=loss, optimizer=optimizer, max_epochs=10)
-    >>> unlearner = FineTuneUnlearner(net, random_state=0).fit(data)
+    >>> net = from_torch(model, loader, criterion=loss, optimizer=optimizer, max_epochs=30)
+    >>> unlearner = NegGradPlusUnlearner(net, random_state=0).fit(data)
     >>> unlearner.unlearn(indices=[3, 14, 15]).deletions_[0]["rows"]
     3
     """

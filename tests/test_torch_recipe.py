@@ -21,6 +21,7 @@ from torch.utils.data import (
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, from_torch
 from skunlearn._from_scheduler import read_scheduler
+from skunlearn.shadow import ShadowModels
 from tests.small import quiet
 
 ROWS = TensorDataset(
@@ -100,6 +101,20 @@ def test_groups_of_an_optimizer():
     unlearner = FineTuneUnlearner(net, lr=0.05, random_state=0).fit(ROWS).unlearn(indices=[1])
     one, two = unlearner.estimator_.optimizer_.param_groups
     assert (one["lr"], two["momentum"]) == (0.3, 0.5)
+
+
+@quiet
+def test_caches_and_shadow_models_take_groups(tmp_path):
+    module = model()
+    groups = [{"params": module[0].parameters(), "lr": 0.2}, {"params": module[2].parameters()}]
+    net = bring(module, torch.optim.SGD(groups, lr=0.1))
+    X, y = (tensor.numpy() for tensor in ROWS.tensors)
+    one, two = (
+        RetrainUnlearner(net, memory=str(tmp_path), random_state=0).fit(X, y) for _ in range(2)
+    )
+    np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
+    shadows = ShadowModels(net, n_models=4, random_state=0).fit(X, y)
+    assert np.isfinite(shadows.attack(one, range(10), range(10, 20), method="lira").auc)
 
 
 def test_one_group_with_options_of_its_own():
@@ -214,6 +229,7 @@ def rates(scheduler, optimizer, n=8):
     return found
 
 
+@quiet  # of old versions of torch, about a SequentialLR of their own
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_a_scheduler_that_was_used_begins_anew(name):
     optimizer = two_groups()
@@ -247,6 +263,7 @@ def test_when_a_scheduler_steps(every):
     assert read_scheduler(scheduler, max_epochs=4, step_every="epoch").step_every == "epoch"
 
 
+@quiet
 @pytest.mark.parametrize(
     "scheduler, every",
     [
