@@ -80,6 +80,7 @@ class BaseUnlearner(
     _class_only = False  # made for forgetting whole classes
     _takes_new_inputs = False  # nothing but the weights ties it to the rows as `fit` saw them
     _watches_training = False  # cannot start from a trained net
+    _judges = False  # looks at rows that the model has never seen
     _starts_afresh = False  # trains the recipe from scratch, inside a FrozenEstimator too
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
@@ -203,7 +204,7 @@ class BaseUnlearner(
         X_val, y_val : rows and labels, default=None
             Measure the drop on these instead: rows that ``fit`` was not given. It then counts
             from the first request that was measured on the same rows, so that many small
-            requests cannot add up.
+            requests cannot add up. `AutoUnlearner` compares the forget rows with them.
         **unknown : dict
             Nothing else is taken; the error says how rows are named.
 
@@ -242,7 +243,7 @@ class BaseUnlearner(
             given = ()
             if X_retain is not None or y_retain is not None:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
-            self._forget(positions, *given, most_lost=guard.on_sample)
+            self._forget(positions, *given, most_lost=guard.on_sample, unseen=guard.unseen)
             self.deletions_ = guard.check(self)
             self._drop_copies()
             self._purge_caches(["memory"], self._record)
@@ -372,10 +373,13 @@ class BaseUnlearner(
     def _sample(self, retain):
         return retain.sample(_SAMPLE_EXACT if self._is_exact else _SAMPLE, self._seed)
 
-    def _forget(self, positions, forget=None, retain=None, before=None, most_lost=None):
+    def _forget(
+        self, positions, forget=None, retain=None, before=None, most_lost=None, unseen=None
+    ):
         # `before` holds what the present model says of the forget rows and of a sample of the
         # others, where it is to be asked in another way than about the rows of this request.
-        # `most_lost` is what the request may cost in accuracy on that sample.
+        # `most_lost` is what the request may cost in accuracy on that sample; `unseen` are rows
+        # with labels that the model has never seen, for methods that judge themselves.
         started = time.perf_counter()
         self._record.check_unchanged(positions)
         record = self._record.without(positions)
@@ -389,7 +393,9 @@ class BaseUnlearner(
 
         trained_before = self._name_trained() if self._is_exact else []
         seed = derive_seed(self._seed, len(self.deletions_))
+        self._unseen_given = unseen
         model, kept = self._new_model(retain, forget, seed)
+        del self._unseen_given
 
         after = observe(model, forget, self._classes)
         after_sample = observe(model, sample, self._classes)

@@ -278,7 +278,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             if X_retain is not None or y_retain is not None:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
             as_cached = self._final_estimator._record.without(positions)
-            self._forget(positions, *given, most_lost=guard.on_sample)
+            self._forget(positions, *given, most_lost=guard.on_sample, unseen=guard.unseen)
             self._final_estimator.deletions_ = guard.check(self)
             parts = [f"{self.steps[-1][0]}__memory"]
             self._final_estimator._purge_caches(parts, as_cached, self)

@@ -1,0 +1,66 @@
+"""A net drawn towards new random weights: between fine-tuning and training anew."""
+
+import torch
+
+from skunlearn import _skorch
+from skunlearn._fit_loop import batches, train
+from skunlearn._norms import NORMS
+from skunlearn._seeding import seeded
+from skunlearn._weights import parts
+from skunlearn.exceptions import UnlearningError
+
+
+def new_net(estimator, rows, seed):
+    """A net of the recipe as a training on `rows` begins with it, callbacks' own weights included.
+
+    Parameters
+    ----------
+    estimator : skorch net, left as it is
+    rows : Rows
+    seed : int
+    """
+    with seeded(seed):
+        net = _skorch.fresh_net(estimator, verbose=0)
+        with _skorch.private_checkpoints(net):
+            train(net, rows, epochs=0, from_scratch=True)
+        net._set_training(False)
+        with torch.no_grad():
+            net.infer(next(batches(net, rows)).x)  # lazy layers get their shapes
+    return net
+
+
+@torch.no_grad()
+def shrink(net, new, factor):
+    """w ← factor · w + (1 − factor) · w_new for all weights that learn, and running statistics.
+
+    Parameters
+    ----------
+    net : skorch net, changed in place
+    new : skorch net of the same layers
+    factor : float in [0, 1]
+    """
+    for (name, ours), (_, theirs) in zip(parts(net), parts(new), strict=True):
+        own, other = _movable(ours), dict(_tensors(theirs))
+        for key, value in own.items():
+            if key not in other or other[key].shape != value.shape:
+                raise UnlearningError(
+                    f"{name}.{key} of shape {tuple(value.shape)} is not in a net that is built "
+                    "anew from the recipe: the layers were changed after they were built. Let the "
+                    "module's __init__ make them, or use a method that goes on from the weights as "
+                    "they are (FineTuneUnlearner)."
+                )
+            value.lerp_(other[key].to(value), 1 - factor)
+
+
+def _movable(module):
+    found = {key: p for key, p in module.named_parameters() if p.requires_grad}
+    for name, norm in module.named_modules():
+        if isinstance(norm, NORMS) and norm.running_mean is not None:
+            for key in ("running_mean", "running_var"):
+                found[f"{name}.{key}" if name else key] = getattr(norm, key)
+    return found
+
+
+def _tensors(module):
+    yield from module.named_parameters()
+    yield from module.named_buffers()
