@@ -4,11 +4,11 @@ import numpy as np
 from skorch.callbacks import Callback
 
 from skunlearn._shrinking import shrink
-from skunlearn.auto._judge import excess
+from skunlearn.auto._judge import excess, strongest
 
-_UNTIL = 0.6  # share of the epochs after which the rest is left to settle
-_LOOKS = 6  # at most, at the net
-_LEAST = 0.05  # share of the old weights below which nothing is left to shrink
+_UNTIL = 0.4  # share of the epochs after which the rest is left to settle
+_LOOKS = 3  # at most, at the net
+_LEAST = 0.15  # share of the old weights below which hardly anything is left of single rows
 
 
 class Adapting(Callback):
@@ -44,11 +44,15 @@ class Adapting(Callback):
     def on_epoch_end(self, net, **kwargs):
         """Look, and shrink."""
         self.epoch_ += 1
-        if self.epoch_ not in self.looks_ or self.shares_[-1] <= _LEAST:
+        if self.epoch_ not in self.looks_ or self.shares_[-1] <= 1.01 * _LEAST:
             return
-        too_much = excess(self.judge.differences(net))
-        if too_much > self.margin:
-            factor = float(np.clip(np.sqrt(self.margin / too_much), 0.4, 0.8))
+        seen = self.judge.look(net)
+        differences = self.judge.differences(seen)
+        too_much = excess(differences)
+        # More than chance alone would show.
+        if too_much > max(self.margin, self.judge.error(seen, strongest(differences)[0])):
+            least = _LEAST / self.shares_[-1]
+            factor = max(least, float(np.clip(np.sqrt(self.margin / too_much), 0.5, 0.8)))
             shrink(net, self.new, factor)
             for name in net._optimizers:  # momentum belongs to where the weights were
                 getattr(net, name + "_").state.clear()

@@ -45,16 +45,19 @@ class Judge:
             self.unseen = None
         if self.unseen is not None and classes is not None:
             self.weights = match_weights(self.forget.y, self.unseen.y)
-        self.reference = self._look(reference)
+        self.reference = self.look(reference)
 
     @property
     def sees(self):
         """Whether there is anything to judge by."""
         return self.unseen is not None or self.whole
 
-    def differences(self, net):
-        """Of each AUC, and of the share of rows of whole classes that are named rightly."""
-        seen, found = self._look(net), {}
+    def differences(self, seen):
+        """Of each AUC, and of the share of rows of whole classes that are named rightly.
+
+        `seen` is what `look` returned of a net.
+        """
+        found = {}
         for name, sides in seen.items():
             if name == NAMED:
                 found[name] = sides - self.reference[name]
@@ -65,20 +68,17 @@ class Judge:
                 found[name] = ours - theirs
         return found
 
-    def errors(self, net):
-        """Standard errors of `differences`, over the rows."""
-        seen, found = self._look(net), {}
-        for name, sides in seen.items():
-            if name == NAMED:
-                found[name] = 0.5 / np.sqrt(len(self.named))
-                continue
-            pairs = zip(sides, self.reference[name], strict=True)
-            members, others = (np.stack(pair) for pair in pairs)
-            _, cov = delong_covariance(members, others, weights=self.weights)
-            found[name] = float(np.sqrt(max(0.0, cov[0, 0] + cov[1, 1] - 2 * cov[0, 1])))
-        return found
+    def error(self, seen, name):
+        """Standard error of one of the `differences`, over the rows."""
+        if name == NAMED:
+            return 0.5 / np.sqrt(len(self.named))
+        pairs = zip(seen[name], self.reference[name], strict=True)
+        members, others = (np.stack(pair) for pair in pairs)
+        _, cov = delong_covariance(members, others, weights=self.weights)
+        return float(np.sqrt(max(0.0, cov[0, 0] + cov[1, 1] - 2 * cov[0, 1])))
 
-    def _look(self, net):
+    def look(self, net):
+        """Scores of forget and unseen rows by name, and the share of rows that is named."""
         found = {}
         if self.whole:
             found[NAMED] = observe(net, self.named, self.classes).score()

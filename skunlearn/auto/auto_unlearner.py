@@ -20,7 +20,6 @@ _ENOUGH = 0.22, 10  # share of the recipe's epochs, and epochs, beyond which lit
 _REFERENCE = 0.12  # share of these for the reference
 _BLIND = 0.25  # share of the old weights where nothing can be judged
 _SHARES = 0.3, 0.8  # of the old weights at the beginning, otherwise
-_CLASSES = 0.6  # the same, where whole classes are forgotten and no row is unseen
 
 
 class AutoUnlearner(NetUnlearner):
@@ -149,12 +148,14 @@ class AutoUnlearner(NetUnlearner):
             self._run(net, retain)
             return None
         vars(net)["max_epochs"] = total - first
-        before = judge.differences(net)
+        before = judge.differences(judge.look(net))
         share = self._first_share(before)
         shrink(net, new, share)
         adapting = Adapting(judge, new, share, self.target / 2)
         self._run(net, retain, [("skunlearn_adapting", adapting)])
-        after, errors = judge.differences(net), judge.errors(net)
+        seen = judge.look(net)
+        after = judge.differences(seen)
+        errors = {name: judge.error(seen, name) for name in after}
         self._auto |= {
             "epochs": total - first,
             "reference_epochs": first,
@@ -193,8 +194,8 @@ class AutoUnlearner(NetUnlearner):
         """Share of the old weights to begin with: the less, the better the rows are known."""
         known = excess({k: d for k, d in before.items() if k != NAMED} or {NAMED: 0.0})
         if set(before) == {NAMED}:
-            return _CLASSES
-        return float(np.clip(np.sqrt(self.target / max(known, 1e-9)), *_SHARES))
+            return _BLIND
+        return float(np.clip(np.sqrt(0.7 * self.target / max(known, 1e-9)), *_SHARES))
 
     def _train_reference(self, retain, epochs):
         recipe, seed = _skorch.unwrap(self.estimator), self._seeds()[0]
