@@ -2,31 +2,24 @@
 
 import torch
 
-from skunlearn import _skorch
-from skunlearn._fit_loop import batches, train
+from skunlearn import _skorch, _training
 from skunlearn._norms import NORMS
-from skunlearn._seeding import seeded
 from skunlearn._weights import parts
 from skunlearn.exceptions import UnlearningError
 
 
-def new_net(estimator, rows, seed):
-    """A net of the recipe as a training on `rows` begins with it, callbacks' own weights included.
+def new_net(estimator, rows, classes, seed):
+    """A net as a training on `rows` begins with it, with weights that callbacks make.
 
     Parameters
     ----------
     estimator : skorch net, left as it is
     rows : Rows
+    classes : ndarray, or None for regression
     seed : int
     """
-    with seeded(seed):
-        net = _skorch.fresh_net(estimator, verbose=0)
-        with _skorch.private_checkpoints(net):
-            train(net, rows, epochs=0, from_scratch=True)
-        net._set_training(False)
-        with torch.no_grad():
-            net.infer(next(batches(net, rows)).x)  # lazy layers get their shapes
-    return net
+    recipe = _skorch.clone_net(estimator).set_params(max_epochs=0)
+    return _training.train(recipe, rows, classes, seed)
 
 
 @torch.no_grad()

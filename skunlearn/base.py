@@ -31,7 +31,6 @@ from skunlearn.exceptions import (
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
 _SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
-_DAMAGE = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
 _STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning
 _MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), that counts
 
@@ -80,6 +79,7 @@ class BaseUnlearner(
     _class_only = False  # made for forgetting whole classes
     _takes_new_inputs = False  # nothing but the weights ties it to the rows as `fit` saw them
     _watches_training = False  # cannot start from a trained net
+    _damage = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
     _judges = False  # looks at rows that the model has never seen
     _starts_afresh = False  # trains the recipe from scratch, inside a FrozenEstimator too
 
@@ -430,7 +430,7 @@ class BaseUnlearner(
         scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
         where = f"{len(sample)} retained rows"
         refuse_drop(type(self).__name__, *scores, most_lost, where)
-        most_lost = _DAMAGE if most_lost is None else np.inf  # who sets a limit needs no other
+        most_lost = self._damage if most_lost is None else np.inf  # who sets a limit needs no other
         self._warn_if_wrong(
             measured,
             most_lost,

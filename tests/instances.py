@@ -141,6 +141,7 @@ SETTINGS = {
 }
 # Methods that also take regression nets.
 FOR_REGRESSION = (
+    "AutoUnlearner",
     "CFkUnlearner",
     "EUkUnlearner",
     "FineTuneUnlearner",
@@ -149,6 +150,7 @@ FOR_REGRESSION = (
     "NegGradPlusUnlearner",
     "ProximalUnlearner",
     "RetrainUnlearner",
+    "ShrinkPerturbUnlearner",
 )
 
 

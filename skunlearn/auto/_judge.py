@@ -35,7 +35,10 @@ class Judge:
         self.classes, self.whole, self.weights = classes, whole, None
         self.forget = forget.sample(_MOST_FORGET, seed)
         self.unseen = None if unseen is None else unseen.sample(_MOST_UNSEEN, seed)
-        self.named = self.forget
+        self.named, self.kept = self.forget, self.unseen
+        if whole and self.kept is not None:
+            stay = ~np.isin(self.kept.y, forget.y)
+            self.kept = self.kept.take(np.flatnonzero(stay))
         if self.unseen is not None and classes is not None:
             found = np.isin(self.forget.y, self.unseen.y)
             self.forget = self.forget.take(np.flatnonzero(found))
@@ -76,6 +79,12 @@ class Judge:
         members, others = (np.stack(pair) for pair in pairs)
         _, cov = delong_covariance(members, others, weights=self.weights)
         return float(np.sqrt(max(0.0, cov[0, 0] + cov[1, 1] - 2 * cov[0, 1])))
+
+    def accuracy(self, net):
+        """Score on unseen rows of classes that stay, or None without any."""
+        if self.kept is None or not len(self.kept):
+            return None
+        return observe(net, self.kept, self.classes).score()
 
     def look(self, net):
         """Scores of forget and unseen rows by name, and the share of rows that is named."""

@@ -5,13 +5,13 @@ from numbers import Real
 
 import numpy as np
 
-from skunlearn import _skorch, _validation
-from skunlearn._fit_loop import train
-from skunlearn._seeding import derive_seed, seeded
+from skunlearn import _skorch, _training, _validation
+from skunlearn._seeding import derive_seed
 from skunlearn._shrinking import new_net, shrink
 from skunlearn.auto._adapting import Adapting
 from skunlearn.auto._judge import NAMED, Judge, excess, strongest
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
+from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
 from skunlearn.metrics._scoring import unseen_rows
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
@@ -19,6 +19,7 @@ from skunlearn.search_spaces import Uniform
 _ENOUGH = 0.22, 10  # share of the recipe's epochs, and epochs, beyond which little is gained
 _REFERENCE = 0.12  # share of these for the reference
 _BLIND = 0.25  # share of the old weights where nothing can be judged
+_LOST = 0.1  # accuracy on unseen rows that is worth a warning
 _SHARES = 0.3, 0.8  # of the old weights at the beginning, otherwise
 
 
@@ -66,7 +67,8 @@ class AutoUnlearner(NetUnlearner):
         The log of requests. ``"auto"`` of an entry holds ``"epochs"``, ``"reference_epochs"``,
         ``"recipe_epochs"``; ``"shares"`` of the old weights after each shrinking; ``"judged"``,
         whether there was anything to judge by; ``"before"`` and ``"after"``, the differences to
-        the reference by score; ``"errors"``, standard errors of these; ``"retrained"``.
+        the reference by score; ``"errors"``, standard errors of these; ``"accuracy"`` (R²
+        of regressions) on the unseen rows, before and after; ``"retrained"``.
 
     See Also
     --------
@@ -94,6 +96,7 @@ class AutoUnlearner(NetUnlearner):
     """
 
     _starts_afresh = True
+    _damage = ShrinkPerturbUnlearner._damage
     _judges = True
     # Settings of a training that are none of the user's here.
     max_epochs = None
@@ -142,13 +145,13 @@ class AutoUnlearner(NetUnlearner):
             judge = Judge(
                 self._classes, forget, unseen, self._train_reference(retain, first), whole, seeds[2]
             )
-        new = new_net(recipe, retain, seeds[1])
+        new = new_net(recipe, retain, self._classes, seeds[1])
         if judge is None or not judge.sees:
             shrink(net, new, _BLIND)
             self._run(net, retain)
             return None
         vars(net)["max_epochs"] = total - first
-        before = judge.differences(judge.look(net))
+        before, accuracy = judge.differences(judge.look(net)), judge.accuracy(net)
         share = self._first_share(before)
         shrink(net, new, share)
         adapting = Adapting(judge, new, share, self.target / 2)
@@ -161,6 +164,8 @@ class AutoUnlearner(NetUnlearner):
             "reference_epochs": first,
             "shares": [round(s, 4) for s in adapting.shares_],
             "judged": True,
+            "accuracy": [accuracy, judge.accuracy(net)],
+            "accuracy_rows": 0 if judge.kept is None else len(judge.kept),
             **{
                 key: {name: round(float(value), 4) for name, value in found.items()}
                 for key, found in (("before", before), ("after", after), ("errors", errors))
@@ -198,13 +203,8 @@ class AutoUnlearner(NetUnlearner):
         return float(np.clip(np.sqrt(0.7 * self.target / max(known, 1e-9)), *_SHARES))
 
     def _train_reference(self, retain, epochs):
-        recipe, seed = _skorch.unwrap(self.estimator), self._seeds()[0]
-        with seeded(seed):
-            net = _skorch.fresh_net(recipe, verbose=0)
-            if self.batch_size is not None:
-                vars(net)["batch_size"] = self.batch_size
-            with _skorch.private_checkpoints(net):
-                return train(net, retain, epochs=epochs, shuffle=True, from_scratch=True)
+        recipe = _skorch.clone_net(_skorch.unwrap(self.estimator)).set_params(max_epochs=epochs)
+        return _training.train(recipe, retain, self._classes, self._seeds()[0])
 
     def _rows_never_seen(self, net):
         """Rows that came with the request, or those of the net's predefined split; else None."""
@@ -239,6 +239,12 @@ class AutoUnlearner(NetUnlearner):
         if self._auto["judged"]:
             # What the judge saw is better evidence than the losses of forget rows alone.
             measured = measured | {"forget_before": {"loss": None, "score": None}}
+            if None not in self._auto["accuracy"]:
+                # On rows of the training it falls as wrong labels are no longer known by heart.
+                by_chance = 2 * np.sqrt(0.5 / self._auto["accuracy_rows"])
+                most_lost = max(most_lost - self._damage + _LOST, by_chance)
+                for key, score in zip(("before", "after"), self._auto["accuracy"], strict=True):
+                    measured[f"retain_{key}"] = measured[f"retain_{key}"] | {"score": score}
         super()._warn_if_wrong(measured, most_lost, emptied, **known)
 
     def _check_parameters(self):

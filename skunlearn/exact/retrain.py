@@ -117,10 +117,10 @@ class RetrainUnlearner(BaseUnlearner):
 
     @property
     def _exactness(self):
-        said = [entry["epochs"] for entry in getattr(self, "deletions_", []) if "epochs" in entry]
-        if not said or said[-1][0] >= said[-1][1]:
+        last = (getattr(self, "deletions_", None) or [{}])[-1].get("epochs")
+        if last is None or last[0] >= last[1]:
             return super()._exactness
-        return f"{super()._exactness}, for {said[-1][0]} of the recipe's {said[-1][1]} epochs"
+        return f"{super()._exactness}, for {last[0]} of the recipe's {last[1]} epochs"
 
     def _logged(self):
         if self.max_epochs is None:

@@ -59,6 +59,7 @@ class ShrinkPerturbUnlearner(NetUnlearner):
 
     _needs_forget_rows = False
     _starts_afresh = True  # w_new
+    _damage = 0.4  # retained rows known by heart, wrong labels say, are known less as well
 
     def __init__(
         self,
@@ -89,7 +90,8 @@ class ShrinkPerturbUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         seed = derive_seed(self._seed, 5, len(self.deletions_))
-        shrink(net, new_net(_skorch.unwrap(self.estimator), retain, seed), self.shrink)
+        recipe = _skorch.unwrap(self.estimator)
+        shrink(net, new_net(recipe, retain, self._classes, seed), self.shrink)
         self._run(net, retain)
 
     def _epochs(self):
