@@ -46,6 +46,7 @@ from skunlearn.relabelling import (
     SalUnUnlearner,
     UNSIRUnlearner,
 )
+from skunlearn.torch_net import from_torch
 
 __all__ = [
     "AmnesiacUnlearner",
@@ -88,4 +89,5 @@ __all__ = [
     "UNSIRUnlearner",
     "UnlearningPipeline",
     "__version__",
+    "from_torch",
 ]
