@@ -6,6 +6,7 @@ from numbers import Real
 import numpy as np
 
 from skunlearn import _skorch, _training, _validation
+from skunlearn._batching import n_batches
 from skunlearn._seeding import derive_seed
 from skunlearn._shrinking import new_net, shrink
 from skunlearn.auto._adapting import Adapting
@@ -16,7 +17,8 @@ from skunlearn.metrics._scoring import unseen_rows
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
-_ENOUGH = 0.22, 10  # share of the recipe's epochs, and epochs, beyond which little is gained
+# Share of the recipe's epochs, epochs, and steps, beyond all of which little is gained.
+_ENOUGH = 0.22, 10, 150
 _REFERENCE = 0.12  # share of these for the reference
 _BLIND = 0.25  # share of the old weights where nothing can be judged
 _LOST = 0.1  # accuracy on unseen rows that is worth a warning
@@ -45,7 +47,8 @@ class AutoUnlearner(NetUnlearner):
         scratch.
     budget : float in (0, 1], default=0.35
         Epochs of a request, as a share of those of the net's own training, the reference's among
-        them. Of long trainings 0.22 or ten epochs are enough, and no more are taken.
+        them. Of long trainings 0.22, and at least 10 epochs and 150 steps, are enough, and no
+        more are taken.
     target : float > 0, default=0.03
         The largest difference to the reference, over the AUCs of all scores of
         `skunlearn.metrics.membership_scores` (of the squared error in regressions) and for whole
@@ -131,7 +134,7 @@ class AutoUnlearner(NetUnlearner):
         recipe, seeds = _skorch.unwrap(self.estimator), self._seeds()
         unseen = self._rows_never_seen(net)
         whole = self._classes is not None and self._whole_classes(retain, forget)
-        total, first = self._epochs(), self._reference_epochs()
+        total, first = self._all_epochs(net, retain)
         self._auto = {
             "epochs": total,
             "reference_epochs": 0,
@@ -148,6 +151,7 @@ class AutoUnlearner(NetUnlearner):
         new = new_net(recipe, retain, self._classes, seeds[1])
         if judge is None or not judge.sees:
             shrink(net, new, _BLIND)
+            vars(net)["max_epochs"] = total
             self._run(net, retain)
             return None
         vars(net)["max_epochs"] = total - first
@@ -219,15 +223,16 @@ class AutoUnlearner(NetUnlearner):
     def _seeds(self):
         return [derive_seed(self._seed, 6 + i, len(self.deletions_)) for i in range(3)]
 
-    def _epochs(self):
-        """Of a request in all."""
+    def _all_epochs(self, net, retain):
+        """Of a request in all, and of the reference among them."""
         epochs = _skorch.unwrap(self.estimator).max_epochs
-        share, few = _ENOUGH
-        return max(1, min(round(self.budget * epochs), max(round(share * epochs), few)))
+        share, few, steps = _ENOUGH
+        enough = max(share * epochs, few, steps / max(1, n_batches(net, len(retain))))
+        total = max(1, round(min(self.budget * epochs, enough)))
+        return total, max(1, round(_REFERENCE * total)) if total > 1 else 0
 
-    def _reference_epochs(self):
-        total = self._epochs()
-        return max(1, round(_REFERENCE * total)) if total > 1 else 0
+    def _epochs(self):
+        return _skorch.unwrap(self.estimator).max_epochs  # until the rows are known
 
     def _logged(self):
         return {"auto": self._auto}
