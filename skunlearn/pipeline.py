@@ -15,6 +15,7 @@ from skunlearn._prepared import Held, Subtraction
 from skunlearn._record import TrainingRecord, request_rows
 from skunlearn._requests import RequestMixin
 from skunlearn._routing import check_step_parameters, step_parameters
+from skunlearn._step_files import StepFilesMixin
 from skunlearn._transformers import kinds, steps_before
 from skunlearn.base import _all_or_nothing
 from skunlearn.exceptions import DataChangedError
@@ -27,7 +28,7 @@ _SCOPE = (
 )
 
 
-class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
+class UnlearningPipeline(StepFilesMixin, StepsMixin, RequestMixin, Pipeline):
     """scikit-learn's Pipeline with an unlearner at its end, and the verb ``unlearn``.
 
     Choose it when scalers, imputers, encoders or the like stand before a net: their means and
