@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _files, _portable, _row_forms, _skorch
 from skunlearn._data import is_dataset, is_mapping, n_rows
+from skunlearn._held_out import restore
 from skunlearn._plain_rows import PlainRows, look_at
 from skunlearn._record import Rows, TrainingRecord
 from skunlearn._seeding import seeded
@@ -205,7 +206,7 @@ class PersistenceMixin:
             reader=PlainRows() if state["augmented"] else None,
         )
         fitted = {
-            "estimator_": model,
+            "estimator_": restore(model, net),
             "_record": record,
             "_seed": state["seed"],
             "deletions_": state["deletions"],

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_memory
 
-from skunlearn import _caches, _net_checks, _portable, _skorch, _validation
+from skunlearn import _caches, _held_out, _net_checks, _portable, _skorch, _validation
 from skunlearn._code import digest_code
 from skunlearn._data import digest_of, form_of, is_dataset
 from skunlearn._first_weights import digest_weights
@@ -127,7 +127,9 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch=Non
             net.classes_inferred_ = np.arange(len(classes))  # some callbacks ask for it
         with nullcontext() if write_checkpoints else _skorch.private_checkpoints(net):
             callbacks, loss = ((), None) if watch is None else watch(net)
-            return _skorch.train(net, rows, callbacks=callbacks, loss=loss, from_scratch=True)
+            with _held_out.holding_out(net, estimator, rows) as kept:
+                _skorch.train(net, kept, callbacks=callbacks, loss=loss, from_scratch=True)
+            return net
 
 
 def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):

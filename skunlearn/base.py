@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _caches, _net_checks, _skorch, _training, _validation
+from skunlearn import _caches, _held_out, _net_checks, _skorch, _training, _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
 from skunlearn._evidence import observe, summary
 from skunlearn._from_scratch import name_trained, refuse_trained
@@ -137,7 +137,8 @@ class BaseUnlearner(
                 self._steps_before = kinds(steps_before(self))
                 self.deletions_ = []
                 self._evidence = self._forgotten = None
-                self.estimator_ = self._first_model(record.view(np.arange(len(record))))
+                model = self._first_model(record.view(np.arange(len(record))))
+                self.estimator_ = _held_out.restore(model, _skorch.unwrap(self.estimator))
                 if forget is not None:
                     self._forget(np.flatnonzero(forget))
         self._settled()
@@ -282,7 +283,7 @@ class BaseUnlearner(
         estimator, name = _skorch.unwrap(self.estimator), type(self).__name__
         frozen = isinstance(self.estimator, FrozenEstimator)
         if _skorch.is_net(estimator):
-            _net_checks.check_net(estimator, name, trained=frozen)
+            _net_checks.check_net(estimator, name)
         elif not self._takes_any_estimator:
             raise TypeError(
                 f"{name} works on skorch nets, got {type(estimator).__name__}. Wrap the PyTorch "
@@ -321,6 +322,10 @@ class BaseUnlearner(
         return _training.copy_trained(
             self.estimator.estimator, rows, self._classes, verbose=self.verbose
         )
+
+    def _count_held_out(self, retain):
+        """How many retained rows the trainings of a request hold out; None where none would be."""
+        return _held_out.count(_skorch.unwrap(self.estimator), retain)
 
     # ------------------------------------------------------------------ unlearn, step by step
 
@@ -368,6 +373,7 @@ class BaseUnlearner(
         trained_before = self._name_trained() if self._is_exact else []
         seed = derive_seed(self._seed, len(self.deletions_))
         model = _skorch.settle(self._attempt(retain, forget, seed))
+        _held_out.restore(model, _skorch.unwrap(self.estimator))
 
         after = observe(model, forget, self._classes)
         after_sample = observe(model, sample, self._classes)
@@ -394,6 +400,9 @@ class BaseUnlearner(
         )
         if trained_before:
             entry |= {"exact": False, "trained_before": trained_before}
+        held_out = self._count_held_out(retain)
+        if held_out is not None:
+            entry["held_out"] = held_out
         entry |= self._logged()
         scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
         where = f"{len(sample)} retained rows"

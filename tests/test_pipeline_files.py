@@ -226,7 +226,7 @@ def test_what_cannot_be_written_is_named_and_no_file_is_left(tmp_path):
         piped(named()).fit(X, y).save(tmp_path / "model")
     last = RetrainUnlearner(LogisticRegression())
     other = UnlearningPipeline([("scale", StandardScaler()), ("last", last)]).fit(X, y)
-    with pytest.raises(TypeError, match="save writes skorch nets.*LogisticRegression"):
+    with pytest.raises(TypeError, match=r"save writes skorch nets.*LogisticRegression"):
         other.save(tmp_path / "model")
     odd = pd.DataFrame(X, columns=pd.MultiIndex.from_product([["a", "b"], [0, 1]]))
     with pytest.raises(TypeError, match="names are text or numbers"):

@@ -43,6 +43,8 @@ def why_not(net, rows, classes):
         return "it has callbacks other than LinearDecay"
     if net.compile:
         return "the module is compiled"
+    if own_split(net) is not None:
+        return "its train_split holds rows out"
     if not isinstance(net.iterator_train, type) or net.iterator_train is not DataLoader:
         return "iterator_train is not torch's DataLoader"
     with seeded(0):
