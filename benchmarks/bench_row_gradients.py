@@ -15,7 +15,8 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn import SSDUnlearner, _row_gradients, _skorch
-from skunlearn._fisher import squared_gradients
+from skunlearn._fisher import gradient_sizes
+from skunlearn._net_rows import reader
 from skunlearn._record import Rows
 from skunlearn.influence._objective import Objective
 from skunlearn.nets import Autocast
@@ -119,17 +120,17 @@ def measure(name, module, shape, most, least):
     params = list(fitted.module_.parameters())
 
     def log_p(net, batch):
-        return _skorch.log_likelihood(net, batch, CLASSES)
+        return _skorch.log_likelihoods(net, batch, CLASSES).sum()
 
     def passes():
-        data = _skorch.dataset(fitted, rows)
+        data = reader(fitted, rows)
         with _skorch.evaluating(fitted):
             for i in range(0, ROWS, BATCH):
                 batch = data.batch(np.arange(i, min(i + BATCH, ROWS)))
                 torch.autograd.grad(log_p(fitted, batch), params)
 
     def squares():
-        return squared_gradients(fitted, rows, params, log_p)
+        return gradient_sizes(fitted, rows, params, log_p)
 
     def request():
         unlearner._successor(np.flatnonzero(y == 3))

@@ -103,11 +103,21 @@ class CertificateMixin:
         report = (self.deletions_ or [{}])[-1].get("caches")
         if report is not None or _caches.caches(self):
             notes += _caches.notes(report)
+        if self._record.weights is not None:
+            notes.append(
+                "The training weighs rows by sample_weight; what was measured counts each once."
+            )
         reader = getattr(self._record, "reader", None)
         if self.deletions_ and reader is not None and reader.noisy:
             notes.append(
                 "Training rows were measured through their random augmentation, not as they are: "
                 "fit was not given measure_on=."
+            )
+        kept = self.deletions_[-1].get("statistics_kept") if self.deletions_ else None
+        if kept:
+            notes.append(
+                f"Running statistics of {', '.join(kept)} are those from before the request: they "
+                "could not be taken anew over retained rows, and still hold the forgotten ones."
             )
         return json.dumps(
             {

@@ -1,4 +1,4 @@
-"""Squared gradients, row by row, and the diagonal of the empirical Fisher information."""
+"""Sizes of gradients, row by row, and the diagonal of the empirical Fisher information."""
 
 import numpy as np
 import torch
@@ -7,6 +7,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from skunlearn import _net_checks, _skorch
 from skunlearn._linear_layers import copy_around
+from skunlearn._net_rows import reader
 from skunlearn._row_gradients import RowGradients
 
 _FIRST, _MOST = 32, 512  # rows that are read at a time
@@ -30,8 +31,8 @@ def diagonal_fisher(net, rows, params, classes):
     fisher : dict of parameter to tensor of its shape
     """
     _net_checks.check_likelihood(net)
-    total = squared_gradients(
-        net, rows, params, lambda net, batch: _skorch.log_likelihood(net, batch, classes)
+    total = gradient_sizes(
+        net, rows, params, lambda net, batch: _skorch.log_likelihoods(net, batch, classes).sum()
     )
     scale = sum(t.sum() for t in total) / sum(t.numel() for t in total)
     if not scale > 0:
@@ -42,8 +43,8 @@ def diagonal_fisher(net, rows, params, classes):
     return {p: t / scale for p, t in zip(params, total, strict=True)}
 
 
-def squared_gradients(net, rows, params, loss):
-    """Mean over `rows` of the squared gradient of each row's loss, by weight.
+def gradient_sizes(net, rows, params, loss, *, squared=True):
+    """Mean over `rows` of the squared gradient of each row's loss, by weight, or of its size.
 
     Row by row, so that it does not depend on a batch size: the square of a batch's mean gradient
     is another, much smaller thing. Reduced on the fly: never rows × weights in memory.
@@ -56,6 +57,9 @@ def squared_gradients(net, rows, params, loss):
     loss : function of ``(net, batch)`` to a scalar tensor
         Of a batch ``(x, y)`` of one row. It is given nets that share all but the module.
 
+    squared : bool, default=True
+        False takes absolute values.
+
     Returns
     -------
     importance : list of tensor, like `params`
@@ -65,12 +69,12 @@ def squared_gradients(net, rows, params, loss):
     total = [torch.zeros(p.shape, dtype=d, device=p.device) for p, d in zip(params, kinds)]
     with _skorch.evaluating(net):
         gradients, names = _by_row(net, params, loss)
-        shares = torch.full((len(rows),), 1 / len(rows), dtype=torch.float64)
-        for x, y in _read(_skorch.dataset(net, rows), net.device):
+        shares = torch.as_tensor(rows.shares())
+        for x, y in _read(reader(net, rows), net.device):
             for start, stop, parts in gradients(x, y):
                 for sum_, name in zip(total, names, strict=True):
                     if name in parts:
-                        parts[name].add_squares(sum_, shares[start:stop].to(sum_))
+                        parts[name].add_sizes(sum_, shares[start:stop].to(sum_), squared)
             shares = shares[len(y) :]
     return [torch.empty_like(p).copy_(t) for p, t in zip(params, total, strict=True)]
 
@@ -94,7 +98,8 @@ def _by_row(net, params, loss):
 
 def _read(data, device):
     """Batches of all rows in order, on the device; of one row where more do not make a batch."""
-    start, size = 0, _FIRST
+    # What a collate function of the user's makes cannot be cut into rows.
+    start, size = 0, _FIRST if data.collate is None else 1
     while start < len(data):
         positions = np.arange(start, min(start + size, len(data)))
         try:

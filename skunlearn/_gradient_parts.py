@@ -12,13 +12,13 @@ class Whole:
     def __init__(self, grads):
         self.grads = grads
 
-    def add_squares(self, total, shares):
-        """Add Σ s g² over the rows to a tensor like the parameter."""
-        grads = self.grads.to(total.dtype)
-        if len(grads) == 1:
-            total.addcmul_(grads[0], grads[0], value=float(shares[0]))
+    def add_sizes(self, total, shares, squared):
+        """Add Σ s g² over the rows, or Σ s |g|, to a tensor like the parameter."""
+        sizes = _sizes(self.grads.to(total.dtype), squared)
+        if len(sizes) == 1:
+            total.add_(sizes[0], alpha=float(shares[0]))
         else:
-            total.view(-1).addmv_(_flat(grads).square().T, shares.to(total.dtype))
+            total.view(-1).addmv_(_flat(sizes).T, shares.to(total.dtype))
 
     def dot(self, vectors):
         """gᵀ v of each of k vectors, of shape (k, ...), and each row: (k, n)."""
@@ -47,10 +47,10 @@ class Factored:
     def __init__(self, outer, inner):
         self.outer, self.inner = outer, inner
 
-    def add_squares(self, total, shares):
-        """Add Σ s g² over the rows to a tensor like the parameter."""
-        outer, inner = (t.to(total.dtype) for t in (self.outer, self.inner))
-        total.addmm_((outer.square() * shares.to(total.dtype)[:, None]).T, inner.square())
+    def add_sizes(self, total, shares, squared):
+        """Add Σ s g² over the rows, or Σ s |g|, to a tensor like the parameter."""
+        outer, inner = (_sizes(t.to(total.dtype), squared) for t in (self.outer, self.inner))
+        total.addmm_((outer * shares.to(total.dtype)[:, None]).T, inner)
 
     def dot(self, vectors):
         """gᵀ v of each of k vectors, of shape (k, out, in), and each row: (k, n)."""
@@ -67,6 +67,10 @@ class Factored:
         size = grad.norm()
         apart = (g @ g) * (a @ a) - 2 * (g @ grad @ a) + size**2
         return bool(apart.clamp_min(0).sqrt() <= share * size + noise)
+
+
+def _sizes(values, squared):
+    return values.square() if squared else values.abs()
 
 
 def _flat(stacked):

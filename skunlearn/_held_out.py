@@ -15,6 +15,7 @@ from skorch.helper import predefined_split
 from torch.utils.data import Subset
 
 from skunlearn import _skorch
+from skunlearn._net_rows import dataset
 
 
 def own_split(net):
@@ -43,7 +44,7 @@ def holding_out(net, recipe, rows):
         return
     kept, valid = _parts(recipe, rows)
     if isinstance(valid, np.ndarray):
-        valid = _skorch.dataset(net, rows.take(valid)) if len(valid) else None
+        valid = dataset(net, rows.take(valid)) if len(valid) else None
     before = net.train_split
     net.train_split = None if valid is None else predefined_split(valid)
     try:

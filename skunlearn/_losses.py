@@ -5,6 +5,8 @@ import torch
 from torch.nn.functional import kl_div, log_softmax
 
 from skunlearn import _skorch
+from skunlearn._batch import mean
+from skunlearn._net_rows import target
 
 
 def row_losses(net, out, y, classes):
@@ -31,12 +33,12 @@ def row_divergences(teacher, student, temperature=1.0):
     return temperature**2 * kl_div(q, p.exp(), reduction="none").sum(dim=1)
 
 
-def divergence(teacher, student, temperature=1.0):
+def divergence(teacher, student, temperature=1.0, weights=None):
     """`row_divergences`, averaged over the rows.
 
     Torch's ``reduction="mean"`` would divide by the number of classes as well.
     """
-    return row_divergences(teacher, student, temperature).mean()
+    return mean(row_divergences(teacher, student, temperature), weights)
 
 
 def chance_loss(rows, classes):
@@ -47,34 +49,37 @@ def chance_loss(rows, classes):
 
 
 class Targets:
-    """Targets of the rows of the training data by row number, on the net's device.
+    """Targets of rows by their places, on the net's device.
 
     Parameters
     ----------
     net : skorch net
     rows : Rows
-    changed : pair of ndarray, or None
-        Row numbers and the encoded targets that replace theirs.
     """
 
-    def __init__(self, net, rows, changed=None):
-        y = rows.all_y
-        if changed is not None:
-            y = y.copy()
-            y[changed[0]] = changed[1]
-        self.table = torch.as_tensor(_skorch.target(net, y)).to(net.device)
+    def __init__(self, net, rows):
+        self.table = torch.as_tensor(target(net, rows.y)).to(net.device)
 
-    def __getitem__(self, i):
-        return self.table[i.to(self.table.device)]
+    def __getitem__(self, places):
+        return self.table[places.to(self.table.device)]
 
 
-class Membership:
-    """Which of n rows are among some, by row number."""
+def labels_of(batch, targets, classes, method):
+    """Class (or regression target) of each row of a batch, on the device of `targets`.
 
-    def __init__(self, net, numbers, n):
-        self.table = torch.zeros(n, dtype=torch.bool)
-        self.table[torch.as_tensor(numbers)] = True
-        self.table = self.table.to(net.device)
+    UnlearningError where its rows cannot be told apart, see `Batch.places`.
 
-    def __getitem__(self, i):
-        return self.table[i.to(self.table.device)]
+    Parameters
+    ----------
+    batch : Batch
+    targets : Targets of the rows that are trained on
+    classes : ndarray, or None for regression
+    method : str, for the message
+    """
+    y, one = batch.y, targets.table[:1]
+    plain = isinstance(y, torch.Tensor) and y.ndim and y[:1].numel() == one.numel()
+    if plain and batch.rows is None and classes is not None and y.is_floating_point():
+        plain = bool((y == y.round()).all())  # of a binary net, unless rows were mixed
+    if batch.mixed or not plain:
+        return targets[batch.places(method)]
+    return y.to(one.device)

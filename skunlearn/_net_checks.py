@@ -1,6 +1,5 @@
 """What is wrong with a net, said before it is trained."""
 
-
 import numpy as np
 import torch
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
@@ -132,11 +131,13 @@ def check_outputs(net, rows, n_classes):
     """
     out = outputs(net, rows.take(np.arange(min(2, len(rows)))))
     if n_classes is None:
-        columns = 1 if rows.all_y.ndim == 1 else rows.all_y.shape[1]
-        if out.shape[1:] != (columns,):
-            # The loss would broadcast (n,) against (n, 1) and train on n² pairs.
+        flat = rows.all_y.ndim == 1
+        columns = 1 if flat else rows.all_y.shape[1]
+        if out.shape[1:] != (columns,) and not (flat and out.ndim == 1):
+            # The loss would broadcast (n, k) against (n, 1) and train on n² pairs.
+            wanted = f"(n, {columns})" + (" or (n,)" if flat else "")
             raise ValueError(
-                f"{type(net).__name__}'s module must return shape (n, {columns}) for these "
+                f"{type(net).__name__}'s module must return shape {wanted} for these "
                 f"targets, got (n{''.join(f', {size}' for size in out.shape[1:])})."
             )
         return

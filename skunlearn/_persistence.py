@@ -11,6 +11,7 @@ from skunlearn._held_out import restore
 from skunlearn._plain_rows import PlainRows, look_at
 from skunlearn._record import Rows, TrainingRecord
 from skunlearn._seeding import seeded
+from skunlearn._training import name_columns
 from skunlearn._validation import check_targets, dataset_targets, warn
 from skunlearn._weights import weights
 from skunlearn.exceptions import IncompleteFileWarning
@@ -180,7 +181,7 @@ class PersistenceMixin:
         try:
             if built:
                 model = _skorch.copy_net(net, verbose=self.verbose)
-                _portable.adopt(model, *kept)
+                _portable.adopt(name_columns(model, state["columns"] or state["classes"]), *kept)
             else:
                 model = _portable.rebuild(
                     net, state["seed"], *kept, verbose=self.verbose, classes=state["classes"]

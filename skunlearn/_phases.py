@@ -2,7 +2,7 @@
 
 from skorch.callbacks import Callback, LRScheduler
 
-from skunlearn import _skorch
+from skunlearn._fit_loop import train
 from skunlearn._rates import ScaledRates, batch_size, rates, set_batch_size, set_rates
 from skunlearn.callbacks import LinearDecay
 
@@ -52,7 +52,7 @@ class Phases:
         net.callbacks_ = given
 
     def train(self, rows, *, callbacks=(), loss=None, batch_size=None):
-        """One pass over `rows`; see `skunlearn._skorch.train`."""
+        """One pass over `rows`; see `skunlearn._fit_loop.train`."""
         net = self.net
         if self._schedulers:  # they are tied to the optimizer, and set its rates
             for name in net._optimizers:
@@ -62,7 +62,7 @@ class Phases:
             set_rates(net, self._start, self._share)
         set_batch_size(net, batch_size or self._size)
         steps = [("skunlearn_steps", _Steps(self._schedulers))] if self._schedulers else []
-        return _skorch.train(
+        return train(
             net,
             rows,
             epochs=1,

@@ -162,7 +162,7 @@ class StepsMixin:
         kept.positions = left
         slot = np.full(len(record), -1)
         slot[left] = np.arange(len(left))
-        return unlearner._record.with_rows(kept.X, kept.all_y, slot)
+        return unlearner._record.with_rows(kept.source, kept.all_y, slot)
 
     def _observe(self, forget, sample):
         """What the present pipeline says of rows as they are before its first step."""

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch.utils.data import Subset
 
-from skunlearn._batching import has_plain_dataset
-from skunlearn._data import is_dataset, n_rows, shares_memory, take
+from skunlearn._data import is_dataset, is_mapping, n_rows, shares_memory, take
 from skunlearn._items import ItemSample, spread
 from skunlearn._leave_out import leave_out
+from skunlearn._net_rows import has_plain_dataset, label_of
 from skunlearn._record import Rows
 from skunlearn._skorch import is_net
 from skunlearn._validation import check_dataset, warn
@@ -52,9 +52,9 @@ class PlainRows:
     def rows(self, rows):
         """A view of the same rows as they are."""
         if self.noisy:
-            return Rows(rows.X, rows.all_y, rows.index)
-        if is_dataset(rows.X) or self.dataset is not None:
-            return Rows(self.container(rows.X), rows.all_y, rows.index)
+            return Rows(rows.source, rows.all_y, rows.index)
+        if is_dataset(rows.source) or self.dataset is not None:
+            return Rows(self.container(rows.source), rows.all_y, rows.index)
         X, y = rows.arrays()
         return Rows(self.container(X), y, np.arange(len(rows)))
 
@@ -184,10 +184,10 @@ def _check_labels(X, y, measure_on, rows):
 
 
 def _label(item):
-    if not isinstance(item, tuple | list) or len(item) < 2:
+    if not is_mapping(item) and (not isinstance(item, tuple | list) or len(item) < 2):
         return None
-    label = item[1].detach().cpu() if isinstance(item[1], torch.Tensor) else item[1]
-    label = np.asarray(label)
+    label = label_of(item)
+    label = np.asarray(label.detach().cpu() if isinstance(label, torch.Tensor) else label)
     return label[()] if label.dtype.kind in "biufSU" else None
 
 

@@ -9,6 +9,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
 from skunlearn import _skorch
+from skunlearn._net_rows import reader
 from skunlearn._seeding import seeded
 from skunlearn._weights import parts, set_weights, weights
 
@@ -222,5 +223,5 @@ def _agree(net, other, rows, seed):
 def _says(net, rows, training, seed):
     with seeded(seed):
         net._set_training(training)
-        x, _ = _skorch.dataset(net, rows).batch(np.arange(len(rows)))
+        x, _ = reader(net, rows).batch(np.arange(len(rows)))
         return _skorch.infer(net, x)

@@ -28,7 +28,7 @@ from skunlearn.exceptions import (
     UnknownRowsError,
 )
 
-_TABLES = ("retained", "digests", "label_digests", "ids", "groups")
+_TABLES = ("retained", "digests", "label_digests", "ids", "groups", "weights")
 
 
 class Rows:
@@ -36,21 +36,32 @@ class Rows:
 
     Parameters
     ----------
-    X, y : the whole training data; `y` encoded as the estimator is trained on it
-    index : ndarray of int, the rows of `X` in this view
+    source : container of rows
+        All of them, of which the view shows a part: the others may be rows that are to be
+        forgotten, or were. A method reads `X`, never this.
+    y : ndarray or None
+        Targets of all rows of `source`, encoded as the estimator is trained on them.
+    index : ndarray of int, the rows of `source` in this view
     digests : ndarray of shape (len(index), 16), or None when rows are known by position only
     positions : ndarray of int, those in ``fit``; None for rows that came with a request
-    reader : PlainRows or None, how they are read to be measured
+    weights : ndarray of shape (len(index),), float64, or None
+        Sample weights of the rows in view.
+    reader : PlainRows or None
+        How they are read to be measured.
     """
 
-    reader = None
-
-    def __init__(self, X, y, index, digests=None, positions=None, reader=None):
-        self.X, self.all_y, self.index = X, y, np.asarray(index, dtype=np.intp)
-        self.digests, self.positions, self.reader = digests, positions, reader
+    def __init__(self, source, y, index, digests=None, positions=None, weights=None, reader=None):
+        self.source, self.all_y, self.index = source, y, np.asarray(index, dtype=np.intp)
+        self.digests, self.positions = digests, positions
+        self.weights, self.reader = weights, reader
 
     def __len__(self):
         return len(self.index)
+
+    @property
+    def X(self):
+        """The rows in view, taken from the container at every call; of a Dataset a Subset."""
+        return take(self.source, self.index)
 
     @property
     def y(self):
@@ -59,21 +70,32 @@ class Rows:
 
     def take(self, positions):
         """A narrower view; `positions` count within this one."""
-        tables = (None if t is None else t[positions] for t in (self.digests, self.positions))
-        return Rows(self.X, self.all_y, self.index[positions], *tables, self.reader)
+        tables = (
+            None if t is None else t[positions]
+            for t in (self.digests, self.positions, self.weights)
+        )
+        return Rows(self.source, self.all_y, self.index[positions], *tables, self.reader)
 
     def union(self, other):
-        """These rows and others in one view, and the numbers that each have in it.
+        """These rows, and after them others, in one view.
 
         Rows that come with a request lie in another container: those of both are then copied.
         """
-        if self.X is other.X:
+        weights = None
+        if self.weights is not None or other.weights is not None:
+            weights = np.concatenate([_weights(self), _weights(other)])
+        if self.source is other.source:
             both = np.concatenate([self.index, other.index])
-            return Rows(self.X, self.all_y, both), self.index, other.index
-        X = join(take(self.X, self.index), take(other.X, other.index))
-        numbers = np.arange(len(self) + len(other))
+            return Rows(self.source, self.all_y, both, weights=weights)
         y = np.concatenate([self.y, other.y])
-        return Rows(X, y, numbers), numbers[: len(self)], numbers[len(self) :]
+        return Rows(join(self.X, other.X), y, np.arange(len(y)), weights=weights)
+
+    def relabelled(self, y):
+        """The same rows with other targets, one for each in view."""
+        table = self.all_y.copy()
+        table[self.index] = y
+        tables = self.digests, self.positions, self.weights
+        return Rows(self.source, table, self.index, *tables)
 
     def sample(self, size, seed):
         """At most `size` rows of the view, drawn without replacement."""
@@ -84,7 +106,16 @@ class Rows:
 
     def arrays(self):
         """The rows themselves, copied: ``(X, y)``."""
-        return take(self.X, self.index), self.y
+        return self.X, self.y
+
+    def shares(self):
+        """What each row counts in a mean over the view, of shape (len(index),)."""
+        weights = _weights(self)
+        return weights / max(weights.sum(), np.finfo(np.float64).tiny)
+
+
+def _weights(rows):
+    return np.ones(len(rows)) if rows.weights is None else rows.weights
 
 
 class TrainingRecord(UnchangedMixin):
@@ -99,7 +130,17 @@ class TrainingRecord(UnchangedMixin):
     reader = None  # a PlainRows where rows are augmented
 
     def __init__(
-        self, X, y, *, ids=None, groups=None, owned=False, digests=None, items=None, reader=None
+        self,
+        X,
+        y,
+        *,
+        weights=None,
+        ids=None,
+        groups=None,
+        owned=False,
+        digests=None,
+        items=None,
+        reader=None,
     ):
         n = n_rows(X) if not is_dataset(X) else len(X)
         self.is_dataset, self.items, self.reader, self.owned = is_dataset(X), items, reader, owned
@@ -113,6 +154,7 @@ class TrainingRecord(UnchangedMixin):
         self.label_digests = None if is_dataset(X) else label_digests(self.digests, y)
         self.ids = None if ids is None else _unique_ids(ids, n)
         self.groups = None if groups is None else name_digests(_names(groups, n, "groups"))
+        self.weights = weights  # one per position, whatever rows are held; NaN of forgotten ones
 
     @classmethod
     def from_tables(cls, tables, *, is_dataset, like, y_dtype, reader=None):
@@ -185,14 +227,40 @@ class TrainingRecord(UnchangedMixin):
         positions = np.asarray(positions)
         self._glance(positions)
         digests = None if self.digests is None else self.digests[positions]
-        return Rows(self._X, self._y, slots, digests, positions, self.reader)
+        weights = None if self.weights is None else self.weights[positions]
+        return Rows(self._X, self._y, slots, digests, positions, weights, self.reader)
 
     def without(self, positions):
         """A record in which `positions` are forgotten; the present one is unchanged."""
         new = _shallow(self)
         new.retained = self.retained.copy()
         new.retained[positions] = False
+        if self.weights is not None:
+            new.weights = np.where(new.retained, self.weights, np.nan)
         return new
+
+    def weights_of(self, X, y=None):
+        """Sample weights of rows that came with a request; None where ``fit`` was given none.
+
+        Equal rows are taken in the order in which ``fit`` was given them.
+        """
+        if self.weights is None:
+            return None
+        if self.is_dataset:
+            return self.weights[self._rows_of_subset(X)]
+        digests = row_digests(X)
+        if y is None:
+            hits = match(self.digests, digests)
+        else:
+            digests = label_digests(digests, y)
+            hits = match(self.label_digests, digests)
+        found, seen = np.empty(len(hits)), {}
+        for row, (digest, hit) in enumerate(zip(digests, hits, strict=True)):
+            hit = hit[self.retained[hit]]
+            count = seen.get(digest.tobytes(), 0)
+            seen[digest.tobytes()] = count + 1
+            found[row] = self.weights[hit[count % len(hit)]]
+        return found
 
     def locate(self, X=None, y=None, *, ids=None, indices=None, groups=None):
         """Retained positions named in one of four ways; raises when anything else is named."""
@@ -213,6 +281,11 @@ class TrainingRecord(UnchangedMixin):
             raise ValueError(
                 "The request would forget every retained row; nothing would be left to train "
                 "on. Delete the estimator instead."
+            )
+        if self.weights is not None and not np.nansum(self.without(positions).weights) > 0:
+            raise ValueError(
+                "The request would leave none but rows whose sample weight is zero; nothing would "
+                "be left to train on. Delete the estimator instead."
             )
         return positions
 
@@ -329,13 +402,16 @@ class TrainingRecord(UnchangedMixin):
         return self._retained_hits(hits, "rows of X_forget", "row")
 
     def _find_subset(self, X):
+        return self._check_indices(self._rows_of_subset(X))
+
+    def _rows_of_subset(self, X):
         if isinstance(X, Subset):
             # A Subset of a Subset counts within the outer one.
             rows, base = np.asarray(X.indices), X.dataset
             while isinstance(base, Subset) and base is not self._X:
                 rows, base = np.asarray(base.indices)[rows], base.dataset
             if not self.has_data or base is self._X:
-                return self._check_indices(rows)
+                return rows
         raise TypeError(
             "The model was fitted on a torch Dataset, whose rows are known by position: pass "
             "indices=..., ids=..., groups=... or torch.utils.data.Subset(dataset, indices)."

@@ -10,13 +10,14 @@ from skunlearn._data import is_dataset, n_rows, row_digests, shares_memory
 from skunlearn._finite import check_finite
 from skunlearn._plain_rows import look_at
 from skunlearn._record import Rows, TrainingRecord, request_rows
+from skunlearn._training import weight_parameter
 from skunlearn.exceptions import AlreadyForgottenError
 
 
 class RequestMixin:
     """Makes the training record in ``fit``, and looks rows up in it in ``unlearn``."""
 
-    def _new_record(self, X, y, ids, groups, measure_on=None):
+    def _new_record(self, X, y, sample_weight=None, *, ids=None, groups=None, measure_on=None):
         classifier = get_tags(self).estimator_type == "classifier"
         if y is None and is_dataset(X):
             y = _validation.dataset_targets(X)
@@ -36,9 +37,14 @@ class RequestMixin:
             y = _validation.encode(y, self._classes)
         else:
             self._n_targets = y.shape[1] if y.ndim == 2 else None
+        weights, inner = None, _skorch.unwrap(self.estimator)
+        if sample_weight is not None:
+            weights = _validation.check_weights(sample_weight, n)
+            if not _skorch.is_net(inner):
+                weight_parameter(inner, weights)  # refuses what takes none
         owned = not is_dataset(X) and not shares_memory(X, given)
         parts = {"owned": owned, "items": items, "reader": reader}
-        return TrainingRecord(X, y, ids=ids, groups=groups, **parts)
+        return TrainingRecord(X, y, weights=weights, ids=ids, groups=groups, **parts)
 
     @property
     def _reader(self):
@@ -111,11 +117,14 @@ class RequestMixin:
         if np.isin(kept, positions).any():
             raise AlreadyForgottenError("X_retain holds rows of the forget set; leave them out.")
         digests = None if self._record.is_dataset else row_digests(X_retain)
-        retain = Rows(X_retain, y_retain, np.arange(n_rows(X_retain)), digests)
+        weights = self._record.weights_of(X_retain, y_retain)
+        retain = Rows(X_retain, y_retain, np.arange(n_rows(X_retain)), digests, weights=weights)
         if self._record.has_data:
             return self._record.view(positions), retain
         if X_forget is not None and y_forget is not None:
-            return Rows(X_forget, y_forget, np.arange(n_rows(X_forget))), retain
+            weights = self._record.weights_of(X_forget, y_forget)
+            forget = Rows(X_forget, y_forget, np.arange(n_rows(X_forget)), weights=weights)
+            return forget, retain
         if self._needs_forget_rows:
             raise ValueError(
                 f"{type(self).__name__} works on the forget rows too, and this estimator does "

@@ -6,6 +6,7 @@ import torch
 from torch.func import grad, vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
+from skunlearn import _batch
 from skunlearn._faster import choose_faster
 from skunlearn._gradient_parts import Whole
 from skunlearn._linear_layers import find_linear_layers, tap
@@ -164,5 +165,6 @@ class RowGradients:
 
 
 def cut(rows, start, stop):
-    """Some of the rows, copied: a module may write to its input."""
-    return tree_map(lambda v: v[start:stop].clone(), rows)
+    """Some of the rows ``(x, y)``, copied: a module may write to its input."""
+    some = _batch.part(rows, start, stop, len(rows[1]))
+    return tree_map(lambda v: v.clone() if isinstance(v, torch.Tensor) else v, some)

@@ -1,4 +1,4 @@
-"""The only file that knows skorch nets: copying, checking, training, looking inside."""
+"""skorch nets: copying, checking, asking, looking inside. `_fit_loop` trains them."""
 
 import functools
 import os
@@ -9,17 +9,16 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetRegressor
-from skorch.callbacks import Callback, Checkpoint, EpochScoring, TrainEndCheckpoint
+from skorch import NeuralNet, NeuralNetBinaryClassifier
+from skorch.callbacks import Callback, Checkpoint, TrainEndCheckpoint
 from skorch.helper import predefined_split
-from torch.utils.data import DataLoader
 
-from skunlearn._batching import BatchLoader, all_rows, can_batch, float_dtype, net_rows
+from skunlearn._batch import main_output, split
+from skunlearn._batching import BatchLoader, can_batch
 from skunlearn._callback_roles import acts_once, copy_callbacks, sets_rates
 from skunlearn._copying import deep_copy
-from skunlearn._interrupts import is_own_stop, watched_interrupts
-from skunlearn._kept_start import KeptStart, shapes_start
-from skunlearn._loop import short_epochs
+from skunlearn._data import is_mapping
+from skunlearn._net_rows import all_rows, cast, reader, unlabelled
 from skunlearn._seeding import seeded
 from skunlearn._weights import parts, plain, single, uncompiled
 from skunlearn.exceptions import UnlearningError
@@ -28,14 +27,6 @@ from skunlearn.exceptions import UnlearningError
 def is_net(estimator):
     """Whether `estimator` is a skorch net."""
     return isinstance(estimator, NeuralNet)
-
-
-def n_batches(net, n_rows):
-    """Batches in one pass over `n_rows` rows."""
-    options = net.get_params_for("iterator_train")
-    size = options.get("batch_size", net.batch_size)
-    size = n_rows if size == -1 else size
-    return n_rows // size if options.get("drop_last") else -(-n_rows // size)
 
 
 def fresh_net(net, *, verbose, **params):
@@ -174,83 +165,6 @@ def settle(model):
     return model
 
 
-def target(net, y):
-    """Encoded targets in the dtype and shape that the net's criterion wants."""
-    # As the module's outputs: before torch 2.6 a loss of two float dtypes had no gradient.
-    floating = np.float64 if float_dtype(net) is torch.float64 else np.float32
-    if isinstance(net, NeuralNetRegressor):
-        y = np.asarray(y, dtype=floating)
-        return y.reshape(len(y), -1)
-    binary = isinstance(net, NeuralNetBinaryClassifier)
-    return np.asarray(y, dtype=floating if binary else np.int64)
-
-
-def dataset(net, rows, numbers=False):
-    """The data set of `rows` for this net; `numbers` replaces targets by row numbers."""
-    whole = None if rows.all_y is None else target(net, rows.all_y)
-    return net_rows(net, rows.X, whole, rows.index, numbers)
-
-
-def gives_plain_rows(net, rows):
-    """Whether training batches of `rows` hold the rows as they are, the same in every epoch."""
-    return can_batch(net, dataset(net, rows, numbers=True), training=True)
-
-
-def train(
-    net,
-    rows,
-    *,
-    epochs=None,
-    callbacks=(),
-    shuffle=False,
-    loss=None,
-    from_scratch=False,
-    on_stop=lambda: None,
-):
-    """Run skorch's own loop over `rows`.
-
-    Unlike ``net.partial_fit`` it lets Ctrl-C through: an interrupted unlearning must not count as
-    done. A KeyboardInterrupt of a callback's own ends the run in good order, and ``on_stop()`` is
-    called. `callbacks` (name, callback) live for this run only. `shuffle` makes a net shuffle that
-    does not do so by itself. ``loss(out, i, x)`` replaces the net's own; it is given the module's
-    raw outputs, the numbers in ``rows.X`` of the batch's rows, and the batch. Unless
-    `from_scratch`, the weights to start from are those that the net has, whatever callbacks of the
-    user's do at the beginning.
-    """
-    data = dataset(net, rows, numbers=loss is not None)
-    callbacks = list(callbacks)
-    for _, callback in callbacks:
-        callback.initialize()
-    own = net.callbacks_
-    kept = own if loss is None else [(n, cb) for n, cb in own if not _reads_targets(cb)]
-    start = [] if from_scratch or not shapes_start(net) else [("skunlearn_start", KeptStart(net))]
-    net.callbacks_ = kept + start + callbacks
-    try:
-        loader = _loaders(net, data, training=True, shuffle=shuffle)
-        with loader, own_loss(net, loss), short_epochs(net), watched_interrupts() as pressed:
-            net.notify("on_train_begin", X=data, y=None)
-            try:
-                net.fit_loop(data, None, epochs=epochs)
-            except StopTraining:
-                pass
-            except KeyboardInterrupt as error:
-                if not is_own_stop(error, pressed):
-                    raise
-                on_stop()
-            net.notify("on_train_end", X=data, y=None)
-    finally:
-        net.callbacks_ = own
-    return check_finite(net)
-
-
-def _reads_targets(callback):
-    return isinstance(callback, EpochScoring) and callback.on_train
-
-
-class StopTraining(Exception):
-    """Raised by a callback of ours that ends the training in good order."""
-
-
 @contextmanager
 def private_checkpoints(net):
     """Let the net's checkpoint callbacks write to a folder that is thrown away.
@@ -305,29 +219,6 @@ def check_finite(net):
     return net
 
 
-@contextmanager
-def _loaders(net, data, *, training, shuffle=False):
-    changed = {}
-    if can_batch(net, data, training):
-        changed["iterator_train" if training else "iterator_valid"] = BatchLoader
-    iterator = net.iterator_train
-    if shuffle and isinstance(iterator, type) and issubclass(iterator, DataLoader | BatchLoader):
-        changed["iterator_train__shuffle"] = True
-    if training and n_batches(net, len(data)) == 0:
-        changed["iterator_train__drop_last"] = False  # a few forget rows are a batch too
-    missing = object()
-    before = {key: vars(net).get(key, missing) for key in changed}
-    vars(net).update(changed)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is missing:
-                del vars(net)[key]
-            else:
-                vars(net)[key] = value
-
-
 def lookalike(net, **changed):
     """A net that shares everything with `net` but the attributes `changed`, which `net` keeps."""
     other = object.__new__(type(net))
@@ -338,14 +229,22 @@ def lookalike(net, **changed):
 def _reader(net, data):
     """A net that shares the modules of `net` and reads whole batches; for prediction only."""
     # Swapping the iterator on the shared net itself would not be thread-safe.
-    reader = lookalike(net)
+    other = lookalike(net)
     if can_batch(net, data, training=False):
-        vars(reader)["iterator_valid"] = BatchLoader
-        vars(reader).setdefault("iterator_valid__resident", False)  # one pass is no reason to stay
-    infer = reader.infer
-    # numpy has no bfloat16, which a module under autocast may return.
-    vars(reader)["infer"] = lambda *args, **kwargs: _widened(infer(*args, **kwargs))
-    return reader
+        vars(other)["iterator_valid"] = BatchLoader
+        vars(other).setdefault("iterator_valid__resident", False)  # one pass is no reason to stay
+    elif data.base is not None:
+
+        def get_iterator(dataset, training=False):
+            pairs = map(split, net.get_iterator(dataset, training=training))
+            return ((cast(x, data.float_dtype), y) for x, y in pairs)
+
+        vars(other)["get_iterator"] = get_iterator
+    infer = other.infer
+    # skorch takes a tensor or a tuple, and numpy has no bfloat16, which a module under autocast
+    # may return.
+    vars(other)["infer"] = lambda *args, **kwargs: _plain(infer(*args, **kwargs))
+    return other
 
 
 def eager(net):
@@ -362,9 +261,11 @@ def plain_module(net):
     return plain(net.module_)
 
 
-def _widened(out):
+def _plain(out):
+    if is_mapping(out):
+        out = main_output(out)
     if isinstance(out, tuple):
-        return tuple(map(_widened, out))
+        return tuple(map(_plain, out))
     narrow = isinstance(out, torch.Tensor) and out.dtype is torch.bfloat16
     return out.float() if narrow else out
 
@@ -377,9 +278,8 @@ def predict(net, X, method="predict"):
 
 def outputs(net, rows):
     """Raw float32 outputs of the module over `rows`, on the CPU; one forward pass."""
-    data = dataset(net, rows)
-    out = _reader(net, data).forward(data)
-    return (out[0] if isinstance(out, tuple) else out).float()
+    data = unlabelled(net, rows)
+    return main_output(_reader(net, data).forward(data)).float()
 
 
 def class_logits(net, out, n_classes):
@@ -412,27 +312,27 @@ def evaluating(net):
     yield
 
 
-def log_likelihood(net, batch, classes):
-    """Sum of log p(y|x) over a batch, differentiable."""
+def log_likelihoods(net, batch, classes):
+    """log p(y|x) of each row of a batch, differentiable."""
     x, y = batch
-    out = net.infer(x)
-    out = out[0] if isinstance(out, tuple) else out
+    out = infer(net, x)
     y = y.to(out.device)
     if classes is None:
-        return -0.5 * ((out.reshape(y.shape) - y) ** 2).sum()
+        return -0.5 * ((out.reshape(y.shape) - y) ** 2).reshape(len(y), -1).sum(dim=1)
     logits = class_logits(net, out, len(classes)).float()
-    return torch.log_softmax(logits, dim=1).gather(1, y.long().view(-1, 1)).sum()
+    return torch.log_softmax(logits, dim=1).gather(1, y.long().view(-1, 1)).squeeze(1)
 
 
 def loss_gradient(net, rows, params, classes):
     """Gradient by `params` of the mean of −log p(y|x) over `rows`, in evaluation mode."""
     total = [torch.zeros_like(p) for p in params]
-    data = dataset(net, rows)
-    size = 256
+    data, size = reader(net, rows), 256
+    shares = torch.as_tensor(rows.shares())
     with evaluating(net):
         for start in range(0, len(rows), size):
-            batch = data.batch(np.arange(start, min(start + size, len(rows))))
-            loss = -log_likelihood(net, batch, classes) / len(rows)
+            places = np.arange(start, min(start + size, len(rows)))
+            values = log_likelihoods(net, data.batch(places), classes)
+            loss = -(shares[places].to(values) * values).sum()
             grads = torch.autograd.grad(loss, params, allow_unused=True)
             for sum_, grad in zip(total, grads, strict=True):
                 if grad is not None:
@@ -440,65 +340,9 @@ def loss_gradient(net, rows, params, classes):
     return total
 
 
-@contextmanager
-def extra_loss(net, term):
-    """Replace the net's loss L by ``term(L, y_pred)`` inside the block."""
-    plain = net.get_loss
-
-    def get_loss(y_pred, y_true, *args, training=False, **kwargs):
-        loss = plain(y_pred, y_true, *args, training=training, **kwargs)
-        return term(loss, y_pred[0] if isinstance(y_pred, tuple) else y_pred) if training else loss
-
-    vars(net)["get_loss"] = get_loss
-    try:
-        yield
-    finally:
-        del vars(net)["get_loss"]
-
-
-@contextmanager
-def own_loss(net, loss):
-    """Train on ``loss(out, i, x)`` inside the block; None changes nothing."""
-    if loss is None:
-        yield
-        return
-    plain = net.get_loss
-
-    def get_loss(y_pred, y_true, X=None, *args, training=False, **kwargs):
-        if not training:
-            return plain(y_pred, y_true, X, *args, training=training, **kwargs)
-        return loss(y_pred[0] if isinstance(y_pred, tuple) else y_pred, y_true, X)
-
-    vars(net)["get_loss"] = get_loss
-    try:
-        yield
-    finally:
-        del vars(net)["get_loss"]
-
-
 def infer(net, x):
-    """Raw outputs of the module on a batch."""
-    out = net.infer(x)
-    return out[0] if isinstance(out, tuple) else out
-
-
-def task_loss(net):
-    """The net's own training loss as ``loss(out, y)``, whatever replaces it for a while."""
-    plain = net.get_loss
-
-    def loss(out, y):
-        return plain(out, y, training=True)
-
-    return loss
-
-
-def batches(net, rows):
-    """Training batches ``(x, i)`` of `rows` without end, shuffled anew in every pass."""
-    data = dataset(net, rows, numbers=True)
-    while True:
-        with _loaders(net, data, training=True, shuffle=True):
-            loader = net.get_iterator(data, training=True)
-        yield from loader
+    """The module's output of which predictions are made, on a batch."""
+    return main_output(net.infer(x))
 
 
 def unwrap(estimator):

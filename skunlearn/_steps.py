@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback, GradientNormClipping
 
+from skunlearn._norms import NORMS
 from skunlearn._rates import rates, set_rates
-
-NORMS = (torch.nn.modules.batchnorm._BatchNorm,)
 
 
 class FrozenWeights(Callback):
@@ -90,7 +89,7 @@ def largest(values, count):
 
 @contextmanager
 def normalisation(net, mode, modules=None):
-    """Run batch normalisation in "train" or "eval" mode while the net trains.
+    """Run normalisation with running statistics in "train" or "eval" mode while the net trains.
 
     In training mode the statistics of the forget rows enter the running ones; "eval" leaves them
     alone. `modules` restricts it to some layers.
@@ -99,7 +98,9 @@ def normalisation(net, mode, modules=None):
         yield
         return
     plain = net._set_training
-    given = list(net.module_.modules()) if modules is None else list(modules)
+    given = modules
+    if modules is None:
+        given = [m for name in net._modules for m in getattr(net, name + "_").modules()]
     fixed = [m for m in given if isinstance(m, NORMS)]
 
     def set_training(training=True):

@@ -1,14 +1,17 @@
 """A(D): train a fresh estimator on some rows, once for each (recipe, rows, seed)."""
 
 import copy
+import inspect
 from contextlib import nullcontext
 
 import joblib
 import numpy as np
 import torch
+from sklearn import get_config
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_memory
 
-from skunlearn import _caches, _held_out, _net_checks, _portable, _skorch, _validation
+from skunlearn import _caches, _fit_loop, _held_out, _net_checks, _portable, _skorch, _validation
 from skunlearn._code import digest_code
 from skunlearn._data import digest_of, form_of, is_dataset
 from skunlearn._first_weights import digest_weights
@@ -27,36 +30,36 @@ def train(
     memory=None,
     verbose=0,
     write_checkpoints=False,
-    watch=None,
+    callbacks=(),
 ):
     """Train a fresh copy of `estimator` on `rows`.
 
     Parameters
     ----------
     estimator : skorch net or scikit-learn estimator, left untouched
-    rows : Rows, with encoded targets
+    rows : Rows, with encoded targets; those with weights are trained on by them
     classes : ndarray of class labels, or None for regression
     seed : int
     memory : None, str or joblib.Memory
         Where trained estimators are kept; the key is the recipe, the rows and the seed.
     write_checkpoints : bool
         Whether a net's Checkpoint callbacks write their files; otherwise to a temporary folder.
-    watch : callable or None
-        ``watch(net)`` gives callbacks and a loss by row number for the training; without `memory`.
+    callbacks : list of (name, callback), default=()
+        Of a net's training; without `memory`.
 
     Returns
     -------
     trained : fitted estimator
     """
     refuse_trained(estimator, f"{type(estimator).__name__}")
-    if memory is None or is_dataset(rows.X):
+    if memory is None or is_dataset(rows.source):
         if memory is not None:
             _validation.warn(
                 "memory= is not used: the rows of a torch Dataset cannot be compared, so a "
                 "cached net could have been trained on others.",
                 UserWarning,
             )
-        return _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch)
+        return _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks)
     # `rows` and the like are left out of joblib's key: hashing the rows once is enough.
     memory, name = check_memory(memory), key(estimator, rows, seed, classes)
     _caches.note(memory, name, rows.digests)
@@ -88,7 +91,18 @@ def copy_trained(estimator, rows, classes, *, verbose=0):
     _net_checks.check_seen(estimator, rows)
     _net_checks.check_outputs(estimator, rows, None if classes is None else len(classes))
     _net_checks.warn_if_untrained(estimator, rows, classes)
-    return _skorch.copy_net(estimator, verbose=verbose)
+    return name_columns(_skorch.copy_net(estimator, verbose=verbose), classes)
+
+
+def name_columns(net, classes):
+    """Give a net of which skorch has inferred no classes those of its columns.
+
+    Callbacks that score validation rows ask for them.
+    """
+    named = getattr(net, "classes", None) is not None and len(net.classes)
+    if classes is not None and not named and not hasattr(net, "classes_inferred_"):
+        net.classes_inferred_ = np.arange(len(classes))
+    return net
 
 
 def cached(memory):
@@ -117,19 +131,16 @@ class _NotKept(Exception):
     """Carries a trained net past the cache, and what an entry would not hold of it."""
 
 
-def _train(estimator, rows, classes, seed, verbose, write_checkpoints, watch=None):
+def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks=()):
     with seeded(seed):
         if not _skorch.is_net(estimator):
             return _fit_sklearn(estimator, rows, classes, seed, write_checkpoints)
         net = _skorch.fresh_net(estimator, verbose=verbose)
         _net_checks.check_outputs(net, rows, None if classes is None else len(classes))
-        if classes is not None and not len(getattr(net, "classes", None) or ()):
-            net.classes_inferred_ = np.arange(len(classes))  # some callbacks ask for it
-        with nullcontext() if write_checkpoints else _skorch.private_checkpoints(net):
-            callbacks, loss = ((), None) if watch is None else watch(net)
-            with _held_out.holding_out(net, estimator, rows) as kept:
-                _skorch.train(net, kept, callbacks=callbacks, loss=loss, from_scratch=True)
-            return net
+        name_columns(net, classes)
+        files = nullcontext() if write_checkpoints else _skorch.private_checkpoints(net)
+        with files, _held_out.holding_out(net, estimator, rows) as kept:
+            return _fit_loop.train(net, kept, callbacks=callbacks, from_scratch=True)
 
 
 def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):
@@ -143,9 +154,35 @@ def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):
     }
     new.set_params(**unseeded)
     X, y = rows.arrays()
+    weighted = {} if rows.weights is None else weight_parameter(new, rows.weights)
     nets = [] if write_checkpoints else [net for _, net in walk(new).nets]
     with _skorch.private_checkpoints_within(nets):
-        return new.fit(X, y if classes is None else classes[y])
+        return new.fit(X, y if classes is None else classes[y], **weighted)
+
+
+def weight_parameter(estimator, weights):
+    """Sample weights as the parameter under which ``fit`` of an estimator takes them.
+
+    Raises TypeError when it takes none.
+    """
+    if isinstance(estimator, Pipeline) and not get_config()["enable_metadata_routing"]:
+        name, last = estimator.steps[-1]
+        inner = weight_parameter(last, weights)
+        return {f"{name}__{key}": value for key, value in inner.items()}
+    parameters = inspect.signature(estimator.fit).parameters
+    net = _skorch.is_net(estimator)  # what else skorch's fit is given goes to the module
+    passes_on = any(p.kind is p.VAR_KEYWORD for p in parameters.values()) and not net
+    if "sample_weight" not in parameters and not passes_on:
+        advice = "use an estimator that takes them"
+        if net:
+            advice = (
+                "put the transformers before the unlearner of the net, in an UnlearningPipeline"
+            )
+        raise TypeError(
+            f"sample_weight was passed, but {type(estimator).__name__}.fit takes none. Fit without "
+            f"weights, or {advice}."
+        )
+    return {"sample_weight": weights}
 
 
 def key(estimator, rows, seed, classes):
@@ -163,8 +200,10 @@ def key(estimator, rows, seed, classes):
             "module class and callbacks at the top level of a file, without lambdas."
         ) from error
     # Digests are of bytes: equal ones may belong to rows of another shape or dtype.
-    form = repr((form_of(rows.X), rows.all_y.dtype, classes, seed))
-    return digest_of(recipe.encode(), _code_of(estimator), rows.digests, rows.y, form.encode())
+    form = repr((form_of(rows.source), rows.all_y.dtype, classes, seed))
+    weights = b"" if rows.weights is None else rows.weights
+    code = _code_of(estimator)
+    return digest_of(recipe.encode(), code, rows.digests, rows.y, form.encode(), weights)
 
 
 def _code_of(estimator):

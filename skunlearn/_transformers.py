@@ -158,17 +158,19 @@ def checked(X, rows, unlearner, *, reset=False):
     """`X`, made of `rows`, as `unlearner` wants its rows."""
     X = _validation.check_X(unlearner, X, reset=reset)
     digests = None if is_dataset(X) else row_digests(X)
-    return Rows(X, rows.y, np.arange(len(rows)), digests, reader=unlearner._reader)
+    parts = {"weights": rows.weights, "reader": unlearner._reader}
+    return Rows(X, rows.y, np.arange(len(rows)), digests, **parts)
 
 
 class TransformedRows(Rows):
     """Rows that are transformed whenever they are read, so that no copy of them is kept."""
 
     def __init__(self, rows, steps, unlearner):
-        # Not the base class's, which sets X.
+        # Not the base class's, which sets `source`.
         self.all_y, self.index = rows.y, np.arange(len(rows))
         self.digests = self.positions = None
-        self._of, self.reader = (rows, steps, unlearner), unlearner._reader
+        self.weights, self.reader = rows.weights, unlearner._reader
+        self._of = rows, steps, unlearner
 
     @property
     def rows(self):
@@ -176,7 +178,7 @@ class TransformedRows(Rows):
         return self._of[0]
 
     @property
-    def X(self):
+    def source(self):
         """The rows, anew at every call."""
         rows, steps, unlearner = self._of
         return _validation.check_X(unlearner, transform(steps, rows.arrays()[0]))

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from skunlearn import _skorch
 from skunlearn._data import is_dataset, is_frame, is_mapping, n_rows
 from skunlearn._finite import check_finite
+from skunlearn._net_rows import label_of
 from skunlearn.exceptions import UnknownRowsError
 
 
@@ -157,13 +158,79 @@ def _is_text(labels):
 
 
 def dataset_targets(X):
-    """Targets of a torch Dataset: its second tensor, or one pass over its items."""
+    """Targets of a torch Dataset.
+
+    At hand in a TensorDataset and in torchvision's data sets without a transform of targets, in
+    parts of these and in several of them; otherwise every item is read once.
+    """
     check_dataset(X)
     if isinstance(X, torch.utils.data.TensorDataset):
-        return X.tensors[1].numpy()
-    if isinstance(X, torch.utils.data.Subset):
+        return X.tensors[1].numpy(force=True)
+    if isinstance(X, torch.utils.data.ConcatDataset):
+        return np.concatenate([dataset_targets(part) for part in X.datasets])
+    if isinstance(X, torch.utils.data.Subset) and _has_targets(X.dataset):
         return np.asarray(dataset_targets(X.dataset))[np.asarray(X.indices)]
-    return np.array([np.asarray(X[i][1]).item() for i in range(len(X))])
+    said = _torchvision_targets(X)
+    return np.array([_read_target(X, i) for i in range(len(X))]) if said is None else said
+
+
+def _has_targets(X):
+    kinds = torch.utils.data.TensorDataset, torch.utils.data.ConcatDataset, torch.utils.data.Subset
+    return isinstance(X, kinds) or _torchvision_targets(X) is not None
+
+
+def _torchvision_targets(X):
+    """What a data set of torchvision's says of its targets; None where items may differ from it."""
+    definer = next((cls for cls in type(X).__mro__ if "__getitem__" in vars(cls)), type(X))
+    joint = getattr(X, "transforms", None)
+    if (
+        not definer.__module__.startswith("torchvision.")
+        or getattr(X, "target_transform", None) is not None
+        or (joint is not None and type(joint).__name__ != "StandardTransform")
+    ):
+        return None
+    if definer.__name__ == "DatasetFolder":  # its items come from `samples`, whatever `targets` say
+        return np.array([label for _, label in X.samples])
+    said = getattr(X, "targets", getattr(X, "labels", None))
+    said = None if said is None else np.asarray(said)
+    return said if said is not None and said.shape == (len(X),) else None
+
+
+def _read_target(X, i):
+    item = X[i]
+    if not is_mapping(item) and not (isinstance(item, tuple | list) and len(item) == 2):
+        raise TypeError(
+            f"Item {i} of the Dataset is a {type(item).__name__}, where a pair (x, y) or a dict "
+            "with its label under 'labels' or 'label' is needed."
+        )
+    label = label_of(item)
+    if label is None:
+        raise ValueError(
+            f"Item {i} of the Dataset is a dict without a label: it holds {sorted(item)}. Put the "
+            "label under 'labels' or 'label', or pass y."
+        )
+    label = np.asarray(label)
+    return label.item() if label.size == 1 else label
+
+
+def check_weights(sample_weight, n):
+    """Check sample weights and return them as a float64 array of shape (n,)."""
+    if isinstance(sample_weight, torch.Tensor):
+        sample_weight = sample_weight.detach().cpu().numpy()
+    weights = np.array(sample_weight, dtype=np.float64)
+    if weights.shape != (n,):
+        raise ValueError(
+            f"sample_weight must have one entry per row of X: expected shape ({n},), got "
+            f"{weights.shape}."
+        )
+    assert_all_finite(weights, input_name="sample_weight")
+    if (weights < 0).any():
+        raise ValueError(
+            f"sample_weight must not be negative, but {(weights < 0).sum()} of {n} are."
+        )
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every row; nothing would be learnt.")
+    return weights
 
 
 def check_forget_mask(forget, n):

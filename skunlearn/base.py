@@ -12,9 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _caches, _held_out, _net_checks, _skorch, _training, _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
+from skunlearn._diagnosis import known_by_heart, stands_out
 from skunlearn._evidence import observe, summary
 from skunlearn._from_scratch import name_trained, refuse_trained
 from skunlearn._guard import Guard, refuse_drop
+from skunlearn._norms import renew_statistics
 from skunlearn._persistence import PersistenceMixin, clear_fit
 from skunlearn._predicting import PredictorMixin
 from skunlearn._requests import RequestMixin
@@ -32,7 +34,6 @@ _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroye
 _SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
 _DAMAGE = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
 _STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning
-_MEMORISED = 0.05  # share of the loss of chance, ln C, below which rows count as learnt by heart
 _MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), that counts
 
 
@@ -91,7 +92,17 @@ class BaseUnlearner(
 
     # ------------------------------------------------------------------ the two verbs
 
-    def fit(self, X, y=None, *, forget=None, ids=None, groups=None, measure_on=None):
+    def fit(
+        self,
+        X,
+        y=None,
+        sample_weight=None,
+        *,
+        forget=None,
+        ids=None,
+        groups=None,
+        measure_on=None,
+    ):
         """Train the model and remember which rows it has seen.
 
         Parameters
@@ -100,7 +111,12 @@ class BaseUnlearner(
             Referred to, not copied.
         y : array of shape (n,), default=None
             Labels of any type, or regression targets. May be None when `X` is a Dataset that
-            gives them.
+            gives them: every item is then read once, unless torchvision's data sets say them in
+            ``targets`` or ``labels``.
+        sample_weight : array of shape (n,), default=None
+            Weight of each row, not negative. A net is trained on the weighted mean of the losses
+            of a batch's rows (or its own ``get_loss`` takes ``sample_weight``); scikit-learn's
+            estimators are given them. Requests keep the weights of the rows that stay.
         forget : bool array of shape (n,), default=None
             Rows to forget right after the training, as ``unlearn`` would.
         ids : sequence of n hashable values, default=None
@@ -122,7 +138,8 @@ class BaseUnlearner(
         Raises
         ------
         ValueError, TypeError
-            When something passed in is wrong; a fitted estimator stays as it was.
+            When something passed in is wrong, or `sample_weight` is given to an estimator that
+            takes none; a fitted estimator stays as it was.
         """
         with _all_or_nothing(self):
             self._refuse_frozen_clone()
@@ -130,7 +147,8 @@ class BaseUnlearner(
             clear_fit(self)
             self._seed = draw_seed(self.random_state)
             with seeded(self._seed):
-                record = self._new_record(X, y, ids, groups, measure_on)
+                named = {"ids": ids, "groups": groups, "measure_on": measure_on}
+                record = self._new_record(X, y, sample_weight, **named)
                 if forget is not None:
                     forget = _validation.check_forget_mask(forget, len(record))
                 self._record = record
@@ -246,6 +264,15 @@ class BaseUnlearner(
         seed : int
         """
         raise NotImplementedError(f"{type(self).__name__} does not define _attempt")
+
+    def _new_model(self, retain, forget, seed):
+        """The model of ``_attempt``, settled, and what `renew_statistics` could not renew in it."""
+        model = self._attempt(retain, forget, seed)
+        if self._is_exact or not _skorch.is_net(model):
+            return _skorch.settle(model), None
+        if model is self.estimator_:
+            model = _skorch.copy_net(model)
+        return _skorch.settle(model), renew_statistics(model, retain, seed)
 
     def _logged(self):
         """What the method adds to the entry of the log, in JSON's types."""
@@ -372,7 +399,7 @@ class BaseUnlearner(
 
         trained_before = self._name_trained() if self._is_exact else []
         seed = derive_seed(self._seed, len(self.deletions_))
-        model = _skorch.settle(self._attempt(retain, forget, seed))
+        model, kept = self._new_model(retain, forget, seed)
         _held_out.restore(model, _skorch.unwrap(self.estimator))
 
         after = observe(model, forget, self._classes)
@@ -398,6 +425,10 @@ class BaseUnlearner(
             measured=measured,
             when=datetime.now(UTC),
         )
+        if record.weights is not None:
+            entry["weighted"] = True
+        if kept is not None:
+            entry["statistics_kept"] = kept
         if trained_before:
             entry |= {"exact": False, "trained_before": trained_before}
         held_out = self._count_held_out(retain)
@@ -408,7 +439,13 @@ class BaseUnlearner(
         where = f"{len(sample)} retained rows"
         refuse_drop(type(self).__name__, *scores, most_lost, where)
         most_lost = _DAMAGE if most_lost is None else np.inf  # who sets a limit needs no other
-        self._warn_if_wrong(measured, most_lost, whole_classes=_covers(emptied, forget))
+        self._warn_if_wrong(
+            measured,
+            most_lost,
+            emptied,
+            whole_classes=_covers(emptied, forget),
+            said=(before[0], after, after_sample),
+        )
         changed = {
             "estimator_": model,
             "_record": record,
@@ -434,7 +471,8 @@ class BaseUnlearner(
             )
         return names
 
-    def _warn_if_wrong(self, measured, most_lost, *, whole_classes):
+    def _warn_if_wrong(self, measured, most_lost, emptied, *, whole_classes, said):
+        # `said` is the evidence of the forget rows before and after, and of the sample after.
         if self._is_exact or self._is_certified:
             return  # what is proved needs no measuring
         lost = _drop(measured["retain_before"], measured["retain_after"])
@@ -444,10 +482,13 @@ class BaseUnlearner(
                 "accuracy. Try a smaller learning rate, fewer epochs or a larger penalty.",
                 ModelDamagedWarning,
             )
+            said = None  # what a wrecked model is sure of says nothing of what it remembers
         before = measured["forget_before"]["loss"]
         after = measured["forget_after"]["loss"]
         if before is None or after is None:
             return
+        pushed = self._needs_forget_rows
+        chance = 0.0 if self._classes is None else np.log(max(2, len(self.classes_)))
         if after - before <= _MOVED * max(1.0, before):
             _validation.warn(
                 f"{type(self).__name__} did not raise the loss on the forget rows ({before:.4g} "
@@ -455,14 +496,15 @@ class BaseUnlearner(
                 "larger learning rate or a smaller penalty.",
                 NotForgottenWarning,
             )
-        elif self._classes is not None and after < _MEMORISED * np.log(max(2, len(self.classes_))):
+        elif said and (losses := known_by_heart(*said[:2], chance, pushed)) is not None:
             _validation.warn(
-                f"After {type(self).__name__} the forget rows are still known by heart: their mean "
-                f"loss is {after:.3g} ({before:.3g} before, {np.log(len(self.classes_)):.3g} for "
-                "chance). Unless a model knows unseen rows as well, it has not forgotten them: "
-                "look at MIAScorer or skunlearn.evaluation.audit. More epochs, a larger learning "
-                "rate or a smaller penalty forget more; so do RandomLabelUnlearner, SalUnUnlearner "
-                "and NegGradPlusUnlearner.",
+                f"After {type(self).__name__} forget rows are still known by heart: "
+                f"{'half of them have a loss of at most' if pushed else 'their mean loss is'} "
+                f"{losses[1]:.3g} ({losses[0]:.3g} before, {chance:.3g} for chance). "
+                "Unless a model knows unseen rows as well, it has not forgotten them: look at "
+                "MIAScorer or skunlearn.evaluation.audit. More epochs, a larger learning rate or a "
+                "smaller penalty forget more; so do RandomLabelUnlearner, SalUnUnlearner and "
+                "NegGradPlusUnlearner.",
                 NotForgottenWarning,
             )
         elif whole_classes and measured["forget_after"]["score"] > _STILL_KNOWN:
@@ -471,6 +513,17 @@ class BaseUnlearner(
             _validation.warn(
                 f"{type(self).__name__} still names {known:.0f} % of the rows of forgotten classes "
                 "correctly. Try more epochs, a larger learning rate or a smaller penalty.",
+                NotForgottenWarning,
+            )
+        elif said and not emptied and (sure := stands_out(*said[1:])) is not None:
+            level, share = sure
+            _validation.warn(
+                f"After {type(self).__name__} the forget rows stand out: the model is sure of "
+                f"{100 * share:.0f} % of them (a probability of {level:.2f} and more, which half "
+                "of the retained rows of their classes reach). Of rows like them that it has never "
+                "seen it would be sure more often, so that an attack by entropy tells them apart. "
+                "Try a smaller learning rate or fewer epochs, and look at MIAScorer with "
+                "attack='entropy'.",
                 NotForgottenWarning,
             )
 

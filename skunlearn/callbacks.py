@@ -4,8 +4,10 @@ import torch
 from skorch.callbacks import Callback
 from skorch.dataset import get_len
 
-from skunlearn import _skorch, _weights
+from skunlearn import _weights
+from skunlearn._batching import n_batches
 from skunlearn._evidence import observe
+from skunlearn._fit_loop import StopTraining
 from skunlearn._rates import groups, step_gain
 
 __all__ = ["LinearDecay"]
@@ -39,7 +41,7 @@ class LinearDecay(Callback):
         """Note the learning rates to start from, and count the batches to come."""
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup must be in [0, 1), got {self.warmup!r}.")
-        self.step_, self.n_steps_ = 0, net.max_epochs * _skorch.n_batches(net, get_len(X))
+        self.step_, self.n_steps_ = 0, net.max_epochs * n_batches(net, get_len(X))
         self.groups_ = [(group, group["lr"]) for group in groups(net)]
 
     def on_batch_begin(self, net, training=False, **kwargs):
@@ -145,14 +147,14 @@ class HeldOutStopping(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """Judge the epoch."""
-        loss = float(observe(net, self.rows, self.classes).losses().mean())
+        loss = float(self.rows.shares() @ observe(net, self.rows, self.classes).losses())
         net.history.record("held_out_loss", loss)
         if loss < self.best_loss_:
             self.best_loss_, self.best_weights_, self.misses_ = loss, _weights.weights(net), 0
             return
         self.misses_ += 1
         if self.misses_ >= self.patience:
-            raise _skorch.StopTraining
+            raise StopTraining
 
     def on_train_end(self, net, **kwargs):
         """Go back to the best epoch."""

@@ -69,7 +69,7 @@ class AugmentedRowsWarning(UserWarning):
 
 
 class NotForgottenWarning(UserWarning):
-    """The loss on the forget rows did not rise: they may still be remembered."""
+    """The forget rows may still be remembered, or their forgetting can be seen."""
 
 
 class PrivacyBudgetWarning(UserWarning):

@@ -5,6 +5,8 @@ from numbers import Integral, Real
 import numpy as np
 
 from skunlearn import _rates, _skorch, _validation
+from skunlearn._batching import n_batches
+from skunlearn._fit_loop import train
 from skunlearn._held_out import holding_out
 from skunlearn._seeding import seeded
 from skunlearn.base import BaseUnlearner
@@ -122,15 +124,15 @@ class NetUnlearner(BaseUnlearner):
                 _rates.refuse_fixed(fixed)
             net.callbacks_ += [("skunlearn_share", _rates.ScaledRates(cb, share)) for cb in fixed]
 
-    def _run(self, net, rows, callbacks=(), loss=None):
+    def _run(self, net, rows, callbacks=(), loss=None, relabels=False):
         """Train `net` on `rows` for its ``max_epochs`` and under the schedule asked for.
 
-        See `skunlearn._skorch.train` for `loss`.
+        See `skunlearn._fit_loop.train` for `loss` and `relabels`.
         """
         callbacks = list(callbacks)
         if self.schedule == "linear":
             callbacks.append(("skunlearn_decay", LinearDecay()))
-        return _skorch.train(net, rows, callbacks=callbacks, shuffle=True, loss=loss)
+        return train(net, rows, callbacks=callbacks, shuffle=True, loss=loss, relabels=relabels)
 
     @staticmethod
     def _whole_classes(retain, forget):
@@ -195,7 +197,7 @@ class NetUnlearner(BaseUnlearner):
 
         `mean` is that of the learning rate over the run, as a share of the first.
         """
-        steps = net.max_epochs * max(1, _skorch.n_batches(net, len(rows)))
+        steps = net.max_epochs * max(1, n_batches(net, len(rows)))
         return _rates.mean_reach(net) * steps * mean
 
     def _epochs(self):

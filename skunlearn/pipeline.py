@@ -137,7 +137,8 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RequestMixin, Pipeline):
             what the steps make; see `BaseUnlearner.fit`.
         **params : dict
             Parameters of ``fit`` of the steps, as in scikit-learn's Pipeline. Steps that
-            ``unlearn`` fits anew take none.
+            ``unlearn`` fits anew take none. ``sample_weight``, of shape (n,), is for the unlearner
+            (with metadata routing: for the steps that ask for it).
 
         Returns
         -------
@@ -173,8 +174,10 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RequestMixin, Pipeline):
             if self._held is not None:
                 shown, whole = self._held.X, self.steps
                 self.steps = whole[self._constant :]
-            given = step_parameters(self, ids=ids, groups=groups, measure_on=measure_on)
-            super().fit(shown, y, **params, **given)
+            weights = params.pop("sample_weight", None)
+            named = {"ids": ids, "groups": groups, "measure_on": measure_on}
+            own = step_parameters(self, sample_weight=weights, **named)
+            super().fit(shown, y, **params, **own)
             if self._held is not None:
                 self.steps = [*whole[: self._constant], *self.steps]
             self._declared = _transformers.declarations(self.steps[:-1])
@@ -185,6 +188,7 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RequestMixin, Pipeline):
                 rows, final._y, owned=owned, digests=digests, items=final.items
             )
             self._record.ids, self._record.groups = final.ids, final.groups
+            self._record.weights = final.weights
             if not is_dataset(rows) and not shares_memory(rows, final._X):
                 final.owned = True  # what the steps have made is nobody else's
             self._refuse_steps_that_write()

@@ -99,6 +99,33 @@ class ConvNet(nn.Module):
         return self.out(torch.relu(self.conv(X)).flatten(1))
 
 
+class NormNet(nn.Module):
+    """A hidden layer and a norm; lazily sized."""
+
+    def __init__(self, hidden=32, n_out=2):
+        super().__init__()
+        self.hidden, self.norm = nn.LazyLinear(hidden), nn.LazyBatchNorm1d()
+        self.out = nn.Linear(hidden, n_out)
+
+    def forward(self, X):
+        X = X.reshape(len(X), -1).to(self.out.weight.dtype)
+        return self.out(torch.relu(self.norm(self.hidden(X))))
+
+
+class NormConv(nn.Module):
+    """A convolution and a norm behind a lazy layer."""
+
+    def __init__(self, n_out=2):
+        super().__init__()
+        self.first, self.conv = nn.LazyLinear(36), nn.Conv2d(1, 4, 3)
+        self.norm, self.out = nn.BatchNorm2d(4), nn.Linear(64, n_out)
+
+    def forward(self, X):
+        X = X.reshape(len(X), -1).to(self.out.weight.dtype)
+        X = torch.relu(self.first(X)).reshape(-1, 1, 6, 6)
+        return self.out(torch.relu(self.norm(self.conv(X))).flatten(1))
+
+
 # Settings other than the defaults with which a method forgets the small tasks of the checks.
 SETTINGS = {
     # Two batches an epoch: all of them hold forget rows.

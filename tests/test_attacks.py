@@ -24,6 +24,7 @@ from skunlearn.metrics import (
     squared_error,
     true_class_confidence,
 )
+from skunlearn.utils._check_tools import generators
 
 # Logits (float32), labels and each row's loss by adversarial-robustness-toolbox 1.20.1,
 # PyTorchClassifier(Identity(), CrossEntropyLoss()).compute_loss(reduction="none").
@@ -300,7 +301,7 @@ def test_advantage_agrees_with_art():
     members, others = [0.9, 0.8, 0.8, 0.4, 0.35], [0.7, 0.6, 0.4, 0.3, 0.2, 0.1, 0.1]
     result = compare_scores(members, others, match=None, random_state=0)
     assert result.advantage == pytest.approx(0.6)
-    assert result.attack_accuracy == pytest.approx(0.8)
+    assert result.best_threshold_accuracy == pytest.approx(0.8)
     # Three times the weight on a row is the row three times.
     heavy = compare_scores(
         members, others, match=None, sample_weight=[1, 1, 1, 1, 1, 3, 1], random_state=0
@@ -310,6 +311,47 @@ def test_advantage_agrees_with_art():
     assert heavy.advantage != pytest.approx(result.advantage)
     assert heavy.auc == pytest.approx(thrice.auc)
     assert heavy.n_unseen == 7
+
+
+def test_an_attacker_is_judged_on_rows_that_he_has_not_tuned_on():
+    """Song and Mittal: the best threshold of the judged rows themselves finds leaks in noise."""
+    null, leak = ([], []), ([], [])
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        for figures, shift in ((null, 0.0), (leak, 1.5)):
+            members, others = rng.normal(shift, size=40), rng.normal(size=100)
+            result = compare_scores(members, others, match=None, random_state=seed)
+            figures[0].append(result.attack_accuracy)
+            figures[1].append(result.best_threshold_accuracy)
+    assert np.mean(null[0]) == pytest.approx(0.5, abs=0.02)
+    assert np.mean(null[1]) > 0.55
+    # The best of all thresholds is right for 0.773 of such rows.
+    assert 0.73 < np.mean(leak[0]) < norm.cdf(0.75) < np.mean(leak[1])
+
+
+def test_the_split_of_an_attack():
+    members, others = shifted(0.8)
+    once, again, other = (
+        compare_scores(members, others, match=None, random_state=seed).attack_accuracy
+        for seed in (0, 0, 1)
+    )
+    assert once == again
+    assert once != other
+    before = generators()
+    assert compare_scores(members, others, match=None).attack_accuracy == once
+    assert generators() == before
+    # Rows without weight are no rows, and one row cannot be halved.
+    heavy = compare_scores(
+        members, np.r_[others, 99], match=None, sample_weight=np.r_[np.ones(len(others)), 0]
+    )
+    assert heavy.attack_accuracy == pytest.approx(once, abs=0.03)
+    assert compare_scores([0.5], others, match=None).attack_accuracy is None
+    # Halves hold half of each class: the rows of one do not judge those of another.
+    y_members, y_others = np.repeat([0, 1], 30), np.repeat([0, 1], [60, 20])
+    apart = compare_scores(
+        10.0 * y_members, 10.0 * y_others, y_forget=y_members, y_unseen=y_others, random_state=0
+    )
+    assert apart.attack_accuracy == pytest.approx(0.5)
 
 
 def test_advantage_of_tied_scores_is_zero():

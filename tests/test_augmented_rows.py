@@ -601,3 +601,23 @@ def test_joint_transforms_of_rows_and_labels():
     x, y = new.transforms(torch.zeros(2), 1)
     assert torch.equal(x, torch.zeros(2))
     assert y == 1
+
+
+class Dictionaries(Augmented):
+    """In the style of Hugging Face."""
+
+    def __getitem__(self, i):
+        x, y = super().__getitem__(i)
+        return {"X": x, "labels": y}
+
+
+@quiet
+def test_items_that_are_dictionaries(rows):
+    X, y, *_ = rows
+    given = Dictionaries(X, y, Jitter())
+    for way in (Dictionaries(X, y), given.transform):
+        unlearner = fitted(given, measure_on=way)
+        unlearner.unlearn(indices=FORGET)
+        assert unlearner.score(given) == np.mean(unlearner.predict(Dictionaries(X, y)) == y)
+    with pytest.raises(ValueError, match="same rows in the same order"):
+        fitted(given, measure_on=Dictionaries(X, y[::-1]))

@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from skunlearn import FineTuneUnlearner, NetUnlearner, RetrainUnlearner, _skorch
+from skunlearn import FineTuneUnlearner, NetUnlearner, RetrainUnlearner, _fit_loop, _skorch
 from skunlearn.utils import check_unlearner, yield_unlearning_checks
 from skunlearn.utils import estimator_checks as checks
-from tests.instances import make_net
+from tests.instances import NormNet, make_net
 
 
 class DoesNothing(NetUnlearner):
@@ -37,7 +37,7 @@ class Overshoots(NetUnlearner):
 
 class WorksInPlace(FineTuneUnlearner):
     def _attempt(self, retain, forget, seed):
-        return _skorch.train(self.estimator_, retain, epochs=2)
+        return _fit_loop.train(self.estimator_, retain, epochs=2)
 
 
 class DrawsFromGlobalGenerator(FineTuneUnlearner):
@@ -55,6 +55,35 @@ class KeepsRows(FineTuneUnlearner):
 class TrainsOnForgetRows(RetrainUnlearner):
     def _attempt(self, retain, forget, seed):
         return self._train(self._record.view(np.arange(len(self._record))))
+
+
+class ReadsTheContainer(FineTuneUnlearner):
+    """A step without labels, on all rows that it can reach."""
+
+    def _unlearn(self, net, retain, forget):
+        with torch.no_grad():
+            x = torch.as_tensor(retain.source, dtype=torch.float32)
+            net.module_.out.bias -= 0.1 * net.infer(x).mean(dim=0)
+        return super()._unlearn(net, retain, forget)
+
+
+class ReadsItsView(FineTuneUnlearner):
+    """The same step, as it should be."""
+
+    def _unlearn(self, net, retain, forget):
+        with torch.no_grad():
+            x = torch.as_tensor(retain.X, dtype=torch.float32)
+            net.module_.out.bias -= 0.1 * net.infer(x).mean(dim=0)
+        return super()._unlearn(net, retain, forget)
+
+
+class ReadsLabelsOfAll(FineTuneUnlearner):
+    """The labels of forget rows, by way of the retained ones'."""
+
+    def _unlearn(self, net, retain, forget):
+        with torch.no_grad():
+            net.module_.out.bias[0] += 0.1 * float(retain.all_y.mean())
+        return super()._unlearn(net, retain, forget)
 
 
 class SwallowsInterrupt(FineTuneUnlearner):
@@ -85,6 +114,30 @@ def test_checks_catch_wrong_unlearners(check, unlearner):
         check(unlearner(make_net(), random_state=0))
 
 
+@pytest.mark.parametrize("cls", [ReadsTheContainer, ReadsLabelsOfAll, TrainsOnForgetRows])
+def test_rows_outside_of_the_views_are_not_to_be_read(cls):
+    """Nor in silence: the author is told why."""
+    with pytest.raises(AssertionError, match=r"rows that are not in the view.*`source` of a view"):
+        checks.check_reads_only_its_rows(cls(make_net(), random_state=0))
+    checks.check_reads_only_its_rows(ReadsItsView(make_net(), random_state=0))
+
+
+class KeepsStatistics(FineTuneUnlearner):
+    """Leaves the running statistics of the original."""
+
+    def _new_model(self, retain, forget, seed):
+        model = self._attempt(retain, forget, seed)
+        model.module_.norm.load_state_dict(self.estimator_.module_.norm.state_dict())
+        return model, []
+
+
+def test_checks_catch_running_statistics():
+    net = make_net().set_params(module=NormNet)
+    with pytest.raises(AssertionError, match=r"still holds forgotten ones|statistics were taken"):
+        checks.check_running_statistics(KeepsStatistics(net, random_state=0))
+    assert checks.check_running_statistics in list(yield_unlearning_checks(FineTuneUnlearner(net)))
+
+
 def test_checks_catch_wrong_seeds():
     class Fixed(FineTuneUnlearner):
         @property
@@ -100,7 +153,7 @@ def test_checks_catch_wrong_seeds():
 
 
 def test_docstring_lists_every_check():
-    unlearner = RetrainUnlearner(make_net())
+    unlearner = RetrainUnlearner(make_net().set_params(module=NormNet))
     for check in yield_unlearning_checks(unlearner):
         assert f"`{check.__name__}`" in checks.__doc__
         assert check.__doc__

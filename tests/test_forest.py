@@ -61,13 +61,13 @@ def patterns(unlearner, rows):
     return np.bincount(codes, minlength=1 << len(rows))
 
 
-def law(n, m, replace):
+def law(n, m, replace, weights=None):
     """Probability that a draw of m out of n rows holds exactly each set of them."""
-    p = np.zeros(1 << n)
+    p, weights = np.zeros(1 << n), np.ones(n) if weights is None else np.asarray(weights)
     draws = itertools.product(range(n), repeat=m)
     draws = draws if replace else itertools.permutations(range(n), m)
     for drawn in draws:
-        p[sum(1 << i for i in set(drawn))] += 1
+        p[sum(1 << i for i in set(drawn))] += weights[list(drawn)].prod()
     return p / p.sum()
 
 
@@ -86,6 +86,29 @@ def assert_truthful(unlearner, X, y):
         # The table does not hold repeats, which only weigh.
         tree = copy.copy(tree).set_params(criterion="absolute_error") if y.dtype == float else tree
         assert _is_grown_on(tree, X[:, columns[number]].astype(np.float32), y, drawn)
+
+
+@pytest.mark.parametrize("cls", [RandomForestClassifier, ExtraTreesClassifier])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_draws_by_sample_weight(cls, frozen):
+    """Those of rows that are left, by their weights; rows of weight zero are in no tree."""
+    X, y = SIX
+    w = np.array([1.0, 3.0, 2.0, 0.5, 0.0, 1.0])
+    forest = stumps(cls, 400, max_samples=3, bootstrap=True, random_state=0)
+    if frozen:
+        forest = FrozenEstimator(forest.fit(X, y, sample_weight=w))
+        with pytest.raises(ValueError, match="not trained on its draw"):
+            ForestUnlearner(forest).fit(X, y, sample_weight=w[::-1])
+    unlearner = ForestUnlearner(forest, random_state=0).fit(X, y, sample_weight=w)
+    unlearner.unlearn(indices=[2])
+    assert not unlearner._draws.touched([2]).any()
+    kept = np.array([0, 1, 3, 4, 5])
+    law_ = law(5, 3, True, w[kept] if RECENT else None)
+    assert p_value(patterns(unlearner, kept), law_) > LIKELY
+    used = w[kept] > 0
+    for number, tree in enumerate(unlearner.estimator_.estimators_):
+        drawn = kept[unlearner._draws.holds(number, kept) & used]
+        assert tree.tree_.n_node_samples[0] == len(drawn)
 
 
 @pytest.mark.parametrize(
@@ -594,8 +617,8 @@ def test_refusals(data):
     ]:
         with pytest.raises(error, match=message):
             ForestUnlearner(estimator).fit(X, y)
-    with pytest.raises(TypeError, match="sample_weight"):
-        ForestUnlearner(RandomForestClassifier()).fit(X, y, sample_weight=np.ones(60))
+    with pytest.raises(TypeError, match="sample_weight for forests, not for BaggingClassifier"):
+        ForestUnlearner(BaggingClassifier()).fit(X, y, sample_weight=np.ones(60))
     # A base that is shown its draw alone may balance as it likes.
     inner = make_pipeline(LogisticRegression(class_weight="balanced"))
     ForestUnlearner(BaggingClassifier(inner), random_state=0).fit(X, y).unlearn(indices=[0])

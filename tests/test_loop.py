@@ -8,7 +8,7 @@ from skorch.callbacks import Callback, EpochScoring, GradientNormClipping, LRSch
 from skorch.history import History
 from torch import nn
 
-from skunlearn import RetrainUnlearner, _loop, _skorch
+from skunlearn import RetrainUnlearner, _fit_loop, _loop
 from skunlearn._loop import short_epochs
 from skunlearn._record import Rows
 from skunlearn.utils._check_tools import parameters, same_parameters
@@ -95,7 +95,7 @@ def test_callbacks_hear_the_same(data, monkeypatch):
         with monkeypatch.context() as patch:
             if not short:
                 patch.setattr(_loop, "_is_plain", lambda net: False)
-            _skorch.train(net, Rows(X, y, np.arange(60)), callbacks=[("heard", heard[-1])])
+            _fit_loop.train(net, Rows(X, y, np.arange(60)), callbacks=[("heard", heard[-1])])
         nets.append(net)
     assert heard[0].told == heard[1].told
     assert columns(nets[0]) == columns(nets[1])
@@ -143,6 +143,6 @@ def test_modules_train_again_after_a_callback_has_evaluated(data):
             modes.append(net.module_.training)
 
     net = plain_net(batch_size=16, max_epochs=2)
-    _skorch.train(net, Rows(X, y, np.arange(60)), callbacks=[("look", Look())])
+    _fit_loop.train(net, Rows(X, y, np.arange(60)), callbacks=[("look", Look())])
     assert all(modes)
     assert len(modes) == 8

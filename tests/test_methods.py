@@ -8,6 +8,7 @@ import torch
 from scipy.special import log_softmax, softmax
 from sklearn.model_selection import RandomizedSearchCV, train_test_split
 from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
 from torch import nn
 
 from skunlearn import (
@@ -30,6 +31,7 @@ from skunlearn import (
     SCRUBUnlearner,
     SSDUnlearner,
     UNSIRUnlearner,
+    _fit_loop,
     _skorch,
 )
 from skunlearn._layers import last_layers
@@ -50,7 +52,6 @@ from skunlearn.finetuning.l1_sparse import FadingL1
 from skunlearn.model_selection import ForgetSplit
 from skunlearn.nets import digits_classifier
 from skunlearn.relabelling.boundary import neighbouring_class
-from skunlearn.relabelling.random_label import RandomLabels
 from skunlearn.relabelling.salun import salient_weights
 from skunlearn.utils import all_unlearners, unlearner_tags
 from skunlearn.utils._check_tools import parameters, same_parameters
@@ -121,14 +122,14 @@ def test_layers_are_counted_in_the_order_of_the_forward_pass(data):
 
 @pytest.mark.parametrize("cls", [CFkUnlearner, EUkUnlearner])
 def test_frozen_layers_stay_bitwise(data, cls):
-    """Weights under momentum and weight decay, and running statistics."""
+    """Weights under momentum and weight decay; running statistics are taken anew at the end."""
     X, y = data
     unlearner = cls(headed(), k=1, lr=0.1, random_state=0).fit(X, y)
     before = weights_of(unlearner)
     after = weights_of(unlearner.unlearn(indices=FORGET))
     for name in before:
         same = np.array_equal(before[name], after[name])
-        assert same == ("head" not in name), name
+        assert same == ("head" not in name and "running" not in name and "num_" not in name), name
     assert all(p.requires_grad for p in unlearner.estimator_.module_.parameters())
     moved = weights_of(cls(headed(), k=2, random_state=0).fit(X, y).unlearn(indices=FORGET))
     name = "module.norm.running_mean"
@@ -155,7 +156,7 @@ def test_l1_fades_linearly():
         net.module_.weight.copy_(torch.linspace(-1, 1, 12).view(3, 4))
     start = net.module_.weight.detach().clone()
     l1 = FadingL1([net.module_.weight], 0.01)
-    _skorch.train(net, Rows(X, y, np.arange(20)), callbacks=[("l1", l1)])
+    _fit_loop.train(net, Rows(X, y, np.arange(20)), callbacks=[("l1", l1)])
     shrunk = 0.1 * 0.01 * 2 * (1 + 0.75 + 0.5 + 0.25)
     expected = start - shrunk * start.sign()
     assert torch.allclose(net.module_.weight, expected, atol=1e-7)
@@ -332,29 +333,43 @@ def test_methods_on_forget_rows_alone_end_when_these_are_forgotten(data, name, m
 # ------------------------------------------------------------------ relabelling
 
 
+class Labels(Callback):
+    """Keeps the labels that each epoch trains on, by the places of their rows."""
+
+    epochs = []
+
+    def on_epoch_begin(self, net, **kwargs):
+        Labels.epochs.append({})
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        Labels.epochs[-1].update(zip(batch.rows.tolist(), batch.y.tolist()))
+
+
+def labels_of_epochs(X, y, **params):
+    """What each epoch of the request trains on: retained rows first, then forget rows."""
+    unlearner = RandomLabelUnlearner(
+        linear(callbacks=[("labels", Labels())]), max_epochs=20, random_state=0, **params
+    ).fit(X, y)
+    Labels.epochs.clear()
+    unlearner.unlearn(indices=FORGET)
+    return [[epoch[place] for place in sorted(epoch)] for epoch in Labels.epochs]
+
+
 def test_random_labels_exclude_the_true_one_and_are_drawn_anew(data):
     X, y = data
-    net = linear().initialize()
-    rows = Rows(X, y, np.arange(60))
-    classes = np.arange(3)
-    given = {"exclude_true": True, "seed": 0}
-    labels = RandomLabels(net, rows, FORGET, classes, redraw=True, **given)
-    drawn = []
-    for _ in range(20):
-        table = labels.targets.table.numpy().copy()
-        assert (table[FORGET] != y[FORGET]).all()
-        assert np.array_equal(table[12:], y[12:])  # retained rows keep theirs
-        drawn.append(table[FORGET])
-        labels.on_epoch_end(net)
-    assert len(np.unique(drawn, axis=0)) > 10
-    once = RandomLabels(net, rows, FORGET, classes, redraw=False, **given)
-    first = once.targets.table.clone()
-    once.on_epoch_end(net)
-    assert torch.equal(once.targets.table, first)
-    any_label = RandomLabels(
-        net, rows, np.arange(60), classes, redraw=False, exclude_true=False, seed=0
-    )
-    assert (any_label.targets.table.numpy() == y).any()
+    table = np.array(labels_of_epochs(X, y))
+    assert table.shape == (20, 60)
+    assert (table[:, 48:] != y[FORGET]).all()
+    assert (table[:, :48] == y[12:]).all()  # retained rows keep theirs
+    assert len(np.unique(table[:, 48:], axis=0)) > 10
+    once = np.array(labels_of_epochs(X, y, redraw=False))
+    assert (once == once[0]).all()
+    any_label = np.array(labels_of_epochs(X, y, exclude_true=False))
+    assert (any_label[:, 48:] == y[FORGET]).any()
+    in_turn = labels_of_epochs(X, y, order="sequential")
+    assert (np.array(in_turn[::2]) != y[FORGET]).all()
+    assert (np.array(in_turn[1::2]) == y[12:]).all()
+    assert len(np.unique(in_turn[::2], axis=0)) > 10
 
 
 @pytest.mark.parametrize("order", ["mixed", "sequential"])
@@ -379,7 +394,7 @@ def test_a_mask_on_gradients_alone_would_not_freeze(data):
         start = p.detach().clone()
         p.register_hook(torch.zeros_like)
         frozen = [("frozen", FrozenWeights({p: torch.zeros_like(p, dtype=torch.bool)}))]
-        _skorch.train(net, Rows(X, y, np.arange(60)), callbacks=frozen if callback else [])
+        _fit_loop.train(net, Rows(X, y, np.arange(60)), callbacks=frozen if callback else [])
         assert torch.equal(p, start) == same
 
 

@@ -7,10 +7,12 @@ from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegr
 from torch import nn
 from torch.nn.functional import cross_entropy, log_softmax
 
-from skunlearn import CoUnUnlearner, FineTuneUnlearner, ProximalUnlearner, _skorch
+from skunlearn import CoUnUnlearner, FineTuneUnlearner, ProximalUnlearner, _skorch, base
+from skunlearn._batch import Batch
 from skunlearn._fisher import diagonal_fisher
 from skunlearn._layers import layers_in_order, penalised_parameters
 from skunlearn._softening import softened
+from skunlearn._task_loss import TaskLoss
 from skunlearn.callbacks import HeldOutStopping, MeanWeights, ProximalStep
 from skunlearn.exceptions import UnlearningError
 from skunlearn.utils._check_tools import parameters, same_parameters
@@ -330,9 +332,10 @@ def test_softening_terms(data, kind):
     out = net.infer(torch.from_numpy(X)).detach()
     target = torch.from_numpy(y)
     plain = net.get_loss(out, target, training=True)
-    with softened(net, kind, 0.2, unlearner.classes_):
-        loss = net.get_loss(out, target, training=True)
-        assert torch.equal(net.get_loss(out, target, training=False), plain)
+    batch = Batch(torch.from_numpy(X), target)
+    batch.whole, batch.task = out, TaskLoss(net)
+    loss = softened(net, kind, 0.2, unlearner.classes_)(batch)
+    assert torch.equal(net.get_loss(out, target, training=False), plain)
     if kind == "label_smoothing":
         expected = cross_entropy(out, target, label_smoothing=0.2)
     else:
@@ -448,9 +451,10 @@ def test_average_weights_ends_with_the_mean_over_all_batches(data, cls, monkeypa
     assert not same_parameters(parameters(averaged.estimator_), states[-1])
 
 
-def test_average_weights_covers_batch_normalisation(data):
+def test_average_weights_covers_batch_normalisation(data, monkeypatch):
     X, y = data
-
+    # At the end of a request they would be taken anew.
+    monkeypatch.setattr(base, "renew_statistics", lambda net, rows, seed: None)
     net = NeuralNetClassifier(
         Normalised, criterion=torch.nn.CrossEntropyLoss, train_split=None, batch_size=200
     )

@@ -9,10 +9,11 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from torch.utils.data import TensorDataset
 
 from skunlearn import RetrainUnlearner
 from skunlearn._data import digest_of, name_digests, row_digests
-from skunlearn._record import TrainingRecord
+from skunlearn._record import Rows, TrainingRecord
 from skunlearn.exceptions import AlreadyForgottenError, UnknownRowsError
 from tests.instances import make_net
 
@@ -297,3 +298,37 @@ def test_digests_do_not_depend_on_chunks(data, monkeypatch):
     assert np.array_equal(row_digests(X), whole)
     assert len(np.unique(whole, axis=0)) == len(X)
     assert digest_of(b"a", X) != digest_of(b"b", X)
+
+
+@pytest.mark.parametrize("kind", ["array", "frame", "mapping", "sparse", "tensor", "Dataset"])
+def test_a_view_shows_its_rows_and_no_other(data, kind):
+    """`X` is the view's, of whatever container; `source` is the container itself."""
+    X, y = data
+    made = {
+        "array": X,
+        "frame": pd.DataFrame(X, columns=list("abcde")),
+        "mapping": {"a": X, "b": X[:, 0]},
+        "sparse": sparse.csr_matrix(X),
+        "tensor": torch.from_numpy(X),
+        "Dataset": TensorDataset(torch.from_numpy(X), torch.from_numpy(y)),
+    }[kind]
+    rows = Rows(made, y, [7, 3, 11])
+
+    def plain(part):
+        if kind == "Dataset":
+            return np.stack([x.numpy() for x, _ in part])
+        part = part["a"] if kind == "mapping" else part
+        return part.toarray() if kind == "sparse" else np.asarray(part)
+
+    assert rows.source is made
+    np.testing.assert_array_equal(plain(rows.X), X[[7, 3, 11]])
+    np.testing.assert_array_equal(plain(rows.take([2]).X), X[[11]])
+    np.testing.assert_array_equal(rows.y, y[[7, 3, 11]])
+    both = rows.union(Rows(made, y, [0]))
+    np.testing.assert_array_equal(plain(both.X), X[[7, 3, 11, 0]])
+    elsewhere = rows.union(Rows(rows.X, y[[7, 3, 11]], [1]))
+    np.testing.assert_array_equal(plain(elsewhere.X), X[[7, 3, 11, 3]])
+    np.testing.assert_array_equal(elsewhere.y, y[[7, 3, 11, 3]])
+    other = rows.relabelled(np.array([9, 8, 7]))
+    assert other.y.tolist() == [9, 8, 7]
+    np.testing.assert_array_equal(rows.y, y[[7, 3, 11]])

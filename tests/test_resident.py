@@ -9,7 +9,7 @@ from scipy import sparse
 from skorch.dataset import Dataset
 
 from skunlearn import FineTuneUnlearner, ProximalUnlearner, SalUnUnlearner, _resident
-from skunlearn._batching import NetRows
+from skunlearn._net_rows import NetRows
 from skunlearn.nets import BatchLoader
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.instances import make_dict_net

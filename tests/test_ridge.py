@@ -226,12 +226,6 @@ def test_refused(recipe, error, message):
         RidgeUnlearner(recipe).fit(X, y)
 
 
-def test_sample_weights_are_refused():
-    X, y = task()
-    with pytest.raises(TypeError, match="sample_weight"):
-        RidgeUnlearner(Ridge()).fit(X, y, sample_weight=np.ones(len(y)))
-
-
 def test_a_copy_from_a_pickle_goes_on():
     X, y = task()
     unlearner = RidgeUnlearner(Ridge()).fit(X, y).unlearn(indices=FORGET)

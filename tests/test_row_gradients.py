@@ -22,7 +22,7 @@ from skunlearn import (
     _row_gradients,
     _skorch,
 )
-from skunlearn._fisher import squared_gradients
+from skunlearn._fisher import gradient_sizes
 from skunlearn._record import Rows
 from skunlearn.influence import _objective
 from skunlearn.influence._objective import Objective
@@ -74,7 +74,7 @@ def view(X, y):
 
 
 def log_p(net, batch):
-    return _skorch.log_likelihood(net, batch, CLASSES)
+    return _skorch.log_likelihoods(net, batch, CLASSES).sum()
 
 
 def one_by_one(net, X, y, loss=log_p):
@@ -105,7 +105,7 @@ def test_squares_are_those_of_single_rows(name, taken):
     y = np.arange(n) % 3
     net = settled(module)
     params, expected = one_by_one(net, X, y)
-    found = squared_gradients(net, view(X, y), params, log_p)
+    found = gradient_sizes(net, view(X, y), params, log_p)
     # bfloat16 has eight bits, which single rows and many round on different ways to a sum.
     assert_near(found, expected, 0.03 if "bfloat16" in name else 1e-5)
     assert all(a.dtype == p.dtype for a, p in zip(found, params, strict=True))
@@ -122,7 +122,7 @@ def test_layers_are_taken_apart_where_they_are_all_there_is_to_a_gradient(taken)
         module, X, _ = NETS[name]
         y = np.arange(70) % 3
         net = settled(module)
-        squared_gradients(net, view(X, y), one_by_one(net, X, y)[0], log_p)
+        gradient_sizes(net, view(X, y), one_by_one(net, X, y)[0], log_p)
         factored[name] = sorted(taken[-1]._layers)
     assert factored == {
         "MLP": ["0", "2", "4"],
@@ -142,7 +142,7 @@ def test_squares_in_other_precisions(dtype, taken):
     net = settled(lambda: MLP().to(dtype))
     rows = Rows(X, y, np.arange(70))
     params, expected = one_by_one(net, X, y)
-    found = squared_gradients(net, rows, params, log_p)
+    found = gradient_sizes(net, rows, params, log_p)
     assert_near(found, expected, 1e-9 if dtype is torch.float64 else 0.03)
     assert {a.dtype for a in found} == {dtype}
     assert taken[0].takes_together(None, ())
@@ -162,10 +162,10 @@ def test_squares_of_other_likelihoods(kind, taken):
     net = settled(module, cls, criterion)
 
     def loss(net, batch):
-        return _skorch.log_likelihood(net, batch, classes)
+        return _skorch.log_likelihoods(net, batch, classes).sum()
 
     params, expected = one_by_one(net, X, y, loss)
-    assert_near(squared_gradients(net, view(X, y), params, loss), expected, 1e-5)
+    assert_near(gradient_sizes(net, view(X, y), params, loss), expected, 1e-5)
     assert taken[0].takes_together(None, ())
 
 
@@ -181,7 +181,7 @@ def test_what_fails_half_way_goes_on_one_by_one(taken, monkeypatch):
         return plain(function, **kwargs)
 
     monkeypatch.setattr(_row_gradients, "vmap", scarce)
-    assert_near(squared_gradients(net, view(X, y), params, log_p), expected, 1e-5)
+    assert_near(gradient_sizes(net, view(X, y), params, log_p), expected, 1e-5)
     assert len(calls) == 3
     assert not taken[0].takes_together(None, ())
 
@@ -210,7 +210,7 @@ def test_rows_that_make_no_batch(taken):
         x, y = Lengths()[i]
         grads = torch.autograd.grad(log_p(net, (x[None], torch.tensor([y]))), params)
         total = [t + g.double().square() / 70 for t, g in zip(total, grads, strict=True)]
-    assert_near(squared_gradients(net, rows, params, log_p), total, 1e-5)
+    assert_near(gradient_sizes(net, rows, params, log_p), total, 1e-5)
 
 
 class Drawing(Dataset):
@@ -229,7 +229,7 @@ class Drawing(Dataset):
 def test_rows_that_are_drawn_are_drawn_once_and_in_order(taken):
     net = settled(MLP)
     params = list(net.module_.parameters())
-    found = squared_gradients(net, Rows(Drawing(), np.arange(70) % 3, np.arange(70)), params, log_p)
+    found = gradient_sizes(net, Rows(Drawing(), np.arange(70) % 3, np.arange(70)), params, log_p)
     rows = Drawing()
     X = torch.stack([rows[i][0] for i in range(70)])
     assert_near(found, one_by_one(net, X, np.arange(70) % 3)[1], 1e-5)
@@ -245,7 +245,7 @@ def test_a_fault_of_a_row_is_told(taken):
     net = settled(Faulty)
     rows = view(vectors(width=7), np.arange(70) % 3)
     with pytest.raises(ValueError, match="six numbers a row"):
-        squared_gradients(net, rows, list(net.module_.parameters()), log_p)
+        gradient_sizes(net, rows, list(net.module_.parameters()), log_p)
 
 
 def test_what_a_module_keeps_of_its_rows_is_no_wrapper(taken):
@@ -253,7 +253,7 @@ def test_what_a_module_keeps_of_its_rows_is_no_wrapper(taken):
     net.module_(torch.zeros(1, 6))
     before = net.module_.seen
     y = np.arange(70) % 3
-    squared_gradients(net, view(vectors(), y), list(net.module_.parameters()), log_p)
+    gradient_sizes(net, view(vectors(), y), list(net.module_.parameters()), log_p)
     assert taken[0].takes_together(None, ())
     copy.deepcopy(net.module_.seen.detach())
     assert net.module_.seen.shape in {(1, 3), before.shape}
@@ -297,7 +297,7 @@ def test_gradients_of_all_rows_are_never_held(taken, monkeypatch):
         width = sum(p.numel() for p in params)
         monkeypatch.setattr(_row_gradients, "_FLOATS", 10 * width)
         with Largest() as largest:
-            squared_gradients(net, view(X, y), params, log_p)
+            gradient_sizes(net, view(X, y), params, log_p)
         assert taken[-1].takes_together(None, ())
         assert largest.size <= max(most, 10 * width) < 300 * width / 3
 

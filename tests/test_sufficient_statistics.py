@@ -135,6 +135,32 @@ def test_equals_the_recipe_on_the_kept_rows(recipe, dtype, request):
     assert unlearner.deletions_[0]["exact"]
 
 
+@pytest.mark.parametrize(
+    "recipe",
+    [GaussianNB(), MultinomialNB(), ComplementNB(), BernoulliNB(), CategoricalNB(min_categories=5)],
+    ids=lambda r: type(r).__name__,
+)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_sample_weights(recipe, frozen):
+    X, y = task("categories" if isinstance(recipe, CategoricalNB) else None)
+    X = X if isinstance(recipe, GaussianNB | CategoricalNB) else np.abs(X)
+    w = np.random.default_rng(0).uniform(0.1, 3, len(X))
+    w[-5:] = 0
+    given = FrozenEstimator(clone(recipe).fit(X, y, w)) if frozen else recipe
+    unlearner = SufficientStatisticsUnlearner(given).fit(X, y, sample_weight=w)
+    assert_same(unlearner.estimator_, clone(recipe).fit(X, y, w))
+    unlearner.unlearn(indices=GONE).unlearn(indices=KEPT[:5])
+    left = KEPT[5:]
+    assert_same(unlearner.estimator_, clone(recipe).fit(X[left], y[left], w[left]))
+
+
+def test_models_without_sample_weights_say_so():
+    X, y = task()
+    for recipe in (LinearDiscriminantAnalysis(), KNeighborsClassifier()):
+        with pytest.raises(TypeError, match=f"{type(recipe).__name__}.fit takes none"):
+            SufficientStatisticsUnlearner(recipe).fit(X, y, sample_weight=np.ones(len(X)))
+
+
 @quiet
 @pytest.mark.parametrize("recipe", RECIPES[:17], ids=lambda r: str(r)[:40])
 def test_a_class_that_goes(recipe):

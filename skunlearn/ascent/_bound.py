@@ -7,7 +7,12 @@ import torch
 from skorch.callbacks import Callback
 
 from skunlearn import _skorch, _validation
-from skunlearn._losses import Targets, chance_loss, row_losses
+from skunlearn._fit_loop import StopTraining
+from skunlearn._losses import Targets, chance_loss, labels_of, row_losses
+from skunlearn._norms import FollowedStatistics
+from skunlearn._rates import scale_rates
+from skunlearn._steps import clipped, normalisation
+from skunlearn.search_spaces import LogUniform
 
 _FEW = 0.05  # share of rows that may still be known when an ascent ends
 _ENOUGH = 200  # rows from which that share is told
@@ -16,11 +21,29 @@ _ENOUGH = 200  # rows from which that share is told
 class BoundedAscent:
     """Mixin of methods with the parameters `bound` and `max_norm`."""
 
+    _faster = 10  # times the rate where running statistics follow the weights
+
     def _bound(self, retain):
         """Loss of a row above which it is left alone."""
         if self.bound != "chance":
             return float(self.bound)
         return chance_loss(retain, getattr(self, "classes_", None))
+
+    def _known_rows(self, net, forget, retain):
+        return KnownRows(net, forget, self._bound(retain), self._classes, type(self).__name__)
+
+    def _speed(self, retain, forget, norms):
+        """Factor of a learning rate that nobody has set, on a net whose statistics follow it.
+
+        These undo most of a step. For whole classes only: single rows of a class that stays would
+        cost the others too much.
+        """
+        whole = self._classes is not None and self._whole_classes(retain, forget)
+        return self._faster if self.lr is None and whole and norms else 1
+
+    def _up_to(self, space):
+        """The search space with room for the faster rate."""
+        return space | {"lr": LogUniform(space["lr"].low, self._faster * space["lr"].high / 3)}
 
     def _check_bound(self):
         if self.bound != "chance":
@@ -29,10 +52,29 @@ class BoundedAscent:
 
 
 class ForgetOnly(BoundedAscent):
-    """Mixin of methods that train on forget rows alone: small steps, until they are forgotten."""
+    """Mixin of methods that train on forget rows alone: small steps, until they are forgotten.
+
+    Retained rows give normalisation layers their running statistics, and nothing else.
+    """
 
     _lr_share = 0.03
     _needs_retain_rows = False
+
+    def _run_on_forget(self, net, retain, forget, known, loss):
+        """Train on `forget` until hardly any of its rows is below the bound."""
+        followed = FollowedStatistics(net, retain)
+        scale_rates(net, self._speed(retain, forget, followed.norms))
+        hung = [
+            ("skunlearn_followed", followed),
+            clipped(self.max_norm),
+            ("skunlearn_known", known),
+        ]
+        # The statistics of the forget rows alone are not those of the data.
+        with normalisation(net, "eval"):
+            self._run(net, forget, hung, loss=loss)
+
+    def _space(self):
+        return self._up_to(super()._space())
 
     def _epochs(self):
         net = _skorch.unwrap(self.estimator)
@@ -50,19 +92,25 @@ class KnownRows(Callback):
     forget : Rows that are trained on
     bound : float
     classes : ndarray or None
+    method : str, for messages
     """
 
-    def __init__(self, net, forget, bound, classes):
-        self.net, self.bound, self.classes = net, bound, classes
+    def __init__(self, net, forget, bound, classes, method):
+        self.net, self.bound, self.classes, self.method = net, bound, classes, method
         self.targets, self.enough = Targets(net, forget), min(_ENOUGH, len(forget))
 
     def on_train_begin(self, net, **kwargs):
         """Forget an earlier run."""
         self.batches_ = deque()
 
-    def losses(self, out, i):
-        """Loss of each row, and whether the row is still known."""
-        losses = row_losses(self.net, out, self.targets[i], self.classes)
+    def labels(self, batch):
+        """Class or target of each row."""
+        return labels_of(batch, self.targets, self.classes, self.method)
+
+    def losses(self, batch, out=None):
+        """Loss of each row, and whether the row is still known; of its own output by default."""
+        out = batch.out if out is None else out
+        losses = row_losses(self.net, out, self.labels(batch), self.classes)
         known = losses.detach() < self.bound
         self.batches_.append((known.sum(), len(known)))
         return losses, known
@@ -73,7 +121,7 @@ class KnownRows(Callback):
             self.batches_.popleft()
         size = sum(size for _, size in self.batches_)
         if size >= self.enough and sum(known for known, _ in self.batches_) <= _FEW * size:
-            raise _skorch.StopTraining
+            raise StopTraining
 
 
 def bounded(losses, bound):

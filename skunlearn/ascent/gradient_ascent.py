@@ -1,7 +1,6 @@
 """Gradient ascent on the forget rows."""
 
-from skunlearn._steps import clipped, normalisation
-from skunlearn.ascent._bound import ForgetOnly, KnownRows
+from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.net_unlearner import NetUnlearner
 
 
@@ -24,7 +23,9 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
     max_norm : float, default=1.0
         Length to which the gradient of a batch is clipped.
     lr : float or None, default=None
-        Learning rate; None takes three hundredths of the net's own.
+        Learning rate; None takes three hundredths of the net's own, or three tenths for whole
+        classes where normalisation layers have running statistics: these follow the weights over
+        retained rows, one forward pass before each step, and undo most of it.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.
@@ -51,7 +52,8 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
     >>> from skunlearn.datasets import load_digits_images
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = GradientAscentUnlearner(digits_classifier(max_epochs=5), random_state=0)
+    >>> net = digits_classifier(max_epochs=5)
+    >>> unlearner = GradientAscentUnlearner(net, lr=0.01, random_state=0)
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """
@@ -86,15 +88,13 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
         self.max_norm = max_norm
 
     def _unlearn(self, net, retain, forget):
-        rows = KnownRows(net, forget, self._bound(retain), self._classes)
+        rows = self._known_rows(net, forget, retain)
 
-        def loss(out, i, x):
-            losses, known = rows.losses(out, i)
-            return -(known * losses).mean()
+        def loss(batch):
+            losses, known = rows.losses(batch)
+            return -batch.mean(known * losses)
 
-        # The statistics of the forget rows alone are not those of the data.
-        with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
+        self._run_on_forget(net, retain, forget, rows, loss)
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -79,6 +79,36 @@ class CertifiedUnlearner(BaseUnlearner):
         self.row_norm = row_norm
         self.clip = clip
 
+    def fit(self, X, y=None, *, forget=None, ids=None, groups=None, measure_on=None):
+        """Train the model and remember which rows it has seen.
+
+        Every row counts once: the proof is about a mean over rows, and takes no sample weights.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of n rows
+            Referred to, not copied.
+        y : array of shape (n,)
+            Labels of any type.
+        forget : bool array of shape (n,), default=None
+            Rows to forget right after the training, as ``unlearn`` would.
+        ids, groups : sequence of n hashable values, default=None
+            Names of rows, and of groups of them, that later requests may use.
+        measure_on : None
+            Rows are measured as they are, as nothing augments arrays.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            When something passed in is wrong; a fitted estimator stays as it was.
+        """
+        named = {"ids": ids, "groups": groups, "measure_on": measure_on}
+        return super().fit(X, y, forget=forget, **named)
+
     # ------------------------------------------------------------------ for the methods
 
     def _start(self, problem, shape):

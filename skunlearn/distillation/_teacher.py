@@ -4,6 +4,7 @@ import torch
 
 from skunlearn import _skorch
 from skunlearn._first_weights import find_fixed_weights, shorten
+from skunlearn._fit_loop import gives_plain_rows
 from skunlearn._from_scratch import refuse_trained, warn_of_start
 from skunlearn.exceptions import UnlearningError
 
@@ -47,19 +48,20 @@ class Remembered:
     """
 
     def __init__(self, teacher, net, rows):
-        self.teacher, n = teacher, len(rows.all_y)
+        self.teacher, n = teacher, len(rows)
         small = 4 * n * teacher.n_classes <= _MOST
         self.table = self.known = None
-        if small and _skorch.gives_plain_rows(net, rows):
+        if small and gives_plain_rows(net, rows):
             self.table = torch.empty(n, teacher.n_classes)
             self.known = torch.zeros(n, dtype=torch.bool)
 
-    def __call__(self, x, i):
-        if self.table is None:
-            return self.teacher(x)
-        i = i.to("cpu", torch.long)
+    def __call__(self, batch):
+        """Logits of the rows of a batch."""
+        if self.table is None or batch.rows is None:
+            return self.teacher(batch.x)
+        i = batch.rows
         if not self.known[i].all():
-            said = self.teacher(x)
+            said = self.teacher(batch.x)
             self.table = self.table.to(said.device)
             self.table[i.to(said.device)], self.known[i] = said, True
             return said

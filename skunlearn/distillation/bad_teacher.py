@@ -5,7 +5,8 @@ from numbers import Real
 import torch
 
 from skunlearn import _skorch, _validation
-from skunlearn._losses import Membership, divergence
+from skunlearn._fit_loop import batches
+from skunlearn._losses import divergence
 from skunlearn.distillation._teacher import Remembered, copied, untrained
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
@@ -89,21 +90,18 @@ class BadTeacherUnlearner(NetUnlearner):
     def _unlearn(self, net, retain, forget):
         good, bad = copied(net, self._classes), untrained(net, self._classes)
         sample = retain.sample(max(1, round(self.retain_share * len(retain))), self._seed)
-        rows, _, numbers = sample.union(forget)
-        bad(self._first_batch(net, rows))  # gives lazy modules their shapes
-        forgotten = Membership(net, numbers, len(rows.all_y))
+        rows = sample.union(forget)
+        bad(next(batches(net, rows.take([0]))).x)  # gives lazy modules their shapes
         good, bad = (Remembered(teacher, net, rows) for teacher in (good, bad))
 
-        def loss(out, i, x):
-            taught = torch.where(forgotten[i][:, None], bad(x, i), good(x, i))
-            student = _skorch.class_logits(net, out, len(self._classes))
-            return divergence(taught, student, self.temperature)
+        def loss(batch):
+            gone = batch.places(type(self).__name__) >= len(sample)
+            good_says, bad_says = good(batch), bad(batch)
+            taught = torch.where(gone.to(good_says.device)[:, None], bad_says, good_says)
+            student = _skorch.class_logits(net, batch.out, len(self._classes))
+            return divergence(taught, student, self.temperature, batch.weights)
 
         self._run(net, rows, loss=loss)
-
-    @staticmethod
-    def _first_batch(net, rows):
-        return next(_skorch.batches(net, rows.take([0])))[0]
 
     def _check_parameters(self):
         super()._check_parameters()

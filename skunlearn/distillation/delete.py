@@ -2,8 +2,7 @@
 
 from skunlearn import _skorch, _validation
 from skunlearn._losses import row_divergences
-from skunlearn._steps import clipped, normalisation
-from skunlearn.ascent._bound import ForgetOnly, KnownRows
+from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -26,7 +25,8 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
     max_norm : float, default=1.0
         Length to which the gradient of a batch is clipped.
     lr : float or None, default=None
-        Learning rate; None takes three hundredths of the net's own.
+        Learning rate; None takes three hundredths of the net's own, or three tenths for whole
+        classes where normalisation layers have running statistics, see `GradientAscentUnlearner`.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.
@@ -101,18 +101,16 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
                 UnsuitableMethodWarning,
             )
         teacher = Remembered(copied(net, self._classes), net, forget)
-        rows = KnownRows(net, forget, self._bound(retain), self._classes)
+        rows = self._known_rows(net, forget, retain)
 
-        def loss(out, i, x):
-            taught = teacher(x, i)
-            own = rows.targets[i].long().view(-1, 1)
-            taught = taught.scatter(1, own, float("-inf"))
-            student = _skorch.class_logits(net, out, len(self._classes))
-            _, known = rows.losses(out.detach(), i)
-            return (known * row_divergences(taught, student)).mean()
+        def loss(batch):
+            own = rows.labels(batch).long().view(-1, 1)
+            taught = teacher(batch).scatter(1, own, float("-inf"))
+            student = _skorch.class_logits(net, batch.out, len(self._classes))
+            _, known = rows.losses(batch, batch.out.detach())
+            return batch.mean(known * row_divergences(taught, student))
 
-        with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
+        self._run_on_forget(net, retain, forget, rows, loss)
 
     def _check_parameters(self):
         super()._check_parameters()

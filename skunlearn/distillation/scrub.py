@@ -6,12 +6,14 @@ import numpy as np
 
 from skunlearn import _skorch, _validation
 from skunlearn._evidence import observe
-from skunlearn._losses import Targets, divergence, row_divergences
+from skunlearn._losses import divergence, row_divergences
+from skunlearn._norms import FollowedStatistics
 from skunlearn._phases import Phases
+from skunlearn._rates import scale_rates
 from skunlearn._record import Rows
 from skunlearn._steps import clipped, normalisation
 from skunlearn._weights import set_weights, weights
-from skunlearn.ascent._bound import BoundedAscent, KnownRows
+from skunlearn.ascent._bound import BoundedAscent
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, LogUniform
@@ -53,9 +55,10 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         one is returned whose error on the forget rows is nearest to that on the unseen rows of
         the same classes. Rows of the training set would not do: the net knows them.
     lr : float or None, default=None
-        Learning rate; None takes a tenth of the net's own, which
-        keeps a deep convolutional net whole; raise it when a warning says that rows are not
-        forgotten.
+        Learning rate; None takes a tenth of the net's own, which keeps a deep convolutional net
+        whole, or the net's own for whole classes where normalisation layers have running
+        statistics, see `GradientAscentUnlearner`. The student starts where the divergence has no
+        slope: raise the rate when a warning says that rows are not forgotten.
     max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     random_state, memory, store_data, verbose
@@ -131,26 +134,29 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         self.rewind = rewind
 
     def _unlearn(self, net, retain, forget):
-        teacher, targets = copied(net, self._classes), Targets(net, retain)
-        task, phases = _skorch.task_loss(net), Phases(net, self.schedule)
+        teacher = copied(net, self._classes)
         unseen = None if self.rewind is None else self._unseen(forget)
 
         of_forget, of_retain = (Remembered(teacher, net, rows) for rows in (forget, retain))
-        rows = KnownRows(net, forget, self._bound(retain), self._classes)
+        followed = FollowedStatistics(net, retain)
+        rows = self._known_rows(net, forget, retain)
+        hung = [("skunlearn_followed", followed), clipped(self.max_norm), ("skunlearn_known", rows)]
 
-        def apart(out, i, x):
-            student = _skorch.class_logits(net, out, len(self._classes))
-            _, known = rows.losses(out.detach(), i)
-            return -(known * row_divergences(of_forget(x, i), student, self.temperature)).mean()
+        def apart(batch):
+            student = _skorch.class_logits(net, batch.out, len(self._classes))
+            _, known = rows.losses(batch, batch.out.detach())
+            far = row_divergences(of_forget(batch), student, self.temperature)
+            return -batch.mean(known * far)
 
-        def near(out, i, x):
-            return self.gamma * task(out, targets[i]) + self.alpha * self._distance(
-                net, of_retain(x, i), out
-            )
+        def near(batch):
+            student = _skorch.class_logits(net, batch.out, len(self._classes))
+            far = divergence(of_retain(batch), student, self.temperature, batch.weights)
+            return self.gamma * batch.loss() + self.alpha * far
 
         epochs, kept = net.max_epochs, []
         climbs = -(-2 * epochs // 3) if self.max_steps_epochs is None else self.max_steps_epochs
-        hung = [clipped(self.max_norm), ("skunlearn_known", rows)]
+        scale_rates(net, self._speed(retain, forget, followed.norms))
+        phases = Phases(net, self.schedule)
         for epoch in phases:
             if epoch < climbs:
                 with normalisation(net, "eval"):
@@ -162,10 +168,6 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
                 kept.append((self._gap(net, forget, unseen), weights(net)))
         if kept:
             set_weights(net, min(kept, key=lambda pair: pair[0])[1])
-
-    def _distance(self, net, taught, out):
-        student = _skorch.class_logits(net, out, len(self._classes))
-        return divergence(taught, student, self.temperature)
 
     def _gap(self, net, forget, unseen):
         scores = [observe(net, rows, self._classes).score() for rows in (forget, unseen)]
@@ -197,7 +199,7 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
                 check(self, name, Integral, low=low)
 
     def _space(self):
-        space = super()._space()
+        space = self._up_to(super()._space())
         return space | {
             "alpha": LogUniform(1e-4, 1.0),
             "max_steps_epochs": Integers(1, space["max_epochs"].high),

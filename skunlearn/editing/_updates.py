@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from skorch.callbacks import Callback
 
-from skunlearn import _skorch
+from skunlearn._batching import n_batches
 from skunlearn._data import match, row_digests
 from skunlearn.exceptions import UnlearningError
 
@@ -36,7 +36,7 @@ class UpdateStore:
     def numbers(self, rows):
         """Number of every row, -1 for those that are not sensitive; and those of its duplicates."""
         if self.sensitive.ndim == 1:
-            base = getattr(rows.X, "indices", None)  # a Subset that came with the request
+            base = getattr(rows.source, "indices", None)  # a Subset that came with the request
             wanted = rows.index if base is None else np.asarray(base)[rows.index]
             order = np.argsort(self.sensitive)
             at = np.searchsorted(self.sensitive, wanted, sorter=order).clip(max=len(order) - 1)
@@ -78,20 +78,22 @@ class UpdateRecorder(Callback):
     Parameters
     ----------
     store : UpdateStore
-    rows : Rows that are trained on, in batches ``(x, row numbers)``
+    rows : Rows
+        Those of which the net trains on all, or holds some out.
     """
 
     def __init__(self, store, rows):
-        self.store = store
-        self.number = torch.full((int(rows.index.max()) + 1,), -1)
-        self.number[torch.as_tensor(rows.index)] = torch.as_tensor(store.numbers(rows)[0])
+        self.store, self._index, self._numbers = store, rows.index, store.numbers(rows)[0]
         self.batches, self.steps = {}, 0
 
-    def on_train_begin(self, net, **kwargs):
-        """Refuse what would fill the disk."""
+    def on_train_begin(self, net, X=None, **kwargs):
+        """Find the rows that are trained on, and refuse what would fill the disk."""
+        order = np.argsort(self._index)
+        places = order[np.searchsorted(self._index, X.index, sorter=order)]
+        self.number = torch.as_tensor(self._numbers[places])
         size = sum(p.nbytes for p in net.module_.parameters() if p.requires_grad)
         sensitive = int((self.number >= 0).sum())
-        steps = max(1, _skorch.n_batches(net, len(self.number)))
+        steps = max(1, n_batches(net, len(self.number)))
         needed = size * min(steps, sensitive) * net.max_epochs
         free = shutil.disk_usage(self.store.folder.path).free
         if needed > 0.9 * free:
@@ -106,7 +108,9 @@ class UpdateRecorder(Callback):
         if not training:
             return
         self.steps += 1
-        held = self.number[batch[1].cpu()]
+        if batch.rows is None:
+            batch.places("AmnesiacUnlearner")  # says why
+        held = self.number[batch.rows]  # also where they are mixed: all of them have a part
         self.held_ = held[held >= 0].numpy()
         if len(self.held_):
             self.before_ = {n: p.detach().clone() for n, p in _learning(net)}

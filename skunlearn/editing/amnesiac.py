@@ -3,9 +3,8 @@
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from skunlearn import _skorch, _training, _validation
+from skunlearn import _training, _validation
 from skunlearn._folder import Folder
-from skunlearn._losses import Targets
 from skunlearn.editing._updates import UpdateRecorder, UpdateStore, subtract
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -106,13 +105,22 @@ class AmnesiacUnlearner(NetUnlearner):
         self.folder = folder
 
     def fit(
-        self, X, y=None, *, sensitive=None, forget=None, ids=None, groups=None, measure_on=None
+        self,
+        X,
+        y=None,
+        sample_weight=None,
+        *,
+        sensitive=None,
+        forget=None,
+        ids=None,
+        groups=None,
+        measure_on=None,
     ):
         """Train the model, and record what batches with sensitive rows did to it.
 
         Parameters
         ----------
-        X, y, forget, ids, groups, measure_on
+        X, y, sample_weight, forget, ids, groups, measure_on
             See `FineTuneUnlearner.fit`.
         sensitive : bool array of shape (n,), default=None
             Rows that may have to be forgotten. None takes `forget`, or else all rows, for which
@@ -129,7 +137,8 @@ class AmnesiacUnlearner(NetUnlearner):
         """
         self._declared = sensitive, forget
         try:
-            return super().fit(X, y, forget=forget, ids=ids, groups=groups, measure_on=measure_on)
+            named = {"ids": ids, "groups": groups, "measure_on": measure_on}
+            return super().fit(X, y, sample_weight, forget=forget, **named)
         finally:
             vars(self).pop("_declared", None)
 
@@ -146,9 +155,6 @@ class AmnesiacUnlearner(NetUnlearner):
         store = UpdateStore(Folder(self.folder, "skunlearn-amnesiac-"), table)
         recorder = UpdateRecorder(store, rows)
 
-        def watch(net):
-            return [("skunlearn_updates", recorder)], _own_loss(net, rows)
-
         net = _training.train(
             self.estimator,
             rows,
@@ -156,7 +162,7 @@ class AmnesiacUnlearner(NetUnlearner):
             self._seed,
             verbose=self.verbose,
             write_checkpoints=True,
-            watch=watch,
+            callbacks=[("skunlearn_updates", recorder)],
         )
         self._updates = store.changed((), recorder.batches, recorder.steps)
         return net
@@ -181,8 +187,7 @@ class AmnesiacUnlearner(NetUnlearner):
             )
         recorder = UpdateRecorder(store, retain)
         if self._epochs():
-            repair = [("skunlearn_updates", recorder)]
-            self._run(net, retain, repair, loss=_own_loss(net, retain))
+            self._run(net, retain, [("skunlearn_updates", recorder)])
         # After an error the base puts the old store back.
         self._updates = store.changed(names, recorder.batches, recorder.steps)
 
@@ -205,8 +210,3 @@ class AmnesiacUnlearner(NetUnlearner):
                 "already trained net. Pass the net itself, or use another method."
             )
         super()._check_parameters()
-
-
-def _own_loss(net, rows):
-    task, targets = _skorch.task_loss(net), Targets(net, rows)
-    return lambda out, i, x: task(out, targets[i])

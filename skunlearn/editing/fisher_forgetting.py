@@ -5,8 +5,9 @@ from numbers import Integral, Real
 import torch
 
 from skunlearn import _net_checks, _skorch, _validation
-from skunlearn._fisher import squared_gradients
+from skunlearn._fisher import gradient_sizes
 from skunlearn.editing._base import WeightEditor
+from skunlearn.exceptions import UnlearningError
 from skunlearn.search_spaces import LogUniform
 
 
@@ -18,14 +19,17 @@ class FisherForgettingUnlearner(WeightEditor):
     matters most.
 
     The weights get Gaussian noise of variance α / F, with F the mean over retained rows of the
-    squared gradient of log p(y|x).
+    squared gradient of log p(y|x). Both are taken in the net's own units, so that the same α means
+    the same for every net: on one that knows its rows by heart F is nearly 0 throughout.
 
     Parameters
     ----------
     estimator : skorch net or FrozenEstimator of one
         See `FineTuneUnlearner`.
-    alpha : float, default=1e-6
-        α; the paper used 1e-7 to 1e-6.
+    alpha : float, default=0.1
+        α, where F is scaled to a mean of one over all weights, and the variance is in units of the
+        mean square of the weights of its tensor. The paper's 1e-7 to 1e-6 were for F and weights
+        as they are, of its net.
     limit : float, default=1.0
         Largest standard deviation of the noise, in units of the root mean square of the weights
         of its tensor: F is nearly 0 for weights that no row uses.
@@ -62,7 +66,7 @@ class FisherForgettingUnlearner(WeightEditor):
         self,
         estimator,
         *,
-        alpha=1e-6,
+        alpha=0.1,
         limit=1.0,
         importance_rows=1000,
         random_state=None,
@@ -85,17 +89,23 @@ class FisherForgettingUnlearner(WeightEditor):
         _net_checks.check_likelihood(net)
         params = [p for p in net.module_.parameters() if p.requires_grad]
         sample = retain.sample(self.importance_rows, self._seed)
-        held = squared_gradients(
+        held = gradient_sizes(
             net,
             sample,
             params,
-            lambda net, batch: _skorch.log_likelihood(net, batch, self._classes),
+            lambda net, batch: _skorch.log_likelihoods(net, batch, self._classes).sum(),
         )
+        mean = sum(f.sum() for f in held) / sum(f.numel() for f in held)
+        if not mean > 0:
+            raise UnlearningError(
+                "The Fisher information is zero: the net fits its rows so closely that no gradient "
+                "is left in float32, and nothing says where noise would do no harm."
+            )
         with torch.no_grad():
             for p, f in zip(params, held, strict=True):
-                largest = self.limit * p.square().mean().sqrt()
-                spread = torch.sqrt(self.alpha / f.clamp_min(torch.finfo(f.dtype).tiny))
-                p.add_(torch.randn_like(p) * torch.minimum(spread, largest))
+                size = p.square().mean().sqrt()
+                spread = torch.sqrt(self.alpha * mean / f.clamp_min(torch.finfo(f.dtype).tiny))
+                p.add_(torch.randn_like(p) * size * spread.clamp(max=self.limit))
 
     def _check_parameters(self):
         super()._check_parameters()
@@ -104,4 +114,4 @@ class FisherForgettingUnlearner(WeightEditor):
         _validation.check_number(self, "importance_rows", Integral, low=1)
 
     def _space(self):
-        return {"alpha": LogUniform(1e-9, 1e-3)}
+        return {"alpha": LogUniform(1e-3, 3.0)}

@@ -10,11 +10,22 @@ class LFSSDUnlearner(SSDUnlearner):
     Choose it like `SSDUnlearner`, when the labels of the forget rows are missing or not to be
     trusted. `alpha` matters most.
 
+    The importance of a weight is the mean absolute derivative of ‖f(x)‖² by it, f(x) the net's raw
+    output for a row.
+
     Parameters
     ----------
     estimator : skorch net or FrozenEstimator of one
         See `FineTuneUnlearner`.
-    alpha, dampening, importance_rows
+    alpha : float or None, default=None
+        α of `SSDUnlearner`. The ratio I_f / I cannot exceed the number r of all rows over that of
+        forget rows, and is far from it where that is large: None takes r / 4, at most 2.5, for
+        absolute values, and r / 2, at most 4, for squares.
+    importance : {"absolute", "squared"}, default="absolute"
+        "absolute" is that of the paper's authors [1]_, and of the continual learning that they
+        took it from [2]_; "squared" takes squares, as the Fisher information of `SSDUnlearner`
+        has them. Squares stand out more: the same `alpha` changes more weights.
+    dampening, importance_rows
         See `SSDUnlearner`.
     random_state, memory, store_data, verbose
         See `FineTuneUnlearner`.
@@ -26,8 +37,10 @@ class LFSSDUnlearner(SSDUnlearner):
 
     References
     ----------
-    J. Foster et al., "Loss-Free Machine Unlearning", ICLR 2024 (tiny papers),
-    https://arxiv.org/abs/2402.19308
+    .. [1] J. Foster, S. Schoepf, A. Brintrup, "Loss-Free Machine Unlearning", ICLR 2024 (tiny
+       papers), https://arxiv.org/abs/2402.19308
+    .. [2] R. Aljundi et al., "Memory Aware Synapses: Learning What (Not) to Forget", ECCV 2018,
+       https://arxiv.org/abs/1711.09601
 
     Examples
     --------
@@ -46,6 +59,44 @@ class LFSSDUnlearner(SSDUnlearner):
     """
 
     _needs_labels = False
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        alpha=None,
+        importance="absolute",
+        dampening=1.0,
+        importance_rows=1000,
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            alpha=alpha,
+            dampening=dampening,
+            importance_rows=importance_rows,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.importance = importance
+
+    def _squared(self):
+        return self.importance == "squared"
+
+    def _default_alpha(self, largest):
+        return min(4, largest / 2) if self._squared() else min(2.5, largest / 4)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        if self.importance not in ("absolute", "squared"):
+            raise ValueError(
+                f"importance must be 'absolute' or 'squared', got {self.importance!r}."
+            )
 
     def _check_loss(self, net):
         pass

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import torch
 
 from skunlearn import _net_checks, _skorch, _validation
-from skunlearn._fisher import squared_gradients
+from skunlearn._fisher import gradient_sizes
 from skunlearn.editing._base import WeightEditor
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.search_spaces import LogUniform
@@ -97,21 +97,34 @@ class SSDUnlearner(WeightEditor):
             )
         self._check_loss(net)
         params = [p for p in net.module_.parameters() if p.requires_grad]
-        everything, _, _ = retain.union(forget)
+        everything = retain.union(forget)
         ours, all_ = (
-            squared_gradients(
-                net, rows.sample(self.importance_rows, self._seed), params, self._row_loss
+            gradient_sizes(
+                net,
+                rows.sample(self.importance_rows, self._seed),
+                params,
+                self._row_loss,
+                squared=self._squared(),
             )
             for rows in (forget, everything)
         )
-        alpha = len(everything) / len(forget) / 2 if self.alpha is None else self.alpha
+        alpha = self.alpha
+        if alpha is None:
+            alpha = self._default_alpha(len(everything) / len(forget))
         dampen(params, ours, all_, alpha, self.dampening)
+
+    def _squared(self):
+        return True
+
+    def _default_alpha(self, largest):
+        """Threshold of the ratio of two importances, which is at most `largest`."""
+        return largest / 2
 
     def _check_loss(self, net):
         _net_checks.check_likelihood(net)
 
     def _row_loss(self, net, batch):
-        return _skorch.log_likelihood(net, batch, self._classes)
+        return _skorch.log_likelihoods(net, batch, self._classes).sum()
 
     def _check_parameters(self):
         super()._check_parameters()

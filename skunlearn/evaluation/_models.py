@@ -91,7 +91,7 @@ def outputs_of(model, views, classes):
 def blind(views, seed, *, classes):
     """The blind attack on forgotten and unseen rows; None where rows are no plain numbers."""
     forget, unseen = views["forget"], views["unseen"]
-    if is_dataset(forget.X) or is_dataset(unseen.X):
+    if is_dataset(forget.source) or is_dataset(unseen.source):
         return None
     sides = [_numbers(rows.arrays()[0]) for rows in (forget, unseen)]
     if any(X is None or len(X) < _MIN_BLIND_ROWS for X in sides):

@@ -30,7 +30,8 @@ def audit(
     """Set an unlearner that has forgotten beside a retrained model.
 
     Judged is the last request. `compare` does the same for several methods, and trains the
-    original too; `audit_logits` takes the outputs of any model from anywhere.
+    original too; `audit_logits` takes the outputs of any model from anywhere. Retrained models
+    are trained with the sample weights of ``fit``; the figures count every row once.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch
 from skunlearn._columns import columns_of
+from skunlearn._net_rows import reader
 from skunlearn._record import Rows
 from skunlearn.base import model_of
 
@@ -72,7 +73,7 @@ def input_gradients(model, X, y, *, batch_size=256):
             f"y must hold one label per row of X, each among {classes.tolist()}; got shape "
             f"{y.shape}."
         )
-    data = _skorch.dataset(net, Rows(X, columns, np.arange(len(y))))
+    data = reader(net, Rows(X, columns, np.arange(len(y))))
     found = []
     with _skorch.evaluating(net):
         for start in range(0, len(y), batch_size):
@@ -80,6 +81,6 @@ def input_gradients(model, X, y, *, batch_size=256):
             x, target = data.batch(rows)
             x = x.to(net.device).float().requires_grad_()
             # Rows do not meet in evaluation mode: the gradient of the sum is that of each.
-            loss = -_skorch.log_likelihood(net, (x, target), classes)
+            loss = -_skorch.log_likelihoods(net, (x, target), classes).sum()
             found.append(torch.autograd.grad(loss, x)[0].float().cpu().numpy())
     return np.concatenate(found)

@@ -10,6 +10,7 @@ from skorch.callbacks import Callback
 from skunlearn import _skorch
 from skunlearn._columns import columns_of
 from skunlearn._evidence import observe
+from skunlearn._fit_loop import StopTraining, train
 from skunlearn._rates import scale_rates
 from skunlearn._record import Rows
 from skunlearn._seeding import seeded
@@ -157,7 +158,7 @@ class _Reached(Callback):
             self.steps += 1
             if _loss(net, self.rows, self.classes) <= self.goal:
                 self.reached = True
-                raise _skorch.StopTraining
+                raise StopTraining
 
 
 def _steps(net, rows, followed, classes, goal, rate, max_epochs, seed):
@@ -167,7 +168,7 @@ def _steps(net, rows, followed, classes, goal, rate, max_epochs, seed):
         new = _skorch.copy_net(net, keep_schedule=False, max_epochs=max_epochs)
         scale_rates(new, rate)
         watch = _Reached(followed, classes, goal)
-        _skorch.train(new, rows, callbacks=[("skunlearn_reached", watch)], shuffle=True)
+        train(new, rows, callbacks=[("skunlearn_reached", watch)], shuffle=True)
     return float(watch.steps) if watch.reached else np.inf
 
 

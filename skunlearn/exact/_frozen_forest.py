@@ -5,6 +5,7 @@ from scipy import sparse
 from sklearn.base import is_classifier
 
 from skunlearn.exact._growing import (
+    DRAWS_BY_WEIGHT,
     Plan,
     as_trained,
     base_of,
@@ -15,8 +16,8 @@ from skunlearn.exact._growing import (
 )
 
 _ADVICE = (
-    "Pass the rows that it was trained on, in their order and without weights, or the ensemble "
-    "without FrozenEstimator."
+    "Pass the rows that it was trained on, in their order (and without weights, or with those of "
+    "its training), or the ensemble without FrozenEstimator."
 )
 _MEANS = ("squared_error", "friedman_mse", "poisson")  # criteria whose leaves hold means
 
@@ -44,7 +45,7 @@ def check_grown_on(ensemble, rows, classes):
     X = as_trained(ensemble, X)
     if is_classifier(ensemble):
         y = np.searchsorted(ensemble.classes_, classes[y])
-    weights = row_weights(ensemble, y)
+    weights = row_weights(ensemble, y, rows.weights)
     stored = getattr(ensemble, "_sample_weight", weights)  # versions before 1.8 keep none
     same = stored is weights is None or (
         stored is not None and weights is not None and np.allclose(stored, weights)
@@ -56,7 +57,7 @@ def check_grown_on(ensemble, rows, classes):
         if not is_forest(ensemble):
             columns = ensemble.estimators_features_
         same = all(
-            _is_grown_on(member, X[:, chosen], y, drawn)
+            _is_grown_on(member, X[:, chosen], y, drawn, weights)
             for member, drawn, chosen in zip(ensemble.estimators_, samples, columns)
         )
         if weights is None and getattr(ensemble, "class_weight", None) is None:
@@ -67,11 +68,13 @@ def check_grown_on(ensemble, rows, classes):
     return plan
 
 
-def _is_grown_on(member, X, y, drawn):
+def _is_grown_on(member, X, y, drawn, weights=None):
     """Whether the drawn rows fill the leaves as the tree says, with the right targets.
 
     This holds in any version, other than a comparison with a tree that is grown again.
     """
+    if weights is not None:
+        drawn = drawn[weights[drawn] > 0]  # others are not there for a tree
     tree, distinct = member.tree_, np.unique(drawn)
     is_leaf = tree.children_left == -1
     leaves = tree.apply(X[distinct])
@@ -84,9 +87,11 @@ def _is_grown_on(member, X, y, drawn):
     if member.criterion not in _MEANS or member.monotonic_cst is not None:
         return True
     leaves, y = tree.apply(X[drawn]), y[drawn].reshape(len(drawn), -1)
-    size = np.maximum(np.bincount(leaves, minlength=tree.node_count), 1)
+    counts = np.ones(len(drawn)) if weights is None or DRAWS_BY_WEIGHT else weights[drawn]
+    size = np.bincount(leaves, weights=counts, minlength=tree.node_count)
+    size[size == 0] = 1
     for column, values in enumerate(y.T):
-        mean = np.bincount(leaves, weights=values, minlength=tree.node_count) / size
+        mean = np.bincount(leaves, weights=counts * values, minlength=tree.node_count) / size
         if not np.allclose(mean[is_leaf], tree.value[is_leaf, column, 0]):
             return False
     return True

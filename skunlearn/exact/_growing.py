@@ -37,7 +37,7 @@ FORESTS = (
 BAGGING = (BaggingClassifier, BaggingRegressor)
 _TREES = (DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor)
 # Since 1.9 a forest draws rows by their class weights; before, the drawn rows were weighted.
-_DRAWS_BY_WEIGHT = parse_version(sklearn.__version__) >= parse_version("1.9")
+DRAWS_BY_WEIGHT = parse_version(sklearn.__version__) >= parse_version("1.9")
 
 
 def is_forest(ensemble):
@@ -131,7 +131,7 @@ class Members:
     samples: list
 
 
-def grow(plan, ensemble, X, y, number, randomness):
+def grow(plan, ensemble, X, y, number, randomness, weights=None):
     """Draw and train `number` members; `Members`.
 
     Parameters
@@ -143,9 +143,11 @@ def grow(plan, ensemble, X, y, number, randomness):
     number : int
     randomness : numpy SeedSequence
         Draws and training get generators of their own from it.
+    weights : array of shape (n,), default=None
+        Sample weights, for forests.
     """
     X, y = as_trained(ensemble, X), np.asarray(y)
-    weights = row_weights(ensemble, y)
+    weights = row_weights(ensemble, y, weights)
     if is_forest(ensemble):
         y = np.ascontiguousarray(y, dtype=np.float64)
     work = []
@@ -179,17 +181,18 @@ def as_trained(ensemble, X):
     return X
 
 
-def row_weights(ensemble, y):
-    """Weights of rows by fixed class weights of a forest, or None; `y` holds codes."""
+def row_weights(ensemble, y, weights=None):
+    """Sample weights times fixed class weights of a forest, or None; `y` holds codes."""
     given = getattr(ensemble, "class_weight", None) if is_forest(ensemble) else None
     if given is None or isinstance(given, str):
-        return None
-    return compute_sample_weight(given, ensemble.classes_[y.astype(int)])
+        return weights
+    by_class = compute_sample_weight(given, ensemble.classes_[y.astype(int)])
+    return by_class if weights is None else weights * by_class
 
 
 def _draw(rng, plan, n, weights):
     if plan.replace:
-        if weights is None or not _DRAWS_BY_WEIGHT:
+        if weights is None or not DRAWS_BY_WEIGHT:
             return rng.integers(n, size=plan.n_draws)
         return rng.choice(n, plan.n_draws, p=weights / weights.sum())
     return rng.choice(n, plan.n_draws, replace=False)
@@ -218,7 +221,7 @@ def _fit(member, ensemble, X, y, drawn, features, weights):
         return member.fit(X[drawn], y[drawn])
     counts = np.bincount(drawn, minlength=len(y)).astype(np.float64)
     if is_forest(ensemble):
-        if weights is not None and not _DRAWS_BY_WEIGHT:
+        if weights is not None and not DRAWS_BY_WEIGHT:
             counts *= weights
         if getattr(ensemble, "class_weight", None) == "balanced_subsample":
             counts *= compute_sample_weight("balanced", y, indices=drawn)

@@ -18,10 +18,12 @@ class Moments:
     ----------
     n : int
         Rows.
+    mass : float
+        Sum of their weights.
     mean_x, mean_y : arrays of shape (p,) and (t,)
         Zeros for a model without an intercept.
     scatter, cross : arrays of shape (p, p) and (p, t)
-        Σ(x − mean_x)(x − mean_x)ᵀ and Σ(x − mean_x)(y − mean_y)ᵀ.
+        Σw(x − mean_x)(x − mean_x)ᵀ and Σw(x − mean_x)(y − mean_y)ᵀ, with w the rows' weights.
     rounding : array of shape (p,)
         Squared magnitudes of the numbers that have been rounded on the diagonal of `scatter`.
     centred : bool
@@ -29,6 +31,7 @@ class Moments:
     """
 
     n: int
+    mass: float
     mean_x: np.ndarray
     mean_y: np.ndarray
     scatter: np.ndarray
@@ -37,42 +40,51 @@ class Moments:
     centred: bool
 
     @classmethod
-    def of(cls, X, Y, centred):
-        """Sums over the rows of `X`, an array or csr matrix, and `Y` of shape (n, t)."""
+    def of(cls, X, Y, centred, weights=None):
+        """Sums over the rows of `X`, an array or csr matrix, and `Y` of shape (n, t).
+
+        `weights` of shape (n,) are those of the rows; None stands for ones.
+        """
         n = X.shape[0]
+        mass = n if weights is None else weights.sum()
         mean_x, mean_y = np.zeros(X.shape[1]), np.zeros(Y.shape[1])
         if centred:
-            mean_x, mean_y = np.asarray(X.mean(axis=0)).ravel(), Y.mean(axis=0)
+            mean_x, mean_y = _sum(X, weights) / mass, _sum(Y, weights) / mass
         Y = Y - mean_y
         if sparse.issparse(X):
             # Centring would fill it; the cancellation is counted in `rounding`.
-            scatter = safe_sparse_dot(X.T, X, dense_output=True)
+            weighted = _weighted(X, weights)
+            scatter = safe_sparse_dot(weighted.T, X, dense_output=True)
             rounding = np.diag(scatter) ** 2
-            scatter -= n * np.outer(mean_x, mean_x)
+            scatter -= mass * np.outer(mean_x, mean_x)
             # Y is centred, which centres X in the product.
-            return cls(n, mean_x, mean_y, scatter, X.T @ Y, rounding, centred)
+            return cls(n, mass, mean_x, mean_y, scatter, weighted.T @ Y, rounding, centred)
         X = X - mean_x
-        scatter = X.T @ X
-        return cls(n, mean_x, mean_y, scatter, X.T @ Y, np.diag(scatter) ** 2, centred)
+        weighted = _weighted(X, weights)
+        scatter = weighted.T @ X
+        rounding = np.diag(scatter) ** 2
+        return cls(n, mass, mean_x, mean_y, scatter, weighted.T @ Y, rounding, centred)
 
-    def without(self, X, Y):
-        """The sums when some rows go: Σ over all = Σ over the kept + n' d dᵀ + Σ over the gone.
+    def without(self, X, Y, weights=None):
+        """The sums when some rows go: Σ over all = Σ over the kept + m' d dᵀ + Σ over the gone.
 
-        d is the step from the old to the new mean.
+        d is the step from the old to the new mean, m' the new mass.
         """
         if sparse.issparse(X):
             X = X.toarray()
         n = self.n - len(X)
+        mass = n if weights is None else self.mass - weights.sum()
         X, Y = X - self.mean_x, Y - self.mean_y
-        scatter, cross = self.scatter - X.T @ X, self.cross - X.T @ Y
+        weighted = _weighted(X, weights)
+        scatter, cross = self.scatter - weighted.T @ X, self.cross - weighted.T @ Y
         mean_x, mean_y = self.mean_x, self.mean_y
         if self.centred:
-            dx, dy = -X.sum(axis=0) / n, -Y.sum(axis=0) / n
+            dx, dy = -_sum(X, weights) / mass, -_sum(Y, weights) / mass
             mean_x, mean_y = mean_x + dx, mean_y + dy
-            scatter -= n * np.outer(dx, dx)
-            cross -= n * np.outer(dx, dy)
+            scatter -= mass * np.outer(dx, dx)
+            cross -= mass * np.outer(dx, dy)
         rounding = self.rounding + np.diag(self.scatter) ** 2
-        return Moments(n, mean_x, mean_y, scatter, cross, rounding, self.centred)
+        return Moments(n, mass, mean_x, mean_y, scatter, cross, rounding, self.centred)
 
     def reciprocal_condition(self):
         """Estimate of smallest over largest eigenvalue of `scatter`; 0 when singular."""
@@ -118,6 +130,16 @@ class Moments:
             error = max(error, _EPS * lost / smallest)
             fresh = max(fresh, _EPS / smallest)
         return coef, error, fresh
+
+
+def _weighted(X, weights):
+    if weights is None:
+        return X
+    return sparse.diags(weights) @ X if sparse.issparse(X) else X * weights[:, None]
+
+
+def _sum(X, weights):
+    return np.asarray(X.sum(axis=0) if weights is None else weights @ X).ravel()
 
 
 def _norm(matrix):

@@ -10,7 +10,8 @@ import numpy as np
 from safetensors.torch import load_file, safe_open, save_file
 from sklearn.dummy import DummyClassifier
 
-from skunlearn import _portable, _skorch, _training
+from skunlearn import _fit_loop, _portable, _skorch, _training
+from skunlearn._held_out import holding_out
 from skunlearn._record import Rows
 from skunlearn._seeding import derive_seed, seeded
 from skunlearn._weights import weights
@@ -44,7 +45,7 @@ class Trained:
 
     Attributes
     ----------
-    model : fitted net or scikit-learn estimator, or None for a shard without rows
+    model : fitted net or scikit-learn estimator, or None for a shard without rows that count
     files : dict of int to str
         Stage (but for the last) to the name of the file with the weights at its end.
     row_epochs : int
@@ -88,9 +89,10 @@ def stage_epochs(epochs, n_slices):
 
 
 def _train_once(recipe, shard, verbose):
-    if len(shard.rows) == 0:
+    counting = _counting(shard.rows)
+    if not counting.any():
         return Trained(None)
-    if shard.classes is not None and len(np.unique(shard.rows.y)) == 1:
+    if shard.classes is not None and len(np.unique(shard.rows.y[counting])) == 1:
         # Many classifiers refuse a single class; what it says of any row is clear.
         recipe = DummyClassifier(strategy="most_frequent")
     model = _training.train(recipe, shard.rows, shard.classes, shard.seed, verbose=verbose)
@@ -107,7 +109,7 @@ def _train_stages(recipe, shard, folder, first, files, verbose):
         done.model = _read(recipe, shard, os.path.join(folder, done.files[max(done.files)]))
     for stage in range(first, shard.n_slices):
         rows = shard.rows.take(np.flatnonzero(shard.slices <= stage))
-        if len(rows) == 0:
+        if not _counting(rows).any():
             continue
         done.model = _stage(recipe, done.model, rows, shard, stage, verbose)
         done.row_epochs += len(rows) * epochs
@@ -117,13 +119,20 @@ def _train_stages(recipe, shard, folder, first, files, verbose):
     return done
 
 
+def _counting(rows):
+    """Which rows count: those whose weight is not zero."""
+    return np.ones(len(rows), dtype=bool) if rows.weights is None else rows.weights > 0
+
+
 def _stage(recipe, model, rows, shard, stage, verbose):
     """Train further, or afresh: with a new optimizer, so that weights are all there is to keep."""
     seed = derive_seed(shard.seed, stage) if stage else shard.seed
     if model is None:
         return _training.train(recipe, rows, shard.classes, seed, verbose=verbose)
     with seeded(seed):
-        return _skorch.train(_skorch.copy_net(model, verbose=verbose), rows)
+        net = _skorch.copy_net(model, verbose=verbose)
+        with holding_out(net, recipe, rows) as kept:
+            return _fit_loop.train(net, kept)
 
 
 def _write(net, recipe, shard, path):

@@ -59,7 +59,8 @@ class ForestUnlearner(BaseUnlearner):
         `max_samples` and thresholds like ``min_samples_leaf`` that are None or a share are the
         numbers that they were in ``fit`` from then on. Whatever is computed over all rows is
         refused (``class_weight="balanced"``; "balanced_subsample" looks at the draw alone).
-        A trained one must have been trained on the rows that ``fit`` is given, without weights.
+        A trained one must have been trained on the rows that ``fit`` is given, with the same
+        ``sample_weight`` (which forests take, Bagging* here not).
     random_state : int, RandomState instance or None, default=None
         Seed of the ensemble where it has none, and of all new draws. None takes these from the
         operating system, so that nobody can foresee them, and keeps the seed out of the log; an
@@ -101,8 +102,8 @@ class ForestUnlearner(BaseUnlearner):
     splits is drawn apart. So a tree that stays is distributed as one grown on the kept rows, and
     a tree that is grown anew is one; trees are independent of each other, and the whole is a
     forest grown on the kept rows with m draws a tree. Draws without replacement keep the argument
-    (uniform over subsets), as do draws by fixed class weights. The next request starts from
-    such a forest, and so on.
+    (uniform over subsets), as do draws by fixed class weights or by sample weights. The next
+    request starts from such a forest, and so on.
 
     (Scikit-learn seeds a tree's draw and its splits with one number, from which both are computed
     apart; trees grown here have two.)
@@ -177,6 +178,11 @@ class ForestUnlearner(BaseUnlearner):
     def _first_model(self, rows):
         self._trained_before = super()._name_trained()
         recipe = _skorch.unwrap(self.estimator)
+        if rows.weights is not None and not is_forest(recipe):
+            raise TypeError(
+                f"ForestUnlearner takes sample_weight for forests, not for {type(recipe).__name__}."
+                " Use RetrainUnlearner."
+            )
         if isinstance(self.estimator, FrozenEstimator):
             model = copy.deepcopy(recipe)
             self._plan = check_grown_on(model, rows, self._classes)
@@ -205,7 +211,7 @@ class ForestUnlearner(BaseUnlearner):
     def _whole(self, model, rows, randomness):
         """`model` with all members new, and their draws."""
         X, y = self._arrays(model, rows)
-        grown = grow(self._plan, model, X, y, model.n_estimators, randomness)
+        grown = grow(self._plan, model, X, y, model.n_estimators, randomness, rows.weights)
         n = len(self._record)
         draws = Draws.of([rows.positions[drawn] for drawn in grown.samples], n)
         model = _filled(model, grown.estimators, grown.features)
@@ -242,7 +248,7 @@ class ForestUnlearner(BaseUnlearner):
 
     def _regrow(self, old, touched, retain, randomness):
         X, y = self._arrays(old, retain)
-        grown = grow(self._plan, old, X, y, len(touched), randomness)
+        grown = grow(self._plan, old, X, y, len(touched), randomness, retain.weights)
         self._draws = self._draws.replaced(
             touched, [retain.positions[drawn] for drawn in grown.samples]
         )
@@ -264,7 +270,7 @@ class ForestUnlearner(BaseUnlearner):
         model = self._one_member(rows, seed, len(rows))
         X, y = self._arrays(model, rows)
         randomness = np.random.SeedSequence([seed, 1])
-        grown = grow(self._plan, model, X, y, model.n_estimators, randomness)
+        grown = grow(self._plan, model, X, y, model.n_estimators, randomness, rows.weights)
         return _filled(model, grown.estimators, grown.features)
 
     def _arrays(self, model, rows):

@@ -105,8 +105,7 @@ class RidgeUnlearner(BaseUnlearner):
         self.published = published
 
     def _first_model(self, rows):
-        X, Y = self._arrays(rows)
-        self._moments = Moments.of(X, Y, self._recipe.fit_intercept)
+        self._moments = self._sums(rows)
         model = self._solution(rows)
         if isinstance(self.estimator, FrozenEstimator):
             _check_same(self._recipe, model)
@@ -118,7 +117,7 @@ class RidgeUnlearner(BaseUnlearner):
         moments = getattr(self, "_moments", None)  # None when the model was fitted elsewhere
         whole = moments is None or len(retain) == moments.n - len(forget)
         if moments is None or (whole and len(forget) > len(retain)):
-            self._moments = Moments.of(*self._arrays(retain), self._recipe.fit_intercept)
+            self._moments = self._sums(retain)
         else:
             self._moments = moments.without(*self._arrays(forget))
         return self._solution(retain)
@@ -128,7 +127,7 @@ class RidgeUnlearner(BaseUnlearner):
         alpha = self._penalties()
         coef, error, fresh = self._moments.solve(alpha)
         if error > max(_ACCURATE, _DRIFT * fresh):
-            self._moments = Moments.of(*self._arrays(self._whole(rows)), self._moments.centred)
+            self._moments = self._sums(self._whole(rows))
             coef, error, fresh = self._moments.solve(alpha)
         if error > _ACCURATE or self._lacks_a_class(rows) or self._cuts_off():
             return self._train(self._whole(rows))
@@ -157,13 +156,18 @@ class RidgeUnlearner(BaseUnlearner):
             f"{len(rows)} of them."
         )
 
+    def _sums(self, rows):
+        X, Y, weights = self._arrays(rows)
+        return Moments.of(X, Y, self._recipe.fit_intercept, weights)
+
     def _arrays(self, rows):
         X, y = rows.arrays()
         X = check_array(X, accept_sparse="csr", dtype=np.float64, input_name="X")
         if self._classes is None:
-            return X, np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+            return X, np.asarray(y, dtype=np.float64).reshape(len(y), -1), rows.weights
         first = 1 if len(self.classes_) == 2 else 0
-        return X, np.where(y[:, None] == np.arange(first, len(self.classes_)), 1.0, -1.0)
+        Y = np.where(y[:, None] == np.arange(first, len(self.classes_)), 1.0, -1.0)
+        return X, Y, rows.weights
 
     def _penalties(self):
         targets = self._moments.cross.shape[1]
@@ -182,10 +186,9 @@ class RidgeUnlearner(BaseUnlearner):
             nothing = np.zeros((len(self.classes_), coef.shape[1]))
             RidgeClassifier.fit(model.set_params(alpha=1.0, solver="svd"), nothing, self.classes_)
             model.set_params(**self._recipe.get_params())
-            coef, intercept = (
-                coef.reshape(model.coef_.shape),
-                intercept.reshape(np.shape(model.intercept_)),
-            )
+            coef = coef.reshape(model.coef_.shape)
+            if self._recipe.fit_intercept:
+                intercept = intercept.reshape(np.shape(model.intercept_))
         elif self._n_targets is None:
             coef, intercept = coef[0], float(intercept[0])
         if not self._recipe.fit_intercept:

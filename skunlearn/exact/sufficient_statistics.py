@@ -54,7 +54,8 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
     out leave the very sums of the others, whatever their size and number. (Where rows have gone
     that were very much larger than all others, the kept rows are summed anew.) The cost of a
     request does not depend on the number of kept rows. Nearest neighbours have no sums: the rows
-    are the model, and go out of it with a new index over the others.
+    are the model, and go out of it with a new index over the others. With ``sample_weight`` in
+    ``fit``, which naive Bayes takes, no sums are kept: the model of the kept rows is computed anew.
 
     Parameters
     ----------
@@ -135,7 +136,7 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
     def _attempt(self, retain, forget, seed):
         n, statistic = self._n - len(forget), None
         self._n = n
-        if self._kind is not None and not (len(retain) == n and len(forget) > n):
+        if self._statistic is not None and not (len(retain) == n and len(forget) > n):
             statistic = self._statistic.without(self._recipe, *self._arrays(forget))
         if statistic is None:
             statistic = self._summed(self._whole(retain))
@@ -146,7 +147,7 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
         return _STATISTICS.get(type(self._recipe))
 
     def _summed(self, rows):
-        if self._kind is None:
+        if self._kind is None or rows.weights is not None:
             return None
         return self._kind.of(self._recipe, *self._arrays(rows), len(self.classes_))
 
@@ -154,7 +155,11 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
         self._statistic = statistic
         model = None if statistic is None else statistic.model(self._recipe, self.classes_)
         if model is None:
-            return self._train(self._whole(rows))
+            rows = self._whole(rows)
+            if rows.weights is not None:  # a class of weight zero is a class without rows
+                mass = np.bincount(rows.y, rows.weights)
+                rows = rows.take(np.flatnonzero(mass[rows.y]))
+            return self._train(rows)
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_
         return model
@@ -216,7 +221,8 @@ def _check_same(given, solution, kind):
         ):
             raise ValueError(
                 "The trained model is not the one of these rows. Pass the rows that it was trained "
-                "on, in their order and without weights, or the model without FrozenEstimator."
+                "on, in their order (and without weights, or with those of its training), or the "
+                "model without FrozenEstimator."
             )
 
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from skunlearn import _layers, _skorch, _validation
-from skunlearn._losses import Targets
+from skunlearn._batch import mean
 from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning.finetune import FineTuneUnlearner
 from skunlearn.nets._augment import flip_and_shift
@@ -104,14 +104,14 @@ class CoUnUnlearner(FineTuneUnlearner):
 
     def _unlearn(self, net, retain, forget):
         head = _layers.layers_in_order(net, retain)[-1]
-        task, targets = _skorch.task_loss(net), Targets(net, retain)
         augment = self.augment or view_of
 
-        def loss(out, i, x):
-            if not isinstance(x, torch.Tensor):
+        def loss(batch):
+            if not isinstance(batch.x, torch.Tensor):
                 raise UnlearningError("CoUnUnlearner needs rows that are one tensor each.")
-            a, b = (features(net, head, augment(x.to(net.device))) for _ in range(2))
-            return task(out, targets[i]) + self.strength * info_nce(a, b, self.temperature)
+            a, b = (features(net, head, augment(batch.x.to(net.device))) for _ in range(2))
+            contrast = info_nce(a, b, self.temperature, batch.weights)
+            return batch.loss() + self.strength * contrast
 
         self._fine_tune(net, retain, loss=loss)
 
@@ -140,12 +140,13 @@ def features(net, head, x):
     return seen[-1].flatten(1)
 
 
-def info_nce(a, b, temperature):
+def info_nce(a, b, temperature, weights=None):
     """Cross-entropy of finding each row's other view among all views, both ways (InfoNCE)."""
     a, b = normalize(a.float(), dim=1), normalize(b.float(), dim=1)
     likeness = a @ b.T / temperature
     own = torch.arange(len(a), device=a.device)
-    return (cross_entropy(likeness, own) + cross_entropy(likeness.T, own)) / 2
+    found = (cross_entropy(z, own, reduction="none") for z in (likeness, likeness.T))
+    return mean(sum(found) / 2, weights)
 
 
 def view_of(x):

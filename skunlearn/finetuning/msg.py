@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from skunlearn import _layers, _skorch, _validation
+from skunlearn._fit_loop import train
 from skunlearn._steps import DampedGradients, largest
 from skunlearn.callbacks import LinearDecay
 from skunlearn.exceptions import UnlearningError
@@ -115,7 +116,7 @@ class MSGUnlearner(NetUnlearner):
         callbacks = [("skunlearn_damping", DampedGradients(self.damping, spared))]
         if self.schedule == "linear":
             callbacks.append(("skunlearn_decay", LinearDecay(warmup=0.1)))
-        _skorch.train(net, retain, callbacks=callbacks, shuffle=True)
+        train(net, retain, callbacks=callbacks, shuffle=True)
 
     def _difference(self, net, retain, forget, weights):
         """Gradient of CE on as many retained rows minus CE on the forget rows."""

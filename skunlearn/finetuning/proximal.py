@@ -156,8 +156,8 @@ class ProximalUnlearner(FineTuneUnlearner):
                 sample = retain.sample(self.fisher_rows, self._seed)
                 importance = diagonal_fisher(net, sample, params, self._classes)
             callbacks.append(("skunlearn_penalty", ProximalStep(anchors, penalty, importance)))
-        with softened(net, self.softening, self.softening_strength, self._classes):
-            return self._fine_tune(net, retain, callbacks)
+        loss = softened(net, self.softening, self.softening_strength, self._classes)
+        return self._fine_tune(net, retain, callbacks, loss)
 
     def _adapted(self, net, retain):
         mean = 1 / 2 if self.schedule == "linear" else 1

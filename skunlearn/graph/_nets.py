@@ -8,9 +8,9 @@ from scipy.special import softmax
 from skorch import NeuralNetClassifier
 from skorch.dataset import ValidSplit
 
-from skunlearn import _net_checks, _skorch
-from skunlearn._batching import float_dtype
+from skunlearn import _fit_loop, _net_checks, _skorch
 from skunlearn._from_scratch import refuse_trained
+from skunlearn._net_rows import float_dtype
 from skunlearn._record import Rows
 from skunlearn._seeding import seeded
 
@@ -44,7 +44,7 @@ def train(estimator, graph, n_classes, seed, verbose=0):
     with _fresh(estimator, graph, n_classes, seed, verbose) as net:
         _net_checks.check_outputs(net, rows, n_classes)
         with _skorch.private_checkpoints(net):  # shards would overwrite each other's files
-            return _skorch.train(net, rows, from_scratch=True)
+            return _fit_loop.train(net, rows, from_scratch=True)
 
 
 def initial_logits(estimator, graph, n_classes, seed):

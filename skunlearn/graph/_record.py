@@ -19,6 +19,8 @@ class NodeRecord:
     ids : sequence of n unique hashable values, or None for the numbers 0 to n - 1
     """
 
+    weights = None  # nodes have none
+
     def __init__(self, n, ids=None):
         names = range(n) if ids is None else _names(ids)
         if len(names) != n:

@@ -69,4 +69,5 @@ def _mean_slope(objective, rows, losses=None):
             )
         return values
 
-    return objective.gradient(rows, penalised=False, losses=checked) / len(rows)
+    n = len(rows) if rows.weights is None else rows.weights.sum()
+    return objective.gradient(rows, penalised=False, losses=checked) / n

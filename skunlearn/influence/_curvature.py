@@ -52,8 +52,8 @@ class Curvature:
     def _averaged(self, kind, v, rows):
         total = torch.zeros_like(v)
         product = _gauss_newton if kind == "gauss_newton" else _hessian
-        for x, y, _ in self.objective.batches(rows):
-            total += product(self.objective, x, y, v)
+        for x, y, w in self.objective.weighted_batches(rows):
+            total += product(self.objective, x, y, w, v)
         return total / self.objective.mass(rows)
 
     def _mean_eigenvalue(self):
@@ -103,15 +103,15 @@ class Curvature:
 # for no forward-mode derivatives, which some layers lack.
 
 
-def _hessian(objective, x, y, v):
+def _hessian(objective, x, y, w, v):
     with torch.enable_grad():
         theta = objective.theta.detach().requires_grad_()
-        loss = objective.f.loss(objective.f.outputs(objective.weights(theta), x), y)
+        loss = objective.f.loss(objective.f.outputs(objective.weights(theta), x), y, x, w)
         (slope,) = grad(loss, theta, create_graph=True)
         return grad(slope, theta, v, is_grads_batched=v.ndim == 2)[0]
 
 
-def _gauss_newton(objective, x, y, v):
+def _gauss_newton(objective, x, y, w, v):
     many = v.ndim == 2
     with torch.enable_grad():
         theta = objective.theta.detach().requires_grad_()
@@ -121,6 +121,6 @@ def _gauss_newton(objective, x, y, v):
         (back,) = grad(out, theta, u, create_graph=True)
         (pushed,) = grad(back, u, v, is_grads_batched=many)
         at = out.detach().requires_grad_()
-        (slope,) = grad(objective.f.loss(at, y), at, create_graph=True)
+        (slope,) = grad(objective.f.loss(at, y, x, w), at, create_graph=True)
         (bent,) = grad(slope, at, pushed, is_grads_batched=many)
         return grad(out, theta, bent, is_grads_batched=many)[0]

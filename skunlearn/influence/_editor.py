@@ -93,8 +93,8 @@ class CurvatureEditor(WeightEditor):
         for name, step in objective.weights(self.step * direction).items():
             objective.f.params[name].add_(step)
 
-    def _warn_if_wrong(self, measured, most_lost, *, whole_classes):
-        super()._warn_if_wrong(measured, most_lost, whole_classes=whole_classes)
+    def _warn_if_wrong(self, measured, *known, **more):
+        super()._warn_if_wrong(measured, *known, **more)
         before, after = (measured[key]["loss"] for key in ("retain_before", "retain_after"))
         if before is not None and after is not None and after > _OVERSHOT * before:
             _validation.warn(

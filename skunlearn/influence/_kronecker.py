@@ -37,8 +37,9 @@ class Kronecker:
             )
         self.mass = self.objective.mass(curvature.rows)
         factors = defaultdict(lambda: [0.0, 0.0])
-        for name, a, g in self._moments(0):
+        for name, a, g, w in self._moments(0):
             positions = a.shape[1]
+            a = a if w is None else a * w.sqrt()[:, None, None]
             factors[name][0] += torch.einsum("bli,blj->ij", a, a) / self.mass
             factors[name][1] += torch.einsum("blo,blp->op", g, g) / (self.mass * positions)
         self.layers = {name: self.layers[name] for name in factors}  # those that were used
@@ -53,7 +54,7 @@ class Kronecker:
 
     def _correct(self):
         self.values = {name: torch.zeros_like(values) for name, values in self.values.items()}
-        for name, a, g in self._moments(1):
+        for name, a, g, _ in self._moments(1):
             out, in_ = self.bases[name]
             a, g = a @ in_, g @ out
             if a.shape[1] == 1:
@@ -100,15 +101,17 @@ class Kronecker:
         """Inputs (batch, positions, in) and gradients (batch, positions, out), layer by layer."""
         theta = self.objective.theta
         generator = torch.Generator().manual_seed(derive_seed(self.objective.seed, 2, seed))
-        for x, y, _ in self.objective.batches(self.curvature.rows):
+        for x, y, w in self.objective.weighted_batches(self.curvature.rows):
             with _Tap(self.layers, theta) as tap, torch.enable_grad():
                 out = self.f.outputs({}, x)
             signs = torch.randint(0, 2, out.shape, generator=generator, dtype=torch.int8)
-            noise = self.f.curved(out.detach(), y, signs.to(out.device).to(out.dtype) * 2 - 1)
+            noise = self.f.curved(out.detach(), y, signs.to(out.device).to(out.dtype) * 2 - 1, x)
+            if w is not None:
+                noise = noise * w.sqrt().view(-1, *[1] * (noise.ndim - 1))
             grads = torch.autograd.grad(out, list(tap.probes.values()), noise)
             for name, g in zip(tap.probes, grads, strict=True):
                 layer = self.layers[name]
-                yield name, layer.inputs(tap.inputs[name]), layer.positions(g)
+                yield name, layer.inputs(tap.inputs[name]), layer.positions(g), w
 
 
 class _Layer:

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
-from skunlearn import _skorch
+from skunlearn._batching import n_batches
 from skunlearn._faster import choose_faster
 from skunlearn._functional import FunctionalNet
+from skunlearn._net_rows import reader
 from skunlearn._row_gradients import RowGradients, cut
 from skunlearn._seeding import derive_seed, seeded
 
@@ -36,18 +37,18 @@ class Objective:
     """
 
     def __init__(self, net, n_rows, *, batch_size, seed):
-        self.net, self.batch_size, self.seed = net, batch_size, seed
+        self.net, self.batch_size, self.seed, self._collates = net, batch_size, seed, False
         self.f = FunctionalNet(net)
         self._by_row = RowGradients(
             self.f.module,
             self.f.params,
-            lambda weights, x, y: self.f.row_losses(self.f.outputs(weights, x), y)[0],
+            lambda weights, x, y: self.f.row_losses(self.f.outputs(weights, x), y, x)[0],
         )
         params = self.f.params
         self._sizes = [p.numel() for p in params.values()]
         self.theta = torch.cat([p.detach().reshape(-1) for p in params.values()])
         # The step of a summed loss is that of its mean at a rate as many times higher.
-        scale = _skorch.n_batches(net, n_rows) / n_rows if self.f.sums else 1.0
+        scale = n_batches(net, n_rows) / n_rows if self.f.sums else 1.0
         decays = self.f.decays()
         self.decay = torch.cat(
             [torch.full_like(p.detach().reshape(-1), scale * decays[k]) for k, p in params.items()]
@@ -62,24 +63,38 @@ class Objective:
         return {k: v.view(p.shape) for v, (k, p) in zip(parts, self.f.params.items(), strict=True)}
 
     def mass(self, rows):
-        """Number of rows, or the sum of their class weights."""
-        return float(self.f.masses(rows.y).sum())
+        """Number of rows, or the sum of their class weights times their sample weights."""
+        return float(_weights(rows) @ self.f.masses(rows.y))
 
-    def batches(self, rows):
-        """Batches ``(x, y, positions)`` of `rows` in order, on the net's device."""
-        data = _skorch.dataset(self.net, rows)
-        for start in range(0, len(rows), self.batch_size):
-            positions = np.arange(start, min(start + self.batch_size, len(rows)))
+    def batches(self, rows, cut=False):
+        """Batches ``(x, y, positions)`` of `rows` in order, on the net's device.
+
+        `cut` says that they are to be cut into rows. What a collate function of the user's makes
+        cannot be (rows may lie in it end to end), and is made of one row each then.
+        """
+        data = reader(self.net, rows)
+        self._collates = data.collate is not None
+        size = 1 if cut and self._collates else self.batch_size
+        for start in range(0, len(rows), size):
+            positions = np.arange(start, min(start + size, len(rows)))
             with nullcontext() if data.base is None else seeded(derive_seed(self.seed, start)):
                 batch = data.batch(positions)
             x, y = tree_map(self._to_device, batch)
             yield x, y, positions
 
+    def weighted_batches(self, rows):
+        """Batches ``(x, y, w)`` of `rows` in order, with their sample weights or None."""
+        for x, y, positions in self.batches(rows):
+            w = None
+            if rows.weights is not None:
+                w = torch.as_tensor(rows.weights[positions]).to(self.theta)
+            yield x, y, w
+
     def _to_device(self, value):
         return value.to(self.net.device) if isinstance(value, torch.Tensor) else value
 
     def gradient(self, rows, shares=None, *, penalised=True, losses=None):
-        """Σ s ∇ℓ(z) over `rows`.
+        """Σ s ∇ℓ(z) over `rows`; a row's loss is times its sample weight, here and below.
 
         Parameters
         ----------
@@ -91,15 +106,18 @@ class Objective:
         losses : callable, default=None
             ``losses(out, y)`` in place of the net's own, of shape (n,).
         """
-        losses = losses or self.f.row_losses
         shares = np.ones(len(rows)) if shares is None else np.asarray(shares, dtype=np.float64)
+        shares = shares * _weights(rows)
         total = torch.zeros_like(self.theta)
         for x, y, positions in self.batches(rows):
             s = torch.as_tensor(shares[positions], dtype=self.theta.dtype, device=total.device)
             with torch.enable_grad():
                 theta = self.theta.detach().requires_grad_()
                 out = self.f.outputs(self.weights(theta), x)
-                loss = s @ losses(out, y)
+                if losses is None:
+                    loss = self.f.loss(out, y, x, s)
+                else:
+                    loss = s @ losses(self.f.main(out), y)
                 total += torch.autograd.grad(loss, theta)[0]
         if penalised:
             total += float(shares @ self.f.masses(rows.y)) * self.decay * self.theta
@@ -108,13 +126,13 @@ class Objective:
     def row_gradients(self, rows):
         """∇ℓ(z) of every row, without the penalty: a tensor of shape (n, P)."""
         found = self.theta.new_zeros(len(rows), len(self))
-        for x, y, positions in self.batches(rows):
+        for x, y, positions in self.batches(rows, cut=True):
             for start, stop, parts in self._by_row(x, y):
                 some = found[positions[0] + start : positions[0] + stop]
                 for name, columns in zip(self.f.params, some.split(self._sizes, 1), strict=True):
                     if name in parts:
                         columns.copy_(parts[name].unfold().reshape(columns.shape))
-        return found
+        return found * torch.as_tensor(_weights(rows)).to(found)[:, None]
 
     def dots(self, rows, vectors, *, penalised=True):
         """∇ℓ(z)ᵀ v for every row z and vector v.
@@ -136,11 +154,11 @@ class Objective:
         if penalised:
             share = (vectors @ (self.decay * self.theta)).double().cpu().numpy()
             found += share[:, None] * self.f.masses(rows.y)
-        return found
+        return found * _weights(rows)
 
     def _way_to_dots(self, x, y, vectors):
         """From gradients of single rows, whose time k hardly matters for, or without them."""
-        if not self._by_row.takes_together(x, y):
+        if self._collates or not self._by_row.takes_together(x, y):
             return self._dots_along
         some = *cut((x, y), 0, _FEW), vectors
         ways = {
@@ -154,7 +172,7 @@ class Objective:
     def _dots_along(self, x, y, vectors):
         with torch.enable_grad():
             theta = self.theta.detach().requires_grad_()
-            losses = self.f.row_losses(self.f.outputs(self.weights(theta), x), y)
+            losses = self.f.row_losses(self.f.outputs(self.weights(theta), x), y, x)
             # The derivative of Σ u ∇ℓ(z)ᵀ v by u.
             u = torch.zeros_like(losses, requires_grad=True)
             (slope,) = torch.autograd.grad(losses, theta, u, create_graph=True)
@@ -173,3 +191,7 @@ class Objective:
             for name, part in parts.items():
                 found[:, start:stop] += part.dot(named[name])
         return found
+
+
+def _weights(rows):
+    return np.ones(len(rows)) if rows.weights is None else rows.weights

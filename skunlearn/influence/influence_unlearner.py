@@ -7,9 +7,12 @@ class InfluenceUnlearner(CurvatureEditor):
     """Undo the rows' pull on the weights, by one Newton step (influence functions).
 
     Choose it for few rows of a net that was trained to a minimum, with weight decay: it trains
-    nothing, and on convex losses the error falls with the square of the rows' share. Far from a
-    minimum, or for a large share, the step goes astray; `damping` matters most. To keep the
-    performance that the step costs, see `PUMAUnlearner`.
+    nothing. Far from a minimum, or for a large share, the step goes astray; `damping` matters most.
+    To keep the performance that the step costs, see `PUMAUnlearner`.
+
+    On convex losses, at a minimum and with ``damping=0``, the error falls with the square of the
+    rows' share. The default damping is for nets, and takes a part of the step only: 0.26 to 0.55 of
+    the exact one on two multinomial logistic regressions, where ``damping=0`` was right to 1.4 %.
 
     The step is θ ← θ + s · (H_r + d)⁻¹ Σ_f ∇ℓ(z) / n_r, with H_r the curvature of the mean loss of
     the n_r retained rows, ∇ℓ(z) the gradients of the forget rows, d the damping and s the `step`.
@@ -32,7 +35,8 @@ class InfluenceUnlearner(CurvatureEditor):
         indefinite; the Hessian is, unless the net is at a minimum, and then an error is raised.
     damping : float, default=1.0
         d, in units of the mean eigenvalue of the Gauss–Newton matrix (of those that may differ
-        from 0). 0 is the definition, for small nets with weight decay. kronfluence's 0.1 serves
+        from 0). 0 is the definition, for convex losses and small nets with weight decay: any
+        damping shortens the step, on convex losses too. kronfluence's 0.1 serves
         to rank rows; a step by it wrecks a net that loses a fifth of its rows, where 1 does not.
     curvature_rows : int or None, default=1000
         Retained rows from which the curvature is taken; None for all of them.
@@ -85,7 +89,7 @@ class InfluenceUnlearner(CurvatureEditor):
     training of 10 epochs. On more rows than `curvature_rows` that share falls.
 
     The net is taken in evaluation mode: without dropout, and with the running statistics of batch
-    normalisation, which still hold the forgotten rows.
+    normalisation as they are. These are taken anew over retained rows after the step.
 
     References
     ----------

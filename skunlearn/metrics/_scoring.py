@@ -6,7 +6,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _validation
-from skunlearn._data import is_dataset, n_rows, take
+from skunlearn._data import is_dataset, n_rows
 from skunlearn._record import Rows
 from skunlearn._transformers import as_rows, transform
 from skunlearn.base import BaseUnlearner
@@ -122,10 +122,10 @@ class TrainingRowsError(ValueError):
 
 def refuse_training_rows(unlearner, unseen):
     """Raise where rows that should be unseen are in the training record."""
-    if is_dataset(unseen.X):
+    if is_dataset(unseen.source):
         return
     rows = np.unique(np.linspace(0, len(unseen) - 1, _CHECKED_ROWS).astype(int))
-    if unlearner._record.seen(take(unseen.X, rows)).mean() > 0.5:
+    if unlearner._record.seen(unseen.take(rows).X).mean() > 0.5:
         raise TrainingRowsError(
             "These rows are training rows, not unseen ones: the attack would compare members "
             "with members. Score held-out rows, and set return_train_score=False (searches by "

@@ -1,6 +1,7 @@
 """Threshold attacks: can rows that were forgotten be told from rows that were never seen?"""
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from skunlearn.metrics._logits import check_logits
 from skunlearn.metrics.intervals import Interval, auc_interval
@@ -201,7 +202,10 @@ def compare_scores(
         reference_kind="chance" if reference is None else "retrained",
         score=-abs(interval.estimate - reference_auc),
         advantage=advantage,
-        attack_accuracy=(1 + advantage) / 2,
+        best_threshold_accuracy=(1 + advantage) / 2,
+        attack_accuracy=_split_accuracy(
+            forget_scores, unseen_scores, weights, y_forget, y_unseen, random_state
+        ),
         reference_interval=reference_interval,
         per_class=classes,
         skipped_classes=skipped,
@@ -272,11 +276,54 @@ def _by_class(forget_scores, y_forget, unseen_scores, y_unseen, weights, confide
     return intervals, tuple(skipped)
 
 
+def _split_accuracy(forget_scores, unseen_scores, weights, y_forget, y_unseen, random_state):
+    """Balanced accuracy of the threshold that is best on one half of the rows, on the other."""
+    # Without a seed always the same halves: a metric draws from no global generator.
+    rng = check_random_state(0 if random_state is None else random_state)
+    used = np.flatnonzero(weights)
+    if min(len(forget_scores), len(used)) < 2:
+        return None
+    members = _halves(np.arange(len(forget_scores)), y_forget, rng)
+    others = _halves(used, y_unseen, rng)
+    gaps = []
+    for here, there in ((0, 1), (1, 0)):
+        threshold, side = _best_threshold(
+            forget_scores[members[here]],
+            unseen_scores[others[here]],
+            weights[others[here]],
+        )
+        passed = np.average(
+            unseen_scores[others[there]] >= threshold, weights=weights[others[there]]
+        )
+        gaps.append(side * (np.mean(forget_scores[members[there]] >= threshold) - passed))
+    return float((1 + np.mean(gaps)) / 2)
+
+
+def _halves(rows, y, rng):
+    """The rows in two halves, of which each has half of every class."""
+    rows = rng.permutation(rows)
+    if y is not None:
+        rows = rows[np.argsort(y[rows], kind="stable")]
+    return rows[::2], rows[1::2]
+
+
 def _advantage(forget_scores, unseen_scores, weights):
     """Largest |TPR − FPR| over thresholds (the two-sample Kolmogorov–Smirnov distance)."""
+    return float(np.abs(_gaps(forget_scores, unseen_scores, weights)[1]).max())
+
+
+def _best_threshold(forget_scores, unseen_scores, weights):
+    """Where |TPR − FPR| is largest, half-way to the next lower score; and the sign of it."""
+    thresholds, gaps = _gaps(forget_scores, unseen_scores, weights)
+    best = np.abs(gaps).argmax()
+    return thresholds[max(best - 1, 0) : best + 1].mean(), np.sign(gaps[best])
+
+
+def _gaps(forget_scores, unseen_scores, weights):
+    """TPR − FPR at every score as the threshold, and these scores."""
     thresholds = np.unique(np.concatenate([forget_scores, unseen_scores]))
     order = np.argsort(unseen_scores)
     mass = np.concatenate([[0.0], np.cumsum(weights[order])])
     missed = np.searchsorted(np.sort(forget_scores), thresholds, "left") / len(forget_scores)
     passed = mass[np.searchsorted(unseen_scores[order], thresholds, "left")] / mass[-1]
-    return float(np.abs(passed - missed).max())
+    return thresholds, passed - missed

@@ -33,7 +33,8 @@ class MIAScorer(Scorer):
     kept by the estimator) with the test rows, which the model has never seen. The score is minus
     the distance of the attack's AUC to its value for a net that never saw the rows: 0.5 stands in
     for that value unless a `reference` is given. Both sides count: an AUC below the reference
-    gives forgotten rows away as well.
+    gives forgotten rows away as well. Every row counts once, also where ``fit`` was given sample
+    weights (with which a reference is trained too).
 
     Parameters
     ----------
@@ -251,7 +252,7 @@ class MIAScorer(Scorer):
                 _check_recipe(unlearner)
             return unlearner.estimator_
         rows = unlearner._record.view(np.flatnonzero(unlearner._record.retained))
-        if is_dataset(rows.X):
+        if is_dataset(rows.source):
             _check_recipe(unlearner)
             return unlearner._train(rows)
         net = _skorch.unwrap(unlearner.estimator)

@@ -9,7 +9,9 @@ from sklearn.utils import check_scalar
 
 from skunlearn import _skorch
 from skunlearn._asking import asked
+from skunlearn._batching import n_batches
 from skunlearn._evidence import observe
+from skunlearn._fit_loop import batches
 from skunlearn._losses import Targets, row_losses
 from skunlearn._seeding import derive_seed, draw_seed, seeded
 from skunlearn.model_selection._drawing import as_mask, resolve_size, top
@@ -157,14 +159,15 @@ def _fine_tuned(net, rows, classes, weight, lr, epochs):
     """A copy of the net, fine-tuned by steps of fixed length on weighted rows."""
     new = _skorch.copy_net(net)
     targets = Targets(new, rows)
-    weight = torch.as_tensor(weight, dtype=torch.float32, device=targets.table.device)
+    weight = torch.as_tensor(weight, dtype=torch.float32)
     params = [p for p in new.module_.parameters() if p.requires_grad]
-    batches = _skorch.batches(new, rows)
-    for _ in range(epochs * _skorch.n_batches(new, len(rows))):
-        x, i = next(batches)
+    endless = batches(new, rows)
+    for _ in range(epochs * n_batches(new, len(rows))):
+        batch = next(endless)
+        places = batch.places("worst_case_forget_set")
         new._set_training(True)
-        losses = row_losses(new, _skorch.infer(new, x), targets[i], classes)
-        gradients = torch.autograd.grad((weight[i.to(weight.device)] * losses).sum(), params)
+        losses = row_losses(new, _skorch.infer(new, batch.x), targets[places], classes)
+        gradients = torch.autograd.grad((weight[places].to(losses) * losses).sum(), params)
         with torch.no_grad():
             torch._foreach_sub_(params, [lr * g.sign() for g in gradients])
     return new

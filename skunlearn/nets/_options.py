@@ -100,11 +100,15 @@ class MicroBatches:
             return super().train_step_single(batch, **fit_params)
         self._set_training(True)
         X, y = unpack_data(batch)
+        weights = getattr(batch, "weights", None)  # of rows, where they have any
         total, outs = 0.0, []
         for i in range(0, n, size):
             part, labels = _part(X, i, i + size), _part(y, i, i + size)
+            share = get_len(part) / n
+            if weights is not None:
+                share = float(weights[i : i + size].sum() / weights.sum().clamp_min(1e-300))
             out = self.infer(part, **fit_params)
-            loss = self.get_loss(out, labels, X=part, training=True) * (get_len(part) / n)
+            loss = self.get_loss(out, labels, X=part, training=True) * share
             loss.backward()
             total = total + loss.detach()
             outs.append(out.detach() if isinstance(out, torch.Tensor) else out[0].detach())

@@ -51,13 +51,13 @@ class Store:
                 f"{self.queue._journal.path} has applied requests, but holds no version of the "
                 "model: trained anew, it would know again what was forgotten. Restore a backup."
             )
-        X, y, ids, *_ = self.rows
-        table, model = RowTable.of(X, y, ids, self.queue._salt), self.given
+        X, y, weights, ids, *_ = self.rows
+        table, model = RowTable.of(X, y, weights, ids, self.queue._salt), self.given
         rows = table.write(self.queue, lease)
         if hasattr(model, "_record"):
-            check_rows(model, self.kind, X, y)
+            check_rows(model, self.kind, X, y, weights)
         else:
-            model = fitted_again(model, None, *self.rows, np.arange(table.n))
+            model = fitted_again(model, None, self.rows, np.arange(table.n))
         meta = {"baseline": self.check(model), "kind": self.kind, "since retrain": 0, "rows": rows}
         data = self.versions.pack(model, model._record.retained, self.kind)
         version = self.versions.write(data, 0, lease)
@@ -78,13 +78,14 @@ class Store:
             try:
                 data = self.versions.read(name, sha256)
                 retained = self.versions.retained(data)
-                X, y, ids, *_ = self.rows
+                X, y, weights, ids, *_ = self.rows
                 table = RowTable.read(self.queue)
-                order = table.order(RowTable.of(X, y, ids, self.queue._salt), retained)
+                given = RowTable.of(X, y, weights, ids, self.queue._salt)
+                order = table.order(given, retained)
                 load = None
                 if self.kind == "net":
                     load = partial(self.versions.load, data=data, name=name)
-                model = fitted_again(self.template, load, *self.rows, order)
+                model = fitted_again(self.template, load, self.rows, order)
             except FileNotFoundError:
                 missing = number
                 number, name, sha256 = self.queue._newest()

@@ -21,6 +21,7 @@ from skunlearn._pipeline import shallow
 from skunlearn._portable import listed
 from skunlearn._record import TrainingRecord
 from skunlearn._transformers import as_rows
+from skunlearn._validation import check_weights
 from skunlearn.base import BaseUnlearner
 from skunlearn.pipeline import UnlearningPipeline
 from skunlearn.production import _names
@@ -77,22 +78,29 @@ def _is_exact(pipeline):
 class RowTable:
     """Salted digests of all rows as they came first, to know them again in any order.
 
-    A digest is of row, label and id. Rows of a torch Dataset are known by position.
+    A digest is of row, label, sample weight and id. Rows of a torch Dataset are known by position
+    (and weight, if they have any).
     """
 
     def __init__(self, digests, n):
         self.digests, self.n = digests, n
 
     @classmethod
-    def of(cls, X, y, ids, salt):
+    def of(cls, X, y, weights, ids, salt):
         """The table of rows as a caller has them."""
         if is_dataset(X):
-            return cls(None, len(X))
-        parts = [row_digests(as_rows(X)), name_digests(_values(y))]
+            if weights is None:
+                return cls(None, len(X))
+            parts, ids = [name_digests(range(len(X)))], None
+        else:
+            parts = [row_digests(as_rows(X)), name_digests(_values(y))]
+        if weights is not None:
+            parts.append(name_digests(np.asarray(_values(weights), dtype=np.float64)))
         if ids is not None:
             parts.append(name_digests(list(ids)))
         if len({len(part) for part in parts}) != 1:
-            raise ValueError(f"X, y and ids have {[len(p) for p in parts]} rows.")
+            sizes = [len(part) for part in parts]
+            raise ValueError(f"X, y, sample_weight and ids (those given) have {sizes} rows.")
         salted = [_names.digest(row.tobytes(), salt) for row in np.hstack(parts)]
         return cls(np.frombuffer(b"".join(salted), np.uint8).reshape(-1, 16), len(salted))
 
@@ -138,8 +146,8 @@ class RowTable:
             raise ValueError(
                 f"These are not the rows that the model was trained on: {missing} of "
                 f"{int(retained.sum())} retained ones are missing, and {int((~known).sum())} were "
-                "never among them. Pass the same rows, labels and ids as at the first start; those "
-                "that were forgotten may be left out."
+                "never among them. Pass the same rows, labels, sample weights and ids as at the "
+                "first start; those that were forgotten may be left out."
             )
         return np.asarray(order, dtype=np.intp)
 
@@ -243,7 +251,7 @@ def template(unlearner):
     return new
 
 
-def check_rows(unlearner, kind, X, y):
+def check_rows(unlearner, kind, X, y, weights):
     """Raise when a fitted unlearner was not fitted on these rows, in this order."""
     record = unlearner._record
     if kind == "refit" and not record.retained.all():
@@ -263,14 +271,27 @@ def check_rows(unlearner, kind, X, y):
             "These are not the rows that the unlearner was fitted on, in their order, or it holds "
             "none. Pass the rows of its fit, or an unlearner that is not fitted."
         )
+    given = None if weights is None else check_weights(weights, len(record))
+    if not _same(given, record.weights, record.retained):
+        raise ValueError(
+            "sample_weight is not what the unlearner was fitted with. Pass that, or an unlearner "
+            "that is not fitted."
+        )
 
 
-def fitted_again(unlearner, load, X, y, ids, groups, measure_on, order):
+def _same(given, weights, retained):
+    if given is None or weights is None:
+        return given is weights
+    return np.array_equal(given[retained], weights[retained])
+
+
+def fitted_again(unlearner, load, rows, order):
     """A copy of `unlearner` in the state of a version, with its rows.
 
-    `load` brings a net into that state; None where a training gives it again.
+    `rows` are those of now, as ``X, y, sample_weight, ids, groups, measure_on``. `load` brings a
+    net into that state; None where a training gives it again.
     """
-    new = shallow(unlearner)
+    new, (X, y, weights, ids, groups, measure_on) = shallow(unlearner), rows
     if load is not None:
         load(new)
         if is_dataset(X):
@@ -279,11 +300,13 @@ def fitted_again(unlearner, load, X, y, ids, groups, measure_on, order):
         if is_dataset(measure_on):
             measure_on = take(measure_on, order)
         return new.attach(X, y, measure_on=measure_on)
-    X, y, ids, groups = _taken((X if is_dataset(X) else as_rows(X), y, ids, groups), order)
+    X = X if is_dataset(X) else as_rows(X)
+    X, y, weights, ids, groups = _taken((X, y, weights, ids, groups), order)
     if is_dataset(measure_on):
         (measure_on,) = _taken((measure_on,), order)
-    how = {} if measure_on is None else {"measure_on": measure_on}
-    return new.fit(X, y, ids=ids, groups=groups, **how)
+    given = {"sample_weight": weights, "measure_on": measure_on}
+    given = {name: value for name, value in given.items() if value is not None}
+    return new.fit(X, y, ids=ids, groups=groups, **given)
 
 
 def _taken(parts, order):

@@ -143,7 +143,7 @@ class DeletionWorker:
 
     # ------------------------------------------------------------------ start
 
-    def start(self, X, y=None, *, ids=None, groups=None, measure_on=None):
+    def start(self, X, y=None, sample_weight=None, *, ids=None, groups=None, measure_on=None):
         """Train and write the first version, or take up the newest one.
 
         The same call does after a crash, or in a second process.
@@ -154,6 +154,8 @@ class DeletionWorker:
             At the first start all of them. Later at least those that are retained, in any order;
             rows that were forgotten are recognised and left out. `y` may be None for a Dataset
             that gives labels.
+        sample_weight : array of shape (n,), default=None
+            As for ``fit``; later starts must be given the same.
         ids, groups : sequence, default=None
             As for ``fit``; requests name them.
         measure_on : torch Dataset or callable, default=None
@@ -169,7 +171,7 @@ class DeletionWorker:
             When the rows are not those of the first start, the test rows are training rows, or
             the newest version's file was changed.
         """
-        self._store.rows = X, y, ids, groups, measure_on
+        self._store.rows = X, y, sample_weight, ids, groups, measure_on
         if self.queue._newest() is None:
             with self.queue._lease(self.lease, wait=True) as lease:
                 if self.queue._newest() is None:

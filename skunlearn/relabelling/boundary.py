@@ -8,8 +8,8 @@ from torch import nn
 
 from skunlearn import _layers, _skorch, _validation
 from skunlearn._losses import row_losses
-from skunlearn._steps import clipped, normalisation, renew_optimizer
-from skunlearn.ascent._bound import ForgetOnly, KnownRows
+from skunlearn._steps import renew_optimizer
+from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
@@ -37,7 +37,8 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
     max_norm : float, default=1.0
         Length to which the gradient of a batch is clipped.
     lr : float or None, default=None
-        Learning rate; None takes three hundredths of the net's own.
+        Learning rate; None takes three hundredths of the net's own, or three tenths for whole
+        classes where normalisation layers have running statistics, see `GradientAscentUnlearner`.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.
@@ -124,19 +125,18 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
 
     def _shrink(self, net, retain, forget):
         original = _skorch.copy_net(net)
-        rows = KnownRows(net, forget, self._bound(retain), self._classes)
+        rows = self._known_rows(net, forget, retain)
         original._set_training(False)
         n_classes = len(self._classes)
         unseen = np.setdiff1d(np.arange(n_classes), self._seen_columns)
 
-        def loss(out, i, x):
-            y = rows.targets[i]
-            neighbours = neighbouring_class(original, x, y, self.step, n_classes, unseen)
-            _, known = rows.losses(out.detach(), i)
-            return (known * row_losses(net, out, neighbours, self._classes)).mean()
+        def loss(batch):
+            y = rows.labels(batch)
+            neighbours = neighbouring_class(original, batch.x, y, self.step, n_classes, unseen)
+            _, known = rows.losses(batch, batch.out.detach())
+            return batch.mean(known * row_losses(net, batch.out, neighbours, self._classes))
 
-        with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
+        self._run_on_forget(net, retain, forget, rows, loss)
 
     def _expand(self, net, retain, forget):
         head = _layers.layers_in_order(net, forget)[-1]
@@ -158,16 +158,16 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         _replace(net.module_, name, wide)
         renew_optimizer(net)
 
-        rows = KnownRows(net, forget, self._bound(retain), self._classes)
+        rows = self._known_rows(net, forget, retain)
 
-        def loss(out, i, x):
+        def loss(batch):
             # Judged without the added output, as the net is in the end.
-            _, known = rows.losses(out[:, :extra].detach(), i)
+            out = batch.out
+            _, known = rows.losses(batch, out[:, :extra].detach())
             new = torch.full((len(out),), extra, device=out.device)
-            return (known * nn.functional.cross_entropy(out, new, reduction="none")).mean()
+            return batch.mean(known * nn.functional.cross_entropy(out, new, reduction="none"))
 
-        with normalisation(net, "eval"):
-            self._run(net, forget, [clipped(self.max_norm), ("skunlearn_known", rows)], loss=loss)
+        self._run_on_forget(net, retain, forget, rows, loss)
         with torch.no_grad():  # the added output goes again
             head.weight.copy_(wide.weight[:-1])
             if head.bias is not None:

@@ -3,10 +3,11 @@
 import numpy as np
 from skorch.callbacks import Callback
 
-from skunlearn import _skorch
-from skunlearn._losses import Targets
+from skunlearn._net_rows import target
+from skunlearn._norms import FollowedStatistics
 from skunlearn._phases import Phases
 from skunlearn._seeding import derive_seed
+from skunlearn._steps import normalisation
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Choice
@@ -93,33 +94,26 @@ class RandomLabelUnlearner(NetUnlearner):
         self._relabel_and_train(net, retain, forget)
 
     def _relabel_and_train(self, net, retain, forget, callbacks=()):
-        task = _skorch.task_loss(net)
-
-        def loss_with(labels):
-            return lambda out, i, x: task(out, labels[i])
-
+        columns = None if self._classes is None else self._seen_columns
+        drawn = RandomLabels(forget.y, columns, self.exclude_true, self._next_seed())
         if self.order == "mixed":
-            both, _, numbers = retain.union(forget)
-            labels = self._labels(net, both, numbers)
-            callbacks = [*callbacks, ("skunlearn_labels", labels)]
-            self._run(net, both, callbacks, loss=loss_with(labels))
+            both = retain.union(forget)
+            places = np.arange(len(retain), len(both))
+            callbacks = list(callbacks)
+            if self.redraw:
+                callbacks.append(("skunlearn_labels", Redrawn(both, places, drawn)))
+            y = both.y
+            y[places] = drawn()
+            self._run(net, both.relabelled(y), callbacks, relabels=self.redraw)
             return
-        labels, phases = self._labels(net, forget, forget.index), Phases(net, self.schedule)
-        redrawn, targets = [*callbacks, ("skunlearn_labels", labels)], Targets(net, retain)
-        for _ in phases:
-            phases.train(forget, callbacks=redrawn, loss=loss_with(labels))
-            phases.train(retain, callbacks=callbacks, loss=loss_with(targets))
-
-    def _labels(self, net, rows, numbers):
-        return RandomLabels(
-            net,
-            rows,
-            numbers,
-            None if self._classes is None else self._seen_columns,
-            exclude_true=self.exclude_true,
-            redraw=self.redraw,
-            seed=self._next_seed(),
-        )
+        phases, relabelled = Phases(net, self.schedule), forget.relabelled(drawn())
+        followed = "skunlearn_followed", FollowedStatistics(net, retain)
+        for epoch in phases:
+            if epoch and self.redraw:
+                relabelled = forget.relabelled(drawn())
+            with normalisation(net, "eval"):
+                phases.train(relabelled, callbacks=[*callbacks, followed])
+            phases.train(retain, callbacks=callbacks)
 
     def _next_seed(self):
         return derive_seed(self._seed, 2, len(self.deletions_))
@@ -133,42 +127,56 @@ class RandomLabelUnlearner(NetUnlearner):
         return super()._space() | {"order": Choice(("mixed", "sequential"))}
 
 
-class RandomLabels(Callback):
-    """Targets of some rows, with random labels for a part of them, drawn again in every epoch.
+class RandomLabels:
+    """Draws labels for some rows, others at every call.
 
     Parameters
     ----------
-    net : skorch net
-    rows : Rows
-    numbers : ndarray of int, numbers of the rows that get random labels
+    y : ndarray of int, their own labels, encoded
     columns : ndarray of int, ascending, the encoded labels to draw among
-    exclude_true, redraw : bool
+    exclude_true : bool
     seed : int
     """
 
-    def __init__(self, net, rows, numbers, columns, *, exclude_true, redraw, seed):
+    def __init__(self, y, columns, exclude_true, seed):
         if columns is None:
             raise UnlearningError("random labels are for classifiers; this is a regression.")
         if exclude_true and len(columns) < 2:
             raise UnlearningError("there is one class only, and no other label to draw.")
-        self.net, self.rows, self.numbers = net, rows, numbers
-        self.columns, self.exclude_true, self.redraw = columns, exclude_true, redraw
+        self.y, self.columns, self.exclude_true = y, columns, exclude_true
         self.rng = np.random.default_rng(seed)
-        self._draw()
 
-    def __getitem__(self, i):
-        return self.targets[i]
-
-    def _draw(self):
-        size, n = len(self.numbers), len(self.columns)
+    def __call__(self):
+        size, n = len(self.y), len(self.columns)
         if self.exclude_true:
-            own = np.searchsorted(self.columns, self.rows.all_y[self.numbers])
-            drawn = (own + self.rng.integers(1, n, size=size)) % n
-        else:
-            drawn = self.rng.integers(n, size=size)
-        self.targets = Targets(self.net, self.rows, (self.numbers, self.columns[drawn]))
+            own = np.searchsorted(self.columns, self.y)
+            return self.columns[(own + self.rng.integers(1, n, size=size)) % n]
+        return self.columns[self.rng.integers(n, size=size)]
+
+
+class Redrawn(Callback):
+    """Give some of the rows that are trained on new random labels after every epoch.
+
+    Parameters
+    ----------
+    rows : Rows
+    places : ndarray of int, where they are among `rows`
+    drawn : RandomLabels
+    """
+
+    def __init__(self, rows, places, drawn):
+        self.rows, self.places, self.drawn = rows, places, drawn
+
+    def on_train_begin(self, net, X=None, **kwargs):
+        """Note the data set that is trained on."""
+        self.data_ = X
 
     def on_epoch_end(self, net, **kwargs):
-        """Draw them again."""
-        if self.redraw:
-            self._draw()
+        """Draw them."""
+        y = self.rows.y
+        y[self.places] = self.drawn()
+        self.data_.relabel(target(net, y), net)
+
+    def on_train_end(self, net, **kwargs):
+        """Let go of the data set."""
+        del self.data_

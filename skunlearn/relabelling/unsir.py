@@ -4,10 +4,12 @@ from numbers import Integral, Real
 
 import torch
 
-from skunlearn import _skorch, _validation
-from skunlearn._losses import Targets
+from skunlearn import _validation
+from skunlearn._fit_loop import batches
+from skunlearn._net_rows import target
 from skunlearn._phases import Phases
 from skunlearn._steps import clipped
+from skunlearn._task_loss import TaskLoss
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, Uniform
@@ -110,14 +112,14 @@ class UNSIRUnlearner(NetUnlearner):
                 UnsuitableMethodWarning,
             )
         noise, labels = self._noise(net, retain, forget)
-        task, targets = _skorch.task_loss(net), Targets(net, retain)
+        task = TaskLoss(net)
 
-        def impair(out, i, x):
+        def impair(batch):
             # The statistics of noise are not to become those of the net.
             net._set_training(False)
-            spoilt = task(_skorch.infer(net, noise), labels)
+            spoilt = task(net.infer(noise), labels, noise)
             net._set_training(True)
-            return (1 - self.noise_share) * task(out, targets[i]) + self.noise_share * spoilt
+            return (1 - self.noise_share) * batch.loss() + self.noise_share * spoilt
 
         # What was impaired has to be repaired.
         phases = Phases(net, self.schedule, at_least=self.impair_epochs + 1)
@@ -129,20 +131,20 @@ class UNSIRUnlearner(NetUnlearner):
 
     def _noise(self, net, retain, forget):
         """Rows of noise on which the net errs most, and their labels."""
-        x, _ = next(_skorch.batches(net, retain))  # for its shape; forget rows are not looked at
+        x = next(batches(net, retain)).x  # for its shape; forget rows are not looked at
         if not isinstance(x, torch.Tensor) or not x.is_floating_point():
             raise UnlearningError(
                 "UNSIRUnlearner makes rows of noise by gradient ascent, for which rows must be one "
                 "tensor of floating-point numbers. Convert them (images to float32, say)."
             )
         classes = torch.as_tensor(sorted(set(forget.y.tolist()))).repeat_interleave(self.noise_rows)
-        labels = torch.as_tensor(_skorch.target(net, classes.numpy())).to(net.device)
+        labels = torch.as_tensor(target(net, classes.numpy())).to(net.device)
         noise = torch.randn(len(classes), *x.shape[1:], dtype=x.dtype).to(net.device)
         noise.requires_grad_()
-        task, optimizer = _skorch.task_loss(net), torch.optim.Adam([noise], lr=0.1)
+        task, optimizer = TaskLoss(net), torch.optim.Adam([noise], lr=0.1)
         net._set_training(False)
         for _ in range(self.noise_steps):
-            loss = -task(_skorch.infer(net, noise), labels) + 0.1 * noise.square().mean()
+            loss = -task(net.infer(noise), labels, noise) + 0.1 * noise.square().mean()
             optimizer.zero_grad()
             noise.grad = torch.autograd.grad(loss, noise)[0]
             optimizer.step()

@@ -133,7 +133,7 @@ def untrained(net, X, y, seed, memory, measure_on=None):
     check_recipe(net, "robustness_report")
     base._seed = draw_seed(seed)
     with seeded(base._seed):
-        base._record = base._new_record(X, y, None, None, measure_on)
+        base._record = base._new_record(X, y, measure_on=measure_on)
     base.deletions_, base._evidence, base._forgotten = [], None, None
     return base
 

@@ -223,7 +223,7 @@ def _to_float(module, rows, classes, given):
     x = torch.as_tensor(few.arrays()[0], dtype=torch.float32)
     x = (x - module.low) / module.span
     candidates = [given] if given is not None else [_as_it_is]
-    if given is None and rows.X.dtype.kind in "iu":
+    if given is None and rows.source.dtype.kind in "iu":
         candidates += [_by_255, _as_our_nets]
     for candidate in candidates:
         module.to_float = candidate

@@ -9,7 +9,9 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from skunlearn import _net_checks, _skorch
-from skunlearn._batching import can_batch
+from skunlearn._batching import can_batch, n_batches
+from skunlearn._held_out import own_split
+from skunlearn._net_rows import dataset
 from skunlearn._portable import listed, settings
 from skunlearn._record import Rows
 from skunlearn._seeding import seeded
@@ -25,6 +27,8 @@ _MAX_PARAMETERS = 60_000
 
 def why_not(net, rows, classes):
     """Reason why nets of this recipe cannot be trained stacked; None when they can."""
+    if rows.weights is not None:
+        return "the rows have sample weights"
     if type(net) is not NeuralNetClassifier:
         return f"{type(net).__name__} is not skorch's NeuralNetClassifier itself"
     if net.optimizer not in _ELEMENTWISE:
@@ -50,7 +54,7 @@ def why_not(net, rows, classes):
     with seeded(0):
         probe = _skorch.fresh_net(net, verbose=0)
         _net_checks.check_outputs(probe, rows, len(classes))
-    if not can_batch(probe, _skorch.dataset(probe, rows), training=True):
+    if not can_batch(probe, dataset(probe, rows), training=True):
         return "its data set or loader does more than batching"
     if any(True for _ in probe.module_.buffers()):
         return "the module has buffers (batch normalisation, say)"
@@ -110,9 +114,8 @@ def train_stacked(net, members, classes, seeds):
     args, kwargs = host.get_params_for_optimizer("optimizer", list(weights.items()))
     host.optimizer_ = host.optimizer(*args, **kwargs)
     # All members are views of the same rows: one gather serves a step of all nets.
-    data = _skorch.dataset(
-        host, Rows(members[0].X, members[0].all_y, np.arange(len(members[0].all_y)))
-    )
+    first = members[0]
+    data = dataset(host, Rows(first.source, first.all_y, np.arange(len(first.all_y))))
     where = torch.as_tensor(np.stack([rows.index for rows in members]))
 
     def forward(w, x):
@@ -126,12 +129,14 @@ def train_stacked(net, members, classes, seeds):
     options = host.get_params_for("iterator_train")
     size = options.get("batch_size", net.batch_size)
     size = n if size == -1 else size
-    stop = n - n % size if options.get("drop_last") else n
+    count = n_batches(host, n)
     base.train()
     for epoch in range(net.max_epochs):
         rows_of = where.gather(1, torch.stack([order[epoch] for order in orders]))
-        for start in range(0, stop, size):
-            x, y = data.batch(rows_of[:, start : start + size].ravel().numpy())
+        for k in range(count):
+            last = k == count - 1 and not options.get("drop_last")
+            places = rows_of[:, k * size : n if last else (k + 1) * size]
+            x, y = data.batch(places.ravel().numpy())
             x = x.to(host.device).unflatten(0, (len(hosts), -1))
             y = y.to(host.device)
             for cb in callbacks:
@@ -151,7 +156,7 @@ def train_stacked(net, members, classes, seeds):
 
     @torch.no_grad()
     def predict(rows):
-        held = _skorch.dataset(host, rows)
+        held = dataset(host, rows)
         found = []
         for start in range(0, len(rows), 1000):
             x, _ = held.batch(np.arange(start, min(start + 1000, len(rows))))

@@ -55,6 +55,7 @@ def _train_and_forget(unlearner, everything, members, requested, classes, seed):
             "nothing is left to retain: every row is a candidate. Mark the forgotten rows and "
             "unseen ones to compare with as fit's candidates."
         )
-    return worker._attempt(
+    model, _ = worker._new_model(
         everything.take(retain), everything.take(requested), derive_seed(seed, 0)
     )
+    return model

@@ -105,7 +105,17 @@ class ShadowModels(AttackMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, *, candidates=None, X_population=None, y_population=None, measure_on=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        candidates=None,
+        X_population=None,
+        y_population=None,
+        measure_on=None,
+    ):
         """Train the models, or read those that are finished from `folder`.
 
         Parameters
@@ -113,6 +123,9 @@ class ShadowModels(AttackMixin, BaseEstimator):
         X : rows as for `estimator`
             Everything that the attacked model may have seen, and the unseen rows to compare with.
         y : array of shape (n,)
+        sample_weight : array of shape (n,), default=None
+            Weights that every model is trained with, see `FineTuneUnlearner.fit`; the attacked
+            model should have been trained with the same. Attacks count every row once.
         candidates : bool array of shape (n,), default=None
             Rows to be attacked, forgotten and unseen ones; the others are in every model, as
             retained rows are in the attacked one. All rows when None.
@@ -144,7 +157,8 @@ class ShadowModels(AttackMixin, BaseEstimator):
         front = RetrainUnlearner(self._recipe())
         front._check_parameters()
         with seeded(seed):
-            record = front._record = front._new_record(X, y, None, None, measure_on)
+            record = front._new_record(X, y, sample_weight, measure_on=measure_on)
+            front._record = record
         if not hasattr(front, "classes_"):
             raise ValueError("ShadowModels is for classifiers.")
         everything = record.view(np.arange(len(record)))
@@ -255,13 +269,13 @@ class ShadowModels(AttackMixin, BaseEstimator):
     def _key(self, everything, population, candidates, front, seed):
         if self.folder is None:
             return ""
-        if is_dataset(everything.X):
+        if is_dataset(everything.source):
             raise ValueError(
                 "folder= needs rows that can be compared, which those of a torch Dataset cannot."
             )
         parts = [_training.key(self._recipe(), everything, seed, front._classes).encode()]
         if population is not None:
-            parts += [row_digests(population.X), population.y]
+            parts += [row_digests(population.source), population.y]
         if self._forgets():
             params = self.estimator.get_params(deep=False)
             for name in ("estimator", "memory", "verbose", "store_data", "random_state"):

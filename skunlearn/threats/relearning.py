@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state, check_scalar
 from skunlearn import _skorch
 from skunlearn._asking import asked
 from skunlearn._evidence import observe
+from skunlearn._fit_loop import train
 from skunlearn._rates import scale_rates
 from skunlearn._seeding import seeded
 from skunlearn._steps import normalisation
@@ -158,9 +159,9 @@ def _attack(net, classes, forget, order, size, others, unseen, lr, max_epochs, s
         new = _skorch.copy_net(net, keep_schedule=False, max_epochs=max_epochs)
         scale_rates(new, lr)
         owned = forget.take(np.sort(order[:size]))
-        owned = owned if others is None else owned.union(others)[0]
+        owned = owned if others is None else owned.union(others)
         with normalisation(new, "eval"):
-            _skorch.train(new, owned, shuffle=True)
+            train(new, owned, shuffle=True)
     found = {"before": _score(net, rest, classes), "after": _score(new, rest, classes)}
     for name, rows in (("unseen after", unseen), ("others after", others)):
         if rows is not None:

@@ -8,6 +8,7 @@ the estimator on 120 rows with some wrong labels.
 `check_clone`                   a clone is unfitted and has equal parameters
 `check_label_types`             labels of any type come back from ``predict``
 `check_reads_forget_set`        other forget rows lead to another model
+`check_reads_only_its_rows`     rows that are in neither of a method's views lead to no other model
 `check_moves_toward_retrained`  on the forget rows, predictions come nearer to a retrained model's
 `check_seeds`                   one seed repeats, two differ (nets)
 `check_generators_untouched`    global generators of torch, numpy and Python stay as they were
@@ -20,6 +21,7 @@ the estimator on 120 rows with some wrong labels.
 `check_all_or_nothing`          an error or interrupt in the middle leaves the old model, bitwise
 `check_pickle`                  pickles hold no forgotten row, and go on working
 `check_log`                     ``deletions_`` and ``certificate()`` are valid JSON
+`check_running_statistics`      they hold kept rows only, and no class comes back by them (nets)
 ==============================  =================================================================
 """
 
@@ -35,6 +37,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 
 from skunlearn import RetrainUnlearner
+from skunlearn._pipeline import shallow
 from skunlearn._skorch import is_net
 from skunlearn.exceptions import AlreadyForgottenError
 from skunlearn.utils._check_tools import (
@@ -54,6 +57,7 @@ from skunlearn.utils._check_tools import (
     same_parameters,
     with_fault,
 )
+from skunlearn.utils._norm_checks import check_running_statistics, has_running_statistics
 from skunlearn.utils._request_checks import (
     check_bad_requests,
     check_fit_forget,
@@ -89,7 +93,7 @@ def yield_unlearning_checks(estimator):
     yield from (check_unfitted, check_clone)
     if is_classifier(estimator):
         yield check_label_types
-    yield from (check_reads_forget_set, check_moves_toward_retrained)
+    yield from (check_reads_forget_set, check_reads_only_its_rows, check_moves_toward_retrained)
     if is_net(estimator.estimator):
         yield check_seeds
     yield from (
@@ -104,6 +108,8 @@ def yield_unlearning_checks(estimator):
         check_pickle,
         check_log,
     )
+    if has_running_statistics(estimator.estimator):
+        yield check_running_statistics
 
 
 def check_unlearner(estimator):
@@ -217,6 +223,33 @@ def check_reads_forget_set(estimator):
     one = outcome(clone(new).fit(X, y).unlearn(indices=FORGET), X)
     other = outcome(clone(new).fit(X, y).unlearn(indices=OTHER), X)
     assert not np.array_equal(one, other), "two forget sets led to the same model"
+
+
+@quietly
+def check_reads_only_its_rows(estimator):
+    """Rows to be forgotten are read through the view of them, those forgotten before not at all."""
+    new, X, y = prepare(estimator)
+    new.fit(X, y).unlearn(indices=OTHER)
+    kept = np.setdiff1d(np.arange(N_ROWS), [*FORGET, *OTHER])
+    rng = np.random.default_rng(1)
+    noise, mixed = rng.normal(size=X.shape), rng.permutation(new._record._y)
+    outcomes = []
+    for spoilt in (False, True):
+        run, records = shallow(new), []
+        for shown in (kept, FORGET):
+            rows, labels = X.copy(), new._record._y.copy()
+            hidden = np.setdiff1d(np.arange(N_ROWS), shown)
+            if spoilt:
+                rows[hidden], labels[hidden] = noise[hidden], mixed[hidden]
+            records.append(new._record.with_rows(rows, labels, np.arange(N_ROWS)))
+        run._record = records[0]
+        done = run._successor(FORGET, records[1].view(FORGET), records[0].view(kept))
+        outcomes.append(outcome(done, X))
+    assert np.array_equal(*outcomes), (
+        "the method reads rows that are not in the view it reads them through: rows to be "
+        "forgotten among the retained ones, or rows that were forgotten before. `source` of a view "
+        "holds the whole training set; `X` and `y` are what the view shows."
+    )
 
 
 @quietly

@@ -1,0 +1,48 @@
+"""Nets, rows and methods with which training batches are tested."""
+
+import numpy as np
+import pytest
+import torch
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from skunlearn.utils import all_unlearners
+
+every_method = pytest.mark.parametrize("name", sorted(all_unlearners(nets=True)))
+
+
+def task(n=300):
+    """Random rows of twelve floats in three classes."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 12)).astype(np.float32), rng.integers(0, 3, n)
+
+
+class Plain(nn.Module):
+    """A convolution, so that every method has something to work on."""
+
+    def __init__(self, normed=False, n_out=3):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.norm = nn.BatchNorm1d(48) if normed else nn.Identity()
+        self.out = nn.Linear(48, n_out)
+
+    def forward(self, X):
+        X = torch.relu(self.conv(X.float().reshape(-1, 1, 3, 4)).flatten(1))
+        return self.out(self.norm(X))
+
+
+def net(cls=NeuralNetClassifier, module=Plain, **params):
+    """A classifier net for `task`."""
+    given = {
+        "criterion": nn.CrossEntropyLoss, "lr": 0.05, "max_epochs": 2, "batch_size": 32,
+        "train_split": None,
+    }  # fmt: skip
+    return cls(module, **(given | params))
+
+
+def unlearner(name, estimator, **params):
+    """A method by its name, quick."""
+    cls = all_unlearners()[name]
+    known = cls(estimator).get_params(deep=False)
+    quick = {"importance_rows": 20, "curvature_rows": 20, "max_steps": 5, "random_state": 0}
+    return cls(estimator, **{k: v for k, v in (quick | params).items() if k in known})
