@@ -44,6 +44,7 @@ from skunlearn.relabelling import (
     SalUnUnlearner,
     UNSIRUnlearner,
 )
+from skunlearn.torch_net import from_torch
 
 __all__ = [
     "AmnesiacUnlearner",
@@ -84,4 +85,5 @@ __all__ = [
     "UNSIRUnlearner",
     "UnlearningPipeline",
     "__version__",
+    "from_torch",
 ]

@@ -15,6 +15,17 @@ from skunlearn.exceptions import UnlearningError, UntrainedNetWarning
 _LOOKED_AT = 1000  # rows that an untrained net is asked about
 
 
+def refuse_module(estimator, method):
+    """Refuse a module or its class, which say nothing of a training."""
+    of_torch = estimator if isinstance(estimator, type) else type(estimator)
+    if issubclass(of_torch, torch.nn.Module):
+        raise TypeError(
+            f"{method} works on skorch nets, got the PyTorch module {of_torch.__name__}. A trained "
+            "module comes in by skunlearn.from_torch(module, loader, ...); the class of one that "
+            "is to be trained goes into skorch's NeuralNetClassifier."
+        )
+
+
 def check_net(net, method):
     """Refuse nets whose training rows would not be what they seem."""
     if not isinstance(net, NeuralNetClassifier | NeuralNetBinaryClassifier | NeuralNetRegressor):
@@ -113,8 +124,12 @@ def warn_if_untrained(net, rows, classes):
 
 
 def trained_classes(net, X, y):
-    """Classes of a trained classifier: its columns, since it was trained on their numbers."""
-    if y.dtype.kind not in "iu" or y.min() < 0:
+    """Classes of a trained classifier: its columns, since it was trained on their numbers.
+
+    They may be floats, as a binary cross-entropy of torch takes them.
+    """
+    whole = y.dtype.kind in "biu" or (y.dtype.kind == "f" and np.array_equal(y, np.trunc(y)))
+    if not whole or y.min() < 0:
         raise ValueError(
             "The labels of an already trained net must be the column numbers that it was trained "
             f"on (0, 1, ...), got labels of dtype {y.dtype} such as {y[:1].tolist()[0]!r}."

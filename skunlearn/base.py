@@ -309,6 +309,7 @@ class BaseUnlearner(
     def _check_parameters(self):
         estimator, name = _skorch.unwrap(self.estimator), type(self).__name__
         frozen = isinstance(self.estimator, FrozenEstimator)
+        _net_checks.refuse_module(estimator, name)
         if _skorch.is_net(estimator):
             _net_checks.check_net(estimator, name)
         elif not self._takes_any_estimator:

@@ -135,7 +135,8 @@ class UNSIRUnlearner(NetUnlearner):
         if not isinstance(x, torch.Tensor) or not x.is_floating_point():
             raise UnlearningError(
                 "UNSIRUnlearner makes rows of noise by gradient ascent, for which rows must be one "
-                "tensor of floating-point numbers. Convert them (images to float32, say)."
+                "tensor of floating-point numbers. Convert them (images to float32, tokens to "
+                "their embeddings)."
             )
         classes = torch.as_tensor(sorted(set(forget.y.tolist()))).repeat_interleave(self.noise_rows)
         labels = torch.as_tensor(target(net, classes.numpy())).to(net.device)
