@@ -29,9 +29,8 @@ class Guard:
             if X is not None or y is not None:
                 raise TypeError("X_val and y_val are for max_accuracy_drop=: pass it too.")
             return
-        check_scalar(limit, "max_accuracy_drop", Real, min_val=0)
-        if not np.isfinite(limit):
-            raise ValueError(f"max_accuracy_drop must be finite, got {limit}.")
+        final = unlearner.steps[-1][1] if hasattr(unlearner, "steps") else unlearner
+        check_drop(limit, classifier=final._classes is not None)
         if X is None and y is None:
             return
         if y is None and is_dataset(X):
@@ -72,6 +71,18 @@ class Guard:
             refuse_drop(self._name, self._first, after, self.limit, where)
             guard |= {"digest": self._digest, "before": float(self._before), "after": after}
         return [*earlier, entry | {"guard": guard}]
+
+
+def check_drop(limit, *, classifier):
+    """Check a limit on lost accuracy, which no classifier can lose more of than there is."""
+    check_scalar(limit, "max_accuracy_drop", Real, min_val=0)
+    if not np.isfinite(limit):
+        raise ValueError(f"max_accuracy_drop must be finite, got {limit}.")
+    if classifier and limit > 1:
+        raise ValueError(
+            f"max_accuracy_drop is a share of the rows, from 0 to 1, got {limit}, which no "
+            f"classifier could ever exceed. For {limit:g} points of accuracy pass {limit / 100:g}."
+        )
 
 
 def refuse_drop(name, before, after, limit, where):
