@@ -25,13 +25,12 @@ class Guard:
     def __init__(self, unlearner, limit, X=None, y=None):
         self.limit, self.X, self.y = limit, X, y
         self._name = type(unlearner).__name__
+        final = unlearner.steps[-1][1] if hasattr(unlearner, "steps") else unlearner
         if limit is not None:
-            check_scalar(limit, "max_accuracy_drop", Real, min_val=0)
-            if not np.isfinite(limit):
-                raise ValueError(f"max_accuracy_drop must be finite, got {limit}.")
+            check_drop(limit, classifier=final._classes is not None)
         if X is None and y is None:
             return
-        if limit is None and not getattr(unlearner, "_final_estimator", unlearner)._judges:
+        if limit is None and not final._judges:
             raise TypeError("X_val and y_val are for max_accuracy_drop=: pass it too.")
         if y is None and is_dataset(X):
             self.y = dataset_targets(X)
@@ -78,6 +77,18 @@ class Guard:
             refuse_drop(self._name, self._first, after, self.limit, where)
             guard |= {"digest": self._digest, "before": float(self._before), "after": after}
         return [*earlier, entry | {"guard": guard}]
+
+
+def check_drop(limit, *, classifier):
+    """Check a limit on lost accuracy, which no classifier can lose more of than there is."""
+    check_scalar(limit, "max_accuracy_drop", Real, min_val=0)
+    if not np.isfinite(limit):
+        raise ValueError(f"max_accuracy_drop must be finite, got {limit}.")
+    if classifier and limit > 1:
+        raise ValueError(
+            f"max_accuracy_drop is a share of the rows, from 0 to 1, got {limit}, which no "
+            f"classifier could ever exceed. For {limit:g} points of accuracy pass {limit / 100:g}."
+        )
 
 
 def refuse_drop(name, before, after, limit, where):

@@ -317,9 +317,8 @@ def test_bad_parameters(params, message):
 @pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
 def test_epochs_of_a_budget(epochs, budget, total):
     X, y, X_unseen, y_unseen = small(40)
-    auto = AutoUnlearner(
-        net(max_epochs=epochs, batch_size=2, lr=0.001), budget=budget, random_state=0
-    ).fit(X, y)
+    model = net(max_epochs=epochs, batch_size=2, lr=0.001)
+    auto = AutoUnlearner(model, budget=budget, random_state=0).fit(X, y)
     auto.unlearn(indices=np.arange(10), X_val=X_unseen, y_val=y_unseen)
     done = auto.deletions_[0]["auto"]
     assert done["epochs"] + done["reference_epochs"] == total

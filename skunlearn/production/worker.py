@@ -3,8 +3,9 @@
 import warnings
 from numbers import Integral, Real
 
-from sklearn.utils import check_scalar
+from sklearn.utils import check_scalar, get_tags
 
+from skunlearn._guard import check_drop
 from skunlearn.production import _checks
 from skunlearn.production._applying import Application, refuse_stopped
 from skunlearn.production._batches import BatchChangedError
@@ -42,7 +43,8 @@ class DeletionWorker:
         For the audits.
     max_accuracy_drop : float or None, default=None
         Stop when the score on the test rows (accuracy, or R²) falls by more than this below that
-        after the last full training; 0.02 are two points. None never stops.
+        after the last full training; 0.02 are two points, and of a classifier more than 1 is an
+        error. None never stops.
     max_auc_distance : float or None, default=None
         Stop when the matched attack on the rows of the batch has a 95 % interval that lies
         farther than this from 0.5. With few rows it hardly ever does: larger batches are better
@@ -135,6 +137,9 @@ class DeletionWorker:
         self.retrain_every, self.on_breach = retrain_every, on_breach
         self.lease = float(lease)
         self._store = Store(queue, unlearner, self._check)
+        if max_accuracy_drop is not None:
+            classifier = get_tags(unlearner).estimator_type == "classifier"
+            check_drop(max_accuracy_drop, classifier=classifier)
 
     # ------------------------------------------------------------------ start
 
