@@ -132,7 +132,7 @@ class AutoUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         recipe, seeds = _skorch.unwrap(self.estimator), self._seeds()
-        unseen = self._rows_never_seen(net)
+        unseen = self._rows_never_seen()
         whole = self._classes is not None and self._whole_classes(retain, forget)
         total, first = self._all_epochs(net, retain)
         self._auto = {
@@ -210,12 +210,12 @@ class AutoUnlearner(NetUnlearner):
         recipe = _skorch.clone_net(_skorch.unwrap(self.estimator)).set_params(max_epochs=epochs)
         return _training.train(recipe, retain, self._classes, self._seeds()[0])
 
-    def _rows_never_seen(self, net):
+    def _rows_never_seen(self):
         """Rows that came with the request, or those of the net's predefined split; else None."""
         given = getattr(self, "_unseen_given", None)
         if given is not None:
             return unseen_rows(self, *given)
-        split = net.train_split
+        split = _skorch.unwrap(self.estimator).train_split
         if not isinstance(split, partial) or "valid_ds" not in split.keywords:
             return None
         return unseen_rows(self, split.keywords["valid_ds"], None)
