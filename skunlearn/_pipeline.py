@@ -43,11 +43,11 @@ class StepsMixin:
                 "learn nothing from rows, or FrozenEstimator around steps fitted on other rows."
             )
 
-    def _successor(self, positions):
+    def _successor(self, positions, **known):
         """A copy of this pipeline that has forgotten; this one stays as it is."""
         new = shallow(self)
         new._check_steps()
-        new._forget(positions)
+        new._forget(positions, **known)
         return new
 
     def _settled(self):

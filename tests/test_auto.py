@@ -27,6 +27,7 @@ from skunlearn._weights import weights
 from skunlearn.auto._judge import Judge
 from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning, UnlearningError
 from skunlearn.metrics import auc, membership_scores
+from skunlearn.production import DeletionQueue, DeletionWorker
 from skunlearn.utils._check_tools import parameters, same_parameters
 
 # Small nets that know random labels by heart lose them with the others.
@@ -373,3 +374,23 @@ def test_layers_that_no_new_net_has():
         with pytest.raises(UnlearningError, match="changed after they were built"):
             unlearner.unlearn(indices=np.arange(10))
         assert unlearner.deletions_ == []
+
+
+# ------------------------------------------------------------------ as a service
+
+
+@damaged
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
+def test_a_worker_that_is_given_a_net_takes_it(tmp_path):
+    """And lets it look at the test rows."""
+    X, y, X_test, y_test = small()
+    queue = DeletionQueue(tmp_path, batch_size=1)
+    worker = DeletionWorker(queue, net(max_epochs=20), X_test, y_test).start(X, y, ids=range(120))
+    assert isinstance(worker.unlearner, AutoUnlearner)
+    queue.submit("ticket", ids=range(20))
+    worker.run_once()
+    assert worker.unlearner.deletions_[0]["auto"]["judged"]
+    again = DeletionWorker(queue, net(max_epochs=20), X_test, y_test).start(
+        X[20:], y[20:], ids=range(20, 120)
+    )
+    assert again.unlearner.deletions_ == worker.unlearner.deletions_
