@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.callbacks import Callback, Checkpoint, TrainEndCheckpoint
+from skorch.helper import predefined_split
 
 from skunlearn._batch import main_output, split
 from skunlearn._batching import BatchLoader, can_batch
@@ -34,10 +35,18 @@ def fresh_net(net, *, verbose, **params):
     The caller seeds torch.
     """
     new = clone_net(net)
-    if not isinstance(new.train_split, functools.partial):  # predefined_split
+    if not is_predefined(new.train_split):
         params["train_split"] = None
     new.set_params(verbose=int(verbose), warm_start=False, **params)
     return new.initialize()
+
+
+def is_predefined(split):
+    """Whether a train_split is skorch's predefined_split, of validation rows of their own."""
+    return isinstance(split, functools.partial) and split.func is _PREDEFINED
+
+
+_PREDEFINED = predefined_split(None).func
 
 
 def build(net, seed):
@@ -94,7 +103,7 @@ def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
     new = object.__new__(type(net))
     vars(new).update(deep_copy(held, {id(net): new}), **shared)
     vars(new).update({key: copy_callbacks(value) for key, value in found.items()})
-    if not isinstance(net.train_split, functools.partial):  # predefined_split
+    if not is_predefined(net.train_split):
         settings["train_split"] = None
     vars(new).update(settings, warm_start=False, verbose=0)
     _initialize_rest(new)

@@ -11,7 +11,7 @@ from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_memory
 
-from skunlearn import _caches, _fit_loop, _net_checks, _portable, _skorch, _validation
+from skunlearn import _caches, _fit_loop, _held_out, _net_checks, _portable, _skorch, _validation
 from skunlearn._code import digest_code
 from skunlearn._data import digest_of, form_of, is_dataset
 from skunlearn._first_weights import digest_weights
@@ -90,7 +90,19 @@ def copy_trained(estimator, rows, classes, *, verbose=0):
         return copy.deepcopy(estimator)
     _net_checks.check_seen(estimator, rows)
     _net_checks.check_outputs(estimator, rows, None if classes is None else len(classes))
-    return _skorch.copy_net(estimator, verbose=verbose)
+    _net_checks.warn_if_untrained(estimator, rows, classes)
+    return name_columns(_skorch.copy_net(estimator, verbose=verbose), classes)
+
+
+def name_columns(net, classes):
+    """Give a net of which skorch has inferred no classes those of its columns.
+
+    Callbacks that score validation rows ask for them.
+    """
+    named = getattr(net, "classes", None) is not None and len(net.classes)
+    if classes is not None and not named and not hasattr(net, "classes_inferred_"):
+        net.classes_inferred_ = np.arange(len(classes))
+    return net
 
 
 def cached(memory):
@@ -125,10 +137,10 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
             return _fit_sklearn(estimator, rows, classes, seed, write_checkpoints)
         net = _skorch.fresh_net(estimator, verbose=verbose)
         _net_checks.check_outputs(net, rows, None if classes is None else len(classes))
-        if classes is not None and not len(getattr(net, "classes", None) or ()):
-            net.classes_inferred_ = np.arange(len(classes))  # some callbacks ask for it
-        with nullcontext() if write_checkpoints else _skorch.private_checkpoints(net):
-            return _fit_loop.train(net, rows, callbacks=callbacks, from_scratch=True)
+        name_columns(net, classes)
+        files = nullcontext() if write_checkpoints else _skorch.private_checkpoints(net)
+        with files, _held_out.holding_out(net, estimator, rows) as kept:
+            return _fit_loop.train(net, kept, callbacks=callbacks, from_scratch=True)
 
 
 def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):

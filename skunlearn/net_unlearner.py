@@ -7,6 +7,7 @@ import numpy as np
 from skunlearn import _rates, _skorch, _validation
 from skunlearn._batching import n_batches
 from skunlearn._fit_loop import train
+from skunlearn._held_out import holding_out
 from skunlearn._seeding import seeded
 from skunlearn.base import BaseUnlearner
 from skunlearn.callbacks import LinearDecay
@@ -95,7 +96,8 @@ class NetUnlearner(BaseUnlearner):
                 )
             own = _rates.rates(net)
             self._set_recipe(net)
-            other = self._unlearn(net, retain, forget)
+            with holding_out(net, _skorch.unwrap(self.estimator), retain) as kept:
+                other = self._unlearn(net, kept, forget)
         net.callbacks_ = [
             (name, cb) for name, cb in net.callbacks_ if not isinstance(cb, _rates.ScaledRates)
         ]

@@ -1,4 +1,4 @@
-"""Every figure of one model in an audit: value and interval, from logits."""
+"""Every figure of one classifier in an audit: value and interval, from logits."""
 
 from dataclasses import dataclass
 
@@ -32,6 +32,12 @@ DIRECTIONS = {
     "average gap": "lower",
     "ToW": "higher",
     "ToW-MIA": "higher",
+    "test R²": "higher",
+    "test MSE": "lower",
+    "retained train R²": "retrained",
+    "retained train MSE": "retrained",
+    "over-fit MSE": "lower",
+    "forget train MSE": "retrained",
     "seconds": "lower",
     "of retraining": "lower",
 }
@@ -49,11 +55,11 @@ IDEALS = {
 
 @dataclass(frozen=True)
 class Sets:
-    """Labels of the rows on which all models are judged.
+    """Labels or targets of the rows on which all models are judged.
 
     Attributes
     ----------
-    y : dict of str to ndarray of int
+    y : dict of str to ndarray of shape (n,), int, or float of shape (n,) or (n, n_targets)
         "forget", "unseen" and, where it is at hand, "retain".
     gone : ndarray of int
         Classes that the forget set holds wholly: no retained row has them.
@@ -95,7 +101,8 @@ def measure(logits, sets, attacks):
     if "retain" in logits:
         figures["retained train"] = share(right["retain"], sets.confidence)
         if kept.any():
-            figures["over-fit"] = _difference(right["retain"], right["unseen"][kept], sets)
+            sides = right["retain"], right["unseen"][kept]
+            figures["over-fit"] = difference(*sides, sets.confidence)
     figures["forget train"] = share(right["forget"], sets.confidence)
     if twins.any():
         figures["forget unseen"] = share(right["unseen"][twins], sets.confidence)
@@ -103,12 +110,32 @@ def measure(logits, sets, attacks):
     attacked = {name: attack(logits, sets, name) for name in attacks}
     for name, result in attacked.items():
         label = "AUC" if name == attacks[0] else f"AUC {name.replace('_', ' ')}"
-        figures[label] = _of(result.interval)
-    few = attacked[attacks[0]].tpr_at_1pct
-    if few is not None:
-        figures["TPR at 1% FPR"] = _of(few.tpr)
-    figures["epsilon at least"] = _epsilon(logits, sets, attacks[0])
-    return figures, attacked
+        figures[label] = of(result.interval)
+    sides = [membership_scores(logits[k], sets.y[k], attacks[0]) for k in ("forget", "unseen")]
+    labels = {"y_forget": sets.y["forget"], "y_unseen": sets.y["unseen"]}
+    return figures | of_few(attacked[attacks[0]], *sides, sets, **labels), attacked
+
+
+def of_few(attacked, members, others, sets, **labels):
+    """What the main attack says of single rows: its sure hits, and the ε that these prove.
+
+    `labels` match the classes, where there are any.
+    """
+    figures = {}
+    if attacked.tpr_at_1pct is not None:
+        figures["TPR at 1% FPR"] = of(attacked.tpr_at_1pct.tpr)
+    try:
+        bound = epsilon_lower_bound(
+            members,
+            others,
+            confidence=sets.confidence,
+            random_state=sets.seed,
+            **labels,
+        ).epsilon
+    except ValueError:  # too few rows for two halves
+        bound = np.nan
+    # A lower bound has no interval, being one itself.
+    return figures | {"epsilon at least": (bound, np.nan, np.nan)}
 
 
 def attack(logits, sets, name, match="class"):
@@ -124,23 +151,6 @@ def attack(logits, sets, name, match="class"):
         confidence=sets.confidence,
         random_state=sets.seed,
     )
-
-
-def _epsilon(logits, sets, name):
-    """Lower bound on ε that the attack proves; no interval, being a bound itself."""
-    members, others = (membership_scores(logits[k], sets.y[k], name) for k in ("forget", "unseen"))
-    try:
-        bound = epsilon_lower_bound(
-            members,
-            others,
-            y_forget=sets.y["forget"],
-            y_unseen=sets.y["unseen"],
-            confidence=sets.confidence,
-            random_state=sets.seed,
-        )
-    except ValueError:  # too few rows for two halves
-        return np.nan, np.nan, np.nan
-    return bound.epsilon, np.nan, np.nan
 
 
 def losses(logits, y):
@@ -161,12 +171,13 @@ def mean(values, confidence):
     return float(values.mean()), float(low), float(values.mean() + arm)
 
 
-def _difference(a, b, sets):
-    """Difference of two shares on different rows, with a normal interval."""
+def difference(a, b, confidence):
+    """Difference of the means of values on different rows, with a normal interval."""
     value = a.mean() - b.mean()
-    arm = ndtri((1 + sets.confidence) / 2) * np.sqrt(a.var() / len(a) + b.var() / len(b))
+    arm = ndtri((1 + confidence) / 2) * np.sqrt(a.var() / len(a) + b.var() / len(b))
     return float(value), float(value - arm), float(value + arm)
 
 
-def _of(interval):
+def of(interval):
+    """Value and bounds of an `Interval`."""
     return interval.estimate, interval.low, interval.high

@@ -1,14 +1,20 @@
 """A scorer that attacks, for scikit-learn's searches and cross-validation."""
 
 import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _skorch, _training
+from skunlearn import _skorch, _training, _validation
 from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
 from skunlearn.base import model_of
-from skunlearn.metrics._scoring import Scorer, attacked_rows, forgotten_rows
+from skunlearn.metrics._scoring import (
+    Scorer,
+    TrainingRowsError,
+    attacked_rows,
+    forgotten_rows,
+)
 from skunlearn.metrics.attacks import compare_scores
 from skunlearn.metrics.blind import blind_attack
 from skunlearn.metrics.intervals import auc
@@ -104,6 +110,7 @@ class MIAScorer(Scorer):
         self.confidence = confidence
         self.random_state = random_state
         self._references = {}
+        self._told = False  # of training rows
 
     def __call__(self, estimator, X, y=None):
         """Minus the distance of the attack to its reference value.
@@ -116,9 +123,24 @@ class MIAScorer(Scorer):
         Returns
         -------
         score : float
-            At most 0; higher is better.
+            At most 0; higher is better. NaN for training rows, of which an attack on forgotten
+            against unseen rows says nothing.
+
+        Warns
+        -----
+        UndefinedMetricWarning
+            When `X` holds training rows, once. Searches by successive halving score these too,
+            unless they are told ``return_train_score=False``; `measure` raises.
         """
-        unlearner, unseen = attacked_rows(estimator, X, y, referenced=self.reference is not None)
+        try:
+            found = attacked_rows(estimator, X, y, referenced=self.reference is not None)
+        except TrainingRowsError as error:
+            # An exception would be printed by scikit-learn, traceback and all, once a fit.
+            if not self._told:
+                self._told = True
+                _validation.warn(f"The score is NaN. {error}", UndefinedMetricWarning)
+            return np.nan
+        unlearner, unseen = found
         # The point estimates alone: a search has no use for intervals.
         value = self._auc(unlearner, unlearner._evidence, unlearner.estimator_, unseen)
         if self.reference is None:
