@@ -185,7 +185,7 @@ class NetUnlearner(BaseUnlearner):
     def _space(self):
         net = _skorch.unwrap(self.estimator)
         rate = _rates.recipe_rate(net) * self._lr_share
-        epochs = -(-net.max_epochs // 5)
+        epochs = self._usual_epochs(net)
         return {
             "lr": LogUniform(rate / 10, rate * 3),
             "max_epochs": Integers(max(1, epochs // 2), max(2, 2 * epochs)),
@@ -203,7 +203,11 @@ class NetUnlearner(BaseUnlearner):
     def _epochs(self):
         if self.max_epochs is not None:
             return self.max_epochs
-        return -(-_skorch.unwrap(self.estimator).max_epochs // 5)
+        return self._usual_epochs(_skorch.unwrap(self.estimator))
+
+    def _usual_epochs(self, net):
+        """Those of `max_epochs=None`, around which a search looks."""
+        return -(-net.max_epochs // 5)
 
     def _check_parameters(self):
         super()._check_parameters()
