@@ -1,14 +1,11 @@
 """What is wrong with a net, said before it is trained."""
 
-import functools
-
 import numpy as np
 import torch
-from skorch import NeuralNetRegressor
-from skorch.dataset import ValidSplit
 
 from skunlearn._evidence import observe
-from skunlearn._net_kinds import is_binary, is_plain
+from skunlearn._held_out import own_split
+from skunlearn._net_kinds import is_binary
 from skunlearn._rates import batch_size
 from skunlearn._record import Rows
 from skunlearn._skorch import outputs, uncompiled
@@ -19,7 +16,18 @@ from skunlearn.exceptions import UnlearningError, UntrainedNetWarning
 _LOOKED_AT = 1000  # rows that an untrained net is asked about
 
 
-def check_net(net, method, *, trained):
+def refuse_module(estimator, method):
+    """Refuse a module or its class, which say nothing of a training."""
+    of_torch = estimator if isinstance(estimator, type) else type(estimator)
+    if issubclass(of_torch, torch.nn.Module):
+        raise TypeError(
+            f"{method} works on skorch nets, got the PyTorch module {of_torch.__name__}. A trained "
+            "module comes in by skunlearn.from_torch(module, loader, ...); the class of one that "
+            "is to be trained goes into skorch's NeuralNetClassifier."
+        )
+
+
+def check_net(net, method):
     """Refuse nets whose training rows would not be what they seem."""
     if any(cls.__module__ == "skorch.probabilistic" for cls in type(net).__mro__):
         raise TypeError(
@@ -27,12 +35,6 @@ def check_net(net, method, *, trained):
             f"{type(net).__name__}, a Gaussian process."
         )
     refuse_sampler(net)
-    if _hides_rows(net, trained):
-        raise ValueError(
-            f"train_split={net.train_split!r} keeps rows out of training, which would then "
-            "count as seen although the net never saw them. Pass train_split=None, or "
-            "skorch.helper.predefined_split(valid_dataset) with rows of its own."
-        )
 
 
 def refuse_sampler(net, path=""):
@@ -48,22 +50,9 @@ def refuse_sampler(net, path=""):
         )
 
 
-def _hides_rows(net, trained):
-    split = net.train_split
-    if split is None or isinstance(split, functools.partial):  # predefined_split
-        return False
-    default = (
-        isinstance(split, ValidSplit)
-        and split.cv == 5
-        and split.stratified == (not (isinstance(net, NeuralNetRegressor) or is_plain(net)))
-    )
-    # skorch's default split is nobody's choice; `fresh_net` leaves it out.
-    return trained or not default
-
-
 def check_seen(net, rows):
     """Refuse `rows` when the history of a trained net says that it has seen others."""
-    seen = _rows_trained_on(net)
+    seen = _rows_seen(net)
     if seen is None:
         return
     slack = batch_size(net) if net.get_params_for("iterator_train").get("drop_last") else 0
@@ -76,18 +65,26 @@ def check_seen(net, rows):
     if len(rows) > seen + slack:
         raise ValueError(
             f"The trained net has seen {seen} rows, but fit was given {len(rows)}. Pass exactly "
-            "the rows that it was trained on (its train_split may have kept some back)."
+            "the rows that it was given for its training."
         )
 
 
-def _rows_trained_on(net):
-    """Rows in an epoch of the net's training, or None when its history does not tell."""
+def _rows_seen(net):
+    """Rows in an epoch of the net's training, or None when its history does not tell.
+
+    Those that its own split held out are among them.
+    """
+    sizes = ["train_batch_size"]
+    if own_split(net) is not None:
+        sizes.append("valid_batch_size")
     try:
-        return max(
-            sum(batch["train_batch_size"] for batch in epoch["batches"]) for epoch in net.history
-        )
-    except (KeyError, TypeError, ValueError):
+        seen = [
+            sum(batch.get(size, 0) for batch in epoch["batches"] for size in sizes)
+            for epoch in net.history
+        ]
+    except (AttributeError, KeyError, TypeError):
         return None
+    return max(seen, default=0) or None
 
 
 def warn_if_untrained(net, rows, classes):
@@ -136,8 +133,12 @@ def warn_if_untrained(net, rows, classes):
 
 
 def trained_classes(net, X, y):
-    """Classes of a trained classifier: its columns, since it was trained on their numbers."""
-    if y.dtype.kind not in "iu" or y.min() < 0:
+    """Classes of a trained classifier: its columns, since it was trained on their numbers.
+
+    They may be floats, as a binary cross-entropy of torch takes them.
+    """
+    whole = y.dtype.kind in "biu" or (y.dtype.kind == "f" and np.array_equal(y, np.trunc(y)))
+    if not whole or y.min() < 0:
         raise ValueError(
             "The labels of an already trained net must be the column numbers that it was trained "
             f"on (0, 1, ...), got labels of dtype {y.dtype} such as {y[:1].tolist()[0]!r}."

@@ -91,8 +91,9 @@ class NetRows(torch.utils.data.Dataset):
             # A Python number: collators tell classes from regressions by its type.
             key, label = label_key(item), label.item() if label.ndim == 0 else label
             return item if key is None else {**item, key: label}
-        x, _ = item
-        return x, label
+        x, given = item
+        # What a collate function stacks; other numbers are read alike by all.
+        return x, (torch.tensor(label) if isinstance(given, torch.Tensor) else label)
 
     def batch(self, positions):
         """``(x, y)`` tensors of the rows at `positions` of this view."""

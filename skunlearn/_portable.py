@@ -9,7 +9,6 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
 from skunlearn import _skorch
-from skunlearn._net_kinds import is_plain
 from skunlearn._net_rows import reader
 from skunlearn._seeding import seeded
 from skunlearn._weights import parts, set_weights, weights
@@ -38,15 +37,7 @@ def rebuild(recipe, seed, tensors, fixed, *, verbose=0, classes=None):
     with seeded(seed):
         net = _skorch.fresh_net(recipe, verbose=verbose)
     adopt(net, tensors, fixed)
-    name_classes(net, classes)
-    return net
-
-
-def name_classes(net, classes):
-    """Let a classifier net know its classes, as some callbacks ask for them."""
-    if classes is None or is_plain(net) or len(getattr(net, "classes", None) or ()):
-        return
-    net.classes_inferred_ = np.arange(len(classes))
+    return _skorch.name_columns(net, classes)
 
 
 def adopt(net, tensors, fixed):

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import Callback, Checkpoint, TrainEndCheckpoint
+from skorch.helper import predefined_split
 
 from skunlearn._batch import main_output, split
 from skunlearn._batching import BatchLoader, can_batch
@@ -36,10 +37,18 @@ def fresh_net(net, *, verbose, **params):
     The caller seeds torch.
     """
     new = clone_net(net)
-    if not isinstance(new.train_split, functools.partial):  # predefined_split
+    if not is_predefined(new.train_split):
         params["train_split"] = None
     new.set_params(verbose=int(verbose), warm_start=False, **params)
     return new.initialize()
+
+
+def is_predefined(split):
+    """Whether a train_split is skorch's predefined_split, of validation rows of their own."""
+    return isinstance(split, functools.partial) and split.func is _PREDEFINED
+
+
+_PREDEFINED = predefined_split(None).func
 
 
 def build(net, seed):
@@ -96,7 +105,7 @@ def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
     new = object.__new__(type(net))
     vars(new).update(deep_copy(held, {id(net): new}), **shared)
     vars(new).update({key: copy_callbacks(value) for key, value in found.items()})
-    if not isinstance(net.train_split, functools.partial):  # predefined_split
+    if not is_predefined(net.train_split):
         settings["train_split"] = None
     vars(new).update(settings, warm_start=False, verbose=0)
     _initialize_rest(new)
@@ -355,6 +364,18 @@ def loss_gradient(net, rows, params, classes):
                 if grad is not None:
                     sum_.add_(grad)
     return total
+
+
+def name_columns(net, classes):
+    """Give a classifier net of which skorch has inferred no classes those of its columns.
+
+    Callbacks that score validation rows ask for them.
+    """
+    named = getattr(net, "classes", None) is not None and len(net.classes)
+    if classes is None or is_plain(net) or named or hasattr(net, "classes_inferred_"):
+        return net
+    net.classes_inferred_ = np.arange(len(classes))
+    return net
 
 
 def infer(net, x):

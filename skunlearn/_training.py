@@ -10,7 +10,7 @@ from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_memory
 
-from skunlearn import _caches, _fit_loop, _net_checks, _portable, _skorch, _validation
+from skunlearn import _caches, _fit_loop, _held_out, _net_checks, _portable, _skorch, _validation
 from skunlearn._code import digest_code
 from skunlearn._data import digest_of, form_of, is_dataset
 from skunlearn._first_weights import digest_weights
@@ -91,7 +91,7 @@ def copy_trained(estimator, rows, classes, *, verbose=0):
     _net_checks.check_seen(estimator, rows)
     _net_checks.check_outputs(estimator, rows, _n_classes(classes))
     _net_checks.warn_if_untrained(estimator, rows, classes)
-    return _skorch.copy_net(estimator, verbose=verbose)
+    return _skorch.name_columns(_skorch.copy_net(estimator, verbose=verbose), classes)
 
 
 def _n_classes(classes):
@@ -131,9 +131,10 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
             return _fit_sklearn(estimator, rows, classes, seed, write_checkpoints)
         net = _skorch.fresh_net(estimator, verbose=verbose)
         _net_checks.check_outputs(net, rows, _n_classes(classes))
-        _portable.name_classes(net, classes)
-        with nullcontext() if write_checkpoints else _skorch.private_checkpoints(net):
-            return _fit_loop.train(net, rows, callbacks=callbacks, from_scratch=True)
+        _skorch.name_columns(net, classes)
+        files = nullcontext() if write_checkpoints else _skorch.private_checkpoints(net)
+        with files, _held_out.holding_out(net, estimator, rows) as kept:
+            return _fit_loop.train(net, kept, callbacks=callbacks, from_scratch=True)
 
 
 def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):

@@ -26,6 +26,11 @@ def check_X(estimator, X, *, reset=False):
     """
     if is_dataset(X):
         return check_dataset(X)
+    if isinstance(X, torch.utils.data.DataLoader):
+        raise TypeError(
+            "X is a DataLoader, which gives batches. Pass its data set, X.dataset; how it is read "
+            "is up to the net (from_torch takes the loader)."
+        )
     allow_nan = takes_nan(estimator)
     if is_mapping(X):
         X = {key: np.asarray(v) if isinstance(v, list | tuple) else v for key, v in X.items()}

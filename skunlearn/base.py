@@ -10,9 +10,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _caches, _net_checks, _skorch, _training, _validation
+from skunlearn import _caches, _held_out, _net_checks, _skorch, _training, _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
-from skunlearn._diagnosis import medians_by_heart, stands_out
+from skunlearn._diagnosis import known_by_heart, stands_out
 from skunlearn._evidence import observe, summary
 from skunlearn._from_scratch import name_trained, refuse_trained
 from skunlearn._guard import Guard, refuse_drop
@@ -33,7 +33,6 @@ from skunlearn.exceptions import (
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
 _SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
-_DAMAGE = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
 _STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning
 _MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), that counts
 
@@ -82,6 +81,8 @@ class BaseUnlearner(
     _class_only = False  # made for forgetting whole classes
     _takes_new_inputs = False  # nothing but the weights ties it to the rows as `fit` saw them
     _watches_training = False  # cannot start from a trained net
+    _damage = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
+    _judges = False  # looks at rows that the model has never seen
     _starts_afresh = False  # trains the recipe from scratch, inside a FrozenEstimator too
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
@@ -160,7 +161,8 @@ class BaseUnlearner(
                 self._steps_before = kinds(steps_before(self))
                 self.deletions_ = []
                 self._evidence = self._forgotten = None
-                self.estimator_ = self._first_model(record.view(np.arange(len(record))))
+                model = self._first_model(record.view(np.arange(len(record))))
+                self.estimator_ = _held_out.restore(model, _skorch.unwrap(self.estimator))
                 if forget is not None:
                     self._forget(np.flatnonzero(forget))
         self._settled()
@@ -210,7 +212,7 @@ class BaseUnlearner(
         X_val, y_val : rows and labels, default=None
             Measure the drop on these instead: rows that ``fit`` was not given. It then counts
             from the first request that was measured on the same rows, so that many small
-            requests cannot add up.
+            requests cannot add up. `AutoUnlearner` compares the forget rows with them.
         **unknown : dict
             Nothing else is taken; the error says how rows are named.
 
@@ -249,7 +251,7 @@ class BaseUnlearner(
             given = ()
             if X_retain is not None or y_retain is not None:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
-            self._forget(positions, *given, most_lost=guard.on_sample)
+            self._forget(positions, *given, most_lost=guard.on_sample, unseen=guard.unseen)
             self.deletions_ = guard.check(self)
             self._drop_copies()
             self._purge_caches(["memory"], self._record)
@@ -313,8 +315,9 @@ class BaseUnlearner(
     def _check_parameters(self):
         estimator, name = _skorch.unwrap(self.estimator), type(self).__name__
         frozen = isinstance(self.estimator, FrozenEstimator)
+        _net_checks.refuse_module(estimator, name)
         if _skorch.is_net(estimator):
-            _net_checks.check_net(estimator, name, trained=frozen)
+            _net_checks.check_net(estimator, name)
         elif not self._takes_any_estimator:
             raise TypeError(
                 f"{name} works on skorch nets, got {type(estimator).__name__}. Wrap the PyTorch "
@@ -354,6 +357,10 @@ class BaseUnlearner(
             self.estimator.estimator, rows, self._classes, verbose=self.verbose
         )
 
+    def _count_held_out(self, retain):
+        """How many retained rows the trainings of a request hold out; None where none would be."""
+        return _held_out.count(_skorch.unwrap(self.estimator), retain)
+
     # ------------------------------------------------------------------ unlearn, step by step
 
     def _successor(self, positions, forget=None, retain=None, **known):
@@ -382,10 +389,13 @@ class BaseUnlearner(
     def _sample(self, retain):
         return retain.sample(_SAMPLE_EXACT if self._is_exact else _SAMPLE, self._seed)
 
-    def _forget(self, positions, forget=None, retain=None, before=None, most_lost=None):
+    def _forget(
+        self, positions, forget=None, retain=None, before=None, most_lost=None, unseen=None
+    ):
         # `before` holds what the present model says of the forget rows and of a sample of the
         # others, where it is to be asked in another way than about the rows of this request.
-        # `most_lost` is what the request may cost in accuracy on that sample.
+        # `most_lost` is what the request may cost in accuracy on that sample; `unseen` are rows
+        # with labels that the model has never seen, for methods that judge themselves.
         started = time.perf_counter()
         self._record.check_unchanged(positions)
         record = self._record.without(positions)
@@ -399,7 +409,10 @@ class BaseUnlearner(
 
         trained_before = self._name_trained() if self._is_exact else []
         seed = derive_seed(self._seed, len(self.deletions_))
+        self._unseen_given = unseen
         model, kept = self._new_model(retain, forget, seed)
+        del self._unseen_given
+        _held_out.restore(model, _skorch.unwrap(self.estimator))
 
         after = observe(model, forget, self._classes)
         after_sample = observe(model, sample, self._classes)
@@ -430,11 +443,14 @@ class BaseUnlearner(
             entry["statistics_kept"] = kept
         if trained_before:
             entry |= {"exact": False, "trained_before": trained_before}
+        held_out = self._count_held_out(retain)
+        if held_out is not None:
+            entry["held_out"] = held_out
         entry |= self._logged()
         scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
         where = f"{len(sample)} retained rows"
         refuse_drop(type(self).__name__, *scores, most_lost, where)
-        most_lost = _DAMAGE if most_lost is None else np.inf  # who sets a limit needs no other
+        most_lost = self._damage if most_lost is None else np.inf  # who sets a limit needs no other
         self._warn_if_wrong(
             measured,
             most_lost,
@@ -485,6 +501,7 @@ class BaseUnlearner(
         after = measured["forget_after"]["loss"]
         if before is None or after is None:
             return
+        pushed = self._needs_forget_rows
         if after - before <= _MOVED * max(1.0, before):
             _validation.warn(
                 f"{type(self).__name__} did not raise the loss on the forget rows ({before:.4g} "
@@ -492,14 +509,15 @@ class BaseUnlearner(
                 "larger learning rate or a smaller penalty.",
                 NotForgottenWarning,
             )
-        elif said and (medians := medians_by_heart(*said[:2], chance)) is not None:
+        elif said and (losses := known_by_heart(*said[:2], chance, pushed)) is not None:
             _validation.warn(
-                f"After {type(self).__name__} forget rows are still known by heart: half of them "
-                f"have a loss of at most {medians[1]:.3g} ({medians[0]:.3g} before, {chance:.3g} "
-                "for chance). Unless a model knows unseen rows as well, it has not forgotten "
-                "them: look at MIAScorer or skunlearn.evaluation.audit. More epochs, a larger "
-                "learning rate or a smaller penalty forget more; so do RandomLabelUnlearner, "
-                "SalUnUnlearner and NegGradPlusUnlearner.",
+                f"After {type(self).__name__} forget rows are still known by heart: "
+                f"{'half of them have a loss of at most' if pushed else 'their mean loss is'} "
+                f"{losses[1]:.3g} ({losses[0]:.3g} before, {chance:.3g} for chance). "
+                "Unless a model knows unseen rows as well, it has not forgotten them: look at "
+                "MIAScorer or skunlearn.evaluation.audit. More epochs, a larger learning rate or a "
+                "smaller penalty forget more; so do RandomLabelUnlearner, SalUnUnlearner and "
+                "NegGradPlusUnlearner.",
                 NotForgottenWarning,
             )
         elif still_named > _STILL_KNOWN:
@@ -515,9 +533,10 @@ class BaseUnlearner(
             _validation.warn(
                 f"After {type(self).__name__} the forget rows stand out: the model is sure of "
                 f"{100 * share:.0f} % of them (a probability of {level:.2f} and more, which half "
-                "of the retained rows reach). Of rows like them that it has never seen it would be "
-                "sure more often, so that an attack by entropy tells them apart. Try a smaller "
-                "learning rate or fewer epochs, and look at MIAScorer with attack='entropy'.",
+                "of the retained rows of their classes reach). Of rows like them that it has never "
+                "seen it would be sure more often, so that an attack by entropy tells them apart. "
+                "Try a smaller learning rate or fewer epochs, and look at MIAScorer with "
+                "attack='entropy'.",
                 NotForgottenWarning,
             )
 

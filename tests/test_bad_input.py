@@ -317,8 +317,8 @@ def test_unfitted_nets(data):
 @pytest.mark.parametrize(
     "net, error, message",
     [
-        (make_net(train_split=ValidSplit(3)), ValueError, "train_split.*predefined_split"),
-        (make_net(train_split=ValidSplit(0.1)), ValueError, "train_split"),
+        (make_net(train_split=ValidSplit(31)), ValueError, "train_split.*30.*predefined_split"),
+        (make_net(train_split=lambda data, y: ([1, 2], [3])), ValueError, "train_split.*Subset"),
         (
             NeuralNetClassifier(MLP(), train_split=None),
             TypeError,
@@ -360,16 +360,6 @@ def test_fixed_samplers_are_refused_inside_estimators_too(data, sampler, around)
         RetrainUnlearner(estimator).fit(*data)
     with pytest.raises(ValueError, match="sampler is made for a fixed set of rows"):
         RetrainUnlearner(make_net(module__n_out=3, **sampler)).fit(*data)
-
-
-def test_default_train_split_of_skorch_is_left_out(data):
-    """It is nobody's choice, and would make a fifth of the rows false members."""
-    net = NeuralNetClassifier(MLP, criterion=nn.CrossEntropyLoss, max_epochs=1, batch_size=10)
-    unlearner = RetrainUnlearner(net).fit(*data)
-    assert sum(b["train_batch_size"] for b in unlearner.estimator_.history[-1]["batches"]) == N
-    trained = net.fit(data[0], data[1].astype(np.int64))
-    with pytest.raises(ValueError, match="train_split"):
-        FineTuneUnlearner(FrozenEstimator(trained)).fit(*data)
 
 
 PARAMETERS = [

@@ -12,7 +12,7 @@ from skunlearn import (
     RetrainUnlearner,
     SalUnUnlearner,
 )
-from skunlearn._diagnosis import medians_by_heart, stands_out
+from skunlearn._diagnosis import known_by_heart, stands_out
 from skunlearn._evidence import Evidence
 from skunlearn._tasks import Classes
 from skunlearn.datasets import load_digits_images
@@ -34,16 +34,18 @@ def test_the_median_tells_what_is_known_by_heart():
     # The mean loss is 0.49, far beyond what counts as known: 13 rows of a hundred make it so.
     after = evidence(np.full(100, 0.98), np.arange(100) >= 13)
     assert after.losses().mean() > 0.45
-    known = medians_by_heart(before, after, np.log(10))
+    known = known_by_heart(before, after, np.log(10), True)
     assert known == pytest.approx([0.001, 0.0202], rel=0.01)
-    assert medians_by_heart(before, evidence(np.full(100, 0.8), True), np.log(10)) is None
+    assert known_by_heart(before, evidence(np.full(100, 0.8), True), np.log(10), True) is None
+    # Of a method that pushed nothing away, most rows that were never seen may be known as well.
+    assert known_by_heart(before, after, np.log(10), False) is None
     # Rows that were not known before are not known still.
-    assert medians_by_heart(evidence(np.full(100, 0.6), True), after, np.log(10)) is None
+    assert known_by_heart(evidence(np.full(100, 0.6), True), after, np.log(10), True) is None
 
 
 def test_rows_that_were_taught_to_be_unsure_stand_out():
     rng = np.random.default_rng(0)
-    retained = evidence(rng.uniform(0.9, 1, 400), True)
+    retained = evidence(rng.uniform(0.9, 1, 400), rng.random(400) < 0.5)
     for right in (True, False):  # of their labels something may be left, or nothing
         unsure = evidence(rng.uniform(0.3, 0.8, 200), right)
         level, share = stands_out(unsure, retained)
@@ -53,9 +55,19 @@ def test_rows_that_were_taught_to_be_unsure_stand_out():
     unseen = evidence(rng.uniform(0.85, 1, 200), rng.random(200) < 0.5)
     assert stands_out(unseen, retained) is None
     # A model that is unsure throughout is no news, and an estimator may give no probabilities.
-    everywhere = evidence(rng.uniform(0.3, 0.8, 400), True)
+    everywhere = evidence(rng.uniform(0.3, 0.8, 400), rng.random(400) < 0.5)
     assert stands_out(unsure, everywhere) is None
     assert stands_out(None, retained) is None
+    # Nor is it one that is unsure of their class alone, or that has no other row of it.
+    sure_of_others = Evidence(
+        np.r_[np.full(400, 7), everywhere.y],
+        np.r_[retained.logits, everywhere.logits],
+        np.r_[retained.predicted, everywhere.predicted],
+        retained.task,
+    )
+    assert stands_out(unsure, sure_of_others) is None
+    others = Evidence(np.full(400, 7), retained.logits, retained.predicted, retained.task)
+    assert stands_out(unsure, others) is None
 
 
 def test_a_few_rows_do_not_stand_out_by_chance():

@@ -679,6 +679,25 @@ def test_search_spaces_hold_valid_settings(name):
         unlearner.search_space("all")
 
 
+@pytest.mark.parametrize("name", sorted(all_unlearners(nets=True)))
+def test_searches_look_around_the_defaults(name):
+    unlearner = all_unlearners()[name](make_net(lr=0.1, max_epochs=30))
+    if not hasattr(unlearner, "search_space"):
+        pytest.skip("there is nothing to tune")
+    space = unlearner.search_space()
+    if "max_epochs" in space:
+        low, high = space["max_epochs"].support()
+        assert low < unlearner._epochs() < high
+    if "lr" in space:
+        low, high = space["lr"].support()
+        assert low < 0.1 * unlearner._lr_share < high
+
+
+def test_the_space_of_unsir_reaches_beyond_the_rate_of_the_net():
+    """On nets trained at a low rate the default leaves the class, and so do smaller ones."""
+    assert UNSIRUnlearner(make_net(lr=0.1)).search_space()["lr"].support()[1] >= 0.3
+
+
 def test_optuna_takes_the_spaces():
     optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
     space = SCRUBUnlearner(make_net()).search_space("optuna")

@@ -6,7 +6,7 @@ from numbers import Real
 import torch
 from skorch.callbacks import Callback
 
-from skunlearn import _skorch, _validation
+from skunlearn import _validation
 from skunlearn._fit_loop import StopTraining
 from skunlearn._losses import Targets, labels_of, row_losses
 from skunlearn._norms import FollowedStatistics
@@ -77,9 +77,8 @@ class ForgetOnly(BoundedAscent):
     def _space(self):
         return self._up_to(super()._space())
 
-    def _epochs(self):
-        net = _skorch.unwrap(self.estimator)
-        return net.max_epochs if self.max_epochs is None else self.max_epochs
+    def _usual_epochs(self, net):
+        return net.max_epochs
 
 
 class KnownRows(Callback):

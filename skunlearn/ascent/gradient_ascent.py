@@ -26,6 +26,9 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
         Learning rate; None takes three hundredths of the net's own, or three tenths for whole
         classes where normalisation layers have running statistics: these follow the weights over
         retained rows, one forward pass before each step, and undo most of it.
+        Where a net is sure of its rows there is hardly a gradient to climb: on an MLP with batch
+        normalisation for digits the default leaves a class named always, and warns; three times
+        the net's own rate and 50 epochs left 11 to 32 %.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.
@@ -52,7 +55,8 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
     >>> from skunlearn.datasets import load_digits_images
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = GradientAscentUnlearner(digits_classifier(max_epochs=5), random_state=0)
+    >>> net = digits_classifier(max_epochs=5)
+    >>> unlearner = GradientAscentUnlearner(net, lr=0.01, random_state=0)
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """

@@ -10,6 +10,7 @@ from sklearn.utils import check_scalar
 
 from skunlearn import _skorch, _validation
 from skunlearn._folder import Folder
+from skunlearn._held_out import count
 from skunlearn._net_kinds import kind_of
 from skunlearn._seeding import derive_seed
 from skunlearn.base import BaseUnlearner
@@ -215,6 +216,12 @@ class ShardedUnlearner(BaseUnlearner):
         earlier = [entry.get("trained_before", []) for entry in self.deletions_]
         names = [self._trained_before, *earlier, super()._name_trained()]
         return list(dict.fromkeys(name for group in names for name in group))
+
+    def _count_held_out(self, retain):
+        """Every shard's last training holds rows out of its own."""
+        recipe, shards = _skorch.unwrap(self.estimator), self._places[0][retain.positions]
+        found = [count(recipe, retain.take(np.flatnonzero(shards == k))) for k in np.unique(shards)]
+        return None if None in found else sum(found)
 
     def _logged(self):
         return self._cost

@@ -3,6 +3,7 @@
 from numbers import Real
 
 import torch
+from skorch.utils import to_device
 from torch.nn.functional import cross_entropy, normalize
 
 from skunlearn import _layers, _skorch, _validation
@@ -32,9 +33,10 @@ class CoUnUnlearner(FineTuneUnlearner):
     temperature : float, default=0.1
         τ; the paper searched up to 0.3.
     augment : callable or None, default=None
-        Makes a random view of a batch of rows, tensor to tensor. None mirrors and shifts images
+        Makes a random view of a batch of rows, tensor to tensor (or dictionary to dictionary, where
+        rows are such). None mirrors and shifts images
         (four dimensions, floating point; by an eighth of their width), and adds noise of a tenth
-        of the spread to other rows.
+        of the spread to other rows, which tokens do not take.
     lr, max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     early_stopping, validation_fraction, n_iter_no_change, average_weights
@@ -107,9 +109,15 @@ class CoUnUnlearner(FineTuneUnlearner):
         augment = self.augment or view_of
 
         def loss(batch):
-            if not isinstance(batch.x, torch.Tensor):
-                raise UnlearningError("CoUnUnlearner needs rows that are one tensor each.")
-            a, b = (features(net, head, augment(batch.x.to(net.device))) for _ in range(2))
+            x = to_device(batch.x, net.device)
+            if self.augment is None and not isinstance(x, torch.Tensor):
+                raise UnlearningError(_NEEDS.format("one tensor each"))
+            try:
+                a, b = (features(net, head, augment(x)) for _ in range(2))
+            except (RuntimeError, IndexError) as error:
+                if self.augment is None and not x.is_floating_point():  # tokens, say
+                    raise UnlearningError(_NEEDS.format("floating-point numbers")) from error
+                raise
             contrast = info_nce(a, b, self.temperature, batch.weights)
             return batch.loss() + self.strength * contrast
 
@@ -127,6 +135,13 @@ class CoUnUnlearner(FineTuneUnlearner):
             "strength": LogUniform(0.1, 6.0),
             "temperature": Uniform(0.05, 0.3),
         }
+
+
+_NEEDS = (
+    "CoUnUnlearner makes views of rows by noise, for which they must be {}. Pass augment=, a "
+    "function that makes a random view of a batch as the module takes it (with some tokens masked, "
+    "say)."
+)
 
 
 def features(net, head, x):

@@ -117,8 +117,9 @@ class UnlearningReportDisplay:
         ax.axvline(0.5, color="0.6", lw=1, ls=":")
         errors = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
         ax.errorbar(rows["value"], position, xerr=errors, fmt="D", color="#000000", capsize=4)
+        matched = "matched " if "test" in table else ""
         ax.set(
-            xlabel=f"AUC of the {'matched ' if 'test' in table else ''}attack, {100 * self.report.confidence:g} % interval",
+            xlabel=f"AUC of the {matched}attack, {100 * self.report.confidence:g} % interval",
             ylim=(-0.6, len(table) - 0.4),
         )
 

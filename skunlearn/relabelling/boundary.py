@@ -208,7 +208,8 @@ def neighbouring_class(net, x, y, step, n_classes, unseen=()):
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         raise UnlearningError(
             "kind='shrink' moves rows along a gradient, for which they must be one tensor of "
-            "floating-point numbers. Convert them (images to float32, say), or use kind='expand'."
+            "floating-point numbers. Convert them (images to float32, tokens to their embeddings), "
+            "or use kind='expand'."
         )
     x = x.to(net.device).detach().requires_grad_()
     y = y.long().view(-1, 1)
