@@ -21,9 +21,10 @@ class FineTuneUnlearner(NetUnlearner):
     Parameters
     ----------
     estimator : skorch net or FrozenEstimator of one
-        ``NeuralNetClassifier``, ``NeuralNetBinaryClassifier`` or ``NeuralNetRegressor``. It is
-        never changed. ``FrozenEstimator(net)`` means "already trained on the rows that ``fit``
-        is given".
+        Of any class of skorch: ``NeuralNetClassifier``, ``NeuralNetBinaryClassifier``,
+        ``NeuralNetRegressor``, or ``NeuralNet``, of which the criterion says what it predicts
+        (several labels per row with ``BCEWithLogitsLoss``). It is never changed.
+        ``FrozenEstimator(net)`` means "already trained on the rows that ``fit`` is given".
     lr : float or None, default=None
         Learning rate to start from; None takes the net's own. Parameter groups with rates of
         their own (``optimizer__param_groups``) keep their ratio to it.
