@@ -2,13 +2,14 @@
 
 import numpy as np
 import torch
-from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 
 from skunlearn._evidence import observe
 from skunlearn._held_out import own_split
+from skunlearn._net_kinds import is_binary
 from skunlearn._rates import batch_size
 from skunlearn._record import Rows
-from skunlearn._skorch import is_binary, outputs, uncompiled
+from skunlearn._skorch import outputs, uncompiled
+from skunlearn._tasks import Labels
 from skunlearn._validation import warn
 from skunlearn.exceptions import UnlearningError, UntrainedNetWarning
 
@@ -28,10 +29,10 @@ def refuse_module(estimator, method):
 
 def check_net(net, method):
     """Refuse nets whose training rows would not be what they seem."""
-    if not isinstance(net, NeuralNetClassifier | NeuralNetBinaryClassifier | NeuralNetRegressor):
+    if any(cls.__module__ == "skorch.probabilistic" for cls in type(net).__mro__):
         raise TypeError(
-            f"{method} takes NeuralNetClassifier, NeuralNetBinaryClassifier or "
-            f"NeuralNetRegressor, got {type(net).__name__}."
+            f"{method} takes nets whose module says something of each row by itself, got "
+            f"{type(net).__name__}, a Gaussian process."
         )
     refuse_sampler(net)
 
@@ -104,6 +105,14 @@ def warn_if_untrained(net, rows, classes):
         if score is None or score > 0:
             return
         guess = "R² is below that of their mean"
+    elif isinstance(classes, Labels):
+        guess = evidence.task.chance(evidence.y)
+        if losses.mean() < guess:
+            return
+        guess = (
+            f"mean loss is {losses.mean():.3g}, where guessing by the frequencies of the labels "
+            f"gives {guess:.3g}"
+        )
     else:
         shares = np.bincount(evidence.y, minlength=len(classes)) / len(evidence.y)
         seen = shares[shares > 0]
@@ -156,7 +165,7 @@ def check_outputs(net, rows, n_classes):
                 f"targets, got (n{''.join(f', {size}' for size in out.shape[1:])})."
             )
         return
-    width = 2 if isinstance(net, NeuralNetBinaryClassifier) else out.shape[1] if out.ndim > 1 else 1
+    width = 2 if is_binary(net) else out.shape[1] if out.ndim > 1 else 1
     if width < n_classes:
         raise ValueError(
             f"y has {n_classes} classes, but {type(net).__name__}'s module returns {width} "

@@ -11,8 +11,8 @@ from skunlearn._held_out import restore
 from skunlearn._plain_rows import PlainRows, look_at
 from skunlearn._record import Rows, TrainingRecord
 from skunlearn._seeding import seeded
-from skunlearn._training import name_columns
-from skunlearn._validation import check_targets, dataset_targets, warn
+from skunlearn._tasks import Labels
+from skunlearn._validation import check_like, dataset_targets, warn
 from skunlearn._weights import weights
 from skunlearn.exceptions import IncompleteFileWarning
 
@@ -77,7 +77,7 @@ class PersistenceMixin:
             raise ValueError("attach needs the labels of the rows: pass y.")
         X, _ = self._check_request(X, None, "attach")
         n = len(X) if is_dataset(X) else n_rows(X)
-        y = check_targets(y, n, classifier=self._classes is not None)
+        y = check_like(y, n, self._classes)
         # Of a Dataset that was changed where rows are forgotten these are not read.
         retained = np.flatnonzero(self._record.retained) if is_dataset(X) else None
         _, reader = look_at(X, y, _skorch.unwrap(self.estimator), measure_on, retained)
@@ -122,10 +122,12 @@ class PersistenceMixin:
         tensors = {f"net.{k}": v.contiguous().cpu() for k, v in weights(self.estimator_).items()}
         for name, table in self._record.tables().items():
             tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
+        multi = isinstance(self._classes, Labels)
         state = {
             **_files.header(type(self).__name__),
             "classes": None if self._classes is None else _labels(self.classes_),
-            "columns": _labels(self._columns) if self._classes is not None else None,
+            "columns": None if self._classes is None or multi else _labels(self._columns),
+            "multilabel": multi,
             "classes_dtype": None if self._classes is None else self.classes_.dtype.str,
             "n_targets": getattr(self, "_n_targets", None),
             "n_features_in": getattr(self, "n_features_in_", None),
@@ -181,7 +183,8 @@ class PersistenceMixin:
         try:
             if built:
                 model = _skorch.copy_net(net, verbose=self.verbose)
-                _portable.adopt(name_columns(model, state["columns"] or state["classes"]), *kept)
+                _skorch.name_columns(model, state["columns"] or state["classes"])
+                _portable.adopt(model, *kept)
             else:
                 model = _portable.rebuild(
                     net, state["seed"], *kept, verbose=self.verbose, classes=state["classes"]
@@ -221,6 +224,8 @@ class PersistenceMixin:
             fitted["classes_"] = np.array(state["classes"], dtype=dtype)
             columns = state["columns"]
             fitted["_columns"] = None if columns is None else np.array(columns, dtype=dtype)
+            if state["multilabel"]:
+                fitted["_columns"] = Labels(len(state["classes"]))
         if state["n_features_in"] is not None:
             fitted["n_features_in_"] = state["n_features_in"]
         if state["feature_names_in"] is not None:

@@ -21,6 +21,7 @@ from skunlearn._persistence import PersistenceMixin, clear_fit
 from skunlearn._predicting import PredictorMixin
 from skunlearn._requests import RequestMixin
 from skunlearn._seeding import derive_seed, draw_seed, seeded
+from skunlearn._tasks import Labels, task_of
 from skunlearn._trained_before import walk
 from skunlearn._transformers import kinds, steps_before
 from skunlearn.exceptions import (
@@ -110,8 +111,12 @@ class BaseUnlearner(
         ----------
         X : array, tensor, data frame, sparse matrix, mapping or torch Dataset of n rows
             Referred to, not copied.
-        y : array of shape (n,), default=None
-            Labels of any type, or regression targets. May be None when `X` is a Dataset that
+        y : array of shape (n,) or (n, n_targets), default=None
+            Labels of any type, or regression targets. A multi-label net, skorch's ``NeuralNet``
+            with a criterion such as ``BCEWithLogitsLoss``, takes an indicator matrix of 0 and 1,
+            dense or sparse. With a criterion of its own ``NeuralNet`` takes whole numbers and
+            text for classes, 0 and 1 in several columns for labels whose logits the module
+            returns, and floats for a regression. May be None when `X` is a Dataset that
             gives them: every item is then read once, unless torchvision's data sets say them in
             ``targets`` or ``labels``.
         sample_weight : array of shape (n,), default=None
@@ -450,7 +455,8 @@ class BaseUnlearner(
             measured,
             most_lost,
             emptied,
-            whole_classes=_covers(emptied, forget),
+            still_named=self._still_named(record, forget, after, emptied),
+            chance=self._chance(after_sample),
             said=(before[0], after, after_sample),
         )
         changed = {
@@ -468,8 +474,9 @@ class BaseUnlearner(
     def _announce_classes(self, record, forget):
         if self._classes is None or not record.has_data or forget is None:
             return []
-        left = np.bincount(record.retained_y, minlength=len(self._classes))
-        names = [plain(self._classes[i]) for i in np.unique(forget.y) if left[i] == 0]
+        gone = task_of(self._classes).emptied(record.retained_y, forget.y)
+        labels = self.classes_ if isinstance(self._classes, Labels) else self._classes
+        names = [plain(label) for label in labels[gone]]
         if names:
             _validation.warn(
                 f"The request removes every retained row of {names}: the model forgets the whole "
@@ -478,7 +485,7 @@ class BaseUnlearner(
             )
         return names
 
-    def _warn_if_wrong(self, measured, most_lost, emptied, *, whole_classes, said):
+    def _warn_if_wrong(self, measured, most_lost, emptied, *, still_named, chance, said):
         # `said` is the evidence of the forget rows before and after, and of the sample after.
         if self._is_exact or self._is_certified:
             return  # what is proved needs no measuring
@@ -495,7 +502,6 @@ class BaseUnlearner(
         if before is None or after is None:
             return
         pushed = self._needs_forget_rows
-        chance = 0.0 if self._classes is None else np.log(max(2, len(self.classes_)))
         if after - before <= _MOVED * max(1.0, before):
             _validation.warn(
                 f"{type(self).__name__} did not raise the loss on the forget rows ({before:.4g} "
@@ -514,12 +520,12 @@ class BaseUnlearner(
                 "NegGradPlusUnlearner.",
                 NotForgottenWarning,
             )
-        elif whole_classes and measured["forget_after"]["score"] > _STILL_KNOWN:
+        elif still_named > _STILL_KNOWN:
             # A model that never saw a class never names it.
-            known = 100 * measured["forget_after"]["score"]
             _validation.warn(
-                f"{type(self).__name__} still names {known:.0f} % of the rows of forgotten classes "
-                "correctly. Try more epochs, a larger learning rate or a smaller penalty.",
+                f"{type(self).__name__} still names {100 * still_named:.0f} % of the rows of "
+                "forgotten classes correctly. Try more epochs, a larger learning rate or a smaller "
+                "penalty.",
                 NotForgottenWarning,
             )
         elif said and not emptied and (sure := stands_out(*said[1:])) is not None:
@@ -533,6 +539,19 @@ class BaseUnlearner(
                 "attack='entropy'.",
                 NotForgottenWarning,
             )
+
+    def _still_named(self, record, forget, after, emptied):
+        """Share of forget rows whose class is still named, when all are of emptied classes."""
+        task = task_of(self._classes)
+        if not emptied or not task.covers(record.retained_y, forget.y):
+            return 0.0
+        return task.still_named(after, task.emptied(record.retained_y, forget.y))
+
+    def _chance(self, sample):
+        """Loss of a guess at a class or at labels; 0 for a regression."""
+        if self._classes is None:
+            return 0.0
+        return task_of(self._seen_classes).chance(sample.y) or float(np.log(2))
 
     def __sklearn_clone__(self):
         net = self.estimator
@@ -554,11 +573,6 @@ def model_of(estimator):
     Scikit-learn's ensembles have an ``estimator_`` too, which is something else.
     """
     return estimator.estimator_ if isinstance(estimator, BaseUnlearner) else estimator
-
-
-def _covers(emptied, forget):
-    """Whether the request is about nothing but classes that are now without rows."""
-    return forget is not None and len(emptied) > 0 and len(emptied) == len(np.unique(forget.y))
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from numbers import Integral, Real
 
-import numpy as np
-
 from skunlearn import _rates, _skorch, _validation
 from skunlearn._batching import n_batches
 from skunlearn._fit_loop import train
 from skunlearn._held_out import holding_out
 from skunlearn._seeding import seeded
+from skunlearn._tasks import task_of
 from skunlearn.base import BaseUnlearner
 from skunlearn.callbacks import LinearDecay
 from skunlearn.exceptions import UnlearningError
@@ -134,10 +133,9 @@ class NetUnlearner(BaseUnlearner):
             callbacks.append(("skunlearn_decay", LinearDecay()))
         return train(net, rows, callbacks=callbacks, shuffle=True, loss=loss, relabels=relabels)
 
-    @staticmethod
-    def _whole_classes(retain, forget):
-        """Whether no retained row has a class of the forget rows."""
-        return not np.isin(np.unique(forget.y), np.unique(retain.y)).any()
+    def _whole_classes(self, retain, forget):
+        """Whether the forget rows are of classes, or have labels, that no retained row has."""
+        return task_of(self._classes).covers(retain.y, forget.y)
 
     def search_space(self, kind="random", *, n_points=4):
         """Where to look for this method's settings around its net.

@@ -94,7 +94,8 @@ def from_torch(
         is enough.
     net_class : subclass of skorch.NeuralNet, default=None
         None: NeuralNetBinaryClassifier for binary cross-entropies, NeuralNetRegressor for squared,
-        absolute and Huber losses, NeuralNetClassifier for others.
+        absolute and Huber losses, NeuralNetClassifier for others. For several labels per row pass
+        ``skorch.NeuralNet``.
     **params : dict
         Other parameters of the skorch net, which go before what was read: ``module__...``,
         ``iterator_train__num_workers``, ``callbacks``, ``device``, ``verbose`` and the like.

@@ -3,6 +3,8 @@
 import numpy as np
 
 from skunlearn._evidence import observe
+from skunlearn._tasks import Labels, task_of
+from skunlearn.metrics.attacks import compared_scores
 from skunlearn.metrics.intervals import auc, delong_covariance
 from skunlearn.metrics.matching import match_weights
 from skunlearn.metrics.scores import membership_scores, squared_error
@@ -21,7 +23,7 @@ class Judge:
 
     Parameters
     ----------
-    classes : ndarray, or None for regression
+    classes : see `task_of`
     forget : Rows
     unseen : Rows or None
         Without them whole classes alone can be judged.
@@ -39,14 +41,15 @@ class Judge:
         if whole and self.kept is not None:
             stay = ~np.isin(self.kept.y, forget.y)
             self.kept = self.kept.take(np.flatnonzero(stay))
-        if self.unseen is not None and classes is not None:
+        one_class = task_of(classes).has_one_class
+        if self.unseen is not None and one_class:
             found = np.isin(self.forget.y, self.unseen.y)
             self.forget = self.forget.take(np.flatnonzero(found))
             used = np.isin(self.unseen.y, self.forget.y)
             self.unseen = self.unseen.take(np.flatnonzero(used))
         if self.unseen is not None and min(len(self.forget), len(self.unseen)) < _FEWEST:
             self.unseen = None
-        if self.unseen is not None and classes is not None:
+        if self.unseen is not None and one_class:
             self.weights = match_weights(self.forget.y, self.unseen.y)
         self.reference = self.look(reference)
 
@@ -96,6 +99,9 @@ class Judge:
         sides = [observe(net, rows, self.classes) for rows in (self.forget, self.unseen)]
         if self.classes is None:
             return found | {"squared error": [-squared_error(e.predicted, e.y) for e in sides]}
+        if isinstance(self.classes, Labels):
+            both = [part for e in sides for part in (e.logits, e.y)]
+            return found | {s: compared_scores(*both, s) for s in _SCORES}
         return found | {s: [membership_scores(e.logits, e.y, s) for e in sides] for s in _SCORES}
 
 

@@ -9,6 +9,7 @@ from skunlearn import _skorch, _training, _validation
 from skunlearn._batching import n_batches
 from skunlearn._seeding import derive_seed
 from skunlearn._shrinking import new_net, shrink
+from skunlearn._tasks import task_of
 from skunlearn.auto._adapting import Adapting
 from skunlearn.auto._judge import NAMED, Judge, excess, strongest
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
@@ -133,7 +134,8 @@ class AutoUnlearner(NetUnlearner):
     def _unlearn(self, net, retain, forget):
         recipe, seeds = _skorch.unwrap(self.estimator), self._seeds()
         unseen = self._rows_never_seen()
-        whole = self._classes is not None and self._whole_classes(retain, forget)
+        one_class = task_of(self._classes).has_one_class
+        whole = one_class and self._whole_classes(retain, forget)
         total, first = self._all_epochs(net, retain)
         self._auto = {
             "epochs": total,

@@ -12,7 +12,8 @@ def assemble(task, outputs, sets, *, retrained, original, seconds, blind, attack
     Parameters
     ----------
     task : module
-        `_classes`, whose outputs are logits, or `_values`, whose outputs are predictions.
+        `_classes` or `_labels`, whose outputs are logits, or `_values`, whose outputs are
+        predictions.
     outputs : dict of str to dict of str to ndarray
         By model and set of rows.
     sets : Sets

@@ -6,9 +6,10 @@ from scipy.stats import binomtest
 
 from skunlearn.evaluation import figures
 from skunlearn.evaluation._against import against
-from skunlearn.evaluation.figures import attack, losses
+from skunlearn.evaluation.figures import attack, losses, right
 from skunlearn.evaluation.verdicts import Known, is_idle, warn_about_rows, warn_if_unmoved
 from skunlearn.evaluation.verdicts import judge as judge_known
+from skunlearn.metrics._labels import is_multilabel
 from skunlearn.metrics.matching import match_weights
 from skunlearn.metrics.scores import membership_scores
 
@@ -42,7 +43,7 @@ def judge(outputs, references, attacked, reference_attacked, sets, tolerance):
     if not references:
         return judge_known(attacked, None, None)
     y = sets.y["forget"]
-    ours, theirs, *others = (_right(o["forget"], y) for o in (outputs, *references))
+    ours, theirs, *others = (right(o["forget"], y) for o in (outputs, *references))
     shares = [right.mean() for right in (theirs, *others)]
     gap = ours.mean() - theirs.mean() if _differ(ours, theirs, sets.confidence) else 0.0
     text = (
@@ -57,10 +58,10 @@ def warn_about(name, outputs, reference, original, sets):
     found = []
     if reference is None:
         return found
-    kept = ~np.isin(sets.y["unseen"], sets.gone)
+    kept = sets.kept()
     if kept.any():
         ours, theirs = (
-            _right(o["unseen"][kept], sets.y["unseen"][kept]) for o in (outputs, reference)
+            right(o["unseen"][kept], sets.y["unseen"][kept]) for o in (outputs, reference)
         )
         change = ours.astype(float) - theirs
         arm = ndtri((1 + sets.confidence) / 2) * change.std() / np.sqrt(len(change))
@@ -81,7 +82,8 @@ def warn_about_sets(original, reference, attacked, sets, blind):
     if original is not None and reference is not None:
         sides = (losses(o["forget"], sets.y["forget"]) for o in (original, reference))
         idle = is_idle(*sides, sets.confidence)
-    return warn_about_rows(attacked, blind, idle)
+    one_class = not is_multilabel(sets.y["forget"])
+    return warn_about_rows(attacked, blind, idle, of_classes=one_class)
 
 
 def curves(outputs, sets, name):
@@ -96,7 +98,7 @@ def curves(outputs, sets, name):
 
 def ceiling(sets):
     """Highest accuracy over all unseen rows of a model without the forgotten classes."""
-    return float(1 - np.isin(sets.y["unseen"], sets.gone).mean())
+    return float(sets.kept().mean())
 
 
 def _differ(ours, theirs, confidence):
@@ -104,7 +106,3 @@ def _differ(ours, theirs, confidence):
     only_ours, only_theirs = (ours & ~theirs).sum(), (theirs & ~ours).sum()
     n = int(only_ours + only_theirs)
     return n > 0 and binomtest(int(only_ours), n).pvalue < 1 - confidence
-
-
-def _right(logits, y):
-    return logits.argmax(axis=1) == y

@@ -11,6 +11,7 @@ from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
 from skunlearn._seeding import derive_seed
+from skunlearn._tasks import task_of
 from skunlearn.evaluation._subjects import Chain, asked_model
 from skunlearn.metrics.blind import blind_attack
 
@@ -96,7 +97,7 @@ def blind(views, seed, *, classes):
     sides = [_numbers(rows.arrays()[0]) for rows in (forget, unseen)]
     if any(X is None or len(X) < _MIN_BLIND_ROWS for X in sides):
         return None
-    if classes is None:
+    if not task_of(classes).has_one_class:
         return blind_attack(*sides, match=None, random_state=seed)
     return blind_attack(*sides, y_forget=forget.y, y_unseen=unseen.y, random_state=seed)
 

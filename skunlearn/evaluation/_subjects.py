@@ -100,7 +100,7 @@ class Subject:
             names = getattr(self.whole._record.row_like(), "columns", None)
             X = X if is_dataset(X) else _validation.columns_of_fit(X, names)
             n = len(X) if is_dataset(X) else n_rows(X)
-            y = _validation.check_targets(y, n, classifier=self.classes is not None)
+            y = _validation.check_like(y, n, self.classes)
             rows = Rows(X, self.final._encode(y), np.arange(n))
         refuse_training_rows(self.whole, rows)
         return rows

@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from skunlearn.evaluation import _classes, _values
+from skunlearn._tasks import Classes, Labels
+from skunlearn.evaluation import _classes, _labels, _values
 from skunlearn.evaluation._assembling import assemble
 from skunlearn.evaluation._models import blind as blind_baseline
 from skunlearn.evaluation._models import outputs_of, reference_models
 from skunlearn.evaluation._subjects import Subject, asked_model
 from skunlearn.evaluation.figures import SETS, Sets
+from skunlearn.metrics._labels import check_label_logits, is_multilabel
 from skunlearn.metrics._logits import check_logits
 from skunlearn.metrics._scoring import refuse_noise
 
@@ -160,7 +162,9 @@ def audit_logits(
         For each model its logits (or log-probabilities) on the sets "forget", "unseen" and
         optionally "retain".
     labels : dict of str to array-like of shape (n_rows,), int
-        Column of each row's true class, for the same sets.
+        Column of each row's true class, for the same sets; or of shape (n_rows, n_labels), 0 or 1
+        for each label of rows that have several, with a logit for each label. A row is then right
+        when all of its labels are, and attacks take the mean over the labels.
     retrained : str, list of str or None, default="retrained"
         Models in `outputs` that never saw the forget set, the reference of all others. More than
         one (of other seeds) give a null band. A name that is not in `outputs` is an error; None
@@ -214,11 +218,14 @@ def audit_logits(
     original = original if original in outputs else None
     if not attacks:
         raise ValueError("attacks is empty; the first of them decides the verdict.")
-    gone = np.setdiff1d(y["forget"], y["retain"]) if "retain" in y else np.array([], dtype=int)
+    multi, gone = is_multilabel(y["forget"]), np.array([], dtype=int)
+    if "retain" in y:
+        task = Labels(y["forget"].shape[1]) if multi else Classes(None)
+        gone = task.emptied(y["retain"], y["forget"])
     if forgotten_classes is not None:
         gone = np.asarray(forgotten_classes)
     return assemble(
-        _classes,
+        _labels if multi else _classes,
         outputs,
         Sets(y, gone, confidence, random_state),
         retrained=retrained,
@@ -251,6 +258,8 @@ def _check(outputs, labels):
             f"labels must have the keys 'forget', 'unseen' and optionally 'retain'; got "
             f"{', '.join(map(repr, labels))}."
         )
+    if len({is_multilabel(values) for values in labels.values()}) > 1:
+        raise ValueError("labels must all be classes, or all indicators of several labels.")
     checked, y = {}, {}
     for model, sets in outputs.items():
         if set(sets) != set(labels):
@@ -261,7 +270,8 @@ def _check(outputs, labels):
         checked[model] = {}
         for name in sets:
             where = f"outputs[{model!r}][{name!r}]"
-            z, y[name] = check_logits(
+            check = check_label_logits if is_multilabel(labels[name]) else check_logits
+            z, y[name] = check(
                 sets[name], labels[name], logits_name=where, y_name=f"labels[{name!r}]"
             )
             checked[model][name] = z

@@ -6,9 +6,10 @@ import numpy as np
 from scipy.special import log_softmax, ndtri
 from scipy.stats import binomtest
 
-from skunlearn.metrics.attacks import compare_scores
+from skunlearn.metrics._labels import is_multilabel
+from skunlearn.metrics.attacks import compare_labels, compare_scores
 from skunlearn.metrics.epsilon import epsilon_lower_bound
-from skunlearn.metrics.scores import membership_scores
+from skunlearn.metrics.scores import label_scores, membership_scores
 
 SETS = ("forget", "retain", "unseen")
 
@@ -62,7 +63,7 @@ class Sets:
     y : dict of str to ndarray of shape (n,), int, or float of shape (n,) or (n, n_targets)
         "forget", "unseen" and, where it is at hand, "retain".
     gone : ndarray of int
-        Classes that the forget set holds wholly: no retained row has them.
+        Classes, or labels, that the forget set holds wholly: no retained row has them.
     confidence : float
     seed : int
     """
@@ -71,6 +72,13 @@ class Sets:
     gone: np.ndarray
     confidence: float
     seed: int
+
+    def kept(self):
+        """Which unseen rows are of retained classes, or of retained labels alone."""
+        unseen = self.y["unseen"]
+        if is_multilabel(unseen):
+            return ~unseen[:, self.gone].any(axis=1)
+        return ~np.isin(unseen, self.gone)
 
 
 def direction_of(metric):
@@ -92,20 +100,20 @@ def measure(logits, sets, attacks):
     figures : dict of str to (value, low, high)
     attacked : dict of str to MembershipInference
     """
-    right = {name: z.argmax(axis=1) == sets.y[name] for name, z in logits.items()}
-    kept = ~np.isin(sets.y["unseen"], sets.gone)
+    rights = {name: right(z, sets.y[name]) for name, z in logits.items()}
+    kept = sets.kept()
     twins = np.isin(sets.y["unseen"], sets.y["forget"])
-    figures = {"test": share(right["unseen"], sets.confidence)}
+    figures = {"test": share(rights["unseen"], sets.confidence)}
     if kept.any():
-        figures["retained test"] = share(right["unseen"][kept], sets.confidence)
+        figures["retained test"] = share(rights["unseen"][kept], sets.confidence)
     if "retain" in logits:
-        figures["retained train"] = share(right["retain"], sets.confidence)
+        figures["retained train"] = share(rights["retain"], sets.confidence)
         if kept.any():
-            sides = right["retain"], right["unseen"][kept]
+            sides = rights["retain"], rights["unseen"][kept]
             figures["over-fit"] = difference(*sides, sets.confidence)
-    figures["forget train"] = share(right["forget"], sets.confidence)
+    figures["forget train"] = share(rights["forget"], sets.confidence)
     if twins.any():
-        figures["forget unseen"] = share(right["unseen"][twins], sets.confidence)
+        figures["forget unseen"] = share(rights["unseen"][twins], sets.confidence)
     figures["forget loss"] = mean(losses(logits["forget"], sets.y["forget"]), sets.confidence)
     attacked = {name: attack(logits, sets, name) for name in attacks}
     for name, result in attacked.items():
@@ -140,6 +148,14 @@ def of_few(attacked, members, others, sets, **labels):
 
 def attack(logits, sets, name, match="class"):
     """The attack `name` on forgotten against unseen rows."""
+    if is_multilabel(sets.y["forget"]):
+        return compare_labels(
+            *(side[k] for k in ("forget", "unseen") for side in (logits, sets.y)),
+            attack=name,
+            match=match,
+            confidence=sets.confidence,
+            random_state=sets.seed,
+        )
     members, others = (membership_scores(logits[k], sets.y[k], name) for k in ("forget", "unseen"))
     return compare_scores(
         members,
@@ -153,8 +169,17 @@ def attack(logits, sets, name, match="class"):
     )
 
 
+def right(logits, y):
+    """Whether the class of each row, or every label, is what the model names."""
+    if is_multilabel(y):
+        return ((logits > 0) == y).all(axis=1)
+    return logits.argmax(axis=1) == y
+
+
 def losses(logits, y):
-    """Cross-entropy of each row in nats."""
+    """Cross-entropy of each row in nats, averaged over its labels where it has several."""
+    if is_multilabel(y):
+        return -label_scores(logits, y, "loss").mean(axis=1)
     return -log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(y)), y]
 
 

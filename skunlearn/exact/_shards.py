@@ -29,14 +29,14 @@ class Shard:
     n_slices : int
     seed : int
         Of this shard alone.
-    classes : ndarray of labels, or None for regression
+    classes : see `task_of`
     """
 
     rows: Rows
     slices: np.ndarray
     n_slices: int
     seed: int
-    classes: np.ndarray | None
+    classes: object
 
 
 @dataclass

@@ -6,11 +6,12 @@ from numbers import Integral
 import joblib
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_scalar, get_tags
+from sklearn.utils import check_scalar
 
 from skunlearn import _skorch, _validation
 from skunlearn._folder import Folder
 from skunlearn._held_out import count
+from skunlearn._net_kinds import kind_of
 from skunlearn._seeding import derive_seed
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._ensemble import ShardEnsemble
@@ -248,7 +249,7 @@ class ShardedUnlearner(BaseUnlearner):
         if self.aggregate not in ("mean", "vote"):
             raise ValueError(f"aggregate must be 'mean' or 'vote', got {self.aggregate!r}.")
         model = _skorch.unwrap(self.estimator)
-        if get_tags(model).estimator_type == "regressor":
+        if kind_of(model) == "regressor":
             if self.aggregate == "vote":
                 raise ValueError("aggregate='vote' is for classifiers; regressors take 'mean'.")
         elif self.aggregate == "mean" and not hasattr(model, "predict_proba"):

@@ -112,7 +112,7 @@ def unseen_rows(unlearner, X, y):
         y = _validation.dataset_targets(X)
     X = _validation.check_X(unlearner, X)
     n = len(y)
-    y = _validation.check_targets(y, n, classifier=unlearner._classes is not None)
+    y = _validation.check_like(y, n, unlearner._classes)
     return Rows(X, unlearner._encode(y), np.arange(n), reader=unlearner._reader)
 
 

@@ -1,14 +1,22 @@
 """Threshold attacks: can rows that were forgotten be told from rows that were never seen?"""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skunlearn.metrics._labels import (
+    check_label_logits,
+    is_multilabel,
+    matched_scores,
+    row_scores,
+)
 from skunlearn.metrics._logits import check_logits
 from skunlearn.metrics.intervals import Interval, auc_interval
 from skunlearn.metrics.matching import check_labels, check_weights, match_weights
 from skunlearn.metrics.rates import tpr_at_fpr
 from skunlearn.metrics.result import MembershipInference
-from skunlearn.metrics.scores import check_attack, membership_scores
+from skunlearn.metrics.scores import check_attack, label_scores, membership_scores
 
 _MIN_CLASS_ROWS = 10  # per side, for a figure of one class
 _FEW = 0.01  # false-positive rate of an attacker who must not err
@@ -34,7 +42,8 @@ def membership_inference(
     forget_logits : array-like of shape (n_forget, n_classes), float
         Logits (or log-probabilities) of the model for the rows that it was to forget.
     y_forget : array-like of shape (n_forget,), int
-        Column of each row's true class.
+        Column of each row's true class. Of rows with several labels an array of shape
+        (n_forget, n_labels), 0 or 1, with a logit for each label; see `membership_scores`.
     unseen_logits : array-like of shape (n_unseen, n_classes), float
         The same for rows that were in no training set.
     y_unseen : array-like of shape (n_unseen,), int
@@ -43,12 +52,13 @@ def membership_inference(
     match : {"class"} or None, default="class"
         "class" weights the unseen rows to the class proportions of the forget set
         (`match_weights`). None compares with all unseen rows as they are: where the classes
-        differ, the figure then measures the classes and not membership.
+        differ, the figure then measures the classes and not membership. With several labels per
+        row, "class" compares each label with unseen rows that have it, or lack it, as well.
     reference : float, Interval, MembershipInference or None, default=None
         AUC of the same attack on a model retrained without the forget set, which is the value to
         reach. None stands for chance, 0.5.
     per_class : bool, default=False
-        Whether to compute the AUC within each class as well.
+        Whether to compute the AUC within each class, or of each label, as well.
     confidence : float in (0, 1), default=0.95
         Coverage of the intervals.
     random_state : int, RandomState instance or None, default=None
@@ -87,6 +97,19 @@ def membership_inference(
     reference is better; both sides count (AUC below 0.5 is a leak too).
     """
     check_attack(attack)
+    if is_multilabel(y_forget):
+        return compare_labels(
+            forget_logits,
+            y_forget,
+            unseen_logits,
+            y_unseen,
+            attack=attack,
+            match=match,
+            reference=reference,
+            per_class=per_class,
+            confidence=confidence,
+            random_state=random_state,
+        )
     forget_logits, y_forget = check_logits(
         forget_logits, y_forget, logits_name="forget_logits", y_name="y_forget"
     )
@@ -110,6 +133,64 @@ def membership_inference(
         confidence=confidence,
         random_state=random_state,
     )
+
+
+def compare_labels(
+    forget_logits,
+    y_forget,
+    unseen_logits,
+    y_unseen,
+    *,
+    attack="margin",
+    match="class",
+    per_class=False,
+    **options,
+):
+    """`membership_inference` of rows with several labels."""
+    if match not in ("class", None):
+        raise ValueError(f"match must be 'class' or None, got {match!r}.")
+    forget = check_label_logits(
+        forget_logits, y_forget, logits_name="forget_logits", y_name="y_forget"
+    )
+    unseen = check_label_logits(
+        unseen_logits, y_unseen, logits_name="unseen_logits", y_name="y_unseen"
+    )
+    if forget[0].shape[1] != unseen[0].shape[1]:
+        raise ValueError(
+            f"forget_logits have {forget[0].shape[1]} labels and unseen_logits "
+            f"{unseen[0].shape[1]}: both must come from the same model."
+        )
+    members, others = _by_label(*forget, *unseen, attack, match)
+    result = compare_scores(
+        row_scores(members), row_scores(others), match=None, attack=attack, **options
+    )
+    if not per_class:
+        return replace(result, matched=bool(match))
+    intervals, skipped = {}, []
+    options = {key: options.get(key) for key in ("confidence", "random_state") if key in options}
+    for label in range(members.shape[1]):
+        sides = [side[~np.isnan(side[:, label]), label] for side in (members, others)]
+        if min(map(len, sides)) < _MIN_CLASS_ROWS:
+            skipped.append(label)
+        else:
+            intervals[label] = auc_interval(*sides, **options)
+    return replace(result, matched=bool(match), per_class=intervals, skipped_classes=tuple(skipped))
+
+
+def compared_scores(
+    forget_logits, y_forget, unseen_logits, y_unseen, attack="margin", match="class"
+):
+    """Scores of forgotten and of unseen rows with several labels, one a row."""
+    both = _by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match)
+    return tuple(map(row_scores, both))
+
+
+def _by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match):
+    members = label_scores(forget_logits, y_forget, attack)
+    others = label_scores(unseen_logits, y_unseen, attack)
+    if match is None:
+        return members, others
+    return matched_scores(members, np.asarray(y_forget), others, np.asarray(y_unseen))
 
 
 def compare_scores(

@@ -10,6 +10,7 @@ from skunlearn._net_rows import target
 from skunlearn._phases import Phases
 from skunlearn._steps import clipped
 from skunlearn._task_loss import TaskLoss
+from skunlearn._tasks import need_one_class
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, LogUniform, Uniform
@@ -106,8 +107,7 @@ class UNSIRUnlearner(NetUnlearner):
         self.impair_epochs = impair_epochs
 
     def _unlearn(self, net, retain, forget):
-        if self._classes is None:
-            raise UnlearningError("UNSIRUnlearner is for classifiers; this is a regression.")
+        need_one_class(self._classes, "UNSIRUnlearner")
         if not self._whole_classes(retain, forget):
             _validation.warn(
                 "UNSIRUnlearner spoils whole classes, also the retained rows of the forget rows' "
