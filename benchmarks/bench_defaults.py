@@ -16,6 +16,7 @@ import warnings
 
 import numpy as np
 import torch
+from _goals import goal
 from sklearn.datasets import load_digits, make_classification
 from skorch import NeuralNetClassifier
 from torch import nn
@@ -224,6 +225,12 @@ def main():
             signs = {"worst AUC": ".3f", "distance": ".2f", "named": ".2f", "time": ".2f"}
             cells = [format(means[c], signs.get(c, "+.3f")) for c in columns]
             print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+    for task, found in stored.items():
+        if "Auto" in found:
+            ours, floor = found["Auto"], found["floor"]
+            goal(f"AutoUnlearner, AUC from any side, {task}", ours["worst AUC"], at_most=0.08)
+            ratio = ours["distance"] / floor["distance"]
+            goal(f"AutoUnlearner, distance / the floor's, {task}", ratio, at_most=1.1)
     if options.json:
         with open(options.json, "w") as file:
             json.dump(stored, file, indent=1)

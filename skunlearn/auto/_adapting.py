@@ -8,7 +8,7 @@ from skunlearn.auto._judge import excess, strongest
 
 _UNTIL = 0.4  # share of the epochs after which the rest is left to settle
 _LOOKS = 3  # at most, at the net
-_LEAST = 0.15  # share of the old weights below which hardly anything is left of single rows
+_LEAST = 0.22  # share of the old weights below which hardly anything is left of single rows
 
 
 class Adapting(Callback):
