@@ -65,7 +65,8 @@ class RequestMixin:
                 raise ValueError(
                     f"y should be a 1d array of classes, got an array of shape {y.shape}. For "
                     "several labels per row use skorch's NeuralNet with "
-                    f"criterion=torch.nn.BCEWithLogitsLoss (net_class= of from_torch), not {type(inner).__name__} with "
+                    "criterion=torch.nn.BCEWithLogitsLoss (net_class= of from_torch), not "
+                    f"{type(inner).__name__} with "
                     f"{getattr(inner.criterion, '__name__', inner.criterion)}."
                 )
             y = _validation.check_labels(y, n)
