@@ -9,6 +9,7 @@ import torch
 from scipy import sparse
 from scipy.special import expit
 from sklearn.base import is_classifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
@@ -28,7 +29,7 @@ from skunlearn import (
 from skunlearn._evidence import observe
 from skunlearn._tasks import Classes, Labels, task_of
 from skunlearn.evaluation import audit, audit_logits, compare, input_gradients, retention_curve
-from skunlearn.exceptions import ClassForgottenWarning, UnlearningError
+from skunlearn.exceptions import ClassForgottenWarning, UnlearningError, UntrainedNetWarning
 from skunlearn.metrics import (
     MIAScorer,
     RetainedScorer,
@@ -386,6 +387,17 @@ def test_a_classifier_with_several_labels_is_told_of_the_plain_net(data):
     for net in (plain_net(cls=NeuralNetClassifier), plain_net(torch.nn.CrossEntropyLoss)):
         with pytest.raises(ValueError, match=r"use skorch's NeuralNet with .*BCEWithLogitsLoss"):
             RetrainUnlearner(net).fit(X, y)
+
+
+def test_a_frozen_net_of_random_weights_is_named(data):
+    X, y = data
+    torch.manual_seed(0)
+    net = plain_net().initialize()
+    with pytest.warns(UntrainedNetWarning, match="frequencies of the labels"):
+        FineTuneUnlearner(FrozenEstimator(net)).fit(X, y)
+    net.fit(X, y.astype(np.float32))
+    trained = FineTuneUnlearner(FrozenEstimator(net), random_state=0).fit(X, y)
+    assert np.array_equal(trained.predict(X), net.forward(X).numpy() > 0)
 
 
 def test_classes_keep_their_task():
