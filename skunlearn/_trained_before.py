@@ -31,9 +31,9 @@ _ROWS = ("train_split", "dataset", "iterator_train", "iterator_valid")  # parame
 _PLAIN = (str, bytes, Number, np.generic, type(None), torch.dtype, torch.device, types.ModuleType)
 
 _FACTORY = (
-    "Pass the class, or a function that builds a new one each time. Public pre-trained weights may "
-    "be loaded in the module's __init__, and the certificate then names them. An already trained "
-    "net can be fine-tuned as FrozenEstimator(net)."
+    "Pass the class, or a function that builds a new one each time (factory= of from_torch). "
+    "Public pre-trained weights may be loaded in the module's __init__, and the certificate then "
+    "names them. An already trained net can be fine-tuned as FrozenEstimator(net)."
 )
 _FREEZE = (
     "Put it into a FrozenEstimator among the estimator's steps or parameters, so that the "

@@ -56,7 +56,7 @@ NO_KERNEL = refusals("square kernels", "CT")
 ONE_LAYER_LEARNS = NO_KERNEL | refusals("layer in front of the last one", "NoT")
 NO_STEPS = {  # rows that are tokens, or several tensors
     **refusals("one tensor of floating-point", "Boundary", "UNSIR"),
-    **refusals("Pass augment=", "CoUn"),
+    **refusals("augment=", "CoUn"),
 }
 TOKENS = NO_KERNEL | NO_STEPS
 NO_CLASSES = refusals(
@@ -364,8 +364,7 @@ def several_targets(folder):
     return net, X, X[:, :3] + 1
 
 
-# Not of one class a row: a method that needs one will say so here.
-@kind("multi-label", dict.fromkeys(EVERY, "takes NeuralNetClassifier"))
+@kind("multi-label", refusals("one class per row", "Boundary", "DELETE", "UNSIR"))
 def multi_label(folder):
     X, _ = rows()
     net = classifier(cls=NeuralNet, criterion=nn.BCEWithLogitsLoss)
@@ -668,12 +667,15 @@ class Balanced(DataLoader):
 
 
 plain("predefined split", train_split=valid())
-plain("internal split", train_split=ValidSplit(5, stratified=True))
+SMALL_SHARDS = refusals("cannot hold rows out of the 7", "Sharded")
+plain("internal split", refused=SMALL_SHARDS, train_split=ValidSplit(5, stratified=True))
 plain(
-    "another internal split",
-    refused=dict.fromkeys(EVERY, "keeps rows out of training"),
-    train_split=ValidSplit(0.3),
+    "early stopping on an internal split",
+    refused=SMALL_SHARDS,
+    train_split=ValidSplit(5, stratified=True),
+    callbacks=[EarlyStopping()],
 )
+plain("another internal split", train_split=ValidSplit(0.3))
 plain("workers", iterator_train__num_workers=1, max_epochs=1, batch_size=32)
 plain("sampler", iterator_train=Balanced)
 plain(

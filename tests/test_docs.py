@@ -81,7 +81,12 @@ def section(name):
 
 @pytest.mark.parametrize(
     "name, page",
-    [("install", "install"), ("quick start", "quick_start"), ("tune", "quick_start")],
+    [
+        ("install", "install"),
+        ("trained", "trained_net"),
+        ("quick start", "quick_start"),
+        ("tune", "quick_start"),
+    ],
 )
 def test_readme_and_site_are_one_source(name, page):
     text = (DOCS / "start" / f"{page}.rst").read_text()
@@ -93,13 +98,28 @@ def test_readme_and_site_are_one_source(name, page):
     assert ".. code-block::" not in text
 
 
-def test_the_quick_start_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", section("quick start"), re.S)
+def run_block(name):
+    """What the code of a part of the README prints."""
+    (code,) = re.findall(r"```python\n(.*?)```", section(name), re.S)
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert run.returncode == 0, run.stderr
     assert "AUC" in run.stdout
+    return run
+
+
+def test_the_first_code_of_the_readme_is_for_a_trained_net_and_runs():
+    readme = (ROOT / "README.md").read_text()
+    assert readme.index("```python") > readme.index("<!-- trained: begin -->")
+    assert readme.count("```python", 0, readme.index("<!-- trained: end -->")) == 1
+    run = run_block("trained")
+    assert float(run.stdout.split()[0]) > 0.9
+    assert "NotForgottenWarning" not in run.stderr
+
+
+def test_the_quick_start_runs():
+    run = run_block("quick start")
     assert '"guarantee": "none"' in run.stdout
 
 
@@ -120,7 +140,14 @@ def test_check_links_finds_what_is_broken(tmp_path):
     ]
 
 
-def test_examples_that_read_images_are_shown_and_not_run():
+def test_examples_without_their_packages_are_shown_and_not_run(tmp_path):
+    example = tmp_path / "plot_it.py"
+    example.write_text("import numpy.linalg\nfrom no_such_package.part import thing\n")
+    assert gallery.missing_packages(example) == ["no_such_package"]
+
+
+def test_examples_that_read_images_are_shown_and_not_run(monkeypatch):
+    monkeypatch.setattr(gallery, "missing_packages", lambda path: [])
     pattern = re.compile(gallery.settings(DOCS)["filename_pattern"])
     for path in (ROOT / "examples").glob("plot_*.py"):
         reads_images = "fetch_cifar10(" in path.read_text() or "load_faces(" in path.read_text()

@@ -108,10 +108,12 @@ before = (
 )
 import skorch, sklearn.frozen, safetensors.torch
 filters = list(warnings.filters)
+drawn = random.getstate()  # accelerate draws when skorch imports it
 loaded = set(sys.modules)
 import skunlearn
 after = (
-    torch.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate(),
+    torch.get_rng_state().tolist(), repr(np.random.get_state()),
+    before[2] if random.getstate() == drawn else random.getstate(),
     before[3] if list(warnings.filters) == filters else list(warnings.filters),
     sklearn.get_config(), torch.get_num_threads(),
     torch.get_default_dtype(), np.geterr(), np.get_printoptions(),

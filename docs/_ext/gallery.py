@@ -1,5 +1,7 @@
 """Settings of the gallery: which examples run, and what stands for those that do not."""
 
+import ast
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 # Examples that read images which are not bundled take long as well.
 _NEEDS_IMAGES = re.compile(r"\b(fetch_cifar10|load_faces|load_image_folder)\(")
 _ORDER = (
+    "plot_trained_net",
     "plot_quick_start",
     "plot_why_matching_matters",
     "plot_grid_search",
@@ -18,6 +21,9 @@ _ORDER = (
     "plot_forest",
     "plot_certified_removal",
     "plot_graph",
+    "plot_transformers",
+    "plot_lora",
+    "plot_frozen_backbone",
     "plot_own_unlearner",
 )
 
@@ -38,6 +44,17 @@ def is_long(path):
     return bool(_NEEDS_IMAGES.search(Path(path).read_text()))
 
 
+def missing_packages(path):
+    """Names of the packages that an example imports and that are not installed."""
+    names = set()
+    for node in ast.walk(ast.parse(Path(path).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.partition(".")[0])
+    return sorted(name for name in names if importlib.util.find_spec(name) is None)
+
+
 def settings(docs):
     """sphinx-gallery's configuration.
 
@@ -52,7 +69,11 @@ def settings(docs):
     """
     examples = docs.parent / "examples"
     run_long = os.environ.get("SKUNLEARN_DOCS_LONG") == "1"
-    shown = [p.stem for p in sorted(examples.glob("plot_*.py")) if is_long(p) and not run_long]
+    shown = [
+        path.stem
+        for path in sorted(examples.glob("plot_*.py"))
+        if (is_long(path) and not run_long) or missing_packages(path)
+    ]
     skipped = "|".join(map(re.escape, shown)) or "(?!)"
     return {
         "examples_dirs": str(examples),

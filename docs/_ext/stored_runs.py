@@ -7,7 +7,7 @@ machine; ``docs/stored/plot_x.png`` its picture. Both may be missing.
 import os
 from pathlib import Path
 
-from gallery import is_long
+from gallery import is_long, missing_packages
 
 DOCS = Path(__file__).parents[1]
 EXAMPLES = DOCS.parent / "examples"
@@ -17,7 +17,20 @@ def insert(app, docname, source):
     """Add a note, and the stored run, to the top and the end of the page."""
     folder, _, stem = docname.rpartition("/")
     example = EXAMPLES / f"{stem}.py"
-    if folder != "auto_examples" or not example.exists() or not is_long(example):
+    if folder != "auto_examples" or not example.exists():
+        return
+    missing = missing_packages(example)
+    if missing:
+        note = [
+            "",
+            ".. note::",
+            "",
+            f"   Not run when this site was built: {', '.join(missing)} was not installed there.",
+            "",
+        ]
+        source[0] = _after_title(source[0], note)
+        return
+    if not is_long(example):
         return
     if os.environ.get("SKUNLEARN_DOCS_LONG") == "1":
         return

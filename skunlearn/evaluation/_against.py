@@ -26,7 +26,13 @@ def against(outputs, figures, attacked, name, first, confidence):
     for label, distance in (("JS", js_divergence), ("distance", activation_distance)):
         values = distance(ours["forget"], theirs["forget"])
         found[f"forget {label}"] = mean(values, confidence)
-    if "retain" in ours:
+    return found | gaps(outputs, figures, attacked, name, first)
+
+
+def gaps(outputs, figures, attacked, name, first):
+    """Figures of figures, where the retained rows are at hand."""
+    found = {}
+    if "retain" in outputs[name]:
         sides = [_shares(figures[m], attacked[m]) for m in (name, first)]
         found["average gap"] = _alone(average_gap(*sides))
         accuracies = [

@@ -3,15 +3,16 @@
 from numbers import Integral
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
-from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch
 from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
 from skunlearn._seeding import derive_seed
-from skunlearn.base import model_of
+from skunlearn._tasks import task_of
+from skunlearn.evaluation._subjects import Chain, asked_model
 from skunlearn.metrics.blind import blind_attack
 
 _REFERENCES = 10_000  # seeds apart from those of the unlearner's own requests
@@ -19,12 +20,13 @@ _MIN_BLIND_ROWS = 20  # per side; the blind attack cross-validates
 
 
 def named(unlearners, whose):
-    """A dict of unlearners; a list takes the names of the classes.
+    """A dict of unlearners; a list takes the names of the classes, those at the end of pipelines.
 
     `whose` own models, the original and the retrained ones, keep their names to themselves.
     """
     if not isinstance(unlearners, dict):
-        names = [type(u).__name__ for u in unlearners]
+        finals = [u.steps[-1][1] if isinstance(u, Pipeline) else u for u in unlearners]
+        names = [type(u).__name__ for u in finals]
         if len(set(names)) < len(names):
             raise ValueError(f"Names repeat: {names}. Pass a dict of names to unlearners.")
         unlearners = dict(zip(names, unlearners))
@@ -36,7 +38,7 @@ def named(unlearners, whose):
     return unlearners
 
 
-def reference_models(unlearner, retain, retrained, n_seeds):
+def reference_models(subject, retain, retrained, n_seeds):
     """Models that never saw the forget set, by name."""
     if retrained is None:
         return {}
@@ -46,19 +48,12 @@ def reference_models(unlearner, retain, retrained, n_seeds):
                 "retrained must be 'train', a fitted estimator, a list of them or None, got "
                 f"{retrained!r}."
             )
-        return train_references(unlearner, retain, n_seeds)
+        check_recipe(subject.final.estimator, "audit")
+        train = subject.trainer(retain)
+        return {"retrained": train()} | dict(other_references(subject.final._seed, train, n_seeds))
     models = list(retrained) if isinstance(retrained, (list, tuple)) else [retrained]
-    for model in models:
-        check_is_fitted(model)
-    models = [model_of(model) for model in models]
+    models = [asked_model(model) for model in models]
     return dict(zip(_names(len(models)), models))
-
-
-def train_references(unlearner, retain, n_seeds):
-    """`n_seeds` models trained on the retained rows, the first with the unlearner's own seed."""
-    check_recipe(unlearner.estimator, "audit")
-    first = unlearner._train(retain)
-    return {"retrained": first} | dict(other_references(unlearner, retain, n_seeds))
 
 
 def check_recipe(estimator, who):
@@ -71,24 +66,30 @@ def check_recipe(estimator, who):
     )
 
 
-def other_references(unlearner, retain, n_seeds):
-    """Name and model of the second to the last reference, one after the other."""
+def other_references(seed, train, n_seeds):
+    """Name and model of the second to the last reference, one after the other.
+
+    `seed` is the unlearner's, and ``train(seed)`` trains one.
+    """
     check_scalar(n_seeds, "n_seeds", Integral, min_val=1)
     for k, name in enumerate(_names(n_seeds)[1:]):
-        yield name, unlearner._train(retain, seed=derive_seed(unlearner._seed, _REFERENCES + k))
+        yield name, train(derive_seed(seed, _REFERENCES + k))
 
 
 def outputs_of(model, views, classes):
-    """Logits of a model on each view."""
+    """What a model says of each view: logits, or predictions of a regressor."""
     outputs = {}
     for name, rows in views.items():
-        outputs[name] = observe(model, rows, classes).logits
+        piped = isinstance(model, Chain)
+        found = model.observe(rows, classes) if piped else observe(model, rows, classes)
+        outputs[name] = found.predicted if classes is None else found.logits
         if outputs[name] is None:
-            raise ValueError(f"{type(model).__name__} gives no probabilities to audit.")
+            inner = model.model if piped else model
+            raise ValueError(f"{type(inner).__name__} gives no probabilities to audit.")
     return outputs
 
 
-def blind(views, seed):
+def blind(views, seed, *, classes):
     """The blind attack on forgotten and unseen rows; None where rows are no plain numbers."""
     forget, unseen = views["forget"], views["unseen"]
     if is_dataset(forget.source) or is_dataset(unseen.source):
@@ -96,6 +97,8 @@ def blind(views, seed):
     sides = [_numbers(rows.arrays()[0]) for rows in (forget, unseen)]
     if any(X is None or len(X) < _MIN_BLIND_ROWS for X in sides):
         return None
+    if not task_of(classes).has_one_class:
+        return blind_attack(*sides, match=None, random_state=seed)
     return blind_attack(*sides, y_forget=forget.y, y_unseen=unseen.y, random_state=seed)
 
 
@@ -106,5 +109,6 @@ def _names(n):
 def _numbers(X):
     if isinstance(X, dict):
         return None
-    X = np.asarray(X)
-    return X.reshape(len(X), -1) if X.dtype.kind in "fiub" else None
+    X = X.toarray() if hasattr(X, "toarray") else np.asarray(X)
+    plain = X.dtype.kind in "fiub" and np.isfinite(X).all()  # a model may take NaN
+    return X.reshape(len(X), -1) if plain else None

@@ -10,8 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn import _skorch, _training
 from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
+from skunlearn._tasks import Classes, Labels
 from skunlearn.base import BaseUnlearner
 from skunlearn.metrics._scoring import refuse_training_rows, unseen_rows
+from skunlearn.metrics.attacks import compared_scores
 from skunlearn.metrics.intervals import auc
 from skunlearn.metrics.matching import match_weights
 from skunlearn.metrics.scores import membership_scores, squared_error
@@ -159,9 +161,11 @@ def _figures(unlearner, model, unseen, forgotten):
 def _attack(seen, new):
     if seen.noisy:  # the rows of one side are augmented at random, those of the other are not
         return np.nan
-    if not seen.is_classifier:
+    if not isinstance(seen.task, Classes | Labels):
         return auc(*(-squared_error(e.predicted, e.y) for e in (seen, new)))
     if seen.logits is None:
         return np.nan
+    if isinstance(seen.task, Labels):
+        return auc(*compared_scores(seen.logits, seen.y, new.logits, new.y))
     scores = (membership_scores(e.logits, e.y, "margin") for e in (seen, new))
     return auc(*scores, weights=match_weights(seen.y, new.y))

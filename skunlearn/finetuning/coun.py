@@ -13,8 +13,6 @@ from skunlearn.finetuning.finetune import FineTuneUnlearner
 from skunlearn.nets._augment import flip_and_shift
 from skunlearn.search_spaces import LogUniform, Uniform
 
-_EMBEDDINGS = (torch.nn.Embedding, torch.nn.EmbeddingBag)
-
 
 class CoUnUnlearner(FineTuneUnlearner):
     """Fine-tune on retained rows while pulling two views of each row together (CoUn).
@@ -35,10 +33,10 @@ class CoUnUnlearner(FineTuneUnlearner):
     temperature : float, default=0.1
         τ; the paper searched up to 0.3.
     augment : callable or None, default=None
-        Makes a random view of a batch of rows, as the module takes them (a tensor, or a dict of
-        tensors, on the net's device). None takes rows that are one tensor of numbers: it mirrors
-        and shifts images (four dimensions, floating point; by an eighth of their width), and adds
-        noise of a tenth of the spread to other rows.
+        Makes a random view of a batch of rows, tensor to tensor (or dictionary to dictionary, where
+        rows are such). None mirrors and shifts images
+        (four dimensions, floating point; by an eighth of their width), and adds noise of a tenth
+        of the spread to other rows, which tokens do not take.
     lr, max_epochs, batch_size, schedule
         See `FineTuneUnlearner`.
     early_stopping, validation_fraction, n_iter_no_change, average_weights
@@ -109,19 +107,17 @@ class CoUnUnlearner(FineTuneUnlearner):
     def _unlearn(self, net, retain, forget):
         head = _layers.layers_in_order(net, retain)[-1]
         augment = self.augment or view_of
-        embeds = any(isinstance(m, _EMBEDDINGS) for m in net.module_.modules())
 
         def loss(batch):
             x = to_device(batch.x, net.device)
-            if self.augment is None and (
-                not isinstance(x, torch.Tensor) or (embeds and not x.is_floating_point())
-            ):
-                raise UnlearningError(
-                    "CoUnUnlearner makes views of rows by noise, for which they must be one tensor "
-                    "of numbers that can be moved a little; tokens and several inputs cannot. Pass "
-                    "augment=, a function that makes a random view of a batch of such rows."
-                )
-            a, b = (features(net, head, augment(x)) for _ in range(2))
+            if self.augment is None and not isinstance(x, torch.Tensor):
+                raise UnlearningError(_NEEDS.format("one tensor each"))
+            try:
+                a, b = (features(net, head, augment(x)) for _ in range(2))
+            except (RuntimeError, IndexError) as error:
+                if self.augment is None and not x.is_floating_point():  # tokens, say
+                    raise UnlearningError(_NEEDS.format("floating-point numbers")) from error
+                raise
             contrast = info_nce(a, b, self.temperature, batch.weights)
             return batch.loss() + self.strength * contrast
 
@@ -139,6 +135,13 @@ class CoUnUnlearner(FineTuneUnlearner):
             "strength": LogUniform(0.1, 6.0),
             "temperature": Uniform(0.05, 0.3),
         }
+
+
+_NEEDS = (
+    "CoUnUnlearner makes views of rows by noise, for which they must be {}. Pass augment=, a "
+    "function that makes a random view of a batch as the module takes it (with some tokens masked, "
+    "say)."
+)
 
 
 def features(net, head, x):

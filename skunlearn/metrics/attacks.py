@@ -1,14 +1,22 @@
 """Threshold attacks: can rows that were forgotten be told from rows that were never seen?"""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skunlearn.metrics._labels import (
+    check_label_logits,
+    is_multilabel,
+    matched_scores,
+    row_scores,
+)
 from skunlearn.metrics._logits import check_logits
 from skunlearn.metrics.intervals import Interval, auc_interval
 from skunlearn.metrics.matching import check_labels, check_weights, match_weights
 from skunlearn.metrics.rates import tpr_at_fpr
 from skunlearn.metrics.result import MembershipInference
-from skunlearn.metrics.scores import check_attack, membership_scores
+from skunlearn.metrics.scores import check_attack, label_scores, membership_scores
 
 _MIN_CLASS_ROWS = 10  # per side, for a figure of one class
 _FEW = 0.01  # false-positive rate of an attacker who must not err
@@ -34,7 +42,8 @@ def membership_inference(
     forget_logits : array-like of shape (n_forget, n_classes), float
         Logits (or log-probabilities) of the model for the rows that it was to forget.
     y_forget : array-like of shape (n_forget,), int
-        Column of each row's true class.
+        Column of each row's true class. Of rows with several labels an array of shape
+        (n_forget, n_labels), 0 or 1, with a logit for each label; see `membership_scores`.
     unseen_logits : array-like of shape (n_unseen, n_classes), float
         The same for rows that were in no training set.
     y_unseen : array-like of shape (n_unseen,), int
@@ -43,12 +52,13 @@ def membership_inference(
     match : {"class"} or None, default="class"
         "class" weights the unseen rows to the class proportions of the forget set
         (`match_weights`). None compares with all unseen rows as they are: where the classes
-        differ, the figure then measures the classes and not membership.
+        differ, the figure then measures the classes and not membership. With several labels per
+        row, "class" compares each label with unseen rows that have it, or lack it, as well.
     reference : float, Interval, MembershipInference or None, default=None
         AUC of the same attack on a model retrained without the forget set, which is the value to
         reach. None stands for chance, 0.5.
     per_class : bool, default=False
-        Whether to compute the AUC within each class as well.
+        Whether to compute the AUC within each class, or of each label, as well.
     confidence : float in (0, 1), default=0.95
         Coverage of the intervals.
     random_state : int, RandomState instance or None, default=None
@@ -87,6 +97,19 @@ def membership_inference(
     reference is better; both sides count (AUC below 0.5 is a leak too).
     """
     check_attack(attack)
+    if is_multilabel(y_forget):
+        return compare_labels(
+            forget_logits,
+            y_forget,
+            unseen_logits,
+            y_unseen,
+            attack=attack,
+            match=match,
+            reference=reference,
+            per_class=per_class,
+            confidence=confidence,
+            random_state=random_state,
+        )
     forget_logits, y_forget = check_logits(
         forget_logits, y_forget, logits_name="forget_logits", y_name="y_forget"
     )
@@ -110,6 +133,64 @@ def membership_inference(
         confidence=confidence,
         random_state=random_state,
     )
+
+
+def compare_labels(
+    forget_logits,
+    y_forget,
+    unseen_logits,
+    y_unseen,
+    *,
+    attack="margin",
+    match="class",
+    per_class=False,
+    **options,
+):
+    """`membership_inference` of rows with several labels."""
+    if match not in ("class", None):
+        raise ValueError(f"match must be 'class' or None, got {match!r}.")
+    forget = check_label_logits(
+        forget_logits, y_forget, logits_name="forget_logits", y_name="y_forget"
+    )
+    unseen = check_label_logits(
+        unseen_logits, y_unseen, logits_name="unseen_logits", y_name="y_unseen"
+    )
+    if forget[0].shape[1] != unseen[0].shape[1]:
+        raise ValueError(
+            f"forget_logits have {forget[0].shape[1]} labels and unseen_logits "
+            f"{unseen[0].shape[1]}: both must come from the same model."
+        )
+    members, others = _by_label(*forget, *unseen, attack, match)
+    result = compare_scores(
+        row_scores(members), row_scores(others), match=None, attack=attack, **options
+    )
+    if not per_class:
+        return replace(result, matched=bool(match))
+    intervals, skipped = {}, []
+    options = {key: options.get(key) for key in ("confidence", "random_state") if key in options}
+    for label in range(members.shape[1]):
+        sides = [side[~np.isnan(side[:, label]), label] for side in (members, others)]
+        if min(map(len, sides)) < _MIN_CLASS_ROWS:
+            skipped.append(label)
+        else:
+            intervals[label] = auc_interval(*sides, **options)
+    return replace(result, matched=bool(match), per_class=intervals, skipped_classes=tuple(skipped))
+
+
+def compared_scores(
+    forget_logits, y_forget, unseen_logits, y_unseen, attack="margin", match="class"
+):
+    """Scores of forgotten and of unseen rows with several labels, one a row."""
+    both = _by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match)
+    return tuple(map(row_scores, both))
+
+
+def _by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match):
+    members = label_scores(forget_logits, y_forget, attack)
+    others = label_scores(unseen_logits, y_unseen, attack)
+    if match is None:
+        return members, others
+    return matched_scores(members, np.asarray(y_forget), others, np.asarray(y_unseen))
 
 
 def compare_scores(
@@ -190,7 +271,9 @@ def compare_scores(
         classes, skipped = _by_class(
             forget_scores, y_forget, unseen_scores, y_unseen, weights, confidence, random_state
         )
-    advantage = _advantage(forget_scores, unseen_scores, weights)
+    advantage, attack_accuracy = _accuracies(
+        forget_scores, unseen_scores, weights, y_forget, y_unseen, random_state
+    )
     return MembershipInference(
         auc=interval.estimate,
         interval=interval,
@@ -203,9 +286,7 @@ def compare_scores(
         score=-abs(interval.estimate - reference_auc),
         advantage=advantage,
         best_threshold_accuracy=(1 + advantage) / 2,
-        attack_accuracy=_split_accuracy(
-            forget_scores, unseen_scores, weights, y_forget, y_unseen, random_state
-        ),
+        attack_accuracy=attack_accuracy,
         reference_interval=reference_interval,
         per_class=classes,
         skipped_classes=skipped,
@@ -276,54 +357,59 @@ def _by_class(forget_scores, y_forget, unseen_scores, y_unseen, weights, confide
     return intervals, tuple(skipped)
 
 
-def _split_accuracy(forget_scores, unseen_scores, weights, y_forget, y_unseen, random_state):
-    """Balanced accuracy of the threshold that is best on one half of the rows, on the other."""
+def _accuracies(forget_scores, unseen_scores, weights, y_forget, y_unseen, random_state):
+    """Largest advantage of a threshold, and the accuracy of one that was chosen on other rows.
+
+    The second is balanced: the threshold that is best on one half of the rows, on the other half.
+    """
+    n = len(forget_scores)
+    scores = np.concatenate([forget_scores, unseen_scores])
+    masses = np.concatenate([np.zeros(n), weights])
+    order = np.argsort(scores)  # the only one: halves keep it
+    is_member = order < n
+    advantage = np.abs(_gaps(scores[order], masses[order], is_member)[1]).max()
+
+    used = np.flatnonzero(weights)
+    if min(n, len(used)) < 2:
+        return float(advantage), None
     # Without a seed always the same halves: a metric draws from no global generator.
     rng = check_random_state(0 if random_state is None else random_state)
-    used = np.flatnonzero(weights)
-    if min(len(forget_scores), len(used)) < 2:
-        return None
-    members = _halves(np.arange(len(forget_scores)), y_forget, rng)
-    others = _halves(used, y_unseen, rng)
+    half = np.full(len(scores), -1)
+    half[_every_other(np.arange(n), y_forget, rng)] = 0
+    half[n + _every_other(used, y_unseen, rng)] = 0
+    half[n + used] += 1
+    half[:n] += 1
     gaps = []
-    for here, there in ((0, 1), (1, 0)):
-        threshold, side = _best_threshold(
-            forget_scores[members[here]],
-            unseen_scores[others[here]],
-            weights[others[here]],
-        )
-        passed = np.average(
-            unseen_scores[others[there]] >= threshold, weights=weights[others[there]]
-        )
-        gaps.append(side * (np.mean(forget_scores[members[there]] >= threshold) - passed))
-    return float((1 + np.mean(gaps)) / 2)
+    for here in (0, 1):
+        seen = order[half[order] == here]
+        threshold, side = _best_threshold(scores[seen], masses[seen], seen < n)
+        other = half == 1 - here
+        passed = scores >= threshold
+        found = np.mean(passed[:n][other[:n]])
+        alarms = np.average(passed[n:][other[n:]], weights=weights[other[n:]])
+        gaps.append(side * (found - alarms))
+    return float(advantage), float((1 + np.mean(gaps)) / 2)
 
 
-def _halves(rows, y, rng):
-    """The rows in two halves, of which each has half of every class."""
+def _every_other(rows, y, rng):
+    """Half of the rows, and of every class among them."""
     rows = rng.permutation(rows)
     if y is not None:
         rows = rows[np.argsort(y[rows], kind="stable")]
-    return rows[::2], rows[1::2]
+    return rows[::2]
 
 
-def _advantage(forget_scores, unseen_scores, weights):
-    """Largest |TPR − FPR| over thresholds (the two-sample Kolmogorov–Smirnov distance)."""
-    return float(np.abs(_gaps(forget_scores, unseen_scores, weights)[1]).max())
-
-
-def _best_threshold(forget_scores, unseen_scores, weights):
+def _best_threshold(scores, masses, is_member):
     """Where |TPR − FPR| is largest, half-way to the next lower score; and the sign of it."""
-    thresholds, gaps = _gaps(forget_scores, unseen_scores, weights)
+    thresholds, gaps = _gaps(scores, masses, is_member)
     best = np.abs(gaps).argmax()
     return thresholds[max(best - 1, 0) : best + 1].mean(), np.sign(gaps[best])
 
 
-def _gaps(forget_scores, unseen_scores, weights):
-    """TPR − FPR at every score as the threshold, and these scores."""
-    thresholds = np.unique(np.concatenate([forget_scores, unseen_scores]))
-    order = np.argsort(unseen_scores)
-    mass = np.concatenate([[0.0], np.cumsum(weights[order])])
-    missed = np.searchsorted(np.sort(forget_scores), thresholds, "left") / len(forget_scores)
-    passed = mass[np.searchsorted(unseen_scores[order], thresholds, "left")] / mass[-1]
-    return thresholds, passed - missed
+def _gaps(scores, masses, is_member):
+    """TPR − FPR at every score as the threshold, and these scores; all sorted by score."""
+    first = np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1]]))
+    # What lies below each score.
+    missed = np.concatenate([[0], np.cumsum(is_member)])
+    passed = np.concatenate([[0.0], np.cumsum(masses)])
+    return scores[first], passed[first] / passed[-1] - missed[first] / missed[-1]

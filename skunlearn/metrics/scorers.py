@@ -1,15 +1,22 @@
 """A scorer that attacks, for scikit-learn's searches and cross-validation."""
 
 import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _skorch, _training
+from skunlearn import _skorch, _training, _validation
 from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
+from skunlearn._tasks import Labels, task_of
 from skunlearn.base import model_of
-from skunlearn.metrics._scoring import Scorer, attacked_rows, forgotten_rows
-from skunlearn.metrics.attacks import compare_scores
+from skunlearn.metrics._scoring import (
+    Scorer,
+    TrainingRowsError,
+    attacked_rows,
+    forgotten_rows,
+)
+from skunlearn.metrics.attacks import compare_labels, compare_scores, compared_scores
 from skunlearn.metrics.blind import blind_attack
 from skunlearn.metrics.intervals import auc
 from skunlearn.metrics.matching import match_weights
@@ -37,7 +44,8 @@ class MIAScorer(Scorer):
     match : {"class", None}, default="class"
         Weight the test rows to the class proportions of the forget rows. None compares with all
         test rows; where a class is forgotten that sees the difference between classes and not
-        memory, also in a perfectly retrained net.
+        memory, also in a perfectly retrained net. With several labels per row each label is
+        compared with test rows that have it, or lack it, as well, and a row's score is the mean.
     reference : {None, "retrain"} or fitted estimator, default=None
         What a net without the rows would give. "retrain" trains one on the retained rows, once
         a fold (kept in the scorer, and in the estimator's ``memory=``). None takes 0.5, which
@@ -104,6 +112,7 @@ class MIAScorer(Scorer):
         self.confidence = confidence
         self.random_state = random_state
         self._references = {}
+        self._told = False  # of training rows
 
     def __call__(self, estimator, X, y=None):
         """Minus the distance of the attack to its reference value.
@@ -116,9 +125,24 @@ class MIAScorer(Scorer):
         Returns
         -------
         score : float
-            At most 0; higher is better.
+            At most 0; higher is better. NaN for training rows, of which an attack on forgotten
+            against unseen rows says nothing.
+
+        Warns
+        -----
+        UndefinedMetricWarning
+            When `X` holds training rows, once. Searches by successive halving score these too,
+            unless they are told ``return_train_score=False``; `measure` raises.
         """
-        unlearner, unseen = attacked_rows(estimator, X, y, referenced=self.reference is not None)
+        try:
+            found = attacked_rows(estimator, X, y, referenced=self.reference is not None)
+        except TrainingRowsError as error:
+            # An exception would be printed by scikit-learn, traceback and all, once a fit.
+            if not self._told:
+                self._told = True
+                _validation.warn(f"The score is NaN. {error}", UndefinedMetricWarning)
+            return np.nan
+        unlearner, unseen = found
         # The point estimates alone: a search has no use for intervals.
         value = self._auc(unlearner, unlearner._evidence, unlearner.estimator_, unseen)
         if self.reference is None:
@@ -171,7 +195,7 @@ class MIAScorer(Scorer):
         """
         unlearner, unseen = attacked_rows(estimator, X, y, referenced=True)  # no model is asked
         forget = forgotten_rows(unlearner)
-        classifier = unlearner._classes is not None
+        classifier = task_of(unlearner._classes).has_one_class
         return blind_attack(
             _flat(forget.arrays()[0]),
             _flat(unseen.arrays()[0]),
@@ -189,6 +213,9 @@ class MIAScorer(Scorer):
             return *scores, None, None
         if forgotten.logits is None:
             raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
+        if isinstance(unlearner._classes, Labels):
+            sides = forgotten.logits, forgotten.y, observed.logits, observed.y
+            return *compared_scores(*sides, self.attack, self.match), None, None
         scores = [membership_scores(e.logits, e.y, self.attack) for e in (forgotten, observed)]
         return *scores, unlearner._classes[forgotten.y], unlearner._classes[observed.y]
 
@@ -198,6 +225,20 @@ class MIAScorer(Scorer):
         return auc(members, others, weights=match_weights(y_forget, y_unseen) if matched else None)
 
     def _compare(self, unlearner, forgotten, model, unseen, reference=None):
+        if isinstance(unlearner._classes, Labels) and forgotten.logits is not None:
+            observed = observe(model, unseen, unlearner._classes)
+            return compare_labels(
+                forgotten.logits,
+                forgotten.y,
+                observed.logits,
+                observed.y,
+                attack=self.attack,
+                match=self.match,
+                per_class=self.per_class,
+                reference=reference,
+                confidence=self.confidence,
+                random_state=self.random_state,
+            )
         members, others, y_forget, y_unseen = self._attacked(unlearner, forgotten, model, unseen)
         return compare_scores(
             members,

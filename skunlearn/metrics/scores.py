@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
+from skunlearn.metrics._labels import by_label, check_label_logits, is_multilabel
 from skunlearn.metrics._logits import check_logits, cross_entropy, margin, true_class_confidence
 
 __all__ = ["membership_scores", "squared_error"]
@@ -16,7 +17,9 @@ def membership_scores(logits, y, attack="margin"):
     logits : array-like of shape (n, n_classes), float
         Logits or log-probabilities of the model under attack.
     y : array-like of shape (n,), int
-        Column of each row's true class.
+        Column of each row's true class. Of rows with several labels an array of shape
+        (n, n_labels), 0 or 1, and a logit for each label: each is scored as a binary
+        classification, and a row's score is the mean over its labels.
     attack : {"margin", "loss", "confidence", "entropy", "modified_entropy"}, default="margin"
         "margin", log p_y − log(1 − p_y) [1]_; "loss", log p_y [2]_; "confidence", p_y. Each grows
         with the others, so that they give the same AUC, except that the confidence of well-fitted
@@ -53,7 +56,15 @@ def membership_scores(logits, y, attack="margin"):
     array([-0.005, -3.747])
     """
     check_attack(attack)
+    if is_multilabel(y):
+        return label_scores(logits, y, attack).mean(axis=1)
     return _SCORES[attack](logits, y)
+
+
+def label_scores(logits, y, attack):
+    """Score of each label of rows that have several, of shape (n, n_labels)."""
+    check_attack(attack)
+    return by_label(_SCORES[attack], *check_label_logits(logits, y))
 
 
 def squared_error(prediction, y):

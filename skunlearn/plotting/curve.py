@@ -3,8 +3,9 @@
 import numpy as np
 
 from skunlearn._evidence import observe
+from skunlearn.metrics._labels import is_multilabel
 from skunlearn.metrics._scoring import attacked_rows
-from skunlearn.metrics.attacks import compare_scores
+from skunlearn.metrics.attacks import compare_labels, compare_scores, compared_scores
 from skunlearn.metrics.matching import match_weights
 from skunlearn.metrics.scores import membership_scores
 from skunlearn.plotting._style import axes_of, calm
@@ -128,6 +129,12 @@ class MIACurveDisplay:
         -------
         display : MIACurveDisplay
         """
+        if is_multilabel(y_forget):
+            both = forget_logits, y_forget, unseen_logits, y_unseen
+            how = {"attack": attack, "match": match}
+            result = compare_labels(*both, random_state=random_state, **how)
+            display = cls.from_scores(*compared_scores(*both, **how), result=result, name=name)
+            return display.plot(ax, **options)
         members, others = (
             membership_scores(z, y, attack)
             for z, y in ((forget_logits, y_forget), (unseen_logits, y_unseen))

@@ -9,6 +9,7 @@ from torch import nn
 from skunlearn import _layers, _skorch, _validation
 from skunlearn._losses import row_losses
 from skunlearn._steps import renew_optimizer
+from skunlearn._tasks import need_one_class
 from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -109,8 +110,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         self.max_norm = max_norm
 
     def _unlearn(self, net, retain, forget):
-        if self._classes is None:
-            raise UnlearningError("boundaries are for classifiers; this is a regression.")
+        need_one_class(self._classes, "BoundaryUnlearner")
         if not self._whole_classes(retain, forget):
             _validation.warn(
                 "BoundaryUnlearner takes rows away from their own class, which a retrained net "
@@ -208,7 +208,8 @@ def neighbouring_class(net, x, y, step, n_classes, unseen=()):
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         raise UnlearningError(
             "kind='shrink' moves rows along a gradient, for which they must be one tensor of "
-            "floating-point numbers. Convert them (images to float32, say), or use kind='expand'."
+            "floating-point numbers. Convert them (images to float32, tokens to their embeddings), "
+            "or use kind='expand'."
         )
     x = x.to(net.device).detach().requires_grad_()
     y = y.long().view(-1, 1)

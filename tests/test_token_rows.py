@@ -1,0 +1,112 @@
+"""Rows of tokens, which have no gradient: methods that move rows say what they take."""
+
+import numpy as np
+import pytest
+import torch
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from skunlearn import BoundaryUnlearner, CoUnUnlearner, UNSIRUnlearner
+from skunlearn.exceptions import UnlearningError
+from tests.small import quiet
+
+N, PAD = 90, 0
+
+
+class Bag(nn.Module):
+    """The mean of the embeddings of tokens that are there, and a linear layer; or embeddings."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(20, 8, padding_idx=PAD)
+        self.hidden, self.out = nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, tokens, mask=None):
+        mask = tokens != PAD if mask is None else mask.bool()
+        words = self.embedding(tokens) * mask[..., None]
+        return self.out(torch.relu(self.hidden(words.sum(1) / mask.sum(1, keepdim=True))))
+
+
+class Embedded(Bag):
+    """The same for words that are embedded already."""
+
+    def forward(self, X):
+        return self.out(torch.relu(self.hidden(X.mean(1))))
+
+
+def masked(x):
+    """A view in which one word in five is missing."""
+    if isinstance(x, dict):
+        return {**x, "mask": x["mask"] * (torch.rand(x["mask"].shape) < 0.8) | (x["tokens"] < 4)}
+    return torch.where((torch.rand(x.shape) < 0.8) | (x < 4), x, PAD)
+
+
+@pytest.fixture(params=["tokens", "with a mask"])
+def rows(request):
+    """Tokens of three classes, the first of which tells the class."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, N)
+    tokens = rng.integers(4, 20, (N, 6))
+    tokens[:, 0] = 1 + y
+    if request.param == "tokens":
+        return tokens, y
+    mask = np.ones_like(tokens)
+    mask[:, 4:] = rng.integers(0, 2, (N, 1))
+    return {"tokens": tokens, "mask": mask}, y
+
+
+def net(module=Bag):
+    return NeuralNetClassifier(
+        module,
+        criterion=nn.CrossEntropyLoss,
+        lr=0.5,
+        max_epochs=5,
+        batch_size=20,
+        train_split=None,
+        verbose=0,
+    )
+
+
+@quiet
+@pytest.mark.parametrize(
+    "cls, words",
+    [
+        (BoundaryUnlearner, "tokens to their embeddings.*kind='expand'"),
+        (UNSIRUnlearner, "tokens to their embeddings"),
+        (CoUnUnlearner, "makes views of rows by noise.*Pass augment="),
+    ],
+)
+def test_methods_that_move_rows_say_which_they_take(rows, cls, words):
+    unlearner = cls(net(), random_state=0).fit(*rows)
+    with pytest.raises(UnlearningError, match=words):
+        unlearner.unlearn(indices=range(5))
+    assert unlearner.deletions_ == []
+
+
+@quiet
+@pytest.mark.parametrize(
+    "cls, settings",
+    [(BoundaryUnlearner, {"kind": "expand"}), (CoUnUnlearner, {"augment": masked})],
+)
+def test_the_way_that_the_error_names_is_open(rows, cls, settings):
+    unlearner = cls(net(), random_state=0, **settings).fit(*rows).unlearn(indices=range(5))
+    assert unlearner.deletions_[0]["rows"] == 5
+
+
+@quiet
+@pytest.mark.parametrize("cls", [BoundaryUnlearner, UNSIRUnlearner, CoUnUnlearner])
+def test_embeddings_are_taken(cls):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(N, 6, 8)).astype(np.float32), rng.integers(0, 3, N)
+    unlearner = cls(net(Embedded), random_state=0).fit(X, y).unlearn(indices=np.flatnonzero(y == 1))
+    assert unlearner.deletions_[0]["classes_forgotten"] == [1]
+
+
+@quiet
+def test_an_error_of_the_users_own_stays_its_own(rows):
+    def augment(x):
+        raise RuntimeError("mine")
+
+    unlearner = CoUnUnlearner(net(), augment=augment, random_state=0).fit(*rows)
+    with pytest.raises(RuntimeError, match="mine"):
+        unlearner.unlearn(indices=range(5))
