@@ -35,6 +35,11 @@ def deep_copy(held, memo):
         When a module, parameter or buffer itself cannot be copied.
     """
     found = _Found(held)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in found.modules):
+        raise TypeError(
+            "The net cannot be copied, without which nothing can be unlearned: PyTorch's copies of "
+            "a scripted module do not learn. Use the module as it was before torch.jit.script."
+        )
     memo = _aliases(found.tensors) | {id(g): _twin(g) for g in found.generators} | memo
     for tensor in found.tensors:
         if tensor.grad_fn is not None and id(tensor) not in memo:

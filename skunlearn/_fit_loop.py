@@ -1,13 +1,15 @@
 """Trains nets: skorch's own loop over some rows, on the net's own loss or on a method's."""
 
 import itertools
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from skunlearn._batch import Batch
 from skunlearn._batching import can_batch
+from skunlearn._data import is_dataset
 from skunlearn._feed import feeding
 from skunlearn._interrupts import is_own_stop, watched_interrupts
 from skunlearn._kept_start import KeptStart, shapes_start
+from skunlearn._lenient_scores import lenient_scores
 from skunlearn._loop import short_epochs
 from skunlearn._net_rows import dataset
 from skunlearn._overriding import overridden
@@ -25,6 +27,7 @@ def train(
     loss=None,
     relabels=False,
     from_scratch=False,
+    strict=False,
     on_stop=lambda: None,
 ):
     """Run skorch's own loop over `rows`.
@@ -50,6 +53,9 @@ def train(
     from_scratch : bool, default=False
         Otherwise the weights to start from are those that the net has, whatever callbacks of the
         user's do at the beginning.
+    strict : bool, default=False
+        Whether a callback of the user's that cannot score these rows ends the training; see
+        `lenient_scores`.
     on_stop : callable, default does nothing
         Called when a callback has ended the run.
 
@@ -58,6 +64,7 @@ def train(
     net : the same net
     """
     data = dataset(net, rows)
+    told = {"X": data, "y": None if is_dataset(rows.source) else data.y}
     callbacks = list(callbacks)
     for _, callback in callbacks:
         callback.initialize()
@@ -69,10 +76,11 @@ def train(
         with (
             feeds as feed,
             _training_on(net, feed, loss),
+            nullcontext() if strict else lenient_scores(net),
             short_epochs(net),
             watched_interrupts() as pressed,
         ):
-            net.notify("on_train_begin", X=data, y=None)
+            net.notify("on_train_begin", **told)
             try:
                 net.fit_loop(data, None, epochs=epochs)
             except StopTraining:
@@ -81,7 +89,7 @@ def train(
                 if not is_own_stop(error, pressed):
                     raise
                 on_stop()
-            net.notify("on_train_end", X=data, y=None)
+            net.notify("on_train_end", **told)
     finally:
         net.callbacks_ = own
     return check_finite(net)

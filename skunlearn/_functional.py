@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from skunlearn import _skorch
 from skunlearn._batch import main_output, part
 from skunlearn._linear_layers import copy_around
-from skunlearn._task_loss import SKORCH_LOSSES
+from skunlearn._task_loss import SKORCH_LOSSES, scratch_history
 from skunlearn.exceptions import UnlearningError
 
 _BY_CLASS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
@@ -42,8 +42,11 @@ class FunctionalNet:
 
     def __init__(self, net):
         net._set_training(False)
-        net = _skorch.eager(net)
+        net = _skorch.lookalike(_skorch.eager(net), history_=scratch_history(net))
         self.module = module = copy_around(_skorch.plain_module(net))
+        for layer in module.modules():
+            if isinstance(layer, torch.nn.Embedding | torch.nn.EmbeddingBag):
+                layer.sparse = False  # its gradients are laid beside those of other weights
         self.params = {k: p for k, p in module.named_parameters() if p.requires_grad}
         if not self.params:
             raise UnlearningError("Every weight of the net is frozen: none requires a gradient.")
@@ -84,7 +87,10 @@ class FunctionalNet:
 
         net = _skorch.lookalike(self._net, module_=module)
         with self._twice_differentiable():
-            out = self._to_logits(_skorch.infer(net, x)) if self._plain else net.infer(x)
+            out = net.infer(x)
+            # A criterion of the user's own takes several outputs.
+            self._plain = self._plain and isinstance(out, torch.Tensor)
+            out = self._to_logits(out) if self._plain else out
         if not isinstance(out, torch.Tensor):
             out, self._layout = _side_by_side(out)
         return out if out.dtype is torch.float64 else out.float()

@@ -22,7 +22,7 @@ class Whole:
 
     def dot(self, vectors):
         """gᵀ v of each of k vectors, of shape (k, ...), and each row: (k, n)."""
-        return _flat(vectors) @ _flat(self.grads).T
+        return _flat(vectors) @ _flat(self.grads.to(vectors.dtype)).T  # of autocast
 
     def unfold(self):
         """The gradients, of shape (n, ...)."""
@@ -54,7 +54,8 @@ class Factored:
 
     def dot(self, vectors):
         """gᵀ v of each of k vectors, of shape (k, out, in), and each row: (k, n)."""
-        return ((self.inner @ vectors.mT) * self.outer).sum(dim=2)
+        outer, inner = (t.to(vectors.dtype) for t in (self.outer, self.inner))
+        return ((inner @ vectors.mT) * outer).sum(dim=2)
 
     def unfold(self):
         """The gradients, of shape (n, out, in)."""

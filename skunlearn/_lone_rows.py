@@ -36,8 +36,7 @@ def lone_row(net, batch):
     resting = []
 
     def rest(norm, inputs):
-        x = inputs[0]
-        if norm.training and x.ndim > 1 and x.numel() == x.shape[1]:
+        if norm.training and not has_spread(inputs[0]):
             norm.training = False
             resting.append(norm)
 
@@ -56,6 +55,11 @@ def lone_row(net, batch):
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def has_spread(x):
+    """Whether what enters a normalisation layer has more than one value in each channel."""
+    return x.ndim < 2 or x.numel() != x.shape[1]
 
 
 def _norms(net):

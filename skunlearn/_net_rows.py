@@ -62,6 +62,11 @@ class NetRows(torch.utils.data.Dataset):
         """Targets of the rows in view, for samplers."""
         return None if self.target is None else self.target[self.index]
 
+    @property
+    def shape(self):
+        """That of the rows in view, for callbacks that look at it when a training begins."""
+        return len(self), *self._rows.shape[1:]
+
     targets = y  # under which torchvision's data sets have them
 
     def __getitem__(self, i):

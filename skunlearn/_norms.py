@@ -9,6 +9,7 @@ from torch.nn.parameter import is_lazy
 
 from skunlearn import _skorch
 from skunlearn._fit_loop import batches
+from skunlearn._lone_rows import has_spread, lone_row
 from skunlearn._seeding import derive_seed, seeded
 from skunlearn._weights import plain, uncompiled
 
@@ -127,7 +128,7 @@ def renew_statistics(net, rows, seed):
             for batch in _inputs(net, rows.sample(_ROWS, seed)) if len(rows) > 1 else ():
                 for mean in means.values():
                     mean.size = batch.n_rows
-                with torch.no_grad():
+                with torch.no_grad(), lone_row(net, batch):
                     net.infer(batch.x)
                 if not norms:
                     break  # one is enough to see what else moves
@@ -151,6 +152,8 @@ class _Mean:
         self.reached = False
 
     def __call__(self, module, args):
+        if not has_spread(args[0]):
+            return  # nor is anything taken from it in a training, see `lone_row`
         self.reached = True
         if module.training:  # the user's forward may freeze it
             self.seen += self.size

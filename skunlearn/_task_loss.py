@@ -5,6 +5,7 @@ import inspect
 
 import torch
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
+from skorch.history import History
 
 from skunlearn._batch import n_rows_in, part
 from skunlearn._skorch import lookalike, uncompiled
@@ -14,6 +15,14 @@ SKORCH_LOSSES = {
     for cls in (NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor)
 }
 _BY_CLASS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+
+
+def scratch_history(net):
+    """A history like the net's, inside a batch: a ``get_loss`` may write into it at any time."""
+    history = History(net.history)
+    history.new_epoch()
+    history.new_batch()
+    return history
 
 
 class TaskLoss:

@@ -9,6 +9,7 @@ import torch
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_memory
+from skorch.callbacks import Callback, InputShapeSetter
 
 from skunlearn import _caches, _fit_loop, _held_out, _net_checks, _portable, _skorch, _validation
 from skunlearn._code import digest_code
@@ -130,11 +131,28 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
         if not _skorch.is_net(estimator):
             return _fit_sklearn(estimator, rows, classes, seed, write_checkpoints)
         net = _skorch.fresh_net(estimator, verbose=verbose)
-        _net_checks.check_outputs(net, rows, _n_classes(classes))
+        check = _CheckedOutputs(rows, _n_classes(classes))
+        if _skorch.has_callback(net, InputShapeSetter):  # it gives the module its shape
+            callbacks = [*callbacks, ("skunlearn_check", check)]
+        else:
+            check.on_train_begin(net)
         _skorch.name_columns(net, classes)
         files = nullcontext() if write_checkpoints else _skorch.private_checkpoints(net)
         with files, _held_out.holding_out(net, estimator, rows) as kept:
-            return _fit_loop.train(net, kept, callbacks=callbacks, from_scratch=True)
+            return _fit_loop.train(
+                net, kept, callbacks=callbacks, from_scratch=True, strict=write_checkpoints
+            )
+
+
+class _CheckedOutputs(Callback):
+    """Refuse a net whose outputs do not fit the targets."""
+
+    def __init__(self, rows, n_classes):
+        self.rows, self.n_classes = rows, n_classes
+
+    def on_train_begin(self, net, **kwargs):
+        """Look at them."""
+        _net_checks.check_outputs(net, self.rows, self.n_classes)
 
 
 def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):

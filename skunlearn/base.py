@@ -22,6 +22,7 @@ from skunlearn._predicting import PredictorMixin
 from skunlearn._requests import RequestMixin
 from skunlearn._seeding import derive_seed, draw_seed, seeded
 from skunlearn._tasks import Labels, task_of
+from skunlearn._torch_errors import telling_torch_errors
 from skunlearn._trained_before import walk
 from skunlearn._transformers import kinds, steps_before
 from skunlearn.exceptions import (
@@ -273,7 +274,8 @@ class BaseUnlearner(
 
     def _new_model(self, retain, forget, seed):
         """The model of ``_attempt``, settled, and what `renew_statistics` could not renew in it."""
-        model = self._attempt(retain, forget, seed)
+        with telling_torch_errors(type(self).__name__, self._is_exact):
+            model = self._attempt(retain, forget, seed)
         if self._is_exact or not _skorch.is_net(model):
             return _skorch.settle(model), None
         if model is self.estimator_:

@@ -1,6 +1,7 @@
 """Several models of one task as one."""
 
 import numpy as np
+from scipy.special import softmax
 
 from skunlearn import _skorch
 from skunlearn._data import n_rows
@@ -69,8 +70,11 @@ class ShardEnsemble:
         p = _skorch.predict_proba(member, X, self._classes)
         if isinstance(self._classes, Labels):
             return p
-        p = p[:, : len(self.classes_)]
-        return p / p.sum(axis=1, keepdims=True)
+        k = len(self.classes_)
+        if (p < 0).any() or not np.allclose(p.sum(axis=1), 1, atol=1e-3):
+            # With a criterion of the user's own, skorch hands on what the module returned.
+            return softmax(p[:, :k].astype(np.float64), axis=1)
+        return p[:, :k] / p[:, :k].sum(axis=1, keepdims=True)
 
     def _values(self, member, X):
         if not _skorch.is_net(member):

@@ -6,6 +6,7 @@ import torch
 from skorch.callbacks import Callback
 
 from skunlearn import _layers, _validation
+from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
 
@@ -92,6 +93,12 @@ class L1SparseUnlearner(NetUnlearner):
         self.exclude = exclude
 
     def _unlearn(self, net, retain, forget):
+        if any(isinstance(getattr(net, f"{n}_"), torch.optim.SparseAdam) for n in net._optimizers):
+            raise UnlearningError(
+                "SparseAdam moves the rows of an embedding that a batch reads, and no others: it "
+                "takes no penalty on all of them, and L1SparseUnlearner is nothing without one. "
+                "Use SGD, Adagrad or another method."
+            )
         params = _layers.penalised_parameters(net, retain, self.exclude)
         gamma = self._adapted(net, retain, params) if self.gamma is None else self.gamma
         self._run(net, retain, [("skunlearn_l1", FadingL1(params, gamma))])
@@ -136,6 +143,9 @@ class FadingL1(Callback):
         if training and held:
             weight = self.gamma * (1 - self.epoch_ / net.max_epochs)
             signs = [torch.sign(p) for p in held]
+            for p in held:
+                if p.grad.is_sparse:  # the penalty pulls at rows without a gradient, too
+                    p.grad = p.grad.to_dense()
             torch._foreach_add_([p.grad for p in held], signs, alpha=weight)
 
     def on_epoch_end(self, net, **kwargs):

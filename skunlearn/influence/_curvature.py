@@ -5,10 +5,17 @@ from torch.autograd import grad
 
 from skunlearn._faster import time_once
 from skunlearn._seeding import derive_seed
+from skunlearn._skorch import uncompiled
 from skunlearn.exceptions import UnlearningError
 
 _PROBES = 8  # products from which the trace is estimated
 _POWERS = 20  # products from which the largest eigenvalue is estimated
+_STRAIGHT = (
+    torch.nn.L1Loss,
+    torch.nn.HingeEmbeddingLoss,
+    torch.nn.MarginRankingLoss,
+    torch.nn.MultiLabelMarginLoss,
+)
 
 
 class Curvature:
@@ -72,6 +79,13 @@ class Curvature:
         rank = min(len(theta), len(self.rows) * self._n_outputs())
         mean = float(total) / (_PROBES * rank)
         if not mean > 0:
+            criterion = uncompiled(self.objective.net.criterion_)
+            if isinstance(criterion, _STRAIGHT):
+                raise UnlearningError(
+                    f"{type(criterion).__name__} is made of straight pieces, so that the curvature "
+                    "of the loss is zero, and influence functions have nothing to work with. Train "
+                    "with a smooth criterion (SmoothL1Loss, say), or use another method."
+                )
             raise UnlearningError(
                 "The curvature of the loss is zero: the net fits its rows so closely that none is "
                 f"left in {theta.dtype}. Influence functions have nothing to work with; train with "

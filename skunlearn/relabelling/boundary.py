@@ -216,7 +216,12 @@ def neighbouring_class(net, x, y, step, n_classes, unseen=()):
     with torch.enable_grad():
         logits = _skorch.class_logits(net, _skorch.infer(net, x), n_classes).float()
         loss = -torch.log_softmax(logits, dim=1).gather(1, y).sum()
-        (gradient,) = torch.autograd.grad(loss, x)
+        (gradient,) = torch.autograd.grad(loss, x, allow_unused=True)
+        if gradient is None:
+            raise UnlearningError(
+                "kind='shrink' moves rows along a gradient, and none reaches them: the module lets "
+                "them through a part under torch.no_grad() or detach(). Use kind='expand'."
+            )
     with torch.no_grad():
         moved = x + step * (x.max() - x.min()) * gradient.sign()
         logits = _skorch.class_logits(net, _skorch.infer(net, moved), n_classes).float()

@@ -7,9 +7,10 @@ import torch
 from skunlearn import _validation
 from skunlearn._fit_loop import batches
 from skunlearn._net_rows import target
+from skunlearn._overriding import overridden
 from skunlearn._phases import Phases
 from skunlearn._steps import clipped
-from skunlearn._task_loss import TaskLoss
+from skunlearn._task_loss import TaskLoss, scratch_history
 from skunlearn._tasks import need_one_class
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -148,7 +149,8 @@ class UNSIRUnlearner(NetUnlearner):
         task, optimizer = TaskLoss(net), torch.optim.Adam([noise], lr=0.1)
         net._set_training(False)
         for _ in range(self.noise_steps):
-            loss = -task(net.infer(noise), labels, noise) + 0.1 * noise.square().mean()
+            with overridden(net, history_=scratch_history(net)):
+                loss = -task(net.infer(noise), labels, noise) + 0.1 * noise.square().mean()
             optimizer.zero_grad()
             noise.grad = torch.autograd.grad(loss, noise)[0]
             optimizer.step()

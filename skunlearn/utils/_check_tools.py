@@ -56,7 +56,10 @@ def parameters(model):
     """Arrays that tell a net's state bit for bit; None for other estimators."""
     if not is_net(model):
         return None
-    return {key: value.cpu().numpy().copy() for key, value in weights(model).items()}
+    found = {key: value.detach().cpu() for key, value in weights(model).items()}
+    # numpy has no bfloat16, which float32 holds bit for bit
+    narrow = torch.bfloat16
+    return {k: (v.float() if v.dtype is narrow else v).numpy().copy() for k, v in found.items()}
 
 
 def same_parameters(a, b):
