@@ -1,17 +1,13 @@
 """Threshold attacks: can rows that were forgotten be told from rows that were never seen?"""
 
 import numpy as np
-from sklearn.utils import check_random_state
 
+from skunlearn.metrics._comparing import compare_sides
 from skunlearn.metrics._logits import check_logits
-from skunlearn.metrics.intervals import Interval, auc_interval
+from skunlearn.metrics.intervals import Interval
 from skunlearn.metrics.matching import check_labels, check_weights, match_weights
-from skunlearn.metrics.rates import tpr_at_fpr
 from skunlearn.metrics.result import MembershipInference
-from skunlearn.metrics.scores import check_attack, membership_scores
-
-_MIN_CLASS_ROWS = 10  # per side, for a figure of one class
-_FEW = 0.01  # false-positive rate of an attacker who must not err
+from skunlearn.metrics.scores import attack_scores, check_attack
 
 
 def membership_inference(
@@ -39,14 +35,18 @@ def membership_inference(
         The same for rows that were in no training set.
     y_unseen : array-like of shape (n_unseen,), int
     attack : str, default="margin"
-        See `membership_scores`.
+        A score of `membership_scores`; "strongest" for the one of them that lies farthest from its
+        reference, with intervals that hold for all of them together; or "learned" for a logistic
+        regression on all of them, cross-validated, whose interval is widened as that of
+        `blind_attack`.
     match : {"class"} or None, default="class"
         "class" weights the unseen rows to the class proportions of the forget set
         (`match_weights`). None compares with all unseen rows as they are: where the classes
         differ, the figure then measures the classes and not membership.
-    reference : float, Interval, MembershipInference or None, default=None
+    reference : float, Interval, MembershipInference, dict or None, default=None
         AUC of the same attack on a model retrained without the forget set, which is the value to
-        reach. None stands for chance, 0.5.
+        reach. None stands for chance, 0.5. Of "strongest" the outcome of the same attack on that
+        model, or a dict with a value for each score.
     per_class : bool, default=False
         Whether to compute the AUC within each class as well.
     confidence : float in (0, 1), default=0.95
@@ -98,14 +98,66 @@ def membership_inference(
             f"forget_logits have {forget_logits.shape[1]} classes and unseen_logits "
             f"{unseen_logits.shape[1]}: both must come from the same model."
         )
-    return compare_scores(
-        membership_scores(forget_logits, y_forget, attack),
-        membership_scores(unseen_logits, y_unseen, attack),
+    return compare_attacks(
+        (forget_logits, y_forget),
+        (unseen_logits, y_unseen),
+        attack,
+        match=match,
+        reference=reference,
+        per_class=per_class,
+        confidence=confidence,
+        random_state=random_state,
+    )
+
+
+def compare_attacks(
+    forget,
+    unseen,
+    attack,
+    *,
+    labels=None,
+    match="class",
+    reference=None,
+    reference_outputs=None,
+    kind=None,
+    note="",
+    per_class=False,
+    confidence=0.95,
+    random_state=None,
+):
+    """`membership_inference`, with the outputs of a reference model on the same rows.
+
+    Parameters
+    ----------
+    forget, unseen : (logits, encoded labels)
+    attack : str
+    labels : (labels of forgotten rows, labels of unseen rows), default=None
+        As they are to be named; the encoded ones when None.
+    reference_outputs : (logits of forgotten rows, logits of unseen rows), default=None
+    """
+    seed = 0 if random_state is None else random_state
+    sides = attack_scores(forget, unseen, attack, match=match, random_state=seed)
+    theirs, references = None, None
+    if reference_outputs is None:
+        references = _check_references(reference, tuple(sides))
+    else:
+        others = ((z, y) for z, (_, y) in zip(reference_outputs, (forget, unseen), strict=True))
+        theirs = attack_scores(*others, attack, match=match, random_state=seed)
+    if match not in ("class", None):
+        raise ValueError(f"match must be 'class' or None, got {match!r}.")
+    y_forget, y_unseen = labels or (forget[1], unseen[1])
+    weights = match_weights(y_forget, y_unseen) if match else np.ones(len(y_unseen))
+    return compare_sides(
+        sides,
+        weights,
+        attack=attack,
+        references=references,
+        reference_sides=theirs,
+        kind=kind or ("chance" if theirs is None and reference is None else "retrained"),
+        note=note,
         y_forget=y_forget,
         y_unseen=y_unseen,
-        match=match,
-        attack=attack,
-        reference=reference,
+        matched=match == "class",
         per_class=per_class,
         confidence=confidence,
         random_state=random_state,
@@ -166,7 +218,6 @@ def compare_scores(
     """
     if match not in ("class", None):
         raise ValueError(f"match must be 'class' or None, got {match!r}.")
-    reference_auc, reference_interval = _check_reference(reference)
     forget_scores, unseen_scores = np.asarray(forget_scores), np.asarray(unseen_scores)
     y_forget = _check_side(y_forget, forget_scores, "y_forget", match or per_class)
     y_unseen = _check_side(y_unseen, unseen_scores, "y_unseen", match or per_class)
@@ -176,59 +227,49 @@ def compare_scores(
         weights = check_weights(sample_weight, len(unseen_scores), "sample_weight")
     else:
         weights = np.ones(len(unseen_scores))
-    interval = auc_interval(
-        forget_scores,
-        unseen_scores,
-        weights=weights,
-        strata=y_unseen if match else None,
-        member_strata=y_forget if match else None,
+    return compare_sides(
+        {attack: (forget_scores, unseen_scores)},
+        weights,
+        attack=attack,
+        references=_check_references(reference, (attack,)),
+        kind="chance" if reference is None else "retrained",
+        y_forget=y_forget,
+        y_unseen=y_unseen,
+        matched=match == "class",
+        per_class=per_class,
         confidence=confidence,
         random_state=random_state,
     )
-    classes, skipped = None, ()
-    if per_class:
-        classes, skipped = _by_class(
-            forget_scores, y_forget, unseen_scores, y_unseen, weights, confidence, random_state
-        )
-    advantage = _advantage(forget_scores, unseen_scores, weights)
-    return MembershipInference(
-        auc=interval.estimate,
-        interval=interval,
-        n_forget=len(forget_scores),
-        n_unseen=int(np.count_nonzero(weights)),
-        attack=attack,
-        matched=match == "class",
-        reference_auc=reference_auc,
-        reference_kind="chance" if reference is None else "retrained",
-        score=-abs(interval.estimate - reference_auc),
-        advantage=advantage,
-        best_threshold_accuracy=(1 + advantage) / 2,
-        attack_accuracy=_split_accuracy(
-            forget_scores, unseen_scores, weights, y_forget, y_unseen, random_state
-        ),
-        reference_interval=reference_interval,
-        per_class=classes,
-        skipped_classes=skipped,
-        tpr_at_1pct=_few_alarms(forget_scores, unseen_scores, weights, confidence),
-    )
 
 
-def _few_alarms(forget_scores, unseen_scores, weights, confidence):
-    if np.count_nonzero(weights) < 1 / _FEW:
-        return None
-    return tpr_at_fpr(
-        forget_scores, unseen_scores, fpr=_FEW, weights=weights, confidence=confidence
-    )
+def _check_references(reference, names):
+    """What the AUC of each score should be: an Interval or a float."""
+    if isinstance(reference, MembershipInference) and reference.scores is not None:
+        reference = {
+            name: found.interval for name, found in reference.scores.items()
+        }
+    if not isinstance(reference, dict):
+        if reference is not None and len(names) > 1:
+            raise ValueError(
+                "attack='strongest' sets each score against its own reference: pass reference= a "
+                f"dict with the keys {list(names)}, or the outcome of the same attack on a "
+                "retrained model."
+            )
+        reference = dict.fromkeys(names, reference)
+    missing = [name for name in names if name not in reference]
+    if missing:
+        raise ValueError(f"reference lacks the scores {missing}; it has {list(reference)}.")
+    return {name: _check_reference(reference[name]) for name in names}
 
 
 def _check_reference(reference):
-    """AUC of the reference and its interval."""
+    """An Interval, or a float in [0, 1]."""
     if reference is None:
-        return 0.5, None
+        return 0.5
     if isinstance(reference, MembershipInference):
         reference = reference.interval
     if isinstance(reference, Interval):
-        return reference.estimate, reference
+        return reference
     try:
         value = float(reference)
     except (TypeError, ValueError):
@@ -238,7 +279,7 @@ def _check_reference(reference):
         ) from None
     if not 0 <= value <= 1:
         raise ValueError(f"reference must be an AUC in [0, 1], got {reference!r}.")
-    return value, None
+    return value
 
 
 def _check_side(y, scores, name, needed):
@@ -255,75 +296,3 @@ def _check_side(y, scores, name, needed):
             f"{name} must have one label per score: expected shape {scores.shape}, got {y.shape}."
         )
     return y
-
-
-def _by_class(forget_scores, y_forget, unseen_scores, y_unseen, weights, confidence, random_state):
-    """Interval of each class of the forget set, and the classes with too few rows for one."""
-    intervals, skipped = {}, []
-    for label in np.unique(y_forget):
-        members = y_forget == label
-        others = (y_unseen == label) & (weights > 0)
-        if min(members.sum(), others.sum()) < _MIN_CLASS_ROWS:
-            skipped.append(label.item() if isinstance(label, np.generic) else label)
-            continue
-        intervals[label.item() if isinstance(label, np.generic) else label] = auc_interval(
-            forget_scores[members],
-            unseen_scores[others],
-            weights=weights[others],
-            confidence=confidence,
-            random_state=random_state,
-        )
-    return intervals, tuple(skipped)
-
-
-def _split_accuracy(forget_scores, unseen_scores, weights, y_forget, y_unseen, random_state):
-    """Balanced accuracy of the threshold that is best on one half of the rows, on the other."""
-    # Without a seed always the same halves: a metric draws from no global generator.
-    rng = check_random_state(0 if random_state is None else random_state)
-    used = np.flatnonzero(weights)
-    if min(len(forget_scores), len(used)) < 2:
-        return None
-    members = _halves(np.arange(len(forget_scores)), y_forget, rng)
-    others = _halves(used, y_unseen, rng)
-    gaps = []
-    for here, there in ((0, 1), (1, 0)):
-        threshold, side = _best_threshold(
-            forget_scores[members[here]],
-            unseen_scores[others[here]],
-            weights[others[here]],
-        )
-        passed = np.average(
-            unseen_scores[others[there]] >= threshold, weights=weights[others[there]]
-        )
-        gaps.append(side * (np.mean(forget_scores[members[there]] >= threshold) - passed))
-    return float((1 + np.mean(gaps)) / 2)
-
-
-def _halves(rows, y, rng):
-    """The rows in two halves, of which each has half of every class."""
-    rows = rng.permutation(rows)
-    if y is not None:
-        rows = rows[np.argsort(y[rows], kind="stable")]
-    return rows[::2], rows[1::2]
-
-
-def _advantage(forget_scores, unseen_scores, weights):
-    """Largest |TPR − FPR| over thresholds (the two-sample Kolmogorov–Smirnov distance)."""
-    return float(np.abs(_gaps(forget_scores, unseen_scores, weights)[1]).max())
-
-
-def _best_threshold(forget_scores, unseen_scores, weights):
-    """Where |TPR − FPR| is largest, half-way to the next lower score; and the sign of it."""
-    thresholds, gaps = _gaps(forget_scores, unseen_scores, weights)
-    best = np.abs(gaps).argmax()
-    return thresholds[max(best - 1, 0) : best + 1].mean(), np.sign(gaps[best])
-
-
-def _gaps(forget_scores, unseen_scores, weights):
-    """TPR − FPR at every score as the threshold, and these scores."""
-    thresholds = np.unique(np.concatenate([forget_scores, unseen_scores]))
-    order = np.argsort(unseen_scores)
-    mass = np.concatenate([[0.0], np.cumsum(weights[order])])
-    missed = np.searchsorted(np.sort(forget_scores), thresholds, "left") / len(forget_scores)
-    passed = mass[np.searchsorted(unseen_scores[order], thresholds, "left")] / mass[-1]
-    return thresholds, passed - missed

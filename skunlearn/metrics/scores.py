@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
+from skunlearn.metrics._learned import learned_scores
 from skunlearn.metrics._logits import check_logits, cross_entropy, margin, true_class_confidence
 
 __all__ = ["membership_scores", "squared_error"]
@@ -52,7 +53,7 @@ def membership_scores(logits, y, attack="margin"):
     >>> membership_scores([[3.0, 0.0], [0.0, 2.0]], [0, 0], "modified_entropy").round(3)
     array([-0.005, -3.747])
     """
-    check_attack(attack)
+    check_attack(attack, several=False)
     return _SCORES[attack](logits, y)
 
 
@@ -98,10 +99,39 @@ def squared_error(prediction, y):
     return error if error.ndim == 1 else error.mean(axis=1)
 
 
-def check_attack(attack):
-    """Raise unless `attack` names a score."""
-    if attack not in _SCORES:
-        raise ValueError(f"attack must be one of {sorted(_SCORES)}, got {attack!r}.")
+def check_attack(attack, *, several=True):
+    """Raise unless `attack` names a score, or an attack by several of them."""
+    known = sorted(_SCORES) + (["learned", "strongest"] if several else [])
+    if attack not in known:
+        raise ValueError(f"attack must be one of {known}, got {attack!r}.")
+
+
+def attack_scores(forget, unseen, attack, *, match="class", random_state=0):
+    """Scores of both sides by each score of an attack.
+
+    Parameters
+    ----------
+    forget, unseen : (logits, labels)
+    attack : str
+        The name of a score, "strongest" for all of them, or "learned" for one made of all.
+    match : {"class"} or None
+    random_state : int, RandomState instance or None, default=0
+        Of the folds of "learned".
+
+    Returns
+    -------
+    sides : dict of str to (scores of forgotten rows, scores of unseen rows)
+    """
+    check_attack(attack)
+    if attack in _SCORES:
+        return {attack: tuple(_SCORES[attack](*side) for side in (forget, unseen))}
+    names = ALL_SCORES if attack == "strongest" else _LEARNT_FROM
+    sides = {name: tuple(_SCORES[name](*side) for side in (forget, unseen)) for name in names}
+    if attack == "strongest":
+        return sides
+    labels = forget[1], unseen[1]
+    both = zip(*sides.values(), strict=True)
+    return {attack: learned_scores(*both, *labels, match=match, random_state=random_state)}
 
 
 def _negative_entropy(logits, y):
@@ -140,3 +170,6 @@ _SCORES = {
     "entropy": _negative_entropy,
     "modified_entropy": _negative_modified_entropy,
 }
+ALL_SCORES = tuple(_SCORES)
+# The others order rows as the margin does.
+_LEARNT_FROM = ("margin", "entropy", "modified_entropy")
