@@ -31,6 +31,7 @@ def train(
     verbose=0,
     write_checkpoints=False,
     callbacks=(),
+    epochs=None,
 ):
     """Train a fresh copy of `estimator` on `rows`.
 
@@ -46,6 +47,8 @@ def train(
         Whether a net's Checkpoint callbacks write their files; otherwise to a temporary folder.
     callbacks : list of (name, callback), default=()
         Of a net's training; without `memory`.
+    epochs : int, default=None
+        Of a net, after which its training stops as it stands; all of them when None.
 
     Returns
     -------
@@ -59,11 +62,13 @@ def train(
                 "cached net could have been trained on others.",
                 UserWarning,
             )
-        return _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks)
+        return _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks, epochs)
     # `rows` and the like are left out of joblib's key: hashing the rows once is enough.
     memory, name = check_memory(memory), key(estimator, rows, seed, classes)
+    if epochs is not None:
+        name = digest_of(name.encode(), b"epochs", str(epochs).encode())
     _caches.note(memory, name, rows.digests)
-    work = (estimator, rows, classes, seed, verbose, write_checkpoints)
+    work = (estimator, rows, classes, seed, verbose, write_checkpoints, (), epochs)
     try:
         kept = cached(memory)(name, work=work)
     except _NotKept as stop:
@@ -119,7 +124,7 @@ class _NotKept(Exception):
     """Carries a trained net past the cache, and what an entry would not hold of it."""
 
 
-def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks=()):
+def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks=(), epochs=None):
     with seeded(seed):
         if not _skorch.is_net(estimator):
             return _fit_sklearn(estimator, rows, classes, seed, write_checkpoints)
@@ -128,7 +133,7 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
         if classes is not None and not len(getattr(net, "classes", None) or ()):
             net.classes_inferred_ = np.arange(len(classes))  # some callbacks ask for it
         with nullcontext() if write_checkpoints else _skorch.private_checkpoints(net):
-            return _fit_loop.train(net, rows, callbacks=callbacks, from_scratch=True)
+            return _fit_loop.train(net, rows, epochs=epochs, callbacks=callbacks, from_scratch=True)
 
 
 def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):

@@ -40,7 +40,8 @@ def labels():
 
 
 def test_a_retrained_like_model_is_indistinguishable(labels):
-    report = audit_logits({"mine": model(labels, 3), "retrained": model(labels, 4)}, labels)
+    outputs = {"mine": model(labels, 3), "retrained": model(labels, 4)}
+    report = audit_logits(outputs, labels, attacks="margin")
     verdict = report.verdicts["mine"]
     assert verdict.kind == "indistinguishable"
     auc = report.wide.loc["mine", "AUC"]

@@ -11,6 +11,7 @@ from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
 from skunlearn._seeding import derive_seed
+from skunlearn._short import check_share, train_short
 from skunlearn.base import model_of
 from skunlearn.metrics.blind import blind_attack
 
@@ -30,28 +31,32 @@ def named(unlearners, whose):
         unlearners = dict(zip(names, unlearners))
     if not unlearners:
         raise ValueError("unlearners is empty.")
-    taken = [n for n in unlearners if n in ("original",) or n.startswith("retrained")]
+    taken = [
+        n for n in unlearners if n == "original" or n.startswith(("retrained", "short reference"))
+    ]
     if taken:
         raise ValueError(f"{taken} are names of {whose}'s own models; call yours otherwise.")
     return unlearners
 
 
-def reference_models(unlearner, retain, retrained, n_seeds):
-    """Models that never saw the forget set, by name."""
+def reference_models(unlearner, retain, retrained, n_seeds, share):
+    """Models that never saw the forget set, and the first where short ones were asked for."""
     if retrained is None:
-        return {}
+        return {}, None
     if isinstance(retrained, str):
+        if retrained == "short":
+            return short_references(unlearner, retain, n_seeds, share)
         if retrained != "train":
             raise ValueError(
-                "retrained must be 'train', a fitted estimator, a list of them or None, got "
-                f"{retrained!r}."
+                "retrained must be 'train', 'short', a fitted estimator, a list of them or None, "
+                f"got {retrained!r}."
             )
-        return train_references(unlearner, retain, n_seeds)
+        return train_references(unlearner, retain, n_seeds), None
     models = list(retrained) if isinstance(retrained, (list, tuple)) else [retrained]
     for model in models:
         check_is_fitted(model)
     models = [model_of(model) for model in models]
-    return dict(zip(_names(len(models)), models))
+    return dict(zip(_names(len(models)), models)), None
 
 
 def train_references(unlearner, retain, n_seeds):
@@ -59,6 +64,19 @@ def train_references(unlearner, retain, n_seeds):
     check_recipe(unlearner.estimator, "audit")
     first = unlearner._train(retain)
     return {"retrained": first} | dict(other_references(unlearner, retain, n_seeds))
+
+
+def short_references(unlearner, retain, n_seeds, share):
+    """The same, trained for a share of the epochs, and the first with how many these were."""
+    check_share(share)
+    check_recipe(unlearner.estimator, "audit")
+    check_scalar(n_seeds, "n_seeds", Integral, min_val=1)
+    found = [
+        train_short(unlearner, retain, share=share, seed=s) for s in _seeds(unlearner, n_seeds)
+    ]
+    short = found[0].kind == "short"
+    names = _names(n_seeds, "short reference" if short else "retrained")
+    return dict(zip(names, (r.model for r in found))), found[0]
 
 
 def check_recipe(estimator, who):
@@ -74,8 +92,14 @@ def check_recipe(estimator, who):
 def other_references(unlearner, retain, n_seeds):
     """Name and model of the second to the last reference, one after the other."""
     check_scalar(n_seeds, "n_seeds", Integral, min_val=1)
-    for k, name in enumerate(_names(n_seeds)[1:]):
-        yield name, unlearner._train(retain, seed=derive_seed(unlearner._seed, _REFERENCES + k))
+    for name, seed in list(zip(_names(n_seeds), _seeds(unlearner, n_seeds)))[1:]:
+        yield name, unlearner._train(retain, seed=seed)
+
+
+def _seeds(unlearner, n):
+    """Seeds of references, the first the unlearner's own."""
+    own = unlearner._seed
+    return [own, *(derive_seed(own, _REFERENCES + k) for k in range(n - 1))]
 
 
 def outputs_of(model, views, classes):
@@ -99,8 +123,8 @@ def blind(views, seed):
     return blind_attack(*sides, y_forget=forget.y, y_unseen=unseen.y, random_state=seed)
 
 
-def _names(n):
-    return ["retrained", *(f"retrained ({k})" for k in range(2, n + 1))]
+def _names(n, first="retrained"):
+    return [first, *(f"{first} ({k})" for k in range(2, n + 1))]
 
 
 def _numbers(X):

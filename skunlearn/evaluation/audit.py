@@ -1,13 +1,24 @@
 """Audit a model that has forgotten: figures, intervals, verdict."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._short import SHARE
 from skunlearn.base import model_of
-from skunlearn.evaluation._against import against
+from skunlearn.evaluation._against import against, over_null
 from skunlearn.evaluation._models import blind as blind_baseline
 from skunlearn.evaluation._models import outputs_of, reference_models
-from skunlearn.evaluation.figures import IDEALS, SETS, Sets, attack, direction_of, measure
+from skunlearn.evaluation.figures import (
+    IDEALS,
+    SETS,
+    Sets,
+    attack,
+    direction_of,
+    measure,
+    score_names,
+)
 from skunlearn.evaluation.report import Report
 from skunlearn.evaluation.verdicts import judge, warn_about, warn_about_sets
 from skunlearn.metrics._logits import check_logits
@@ -18,7 +29,7 @@ from skunlearn.metrics._scoring import (
     unseen_rows,
 )
 from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.scores import membership_scores
+from skunlearn.metrics.scores import attack_scores
 
 __all__ = ["audit", "audit_logits"]
 
@@ -31,8 +42,9 @@ def audit(
     retrained="train",
     original=None,
     n_seeds=1,
-    attacks=("margin", "modified_entropy"),
-    tolerance=0.05,
+    short=SHARE,
+    attacks="strongest",
+    tolerance=0.03,
     confidence=0.95,
     random_state=0,
 ):
@@ -47,14 +59,19 @@ def audit(
     unlearner : fitted classifier unlearner that has forgotten
     X_test, y_test : rows and labels never seen
         Among them rows of the forgotten classes, to compare forgotten rows with.
-    retrained : "train", fitted estimator, list of them, or None, default="train"
+    retrained : "train", "short", fitted estimator, list of them, or None, default="train"
         Models that never saw the forget set. "train" trains `n_seeds` of them on the retained
-        rows, kept in the unlearner's ``memory``; None does without, and says so.
+        rows, kept in the unlearner's ``memory``; "short" does so for a share of the epochs, which
+        gives the attack its reference but no accuracy to compare with (see `audit_logits`); None
+        does without, and says so.
     original : fitted estimator, default=None
         The model before the request, which the unlearner no longer holds.
     n_seeds : int, default=1
         Retrained models to train. Two or more give distances their null band: how far one
         retrained model lies from another.
+    short : float, default=0.1
+        Share of the epochs of ``retrained="short"``, at least one. An estimator without epochs is
+        trained in full, and the report calls it retrained.
     attacks, tolerance, confidence, random_state
         See `audit_logits`.
 
@@ -99,14 +116,15 @@ def audit(
     models = {name: unlearner.estimator_}
     if original is not None:
         models = {"original": model_of(original)} | models
-    references = reference_models(unlearner, retain, retrained, n_seeds)
+    references, asked = reference_models(unlearner, retain, retrained, n_seeds, short)
     if not references and unlearner._evidence is not None:
         refuse_noise(unlearner._evidence)
     models |= references
-    return audit_logits(
+    report = audit_logits(
         {key: outputs_of(model, views, unlearner._classes) for key, model in models.items()},
         {key: rows.y for key, rows in views.items()},
         retrained=list(references),
+        reference_note=asked.note if asked is not None and asked.kind == "short" else None,
         seconds={name: unlearner.deletions_[-1]["seconds"]},
         blind=blind_baseline(views, random_state),
         attacks=attacks,
@@ -114,6 +132,10 @@ def audit(
         confidence=confidence,
         random_state=random_state,
     )
+    if asked is not None and asked.kind != "short":
+        said = f"No short reference: the retrained model was {asked.note}."
+        return replace(report, warnings=[*report.warnings, said])
+    return report
 
 
 def audit_logits(
@@ -121,12 +143,13 @@ def audit_logits(
     labels,
     *,
     retrained="retrained",
+    reference_note=None,
     original="original",
     forgotten_classes=None,
     seconds=None,
     blind=None,
-    attacks=("margin", "modified_entropy"),
-    tolerance=0.05,
+    attacks="strongest",
+    tolerance=0.03,
     confidence=0.95,
     random_state=0,
 ):
@@ -143,6 +166,10 @@ def audit_logits(
         Models in `outputs` that never saw the forget set, the reference of all others. More than
         one (of other seeds) give a null band. A name that is not in `outputs` is an error; None
         says that there is none.
+    reference_note : str, default=None
+        Says that these models are short references, trained for a share of the epochs, and which
+        ("3 of 30 epochs"). Attacks are then compared with theirs, accuracies only on classes that
+        were wholly forgotten: a short training knows less of everything.
     original : str or None, default="original"
         Model before the request; ignored when `outputs` has none of that name.
     forgotten_classes : array-like of int, default=None
@@ -152,11 +179,12 @@ def audit_logits(
         Time that each model took.
     blind : MembershipInference, default=None
         From `skunlearn.metrics.blind_attack` on the rows, for the warning about shift.
-    attacks : sequence of str, default=("margin", "modified_entropy")
-        See `skunlearn.metrics.membership_scores`. The first decides the verdict.
-    tolerance : float, default=0.05
-        Difference of accuracy on the forget set that is too small to matter, whatever its
-        significance. Two retrained models that differ by more raise it to what they differ by.
+    attacks : str or sequence of str, default="strongest"
+        See `skunlearn.metrics.membership_inference`. The first decides the verdict.
+    tolerance : float, default=0.03
+        Practical margin: a difference of AUC, or of accuracy on the forget set, that is too small
+        to matter, whatever its significance. Two retrained models that differ by more in accuracy
+        raise it to what they differ by.
     confidence : float, default=0.95
         Level of all intervals.
     random_state : int, default=0
@@ -190,6 +218,7 @@ def audit_logits(
     _check_names(outputs, retrained)
     outputs, y = _check(outputs, labels)
     original = original if original in outputs else None
+    attacks = (attacks,) if isinstance(attacks, str) else tuple(attacks)
     if not attacks:
         raise ValueError("attacks is empty; the first of them decides the verdict.")
     gone = np.setdiff1d(y["forget"], y["retain"]) if "retain" in y else np.array([], dtype=int)
@@ -197,41 +226,48 @@ def audit_logits(
         gone = np.asarray(forgotten_classes)
     sets = Sets(y, gone, confidence, random_state)
 
-    measured = {name: measure(logits, sets, attacks) for name, logits in outputs.items()}
-    figures = {name: found for name, (found, _) in measured.items()}
-    attacked = {name: found[attacks[0]] for name, (_, found) in measured.items()}
-    for name, logits in outputs.items():
-        unmatched = attack(logits, sets, attacks[0], match=None).interval
-        figures[name]["unmatched AUC"] = (unmatched.estimate, unmatched.low, unmatched.high)
     first = retrained[0] if retrained else None
+    kind = "retrained" if reference_note is None else "short"
+    figures, attacked, plain = {}, {}, {}
+    for name, logits in outputs.items():
+        theirs = None if name == first else outputs.get(first)
+        figures[name], attacked[name], plain[name] = measure(
+            logits, sets, attacks, theirs, kind, reference_note or ""
+        )
+        unmatched = attack(logits, sets, score_names(attacks)[0], match=None).interval
+        figures[name]["unmatched AUC"] = (unmatched.estimate, unmatched.low, unmatched.high)
     if first is not None:
+        del figures[first]["AUC difference"]
+    if first is not None and kind == "retrained":
         for name in outputs:
             if name != first:
-                figures[name] |= against(outputs, figures, attacked, name, first, confidence)
+                figures[name] |= against(outputs, figures, plain, name, first, confidence)
+            figures[name] |= over_null(outputs, name, retrained, confidence)
     _add_seconds(figures, seconds or {}, first)
 
     candidates = [n for n in outputs if n != original and n not in retrained]
     warnings = warn_about_sets(
         outputs.get(original),
-        outputs.get(first),
-        attacked[first or next(iter(outputs))],
+        None if kind == "short" else outputs.get(first),
+        plain[first or next(iter(outputs))],
         sets,
         blind,
     )
     verdicts = {}
     for name in candidates:
         references = [outputs[k] for k in retrained]
-        verdicts[name] = judge(
-            outputs[name], references, attacked[name], attacked.get(first), sets, tolerance
-        )
-        warnings += warn_about(name, outputs[name], outputs.get(first), outputs.get(original), sets)
+        verdicts[name] = judge(outputs[name], references, attacked[name], sets, tolerance)
+        if kind == "retrained":
+            warnings += warn_about(
+                name, outputs[name], outputs.get(first), outputs.get(original), sets
+            )
     unseen_gone = np.isin(y["unseen"], gone)
     return Report(
         frame=_tidy(figures, retrained),
         verdicts=verdicts,
         warnings=warnings,
         roles={"original": original, "retrained": first},
-        curves=_curves(outputs, sets, attacks[0]),
+        curves=_curves(outputs, sets, score_names(attacks)[0]),
         ceiling=float(1 - unseen_gone.mean()),
         confidence=confidence,
     )
@@ -312,7 +348,8 @@ def _tidy(figures, retrained):
 def _reference(figures, retrained, metric):
     """Value of the retrained model with the interval that it and its other seeds span."""
     if not retrained:
-        return (0.5 if metric.startswith("AUC") else np.nan, np.nan, np.nan)
+        chance = 0.5 if metric.startswith("AUC") else np.nan
+        return (0.0 if metric == "AUC difference" else chance, np.nan, np.nan)
     others = [figures[name][metric] for name in retrained[1:] if metric in figures[name]]
     if metric in IDEALS:
         # The first is the yardstick itself; the others show how far a retrained model lies.
@@ -329,6 +366,8 @@ def _curves(outputs, sets, name):
     weights = match_weights(sets.y["forget"], sets.y["unseen"])
     curves = {}
     for model, logits in outputs.items():
-        scores = {k: membership_scores(z, sets.y[k], name) for k, z in logits.items()}
+        sides = ((logits[k], sets.y[k]) for k in ("forget", "unseen"))
+        ((members, others),) = attack_scores(*sides, name, random_state=sets.seed).values()
+        scores = {"forget": members, "unseen": others}
         curves[model] = scores | {"weights": weights, "attack": name}
     return curves

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.special import log_softmax, ndtri
 from scipy.stats import binomtest
 
-from skunlearn.metrics.attacks import compare_scores
+from skunlearn.metrics.attacks import compare_attacks
 from skunlearn.metrics.epsilon import epsilon_lower_bound
-from skunlearn.metrics.scores import membership_scores
+from skunlearn.metrics.scores import attack_scores
 
 SETS = ("forget", "retain", "unseen")
 
@@ -32,6 +32,9 @@ DIRECTIONS = {
     "average gap": "lower",
     "ToW": "higher",
     "ToW-MIA": "higher",
+    "forget over null": "lower",
+    "retain over null": "lower",
+    "unseen over null": "lower",
     "seconds": "lower",
     "of retraining": "lower",
 }
@@ -44,6 +47,10 @@ IDEALS = {
     "average gap": 0.0,
     "ToW": 1.0,
     "ToW-MIA": 1.0,
+    "AUC difference": 0.0,
+    "forget over null": 1.0,
+    "retain over null": 1.0,
+    "unseen over null": 1.0,
 }
 
 
@@ -72,19 +79,26 @@ def direction_of(metric):
     return DIRECTIONS["AUC"] if metric.startswith("AUC") else DIRECTIONS[metric]
 
 
-def measure(logits, sets, attacks):
-    """All figures of one model that need no other model.
+def measure(logits, sets, attacks, reference=None, kind="retrained", note=""):
+    """All figures of one model, of which only the difference of AUCs needs another model.
 
     Parameters
     ----------
     logits : dict of str to ndarray of shape (n, n_classes)
     sets : Sets
     attacks : sequence of str, the first of them the main one
+    reference : dict like `logits`, default=None
+        Of the model to compare with.
+    kind, note : str
+        What that model is; see `MembershipInference`.
 
     Returns
     -------
     figures : dict of str to (value, low, high)
-    attacked : dict of str to MembershipInference
+    main : MembershipInference
+        Of the first attack, against the reference.
+    plain : MembershipInference
+        Of its first score alone, that of "AUC".
     """
     right = {name: z.argmax(axis=1) == sets.y[name] for name, z in logits.items()}
     kept = ~np.isin(sets.y["unseen"], sets.gone)
@@ -100,35 +114,49 @@ def measure(logits, sets, attacks):
     if twins.any():
         figures["forget unseen"] = share(right["unseen"][twins], sets.confidence)
     figures["forget loss"] = mean(losses(logits["forget"], sets.y["forget"]), sets.confidence)
-    attacked = {name: attack(logits, sets, name) for name in attacks}
-    for name, result in attacked.items():
-        label = "AUC" if name == attacks[0] else f"AUC {name.replace('_', ' ')}"
+    names = score_names(attacks)
+    plain = {name: attack(logits, sets, name) for name in names}
+    for name, result in plain.items():
+        label = "AUC" if name == names[0] else f"AUC {name.replace('_', ' ')}"
         figures[label] = _of(result.interval)
-    few = attacked[attacks[0]].tpr_at_1pct
+    main = attack(logits, sets, attacks[0], reference=reference, kind=kind, note=note)
+    figures["AUC difference"] = _of(main.difference)
+    few = plain[names[0]].tpr_at_1pct
     if few is not None:
         figures["TPR at 1% FPR"] = _of(few.tpr)
-    figures["epsilon at least"] = _epsilon(logits, sets, attacks[0])
-    return figures, attacked
+    figures["epsilon at least"] = _epsilon(logits, sets, names[0])
+    return figures, main, plain[names[0]]
 
 
-def attack(logits, sets, name, match="class"):
+def score_names(attacks):
+    """The scores of which a report has a row each; that of the first is called "AUC"."""
+    names = []
+    for name in attacks:
+        # Loss and confidence order rows as the margin does.
+        names += ["margin", "entropy", "modified_entropy"] if name == "strongest" else [name]
+    return list(dict.fromkeys(names))
+
+
+def attack(logits, sets, name, match="class", reference=None, kind="retrained", note=""):
     """The attack `name` on forgotten against unseen rows."""
-    members, others = (membership_scores(logits[k], sets.y[k], name) for k in ("forget", "unseen"))
-    return compare_scores(
-        members,
-        others,
-        y_forget=sets.y["forget"],
-        y_unseen=sets.y["unseen"],
+    given = {}
+    if reference is not None:
+        outputs = [reference[k] for k in ("forget", "unseen")]
+        given = {"reference_outputs": outputs, "kind": kind, "note": note}
+    return compare_attacks(
+        *((logits[k], sets.y[k]) for k in ("forget", "unseen")),
+        name,
         match=match,
-        attack=name,
         confidence=sets.confidence,
         random_state=sets.seed,
+        **given,
     )
 
 
 def _epsilon(logits, sets, name):
     """Lower bound on ε that the attack proves; no interval, being a bound itself."""
-    members, others = (membership_scores(logits[k], sets.y[k], name) for k in ("forget", "unseen"))
+    sides = ((logits[k], sets.y[k]) for k in ("forget", "unseen"))
+    ((members, others),) = attack_scores(*sides, name, random_state=sets.seed).values()
     try:
         bound = epsilon_lower_bound(
             members,

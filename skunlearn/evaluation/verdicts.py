@@ -1,12 +1,13 @@
 """What the figures of an audit mean, in words."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri
 from scipy.stats import binomtest
 
 from skunlearn.evaluation.figures import losses
+from skunlearn.metrics.result import signed
 
 _WIDE = 0.2  # an AUC interval wider than this decides little
 _MOVED = 0.1  # share of the way to the retrained loss below which nothing was unlearned
@@ -20,18 +21,24 @@ class Verdict:
     Attributes
     ----------
     kind : {"indistinguishable", "not forgotten", "over-forgotten", "no reference"}
+        "indistinguishable" says that no difference beyond the practical margin was found, which
+        few rows always say.
     text : str
         The same in words, with the figures it rests on.
+    within_margin : bool
+        Whether no difference of AUCs beyond the practical margin is left open: the whole interval
+        of the largest lies within it.
     """
 
     kind: str
     text: str
+    within_margin: bool = False
 
     def __str__(self):
         return self.text
 
 
-def judge(outputs, references, attacked, reference_attacked, sets, tolerance):
+def judge(outputs, references, attacked, sets, tolerance):
     """Verdict on one model against the retrained one.
 
     A membership attack alone would be blind to a model that keeps a class so well that it knows
@@ -43,14 +50,18 @@ def judge(outputs, references, attacked, reference_attacked, sets, tolerance):
         Logits of the model.
     references : list of such dicts
         Of the retrained models, the one to compare with first.
-    attacked, reference_attacked : MembershipInference
+    attacked : MembershipInference
+        Against the first of them.
     sets : Sets
     tolerance : float
-        Difference of accuracy on the forget set that is too small to matter; so is one that two
-        retrained models show between themselves.
+        Difference of an AUC or of accuracy on the forget set that is too small to matter; so is
+        one of accuracy that two retrained models show between themselves.
     """
-    i = attacked.interval
-    seen = f"AUC {i.estimate:.3f}, interval {i.low:.2f}–{i.high:.2f}"
+    score = attacked.decisive
+    found = attacked.distance_of(score)
+    i, d = found.interval, found.difference
+    by = "" if attacked.scores is None else f" by {score.replace('_', ' ')}"
+    seen = f"AUC {i.estimate:.3f}{by}, interval {i.low:.2f}–{i.high:.2f}"
     if not references:
         side = "differs from" if attacked.distinguishable else "cannot be told from"
         return Verdict(
@@ -58,35 +69,60 @@ def judge(outputs, references, attacked, reference_attacked, sets, tolerance):
             f"no retrained model to compare with: {seen}, which {side} chance; chance is not the "
             "target, a retrained model's value is",
         )
-    seen += f", retrained {reference_attacked.auc:.3f}"
-    y = sets.y["forget"]
-    ours, theirs, *others = (_right(o["forget"], y) for o in (outputs, *references))
-    known = (
-        f"right on {100 * ours.mean():.1f} % of the forget set, retrained {100 * theirs.mean():.1f}"
-    )
-    shares = [right.mean() for right in (theirs, *others)]
-    tolerance = max(tolerance, max(shares) - min(shares))
-    gap = ours.mean() - theirs.mean() if _differ(ours, theirs, sets.confidence) else 0.0
-    apart = _referenced(attacked, reference_attacked).distinguishable
-    above = attacked.auc > reference_attacked.auc
-    if gap > tolerance:
+    short = attacked.reference_kind == "short"
+    whose = f"short reference ({attacked.reference_note})" if short else "retrained"
+    seen += f", {whose} {found.reference_auc:.3f}, difference {signed(d)}"
+    known, gap, margin = _compare_accuracy(outputs, references, sets, tolerance, short)
+    apart = attacked.distinguishable
+    matters = apart and abs(d.estimate) > tolerance
+    if gap > margin:
         return Verdict("not forgotten", f"not forgotten: {known} ({seen})")
-    if apart and above:
+    if matters and d.estimate > 0:
         return Verdict(
             "not forgotten",
             f"not forgotten: forgotten rows can be told from unseen ones, {seen} ({known})",
         )
-    if gap < -tolerance:
+    if gap < -margin:
         return Verdict("over-forgotten", f"over-forgotten: {known} ({seen})")
-    if apart:
+    if matters:
         return Verdict(
             "over-forgotten",
             f"over-forgotten: forgotten rows stand out by being known less, {seen} ({known})",
         )
-    return Verdict(
-        "indistinguishable",
-        f"indistinguishable from retrained at this sample size: {seen}; {known}",
+    reach = max(-d.low, d.high)
+    equal = reach <= tolerance
+    name = "a model that never saw the rows" if short else "retrained"
+    if apart or equal:
+        how = f"within the margin of {tolerance:g}"
+    elif abs(d.estimate) > tolerance:
+        how = (
+            f"at this sample size, but not shown to be equal: the difference is larger than the "
+            f"margin of {tolerance:g} and more rows may confirm it"
+        )
+    else:
+        how = f"at this sample size, which leaves a difference of up to {reach:.2f} open"
+    text = f"indistinguishable from {name} {how}: {seen}; {known}"
+    return Verdict("indistinguishable", text, within_margin=equal)
+
+
+def _compare_accuracy(outputs, references, sets, tolerance, short):
+    """Words on the accuracy on the forget set, the significant gap, and the margin for it."""
+    y = sets.y["forget"]
+    ours, theirs, *others = (_right(o["forget"], y) for o in (outputs, *references))
+    whose = "short reference" if short else "retrained"
+    known = (
+        f"right on {100 * ours.mean():.1f} % of the forget set, {whose} {100 * theirs.mean():.1f}"
     )
+    if short:
+        # It knows less of everything; but of a class that it has never seen nothing, as any other.
+        gone = np.isin(y, sets.gone)
+        ours, theirs, *others = (right[gone] for right in (ours, theirs, *others))
+        if not gone.any():
+            return known, 0.0, tolerance
+    shares = [right.mean() for right in (theirs, *others)]
+    margin = max(tolerance, max(shares) - min(shares))
+    gap = ours.mean() - theirs.mean() if _differ(ours, theirs, sets.confidence) else 0.0
+    return known, gap, margin
 
 
 def warn_about(name, outputs, reference, original, sets):
@@ -104,16 +140,20 @@ def warn_about(name, outputs, reference, original, sets):
         if change.mean() + arm < -_UTILITY:
             found.append(
                 f"{name}: utility lost. On unseen rows of the retained classes it is right on "
-                f"{100 * ours.mean():.1f} %, the retrained model on {100 * theirs.mean():.1f} %."
+                f"{100 * ours.mean():.1f} %, the retrained model on {100 * theirs.mean():.1f} %"
+                + (
+                    "."
+                    if original is None
+                    else f", the original on {100 * _accuracy(original, kept, sets):.1f} %."
+                )
             )
     if original is not None and not _idle(original, reference, sets):
-        before, now, target = (
-            losses(o["forget"], sets.y["forget"]).mean() for o in (original, outputs, reference)
-        )
-        way = (now - before) / (target - before)
-        if way < _MOVED:
+        ways = _ways(original, outputs, reference, sets)
+        # The farthest counts: a few rows of large losses hide what happened to all others.
+        if ways and max(way for way, *_ in ways) < _MOVED:
+            way, what, before, now, target = max(ways)
             found.append(
-                f"{name}: nothing was unlearned. Its mean loss on the forget set is {now:.3f}, the "
+                f"{name}: nothing was unlearned. Its {what} on the forget set is {now:.3f}, the "
                 f"original's {before:.3f}, the retrained model's {target:.3f}: it went "
                 f"{100 * way:.0f} % of the way."
             )
@@ -147,15 +187,34 @@ def warn_about_sets(original, reference, attacked, sets, blind):
     return found
 
 
-def _referenced(attacked, reference):
-    """The outcome of an attack, with the retrained model's for its reference."""
-    return replace(
-        attacked,
-        reference_auc=reference.auc,
-        reference_interval=reference.interval,
-        reference_kind="retrained",
-        score=-abs(attacked.auc - reference.auc),
-    )
+def _ways(original, outputs, reference, sets):
+    """How far a model went from the original to the retrained one, by several figures.
+
+    Losses are capped at twice that of a guess, as the mean of the retrained model's may be that of
+    a few rows.
+    """
+    y = sets.y["forget"]
+    models = original, outputs, reference
+    cap = 2 * np.log(original["forget"].shape[1])
+    values = [losses(o["forget"], y) for o in models]
+    shares = [_right(o["forget"], y).mean() for o in models]
+    measured = {
+        "mean loss": [np.minimum(v, cap).mean() for v in values],
+        "median loss": [np.median(v) for v in values],
+    }
+    ways = [
+        ((now - before) / (target - before), what, before, now, target)
+        for what, (before, now, target) in measured.items()
+        if target > before
+    ]
+    before, now, target = shares
+    if before - target > _UTILITY:
+        ways.append(((now - before) / (target - before), "accuracy", before, now, target))
+    return ways
+
+
+def _accuracy(outputs, rows, sets):
+    return _right(outputs["unseen"][rows], sets.y["unseen"][rows]).mean()
 
 
 def _idle(original, reference, sets):

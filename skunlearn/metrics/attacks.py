@@ -245,9 +245,7 @@ def compare_scores(
 def _check_references(reference, names):
     """What the AUC of each score should be: an Interval or a float."""
     if isinstance(reference, MembershipInference) and reference.scores is not None:
-        reference = {
-            name: found.interval for name, found in reference.scores.items()
-        }
+        reference = {name: found.interval for name, found in reference.scores.items()}
     if not isinstance(reference, dict):
         if reference is not None and len(names) > 1:
             raise ValueError(
