@@ -183,7 +183,8 @@ def audit_logits(
         See `skunlearn.metrics.membership_inference`. The first decides the verdict.
     tolerance : float, default=0.03
         Practical margin: a difference of AUC, or of accuracy on the forget set, that is too small
-        to matter, whatever its significance. Two retrained models that differ by more in accuracy
+        to matter, whatever its significance: one of AUC must differ from 0 and exceed it, one of
+        accuracy must surely exceed it. Two retrained models that differ by more in accuracy
         raise it to what they differ by.
     confidence : float, default=0.95
         Level of all intervals.
