@@ -336,7 +336,7 @@ def test_differences_within_the_margin_are_no_failure():
         "unseen": np.column_stack([rng.normal(-10, 1, 500), *rng.normal(0, 0.1, (3, 500))]),
     }
     mine = {k: z.copy() for k, z in retrained.items()}
-    mine["forget"][:20, 0] = -10
+    mine["forget"][:15, 0] = -10
     attack = {"attacks": "margin"}
     outputs = {"mine": mine, "retrained": retrained}
     report = audit_logits(outputs, y, **attack)
