@@ -406,3 +406,29 @@ def test_attacks_may_be_one_name_or_several(labels):
     assert "AUC learned" in learned
     with pytest.raises(ValueError, match="attack must be one of"):
         audit_logits(outputs, labels, attacks=("margin", "sharpest"))
+
+
+def test_a_better_net_is_not_one_that_remembers(labels):
+    """Nets of other seeds differ in accuracy, on unseen rows as on forgotten ones."""
+    better, worse = model(labels, 3, accuracy=1.4), model(labels, 4)
+    gap = [(z["forget"].argmax(axis=1) == labels["forget"]).mean() for z in (better, worse)]
+    assert gap[0] - gap[1] > 0.08
+    for mine, other in ((better, worse), (worse, better)):
+        verdict = audit_logits({"mine": mine, "retrained": other}, labels).verdicts["mine"]
+        assert verdict.kind == "indistinguishable"
+    # It remembers where unseen rows are known as before.
+    known = worse | {"forget": better["forget"]}
+    verdict = audit_logits({"mine": known, "retrained": worse}, labels).verdicts["mine"]
+    assert verdict.kind == "not forgotten"
+
+
+def test_a_class_that_lost_most_rows_must_not_be_known_as_before(labels):
+    """Seen and unseen rows alike: a retrained model hardly knows the class any more."""
+    most = {"forget": np.zeros(300, int), "unseen": rows(800, 1)}
+    most["retain"] = np.concatenate([np.zeros(40, int), rows(900, 2) % 3 + 1])
+    retrained, kept = model(most, 4), model(most, 3)
+    for name, y in most.items():
+        retrained[name][y == 0, 0] -= 2
+    verdict = audit_logits({"mine": kept, "retrained": retrained}, most).verdicts["mine"]
+    assert verdict.kind == "not forgotten"
+    assert "right on" in verdict.text.split("(")[0]  # by accuracy, of which the attack sees nothing

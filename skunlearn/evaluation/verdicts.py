@@ -7,6 +7,7 @@ from scipy.special import ndtri
 from scipy.stats import binomtest
 
 from skunlearn.evaluation.figures import losses
+from skunlearn.metrics.matching import match_weights
 from skunlearn.metrics.result import signed
 
 _WIDE = 0.2  # an AUC interval wider than this decides little
@@ -124,9 +125,35 @@ def _compare_accuracy(outputs, references, sets, tolerance, short):
     if not _differ(ours, theirs, sets.confidence):
         return known, 0.0, margin
     # Nets retrained with other seeds do differ by a little, which many rows prove.
-    gap, se = ours.mean() - theirs.mean(), (ours * 1.0 - theirs).std() / np.sqrt(len(ours))
-    sure = max(0.0, abs(gap) - ndtri(sets.confidence) * se)
+    change = ours.astype(float) - theirs
+    gap, variance = change.mean(), change.var() / len(change)
+    if not short:
+        better, spread = _general_change(outputs, references[0], sets)
+        gap, variance = gap - better, variance + spread
+    sure = max(0.0, abs(gap) - ndtri(sets.confidence) * np.sqrt(variance))
     return known, float(np.copysign(sure, gap)), margin
+
+
+def _general_change(outputs, reference, sets):
+    """By how much a model is better on rows like the forget set's anyway, and its variance.
+
+    A net that is right more often on unseen rows of the same classes too is a better net, and
+    remembers nothing by that. Not so where a class has lost half of its rows and more: who still
+    knows it well knows it from them.
+    """
+    if "retain" not in sets.y:
+        return 0.0, 0.0
+    classes, counts = np.unique(sets.y["forget"], return_counts=True)
+    left = np.array([np.count_nonzero(sets.y["retain"] == label) for label in classes])
+    whole = np.isin(sets.y["forget"], classes[left > counts])
+    if not whole.any():
+        return 0.0, 0.0
+    y = sets.y["unseen"]
+    weights = match_weights(sets.y["forget"][whole], y)
+    weights = weights / weights.sum() * whole.mean()
+    change = _right(outputs["unseen"], y).astype(float) - _right(reference["unseen"], y)
+    better = weights @ change
+    return better, (weights**2) @ (change - better / whole.mean()) ** 2
 
 
 def warn_about(name, outputs, reference, original, sets):

@@ -38,11 +38,11 @@ def test_null_audits_raise_few_alarms(train, n_forget, n_unseen):
     rng = np.random.default_rng(0)
     alarms = {"verdict": 0, "referenced": 0, "chance": 0}
     for rows in rng.permutation(len(y)).reshape(AUDITS, sum(sizes)):
-        retain, *others = np.split(rows, np.cumsum(sizes)[:-1])
-        sets = dict(zip(("forget", "unseen"), others, strict=True))
+        parts = np.split(rows, np.cumsum(sizes)[:-1])
+        sets = dict(zip(("retain", "forget", "unseen"), parts, strict=True))
         outputs = {}
         for name in ("mine", "retrained"):
-            model = train(X[retain], y[retain], rng)
+            model = train(X[parts[0]], y[parts[0]], rng)
             outputs[name] = {k: model.predict_log_proba(X[r]) for k, r in sets.items()}
         labels = {k: y[r] for k, r in sets.items()}
         report = audit_logits(outputs, labels)
@@ -50,7 +50,7 @@ def test_null_audits_raise_few_alarms(train, n_forget, n_unseen):
         alarms["referenced"] += not difference["low"] <= 0 <= difference["high"]
         alarms["verdict"] += report.verdicts["mine"].kind != "indistinguishable"
         alone = membership_inference(
-            *(part for k in sets for part in (outputs["mine"][k], labels[k])),
+            *(part for k in ("forget", "unseen") for part in (outputs["mine"][k], labels[k])),
             attack="strongest",
             random_state=0,
         )
