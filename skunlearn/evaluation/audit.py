@@ -184,7 +184,8 @@ def audit_logits(
     tolerance : float, default=0.03
         Practical margin: a difference of AUC, or of accuracy on the forget set, that is too small
         to matter, whatever its significance: one of AUC must differ from 0 and exceed it, one of
-        accuracy must surely exceed it. Two retrained models that differ by more in accuracy
+        accuracy must surely exceed it, beyond what unseen rows show of classes that keep most of
+        their rows ("retain" is needed for that). Two retrained models that differ by more in accuracy
         raise it to what they differ by.
     confidence : float, default=0.95
         Level of all intervals.

@@ -53,8 +53,9 @@ class MIAScorer(Scorer):
         along what was trained before (a module instance, frozen parts), where the reference
         would know the forgotten rows as well. "short" stops that training after a share of the
         epochs: forgotten and unseen rows are alike to any net that never saw either, so that a
-        short-trained one gives nearly the same AUC; the guide says how nearly. An estimator
-        without epochs is trained in full, and the outcome of `measure` says so.
+        short-trained one gives nearly the same AUC; by how much it was off in four tasks stands in
+        the guide. An estimator without epochs is trained in full, and the outcome of `measure`
+        says so.
     short : float, default=0.1
         Share of the epochs of ``reference="short"``; at least one is trained.
     per_class : bool, default=False
