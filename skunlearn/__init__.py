@@ -2,6 +2,7 @@
 
 from skunlearn._version import __version__
 from skunlearn.ascent import GradientAscentUnlearner, NegGradPlusUnlearner
+from skunlearn.auto import AutoUnlearner
 from skunlearn.backbone import PublicBackbone
 from skunlearn.base import BaseUnlearner
 from skunlearn.certified import (
@@ -33,6 +34,7 @@ from skunlearn.finetuning import (
     MSGUnlearner,
     NoTUnlearner,
     ProximalUnlearner,
+    ShrinkPerturbUnlearner,
 )
 from skunlearn.influence import InfluenceUnlearner, PUMAUnlearner
 from skunlearn.meta import RUMUnlearner
@@ -48,6 +50,7 @@ from skunlearn.torch_net import from_torch
 
 __all__ = [
     "AmnesiacUnlearner",
+    "AutoUnlearner",
     "BadTeacherUnlearner",
     "BaseUnlearner",
     "BoundaryUnlearner",
@@ -81,6 +84,7 @@ __all__ = [
     "SSDUnlearner",
     "SalUnUnlearner",
     "ShardedUnlearner",
+    "ShrinkPerturbUnlearner",
     "SufficientStatisticsUnlearner",
     "UNSIRUnlearner",
     "UnlearningPipeline",

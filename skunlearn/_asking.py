@@ -5,15 +5,17 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch, _validation
-from skunlearn._columns import columns_of
+from skunlearn._columns import classes_of
 from skunlearn._data import is_dataset, n_rows
 from skunlearn._finite import check_finite
+from skunlearn._net_kinds import kind_for
 from skunlearn._record import Rows
+from skunlearn._tasks import task_of
 from skunlearn.base import BaseUnlearner, model_of
 
 
 def asked(model, X, y):
-    """The model itself, the rows with encoded targets, and its classes (None for regression).
+    """The model itself, the rows with encoded targets, and its classes (see `task_of`).
 
     Parameters
     ----------
@@ -30,20 +32,18 @@ def asked(model, X, y):
     if isinstance(model, BaseUnlearner):
         X, classes, reader = _validation.check_X(model, X), model._classes, model._reader
     else:
-        if not _skorch.is_net(model) and get_tags(model).estimator_type not in (
-            "classifier",
-            "regressor",
-        ):
+        kind = kind_for(model, y)
+        if kind is None:
             raise TypeError(f"{type(model).__name__} is neither a classifier nor a regressor.")
-        classifier = get_tags(model).estimator_type == "classifier"
-        classes = None
-        if classifier:
-            classes = columns_of(model) if _skorch.is_net(model) else np.asarray(model.classes_)
+        if _skorch.is_net(model):
+            classes = classes_of(model, y)
+        else:
+            classes = np.asarray(model.classes_) if kind == "classifier" else None
         X = np.asarray(X) if isinstance(X, list) else X
         if not is_dataset(X):
             check_finite(X, "X", allow_nan=get_tags(model).input_tags.allow_nan)
     n = len(X) if is_dataset(X) else n_rows(X)
-    y = _validation.check_targets(y, n, classifier=classes is not None)
-    if classes is not None:
+    y = _validation.check_like(y, n, classes)
+    if task_of(classes).has_one_class:
         y = _validation.encode(y, classes)
     return model_of(model), Rows(X, y, np.arange(n), reader=reader), classes

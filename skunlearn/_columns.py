@@ -1,11 +1,12 @@
 """Which column of a net's output each label is trained on."""
 
 import numpy as np
-import torch
 
 from skunlearn import _skorch
+from skunlearn._net_kinds import has_labels, is_plain, kind_for, make_criterion
 from skunlearn._record import Rows
 from skunlearn._seeding import seeded
+from skunlearn._tasks import Labels
 
 _NO_INDEX = -100  # torch's default of ignore_index, which is no column
 
@@ -56,6 +57,16 @@ def columns_of(net):
     return np.arange(max(int(labels.max()) + 1, 2 if _skorch.is_binary(net) else 1))
 
 
+def classes_of(net, y):
+    """What `task_of` takes of a net that skorch itself has trained, for targets like `y`."""
+    if kind_for(net, y) != "classifier":
+        return None
+    if is_plain(net):
+        # It notes no classes: they go up to the largest label.
+        return Labels(y.shape[1]) if has_labels(y) else np.arange(max(int(np.max(y)) + 1, 2))
+    return columns_of(net)
+
+
 def width_of(net, X):
     """Columns of a net's output for rows like those of `X`."""
     with seeded(0):
@@ -66,7 +77,7 @@ def width_of(net, X):
 
 def _refuse_settings(net, labels, width):
     """Raise where the criterion has settings by column and labels are numbered anew."""
-    criterion = _criterion(net)
+    criterion = make_criterion(net)
     ignored = getattr(criterion, "ignore_index", None)
     if ignored is not None and labels.dtype.kind in "iuf" and ignored in labels:
         raise ValueError(
@@ -90,12 +101,3 @@ def _refuse_settings(net, labels, width):
         "is meant for another. Tell the net the label of each column: "
         f"{type(net).__name__}(..., classes=[...])."
     )
-
-
-def _criterion(net):
-    if isinstance(net.criterion, torch.nn.Module):
-        return net.criterion
-    try:
-        return net.criterion(**net.get_params_for("criterion"))
-    except Exception:  # its own business, when the net is initialised
-        return None

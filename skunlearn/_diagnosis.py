@@ -1,7 +1,6 @@
 """What the outputs on forget rows give away without a row that the model has never seen."""
 
 import numpy as np
-from scipy.special import softmax
 from scipy.stats import binomtest
 
 _MEMORISED = 0.05  # share of the loss of chance, ln C, below which a row counts as learnt by heart
@@ -49,15 +48,11 @@ def stands_out(forget, retained):
     """
     if any(evidence is None or evidence.logits is None for evidence in (forget, retained)):
         return None
-    alike = _confidences(retained)[np.isin(retained.y, forget.y)]
-    if len(alike) < _FEW:
+    alike = np.isin(retained.y, forget.y)
+    ours, theirs = (e.task.confidences(e.logits) for e in (forget, retained))
+    if ours is None or alike.sum() < _FEW:
         return None
-    level = min(_SURE, float(np.median(alike)))
-    sure = _confidences(forget) >= level
+    level = min(_SURE, float(np.median(theirs[alike])))
+    sure = ours >= level
     few = binomtest(int(sure.sum()), len(sure), _SOME, alternative="less").pvalue < _LEVEL
     return (level, float(sure.mean())) if few else None
-
-
-def _confidences(evidence):
-    """Probability of the class that is named, by row."""
-    return softmax(evidence.logits.astype(np.float64), axis=1).max(axis=1)

@@ -4,10 +4,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import logit
 
 from skunlearn import _skorch
 from skunlearn._seeding import seeded
+from skunlearn._tasks import Labels, task_of
 
 
 @dataclass(frozen=True)
@@ -16,35 +17,26 @@ class Evidence:
 
     Attributes
     ----------
-    y : ndarray of shape (n,), encoded labels or regression targets
-    logits : ndarray of shape (n, n_classes), or None when the model gives none
-    predicted : ndarray of shape (n,), encoded labels or predictions
+    y : ndarray, encoded targets
+    logits : ndarray of shape (n, n_classes) or (n, n_labels), or None when the model gives none
+    predicted : ndarray like `y`
+    task : see `task_of`
     noisy : bool, whether rows were read through the random augmentation of training
     """
 
     y: np.ndarray
     logits: np.ndarray | None
     predicted: np.ndarray
-    is_classifier: bool
+    task: object
     noisy: bool = False
 
     def losses(self):
         """Cross-entropy or squared error of each row; None without probabilities."""
-        if not self.is_classifier:
-            error = (self.predicted.astype(np.float64) - self.y) ** 2
-            return error.reshape(len(error), -1).mean(axis=1)
-        if self.logits is None:
-            return None
-        log_p = log_softmax(self.logits.astype(np.float64), axis=1)
-        return -log_p[np.arange(len(self.y)), self.y]
+        return self.task.losses_of(self)
 
     def score(self):
         """Accuracy, or R² for regression; None when R² is undefined."""
-        if self.is_classifier:
-            return float(np.mean(self.predicted == self.y))
-        y = self.y.astype(np.float64)
-        spread = np.mean((y - y.mean(axis=0)) ** 2)
-        return float(1 - self.losses().mean() / spread) if spread > 0 else None
+        return self.task.score_of(self)
 
     def is_finite(self):
         """Whether the model's outputs are numbers."""
@@ -66,7 +58,7 @@ def summary(evidence):
 def observe(model, rows, classes):
     """`Evidence` of a net or scikit-learn estimator on `rows` (encoded targets), as they are.
 
-    `classes` is None for regression; without `rows` there is no evidence, None.
+    For `classes` see `task_of`; without `rows` there is no evidence, None.
     """
     if rows is None:
         return None
@@ -75,21 +67,26 @@ def observe(model, rows, classes):
         # Through an augmentation the same draws each time, so that two models see the same.
         with seeded(0) if noisy else nullcontext():
             return replace(observe(model, rows.reader.rows(rows), classes), noisy=noisy)
+    task = task_of(classes)
     if _skorch.is_net(model):
         out = _skorch.outputs(model, rows)
         if classes is None:
-            return Evidence(rows.y, None, out.numpy().reshape(rows.y.shape), False)
-        logits = _skorch.class_logits(model, out, len(classes)).numpy()
-        return Evidence(rows.y, logits, logits.argmax(axis=1), True)
+            return Evidence(rows.y, None, out.numpy().reshape(rows.y.shape), task)
+        logits = _skorch.logits(model, out, classes).numpy()
+        return Evidence(rows.y, logits, task.name(logits), task)
     X, y = rows.arrays()
     if classes is None:
-        return Evidence(y, None, model.predict(X), False)
+        return Evidence(y, None, model.predict(X), task)
+    if isinstance(classes, Labels):  # of nets in shards
+        p = model.predict_proba(X)
+        logits = logit(np.clip(p, np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg))
+        return Evidence(y, logits, model.predict(X).astype(bool), task)
     logits = _sklearn_logits(model, X, classes)
     if getattr(model, "names_likeliest", False):
         predicted = logits.argmax(axis=1)  # one pass for both
     else:
         predicted = np.searchsorted(classes, model.predict(X))
-    return Evidence(y, logits, predicted, True)
+    return Evidence(y, logits, predicted, task)
 
 
 def _sklearn_logits(model, X, classes):

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from skorch import NeuralNetClassifier
 from torch.func import functional_call, hessian, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_flatten, tree_unflatten
@@ -59,7 +60,7 @@ class FunctionalNet:
         self._plain = plain = type(net).get_loss in SKORCH_LOSSES
         self._criterion, self._to_logits = net.criterion_, None
         if plain:
-            self._criterion, self._to_logits = _by_logits(net.criterion_)
+            self._criterion, self._to_logits = _by_logits(net)
         self._layout = None  # of several outputs in one tensor
         kind = getattr(self._criterion, "reduction", None) if plain else None
         by_class = plain and isinstance(self._criterion, _BY_CLASS)
@@ -242,12 +243,15 @@ def _is_rows(leaf, n):
 _DECOUPLED = (torch.optim.AdamW,)
 
 
-def _by_logits(criterion):
+def _by_logits(net):
     """The criterion on logits in place of one on probabilities, and what makes logits of those."""
+    criterion = net.criterion_
     if isinstance(criterion, torch.nn.NLLLoss):
         new = torch.nn.CrossEntropyLoss(
             criterion.weight, ignore_index=criterion.ignore_index, reduction=criterion.reduction
         )
+        if not isinstance(net, NeuralNetClassifier):
+            return new, lambda log_p: log_p
         # skorch's convention: the module returns probabilities, and the net takes their log.
         return new, lambda p: torch.log(p + torch.finfo(p.dtype).eps)
     if isinstance(criterion, torch.nn.BCELoss):

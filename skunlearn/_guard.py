@@ -25,26 +25,26 @@ class Guard:
     def __init__(self, unlearner, limit, X=None, y=None):
         self.limit, self.X, self.y = limit, X, y
         self._name = type(unlearner).__name__
-        if limit is None:
-            if X is not None or y is not None:
-                raise TypeError("X_val and y_val are for max_accuracy_drop=: pass it too.")
-            return
-        check_scalar(limit, "max_accuracy_drop", Real, min_val=0)
-        if not np.isfinite(limit):
-            raise ValueError(f"max_accuracy_drop must be finite, got {limit}.")
+        final = unlearner.steps[-1][1] if hasattr(unlearner, "steps") else unlearner
+        if limit is not None:
+            check_drop(limit, classifier=final._classes is not None)
         if X is None and y is None:
             return
+        if limit is None and not final._judges:
+            raise TypeError("X_val and y_val are for max_accuracy_drop=: pass it too.")
         if y is None and is_dataset(X):
             self.y = dataset_targets(X)
         if X is None or self.y is None:
             raise ValueError("X_val and y_val come together: rows and their labels.")
-        self._digest = _digest(X, self.y)
         seen = np.count_nonzero(unlearner._record.seen(X))
         if seen:
             raise ValueError(
                 f"X_val holds {seen} training rows. Accuracy on rows to be forgotten is meant to "
                 "fall: pass rows that fit was not given."
             )
+        if limit is None:
+            return
+        self._digest = _digest(X, self.y)
         self._before = unlearner.score(X, self.y)
         self._first = next(
             (
@@ -54,6 +54,11 @@ class Guard:
             ),
             self._before,
         )
+
+    @property
+    def unseen(self):
+        """Rows that the model has never seen, with their labels; None without."""
+        return None if self.X is None else (self.X, self.y)
 
     @property
     def on_sample(self):
@@ -72,6 +77,18 @@ class Guard:
             refuse_drop(self._name, self._first, after, self.limit, where)
             guard |= {"digest": self._digest, "before": float(self._before), "after": after}
         return [*earlier, entry | {"guard": guard}]
+
+
+def check_drop(limit, *, classifier):
+    """Check a limit on lost accuracy, which no classifier can lose more of than there is."""
+    check_scalar(limit, "max_accuracy_drop", Real, min_val=0)
+    if not np.isfinite(limit):
+        raise ValueError(f"max_accuracy_drop must be finite, got {limit}.")
+    if classifier and limit > 1:
+        raise ValueError(
+            f"max_accuracy_drop is a share of the rows, from 0 to 1, got {limit}, which no "
+            f"classifier could ever exceed. For {limit:g} points of accuracy pass {limit / 100:g}."
+        )
 
 
 def refuse_drop(name, before, after, limit, where):

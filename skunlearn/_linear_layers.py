@@ -85,7 +85,10 @@ def find_linear_layers(module, wanted, ask):
     shared = Counter(id(p) for _, p in module.named_parameters(remove_duplicate=False))
     layers = {}
     for name, part in module.named_modules():
-        if type(part) is nn.Linear and all(shared[id(p)] == 1 for p in part.parameters()):
+        # Pruned or normalised, a layer makes its weight of parameters of other names.
+        owned = dict(part.named_parameters(recurse=False))
+        plain = type(part) is nn.Linear and owned.keys() <= {"weight", "bias"}
+        if plain and all(shared[id(p)] == 1 for p in owned.values()):
             layer = TappedLinear(name, part, wanted)
             layers |= {name: layer} if layer.weights else {}
     unfit, outputs = set(), [0]

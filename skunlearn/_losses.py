@@ -1,51 +1,23 @@
 """Differentiable losses of single rows, for nets of any kind."""
 
-import numpy as np
 import torch
-from torch.nn.functional import kl_div, log_softmax
 
 from skunlearn import _skorch
-from skunlearn._batch import mean
 from skunlearn._net_rows import target
+from skunlearn._tasks import task_of
 
 
 def row_losses(net, out, y, classes):
-    """Cross-entropy of each row, or its squared error in a regression.
+    """Cross-entropy of each row, or its squared error in a regression; a mean over several targets.
 
     Parameters
     ----------
     net : skorch net
     out : raw outputs of the module
-    y : tensor of shape (n,) of encoded classes, or regression targets
-    classes : ndarray, or None for regression
+    y : tensor of encoded targets
+    classes : see `task_of`
     """
-    y = y.to(out.device)
-    if classes is None:
-        return ((out.reshape(len(out), -1) - y.reshape(len(out), -1)) ** 2).mean(dim=1)
-    logits = _skorch.class_logits(net, out, len(classes)).float()
-    return -log_softmax(logits, dim=1).gather(1, y.long().view(-1, 1)).squeeze(1)
-
-
-def row_divergences(teacher, student, temperature=1.0):
-    """T² · KL(softmax(teacher / T) ‖ softmax(student / T)) of each row, summed over the classes."""
-    p, q = (log_softmax(z.float() / temperature, dim=1) for z in (teacher, student))
-    # Not with log_target: a class that the teacher excludes has log-probability −∞.
-    return temperature**2 * kl_div(q, p.exp(), reduction="none").sum(dim=1)
-
-
-def divergence(teacher, student, temperature=1.0, weights=None):
-    """`row_divergences`, averaged over the rows.
-
-    Torch's ``reduction="mean"`` would divide by the number of classes as well.
-    """
-    return mean(row_divergences(teacher, student, temperature), weights)
-
-
-def chance_loss(rows, classes):
-    """Mean loss of a model that has learnt nothing: ln C, or the variance of the targets."""
-    if classes is not None:
-        return float(np.log(len(classes)))
-    return float(np.var(rows.y.astype(np.float64), axis=0).mean())
+    return task_of(classes).losses(_skorch.logits(net, out, classes), y.to(out.device))
 
 
 class Targets:
@@ -65,7 +37,7 @@ class Targets:
 
 
 def labels_of(batch, targets, classes, method):
-    """Class (or regression target) of each row of a batch, on the device of `targets`.
+    """Encoded target of each row of a batch, on the device of `targets`.
 
     UnlearningError where its rows cannot be told apart, see `Batch.places`.
 
@@ -73,7 +45,7 @@ def labels_of(batch, targets, classes, method):
     ----------
     batch : Batch
     targets : Targets of the rows that are trained on
-    classes : ndarray, or None for regression
+    classes : see `task_of`
     method : str, for the message
     """
     y, one = batch.y, targets.table[:1]

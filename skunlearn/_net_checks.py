@@ -1,16 +1,19 @@
 """What is wrong with a net, said before it is trained."""
 
-import functools
-
 import numpy as np
 import torch
-from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
-from skorch.dataset import ValidSplit
 
+from skunlearn._evidence import observe
+from skunlearn._held_out import own_split
+from skunlearn._net_kinds import is_binary
 from skunlearn._rates import batch_size
 from skunlearn._record import Rows
-from skunlearn._skorch import is_binary, outputs, uncompiled
-from skunlearn.exceptions import UnlearningError
+from skunlearn._skorch import outputs, uncompiled
+from skunlearn._tasks import Labels
+from skunlearn._validation import warn
+from skunlearn.exceptions import UnlearningError, UntrainedNetWarning
+
+_LOOKED_AT = 1000  # rows that an untrained net is asked about
 
 
 def refuse_module(estimator, method):
@@ -24,44 +27,32 @@ def refuse_module(estimator, method):
         )
 
 
-def check_net(net, method, *, trained):
+def check_net(net, method):
     """Refuse nets whose training rows would not be what they seem."""
-    if not isinstance(net, NeuralNetClassifier | NeuralNetBinaryClassifier | NeuralNetRegressor):
+    if any(cls.__module__ == "skorch.probabilistic" for cls in type(net).__mro__):
         raise TypeError(
-            f"{method} takes NeuralNetClassifier, NeuralNetBinaryClassifier or "
-            f"NeuralNetRegressor, got {type(net).__name__}."
+            f"{method} takes nets whose module says something of each row by itself, got "
+            f"{type(net).__name__}, a Gaussian process."
         )
-    options = {"sampler", "batch_sampler"} & set(net.get_params_for("iterator_train"))
+    refuse_sampler(net)
+
+
+def refuse_sampler(net, path=""):
+    """Refuse a sampler that knows the rows of one training set; `path` is where the net stands."""
+    given = {**net.get_params_for("iterator_train"), **getattr(net.iterator_train, "keywords", {})}
+    options = [name for name in ("sampler", "batch_sampler") if given.get(name) is not None]
     if options:
+        prefix = f"{path}__" if path else ""
         raise ValueError(
-            f"iterator_train__{options.pop()} is made for a fixed set of rows, and would not fit "
-            "the retained ones. Pass iterator_train__shuffle=True, or an iterator_train that "
+            f"{prefix}iterator_train__{options[0]} is made for a fixed set of rows, and would not "
+            "fit the retained ones. Pass iterator_train__shuffle=True, or an iterator_train that "
             "makes its sampler from the data set that it is given."
         )
-    if _hides_rows(net, trained):
-        raise ValueError(
-            f"train_split={net.train_split!r} keeps rows out of training, which would then "
-            "count as seen although the net never saw them. Pass train_split=None, or "
-            "skorch.helper.predefined_split(valid_dataset) with rows of its own."
-        )
-
-
-def _hides_rows(net, trained):
-    split = net.train_split
-    if split is None or isinstance(split, functools.partial):  # predefined_split
-        return False
-    default = (
-        isinstance(split, ValidSplit)
-        and split.cv == 5
-        and split.stratified == (not isinstance(net, NeuralNetRegressor))
-    )
-    # skorch's default split is nobody's choice; `fresh_net` leaves it out.
-    return trained or not default
 
 
 def check_seen(net, rows):
     """Refuse `rows` when the history of a trained net says that it has seen others."""
-    seen = _rows_trained_on(net)
+    seen = _rows_seen(net)
     if seen is None:
         return
     slack = batch_size(net) if net.get_params_for("iterator_train").get("drop_last") else 0
@@ -74,18 +65,71 @@ def check_seen(net, rows):
     if len(rows) > seen + slack:
         raise ValueError(
             f"The trained net has seen {seen} rows, but fit was given {len(rows)}. Pass exactly "
-            "the rows that it was trained on (its train_split may have kept some back)."
+            "the rows that it was given for its training."
         )
 
 
-def _rows_trained_on(net):
-    """Rows in an epoch of the net's training, or None when its history does not tell."""
+def _rows_seen(net):
+    """Rows in an epoch of the net's training, or None when its history does not tell.
+
+    Those that its own split held out are among them.
+    """
+    sizes = ["train_batch_size"]
+    if own_split(net) is not None:
+        sizes.append("valid_batch_size")
     try:
-        return max(
-            sum(batch["train_batch_size"] for batch in epoch["batches"]) for epoch in net.history
-        )
-    except (KeyError, TypeError, ValueError):
+        seen = [
+            sum(batch.get(size, 0) for batch in epoch["batches"] for size in sizes)
+            for epoch in net.history
+        ]
+    except (AttributeError, KeyError, TypeError):
         return None
+    return max(seen, default=0) or None
+
+
+def warn_if_untrained(net, rows, classes):
+    """Warn where a net that is said to be trained shows no sign of it.
+
+    Weights that were loaded leave no history, so that an empty one says nothing. But a net knows
+    more of its own training rows than one who only knows how frequent each label is.
+    """
+    if len(net.history):
+        return
+    evidence = observe(net, rows.sample(_LOOKED_AT, 0), classes)
+    losses = evidence.losses()
+    if losses is None or not evidence.is_finite():
+        return
+    if classes is None:
+        # R² against the mean; the rows of a constant target say nothing.
+        score = evidence.score()
+        if score is None or score > 0:
+            return
+        guess = "R² is below that of their mean"
+    elif isinstance(classes, Labels):
+        guess = evidence.task.chance(evidence.y)
+        if losses.mean() < guess:
+            return
+        guess = (
+            f"mean loss is {losses.mean():.3g}, where guessing by the frequencies of the labels "
+            f"gives {guess:.3g}"
+        )
+    else:
+        shares = np.bincount(evidence.y, minlength=len(classes)) / len(evidence.y)
+        seen = shares[shares > 0]
+        entropy = -(seen * np.log(seen)).sum()
+        # The logits of a criterion of one's own may be no log-odds, and still name the labels.
+        if losses.mean() < entropy or evidence.score() > (1 + shares.max()) / 2:
+            return
+        guess = (
+            f"mean loss is {losses.mean():.3g}, where guessing by the frequencies of the labels "
+            f"gives {entropy:.3g}"
+        )
+    warn(
+        f"The net in FrozenEstimator has no history of a training, and on the rows that fit was "
+        f"given its {guess}: its weights may be random. Load them (net.load_params(f_params=...)) "
+        "or train it first; pass the net itself, without FrozenEstimator, to let fit train it.",
+        UntrainedNetWarning,
+    )
 
 
 def trained_classes(net, X, y):
@@ -121,7 +165,7 @@ def check_outputs(net, rows, n_classes):
                 f"targets, got (n{''.join(f', {size}' for size in out.shape[1:])})."
             )
         return
-    width = 2 if isinstance(net, NeuralNetBinaryClassifier) else out.shape[1] if out.ndim > 1 else 1
+    width = 2 if is_binary(net) else out.shape[1] if out.ndim > 1 else 1
     if width < n_classes:
         raise ValueError(
             f"y has {n_classes} classes, but {type(net).__name__}'s module returns {width} "

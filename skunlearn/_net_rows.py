@@ -13,6 +13,7 @@ from skunlearn import _resident
 from skunlearn._batch import label_key, main_output, split
 from skunlearn._data import is_dataset, is_mapping, n_rows, take
 from skunlearn._mapped import Reading
+from skunlearn._net_kinds import has_sigmoid, is_plain
 from skunlearn._seeding import seeded
 
 
@@ -210,22 +211,29 @@ def net_rows(net, X, target, index):
 def target(net, y, flat=False):
     """Encoded targets in the dtype and shape that the net's criterion wants.
 
-    `flat` says that a regression's module returns (n,), where others return (n, 1).
+    `flat` says that the module returns (n,) for a target a row, where others return (n, 1).
     """
     # As the module's outputs: before torch 2.6 a loss of two float dtypes had no gradient.
     floating = np.float64 if float_dtype(net) is torch.float64 else np.float32
-    if isinstance(net, NeuralNetRegressor):
+    if _takes_its_shape(net, y):
         y = np.asarray(y, dtype=floating)
         return y if flat else y.reshape(len(y), -1)
     binary = isinstance(net, NeuralNetBinaryClassifier)
     return np.asarray(y, dtype=floating if binary else np.int64)
 
 
-_FLAT = WeakKeyDictionary()  # modules of regressions, and whether they return (n,)
+def _takes_its_shape(net, y):
+    """Whether the criterion compares outputs with floating targets of the same shape."""
+    if is_plain(net):  # encoded classes are integers, labels booleans, and values floats
+        return np.asarray(y).dtype.kind in "bf" or has_sigmoid(net)
+    return isinstance(net, NeuralNetRegressor)
+
+
+_FLAT = WeakKeyDictionary()  # modules asked for one target a row, and whether they return (n,)
 
 
 def _is_flat(net, rows):
-    if not isinstance(net, NeuralNetRegressor) or rows.all_y.ndim != 1 or not len(rows):
+    if rows.all_y.ndim != 1 or not len(rows) or not _takes_its_shape(net, rows.all_y):
         return False
     if net.module_ not in _FLAT:
         data = net_rows(net, rows.source, None, rows.index[:1])

@@ -1,26 +1,20 @@
 """Pickles, files and the rows that may go into them."""
 
-import json
-import os
-import tempfile
-
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, safe_open, save_file
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _portable, _skorch
-from skunlearn._data import _numpy, is_dataset, is_mapping, n_rows
+from skunlearn import _files, _portable, _row_forms, _skorch
+from skunlearn._data import is_dataset, is_mapping, n_rows
+from skunlearn._held_out import restore
 from skunlearn._plain_rows import PlainRows, look_at
 from skunlearn._record import Rows, TrainingRecord
 from skunlearn._seeding import seeded
-from skunlearn._validation import check_targets, dataset_targets, warn
+from skunlearn._tasks import Labels
+from skunlearn._validation import check_like, dataset_targets, warn
 from skunlearn._weights import weights
 from skunlearn.exceptions import IncompleteFileWarning
-
-_FORMAT = 1
 
 
 class PersistenceMixin:
@@ -83,7 +77,7 @@ class PersistenceMixin:
             raise ValueError("attach needs the labels of the rows: pass y.")
         X, _ = self._check_request(X, None, "attach")
         n = len(X) if is_dataset(X) else n_rows(X)
-        y = check_targets(y, n, classifier=self._classes is not None)
+        y = check_like(y, n, self._classes)
         # Of a Dataset that was changed where rows are forgotten these are not read.
         retained = np.flatnonzero(self._record.retained) if is_dataset(X) else None
         _, reader = look_at(X, y, _skorch.unwrap(self.estimator), measure_on, retained)
@@ -114,23 +108,8 @@ class PersistenceMixin:
             When the model is not a skorch net; pickle such an estimator instead.
         """
         tensors, state = self._saved()
-        folder = os.path.dirname(os.path.abspath(path))
-        handle, part = tempfile.mkstemp(dir=folder, prefix=".skunlearn-")
-        os.close(handle)
-        try:
-            save_file(tensors, part, metadata={"skunlearn": json.dumps(state)})
-            os.replace(part, path)
-        except BaseException:
-            if os.path.exists(part):
-                os.unlink(part)
-            raise
-        if state["lost"]:
-            warn(
-                f"{path} does not hold all of the net: {_portable.listed(state['lost'])}. load "
-                "would build these as the module's class does. Load it into an estimator whose "
-                "FrozenEstimator(net) was changed in the same way, or use pickle.",
-                IncompleteFileWarning,
-            )
+        _files.write(path, tensors, state)
+        warn_of_lost(path, state["lost"])
 
     def _saved(self):
         """What ``save`` writes: tensors by name, and the rest in JSON's types."""
@@ -143,11 +122,12 @@ class PersistenceMixin:
         tensors = {f"net.{k}": v.contiguous().cpu() for k, v in weights(self.estimator_).items()}
         for name, table in self._record.tables().items():
             tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
+        multi = isinstance(self._classes, Labels)
         state = {
-            "format": _FORMAT,
-            "method": type(self).__name__,
+            **_files.header(type(self).__name__),
             "classes": None if self._classes is None else _labels(self.classes_),
-            "columns": _labels(self._columns) if self._classes is not None else None,
+            "columns": None if self._classes is None or multi else _labels(self._columns),
+            "multilabel": multi,
             "classes_dtype": None if self._classes is None else self.classes_.dtype.str,
             "n_targets": getattr(self, "_n_targets", None),
             "n_features_in": getattr(self, "n_features_in_", None),
@@ -159,7 +139,7 @@ class PersistenceMixin:
             "steps_before": getattr(self, "_steps_before", None),
             "is_dataset": self._record.is_dataset,
             "augmented": self._record.reader is not None,
-            "row": _describe_row(self._record.row_like()),
+            "row": _row_forms.describe(self._record.row_like()),
             "y_dtype": self._record.y_dtype.str,
         }
         return tensors, state
@@ -192,26 +172,18 @@ class PersistenceMixin:
         ValueError
             When the file was not written by ``save`` of this class, or the net does not fit.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                state = json.loads((file.metadata() or {}).get("skunlearn", "{}"))
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a safetensors file: {error}") from error
-        return self._restored(load_file(path), state, path)
+        return self._restored(*_files.read(path), path)
 
     def _restored(self, tensors, state, path):
         """This estimator in the state that ``_saved`` gave; `path` is for messages."""
-        if state.get("format") != _FORMAT or state.get("method") != type(self).__name__:
-            raise ValueError(
-                f"{path} was not written by {type(self).__name__}.save "
-                f"(method {state.get('method')}, format {state.get('format')})."
-            )
+        _files.check_header(state, type(self).__name__, path)
         net = _skorch.unwrap(self.estimator)
-        kept = _part(tensors, "net."), state["frozen"]
+        kept = _files.part(tensors, "net."), state["frozen"]
         built = isinstance(self.estimator, FrozenEstimator) and net.initialized_
         try:
             if built:
                 model = _skorch.copy_net(net, verbose=self.verbose)
+                _skorch.name_columns(model, state["columns"] or state["classes"])
                 _portable.adopt(model, *kept)
             else:
                 model = _portable.rebuild(
@@ -231,14 +203,14 @@ class PersistenceMixin:
                 IncompleteFileWarning,
             )
         record = TrainingRecord.from_tables(
-            {key: value.numpy() for key, value in _part(tensors, "record.").items()},
+            {key: value.numpy() for key, value in _files.part(tensors, "record.").items()},
             is_dataset=state["is_dataset"],
-            like=_empty_row(state["row"]),
+            like=_row_forms.empty(state["row"]),
             y_dtype=np.dtype(state["y_dtype"]),
             reader=PlainRows() if state["augmented"] else None,
         )
         fitted = {
-            "estimator_": model,
+            "estimator_": restore(model, net),
             "_record": record,
             "_seed": state["seed"],
             "deletions_": state["deletions"],
@@ -252,6 +224,8 @@ class PersistenceMixin:
             fitted["classes_"] = np.array(state["classes"], dtype=dtype)
             columns = state["columns"]
             fitted["_columns"] = None if columns is None else np.array(columns, dtype=dtype)
+            if state["multilabel"]:
+                fitted["_columns"] = Labels(len(state["classes"]))
         if state["n_features_in"] is not None:
             fitted["n_features_in_"] = state["n_features_in"]
         if state["feature_names_in"] is not None:
@@ -275,6 +249,17 @@ def clear_fit(estimator):
     for name in list(vars(estimator)):
         if name in _FITTED or (name.endswith("_") and not name.startswith("_")):
             delattr(estimator, name)
+
+
+def warn_of_lost(path, lost):
+    """Say what `save` has not written of a net."""
+    if lost:
+        warn(
+            f"{path} does not hold all of the net: {_portable.listed(lost)}. load "
+            "would build these as the module's class does. Load it into an estimator whose "
+            "FrozenEstimator(net) was changed in the same way, or use pickle.",
+            IncompleteFileWarning,
+        )
 
 
 def _without_weights(estimator):
@@ -305,26 +290,3 @@ def _made_up(like):
 
 def _labels(values):
     return None if values is None else np.asarray(values).tolist()
-
-
-def _part(tensors, prefix):
-    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _describe_row(like):
-    if like is None:
-        return None
-    if is_mapping(like):
-        return {key: _describe_row(value) for key, value in like.items()}
-    if isinstance(like, torch.Tensor):
-        like = _numpy(like)  # bfloat16 as float32, which is how its rows were hashed
-    return [str(np.dtype(like.dtype)), list(like.shape[1:])]
-
-
-def _empty_row(described):
-    if described is None:
-        return None
-    if isinstance(described, dict):
-        return {key: _empty_row(value) for key, value in described.items()}
-    dtype, shape = described
-    return np.empty((0, *shape), dtype=dtype)

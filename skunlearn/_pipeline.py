@@ -43,18 +43,18 @@ class StepsMixin:
                 "learn nothing from rows, or FrozenEstimator around steps fitted on other rows."
             )
 
-    def _successor(self, positions):
+    def _successor(self, positions, **known):
         """A copy of this pipeline that has forgotten; this one stays as it is."""
         new = shallow(self)
         new._check_steps()
-        new._forget(positions)
+        new._forget(positions, **known)
         return new
 
     def _settled(self):
         """Called when nothing will be put back."""
         self._final_estimator._settled()
 
-    def _forget(self, positions, forget=None, retain=None, most_lost=None):
+    def _forget(self, positions, forget=None, retain=None, most_lost=None, unseen=None):
         """Swap in steps that have forgotten."""
         name, old = self.steps[-1]
         kinds, steps = self._kinds(), self.steps[:-1]
@@ -65,14 +65,15 @@ class StepsMixin:
         if as_stored and self._record.has_data:
             forget = self._record.view(positions)
         if as_stored and not refit:
-            new = old._successor(positions, most_lost=most_lost)
+            unseen = self._show_unseen(unseen, steps)
+            new = old._successor(positions, most_lost=most_lost, unseen=unseen)
         else:
             if as_stored:
                 retain = record.view(np.flatnonzero(record.retained))
             # Steps without a seed of their own draw from numpy's global generator.
             with seeded(derive_seed(old._seed, 1, len(old.deletions_))):
                 steps, new, sums, subtracted = self._work(
-                    positions, forget, retain, refit, as_stored, most_lost
+                    positions, forget, retain, refit, as_stored, most_lost, unseen
                 )
         transformers = {
             "refitted": kinds["fitted"] if refit else [],
@@ -98,7 +99,7 @@ class StepsMixin:
         held = None if self._held is None else self._held.without(positions)
         vars(self).update(steps=[*steps, (name, new)], _record=record, _held=held, _sums=sums)
 
-    def _work(self, positions, forget, retain, refit, as_stored, most_lost):
+    def _work(self, positions, forget, retain, refit, as_stored, most_lost, unseen):
         """Let a copy of the unlearner work on rows that are transformed for this request."""
         old, steps, sums, subtracted = self._final_estimator, self.steps[:-1], None, []
         start, before = shallow(old), None
@@ -121,8 +122,13 @@ class StepsMixin:
                     "take unknown values, or use refit_transformers=False."
                 ) from error
             gone = forget = None
-        known = {"before": before, "most_lost": most_lost}
+        unseen = self._show_unseen(unseen, steps)
+        known = {"before": before, "most_lost": most_lost, "unseen": unseen}
         return steps, start._successor(positions, gone, kept, **known), sums, subtracted
+
+    @staticmethod
+    def _show_unseen(unseen, steps):
+        return unseen and (_transformers.transform(steps, unseen[0]), unseen[1])
 
     def _new_steps(self, positions, forget, retain, as_stored):
         """Steps of the kept rows, what they make of these, their `Subtraction`, what it was of."""

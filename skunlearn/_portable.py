@@ -37,9 +37,7 @@ def rebuild(recipe, seed, tensors, fixed, *, verbose=0, classes=None):
     with seeded(seed):
         net = _skorch.fresh_net(recipe, verbose=verbose)
     adopt(net, tensors, fixed)
-    if classes is not None and not len(getattr(net, "classes", None) or ()):
-        net.classes_inferred_ = np.arange(len(classes))
-    return net
+    return _skorch.name_columns(net, classes)
 
 
 def adopt(net, tensors, fixed):

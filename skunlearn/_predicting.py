@@ -2,12 +2,15 @@
 
 import numpy as np
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import get_tags
+from sklearn.utils import ClassifierTags, RegressorTags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNetBinaryClassifier
 
 from skunlearn import _skorch
 from skunlearn._data import is_dataset
+from skunlearn._net_kinds import has_sigmoid, is_plain, kind_of
+from skunlearn._tasks import Labels
 from skunlearn._validation import check_X, dataset_targets
 
 
@@ -21,7 +24,8 @@ def _inner_has(method):
 
 def _is_classifier_with(method):
     def check(self):
-        return get_tags(self).estimator_type == "classifier" and _inner_has(method)(self)
+        classifies = hasattr(self, "classes_") or get_tags(self).estimator_type == "classifier"
+        return classifies and _inner_has(method)(self)
 
     return check
 
@@ -46,11 +50,14 @@ class PredictorMixin:
 
         Returns
         -------
-        y : ndarray of shape (n,)
-            Class labels as passed to ``fit``, or regression targets.
+        y : ndarray of shape (n,), or (n, n_targets)
+            Class labels as passed to ``fit``, or regression targets; of a multi-label net 1 for
+            each label whose probability is above a half, and 0 for the others.
         """
         check_is_fitted(self)
         X = self._as_they_are(check_X(self, X))
+        if isinstance(self._classes, Labels):
+            return (self._proba(X) > 0.5).astype(np.int64)
         if not _skorch.is_net(self.estimator_):
             if getattr(self, "_columns", None) is not None:  # nets in shards
                 return self.classes_[self.predict_proba(X).argmax(axis=1)]
@@ -58,7 +65,8 @@ class PredictorMixin:
         if not hasattr(self, "classes_"):
             y = self._net_says(X)
             return y.reshape(self._target_shape(len(y)))
-        if _skorch.is_binary(self.estimator_) and len(self.classes_) > 1:
+        thresholded = isinstance(self.estimator_, NeuralNetBinaryClassifier)
+        if thresholded and len(self.classes_) > 1:
             return self.classes_[self._net_says(X).astype(np.intp)]
         return self.classes_[self._net_proba(X).argmax(axis=1)]
 
@@ -73,11 +81,14 @@ class PredictorMixin:
         Returns
         -------
         p : ndarray of shape (n, n_classes)
-            Columns in the order of ``classes_``. A class of which a retrained scikit-learn
+            Columns in the order of ``classes_``; of a multi-label net each is the probability of
+            a label, and rows do not sum to one. A class of which a retrained scikit-learn
             estimator has seen no row keeps its column, filled with zeros.
         """
         check_is_fitted(self)
-        X = self._as_they_are(check_X(self, X))
+        return self._proba(self._as_they_are(check_X(self, X)))
+
+    def _proba(self, X):
         if _skorch.is_net(self.estimator_):
             return self._net_proba(X)
         p = self.estimator_.predict_proba(X)
@@ -104,10 +115,12 @@ class PredictorMixin:
     def score(self, X, y=None, sample_weight=None):
         """Accuracy of a classifier, R² of a regressor.
 
+        Of several labels per row all must be right (scikit-learn's ``accuracy_score``).
+
         Parameters
         ----------
         X : rows as in ``fit``
-        y : array of shape (n,), default None
+        y : array of shape (n,) or (n, n_targets), default None
             Taken from `X` when that is a torch Dataset.
         sample_weight : array of shape (n,), default None
 
@@ -126,9 +139,9 @@ class PredictorMixin:
         """Rows without the augmentation of training, where ``fit`` was told how."""
         return X if self._reader is None or self._reader.noisy else self._reader.container(X)
 
-    def _net_says(self, X, method="predict"):
+    def _net_says(self, X, ask=_skorch.predict):
         try:
-            return _skorch.predict(self.estimator_, X, method)
+            return ask(self.estimator_, X)
         except RuntimeError as error:
             like = self._record.row_like()
             seen, given = (getattr(rows, "shape", (0,))[1:] for rows in (like, X))
@@ -141,11 +154,12 @@ class PredictorMixin:
             ) from error
 
     def _net_proba(self, X):
-        return self._seen(self._net_says(X, "predict_proba"))
+        classes = self._classes
+        return self._seen(self._net_says(X, lambda net, X: _skorch.predict_proba(net, X, classes)))
 
     def _seen(self, p):
         """Probabilities of the labels that `fit` has seen."""
-        if p.shape[1] == len(self.classes_):
+        if isinstance(self._classes, Labels) or p.shape[1] == len(self.classes_):
             return p
         # The module may have more outputs than there are labels; they were never trained on.
         p = p[:, self._seen_columns]
@@ -164,18 +178,23 @@ class PredictorMixin:
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        inner = get_tags(_skorch.unwrap(self.estimator))
-        tags.estimator_type = inner.estimator_type
-        tags.classifier_tags = inner.classifier_tags
-        if tags.classifier_tags is not None:
-            tags.classifier_tags.multi_label = False
-        tags.regressor_tags = inner.regressor_tags
+        model = _skorch.unwrap(self.estimator)
+        inner = get_tags(model)
+        tags.estimator_type = kind_of(model)
+        tags.classifier_tags, tags.regressor_tags = inner.classifier_tags, inner.regressor_tags
+        if is_plain(model):
+            # With a criterion of its own the targets decide.
+            if tags.estimator_type is None and hasattr(self, "_record"):
+                tags.estimator_type = "classifier" if hasattr(self, "classes_") else "regressor"
+            tags.classifier_tags = ClassifierTags() if tags.estimator_type == "classifier" else None
+            tags.regressor_tags = RegressorTags() if tags.estimator_type == "regressor" else None
         tags.target_tags = inner.target_tags
         tags.input_tags = inner.input_tags
         tags.target_tags.required = True
         if tags.classifier_tags is not None:
-            # The record knows one label a row, also where the estimator would take several.
-            tags.classifier_tags.multi_label = tags.target_tags.multi_output = False
-        if _skorch.is_net(_skorch.unwrap(self.estimator)):
+            # Of scikit-learn's estimators one label a row, also where they would take several.
+            several = has_sigmoid(model)
+            tags.classifier_tags.multi_label = tags.target_tags.multi_output = several
+        if _skorch.is_net(model):
             tags.input_tags.sparse = True
         return tags

@@ -1,15 +1,18 @@
 """From what users pass in to the training record and to positions in it."""
 
 import numpy as np
+import torch
+from scipy import sparse
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import get_tags
 
 from skunlearn import _net_checks, _skorch, _validation
 from skunlearn._columns import label_columns, width_of
 from skunlearn._data import is_dataset, n_rows, row_digests, shares_memory
 from skunlearn._finite import check_finite
+from skunlearn._net_kinds import has_labels, has_sigmoid, is_plain, kind_for, kind_of
 from skunlearn._plain_rows import look_at
 from skunlearn._record import Rows, TrainingRecord, request_rows
+from skunlearn._tasks import Labels, task_of
 from skunlearn._training import weight_parameter
 from skunlearn.exceptions import AlreadyForgottenError
 
@@ -18,7 +21,7 @@ class RequestMixin:
     """Makes the training record in ``fit``, and looks rows up in it in ``unlearn``."""
 
     def _new_record(self, X, y, sample_weight=None, *, ids=None, groups=None, measure_on=None):
-        classifier = get_tags(self).estimator_type == "classifier"
+        inner = _skorch.unwrap(self.estimator)
         if y is None and is_dataset(X):
             y = _validation.dataset_targets(X)
         given, X = X, _validation.check_X(self, X, reset=True)
@@ -30,14 +33,12 @@ class RequestMixin:
             )
         if n < 1:
             raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
-        y = _validation.check_targets(y, n, classifier=classifier)
-        items, reader = look_at(X, y, _skorch.unwrap(self.estimator), measure_on)
-        if classifier:
-            self._find_classes(X, y)
-            y = _validation.encode(y, self._classes)
-        else:
-            self._n_targets = y.shape[1] if y.ndim == 2 else None
-        weights, inner = None, _skorch.unwrap(self.estimator)
+        y = self._check_task(X, y, n)
+        items, reader = look_at(X, y, inner, measure_on)
+        if self._classes is not None:
+            y = self._encode(y)
+        self._n_targets = y.shape[1] if y.ndim == 2 else None
+        weights = None
         if sample_weight is not None:
             weights = _validation.check_weights(sample_weight, n)
             if not _skorch.is_net(inner):
@@ -51,6 +52,32 @@ class RequestMixin:
         """How rows are read to be measured, or None."""
         record = getattr(self, "_record", None)
         return getattr(record, "reader", None)
+
+    def _check_task(self, X, y, n):
+        """Check the targets, and find out the task: its classes, its labels, or a regression."""
+        inner = _skorch.unwrap(self.estimator)
+        y = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y
+        plain = is_plain(inner)
+        y = np.asarray(y) if plain and isinstance(y, list | tuple) else y
+        classifier = kind_for(inner, y) == "classifier"
+        if classifier and has_labels(y) and _skorch.is_net(inner):
+            if not (has_sigmoid(inner) or (plain and kind_of(inner) is None)):
+                raise ValueError(
+                    f"y should be a 1d array of classes, got an array of shape {y.shape}. For "
+                    "several labels per row use skorch's NeuralNet with "
+                    "criterion=torch.nn.BCEWithLogitsLoss (net_class= of from_torch), not "
+                    f"{type(inner).__name__} with "
+                    f"{getattr(inner.criterion, '__name__', inner.criterion)}."
+                )
+            y = _validation.check_labels(y, n)
+            self._set_classes(np.arange(y.shape[1]), Labels(y.shape[1]))
+            return y
+        y = _validation.check_targets(y, n, classifier=classifier)
+        if classifier:
+            self._find_classes(X, y)
+        elif plain:
+            y = y.astype(np.float64)  # integers would be taken for classes
+        return y
 
     def _find_classes(self, X, y):
         net, frozen = _skorch.unwrap(self.estimator), isinstance(self.estimator, FrozenEstimator)
@@ -68,6 +95,7 @@ class RequestMixin:
         """Labels that `fit` has seen, and those of the net's columns where it has some more."""
         self.classes_ = labels
         same = columns is None or np.array_equal(columns, labels)
+        same = same and not isinstance(columns, Labels)
         self._columns = None if same else columns
 
     @property
@@ -77,9 +105,14 @@ class RequestMixin:
 
     @property
     def _classes(self):
-        """The label of each column of the model; None for regression."""
+        """The label of each column of the model, `Labels`, or None for regression."""
         columns = getattr(self, "_columns", None)
         return getattr(self, "classes_", None) if columns is None else columns
+
+    @property
+    def _seen_classes(self):
+        """As `_classes`, of those labels alone that `fit` has seen."""
+        return self.classes_ if task_of(self._classes).has_one_class else self._classes
 
     def _check_request(self, X, y, name):
         if not is_dataset(X) and not self._record.is_dataset:
@@ -94,7 +127,7 @@ class RequestMixin:
                 check_finite(X, f"X_{name}", allow_nan=allow_nan)
             X = request_rows(X, self._record.row_like(), f"X_{name}")
         if y is not None:
-            y = np.asarray(y)
+            y = np.asarray(y.toarray() if sparse.issparse(y) else y)
             if y.ndim == 0 or len(y) != n_rows(X):
                 entries = "no length" if y.ndim == 0 else f"{len(y)} entries"
                 raise ValueError(f"X_{name} has {n_rows(X)} rows, but y_{name} has {entries}.")
@@ -102,6 +135,8 @@ class RequestMixin:
         return X, y
 
     def _encode(self, y, name="y"):
+        if isinstance(self._classes, Labels):
+            return _validation.check_labels(y, len(y), len(self._classes), name)
         if self._classes is not None:
             return _validation.encode(y, self._classes, name)
         return _validation.cast_targets(y, self._record.y_dtype, name)

@@ -9,16 +9,19 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from skorch import NeuralNet, NeuralNetBinaryClassifier
+from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import Callback, Checkpoint, TrainEndCheckpoint
+from skorch.helper import predefined_split
 
 from skunlearn._batch import main_output, split
 from skunlearn._batching import BatchLoader, can_batch
 from skunlearn._callback_roles import acts_once, copy_callbacks, sets_rates
 from skunlearn._copying import deep_copy
 from skunlearn._data import is_mapping
+from skunlearn._net_kinds import is_binary, is_plain
 from skunlearn._net_rows import all_rows, cast, reader, unlabelled
 from skunlearn._seeding import seeded
+from skunlearn._tasks import Labels, task_of
 from skunlearn._weights import parts, plain, single, uncompiled
 from skunlearn.exceptions import UnlearningError
 
@@ -34,10 +37,18 @@ def fresh_net(net, *, verbose, **params):
     The caller seeds torch.
     """
     new = clone_net(net)
-    if not isinstance(new.train_split, functools.partial):  # predefined_split
+    if not is_predefined(new.train_split):
         params["train_split"] = None
     new.set_params(verbose=int(verbose), warm_start=False, **params)
     return new.initialize()
+
+
+def is_predefined(split):
+    """Whether a train_split is skorch's predefined_split, of validation rows of their own."""
+    return isinstance(split, functools.partial) and split.func is _PREDEFINED
+
+
+_PREDEFINED = predefined_split(None).func
 
 
 def build(net, seed):
@@ -94,7 +105,7 @@ def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
     new = object.__new__(type(net))
     vars(new).update(deep_copy(held, {id(net): new}), **shared)
     vars(new).update({key: copy_callbacks(value) for key, value in found.items()})
-    if not isinstance(net.train_split, functools.partial):  # predefined_split
+    if not is_predefined(net.train_split):
         settings["train_split"] = None
     vars(new).update(settings, warm_start=False, verbose=0)
     _initialize_rest(new)
@@ -269,21 +280,49 @@ def predict(net, X, method="predict"):
 
 def outputs(net, rows):
     """Raw float32 outputs of the module over `rows`, on the CPU; one forward pass."""
-    data = unlabelled(net, rows)
+    return _forward(net, unlabelled(net, rows))
+
+
+def _forward(net, data):
     return main_output(_reader(net, data).forward(data)).float()
+
+
+def predict_proba(net, X, classes):
+    """Probabilities of classes or labels, by columns of the module's output."""
+    if is_plain(net):  # whose predict_proba may return what the module does
+        said = logits(net, _forward(net, all_rows(net, X)), classes)
+        return task_of(classes).probabilities(said.numpy())
+    return predict(net, X, "predict_proba")
+
+
+def logits(net, out, classes):
+    """Of raw outputs what the task of `classes` makes losses of: logits, or values."""
+    if classes is None:
+        return out.reshape(len(out), -1)
+    if isinstance(classes, Labels):
+        return _label_logits(net, out).float()
+    return class_logits(net, out, len(classes)).float()
+
+
+def _label_logits(net, out):
+    """Logits of shape (n, n_labels) from the raw outputs of a multi-label net."""
+    if isinstance(uncompiled(net.criterion_), torch.nn.BCELoss):
+        return torch.logit(out, eps=torch.finfo(out.dtype).eps)
+    return out
 
 
 def class_logits(net, out, n_classes):
     """Logits of shape (n, n_classes) from a classifier's raw outputs."""
     criterion = uncompiled(net.criterion_)
-    if isinstance(net, NeuralNetBinaryClassifier):
+    if is_binary(net):
         z = out.reshape(len(out))
         if isinstance(criterion, torch.nn.BCELoss):
             return _log(torch.stack([1 - z, z], dim=1))
         return torch.stack([torch.zeros_like(z), z], dim=1)
     out = out[:, :n_classes]
     if isinstance(criterion, torch.nn.NLLLoss):
-        return _log(out)  # skorch's convention: the module returns probabilities
+        # skorch's convention for its classifiers: the module returns probabilities.
+        return _log(out) if isinstance(net, NeuralNetClassifier) else out
     if isinstance(criterion, torch.nn.CrossEntropyLoss):
         return out
     probabilities = bool(((out >= 0) & (out <= 1)).all()) and torch.allclose(
@@ -307,11 +346,7 @@ def log_likelihoods(net, batch, classes):
     """log p(y|x) of each row of a batch, differentiable."""
     x, y = batch
     out = infer(net, x)
-    y = y.to(out.device)
-    if classes is None:
-        return -0.5 * ((out.reshape(y.shape) - y) ** 2).reshape(len(y), -1).sum(dim=1)
-    logits = class_logits(net, out, len(classes)).float()
-    return torch.log_softmax(logits, dim=1).gather(1, y.long().view(-1, 1)).squeeze(1)
+    return task_of(classes).log_likelihoods(logits(net, out, classes), y.to(out.device))
 
 
 def loss_gradient(net, rows, params, classes):
@@ -331,6 +366,18 @@ def loss_gradient(net, rows, params, classes):
     return total
 
 
+def name_columns(net, classes):
+    """Give a classifier net of which skorch has inferred no classes those of its columns.
+
+    Callbacks that score validation rows ask for them.
+    """
+    named = getattr(net, "classes", None) is not None and len(net.classes)
+    if classes is None or is_plain(net) or named or hasattr(net, "classes_inferred_"):
+        return net
+    net.classes_inferred_ = np.arange(len(classes))
+    return net
+
+
 def infer(net, x):
     """The module's output of which predictions are made, on a batch."""
     return main_output(net.infer(x))
@@ -339,8 +386,3 @@ def infer(net, x):
 def unwrap(estimator):
     """The estimator inside a FrozenEstimator, or `estimator` itself."""
     return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
-
-
-def is_binary(net):
-    """Whether `net` is skorch's binary classifier, which thresholds one output."""
-    return isinstance(net, NeuralNetBinaryClassifier)

@@ -5,18 +5,18 @@ import inspect
 from contextlib import nullcontext
 
 import joblib
-import numpy as np
 import torch
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_memory
 
-from skunlearn import _caches, _fit_loop, _net_checks, _portable, _skorch, _validation
+from skunlearn import _caches, _fit_loop, _held_out, _net_checks, _portable, _skorch, _validation
 from skunlearn._code import digest_code
 from skunlearn._data import digest_of, form_of, is_dataset
 from skunlearn._first_weights import digest_weights
 from skunlearn._from_scratch import refuse_trained
 from skunlearn._seeding import seeded
+from skunlearn._tasks import task_of
 from skunlearn._trained_before import walk
 from skunlearn._weights import parts, weights
 
@@ -39,7 +39,7 @@ def train(
     ----------
     estimator : skorch net or scikit-learn estimator, left untouched
     rows : Rows, with encoded targets; those with weights are trained on by them
-    classes : ndarray of class labels, or None for regression
+    classes : see `task_of`
     seed : int
     memory : None, str or joblib.Memory
         Where trained estimators are kept; the key is the recipe, the rows and the seed.
@@ -94,8 +94,14 @@ def copy_trained(estimator, rows, classes, *, verbose=0):
     if not _skorch.is_net(estimator):
         return copy.deepcopy(estimator)
     _net_checks.check_seen(estimator, rows)
-    _net_checks.check_outputs(estimator, rows, None if classes is None else len(classes))
-    return _skorch.copy_net(estimator, verbose=verbose)
+    _net_checks.check_outputs(estimator, rows, _n_classes(classes))
+    _net_checks.warn_if_untrained(estimator, rows, classes)
+    return _skorch.name_columns(_skorch.copy_net(estimator, verbose=verbose), classes)
+
+
+def _n_classes(classes):
+    """How many classes a row may be of; None where targets are the shape of the outputs."""
+    return len(classes) if task_of(classes).has_one_class else None
 
 
 def cached(memory):
@@ -129,11 +135,11 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
         if not _skorch.is_net(estimator):
             return _fit_sklearn(estimator, rows, classes, seed, write_checkpoints)
         net = _skorch.fresh_net(estimator, verbose=verbose)
-        _net_checks.check_outputs(net, rows, None if classes is None else len(classes))
-        if classes is not None and not len(getattr(net, "classes", None) or ()):
-            net.classes_inferred_ = np.arange(len(classes))  # some callbacks ask for it
-        with nullcontext() if write_checkpoints else _skorch.private_checkpoints(net):
-            return _fit_loop.train(net, rows, epochs=epochs, callbacks=callbacks, from_scratch=True)
+        _net_checks.check_outputs(net, rows, _n_classes(classes))
+        _skorch.name_columns(net, classes)
+        files = nullcontext() if write_checkpoints else _skorch.private_checkpoints(net)
+        with files, _held_out.holding_out(net, estimator, rows) as kept:
+            return _fit_loop.train(net, kept, epochs=epochs, callbacks=callbacks, from_scratch=True)
 
 
 def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):

@@ -173,6 +173,11 @@ class TransformedRows(Rows):
         self._of = rows, steps, unlearner
 
     @property
+    def rows(self):
+        """The rows as they are before the first step."""
+        return self._of[0]
+
+    @property
     def source(self):
         """The rows, anew at every call."""
         rows, steps, unlearner = self._of

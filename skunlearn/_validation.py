@@ -15,6 +15,7 @@ from skunlearn import _skorch
 from skunlearn._data import is_dataset, is_frame, is_mapping, n_rows
 from skunlearn._finite import check_finite
 from skunlearn._net_rows import label_of
+from skunlearn._tasks import Labels
 from skunlearn.exceptions import UnknownRowsError
 
 
@@ -122,6 +123,37 @@ def check_targets(y, n, *, classifier):
     if len(y) != n:
         check_consistent_length(np.empty(n), y)
     return y
+
+
+def check_like(y, n, classes):
+    """Check targets of the task of `classes`, see `task_of`."""
+    if isinstance(classes, Labels):
+        return check_labels(y, n, len(classes))
+    return check_targets(y, n, classifier=classes is not None)
+
+
+def check_labels(y, n, n_labels=None, name="y"):
+    """Check indicators of the labels of rows, dense or sparse, and return them as booleans."""
+    y = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y
+    y = np.asarray(y.toarray() if sparse.issparse(y) else y)
+    if y.ndim != 2 or (n_labels is not None and y.shape[1] != n_labels):
+        wanted = "(n, n_labels)" if n_labels is None else f"(n, {n_labels})"
+        raise ValueError(
+            f"{name} must have a column for each label, shape {wanted}, got {y.shape}."
+        )
+    if y.dtype.kind not in "biuf":
+        y = y.astype(np.float64)
+    assert_all_finite(y, input_name=name)
+    wrong = np.flatnonzero(~np.isin(y, [0, 1]).all(axis=1))
+    if len(wrong):
+        raise ValueError(
+            f"{name} of several labels per row must hold 0 and 1 alone, for labels that a row has "
+            f"not and has; row {wrong[0]} holds {y[wrong[0]].tolist()}. For values of any size "
+            "use a criterion of regressions, such as MSELoss."
+        )
+    if len(y) != n:
+        check_consistent_length(np.empty(n), y)
+    return y.astype(bool)
 
 
 def cast_targets(y, dtype, name="y"):

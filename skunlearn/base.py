@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _caches, _net_checks, _skorch, _training, _validation
+from skunlearn import _caches, _held_out, _net_checks, _skorch, _training, _validation
 from skunlearn._certificate import CertificateMixin, deletion_entry, plain
 from skunlearn._diagnosis import known_by_heart, stands_out
 from skunlearn._evidence import observe, summary
@@ -21,6 +21,8 @@ from skunlearn._persistence import PersistenceMixin, clear_fit
 from skunlearn._predicting import PredictorMixin
 from skunlearn._requests import RequestMixin
 from skunlearn._seeding import derive_seed, draw_seed, seeded
+from skunlearn._tasks import Labels, task_of
+from skunlearn._trained_before import walk
 from skunlearn._transformers import kinds, steps_before
 from skunlearn.exceptions import (
     ClassForgottenWarning,
@@ -31,7 +33,6 @@ from skunlearn.exceptions import (
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
 _SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
-_DAMAGE = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
 _STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning
 _MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), that counts
 
@@ -80,6 +81,8 @@ class BaseUnlearner(
     _class_only = False  # made for forgetting whole classes
     _takes_new_inputs = False  # nothing but the weights ties it to the rows as `fit` saw them
     _watches_training = False  # cannot start from a trained net
+    _damage = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
+    _judges = False  # looks at rows that the model has never seen
     _starts_afresh = False  # trains the recipe from scratch, inside a FrozenEstimator too
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
@@ -108,8 +111,12 @@ class BaseUnlearner(
         ----------
         X : array, tensor, data frame, sparse matrix, mapping or torch Dataset of n rows
             Referred to, not copied.
-        y : array of shape (n,), default=None
-            Labels of any type, or regression targets. May be None when `X` is a Dataset that
+        y : array of shape (n,) or (n, n_targets), default=None
+            Labels of any type, or regression targets. A multi-label net, skorch's ``NeuralNet``
+            with a criterion such as ``BCEWithLogitsLoss``, takes an indicator matrix of 0 and 1,
+            dense or sparse. With a criterion of its own ``NeuralNet`` takes whole numbers and
+            text for classes, 0 and 1 in several columns for labels whose logits the module
+            returns, and floats for a regression. May be None when `X` is a Dataset that
             gives them: every item is then read once, unless torchvision's data sets say them in
             ``targets`` or ``labels``.
         sample_weight : array of shape (n,), default=None
@@ -154,7 +161,8 @@ class BaseUnlearner(
                 self._steps_before = kinds(steps_before(self))
                 self.deletions_ = []
                 self._evidence = self._forgotten = None
-                self.estimator_ = self._first_model(record.view(np.arange(len(record))))
+                model = self._first_model(record.view(np.arange(len(record))))
+                self.estimator_ = _held_out.restore(model, _skorch.unwrap(self.estimator))
                 if forget is not None:
                     self._forget(np.flatnonzero(forget))
         self._settled()
@@ -195,15 +203,16 @@ class BaseUnlearner(
             Retained training rows to work with, instead of all of them; needed when the
             estimator does not hold its rows. The forget rows need not be at hand for methods
             that work on the retained rows alone.
-        max_accuracy_drop : float >= 0, default=None
-            Undo the request when it costs more accuracy than this (R² of regressors): 0.05 is
-            five points. It is measured on the log's sample of retained rows, at most 1000 (100
-            for exact methods) and within this request, or on `X_val`. None: no limit, but a
-            ModelDamagedWarning at ten points.
+        max_accuracy_drop : float, default=None
+            Undo the request when it costs more accuracy than this, a share in [0, 1]: 0.05 is
+            five points. Of regressors it is R², which may fall by more than 1. It is
+            measured on the log's sample of retained rows, at most 1000 (100 for exact methods) and
+            within this request, or on `X_val`. None: no limit, but a ModelDamagedWarning at ten
+            points.
         X_val, y_val : rows and labels, default=None
             Measure the drop on these instead: rows that ``fit`` was not given. It then counts
             from the first request that was measured on the same rows, so that many small
-            requests cannot add up.
+            requests cannot add up. `AutoUnlearner` compares the forget rows with them.
         **unknown : dict
             Nothing else is taken; the error says how rows are named.
 
@@ -242,7 +251,7 @@ class BaseUnlearner(
             given = ()
             if X_retain is not None or y_retain is not None:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
-            self._forget(positions, *given, most_lost=guard.on_sample)
+            self._forget(positions, *given, most_lost=guard.on_sample, unseen=guard.unseen)
             self.deletions_ = guard.check(self)
             self._drop_copies()
             self._purge_caches(["memory"], self._record)
@@ -308,7 +317,7 @@ class BaseUnlearner(
         frozen = isinstance(self.estimator, FrozenEstimator)
         _net_checks.refuse_module(estimator, name)
         if _skorch.is_net(estimator):
-            _net_checks.check_net(estimator, name, trained=frozen)
+            _net_checks.check_net(estimator, name)
         elif not self._takes_any_estimator:
             raise TypeError(
                 f"{name} works on skorch nets, got {type(estimator).__name__}. Wrap the PyTorch "
@@ -323,6 +332,9 @@ class BaseUnlearner(
                 f"{name} needs a scikit-learn classifier or regressor, or a skorch net, got "
                 f"{estimator!r}."
             )
+        else:
+            for path, net in walk(estimator, "estimator").nets:
+                _net_checks.refuse_sampler(net, path)
         if frozen:
             check_is_fitted(estimator)
         if self._starts_afresh or not frozen:
@@ -344,6 +356,10 @@ class BaseUnlearner(
         return _training.copy_trained(
             self.estimator.estimator, rows, self._classes, verbose=self.verbose
         )
+
+    def _count_held_out(self, retain):
+        """How many retained rows the trainings of a request hold out; None where none would be."""
+        return _held_out.count(_skorch.unwrap(self.estimator), retain)
 
     # ------------------------------------------------------------------ unlearn, step by step
 
@@ -373,10 +389,13 @@ class BaseUnlearner(
     def _sample(self, retain):
         return retain.sample(_SAMPLE_EXACT if self._is_exact else _SAMPLE, self._seed)
 
-    def _forget(self, positions, forget=None, retain=None, before=None, most_lost=None):
+    def _forget(
+        self, positions, forget=None, retain=None, before=None, most_lost=None, unseen=None
+    ):
         # `before` holds what the present model says of the forget rows and of a sample of the
         # others, where it is to be asked in another way than about the rows of this request.
-        # `most_lost` is what the request may cost in accuracy on that sample.
+        # `most_lost` is what the request may cost in accuracy on that sample; `unseen` are rows
+        # with labels that the model has never seen, for methods that judge themselves.
         started = time.perf_counter()
         self._record.check_unchanged(positions)
         record = self._record.without(positions)
@@ -390,7 +409,10 @@ class BaseUnlearner(
 
         trained_before = self._name_trained() if self._is_exact else []
         seed = derive_seed(self._seed, len(self.deletions_))
+        self._unseen_given = unseen
         model, kept = self._new_model(retain, forget, seed)
+        del self._unseen_given
+        _held_out.restore(model, _skorch.unwrap(self.estimator))
 
         after = observe(model, forget, self._classes)
         after_sample = observe(model, sample, self._classes)
@@ -421,16 +443,20 @@ class BaseUnlearner(
             entry["statistics_kept"] = kept
         if trained_before:
             entry |= {"exact": False, "trained_before": trained_before}
+        held_out = self._count_held_out(retain)
+        if held_out is not None:
+            entry["held_out"] = held_out
         entry |= self._logged()
         scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
         where = f"{len(sample)} retained rows"
         refuse_drop(type(self).__name__, *scores, most_lost, where)
-        most_lost = _DAMAGE if most_lost is None else np.inf  # who sets a limit needs no other
+        most_lost = self._damage if most_lost is None else np.inf  # who sets a limit needs no other
         self._warn_if_wrong(
             measured,
             most_lost,
             emptied,
-            whole_classes=_covers(emptied, forget),
+            still_named=self._still_named(record, forget, after, emptied),
+            chance=self._chance(after_sample),
             said=(before[0], after, after_sample),
         )
         changed = {
@@ -448,8 +474,9 @@ class BaseUnlearner(
     def _announce_classes(self, record, forget):
         if self._classes is None or not record.has_data or forget is None:
             return []
-        left = np.bincount(record.retained_y, minlength=len(self._classes))
-        names = [plain(self._classes[i]) for i in np.unique(forget.y) if left[i] == 0]
+        gone = task_of(self._classes).emptied(record.retained_y, forget.y)
+        labels = self.classes_ if isinstance(self._classes, Labels) else self._classes
+        names = [plain(label) for label in labels[gone]]
         if names:
             _validation.warn(
                 f"The request removes every retained row of {names}: the model forgets the whole "
@@ -458,7 +485,7 @@ class BaseUnlearner(
             )
         return names
 
-    def _warn_if_wrong(self, measured, most_lost, emptied, *, whole_classes, said):
+    def _warn_if_wrong(self, measured, most_lost, emptied, *, still_named, chance, said):
         # `said` is the evidence of the forget rows before and after, and of the sample after.
         if self._is_exact or self._is_certified:
             return  # what is proved needs no measuring
@@ -475,10 +502,9 @@ class BaseUnlearner(
         if before is None or after is None:
             return
         pushed = self._needs_forget_rows
-        chance = 0.0 if self._classes is None else np.log(max(2, len(self.classes_)))
         if after - before <= _MOVED * max(1.0, before):
             _validation.warn(
-                f"{type(self).__name__} did not move the loss on the forget rows ({before:.4g} "
+                f"{type(self).__name__} did not raise the loss on the forget rows ({before:.4g} "
                 f"before, {after:.4g} after): they may still be remembered. Try more epochs, a "
                 "larger learning rate or a smaller penalty.",
                 NotForgottenWarning,
@@ -494,12 +520,12 @@ class BaseUnlearner(
                 "NegGradPlusUnlearner.",
                 NotForgottenWarning,
             )
-        elif whole_classes and measured["forget_after"]["score"] > _STILL_KNOWN:
+        elif still_named > _STILL_KNOWN:
             # A model that never saw a class never names it.
-            known = 100 * measured["forget_after"]["score"]
             _validation.warn(
-                f"{type(self).__name__} still names {known:.0f} % of the rows of forgotten classes "
-                "correctly. Try more epochs, a larger learning rate or a smaller penalty.",
+                f"{type(self).__name__} still names {100 * still_named:.0f} % of the rows of "
+                "forgotten classes correctly. Try more epochs, a larger learning rate or a smaller "
+                "penalty.",
                 NotForgottenWarning,
             )
         elif said and not emptied and (sure := stands_out(*said[1:])) is not None:
@@ -513,6 +539,19 @@ class BaseUnlearner(
                 "attack='entropy'.",
                 NotForgottenWarning,
             )
+
+    def _still_named(self, record, forget, after, emptied):
+        """Share of forget rows whose class is still named, when all are of emptied classes."""
+        task = task_of(self._classes)
+        if not emptied or not task.covers(record.retained_y, forget.y):
+            return 0.0
+        return task.still_named(after, task.emptied(record.retained_y, forget.y))
+
+    def _chance(self, sample):
+        """Loss of a guess at a class or at labels; 0 for a regression."""
+        if self._classes is None:
+            return 0.0
+        return task_of(self._seen_classes).chance(sample.y) or float(np.log(2))
 
     def __sklearn_clone__(self):
         net = self.estimator
@@ -534,11 +573,6 @@ def model_of(estimator):
     Scikit-learn's ensembles have an ``estimator_`` too, which is something else.
     """
     return estimator.estimator_ if isinstance(estimator, BaseUnlearner) else estimator
-
-
-def _covers(emptied, forget):
-    """Whether the request is about nothing but classes that are now without rows."""
-    return forget is not None and len(emptied) > 0 and len(emptied) == len(np.unique(forget.y))
 
 
 @contextmanager

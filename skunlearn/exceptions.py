@@ -17,6 +17,7 @@ __all__ = [
     "UnknownRowsError",
     "UnlearningError",
     "UnsuitableMethodWarning",
+    "UntrainedNetWarning",
 ]
 
 
@@ -97,3 +98,7 @@ class CostWarning(UserWarning):
 
 class UnsuitableMethodWarning(UserWarning):
     """The method is known not to suit this kind of request."""
+
+
+class UntrainedNetWarning(UserWarning):
+    """A net in a ``FrozenEstimator``, trained already by its owner's word, knows nothing."""

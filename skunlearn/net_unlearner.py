@@ -2,12 +2,12 @@
 
 from numbers import Integral, Real
 
-import numpy as np
-
 from skunlearn import _rates, _skorch, _validation
 from skunlearn._batching import n_batches
 from skunlearn._fit_loop import train
+from skunlearn._held_out import holding_out
 from skunlearn._seeding import seeded
+from skunlearn._tasks import task_of
 from skunlearn.base import BaseUnlearner
 from skunlearn.callbacks import LinearDecay
 from skunlearn.exceptions import UnlearningError
@@ -95,7 +95,8 @@ class NetUnlearner(BaseUnlearner):
                 )
             own = _rates.rates(net)
             self._set_recipe(net)
-            other = self._unlearn(net, retain, forget)
+            with holding_out(net, _skorch.unwrap(self.estimator), retain) as kept:
+                other = self._unlearn(net, kept, forget)
         net.callbacks_ = [
             (name, cb) for name, cb in net.callbacks_ if not isinstance(cb, _rates.ScaledRates)
         ]
@@ -132,10 +133,9 @@ class NetUnlearner(BaseUnlearner):
             callbacks.append(("skunlearn_decay", LinearDecay()))
         return train(net, rows, callbacks=callbacks, shuffle=True, loss=loss, relabels=relabels)
 
-    @staticmethod
-    def _whole_classes(retain, forget):
-        """Whether no retained row has a class of the forget rows."""
-        return not np.isin(np.unique(forget.y), np.unique(retain.y)).any()
+    def _whole_classes(self, retain, forget):
+        """Whether the forget rows are of classes, or have labels, that no retained row has."""
+        return task_of(self._classes).covers(retain.y, forget.y)
 
     def search_space(self, kind="random", *, n_points=4):
         """Where to look for this method's settings around its net.
@@ -183,7 +183,7 @@ class NetUnlearner(BaseUnlearner):
     def _space(self):
         net = _skorch.unwrap(self.estimator)
         rate = _rates.recipe_rate(net) * self._lr_share
-        epochs = -(-net.max_epochs // 5)
+        epochs = self._usual_epochs(net)
         return {
             "lr": LogUniform(rate / 10, rate * 3),
             "max_epochs": Integers(max(1, epochs // 2), max(2, 2 * epochs)),
@@ -201,7 +201,11 @@ class NetUnlearner(BaseUnlearner):
     def _epochs(self):
         if self.max_epochs is not None:
             return self.max_epochs
-        return -(-_skorch.unwrap(self.estimator).max_epochs // 5)
+        return self._usual_epochs(_skorch.unwrap(self.estimator))
+
+    def _usual_epochs(self, net):
+        """Those of `max_epochs=None`, around which a search looks."""
+        return -(-net.max_epochs // 5)
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -15,6 +15,7 @@ from skunlearn._prepared import Held, Subtraction
 from skunlearn._record import TrainingRecord, request_rows
 from skunlearn._requests import RequestMixin
 from skunlearn._routing import check_step_parameters, step_parameters
+from skunlearn._step_files import StepFilesMixin
 from skunlearn._transformers import kinds, steps_before
 from skunlearn.base import _all_or_nothing
 from skunlearn.exceptions import DataChangedError
@@ -27,7 +28,7 @@ _SCOPE = (
 )
 
 
-class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
+class UnlearningPipeline(StepFilesMixin, StepsMixin, RequestMixin, Pipeline):
     """scikit-learn's Pipeline with an unlearner at its end, and the verb ``unlearn``.
 
     Choose it when scalers, imputers, encoders or the like stand before a net: their means and
@@ -278,7 +279,7 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
             if X_retain is not None or y_retain is not None:
                 given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
             as_cached = self._final_estimator._record.without(positions)
-            self._forget(positions, *given, most_lost=guard.on_sample)
+            self._forget(positions, *given, most_lost=guard.on_sample, unseen=guard.unseen)
             self._final_estimator.deletions_ = guard.check(self)
             parts = [f"{self.steps[-1][0]}__memory"]
             self._final_estimator._purge_caches(parts, as_cached, self)
@@ -417,6 +418,12 @@ class UnlearningPipeline(StepsMixin, RequestMixin, Pipeline):
                 raise ValueError(f"X_{name} and y_{name} have different numbers of rows.")
             y = self._final_estimator._encode(y, f"y_{name}")
         return X, y
+
+    @property
+    def _forgotten(self):
+        """Rows of the last request as they are before the first step; None where not at hand."""
+        rows = self._final_estimator._forgotten
+        return None if rows is None else rows.rows
 
     @property
     def _needs_forget_rows(self):

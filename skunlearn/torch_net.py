@@ -87,13 +87,15 @@ def from_torch(
         None takes the loader's; without a `loader` it is needed, and rows are shuffled.
     factory : class or callable, default=None
         Builds a module like `module` with fresh weights, of the arguments ``module__...``. Needed
-        for what starts afresh: `RetrainUnlearner`, `BadTeacherUnlearner`, `ShardedUnlearner`,
-        `AmnesiacUnlearner`, cross-validation, and retrained references (``MIAScorer(reference=
-        "retrain")``, ``audit``, ``compare``, ``ShadowModels``), which refuse a net without. Other
-        methods go on training, and the module is enough.
+        for what starts afresh: `AutoUnlearner`, `ShrinkPerturbUnlearner`, `RetrainUnlearner`,
+        `BadTeacherUnlearner`, `ShardedUnlearner`, `AmnesiacUnlearner`, cross-validation, and
+        retrained references (``MIAScorer(reference="retrain")``, ``audit``, ``compare``,
+        ``ShadowModels``), which refuse a net without. Other methods go on training, and the module
+        is enough.
     net_class : subclass of skorch.NeuralNet, default=None
         None: NeuralNetBinaryClassifier for binary cross-entropies, NeuralNetRegressor for squared,
-        absolute and Huber losses, NeuralNetClassifier for others.
+        absolute and Huber losses, NeuralNetClassifier for others. For several labels per row pass
+        ``skorch.NeuralNet``.
     **params : dict
         Other parameters of the skorch net, which go before what was read: ``module__...``,
         ``iterator_train__num_workers``, ``callbacks``, ``device``, ``verbose`` and the like.

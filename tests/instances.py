@@ -130,6 +130,7 @@ class NormConv(nn.Module):
 SETTINGS = {
     # Two batches an epoch: all of them hold forget rows.
     "AmnesiacUnlearner": {"max_epochs": 30},
+    "AutoUnlearner": {"budget": 1.0},
     # Near-uniform answers are hardly nearer to a retrained net than the original's.
     "BadTeacherUnlearner": {"retain_share": 1.0, "lr": 0.02, "max_epochs": 1},
     "CTUnlearner": {"max_epochs": 15},
@@ -138,9 +139,11 @@ SETTINGS = {
     "GradientAscentUnlearner": {"max_epochs": 3},
     "MSGUnlearner": {"max_epochs": 15},
     "NoTUnlearner": {"max_epochs": 30},
+    "ShrinkPerturbUnlearner": {"max_epochs": 30},
 }
 # Methods that also take regression nets.
 FOR_REGRESSION = (
+    "AutoUnlearner",
     "CFkUnlearner",
     "EUkUnlearner",
     "FineTuneUnlearner",
@@ -149,6 +152,7 @@ FOR_REGRESSION = (
     "NegGradPlusUnlearner",
     "ProximalUnlearner",
     "RetrainUnlearner",
+    "ShrinkPerturbUnlearner",
 )
 
 

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import weight_norm
 
 from skunlearn.nets import Autocast
@@ -133,6 +134,23 @@ class Parametrised(nn.Module):
 
     def forward(self, x):
         return self.out(torch.relu(self.first(x)))
+
+
+class Pruned(MLP):
+    """A layer whose weight is made before each call, of a parameter of another name."""
+
+    def __init__(self):
+        super().__init__()
+        prune.l1_unstructured(self[2], "weight", 0.5)
+
+
+class Gained(MLP):
+    """A layer with a parameter more, which a hook uses."""
+
+    def __init__(self):
+        super().__init__()
+        self[2].gain = nn.Parameter(torch.full((8,), 1.5))
+        self[2].register_forward_hook(lambda module, given, out: module.gain * out)
 
 
 class Hooked(MLP):
@@ -280,6 +298,8 @@ NETS = {
     "twice": (Twice, vectors(), True),
     "pieces": (Pieces, vectors(), True),
     "parametrised": (Parametrised, vectors(), True),
+    "pruned": (Pruned, vectors(), True),
+    "gained": (Gained, vectors(), True),
     "hooked": (Hooked, vectors(), True),
     "scaled": (Scaled, vectors(), True),
     "half frozen": (HalfFrozen, vectors(), True),

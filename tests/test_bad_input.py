@@ -1,18 +1,23 @@
 """Bad input: a clear error, and nothing has changed."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from skorch.callbacks import LoadInitState
 from skorch.dataset import ValidSplit
 from torch import nn
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 from skunlearn import (
     FineTuneUnlearner,
@@ -312,8 +317,8 @@ def test_unfitted_nets(data):
 @pytest.mark.parametrize(
     "net, error, message",
     [
-        (make_net(train_split=ValidSplit(3)), ValueError, "train_split.*predefined_split"),
-        (make_net(train_split=ValidSplit(0.1)), ValueError, "train_split"),
+        (make_net(train_split=ValidSplit(31)), ValueError, "train_split.*30.*predefined_split"),
+        (make_net(train_split=lambda data, y: ([1, 2], [3])), ValueError, "train_split.*Subset"),
         (
             NeuralNetClassifier(MLP(), train_split=None),
             TypeError,
@@ -333,14 +338,28 @@ def test_bad_nets(data, net, error, message, cls):
         cls(net).fit(*data)
 
 
-def test_default_train_split_of_skorch_is_left_out(data):
-    """It is nobody's choice, and would make a fifth of the rows false members."""
-    net = NeuralNetClassifier(MLP, criterion=nn.CrossEntropyLoss, max_epochs=1, batch_size=10)
-    unlearner = RetrainUnlearner(net).fit(*data)
-    assert sum(b["train_batch_size"] for b in unlearner.estimator_.history[-1]["batches"]) == N
-    trained = net.fit(data[0], data[1].astype(np.int64))
-    with pytest.raises(ValueError, match="train_split"):
-        FineTuneUnlearner(FrozenEstimator(trained)).fit(*data)
+SAMPLERS = [
+    {"iterator_train__sampler": RandomSampler(range(N))},
+    {"iterator_train__batch_sampler": BatchSampler(RandomSampler(range(N)), 16, False)},
+    {"iterator_train": functools.partial(DataLoader, sampler=RandomSampler(range(N)))},
+]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda net: make_pipeline(StandardScaler(), net),
+        lambda net: VotingClassifier([("net", net)]),
+        lambda net: make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), net)),
+    ],
+)
+def test_fixed_samplers_are_refused_inside_estimators_too(data, sampler, around):
+    estimator = around(make_net(module__n_out=3, **sampler))
+    with pytest.raises(ValueError, match=r"estimator__.*sampler is made for a fixed set of rows"):
+        RetrainUnlearner(estimator).fit(*data)
+    with pytest.raises(ValueError, match="sampler is made for a fixed set of rows"):
+        RetrainUnlearner(make_net(module__n_out=3, **sampler)).fit(*data)
 
 
 PARAMETERS = [

@@ -14,6 +14,7 @@ from skunlearn import (
 )
 from skunlearn._diagnosis import known_by_heart, stands_out
 from skunlearn._evidence import Evidence
+from skunlearn._tasks import Classes
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 from tests.instances import make_net
@@ -25,7 +26,7 @@ def evidence(confidence, right):
     logits = np.log(np.repeat((1 - confidence)[:, None] / 9, 10, axis=1))
     logits[:, 3] = np.log(confidence)
     y = np.where(right, 3, 4)
-    return Evidence(y, logits, logits.argmax(axis=1), True)
+    return Evidence(y, logits, logits.argmax(axis=1), Classes(np.arange(10)))
 
 
 def test_the_median_tells_what_is_known_by_heart():
@@ -62,10 +63,10 @@ def test_rows_that_were_taught_to_be_unsure_stand_out():
         np.r_[np.full(400, 7), everywhere.y],
         np.r_[retained.logits, everywhere.logits],
         np.r_[retained.predicted, everywhere.predicted],
-        True,
+        retained.task,
     )
     assert stands_out(unsure, sure_of_others) is None
-    others = Evidence(np.full(400, 7), retained.logits, retained.predicted, True)
+    others = Evidence(np.full(400, 7), retained.logits, retained.predicted, retained.task)
     assert stands_out(unsure, others) is None
 
 

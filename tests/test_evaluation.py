@@ -9,7 +9,7 @@ from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
 from skunlearn.evaluation import compare
 from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
 from skunlearn.metrics import MIAScorer
-from tests.instances import make_net, make_regressor_net
+from tests.instances import make_net
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore::{w.__module__}.{w.__name__}")
@@ -105,13 +105,6 @@ def test_users_unlearners_are_untouched(split):
     compare({"a": unlearner}, X, y, forget=y == 1, X_test=X_test, y_test=y_test)
     assert not hasattr(unlearner, "estimator_")
     assert unlearner.random_state == 3
-
-
-def test_regression_is_refused(split):
-    X, X_test, y, y_test = split
-    unlearner = FineTuneUnlearner(make_regressor_net(max_epochs=1))
-    with pytest.raises(ValueError, match="is for classifiers"):
-        compare({"a": unlearner}, X, y, forget=y == 1, X_test=X_test, y_test=y_test)
 
 
 def test_names(split):

@@ -32,7 +32,12 @@ from tests.torch_loop import EPOCHS, Digits, Net, run, shift, trained
 
 UNSEEN, FORGET = slice(300, 600), np.arange(10)
 FACTORY = {"factory": Net, "module__width": 8}
-AFRESH = {"BadTeacherUnlearner", "RetrainUnlearner"}
+AFRESH = {
+    "AutoUnlearner",
+    "BadTeacherUnlearner",
+    "RetrainUnlearner",
+    "ShrinkPerturbUnlearner",
+}
 FROM_THE_START = {"AmnesiacUnlearner", "ShardedUnlearner"}
 
 

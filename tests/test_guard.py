@@ -158,6 +158,7 @@ def test_requests_that_make_no_sense(blobs):
         (ValueError, "2 training rows", {"max_accuracy_drop": 0.1, "X_val": X[:2], "y_val": y[:2]}),
         (ValueError, "max_accuracy_drop", {"max_accuracy_drop": -0.1}),
         (ValueError, "finite", {"max_accuracy_drop": np.nan}),
+        (ValueError, "from 0 to 1, got 5.*pass 0.05", {"max_accuracy_drop": 5}),
         (TypeError, "max_accuracy_drop", {"max_accuracy_drop": "small"}),
     ):
         with pytest.raises(error, match=text):
@@ -209,6 +210,8 @@ def test_pipelines_are_guarded(blobs, refit, own_rows):
     given = {"X_val": X_val, "y_val": y_val} if own_rows else {}
     with pytest.raises(AccuracyDropError) as error:
         pipeline.unlearn(indices=range(9), max_accuracy_drop=0.2, **given)
+    with pytest.raises(ValueError, match="from 0 to 1, got 5"):
+        pipeline.unlearn(indices=range(9), max_accuracy_drop=5, **given)
     assert all(vars(pipeline)[key] is value for key, value in before.items())
     assert np.array_equal(outcome(pipeline, X), expected)
     assert pipeline.deletions_ == []
@@ -225,6 +228,7 @@ def test_regressors_lose_r2(blobs):
     y[:3] = 500.0
     unlearner = RetrainUnlearner(LinearRegression(), random_state=0).fit(X, y)
     unlearner.unlearn(indices=range(3), max_accuracy_drop=0, X_val=X_val, y_val=y_val)  # it rises
+    unlearner.unlearn(indices=[3], max_accuracy_drop=5, X_val=X_val, y_val=y_val)  # no share
     assert unlearner.deletions_[0]["guard"]["after"] > 0.99
     constant = RetrainUnlearner(LinearRegression(), random_state=0).fit(X, np.ones(len(X)))
     with pytest.raises(ValueError, match="Pass X_val"):

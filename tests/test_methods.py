@@ -35,9 +35,9 @@ from skunlearn import (
     _skorch,
 )
 from skunlearn._layers import last_layers
-from skunlearn._losses import divergence
 from skunlearn._record import Rows
 from skunlearn._steps import FrozenWeights, largest
+from skunlearn._tasks import Classes
 from skunlearn.ascent._bound import KnownRows
 from skunlearn.datasets import load_digits_images
 from skunlearn.distillation._teacher import copied, untrained
@@ -483,13 +483,13 @@ def test_divergence_is_per_row():
     a, b = rng.normal(size=(2, 9, 5))
     p, q = softmax(a / 4, axis=1), softmax(b / 4, axis=1)
     expected = 16 * (p * np.log(p / q)).sum(axis=1).mean()
-    assert float(divergence(torch.tensor(a), torch.tensor(b), 4.0)) == pytest.approx(
-        expected, rel=1e-5
-    )
+    found = Classes(np.arange(5)).divergences(torch.tensor(a), torch.tensor(b), 4.0)
+    assert float(found.mean()) == pytest.approx(expected, rel=1e-5)
     a[:, 0] = -np.inf  # a class that the teacher excludes
     p = softmax(a[:, 1:], axis=1)
     expected = (p * (np.log(p) - log_softmax(b, axis=1)[:, 1:])).sum(axis=1).mean()
-    assert float(divergence(torch.tensor(a), torch.tensor(b))) == pytest.approx(expected, rel=1e-5)
+    found = Classes(np.arange(5)).divergences(torch.tensor(a), torch.tensor(b))
+    assert float(found.mean()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_teachers_share_no_weights(data):
@@ -677,6 +677,25 @@ def test_search_spaces_hold_valid_settings(name):
                 unlearner._check_parameters()
     with pytest.raises(ValueError, match="kind must be"):
         unlearner.search_space("all")
+
+
+@pytest.mark.parametrize("name", sorted(all_unlearners(nets=True)))
+def test_searches_look_around_the_defaults(name):
+    unlearner = all_unlearners()[name](make_net(lr=0.1, max_epochs=30))
+    if not hasattr(unlearner, "search_space"):
+        pytest.skip("there is nothing to tune")
+    space = unlearner.search_space()
+    if "max_epochs" in space:
+        low, high = space["max_epochs"].support()
+        assert low < unlearner._epochs() < high
+    if "lr" in space:
+        low, high = space["lr"].support()
+        assert low < 0.1 * unlearner._lr_share < high
+
+
+def test_the_space_of_unsir_reaches_beyond_the_rate_of_the_net():
+    """On nets trained at a low rate the default leaves the class, and so do smaller ones."""
+    assert UNSIRUnlearner(make_net(lr=0.1)).search_space()["lr"].support()[1] >= 0.3
 
 
 def test_optuna_takes_the_spaces():

@@ -5,12 +5,23 @@ from functools import partial
 import numpy as np
 import pytest
 from sklearn import config_context
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    RandomizedSearchCV,
+    StratifiedKFold,
+    cross_validate,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skunlearn import RetrainUnlearner
 from skunlearn.metrics import MIAScorer
 from skunlearn.model_selection import ForgetSplit, one_standard_error
+
+FINAL = "retrainunlearner"  # the name of that step in make_pipeline
 
 
 @pytest.fixture
@@ -103,6 +114,101 @@ def test_a_class_too_small_for_twins(labels):
     labels[:2] = 7
     with pytest.raises(ValueError, match="class 7 has 2 rows"):
         folds(ForgetSplit(3, forget=labels == 7), labels)
+
+
+def nested(cv, search=GridSearchCV, **options):
+    """One search, to stand inside another."""
+    return search(
+        RetrainUnlearner(LogisticRegression(), random_state=0),
+        {"estimator__C": [0.1, 1.0]},
+        cv=cv,
+        scoring={"accuracy": "accuracy", "forgetting": MIAScorer()},
+        refit="accuracy",
+        error_score="raise",
+        **options,
+    )
+
+
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("own", [False, True])  # of the unlearner's Pipeline
+def test_searches_nest(labels, routing, own):
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    forget = np.arange(120) % 5 == 0
+    search, name = nested(ForgetSplit(2, random_state=0)), "forget"
+    if own:
+        pipeline = make_pipeline(StandardScaler(), search.estimator)
+        search.set_params(estimator=pipeline, param_grid={f"{FINAL}__estimator__C": [0.1, 1.0]})
+        name = "forget" if routing else f"{FINAL}__forget"
+    masks = {name: forget} if routing else {name: forget, "groups": forget}
+    with config_context(enable_metadata_routing=routing):
+        search.fit(X, labels, **masks)
+        outer = StratifiedKFold(3, shuffle=True, random_state=0)
+        found = cross_validate(
+            search, X, labels, cv=outer, params=masks, return_estimator=True, error_score="raise"
+        )
+    for inner, (train, _) in zip(found["estimator"], outer.split(X, labels)):
+        best = inner.best_estimator_
+        best = best[-1] if own else best
+        assert best.deletions_[0]["rows"] == forget[train].sum()
+        assert np.isfinite(inner.cv_results_["mean_test_forgetting"]).all()
+
+
+def test_three_searches_deep(labels):
+    """With routing only: without it groups go to the first search that they meet."""
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    forget = np.arange(120) % 3 == 0
+    with config_context(enable_metadata_routing=True):
+        middle = GridSearchCV(
+            nested(ForgetSplit(2, random_state=0)), {"estimator__store_data": [True]},
+            cv=ForgetSplit(2, random_state=1), error_score="raise", scoring="accuracy",
+        )  # fmt: skip
+        outer = cross_validate(
+            middle, X, labels, params={"forget": forget}, cv=ForgetSplit(2, random_state=2),
+            scoring="accuracy", error_score="raise",
+        )  # fmt: skip
+    assert np.isfinite(outer["test_score"]).all()
+
+
+@pytest.mark.parametrize(
+    "splitter",
+    [ForgetSplit(2), ForgetSplit(2, forget=np.arange(120) % 5 == 0)],
+    ids=["no mask", "the outer mask"],
+)
+def test_a_nested_search_without_its_mask_says_both_ways(labels, splitter):
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    forget = np.arange(120) % 5 == 0
+    with pytest.raises(ValueError, match="mask") as raised:
+        cross_validate(
+            nested(splitter), X, labels, cv=3, params={"forget": forget}, error_score="raise"
+        )
+    said = str(raised.value)
+    assert 'params={"forget": mask, "groups": mask}' in said
+    assert "enable_metadata_routing=True" in said
+    assert ("the outer length" in said and "got (120,)" in said) == (splitter.forget is not None)
+
+
+def test_groups_that_are_no_mask(labels):
+    with pytest.raises(TypeError, match=r"groups has dtype int.*ForgetSplit\(\)"):
+        list(ForgetSplit(2).split(labels, labels, groups=labels))
+    mask = np.arange(120) % 5 == 0
+    ours = list(ForgetSplit(2, forget=mask, random_state=0).split(labels, labels, groups=labels))
+    theirs = list(ForgetSplit(2, random_state=0).split(labels, labels, groups=mask))
+    for one, other in zip(ours, theirs):
+        np.testing.assert_array_equal(one[0], other[0])
+
+
+@pytest.mark.parametrize("search", [RandomizedSearchCV, HalvingGridSearchCV])
+def test_other_searches_hand_the_mask_over(labels, search):
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    forget = np.arange(120) % 5 == 0
+    options = {"n_iter": 2} if search is RandomizedSearchCV else {"min_resources": 60}
+    if search is HalvingGridSearchCV:
+        options |= {"factor": 2, "return_train_score": False}
+    found = nested(ForgetSplit(2, random_state=0), search, random_state=0, **options)
+    if search is HalvingGridSearchCV:
+        found.set_params(scoring=MIAScorer(), refit=True)
+    found.fit(X, labels, forget=forget, groups=forget)
+    assert found.best_estimator_.deletions_[0]["rows"] == forget.sum()
 
 
 def test_mask_by_metadata_routing(labels):

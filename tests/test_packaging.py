@@ -204,7 +204,8 @@ print(*sorted({"matplotlib", "torchvision"} & set(sys.modules)))
 def test_floors_are_the_ones_that_are_run():
     project = _project()
     extras = project["optional-dependencies"]
-    lines = project["dependencies"] + extras["graph"] + extras["postgresql"] + extras["service"]
+    lines = [*project["dependencies"], *extras["graph"], *extras["skops"]]
+    lines += extras["postgresql"] + extras["service"]
     floors = dict(re.sub(r"\[.*\]", "", line).split(">=") for line in lines)
     text = (ROOT / "tests" / "floors.txt").read_text()
     run = dict(line.split("==") for line in text.splitlines() if re.match(r"[\w-]+==", line))

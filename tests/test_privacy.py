@@ -310,7 +310,7 @@ def test_failed_save_leaves_the_old_file(data, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("skunlearn._persistence.save_file", half)
+        patch.setattr("skunlearn._files.save_file", half)
         with pytest.raises(KeyboardInterrupt):
             unlearner.save(tmp_path / "model")
     assert (tmp_path / "model").read_bytes() == old
@@ -320,7 +320,7 @@ def test_failed_save_leaves_the_old_file(data, tmp_path, monkeypatch):
 KILL = """
 import os, signal, sys
 import numpy as np
-from skunlearn import RetrainUnlearner, _persistence
+from skunlearn import RetrainUnlearner, _files
 from skunlearn.utils import all_unlearners
 from tests.instances import ConvNet, make_net
 X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
@@ -328,7 +328,7 @@ unlearner = RetrainUnlearner(make_net(max_epochs=1), random_state=1).fit(X, np.a
 def die(tensors, path, metadata):
     open(path, "wb").write(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
-_persistence.save_file = die
+_files.save_file = die
 unlearner.save(sys.argv[1])
 """
 

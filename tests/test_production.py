@@ -661,6 +661,7 @@ def test_bad_parameters(queue, tmp_path):
             DeletionWorker(queue, unlearner, *rows()[2:])
     for name, value in (
         ("max_accuracy_drop", -1),
+        ("max_accuracy_drop", 5),  # per cent, where a share of the rows is meant
         ("max_auc_distance", -0.1),
         ("retrain_every", 0),
         ("on_breach", "ignore"),

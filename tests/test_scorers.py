@@ -1,11 +1,13 @@
 """MIAScorer and RetainedScorer: honest in scikit-learn's searches, and never a trap."""
 
+import pickle
 import warnings
 
 import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.datasets import load_digits
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -239,10 +241,11 @@ def test_resampling_pipelines_are_refused(noisy):
         MIAScorer()(pipeline, X[500:], y[500:])
 
 
-def test_train_scores_are_refused(noisy):
+def test_train_scores_are_undefined(noisy):
+    """An attack on training rows says nothing; the test scores are as good as ever."""
     X, y, forget = noisy
-    with pytest.raises(ValueError, match="are training rows"):
-        cross_validate(
+    with pytest.warns(UndefinedMetricWarning, match="are training rows") as caught:
+        found = cross_validate(
             quick(),
             X,
             y,
@@ -252,6 +255,44 @@ def test_train_scores_are_refused(noisy):
             return_train_score=True,
             error_score="raise",
         )
+    assert len(caught) == 1
+    assert np.isnan(found["train_score"]).all()
+    assert np.isfinite(found["test_score"]).all()
+    unlearner = quick().fit(X, y, forget=forget)
+    with pytest.raises(ValueError, match="are training rows"):
+        MIAScorer().measure(unlearner, X, y)
+
+
+def test_a_halving_search_prints_no_traceback(noisy):
+    X, y, forget = noisy
+    search = HalvingGridSearchCV(
+        RetrainUnlearner(LogisticRegression(max_iter=50, tol=0.1), random_state=0),
+        {"estimator__C": [0.01, 0.1]}, cv=ForgetSplit(2, random_state=0), scoring=MIAScorer(),
+        factor=2, min_resources=800, random_state=0,
+    )  # fmt: skip
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        search.fit(X, y, forget=forget, groups=forget)
+    said = [str(w.message) for w in caught]
+    assert not [text for text in said if "Traceback" in text]
+    assert [text for text in said if "return_train_score=False" in text][1:] == []
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_what_was_loaded_has_forgotten_all_the_same(noisy, tmp_path):
+    X, y, forget = noisy
+    unlearner = quick().fit(X[:500], y[:500], forget=forget[:500])
+    unlearner.save(tmp_path / "net")
+    loaded = quick().load(tmp_path / "net")
+    with pytest.raises(ValueError, match="does not know what its model says of the rows"):
+        MIAScorer()(loaded, X[500:], y[500:])
+    pickled = pickle.loads(pickle.dumps(unlearner))
+    score = MIAScorer()(unlearner, X[500:], y[500:])
+    assert MIAScorer()(pickled, X[500:], y[500:]) == score
+    # Another request is about other rows, and is known.
+    loaded.attach(X[:500][~forget[:500]], y[:500][~forget[:500]])
+    loaded.unlearn(indices=np.flatnonzero(~forget[:500])[:20])
+    assert MIAScorer()(loaded, X[500:], y[500:]) <= 0
 
 
 def test_nothing_forgotten_is_an_error(noisy):

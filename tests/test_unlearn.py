@@ -14,9 +14,9 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn import FineTuneUnlearner, NetUnlearner, ProximalUnlearner, RetrainUnlearner
-from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
+from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning, UntrainedNetWarning
 from skunlearn.utils._check_tools import outcome, parameters, same_parameters
-from tests.instances import make_regressor_net
+from tests.instances import make_binary_net, make_regressor_net
 from tests.small import FORGET, as_dataset, methods, net, quiet
 
 
@@ -172,7 +172,9 @@ def test_refitting_on_other_kinds_of_data(data):
 def test_nothing_moved_is_announced(data):
     X, y = data
     unlearner = FineTuneUnlearner(net(max_epochs=40), lr=1e-8, random_state=0).fit(X, y)
-    with pytest.warns(NotForgottenWarning, match="did not move") as caught:
+    with pytest.warns(
+        NotForgottenWarning, match=r"did not raise the loss on the forget rows \("
+    ) as caught:
         unlearner.unlearn(indices=FORGET)
     assert caught[0].filename == __file__
     with pytest.warns(NotForgottenWarning) as caught:
@@ -217,3 +219,39 @@ def test_retraining_equals_fit_on_the_other_rows_bitwise(data):
     one = RetrainUnlearner(net(), random_state=0).fit(X, y).unlearn(indices=FORGET)
     two = RetrainUnlearner(net(), random_state=0).fit(X[6:], y[6:])
     assert same_parameters(parameters(one.estimator_), parameters(two.estimator_))
+
+
+def blobs(n=90):
+    """Three classes that any trained net tells apart."""
+    y = np.arange(n) % 3
+    X = np.random.default_rng(0).normal(size=(n, 4)) + 4 * np.eye(4)[y]
+    return X.astype(np.float32), y
+
+
+@pytest.mark.parametrize("make", [net, make_binary_net, make_regressor_net])
+def test_a_frozen_net_whose_state_was_never_loaded(make, tmp_path):
+    torch.manual_seed(0)
+    X, y = blobs()
+    if make is make_binary_net:
+        y = (y == 0).astype(int)
+    if make is make_regressor_net:
+        y = y.astype(np.float32)
+    unlearner = FineTuneUnlearner(FrozenEstimator(make().initialize()))
+    with pytest.warns(UntrainedNetWarning, match=r"no history.*load_params") as caught:
+        unlearner.fit(X, y)
+    assert caught[0].filename == __file__
+
+    own = {make_binary_net: y.astype(np.float32), make_regressor_net: y.reshape(-1, 1)}
+    trained = make().fit(X, own.get(make, y))
+    trained.save_params(f_params=tmp_path / "weights.pt")
+    loaded = make().initialize()
+    loaded.load_params(f_params=tmp_path / "weights.pt")
+    assert not len(loaded.history)
+    for frozen in (trained, loaded):  # no warning, which would be an error
+        FineTuneUnlearner(FrozenEstimator(frozen)).fit(X, y)
+
+
+def test_a_poor_net_with_a_history_is_taken_at_its_word(data):
+    X, y = data
+    poor = net(max_epochs=1, lr=1e-9).fit(X, y)
+    FineTuneUnlearner(FrozenEstimator(poor)).fit(X, y)

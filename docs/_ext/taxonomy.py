@@ -22,6 +22,7 @@ PLACES = {
     "Approximate: re-optimisation": (
         "Training goes on with an objective without the rows, or one that speaks against them.",
         [
+            "AutoUnlearner",
             "BadTeacherUnlearner",
             "BoundaryUnlearner",
             "CFkUnlearner",
@@ -39,6 +40,7 @@ PLACES = {
             "RandomLabelUnlearner",
             "SCRUBUnlearner",
             "SalUnUnlearner",
+            "ShrinkPerturbUnlearner",
             "UNSIRUnlearner",
         ],
     ),

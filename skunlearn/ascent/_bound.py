@@ -6,12 +6,13 @@ from numbers import Real
 import torch
 from skorch.callbacks import Callback
 
-from skunlearn import _skorch, _validation
+from skunlearn import _validation
 from skunlearn._fit_loop import StopTraining
-from skunlearn._losses import Targets, chance_loss, labels_of, row_losses
+from skunlearn._losses import Targets, labels_of, row_losses
 from skunlearn._norms import FollowedStatistics
 from skunlearn._rates import scale_rates
 from skunlearn._steps import clipped, normalisation
+from skunlearn._tasks import task_of
 from skunlearn.search_spaces import LogUniform
 
 _FEW = 0.05  # share of rows that may still be known when an ascent ends
@@ -27,7 +28,7 @@ class BoundedAscent:
         """Loss of a row above which it is left alone."""
         if self.bound != "chance":
             return float(self.bound)
-        return chance_loss(retain, getattr(self, "classes_", None))
+        return task_of(self._seen_classes).chance(retain.y)
 
     def _known_rows(self, net, forget, retain):
         return KnownRows(net, forget, self._bound(retain), self._classes, type(self).__name__)
@@ -38,7 +39,7 @@ class BoundedAscent:
         These undo most of a step. For whole classes only: single rows of a class that stays would
         cost the others too much.
         """
-        whole = self._classes is not None and self._whole_classes(retain, forget)
+        whole = self._whole_classes(retain, forget)
         return self._faster if self.lr is None and whole and norms else 1
 
     def _up_to(self, space):
@@ -76,9 +77,8 @@ class ForgetOnly(BoundedAscent):
     def _space(self):
         return self._up_to(super()._space())
 
-    def _epochs(self):
-        net = _skorch.unwrap(self.estimator)
-        return net.max_epochs if self.max_epochs is None else self.max_epochs
+    def _usual_epochs(self, net):
+        return net.max_epochs
 
 
 class KnownRows(Callback):
@@ -91,7 +91,7 @@ class KnownRows(Callback):
     net : skorch net
     forget : Rows that are trained on
     bound : float
-    classes : ndarray or None
+    classes : see `task_of`
     method : str, for messages
     """
 

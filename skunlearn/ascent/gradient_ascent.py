@@ -26,6 +26,9 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
         Learning rate; None takes three hundredths of the net's own, or three tenths for whole
         classes where normalisation layers have running statistics: these follow the weights over
         retained rows, one forward pass before each step, and undo most of it.
+        Where a net is sure of its rows there is hardly a gradient to climb: on an MLP with batch
+        normalisation for digits the default leaves a class named always, and warns; three times
+        the net's own rate and 50 epochs left 11 to 32 %.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.

@@ -6,6 +6,7 @@ from skunlearn import _skorch
 from skunlearn._first_weights import find_fixed_weights, shorten
 from skunlearn._fit_loop import gives_plain_rows
 from skunlearn._from_scratch import refuse_trained, warn_of_start
+from skunlearn._tasks import task_of
 from skunlearn.exceptions import UnlearningError
 
 _MOST = 2**28  # bytes of remembered logits
@@ -19,19 +20,23 @@ class Teacher:
     Parameters
     ----------
     net : skorch net
-    classes : ndarray
+    classes : see `task_of`
+
+    Attributes
+    ----------
+    task : object
+        Of what the logits are.
     """
 
     def __init__(self, net, classes):
         if classes is None:
             raise UnlearningError("distillation here is for classifiers; this is a regression.")
-        self.net, self.n_classes = net, len(classes)
+        self.net, self.classes, self.task = net, classes, task_of(classes)
         self.net._set_training(False)
 
     @torch.no_grad()
     def __call__(self, x):
-        out = _skorch.infer(self.net, x)
-        return _skorch.class_logits(self.net, out, self.n_classes).float()
+        return _skorch.logits(self.net, _skorch.infer(self.net, x), self.classes)
 
 
 class Remembered:
@@ -49,10 +54,10 @@ class Remembered:
 
     def __init__(self, teacher, net, rows):
         self.teacher, n = teacher, len(rows)
-        small = 4 * n * teacher.n_classes <= _MOST
+        small = 4 * n * len(teacher.classes) <= _MOST
         self.table = self.known = None
         if small and gives_plain_rows(net, rows):
-            self.table = torch.empty(n, teacher.n_classes)
+            self.table = torch.empty(n, len(teacher.classes))
             self.known = torch.zeros(n, dtype=torch.bool)
 
     def __call__(self, batch):

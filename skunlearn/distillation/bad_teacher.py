@@ -6,7 +6,6 @@ import torch
 
 from skunlearn import _skorch, _validation
 from skunlearn._fit_loop import batches
-from skunlearn._losses import divergence
 from skunlearn.distillation._teacher import Remembered, copied, untrained
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
@@ -92,14 +91,15 @@ class BadTeacherUnlearner(NetUnlearner):
         sample = retain.sample(max(1, round(self.retain_share * len(retain))), self._seed)
         rows = sample.union(forget)
         bad(next(batches(net, rows.take([0]))).x)  # gives lazy modules their shapes
+        task = good.task
         good, bad = (Remembered(teacher, net, rows) for teacher in (good, bad))
 
         def loss(batch):
             gone = batch.places(type(self).__name__) >= len(sample)
             good_says, bad_says = good(batch), bad(batch)
             taught = torch.where(gone.to(good_says.device)[:, None], bad_says, good_says)
-            student = _skorch.class_logits(net, batch.out, len(self._classes))
-            return divergence(taught, student, self.temperature, batch.weights)
+            student = _skorch.logits(net, batch.out, self._classes)
+            return batch.mean(task.divergences(taught, student, self.temperature))
 
         self._run(net, rows, loss=loss)
 

@@ -1,7 +1,7 @@
 """DELETE: distil the original without the forgotten class."""
 
 from skunlearn import _skorch, _validation
-from skunlearn._losses import row_divergences
+from skunlearn._tasks import need_one_class
 from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.exceptions import UnsuitableMethodWarning
@@ -93,6 +93,7 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
         self.max_norm = max_norm
 
     def _unlearn(self, net, retain, forget):
+        need_one_class(self._classes, "DELETEUnlearner")
         if not self._whole_classes(retain, forget):
             _validation.warn(
                 "DELETEUnlearner takes rows away from their own class, which a retrained net "
@@ -100,15 +101,16 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
                 "classes, or another method for these rows.",
                 UnsuitableMethodWarning,
             )
-        teacher = Remembered(copied(net, self._classes), net, forget)
+        teacher = copied(net, self._classes)
+        task, teacher = teacher.task, Remembered(teacher, net, forget)
         rows = self._known_rows(net, forget, retain)
 
         def loss(batch):
             own = rows.labels(batch).long().view(-1, 1)
             taught = teacher(batch).scatter(1, own, float("-inf"))
-            student = _skorch.class_logits(net, batch.out, len(self._classes))
+            student = _skorch.logits(net, batch.out, self._classes)
             _, known = rows.losses(batch, batch.out.detach())
-            return batch.mean(known * row_divergences(taught, student))
+            return batch.mean(known * task.divergences(taught, student))
 
         self._run_on_forget(net, retain, forget, rows, loss)
 

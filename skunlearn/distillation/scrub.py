@@ -6,12 +6,12 @@ import numpy as np
 
 from skunlearn import _skorch, _validation
 from skunlearn._evidence import observe
-from skunlearn._losses import divergence, row_divergences
 from skunlearn._norms import FollowedStatistics
 from skunlearn._phases import Phases
 from skunlearn._rates import scale_rates
 from skunlearn._record import Rows
 from skunlearn._steps import clipped, normalisation
+from skunlearn._tasks import task_of
 from skunlearn._weights import set_weights, weights
 from skunlearn.ascent._bound import BoundedAscent
 from skunlearn.distillation._teacher import Remembered, copied
@@ -143,15 +143,15 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         hung = [("skunlearn_followed", followed), clipped(self.max_norm), ("skunlearn_known", rows)]
 
         def apart(batch):
-            student = _skorch.class_logits(net, batch.out, len(self._classes))
+            student = _skorch.logits(net, batch.out, self._classes)
             _, known = rows.losses(batch, batch.out.detach())
-            far = row_divergences(of_forget(batch), student, self.temperature)
+            far = teacher.task.divergences(of_forget(batch), student, self.temperature)
             return -batch.mean(known * far)
 
         def near(batch):
-            student = _skorch.class_logits(net, batch.out, len(self._classes))
-            far = divergence(of_retain(batch), student, self.temperature, batch.weights)
-            return self.gamma * batch.loss() + self.alpha * far
+            student = _skorch.logits(net, batch.out, self._classes)
+            far = teacher.task.divergences(of_retain(batch), student, self.temperature)
+            return self.gamma * batch.loss() + self.alpha * batch.mean(far)
 
         epochs, kept = net.max_epochs, []
         climbs = -(-2 * epochs // 3) if self.max_steps_epochs is None else self.max_steps_epochs
@@ -178,7 +178,8 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         X, y = self.rewind
         y = self._encode(np.asarray(y), "rewind")
         rows = Rows(X, y, np.arange(len(y)), reader=self._reader)
-        alike = np.flatnonzero(np.isin(rows.y, forget.y))
+        strata = task_of(self._classes).strata
+        alike = np.flatnonzero(np.isin(strata(rows.y), strata(forget.y)))
         if not len(alike):
             raise ValueError("rewind holds no row of the forget rows' classes to compare with.")
         return rows.take(alike)

@@ -78,15 +78,19 @@ class UpdateRecorder(Callback):
     Parameters
     ----------
     store : UpdateStore
-    rows : Rows that are trained on
+    rows : Rows
+        Those of which the net trains on all, or holds some out.
     """
 
     def __init__(self, store, rows):
-        self.store, self.number = store, torch.as_tensor(store.numbers(rows)[0])
+        self.store, self._index, self._numbers = store, rows.index, store.numbers(rows)[0]
         self.batches, self.steps = {}, 0
 
-    def on_train_begin(self, net, **kwargs):
-        """Refuse what would fill the disk."""
+    def on_train_begin(self, net, X=None, **kwargs):
+        """Find the rows that are trained on, and refuse what would fill the disk."""
+        order = np.argsort(self._index)
+        places = order[np.searchsorted(self._index, X.index, sorter=order)]
+        self.number = torch.as_tensor(self._numbers[places])
         size = sum(p.nbytes for p in net.module_.parameters() if p.requires_grad)
         sensitive = int((self.number >= 0).sum())
         steps = max(1, n_batches(net, len(self.number)))

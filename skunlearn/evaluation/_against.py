@@ -28,7 +28,13 @@ def against(outputs, figures, attacked, name, first, confidence):
     for label, distance in (("JS", js_divergence), ("distance", activation_distance)):
         values = distance(ours["forget"], theirs["forget"])
         found[f"forget {label}"] = mean(values, confidence)
-    if "retain" in ours:
+    return found | gaps(outputs, figures, attacked, name, first)
+
+
+def gaps(outputs, figures, attacked, name, first):
+    """Figures of figures, where the retained rows are at hand."""
+    found = {}
+    if "retain" in outputs[name]:
         sides = [_shares(figures[m], attacked[m]) for m in (name, first)]
         found["average gap"] = _alone(average_gap(*sides))
         accuracies = [
@@ -41,17 +47,20 @@ def against(outputs, figures, attacked, name, first, confidence):
     return found
 
 
-def over_null(outputs, name, retrained, confidence):
+def over_null(outputs, name, retrained, confidence, *, form=lambda logits: logits):
     """Distance of a model to the retrained ones over theirs to each other, on each set.
 
-    A retrained model is judged by the others, where there are two of them.
+    A retrained model is judged by the others, where there are two of them. `form` makes logits of
+    classes of what models say.
     """
     others = [other for other in retrained if other != name]
     if len(others) < 2:
         return {}
     found = {}
     for rows, logits in outputs[name].items():
-        own, null = distances_to_null(logits, [outputs[other][rows] for other in others])
+        own, null = distances_to_null(
+            form(logits), [form(outputs[other][rows]) for other in others]
+        )
         if null.mean() == 0:
             continue
         ratio = own.mean() / null.mean()

@@ -3,8 +3,8 @@
 from numbers import Integral
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
-from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch
 from skunlearn._data import is_dataset
@@ -12,7 +12,8 @@ from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
 from skunlearn._seeding import derive_seed
 from skunlearn._short import check_share, train_short
-from skunlearn.base import model_of
+from skunlearn._tasks import task_of
+from skunlearn.evaluation._subjects import Chain, asked_model
 from skunlearn.metrics.blind import blind_attack
 
 _REFERENCES = 10_000  # seeds apart from those of the unlearner's own requests
@@ -20,12 +21,13 @@ _MIN_BLIND_ROWS = 20  # per side; the blind attack cross-validates
 
 
 def named(unlearners, whose):
-    """A dict of unlearners; a list takes the names of the classes.
+    """A dict of unlearners; a list takes the names of the classes, those at the end of pipelines.
 
     `whose` own models, the original and the retrained ones, keep their names to themselves.
     """
     if not isinstance(unlearners, dict):
-        names = [type(u).__name__ for u in unlearners]
+        finals = [u.steps[-1][1] if isinstance(u, Pipeline) else u for u in unlearners]
+        names = [type(u).__name__ for u in finals]
         if len(set(names)) < len(names):
             raise ValueError(f"Names repeat: {names}. Pass a dict of names to unlearners.")
         unlearners = dict(zip(names, unlearners))
@@ -39,44 +41,37 @@ def named(unlearners, whose):
     return unlearners
 
 
-def reference_models(unlearner, retain, retrained, n_seeds, share):
+def reference_models(subject, retain, retrained, n_seeds, share):
     """Models that never saw the forget set, and the first where short ones were asked for."""
     if retrained is None:
         return {}, None
     if isinstance(retrained, str):
-        if retrained == "short":
-            return short_references(unlearner, retain, n_seeds, share)
-        if retrained != "train":
+        if retrained not in ("train", "short"):
             raise ValueError(
                 "retrained must be 'train', 'short', a fitted estimator, a list of them or None, "
                 f"got {retrained!r}."
             )
-        return train_references(unlearner, retain, n_seeds), None
+        return _trained(subject, retain, n_seeds, share if retrained == "short" else None)
     models = list(retrained) if isinstance(retrained, (list, tuple)) else [retrained]
-    for model in models:
-        check_is_fitted(model)
-    models = [model_of(model) for model in models]
+    models = [asked_model(model) for model in models]
     return dict(zip(_names(len(models)), models)), None
 
 
-def train_references(unlearner, retain, n_seeds):
-    """`n_seeds` models trained on the retained rows, the first with the unlearner's own seed."""
-    check_recipe(unlearner.estimator, "audit")
-    first = unlearner._train(retain)
-    return {"retrained": first} | dict(other_references(unlearner, retain, n_seeds))
+def _trained(subject, retain, n_seeds, share):
+    found = []
 
+    def train_some(unlearner, rows, seed):
+        found.append(train_short(unlearner, rows, share=share, seed=seed))
+        return found[-1].model
 
-def short_references(unlearner, retain, n_seeds, share):
-    """The same, trained for a share of the epochs, and the first with how many these were."""
-    check_share(share)
-    check_recipe(unlearner.estimator, "audit")
-    check_scalar(n_seeds, "n_seeds", Integral, min_val=1)
-    found = [
-        train_short(unlearner, retain, share=share, seed=s) for s in _seeds(unlearner, n_seeds)
-    ]
-    short = found[0].kind == "short"
-    names = _names(n_seeds, "short reference" if short else "retrained")
-    return dict(zip(names, (r.model for r in found))), found[0]
+    if share is not None:
+        check_share(share)
+    check_recipe(subject.final.estimator, "audit")
+    train = subject.trainer(retain) if share is None else subject.trainer(retain, train_some)
+    models = [train(), *(m for _, m in other_references(subject.final._seed, train, n_seeds))]
+    asked = found[0] if found else None
+    short = asked is not None and asked.kind == "short"
+    return dict(zip(_names(n_seeds, "short reference" if short else "retrained"), models)), asked
 
 
 def check_recipe(estimator, who):
@@ -89,30 +84,30 @@ def check_recipe(estimator, who):
     )
 
 
-def other_references(unlearner, retain, n_seeds):
-    """Name and model of the second to the last reference, one after the other."""
+def other_references(seed, train, n_seeds):
+    """Name and model of the second to the last reference, one after the other.
+
+    `seed` is the unlearner's, and ``train(seed)`` trains one.
+    """
     check_scalar(n_seeds, "n_seeds", Integral, min_val=1)
-    for name, seed in list(zip(_names(n_seeds), _seeds(unlearner, n_seeds)))[1:]:
-        yield name, unlearner._train(retain, seed=seed)
-
-
-def _seeds(unlearner, n):
-    """Seeds of references, the first the unlearner's own."""
-    own = unlearner._seed
-    return [own, *(derive_seed(own, _REFERENCES + k) for k in range(n - 1))]
+    for k, name in enumerate(_names(n_seeds)[1:]):
+        yield name, train(derive_seed(seed, _REFERENCES + k))
 
 
 def outputs_of(model, views, classes):
-    """Logits of a model on each view."""
+    """What a model says of each view: logits, or predictions of a regressor."""
     outputs = {}
     for name, rows in views.items():
-        outputs[name] = observe(model, rows, classes).logits
+        piped = isinstance(model, Chain)
+        found = model.observe(rows, classes) if piped else observe(model, rows, classes)
+        outputs[name] = found.predicted if classes is None else found.logits
         if outputs[name] is None:
-            raise ValueError(f"{type(model).__name__} gives no probabilities to audit.")
+            inner = model.model if piped else model
+            raise ValueError(f"{type(inner).__name__} gives no probabilities to audit.")
     return outputs
 
 
-def blind(views, seed):
+def blind(views, seed, *, classes):
     """The blind attack on forgotten and unseen rows; None where rows are no plain numbers."""
     forget, unseen = views["forget"], views["unseen"]
     if is_dataset(forget.source) or is_dataset(unseen.source):
@@ -120,6 +115,8 @@ def blind(views, seed):
     sides = [_numbers(rows.arrays()[0]) for rows in (forget, unseen)]
     if any(X is None or len(X) < _MIN_BLIND_ROWS for X in sides):
         return None
+    if not task_of(classes).has_one_class:
+        return blind_attack(*sides, match=None, random_state=seed)
     return blind_attack(*sides, y_forget=forget.y, y_unseen=unseen.y, random_state=seed)
 
 
@@ -130,5 +127,6 @@ def _names(n, first="retrained"):
 def _numbers(X):
     if isinstance(X, dict):
         return None
-    X = np.asarray(X)
-    return X.reshape(len(X), -1) if X.dtype.kind in "fiub" else None
+    X = X.toarray() if hasattr(X, "toarray") else np.asarray(X)
+    plain = X.dtype.kind in "fiub" and np.isfinite(X).all()  # a model may take NaN
+    return X.reshape(len(X), -1) if plain else None

@@ -3,33 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._short import SHARE
-from skunlearn.base import model_of
-from skunlearn.evaluation._against import against, over_null
+from skunlearn._tasks import Classes, Labels
+from skunlearn.evaluation import _classes, _labels, _values
+from skunlearn.evaluation._assembling import assemble
 from skunlearn.evaluation._models import blind as blind_baseline
 from skunlearn.evaluation._models import outputs_of, reference_models
-from skunlearn.evaluation.figures import (
-    IDEALS,
-    SETS,
-    Sets,
-    attack,
-    direction_of,
-    measure,
-    score_names,
-)
-from skunlearn.evaluation.report import Report
-from skunlearn.evaluation.verdicts import judge, warn_about, warn_about_sets
+from skunlearn.evaluation._subjects import Subject, asked_model
+from skunlearn.evaluation.figures import SETS, Sets
+from skunlearn.metrics._labels import check_label_logits, is_multilabel
 from skunlearn.metrics._logits import check_logits
-from skunlearn.metrics._scoring import (
-    forgotten_rows,
-    refuse_noise,
-    refuse_training_rows,
-    unseen_rows,
-)
-from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.scores import attack_scores
+from skunlearn.metrics._scoring import refuse_noise
 
 __all__ = ["audit", "audit_logits"]
 
@@ -56,14 +41,17 @@ def audit(
 
     Parameters
     ----------
-    unlearner : fitted classifier unlearner that has forgotten
+    unlearner : fitted unlearner that has forgotten, or UnlearningPipeline
+        Of a regressor the squared error of each row is the attack's score, and R² and mean
+        squared errors stand where those of a classifier are accuracies.
     X_test, y_test : rows and labels never seen
-        Among them rows of the forgotten classes, to compare forgotten rows with.
+        Among them rows of the forgotten classes, to compare forgotten rows with. Those of a
+        pipeline are as they are before its first step.
     retrained : "train", "short", fitted estimator, list of them, or None, default="train"
         Models that never saw the forget set. "train" trains `n_seeds` of them on the retained
-        rows, kept in the unlearner's ``memory``; "short" does so for a share of the epochs, which
-        gives the attack its reference but no accuracy to compare with (see `audit_logits`); None
-        does without, and says so.
+        rows, kept in the unlearner's ``memory``, those of a pipeline with its steps; "short" does
+        so for a share of the epochs, which gives the attack its reference but no accuracy to
+        compare with (see `audit_logits`); None does without, and says so.
     original : fitted estimator, default=None
         The model before the request, which the unlearner no longer holds.
     n_seeds : int, default=1
@@ -73,7 +61,8 @@ def audit(
         Share of the epochs of ``retrained="short"``, at least one. An estimator without epochs is
         trained in full, and the report calls it retrained.
     attacks, tolerance, confidence, random_state
-        See `audit_logits`.
+        See `audit_logits`. Of regressors there is one attack, and `tolerance` is a share of the
+        retrained model's mean squared error on the forget set.
 
     Returns
     -------
@@ -85,9 +74,10 @@ def audit(
         When a reference would start from what was trained before: a module instance, a callback
         that loads weights, frozen parts.
     ValueError
-        When nothing has been forgotten, the forget rows are no longer at hand, the unlearner
-        is no classifier, a forgotten class has no test row, or training rows are augmented at
-        random, ``fit`` was not told how to `measure_on` them, and `retrained` is None.
+        When nothing has been forgotten, the forget rows are no longer at hand, a forgotten class
+        has no test row, the steps of a pipeline cannot transform a row, or training rows are
+        augmented at random, ``fit`` was not told how to `measure_on` them, and `retrained` is
+        None.
 
     Examples
     --------
@@ -101,32 +91,28 @@ def audit(
     >>> report.verdicts["RetrainUnlearner"].kind
     'indistinguishable'
     """
-    check_is_fitted(unlearner)
-    if not hasattr(unlearner, "classes_"):
-        raise ValueError("audit is for classifiers.")
+    subject = Subject(unlearner, "audit")
     if not unlearner.deletions_:
-        raise ValueError(f"{type(unlearner).__name__} has not forgotten anything yet.")
-    forget = forgotten_rows(unlearner)
-    unseen = unseen_rows(unlearner, X_test, y_test)
-    refuse_training_rows(unlearner, unseen)
-    record = unlearner._record
-    retain = record.view(np.flatnonzero(record.retained))
-    views = {"forget": forget, "retain": retain, "unseen": unseen}
-    name = type(unlearner).__name__
-    models = {name: unlearner.estimator_}
+        raise ValueError(f"{subject.name} has not forgotten anything yet.")
+    views = {
+        "forget": subject.forgotten(),
+        "retain": subject.retained(),
+        "unseen": subject.unseen(X_test, y_test),
+    }
+    models = {subject.name: subject.model}
     if original is not None:
-        models = {"original": model_of(original)} | models
-    references, asked = reference_models(unlearner, retain, retrained, n_seeds, short)
-    if not references and unlearner._evidence is not None:
-        refuse_noise(unlearner._evidence)
+        models = {"original": asked_model(original)} | models
+    references, asked = reference_models(subject, views["retain"], retrained, n_seeds, short)
+    if not references and subject.final._evidence is not None:
+        refuse_noise(subject.final._evidence)
     models |= references
-    report = audit_logits(
-        {key: outputs_of(model, views, unlearner._classes) for key, model in models.items()},
-        {key: rows.y for key, rows in views.items()},
+    report = judge_outputs(
+        {name: outputs_of(model, views, subject.classes) for name, model in models.items()},
+        views,
+        subject,
         retrained=list(references),
         reference_note=asked.note if asked is not None and asked.kind == "short" else None,
-        seconds={name: unlearner.deletions_[-1]["seconds"]},
-        blind=blind_baseline(views, random_state),
+        seconds={subject.name: unlearner.deletions_[-1]["seconds"]},
         attacks=attacks,
         tolerance=tolerance,
         confidence=confidence,
@@ -136,6 +122,46 @@ def audit(
         said = f"No short reference: the retrained model was {asked.note}."
         return replace(report, warnings=[*report.warnings, said])
     return report
+
+
+def judge_outputs(
+    outputs,
+    views,
+    subject,
+    *,
+    retrained,
+    seconds,
+    attacks,
+    tolerance,
+    confidence,
+    random_state,
+    reference_note=None,
+):
+    """The report on models by what they say of the views; see `audit`.
+
+    Parameters
+    ----------
+    outputs : dict of str to dict of str to ndarray
+        Logits, or predictions of regressors, by model and view.
+    views : dict of str to Rows
+    subject : Subject
+        Whose rows these are.
+    """
+    y = {name: rows.y for name, rows in views.items()}
+    shown = {name: subject.numbers(views[name]) for name in ("forget", "unseen")}
+    baseline = blind_baseline(shown, random_state, classes=subject.classes)
+    how = {"retrained": retrained, "seconds": seconds, "blind": baseline, "tolerance": tolerance}
+    how["reference_note"] = reference_note
+    if subject.classes is not None:
+        how |= {"attacks": attacks, "confidence": confidence, "random_state": random_state}
+        return audit_logits(outputs, y, **how)
+    for name, found in outputs.items():
+        if not all(np.isfinite(values).all() for values in found.values()):
+            raise ValueError(f"The predictions of {name!r} hold NaN or infinity.")
+    original = "original" if "original" in outputs else None
+    sets = Sets(y, np.array([], dtype=int), confidence, random_state)
+    how |= {"attacks": (_values.ATTACK,), "original": original}
+    return assemble(_values, outputs, sets, **how)
 
 
 def audit_logits(
@@ -161,7 +187,9 @@ def audit_logits(
         For each model its logits (or log-probabilities) on the sets "forget", "unseen" and
         optionally "retain".
     labels : dict of str to array-like of shape (n_rows,), int
-        Column of each row's true class, for the same sets.
+        Column of each row's true class, for the same sets; or of shape (n_rows, n_labels), 0 or 1
+        for each label of rows that have several, with a logit for each label. A row is then right
+        when all of its labels are, and attacks take the mean over the labels.
     retrained : str, list of str or None, default="retrained"
         Models in `outputs` that never saw the forget set, the reference of all others. More than
         one (of other seeds) give a null band. A name that is not in `outputs` is an error; None
@@ -185,8 +213,8 @@ def audit_logits(
         Practical margin: a difference of AUC, or of accuracy on the forget set, that is too small
         to matter, whatever its significance: one of AUC must differ from 0 and exceed it, one of
         accuracy must surely exceed it, beyond what unseen rows show of classes that keep most of
-        their rows ("retain" is needed for that). Two retrained models that differ by more in accuracy
-        raise it to what they differ by.
+        their rows ("retain" is needed for that). Two retrained models that differ by more in
+        accuracy raise it to what they differ by.
     confidence : float, default=0.95
         Level of all intervals.
     random_state : int, default=0
@@ -223,55 +251,23 @@ def audit_logits(
     attacks = (attacks,) if isinstance(attacks, str) else tuple(attacks)
     if not attacks:
         raise ValueError("attacks is empty; the first of them decides the verdict.")
-    gone = np.setdiff1d(y["forget"], y["retain"]) if "retain" in y else np.array([], dtype=int)
+    multi, gone = is_multilabel(y["forget"]), np.array([], dtype=int)
+    if "retain" in y:
+        task = Labels(y["forget"].shape[1]) if multi else Classes(None)
+        gone = task.emptied(y["retain"], y["forget"])
     if forgotten_classes is not None:
         gone = np.asarray(forgotten_classes)
-    sets = Sets(y, gone, confidence, random_state)
-
-    first = retrained[0] if retrained else None
-    kind = "retrained" if reference_note is None else "short"
-    figures, attacked, plain = {}, {}, {}
-    for name, logits in outputs.items():
-        theirs = None if name == first else outputs.get(first)
-        figures[name], attacked[name], plain[name] = measure(
-            logits, sets, attacks, theirs, kind, reference_note or ""
-        )
-        unmatched = attack(logits, sets, score_names(attacks)[0], match=None).interval
-        figures[name]["unmatched AUC"] = (unmatched.estimate, unmatched.low, unmatched.high)
-    if first is not None:
-        del figures[first]["AUC difference"]
-    if first is not None and kind == "retrained":
-        for name in outputs:
-            if name != first:
-                figures[name] |= against(outputs, figures, plain, name, first, confidence)
-            figures[name] |= over_null(outputs, name, retrained, confidence)
-    _add_seconds(figures, seconds or {}, first)
-
-    candidates = [n for n in outputs if n != original and n not in retrained]
-    warnings = warn_about_sets(
-        outputs.get(original),
-        None if kind == "short" else outputs.get(first),
-        plain[first or next(iter(outputs))],
-        sets,
-        blind,
-    )
-    verdicts = {}
-    for name in candidates:
-        references = [outputs[k] for k in retrained]
-        verdicts[name] = judge(outputs[name], references, attacked[name], sets, tolerance)
-        if kind == "retrained":
-            warnings += warn_about(
-                name, outputs[name], outputs.get(first), outputs.get(original), sets
-            )
-    unseen_gone = np.isin(y["unseen"], gone)
-    return Report(
-        frame=_tidy(figures, retrained),
-        verdicts=verdicts,
-        warnings=warnings,
-        roles={"original": original, "retrained": first},
-        curves=_curves(outputs, sets, score_names(attacks)[0]),
-        ceiling=float(1 - unseen_gone.mean()),
-        confidence=confidence,
+    return assemble(
+        _labels if multi else _classes,
+        outputs,
+        Sets(y, gone, confidence, random_state),
+        retrained=retrained,
+        original=original,
+        seconds=seconds,
+        blind=blind,
+        attacks=attacks,
+        tolerance=tolerance,
+        reference_note=reference_note,
     )
 
 
@@ -296,6 +292,8 @@ def _check(outputs, labels):
             f"labels must have the keys 'forget', 'unseen' and optionally 'retain'; got "
             f"{', '.join(map(repr, labels))}."
         )
+    if len({is_multilabel(values) for values in labels.values()}) > 1:
+        raise ValueError("labels must all be classes, or all indicators of several labels.")
     checked, y = {}, {}
     for model, sets in outputs.items():
         if set(sets) != set(labels):
@@ -306,7 +304,8 @@ def _check(outputs, labels):
         checked[model] = {}
         for name in sets:
             where = f"outputs[{model!r}][{name!r}]"
-            z, y[name] = check_logits(
+            check = check_label_logits if is_multilabel(labels[name]) else check_logits
+            z, y[name] = check(
                 sets[name], labels[name], logits_name=where, y_name=f"labels[{name!r}]"
             )
             checked[model][name] = z
@@ -314,62 +313,3 @@ def _check(outputs, labels):
     if len({w for s in widths.values() for w in s.values()}) > 1:
         raise ValueError(f"all logits must have one column per class; columns found: {widths}.")
     return checked, y
-
-
-def _add_seconds(figures, seconds, first):
-    for name, value in seconds.items():
-        if name in figures:
-            figures[name]["seconds"] = (value, np.nan, np.nan)
-            if seconds.get(first):
-                figures[name]["of retraining"] = (value / seconds[first], np.nan, np.nan)
-
-
-def _tidy(figures, retrained):
-    """One row per model and figure, with its reference."""
-    import pandas as pd
-
-    first = retrained[0] if retrained else None
-    order = list(dict.fromkeys(metric for found in figures.values() for metric in found))
-    order.sort(key=lambda metric: metric in ("seconds", "of retraining"))
-    rows = []
-    for model, found in figures.items():
-        for metric in (m for m in order if m in found):
-            value, low, high = found[metric]
-            reference = _reference(figures, retrained, metric)
-            inside = None
-            if model != first and not np.isnan(reference[1]):
-                inside = bool(reference[1] <= value <= reference[2])
-            direction = direction_of(metric)
-            rows.append((model, metric, value, low, high, *reference, direction, inside))
-    columns = ["model", "metric", "value", "low", "high"]
-    columns += ["reference", "reference low", "reference high", "direction", "inside"]
-    frame = pd.DataFrame(rows, columns=columns)
-    return frame.astype({"inside": "boolean"})
-
-
-def _reference(figures, retrained, metric):
-    """Value of the retrained model with the interval that it and its other seeds span."""
-    if not retrained:
-        chance = 0.5 if metric.startswith("AUC") else np.nan
-        return (0.0 if metric == "AUC difference" else chance, np.nan, np.nan)
-    others = [figures[name][metric] for name in retrained[1:] if metric in figures[name]]
-    if metric in IDEALS:
-        # The first is the yardstick itself; the others show how far a retrained model lies.
-        ideal = IDEALS[metric]
-        if not others:
-            return ideal, np.nan, np.nan
-        values = [ideal, *(value for value, _, _ in others)]
-        return ideal, min(values), max(values)
-    spans = [figures[retrained[0]].get(metric, (np.nan,) * 3), *others]
-    return spans[0][0], min(s[1] for s in spans), max(s[2] for s in spans)
-
-
-def _curves(outputs, sets, name):
-    weights = match_weights(sets.y["forget"], sets.y["unseen"])
-    curves = {}
-    for model, logits in outputs.items():
-        sides = ((logits[k], sets.y[k]) for k in ("forget", "unseen"))
-        ((members, others),) = attack_scores(*sides, name, random_state=sets.seed).values()
-        scores = {"forget": members, "unseen": others}
-        curves[model] = scores | {"weights": weights, "attack": name}
-    return curves

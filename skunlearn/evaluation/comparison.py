@@ -1,14 +1,17 @@
 """Original, unlearned and retrained models side by side."""
 
+import copy
+
 import numpy as np
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
 from skunlearn import _caches, _validation
 from skunlearn._data import is_dataset, n_rows
-from skunlearn.evaluation._models import blind, check_recipe, named, other_references, outputs_of
-from skunlearn.evaluation.audit import audit_logits
+from skunlearn.evaluation._models import check_recipe, named, other_references, outputs_of
+from skunlearn.evaluation._subjects import Subject, asked_model, check_kind
+from skunlearn.evaluation.audit import judge_outputs
 from skunlearn.exact import RetrainUnlearner
-from skunlearn.metrics._scoring import refuse_training_rows, unseen_rows
 
 __all__ = ["compare"]
 
@@ -33,10 +36,10 @@ def compare(
 
     Parameters
     ----------
-    unlearners : dict of str to classifier unlearner, or list of them
-        All around the same estimator; it is trained once, for the first of them. A list takes
-        the names of the classes.
-    X, y : training rows and labels
+    unlearners : dict of str to unlearner or UnlearningPipeline, or list of them
+        All around the same estimator, pipelines with the same steps; it is trained once, for the
+        first of them. A list takes the names of the classes, of pipelines those at their ends.
+    X, y : training rows and labels, or targets of a regression
     forget : bool array of shape (n_samples,)
         Rows to forget.
     X_test, y_test : rows and labels never seen
@@ -65,7 +68,7 @@ def compare(
         When a reference would start from what was trained before: a module instance, a callback
         that loads weights, frozen parts.
     ValueError
-        When an unlearner is no classifier, the mask does not fit the rows, or names repeat.
+        When the mask does not fit the rows, or names repeat.
 
     Examples
     --------
@@ -89,61 +92,102 @@ def compare(
     ['original', 'again', 'retrained']
     """
     unlearners = named(unlearners, "compare")
-    first = next(iter(unlearners.values()))
+    first = _first_of(unlearners)
     n = len(_validation.check_dataset(X)) if is_dataset(X) else n_rows(X)
     mask = _validation.check_forget_mask(forget, n)
     rows = np.flatnonzero(mask)
-    check_recipe(first.estimator, "compare")
 
     def say(text):
         if verbose:
             print(text, flush=True)
 
     say("training the original model")
-    retrained = RetrainUnlearner(
-        first.estimator, random_state=random_state, memory=first.memory, verbose=verbose > 1
-    ).fit(X, y, measure_on=measure_on)
-    if not hasattr(retrained, "classes_"):
-        raise ValueError("compare is for classifiers.")
+    retrained = _retrained(first, random_state, verbose)
+    how = {} if measure_on is None else {"measure_on": measure_on}
+    retrained.fit(X, y, **how)
+    subject = Subject(retrained, "compare")
     record = retrained._record
-    unseen = unseen_rows(retrained, X_test, y_test)
-    refuse_training_rows(retrained, unseen)
     views = {k: record.view(np.flatnonzero(m)) for k, m in (("forget", mask), ("retain", ~mask))}
-    views["unseen"] = unseen
+    views["unseen"] = subject.unseen(X_test, y_test)
+    train = subject.trainer(views["retain"]) if n_seeds != 1 else None
 
-    def ask(model):
-        return outputs_of(model, views, retrained._classes)
+    def ask(unlearner):
+        return outputs_of(asked_model(unlearner), views, subject.classes)
 
-    fitted = {k: v for k, v in vars(retrained).items() if k not in retrained.get_params(False)}
-    outputs, seconds = {"original": ask(retrained.estimator_)}, {}
+    fitted = copy.copy(vars(retrained))
+    outputs, seconds = {"original": ask(retrained)}, {}
     for name, unlearner in unlearners.items():
         say(f"forgetting: {name}")
         new = clone(unlearner)
-        if new._watches_training:
+        final = new.steps[-1][1] if subject.piped else new
+        if final._watches_training:
             # Its own training is part of it.
-            how = {} if measure_on is None else {"measure_on": measure_on}
-            new.set_params(random_state=random_state).fit(X, y, **how)
+            final.set_params(random_state=random_state)
+            new.fit(X, y, **how)
         else:
-            vars(new).update(fitted, _seed=retrained._seed)
+            _share(new, retrained, fitted)
         with _caches.kept():  # nobody asked to delete these rows
             new.unlearn(indices=rows)
-        outputs[name], seconds[name] = ask(new.estimator_), new.deletions_[-1]["seconds"]
+        outputs[name], seconds[name] = ask(new), new.deletions_[-1]["seconds"]
     say("retraining without the forget rows")
-    memory, retrained.memory = retrained.memory, None  # its time is the yardstick
+    final = subject.final
+    memory, final.memory = final.memory, None  # its time is the yardstick
     retrained.unlearn(indices=rows)
-    outputs["retrained"] = ask(retrained.estimator_)
+    outputs["retrained"] = ask(retrained)
     seconds["retrained"] = retrained.deletions_[-1]["seconds"]
-    retrained.memory = memory
-    others = other_references(retrained, views["retain"], n_seeds)
-    outputs |= {name: ask(model) for name, model in others}
-    return audit_logits(
+    final.memory = memory
+    others = other_references(subject.final._seed, train, n_seeds)
+    outputs |= {name: outputs_of(model, views, subject.classes) for name, model in others}
+    return judge_outputs(
         outputs,
-        {name: view.y for name, view in views.items()},
+        views,
+        subject,
         retrained=["retrained", *(name for name in outputs if name.startswith("retrained ("))],
         seconds=seconds,
-        blind=blind(views, random_state),
         attacks=attacks,
         tolerance=tolerance,
         confidence=confidence,
         random_state=random_state,
     )
+
+
+def _first_of(unlearners):
+    """The first of them, whose estimator all share; pipelines stand among pipelines."""
+    for unlearner in unlearners.values():
+        check_kind(unlearner, "compare")
+    first = next(iter(unlearners.values()))
+    if len({isinstance(u, Pipeline) for u in unlearners.values()}) > 1:
+        raise TypeError(
+            "compare takes unlearners or UnlearningPipelines, not both: the rows of the others "
+            "would not be those before the first step. Put each into a pipeline of the same steps."
+        )
+    final = first.steps[-1][1] if isinstance(first, Pipeline) else first
+    check_recipe(final.estimator, "compare")
+    return first
+
+
+def _retrained(first, random_state, verbose):
+    """What trains the original model, and the retrained one."""
+    piped = isinstance(first, Pipeline)
+    final = first.steps[-1][1] if piped else first
+    unlearner = RetrainUnlearner(
+        final.estimator, random_state=random_state, memory=final.memory, verbose=verbose > 1
+    )
+    if not piped:
+        return unlearner
+    steps = [*first.steps[:-1], (first.steps[-1][0], unlearner)]
+    return clone(first).set_params(steps=steps, refit_transformers=True)
+
+
+def _share(new, retrained, fitted):
+    """Bring an unlearner into the state in which the training of the original has left another."""
+    if not isinstance(new, Pipeline):
+        own = retrained.get_params(deep=False)
+        vars(new).update({k: v for k, v in fitted.items() if k not in own})
+        return
+    name, inner = new.steps[-1]
+    _, trained = fitted["steps"][-1]
+    _share(inner, trained, vars(trained))
+    parameters = new.get_params(deep=False)
+    vars(new).update({k: v for k, v in fitted.items() if k not in parameters})
+    new.steps = [*fitted["steps"][:-1], (name, inner)]

@@ -1,4 +1,4 @@
-"""Every figure of one model in an audit: value and interval, from logits."""
+"""Every figure of one classifier in an audit: value and interval, from logits."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,10 @@ import numpy as np
 from scipy.special import log_softmax, ndtri
 from scipy.stats import binomtest
 
+from skunlearn.metrics._labels import is_multilabel
 from skunlearn.metrics.attacks import compare_attacks
 from skunlearn.metrics.epsilon import epsilon_lower_bound
-from skunlearn.metrics.scores import attack_scores
+from skunlearn.metrics.scores import attack_scores, label_scores
 
 SETS = ("forget", "retain", "unseen")
 
@@ -35,6 +36,12 @@ DIRECTIONS = {
     "forget over null": "lower",
     "retain over null": "lower",
     "unseen over null": "lower",
+    "test R²": "higher",
+    "test MSE": "lower",
+    "retained train R²": "retrained",
+    "retained train MSE": "retrained",
+    "over-fit MSE": "lower",
+    "forget train MSE": "retrained",
     "seconds": "lower",
     "of retraining": "lower",
 }
@@ -56,14 +63,14 @@ IDEALS = {
 
 @dataclass(frozen=True)
 class Sets:
-    """Labels of the rows on which all models are judged.
+    """Labels or targets of the rows on which all models are judged.
 
     Attributes
     ----------
-    y : dict of str to ndarray of int
+    y : dict of str to ndarray of shape (n,), int, or float of shape (n,) or (n, n_targets)
         "forget", "unseen" and, where it is at hand, "retain".
     gone : ndarray of int
-        Classes that the forget set holds wholly: no retained row has them.
+        Classes, or labels, that the forget set holds wholly: no retained row has them.
     confidence : float
     seed : int
     """
@@ -73,13 +80,36 @@ class Sets:
     confidence: float
     seed: int
 
+    def kept(self):
+        """Which unseen rows are of retained classes, or of retained labels alone."""
+        unseen = self.y["unseen"]
+        if is_multilabel(unseen):
+            return ~unseen[:, self.gone].any(axis=1)
+        return ~np.isin(unseen, self.gone)
+
 
 def direction_of(metric):
     """What a good value of a figure is."""
     return DIRECTIONS["AUC"] if metric.startswith("AUC") else DIRECTIONS[metric]
 
 
-def measure(logits, sets, attacks, reference=None, kind="retrained", note=""):
+@dataclass(frozen=True)
+class Reference:
+    """What a model is compared with.
+
+    Attributes
+    ----------
+    outputs : dict of str to ndarray, or None without a reference
+    kind, note : str
+        See `MembershipInference`.
+    """
+
+    outputs: dict | None = None
+    kind: str = "retrained"
+    note: str = ""
+
+
+def measure(logits, sets, attacks, reference):
     """All figures of one model, of which only the difference of AUCs needs another model.
 
     Parameters
@@ -87,10 +117,7 @@ def measure(logits, sets, attacks, reference=None, kind="retrained", note=""):
     logits : dict of str to ndarray of shape (n, n_classes)
     sets : Sets
     attacks : sequence of str, the first of them the main one
-    reference : dict like `logits`, default=None
-        Of the model to compare with.
-    kind, note : str
-        What that model is; see `MembershipInference`.
+    reference : Reference
 
     Returns
     -------
@@ -100,31 +127,36 @@ def measure(logits, sets, attacks, reference=None, kind="retrained", note=""):
     plain : MembershipInference
         Of its first score alone, that of "AUC".
     """
-    right = {name: z.argmax(axis=1) == sets.y[name] for name, z in logits.items()}
-    kept = ~np.isin(sets.y["unseen"], sets.gone)
+    rights = {name: right(z, sets.y[name]) for name, z in logits.items()}
+    kept = sets.kept()
     twins = np.isin(sets.y["unseen"], sets.y["forget"])
-    figures = {"test": share(right["unseen"], sets.confidence)}
+    figures = {"test": share(rights["unseen"], sets.confidence)}
     if kept.any():
-        figures["retained test"] = share(right["unseen"][kept], sets.confidence)
+        figures["retained test"] = share(rights["unseen"][kept], sets.confidence)
     if "retain" in logits:
-        figures["retained train"] = share(right["retain"], sets.confidence)
+        figures["retained train"] = share(rights["retain"], sets.confidence)
         if kept.any():
-            figures["over-fit"] = _difference(right["retain"], right["unseen"][kept], sets)
-    figures["forget train"] = share(right["forget"], sets.confidence)
+            sides = rights["retain"], rights["unseen"][kept]
+            figures["over-fit"] = difference(*sides, sets.confidence)
+    figures["forget train"] = share(rights["forget"], sets.confidence)
     if twins.any():
-        figures["forget unseen"] = share(right["unseen"][twins], sets.confidence)
+        figures["forget unseen"] = share(rights["unseen"][twins], sets.confidence)
     figures["forget loss"] = mean(losses(logits["forget"], sets.y["forget"]), sets.confidence)
+    found, main, plain = attack_figures(logits, sets, attacks, reference)
+    sides = ((logits[k], sets.y[k]) for k in ("forget", "unseen"))
+    (both,) = attack_scores(*sides, score_names(attacks)[0], random_state=sets.seed).values()
+    labels = {"y_forget": sets.y["forget"], "y_unseen": sets.y["unseen"]}
+    return figures | found | of_few(plain, *both, sets, **labels), main, plain
+
+
+def attack_figures(logits, sets, attacks, reference):
+    """AUC of every score, and the difference by which the main attack goes; see `measure`."""
     names = score_names(attacks)
     plain = {name: attack(logits, sets, name) for name in names}
-    for name, result in plain.items():
-        label = "AUC" if name == names[0] else f"AUC {name.replace('_', ' ')}"
-        figures[label] = _of(result.interval)
-    main = attack(logits, sets, attacks[0], reference=reference, kind=kind, note=note)
-    figures["AUC difference"] = _of(main.difference)
-    few = plain[names[0]].tpr_at_1pct
-    if few is not None:
-        figures["TPR at 1% FPR"] = _of(few.tpr)
-    figures["epsilon at least"] = _epsilon(logits, sets, names[0])
+    labels = ["AUC", *(f"AUC {name.replace('_', ' ')}" for name in names[1:])]
+    figures = {label: of(plain[name].interval) for label, name in zip(labels, names, strict=True)}
+    main = attack(logits, sets, attacks[0], reference=reference)
+    figures["AUC difference"] = of(main.difference)
     return figures, main, plain[names[0]]
 
 
@@ -137,12 +169,34 @@ def score_names(attacks):
     return list(dict.fromkeys(names))
 
 
-def attack(logits, sets, name, match="class", reference=None, kind="retrained", note=""):
+def of_few(attacked, members, others, sets, **labels):
+    """What the main attack says of single rows: its sure hits, and the ε that these prove.
+
+    `labels` match the classes, where there are any.
+    """
+    figures = {}
+    if attacked.tpr_at_1pct is not None:
+        figures["TPR at 1% FPR"] = of(attacked.tpr_at_1pct.tpr)
+    try:
+        bound = epsilon_lower_bound(
+            members,
+            others,
+            confidence=sets.confidence,
+            random_state=sets.seed,
+            **labels,
+        ).epsilon
+    except ValueError:  # too few rows for two halves
+        bound = np.nan
+    # A lower bound has no interval, being one itself.
+    return figures | {"epsilon at least": (bound, np.nan, np.nan)}
+
+
+def attack(logits, sets, name, match="class", reference=None):
     """The attack `name` on forgotten against unseen rows."""
     given = {}
-    if reference is not None:
-        outputs = [reference[k] for k in ("forget", "unseen")]
-        given = {"reference_outputs": outputs, "kind": kind, "note": note}
+    if reference is not None and reference.outputs is not None:
+        outputs = [reference.outputs[k] for k in ("forget", "unseen")]
+        given = {"reference_outputs": outputs, "kind": reference.kind, "note": reference.note}
     return compare_attacks(
         *((logits[k], sets.y[k]) for k in ("forget", "unseen")),
         name,
@@ -153,26 +207,17 @@ def attack(logits, sets, name, match="class", reference=None, kind="retrained", 
     )
 
 
-def _epsilon(logits, sets, name):
-    """Lower bound on ε that the attack proves; no interval, being a bound itself."""
-    sides = ((logits[k], sets.y[k]) for k in ("forget", "unseen"))
-    ((members, others),) = attack_scores(*sides, name, random_state=sets.seed).values()
-    try:
-        bound = epsilon_lower_bound(
-            members,
-            others,
-            y_forget=sets.y["forget"],
-            y_unseen=sets.y["unseen"],
-            confidence=sets.confidence,
-            random_state=sets.seed,
-        )
-    except ValueError:  # too few rows for two halves
-        return np.nan, np.nan, np.nan
-    return bound.epsilon, np.nan, np.nan
+def right(logits, y):
+    """Whether the class of each row, or every label, is what the model names."""
+    if is_multilabel(y):
+        return ((logits > 0) == y).all(axis=1)
+    return logits.argmax(axis=1) == y
 
 
 def losses(logits, y):
-    """Cross-entropy of each row in nats."""
+    """Cross-entropy of each row in nats, averaged over its labels where it has several."""
+    if is_multilabel(y):
+        return -label_scores(logits, y, "loss").mean(axis=1)
     return -log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(y)), y]
 
 
@@ -189,12 +234,13 @@ def mean(values, confidence):
     return float(values.mean()), float(low), float(values.mean() + arm)
 
 
-def _difference(a, b, sets):
-    """Difference of two shares on different rows, with a normal interval."""
+def difference(a, b, confidence):
+    """Difference of the means of values on different rows, with a normal interval."""
     value = a.mean() - b.mean()
-    arm = ndtri((1 + sets.confidence) / 2) * np.sqrt(a.var() / len(a) + b.var() / len(b))
+    arm = ndtri((1 + confidence) / 2) * np.sqrt(a.var() / len(a) + b.var() / len(b))
     return float(value), float(value - arm), float(value + arm)
 
 
-def _of(interval):
+def of(interval):
+    """Value and bounds of an `Interval`."""
     return interval.estimate, interval.low, interval.high

@@ -8,6 +8,7 @@ from skunlearn import _skorch
 from skunlearn._columns import columns_of
 from skunlearn._net_rows import reader
 from skunlearn._record import Rows
+from skunlearn._tasks import need_one_class
 from skunlearn.base import model_of
 
 __all__ = ["input_gradients"]
@@ -65,7 +66,8 @@ def input_gradients(model, X, y, *, batch_size=256):
     X = X.numpy(force=True) if isinstance(X, torch.Tensor) else X
     if not isinstance(X, np.ndarray):
         raise TypeError(f"X must be an array or tensor, got {type(X).__name__}.")
-    classes = columns_of(net) if net is model else np.asarray(model._classes)
+    classes = columns_of(net) if net is model else model._classes
+    need_one_class(classes, "input_gradients", TypeError)
     y = np.asarray(y)
     columns = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
     if y.shape != (len(X),) or not np.array_equal(classes[columns], y):

@@ -14,6 +14,7 @@ from skunlearn._fit_loop import StopTraining, train
 from skunlearn._rates import scale_rates
 from skunlearn._record import Rows
 from skunlearn._seeding import seeded
+from skunlearn._tasks import need_one_class
 from skunlearn.base import model_of
 
 __all__ = ["relearn_time"]
@@ -143,6 +144,7 @@ def _nets(models):
         if classes is None or nets[name] is not model:
             own = nets[name] is model
             classes = columns_of(model) if own else model._classes
+            need_one_class(classes, "relearn_time", TypeError)
     return nets, np.asarray(classes)
 
 

@@ -197,6 +197,14 @@ def _cell(metric, row):
 
 
 def _notes(report):
+    if "test" not in set(report.frame["metric"]):
+        return (
+            f"In brackets: {100 * report.confidence:g} % intervals; that of an R² is its mean "
+            "squared error's. AUC: attack on forgotten against unseen rows by their squared error; "
+            "nearer to the retrained model's value is better, on both sides. MSE: mean squared "
+            "error. forget distance: mean squared difference of predictions to the retrained "
+            "model's."
+        )
     return (
         f"In brackets: {100 * report.confidence:g} % intervals. AUC: attack on forgotten against "
         "unseen rows, these weighted to the forget set's classes; nearer to the retrained model's "

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skunlearn._evidence import observe
+from skunlearn._tasks import need_one_class
 from skunlearn.evaluation.streams import check_recipe, deletion_stream, retrained_model
 from skunlearn.metrics._scoring import unseen_rows
 
@@ -170,6 +171,7 @@ def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=F
         raise TypeError(
             f"retention_curve needs a classifier, got a {type(unlearner).__name__} of a regressor."
         )
+    need_one_class(unlearner._classes, "retention_curve", TypeError)
     if reference:
         check_recipe(unlearner)
     unseen = unseen_rows(unlearner, X_test, y_test)

@@ -11,6 +11,7 @@ from skunlearn import _skorch, _training
 from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
 from skunlearn._short import train_short
+from skunlearn._tasks import Classes, Labels
 from skunlearn.base import BaseUnlearner
 from skunlearn.metrics._scoring import refuse_training_rows, unseen_rows
 from skunlearn.metrics.intervals import auc
@@ -181,11 +182,11 @@ def _attack(seen, new):
     """AUC by each score, by name."""
     if seen.noisy:  # the rows of one side are augmented at random, those of the other are not
         return {}
-    if not seen.is_classifier:
+    if not isinstance(seen.task, Classes | Labels):
         return {"squared error": auc(*(-squared_error(e.predicted, e.y) for e in (seen, new)))}
     if seen.logits is None:
         return {}
-    weights = match_weights(seen.y, new.y)
+    weights = None if isinstance(seen.task, Labels) else match_weights(seen.y, new.y)
     sides = attack_scores((seen.logits, seen.y), (new.logits, new.y), "strongest")
     return {name: auc(*scores, weights=weights) for name, scores in sides.items()}
 

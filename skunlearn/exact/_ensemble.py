@@ -4,6 +4,7 @@ import numpy as np
 
 from skunlearn import _skorch
 from skunlearn._data import n_rows
+from skunlearn._tasks import Labels, task_of
 
 
 class ShardEnsemble:
@@ -13,7 +14,7 @@ class ShardEnsemble:
     ----------
     members : list of fitted nets or scikit-learn estimators
         None where a shard holds no row.
-    classes : ndarray of labels, or None for regression
+    classes : see `task_of`
     vote : bool
         Whether classes are voted on; otherwise probabilities are averaged.
     n_targets : int or None
@@ -24,8 +25,8 @@ class ShardEnsemble:
 
     def __init__(self, members, classes, *, vote=False, n_targets=None):
         self.members, self.vote, self.n_targets = members, vote, n_targets
-        self._classifies = classes is not None
-        if self._classifies:
+        self._classes, self._classifies = classes, classes is not None
+        if task_of(classes).has_one_class:
             self.classes_ = classes
 
     def __repr__(self):
@@ -34,12 +35,14 @@ class ShardEnsemble:
 
     def predict(self, X):
         """Labels, or the mean of the members' predictions."""
+        if isinstance(self._classes, Labels):
+            return (self._shares(X) > 0.5).astype(np.int64)
         if self._classifies:
             return self.classes_[self._shares(X).argmax(axis=1)]
         return sum(self._values(m, X) for m in self._present()) / len(self._present())
 
     def predict_proba(self, X):
-        """Mean probability of each class, or its share of the votes."""
+        """Mean probability of each class or label, or its share of the votes."""
         return self._shares(X)
 
     def _present(self):
@@ -50,6 +53,8 @@ class ShardEnsemble:
         return sum(each(m, X) for m in self._present()) / len(self._present())
 
     def _votes(self, member, X):
+        if isinstance(self._classes, Labels):
+            return (self._probabilities(member, X) > 0.5).astype(np.float64)
         if _skorch.is_net(member):
             chosen = self._probabilities(member, X).argmax(axis=1)
         else:
@@ -61,7 +66,10 @@ class ShardEnsemble:
             p = np.zeros((n_rows(X), len(self.classes_)))
             p[:, np.searchsorted(self.classes_, member.classes_)] = member.predict_proba(X)
             return p
-        p = _skorch.predict(member, X, "predict_proba")[:, : len(self.classes_)]
+        p = _skorch.predict_proba(member, X, self._classes)
+        if isinstance(self._classes, Labels):
+            return p
+        p = p[:, : len(self.classes_)]
         return p / p.sum(axis=1, keepdims=True)
 
     def _values(self, member, X):

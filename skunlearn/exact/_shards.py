@@ -11,6 +11,7 @@ from safetensors.torch import load_file, safe_open, save_file
 from sklearn.dummy import DummyClassifier
 
 from skunlearn import _fit_loop, _portable, _skorch, _training
+from skunlearn._held_out import holding_out
 from skunlearn._record import Rows
 from skunlearn._seeding import derive_seed, seeded
 from skunlearn._weights import weights
@@ -28,14 +29,14 @@ class Shard:
     n_slices : int
     seed : int
         Of this shard alone.
-    classes : ndarray of labels, or None for regression
+    classes : see `task_of`
     """
 
     rows: Rows
     slices: np.ndarray
     n_slices: int
     seed: int
-    classes: np.ndarray | None
+    classes: object
 
 
 @dataclass
@@ -129,7 +130,9 @@ def _stage(recipe, model, rows, shard, stage, verbose):
     if model is None:
         return _training.train(recipe, rows, shard.classes, seed, verbose=verbose)
     with seeded(seed):
-        return _fit_loop.train(_skorch.copy_net(model, verbose=verbose), rows)
+        net = _skorch.copy_net(model, verbose=verbose)
+        with holding_out(net, recipe, rows) as kept:
+            return _fit_loop.train(net, kept)
 
 
 def _write(net, recipe, shard, path):

@@ -1,5 +1,9 @@
 """Retraining from scratch on the retained rows."""
 
+from numbers import Integral
+
+from skunlearn import _skorch, _training, _validation
+from skunlearn._squeezed import SqueezedRates
 from skunlearn.base import BaseUnlearner
 
 
@@ -7,7 +11,8 @@ class RetrainUnlearner(BaseUnlearner):
     """Train anew on the retained rows: the gold standard, and as slow as the first training.
 
     Choose it when the model is cheap to train, when the law asks for certainty, and as the
-    reference that every other method is measured against. There is nothing to tune.
+    reference that every other method is measured against. There is nothing to tune. With
+    `max_epochs` it is the floor for them: what training anew gives for the same budget.
 
     Parameters
     ----------
@@ -16,6 +21,11 @@ class RetrainUnlearner(BaseUnlearner):
         (model)`` means "already trained on the rows that ``fit`` is given"; `fit` then only
         remembers them. Inside the estimator it means that a part is never trained anew: the
         certificate names it, and guarantees nothing.
+    max_epochs : int or None, default=None
+        Epochs of a retraining, of nets; None takes the recipe's own. In fewer epochs the learning
+        rates of the recipe's schedulers run their whole course (but for ``ReduceLROnPlateau``).
+        Such a net has not seen the rows either, but is not the one that the recipe would have
+        made: certificate and log say so. `fit` trains in full, and `memory` is not used.
     random_state : int, RandomState instance or None, default=None
         Seed of the training. The retraining uses the same seed, so that with an int
         ``fit(X, y).unlearn(rows)`` equals ``fit`` on the other rows, bit for bit on a CPU.
@@ -71,5 +81,58 @@ class RetrainUnlearner(BaseUnlearner):
     _needs_forget_rows = False
     _starts_afresh = True
 
+    def __init__(
+        self,
+        estimator,
+        *,
+        max_epochs=None,
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        super().__init__(
+            estimator,
+            random_state=random_state,
+            memory=memory,
+            store_data=store_data,
+            verbose=verbose,
+        )
+        self.max_epochs = max_epochs
+
     def _attempt(self, retain, forget, seed):
-        return self._train(retain)
+        if self.max_epochs is None:
+            return self._train(retain)
+        recipe = _skorch.unwrap(self.estimator)
+        net = _training.train(
+            _skorch.clone_net(recipe).set_params(max_epochs=self.max_epochs),
+            retain,
+            self._classes,
+            self._seed,
+            verbose=self.verbose,
+            callbacks=[("skunlearn_squeezed", SqueezedRates(recipe.max_epochs))],
+        )
+        vars(net)["max_epochs"] = recipe.max_epochs
+        return net
+
+    @property
+    def _exactness(self):
+        last = (getattr(self, "deletions_", None) or [{}])[-1].get("epochs")
+        if last is None or last[0] >= last[1]:
+            return super()._exactness
+        return f"{super()._exactness}, for {last[0]} of the recipe's {last[1]} epochs"
+
+    def _logged(self):
+        if self.max_epochs is None:
+            return {}
+        return {"epochs": [self.max_epochs, int(_skorch.unwrap(self.estimator).max_epochs)]}
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        if self.max_epochs is not None:
+            _validation.check_number(self, "max_epochs", Integral, low=1)
+            if not _skorch.is_net(_skorch.unwrap(self.estimator)):
+                raise TypeError(
+                    f"max_epochs= is for skorch nets; {type(self.estimator).__name__} has no "
+                    "epochs. Leave it at None."
+                )

@@ -6,10 +6,12 @@ from numbers import Integral
 import joblib
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_scalar, get_tags
+from sklearn.utils import check_scalar
 
 from skunlearn import _skorch, _validation
 from skunlearn._folder import Folder
+from skunlearn._held_out import count
+from skunlearn._net_kinds import kind_of
 from skunlearn._seeding import derive_seed
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._ensemble import ShardEnsemble
@@ -215,6 +217,12 @@ class ShardedUnlearner(BaseUnlearner):
         names = [self._trained_before, *earlier, super()._name_trained()]
         return list(dict.fromkeys(name for group in names for name in group))
 
+    def _count_held_out(self, retain):
+        """Every shard's last training holds rows out of its own."""
+        recipe, shards = _skorch.unwrap(self.estimator), self._places[0][retain.positions]
+        found = [count(recipe, retain.take(np.flatnonzero(shards == k))) for k in np.unique(shards)]
+        return None if None in found else sum(found)
+
     def _logged(self):
         return self._cost
 
@@ -241,7 +249,7 @@ class ShardedUnlearner(BaseUnlearner):
         if self.aggregate not in ("mean", "vote"):
             raise ValueError(f"aggregate must be 'mean' or 'vote', got {self.aggregate!r}.")
         model = _skorch.unwrap(self.estimator)
-        if get_tags(model).estimator_type == "regressor":
+        if kind_of(model) == "regressor":
             if self.aggregate == "vote":
                 raise ValueError("aggregate='vote' is for classifiers; regressors take 'mean'.")
         elif self.aggregate == "mean" and not hasattr(model, "predict_proba"):

@@ -9,6 +9,7 @@ from skunlearn.finetuning.l1_sparse import L1SparseUnlearner
 from skunlearn.finetuning.msg import MSGUnlearner
 from skunlearn.finetuning.no_t import NoTUnlearner
 from skunlearn.finetuning.proximal import ProximalUnlearner
+from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
 
 __all__ = [
     "CFkUnlearner",
@@ -20,4 +21,5 @@ __all__ = [
     "MSGUnlearner",
     "NoTUnlearner",
     "ProximalUnlearner",
+    "ShrinkPerturbUnlearner",
 ]

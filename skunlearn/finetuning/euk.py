@@ -1,6 +1,6 @@
 """The last layers anew."""
 
-from skunlearn import _layers, _skorch
+from skunlearn import _layers
 from skunlearn.finetuning.cfk import CFkUnlearner
 
 
@@ -48,5 +48,5 @@ class EUkUnlearner(CFkUnlearner):
     def _prepare(self, net, layers):
         _layers.reset(layers, _layers.moved_parameters(net))
 
-    def _epochs(self):
-        return self.max_epochs or _skorch.unwrap(self.estimator).max_epochs
+    def _usual_epochs(self, net):
+        return net.max_epochs

@@ -6,6 +6,7 @@ import numpy as np
 
 from skunlearn import _validation
 from skunlearn._seeding import derive_seed
+from skunlearn._tasks import task_of
 from skunlearn.callbacks import HeldOutStopping, MeanWeights
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -20,9 +21,10 @@ class FineTuneUnlearner(NetUnlearner):
     Parameters
     ----------
     estimator : skorch net or FrozenEstimator of one
-        ``NeuralNetClassifier``, ``NeuralNetBinaryClassifier`` or ``NeuralNetRegressor``. It is
-        never changed. ``FrozenEstimator(net)`` means "already trained on the rows that ``fit``
-        is given".
+        Of any class of skorch: ``NeuralNetClassifier``, ``NeuralNetBinaryClassifier``,
+        ``NeuralNetRegressor``, or ``NeuralNet``, of which the criterion says what it predicts
+        (several labels per row with ``BCEWithLogitsLoss``). It is never changed.
+        ``FrozenEstimator(net)`` means "already trained on the rows that ``fit`` is given".
     lr : float or None, default=None
         Learning rate to start from; None takes the net's own. Parameter groups with rates of
         their own (``optimizer__param_groups``) keep their ratio to it.
@@ -152,7 +154,7 @@ class FineTuneUnlearner(NetUnlearner):
     def _hold_out(self, retain):
         """Split the retained rows, stratified by class, every class keeping at least one row."""
         rng = np.random.default_rng(derive_seed(self._seed, 1))
-        strata = retain.y if self._classes is not None else np.zeros(len(retain), dtype=int)
+        strata = task_of(self._classes).strata(retain.y)
         held_out = []
         for stratum in np.unique(strata):
             rows = rng.permutation(np.flatnonzero(strata == stratum))

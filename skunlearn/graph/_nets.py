@@ -1,12 +1,12 @@
 """skorch nets on graphs: the rows that a net is trained on are numbers of nodes."""
 
-import functools
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from scipy.special import softmax
 from skorch import NeuralNetClassifier
+from skorch.dataset import ValidSplit
 
 from skunlearn import _fit_loop, _net_checks, _skorch
 from skunlearn._from_scratch import refuse_trained
@@ -24,10 +24,18 @@ def check_recipe(estimator, name):
             f"edge_index, got {got}. It is a recipe only: NeuralNetClassifier(GCN, "
             "module__in_channels=..., ..., batch_size=-1, train_split=None)."
         )
-    _net_checks.check_net(estimator, name, trained=False)
+    _net_checks.check_net(estimator, name)
     refuse_trained(estimator, name)
-    if isinstance(estimator.train_split, functools.partial):  # predefined_split
-        raise ValueError("A predefined_split holds nodes of no shard: pass train_split=None.")
+    if estimator.train_split is not None and not _is_default(estimator.train_split):
+        raise ValueError(
+            f"train_split={estimator.train_split!r} would hold nodes out of every shard, or use "
+            "those of none: pass train_split=None."
+        )
+
+
+def _is_default(split):
+    """Whether this is skorch's default, which is nobody's choice, and is left out."""
+    return isinstance(split, ValidSplit) and split.cv == 5 and split.stratified
 
 
 def train(estimator, graph, n_classes, seed, verbose=0):

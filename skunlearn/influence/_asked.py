@@ -1,14 +1,15 @@
 """From what users pass to a function to a net and views of rows."""
 
 import numpy as np
-from sklearn.base import is_classifier
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch, _validation
+from skunlearn._columns import classes_of
 from skunlearn._data import is_dataset, is_mapping, n_rows
 from skunlearn._finite import check_finite
 from skunlearn._record import Rows
+from skunlearn._tasks import task_of
 from skunlearn.base import BaseUnlearner, model_of
 
 
@@ -40,19 +41,24 @@ def rows_of(estimator, X, y, name):
         allow_nan = get_tags(model_of(estimator)).input_tags.allow_nan
         check_finite(X, f"X_{name}", allow_nan=allow_nan)
     n = len(X) if is_dataset(X) else n_rows(X)
-    classifier = is_classifier(model_of(estimator))
-    y = _validation.check_targets(y, n, classifier=classifier)
+    classes = task_classes(estimator, y)
+    y = _validation.check_like(y, n, classes)
     if n == 0:
         raise ValueError(f"X_{name} holds no rows.")
     if isinstance(estimator, BaseUnlearner):
         y = estimator._encode(y, f"y_{name}")
-    elif classifier:
+    elif task_of(classes).has_one_class:
         y = _columns(model_of(estimator), y, f"y_{name}")
     return Rows(X, y, np.arange(n))
 
 
+def task_classes(estimator, y):
+    """Of an unlearner or a plain net what `task_of` takes, for targets like `y`."""
+    return estimator._classes if isinstance(estimator, BaseUnlearner) else classes_of(estimator, y)
+
+
 def _columns(net, y, name):
-    classes = np.asarray(net.classes_)
+    classes = classes_of(net, y)
     if y.dtype.kind not in "biu" or not np.isin(y, classes).all():
         raise ValueError(
             f"{name} must hold column numbers that the net was trained on, {classes.tolist()}, "

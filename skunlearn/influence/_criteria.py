@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from skunlearn.exceptions import UnlearningError
+from skunlearn._tasks import need_one_class
 
 NAMES = ("retained", "classes")
 
@@ -24,7 +24,7 @@ def check_criteria(criteria):
     return listed
 
 
-def slopes(objective, rows, criteria, read, classifier):
+def slopes(objective, rows, criteria, read, classes):
     """Gradient of each criterion by the weights.
 
     Parameters
@@ -36,7 +36,7 @@ def slopes(objective, rows, criteria, read, classifier):
         As `check_criteria` returns it.
     read : function of ``(X, y)`` to Rows
         For validation rows.
-    classifier : bool
+    classes : see `task_of`
 
     Returns
     -------
@@ -45,8 +45,7 @@ def slopes(objective, rows, criteria, read, classifier):
     found = []
     for one in criteria:
         if one == "classes":
-            if not classifier:
-                raise UnlearningError("criteria='classes' is for classifiers, not regressions.")
+            need_one_class(classes, "criteria='classes'")
             parts = [rows.take(np.flatnonzero(rows.y == label)) for label in np.unique(rows.y)]
             found += [_mean_slope(objective, part) for part in parts]
         elif isinstance(one, tuple):

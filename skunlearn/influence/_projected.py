@@ -1,9 +1,7 @@
 """Influence of training rows on a net's performance."""
 
-from sklearn.base import is_classifier
-
 from skunlearn._seeding import draw_seed
-from skunlearn.influence._asked import net_of, rows_of
+from skunlearn.influence._asked import net_of, rows_of, task_classes
 from skunlearn.influence._criteria import check_criteria, slopes
 from skunlearn.influence._objective import Objective
 from skunlearn.influence._settings import Settings
@@ -108,5 +106,5 @@ def projected_influence(
     def read(X, y):
         return rows_of(estimator, X, y, "validation")
 
-    wanted = slopes(objective, rows, criteria, read, is_classifier(estimator))
+    wanted = slopes(objective, rows, criteria, read, task_classes(estimator, rows.y))
     return objective.dots(rows, settings.inverse(objective, rows)(wanted))

@@ -3,6 +3,7 @@
 from numbers import Real
 
 from skunlearn import _validation
+from skunlearn._tasks import task_of
 from skunlearn.influence._asked import rows_of
 from skunlearn.influence._criteria import check_criteria, slopes
 from skunlearn.influence._editor import CurvatureEditor
@@ -132,9 +133,7 @@ class PUMAUnlearner(CurvatureEditor):
 
     def _unlearn(self, net, retain, forget):
         objective, solve = self._objective(net, retain, forget)
-        wanted = slopes(
-            objective, retain, check_criteria(self.criteria), self._read, self._classes is not None
-        )
+        wanted = slopes(objective, retain, check_criteria(self.criteria), self._read, self._classes)
         projections = solve(wanted)
         lost = objective.dots(forget, projections).sum(axis=1)
         weights = reweighting(
@@ -148,7 +147,7 @@ class PUMAUnlearner(CurvatureEditor):
         self._move(objective, solve(pushed[None])[0] / n)
 
     def _n_solved(self):
-        classes = 1 if self._classes is None else len(self._classes)
+        classes = len(self._classes) if task_of(self._classes).has_one_class else 1
         listed = check_criteria(self.criteria)
         return 1 + sum(classes if one == "classes" else 1 for one in listed)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from skunlearn.metrics._differences import bonferroni, correlations, shared_level
 from skunlearn.metrics._held_out import widened
-from skunlearn.metrics._thresholds import advantage, by_class, few_alarms, split_accuracy
+from skunlearn.metrics._thresholds import accuracies, by_class, few_alarms
 from skunlearn.metrics.intervals import auc_interval, delong_covariance
 from skunlearn.metrics.result import MembershipInference, ScoreDistance
 
@@ -76,7 +76,7 @@ def compare_sides(
         classes, skipped = by_class(
             members, y_forget, others, y_unseen, weights, confidence, random_state
         )
-    reach = advantage(members, others, weights)
+    reach, found = accuracies(members, others, weights, y_forget, y_unseen, random_state)
     return MembershipInference(
         auc=best.interval.estimate,
         interval=best.interval,
@@ -89,7 +89,7 @@ def compare_sides(
         score=-abs(best.difference.estimate),
         advantage=reach,
         best_threshold_accuracy=(1 + reach) / 2,
-        attack_accuracy=split_accuracy(members, others, weights, y_forget, y_unseen, random_state),
+        attack_accuracy=found,
         reference_interval=best.reference_interval,
         correlation=best.correlation,
         reference_note=note,

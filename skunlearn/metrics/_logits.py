@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.special import expit
 
+from skunlearn.metrics._labels import check_label_logits, is_multilabel
+
 
 def margin(logits, y):
     """Margin of each row: φ = log p_y − log(1 − p_y).
@@ -15,11 +17,12 @@ def margin(logits, y):
     logits : array-like of shape (n, n_classes), float
         Logits or log-probabilities; both give the same margin. At least two classes.
     y : array-like of shape (n,), int
-        Column of each row's true class, in [0, n_classes).
+        Column of each row's true class, in [0, n_classes). Of rows with several labels an array of
+        shape (n, n_labels), 0 or 1; `logits` then has a column for each label.
 
     Returns
     -------
-    ndarray of shape (n,), float64
+    ndarray of shape (n,), or (n, n_labels) of several labels, float64
         In nats; positive where the true class has more than half of the probability.
 
     Raises
@@ -39,7 +42,12 @@ def margin(logits, y):
     >>> from skunlearn.metrics import margin
     >>> margin([[100.0, 0.0], [0.0, 2.0]], [0, 0])
     array([100.,  -2.])
+    >>> margin([[3.0, -1.0, 2.0]], [[1, 0, 0]])  # three labels of one row
+    array([[ 3.,  1., -2.]])
     """
+    if is_multilabel(y):
+        z, y = check_label_logits(logits, y)
+        return np.where(y, z, -z)
     z, y = check_logits(logits, y)
     rows = np.arange(len(z))
     own = z[rows, y]
@@ -52,8 +60,8 @@ def margin(logits, y):
 def cross_entropy(logits, y):
     """Cross-entropy of each row, −log p_y.
 
-    Parameters and errors are those of `margin`. The loss is log(1 + exp(−φ)), which keeps its
-    digits where −log p_y would round to 0.
+    Parameters and errors are those of `margin`, as is the shape. The loss is log(1 + exp(−φ)),
+    which keeps its digits where −log p_y would round to 0.
 
     Returns
     -------

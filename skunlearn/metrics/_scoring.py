@@ -72,6 +72,14 @@ def _reach(estimator, X):
         if len(estimator.steps) > 1:
             X = transform(estimator.steps[:-1], X)  # as predict does: fitted or not is theirs
     if unlearner._evidence is None:
+        if unlearner.deletions_:
+            raise ValueError(
+                f"{type(unlearner).__name__} does not know what its model says of the rows that "
+                "it forgot last: it was loaded from a file that save wrote, or did not hold these "
+                "rows. Measure before saving; pickle it instead, which keeps what the model says; "
+                "or ask the model about the rows yourself, by "
+                "skunlearn.metrics.membership_inference."
+            )
         raise ValueError(
             f"{type(unlearner).__name__} has not forgotten anything yet. Pass forget=mask to "
             "fit (in a search: search.fit(X, y, forget=mask)), or call unlearn first."
@@ -104,8 +112,12 @@ def unseen_rows(unlearner, X, y):
         y = _validation.dataset_targets(X)
     X = _validation.check_X(unlearner, X)
     n = len(y)
-    y = _validation.check_targets(y, n, classifier=unlearner._classes is not None)
+    y = _validation.check_like(y, n, unlearner._classes)
     return Rows(X, unlearner._encode(y), np.arange(n), reader=unlearner._reader)
+
+
+class TrainingRowsError(ValueError):
+    """Training rows were given for unseen ones."""
 
 
 def refuse_training_rows(unlearner, unseen):
@@ -114,7 +126,7 @@ def refuse_training_rows(unlearner, unseen):
         return
     rows = np.unique(np.linspace(0, len(unseen) - 1, _CHECKED_ROWS).astype(int))
     if unlearner._record.seen(unseen.take(rows).X).mean() > 0.5:
-        raise ValueError(
+        raise TrainingRowsError(
             "These rows are training rows, not unseen ones: the attack would compare members "
             "with members. Score held-out rows, and set return_train_score=False (searches by "
             "successive halving have it True)."

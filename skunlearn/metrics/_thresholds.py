@@ -37,54 +37,72 @@ def by_class(forget_scores, y_forget, unseen_scores, y_unseen, weights, confiden
     return intervals, tuple(skipped)
 
 
-def split_accuracy(forget_scores, unseen_scores, weights, y_forget, y_unseen, random_state):
-    """Balanced accuracy of the threshold that is best on one half of the rows, on the other."""
+def auc_by_label(members, others, confidence, random_state):
+    """The same of each label, from scores of shape (n_rows, n_labels), NaN where it has none."""
+    intervals, skipped = {}, []
+    for label in range(members.shape[1]):
+        sides = [side[~np.isnan(side[:, label]), label] for side in (members, others)]
+        if min(map(len, sides)) < _MIN_CLASS_ROWS:
+            skipped.append(label)
+        else:
+            how = {"confidence": confidence, "random_state": random_state}
+            intervals[label] = auc_interval(*sides, **how)
+    return intervals, tuple(skipped)
+
+
+def accuracies(forget_scores, unseen_scores, weights, y_forget, y_unseen, random_state):
+    """Largest advantage of a threshold, and the accuracy of one that was chosen on other rows.
+
+    The second is balanced: the threshold that is best on one half of the rows, on the other half.
+    """
+    n = len(forget_scores)
+    scores = np.concatenate([forget_scores, unseen_scores])
+    masses = np.concatenate([np.zeros(n), weights])
+    order = np.argsort(scores)  # the only one: halves keep it
+    is_member = order < n
+    advantage = np.abs(_gaps(scores[order], masses[order], is_member)[1]).max()
+
+    used = np.flatnonzero(weights)
+    if min(n, len(used)) < 2:
+        return float(advantage), None
     # Without a seed always the same halves: a metric draws from no global generator.
     rng = check_random_state(0 if random_state is None else random_state)
-    used = np.flatnonzero(weights)
-    if min(len(forget_scores), len(used)) < 2:
-        return None
-    members = _halves(np.arange(len(forget_scores)), y_forget, rng)
-    others = _halves(used, y_unseen, rng)
+    half = np.full(len(scores), -1)
+    half[_every_other(np.arange(n), y_forget, rng)] = 0
+    half[n + _every_other(used, y_unseen, rng)] = 0
+    half[n + used] += 1
+    half[:n] += 1
     gaps = []
-    for here, there in ((0, 1), (1, 0)):
-        threshold, side = _best_threshold(
-            forget_scores[members[here]],
-            unseen_scores[others[here]],
-            weights[others[here]],
-        )
-        passed = np.average(
-            unseen_scores[others[there]] >= threshold, weights=weights[others[there]]
-        )
-        gaps.append(side * (np.mean(forget_scores[members[there]] >= threshold) - passed))
-    return float((1 + np.mean(gaps)) / 2)
+    for here in (0, 1):
+        seen = order[half[order] == here]
+        threshold, side = _best_threshold(scores[seen], masses[seen], seen < n)
+        other = half == 1 - here
+        passed = scores >= threshold
+        found = np.mean(passed[:n][other[:n]])
+        alarms = np.average(passed[n:][other[n:]], weights=weights[other[n:]])
+        gaps.append(side * (found - alarms))
+    return float(advantage), float((1 + np.mean(gaps)) / 2)
 
 
-def _halves(rows, y, rng):
-    """The rows in two halves, of which each has half of every class."""
+def _every_other(rows, y, rng):
+    """Half of the rows, and of every class among them."""
     rows = rng.permutation(rows)
     if y is not None:
         rows = rows[np.argsort(y[rows], kind="stable")]
-    return rows[::2], rows[1::2]
+    return rows[::2]
 
 
-def advantage(forget_scores, unseen_scores, weights):
-    """Largest |TPR − FPR| over thresholds (the two-sample Kolmogorov–Smirnov distance)."""
-    return float(np.abs(_gaps(forget_scores, unseen_scores, weights)[1]).max())
-
-
-def _best_threshold(forget_scores, unseen_scores, weights):
+def _best_threshold(scores, masses, is_member):
     """Where |TPR − FPR| is largest, half-way to the next lower score; and the sign of it."""
-    thresholds, gaps = _gaps(forget_scores, unseen_scores, weights)
+    thresholds, gaps = _gaps(scores, masses, is_member)
     best = np.abs(gaps).argmax()
     return thresholds[max(best - 1, 0) : best + 1].mean(), np.sign(gaps[best])
 
 
-def _gaps(forget_scores, unseen_scores, weights):
-    """TPR − FPR at every score as the threshold, and these scores."""
-    thresholds = np.unique(np.concatenate([forget_scores, unseen_scores]))
-    order = np.argsort(unseen_scores)
-    mass = np.concatenate([[0.0], np.cumsum(weights[order])])
-    missed = np.searchsorted(np.sort(forget_scores), thresholds, "left") / len(forget_scores)
-    passed = mass[np.searchsorted(unseen_scores[order], thresholds, "left")] / mass[-1]
-    return thresholds, passed - missed
+def _gaps(scores, masses, is_member):
+    """TPR − FPR at every score as the threshold, and these scores; all sorted by score."""
+    first = np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1]]))
+    # What lies below each score.
+    missed = np.concatenate([[0], np.cumsum(is_member)])
+    passed = np.concatenate([[0.0], np.cumsum(masses)])
+    return scores[first], passed[first] / passed[-1] - missed[first] / missed[-1]

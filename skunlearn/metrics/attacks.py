@@ -1,13 +1,17 @@
 """Threshold attacks: can rows that were forgotten be told from rows that were never seen?"""
 
+from dataclasses import replace
+
 import numpy as np
 
 from skunlearn.metrics._comparing import compare_sides
+from skunlearn.metrics._labels import check_label_logits, is_multilabel
 from skunlearn.metrics._logits import check_logits
+from skunlearn.metrics._thresholds import auc_by_label
 from skunlearn.metrics.intervals import Interval
 from skunlearn.metrics.matching import check_labels, check_weights, match_weights
 from skunlearn.metrics.result import MembershipInference
-from skunlearn.metrics.scores import attack_scores, check_attack
+from skunlearn.metrics.scores import attack_scores, check_attack, scores_by_label
 
 
 def membership_inference(
@@ -30,7 +34,8 @@ def membership_inference(
     forget_logits : array-like of shape (n_forget, n_classes), float
         Logits (or log-probabilities) of the model for the rows that it was to forget.
     y_forget : array-like of shape (n_forget,), int
-        Column of each row's true class.
+        Column of each row's true class. Of rows with several labels an array of shape
+        (n_forget, n_labels), 0 or 1, with a logit for each label; see `membership_scores`.
     unseen_logits : array-like of shape (n_unseen, n_classes), float
         The same for rows that were in no training set.
     y_unseen : array-like of shape (n_unseen,), int
@@ -42,13 +47,14 @@ def membership_inference(
     match : {"class"} or None, default="class"
         "class" weights the unseen rows to the class proportions of the forget set
         (`match_weights`). None compares with all unseen rows as they are: where the classes
-        differ, the figure then measures the classes and not membership.
+        differ, the figure then measures the classes and not membership. With several labels per
+        row, "class" compares each label with unseen rows that have it, or lack it, as well.
     reference : float, Interval, MembershipInference, dict or None, default=None
         AUC of the same attack on a model retrained without the forget set, which is the value to
         reach. None stands for chance, 0.5. Of "strongest" the outcome of the same attack on that
         model, or a dict with a value for each score.
     per_class : bool, default=False
-        Whether to compute the AUC within each class as well.
+        Whether to compute the AUC within each class, or of each label, as well.
     confidence : float in (0, 1), default=0.95
         Coverage of the intervals.
     random_state : int, RandomState instance or None, default=None
@@ -87,15 +93,18 @@ def membership_inference(
     reference is better; both sides count (AUC below 0.5 is a leak too).
     """
     check_attack(attack)
-    forget_logits, y_forget = check_logits(
+    several = is_multilabel(y_forget)
+    check = check_label_logits if several else check_logits
+    forget_logits, y_forget = check(
         forget_logits, y_forget, logits_name="forget_logits", y_name="y_forget"
     )
-    unseen_logits, y_unseen = check_logits(
+    unseen_logits, y_unseen = check(
         unseen_logits, y_unseen, logits_name="unseen_logits", y_name="y_unseen"
     )
     if forget_logits.shape[1] != unseen_logits.shape[1]:
         raise ValueError(
-            f"forget_logits have {forget_logits.shape[1]} classes and unseen_logits "
+            f"forget_logits have {forget_logits.shape[1]} "
+            f"{'labels' if several else 'classes'} and unseen_logits "
             f"{unseen_logits.shape[1]}: both must come from the same model."
         )
     return compare_attacks(
@@ -135,6 +144,8 @@ def compare_attacks(
         As they are to be named; the encoded ones when None.
     reference_outputs : (logits of forgotten rows, logits of unseen rows), default=None
     """
+    if match not in ("class", None):
+        raise ValueError(f"match must be 'class' or None, got {match!r}.")
     seed = 0 if random_state is None else random_state
     sides = attack_scores(forget, unseen, attack, match=match, random_state=seed)
     theirs, references = None, None
@@ -143,24 +154,33 @@ def compare_attacks(
     else:
         others = ((z, y) for z, (_, y) in zip(reference_outputs, (forget, unseen), strict=True))
         theirs = attack_scores(*others, attack, match=match, random_state=seed)
-    if match not in ("class", None):
-        raise ValueError(f"match must be 'class' or None, got {match!r}.")
+    how = {
+        "attack": attack,
+        "references": references,
+        "reference_sides": theirs,
+        "kind": kind or ("chance" if theirs is None and reference is None else "retrained"),
+        "note": note,
+        "confidence": confidence,
+        "random_state": random_state,
+    }
+    if is_multilabel(forget[1]):  # these were matched label by label
+        result = compare_sides(sides, np.ones(len(unseen[1])), **how)
+        result = replace(result, matched=match == "class")
+        if not per_class:
+            return result
+        score = "margin" if attack == "learned" else result.strongest
+        both = scores_by_label(*forget, *unseen, score, match)
+        classes, skipped = auc_by_label(*both, confidence, random_state)
+        return replace(result, per_class=classes, skipped_classes=skipped)
     y_forget, y_unseen = labels or (forget[1], unseen[1])
-    weights = match_weights(y_forget, y_unseen) if match else np.ones(len(y_unseen))
     return compare_sides(
         sides,
-        weights,
-        attack=attack,
-        references=references,
-        reference_sides=theirs,
-        kind=kind or ("chance" if theirs is None and reference is None else "retrained"),
-        note=note,
+        match_weights(y_forget, y_unseen) if match else np.ones(len(y_unseen)),
         y_forget=y_forget,
         y_unseen=y_unseen,
         matched=match == "class",
         per_class=per_class,
-        confidence=confidence,
-        random_state=random_state,
+        **how,
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.metrics import get_scorer
 from sklearn.utils import _safe_indexing
 
+from skunlearn._tasks import need_one_class
 from skunlearn.metrics._scoring import Scorer, final_unlearner
 
 __all__ = ["ForgottenScorer", "RetainedScorer"]
@@ -87,9 +88,9 @@ class ForgottenScorer(RetainedScorer):
 
 
 def _is_gone(estimator, y):
-    gone = [
-        label for e in final_unlearner(estimator).deletions_ for label in e["classes_forgotten"]
-    ]
+    unlearner = final_unlearner(estimator)
+    need_one_class(unlearner._classes, "This scorer", ValueError)
+    gone = [label for e in unlearner.deletions_ for label in e["classes_forgotten"]]
     return np.isin(np.asarray(y), gone)
 
 

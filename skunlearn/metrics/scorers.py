@@ -1,16 +1,23 @@
 """A scorer that attacks, for scikit-learn's searches and cross-validation."""
 
 import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _skorch, _training
+from skunlearn import _skorch, _training, _validation
 from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
 from skunlearn._short import SHARE, Reference, check_share, train_short
+from skunlearn._tasks import Labels, task_of
 from skunlearn.base import model_of
 from skunlearn.metrics._comparing import compare_sides
-from skunlearn.metrics._scoring import Scorer, attacked_rows, forgotten_rows
+from skunlearn.metrics._scoring import (
+    Scorer,
+    TrainingRowsError,
+    attacked_rows,
+    forgotten_rows,
+)
 from skunlearn.metrics.attacks import compare_attacks
 from skunlearn.metrics.blind import blind_attack
 from skunlearn.metrics.intervals import auc
@@ -120,6 +127,7 @@ class MIAScorer(Scorer):
         self.confidence = confidence
         self.random_state = random_state
         self._references = {}
+        self._told = False  # of training rows
 
     def __call__(self, estimator, X, y=None):
         """Minus the distance of the attack to its reference value.
@@ -132,9 +140,24 @@ class MIAScorer(Scorer):
         Returns
         -------
         score : float
-            At most 0; higher is better.
+            At most 0; higher is better. NaN for training rows, of which an attack on forgotten
+            against unseen rows says nothing.
+
+        Warns
+        -----
+        UndefinedMetricWarning
+            When `X` holds training rows, once. Searches by successive halving score these too,
+            unless they are told ``return_train_score=False``; `measure` raises.
         """
-        unlearner, unseen = attacked_rows(estimator, X, y, referenced=self.reference is not None)
+        try:
+            found = attacked_rows(estimator, X, y, referenced=self.reference is not None)
+        except TrainingRowsError as error:
+            # An exception would be printed by scikit-learn, traceback and all, once a fit.
+            if not self._told:
+                self._told = True
+                _validation.warn(f"The score is NaN. {error}", UndefinedMetricWarning)
+            return np.nan
+        unlearner, unseen = found
         # The point estimates alone: a search has no use for intervals.
         found = self._aucs(unlearner, unlearner._evidence, unlearner.estimator_, unseen)
         if self.reference is None:
@@ -184,10 +207,11 @@ class MIAScorer(Scorer):
         if self.reference is not None:
             given["reference_outputs"] = [e.logits for e in self._checked(theirs, reference.model)]
         sides = [(e.logits, e.y) for e in self._checked(sides, unlearner.estimator_)]
+        several = isinstance(unlearner._classes, Labels)
         return compare_attacks(
             *sides,
             self.attack,
-            labels=[unlearner._classes[y] for _, y in sides],
+            labels=None if several else [unlearner._classes[y] for _, y in sides],
             match=self.match,
             per_class=self.per_class,
             confidence=self.confidence,
@@ -212,7 +236,7 @@ class MIAScorer(Scorer):
         """
         unlearner, unseen = attacked_rows(estimator, X, y, referenced=True)  # no model is asked
         forget = forgotten_rows(unlearner)
-        classifier = unlearner._classes is not None
+        classifier = task_of(unlearner._classes).has_one_class
         return blind_attack(
             _flat(forget.arrays()[0]),
             _flat(unseen.arrays()[0]),
@@ -234,8 +258,9 @@ class MIAScorer(Scorer):
         if unlearner._classes is None:
             return {_SQUARED: auc(*_errors(sides))}
         sides = [(e.logits, e.y) for e in self._checked(sides, model)]
-        labels = [unlearner._classes[y] for _, y in sides]
-        weights = match_weights(*labels) if self.match is not None else None
+        weights = None
+        if self.match is not None and not isinstance(unlearner._classes, Labels):
+            weights = match_weights(*(unlearner._classes[y] for _, y in sides))
         scores = attack_scores(*sides, self.attack, match=self.match)
         return {name: auc(*both, weights=weights) for name, both in scores.items()}
 

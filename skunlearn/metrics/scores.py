@@ -3,6 +3,13 @@
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
+from skunlearn.metrics._labels import (
+    by_label,
+    check_label_logits,
+    is_multilabel,
+    matched_scores,
+    row_scores,
+)
 from skunlearn.metrics._learned import learned_scores
 from skunlearn.metrics._logits import check_logits, cross_entropy, margin, true_class_confidence
 
@@ -17,7 +24,9 @@ def membership_scores(logits, y, attack="margin"):
     logits : array-like of shape (n, n_classes), float
         Logits or log-probabilities of the model under attack.
     y : array-like of shape (n,), int
-        Column of each row's true class.
+        Column of each row's true class. Of rows with several labels an array of shape
+        (n, n_labels), 0 or 1, and a logit for each label: each is scored as a binary
+        classification, and a row's score is the mean over its labels.
     attack : {"margin", "loss", "confidence", "entropy", "modified_entropy"}, default="margin"
         "margin", log p_y − log(1 − p_y) [1]_; "loss", log p_y [2]_; "confidence", p_y. Each grows
         with the others, so that they give the same AUC, except that the confidence of well-fitted
@@ -54,7 +63,32 @@ def membership_scores(logits, y, attack="margin"):
     array([-0.005, -3.747])
     """
     check_attack(attack, several=False)
+    if is_multilabel(y):
+        return label_scores(logits, y, attack).mean(axis=1)
     return _SCORES[attack](logits, y)
+
+
+def label_scores(logits, y, attack):
+    """Score of each label of rows that have several, of shape (n, n_labels)."""
+    check_attack(attack, several=False)
+    return by_label(_SCORES[attack], *check_label_logits(logits, y))
+
+
+def scores_by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match="class"):
+    """`label_scores` of forgotten and of unseen rows, matched label by label."""
+    members = label_scores(forget_logits, y_forget, attack)
+    others = label_scores(unseen_logits, y_unseen, attack)
+    if match is None:
+        return members, others
+    return matched_scores(members, np.asarray(y_forget), others, np.asarray(y_unseen))
+
+
+def compared_scores(
+    forget_logits, y_forget, unseen_logits, y_unseen, attack="margin", match="class"
+):
+    """Scores of forgotten and of unseen rows with several labels, one a row."""
+    both = scores_by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match)
+    return tuple(map(row_scores, both))
 
 
 def squared_error(prediction, y):
@@ -123,15 +157,18 @@ def attack_scores(forget, unseen, attack, *, match="class", random_state=0):
     sides : dict of str to (scores of forgotten rows, scores of unseen rows)
     """
     check_attack(attack)
-    if attack in _SCORES:
-        return {attack: tuple(_SCORES[attack](*side) for side in (forget, unseen))}
-    names = ALL_SCORES if attack == "strongest" else _LEARNT_FROM
-    sides = {name: tuple(_SCORES[name](*side) for side in (forget, unseen)) for name in names}
-    if attack == "strongest":
+    single = attack in _SCORES
+    names = (attack,) if single else ALL_SCORES if attack == "strongest" else _LEARNT_FROM
+    several = is_multilabel(forget[1])
+    if several:
+        sides = {name: compared_scores(*forget, *unseen, name, match) for name in names}
+    else:
+        sides = {name: tuple(_SCORES[name](*side) for side in (forget, unseen)) for name in names}
+    if attack != "learned":
         return sides
-    labels = forget[1], unseen[1]
-    both = zip(*sides.values(), strict=True)
-    return {attack: learned_scores(*both, *labels, match=match, random_state=random_state)}
+    both, match = zip(*sides.values(), strict=True), None if several else match
+    scores = learned_scores(*both, forget[1], unseen[1], match=match, random_state=random_state)
+    return {attack: scores}
 
 
 def _negative_entropy(logits, y):

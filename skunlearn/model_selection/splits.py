@@ -9,6 +9,17 @@ from skunlearn._validation import check_forget_mask
 
 __all__ = ["ForgetSplit"]
 
+# What searches hand to a splitter, and how; pinned by tests on scikit-learn.
+_WAYS = (
+    "Leave the mask out of ForgetSplit(), and let the search hand it over, in one of two ways. "
+    "With metadata routing on (sklearn.set_config(enable_metadata_routing=True)): "
+    'search.fit(X, y, forget=mask), or cross_validate(search, X, y, params={"forget": mask}). With '
+    "routing off the mask is passed as groups too, the one name that scikit-learn hands to "
+    "splitters: search.fit(X, y, forget=mask, groups=mask), or cross_validate(search, X, y, "
+    'params={"forget": mask, "groups": mask}); it reaches the first search that it meets, and none '
+    "inside that."
+)
+
 
 class ForgetSplit(BaseCrossValidator):
     """K folds whose training parts hold forget rows and whose test parts hold rows never seen.
@@ -25,8 +36,12 @@ class ForgetSplit(BaseCrossValidator):
     n_splits : int, default=5
         At least 2 (scikit-learn's default).
     forget : bool array of shape (n_samples,), default=None
-        The mask that is passed to ``fit`` of the search. Needed unless metadata routing is on,
-        in which case the search hands it to ``split``.
+        The mask that is passed to ``fit`` of the search. None takes it from the search, so that
+        searches nest: each of them has the part of the mask that belongs to its own rows. With
+        metadata routing on the search hands it over by itself, ``search.fit(X, y,
+        forget=mask)``. With routing off scikit-learn hands splitters nothing but ``groups``: pass
+        the mask a second time under that name, ``search.fit(X, y, forget=mask, groups=mask)``; it
+        goes to the first search that it meets.
     kind : {"auto", "instance", "class"}, default="auto"
         "auto" treats classes all of whose rows are marked as forgotten classes, and the other
         marked rows as instances.
@@ -52,6 +67,23 @@ class ForgetSplit(BaseCrossValidator):
     >>> train, test = next(a_class.split(y, y))
     >>> int((y[test] == 1).sum()), int((y[train] == 1).sum())
     (3, 3)
+
+    Without a mask of its own, in one search inside another:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import GridSearchCV, cross_validate
+    >>> from skunlearn import RetrainUnlearner
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forget = np.arange(150) % 5 == 0
+    >>> search = GridSearchCV(
+    ...     RetrainUnlearner(LogisticRegression(max_iter=500)),
+    ...     {"estimator__C": [0.1, 1.0]},
+    ...     cv=ForgetSplit(2, random_state=0),
+    ... )
+    >>> masks = {"forget": forget, "groups": forget}
+    >>> len(cross_validate(search, X, y, cv=3, params=masks)["test_score"])
+    3
     """
 
     # With metadata routing on, GridSearchCV.fit(..., forget=mask) reaches `split`.
@@ -86,8 +118,8 @@ class ForgetSplit(BaseCrossValidator):
         X : array-like of n_samples rows
         y : array of shape (n_samples,), default=None
             Folds are stratified by classes when given.
-        groups : object
-            Ignored.
+        groups : bool array of shape (n_samples,), or object, default=None
+            The mask, where neither `forget` nor the constructor gives one. Ignored otherwise.
         forget : bool array of shape (n_samples,), default=None
             Overrides the constructor's.
 
@@ -101,13 +133,7 @@ class ForgetSplit(BaseCrossValidator):
             When the mask is missing or is no mask over the rows, or a part is too small.
         """
         n = X.shape[0] if hasattr(X, "shape") else len(X)
-        forget = self.forget if forget is None else forget
-        if forget is None:
-            raise ValueError(
-                "ForgetSplit needs the mask of rows to forget: ForgetSplit(forget=mask), the "
-                "same mask as in fit(X, y, forget=mask) of the search."
-            )
-        forget = check_forget_mask(forget, n)
+        forget = self._mask(forget, groups, n)
         if self.kind not in ("auto", "instance", "class"):
             raise ValueError(f"kind must be 'auto', 'instance' or 'class', got {self.kind!r}.")
         if isinstance(self.n_splits, bool) or not self.n_splits >= 2:
@@ -125,6 +151,30 @@ class ForgetSplit(BaseCrossValidator):
         for k in range(self.n_splits):
             # Pinned rows have no fold and are in every training part.
             yield np.flatnonzero(fold != k), np.flatnonzero((fold == k) & ~pinned)
+
+    def _mask(self, forget, groups, n):
+        """The mask of rows to forget, from whoever gives one."""
+        own = forget is None and self.forget is not None
+        mask = np.asarray(self.forget) if own else None
+        if own and mask.dtype == bool and mask.shape != (n,):
+            raise ValueError(
+                f"forget must have one entry per row of X: expected shape ({n},), got "
+                f"{mask.shape}, which is what ForgetSplit(forget=mask) holds. A mask of the outer "
+                "length fits no search that stands inside another one or inside "
+                f"cross-validation. {_WAYS}"
+            )
+        forget = self.forget if own else forget
+        if forget is None and groups is None:
+            raise ValueError(
+                f"ForgetSplit needs the mask of rows to forget. {_WAYS} For one search alone "
+                "ForgetSplit(forget=mask) will do, with the mask of fit(X, y, forget=mask)."
+            )
+        if forget is None and np.asarray(groups).dtype != bool:
+            raise TypeError(
+                "ForgetSplit takes its mask of rows to forget from groups=, where it has no "
+                f"other, and groups has dtype {np.asarray(groups).dtype}: no mask. {_WAYS}"
+            )
+        return check_forget_mask(groups if forget is None else forget, n)
 
     def _forgotten_class_rows(self, y, forget, stratified):
         if self.kind == "instance":

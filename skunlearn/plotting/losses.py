@@ -3,6 +3,7 @@
 import numpy as np
 
 from skunlearn._evidence import observe
+from skunlearn._tasks import task_of
 from skunlearn.base import model_of
 from skunlearn.metrics._logits import cross_entropy
 from skunlearn.metrics._scoring import attacked_rows, forgotten_rows
@@ -142,7 +143,8 @@ class LossHistogramDisplay:
         """
         unlearner, unseen = attacked_rows(unlearner, X_test, y_test, referenced=bool(models))
         record = unlearner._record
-        twins = np.flatnonzero(np.isin(unseen.y, unlearner._evidence.y))
+        strata = task_of(unlearner._classes).strata
+        twins = np.flatnonzero(np.isin(strata(unseen.y), strata(unlearner._evidence.y)))
         views = {
             "unseen": unseen.take(twins),
             "retain": record.view(np.flatnonzero(record.retained)),

@@ -14,10 +14,14 @@ _ACCURACIES = (
     ("forget train", FORGET, "s", "forget set"),
     ("forget unseen", UNSEEN, "^", "same classes, unseen rows"),
 )
+_FITS = (
+    ("test R²", RETAIN, "o", "unseen rows"),
+    ("retained train R²", FORGET, "s", "retained rows"),
+)
 
 
 class UnlearningReportDisplay:
-    """Accuracies, matched attack, its ROC curve, and time, one row per model.
+    """Accuracies (R² of regressors), attack, its ROC curve, and time, one row per model.
 
     The green band is the retrained model's interval: an unlearned model should fall into it.
 
@@ -92,10 +96,14 @@ class UnlearningReportDisplay:
         return self
 
     def _draw_accuracy(self, ax, table, position):
-        for metric, color, marker, label in _ACCURACIES:
+        classes = "test" in table
+        for metric, color, marker, label in _ACCURACIES if classes else _FITS:
             if metric in table:
-                ax.plot(100 * table[metric], position, marker, color=color, label=label, ms=8)
-        ax.set(xlabel="accuracy, %", xlim=(-4, 104), ylim=(-0.6, len(table) - 0.4))
+                values = (100 if classes else 1) * table[metric]
+                ax.plot(values, position, marker, color=color, label=label, ms=8)
+        ax.set(xlabel="accuracy, %" if classes else "R²", ylim=(-0.6, len(table) - 0.4))
+        if classes:
+            ax.set_xlim(-4, 104)
         ax.set_yticks(position, table.index)
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 
@@ -109,8 +117,9 @@ class UnlearningReportDisplay:
         ax.axvline(0.5, color="0.6", lw=1, ls=":")
         errors = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
         ax.errorbar(rows["value"], position, xerr=errors, fmt="D", color="#000000", capsize=4)
+        matched = "matched " if "test" in table else ""
         ax.set(
-            xlabel=f"AUC of the matched attack, {100 * self.report.confidence:g} % interval",
+            xlabel=f"AUC of the {matched}attack, {100 * self.report.confidence:g} % interval",
             ylim=(-0.6, len(table) - 0.4),
         )
 
@@ -144,7 +153,7 @@ class UnlearningReportDisplay:
 
         Parameters
         ----------
-        unlearner : fitted classifier unlearner that has forgotten
+        unlearner : fitted unlearner that has forgotten, or UnlearningPipeline
         X_test, y_test : rows and labels never seen
         figure, title
             See `plot`.

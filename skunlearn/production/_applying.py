@@ -145,7 +145,9 @@ class Application:
         if full:
             model = retrained(self.store.model, positions)
         else:
-            model = self.store.model._successor(positions)
+            final = getattr(self.store.model, "_final_estimator", self.store.model)
+            tests = {"unseen": (self.worker.X_test, self.worker.y_test)} if final._judges else {}
+            model = self.store.model._successor(positions, **tests)
         figures = _checks.measure(model, self.worker.X_test, self.worker.y_test)
         breach = _checks.breach(
             figures,

@@ -50,8 +50,7 @@ def kind_of(unlearner):
     if final._is_exact and not frozen and (not pipeline or _is_exact(unlearner)):
         return "refit"
     why = (
-        "its steps are kept or it is approximate, and fitted transformers cannot be written "
-        "without pickle"
+        "its steps are kept or it is approximate, and versions hold no fitted transformers"
         if pipeline
         else "what it needs to go on forgetting is not part of the file that save writes"
     )

@@ -3,8 +3,12 @@
 import warnings
 from numbers import Integral, Real
 
-from sklearn.utils import check_scalar
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_scalar, get_tags
+from skorch import NeuralNet
 
+from skunlearn._guard import check_drop
+from skunlearn.auto import AutoUnlearner
 from skunlearn.production import _checks
 from skunlearn.production._applying import Application, refuse_stopped
 from skunlearn.production._batches import BatchChangedError
@@ -34,15 +38,18 @@ class DeletionWorker:
     Parameters
     ----------
     queue : DeletionQueue
-    unlearner : unlearner or UnlearningPipeline
-        Methods for nets that go on from the present weights; or exact ones, whose model a training
-        on the retained rows gives again after a restart (with an int ``random_state`` the same
-        one). It is copied. If it is fitted, its model is the first version.
+    unlearner : unlearner, UnlearningPipeline or skorch net
+        A net, or a FrozenEstimator of one, is forgotten in by an `AutoUnlearner`, which judges
+        itself by the test rows. Methods for nets that go on from the present weights; or exact
+        ones, whose model a training on the retained rows gives again after a restart (with an int
+        ``random_state`` the same one). It is copied. If it is fitted, its model is the first
+        version.
     X_test, y_test : rows that the model has never seen, with labels or targets
         For the audits.
     max_accuracy_drop : float or None, default=None
         Stop when the score on the test rows (accuracy, or R²) falls by more than this below that
-        after the last full training; 0.02 are two points. None never stops.
+        after the last full training; 0.02 are two points, and of a classifier more than 1 is an
+        error. None never stops.
     max_auc_distance : float or None, default=None
         Stop when the matched attack on the rows of the batch has a 95 % interval that lies
         farther than this from 0.5. With few rows it hardly ever does: larger batches are better
@@ -134,7 +141,12 @@ class DeletionWorker:
         self.max_accuracy_drop, self.max_auc_distance = max_accuracy_drop, max_auc_distance
         self.retrain_every, self.on_breach = retrain_every, on_breach
         self.lease = float(lease)
+        if isinstance(unlearner, NeuralNet | FrozenEstimator):
+            unlearner = AutoUnlearner(unlearner)
         self._store = Store(queue, unlearner, self._check)
+        if max_accuracy_drop is not None:
+            classifier = get_tags(unlearner).estimator_type == "classifier"
+            check_drop(max_accuracy_drop, classifier=classifier)
 
     # ------------------------------------------------------------------ start
 

@@ -9,6 +9,7 @@ from torch import nn
 from skunlearn import _layers, _skorch, _validation
 from skunlearn._losses import row_losses
 from skunlearn._steps import renew_optimizer
+from skunlearn._tasks import need_one_class
 from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -109,8 +110,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         self.max_norm = max_norm
 
     def _unlearn(self, net, retain, forget):
-        if self._classes is None:
-            raise UnlearningError("boundaries are for classifiers; this is a regression.")
+        need_one_class(self._classes, "BoundaryUnlearner")
         if not self._whole_classes(retain, forget):
             _validation.warn(
                 "BoundaryUnlearner takes rows away from their own class, which a retrained net "

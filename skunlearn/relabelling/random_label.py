@@ -8,6 +8,7 @@ from skunlearn._norms import FollowedStatistics
 from skunlearn._phases import Phases
 from skunlearn._seeding import derive_seed
 from skunlearn._steps import normalisation
+from skunlearn._tasks import Labels
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Choice
@@ -28,7 +29,8 @@ class RandomLabelUnlearner(NetUnlearner):
         New labels in each epoch, so that no wrong one is learnt by heart; False draws them once,
         as in [1]_.
     exclude_true : bool, default=True
-        Never the row's own label. With two classes that turns every label round.
+        Never the row's own label. With two classes that turns every label round. Rows with several
+        labels get all those of another row, drawn among the retained ones.
     order : {"mixed", "sequential"}, default="mixed"
         Batches of both kinds of rows mixed, or all forget rows before all retained ones in each
         epoch, with an optimizer for each.
@@ -94,8 +96,13 @@ class RandomLabelUnlearner(NetUnlearner):
         self._relabel_and_train(net, retain, forget)
 
     def _relabel_and_train(self, net, retain, forget, callbacks=()):
-        columns = None if self._classes is None else self._seen_columns
-        drawn = RandomLabels(forget.y, columns, self.exclude_true, self._next_seed())
+        how = self.exclude_true, self._next_seed()
+        if isinstance(self._classes, Labels):
+            drawn = RandomSets(forget.y, retain.y, *how)
+        else:
+            if self._classes is None:
+                raise UnlearningError("random labels are for classifiers; this is a regression.")
+            drawn = RandomLabels(forget.y, self._seen_columns, *how)
         if self.order == "mixed":
             both = retain.union(forget)
             places = np.arange(len(retain), len(both))
@@ -139,8 +146,6 @@ class RandomLabels:
     """
 
     def __init__(self, y, columns, exclude_true, seed):
-        if columns is None:
-            raise UnlearningError("random labels are for classifiers; this is a regression.")
         if exclude_true and len(columns) < 2:
             raise UnlearningError("there is one class only, and no other label to draw.")
         self.y, self.columns, self.exclude_true = y, columns, exclude_true
@@ -152,6 +157,42 @@ class RandomLabels:
             own = np.searchsorted(self.columns, self.y)
             return self.columns[(own + self.rng.integers(1, n, size=size)) % n]
         return self.columns[self.rng.integers(n, size=size)]
+
+
+class RandomSets:
+    """Draws sets of labels for some rows, those of other rows at random, others at every call.
+
+    Every label is as frequent then as among those other rows, and with the labels that it comes
+    with there.
+
+    Parameters
+    ----------
+    y : bool ndarray of shape (n, n_labels), their own labels
+    others : bool ndarray of shape (m, n_labels), the sets to draw among
+    exclude_true : bool
+        Whether to draw none that a row has.
+    seed : int
+    """
+
+    def __init__(self, y, others, exclude_true, seed):
+        self.sets, own, counts = np.unique(
+            np.concatenate([others, y]), axis=0, return_inverse=True, return_counts=True
+        )
+        self.own = own.reshape(-1)[len(others) :]
+        shares = (counts - np.bincount(self.own, minlength=len(counts))) / len(others)
+        self.ends, self.barred = np.cumsum(shares), np.zeros(len(y))
+        if exclude_true:
+            self.barred = shares[self.own]
+            if (self.barred == 1).any():
+                raise UnlearningError("all rows have the same labels, and no others to draw.")
+        self.starts = self.ends[self.own] - self.barred
+        self.rng = np.random.default_rng(seed)
+
+    def __call__(self):
+        drawn = self.rng.random(len(self.own)) * (1 - self.barred)
+        drawn += np.where(drawn >= self.starts, self.barred, 0.0)  # the row's own are passed over
+        drawn = np.searchsorted(self.ends, drawn, side="right")
+        return self.sets[np.minimum(drawn, len(self.sets) - 1)]
 
 
 class Redrawn(Callback):

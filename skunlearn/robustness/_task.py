@@ -90,7 +90,11 @@ class Task:
         retain = self.base._record.view(np.flatnonzero(~self.mask))
         # All are trained when one is asked for: their seeds depend on their order.
         if any(name.startswith(f"{RETRAINED} (") for name in names):
-            yield from other_references(self.base, retain, n_seeds)
+
+            def train(seed):
+                return self.base._train(retain, seed=seed)
+
+            yield from other_references(self.base._seed, train, n_seeds)
         if UNPLANTED in names:
             rows = self.base._record.view(np.flatnonzero(~self.planted))
             yield UNPLANTED, self.base._train(rows)

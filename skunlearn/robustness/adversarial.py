@@ -16,6 +16,7 @@ from skunlearn import _skorch
 from skunlearn._asking import asked
 from skunlearn._evidence import observe
 from skunlearn._seeding import draw_seed, seeded
+from skunlearn._tasks import need_one_class
 from skunlearn.nets._inputs import CENTRE, SCALE
 from skunlearn.robustness.corruptions import as_dtype, check_rows, range_of
 
@@ -122,6 +123,7 @@ def adversarial_rows(
             f"adversarial_rows needs a skorch classifier, got {type(net).__name__}: attacks follow "
             "the gradients of a net."
         )
+    need_one_class(classes, "adversarial_rows", TypeError)
     low, high = range_of(X) if value_range is None else value_range
     if not high > low:
         raise ValueError(f"value_range must be a pair of rising numbers, got {low}, {high}.")

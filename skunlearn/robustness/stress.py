@@ -11,6 +11,7 @@ from tqdm import tqdm
 from skunlearn import _skorch, _training
 from skunlearn._data import digest_of, is_dataset, row_digests
 from skunlearn._record import Rows
+from skunlearn._tasks import need_one_class
 from skunlearn.base import BaseUnlearner
 from skunlearn.evaluation._models import named
 from skunlearn.metrics._scoring import refuse_training_rows
@@ -171,8 +172,7 @@ def robustness_report(
     conditions = parse(conditions)
     _check_attacks(conditions, net)
     plain = untrained(net, X, y, random_state, memory, measure_on)
-    if not hasattr(plain, "classes_"):
-        raise ValueError("robustness_report is for classifiers.")
+    need_one_class(plain._classes, "robustness_report", ValueError)
     refuse_training_rows(plain, Rows(X_test, None, np.arange(len(X_test))))
     tasks = []
     for name, forget_set in named_sets(forget_sets).items():

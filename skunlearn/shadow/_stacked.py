@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from skunlearn import _net_checks, _skorch
 from skunlearn._batching import can_batch, n_batches
+from skunlearn._held_out import own_split
 from skunlearn._net_rows import dataset
 from skunlearn._portable import listed, settings
 from skunlearn._record import Rows
@@ -46,6 +47,8 @@ def why_not(net, rows, classes):
         return "it has callbacks other than LinearDecay"
     if net.compile:
         return "the module is compiled"
+    if own_split(net) is not None:
+        return "its train_split holds rows out"
     if not isinstance(net.iterator_train, type) or net.iterator_train is not DataLoader:
         return "iterator_train is not torch's DataLoader"
     with seeded(0):

@@ -13,6 +13,7 @@ from skunlearn import _skorch, _training
 from skunlearn._data import digest_of, is_dataset, row_digests
 from skunlearn._from_scratch import check_reference
 from skunlearn._seeding import derive_seed, draw_seed, seeded
+from skunlearn._tasks import need_one_class
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.metrics._logits import margin
 from skunlearn.metrics._scoring import unseen_rows
@@ -159,8 +160,7 @@ class ShadowModels(AttackMixin, BaseEstimator):
         with seeded(seed):
             record = front._new_record(X, y, sample_weight, measure_on=measure_on)
             front._record = record
-        if not hasattr(front, "classes_"):
-            raise ValueError("ShadowModels is for classifiers.")
+        need_one_class(front._classes, "ShadowModels", ValueError)
         everything = record.view(np.arange(len(record)))
         population = None
         if X_population is not None:

@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn import _validation
 from skunlearn._asking import asked
 from skunlearn._evidence import observe
+from skunlearn._tasks import need_one_class
 from skunlearn.base import BaseUnlearner
 from skunlearn.model_selection._drawing import as_mask, resolve_size, top
 from skunlearn.model_selection.results import ForgetSet
@@ -76,6 +77,7 @@ def damaging_forget_set(unlearner, X_target, y_target, size=0.1, *, candidates=N
     model, targets, classes = asked(unlearner, X_target, y_target)
     if classes is None:
         raise TypeError("damaging_forget_set is about classifiers, this is a regressor.")
+    need_one_class(classes, "damaging_forget_set", TypeError)
     record = unlearner._record
     pool = record.retained
     if candidates is not None:

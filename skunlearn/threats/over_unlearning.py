@@ -6,6 +6,7 @@ from sklearn.utils import check_scalar
 
 from skunlearn._asking import asked
 from skunlearn._evidence import observe
+from skunlearn._tasks import need_one_class
 from skunlearn.threats._embedding import features
 
 __all__ = ["over_unlearning"]
@@ -79,6 +80,7 @@ def over_unlearning(models, X, y, *, X_forget, y_forget, near=0.1, retrained="re
     reference, kept, classes = asked(models[retrained], X, y)
     if classes is None:
         raise ValueError("over_unlearning is about classifiers, the reference is a regressor.")
+    need_one_class(classes, "over_unlearning", ValueError)
     gone = asked(models[retrained], X_forget, y_forget)[1]
     places = [features(reference, rows) for rows in (kept, gone)]
     distance = pairwise_distances_argmin_min(*places)[1]

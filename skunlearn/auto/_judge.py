@@ -1,0 +1,115 @@
+"""How far a net is from nets that never saw the forget rows, by every score of an attack."""
+
+import numpy as np
+
+from skunlearn._evidence import observe
+from skunlearn._tasks import Labels, task_of
+from skunlearn.metrics.intervals import auc, delong_covariance
+from skunlearn.metrics.matching import match_weights
+from skunlearn.metrics.scores import compared_scores, membership_scores, squared_error
+
+_SCORES = ("loss", "margin", "confidence", "entropy", "modified_entropy")
+_MOST_FORGET, _MOST_UNSEEN = 2000, 5000  # rows that are asked about
+_FEWEST = 5  # rows of a side from which an attack is made
+NAMED = "named"  # share of the rows of whole classes that are named rightly
+
+
+class Judge:
+    """Differences between a net and a reference, which never saw the forget rows.
+
+    A reference knows forget and unseen rows alike at any stage of its training, so that one that
+    was trained for a few epochs stands in for a retrained one.
+
+    Parameters
+    ----------
+    classes : see `task_of`
+    forget : Rows
+    unseen : Rows or None
+        Without them whole classes alone can be judged.
+    reference : fitted net
+    whole : bool
+        Whether whole classes are forgotten.
+    seed : int
+    """
+
+    def __init__(self, classes, forget, unseen, reference, whole, seed):
+        self.classes, self.whole, self.weights = classes, whole, None
+        self.forget = forget.sample(_MOST_FORGET, seed)
+        self.unseen = None if unseen is None else unseen.sample(_MOST_UNSEEN, seed)
+        self.named, self.kept = self.forget, self.unseen
+        if whole and self.kept is not None:
+            stay = ~np.isin(self.kept.y, forget.y)
+            self.kept = self.kept.take(np.flatnonzero(stay))
+        one_class = task_of(classes).has_one_class
+        if self.unseen is not None and one_class:
+            found = np.isin(self.forget.y, self.unseen.y)
+            self.forget = self.forget.take(np.flatnonzero(found))
+            used = np.isin(self.unseen.y, self.forget.y)
+            self.unseen = self.unseen.take(np.flatnonzero(used))
+        if self.unseen is not None and min(len(self.forget), len(self.unseen)) < _FEWEST:
+            self.unseen = None
+        if self.unseen is not None and one_class:
+            self.weights = match_weights(self.forget.y, self.unseen.y)
+        self.reference = self.look(reference)
+
+    @property
+    def sees(self):
+        """Whether there is anything to judge by."""
+        return self.unseen is not None or self.whole
+
+    def differences(self, seen):
+        """Of each AUC, and of the share of rows of whole classes that are named rightly.
+
+        `seen` is what `look` returned of a net.
+        """
+        found = {}
+        for name, sides in seen.items():
+            if name == NAMED:
+                found[name] = sides - self.reference[name]
+            else:
+                ours, theirs = (
+                    auc(*pair, weights=self.weights) for pair in (sides, self.reference[name])
+                )
+                found[name] = ours - theirs
+        return found
+
+    def error(self, seen, name):
+        """Standard error of one of the `differences`, over the rows."""
+        if name == NAMED:
+            return 0.5 / np.sqrt(len(self.named))
+        pairs = zip(seen[name], self.reference[name], strict=True)
+        members, others = (np.stack(pair) for pair in pairs)
+        _, cov = delong_covariance(members, others, weights=self.weights)
+        return float(np.sqrt(max(0.0, cov[0, 0] + cov[1, 1] - 2 * cov[0, 1])))
+
+    def accuracy(self, net):
+        """Score on unseen rows of classes that stay, or None without any."""
+        if self.kept is None or not len(self.kept):
+            return None
+        return observe(net, self.kept, self.classes).score()
+
+    def look(self, net):
+        """Scores of forget and unseen rows by name, and the share of rows that is named."""
+        found = {}
+        if self.whole:
+            found[NAMED] = observe(net, self.named, self.classes).score()
+        if self.unseen is None:
+            return found
+        sides = [observe(net, rows, self.classes) for rows in (self.forget, self.unseen)]
+        if self.classes is None:
+            return found | {"squared error": [-squared_error(e.predicted, e.y) for e in sides]}
+        if isinstance(self.classes, Labels):
+            both = [part for e in sides for part in (e.logits, e.y)]
+            return found | {s: compared_scores(*both, s) for s in _SCORES}
+        return found | {s: [membership_scores(e.logits, e.y, s) for e in sides] for s in _SCORES}
+
+
+def strongest(differences):
+    """Name and value of the largest difference."""
+    name = max(differences, key=lambda key: abs(differences[key]))
+    return name, differences[name]
+
+
+def excess(differences):
+    """How much more than the reference a net knows of the forget rows; at least 0."""
+    return max(0.0, *differences.values())

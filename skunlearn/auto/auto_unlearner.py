@@ -1,0 +1,267 @@
+"""Forgetting without a choice of a method."""
+
+from functools import partial
+from numbers import Real
+
+import numpy as np
+
+from skunlearn import _skorch, _training, _validation
+from skunlearn._batching import n_batches
+from skunlearn._seeding import derive_seed
+from skunlearn._shrinking import new_net, shrink
+from skunlearn._tasks import task_of
+from skunlearn.auto._adapting import Adapting
+from skunlearn.auto._judge import NAMED, Judge, excess, strongest
+from skunlearn.exceptions import NotForgottenWarning, UnlearningError
+from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
+from skunlearn.metrics._scoring import unseen_rows
+from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.search_spaces import Uniform
+
+# Share of the recipe's epochs, epochs, and steps, beyond all of which little is gained.
+_ENOUGH = 0.22, 10, 150
+_REFERENCE = 0.12  # share of these for the reference
+_BLIND = 0.25  # share of the old weights where nothing can be judged
+_LOST = 0.1  # accuracy on unseen rows that is worth a warning
+_SHARES = 0.3, 0.8  # of the old weights at the beginning, otherwise
+
+
+class AutoUnlearner(NetUnlearner):
+    r"""Forget rows or classes in one call, and look from every side whether it has.
+
+    Choose it first. It needs no choice of a method: within `budget` it draws the weights towards
+    new random ones and trains them on the retained rows, as `ShrinkPerturbUnlearner` does, and
+    looks on the way whether the net still knows the forget rows better than a reference that never
+    saw them. As long as it does it is shrunk again, so that the method ends where training anew for
+    the same budget would, when nothing less forgets. What was done, and how far the result is from
+    the reference, is in the log.
+
+    To look it needs rows that the net has never seen, with labels: those of ``unlearn(...,
+    X_val=, y_val=)``, or of the net's ``predefined_split``. Without any it shrinks by a factor
+    that forgot on all nets that were tried, and says in the log that nobody has looked; whole
+    classes are judged by how often they are named.
+
+    Parameters
+    ----------
+    estimator : skorch net or FrozenEstimator of one
+        Classifier or regression, built from a module class, as it also trains a reference from
+        scratch.
+    budget : float in (0, 1], default=0.35
+        Epochs of a request, as a share of those of the net's own training, the reference's among
+        them. Of long trainings 0.22, and at least 10 epochs and 150 steps, are enough, and no
+        more are taken.
+    target : float > 0, default=0.03
+        The largest difference to the reference, over the AUCs of all scores of
+        `skunlearn.metrics.membership_scores` (of the squared error in regressions) and for whole
+        classes the share of rows that is named rightly, that counts as forgotten.
+    on_failure : {"warn", "retrain", "raise"}, default="warn"
+        What to do when the difference is larger in the end, by more than two standard errors:
+        warn, train anew on the retained rows at full length, or raise and leave the model as it
+        was.
+    lr, batch_size
+        See `FineTuneUnlearner`.
+    random_state, memory, store_data, verbose
+        See `FineTuneUnlearner`.
+
+    Attributes
+    ----------
+    estimator_, classes_ : object
+        See `FineTuneUnlearner`.
+    deletions_ : list of dict
+        The log of requests. ``"auto"`` of an entry holds ``"epochs"``, ``"reference_epochs"``,
+        ``"recipe_epochs"``; ``"shares"`` of the old weights after each shrinking; ``"judged"``,
+        whether there was anything to judge by; ``"before"`` and ``"after"``, the differences to
+        the reference by score; ``"errors"``, standard errors of these; ``"accuracy"`` (R²
+        of regressions) on the unseen rows, before and after; ``"retrained"``.
+
+    See Also
+    --------
+    RetrainUnlearner : Exact, and as slow as the first training.
+    skunlearn.evaluation.audit : A report on the result.
+
+    References
+    ----------
+    J. Ash, R. Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020,
+    https://arxiv.org/abs/1910.08475, for the shrinking.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import train_test_split
+    >>> from skunlearn import AutoUnlearner
+    >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.nets import digits_classifier
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> X, X_val, y, y_val = train_test_split(X, y, test_size=0.2, random_state=0)
+    >>> unlearner = AutoUnlearner(digits_classifier(max_epochs=12), random_state=0).fit(X, y)
+    >>> unlearner = unlearner.unlearn(X[:100], y[:100], X_val=X_val, y_val=y_val)
+    >>> done = unlearner.deletions_[0]["auto"]
+    >>> done["judged"], done["epochs"] + done["reference_epochs"]
+    (True, 4)
+    """
+
+    _starts_afresh = True
+    _damage = ShrinkPerturbUnlearner._damage
+    _judges = True
+    # Settings of a training that are none of the user's here.
+    max_epochs = None
+    schedule = "linear"
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        budget=0.35,
+        target=0.03,
+        on_failure="warn",
+        lr=None,
+        batch_size=None,
+        random_state=None,
+        memory=None,
+        store_data=True,
+        verbose=0,
+    ):
+        self.estimator = estimator
+        self.budget = budget
+        self.target = target
+        self.on_failure = on_failure
+        self.lr = lr
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.memory = memory
+        self.store_data = store_data
+        self.verbose = verbose
+
+    def _unlearn(self, net, retain, forget):
+        recipe, seeds = _skorch.unwrap(self.estimator), self._seeds()
+        unseen = self._rows_never_seen()
+        one_class = task_of(self._classes).has_one_class
+        whole = one_class and self._whole_classes(retain, forget)
+        total, first = self._all_epochs(net, retain)
+        self._auto = {
+            "epochs": total,
+            "reference_epochs": 0,
+            "recipe_epochs": recipe.max_epochs,
+            "shares": [_BLIND],
+            "judged": False,
+            "retrained": False,
+        }
+        judge = None
+        if (unseen is not None or whole) and first:
+            judge = Judge(
+                self._classes, forget, unseen, self._train_reference(retain, first), whole, seeds[2]
+            )
+        new = new_net(recipe, retain, self._classes, seeds[1])
+        if judge is None or not judge.sees:
+            shrink(net, new, _BLIND)
+            vars(net)["max_epochs"] = total
+            self._run(net, retain)
+            return None
+        vars(net)["max_epochs"] = total - first
+        before, accuracy = judge.differences(judge.look(net)), judge.accuracy(net)
+        share = self._first_share(before)
+        shrink(net, new, share)
+        adapting = Adapting(judge, new, share, self.target / 2)
+        self._run(net, retain, [("skunlearn_adapting", adapting)])
+        seen = judge.look(net)
+        after = judge.differences(seen)
+        errors = {name: judge.error(seen, name) for name in after}
+        self._auto |= {
+            "epochs": total - first,
+            "reference_epochs": first,
+            "shares": [round(s, 4) for s in adapting.shares_],
+            "judged": True,
+            "accuracy": [accuracy, judge.accuracy(net)],
+            "accuracy_rows": 0 if judge.kept is None else len(judge.kept),
+            **{
+                key: {name: round(float(value), 4) for name, value in found.items()}
+                for key, found in (("before", before), ("after", after), ("errors", errors))
+            },
+        }
+        return self._answer(retain, after, errors)
+
+    def _answer(self, retain, after, errors):
+        """What `on_failure` asks for, where a difference is left."""
+        over = {k: d for k, d in after.items() if abs(d) > self.target + 2 * errors[k]}
+        if not over:
+            return None
+        name, value = strongest(over)
+        what = "the share of rows named rightly" if name == NAMED else f"the AUC by {name}"
+        said = (
+            f"After {self._auto['epochs']} epochs {what} is {value:+.3f} away from that of a "
+            f"reference that never saw the forget rows (standard error {errors[name]:.3f}, "
+            f"target {self.target})"
+        )
+        if self.on_failure == "raise":
+            raise UnlearningError(f"{said}. The model is as it was. Try a larger budget.")
+        if self.on_failure == "retrain":
+            self._auto["retrained"] = True
+            return self._train(retain)
+        _validation.warn(
+            f"{said}. Try a larger budget, or on_failure='retrain'.", NotForgottenWarning
+        )
+        return None
+
+    def _first_share(self, before):
+        """Share of the old weights to begin with: the less, the better the rows are known."""
+        known = excess({k: d for k, d in before.items() if k != NAMED} or {NAMED: 0.0})
+        if set(before) == {NAMED}:
+            return _BLIND
+        return float(np.clip(np.sqrt(0.7 * self.target / max(known, 1e-9)), *_SHARES))
+
+    def _train_reference(self, retain, epochs):
+        recipe = _skorch.clone_net(_skorch.unwrap(self.estimator)).set_params(max_epochs=epochs)
+        return _training.train(recipe, retain, self._classes, self._seeds()[0])
+
+    def _rows_never_seen(self):
+        """Rows that came with the request, or those of the net's predefined split; else None."""
+        given = getattr(self, "_unseen_given", None)
+        if given is not None:
+            return unseen_rows(self, *given)
+        split = _skorch.unwrap(self.estimator).train_split
+        if not isinstance(split, partial) or "valid_ds" not in split.keywords:
+            return None
+        return unseen_rows(self, split.keywords["valid_ds"], None)
+
+    def _seeds(self):
+        return [derive_seed(self._seed, 6 + i, len(self.deletions_)) for i in range(3)]
+
+    def _all_epochs(self, net, retain):
+        """Of a request in all, and of the reference among them."""
+        epochs = _skorch.unwrap(self.estimator).max_epochs
+        share, few, steps = _ENOUGH
+        enough = max(share * epochs, few, steps / max(1, n_batches(net, len(retain))))
+        total = max(1, round(min(self.budget * epochs, enough)))
+        return total, max(1, round(_REFERENCE * total)) if total > 1 else 0
+
+    def _epochs(self):
+        return _skorch.unwrap(self.estimator).max_epochs  # until the rows are known
+
+    def _logged(self):
+        return {"auto": self._auto}
+
+    def _settled(self):
+        vars(self).pop("_auto", None)
+
+    def _warn_if_wrong(self, measured, most_lost, emptied, **known):
+        if self._auto["judged"]:
+            # What the judge saw is better evidence than the losses of forget rows alone.
+            measured = measured | {"forget_before": {"loss": None, "score": None}}
+            if None not in self._auto["accuracy"]:
+                # On rows of the training it falls as wrong labels are no longer known by heart.
+                by_chance = 2 * np.sqrt(0.5 / self._auto["accuracy_rows"])
+                most_lost = max(most_lost - self._damage + _LOST, by_chance)
+                for key, score in zip(("before", "after"), self._auto["accuracy"], strict=True):
+                    measured[f"retain_{key}"] = measured[f"retain_{key}"] | {"score": score}
+        super()._warn_if_wrong(measured, most_lost, emptied, **known)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        _validation.check_number(self, "budget", Real, low=0.0, high=1.0, exclusive="low")
+        _validation.check_number(self, "target", Real, low=0.0, exclusive=True)
+        if self.on_failure not in ("warn", "retrain", "raise"):
+            raise ValueError(
+                f"on_failure must be 'warn', 'retrain' or 'raise', got {self.on_failure!r}."
+            )
+
+    def _space(self):
+        return {"budget": Uniform(0.1, 0.5)}

@@ -1,0 +1,122 @@
+"""A report from the outputs of models: figures, verdicts, warnings, curves."""
+
+import numpy as np
+
+from skunlearn.evaluation.figures import IDEALS, Reference, direction_of, score_names
+from skunlearn.evaluation.report import Report
+
+
+def assemble(
+    task,
+    outputs,
+    sets,
+    *,
+    retrained,
+    original,
+    seconds,
+    blind,
+    attacks,
+    tolerance,
+    reference_note=None,
+):
+    """Judge every model that is neither the original nor retrained.
+
+    Parameters
+    ----------
+    task : module
+        `_classes` or `_labels`, whose outputs are logits, or `_values`, whose outputs are
+        predictions.
+    outputs : dict of str to dict of str to ndarray
+        By model and set of rows.
+    sets : Sets
+    retrained : list of str
+    original : str or None
+    seconds, blind, attacks, tolerance, reference_note
+        See `audit_logits`.
+
+    Returns
+    -------
+    report : Report
+    """
+    first, short = retrained[0] if retrained else None, reference_note is not None
+    how = "short" if short else "retrained", reference_note or ""
+    figures, attacked, plain = {}, {}, {}
+    for name, found in outputs.items():
+        reference = Reference(None if name == first else outputs.get(first), *how)
+        figures[name], attacked[name], plain[name] = task.measure(found, sets, attacks, reference)
+    if first is not None:
+        del figures[first]["AUC difference"]  # to itself
+    if first is not None and not short:
+        for name in outputs:
+            if name != first:
+                figures[name] |= task.against(outputs, figures, plain, name, first, sets.confidence)
+            figures[name] |= task.over_null(outputs, name, retrained, sets.confidence)
+    _add_seconds(figures, seconds or {}, first)
+
+    ours, theirs = outputs.get(original), outputs.get(first)
+    theirs = None if short else theirs  # which knows less of everything
+    judged = plain[first or next(iter(outputs))]
+    warnings, verdicts = task.warn_about_sets(ours, theirs, judged, sets, blind), {}
+    references = [outputs[name] for name in retrained]
+    for name in outputs:
+        if name == original or name in retrained:
+            continue
+        verdicts[name] = task.judge(outputs[name], references, attacked[name], sets, tolerance)
+        warnings += task.warn_about(name, outputs[name], theirs, ours, sets)
+    return Report(
+        frame=_tidy(figures, retrained),
+        verdicts=verdicts,
+        warnings=warnings,
+        roles={"original": original, "retrained": first},
+        curves=task.curves(outputs, sets, score_names(attacks)[0]),
+        ceiling=task.ceiling(sets),
+        confidence=sets.confidence,
+    )
+
+
+def _add_seconds(figures, seconds, first):
+    for name, value in seconds.items():
+        if name in figures:
+            figures[name]["seconds"] = (value, np.nan, np.nan)
+            if seconds.get(first):
+                figures[name]["of retraining"] = (value / seconds[first], np.nan, np.nan)
+
+
+def _tidy(figures, retrained):
+    """One row per model and figure, with its reference."""
+    import pandas as pd
+
+    first = retrained[0] if retrained else None
+    order = list(dict.fromkeys(metric for found in figures.values() for metric in found))
+    order.sort(key=lambda metric: metric in ("seconds", "of retraining"))
+    rows = []
+    for model, found in figures.items():
+        for metric in (m for m in order if m in found):
+            value, low, high = found[metric]
+            reference = _reference(figures, retrained, metric)
+            inside = None
+            if model != first and not np.isnan(reference[1]):
+                inside = bool(reference[1] <= value <= reference[2])
+            direction = direction_of(metric)
+            rows.append((model, metric, value, low, high, *reference, direction, inside))
+    columns = ["model", "metric", "value", "low", "high"]
+    columns += ["reference", "reference low", "reference high", "direction", "inside"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype({"inside": "boolean"})
+
+
+def _reference(figures, retrained, metric):
+    """Value of the retrained model with the interval that it and its other seeds span."""
+    if not retrained:
+        chance = 0.5 if metric.startswith("AUC") else np.nan
+        return (0.0 if metric == "AUC difference" else chance, np.nan, np.nan)
+    others = [figures[name][metric] for name in retrained[1:] if metric in figures[name]]
+    if metric in IDEALS:
+        # The first is the yardstick itself; the others show how far a retrained model lies.
+        ideal = IDEALS[metric]
+        if not others:
+            return ideal, np.nan, np.nan
+        values = [ideal, *(value for value, _, _ in others)]
+        return ideal, min(values), max(values)
+    spans = [figures[retrained[0]].get(metric, (np.nan,) * 3), *others]
+    return spans[0][0], min(s[1] for s in spans), max(s[2] for s in spans)

@@ -1,0 +1,161 @@
+"""Whom an audit judges: an unlearner or an UnlearningPipeline, and rows as they came to its fit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn import _transformers, _validation
+from skunlearn._data import is_dataset, n_rows
+from skunlearn._evidence import observe
+from skunlearn._pipeline import shallow
+from skunlearn._record import Rows
+from skunlearn._seeding import derive_seed, seeded
+from skunlearn.base import BaseUnlearner, model_of
+from skunlearn.metrics._scoring import forgotten_rows, refuse_training_rows, unseen_rows
+from skunlearn.pipeline import UnlearningPipeline
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A model behind fitted steps, asked about rows as they are before the first of them.
+
+    Attributes
+    ----------
+    steps : list of (str, transformer)
+    unlearner : BaseUnlearner, for the form in which its rows are
+    model : fitted net or scikit-learn estimator
+    """
+
+    steps: list
+    unlearner: BaseUnlearner
+    model: object
+
+    def shown(self, rows):
+        """`rows` as the steps show them to the model."""
+        try:
+            return _transformers.transformed(rows, self.steps, self.unlearner)
+        except ValueError as error:
+            raise ValueError(
+                "The steps of the pipeline cannot transform rows that an audit asks about, those "
+                f"to forget or those never seen: {error} Let the step take values that it has not "
+                "seen (handle_unknown='ignore', say)."
+            ) from error
+
+    def observe(self, rows, classes):
+        """What the model says of `rows`."""
+        return observe(self.model, self.shown(rows), classes)
+
+
+def asked_model(estimator):
+    """What `observe` asks of a fitted estimator of any kind, an `UnlearningPipeline` included."""
+    check_is_fitted(estimator)
+    if isinstance(estimator, UnlearningPipeline):
+        final = estimator.steps[-1][1]
+        return Chain(estimator.steps[:-1], final, final.estimator_)
+    return model_of(estimator)
+
+
+def _train_whole(unlearner, rows, seed):
+    return unlearner._train(rows, seed=seed)
+
+
+class Subject:
+    """An unlearner or pipeline under audit.
+
+    Parameters
+    ----------
+    whole : BaseUnlearner or UnlearningPipeline, fitted
+    who : str
+        Who asks, for messages.
+
+    Attributes
+    ----------
+    final : BaseUnlearner
+        The unlearner itself.
+    name : str
+        Of its class.
+    classes : ndarray, or None for regression
+    """
+
+    def __init__(self, whole, who):
+        check_kind(whole, who)
+        check_is_fitted(whole)
+        self.whole, self.piped = whole, isinstance(whole, Pipeline)
+        self.final = whole.steps[-1][1] if self.piped else whole
+        self.name, self.classes = type(self.final).__name__, self.final._classes
+
+    @property
+    def model(self):
+        """The model to judge."""
+        return asked_model(self.whole)
+
+    def unseen(self, X, y):
+        """Rows that the model never saw, checked and encoded."""
+        if not self.piped:
+            rows = unseen_rows(self.final, X, y)
+        else:
+            if y is None and is_dataset(X):
+                y = _validation.dataset_targets(X)
+            if y is None:
+                raise ValueError("The attack needs the labels of the unseen rows: pass y.")
+            X = _transformers.as_rows(X)
+            names = getattr(self.whole._record.row_like(), "columns", None)
+            X = X if is_dataset(X) else _validation.columns_of_fit(X, names)
+            n = len(X) if is_dataset(X) else n_rows(X)
+            y = _validation.check_like(y, n, self.classes)
+            rows = Rows(X, self.final._encode(y), np.arange(n))
+        refuse_training_rows(self.whole, rows)
+        return rows
+
+    def retained(self):
+        """All rows that are left."""
+        record = self.whole._record
+        return record.view(np.flatnonzero(record.retained))
+
+    def forgotten(self):
+        """Rows of the last request."""
+        return forgotten_rows(self.whole)
+
+    def numbers(self, rows):
+        """`rows` as the model itself is given them."""
+        return self.model.shown(rows) if self.piped else rows
+
+    def trainer(self, retain, train=_train_whole):
+        """A function that trains a model of these rows alone from a seed: ``train(seed=None)``.
+
+        `train` of an unlearner, rows and a seed does so behind the steps of a pipeline.
+        """
+        final = self.final
+        if not self.piped:
+            return lambda seed=None: train(final, retain, seed)
+        steps = self.whole.steps[:-1]
+        frozen = _transformers.kinds(steps)["frozen"]
+        if frozen:
+            raise TypeError(
+                f"The reference would be trained behind {', '.join(frozen)}, which may have seen "
+                "the forget rows. Pass models that never saw them, by retrained=."
+            )
+        y = retain.y if self.classes is None else self.classes[retain.y]
+        start = shallow(final)
+        with seeded(derive_seed(final._seed, 1)):
+            steps, made = _transformers.fit_transform(steps, retain.arrays()[0], y)
+        rows = _transformers.checked(made, retain, start, reset=True)
+        return lambda seed=None: Chain(steps, start, train(start, rows, seed))
+
+
+def check_kind(whole, who):
+    """Raise unless `whole` is an unlearner or an UnlearningPipeline."""
+    if isinstance(whole, BaseUnlearner | UnlearningPipeline):
+        return
+    if isinstance(whole, Pipeline):
+        raise TypeError(
+            f"{who} takes an UnlearningPipeline, got a scikit-learn Pipeline, whose steps have "
+            "seen the forget rows. Of such a one pass the last step, and rows as the steps make "
+            "them."
+        )
+    raise TypeError(
+        f"{who} takes unlearners and UnlearningPipelines, got {type(whole).__name__}. Other "
+        "models are judged by what they say: audit_logits."
+    )
