@@ -89,7 +89,8 @@ def train(
                 if not is_own_stop(error, pressed):
                     raise
                 on_stop()
-            net.notify("on_train_end", **told)
+            if net.history:  # of no epoch, callbacks have nothing to look at
+                net.notify("on_train_end", **told)
     finally:
         net.callbacks_ = own
     return check_finite(net)
