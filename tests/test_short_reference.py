@@ -6,10 +6,17 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from skorch.callbacks import LRScheduler
 
-from skunlearn import FineTuneUnlearner, RetrainUnlearner, ShardedUnlearner, _training
+from skunlearn import (
+    FineTuneUnlearner,
+    RetrainUnlearner,
+    ShardedUnlearner,
+    UnlearningPipeline,
+    _training,
+)
 from skunlearn._short import train_short
 from skunlearn.callbacks import LinearDecay
 from skunlearn.evaluation import audit, deletion_stream
@@ -184,3 +191,18 @@ def test_streams_take_it(trained, digits):
     assert found["distance"] >= abs(found["AUC"] - found["AUC retrained"]) - 1e-12
     with pytest.raises(ValueError, match="reference must be True, False or 'short'"):
         deletion_stream(trained, [[0]], X[600:], y[600:], reference="retrain")
+
+
+def test_audits_of_pipelines_and_regressors_take_it(digits):
+    X, y = digits
+    net = FineTuneUnlearner(make_net(max_epochs=10), max_epochs=1, random_state=0)
+    piped = UnlearningPipeline([("scale", StandardScaler()), ("net", net)])
+    piped.fit(X[:600], y[:600]).unlearn(indices=range(100))
+    report = audit(piped, X[600:], y[600:], retrained="short", n_seeds=2)
+    assert list(report.wide.index)[1:] == ["short reference", "short reference (2)"]
+    assert "short reference (1 of 10 epochs)" in report.verdicts["FineTuneUnlearner"].text
+    values = FineTuneUnlearner(make_regressor_net(max_epochs=10), max_epochs=1, random_state=0)
+    values.fit(X[:600], y[:600].astype(float)).unlearn(indices=range(100))
+    report = audit(values, X[600:], y[600:].astype(float), retrained="short")
+    assert "short reference (1 of 10 epochs)" in report.verdicts["FineTuneUnlearner"].text
+    assert "AUC difference" in report.wide

@@ -203,3 +203,31 @@ def test_saturated_confidence_ties_and_does_no_harm():
         weights=match_weights(y, v),
     )
     assert result.scores["confidence"].interval.estimate == pytest.approx(confidence)
+
+
+def test_rows_with_several_labels_are_seen_by_every_score():
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=(900, 4))
+    z = rng.normal(size=(900, 4)) + 2.0 * (2 * y - 1)
+    z[:300] *= 0.3  # taught to be unsure
+    sides = z[:300], y[:300], z[300:], y[300:]
+    result = membership_inference(*sides, attack="strongest", per_class=True, random_state=0)
+    assert list(result.scores) == SCORES
+    for name in SCORES:
+        alone = membership_inference(*sides, attack=name, random_state=0)
+        assert result.scores[name].interval.estimate == alone.auc
+    assert result.distinguishable
+    assert result.matched
+    assert set(result.per_class) == {0, 1, 2, 3}
+    assert membership_inference(*sides, attack="learned", random_state=0).auc > 0.6
+    labels = {"forget": y[:300], "unseen": y[300:]}
+    outputs = {"mine": {"forget": z[:300], "unseen": z[300:]}}
+    for k, seed in enumerate((1, 2)):
+        noise = np.random.default_rng(seed)
+        outputs[f"retrained {k}"] = {
+            name: noise.normal(size=v.shape) + 2.0 * (2 * v - 1) for name, v in labels.items()
+        }
+    names = [name for name in outputs if name != "mine"]
+    report = audit_logits(outputs, labels, retrained=names)
+    assert report.verdicts["mine"].kind == "over-forgotten"
+    assert report.wide.loc["mine", "forget over null"] > 1
