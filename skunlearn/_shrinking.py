@@ -2,8 +2,12 @@
 
 import torch
 
-from skunlearn import _skorch, _training
+from skunlearn import _skorch
+from skunlearn._data import is_dataset
+from skunlearn._fit_loop import batches
+from skunlearn._net_rows import dataset
 from skunlearn._norms import NORMS
+from skunlearn._seeding import seeded
 from skunlearn._weights import parts
 from skunlearn.exceptions import UnlearningError
 
@@ -18,8 +22,15 @@ def new_net(estimator, rows, classes, seed):
     classes : ndarray, or None for regression
     seed : int
     """
-    recipe = _skorch.clone_net(estimator).set_params(max_epochs=0)
-    return _training.train(recipe, rows, classes, seed)
+    with seeded(seed):
+        net = _skorch.fresh_net(estimator, verbose=0)
+        _skorch.name_columns(net, classes)
+        data = dataset(net, rows)
+        with _skorch.private_checkpoints(net):
+            net.notify("on_train_begin", X=data, y=None if is_dataset(rows.source) else data.y)
+        with torch.no_grad():
+            net.infer(next(batches(net, rows)).x)  # lazy layers get their shapes
+    return net
 
 
 @torch.no_grad()

@@ -208,7 +208,7 @@ def test_references_start_from_fresh_weights(slow, plain):
     assert not chance(unlearner)
     unseen = Digits(UNSEEN)
     scorer = MIAScorer(reference="retrain")
-    assert chance(scorer._reference_model(unlearner))
+    assert chance(scorer._reference_model(unlearner).model)
     scorer(unlearner, unseen, unseen.y)
     scores = audit(unlearner, unseen, unseen.y, retrained="train").wide.filter(like="test")
     assert max(scores.loc["retrained"]) < 0.3 < 0.6 < min(scores.loc["FineTuneUnlearner"])

@@ -36,6 +36,7 @@ TRAINS = {
 }
 # They change weights before they train.
 EDITS = ("CTUnlearner", "EUkUnlearner", "MSGUnlearner", "NoTUnlearner")
+SHRINK = ("AutoUnlearner", "ShrinkPerturbUnlearner")
 GROUPS = [("hidden.*", {"lr": 0.02}), ("out.bias", {"lr": 0.4})]
 
 
@@ -136,7 +137,9 @@ def test_lr_scales_every_group(data, recipe):
 
 
 @pytest.mark.parametrize("recipe", ["optimizer__lr", "groups", "own optimizer"])
-@pytest.mark.parametrize("name", [n for n in TRAINS if n not in (*EDITS, "AmnesiacUnlearner")])
+@pytest.mark.parametrize(
+    "name", [n for n in TRAINS if n not in (*EDITS, *SHRINK, "AmnesiacUnlearner")]
+)
 def test_a_rate_of_nothing_moves_nothing(data, recipe, name):
     X, y = data
     model, *_ = fresh(recipe)
