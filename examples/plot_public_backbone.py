@@ -16,7 +16,6 @@ It takes about twenty minutes on one CPU core. The images are read from the fold
 ``SKUNLEARN_DATA`` or downloaded.
 """
 
-# sphinx_gallery_thumbnail_path = "stored/plot_public_backbone.png"
 
 # %%
 # The public part

@@ -32,6 +32,7 @@ def train(
     verbose=0,
     write_checkpoints=False,
     callbacks=(),
+    epochs=None,
 ):
     """Train a fresh copy of `estimator` on `rows`.
 
@@ -47,6 +48,8 @@ def train(
         Whether a net's Checkpoint callbacks write their files; otherwise to a temporary folder.
     callbacks : list of (name, callback), default=()
         Of a net's training; without `memory`.
+    epochs : int, default=None
+        Of a net, after which its training stops as it stands; all of them when None.
 
     Returns
     -------
@@ -60,11 +63,13 @@ def train(
                 "cached net could have been trained on others.",
                 UserWarning,
             )
-        return _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks)
+        return _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks, epochs)
     # `rows` and the like are left out of joblib's key: hashing the rows once is enough.
     memory, name = check_memory(memory), key(estimator, rows, seed, classes)
+    if epochs is not None:
+        name = digest_of(name.encode(), b"epochs", str(epochs).encode())
     _caches.note(memory, name, rows.digests)
-    work = (estimator, rows, classes, seed, verbose, write_checkpoints)
+    work = (estimator, rows, classes, seed, verbose, write_checkpoints, (), epochs)
     try:
         kept = cached(memory)(name, work=work)
     except _NotKept as stop:
@@ -126,7 +131,7 @@ class _NotKept(Exception):
     """Carries a trained net past the cache, and what an entry would not hold of it."""
 
 
-def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks=()):
+def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks=(), epochs=None):
     with seeded(seed):
         if not _skorch.is_net(estimator):
             return _fit_sklearn(estimator, rows, classes, seed, write_checkpoints)
@@ -140,7 +145,12 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
         files = nullcontext() if write_checkpoints else _skorch.private_checkpoints(net)
         with files, _held_out.holding_out(net, estimator, rows) as kept:
             return _fit_loop.train(
-                net, kept, callbacks=callbacks, from_scratch=True, strict=write_checkpoints
+                net,
+                kept,
+                epochs=epochs,
+                callbacks=callbacks,
+                from_scratch=True,
+                strict=write_checkpoints,
             )
 
 

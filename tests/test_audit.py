@@ -40,7 +40,8 @@ def labels():
 
 
 def test_a_retrained_like_model_is_indistinguishable(labels):
-    report = audit_logits({"mine": model(labels, 3), "retrained": model(labels, 4)}, labels)
+    outputs = {"mine": model(labels, 3), "retrained": model(labels, 4)}
+    report = audit_logits(outputs, labels, attacks="margin")
     verdict = report.verdicts["mine"]
     assert verdict.kind == "indistinguishable"
     auc = report.wide.loc["mine", "AUC"]
@@ -308,3 +309,126 @@ def test_audit_refuses(data):
         audit(unlearner, X_test, y_test, n_seeds=0)
     with pytest.raises(ValueError, match="no longer at hand"):
         audit(pickle.loads(pickle.dumps(unlearner)), X_test, y_test)
+
+
+# ------------------------------------------------------------------ what a reader can check
+
+
+def test_verdicts_show_the_difference_with_its_interval(labels):
+    outputs = {"mine": model(labels, 3, boost=3.0), "retrained": model(labels, 4)}
+    report = audit_logits(outputs, labels)
+    row = report.frame.query("model == 'mine' and metric == 'AUC difference'").iloc[0]
+    assert row["reference"] == 0
+    figures = (f"{row[name]:+.2f}".replace("-", "−") for name in ("value", "low", "high"))
+    assert "difference {} [{}, {}]".format(*figures) in report.verdicts["mine"].text
+    assert "retrained" not in report.frame.query("metric == 'AUC difference'")["model"].tolist()
+    alone = audit_logits({"mine": outputs["mine"]}, labels, retrained=None)
+    row = alone.frame.query("metric == 'AUC difference'").iloc[0]
+    assert (row["reference"], row["value"] > 0.1) == (0, True)  # to one half
+
+
+def test_differences_within_the_margin_are_no_failure():
+    """A forgotten class of which both name nothing, AUC 0.02 against 0.000."""
+    rng = np.random.default_rng(0)
+    y = {"forget": np.full(500, 0), "unseen": np.full(500, 0)}
+    retrained = {
+        "forget": np.column_stack([rng.normal(-30, 1, 500), *rng.normal(0, 0.1, (3, 500))]),
+        "unseen": np.column_stack([rng.normal(-10, 1, 500), *rng.normal(0, 0.1, (3, 500))]),
+    }
+    mine = {k: z.copy() for k, z in retrained.items()}
+    mine["forget"][:15, 0] = -10
+    attack = {"attacks": "margin"}
+    outputs = {"mine": mine, "retrained": retrained}
+    report = audit_logits(outputs, y, **attack)
+    row = report.frame.query("model == 'mine' and metric == 'AUC difference'").iloc[0]
+    assert 0 < row["low"] < row["value"] < 0.03
+    verdict = report.verdicts["mine"]
+    assert verdict.kind == "indistinguishable"
+    assert "within the margin of 0.03" in verdict.text
+    assert verdict.within_margin
+    strict = audit_logits(outputs, y, tolerance=0.001, **attack).verdicts["mine"]
+    assert strict.kind == "not forgotten"
+
+
+def test_few_rows_are_not_said_to_be_equal():
+    few = {"forget": rows(80, 0), "unseen": rows(160, 1)}
+    outputs = {"mine": model(few, 3), "retrained": model(few, 4)}
+    for seed in range(20):  # the first whose point estimate lies beyond the margin
+        outputs["mine"] = model(few, seed)
+        report = audit_logits(outputs, few)
+        row = report.frame.query("model == 'mine' and metric == 'AUC difference'").iloc[0]
+        if report.verdicts["mine"].kind == "indistinguishable" and abs(row["value"]) > 0.04:
+            break
+    verdict = report.verdicts["mine"]
+    assert "not shown to be equal" in verdict.text
+    assert not verdict.within_margin
+
+
+def test_means_of_a_few_losses_do_not_say_that_nothing_was_unlearned(labels):
+    """Accuracy fell from 100 to a few per cent; the retrained model's mean loss is far larger."""
+    original = model(labels, 5, boost=6.0)
+    retrained = model(labels, 4, boost=-60.0)
+    mine = model(labels, 3, boost=-4.5)
+    report = audit_logits({"original": original, "mine": mine, "retrained": retrained}, labels)
+    table = report.wide["forget loss"]
+    way = (table["mine"] - table["original"]) / (table["retrained"] - table["original"])
+    assert way < 0.1  # by means
+    assert report.wide.loc["mine", "forget train"] < 0.2
+    assert not any("nothing was unlearned" in text for text in report.warnings)
+    still = {"original": original, "mine": original, "retrained": retrained}
+    assert any(
+        "mine: nothing was unlearned" in text for text in audit_logits(still, labels).warnings
+    )
+
+
+def test_lost_utility_is_told_beside_the_originals(labels):
+    outputs = {
+        "original": model(labels, 5, boost=4.0),
+        "dull": model(labels, 6, accuracy=0.3),
+        "retrained": model(labels, 4),
+    }
+    (text,) = (t for t in audit_logits(outputs, labels).warnings if "utility lost" in t)
+    right = (outputs["original"]["unseen"].argmax(axis=1) == labels["unseen"]).mean()
+    assert text.endswith(f", the original on {100 * right:.1f} %.")
+    del outputs["original"]
+    (text,) = (t for t in audit_logits(outputs, labels).warnings if "utility lost" in t)
+    assert "original" not in text
+
+
+def test_attacks_may_be_one_name_or_several(labels):
+    outputs = {"mine": model(labels, 3), "retrained": model(labels, 4)}
+    by_all = audit_logits(outputs, labels).wide
+    assert {"AUC", "AUC entropy", "AUC modified entropy", "AUC difference"} <= set(by_all)
+    one = audit_logits(outputs, labels, attacks="entropy").wide
+    assert one["AUC"].tolist() == by_all["AUC entropy"].tolist()
+    assert "AUC entropy" not in one
+    learned = audit_logits(outputs, labels, attacks=("strongest", "learned")).wide
+    assert "AUC learned" in learned
+    with pytest.raises(ValueError, match="attack must be one of"):
+        audit_logits(outputs, labels, attacks=("margin", "sharpest"))
+
+
+def test_a_better_net_is_not_one_that_remembers(labels):
+    """Nets of other seeds differ in accuracy, on unseen rows as on forgotten ones."""
+    better, worse = model(labels, 3, accuracy=1.4), model(labels, 4)
+    gap = [(z["forget"].argmax(axis=1) == labels["forget"]).mean() for z in (better, worse)]
+    assert gap[0] - gap[1] > 0.08
+    for mine, other in ((better, worse), (worse, better)):
+        verdict = audit_logits({"mine": mine, "retrained": other}, labels).verdicts["mine"]
+        assert verdict.kind == "indistinguishable"
+    # It remembers where unseen rows are known as before.
+    known = worse | {"forget": better["forget"]}
+    verdict = audit_logits({"mine": known, "retrained": worse}, labels).verdicts["mine"]
+    assert verdict.kind == "not forgotten"
+
+
+def test_a_class_that_lost_most_rows_must_not_be_known_as_before(labels):
+    """Seen and unseen rows alike: a retrained model hardly knows the class any more."""
+    most = {"forget": np.zeros(300, int), "unseen": rows(800, 1)}
+    most["retain"] = np.concatenate([np.zeros(40, int), rows(900, 2) % 3 + 1])
+    retrained, kept = model(most, 4), model(most, 3)
+    for name, y in most.items():
+        retrained[name][y == 0, 0] -= 2
+    verdict = audit_logits({"mine": kept, "retrained": retrained}, most).verdicts["mine"]
+    assert verdict.kind == "not forgotten"
+    assert "right on" in verdict.text.split("(")[0]  # by accuracy, of which the attack sees nothing

@@ -86,7 +86,7 @@ def test_curves_share_axes(task):
 
 def test_curve_of_an_estimator_has_the_scorers_auc(unlearner):
     display = MIACurveDisplay.from_estimator(*unlearner)
-    auc = MIAScorer().measure(*unlearner).auc
+    auc = MIAScorer("margin").measure(*unlearner).auc
     assert np.trapezoid(display.tpr, display.fpr) == pytest.approx(auc)
     assert display.line_.get_label().startswith(f"RetrainUnlearner: AUC {auc:.3f}")
 

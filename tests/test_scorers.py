@@ -88,14 +88,19 @@ def test_a_net_that_learnt_by_heart_is_told_from_a_retrained_one(noisy):
     keeps.fit(X[train], y[train], forget=forget[train])
     retrained = RetrainUnlearner(keeps.estimator, random_state=0)
     retrained.fit(X[train], y[train], forget=forget[train])
-    scorer = MIAScorer(reference="retrain")
+    scorer = MIAScorer("margin", reference="retrain")
     result = scorer.measure(keeps, X[test], y[test])
     assert result.distinguishable
     assert result.auc > result.reference_auc + 0.15
     assert scorer(retrained, X[test], y[test]) == pytest.approx(0, abs=1e-9)
     # Against 0.5 the retrained net would look worse than the one that kept everything.
-    plain = MIAScorer()
+    plain = MIAScorer("margin")
     assert plain(retrained, X[test], y[test]) < plain(keeps, X[test], y[test])
+    # Entropy gives it away as well: the wrong labels are not learnt as surely as the right ones.
+    strongest = MIAScorer(reference="retrain").measure(keeps, X[test], y[test])
+    assert strongest.distinguishable
+    assert strongest.scores["margin"].difference.estimate > 0.15
+    assert strongest.scores["entropy"].difference.estimate < -0.15
 
 
 def test_call_is_the_score_of_measure(noisy):
@@ -174,7 +179,7 @@ def test_searches(noisy, routing):
         common = {
             "cv": cv,
             "refit": one_standard_error,
-            "scoring": SCORING | {"forgetting": MIAScorer(reference="retrain")},
+            "scoring": SCORING | {"forgetting": MIAScorer("margin", reference="retrain")},
             "error_score": "raise",
         }
         rates = {"lr": [0.1, 1e-4]}
@@ -361,5 +366,5 @@ def test_scorers_do_not_print_bare_numbers_and_have_a_repr(noisy):
     text = str(MIAScorer().measure(unlearner, X[1200:], y[1200:]))
     assert "interval" in text
     assert "reference" in text
-    assert repr(MIAScorer()) == "MIAScorer(attack='margin', match='class', reference=None)"
+    assert repr(MIAScorer()) == "MIAScorer(attack='strongest', match='class', reference=None)"
     assert repr(RetainedScorer()) == "RetainedScorer('accuracy')"

@@ -316,7 +316,10 @@ def test_references_never_start_from_trained_weights(data):
     for act in (
         lambda: MIAScorer(reference="retrain")(unlearner, *new),
         lambda: MIAScorer(reference="retrain").measure(unlearner, *new),
+        lambda: MIAScorer(reference="short")(unlearner, *new),
         lambda: audit(unlearner, *new),
+        lambda: audit(unlearner, *new, retrained="short"),
+        lambda: deletion_stream(unlearner, [{"indices": [30]}], *new, reference="short"),
         lambda: compare(recipe, X, y, forget=mask, X_test=new[0], y_test=y),
         lambda: deletion_stream(unlearner, [{"indices": [30]}], *new),
         lambda: retention_curve(unlearner, [{"indices": [30]}], *new, reference=True),
@@ -346,7 +349,9 @@ def test_references_around_frozen_parts_are_refused(data):
     mask = np.isin(np.arange(N), FORGET)
     for act, way_out in (
         (lambda: MIAScorer(reference="retrain")(unlearner, *new), "Pass a fitted reference="),
+        (lambda: MIAScorer(reference="short")(unlearner, *new), "Pass a fitted reference="),
         (lambda: audit(unlearner, *new), "retrained="),
+        (lambda: audit(unlearner, *new, retrained="short"), "retrained="),
         (
             lambda: compare([RetrainUnlearner(frozen)], X, y, forget=mask, X_test=new[0], y_test=y),
             "audit_logits",

@@ -4,10 +4,9 @@ import numpy as np
 
 from skunlearn._evidence import observe
 from skunlearn._tasks import Labels, task_of
-from skunlearn.metrics.attacks import compared_scores
 from skunlearn.metrics.intervals import auc, delong_covariance
 from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.scores import membership_scores, squared_error
+from skunlearn.metrics.scores import compared_scores, membership_scores, squared_error
 
 _SCORES = ("loss", "margin", "confidence", "entropy", "modified_entropy")
 _MOST_FORGET, _MOST_UNSEEN = 2000, 5000  # rows that are asked about

@@ -1,8 +1,10 @@
 """How far a model lies from the retrained one, on the rows of an audit."""
 
 import numpy as np
+from scipy.special import ndtri
 
 from skunlearn.evaluation.figures import mean
+from skunlearn.metrics._null import distances_to_null
 from skunlearn.metrics.distances import activation_distance, agreement, js_divergence
 from skunlearn.metrics.gaps import average_gap, tug_of_war
 
@@ -12,7 +14,7 @@ def against(outputs, figures, attacked, name, first, confidence):
 
     Parameters
     ----------
-    outputs, figures, attacked : dicts by model, see `audit_logits`
+    outputs, figures, attacked : dicts by model, see `audit_logits`; attacks by one score
 
     Returns
     -------
@@ -42,6 +44,29 @@ def gaps(outputs, figures, attacked, name, first):
         found["ToW"] = _alone(tug_of_war(*accuracies))
         attack = [[attacked[m].auc, *rest[1:]] for m, rest in zip((name, first), accuracies)]
         found["ToW-MIA"] = _alone(tug_of_war(*attack))
+    return found
+
+
+def over_null(outputs, name, retrained, confidence, *, form=lambda logits: logits):
+    """Distance of a model to the retrained ones over theirs to each other, on each set.
+
+    A retrained model is judged by the others, where there are two of them. `form` makes logits of
+    classes of what models say.
+    """
+    others = [other for other in retrained if other != name]
+    if len(others) < 2:
+        return {}
+    found = {}
+    for rows, logits in outputs[name].items():
+        own, null = distances_to_null(
+            form(logits), [form(outputs[other][rows]) for other in others]
+        )
+        if null.mean() == 0:
+            continue
+        ratio = own.mean() / null.mean()
+        se = (own - ratio * null).std() / (null.mean() * np.sqrt(len(own)))
+        arm = ndtri((1 + confidence) / 2) * se
+        found[f"{rows} over null"] = float(ratio), float(max(0.0, ratio - arm)), float(ratio + arm)
     return found
 
 

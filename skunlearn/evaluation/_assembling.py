@@ -2,11 +2,23 @@
 
 import numpy as np
 
-from skunlearn.evaluation.figures import IDEALS, direction_of
+from skunlearn.evaluation.figures import IDEALS, Reference, direction_of, score_names
 from skunlearn.evaluation.report import Report
 
 
-def assemble(task, outputs, sets, *, retrained, original, seconds, blind, attacks, tolerance):
+def assemble(
+    task,
+    outputs,
+    sets,
+    *,
+    retrained,
+    original,
+    seconds,
+    blind,
+    attacks,
+    tolerance,
+    reference_note=None,
+):
     """Judge every model that is neither the original nor retrained.
 
     Parameters
@@ -19,42 +31,44 @@ def assemble(task, outputs, sets, *, retrained, original, seconds, blind, attack
     sets : Sets
     retrained : list of str
     original : str or None
-    seconds, blind, attacks, tolerance
+    seconds, blind, attacks, tolerance, reference_note
         See `audit_logits`.
 
     Returns
     -------
     report : Report
     """
-    measured = {name: task.measure(found, sets, attacks) for name, found in outputs.items()}
-    figures = {name: found for name, (found, _) in measured.items()}
-    attacked = {name: found[attacks[0]] for name, (_, found) in measured.items()}
-    first = retrained[0] if retrained else None
+    first, short = retrained[0] if retrained else None, reference_note is not None
+    how = "short" if short else "retrained", reference_note or ""
+    figures, attacked, plain = {}, {}, {}
+    for name, found in outputs.items():
+        reference = Reference(None if name == first else outputs.get(first), *how)
+        figures[name], attacked[name], plain[name] = task.measure(found, sets, attacks, reference)
     if first is not None:
+        del figures[first]["AUC difference"]  # to itself
+    if first is not None and not short:
         for name in outputs:
             if name != first:
-                figures[name] |= task.against(
-                    outputs, figures, attacked, name, first, sets.confidence
-                )
+                figures[name] |= task.against(outputs, figures, plain, name, first, sets.confidence)
+            figures[name] |= task.over_null(outputs, name, retrained, sets.confidence)
     _add_seconds(figures, seconds or {}, first)
 
     ours, theirs = outputs.get(original), outputs.get(first)
-    judged = attacked[first or next(iter(outputs))]
+    theirs = None if short else theirs  # which knows less of everything
+    judged = plain[first or next(iter(outputs))]
     warnings, verdicts = task.warn_about_sets(ours, theirs, judged, sets, blind), {}
     references = [outputs[name] for name in retrained]
     for name in outputs:
         if name == original or name in retrained:
             continue
-        verdicts[name] = task.judge(
-            outputs[name], references, attacked[name], attacked.get(first), sets, tolerance
-        )
+        verdicts[name] = task.judge(outputs[name], references, attacked[name], sets, tolerance)
         warnings += task.warn_about(name, outputs[name], theirs, ours, sets)
     return Report(
         frame=_tidy(figures, retrained),
         verdicts=verdicts,
         warnings=warnings,
         roles={"original": original, "retrained": first},
-        curves=task.curves(outputs, sets, attacks[0]),
+        curves=task.curves(outputs, sets, score_names(attacks)[0]),
         ceiling=task.ceiling(sets),
         confidence=sets.confidence,
     )
@@ -94,7 +108,8 @@ def _tidy(figures, retrained):
 def _reference(figures, retrained, metric):
     """Value of the retrained model with the interval that it and its other seeds span."""
     if not retrained:
-        return (0.5 if metric.startswith("AUC") else np.nan, np.nan, np.nan)
+        chance = 0.5 if metric.startswith("AUC") else np.nan
+        return (0.0 if metric == "AUC difference" else chance, np.nan, np.nan)
     others = [figures[name][metric] for name in retrained[1:] if metric in figures[name]]
     if metric in IDEALS:
         # The first is the yardstick itself; the others show how far a retrained model lies.

@@ -4,15 +4,34 @@ import numpy as np
 
 from skunlearn.evaluation import _against
 from skunlearn.evaluation._classes import judge, warn_about, warn_about_sets
-from skunlearn.evaluation.figures import attack, difference, losses, mean, of, right, share
-from skunlearn.metrics.attacks import compared_scores
+from skunlearn.evaluation.figures import (
+    attack,
+    attack_figures,
+    difference,
+    losses,
+    mean,
+    of,
+    right,
+    score_names,
+    share,
+)
 from skunlearn.metrics.distances import activation_distance, js_divergence
+from skunlearn.metrics.scores import attack_scores
 
-__all__ = ["against", "ceiling", "curves", "judge", "measure", "warn_about", "warn_about_sets"]
+__all__ = [
+    "against",
+    "ceiling",
+    "curves",
+    "judge",
+    "measure",
+    "over_null",
+    "warn_about",
+    "warn_about_sets",
+]
 
 
-def measure(logits, sets, attacks):
-    """All figures of one model that need no other model, and the outcome of each attack.
+def measure(logits, sets, attacks, reference):
+    """All figures of one model; see `figures.measure`.
 
     A row counts as right when all of its labels are.
     """
@@ -27,15 +46,12 @@ def measure(logits, sets, attacks):
             figures["over-fit"] = difference(rights["retain"], rights["unseen"][kept], level)
     figures["forget train"] = share(rights["forget"], level)
     figures["forget loss"] = mean(losses(logits["forget"], sets.y["forget"]), level)
-    attacked = {name: attack(logits, sets, name) for name in attacks}
-    for name, result in attacked.items():
-        label = "AUC" if name == attacks[0] else f"AUC {name.replace('_', ' ')}"
-        figures[label] = of(result.interval)
-    few = attacked[attacks[0]].tpr_at_1pct
-    if few is not None:
-        figures["TPR at 1% FPR"] = of(few.tpr)
-    unmatched = attack(logits, sets, attacks[0], match=None).interval
-    return figures | {"unmatched AUC": of(unmatched)}, attacked
+    found, main, plain = attack_figures(logits, sets, attacks, reference)
+    figures |= found
+    if plain.tpr_at_1pct is not None:
+        figures["TPR at 1% FPR"] = of(plain.tpr_at_1pct.tpr)
+    unmatched = attack(logits, sets, score_names(attacks)[0], match=None).interval
+    return figures | {"unmatched AUC": of(unmatched)}, main, plain
 
 
 def against(outputs, figures, attacked, name, first, confidence):
@@ -55,12 +71,16 @@ def curves(outputs, sets, name):
     """Scores of the attack `name`, for pictures."""
     found = {}
     for model, logits in outputs.items():
-        unseen = logits["unseen"], sets.y["unseen"]
-        found[model] = {"weights": np.ones(len(sets.y["unseen"])), "attack": name}
-        for k, z in logits.items():
-            scores = compared_scores(z, sets.y[k], *unseen, name)
-            found[model][k] = scores[1 if k == "unseen" else 0]
+        sides = ((logits[k], sets.y[k]) for k in ("forget", "unseen"))
+        ((members, others),) = attack_scores(*sides, name, random_state=sets.seed).values()
+        scores = {"forget": members, "unseen": others, "attack": name}
+        found[model] = scores | {"weights": np.ones(len(others))}
     return found
+
+
+def over_null(outputs, name, retrained, confidence):
+    """As of classes, each label of a row by itself."""
+    return _against.over_null(outputs, name, retrained, confidence, form=_binary)
 
 
 def ceiling(sets):
@@ -70,5 +90,9 @@ def ceiling(sets):
 
 def _mean_over_labels(distance, ours, theirs):
     """A distance between binary predictions, averaged over the labels of each row."""
-    sides = [np.column_stack([np.zeros(z.size), z.ravel()]) for z in (ours, theirs)]
-    return distance(*sides).reshape(ours.shape).mean(axis=1)
+    return distance(_binary(ours), _binary(theirs)).reshape(ours.shape).mean(axis=1)
+
+
+def _binary(logits):
+    """Logits of two classes, of every label of every row."""
+    return np.column_stack([np.zeros(logits.size), logits.ravel()])

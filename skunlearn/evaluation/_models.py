@@ -11,6 +11,7 @@ from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
 from skunlearn._seeding import derive_seed
+from skunlearn._short import check_share, train_short
 from skunlearn._tasks import task_of
 from skunlearn.evaluation._subjects import Chain, asked_model
 from skunlearn.metrics.blind import blind_attack
@@ -32,28 +33,45 @@ def named(unlearners, whose):
         unlearners = dict(zip(names, unlearners))
     if not unlearners:
         raise ValueError("unlearners is empty.")
-    taken = [n for n in unlearners if n in ("original",) or n.startswith("retrained")]
+    taken = [
+        n for n in unlearners if n == "original" or n.startswith(("retrained", "short reference"))
+    ]
     if taken:
         raise ValueError(f"{taken} are names of {whose}'s own models; call yours otherwise.")
     return unlearners
 
 
-def reference_models(subject, retain, retrained, n_seeds):
-    """Models that never saw the forget set, by name."""
+def reference_models(subject, retain, retrained, n_seeds, share):
+    """Models that never saw the forget set, and the first where short ones were asked for."""
     if retrained is None:
-        return {}
+        return {}, None
     if isinstance(retrained, str):
-        if retrained != "train":
+        if retrained not in ("train", "short"):
             raise ValueError(
-                "retrained must be 'train', a fitted estimator, a list of them or None, got "
-                f"{retrained!r}."
+                "retrained must be 'train', 'short', a fitted estimator, a list of them or None, "
+                f"got {retrained!r}."
             )
-        check_recipe(subject.final.estimator, "audit")
-        train = subject.trainer(retain)
-        return {"retrained": train()} | dict(other_references(subject.final._seed, train, n_seeds))
+        return _trained(subject, retain, n_seeds, share if retrained == "short" else None)
     models = list(retrained) if isinstance(retrained, (list, tuple)) else [retrained]
     models = [asked_model(model) for model in models]
-    return dict(zip(_names(len(models)), models))
+    return dict(zip(_names(len(models)), models)), None
+
+
+def _trained(subject, retain, n_seeds, share):
+    found = []
+
+    def train_some(unlearner, rows, seed):
+        found.append(train_short(unlearner, rows, share=share, seed=seed))
+        return found[-1].model
+
+    if share is not None:
+        check_share(share)
+    check_recipe(subject.final.estimator, "audit")
+    train = subject.trainer(retain) if share is None else subject.trainer(retain, train_some)
+    models = [train(), *(m for _, m in other_references(subject.final._seed, train, n_seeds))]
+    asked = found[0] if found else None
+    short = asked is not None and asked.kind == "short"
+    return dict(zip(_names(n_seeds, "short reference" if short else "retrained"), models)), asked
 
 
 def check_recipe(estimator, who):
@@ -102,8 +120,8 @@ def blind(views, seed, *, classes):
     return blind_attack(*sides, y_forget=forget.y, y_unseen=unseen.y, random_state=seed)
 
 
-def _names(n):
-    return ["retrained", *(f"retrained ({k})" for k in range(2, n + 1))]
+def _names(n, first="retrained"):
+    return [first, *(f"{first} ({k})" for k in range(2, n + 1))]
 
 
 def _numbers(X):

@@ -57,6 +57,10 @@ def asked_model(estimator):
     return model_of(estimator)
 
 
+def _train_whole(unlearner, rows, seed):
+    return unlearner._train(rows, seed=seed)
+
+
 class Subject:
     """An unlearner or pipeline under audit.
 
@@ -118,11 +122,14 @@ class Subject:
         """`rows` as the model itself is given them."""
         return self.model.shown(rows) if self.piped else rows
 
-    def trainer(self, retain):
-        """A function that trains a model of these rows alone from a seed: ``train(seed=None)``."""
+    def trainer(self, retain, train=_train_whole):
+        """A function that trains a model of these rows alone from a seed: ``train(seed=None)``.
+
+        `train` of an unlearner, rows and a seed does so behind the steps of a pipeline.
+        """
         final = self.final
         if not self.piped:
-            return lambda seed=None: final._train(retain, seed=seed)
+            return lambda seed=None: train(final, retain, seed)
         steps = self.whole.steps[:-1]
         frozen = _transformers.kinds(steps)["frozen"]
         if frozen:
@@ -135,7 +142,7 @@ class Subject:
         with seeded(derive_seed(final._seed, 1)):
             steps, made = _transformers.fit_transform(steps, retain.arrays()[0], y)
         rows = _transformers.checked(made, retain, start, reset=True)
-        return lambda seed=None: Chain(steps, start, start._train(rows, seed=seed))
+        return lambda seed=None: Chain(steps, start, train(start, rows, seed))
 
 
 def check_kind(whole, who):

@@ -6,17 +6,26 @@ from scipy.special import ndtri
 from skunlearn.evaluation.figures import difference, mean, of, of_few
 from skunlearn.evaluation.verdicts import Known, is_idle, warn_about_rows, warn_if_unmoved
 from skunlearn.evaluation.verdicts import judge as judge_known
-from skunlearn.metrics.attacks import compare_scores
+from skunlearn.metrics._comparing import compare_sides
 from skunlearn.metrics.scores import squared_error
 
-__all__ = ["against", "ceiling", "curves", "judge", "measure", "warn_about", "warn_about_sets"]
+__all__ = [
+    "against",
+    "ceiling",
+    "curves",
+    "judge",
+    "measure",
+    "over_null",
+    "warn_about",
+    "warn_about_sets",
+]
 
 ATTACK = "squared error"  # the one attack on regressors
 _UTILITY = 0.01  # R² on unseen rows that counts as lost
 
 
-def measure(predicted, sets, attacks):
-    """All figures of one model that need no other model, and the outcome of the attack."""
+def measure(predicted, sets, attacks, reference):
+    """All figures of one model; see `figures.measure`."""
     errors = _errors(predicted, sets)
     figures = _fit("test", errors["unseen"], sets.y["unseen"], sets.confidence)
     if "retain" in errors:
@@ -25,16 +34,21 @@ def measure(predicted, sets, attacks):
         figures["over-fit MSE"] = difference(*sides, sets.confidence)
     figures["forget train MSE"] = mean(errors["forget"], sets.confidence)
     members, others = -errors["forget"], -errors["unseen"]
-    attacked = compare_scores(
-        members,
-        others,
-        match=None,
+    theirs, given = reference.outputs, {}
+    if theirs is not None:
+        found = _errors(theirs, sets)
+        given = {"reference_sides": {ATTACK: (-found["forget"], -found["unseen"])}}
+        given |= {"kind": reference.kind, "note": reference.note}
+    attacked = compare_sides(
+        {ATTACK: (members, others)},
+        np.ones(len(others)),
         attack=ATTACK,
         confidence=sets.confidence,
         random_state=sets.seed,
+        **given,
     )
-    figures["AUC"] = of(attacked.interval)
-    return figures | of_few(attacked, members, others, sets), {attacks[0]: attacked}
+    figures["AUC"], figures["AUC difference"] = of(attacked.interval), of(attacked.difference)
+    return figures | of_few(attacked, members, others, sets), attacked, attacked
 
 
 def against(outputs, figures, attacked, name, first, confidence):
@@ -43,22 +57,31 @@ def against(outputs, figures, attacked, name, first, confidence):
     return {"forget distance": mean(distances, confidence)}
 
 
-def judge(outputs, references, attacked, reference_attacked, sets, tolerance):
+def over_null(outputs, name, retrained, confidence):
+    """There are no probabilities of which the distance could be taken."""
+    return {}
+
+
+def judge(outputs, references, attacked, sets, tolerance):
     """Verdict on one model against the retrained one.
 
-    `tolerance` is a share of the retrained model's mean squared error on the forget set; two
-    retrained models that differ by more raise it to what they differ by.
+    `tolerance` is a difference of AUCs, and a share of the retrained model's mean squared error on
+    the forget set; two retrained models that differ by more raise it to what they differ by.
     """
     if not references:
-        return judge_known(attacked, None, None)
+        return judge_known(attacked, None, tolerance)
     y = sets.y["forget"]
     ours, theirs, *others = (squared_error(o["forget"], y) for o in (outputs, *references))
     found = [errors.mean() for errors in (theirs, *others)]
     less = theirs - ours
     gap = 0.0 if abs(less.mean()) <= _arm(less, sets.confidence) else less.mean()
-    text = f"mean squared error {ours.mean():.4g} on the forget set, retrained {theirs.mean():.4g}"
+    short = attacked.reference_kind == "short"
+    whose = "short reference" if short else "retrained"
+    text = f"mean squared error {ours.mean():.4g} on the forget set, {whose} {theirs.mean():.4g}"
+    if short:  # it knows less of everything
+        gap = 0.0
     known = Known(gap, max(tolerance * theirs.mean(), max(found) - min(found)), text)
-    return judge_known(attacked, reference_attacked, known)
+    return judge_known(attacked, known, tolerance)
 
 
 def warn_about(name, outputs, reference, original, sets):
@@ -71,12 +94,18 @@ def warn_about(name, outputs, reference, original, sets):
     if spread > 0 and more.mean() - _arm(more, sets.confidence) > _UTILITY * spread:
         found.append(
             f"{name}: utility lost. On unseen rows its R² is {1 - ours.mean() / spread:.3f}, the "
-            f"retrained model's {1 - theirs.mean() / spread:.3f}."
+            f"retrained model's {1 - theirs.mean() / spread:.3f}{_beside_original(original, y)}."
         )
     if original is None:
         return found
-    sides = (squared_error(o["forget"], sets.y["forget"]) for o in (original, outputs, reference))
-    return found + warn_if_unmoved(name, *sides, sets.confidence)
+    sides = [squared_error(o["forget"], sets.y["forget"]) for o in (original, outputs, reference)]
+    return found + warn_if_unmoved(name, sides, sets.confidence)
+
+
+def _beside_original(original, y):
+    if original is None:
+        return ""
+    return f", the original's {1 - squared_error(original['unseen'], y).mean() / _spread(y):.3f}"
 
 
 def warn_about_sets(original, reference, attacked, sets, blind):

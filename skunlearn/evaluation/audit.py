@@ -1,7 +1,10 @@
 """Audit a model that has forgotten: figures, intervals, verdict."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from skunlearn._short import SHARE
 from skunlearn._tasks import Classes, Labels
 from skunlearn.evaluation import _classes, _labels, _values
 from skunlearn.evaluation._assembling import assemble
@@ -24,8 +27,9 @@ def audit(
     retrained="train",
     original=None,
     n_seeds=1,
-    attacks=("margin", "modified_entropy"),
-    tolerance=0.05,
+    short=SHARE,
+    attacks="strongest",
+    tolerance=0.03,
     confidence=0.95,
     random_state=0,
 ):
@@ -43,15 +47,19 @@ def audit(
     X_test, y_test : rows and labels never seen
         Among them rows of the forgotten classes, to compare forgotten rows with. Those of a
         pipeline are as they are before its first step.
-    retrained : "train", fitted estimator, list of them, or None, default="train"
+    retrained : "train", "short", fitted estimator, list of them, or None, default="train"
         Models that never saw the forget set. "train" trains `n_seeds` of them on the retained
-        rows, kept in the unlearner's ``memory``, those of a pipeline with its steps; None does
-        without, and says so.
+        rows, kept in the unlearner's ``memory``, those of a pipeline with its steps; "short" does
+        so for a share of the epochs, which gives the attack its reference but no accuracy to
+        compare with (see `audit_logits`); None does without, and says so.
     original : fitted estimator, default=None
         The model before the request, which the unlearner no longer holds.
     n_seeds : int, default=1
         Retrained models to train. Two or more give distances their null band: how far one
         retrained model lies from another.
+    short : float, default=0.1
+        Share of the epochs of ``retrained="short"``, at least one. An estimator without epochs is
+        trained in full, and the report calls it retrained.
     attacks, tolerance, confidence, random_state
         See `audit_logits`. Of regressors there is one attack, and `tolerance` is a share of the
         retrained model's mean squared error on the forget set.
@@ -94,25 +102,40 @@ def audit(
     models = {subject.name: subject.model}
     if original is not None:
         models = {"original": asked_model(original)} | models
-    references = reference_models(subject, views["retain"], retrained, n_seeds)
+    references, asked = reference_models(subject, views["retain"], retrained, n_seeds, short)
     if not references and subject.final._evidence is not None:
         refuse_noise(subject.final._evidence)
     models |= references
-    return judge_outputs(
+    report = judge_outputs(
         {name: outputs_of(model, views, subject.classes) for name, model in models.items()},
         views,
         subject,
         retrained=list(references),
+        reference_note=asked.note if asked is not None and asked.kind == "short" else None,
         seconds={subject.name: unlearner.deletions_[-1]["seconds"]},
         attacks=attacks,
         tolerance=tolerance,
         confidence=confidence,
         random_state=random_state,
     )
+    if asked is not None and asked.kind != "short":
+        said = f"No short reference: the retrained model was {asked.note}."
+        return replace(report, warnings=[*report.warnings, said])
+    return report
 
 
 def judge_outputs(
-    outputs, views, subject, *, retrained, seconds, attacks, tolerance, confidence, random_state
+    outputs,
+    views,
+    subject,
+    *,
+    retrained,
+    seconds,
+    attacks,
+    tolerance,
+    confidence,
+    random_state,
+    reference_note=None,
 ):
     """The report on models by what they say of the views; see `audit`.
 
@@ -128,6 +151,7 @@ def judge_outputs(
     shown = {name: subject.numbers(views[name]) for name in ("forget", "unseen")}
     baseline = blind_baseline(shown, random_state, classes=subject.classes)
     how = {"retrained": retrained, "seconds": seconds, "blind": baseline, "tolerance": tolerance}
+    how["reference_note"] = reference_note
     if subject.classes is not None:
         how |= {"attacks": attacks, "confidence": confidence, "random_state": random_state}
         return audit_logits(outputs, y, **how)
@@ -145,12 +169,13 @@ def audit_logits(
     labels,
     *,
     retrained="retrained",
+    reference_note=None,
     original="original",
     forgotten_classes=None,
     seconds=None,
     blind=None,
-    attacks=("margin", "modified_entropy"),
-    tolerance=0.05,
+    attacks="strongest",
+    tolerance=0.03,
     confidence=0.95,
     random_state=0,
 ):
@@ -169,6 +194,10 @@ def audit_logits(
         Models in `outputs` that never saw the forget set, the reference of all others. More than
         one (of other seeds) give a null band. A name that is not in `outputs` is an error; None
         says that there is none.
+    reference_note : str, default=None
+        Says that these models are short references, trained for a share of the epochs, and which
+        ("3 of 30 epochs"). Attacks are then compared with theirs, accuracies only on classes that
+        were wholly forgotten: a short training knows less of everything.
     original : str or None, default="original"
         Model before the request; ignored when `outputs` has none of that name.
     forgotten_classes : array-like of int, default=None
@@ -178,11 +207,14 @@ def audit_logits(
         Time that each model took.
     blind : MembershipInference, default=None
         From `skunlearn.metrics.blind_attack` on the rows, for the warning about shift.
-    attacks : sequence of str, default=("margin", "modified_entropy")
-        See `skunlearn.metrics.membership_scores`. The first decides the verdict.
-    tolerance : float, default=0.05
-        Difference of accuracy on the forget set that is too small to matter, whatever its
-        significance. Two retrained models that differ by more raise it to what they differ by.
+    attacks : str or sequence of str, default="strongest"
+        See `skunlearn.metrics.membership_inference`. The first decides the verdict.
+    tolerance : float, default=0.03
+        Practical margin: a difference of AUC, or of accuracy on the forget set, that is too small
+        to matter, whatever its significance: one of AUC must differ from 0 and exceed it, one of
+        accuracy must surely exceed it, beyond what unseen rows show of classes that keep most of
+        their rows ("retain" is needed for that). Two retrained models that differ by more in
+        accuracy raise it to what they differ by.
     confidence : float, default=0.95
         Level of all intervals.
     random_state : int, default=0
@@ -216,6 +248,7 @@ def audit_logits(
     _check_names(outputs, retrained)
     outputs, y = _check(outputs, labels)
     original = original if original in outputs else None
+    attacks = (attacks,) if isinstance(attacks, str) else tuple(attacks)
     if not attacks:
         raise ValueError("attacks is empty; the first of them decides the verdict.")
     multi, gone = is_multilabel(y["forget"]), np.array([], dtype=int)
@@ -234,6 +267,7 @@ def audit_logits(
         blind=blind,
         attacks=attacks,
         tolerance=tolerance,
+        reference_note=reference_note,
     )
 
 

@@ -7,9 +7,9 @@ from scipy.special import log_softmax, ndtri
 from scipy.stats import binomtest
 
 from skunlearn.metrics._labels import is_multilabel
-from skunlearn.metrics.attacks import compare_labels, compare_scores
+from skunlearn.metrics.attacks import compare_attacks
 from skunlearn.metrics.epsilon import epsilon_lower_bound
-from skunlearn.metrics.scores import label_scores, membership_scores
+from skunlearn.metrics.scores import attack_scores, label_scores
 
 SETS = ("forget", "retain", "unseen")
 
@@ -33,6 +33,9 @@ DIRECTIONS = {
     "average gap": "lower",
     "ToW": "higher",
     "ToW-MIA": "higher",
+    "forget over null": "lower",
+    "retain over null": "lower",
+    "unseen over null": "lower",
     "test R²": "higher",
     "test MSE": "lower",
     "retained train R²": "retrained",
@@ -51,6 +54,10 @@ IDEALS = {
     "average gap": 0.0,
     "ToW": 1.0,
     "ToW-MIA": 1.0,
+    "AUC difference": 0.0,
+    "forget over null": 1.0,
+    "retain over null": 1.0,
+    "unseen over null": 1.0,
 }
 
 
@@ -86,19 +93,39 @@ def direction_of(metric):
     return DIRECTIONS["AUC"] if metric.startswith("AUC") else DIRECTIONS[metric]
 
 
-def measure(logits, sets, attacks):
-    """All figures of one model that need no other model.
+@dataclass(frozen=True)
+class Reference:
+    """What a model is compared with.
+
+    Attributes
+    ----------
+    outputs : dict of str to ndarray, or None without a reference
+    kind, note : str
+        See `MembershipInference`.
+    """
+
+    outputs: dict | None = None
+    kind: str = "retrained"
+    note: str = ""
+
+
+def measure(logits, sets, attacks, reference):
+    """All figures of one model, of which only the difference of AUCs needs another model.
 
     Parameters
     ----------
     logits : dict of str to ndarray of shape (n, n_classes)
     sets : Sets
     attacks : sequence of str, the first of them the main one
+    reference : Reference
 
     Returns
     -------
     figures : dict of str to (value, low, high)
-    attacked : dict of str to MembershipInference
+    main : MembershipInference
+        Of the first attack, against the reference.
+    plain : MembershipInference
+        Of its first score alone, that of "AUC".
     """
     rights = {name: right(z, sets.y[name]) for name, z in logits.items()}
     kept = sets.kept()
@@ -115,13 +142,31 @@ def measure(logits, sets, attacks):
     if twins.any():
         figures["forget unseen"] = share(rights["unseen"][twins], sets.confidence)
     figures["forget loss"] = mean(losses(logits["forget"], sets.y["forget"]), sets.confidence)
-    attacked = {name: attack(logits, sets, name) for name in attacks}
-    for name, result in attacked.items():
-        label = "AUC" if name == attacks[0] else f"AUC {name.replace('_', ' ')}"
-        figures[label] = of(result.interval)
-    sides = [membership_scores(logits[k], sets.y[k], attacks[0]) for k in ("forget", "unseen")]
+    found, main, plain = attack_figures(logits, sets, attacks, reference)
+    sides = ((logits[k], sets.y[k]) for k in ("forget", "unseen"))
+    (both,) = attack_scores(*sides, score_names(attacks)[0], random_state=sets.seed).values()
     labels = {"y_forget": sets.y["forget"], "y_unseen": sets.y["unseen"]}
-    return figures | of_few(attacked[attacks[0]], *sides, sets, **labels), attacked
+    return figures | found | of_few(plain, *both, sets, **labels), main, plain
+
+
+def attack_figures(logits, sets, attacks, reference):
+    """AUC of every score, and the difference by which the main attack goes; see `measure`."""
+    names = score_names(attacks)
+    plain = {name: attack(logits, sets, name) for name in names}
+    labels = ["AUC", *(f"AUC {name.replace('_', ' ')}" for name in names[1:])]
+    figures = {label: of(plain[name].interval) for label, name in zip(labels, names, strict=True)}
+    main = attack(logits, sets, attacks[0], reference=reference)
+    figures["AUC difference"] = of(main.difference)
+    return figures, main, plain[names[0]]
+
+
+def score_names(attacks):
+    """The scores of which a report has a row each; that of the first is called "AUC"."""
+    names = []
+    for name in attacks:
+        # Loss and confidence order rows as the margin does.
+        names += ["margin", "entropy", "modified_entropy"] if name == "strongest" else [name]
+    return list(dict.fromkeys(names))
 
 
 def of_few(attacked, members, others, sets, **labels):
@@ -146,26 +191,19 @@ def of_few(attacked, members, others, sets, **labels):
     return figures | {"epsilon at least": (bound, np.nan, np.nan)}
 
 
-def attack(logits, sets, name, match="class"):
+def attack(logits, sets, name, match="class", reference=None):
     """The attack `name` on forgotten against unseen rows."""
-    if is_multilabel(sets.y["forget"]):
-        return compare_labels(
-            *(side[k] for k in ("forget", "unseen") for side in (logits, sets.y)),
-            attack=name,
-            match=match,
-            confidence=sets.confidence,
-            random_state=sets.seed,
-        )
-    members, others = (membership_scores(logits[k], sets.y[k], name) for k in ("forget", "unseen"))
-    return compare_scores(
-        members,
-        others,
-        y_forget=sets.y["forget"],
-        y_unseen=sets.y["unseen"],
+    given = {}
+    if reference is not None and reference.outputs is not None:
+        outputs = [reference.outputs[k] for k in ("forget", "unseen")]
+        given = {"reference_outputs": outputs, "kind": reference.kind, "note": reference.note}
+    return compare_attacks(
+        *((logits[k], sets.y[k]) for k in ("forget", "unseen")),
+        name,
         match=match,
-        attack=name,
         confidence=sets.confidence,
         random_state=sets.seed,
+        **given,
     )
 
 

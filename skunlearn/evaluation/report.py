@@ -208,8 +208,11 @@ def _notes(report):
     return (
         f"In brackets: {100 * report.confidence:g} % intervals. AUC: attack on forgotten against "
         "unseen rows, these weighted to the forget set's classes; nearer to the retrained model's "
-        "value is better, on both sides. unmatched AUC: against all unseen rows, which sees the "
-        "difference between classes, also in the retrained model.\n"
+        "value is better, on both sides. AUC difference: to the retrained model's (to one half "
+        "without one), by the attack that the verdict rests on; of several scores the largest. "
+        "over null: distance to the retrained models over theirs to each other. unmatched AUC: "
+        "against all unseen rows, which sees the difference between classes, also in the retrained "
+        "model.\n"
         "* A model that has truly forgotten a class gets its unseen rows wrong, so that accuracy "
         "over all classes rewards remembering: read the retained classes first. No model without "
         f"the forgotten classes can exceed {100 * report.ceiling:.1f} % there."

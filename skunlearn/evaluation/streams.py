@@ -10,13 +10,13 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn import _skorch, _training
 from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
+from skunlearn._short import train_short
 from skunlearn._tasks import Classes, Labels
 from skunlearn.base import BaseUnlearner
 from skunlearn.metrics._scoring import refuse_training_rows, unseen_rows
-from skunlearn.metrics.attacks import compared_scores
 from skunlearn.metrics.intervals import auc
 from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.scores import membership_scores, squared_error
+from skunlearn.metrics.scores import attack_scores, squared_error
 
 __all__ = ["deletion_stream"]
 
@@ -39,8 +39,9 @@ def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference
         For accuracy, and as the other side of the attack.
     every : int, default=100
         Requests between two audits; there is one more after the last request.
-    reference : bool, default=True
-        Whether each audit trains `estimator` anew on the rows that are left.
+    reference : bool or "short", default=True
+        Whether each audit trains `estimator` anew on the rows that are left; "short" for a tenth
+        of its epochs, as that of `MIAScorer`.
 
     Yields
     ------
@@ -53,9 +54,13 @@ def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference
         - "AUC": of the margin attack (squared error for regressors) on these rows, matched to
           their classes; NaN for classifiers without probabilities, and where rows of ``fit`` are
           read through a random augmentation (``measure_on=`` of ``fit``).
+        - "distance", "strongest": the largest distance of an AUC from that of the reference (from
+          0.5 without one) over all scores of `membership_scores`, and the name of that score;
+          NaN and None where there is no AUC.
         - "seconds retraining", "score retrained", "score forgotten retrained", "AUC retrained":
           of a model trained anew, the time as if each request since the last audit had paid for
-          such a training. With `reference` only.
+          such a training. With `reference` only. Of a short one, "retrained" says how short
+          ("3 of 30 epochs"), and its scores are those of a short training.
 
     Raises
     ------
@@ -78,6 +83,8 @@ def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference
     """
     if not isinstance(unlearner, BaseUnlearner):
         raise TypeError(f"deletion_stream needs an unlearner, got {unlearner!r}.")
+    if isinstance(reference, str) and reference != "short":
+        raise ValueError(f"reference must be True, False or 'short', got {reference!r}.")
     check_is_fitted(unlearner)
     check_scalar(every, "every", Integral, min_val=1)
     if reference:
@@ -122,14 +129,18 @@ def _run(unlearner, requests, unseen, every, reference):
             continue
         audit = _counts(unlearner)
         forgotten = _view(start, start.retained & ~unlearner._record.retained)
-        audit |= _figures(unlearner, unlearner.estimator_, unseen, forgotten)
+        figures, aucs = _figures(unlearner, unlearner.estimator_, unseen, forgotten)
+        audit |= figures
+        theirs = None
         if reference:
             began = time.perf_counter()
-            model = retrained_model(unlearner)
+            model, note = _reference(unlearner, reference)
             spent += (time.perf_counter() - began) * (done - since)
-            figures = _figures(unlearner, model, unseen, forgotten)
+            found, theirs = _figures(unlearner, model, unseen, forgotten)
             audit |= {"seconds retraining": spent}
-            audit |= {f"{name} retrained": value for name, value in figures.items()}
+            audit |= {f"{name} retrained": value for name, value in found.items()}
+            audit |= {} if note is None else {"retrained": note}
+        audit |= _strongest(aucs, theirs)
         since = done
         yield audit
 
@@ -155,17 +166,34 @@ def _view(record, mask):
 def _figures(unlearner, model, unseen, forgotten):
     seen = observe(model, forgotten, unlearner._classes)
     new = observe(model, unseen, unlearner._classes)
-    return {"score": new.score(), "score forgotten": seen.score(), "AUC": _attack(seen, new)}
+    aucs = _attack(seen, new)
+    main = aucs.get("margin", aucs.get("squared error", np.nan))
+    return {"score": new.score(), "score forgotten": seen.score(), "AUC": main}, aucs
+
+
+def _reference(unlearner, reference):
+    if reference != "short":
+        return retrained_model(unlearner), None
+    found = train_short(unlearner, _view(unlearner._record, unlearner._record.retained))
+    return found.model, found.note
 
 
 def _attack(seen, new):
+    """AUC by each score, by name."""
     if seen.noisy:  # the rows of one side are augmented at random, those of the other are not
-        return np.nan
+        return {}
     if not isinstance(seen.task, Classes | Labels):
-        return auc(*(-squared_error(e.predicted, e.y) for e in (seen, new)))
+        return {"squared error": auc(*(-squared_error(e.predicted, e.y) for e in (seen, new)))}
     if seen.logits is None:
-        return np.nan
-    if isinstance(seen.task, Labels):
-        return auc(*compared_scores(seen.logits, seen.y, new.logits, new.y))
-    scores = (membership_scores(e.logits, e.y, "margin") for e in (seen, new))
-    return auc(*scores, weights=match_weights(seen.y, new.y))
+        return {}
+    weights = None if isinstance(seen.task, Labels) else match_weights(seen.y, new.y)
+    sides = attack_scores((seen.logits, seen.y), (new.logits, new.y), "strongest")
+    return {name: auc(*scores, weights=weights) for name, scores in sides.items()}
+
+
+def _strongest(ours, theirs):
+    """The largest distance of an AUC to the reference's, and of which score."""
+    known = [name for name in ours if theirs is None or name in theirs]
+    found = {name: abs(ours[name] - (0.5 if theirs is None else theirs[name])) for name in known}
+    name = max(found, key=found.get, default=None)
+    return {"distance": found.get(name, np.nan), "strongest": name}

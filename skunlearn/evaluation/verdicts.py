@@ -1,12 +1,15 @@
 """What the figures of an audit mean, in words."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri
 
+from skunlearn.metrics.result import signed
+
 _WIDE = 0.2  # an AUC interval wider than this decides little
 _MOVED = 0.1  # share of the way to the retrained loss below which nothing was unlearned
+_SEEN = 0.01  # difference of accuracies of which a share of the way can be told
 
 
 @dataclass(frozen=True)
@@ -16,12 +19,18 @@ class Verdict:
     Attributes
     ----------
     kind : {"indistinguishable", "not forgotten", "over-forgotten", "no reference"}
+        "indistinguishable" says that no difference beyond the practical margin was found, which
+        few rows always say.
     text : str
         The same in words, with the figures it rests on.
+    within_margin : bool
+        Whether no difference of AUCs beyond the practical margin is left open: the whole interval
+        of the largest lies within it.
     """
 
     kind: str
     text: str
+    within_margin: bool = False
 
     def __str__(self):
         return self.text
@@ -34,7 +43,7 @@ class Known:
     Attributes
     ----------
     gap : float
-        How much better, in the units of `tolerance`; 0 where the difference may be chance.
+        How much better it surely is, in the units of `tolerance`; 0 where it may be chance.
     tolerance : float
         A gap that is too small to matter.
     text : str
@@ -46,7 +55,7 @@ class Known:
     text: str
 
 
-def judge(attacked, reference, known):
+def judge(attacked, known, margin):
     """Verdict on one model against the retrained one.
 
     A membership attack alone would be blind to a model that keeps a class so well that it knows
@@ -54,58 +63,94 @@ def judge(attacked, reference, known):
 
     Parameters
     ----------
-    attacked, reference : MembershipInference
-        On the model and the retrained one; None where there is none.
-    known : Known or None
+    attacked : MembershipInference
+        On the model, against the retrained one.
+    known : Known, or None without a retrained model
+    margin : float
+        Difference of an AUC that is too small to matter.
     """
-    i = attacked.interval
-    seen = f"AUC {i.estimate:.3f}, interval {i.low:.2f}–{i.high:.2f}"
-    if reference is None:
+    score = attacked.decisive
+    found = attacked.distance_of(score)
+    i, d = found.interval, found.difference
+    by = "" if attacked.scores is None else f" by {score.replace('_', ' ')}"
+    seen = f"AUC {i.estimate:.3f}{by}, interval {i.low:.2f}–{i.high:.2f}"
+    if known is None:
         side = "differs from" if attacked.distinguishable else "cannot be told from"
         return Verdict(
             "no reference",
             f"no retrained model to compare with: {seen}, which {side} chance; chance is not the "
             "target, a retrained model's value is",
         )
-    seen += f", retrained {reference.auc:.3f}"
-    apart = _referenced(attacked, reference).distinguishable
-    above = attacked.auc > reference.auc
+    short = attacked.reference_kind == "short"
+    whose = f"short reference ({attacked.reference_note})" if short else "retrained"
+    seen += f", {whose} {found.reference_auc:.3f}, difference {signed(d)}"
+    apart = attacked.distinguishable
+    matters = apart and abs(d.estimate) > margin
     if known.gap > known.tolerance:
         return Verdict("not forgotten", f"not forgotten: {known.text} ({seen})")
-    if apart and above:
+    if matters and d.estimate > 0:
         return Verdict(
             "not forgotten",
             f"not forgotten: forgotten rows can be told from unseen ones, {seen} ({known.text})",
         )
     if known.gap < -known.tolerance:
         return Verdict("over-forgotten", f"over-forgotten: {known.text} ({seen})")
-    if apart:
+    if matters:
         return Verdict(
             "over-forgotten",
             f"over-forgotten: forgotten rows stand out by being known less, {seen} ({known.text})",
         )
-    return Verdict(
-        "indistinguishable",
-        f"indistinguishable from retrained at this sample size: {seen}; {known.text}",
-    )
+    reach = max(-d.low, d.high)
+    equal = reach <= margin
+    name = "a model that never saw the rows" if short else "retrained"
+    if apart or equal:
+        how = f"within the margin of {margin:g}"
+    elif abs(d.estimate) > margin:
+        how = (
+            "at this sample size, but not shown to be equal: the difference is larger than the "
+            f"margin of {margin:g} and more rows may confirm it"
+        )
+    else:
+        how = f"at this sample size, which leaves a difference of up to {reach:.2f} open"
+    text = f"indistinguishable from {name} {how}: {seen}; {known.text}"
+    return Verdict("indistinguishable", text, within_margin=equal)
 
 
-def warn_if_unmoved(name, before, now, target, confidence):
-    """Sentences about a model whose losses on the forget set are those of the original.
+def warn_if_unmoved(name, losses, confidence, *, cap=None, accuracies=None):
+    """Sentences about a model that treats the forget set as the original does.
 
-    `before`, `now` and `target` are the losses of each row in the original, the judged and the
-    retrained model.
+    The farthest of several figures counts: a few rows of large losses hide what happened to all
+    others.
+
+    Parameters
+    ----------
+    losses : sequence of three ndarrays
+        Of each row in the original, the judged and the retrained model.
+    cap : float, default=None
+        Losses beyond it count as much as it.
+    accuracies : sequence of three floats, default=None
     """
-    if is_idle(before, target, confidence):
+    if is_idle(losses[0], losses[2], confidence):
         return []
-    before, now, target = (losses.mean() for losses in (before, now, target))
-    way = (now - before) / (target - before)
-    if way >= _MOVED:
+    capped = [values if cap is None else np.minimum(values, cap) for values in losses]
+    figures = {
+        "mean loss": [values.mean() for values in capped],
+        "median loss": [np.median(values) for values in losses],
+    }
+    figures = {what: values for what, values in figures.items() if values[2] > values[0]}
+    if accuracies is not None and accuracies[0] - accuracies[2] > _SEEN:
+        figures["accuracy"] = accuracies
+    ways = {
+        what: (now - before) / (target - before) for what, (before, now, target) in figures.items()
+    }
+    if not ways or max(ways.values()) >= _MOVED:
         return []
+    what = max(ways, key=ways.get)
+    before, now, target = figures[what]
     return [
-        f"{name}: nothing was unlearned. Its mean loss on the forget set is {now:.3f}, the "
+        f"{name}: nothing was unlearned. Its {what} on the forget set is {now:.3f}, the "
         f"original's {before:.3f}, the retrained model's {target:.3f}: it went "
-        f"{100 * way:.0f} % of the way."
+        f"{100 * ways[what]:.0f} % of the way."
     ]
 
 
@@ -152,14 +197,3 @@ def is_idle(before, target, confidence):
     change = target - before
     arm = ndtri((1 + confidence) / 2) * change.std() / np.sqrt(len(change))
     return abs(change.mean()) <= arm
-
-
-def _referenced(attacked, reference):
-    """The outcome of an attack, with the retrained model's for its reference."""
-    return replace(
-        attacked,
-        reference_auc=reference.auc,
-        reference_interval=reference.interval,
-        reference_kind="retrained",
-        score=-abs(attacked.auc - reference.auc),
-    )

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skunlearn._evidence import Evidence, summary
+from skunlearn._tasks import Classes
 from skunlearn.graph import _nets
 
 
@@ -41,4 +42,5 @@ def _summary(parts):
     if len(y) == 0:
         return summary(None)
     logits = np.concatenate([part for _, part in parts])
-    return summary(Evidence(y, logits, logits.argmax(axis=1), True))
+    classes = Classes(np.arange(logits.shape[1]))
+    return summary(Evidence(y, logits, classes.name(logits), classes))

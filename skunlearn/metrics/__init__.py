@@ -4,6 +4,7 @@ from skunlearn.metrics._gap import gap_attack
 from skunlearn.metrics._klom import KLoM, klom
 from skunlearn.metrics._lira import lira, u_lira
 from skunlearn.metrics._logits import cross_entropy, margin, true_class_confidence
+from skunlearn.metrics._null import distance_over_null, hellinger_distance
 from skunlearn.metrics._quantile import quantile_attack, quantile_scores
 from skunlearn.metrics._rmia import rmia
 from skunlearn.metrics._svc import Efficacy, svc_efficacy
@@ -37,7 +38,7 @@ from skunlearn.metrics.poison import (
     interclass_confusion,
 )
 from skunlearn.metrics.rates import TruePositives, tpr_at_fpr
-from skunlearn.metrics.result import MembershipInference
+from skunlearn.metrics.result import MembershipInference, ScoreDistance
 from skunlearn.metrics.scorers import MIAScorer
 from skunlearn.metrics.scores import membership_scores, squared_error
 
@@ -71,6 +72,7 @@ __all__ = [
     "MIAScorer",
     "MembershipInference",
     "RetainedScorer",
+    "ScoreDistance",
     "activation_distance",
     "agreement",
     "auc",
@@ -82,6 +84,8 @@ __all__ = [
     "cross_entropy",
     "delong_covariance",
     "delong_interval",
+    "distance_over_null",
+    "hellinger_distance",
     "js_divergence",
     "kl_divergence",
     "margin",

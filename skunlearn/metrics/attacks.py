@@ -3,23 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
-from sklearn.utils import check_random_state
 
-from skunlearn.metrics._labels import (
-    check_label_logits,
-    is_multilabel,
-    matched_scores,
-    row_scores,
-)
+from skunlearn.metrics._comparing import compare_sides
+from skunlearn.metrics._labels import check_label_logits, is_multilabel
 from skunlearn.metrics._logits import check_logits
-from skunlearn.metrics.intervals import Interval, auc_interval
+from skunlearn.metrics._thresholds import auc_by_label
+from skunlearn.metrics.intervals import Interval
 from skunlearn.metrics.matching import check_labels, check_weights, match_weights
-from skunlearn.metrics.rates import tpr_at_fpr
 from skunlearn.metrics.result import MembershipInference
-from skunlearn.metrics.scores import check_attack, label_scores, membership_scores
-
-_MIN_CLASS_ROWS = 10  # per side, for a figure of one class
-_FEW = 0.01  # false-positive rate of an attacker who must not err
+from skunlearn.metrics.scores import attack_scores, check_attack, scores_by_label
 
 
 def membership_inference(
@@ -48,15 +40,19 @@ def membership_inference(
         The same for rows that were in no training set.
     y_unseen : array-like of shape (n_unseen,), int
     attack : str, default="margin"
-        See `membership_scores`.
+        A score of `membership_scores`; "strongest" for the one of them that lies farthest from its
+        reference, with intervals that hold for all of them together; or "learned" for a logistic
+        regression on all of them, cross-validated, whose interval is widened as that of
+        `blind_attack`.
     match : {"class"} or None, default="class"
         "class" weights the unseen rows to the class proportions of the forget set
         (`match_weights`). None compares with all unseen rows as they are: where the classes
         differ, the figure then measures the classes and not membership. With several labels per
         row, "class" compares each label with unseen rows that have it, or lack it, as well.
-    reference : float, Interval, MembershipInference or None, default=None
+    reference : float, Interval, MembershipInference, dict or None, default=None
         AUC of the same attack on a model retrained without the forget set, which is the value to
-        reach. None stands for chance, 0.5.
+        reach. None stands for chance, 0.5. Of "strongest" the outcome of the same attack on that
+        model, or a dict with a value for each score.
     per_class : bool, default=False
         Whether to compute the AUC within each class, or of each label, as well.
     confidence : float in (0, 1), default=0.95
@@ -97,37 +93,25 @@ def membership_inference(
     reference is better; both sides count (AUC below 0.5 is a leak too).
     """
     check_attack(attack)
-    if is_multilabel(y_forget):
-        return compare_labels(
-            forget_logits,
-            y_forget,
-            unseen_logits,
-            y_unseen,
-            attack=attack,
-            match=match,
-            reference=reference,
-            per_class=per_class,
-            confidence=confidence,
-            random_state=random_state,
-        )
-    forget_logits, y_forget = check_logits(
+    several = is_multilabel(y_forget)
+    check = check_label_logits if several else check_logits
+    forget_logits, y_forget = check(
         forget_logits, y_forget, logits_name="forget_logits", y_name="y_forget"
     )
-    unseen_logits, y_unseen = check_logits(
+    unseen_logits, y_unseen = check(
         unseen_logits, y_unseen, logits_name="unseen_logits", y_name="y_unseen"
     )
     if forget_logits.shape[1] != unseen_logits.shape[1]:
         raise ValueError(
-            f"forget_logits have {forget_logits.shape[1]} classes and unseen_logits "
+            f"forget_logits have {forget_logits.shape[1]} "
+            f"{'labels' if several else 'classes'} and unseen_logits "
             f"{unseen_logits.shape[1]}: both must come from the same model."
         )
-    return compare_scores(
-        membership_scores(forget_logits, y_forget, attack),
-        membership_scores(unseen_logits, y_unseen, attack),
-        y_forget=y_forget,
-        y_unseen=y_unseen,
+    return compare_attacks(
+        (forget_logits, y_forget),
+        (unseen_logits, y_unseen),
+        attack,
         match=match,
-        attack=attack,
         reference=reference,
         per_class=per_class,
         confidence=confidence,
@@ -135,62 +119,69 @@ def membership_inference(
     )
 
 
-def compare_labels(
-    forget_logits,
-    y_forget,
-    unseen_logits,
-    y_unseen,
+def compare_attacks(
+    forget,
+    unseen,
+    attack,
     *,
-    attack="margin",
+    labels=None,
     match="class",
+    reference=None,
+    reference_outputs=None,
+    kind=None,
+    note="",
     per_class=False,
-    **options,
+    confidence=0.95,
+    random_state=None,
 ):
-    """`membership_inference` of rows with several labels."""
+    """`membership_inference`, with the outputs of a reference model on the same rows.
+
+    Parameters
+    ----------
+    forget, unseen : (logits, encoded labels)
+    attack : str
+    labels : (labels of forgotten rows, labels of unseen rows), default=None
+        As they are to be named; the encoded ones when None.
+    reference_outputs : (logits of forgotten rows, logits of unseen rows), default=None
+    """
     if match not in ("class", None):
         raise ValueError(f"match must be 'class' or None, got {match!r}.")
-    forget = check_label_logits(
-        forget_logits, y_forget, logits_name="forget_logits", y_name="y_forget"
+    seed = 0 if random_state is None else random_state
+    sides = attack_scores(forget, unseen, attack, match=match, random_state=seed)
+    theirs, references = None, None
+    if reference_outputs is None:
+        references = _check_references(reference, tuple(sides))
+    else:
+        others = ((z, y) for z, (_, y) in zip(reference_outputs, (forget, unseen), strict=True))
+        theirs = attack_scores(*others, attack, match=match, random_state=seed)
+    how = {
+        "attack": attack,
+        "references": references,
+        "reference_sides": theirs,
+        "kind": kind or ("chance" if theirs is None and reference is None else "retrained"),
+        "note": note,
+        "confidence": confidence,
+        "random_state": random_state,
+    }
+    if is_multilabel(forget[1]):  # these were matched label by label
+        result = compare_sides(sides, np.ones(len(unseen[1])), **how)
+        result = replace(result, matched=match == "class")
+        if not per_class:
+            return result
+        score = "margin" if attack == "learned" else result.strongest
+        both = scores_by_label(*forget, *unseen, score, match)
+        classes, skipped = auc_by_label(*both, confidence, random_state)
+        return replace(result, per_class=classes, skipped_classes=skipped)
+    y_forget, y_unseen = labels or (forget[1], unseen[1])
+    return compare_sides(
+        sides,
+        match_weights(y_forget, y_unseen) if match else np.ones(len(y_unseen)),
+        y_forget=y_forget,
+        y_unseen=y_unseen,
+        matched=match == "class",
+        per_class=per_class,
+        **how,
     )
-    unseen = check_label_logits(
-        unseen_logits, y_unseen, logits_name="unseen_logits", y_name="y_unseen"
-    )
-    if forget[0].shape[1] != unseen[0].shape[1]:
-        raise ValueError(
-            f"forget_logits have {forget[0].shape[1]} labels and unseen_logits "
-            f"{unseen[0].shape[1]}: both must come from the same model."
-        )
-    members, others = _by_label(*forget, *unseen, attack, match)
-    result = compare_scores(
-        row_scores(members), row_scores(others), match=None, attack=attack, **options
-    )
-    if not per_class:
-        return replace(result, matched=bool(match))
-    intervals, skipped = {}, []
-    options = {key: options.get(key) for key in ("confidence", "random_state") if key in options}
-    for label in range(members.shape[1]):
-        sides = [side[~np.isnan(side[:, label]), label] for side in (members, others)]
-        if min(map(len, sides)) < _MIN_CLASS_ROWS:
-            skipped.append(label)
-        else:
-            intervals[label] = auc_interval(*sides, **options)
-    return replace(result, matched=bool(match), per_class=intervals, skipped_classes=tuple(skipped))
-
-
-def compared_scores(
-    forget_logits, y_forget, unseen_logits, y_unseen, attack="margin", match="class"
-):
-    """Scores of forgotten and of unseen rows with several labels, one a row."""
-    both = _by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match)
-    return tuple(map(row_scores, both))
-
-
-def _by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match):
-    members = label_scores(forget_logits, y_forget, attack)
-    others = label_scores(unseen_logits, y_unseen, attack)
-    if match is None:
-        return members, others
-    return matched_scores(members, np.asarray(y_forget), others, np.asarray(y_unseen))
 
 
 def compare_scores(
@@ -247,7 +238,6 @@ def compare_scores(
     """
     if match not in ("class", None):
         raise ValueError(f"match must be 'class' or None, got {match!r}.")
-    reference_auc, reference_interval = _check_reference(reference)
     forget_scores, unseen_scores = np.asarray(forget_scores), np.asarray(unseen_scores)
     y_forget = _check_side(y_forget, forget_scores, "y_forget", match or per_class)
     y_unseen = _check_side(y_unseen, unseen_scores, "y_unseen", match or per_class)
@@ -257,59 +247,47 @@ def compare_scores(
         weights = check_weights(sample_weight, len(unseen_scores), "sample_weight")
     else:
         weights = np.ones(len(unseen_scores))
-    interval = auc_interval(
-        forget_scores,
-        unseen_scores,
-        weights=weights,
-        strata=y_unseen if match else None,
-        member_strata=y_forget if match else None,
+    return compare_sides(
+        {attack: (forget_scores, unseen_scores)},
+        weights,
+        attack=attack,
+        references=_check_references(reference, (attack,)),
+        kind="chance" if reference is None else "retrained",
+        y_forget=y_forget,
+        y_unseen=y_unseen,
+        matched=match == "class",
+        per_class=per_class,
         confidence=confidence,
         random_state=random_state,
     )
-    classes, skipped = None, ()
-    if per_class:
-        classes, skipped = _by_class(
-            forget_scores, y_forget, unseen_scores, y_unseen, weights, confidence, random_state
-        )
-    advantage, attack_accuracy = _accuracies(
-        forget_scores, unseen_scores, weights, y_forget, y_unseen, random_state
-    )
-    return MembershipInference(
-        auc=interval.estimate,
-        interval=interval,
-        n_forget=len(forget_scores),
-        n_unseen=int(np.count_nonzero(weights)),
-        attack=attack,
-        matched=match == "class",
-        reference_auc=reference_auc,
-        reference_kind="chance" if reference is None else "retrained",
-        score=-abs(interval.estimate - reference_auc),
-        advantage=advantage,
-        best_threshold_accuracy=(1 + advantage) / 2,
-        attack_accuracy=attack_accuracy,
-        reference_interval=reference_interval,
-        per_class=classes,
-        skipped_classes=skipped,
-        tpr_at_1pct=_few_alarms(forget_scores, unseen_scores, weights, confidence),
-    )
 
 
-def _few_alarms(forget_scores, unseen_scores, weights, confidence):
-    if np.count_nonzero(weights) < 1 / _FEW:
-        return None
-    return tpr_at_fpr(
-        forget_scores, unseen_scores, fpr=_FEW, weights=weights, confidence=confidence
-    )
+def _check_references(reference, names):
+    """What the AUC of each score should be: an Interval or a float."""
+    if isinstance(reference, MembershipInference) and reference.scores is not None:
+        reference = {name: found.interval for name, found in reference.scores.items()}
+    if not isinstance(reference, dict):
+        if reference is not None and len(names) > 1:
+            raise ValueError(
+                "attack='strongest' sets each score against its own reference: pass reference= a "
+                f"dict with the keys {list(names)}, or the outcome of the same attack on a "
+                "retrained model."
+            )
+        reference = dict.fromkeys(names, reference)
+    missing = [name for name in names if name not in reference]
+    if missing:
+        raise ValueError(f"reference lacks the scores {missing}; it has {list(reference)}.")
+    return {name: _check_reference(reference[name]) for name in names}
 
 
 def _check_reference(reference):
-    """AUC of the reference and its interval."""
+    """An Interval, or a float in [0, 1]."""
     if reference is None:
-        return 0.5, None
+        return 0.5
     if isinstance(reference, MembershipInference):
         reference = reference.interval
     if isinstance(reference, Interval):
-        return reference.estimate, reference
+        return reference
     try:
         value = float(reference)
     except (TypeError, ValueError):
@@ -319,7 +297,7 @@ def _check_reference(reference):
         ) from None
     if not 0 <= value <= 1:
         raise ValueError(f"reference must be an AUC in [0, 1], got {reference!r}.")
-    return value, None
+    return value
 
 
 def _check_side(y, scores, name, needed):
@@ -336,80 +314,3 @@ def _check_side(y, scores, name, needed):
             f"{name} must have one label per score: expected shape {scores.shape}, got {y.shape}."
         )
     return y
-
-
-def _by_class(forget_scores, y_forget, unseen_scores, y_unseen, weights, confidence, random_state):
-    """Interval of each class of the forget set, and the classes with too few rows for one."""
-    intervals, skipped = {}, []
-    for label in np.unique(y_forget):
-        members = y_forget == label
-        others = (y_unseen == label) & (weights > 0)
-        if min(members.sum(), others.sum()) < _MIN_CLASS_ROWS:
-            skipped.append(label.item() if isinstance(label, np.generic) else label)
-            continue
-        intervals[label.item() if isinstance(label, np.generic) else label] = auc_interval(
-            forget_scores[members],
-            unseen_scores[others],
-            weights=weights[others],
-            confidence=confidence,
-            random_state=random_state,
-        )
-    return intervals, tuple(skipped)
-
-
-def _accuracies(forget_scores, unseen_scores, weights, y_forget, y_unseen, random_state):
-    """Largest advantage of a threshold, and the accuracy of one that was chosen on other rows.
-
-    The second is balanced: the threshold that is best on one half of the rows, on the other half.
-    """
-    n = len(forget_scores)
-    scores = np.concatenate([forget_scores, unseen_scores])
-    masses = np.concatenate([np.zeros(n), weights])
-    order = np.argsort(scores)  # the only one: halves keep it
-    is_member = order < n
-    advantage = np.abs(_gaps(scores[order], masses[order], is_member)[1]).max()
-
-    used = np.flatnonzero(weights)
-    if min(n, len(used)) < 2:
-        return float(advantage), None
-    # Without a seed always the same halves: a metric draws from no global generator.
-    rng = check_random_state(0 if random_state is None else random_state)
-    half = np.full(len(scores), -1)
-    half[_every_other(np.arange(n), y_forget, rng)] = 0
-    half[n + _every_other(used, y_unseen, rng)] = 0
-    half[n + used] += 1
-    half[:n] += 1
-    gaps = []
-    for here in (0, 1):
-        seen = order[half[order] == here]
-        threshold, side = _best_threshold(scores[seen], masses[seen], seen < n)
-        other = half == 1 - here
-        passed = scores >= threshold
-        found = np.mean(passed[:n][other[:n]])
-        alarms = np.average(passed[n:][other[n:]], weights=weights[other[n:]])
-        gaps.append(side * (found - alarms))
-    return float(advantage), float((1 + np.mean(gaps)) / 2)
-
-
-def _every_other(rows, y, rng):
-    """Half of the rows, and of every class among them."""
-    rows = rng.permutation(rows)
-    if y is not None:
-        rows = rows[np.argsort(y[rows], kind="stable")]
-    return rows[::2]
-
-
-def _best_threshold(scores, masses, is_member):
-    """Where |TPR − FPR| is largest, half-way to the next lower score; and the sign of it."""
-    thresholds, gaps = _gaps(scores, masses, is_member)
-    best = np.abs(gaps).argmax()
-    return thresholds[max(best - 1, 0) : best + 1].mean(), np.sign(gaps[best])
-
-
-def _gaps(scores, masses, is_member):
-    """TPR − FPR at every score as the threshold, and these scores; all sorted by score."""
-    first = np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1]]))
-    # What lies below each score.
-    missed = np.concatenate([[0], np.cumsum(is_member)])
-    passed = np.concatenate([[0.0], np.cumsum(masses)])
-    return scores[first], passed[first] / passed[-1] - missed[first] / missed[-1]

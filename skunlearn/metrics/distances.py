@@ -38,7 +38,7 @@ def agreement(logits, reference_logits, *, confidence=0.95):
     >>> print(agreement([[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]))
     0.500 (95% interval 0.013–0.987, exact)
     """
-    ours, theirs = _check_pair(logits, reference_logits)
+    ours, theirs = check_pair(logits, reference_logits)
     same = ours.argmax(axis=1) == theirs.argmax(axis=1)
     interval = binomtest(int(same.sum()), len(same)).proportion_ci(confidence, "exact")
     arm = max(same.mean() - interval.low, interval.high - same.mean())
@@ -73,7 +73,7 @@ def kl_divergence(logits, reference_logits):
     >>> kl_divergence([[0.0, 0.0]], [[100.0, 0.0]]).round(4)
     array([0.6931])
     """
-    ours, theirs = (log_softmax(z, axis=1) for z in _check_pair(logits, reference_logits))
+    ours, theirs = (log_softmax(z, axis=1) for z in check_pair(logits, reference_logits))
     return np.maximum((np.exp(theirs) * (theirs - ours)).sum(axis=1), 0.0)
 
 
@@ -106,7 +106,7 @@ def js_divergence(logits, reference_logits):
     >>> js_divergence([[50.0, 0.0], [1.0, 1.0]], [[0.0, 50.0], [2.0, 2.0]]).round(4)
     array([0.6931, 0.    ])
     """
-    ours, theirs = (log_softmax(z, axis=1) for z in _check_pair(logits, reference_logits))
+    ours, theirs = (log_softmax(z, axis=1) for z in check_pair(logits, reference_logits))
     middle = logsumexp([ours, theirs], axis=0) - np.log(2)
     parts = [np.exp(p) * (p - middle) for p in (ours, theirs)]
     return np.clip(0.5 * (parts[0] + parts[1]).sum(axis=1), 0.0, np.log(2))
@@ -141,11 +141,11 @@ def activation_distance(logits, reference_logits):
     >>> activation_distance([[50.0, 0.0]], [[0.0, 50.0]]).round(4)
     array([1.4142])
     """
-    ours, theirs = (np.exp(log_softmax(z, axis=1)) for z in _check_pair(logits, reference_logits))
+    ours, theirs = (np.exp(log_softmax(z, axis=1)) for z in check_pair(logits, reference_logits))
     return np.linalg.norm(ours - theirs, axis=1)
 
 
-def _check_pair(logits, reference_logits):
+def check_pair(logits, reference_logits):
     ours, theirs = (np.asarray(z, dtype=np.float64) for z in (logits, reference_logits))
     for name, z in (("logits", ours), ("reference_logits", theirs)):
         if z.ndim != 2 or z.shape[1] < 2 or len(z) == 0:

@@ -8,23 +8,26 @@ from skunlearn import _skorch, _training, _validation
 from skunlearn._data import is_dataset
 from skunlearn._evidence import observe
 from skunlearn._from_scratch import check_reference
+from skunlearn._short import SHARE, Reference, check_share, train_short
 from skunlearn._tasks import Labels, task_of
 from skunlearn.base import model_of
+from skunlearn.metrics._comparing import compare_sides
 from skunlearn.metrics._scoring import (
     Scorer,
     TrainingRowsError,
     attacked_rows,
     forgotten_rows,
 )
-from skunlearn.metrics.attacks import compare_labels, compare_scores, compared_scores
+from skunlearn.metrics.attacks import compare_attacks
 from skunlearn.metrics.blind import blind_attack
 from skunlearn.metrics.intervals import auc
 from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.scores import membership_scores, squared_error
+from skunlearn.metrics.scores import attack_scores, squared_error
 
 __all__ = ["MIAScorer"]
 
 _KEPT_REFERENCES = 8  # retrained references that a scorer keeps, one per fold
+_SQUARED = "squared error"
 
 
 class MIAScorer(Scorer):
@@ -33,25 +36,35 @@ class MIAScorer(Scorer):
     The attack compares the forget rows of the estimator's last unlearning (their logits are
     kept by the estimator) with the test rows, which the model has never seen. The score is minus
     the distance of the attack's AUC to its value for a net that never saw the rows: 0.5 stands in
-    for that value unless a `reference` is given. Both sides count: an AUC below the reference
+    for that value unless a `reference` is given. Methods that push rows away look right by one
+    score and are given away by another, so that by default every score is looked at, each against
+    its own reference, and the largest distance counts. Both sides count: an AUC below the reference
     gives forgotten rows away as well. Every row counts once, also where ``fit`` was given sample
     weights (with which a reference is trained too).
 
     Parameters
     ----------
-    attack : {"margin", "loss", "confidence", "entropy", "modified_entropy"}, default="margin"
-        See `membership_scores`. Ignored for regressors, which are attacked by their squared error.
+    attack : {"strongest", "learned", "margin", "loss", "confidence", "entropy", \
+            "modified_entropy"}, default="strongest"
+        "strongest" is the largest distance over the scores of `membership_scores`; "learned" a
+        logistic regression on all of them (see `membership_inference`); the others are one score
+        each. Ignored for regressors, which are attacked by their squared error.
     match : {"class", None}, default="class"
         Weight the test rows to the class proportions of the forget rows. None compares with all
         test rows; where a class is forgotten that sees the difference between classes and not
-        memory, also in a perfectly retrained net. With several labels per row each label is
-        compared with test rows that have it, or lack it, as well, and a row's score is the mean.
-    reference : {None, "retrain"} or fitted estimator, default=None
+        memory, also in a perfectly retrained net.
+    reference : {None, "retrain", "short"} or fitted estimator, default=None
         What a net without the rows would give. "retrain" trains one on the retained rows, once
         a fold (kept in the scorer, and in the estimator's ``memory=``). None takes 0.5, which
         is wrong for atypical rows (mislabelled ones, say). "retrain" refuses estimators that bring
         along what was trained before (a module instance, frozen parts), where the reference
-        would know the forgotten rows as well.
+        would know the forgotten rows as well. "short" stops that training after a share of the
+        epochs: forgotten and unseen rows are alike to any net that never saw either, so that a
+        short-trained one gives nearly the same AUC; by how much it was off in four tasks stands in
+        the guide. An estimator without epochs is trained in full, and the outcome of `measure`
+        says so.
+    short : float, default=0.1
+        Share of the epochs of ``reference="short"``; at least one is trained.
     per_class : bool, default=False
         Also attack class by class; see `measure`.
     confidence : float, default=0.95
@@ -97,10 +110,11 @@ class MIAScorer(Scorer):
 
     def __init__(
         self,
-        attack="margin",
+        attack="strongest",
         *,
         match="class",
         reference=None,
+        short=SHARE,
         per_class=False,
         confidence=0.95,
         random_state=0,
@@ -108,6 +122,7 @@ class MIAScorer(Scorer):
         self.attack = attack
         self.match = match
         self.reference = reference
+        self.short = short
         self.per_class = per_class
         self.confidence = confidence
         self.random_state = random_state
@@ -144,11 +159,12 @@ class MIAScorer(Scorer):
             return np.nan
         unlearner, unseen = found
         # The point estimates alone: a search has no use for intervals.
-        value = self._auc(unlearner, unlearner._evidence, unlearner.estimator_, unseen)
+        found = self._aucs(unlearner, unlearner._evidence, unlearner.estimator_, unseen)
         if self.reference is None:
-            return -abs(value - 0.5)
-        model, evidence = self._reference_evidence(unlearner)
-        return -abs(value - self._auc(unlearner, evidence, model, unseen))
+            return -max(abs(value - 0.5) for value in found.values())
+        reference, evidence = self._reference_evidence(unlearner)
+        theirs = self._aucs(unlearner, evidence, reference.model, unseen)
+        return -max(abs(found[name] - theirs[name]) for name in found)
 
     def measure(self, estimator, X, y=None):
         """The attack in full: AUC, interval, reference, verdict.
@@ -170,12 +186,37 @@ class MIAScorer(Scorer):
             forgotten rows were read through a random augmentation and there is no `reference`.
         """
         unlearner, unseen = attacked_rows(estimator, X, y, referenced=self.reference is not None)
-        reference = None
+        observed = observe(unlearner.estimator_, unseen, unlearner._classes)
+        sides = [unlearner._evidence, observed]
+        given = {}
         if self.reference is not None:
-            model, evidence = self._reference_evidence(unlearner)
-            reference = self._compare(unlearner, evidence, model, unseen)
-        return self._compare(
-            unlearner, unlearner._evidence, unlearner.estimator_, unseen, reference
+            reference, evidence = self._reference_evidence(unlearner)
+            theirs = [evidence, observe(reference.model, unseen, unlearner._classes)]
+            given = {"kind": reference.kind, "note": reference.note}
+        if unlearner._classes is None:
+            if self.reference is not None:
+                given["reference_sides"] = {_SQUARED: _errors(theirs)}
+            return compare_sides(
+                {_SQUARED: _errors(sides)},
+                np.ones(len(observed.y)),
+                attack=_SQUARED,
+                confidence=self.confidence,
+                random_state=self.random_state,
+                **given,
+            )
+        if self.reference is not None:
+            given["reference_outputs"] = [e.logits for e in self._checked(theirs, reference.model)]
+        sides = [(e.logits, e.y) for e in self._checked(sides, unlearner.estimator_)]
+        several = isinstance(unlearner._classes, Labels)
+        return compare_attacks(
+            *sides,
+            self.attack,
+            labels=None if several else [unlearner._classes[y] for _, y in sides],
+            match=self.match,
+            per_class=self.per_class,
+            confidence=self.confidence,
+            random_state=self.random_state,
+            **given,
         )
 
     def blind_baseline(self, estimator, X, y=None):
@@ -205,83 +246,68 @@ class MIAScorer(Scorer):
             random_state=self.random_state,
         )
 
-    def _attacked(self, unlearner, forgotten, model, unseen):
-        """Scores of forgotten and unseen rows, with their labels (None for regression)."""
-        observed = observe(model, unseen, unlearner._classes)
-        if unlearner._classes is None:
-            scores = [-squared_error(e.predicted, e.y) for e in (forgotten, observed)]
-            return *scores, None, None
-        if forgotten.logits is None:
+    @staticmethod
+    def _checked(sides, model):
+        if any(evidence.logits is None for evidence in sides):
             raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
-        if isinstance(unlearner._classes, Labels):
-            sides = forgotten.logits, forgotten.y, observed.logits, observed.y
-            return *compared_scores(*sides, self.attack, self.match), None, None
-        scores = [membership_scores(e.logits, e.y, self.attack) for e in (forgotten, observed)]
-        return *scores, unlearner._classes[forgotten.y], unlearner._classes[observed.y]
+        return sides
 
-    def _auc(self, unlearner, forgotten, model, unseen):
-        members, others, y_forget, y_unseen = self._attacked(unlearner, forgotten, model, unseen)
-        matched = self.match is not None and y_forget is not None
-        return auc(members, others, weights=match_weights(y_forget, y_unseen) if matched else None)
-
-    def _compare(self, unlearner, forgotten, model, unseen, reference=None):
-        if isinstance(unlearner._classes, Labels) and forgotten.logits is not None:
-            observed = observe(model, unseen, unlearner._classes)
-            return compare_labels(
-                forgotten.logits,
-                forgotten.y,
-                observed.logits,
-                observed.y,
-                attack=self.attack,
-                match=self.match,
-                per_class=self.per_class,
-                reference=reference,
-                confidence=self.confidence,
-                random_state=self.random_state,
-            )
-        members, others, y_forget, y_unseen = self._attacked(unlearner, forgotten, model, unseen)
-        return compare_scores(
-            members,
-            others,
-            y_forget=y_forget,
-            y_unseen=y_unseen,
-            match=None if y_forget is None else self.match,
-            per_class=self.per_class and y_forget is not None,
-            attack="squared error" if y_forget is None else self.attack,
-            reference=reference,
-            confidence=self.confidence,
-            random_state=self.random_state,
-        )
+    def _aucs(self, unlearner, forgotten, model, unseen):
+        """AUC of each score of the attack."""
+        sides = [forgotten, observe(model, unseen, unlearner._classes)]
+        if unlearner._classes is None:
+            return {_SQUARED: auc(*_errors(sides))}
+        sides = [(e.logits, e.y) for e in self._checked(sides, model)]
+        weights = None
+        if self.match is not None and not isinstance(unlearner._classes, Labels):
+            weights = match_weights(*(unlearner._classes[y] for _, y in sides))
+        scores = attack_scores(*sides, self.attack, match=self.match)
+        return {name: auc(*both, weights=weights) for name, both in scores.items()}
 
     def _reference_evidence(self, unlearner):
-        model = self._reference_model(unlearner)
-        return model, observe(model, forgotten_rows(unlearner), unlearner._classes)
+        reference = self._reference_model(unlearner)
+        return reference, observe(reference.model, forgotten_rows(unlearner), unlearner._classes)
 
     def _reference_model(self, unlearner):
-        if self.reference != "retrain":
+        if self.reference not in ("retrain", "short"):
             if isinstance(self.reference, str):
                 raise ValueError(
-                    "reference must be None, 'retrain' or a fitted estimator, got "
+                    "reference must be None, 'retrain', 'short' or a fitted estimator, got "
                     f"{self.reference!r}."
                 )
             check_is_fitted(self.reference)
-            return model_of(self.reference)
+            return Reference(model_of(self.reference))
+        if self.reference == "short":
+            check_share(self.short)
         if unlearner._is_exact:
             if unlearner.deletions_[-1].get("trained_before"):
-                _check_recipe(unlearner)
-            return unlearner.estimator_
+                self._check_recipe(unlearner)
+            return Reference(unlearner.estimator_)
         rows = unlearner._record.view(np.flatnonzero(unlearner._record.retained))
         if is_dataset(rows.source):
-            _check_recipe(unlearner)
-            return unlearner._train(rows)
+            self._check_recipe(unlearner)
+            return self._train(unlearner, rows)
         net = _skorch.unwrap(unlearner.estimator)
-        key = _training.key(net, rows, unlearner._seed, unlearner._classes)
+        key = _training.key(net, rows, unlearner._seed, unlearner._classes), self.reference
+        key += (self.short,) if self.reference == "short" else ()
         if key not in self._references:
             while len(self._references) >= _KEPT_REFERENCES:
                 del self._references[next(iter(self._references))]
-            _check_recipe(unlearner)
-            self._references[key] = unlearner._train(rows)
+            self._check_recipe(unlearner)
+            self._references[key] = self._train(unlearner, rows)
         return self._references[key]
+
+    def _train(self, unlearner, rows):
+        if self.reference == "short":
+            return train_short(unlearner, rows, share=self.short)
+        return Reference(unlearner._train(rows))
+
+    def _check_recipe(self, unlearner):
+        check_reference(
+            _skorch.unwrap(unlearner.estimator),
+            f"MIAScorer(reference={self.reference!r})",
+            "Pass a fitted reference= that never saw the forget rows, or None.",
+        )
 
     def __getstate__(self):
         return vars(self) | {"_references": {}}
@@ -292,12 +318,8 @@ class MIAScorer(Scorer):
         )
 
 
-def _check_recipe(unlearner):
-    check_reference(
-        _skorch.unwrap(unlearner.estimator),
-        "MIAScorer(reference='retrain')",
-        "Pass a fitted reference= that never saw the forget rows, or None.",
-    )
+def _errors(sides):
+    return tuple(-squared_error(e.predicted, e.y) for e in sides)
 
 
 def _flat(X):

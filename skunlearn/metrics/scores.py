@@ -3,7 +3,14 @@
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
-from skunlearn.metrics._labels import by_label, check_label_logits, is_multilabel
+from skunlearn.metrics._labels import (
+    by_label,
+    check_label_logits,
+    is_multilabel,
+    matched_scores,
+    row_scores,
+)
+from skunlearn.metrics._learned import learned_scores
 from skunlearn.metrics._logits import check_logits, cross_entropy, margin, true_class_confidence
 
 __all__ = ["membership_scores", "squared_error"]
@@ -55,7 +62,7 @@ def membership_scores(logits, y, attack="margin"):
     >>> membership_scores([[3.0, 0.0], [0.0, 2.0]], [0, 0], "modified_entropy").round(3)
     array([-0.005, -3.747])
     """
-    check_attack(attack)
+    check_attack(attack, several=False)
     if is_multilabel(y):
         return label_scores(logits, y, attack).mean(axis=1)
     return _SCORES[attack](logits, y)
@@ -63,8 +70,25 @@ def membership_scores(logits, y, attack="margin"):
 
 def label_scores(logits, y, attack):
     """Score of each label of rows that have several, of shape (n, n_labels)."""
-    check_attack(attack)
+    check_attack(attack, several=False)
     return by_label(_SCORES[attack], *check_label_logits(logits, y))
+
+
+def scores_by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match="class"):
+    """`label_scores` of forgotten and of unseen rows, matched label by label."""
+    members = label_scores(forget_logits, y_forget, attack)
+    others = label_scores(unseen_logits, y_unseen, attack)
+    if match is None:
+        return members, others
+    return matched_scores(members, np.asarray(y_forget), others, np.asarray(y_unseen))
+
+
+def compared_scores(
+    forget_logits, y_forget, unseen_logits, y_unseen, attack="margin", match="class"
+):
+    """Scores of forgotten and of unseen rows with several labels, one a row."""
+    both = scores_by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match)
+    return tuple(map(row_scores, both))
 
 
 def squared_error(prediction, y):
@@ -109,10 +133,42 @@ def squared_error(prediction, y):
     return error if error.ndim == 1 else error.mean(axis=1)
 
 
-def check_attack(attack):
-    """Raise unless `attack` names a score."""
-    if attack not in _SCORES:
-        raise ValueError(f"attack must be one of {sorted(_SCORES)}, got {attack!r}.")
+def check_attack(attack, *, several=True):
+    """Raise unless `attack` names a score, or an attack by several of them."""
+    known = sorted(_SCORES) + (["learned", "strongest"] if several else [])
+    if attack not in known:
+        raise ValueError(f"attack must be one of {known}, got {attack!r}.")
+
+
+def attack_scores(forget, unseen, attack, *, match="class", random_state=0):
+    """Scores of both sides by each score of an attack.
+
+    Parameters
+    ----------
+    forget, unseen : (logits, labels)
+    attack : str
+        The name of a score, "strongest" for all of them, or "learned" for one made of all.
+    match : {"class"} or None
+    random_state : int, RandomState instance or None, default=0
+        Of the folds of "learned".
+
+    Returns
+    -------
+    sides : dict of str to (scores of forgotten rows, scores of unseen rows)
+    """
+    check_attack(attack)
+    single = attack in _SCORES
+    names = (attack,) if single else ALL_SCORES if attack == "strongest" else _LEARNT_FROM
+    several = is_multilabel(forget[1])
+    if several:
+        sides = {name: compared_scores(*forget, *unseen, name, match) for name in names}
+    else:
+        sides = {name: tuple(_SCORES[name](*side) for side in (forget, unseen)) for name in names}
+    if attack != "learned":
+        return sides
+    both, match = zip(*sides.values(), strict=True), None if several else match
+    scores = learned_scores(*both, forget[1], unseen[1], match=match, random_state=random_state)
+    return {attack: scores}
 
 
 def _negative_entropy(logits, y):
@@ -151,3 +207,6 @@ _SCORES = {
     "entropy": _negative_entropy,
     "modified_entropy": _negative_modified_entropy,
 }
+ALL_SCORES = tuple(_SCORES)
+# The others order rows as the margin does.
+_LEARNT_FROM = ("margin", "entropy", "modified_entropy")

@@ -5,9 +5,9 @@ import numpy as np
 from skunlearn._evidence import observe
 from skunlearn.metrics._labels import is_multilabel
 from skunlearn.metrics._scoring import attacked_rows
-from skunlearn.metrics.attacks import compare_labels, compare_scores, compared_scores
+from skunlearn.metrics.attacks import membership_inference
 from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.scores import membership_scores
+from skunlearn.metrics.scores import attack_scores
 from skunlearn.plotting._style import axes_of, calm
 
 __all__ = ["MIACurveDisplay"]
@@ -119,6 +119,7 @@ class MIACurveDisplay:
         forget_logits, y_forget, unseen_logits, y_unseen
             See `skunlearn.metrics.membership_inference`.
         attack : str, default="margin"
+            Of "strongest", the curve of the score that it names.
         match : {"class", None}, default="class"
         name, ax, **options
             See `plot`.
@@ -129,26 +130,15 @@ class MIACurveDisplay:
         -------
         display : MIACurveDisplay
         """
-        if is_multilabel(y_forget):
-            both = forget_logits, y_forget, unseen_logits, y_unseen
-            how = {"attack": attack, "match": match}
-            result = compare_labels(*both, random_state=random_state, **how)
-            display = cls.from_scores(*compared_scores(*both, **how), result=result, name=name)
-            return display.plot(ax, **options)
-        members, others = (
-            membership_scores(z, y, attack)
-            for z, y in ((forget_logits, y_forget), (unseen_logits, y_unseen))
+        forget, unseen = (forget_logits, y_forget), (unseen_logits, y_unseen)
+        result = membership_inference(
+            *forget, *unseen, attack=attack, match=match, random_state=random_state
         )
-        result = compare_scores(
-            members,
-            others,
-            y_forget=y_forget,
-            y_unseen=y_unseen,
-            match=match,
-            attack=attack,
-            random_state=random_state,
-        )
-        weights = match_weights(y_forget, y_unseen) if match else None
+        sides = attack_scores(forget, unseen, attack, match=match, random_state=random_state)
+        weights = None
+        if match and not is_multilabel(y_forget):
+            weights = match_weights(y_forget, y_unseen)
+        members, others = sides[result.strongest]
         display = cls.from_scores(members, others, weights=weights, result=result, name=name)
         return display.plot(ax, **options)
 

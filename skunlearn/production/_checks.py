@@ -20,9 +20,11 @@ def measure(model, X_test, y_test):
     """Figures of a model that has just forgotten a batch, in JSON's types.
 
     "score" is accuracy (R² of regressors) on the test rows; "AUC" that of the matched attack on the
-    rows just forgotten, with its 95 % interval; both None, and a "note", where it cannot be made.
+    rows just forgotten, by the "attack" of all scores that lies farthest from 0.5, with its 95 %
+    interval, which holds for the farthest; None, and a "note", where it cannot be made.
     """
-    figures = {"score": float(model.score(X_test, y_test)), "AUC": None, "AUC interval": None}
+    figures = {"score": float(model.score(X_test, y_test)), "attack": None}
+    figures |= {"AUC": None, "AUC interval": None}
     try:
         result = MIAScorer().measure(model, X_test, y_test)
     except ValueError as error:
@@ -30,6 +32,7 @@ def measure(model, X_test, y_test):
         return figures | {"note": str(error)}
     interval = result.interval
     figures["AUC"] = float(result.auc)
+    figures["attack"] = result.strongest
     figures["AUC interval"] = [float(interval.low), float(interval.high)]
     return figures
 
@@ -60,8 +63,9 @@ def breach(figures, baseline, *, max_accuracy_drop, max_auc_distance):
     distance = max(low - 0.5, 0.5 - high)
     if not np.isnan(distance) and distance <= max_auc_distance:
         return None
+    by = f" by {figures['attack'].replace('_', ' ')}" if figures.get("attack") else ""
     return (
-        f"An attack tells the forgotten rows from unseen ones: AUC {figures['AUC']:.3f}, 95 % "
+        f"An attack{by} tells the forgotten rows from unseen ones: AUC {figures['AUC']:.3f}, 95 % "
         f"interval {low:.3f}–{high:.3f}, which is farther from 0.5 than the allowed "
         f"{max_auc_distance:g}."
     )
