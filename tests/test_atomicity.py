@@ -147,7 +147,6 @@ def test_the_old_model_is_not_even_written_to(data, monkeypatch):
 
     monkeypatch.setattr(FineTuneUnlearner, "_unlearn", look)
     monkeypatch.setattr("skunlearn.base._MOVED", -np.inf)
-    monkeypatch.setattr("skunlearn.base._DAMAGE", np.inf)
     unlearner.unlearn(indices=[1, 2])
     assert unlearner.estimator_ is not old
 
