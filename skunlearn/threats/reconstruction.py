@@ -50,8 +50,8 @@ class Reconstruction:
         Returns
         -------
         similarity : ndarray of shape (n,)
-            |cosine|, about the mean of the attacker's rows where the scale is known. 1 for the
-            row itself; unlike rows have what their number of features gives by chance.
+            The absolute cosine, about the mean of the attacker's rows where the scale is known. 1
+            for the row itself; unlike rows have what their number of features gives by chance.
         """
         X = _rows(X, "X", len(self.row)) - self.center
         ours = self.row - self.center
