@@ -135,7 +135,23 @@ def clipped(max_norm=1.0):
 
     On forget rows alone, with the statistics of all rows, the net's own rate can be far too high.
     """
-    return "skunlearn_clip", GradientNormClipping(max_norm)
+    return "skunlearn_clip", _Clipping(max_norm)
+
+
+class _Clipping(GradientNormClipping):
+    """As skorch's, also of sparse gradients, of which torch 2.5 takes no norm."""
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        """Scale all gradients down to the length."""
+        named = list(named_parameters)
+        grads = [p.grad for _, p in named if p.grad is not None]
+        if not any(grad.is_sparse for grad in grads):
+            super().on_grad_computed(net, named, **kwargs)
+            return
+        values = [g.coalesce().values() if g.is_sparse else g for g in grads]
+        length = torch.stack([value.norm() for value in values]).norm()
+        for grad in grads:
+            grad.mul_((self.gradient_clip_value / (length + 1e-6)).clamp(max=1.0))
 
 
 def renew_optimizer(net):

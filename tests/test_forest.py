@@ -93,12 +93,14 @@ def assert_truthful(unlearner, X, y):
 def test_draws_by_sample_weight(cls, frozen):
     """Those of rows that are left, by their weights; rows of weight zero are in no tree."""
     X, y = SIX
-    w = np.array([1.0, 3.0, 2.0, 0.5, 0.0, 1.0])
+    # Before 1.9 a draw of rows of weight zero alone makes a tree of NaN, in scikit-learn itself.
+    w = np.array([1.0, 3.0, 2.0, 0.5, 0.0 if RECENT else 0.25, 1.0])
     forest = stumps(cls, 400, max_samples=3, bootstrap=True, random_state=0)
     if frozen:
         forest = FrozenEstimator(forest.fit(X, y, sample_weight=w))
-        with pytest.raises(ValueError, match="not trained on its draw"):
-            ForestUnlearner(forest).fit(X, y, sample_weight=w[::-1])
+        if RECENT:  # earlier trees keep no weights, and show those of zero only
+            with pytest.raises(ValueError, match="not trained on its draw"):
+                ForestUnlearner(forest).fit(X, y, sample_weight=w[::-1])
     unlearner = ForestUnlearner(forest, random_state=0).fit(X, y, sample_weight=w)
     unlearner.unlearn(indices=[2])
     assert not unlearner._draws.touched([2]).any()
