@@ -2,6 +2,7 @@
 
 import json
 import platform
+from datetime import UTC, datetime
 
 import numpy as np
 import sklearn
@@ -19,7 +20,7 @@ _SCOPE = (
 )
 
 
-def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, measured, when):
+def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, measured):
     """One entry of ``deletions_``, of plain JSON types."""
     params = {
         key: plain(value)
@@ -31,7 +32,7 @@ def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, 
         # Whoever can draw the noise again can take it away.
         seed = params["random_state"] = None
     return {
-        "when": when.isoformat(timespec="seconds"),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "method": type(unlearner).__name__,
         "exact": bool(unlearner._is_exact) and not _holds_rows(unlearner),
         "parameters": params,
@@ -45,99 +46,72 @@ def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, 
     }
 
 
-class CertificateMixin:
-    """``certificate()``."""
-
-    def certificate(self):
-        """What was forgotten, how, when, and what was measured, as JSON.
-
-        Returns
-        -------
-        text : str
-            A JSON object. ``"guarantee"`` is ``"retrained without the rows"`` for exact methods
-            (or the solution without them, where it is computed), ``"(epsilon, delta)"`` for
-            certified ones, with what was proved under ``"proved"``, and ``"none"`` for the
-            others, which are judged by measurement only. It is ``"none"`` as well where
-            something was trained before (a ``FrozenEstimator`` inside `estimator`, weights that
-            a module loads), or where a scikit-learn Pipeline has fitted steps in front of this
-            estimator; ``"notes"`` then names it. ``"scope"`` says what is spoken of.
-
-        Examples
-        --------
-        >>> import json
-        >>> import numpy as np
-        >>> from sklearn.linear_model import LogisticRegression
-        >>> from skunlearn import RetrainUnlearner
-        >>> X, y = np.eye(6), np.array([0, 1, 0, 1, 0, 1])
-        >>> unlearner = RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, y)
-        >>> certificate = json.loads(unlearner.unlearn(X[:1]).certificate())
-        >>> certificate["deletions"][0]["rows"], certificate["guarantee"]
-        (1, 'retrained without the rows')
-        """
-        check_is_fitted(self)
-        guarantee, in_front = "none", _in_front(self)
-        if self.deletions_ and self._is_certified and not _holds_rows(self):
-            guarantee = "(epsilon, delta)"
-        elif self.deletions_ and all(entry["exact"] for entry in self.deletions_):
-            guarantee = self._exactness
-        brought = [name for entry in self.deletions_ for name in entry.get("trained_before", [])]
-        notes = [
-            f"{name}: brought along from rows that are not known here, so that no retraining "
-            "starts from nothing."
-            for name in dict.fromkeys(brought)
-        ]
-        if in_front.get("declared"):
-            notes.append(
-                f"Steps {', '.join(in_front['declared'])} of a Pipeline in front are declared to "
-                "hold no training row; the certificate of an UnlearningPipeline quotes by whom."
-            )
-        for kind, what in (
-            ("fitted", "were fitted on forgotten rows too, and still hold what they learnt"),
-            ("frozen", "were fitted elsewhere, on rows that are not known here"),
-        ):
-            if in_front.get(kind):
-                notes.append(
-                    f"Steps {', '.join(in_front[kind])} of a Pipeline in front {what}: the log "
-                    "speaks of the model behind them only. UnlearningPipeline forgets in steps too."
-                )
-        report = (self.deletions_ or [{}])[-1].get("caches")
-        if report is not None or _caches.caches(self):
-            notes += _caches.notes(report)
-        if self._record.weights is not None:
-            notes.append(
-                "The training weighs rows by sample_weight; what was measured counts each once."
-            )
-        reader = getattr(self._record, "reader", None)
-        if self.deletions_ and reader is not None and reader.noisy:
-            notes.append(
-                "Training rows were measured through their random augmentation, not as they are: "
-                "fit was not given measure_on=."
-            )
-        kept = self.deletions_[-1].get("statistics_kept") if self.deletions_ else None
-        if kept:
-            notes.append(
-                f"Running statistics of {', '.join(kept)} are those from before the request: they "
-                "could not be taken anew over retained rows, and still hold the forgotten ones."
-            )
-        return json.dumps(
-            {
-                "skunlearn": __version__,
-                "versions": {
-                    "python": platform.python_version(),
-                    "torch": torch.__version__,
-                    "skorch": skorch.__version__,
-                    "scikit-learn": sklearn.__version__,
-                },
-                "retained_rows": int(self._record.retained.sum()),
-                "forgotten_rows": int((~self._record.retained).sum()),
-                "guarantee": guarantee,
-                "scope": _SCOPE,
-                **({"proved": self._proved()} if guarantee == "(epsilon, delta)" else {}),
-                "notes": notes,
-                "deletions": self.deletions_,
-            },
-            indent=2,
+def certify(unlearner):
+    """The certificate of a fitted unlearner, as JSON; see `BaseUnlearner.certificate`."""
+    check_is_fitted(unlearner)
+    guarantee, in_front = "none", _in_front(unlearner)
+    if unlearner.deletions_ and unlearner._is_certified and not _holds_rows(unlearner):
+        guarantee = "(epsilon, delta)"
+    elif unlearner.deletions_ and all(entry["exact"] for entry in unlearner.deletions_):
+        guarantee = unlearner._exactness
+    brought = [name for entry in unlearner.deletions_ for name in entry.get("trained_before", [])]
+    notes = [
+        f"{name}: brought along from rows that are not known here, so that no retraining "
+        "starts from nothing."
+        for name in dict.fromkeys(brought)
+    ]
+    if in_front.get("declared"):
+        notes.append(
+            f"Steps {', '.join(in_front['declared'])} of a Pipeline in front are declared to "
+            "hold no training row; the certificate of an UnlearningPipeline quotes by whom."
         )
+    for kind, what in (
+        ("fitted", "were fitted on forgotten rows too, and still hold what they learnt"),
+        ("frozen", "were fitted elsewhere, on rows that are not known here"),
+    ):
+        if in_front.get(kind):
+            notes.append(
+                f"Steps {', '.join(in_front[kind])} of a Pipeline in front {what}: the log "
+                "speaks of the model behind them only. UnlearningPipeline forgets in steps too."
+            )
+    report = (unlearner.deletions_ or [{}])[-1].get("caches")
+    if report is not None or _caches.caches(unlearner):
+        notes += _caches.notes(report)
+    if unlearner._record.weights is not None:
+        notes.append(
+            "The training weighs rows by sample_weight; what was measured counts each once."
+        )
+    reader = getattr(unlearner._record, "reader", None)
+    if unlearner.deletions_ and reader is not None and reader.noisy:
+        notes.append(
+            "Training rows were measured through their random augmentation, not as they are: "
+            "fit was not given measure_on=."
+        )
+    kept = unlearner.deletions_[-1].get("statistics_kept") if unlearner.deletions_ else None
+    if kept:
+        notes.append(
+            f"Running statistics of {', '.join(kept)} are those from before the request: they "
+            "could not be taken anew over retained rows, and still hold the forgotten ones."
+        )
+    return json.dumps(
+        {
+            "skunlearn": __version__,
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "skorch": skorch.__version__,
+                "scikit-learn": sklearn.__version__,
+            },
+            "retained_rows": int(unlearner._record.retained.sum()),
+            "forgotten_rows": int((~unlearner._record.retained).sum()),
+            "guarantee": guarantee,
+            "scope": _SCOPE,
+            **({"proved": unlearner._proved()} if guarantee == "(epsilon, delta)" else {}),
+            "notes": notes,
+            "deletions": unlearner.deletions_,
+        },
+        indent=2,
+    )
 
 
 def _in_front(unlearner):

@@ -1,15 +1,20 @@
 """Pickles, files and the rows that may go into them."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _files, _portable, _row_forms, _skorch
 from skunlearn._data import is_dataset, is_mapping, n_rows
+from skunlearn._drafts import drafted, own_names
+from skunlearn._fitted import Fitted
 from skunlearn._held_out import restore
 from skunlearn._plain_rows import PlainRows, look_at
 from skunlearn._record import Rows, TrainingRecord
+from skunlearn._row_reader import RowReader
 from skunlearn._seeding import seeded
 from skunlearn._tasks import Labels
 from skunlearn._validation import check_like, dataset_targets, warn
@@ -17,238 +22,181 @@ from skunlearn._weights import weights
 from skunlearn.exceptions import IncompleteFileWarning
 
 
-class PersistenceMixin:
-    """`save`, `load`, `attach`, `detach`, and pickling without what was forgotten."""
+def getstate(unlearner, state):
+    """`state`, that of a pickle, without what was forgotten."""
+    known, state = state.get("_fitted"), dict(state)
+    if known is not None:
+        record = known.record.compact() if unlearner.store_data else known.record.detach()
+        state["_fitted"] = replace(known, record=record, forgotten=None)
+        # The net that the user passed may have been trained on rows that are gone by now.
+        state["estimator"] = _without_weights(unlearner.estimator)
+    return state
 
-    def __getstate__(self):
-        state = super().__getstate__()
-        state = dict(state)
-        state.pop("_forgotten", None)
-        record = state.get("_record")
-        if record is not None:
-            state["_forgotten"] = None
-            state["_record"] = record.compact() if self.store_data else record.detach()
-            # The net that the user passed may have been trained on rows that are gone by now.
-            state["estimator"] = _without_weights(self.estimator)
-        return state
 
-    def detach(self):
-        """Let go of the training rows; their digests stay.
+def give_back(unlearner, X, y, measure_on):
+    """The record of a fitted unlearner with its retained rows."""
+    if y is None and is_dataset(X):
+        with seeded(unlearner._seed):
+            y = dataset_targets(X)
+    if y is None:
+        raise ValueError("attach needs the labels of the rows: pass y.")
+    X, _ = unlearner._check_request(X, None, "attach")
+    n = len(X) if is_dataset(X) else n_rows(X)
+    y = check_like(y, n, unlearner._classes)
+    record = unlearner._record
+    # Of a Dataset that was changed where rows are forgotten these are not read.
+    retained = np.flatnonzero(record.retained) if is_dataset(X) else None
+    _, reader = look_at(X, y, _skorch.unwrap(unlearner.estimator), measure_on, retained)
+    return record.attach(X, unlearner._encode(y), reader)
 
-        Until then the estimator refers to the arrays that ``fit`` was given, in which forgotten
-        rows still stand as long as their owner keeps them there.
 
-        Returns
-        -------
-        self : object
-        """
-        check_is_fitted(self)
-        vars(self).update(_record=self._record.detach(), _forgotten=None)
-        return self
-
-    def attach(self, X, y=None, *, measure_on=None):
-        """Give the retained rows back to an estimator that does not hold them.
-
-        Parameters
-        ----------
-        X : rows as in ``fit``
-            All retained rows, in any order. A Dataset must be the one that ``fit`` was given,
-            forgotten rows in their places (they are not read).
-        y : array of shape (n,), default=None
-        measure_on : torch Dataset or callable, default=None
-            As in ``fit``, for the rows of `X` in their order.
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        AlreadyForgottenError
-            When `X` holds rows that were forgotten.
-        UnknownRowsError, ValueError
-            When rows are missing, unknown or have other labels than in ``fit``.
-        """
-        check_is_fitted(self)
-        if y is None and is_dataset(X):
-            with seeded(self._seed):
-                y = dataset_targets(X)
-        if y is None:
-            raise ValueError("attach needs the labels of the rows: pass y.")
-        X, _ = self._check_request(X, None, "attach")
-        n = len(X) if is_dataset(X) else n_rows(X)
-        y = check_like(y, n, self._classes)
-        # Of a Dataset that was changed where rows are forgotten these are not read.
-        retained = np.flatnonzero(self._record.retained) if is_dataset(X) else None
-        _, reader = look_at(X, y, _skorch.unwrap(self.estimator), measure_on, retained)
-        self._record = self._record.attach(X, self._encode(y), reader)
-        return self
-
-    def save(self, path):
-        """Write the model, the log and the digests of the rows to one safetensors file.
-
-        No rows and no labels are written, and nothing from before the last unlearning. The file
-        is complete or absent: it is written beside `path` and renamed. Of the net it holds
-        parameters and buffers; what else was changed on its modules after they were built (a head
-        that was replaced, hooks, a dropout rate) is named in a warning, and `load` wants it from
-        a ``FrozenEstimator`` around a net that was changed in the same way.
-
-        Parameters
-        ----------
-        path : str or path-like
-
-        Warns
-        -----
-        IncompleteFileWarning
-            When `load` into an estimator of the same parameters would give another net.
-
-        Raises
-        ------
-        TypeError
-            When the model is not a skorch net; pickle such an estimator instead.
-        """
-        tensors, state = self._saved()
-        _files.write(path, tensors, state)
-        warn_of_lost(path, state["lost"])
-
-    def _saved(self):
-        """What ``save`` writes: tensors by name, and the rest in JSON's types."""
-        check_is_fitted(self)
-        if not _skorch.is_net(self.estimator_):
-            raise TypeError(
-                f"save writes skorch nets; this one holds a {type(self.estimator_).__name__}. "
-                "Use pickle or skops."
-            )
-        tensors = {f"net.{k}": v.contiguous().cpu() for k, v in weights(self.estimator_).items()}
-        for name, table in self._record.tables().items():
-            tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
-        multi = isinstance(self._classes, Labels)
-        state = {
-            **_files.header(type(self).__name__),
-            "classes": None if self._classes is None else _labels(self.classes_),
-            "columns": None if self._classes is None or multi else _labels(self._columns),
-            "multilabel": multi,
-            "classes_dtype": None if self._classes is None else self.classes_.dtype.str,
-            "n_targets": getattr(self, "_n_targets", None),
-            "n_features_in": getattr(self, "n_features_in_", None),
-            "feature_names_in": _labels(getattr(self, "feature_names_in_", None)),
-            "seed": self._seed,
-            "frozen": _portable.frozen(self.estimator_),
-            "lost": self._lost(),
-            "deletions": self.deletions_,
-            "steps_before": getattr(self, "_steps_before", None),
-            "is_dataset": self._record.is_dataset,
-            "augmented": self._record.reader is not None,
-            "row": _row_forms.describe(self._record.row_like()),
-            "y_dtype": self._record.y_dtype.str,
-        }
-        return tensors, state
-
-    def _lost(self):
-        """Names of what a net of these parameters and weights would lack."""
-        net = _skorch.unwrap(self.estimator)
-        return _portable.lost(self.estimator_, net, self._seed, _some_rows(self._record))
-
-    def load(self, path):
-        """Read what `save` wrote into this estimator, whose net gives the architecture.
-
-        Parameters
-        ----------
-        path : str or path-like
-
-        Returns
-        -------
-        self : object
-            Fitted; it holds no rows until ``attach`` is called.
-
-        Warns
-        -----
-        IncompleteFileWarning
-            When `save` has said that the file does not hold all of the net, and the estimator is
-            no ``FrozenEstimator`` to take the rest from.
-
-        Raises
-        ------
-        ValueError
-            When the file was not written by ``save`` of this class, or the net does not fit.
-        """
-        return self._restored(*_files.read(path), path)
-
-    def _restored(self, tensors, state, path):
-        """This estimator in the state that ``_saved`` gave; `path` is for messages."""
-        _files.check_header(state, type(self).__name__, path)
-        net = _skorch.unwrap(self.estimator)
-        kept = _files.part(tensors, "net."), state["frozen"]
-        built = isinstance(self.estimator, FrozenEstimator) and net.initialized_
-        try:
-            if built:
-                model = _skorch.copy_net(net, verbose=self.verbose)
-                _skorch.name_columns(model, state["columns"] or state["classes"])
-                _portable.adopt(model, *kept)
-            else:
-                model = _portable.rebuild(
-                    net, state["seed"], *kept, verbose=self.verbose, classes=state["classes"]
-                )
-        except RuntimeError as error:
-            raise ValueError(
-                f"The net does not fit the weights in {path}: {error} Where its layers were "
-                "changed after they were built, pass FrozenEstimator(net) around a net with the "
-                "same ones."
-            ) from error
-        if state["lost"] and not built:
-            warn(
-                f"{path} does not hold all of the net that was saved: "
-                f"{_portable.listed(state['lost'])}. They are now as the module's class builds "
-                "them.",
-                IncompleteFileWarning,
-            )
-        record = TrainingRecord.from_tables(
-            {key: value.numpy() for key, value in _files.part(tensors, "record.").items()},
-            is_dataset=state["is_dataset"],
-            like=_row_forms.empty(state["row"]),
-            y_dtype=np.dtype(state["y_dtype"]),
-            reader=PlainRows() if state["augmented"] else None,
+def describe(unlearner):
+    """What ``save`` writes: tensors by name, and the rest in JSON's types."""
+    model, record, classes = unlearner.estimator_, unlearner._record, unlearner._classes
+    if not _skorch.is_net(model):
+        raise TypeError(
+            f"save writes skorch nets; this one holds a {type(model).__name__}. "
+            "Use pickle or skops."
         )
-        fitted = {
-            "estimator_": restore(model, net),
-            "_record": record,
-            "_seed": state["seed"],
-            "deletions_": state["deletions"],
-            "_evidence": None,
-            "_forgotten": None,
-            "_n_targets": state["n_targets"],
-            "_steps_before": state["steps_before"],
-        }
-        if state["classes"] is not None:
-            dtype = np.dtype(state["classes_dtype"])
-            fitted["classes_"] = np.array(state["classes"], dtype=dtype)
-            columns = state["columns"]
-            fitted["_columns"] = None if columns is None else np.array(columns, dtype=dtype)
-            if state["multilabel"]:
-                fitted["_columns"] = Labels(len(state["classes"]))
+    tensors = {f"net.{k}": v.contiguous().cpu() for k, v in weights(model).items()}
+    for name, table in record.tables().items():
+        tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
+    own, arrays, kinds = _split_own(unlearner)
+    tensors |= {f"own.{name}": value for name, value in arrays.items()}
+    multi = isinstance(classes, Labels)
+    columns = unlearner._row_reader.columns
+    net = _skorch.unwrap(unlearner.estimator)
+    lost = _portable.lost(model, net, unlearner._seed, _some_rows(record))
+    state = {
+        **_files.header(type(unlearner).__name__),
+        "classes": None if classes is None else _labels(unlearner.classes_),
+        "columns": None if classes is None or multi else _labels(columns),
+        "multilabel": multi,
+        "classes_dtype": None if classes is None else unlearner.classes_.dtype.str,
+        "n_targets": unlearner._row_reader.n_targets,
+        "n_features_in": getattr(unlearner, "n_features_in_", None),
+        "feature_names_in": _labels(getattr(unlearner, "feature_names_in_", None)),
+        "seed": unlearner._seed,
+        "frozen": _portable.frozen(model),
+        "lost": lost,
+        "own": own,
+        "own_arrays": kinds,
+        "deletions": unlearner.deletions_,
+        "steps_before": unlearner._steps_before,
+        "is_dataset": record.is_dataset,
+        "augmented": record.reader is not None,
+        "row": _row_forms.describe(record.row_like()),
+        "y_dtype": record.y_dtype.str,
+    }
+    return tensors, state
+
+
+def restore_from(unlearner, tensors, state, path):
+    """Bring an unlearner into the state that `describe` gave; `path` is for messages."""
+    _files.check_header(state, type(unlearner).__name__, path)
+    net = _skorch.unwrap(unlearner.estimator)
+    model = _rebuilt(unlearner, net, tensors, state, path)
+    record = TrainingRecord.from_tables(
+        {key: value.numpy() for key, value in _files.part(tensors, "record.").items()},
+        is_dataset=state["is_dataset"],
+        like=_row_forms.empty(state["row"]),
+        y_dtype=np.dtype(state["y_dtype"]),
+        reader=PlainRows() if state["augmented"] else None,
+    )
+    with drafted(unlearner, anew=True) as draft:
+        draft._fitted = Fitted(
+            seed=state["seed"],
+            record=record,
+            row_reader=_labels_read(state),
+            model=restore(model, net),
+            deletions=state["deletions"],
+            steps_before=state["steps_before"],
+        )
         if state["n_features_in"] is not None:
-            fitted["n_features_in_"] = state["n_features_in"]
+            draft.n_features_in_ = state["n_features_in"]
         if state["feature_names_in"] is not None:
-            fitted["feature_names_in_"] = np.array(state["feature_names_in"], dtype=object)
-        if isinstance(self.estimator, FrozenEstimator) and state["deletions"]:
-            fitted["estimator"] = FrozenEstimator(model)  # the one passed in knows too much
-        clear_fit(self)
-        vars(self).update(fitted)
-        return self
+            draft.feature_names_in_ = np.array(state["feature_names_in"], dtype=object)
+        vars(draft).update(state["own"])
+        for name, value in _files.part(tensors, "own.").items():
+            vars(draft)[name] = value.numpy() if state["own_arrays"][name] == "numpy" else value
+        if isinstance(draft.estimator, FrozenEstimator) and state["deletions"]:
+            draft.estimator = FrozenEstimator(model)  # the one passed in knows too much
+    return unlearner
 
 
-_FITTED = (
-    *("_seed", "_record", "_evidence", "_forgotten", "_n_targets", "_columns", "_updates"),
-    *("_moments", "_setting", "_account", "_secret", "_step", "_gram", "_steps_before"),
-    *("_trained_before",),
-)
+def _rebuilt(unlearner, net, tensors, state, path):
+    kept = _files.part(tensors, "net."), state["frozen"]
+    built = isinstance(unlearner.estimator, FrozenEstimator) and net.initialized_
+    try:
+        if built:
+            model = _skorch.copy_net(net, verbose=unlearner.verbose)
+            _skorch.name_columns(model, state["columns"] or state["classes"])
+            _portable.adopt(model, *kept)
+        else:
+            model = _portable.rebuild(
+                net, state["seed"], *kept, verbose=unlearner.verbose, classes=state["classes"]
+            )
+    except RuntimeError as error:
+        raise ValueError(
+            f"The net does not fit the weights in {path}: {error} Where its layers were "
+            "changed after they were built, pass FrozenEstimator(net) around a net with the "
+            "same ones."
+        ) from error
+    if state["lost"] and not built:
+        warn(
+            f"{path} does not hold all of the net that was saved: "
+            f"{_portable.listed(state['lost'])}. They are now as the module's class builds "
+            "them.",
+            IncompleteFileWarning,
+        )
+    return model
 
 
-def clear_fit(estimator):
-    """Remove what an earlier ``fit`` learned; it may have been on another kind of data."""
-    for name in list(vars(estimator)):
-        if name in _FITTED or (name.endswith("_") and not name.startswith("_")):
-            delattr(estimator, name)
+def _split_own(unlearner):
+    """What a method keeps besides: values of JSON, tensors by name, and which of these are arrays.
+
+    Anything else cannot be in a file, and a warning names it.
+    """
+    values, tensors, kinds, left = {}, {}, {}, []
+    for name in sorted(own_names(unlearner) - _WRITTEN - set(unlearner._not_in_files)):
+        value = vars(unlearner)[name]
+        if isinstance(value, torch.Tensor):
+            tensors[name], kinds[name] = value.detach().cpu().contiguous(), "torch"
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            tensors[name] = torch.from_numpy(np.ascontiguousarray(value).copy())
+            kinds[name] = "numpy"
+        elif _is_json(value):
+            values[name] = value
+        else:
+            left.append(name)
+    if left:
+        warn(
+            f"The file does not hold {', '.join(left)} of {type(unlearner).__name__}, which it has "
+            "set in fit or in a request: a file takes numbers, text, lists and dicts of these, "
+            "arrays and tensors. Pickle the estimator to keep it.",
+            IncompleteFileWarning,
+        )
+    return values, tensors, kinds
+
+
+_WRITTEN = {"_fitted", "n_features_in_", "feature_names_in_"}
+
+
+def _is_json(value):
+    try:
+        return json.loads(json.dumps(value)) == value
+    except (TypeError, ValueError):
+        return False
+
+
+def _labels_read(state):
+    if state["classes"] is None:
+        return RowReader(n_targets=state["n_targets"])
+    dtype, columns = np.dtype(state["classes_dtype"]), state["columns"]
+    columns = None if columns is None else np.array(columns, dtype=dtype)
+    if state["multilabel"]:
+        columns = Labels(len(state["classes"]))
+    return RowReader(np.array(state["classes"], dtype=dtype), columns, state["n_targets"])
 
 
 def warn_of_lost(path, lost):

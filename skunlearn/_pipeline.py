@@ -1,11 +1,15 @@
 """How the steps of a pipeline forget: kept or fitted anew, and the unlearner behind them."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 
 from skunlearn import _transformers
 from skunlearn._data import digest_of
 from skunlearn._evidence import observe
 from skunlearn._prepared import Subtraction
+from skunlearn._removal import Removal
 from skunlearn._seeding import derive_seed, seeded
 from skunlearn.base import BaseUnlearner
 from skunlearn.exceptions import UnlearningError
@@ -45,17 +49,30 @@ class StepsMixin:
 
     def _successor(self, positions, **known):
         """A copy of this pipeline that has forgotten; this one stays as it is."""
-        new = shallow(self)
+        new = copy.copy(self)
         new._check_steps()
-        new._forget(positions, **known)
+        new._forget(Removal(positions, **known))
         return new
+
+    def _check_parameters(self):
+        self._check_steps()
+
+    def _log(self, deletions):
+        self._final_estimator._log(deletions)
+
+    def _clean_up(self, before):
+        """Let go of what knows the forgotten rows still; `before` is the pipeline before."""
+        gone = np.flatnonzero(before._record.retained & ~self._record.retained)
+        as_cached = before._final_estimator._record.without(gone)
+        self._final_estimator._purge_caches([f"{self.steps[-1][0]}__memory"], as_cached, self)
 
     def _settled(self):
         """Called when nothing will be put back."""
         self._final_estimator._settled()
 
-    def _forget(self, positions, forget=None, retain=None, most_lost=None, unseen=None):
+    def _forget(self, removal):
         """Swap in steps that have forgotten."""
+        positions, forget, retain = removal.positions, removal.forget, removal.retain
         name, old = self.steps[-1]
         kinds, steps = self._kinds(), self.steps[:-1]
         self._record.check_unchanged(positions)
@@ -65,16 +82,15 @@ class StepsMixin:
         if as_stored and self._record.has_data:
             forget = self._record.view(positions)
         if as_stored and not refit:
-            unseen = self._show_unseen(unseen, steps)
-            new = old._successor(positions, most_lost=most_lost, unseen=unseen)
+            limits = {"most_lost": removal.most_lost, "unseen": _show(removal.unseen, steps)}
+            new = old._successor(positions, **limits)
         else:
             if as_stored:
                 retain = record.view(np.flatnonzero(record.retained))
             # Steps without a seed of their own draw from numpy's global generator.
             with seeded(derive_seed(old._seed, 1, len(old.deletions_))):
-                steps, new, sums, subtracted = self._work(
-                    positions, forget, retain, refit, as_stored, most_lost, unseen
-                )
+                removal = replace(removal, forget=forget, retain=retain)
+                steps, new, sums, subtracted = self._work(removal, refit, as_stored)
         transformers = {
             "refitted": kinds["fitted"] if refit else [],
             "kept": [] if refit else kinds["fitted"],
@@ -93,23 +109,24 @@ class StepsMixin:
         forgotten = None
         if forget is not None and not record.owned:
             forgotten = _transformers.TransformedRows(forget, steps, new)
-        vars(new).update(deletions_=[*new.deletions_[:-1], entry], _forgotten=forgotten)
-        if record.owned:
-            record = record.without_forgotten()
-        held = None if self._held is None else self._held.without(positions)
-        vars(self).update(steps=[*steps, (name, new)], _record=record, _held=held, _sums=sums)
+        new._change(deletions=[*new.deletions_[:-1], entry], forgotten=forgotten)
+        self._record = record.without_forgotten() if record.owned else record
+        self._held = None if self._held is None else self._held.without(positions)
+        self._sums, self.steps = sums, [*steps, (name, new)]
 
-    def _work(self, positions, forget, retain, refit, as_stored, most_lost, unseen):
+    def _work(self, removal, refit, as_stored):
         """Let a copy of the unlearner work on rows that are transformed for this request."""
+        positions, forget, retain = removal.positions, removal.forget, removal.retain
         old, steps, sums, subtracted = self._final_estimator, self.steps[:-1], None, []
-        start, before = shallow(old), None
+        start, before = copy.copy(old), None
         if refit:
             before = self._observe(forget, old._sample(retain))
             steps, X, sums, subtracted = self._new_steps(positions, forget, retain, as_stored)
             kept = _transformers.checked(X, retain, start, reset=True)
             self._check_columns(steps, X)
             if self._record.has_data:
-                start._record = self._seen_by(steps, start, positions, kept if as_stored else None)
+                seen = self._seen_by(steps, start, positions, kept if as_stored else None)
+                start._change(record=seen)
         else:
             kept = self._shown(retain, steps, start)
         try:
@@ -122,13 +139,9 @@ class StepsMixin:
                     "take unknown values, or use refit_transformers=False."
                 ) from error
             gone = forget = None
-        unseen = self._show_unseen(unseen, steps)
-        known = {"before": before, "most_lost": most_lost, "unseen": unseen}
-        return steps, start._successor(positions, gone, kept, **known), sums, subtracted
-
-    @staticmethod
-    def _show_unseen(unseen, steps):
-        return unseen and (_transformers.transform(steps, unseen[0]), unseen[1])
+        known = {"before": before, "most_lost": removal.most_lost}
+        new = start._successor(positions, gone, kept, unseen=_show(removal.unseen, steps), **known)
+        return steps, new, sums, subtracted
 
     def _new_steps(self, positions, forget, retain, as_stored):
         """Steps of the kept rows, what they make of these, their `Subtraction`, what it was of."""
@@ -195,8 +208,5 @@ class StepsMixin:
             )
 
 
-def shallow(unlearner):
-    """A copy that shares everything with `unlearner`."""
-    new = object.__new__(type(unlearner))
-    vars(new).update(vars(unlearner))
-    return new
+def _show(unseen, steps):
+    return unseen and (_transformers.transform(steps, unseen[0]), unseen[1])

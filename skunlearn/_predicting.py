@@ -59,7 +59,7 @@ class PredictorMixin:
         if isinstance(self._classes, Labels):
             return (self._proba(X) > 0.5).astype(np.int64)
         if not _skorch.is_net(self.estimator_):
-            if getattr(self, "_columns", None) is not None:  # nets in shards
+            if self._row_reader.columns is not None:  # nets in shards
                 return self.classes_[self.predict_proba(X).argmax(axis=1)]
             return self.estimator_.predict(X)
         if not hasattr(self, "classes_"):
@@ -92,7 +92,7 @@ class PredictorMixin:
         if _skorch.is_net(self.estimator_):
             return self._net_proba(X)
         p = self.estimator_.predict_proba(X)
-        if getattr(self, "_columns", None) is not None:
+        if self._row_reader.columns is not None:
             return self._seen(p)
         return self._all_columns(p, 0.0)
 
@@ -162,7 +162,7 @@ class PredictorMixin:
         if isinstance(self._classes, Labels) or p.shape[1] == len(self.classes_):
             return p
         # The module may have more outputs than there are labels; they were never trained on.
-        p = p[:, self._seen_columns]
+        p = p[:, self._row_reader.seen_columns]
         return p / p.sum(axis=1, keepdims=True)
 
     def _all_columns(self, values, fill):
@@ -174,7 +174,8 @@ class PredictorMixin:
         return full
 
     def _target_shape(self, n):
-        return (n,) if self._n_targets is None else (n, self._n_targets)
+        n_targets = self._row_reader.n_targets
+        return (n,) if n_targets is None else (n, n_targets)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -184,7 +185,7 @@ class PredictorMixin:
         tags.classifier_tags, tags.regressor_tags = inner.classifier_tags, inner.regressor_tags
         if is_plain(model):
             # With a criterion of its own the targets decide.
-            if tags.estimator_type is None and hasattr(self, "_record"):
+            if tags.estimator_type is None and "_fitted" in vars(self):
                 tags.estimator_type = "classifier" if hasattr(self, "classes_") else "regressor"
             tags.classifier_tags = ClassifierTags() if tags.estimator_type == "classifier" else None
             tags.regressor_tags = RegressorTags() if tags.estimator_type == "regressor" else None

@@ -1,5 +1,6 @@
 """`save` and `load` of pipelines: an unlearner's file with the fitted steps in front of it."""
 
+import copy
 import json
 
 import numpy as np
@@ -8,8 +9,8 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _files, _row_forms, _transformers
+from skunlearn._drafts import drafted
 from skunlearn._persistence import warn_of_lost
-from skunlearn._pipeline import shallow
 from skunlearn._record import TrainingRecord
 
 # What fitted transformers of scikit-learn hold, and skops does not know to be harmless.
@@ -140,21 +141,17 @@ class StepFilesMixin:
                 step = _loaded(name, step, data.numpy().tobytes(), trusted, path)
             steps.append((name, step))
         name, unlearner = self.steps[-1]
-        last = shallow(unlearner)._restored(_files.part(tensors, "last."), state["last"], path)
+        last = copy.copy(unlearner)._restored(_files.part(tensors, "last."), state["last"], path)
         record = TrainingRecord.from_tables(
             {key: value.numpy() for key, value in _files.part(tensors, "record.").items()},
             is_dataset=state["is_dataset"],
             like=_row_forms.empty(state["row"]),
             y_dtype=np.dtype(state["y_dtype"]),
         )
-        vars(self).update(
-            steps=[*steps, (name, last)],
-            _record=record,
-            _declared=state["declared"],
-            _constant=state["constant"],
-            _held=None,
-            _sums=None,
-        )
+        with drafted(self, anew=True) as draft:
+            draft.steps, draft._record = [*steps, (name, last)], record
+            draft._declared, draft._constant = state["declared"], state["constant"]
+            draft._held = draft._sums = None
         return self
 
 

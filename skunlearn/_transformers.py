@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from skunlearn import _validation
 from skunlearn._data import is_dataset, is_frame, is_mapping, row_digests
+from skunlearn._drafts import origin
 from skunlearn._leaves import is_stateless, leaves
 from skunlearn._record import Rows
 from skunlearn._trained_before import find_trained
@@ -87,12 +88,12 @@ def steps_before(unlearner):
 
     Nothing but the call stack tells an estimator that others stand before it.
     """
-    frame, last, steps = sys._getframe(1), unlearner, []
+    frame, last, steps = sys._getframe(1), origin(unlearner), []
     while frame is not None:
         # To read the variables of a frame keeps them alive in it, so no others are looked at.
         owner = frame.f_locals.get("self") if frame.f_code.co_name == "fit" else None
         if isinstance(owner, Pipeline) and owner.steps and owner.steps[-1][1] is last:
-            last, steps = owner, [*owner.steps[:-1], *steps]
+            last, steps = origin(owner), [*owner.steps[:-1], *steps]
         frame = frame.f_back
     return steps
 

@@ -1,8 +1,8 @@
 """The verb `unlearn`: everything that the methods share, in one place."""
 
+import copy
 import time
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
@@ -10,42 +10,37 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _caches, _held_out, _net_checks, _skorch, _training, _validation
-from skunlearn._certificate import CertificateMixin, deletion_entry, plain
-from skunlearn._diagnosis import known_by_heart, stands_out
-from skunlearn._evidence import observe, summary
+from skunlearn import (
+    _caches,
+    _files,
+    _held_out,
+    _net_checks,
+    _persistence,
+    _skorch,
+    _training,
+    _validation,
+)
+from skunlearn._certificate import certify, deletion_entry
+from skunlearn._diagnosis import emptied_classes, warn_if_wrong
+from skunlearn._drafts import drafted, note_own_state, share_all
+from skunlearn._evidence import Change, observe
+from skunlearn._fitted import Fitted, fitted
 from skunlearn._from_scratch import name_trained, refuse_trained
-from skunlearn._guard import Guard, refuse_drop
+from skunlearn._guard import refuse_drop
 from skunlearn._norms import renew_statistics
-from skunlearn._persistence import PersistenceMixin, clear_fit
 from skunlearn._predicting import PredictorMixin
-from skunlearn._requests import RequestMixin
+from skunlearn._removal import Removal, carry_out
+from skunlearn._row_reader import read_request, read_training
 from skunlearn._seeding import derive_seed, draw_seed, seeded
-from skunlearn._tasks import Labels, task_of
 from skunlearn._torch_errors import telling_torch_errors
 from skunlearn._trained_before import walk
 from skunlearn._transformers import kinds, steps_before
-from skunlearn.exceptions import (
-    ClassForgottenWarning,
-    ModelDamagedWarning,
-    NotForgottenWarning,
-    UnlearningError,
-)
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
 _SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
-_STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning
-_MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), that counts
 
 
-class BaseUnlearner(
-    CertificateMixin,
-    PersistenceMixin,
-    PredictorMixin,
-    RequestMixin,
-    MetaEstimatorMixin,
-    BaseEstimator,
-):
+class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     """Base class of all unlearners.
 
     A subclass implements ``_attempt(retain, forget, seed)`` and returns a new model; deep
@@ -85,6 +80,7 @@ class BaseUnlearner(
     _damage = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
     _judges = False  # looks at rows that the model has never seen
     _starts_afresh = False  # trains the recipe from scratch, inside a FrozenEstimator too
+    _not_in_files = ()  # what the method puts on itself and `save` leaves out without a warning
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
         self.estimator = estimator
@@ -148,26 +144,8 @@ class BaseUnlearner(
             When something passed in is wrong, or `sample_weight` is given to an estimator that
             takes none; a fitted estimator stays as it was.
         """
-        with _all_or_nothing(self):
-            self._refuse_frozen_clone()
-            self._check_parameters()
-            clear_fit(self)
-            self._seed = draw_seed(self.random_state)
-            with seeded(self._seed):
-                named = {"ids": ids, "groups": groups, "measure_on": measure_on}
-                record = self._new_record(X, y, sample_weight, **named)
-                if forget is not None:
-                    forget = _validation.check_forget_mask(forget, len(record))
-                self._record = record
-                self._steps_before = kinds(steps_before(self))
-                self.deletions_ = []
-                self._evidence = self._forgotten = None
-                model = self._first_model(record.view(np.arange(len(record))))
-                self.estimator_ = _held_out.restore(model, _skorch.unwrap(self.estimator))
-                if forget is not None:
-                    self._forget(np.flatnonzero(forget))
-        self._settled()
-        return self
+        named = {"ids": ids, "groups": groups, "measure_on": measure_on}
+        return self._fit(X, y, sample_weight, forget, named)
 
     def unlearn(
         self,
@@ -235,29 +213,141 @@ class BaseUnlearner(
             When the training diverged. After any error or interrupt the estimator is exactly
             as it was.
         """
+        given, guard = (X_retain, y_retain), (max_accuracy_drop, X_val, y_val)
+        return carry_out(self, X_forget, y_forget, ids, indices, groups, given, guard, unknown)
+
+    # ------------------------------------------------------------------ what it tells and keeps
+
+    def certificate(self):
+        """What was forgotten, how, when, and what was measured, as JSON.
+
+        Returns
+        -------
+        text : str
+            A JSON object. ``"guarantee"`` is ``"retrained without the rows"`` for exact methods
+            (or the solution without them, where it is computed), ``"(epsilon, delta)"`` for
+            certified ones, with what was proved under ``"proved"``, and ``"none"`` for the
+            others, which are judged by measurement only. It is ``"none"`` as well where
+            something was trained before (a ``FrozenEstimator`` inside `estimator`, weights that
+            a module loads), or where a scikit-learn Pipeline has fitted steps in front of this
+            estimator; ``"notes"`` then names it. ``"scope"`` says what is spoken of.
+
+        Examples
+        --------
+        >>> import json
+        >>> import numpy as np
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from skunlearn import RetrainUnlearner
+        >>> X, y = np.eye(6), np.array([0, 1, 0, 1, 0, 1])
+        >>> unlearner = RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, y)
+        >>> certificate = json.loads(unlearner.unlearn(X[:1]).certificate())
+        >>> certificate["deletions"][0]["rows"], certificate["guarantee"]
+        (1, 'retrained without the rows')
+        """
+        return certify(self)
+
+    def detach(self):
+        """Let go of the training rows; their digests stay.
+
+        Until then the estimator refers to the arrays that ``fit`` was given, in which forgotten
+        rows still stand as long as their owner keeps them there.
+
+        Returns
+        -------
+        self : object
+        """
         check_is_fitted(self)
-        _validation.check_single_request(
-            unknown, X_forget=X_forget, ids=ids, indices=indices, groups=groups
-        )
-        if y_forget is not None and X_forget is None:
-            raise TypeError("y_forget needs X_forget.")
-        guard = Guard(self, max_accuracy_drop, X_val, y_val)
-        with _all_or_nothing(self), seeded(self._seed):
-            self._check_parameters()
-            if X_forget is not None:
-                X_forget, y_forget = self._check_request(X_forget, y_forget, "forget")
-            positions = self._record.find(
-                X_forget, y_forget, ids=ids, indices=indices, groups=groups
-            )
-            given = ()
-            if X_retain is not None or y_retain is not None:
-                given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
-            self._forget(positions, *given, most_lost=guard.on_sample, unseen=guard.unseen)
-            self.deletions_ = guard.check(self)
-            self._drop_copies()
-            self._purge_caches(["memory"], self._record)
-        self._settled()
+        self._change(record=self._record.detach(), forgotten=None)
         return self
+
+    def attach(self, X, y=None, *, measure_on=None):
+        """Give the retained rows back to an estimator that does not hold them.
+
+        Parameters
+        ----------
+        X : rows as in ``fit``
+            All retained rows, in any order. A Dataset must be the one that ``fit`` was given,
+            forgotten rows in their places (they are not read).
+        y : array of shape (n,), default=None
+        measure_on : torch Dataset or callable, default=None
+            As in ``fit``, for the rows of `X` in their order.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        AlreadyForgottenError
+            When `X` holds rows that were forgotten.
+        UnknownRowsError, ValueError
+            When rows are missing, unknown or have other labels than in ``fit``.
+        """
+        check_is_fitted(self)
+        self._change(record=_persistence.give_back(self, X, y, measure_on))
+        return self
+
+    def save(self, path):
+        """Write the model, the log and the digests of the rows to one safetensors file.
+
+        No rows and no labels are written, and nothing from before the last unlearning. The file
+        is complete or absent: it is written beside `path` and renamed. Of the net it holds
+        parameters and buffers; what else was changed on its modules after they were built (a head
+        that was replaced, hooks, a dropout rate) is named in a warning, and `load` wants it from
+        a ``FrozenEstimator`` around a net that was changed in the same way.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Warns
+        -----
+        IncompleteFileWarning
+            When `load` into an estimator of the same parameters would give another net.
+
+        Raises
+        ------
+        TypeError
+            When the model is not a skorch net; pickle such an estimator instead.
+        """
+        tensors, state = self._saved()
+        _files.write(path, tensors, state)
+        _persistence.warn_of_lost(path, state["lost"])
+
+    def load(self, path):
+        """Read what `save` wrote into this estimator, whose net gives the architecture.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Returns
+        -------
+        self : object
+            Fitted; it holds no rows until ``attach`` is called.
+
+        Warns
+        -----
+        IncompleteFileWarning
+            When `save` has said that the file does not hold all of the net, and the estimator is
+            no ``FrozenEstimator`` to take the rest from.
+
+        Raises
+        ------
+        ValueError
+            When the file was not written by ``save`` of this class, or the net does not fit.
+        """
+        return self._restored(*_files.read(path), path)
+
+    def _saved(self):
+        check_is_fitted(self)
+        return _persistence.describe(self)
+
+    def _restored(self, tensors, state, path):
+        return _persistence.restore_from(self, tensors, state, path)
+
+    def __getstate__(self):
+        return _persistence.getstate(self, super().__getstate__())
 
     # ------------------------------------------------------------------ for subclasses
 
@@ -297,8 +387,7 @@ class BaseUnlearner(
         """Delete what ``memory=`` holds of forgotten rows, and write down what was deleted."""
         report = _caches.purge(estimator or self, record, _training.cached, parts)
         if report is not None:
-            entry = self.deletions_[-1] | {"caches": report}
-            self.deletions_ = [*self.deletions_[:-1], entry]
+            self._log([*self.deletions_[:-1], self.deletions_[-1] | {"caches": report}])
 
     def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A(rows): a freshly trained estimator, taken from ``memory`` when it is there."""
@@ -313,6 +402,31 @@ class BaseUnlearner(
         )
 
     # ------------------------------------------------------------------ fit, step by step
+
+    def _fit(self, X, y, sample_weight, forget, named, **own):
+        """The verb `fit`; `own` is put on the estimator before the model is trained."""
+        self._refuse_frozen_clone()
+        with drafted(self, anew=True) as draft:
+            vars(draft).update(own)
+            draft._check_parameters()
+            seed = draw_seed(self.random_state)
+            with seeded(seed):
+                draft._begin(seed, X, y, sample_weight, **named)
+                draft._change(steps_before=kinds(steps_before(self)))
+                record = draft._record
+                if forget is not None:
+                    forget = _validation.check_forget_mask(forget, len(record))
+                model = draft._first_model(record.view(np.arange(len(record))))
+                draft._change(model=_held_out.restore(model, _skorch.unwrap(self.estimator)))
+                if forget is not None:
+                    draft._forget(Removal(np.flatnonzero(forget)))
+        self._settled()
+        return self
+
+    def _begin(self, seed, X, y, sample_weight=None, **named):
+        """Know the rows; no model has been trained on them yet."""
+        record, row_reader = read_training(self, X, y, sample_weight, **named)
+        self._fitted = Fitted(seed, record, row_reader)
 
     def _check_parameters(self):
         estimator, name = _skorch.unwrap(self.estimator), type(self).__name__
@@ -369,197 +483,167 @@ class BaseUnlearner(
         """A copy of this estimator that has forgotten; this one stays as it is.
 
         The caller calls ``_settled`` of the copy once nothing will be put back. `known` goes to
-        ``_forget``.
+        the `Removal`.
         """
-        new = object.__new__(type(self))
-        vars(new).update(vars(self))
+        new = copy.copy(self)
         with seeded(self._seed):
             new._check_parameters()
-            new._forget(positions, forget, retain, **known)
+            new._forget(Removal(positions, forget, retain, **known))
         new._drop_copies()
+        note_own_state(new, set(vars(self)))
         return new
+
+    def _forget(self, removal):
+        """Take over a model that has forgotten; of a draft, which nobody else has seen yet."""
+        started = time.perf_counter()
+        self._record.check_unchanged(removal.positions)
+        record = self._record.without(removal.positions)
+        removal = self._look_up(removal, record)
+        emptied = emptied_classes(self, record, removal.forget)
+        sample = self._sample(removal.retain)
+        before = removal.before or self._observe(self.estimator_, removal.forget, sample)
+        # Of what is proved exact: the parts that came along trained, which no training renews.
+        brought = self._name_trained() if self._is_exact else []
+        model, kept = self._renew_model(removal)
+        change = Change(*before, *self._observe(model, removal.forget, sample))
+        change.refuse_divergence()
+        entry = deletion_entry(
+            self,
+            rows=len(removal.positions),
+            identifiers=record.identifiers(removal.positions),
+            classes_forgotten=emptied,
+            seconds=time.perf_counter() - started,
+            measured=change.measured(),
+        )
+        entry |= self._describe(record, removal.retain, kept, brought)
+        self._judge(change, removal, record, emptied, len(sample))
+        self._change(
+            model=model,
+            record=record,
+            deletions=[*self.deletions_, entry],
+            evidence=change.forget_after,
+            forgotten=removal.forget,
+        )
+        if isinstance(self.estimator, FrozenEstimator):
+            # The trained net that the user froze still knows the rows; this object lets go of it.
+            self.estimator = FrozenEstimator(model)
+
+    def _look_up(self, removal, record):
+        """The request with its rows, where it did not bring them; `record` is that after it."""
+        if removal.retain is not None:
+            return removal
+        return replace(
+            removal,
+            forget=self._record.view(removal.positions),
+            retain=record.view(np.flatnonzero(record.retained)),
+        )
+
+    def _sample(self, retain):
+        return retain.sample(_SAMPLE_EXACT if self._is_exact else _SAMPLE, self._seed)
+
+    def _observe(self, model, forget, sample):
+        return [observe(model, rows, self._classes) for rows in (forget, sample)]
+
+    def _renew_model(self, removal):
+        """The model after a request, and what `renew_statistics` could not renew in it."""
+        seed = derive_seed(self._seed, len(self.deletions_))
+        self._unseen_given = removal.unseen
+        model, kept = self._new_model(removal.retain, removal.forget, seed)
+        del self._unseen_given
+        return _held_out.restore(model, _skorch.unwrap(self.estimator)), kept
+
+    def _describe(self, record, retain, kept, brought):
+        """What an entry of the log holds besides what was measured, where there is something."""
+        entry, held_out = {}, self._count_held_out(retain)
+        if record.weights is not None:
+            entry["weighted"] = True
+        if kept is not None:
+            entry["statistics_kept"] = kept
+        if brought:
+            entry |= {"exact": False, "trained_before": brought}
+        if held_out is not None:
+            entry["held_out"] = held_out
+        return entry | self._logged()
+
+    def _judge(self, change, removal, record, emptied, n_sample):
+        """Refuse what costs too much, and warn of what went wrong."""
+        measured = change.measured()
+        scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
+        where = f"{n_sample} retained rows"
+        refuse_drop(type(self).__name__, *scores, removal.most_lost, where)
+        # Who sets a limit needs no other.
+        most_lost = self._damage if removal.most_lost is None else np.inf
+        self._warn_if_wrong(
+            measured, most_lost, emptied, change=change, record=record, forget=removal.forget
+        )
+
+    def _warn_if_wrong(self, measured, most_lost, emptied, **known):
+        """Warn when the model was damaged, or has not forgotten; see `_diagnosis`."""
+        if not (self._is_exact or self._is_certified):  # what is proved needs no measuring
+            warn_if_wrong(self, measured, most_lost, emptied, **known)
 
     def _name_trained(self):
         """Names of what the estimator brings along that no training from scratch learns anew."""
         return name_trained(_skorch.unwrap(self.estimator))
 
+    def _log(self, deletions):
+        self._change(deletions=deletions)
+
+    def _clean_up(self, before):
+        """Let go of what knows the forgotten rows still; `before` is the state before."""
+        self._drop_copies()
+        self._purge_caches(["memory"], self._record)
+
     def _drop_copies(self):
         if self._record.owned:
             # Nobody else can delete the forgotten rows from a copy that `fit` made.
-            vars(self).update(_record=self._record.without_forgotten(), _forgotten=None)
+            self._change(record=self._record.without_forgotten(), forgotten=None)
 
-    def _sample(self, retain):
-        return retain.sample(_SAMPLE_EXACT if self._is_exact else _SAMPLE, self._seed)
+    # ------------------------------------------------------------------ the fitted state
 
-    def _forget(
-        self, positions, forget=None, retain=None, before=None, most_lost=None, unseen=None
-    ):
-        # `before` holds what the present model says of the forget rows and of a sample of the
-        # others, where it is to be asked in another way than about the rows of this request.
-        # `most_lost` is what the request may cost in accuracy on that sample; `unseen` are rows
-        # with labels that the model has never seen, for methods that judge themselves.
-        started = time.perf_counter()
-        self._record.check_unchanged(positions)
-        record = self._record.without(positions)
-        if retain is None:
-            forget = self._record.view(positions)
-            retain = record.view(np.flatnonzero(record.retained))
-        emptied = self._announce_classes(record, forget)
-        sample = self._sample(retain)
-        if before is None:
-            before = [observe(self.estimator_, rows, self._classes) for rows in (forget, sample)]
+    estimator_, deletions_ = fitted("model"), fitted("deletions")
+    _seed, _record = fitted("seed"), fitted("record")
+    _evidence, _forgotten = fitted("evidence"), fitted("forgotten")
+    _steps_before, _row_reader = fitted("steps_before"), fitted("row_reader")
 
-        trained_before = self._name_trained() if self._is_exact else []
-        seed = derive_seed(self._seed, len(self.deletions_))
-        self._unseen_given = unseen
-        model, kept = self._new_model(retain, forget, seed)
-        del self._unseen_given
-        _held_out.restore(model, _skorch.unwrap(self.estimator))
+    def _change(self, **changed):
+        self._fitted = replace(self._fitted, **changed)
 
-        after = observe(model, forget, self._classes)
-        after_sample = observe(model, sample, self._classes)
-        for evidence in (after, after_sample):
-            if evidence is not None and not evidence.is_finite():
-                raise UnlearningError(
-                    "The training diverged: the new model's outputs hold NaN or infinity. The "
-                    "model is as it was before. Try a smaller learning rate."
-                )
-        measured = {
-            "forget_before": summary(before[0]),
-            "forget_after": summary(after),
-            "retain_before": summary(before[1]),
-            "retain_after": summary(after_sample),
-        }
-        entry = deletion_entry(
-            self,
-            rows=len(positions),
-            identifiers=record.identifiers(positions),
-            classes_forgotten=emptied,
-            seconds=time.perf_counter() - started,
-            measured=measured,
-            when=datetime.now(UTC),
-        )
-        if record.weights is not None:
-            entry["weighted"] = True
-        if kept is not None:
-            entry["statistics_kept"] = kept
-        if trained_before:
-            entry |= {"exact": False, "trained_before": trained_before}
-        held_out = self._count_held_out(retain)
-        if held_out is not None:
-            entry["held_out"] = held_out
-        entry |= self._logged()
-        scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
-        where = f"{len(sample)} retained rows"
-        refuse_drop(type(self).__name__, *scores, most_lost, where)
-        most_lost = self._damage if most_lost is None else np.inf  # who sets a limit needs no other
-        self._warn_if_wrong(
-            measured,
-            most_lost,
-            emptied,
-            still_named=self._still_named(record, forget, after, emptied),
-            chance=self._chance(after_sample),
-            said=(before[0], after, after_sample),
-        )
-        changed = {
-            "estimator_": model,
-            "_record": record,
-            "deletions_": [*self.deletions_, entry],
-            "_evidence": after,
-            "_forgotten": forget,
-        }
-        if isinstance(self.estimator, FrozenEstimator):
-            # The trained net that the user froze still knows the rows; this object lets go of it.
-            changed["estimator"] = FrozenEstimator(model)
-        vars(self).update(changed)
+    @property
+    def classes_(self):
+        """Labels that ``fit`` has seen; regressors have none."""
+        labels = self._row_reader.labels
+        if labels is None:
+            raise AttributeError(f"This {type(self).__name__} is a regressor: it has no classes_.")
+        return labels
 
-    def _announce_classes(self, record, forget):
-        if self._classes is None or not record.has_data or forget is None:
-            return []
-        gone = task_of(self._classes).emptied(record.retained_y, forget.y)
-        labels = self.classes_ if isinstance(self._classes, Labels) else self._classes
-        names = [plain(label) for label in labels[gone]]
-        if names:
-            _validation.warn(
-                f"The request removes every retained row of {names}: the model forgets the whole "
-                "class. Judge it on unseen rows of that class, and its accuracy on the others.",
-                ClassForgottenWarning,
-            )
-        return names
+    @property
+    def _classes(self):
+        """The label of each column of the model, `Labels`, or None for a regression."""
+        return self._row_reader.classes
 
-    def _warn_if_wrong(self, measured, most_lost, emptied, *, still_named, chance, said):
-        # `said` is the evidence of the forget rows before and after, and of the sample after.
-        if self._is_exact or self._is_certified:
-            return  # what is proved needs no measuring
-        lost = _drop(measured["retain_before"], measured["retain_after"])
-        if lost > most_lost:
-            _validation.warn(
-                f"{type(self).__name__} cost the retained rows {100 * lost:.0f} points of "
-                "accuracy. Try a smaller learning rate, fewer epochs or a larger penalty.",
-                ModelDamagedWarning,
-            )
-            said = None  # what a wrecked model is sure of says nothing of what it remembers
-        before = measured["forget_before"]["loss"]
-        after = measured["forget_after"]["loss"]
-        if before is None or after is None:
-            return
-        pushed = self._needs_forget_rows
-        if after - before <= _MOVED * max(1.0, before):
-            _validation.warn(
-                f"{type(self).__name__} did not raise the loss on the forget rows ({before:.4g} "
-                f"before, {after:.4g} after): they may still be remembered. Try more epochs, a "
-                "larger learning rate or a smaller penalty.",
-                NotForgottenWarning,
-            )
-        elif said and (losses := known_by_heart(*said[:2], chance, pushed)) is not None:
-            _validation.warn(
-                f"After {type(self).__name__} forget rows are still known by heart: "
-                f"{'half of them have a loss of at most' if pushed else 'their mean loss is'} "
-                f"{losses[1]:.3g} ({losses[0]:.3g} before, {chance:.3g} for chance). "
-                "Unless a model knows unseen rows as well, it has not forgotten them: look at "
-                "MIAScorer or skunlearn.evaluation.audit. More epochs, a larger learning rate or a "
-                "smaller penalty forget more; so do RandomLabelUnlearner, SalUnUnlearner and "
-                "NegGradPlusUnlearner.",
-                NotForgottenWarning,
-            )
-        elif still_named > _STILL_KNOWN:
-            # A model that never saw a class never names it.
-            _validation.warn(
-                f"{type(self).__name__} still names {100 * still_named:.0f} % of the rows of "
-                "forgotten classes correctly. Try more epochs, a larger learning rate or a smaller "
-                "penalty.",
-                NotForgottenWarning,
-            )
-        elif said and not emptied and (sure := stands_out(*said[1:])) is not None:
-            level, share = sure
-            _validation.warn(
-                f"After {type(self).__name__} the forget rows stand out: the model is sure of "
-                f"{100 * share:.0f} % of them (a probability of {level:.2f} and more, which half "
-                "of the retained rows of their classes reach). Of rows like them that it has never "
-                "seen it would be sure more often, so that an attack by entropy tells them apart. "
-                "Try a smaller learning rate or fewer epochs, and look at MIAScorer with "
-                "attack='entropy'.",
-                NotForgottenWarning,
-            )
+    @property
+    def _reader(self):
+        """How rows are read to be measured, or None."""
+        return self._record.reader if "_fitted" in vars(self) else None
 
-    def _still_named(self, record, forget, after, emptied):
-        """Share of forget rows whose class is still named, when all are of emptied classes."""
-        task = task_of(self._classes)
-        if not emptied or not task.covers(record.retained_y, forget.y):
-            return 0.0
-        return task.still_named(after, task.emptied(record.retained_y, forget.y))
+    def _encode(self, y, name="y"):
+        return self._row_reader.encode(y, name, self._record.y_dtype)
 
-    def _chance(self, sample):
-        """Loss of a guess at a class or at labels; 0 for a regression."""
-        if self._classes is None:
-            return 0.0
-        return task_of(self._seen_classes).chance(sample.y) or float(np.log(2))
+    def _check_request(self, X, y, name):
+        return read_request(self, X, y, name)
+
+    def __sklearn_is_fitted__(self):
+        return "_fitted" in vars(self) and self._fitted.model is not None
+
+    def __copy__(self):
+        return share_all(self)
 
     def __sklearn_clone__(self):
         net = self.estimator
         if _skorch.is_net(net):  # whose callbacks scikit-learn's own clone may refuse
-            bare = object.__new__(type(self))
-            vars(bare).update(vars(self), estimator=None)
+            bare = copy.copy(self)
+            bare.estimator = None
             new = super(BaseUnlearner, bare).__sklearn_clone__()
             new.estimator = _skorch.clone_net(net)
             return new
@@ -575,21 +659,3 @@ def model_of(estimator):
     Scikit-learn's ensembles have an ``estimator_`` too, which is something else.
     """
     return estimator.estimator_ if isinstance(estimator, BaseUnlearner) else estimator
-
-
-@contextmanager
-def _all_or_nothing(estimator):
-    """Put every attribute back when the block ends with an exception or an interrupt."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        # One assignment, which no second interrupt can cut in half.
-        estimator.__dict__ = before
-        raise
-
-
-def _drop(before, after):
-    if before["score"] is None or after["score"] is None:
-        return 0.0
-    return before["score"] - after["score"]

@@ -1,5 +1,6 @@
 """A pipeline that ends in an unlearner, and forgets from its first step to its last."""
 
+import copy
 import json
 
 import numpy as np
@@ -8,16 +9,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn import _skorch, _transformers, _validation
 from skunlearn._data import is_dataset, n_rows, row_digests, shares_memory, view_of
-from skunlearn._guard import Guard
-from skunlearn._pipeline import StepsMixin, shallow
+from skunlearn._drafts import drafted, share_all
+from skunlearn._pipeline import StepsMixin
 from skunlearn._plain_rows import look_at
 from skunlearn._prepared import Held, Subtraction
 from skunlearn._record import TrainingRecord, request_rows
-from skunlearn._requests import RequestMixin
+from skunlearn._removal import Removal, carry_out
 from skunlearn._routing import check_step_parameters, step_parameters
 from skunlearn._step_files import StepFilesMixin
 from skunlearn._transformers import kinds, steps_before
-from skunlearn.base import _all_or_nothing
 from skunlearn.exceptions import DataChangedError
 
 __all__ = ["UnlearningPipeline"]
@@ -28,7 +28,7 @@ _SCOPE = (
 )
 
 
-class UnlearningPipeline(StepFilesMixin, StepsMixin, RequestMixin, Pipeline):
+class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
     """scikit-learn's Pipeline with an unlearner at its end, and the verb ``unlearn``.
 
     Choose it when scalers, imputers, encoders or the like stand before a net: their means and
@@ -149,57 +149,60 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RequestMixin, Pipeline):
         ValueError, TypeError
             When something passed in is wrong; a fitted pipeline stays as it was.
         """
-        with _all_or_nothing(self):
-            self._check_steps()
-            to_refit = self._kinds()["fitted"] if self.refit_transformers else []
-            check_step_parameters(self, params, refit=to_refit)
-            rows = _transformers.as_rows(X)
-            owned = not shares_memory(rows, X)
-            rows = view_of(rows)  # steps may give a frame more columns
-            n = len(rows) if is_dataset(rows) else n_rows(rows)
-            if forget is not None:
-                forget = _validation.check_forget_mask(forget, n)
-            name, unlearner = self.steps[-1]
-            if is_dataset(measure_on) and not is_dataset(rows):
-                raise TypeError(
-                    "measure_on= of a pipeline is the transform to leave out: a Dataset would have "
-                    "to hold rows as the steps make them."
-                )
-            # Steps may write to the rows that they are given.
-            digests = None if is_dataset(rows) else row_digests(rows)
-            # No clone: an unlearner around a trained model must not take itself for one.
-            self.steps = [*_transformers.fresh(self.steps[:-1]), (name, shallow(unlearner))]
-            self._held = self._sums = None
-            self._constant, shown = self._show_constant(rows, y, to_refit, params), X
-            if self._held is not None:
-                shown, whole = self._held.X, self.steps
-                self.steps = whole[self._constant :]
-            weights = params.pop("sample_weight", None)
-            named = {"ids": ids, "groups": groups, "measure_on": measure_on}
-            own = step_parameters(self, sample_weight=weights, **named)
-            super().fit(shown, y, **params, **own)
-            if self._held is not None:
-                self.steps = [*whole[: self._constant], *self.steps]
-            self._declared = _transformers.declarations(self.steps[:-1])
-            # Its own steps forget as well.
-            self._final_estimator._steps_before = kinds(steps_before(self))
-            final = self._final_estimator._record
-            self._record = TrainingRecord(
-                rows, final._y, owned=owned, digests=digests, items=final.items
-            )
-            self._record.ids, self._record.groups = final.ids, final.groups
-            self._record.weights = final.weights
-            if not is_dataset(rows) and not shares_memory(rows, final._X):
-                final.owned = True  # what the steps have made is nobody else's
-            self._refuse_steps_that_write()
-            if to_refit:
-                first = 0 if self._held is None else self._constant
-                shown = rows if self._held is None else self._held.X
-                self._sums = Subtraction.of(self.steps[:-1], shown, first)
-            if forget is not None:
-                self._forget(np.flatnonzero(forget))
+        named = {"ids": ids, "groups": groups, "measure_on": measure_on}
+        with drafted(self, anew=True) as draft:
+            draft._fit_steps(X, y, forget, named, params)
         self._settled()
         return self
+
+    def _fit_steps(self, X, y, forget, named, params):
+        self._check_steps()
+        to_refit = self._kinds()["fitted"] if self.refit_transformers else []
+        check_step_parameters(self, params, refit=to_refit)
+        rows = _transformers.as_rows(X)
+        owned = not shares_memory(rows, X)
+        rows = view_of(rows)  # steps may give a frame more columns
+        n = len(rows) if is_dataset(rows) else n_rows(rows)
+        if forget is not None:
+            forget = _validation.check_forget_mask(forget, n)
+        name, unlearner = self.steps[-1]
+        if is_dataset(named["measure_on"]) and not is_dataset(rows):
+            raise TypeError(
+                "measure_on= of a pipeline is the transform to leave out: a Dataset would have "
+                "to hold rows as the steps make them."
+            )
+        # Steps may write to the rows that they are given.
+        digests = None if is_dataset(rows) else row_digests(rows)
+        # No clone: an unlearner around a trained model must not take itself for one.
+        self.steps = [*_transformers.fresh(self.steps[:-1]), (name, copy.copy(unlearner))]
+        self._held = self._sums = None
+        self._constant, shown = self._show_constant(rows, y, to_refit, params), X
+        if self._held is not None:
+            shown, whole = self._held.X, self.steps
+            self.steps = whole[self._constant :]
+        weights = params.pop("sample_weight", None)
+        own = step_parameters(self, sample_weight=weights, **named)
+        super().fit(shown, y, **params, **own)
+        if self._held is not None:
+            self.steps = [*whole[: self._constant], *self.steps]
+        self._declared = _transformers.declarations(self.steps[:-1])
+        # Its own steps forget as well.
+        self._final_estimator._change(steps_before=kinds(steps_before(self)))
+        final = self._final_estimator._record
+        self._record = TrainingRecord(
+            rows, final._y, owned=owned, digests=digests, items=final.items
+        )
+        self._record.ids, self._record.groups = final.ids, final.groups
+        self._record.weights = final.weights
+        if not is_dataset(rows) and not shares_memory(rows, final._X):
+            final.owned = True  # what the steps have made is nobody else's
+        self._refuse_steps_that_write()
+        if to_refit:
+            first = 0 if self._held is None else self._constant
+            shown = rows if self._held is None else self._held.X
+            self._sums = Subtraction.of(self.steps[:-1], shown, first)
+        if forget is not None:
+            self._forget(Removal(np.flatnonzero(forget)))
 
     def _show_constant(self, rows, y, to_refit, params):
         """How many leading steps never change and are run but once; what they make is held.
@@ -261,30 +264,8 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RequestMixin, Pipeline):
             unlearner's present model takes. After any error or interrupt the pipeline is
             exactly as it was.
         """
-        check_is_fitted(self)
-        _validation.check_single_request(
-            unknown, X_forget=X_forget, ids=ids, indices=indices, groups=groups
-        )
-        if y_forget is not None and X_forget is None:
-            raise TypeError("y_forget needs X_forget.")
-        guard = Guard(self, max_accuracy_drop, X_val, y_val)
-        with _all_or_nothing(self):
-            self._check_steps()
-            if X_forget is not None:
-                X_forget, y_forget = self._check_request(X_forget, y_forget, "forget")
-            positions = self._record.find(
-                X_forget, y_forget, ids=ids, indices=indices, groups=groups
-            )
-            given = ()
-            if X_retain is not None or y_retain is not None:
-                given = self._given_rows(positions, X_forget, y_forget, X_retain, y_retain)
-            as_cached = self._final_estimator._record.without(positions)
-            self._forget(positions, *given, most_lost=guard.on_sample, unseen=guard.unseen)
-            self._final_estimator.deletions_ = guard.check(self)
-            parts = [f"{self.steps[-1][0]}__memory"]
-            self._final_estimator._purge_caches(parts, as_cached, self)
-        self._settled()
-        return self
+        given, guard = (X_retain, y_retain), (max_accuracy_drop, X_val, y_val)
+        return carry_out(self, X_forget, y_forget, ids, indices, groups, given, guard, unknown)
 
     # ------------------------------------------------------------------ what it tells
 
@@ -350,7 +331,7 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RequestMixin, Pipeline):
         """
         check_is_fitted(self)
         name, unlearner = self.steps[-1]
-        unlearner = shallow(unlearner).detach()
+        unlearner = copy.copy(unlearner).detach()
         steps = [*self.steps[:-1], (name, unlearner)]
         vars(self).update(steps=steps, _record=self._record.detach(), _held=None)
         return self
@@ -381,13 +362,14 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RequestMixin, Pipeline):
         X, y = self._check_request(X, y, "attach")
         record = self._record.attach(X, y)
         name, unlearner = self.steps[-1]
-        unlearner = shallow(unlearner)
+        unlearner = copy.copy(unlearner)
         shown = _transformers.transform(self.steps[: self._constant], X)
         made = _transformers.transform(self.steps[self._constant : -1], shown)
         made = _validation.check_X(unlearner, made)
         _, reader = look_at(made, y, _skorch.unwrap(unlearner.estimator), measure_on)
-        unlearner._record = unlearner._record.with_rows(made, y, record._slot)
-        unlearner._record.reader = reader
+        seen = unlearner._record.with_rows(made, y, record._slot)
+        seen.reader = reader
+        unlearner._change(record=seen)
         held = Held(_transformers.as_rows(shown), record._slot) if self._constant else None
         steps = [*self.steps[:-1], (name, unlearner)]
         vars(self).update(steps=steps, _record=record, _held=held)
@@ -420,6 +402,10 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RequestMixin, Pipeline):
         return X, y
 
     @property
+    def _seed(self):
+        return self._final_estimator._seed
+
+    @property
     def _forgotten(self):
         """Rows of the last request as they are before the first step; None where not at hand."""
         rows = self._final_estimator._forgotten
@@ -437,6 +423,9 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RequestMixin, Pipeline):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_record")
+
+    def __copy__(self):
+        return share_all(self)
 
     def __getstate__(self):
         state = dict(super().__getstate__())

@@ -113,7 +113,7 @@ def test_rows_known_by_heart_are_forgotten_from_every_side(by_heart):
     state, rows, forget, target, original = by_heart
     assert original["loss"] - target["loss"] > 0.15
     assert original["entropy"] - target["entropy"] > 0.05
-    before = state["estimator_"].score(rows[2], rows[3])
+    before = state["_fitted"].model.score(rows[2], rows[3])
     auto = started(AutoUnlearner(net(), random_state=0), state)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it is not accused of what it has not done

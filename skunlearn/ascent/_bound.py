@@ -28,7 +28,7 @@ class BoundedAscent:
         """Loss of a row above which it is left alone."""
         if self.bound != "chance":
             return float(self.bound)
-        return task_of(self._seen_classes).chance(retain.y)
+        return task_of(self._row_reader.seen_classes).chance(retain.y)
 
     def _known_rows(self, net, forget, retain):
         return KnownRows(net, forget, self._bound(retain), self._classes, type(self).__name__)

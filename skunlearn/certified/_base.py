@@ -1,5 +1,6 @@
 """What the certified methods for logistic regression share: checks, rows, noise, accounts."""
 
+import copy
 from dataclasses import dataclass
 from numbers import Real
 
@@ -206,24 +207,21 @@ class CertifiedUnlearner(BaseUnlearner):
 
     def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A model trained on `rows` alone, with noise of its own, to compare with."""
-        other = type(self)(**self.get_params(deep=False))
-        for name in ("_setting", "classes_", "n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(other, name, getattr(self, name))
+        other = copy.copy(self)
         other._step = _REFERENCE
-        other._seed = self._seed if seed is None else seed
+        other._change(seed=self._seed if seed is None else seed)
         problem = other._problem(rows)
         return other._publish(other._start(problem, (problem.T.shape[1], problem.X.shape[1])))
 
-    def _forget(self, positions, forget=None, retain=None, **known):
-        kept = int(self._record.retained.sum()) - len(positions)
-        if retain is not None and len(retain) != kept:
+    def _forget(self, removal):
+        kept = int(self._record.retained.sum()) - len(removal.positions)
+        if removal.retain is not None and len(removal.retain) != kept:
             raise ValueError(
-                f"X_retain holds {len(retain)} rows, but {kept} are kept: the proof needs all of "
-                "them."
+                f"X_retain holds {len(removal.retain)} rows, but {kept} are kept: the proof needs "
+                "all of them."
             )
-        self._leaving = len(positions)
-        super()._forget(positions, forget, retain, **known)
+        self._leaving = len(removal.positions)
+        super()._forget(removal)
         del self._leaving
 
     def _attempt(self, retain, forget, seed):

@@ -74,6 +74,7 @@ class AmnesiacUnlearner(NetUnlearner):
     __metadata_request__fit = {"forget": True, "ids": True, "groups": True, "sensitive": True}
 
     _watches_training = True
+    _not_in_files = ("_updates",)  # another request says so
     _made_for = "rows declared in `fit`"
     _takes_new_inputs = False  # recorded updates are found by the rows' digests
     _needs_labels = False
@@ -135,15 +136,11 @@ class AmnesiacUnlearner(NetUnlearner):
         UnlearningError
             When the updates may not fit on the disk.
         """
-        self._declared = sensitive, forget
-        try:
-            named = {"ids": ids, "groups": groups, "measure_on": measure_on}
-            return super().fit(X, y, sample_weight, forget=forget, **named)
-        finally:
-            vars(self).pop("_declared", None)
+        named = {"ids": ids, "groups": groups, "measure_on": measure_on}
+        return self._fit(X, y, sample_weight, forget, named, _declared=(sensitive, forget))
 
     def _first_model(self, rows):
-        mask, forget = self._declared
+        mask, forget = vars(self).pop("_declared")
         if mask is not None:
             mask = _validation.check_mask(mask, len(rows), "sensitive")
             undeclared = 0 if forget is None else int((np.asarray(forget) & ~mask).sum())
@@ -188,7 +185,7 @@ class AmnesiacUnlearner(NetUnlearner):
         recorder = UpdateRecorder(store, retain)
         if self._epochs():
             self._run(net, retain, [("skunlearn_updates", recorder)])
-        # After an error the base puts the old store back.
+        # After an error the estimator has its old store.
         self._updates = store.changed(names, recorder.batches, recorder.steps)
 
     def _settled(self):

@@ -1,5 +1,6 @@
 """Whom an audit judges: an unlearner or an UnlearningPipeline, and rows as they came to its fit."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn import _transformers, _validation
 from skunlearn._data import is_dataset, n_rows
 from skunlearn._evidence import observe
-from skunlearn._pipeline import shallow
 from skunlearn._record import Rows
 from skunlearn._seeding import derive_seed, seeded
 from skunlearn.base import BaseUnlearner, model_of
@@ -138,7 +138,7 @@ class Subject:
                 "the forget rows. Pass models that never saw them, by retrained=."
             )
         y = retain.y if self.classes is None else self.classes[retain.y]
-        start = shallow(final)
+        start = copy.copy(final)
         with seeded(derive_seed(final._seed, 1)):
             steps, made = _transformers.fit_transform(steps, retain.arrays()[0], y)
         rows = _transformers.checked(made, retain, start, reset=True)

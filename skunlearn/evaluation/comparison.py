@@ -8,6 +8,7 @@ from sklearn.pipeline import Pipeline
 
 from skunlearn import _caches, _validation
 from skunlearn._data import is_dataset, n_rows
+from skunlearn._drafts import share_state
 from skunlearn.evaluation._models import check_recipe, named, other_references, outputs_of
 from skunlearn.evaluation._subjects import Subject, asked_model, check_kind
 from skunlearn.evaluation.audit import judge_outputs
@@ -114,7 +115,7 @@ def compare(
     def ask(unlearner):
         return outputs_of(asked_model(unlearner), views, subject.classes)
 
-    fitted = copy.copy(vars(retrained))
+    trained = copy.copy(retrained)
     outputs, seconds = {"original": ask(retrained)}, {}
     for name, unlearner in unlearners.items():
         say(f"forgetting: {name}")
@@ -125,7 +126,7 @@ def compare(
             final.set_params(random_state=random_state)
             new.fit(X, y, **how)
         else:
-            _share(new, retrained, fitted)
+            _share(new, trained)
         with _caches.kept():  # nobody asked to delete these rows
             new.unlearn(indices=rows)
         outputs[name], seconds[name] = ask(new), new.deletions_[-1]["seconds"]
@@ -179,15 +180,10 @@ def _retrained(first, random_state, verbose):
     return clone(first).set_params(steps=steps, refit_transformers=True)
 
 
-def _share(new, retrained, fitted):
+def _share(new, trained):
     """Bring an unlearner into the state in which the training of the original has left another."""
-    if not isinstance(new, Pipeline):
-        own = retrained.get_params(deep=False)
-        vars(new).update({k: v for k, v in fitted.items() if k not in own})
-        return
-    name, inner = new.steps[-1]
-    _, trained = fitted["steps"][-1]
-    _share(inner, trained, vars(trained))
-    parameters = new.get_params(deep=False)
-    vars(new).update({k: v for k, v in fitted.items() if k not in parameters})
-    new.steps = [*fitted["steps"][:-1], (name, inner)]
+    share_state(new, trained)
+    if isinstance(new, Pipeline):
+        name, inner = new.steps[-1]
+        share_state(inner, trained.steps[-1][1])
+        new.steps = [*trained.steps[:-1], (name, inner)]

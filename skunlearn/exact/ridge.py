@@ -132,7 +132,7 @@ class RidgeUnlearner(BaseUnlearner):
         if error > _ACCURATE or self._lacks_a_class(rows) or self._cuts_off():
             return self._train(self._whole(rows))
         intercept = self._moments.mean_y - self._moments.mean_x @ coef
-        return self._fitted(coef.T, intercept)
+        return self._model_with(coef.T, intercept)
 
     def _cuts_off(self):
         # LinearRegression leaves out directions along which the rows spread less than `tol`.
@@ -179,7 +179,7 @@ class RidgeUnlearner(BaseUnlearner):
             )
         return np.broadcast_to(alpha, targets)
 
-    def _fitted(self, coef, intercept):
+    def _model_with(self, coef, intercept):
         model = clone(self._recipe)
         if self._classes is not None:
             # Learning the classes is part of its `fit`; the rows of zeros mean nothing.
@@ -189,7 +189,7 @@ class RidgeUnlearner(BaseUnlearner):
             coef = coef.reshape(model.coef_.shape)
             if self._recipe.fit_intercept:
                 intercept = intercept.reshape(np.shape(model.intercept_))
-        elif self._n_targets is None:
+        elif self._row_reader.n_targets is None:
             coef, intercept = coef[0], float(intercept[0])
         if not self._recipe.fit_intercept:
             intercept = 0.0

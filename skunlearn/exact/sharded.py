@@ -165,7 +165,7 @@ class ShardedUnlearner(BaseUnlearner):
         for k, done in trained.items():
             members[k] = done.model
         self._cost = {"shards_retrained": len(trained), "share_retrained": spent / whole}
-        # After an error the base puts the old tables back.
+        # After an error the estimator has its old tables.
         self._files = self._files | {k: done.files for k, done in trained.items()}
         return self._ensemble(members)
 
@@ -208,7 +208,7 @@ class ShardedUnlearner(BaseUnlearner):
             members,
             self._classes,
             vote=self._shape[2] == "vote",
-            n_targets=getattr(self, "_n_targets", None),
+            n_targets=self._row_reader.n_targets,
         )
 
     def _name_trained(self):

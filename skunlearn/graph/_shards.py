@@ -32,7 +32,7 @@ class ShardMixin:
                 f"predictions (shards {idle[:10]}). Fewer shards use the labels better.",
                 UserWarning,
             )
-        vars(self).update(_graph=graph, shards_=shards, estimators_=nets)
+        self._graph, self.shards_, self.estimators_ = graph, shards, nets
         self.weights_ = self._weigh(graph)
 
     def _weigh(self, graph):

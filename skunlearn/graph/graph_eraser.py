@@ -3,7 +3,6 @@
 import functools
 import json
 import time
-from datetime import UTC, datetime
 from numbers import Integral, Real
 
 import numpy as np
@@ -13,12 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch_geometric.utils import is_undirected
 
 from skunlearn import _validation
-from skunlearn._certificate import CertificateMixin, deletion_entry, plain
+from skunlearn._certificate import certify, deletion_entry, plain
 from skunlearn._columns import label_columns
+from skunlearn._drafts import drafted, share_all
 from skunlearn._from_scratch import name_trained
-from skunlearn._persistence import clear_fit
 from skunlearn._seeding import draw_seed
-from skunlearn.base import _all_or_nothing
 from skunlearn.exceptions import ClassForgottenWarning
 from skunlearn.graph import _nets
 from skunlearn.graph._changes import forget_edges, forget_nodes
@@ -36,7 +34,6 @@ _EMBEDDINGS = ("initial", "trained")
 
 
 class GraphEraser(
-    CertificateMixin,
     GraphPredictorMixin,
     ShardMixin,
     ClassifierMixin,
@@ -227,32 +224,8 @@ class GraphEraser(
         ValueError, TypeError
             When something passed in is wrong; a fitted estimator stays as it was.
         """
-        with _all_or_nothing(self):
-            self._check_parameters()
-            clear_fit(self)
-            self._seed = draw_seed(self.random_state)
-            graph = read_graph(self, data, reset=True)
-            labels, mask = read_labels(data, len(graph))
-            width = functools.partial(_nets.width, self.estimator, graph)
-            given = getattr(self.estimator, "classes", None)
-            self.classes_ = np.unique(labels) if given is None else np.asarray(given)
-            self._columns = self.classes_
-            if given is None:
-                self._columns = label_columns(self.estimator, labels, width)
-            graph.y[mask] = _validation.encode(labels, self._columns)
-            if forget is not None:
-                forget = _validation.check_forget_mask(forget, len(graph))
-            self._record = NodeRecord(len(graph), ids)
-            self._graph = graph
-            self._directed = not is_undirected(graph.edge_index, num_nodes=len(graph))
-            self._trained_before = name_trained(self.estimator)
-            self._settings = {"partition": self.partition, "aggregate": self.aggregate}
-            self.shards_ = self._divide(graph, range(len(graph)) if ids is None else ids)
-            self.estimators_ = [None] * self.n_shards
-            self.deletions_ = []
-            self._settle(graph, self.shards_, range(self.n_shards))
-            if forget is not None:
-                self._carry_out(self._node_change(np.flatnonzero(forget)))
+        with drafted(self, anew=True) as draft:
+            draft._fit(data, ids, forget)
         return self
 
     def unlearn(self, nodes=None, *, edges=None):
@@ -281,18 +254,44 @@ class GraphEraser(
         check_is_fitted(self)
         if (nodes is None) == (edges is None):
             raise TypeError("Name what to forget in exactly one way, as nodes or as edges=.")
-        with _all_or_nothing(self):
-            self._check_parameters()
+        with drafted(self) as draft:
+            draft._check_parameters()
             if edges is None:
-                change = self._node_change(self._record.find(nodes))
+                change = draft._node_change(self._record.find(nodes))
             else:
                 pairs = self._record.find_pairs(edges)
                 held = self._graph, self.shards_, self._record
                 change = forget_edges(*held, pairs, directed=self._directed)
-            self._carry_out(change)
+            draft._carry_out(change)
         return self
 
-    # ------------------------------------------------------------------ unlearn, step by step
+    # ------------------------------------------------------------------ step by step, on a draft
+
+    def _fit(self, data, ids, forget):
+        self._check_parameters()
+        self._seed = draw_seed(self.random_state)
+        graph = read_graph(self, data, reset=True)
+        labels, mask = read_labels(data, len(graph))
+        width = functools.partial(_nets.width, self.estimator, graph)
+        given = getattr(self.estimator, "classes", None)
+        self.classes_ = np.unique(labels) if given is None else np.asarray(given)
+        self._columns = self.classes_
+        if given is None:
+            self._columns = label_columns(self.estimator, labels, width)
+        graph.y[mask] = _validation.encode(labels, self._columns)
+        if forget is not None:
+            forget = _validation.check_forget_mask(forget, len(graph))
+        self._record = NodeRecord(len(graph), ids)
+        self._graph = graph
+        self._directed = not is_undirected(graph.edge_index, num_nodes=len(graph))
+        self._trained_before = name_trained(self.estimator)
+        self._settings = {"partition": self.partition, "aggregate": self.aggregate}
+        self.shards_ = self._divide(graph, range(len(graph)) if ids is None else ids)
+        self.estimators_ = [None] * self.n_shards
+        self.deletions_ = []
+        self._settle(graph, self.shards_, range(self.n_shards))
+        if forget is not None:
+            self._carry_out(self._node_change(np.flatnonzero(forget)))
 
     def _node_change(self, positions):
         return forget_nodes(self._graph, self.shards_, self._record, positions)
@@ -310,7 +309,6 @@ class GraphEraser(
             classes_forgotten=emptied,
             seconds=time.perf_counter() - started,
             measured=measure(before, self._parts(change.touched), len(self._columns)),
-            when=datetime.now(UTC),
         )
         trained_before = self._name_trained()
         if trained_before:
@@ -320,7 +318,7 @@ class GraphEraser(
             "kind": change.kind,
             "shards_retrained": change.touched.tolist(),
         }
-        vars(self).update(_record=change.record, deletions_=[*self.deletions_, entry])
+        self._record, self.deletions_ = change.record, [*self.deletions_, entry]
 
     def _name_trained(self):
         """Names of what the nets brought along, those trained by an earlier recipe too."""
@@ -348,7 +346,7 @@ class GraphEraser(
         text : str
             See `BaseUnlearner`; rows are nodes, or edges in an entry of that kind.
         """
-        content = json.loads(super().certificate())
+        content = json.loads(certify(self))
         content["versions"]["torch_geometric"] = torch_geometric.__version__
         kind = self._settings["partition"]
         if kind != "random":
@@ -369,6 +367,9 @@ class GraphEraser(
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}.")
+
+    def __copy__(self):
+        return share_all(self)
 
     def __getstate__(self):
         state = dict(super().__getstate__())

@@ -1,5 +1,7 @@
 """RUM: forget the little memorised, then the much memorised rows, each in its own way."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.base import clone
 
@@ -99,9 +101,7 @@ class RUMUnlearner(BaseUnlearner):
                 continue
             worker = clone(unlearner).set_params(estimator=self.estimator, memory=None)
             worker._check_parameters()
-            worker._seed = self._seed
-            worker._set_classes(self.classes_, self._columns)
-            worker.estimator_, worker.deletions_ = model, []
+            worker._fitted = replace(self._fitted, model=model, deletions=[])
             model = worker._attempt(retain, forget.take(rows), derive_seed(seed, part))
         return model
 

@@ -1,8 +1,9 @@
 """One request of an approximate method, fulfilled by a training from scratch."""
 
-from skunlearn.exact.retrain import RetrainUnlearner
+import copy
 
-_NEW = ("estimator", "estimator_", "_record", "deletions_", "_evidence", "_forgotten")
+from skunlearn._drafts import share_state
+from skunlearn.exact.retrain import RetrainUnlearner
 
 
 def retrained(unlearner, positions):
@@ -15,10 +16,7 @@ def retrained(unlearner, positions):
         store_data=unlearner.store_data,
         verbose=unlearner.verbose,
     )
-    parameters = unlearner.get_params(deep=False)
-    vars(stand_in).update({k: v for k, v in vars(unlearner).items() if k not in parameters})
-    done = stand_in._successor(positions)
-    new = object.__new__(type(unlearner))
-    vars(new).update(vars(unlearner))
-    vars(new).update({name: getattr(done, name) for name in _NEW})
+    share_state(stand_in, unlearner)
+    done, new = stand_in._successor(positions), copy.copy(unlearner)
+    new.estimator, new._fitted = done.estimator, done._fitted
     return new

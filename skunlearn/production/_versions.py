@@ -4,6 +4,7 @@ Nets are written by ``unlearner.save``. Exact methods of other models need no we
 on the retained rows gives the same model, so that their version is the list of these rows.
 """
 
+import copy
 import hashlib
 import json
 
@@ -17,7 +18,6 @@ from sklearn.pipeline import Pipeline
 
 from skunlearn import _caches, _skorch
 from skunlearn._data import is_dataset, match, name_digests, row_digests, take
-from skunlearn._pipeline import shallow
 from skunlearn._portable import listed
 from skunlearn._record import TrainingRecord
 from skunlearn._transformers import as_rows
@@ -291,7 +291,7 @@ def fitted_again(unlearner, load, rows, order):
     `rows` are those of now, as ``X, y, sample_weight, ids, groups, measure_on``. `load` brings a
     net into that state; None where a training gives it again.
     """
-    new, (X, y, weights, ids, groups, measure_on) = shallow(unlearner), rows
+    new, (X, y, weights, ids, groups, measure_on) = copy.copy(unlearner), rows
     if load is not None:
         load(new)
         if is_dataset(X):

@@ -128,7 +128,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         rows = self._known_rows(net, forget, retain)
         original._set_training(False)
         n_classes = len(self._classes)
-        unseen = np.setdiff1d(np.arange(n_classes), self._seen_columns)
+        unseen = np.setdiff1d(np.arange(n_classes), self._row_reader.seen_columns)
 
         def loss(batch):
             y = rows.labels(batch)

@@ -102,7 +102,7 @@ class RandomLabelUnlearner(NetUnlearner):
         else:
             if self._classes is None:
                 raise UnlearningError("random labels are for classifiers; this is a regression.")
-            drawn = RandomLabels(forget.y, self._seen_columns, *how)
+            drawn = RandomLabels(forget.y, self._row_reader.seen_columns, *how)
         if self.order == "mixed":
             both = retain.union(forget)
             places = np.arange(len(retain), len(both))

@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from skunlearn import _caches
 from skunlearn._data import digest_of
+from skunlearn._drafts import note_own_state, share_state
 from skunlearn._seeding import draw_seed, seeded
 from skunlearn._validation import check_forget_mask, check_targets, encode, warn
 from skunlearn.evaluation._models import check_recipe, other_references
@@ -65,7 +66,8 @@ class Task:
     def front(self, model):
         """An unlearner that stands for `model`: it knows the classes."""
         new = clone(self.base)
-        vars(new).update(_fitted(self.base), estimator_=model)
+        share_state(new, self.base)
+        new._change(model=model)
         return new
 
     def recipe(self):
@@ -82,7 +84,7 @@ class Task:
         positions = np.flatnonzero(self.mask)
         if not hasattr(self.base, "estimator_"):
             record = self.base._record
-            self.base.estimator_ = self.base._train(record.view(np.arange(len(record))))
+            self.base._change(model=self.base._train(record.view(np.arange(len(record)))))
         if ORIGINAL in names:
             yield ORIGINAL, self.base.estimator_
         if RETRAINED in names:
@@ -121,7 +123,7 @@ class Task:
             return None
 
     def _forgotten(self, new, positions):
-        vars(new).update(_fitted(self.base), _seed=self.base._seed)
+        share_state(new, self.base)
         with _caches.kept():  # nobody asked to delete these rows
             return new.unlearn(indices=positions).estimator_
 
@@ -131,10 +133,10 @@ def untrained(net, X, y, seed, memory, measure_on=None):
     base = RetrainUnlearner(net, random_state=seed, memory=memory)
     base._check_parameters()
     check_recipe(net, "robustness_report")
-    base._seed = draw_seed(seed)
-    with seeded(base._seed):
-        base._record = base._new_record(X, y, measure_on=measure_on)
-    base.deletions_, base._evidence, base._forgotten = [], None, None
+    seed, names = draw_seed(seed), set(vars(base))
+    with seeded(seed):
+        base._begin(seed, X, y, measure_on=measure_on)
+    note_own_state(base, names)
     return base
 
 
@@ -195,10 +197,6 @@ def _on_arrays(trigger, X):
 def encoded(y_test, classes, n):
     """Test labels as columns."""
     return encode(check_targets(y_test, n, classifier=True), classes, "y_test")
-
-
-def _fitted(base):
-    return {k: v for k, v in vars(base).items() if k not in base.get_params(deep=False)}
 
 
 def _as_set(value):

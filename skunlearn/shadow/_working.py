@@ -8,6 +8,8 @@ from sklearn.base import clone
 
 from skunlearn import _skorch, _training
 from skunlearn._evidence import observe
+from skunlearn._fitted import Fitted
+from skunlearn._row_reader import RowReader
 from skunlearn._seeding import derive_seed
 from skunlearn.base import BaseUnlearner
 from skunlearn.metrics._logits import margin
@@ -46,9 +48,9 @@ def _train_in_turn(store, i, estimator, members, requested, task, seed):
 def _train_and_forget(unlearner, everything, members, requested, classes, seed):
     worker = clone(unlearner).set_params(memory=None, verbose=0)
     worker._check_parameters()
-    worker._seed, worker.deletions_ = seed, []
-    worker._set_classes(classes[np.unique(everything.all_y)], classes)
-    worker.estimator_ = worker._train(everything.take(members))
+    seen = RowReader.of(classes[np.unique(everything.all_y)], classes)
+    worker._fitted = Fitted(seed, None, seen)
+    worker._change(model=worker._train(everything.take(members)))
     retain = members[~np.isin(members, requested)]
     if not len(retain):
         raise ValueError(

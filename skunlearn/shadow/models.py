@@ -158,8 +158,8 @@ class ShadowModels(AttackMixin, BaseEstimator):
         front = RetrainUnlearner(self._recipe())
         front._check_parameters()
         with seeded(seed):
-            record = front._new_record(X, y, sample_weight, measure_on=measure_on)
-            front._record = record
+            front._begin(seed, X, y, sample_weight, measure_on=measure_on)
+            record = front._record
         need_one_class(front._classes, "ShadowModels", ValueError)
         everything = record.view(np.arange(len(record)))
         population = None

@@ -1,0 +1,70 @@
+"""How many files and functions of skunlearn one request enters.
+
+    python benchmarks/walk_of_a_request.py [Method ...]
+
+Counted with ``sys.setprofile`` over one ``unlearn(X[:5])`` on 120 rows; functions are those of
+skunlearn's own code, each once, and a change of file is a call from one of its files into another.
+"""
+
+import os
+import sys
+import warnings
+
+import numpy as np
+import skunlearn
+from skorch import NeuralNetClassifier
+from torch import nn
+
+_ROOT = os.path.dirname(skunlearn.__file__) + os.sep
+
+
+def _mlp():
+    return nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 3))
+
+
+def walk(method):
+    """Files, functions and changes of file of one request."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(120, 12)).astype(np.float32), rng.integers(0, 3, 120)
+    net = NeuralNetClassifier(
+        _mlp, criterion=nn.CrossEntropyLoss, train_split=None, max_epochs=5, verbose=0
+    )
+    unlearner = method(net, random_state=0).fit(X, y)
+    functions, changes, stack = set(), 0, [None]
+
+    def watch(frame, event, _):
+        nonlocal changes
+        name = frame.f_code.co_filename
+        if not name.startswith(_ROOT) or event not in ("call", "return"):
+            return
+        if event == "return":
+            if len(stack) > 1:
+                stack.pop()
+            return
+        functions.add((name, frame.f_code.co_qualname))
+        changes += name != stack[-1]
+        stack.append(name)
+
+    sys.setprofile(watch)
+    try:
+        unlearner.unlearn(X[:5])
+    finally:
+        sys.setprofile(None)
+    return {name for name, _ in functions}, functions, changes
+
+
+def main(names):
+    """Print the counts of each method, and with ``-v`` what was entered."""
+    for name in [n for n in names if n != "-v"] or ["FineTuneUnlearner"]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            files, functions, changes = walk(getattr(skunlearn, name))
+        print(f"{name}: {len(files)} files, {len(functions)} functions, {changes} changes of file")
+        if "-v" in names:
+            for file in sorted(files):
+                inside = sorted(f for place, f in functions if place == file)
+                print(f"  {file.removeprefix(_ROOT)}: {', '.join(inside)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
