@@ -11,9 +11,10 @@ import sys
 import warnings
 
 import numpy as np
-import skunlearn
 from skorch import NeuralNetClassifier
 from torch import nn
+
+import skunlearn
 
 _ROOT = os.path.dirname(skunlearn.__file__) + os.sep
 
