@@ -67,7 +67,8 @@ class RequestMixin:
                     "several labels per row use skorch's NeuralNet with "
                     "criterion=torch.nn.BCEWithLogitsLoss (net_class= of from_torch), not "
                     f"{type(inner).__name__} with "
-                    f"{getattr(inner.criterion, '__name__', inner.criterion)}."
+                    f"{getattr(inner.criterion, '__name__', inner.criterion)}. A class for each of "
+                    "several positions of a row, as taggers have it, is not supported."
                 )
             y = _validation.check_labels(y, n)
             self._set_classes(np.arange(y.shape[1]), Labels(y.shape[1]))

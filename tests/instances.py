@@ -144,6 +144,7 @@ SETTINGS = {
 # Methods that also take regression nets.
 FOR_REGRESSION = (
     "AutoUnlearner",
+    "BadTeacherUnlearner",
     "CFkUnlearner",
     "EUkUnlearner",
     "FineTuneUnlearner",
@@ -152,6 +153,7 @@ FOR_REGRESSION = (
     "NegGradPlusUnlearner",
     "ProximalUnlearner",
     "RetrainUnlearner",
+    "SCRUBUnlearner",
     "ShrinkPerturbUnlearner",
 )
 

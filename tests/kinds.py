@@ -60,9 +60,8 @@ NO_STEPS = {  # rows that are tokens, or several tensors
 }
 TOKENS = NO_KERNEL | NO_STEPS
 NO_CLASSES = refusals(
-    "for classifiers", "BadTeacher", "Boundary", "DELETE", "RUM", "RandomLabel", "SCRUB", "SalUn",
-    "UNSIR",
-)  # fmt: skip
+    "for classifiers", "Boundary", "DELETE", "RUM", "RandomLabel", "SalUn", "UNSIR"
+)
 NO_LIKELIHOOD = refusals(r"log p\(y\|x\)", "FisherForgetting", "SSD")
 NARROW = refusals("float32 or all float64", "Influence", "PUMA")
 

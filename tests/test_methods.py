@@ -805,7 +805,7 @@ def test_fewer_forget_rows_than_a_batch_when_the_last_one_is_dropped(data, name)
 def test_classifier_methods_refuse_regressions():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 3)).astype(np.float32), rng.normal(size=40).astype(np.float32)
-    for name in ("RandomLabelUnlearner", "SCRUBUnlearner", "BoundaryUnlearner", "RUMUnlearner"):
+    for name in ("RandomLabelUnlearner", "BoundaryUnlearner", "RUMUnlearner"):
         assert name not in FOR_REGRESSION
         unlearner = all_unlearners()[name](make_regressor_net(max_epochs=1), random_state=0)
         with pytest.raises(UnlearningError, match="classifiers"):
