@@ -1,5 +1,7 @@
 """Nets as people have them, each with the rows that it is trained on: a name for each kind."""
 
+import os
+import queue
 import threading
 import warnings
 
@@ -472,6 +474,23 @@ def tokens(n=N):
     return ids * mask, mask
 
 
+class Tagger(Sparse):
+    """Says a class of each token."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(20, 8)
+
+    def forward(self, X):
+        return self.out(self.embed(X)).transpose(1, 2)
+
+
+@kind("a class for each token", dict.fromkeys(EVERY, "class for each of several positions"))
+def tagger(folder):
+    X, _ = tokens()
+    return classifier(Tagger), X, X % 3
+
+
 @kind("several inputs", NO_STEPS)
 def several_inputs(folder):
     X, y = rows()
@@ -567,6 +586,26 @@ class Locked(Callback):
         self.lock = threading.Lock()
 
 
+class OpenWriter(Callback):
+    """Writes to an open file through a thread of its own, as TensorBoard's SummaryWriter does."""
+
+    def __init__(self, path):
+        self.file, self.lock, self.queue = open(path, "a"), threading.RLock(), queue.Queue()
+        self.thread = threading.Thread(target=self.work, daemon=True)
+        self.thread.start()
+
+    def work(self):
+        for line in iter(self.queue.get, None):
+            with self.lock:
+                self.file.write(f"{line}\n")
+                self.file.flush()
+            self.queue.task_done()
+
+    def on_epoch_end(self, net, **kwargs):
+        self.queue.put(net.history[-1, "train_loss"])
+        self.queue.join()
+
+
 class Listens(Callback):
     """Looks at everything that it is told."""
 
@@ -643,6 +682,11 @@ def scores(folder):
 @kind("clipping and a lock")
 def clipping(folder):
     return classifier(callbacks=[GradientNormClipping(0.5), ("mine", Locked()), Listens]), *rows()
+
+
+@kind("an open file and a thread")
+def open_writer(folder):
+    return classifier(callbacks=[OpenWriter(os.path.join(folder, "losses"))]), *rows()
 
 
 @kind("freezer and initializer", ONE_LAYER_LEARNS)
