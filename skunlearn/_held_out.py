@@ -38,6 +38,18 @@ def count(estimator, rows):
     return len(rows) - len(_parts(estimator, rows)[0])
 
 
+def check_given(net, rows):
+    """Refuse a split of skorch's that does not fit the rows of ``fit``, as skorch does.
+
+    These are the user's choice, while requests and shards decide which rows a training is left.
+    """
+    if type(net.train_split) is ValidSplit:
+        try:
+            _split(net.train_split, Dataset(np.arange(len(rows)), rows.y), rows.y)
+        except ValueError as error:
+            _refuse(net, rows, error)
+
+
 @contextmanager
 def holding_out(net, recipe, rows):
     """Yield the rows to train `net` on; those that `recipe` holds out are its validation rows.

@@ -162,7 +162,10 @@ class BaseUnlearner(
                 self._steps_before = kinds(steps_before(self))
                 self.deletions_ = []
                 self._evidence = self._forgotten = None
-                model = self._first_model(record.view(np.arange(len(record))))
+                rows = record.view(np.arange(len(record)))
+                if _skorch.is_net(self.estimator):
+                    _held_out.check_given(self.estimator, rows)
+                model = self._first_model(rows)
                 self.estimator_ = _held_out.restore(model, _skorch.unwrap(self.estimator))
                 if forget is not None:
                     self._forget(np.flatnonzero(forget))

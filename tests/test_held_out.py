@@ -293,6 +293,15 @@ def test_shards_of_a_few_rows(data, n_slices):
     assert regressor.fit(X[few], X[few].sum(axis=1)).unlearn(indices=[0]).predict(X).shape == (N,)
 
 
+def test_too_few_rows_for_fit_are_an_error_that_says_so(data):
+    X, y = data
+    few = np.concatenate([np.flatnonzero(y == k)[:3] for k in range(3)])
+    for method in (RetrainUnlearner, ShardedUnlearner, FineTuneUnlearner):
+        unlearner = method(default(), random_state=0)
+        with pytest.raises(ValueError, match=r"rows out of the 9 that.*train_split=None"):
+            unlearner.fit(X[few], y[few])
+
+
 def test_a_split_of_the_users_own_that_fails_is_an_error_that_says_so(data):
     X, y = data
 
