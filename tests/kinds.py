@@ -590,7 +590,8 @@ class OpenWriter(Callback):
     """Writes to an open file through a thread of its own, as TensorBoard's SummaryWriter does."""
 
     def __init__(self, path):
-        self.file, self.lock, self.queue = open(path, "a"), threading.RLock(), queue.Queue()
+        self.file = open(path, "a")  # noqa: SIM115
+        self.lock, self.queue = threading.RLock(), queue.Queue()
         self.thread = threading.Thread(target=self.work, daemon=True)
         self.thread.start()
 

@@ -55,7 +55,8 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
     rewind : pair of (X, y) or None, default=None
         SCRUB+R: rows that the net has never seen, and their labels. Every epoch is kept, and the
         one is returned whose error on the forget rows is nearest to that on the unseen rows of
-        the same classes (of a regression: on all of them). Rows of the training set would not do: the net knows them.
+        the same classes (of a regression: on all of them). Rows of the training set would not do:
+        the net knows them.
     lr : float or None, default=None
         Learning rate; None takes a tenth of the net's own, which keeps a deep convolutional net
         whole, or the net's own for whole classes where normalisation layers have running
