@@ -361,6 +361,7 @@ class LazyImages(nn.Module):
 def test_lazy_layers_in_shards_of_one_row(data):
     """A net read from a file has their sizes as well, although no row has passed it yet."""
     X, y = data
-    net = NeuralNetClassifier(LazyImages, criterion=nn.CrossEntropyLoss, verbose=0)
+    net = NeuralNetClassifier(LazyImages, criterion=nn.CrossEntropyLoss, train_split=None)
+    net.set_params(verbose=0)
     model = ShardedUnlearner(net, n_shards=5, n_slices=3, random_state=0).fit(X[:8], y[:8])
     assert model.unlearn(indices=[0]).predict(X).shape == y.shape
