@@ -160,8 +160,14 @@ def test_memory_trains_each_base_net_once_a_fold(noisy, tmp_path, monkeypatch):
     assert len(trained) == 7
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.mark.xdist_group("searches")  # nets that were trained with routing are not trained without
 @pytest.mark.parametrize("routing", [False, True])
-def test_searches(noisy, routing):
+def test_searches(noisy, routing, cache):
     X, y, forget = noisy
     cv = ForgetSplit(3, forget=forget, random_state=0)
     with config_context(enable_metadata_routing=routing):
@@ -183,10 +189,12 @@ def test_searches(noisy, routing):
             "error_score": "raise",
         }
         rates = {"lr": [0.1, 1e-4]}
-        grid = GridSearchCV(by_heart(), rates, **common).fit(X, y, forget=forget)
+        grid = GridSearchCV(by_heart(memory=cache), rates, **common).fit(X, y, forget=forget)
         assert grid.best_params_ == {"lr": 0.1}
         assert grid.best_estimator_.score(X, y) > 0.8
-        random = RandomizedSearchCV(by_heart(), rates, n_iter=2, random_state=0, **common)
+        random = RandomizedSearchCV(
+            by_heart(memory=cache), rates, n_iter=2, random_state=0, **common
+        )
         assert random.fit(X, y, forget=forget).best_params_ == {"lr": 0.1}
         halving = HalvingGridSearchCV(
             quick(), rates, cv=cv, scoring=MIAScorer(), factor=2, min_resources=800,
