@@ -168,7 +168,7 @@ def cache(tmp_path_factory):
 @pytest.mark.xdist_group("searches")  # nets that were trained with routing are not trained without
 @pytest.mark.parametrize("routing", [False, True])
 def test_searches(noisy, routing, cache):
-    X, y, forget = noisy
+    X, y, forget = (part[:1000] for part in noisy)
     cv = ForgetSplit(3, forget=forget, random_state=0)
     with config_context(enable_metadata_routing=routing):
         result = cross_validate(
@@ -197,7 +197,7 @@ def test_searches(noisy, routing, cache):
         )
         assert random.fit(X, y, forget=forget).best_params_ == {"lr": 0.1}
         halving = HalvingGridSearchCV(
-            quick(), rates, cv=cv, scoring=MIAScorer(), factor=2, min_resources=800,
+            quick(), rates, cv=cv, scoring=MIAScorer(), factor=2, min_resources=500,
             return_train_score=False, error_score="raise", random_state=0,
         )  # fmt: skip
         assert halving.fit(X, y, forget=forget).best_params_["lr"] in rates["lr"]
