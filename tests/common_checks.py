@@ -3,7 +3,7 @@
 Methods for nets are fitted and asked by the same code. So a check that fits meets Retraining and
 every fourth of the other methods, the next check the next ones; what fits nothing, and estimators
 other than nets, are quick and met by everything. Of ours each meets every method once, with a
-classifier, and every third of the nets with other outputs. tests/long has the whole crossing.
+classifier, and every fourth of the nets with other outputs. tests/long has the whole crossing.
 """
 
 import functools

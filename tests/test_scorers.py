@@ -51,8 +51,8 @@ def noisy(digits):
     return X, y, forget
 
 
-def quick(**kwargs):
-    return FineTuneUnlearner(make_net(max_epochs=15), random_state=0, **kwargs)
+def quick(epochs=15, **kwargs):
+    return FineTuneUnlearner(make_net(max_epochs=epochs), random_state=0, **kwargs)
 
 
 def by_heart(**kwargs):
@@ -131,7 +131,7 @@ def test_the_reference_is_trained_once_a_fold(noisy, monkeypatch):
         lambda *args, **kwargs: trained.append(1) or plain(*args, **kwargs),
     )
     GridSearchCV(
-        quick(),
+        quick(epochs=3),
         {"lr": [0.1, 0.05, 0.01, 0.005]},
         cv=ForgetSplit(3, forget=forget, random_state=0),
         scoring=MIAScorer(reference="retrain"),
@@ -149,7 +149,7 @@ def test_memory_trains_each_base_net_once_a_fold(noisy, tmp_path, monkeypatch):
     plain = _training._train
     monkeypatch.setattr(_training, "_train", lambda *work: trained.append(1) or plain(*work))
     GridSearchCV(
-        quick(memory=str(tmp_path)),
+        quick(epochs=3, memory=str(tmp_path)),
         {"lr": [0.1, 0.05, 0.01, 0.005]},
         cv=ForgetSplit(3, forget=forget, random_state=0),
         scoring={"accuracy": "accuracy", "forgetting": MIAScorer(reference="retrain")},
