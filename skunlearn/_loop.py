@@ -57,7 +57,7 @@ class _AskedFirst(PrintLog):
 
 @contextmanager
 def silent_logs(net):
-    """Let no table be made that nobody sees, which takes a fifth of the time of a small net.
+    """Let no table be made that nobody sees, which takes a sixth of the time of a small net.
 
     skorch asks whether to print an epoch's line once it has made it. Logs with a sink of their own
     get every line.

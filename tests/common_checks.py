@@ -1,7 +1,7 @@
 """scikit-learn's checks and ours crossed with the estimators, and a part of it that covers both.
 
-Methods for nets are fitted and asked by the same code. So a check that fits meets Retraining and
-every fourth of the other methods, the next check the next ones; what fits nothing, and estimators
+Methods for nets are fitted and asked by the same code. So a check that fits meets the plain
+one, those that watch the training, and every fourth of the others, the next check the next ones; what fits nothing, and estimators
 other than nets, are quick and met by everything. Of ours each meets every method once, with a
 classifier, and every fourth of the nets with other outputs. tests/long has the whole crossing.
 """
@@ -101,9 +101,8 @@ def covering(cases, every, whole):
 
 
 def met_by_all_of_sklearns(estimator, check):
-    """Whether a case stays in the quick tests: those that fit no net, and one method for nets."""
-    one_for_all = isinstance(estimator, RetrainUnlearner)
-    return one_for_all or check in FIT_NOTHING or not is_net(estimator.estimator)
+    """Whether a case stays in the quick tests: those that fit no net, or fit it their own way."""
+    return fits_its_own_way(estimator) or check in FIT_NOTHING or not is_net(estimator.estimator)
 
 
 def met_by_all_of_ours(estimator, check):
@@ -116,8 +115,12 @@ def met_by_all_of_ours(estimator, check):
         return True
     if type(estimator.estimator) is not NeuralNetClassifier:
         return False
-    own_fit = isinstance(estimator, RetrainUnlearner) or estimator._watches_training
-    return own_fit or check not in BEFORE_A_METHOD
+    return fits_its_own_way(estimator) or check not in BEFORE_A_METHOD
+
+
+def fits_its_own_way(estimator):
+    """Whether no other method stands for this one: it watches the training, or is the plain one."""
+    return isinstance(estimator, RetrainUnlearner) or estimator._watches_training
 
 
 def run_sklearn_check(estimator, check):
