@@ -1,9 +1,10 @@
 """scikit-learn's checks and ours crossed with the estimators, and a part of it that covers both.
 
-Methods for nets are fitted and asked by the same code. So a check that fits meets the plain
-one, those that watch the training, and every fourth of the others, the next check the next ones; what fits nothing, and estimators
-other than nets, are quick and met by everything. Of ours each meets every method once, with a
-classifier, and every fourth of the nets with other outputs. tests/long has the whole crossing.
+Methods for nets are fitted and asked by the same code. So a check of scikit-learn's that fits
+meets the plain method, those that watch the training and every fourth of the others, the next
+check the next ones; what fits nothing, and estimators other than nets, are quick and met by
+everything. Of ours each meets every method with a classifier, but for those of `BEFORE_A_METHOD`,
+and every fourth of the nets with other outputs. tests/long has the whole crossing.
 """
 
 import functools
@@ -39,7 +40,7 @@ FIT_NOTHING = {
     "check_valid_tag_types",
 }
 
-# Labels and the names of rows are translated by code that all methods share.
+# Labels and the names of rows are translated by code that all methods share: in turns, too.
 BEFORE_A_METHOD = {"check_bad_requests", "check_label_types", "check_ways_of_naming"}
 
 
