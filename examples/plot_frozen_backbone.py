@@ -65,7 +65,7 @@ class Frozen(nn.Sequential):
 def build():
     """A backbone whose first layers are frozen, with a last block and a head that learn."""
     resnet = resnet18(num_classes=5)
-    resnet.load_state_dict(torch.load(weights))
+    resnet.load_state_dict(torch.load(weights, weights_only=True))
     parts = list(resnet.children())
     body = Frozen(*parts[:7]).requires_grad_(False)
     return nn.Sequential(body, *parts[7:9], nn.Flatten(), nn.Linear(512, 5))

@@ -91,7 +91,7 @@ torch.save(public.state_dict(), weights)
 def build():
     """The public model with a fresh adapter: what a training begins with."""
     model = Classifier()
-    model.load_state_dict(torch.load(weights))
+    model.load_state_dict(torch.load(weights, weights_only=True))
     config = LoraConfig(
         r=8,
         lora_alpha=16,

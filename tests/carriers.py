@@ -206,7 +206,7 @@ class Loading(Net):
         super().__init__()
         if tensors is not None:
             state = dict(zip(self.state_dict(), tensors, strict=True))
-        self.load_state_dict(torch.load(path) if state is None else state)
+        self.load_state_dict(torch.load(path, weights_only=True) if state is None else state)
 
 
 class Encoded(Dataset):

@@ -136,7 +136,7 @@ class Net(nn.Module):
         self.block = (block or Block)()
         self.out = nn.Linear(8, 3)
         if path is not None:
-            self.load_state_dict(torch.load(path))
+            self.load_state_dict(torch.load(path, weights_only=True))
 
     def forward(self, X):
         return self.out(self.block(X))

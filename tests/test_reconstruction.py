@@ -46,7 +46,7 @@ def rebuilt(unlearner, X, y, public, gone=(7,), **known):
     [
         (Ridge(alpha=5.0), None),
         (Ridge(alpha=5.0), 3),
-        (Ridge(alpha=[1.0, 50.0, 3.0]), 3),
+        (Ridge(alpha=np.array([1.0, 50.0, 3.0])), 3),
         (LinearRegression(), None),
     ],
 )

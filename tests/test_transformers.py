@@ -110,7 +110,7 @@ def test_an_adapter_is_all_that_changes(tmp_path):
 
     def build():
         model = Classifier()
-        model.load_state_dict(torch.load(tmp_path / "public.pt"))
+        model.load_state_dict(torch.load(tmp_path / "public.pt", weights_only=True))
         config = peft.LoraConfig(
             target_modules=["query", "value"], modules_to_save=["classifier"], r=2
         )
