@@ -10,7 +10,7 @@ from skunlearn._feed import feeding
 from skunlearn._interrupts import is_own_stop, watched_interrupts
 from skunlearn._kept_start import KeptStart, shapes_start
 from skunlearn._lenient_scores import lenient_scores
-from skunlearn._loop import short_epochs
+from skunlearn._loop import short_epochs, silent_logs
 from skunlearn._net_rows import dataset
 from skunlearn._overriding import overridden
 from skunlearn._skorch import check_finite
@@ -78,6 +78,7 @@ def train(
             _training_on(net, feed, loss),
             nullcontext() if strict else lenient_scores(net),
             short_epochs(net),
+            silent_logs(net),
             watched_interrupts() as pressed,
         ):
             net.notify("on_train_begin", **told)

@@ -105,7 +105,8 @@ def _find_task(estimator, X, y, n):
     inner = _skorch.unwrap(estimator.estimator)
     y = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y
     plain = is_plain(inner)
-    y = np.asarray(y) if plain and isinstance(y, list | tuple) else y
+    if isinstance(y, list | tuple) and (plain or np.asarray(y, dtype=object).ndim == 2):
+        y = np.asarray(y)
     classifier = kind_for(inner, y) == "classifier"
     if classifier and has_labels(y) and _skorch.is_net(inner):
         if not (has_sigmoid(inner) or (plain and kind_of(inner) is None)):
@@ -114,10 +115,19 @@ def _find_task(estimator, X, y, n):
                 "several labels per row use skorch's NeuralNet with "
                 "criterion=torch.nn.BCEWithLogitsLoss (net_class= of from_torch), not "
                 f"{type(inner).__name__} with "
-                f"{getattr(inner.criterion, '__name__', inner.criterion)}."
+                f"{getattr(inner.criterion, '__name__', inner.criterion)}. A class for each of "
+                "several positions of a row, as taggers have it, is not supported."
             )
         y = _validation.check_labels(y, n)
         return y, np.arange(y.shape[1]), Labels(y.shape[1])
+    if classifier and has_labels(y):
+        raise ValueError(
+            f"y should be a 1d array of classes, got an array of shape {y.shape}: several "
+            "labels per row, or several outputs, are supported of skorch's NeuralNet with "
+            "criterion=torch.nn.BCEWithLogitsLoss (in an UnlearningPipeline behind "
+            f"transformers), and of regressors, but not of {type(inner).__name__}. Or use an "
+            "unlearner for each column of y."
+        )
     y = _validation.check_targets(y, n, classifier=classifier)
     if classifier:
         return y, *_find_classes(estimator, X, y)

@@ -203,6 +203,14 @@ class Values:
         """log p(y|x) of each row, of a normal distribution of variance one."""
         return -0.5 * ((out - y.reshape(out.shape)) ** 2).sum(dim=1)
 
+    def divergences(self, teacher, student, temperature=1.0):
+        """Squared distance of each row, averaged over its targets.
+
+        Twice the KL divergence of normal distributions of variance one; a temperature, by which
+        outputs are divided and the square of which it is multiplied with, cancels out.
+        """
+        return self.losses(student.float(), teacher.float())
+
     def losses_of(self, said):
         """Squared error of each row of an `Evidence`."""
         error = (said.predicted.astype(np.float64) - said.y) ** 2

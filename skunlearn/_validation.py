@@ -106,7 +106,9 @@ def columns_of_fit(X, names):
 
 def check_targets(y, n, *, classifier):
     """Check targets and return them as an ndarray."""
-    y = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y
+    if isinstance(y, torch.Tensor):
+        y = y.detach().cpu().numpy()
+        y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y  # as losses of torch want them
     if classifier:
         y = column_or_1d(y, warn=True)
         assert_all_finite(y, input_name="y")

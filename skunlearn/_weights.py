@@ -1,6 +1,7 @@
 """The state of a net's modules and criteria as tensors by name."""
 
 import torch
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parameter import is_lazy
 
@@ -79,3 +80,22 @@ def set_weights(net, state):
             owner, _, leaf = key.rpartition(".")
             where = part.get_submodule(owner)
             where._buffers[leaf] = value.detach().clone().to(where._buffers[leaf].device)
+        _size_lazy_layers(part)
+
+
+def _size_lazy_layers(part):
+    """Tell lazy layers the sizes of the weights that they were given.
+
+    torch tells them with the first rows, but not, or not in every version, where they have weights.
+    """
+    for module in part.modules():
+        if not isinstance(module, LazyModuleMixin) or module.has_uninitialized_params():
+            continue
+        if getattr(module, "in_features", None) == 0:
+            module.in_features = module.weight.shape[-1]
+        elif getattr(module, "in_channels", None) == 0:
+            shape, groups = module.weight.shape, module.groups
+            module.in_channels = shape[0] if module.transposed else shape[1] * groups
+        elif getattr(module, "num_features", None) == 0:
+            held = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+            module.num_features = max((t.numel() for t in held if t.ndim), default=0)

@@ -416,7 +416,10 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
                 record = draft._record
                 if forget is not None:
                     forget = _validation.check_forget_mask(forget, len(record))
-                model = draft._first_model(record.view(np.arange(len(record))))
+                rows = record.view(np.arange(len(record)))
+                if _skorch.is_net(self.estimator):
+                    _held_out.check_given(self.estimator, rows)
+                model = draft._first_model(rows)
                 draft._change(model=_held_out.restore(model, _skorch.unwrap(self.estimator)))
                 if forget is not None:
                     draft._forget(Removal(np.flatnonzero(forget)))

@@ -139,11 +139,13 @@ SETTINGS = {
     "GradientAscentUnlearner": {"max_epochs": 3},
     "MSGUnlearner": {"max_epochs": 15},
     "NoTUnlearner": {"max_epochs": 30},
+    "ShardedUnlearner": {"n_shards": 3},
     "ShrinkPerturbUnlearner": {"max_epochs": 30},
 }
 # Methods that also take regression nets.
 FOR_REGRESSION = (
     "AutoUnlearner",
+    "BadTeacherUnlearner",
     "CFkUnlearner",
     "EUkUnlearner",
     "FineTuneUnlearner",
@@ -152,6 +154,7 @@ FOR_REGRESSION = (
     "NegGradPlusUnlearner",
     "ProximalUnlearner",
     "RetrainUnlearner",
+    "SCRUBUnlearner",
     "ShrinkPerturbUnlearner",
 )
 
@@ -179,8 +182,8 @@ def all_instances():
         *regressions,
         RetrainUnlearner(LogisticRegression(max_iter=500), random_state=0),
         RetrainUnlearner(LinearRegression(), random_state=0),
-        ShardedUnlearner(make_net(), n_slices=3, random_state=0),
-        ShardedUnlearner(make_regressor_net(), random_state=0),
+        ShardedUnlearner(make_net(max_epochs=20), n_shards=2, n_slices=3, random_state=0),
+        ShardedUnlearner(make_regressor_net(), n_shards=2, random_state=0),
         ShardedUnlearner(DecisionTreeClassifier(), random_state=0),
         ShardedUnlearner(LinearRegression(), random_state=0),
         *linear_instances(),

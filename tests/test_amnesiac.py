@@ -96,7 +96,7 @@ def initial(unlearner):
 
 def test_mislabelled_rows_are_forgotten():
     """Nearer to a retrained net, and accurate."""
-    X, y = load_digits_images(return_X_y=True)
+    X, y = (part[:600] for part in load_digits_images(return_X_y=True))
     bad = np.arange(len(X)) < 8
     y = np.where(bad, (y + 3) % 10, y)
     net = digits_classifier(

@@ -1,53 +1,43 @@
-"""scikit-learn's checks and ours over every estimator."""
-
-import functools
+"""scikit-learn's checks and ours over every estimator; the cases left out are in tests/long."""
 
 import pytest
-from sklearn.base import BaseEstimator
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import BaggingRegressor, RandomForestClassifier
-from sklearn.neighbors import KNeighborsRegressor
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skunlearn._skorch import is_net
-from skunlearn.utils import parametrize_with_unlearning_checks
-from tests.instances import all_instances, binary_instances
+from skunlearn.utils import all_unlearners
+from tests.common_checks import (
+    covering,
+    met_by_all_of_ours,
+    met_by_all_of_sklearns,
+    name_of,
+    run_sklearn_check,
+    sklearn_crossing,
+    unlearning_crossing,
+)
 
-WITHOUT_WEIGHTS = (BaggingRegressor, KNeighborsRegressor, LinearDiscriminantAnalysis)
-
-
-def name_of(value):
-    """Short names that are the same in every process, which the repr of a net is not."""
-    if isinstance(value, BaseEstimator):
-        return f"{type(value).__name__}-{type(value.estimator).__name__}"
-    return (value.func if isinstance(value, functools.partial) else value).__name__
+ALL_OF_SKLEARNS, ALL_OF_OURS = sklearn_crossing(), unlearning_crossing()
+SKLEARNS = covering(ALL_OF_SKLEARNS, 4, met_by_all_of_sklearns)
+OURS = covering(ALL_OF_OURS, 4, met_by_all_of_ours)
 
 
-def expected_failures(estimator):
-    """Nothing but what no net and no forest can do, scikit-learn's own among them."""
-    if is_net(estimator.estimator):
-        why = "trained in batches, in which a row of weight two is not a row that comes twice"
-    elif isinstance(estimator.estimator, RandomForestClassifier):
-        why = "another bootstrap when a row comes twice"
-    else:
-        return {}
-    kinds = "dense_data", "sparse_data"
-    return {f"check_sample_weight_equivalence_on_{kind}": why for kind in kinds}
+@pytest.mark.parametrize("whole, part", [(ALL_OF_SKLEARNS, SKLEARNS), (ALL_OF_OURS, OURS)])
+def test_every_estimator_and_every_check_is_met(whole, part):
+    def met(cases, of):
+        return {of(*case.values) for case in cases}
+
+    for of in (
+        lambda estimator, check: type(estimator),
+        lambda estimator, check: name_of(check),
+        lambda estimator, check: (type(estimator), type(estimator.estimator)),
+        lambda estimator, check: (name_of(check), type(estimator.estimator)),
+    ):
+        assert met(part, of) == met(whole, of)
+    assert met(part, lambda estimator, check: type(estimator).__name__) == set(all_unlearners())
 
 
-sklearn_checks = parametrize_with_checks(
-    all_instances(), expected_failed_checks=expected_failures
-).mark
-
-
-@pytest.mark.parametrize(*sklearn_checks.args, ids=name_of)
+@pytest.mark.parametrize("estimator, check", SKLEARNS)
 def test_sklearn_checks(estimator, check):
-    inner = estimator.estimator
-    if isinstance(inner, WITHOUT_WEIGHTS) and "sample_weight" in name_of(check):
-        pytest.skip(f"no sample weights with {type(inner).__name__}; that they are refused is told")
-    check(estimator)
+    run_sklearn_check(estimator, check)
 
 
-@parametrize_with_unlearning_checks(all_instances() + binary_instances())
+@pytest.mark.parametrize("estimator, check", OURS)
 def test_unlearning_checks(estimator, check):
     check(estimator)

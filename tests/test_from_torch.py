@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import cross_val_score
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from skunlearn import (
     AmnesiacUnlearner,
@@ -392,3 +392,81 @@ def test_lazy_layers_and_wrappers():
         assert list(net.estimator.module_.state_dict()) == list(model.state_dict())
         unlearner = RetrainUnlearner(net, random_state=0).fit(data).unlearn(indices=FORGET)
         assert unlearner.deletions_[0]["exact"]
+
+
+# ------------------------------------------------------------------ one logit, in one column
+
+
+class Columns(Dataset):
+    """Rows that carry their 0 or 1 in a column, as binary cross-entropies of torch want them."""
+
+    def __init__(self, n, seed, noise=0.0):
+        X = np.random.default_rng(seed).normal(size=(n, 12))
+        self.X = torch.tensor(X, dtype=torch.float32)
+        self.y, self.noise = (self.X[:, :1] + self.X[:, 1:2] > 0).float(), noise
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, i):
+        return self.X[i] + self.noise * torch.randn(12), self.y[i]
+
+
+class OneLogit(nn.Module):
+    """Returns shape (n, 1)."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.norm, self.out = nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)
+
+    def forward(self, x):
+        return self.out(self.norm(self.hidden(x)).relu())
+
+
+def one_logit(data, num_workers=0):
+    """A trained net of one logit, by parameter groups, with a schedule by batches."""
+    torch.manual_seed(0)
+    module, loss = OneLogit(), nn.BCEWithLogitsLoss(pos_weight=torch.tensor([2.0]))
+    groups = [
+        {"params": module.hidden.parameters(), "lr": 0.01},
+        {"params": [*module.norm.parameters(), *module.out.parameters()], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=0.003)
+    loader = DataLoader(data, batch_size=32, shuffle=True, num_workers=num_workers)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [0.02, 0.05], 15 * len(loader))
+    for _ in range(15):
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss(module(x), y).backward()
+            optimizer.step()
+            schedule.step()
+    return from_torch(
+        module, loader, criterion=loss, optimizer=optimizer, scheduler=schedule, max_epochs=15,
+        factory=OneLogit,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_one_logit_in_a_column(workers):
+    """Nothing is to be reshaped by hand, and nothing warned of that a loader gives."""
+    train, unseen = Columns(128, 0, noise=0.05), Columns(100, 1)
+    net = one_logit(train, workers)
+    unlearner = RetrainUnlearner(net, random_state=0).fit(train, measure_on=Columns(128, 0))
+    unlearner.unlearn(indices=range(20))
+    assert unlearner.predict(unseen).shape == (100,)
+    assert unlearner.score(unseen) > 0.75
+    found = {
+        MIAScorer().measure(unlearner, unseen, y).auc for y in (None, unseen.y, unseen.y[:, 0])
+    }
+    assert len(found) == 1
+    assert audit(unlearner, unseen, retrained=None).verdicts
+    if not workers:
+        mask = np.arange(128) < 20
+        report = compare(
+            [FineTuneUnlearner(net, lr=0.02, random_state=0)],
+            train,
+            forget=mask,
+            X_test=unseen,
+            measure_on=Columns(128, 0),
+        )
+        assert report.verdicts

@@ -3,12 +3,13 @@
 import functools
 import json
 import pickle
+import warnings
 
 import numpy as np
 import pytest
-import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier, NeuralNetRegressor
@@ -261,17 +262,61 @@ def test_shadow_models_hold_out_too(data):
     assert why_not(default(), rows, np.arange(3)) == "its train_split holds rows out"
 
 
-def test_too_few_rows_are_an_error_that_says_so(data):
+@pytest.mark.parametrize("split", [ValidSplit(5, stratified=True), ValidSplit(StratifiedKFold(5))])
+def test_of_few_rows_fewer_are_held_out(data, split):
+    """Requests and shards decide how few are left: nothing that the user could have chosen."""
+    X, y = data
+    few = np.concatenate([np.flatnonzero(y == k)[:5] for k in range(3)])
+    net = default(train_split=split, callbacks=[EarlyStopping()])
+    unlearner = RetrainUnlearner(net, random_state=0).fit(X[few], y[few])
+    for gone, held in (([0, 5, 10], 3), ([1, 2, 6, 7, 11, 12], 3), ([3, 8, 13], 1), ([4, 9], 0)):
+        alone = pytest.warns(UserWarning, match="validated on that row itself")
+        with alone if held == 0 else warnings.catch_warnings():
+            unlearner.unlearn(indices=gone)
+        assert unlearner.deletions_[-1]["held_out"] == held
+        assert np.isfinite(unlearner.estimator_.history[:, "valid_loss"]).all()
+        assert unlearner.estimator_.train_split is net.train_split or isinstance(
+            unlearner.estimator_.train_split, ValidSplit
+        )
+
+
+@pytest.mark.parametrize("n_slices", [1, 2])
+def test_shards_of_a_few_rows(data, n_slices):
+    X, y = data
+    few = np.r_[0:20]
+    unlearner = ShardedUnlearner(default(), n_shards=8, n_slices=n_slices, random_state=0)
+    unlearner.fit(X[few], y[few]).unlearn(indices=[0, 3])
+    assert len(unlearner.predict(X)) == N
+    regressor = ShardedUnlearner(
+        default(NeuralNetRegressor, module__n_out=1), n_shards=8, random_state=0
+    )
+    assert regressor.fit(X[few], X[few].sum(axis=1)).unlearn(indices=[0]).predict(X).shape == (N,)
+
+
+def test_too_few_rows_for_fit_are_an_error_that_says_so(data):
     X, y = data
     few = np.concatenate([np.flatnonzero(y == k)[:3] for k in range(3)])
-    unlearner = RetrainUnlearner(default(), random_state=0)
-    with pytest.raises(ValueError, match=r"cannot hold rows out of the 9 that.*train_split=None"):
-        unlearner.fit(X[few], y[few])
-    seven = np.concatenate([np.flatnonzero(y == k)[:5] for k in range(3)])
-    unlearner.fit(X[seven], y[seven])
+    for method in (RetrainUnlearner, ShardedUnlearner, FineTuneUnlearner):
+        unlearner = method(default(), random_state=0)
+        with pytest.raises(ValueError, match=r"rows out of the 9 that.*train_split=None"):
+            unlearner.fit(X[few], y[few])
+
+
+def test_a_split_of_the_users_own_that_fails_is_an_error_that_says_so(data):
+    X, y = data
+
+    def split(numbers, y):
+        if len(y) < N:
+            raise ValueError("too few.")
+        return shuffled(numbers, y)
+
+    unlearner = RetrainUnlearner(default(train_split=split), random_state=0).fit(X, y)
     before = parameters(unlearner.estimator_)
-    with pytest.raises(ValueError, match="cannot hold rows out of the 12"):
-        unlearner.unlearn(indices=[0, 5, 10])
+    with pytest.raises(ValueError, match=r"cannot hold rows out of the 54 that.*train_split=None"):
+        unlearner.unlearn(indices=GONE)
     assert unlearner.deletions_ == []
     assert same_parameters(parameters(unlearner.estimator_), before)
-    assert torch.is_tensor(next(iter(unlearner.estimator_.module_.parameters())))
+    targets = X.sum(axis=1)
+    stratified = default(NeuralNetRegressor, train_split=ValidSplit(5, stratified=True))
+    with pytest.raises(ValueError, match="cannot hold rows out of the 60"):
+        RetrainUnlearner(stratified.set_params(module__n_out=1)).fit(X, targets)

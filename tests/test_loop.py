@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, EpochScoring, GradientNormClipping, LRScheduler
+from skorch.callbacks import (
+    Callback,
+    EpochScoring,
+    GradientNormClipping,
+    LRScheduler,
+    PrintLog,
+)
 from skorch.history import History
 from torch import nn
 
@@ -146,3 +152,38 @@ def test_modules_train_again_after_a_callback_has_evaluated(data):
     _fit_loop.train(net, Rows(X, y, np.arange(60)), callbacks=[("look", Look())])
     assert all(modes)
     assert len(modes) == 8
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_a_table_is_made_when_it_is_printed(data, verbose, monkeypatch, capsys):
+    X, y = data
+    made, plain = [], PrintLog.table
+    monkeypatch.setattr(PrintLog, "table", lambda *args: made.append(1) or plain(*args))
+    net = make_net(module__n_out=3, max_epochs=3)
+    unlearner = RetrainUnlearner(net, random_state=0, verbose=verbose).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(made) == 3 * verbose
+    assert len(lines) == (3 + 2) * verbose  # under two lines of a head
+    assert type(dict(unlearner.estimator_.callbacks_)["print_log"]) is PrintLog
+
+
+def test_a_log_with_a_sink_of_its_own_gets_every_line(data):
+    X, y = data
+    lines = []
+    net = make_net(module__n_out=3, max_epochs=3, callbacks__print_log__sink=lines.append)
+    RetrainUnlearner(net, random_state=0).fit(X, y)
+    assert len(lines) == 5
+
+
+class Talkative(Callback):
+    """Lets the net print from the second epoch on."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        net.verbose = len(net.history) > 1
+
+
+def test_a_callback_may_ask_for_lines_in_the_middle(data, capsys):
+    X, y = data
+    net = make_net(module__n_out=3, max_epochs=3, callbacks=[Talkative()])
+    RetrainUnlearner(net, random_state=0).fit(X, y)
+    assert len(capsys.readouterr().out.splitlines()) == 4  # two epochs under their head

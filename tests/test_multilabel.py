@@ -4,14 +4,19 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
 from scipy.special import expit
 from sklearn.base import is_classifier
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from torch.utils.data import TensorDataset
@@ -365,6 +370,29 @@ def test_what_needs_one_class_says_so(attacked):
     ):
         with pytest.raises((ValueError, TypeError), match="one class per row"):
             call()
+
+
+@pytest.mark.parametrize("method", [RetrainUnlearner, ShardedUnlearner])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        MultiOutputClassifier(LogisticRegression()),
+        ClassifierChain(LogisticRegression()),
+        KNeighborsClassifier(),
+        RandomForestClassifier(5),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_scikit_learns_own_are_refused_in_words(data, method, estimator):
+    X, y = data
+    for labels in (y, y[:, :2] + y[:, 2:], y.tolist(), pd.DataFrame(y)):
+        with pytest.raises(
+            ValueError, match=r"y should be .* UnlearningPipeline .* for each column"
+        ):
+            method(estimator, random_state=0).fit(X, labels)
+    column = method(estimator, random_state=0)
+    if not isinstance(estimator, MultiOutputClassifier | ClassifierChain):
+        assert column.fit(X, y[:, 0]).unlearn(indices=FORGET[:2]).predict(X).shape == (len(X),)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,15 @@ from skorch import (
 )
 
 from skunlearn import (
+    BadTeacherUnlearner,
     DELETEUnlearner,
     FineTuneUnlearner,
     InfluenceUnlearner,
     ProximalUnlearner,
     RetrainUnlearner,
+    SCRUBUnlearner,
 )
-from skunlearn._tasks import Labels
+from skunlearn._tasks import Labels, task_of
 from skunlearn.evaluation import audit
 from skunlearn.exceptions import UnlearningError
 from skunlearn.metrics import MIAScorer
@@ -30,12 +32,10 @@ from tests.label_nets import FORGET, labelled, plain_net, valued
 
 OF_NETS = {name: cls for name, cls in all_unlearners().items() if cls._takes_nets}
 OF_CLASSES = {
-    "BadTeacherUnlearner",
     "BoundaryUnlearner",
     "DELETEUnlearner",
     "RUMUnlearner",
     "RandomLabelUnlearner",
-    "SCRUBUnlearner",
     "SalUnUnlearner",
     "UNSIRUnlearner",
 }
@@ -68,6 +68,52 @@ def test_every_method_on_several_targets(name):
     measured = unlearner.deletions_[-1]["measured"]
     if name not in STILL:
         assert measured["forget_after"]["loss"] > measured["forget_before"]["loss"]
+
+
+@pytest.mark.parametrize(("method", "lr"), [(BadTeacherUnlearner, 0.001), (SCRUBUnlearner, 0.03)])
+@pytest.mark.parametrize("width", [1, 4])
+def test_distillation_of_values(method, lr, width):
+    """Errors on forget rows come nearer to the retrained net's, those on others stay."""
+    X, y = valued()
+    y = y[:, :width]
+    net = plain_net(torch.nn.MSELoss, module__n_outputs=width, max_epochs=150)
+    model = method(net, lr=lr, random_state=0).fit(X, y)
+    retrained = RetrainUnlearner(net, random_state=0).fit(X, y).unlearn(indices=FORGET)
+    before = model.predict(X).reshape(y.shape)
+    model.unlearn(indices=FORGET)
+    after, wanted = (u.predict(X).reshape(y.shape) for u in (model, retrained))
+    errors = [np.square(z - y).mean(axis=1) for z in (before, after, wanted)]
+    was, now, goal = (e[FORGET].mean() for e in errors)
+    assert abs(now - goal) < abs(was - goal)
+    chance = np.var(y[len(FORGET) :], axis=0).mean()
+    assert errors[1][len(FORGET) :].mean() < 0.2 * chance
+    other = method(net, lr=lr, random_state=0).fit(X, y).unlearn(indices=FORGET + 20)
+    assert not np.allclose(other.predict(X).reshape(y.shape), after, atol=1e-3)
+
+
+def test_distances_of_values_are_squared_errors():
+    task, rng = task_of(None), np.random.default_rng(0)
+    a, b = (torch.from_numpy(rng.normal(size=(5, 3))) for _ in range(2))
+    expected = torch.nn.functional.mse_loss(a, b, reduction="none").mean(dim=1)
+    assert torch.allclose(task.divergences(a, b).double(), expected, atol=1e-6)
+    assert torch.equal(task.divergences(a, b), task.divergences(a, b, 4.0))
+
+
+def test_scrub_rewinds_by_squared_errors():
+    X, y = valued()
+    unseen = valued(seed=1)
+    net = plain_net(torch.nn.MSELoss, max_epochs=150)
+    gaps = {}
+    for rewind in (None, unseen):
+        model = SCRUBUnlearner(net, lr=0.02, max_epochs=6, rewind=rewind, random_state=0)
+        model.fit(X, y).unlearn(indices=FORGET)
+        forgotten, others = (
+            np.square(model.predict(rows) - values).mean()
+            for rows, values in ((X[FORGET], y[FORGET]), unseen)
+        )
+        gaps[rewind is None] = abs(forgotten - others)
+    assert gaps[False] <= gaps[True]
+    assert gaps[False] != gaps[True]
 
 
 # The plain net, and skorch's net of the same task.

@@ -395,11 +395,13 @@ class NormNet(torch.nn.Sequential):
         super().__init__(torch.nn.Linear(12, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 3))
 
 
-def test_two_hundred_requests_one_by_one_on_a_net_with_batch_norm(tmp_path):
+@pytest.mark.parametrize("n_requests", [40, pytest.param(200, marks=pytest.mark.long)])
+def test_requests_one_by_one_on_a_net_with_batch_norm(n_requests, tmp_path):
     """The number of rows that are left passes through every residue of the batch size."""
+    n = n_requests + 100
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(324, 12)).astype(np.float32)
-    y = rng.integers(0, 3, 324)
+    X = rng.normal(size=(n + 24, 12)).astype(np.float32)
+    y = rng.integers(0, 3, n + 24)
     small = NeuralNetClassifier(
         NormNet,
         criterion=torch.nn.CrossEntropyLoss,
@@ -410,11 +412,11 @@ def test_two_hundred_requests_one_by_one_on_a_net_with_batch_norm(tmp_path):
     )
     unlearner = FineTuneUnlearner(small, max_epochs=1, random_state=0)
     queue = DeletionQueue(tmp_path, batch_size=1, retry_after=0)
-    worker = DeletionWorker(queue, unlearner, X[300:], y[300:]).start(X[:300], y[:300])
-    for k in range(200):
+    worker = DeletionWorker(queue, unlearner, X[n:], y[n:]).start(X[:n], y[:n])
+    for k in range(n_requests):
         queue.submit(f"ticket-{k}", indices=[k])
         worker.run_once()
     while worker.run_once(flush=True) is not None:
         pass
-    assert queue.counts()["applied"] == 200
+    assert queue.counts()["applied"] == n_requests
     assert worker.unlearner._record.retained.sum() == 100

@@ -51,8 +51,8 @@ def noisy(digits):
     return X, y, forget
 
 
-def quick(**kwargs):
-    return FineTuneUnlearner(make_net(max_epochs=15), random_state=0, **kwargs)
+def quick(epochs=15, **kwargs):
+    return FineTuneUnlearner(make_net(max_epochs=epochs), random_state=0, **kwargs)
 
 
 def by_heart(**kwargs):
@@ -131,7 +131,7 @@ def test_the_reference_is_trained_once_a_fold(noisy, monkeypatch):
         lambda *args, **kwargs: trained.append(1) or plain(*args, **kwargs),
     )
     GridSearchCV(
-        quick(),
+        quick(epochs=3),
         {"lr": [0.1, 0.05, 0.01, 0.005]},
         cv=ForgetSplit(3, forget=forget, random_state=0),
         scoring=MIAScorer(reference="retrain"),
@@ -149,7 +149,7 @@ def test_memory_trains_each_base_net_once_a_fold(noisy, tmp_path, monkeypatch):
     plain = _training._train
     monkeypatch.setattr(_training, "_train", lambda *work: trained.append(1) or plain(*work))
     GridSearchCV(
-        quick(memory=str(tmp_path)),
+        quick(epochs=3, memory=str(tmp_path)),
         {"lr": [0.1, 0.05, 0.01, 0.005]},
         cv=ForgetSplit(3, forget=forget, random_state=0),
         scoring={"accuracy": "accuracy", "forgetting": MIAScorer(reference="retrain")},
@@ -160,9 +160,15 @@ def test_memory_trains_each_base_net_once_a_fold(noisy, tmp_path, monkeypatch):
     assert len(trained) == 7
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.mark.xdist_group("searches")  # nets that were trained with routing are not trained without
 @pytest.mark.parametrize("routing", [False, True])
-def test_searches(noisy, routing):
-    X, y, forget = noisy
+def test_searches(noisy, routing, cache):
+    X, y, forget = (part[:1000] for part in noisy)
     cv = ForgetSplit(3, forget=forget, random_state=0)
     with config_context(enable_metadata_routing=routing):
         result = cross_validate(
@@ -183,13 +189,15 @@ def test_searches(noisy, routing):
             "error_score": "raise",
         }
         rates = {"lr": [0.1, 1e-4]}
-        grid = GridSearchCV(by_heart(), rates, **common).fit(X, y, forget=forget)
+        grid = GridSearchCV(by_heart(memory=cache), rates, **common).fit(X, y, forget=forget)
         assert grid.best_params_ == {"lr": 0.1}
         assert grid.best_estimator_.score(X, y) > 0.8
-        random = RandomizedSearchCV(by_heart(), rates, n_iter=2, random_state=0, **common)
+        random = RandomizedSearchCV(
+            by_heart(memory=cache), rates, n_iter=2, random_state=0, **common
+        )
         assert random.fit(X, y, forget=forget).best_params_ == {"lr": 0.1}
         halving = HalvingGridSearchCV(
-            quick(), rates, cv=cv, scoring=MIAScorer(), factor=2, min_resources=800,
+            quick(), rates, cv=cv, scoring=MIAScorer(), factor=2, min_resources=500,
             return_train_score=False, error_score="raise", random_state=0,
         )  # fmt: skip
         assert halving.fit(X, y, forget=forget).best_params_["lr"] in rates["lr"]

@@ -7,6 +7,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone, is_regressor
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
@@ -14,6 +15,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
+from skorch import NeuralNetClassifier
+from torch import nn
 from torch.utils.data import Subset
 
 from skunlearn import ShardedUnlearner
@@ -340,3 +343,25 @@ def test_progress(data, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith("shard 1: ")
+
+
+class LazyImages(nn.Module):
+    """Every layer takes its size from the first rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.LazyConv2d(4, 1), nn.LazyBatchNorm2d()
+        self.back, self.out = nn.LazyConvTranspose2d(2, 1), nn.LazyLinear(3)
+
+    def forward(self, X):
+        X = self.norm(self.conv(X.float().reshape(len(X), 1, 2, -1)))
+        return self.out(torch.relu(self.back(X)).flatten(1))
+
+
+def test_lazy_layers_in_shards_of_one_row(data):
+    """A net read from a file has their sizes as well, although no row has passed it yet."""
+    X, y = data
+    net = NeuralNetClassifier(LazyImages, criterion=nn.CrossEntropyLoss, train_split=None)
+    net.set_params(verbose=0)
+    model = ShardedUnlearner(net, n_shards=5, n_slices=3, random_state=0).fit(X[:8], y[:8])
+    assert model.unlearn(indices=[0]).predict(X).shape == y.shape

@@ -7,13 +7,12 @@ from skunlearn._first_weights import find_fixed_weights, shorten
 from skunlearn._fit_loop import gives_plain_rows
 from skunlearn._from_scratch import refuse_trained, warn_of_start
 from skunlearn._tasks import task_of
-from skunlearn.exceptions import UnlearningError
 
 _MOST = 2**28  # bytes of remembered logits
 
 
 class Teacher:
-    """Logits of a copy of `net`, in evaluation mode and without gradients.
+    """Logits, or values, of a copy of `net`, in evaluation mode and without gradients.
 
     It sees the very batch that the student sees, augmentation included.
 
@@ -29,21 +28,19 @@ class Teacher:
     """
 
     def __init__(self, net, classes):
-        if classes is None:
-            raise UnlearningError("distillation here is for classifiers; this is a regression.")
         self.net, self.classes, self.task = net, classes, task_of(classes)
         self.net._set_training(False)
 
     @torch.no_grad()
     def __call__(self, x):
-        return _skorch.logits(self.net, _skorch.infer(self.net, x), self.classes)
+        return _skorch.logits(self.net, _skorch.infer(self.net, x), self.classes).float()
 
 
 class Remembered:
     """What a teacher says about rows, asked once for each.
 
     Where batches are plain rows: a Dataset of the user's own may give others each time. It takes
-    a float32 for each row and class, and is not done where that would be much.
+    a float32 for each row and output, and is not done where that would be much.
 
     Parameters
     ----------
@@ -53,21 +50,25 @@ class Remembered:
     """
 
     def __init__(self, teacher, net, rows):
-        self.teacher, n = teacher, len(rows)
-        small = 4 * n * len(teacher.classes) <= _MOST
-        self.table = self.known = None
-        if small and gives_plain_rows(net, rows):
-            self.table = torch.empty(n, len(teacher.classes))
-            self.known = torch.zeros(n, dtype=torch.bool)
+        self.teacher, self.table = teacher, None
+        self.known = torch.zeros(len(rows), dtype=torch.bool)
+        self.remembers = gives_plain_rows(net, rows)
 
     def __call__(self, batch):
-        """Logits of the rows of a batch."""
-        if self.table is None or batch.rows is None:
-            return self.teacher(batch.x)
+        """Logits, or values, of the rows of a batch."""
         i = batch.rows
+        if not self.remembers or i is None:
+            return self.teacher(batch.x)
+        if self.table is None:
+            said = self.teacher(batch.x)
+            size = len(self.known), said.shape[1]
+            self.remembers = 4 * size[0] * size[1] <= _MOST
+            if not self.remembers:
+                return said
+            self.table = torch.empty(size, device=said.device)
+            self.table[i.to(said.device)], self.known[i] = said, True
         if not self.known[i].all():
             said = self.teacher(batch.x)
-            self.table = self.table.to(said.device)
             self.table[i.to(said.device)], self.known[i] = said, True
             return said
         return self.table[i.to(self.table.device)]

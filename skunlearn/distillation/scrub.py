@@ -33,13 +33,15 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
     Parameters
     ----------
     estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier.
+        See `FineTuneUnlearner`. Of a regression the squared distance of outputs takes the place of
+        the divergence, and squared errors that of CE.
     alpha : float, default=0.001
         α, the paper's.
     gamma : float, default=0.99
         γ, the paper's.
     temperature : float, default=4.0
-        Of the softmax in the divergence, which is multiplied by its square (the paper's).
+        Of the softmax in the divergence, which is multiplied by its square (the paper's). It
+        cancels out in a regression.
     max_steps_epochs : int or None, default=None
         Epochs that begin with a pass over the forget rows; None takes two thirds of all, as 2 of
         3 in the paper.
@@ -53,7 +55,8 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
     rewind : pair of (X, y) or None, default=None
         SCRUB+R: rows that the net has never seen, and their labels. Every epoch is kept, and the
         one is returned whose error on the forget rows is nearest to that on the unseen rows of
-        the same classes. Rows of the training set would not do: the net knows them.
+        the same classes (of a regression: on all of them). Rows of the training set would not do:
+        the net knows them.
     lr : float or None, default=None
         Learning rate; None takes a tenth of the net's own, which keeps a deep convolutional net
         whole, or the net's own for whole classes where normalisation layers have running
@@ -170,8 +173,10 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
             set_weights(net, min(kept, key=lambda pair: pair[0])[1])
 
     def _gap(self, net, forget, unseen):
-        scores = [observe(net, rows, self._classes).score() for rows in (forget, unseen)]
-        return abs(scores[0] - scores[1])
+        seen = [observe(net, rows, self._classes) for rows in (forget, unseen)]
+        # R² is relative to the spread of each set's own targets.
+        errors = [e.losses().mean() if self._classes is None else e.score() for e in seen]
+        return abs(errors[0] - errors[1])
 
     def _unseen(self, forget):
         """The unseen rows of the forget rows' classes."""

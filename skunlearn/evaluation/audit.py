@@ -22,7 +22,7 @@ __all__ = ["audit", "audit_logits"]
 def audit(
     unlearner,
     X_test,
-    y_test,
+    y_test=None,
     *,
     retrained="train",
     original=None,
@@ -45,8 +45,9 @@ def audit(
         Of a regressor the squared error of each row is the attack's score, and R² and mean
         squared errors stand where those of a classifier are accuracies.
     X_test, y_test : rows and labels never seen
-        Among them rows of the forgotten classes, to compare forgotten rows with. Those of a
-        pipeline are as they are before its first step.
+        A torch Dataset has its labels with it, and `y_test` is None. Among them rows of the
+        forgotten classes, to compare forgotten rows with. Those of a pipeline are as they are
+        before its first step.
     retrained : "train", "short", fitted estimator, list of them, or None, default="train"
         Models that never saw the forget set. "train" trains `n_seeds` of them on the retained
         rows, kept in the unlearner's ``memory``, those of a pipeline with its steps; "short" does

@@ -20,11 +20,11 @@ __all__ = ["compare"]
 def compare(
     unlearners,
     X,
-    y,
+    y=None,
     *,
     forget,
     X_test,
-    y_test,
+    y_test=None,
     n_seeds=1,
     attacks="strongest",
     tolerance=0.03,
@@ -41,6 +41,7 @@ def compare(
         All around the same estimator, pipelines with the same steps; it is trained once, for the
         first of them. A list takes the names of the classes, of pipelines those at their ends.
     X, y : training rows and labels, or targets of a regression
+        A torch Dataset has its labels with it, and `y` is None; so with `X_test` and `y_test`.
     forget : bool array of shape (n_samples,)
         Rows to forget.
     X_test, y_test : rows and labels never seen

@@ -1,0 +1,132 @@
+"""scikit-learn's checks and ours crossed with the estimators, and a part of it that covers both.
+
+Methods for nets are fitted and asked by the same code. So a check of scikit-learn's that fits
+meets the plain method, those that watch the training and every fourth of the others, the next
+check the next ones; what fits nothing, and estimators other than nets, are quick and met by
+everything. Of ours each meets every method with a classifier, but for those of `BEFORE_A_METHOD`,
+and every fourth of the nets with other outputs. tests/long has the whole crossing.
+"""
+
+import functools
+
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import BaggingRegressor, RandomForestClassifier
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from skorch import NeuralNetClassifier
+
+from skunlearn import RetrainUnlearner
+from skunlearn._skorch import is_net
+from skunlearn.utils import parametrize_with_unlearning_checks
+from tests.instances import all_instances, binary_instances
+
+WITHOUT_WEIGHTS = (BaggingRegressor, KNeighborsRegressor, LinearDiscriminantAnalysis)
+# Of the class or its parameters; a method that breaks one is seen by no other method's.
+FIT_NOTHING = {
+    "check_do_not_raise_errors_in_init_or_set_params",
+    "check_estimator_cloneable",
+    "check_estimator_repr",
+    "check_estimator_sparse_tag",
+    "check_estimator_tags_renamed",
+    "check_estimators_partial_fit_n_features",
+    "check_estimators_unfitted",
+    "check_get_params_invariance",
+    "check_mixin_order",
+    "check_no_attributes_set_in_init",
+    "check_parameters_default_constructible",
+    "check_set_params",
+    "check_valid_tag_types",
+}
+
+# Labels and the names of rows are translated by code that all methods share: in turns, too.
+BEFORE_A_METHOD = {"check_bad_requests", "check_label_types", "check_ways_of_naming"}
+
+
+def name_of(value):
+    """Short names that are the same in every process, which the repr of a net is not."""
+    if isinstance(value, BaseEstimator):
+        return f"{type(value).__name__}-{type(value.estimator).__name__}"
+    return (value.func if isinstance(value, functools.partial) else value).__name__
+
+
+def expected_failures(estimator):
+    """Nothing but what no net and no forest can do, scikit-learn's own among them."""
+    if is_net(estimator.estimator):
+        why = "trained in batches, in which a row of weight two is not a row that comes twice"
+    elif isinstance(estimator.estimator, RandomForestClassifier):
+        why = "another bootstrap when a row comes twice"
+    else:
+        return {}
+    kinds = "dense_data", "sparse_data"
+    return {f"check_sample_weight_equivalence_on_{kind}": why for kind in kinds}
+
+
+def sklearn_crossing():
+    """Every estimator with each of scikit-learn's checks, as parameters of a test."""
+    cases = parametrize_with_checks(all_instances(), expected_failed_checks=expected_failures)
+    return [case_of(case) for case in cases.mark.args[1]]
+
+
+def unlearning_crossing(estimators=None):
+    """Every estimator with each of our checks, as parameters of a test."""
+    if estimators is None:
+        estimators = all_instances() + binary_instances()
+    return parametrize_with_unlearning_checks(estimators).mark.args[1]
+
+
+def case_of(case):
+    """With a name; scikit-learn gives those that are to fail as parameters, others as pairs."""
+    values, marks = (case.values, case.marks) if hasattr(case, "values") else (case, ())
+    return pytest.param(*values, marks=marks, id="-".join(map(name_of, values)))
+
+
+def covering(cases, every, whole):
+    """Those cases for which `whole(estimator, check)`, and one of `every` so many others.
+
+    Each check takes its turns on its own and begins elsewhere than the one before, so that all
+    checks and all estimators are met.
+    """
+    kept, turns = [], {}
+    for case in cases:
+        estimator, check = case.values
+        if whole(estimator, name_of(check)):
+            kept.append(case)
+            continue
+        key = name_of(check), str(getattr(check, "keywords", ""))
+        turns[key] = turns.setdefault(key, len(turns)) + 1
+        if turns[key] % every == 0:
+            kept.append(case)
+    return kept
+
+
+def met_by_all_of_sklearns(estimator, check):
+    """Whether a case stays in the quick tests: those that fit no net, or fit it their own way."""
+    return fits_its_own_way(estimator) or check in FIT_NOTHING or not is_net(estimator.estimator)
+
+
+def met_by_all_of_ours(estimator, check):
+    """Whether a case stays in the quick tests: all but those of nets with other kinds of output.
+
+    A method is met by all checks with a classifier of several outputs, but for those of requests
+    before a method sees them.
+    """
+    if not is_net(estimator.estimator):
+        return True
+    if type(estimator.estimator) is not NeuralNetClassifier:
+        return False
+    return fits_its_own_way(estimator) or check not in BEFORE_A_METHOD
+
+
+def fits_its_own_way(estimator):
+    """Whether no other method stands for this one: it watches the training, or is the plain one."""
+    return isinstance(estimator, RetrainUnlearner) or estimator._watches_training
+
+
+def run_sklearn_check(estimator, check):
+    """Run one of scikit-learn's checks, or skip it where the inner estimator cannot pass it."""
+    inner = estimator.estimator
+    if isinstance(inner, WITHOUT_WEIGHTS) and "sample_weight" in name_of(check):
+        pytest.skip(f"no sample weights with {type(inner).__name__}; that they are refused is told")
+    check(estimator)
