@@ -146,7 +146,7 @@ def test_the_old_model_is_not_even_written_to(data, monkeypatch):
             net.module_.out.weight.add_(0.1 * torch.randn_like(net.module_.out.weight))
 
     monkeypatch.setattr(FineTuneUnlearner, "_unlearn", look)
-    monkeypatch.setattr("skunlearn.base._MOVED", -np.inf)
+    monkeypatch.setattr("skunlearn._diagnosis._MOVED", -np.inf)
     monkeypatch.setattr("skunlearn.base.BaseUnlearner._damage", np.inf)
     unlearner.unlearn(indices=[1, 2])
     assert unlearner.estimator_ is not old

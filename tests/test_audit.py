@@ -275,7 +275,7 @@ def test_audit_finds_what_was_kept(data):
         audit(unlearner, X_test, y_test, retrained=never_saw).verdicts["RetrainUnlearner"].kind
         == "indistinguishable"
     )
-    unlearner.estimator_ = KNeighborsClassifier(1).fit(X, y)
+    unlearner._change(model=KNeighborsClassifier(1).fit(X, y))
     assert (
         audit(unlearner, X_test, y_test, retrained=never_saw).verdicts["RetrainUnlearner"].kind
         == "not forgotten"

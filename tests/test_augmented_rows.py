@@ -187,7 +187,7 @@ def test_everything_is_measured_on_rows_as_they_are(rows, way):
     assert not json.loads(unlearner.certificate())["notes"]
     result = MIAScorer(reference="retrain").measure(unlearner, test)
     plain = FineTuneUnlearner(net(max_epochs=3), random_state=0).fit(X, y)
-    vars(plain).update(estimator_=unlearner.estimator_, _evidence=unlearner._evidence)
+    plain._change(model=unlearner.estimator_, evidence=unlearner._evidence)
     assert MIAScorer()(unlearner, test) == MIAScorer()(plain, X_test, y_test)
     assert result.reference_kind == "retrained"
     report = audit(unlearner, test, y_test)

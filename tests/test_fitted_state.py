@@ -7,10 +7,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn import config_context
 
 from skunlearn import FineTuneUnlearner, NetUnlearner, RetrainUnlearner
 from skunlearn.exceptions import IncompleteFileWarning, UnlearningError
 from tests.small import FORGET, net
+
+pytestmark = pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
 
 
 class Remembers(NetUnlearner):
@@ -49,11 +52,11 @@ def test_an_outsiders_state_is_cleared_by_a_second_fit(data, fitted):
 def test_what_was_there_before_fit_stays(data):
     unlearner = Remembers(net(), random_state=0)
     unlearner.note = "of the user's"
-    unlearner.set_fit_request(forget=True)
     unlearner.fit(*data).fit(*data)
     assert unlearner.note == "of the user's"
-    unlearner.set_fit_request(ids=True)  # after a fit
-    assert "_metadata_request" in vars(unlearner.fit(*data))
+    with config_context(enable_metadata_routing=True):
+        unlearner.set_fit_request(sample_weight=True)  # after a fit
+        assert "_metadata_request" in vars(unlearner.fit(*data))
 
 
 def test_an_outsiders_state_travels_in_pickles(fitted):
@@ -67,7 +70,8 @@ def test_an_outsiders_state_travels_in_files(data, fitted, tmp_path):
     fitted.save(tmp_path / "model")
     again = Remembers(net(), lr=0.05, random_state=0).load(tmp_path / "model")
     assert (again._rounds, again.seen_) == (fitted._rounds, fitted.seen_)
-    assert np.array_equal(again._gone, fitted._gone) and again._gone.dtype == np.int64
+    assert np.array_equal(again._gone, fitted._gone)
+    assert again._gone.dtype == np.int64
     assert torch.equal(again._mean, torch.ones(3))
     assert "_rounds" not in vars(again.fit(*data))
 
@@ -103,8 +107,11 @@ def test_the_state_is_one_object_that_never_changes(data, method):
         state.model = None
     kept = copy.copy(unlearner)
     unlearner.unlearn(indices=FORGET)
-    assert unlearner._fitted is not state and kept._fitted is state
-    assert state.deletions == [] and len(unlearner.deletions_) == 1
-    assert state.record.retained.all() and not unlearner._record.retained[FORGET].any()
+    assert unlearner._fitted is not state
+    assert kept._fitted is state
+    assert state.deletions == []
+    assert len(unlearner.deletions_) == 1
+    assert state.record.retained.all()
+    assert not unlearner._record.retained[FORGET].any()
     with pytest.raises(AttributeError):
         unlearner.estimator_ = None

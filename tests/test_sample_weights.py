@@ -27,7 +27,9 @@ from skunlearn import (
     ShardedUnlearner,
     UnlearningPipeline,
 )
+from skunlearn._fitted import Fitted
 from skunlearn._record import Rows
+from skunlearn._row_reader import RowReader
 from skunlearn._task_loss import TaskLoss
 from skunlearn.evaluation import audit
 from skunlearn.exceptions import UnlearningError
@@ -270,7 +272,7 @@ def test_influence_counts_rows_by_weight(solver):
     ):
         worker = InfluenceUnlearner(net(), solver=solver, curvature_rows=None, random_state=0)
         worker._check_parameters()
-        worker._seed, worker.classes_, worker.estimator_ = 0, np.arange(3), model
+        worker._fitted = Fitted(0, None, RowReader(np.arange(3)), model=model)
         first = 6 if rows.weights is not None else counts[:6].sum()
         moved = worker._attempt(
             rows.take(np.arange(first, len(rows))), rows.take(np.arange(first)), 0
