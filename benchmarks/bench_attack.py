@@ -7,8 +7,9 @@ from _timing import medians, report, timed_rounds
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skunlearn import FineTuneUnlearner, _skorch
-from skunlearn._record import Rows
+from skunlearn import FineTuneUnlearner
+from skunlearn._rows.views import Rows
+from skunlearn._torch import inference
 from skunlearn.evaluation import audit, audit_logits
 from skunlearn.metrics import (
     MIAScorer,
@@ -43,7 +44,7 @@ def many_rows():
     unlearner.unlearn(indices=np.arange(100_000))
     both = Rows(np.concatenate([X[:100_000], X_unseen]), None, np.arange(150_000))
     contenders = {
-        "forward pass, 150,000 rows": lambda: _skorch.outputs(unlearner.estimator_, both),
+        "forward pass, 150,000 rows": lambda: inference.outputs(unlearner.estimator_, both),
         "MIAScorer.measure": lambda: MIAScorer().measure(unlearner, X_unseen, y_unseen),
         "audit": lambda: audit(unlearner, X_unseen, y_unseen, retrained=reference),
     }

@@ -9,8 +9,8 @@ from _timing import medians, report, timed_rounds
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skunlearn import _fit_loop
-from skunlearn._record import Rows
+from skunlearn._rows.views import Rows
+from skunlearn._torch.loop import fit_loop
 from skunlearn.callbacks import LinearDecay, ProximalStep
 
 
@@ -52,13 +52,13 @@ def contenders(module, X, y, batch_size):
         return total
 
     def fine_tune():
-        _fit_loop.train(net, rows, epochs=1, callbacks=[("decay", LinearDecay())], shuffle=True)
+        fit_loop.train(net, rows, epochs=1, callbacks=[("decay", LinearDecay())], shuffle=True)
 
     def proximal():
         anchors = {p: p.detach().clone() for p in net.module_.parameters()}
         step = ProximalStep(anchors, 0.01)
         callbacks = [("decay", LinearDecay()), ("penalty", step)]
-        _fit_loop.train(net, rows, epochs=1, callbacks=callbacks, shuffle=True)
+        fit_loop.train(net, rows, epochs=1, callbacks=callbacks, shuffle=True)
 
     def plain_skorch():
         net.partial_fit(X, y)

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.preprocessing import Normalizer
 
 import skunlearn as sk
-from skunlearn.threats import reconstruction_attack
+from skunlearn.evaluation import reconstruction_attack
 
 LOGISTIC = LogisticRegression(C=0.01, tol=1e-8, max_iter=5000)
 

@@ -14,10 +14,12 @@ from _timing import medians, report, timed_rounds
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skunlearn import SSDUnlearner, _row_gradients, _skorch
-from skunlearn._fisher import gradient_sizes
-from skunlearn._net_rows import reader
-from skunlearn._record import Rows
+from skunlearn import SSDUnlearner
+from skunlearn._rows.views import Rows
+from skunlearn._torch import inference
+from skunlearn._torch.batches.net_rows import reader
+from skunlearn._torch.gradients import row_gradients
+from skunlearn._torch.gradients.fisher import gradient_sizes
 from skunlearn.influence._objective import Objective
 from skunlearn.nets import Autocast
 
@@ -79,11 +81,11 @@ NETS = {
 @contextlib.contextmanager
 def one_by_one():
     """Rows taken as they were before."""
-    few, _row_gradients._FEW_ROWS = _row_gradients._FEW_ROWS, 10**9
+    few, row_gradients._FEW_ROWS = row_gradients._FEW_ROWS, 10**9
     try:
         yield
     finally:
-        _row_gradients._FEW_ROWS = few
+        row_gradients._FEW_ROWS = few
 
 
 def apart(work):
@@ -120,11 +122,11 @@ def measure(name, module, shape, most, least):
     params = list(fitted.module_.parameters())
 
     def log_p(net, batch):
-        return _skorch.log_likelihoods(net, batch, CLASSES).sum()
+        return inference.log_likelihoods(net, batch, CLASSES).sum()
 
     def passes():
         data = reader(fitted, rows)
-        with _skorch.evaluating(fitted):
+        with inference.evaluating(fitted):
             for i in range(0, ROWS, BATCH):
                 batch = data.batch(np.arange(i, min(i + BATCH, ROWS)))
                 torch.autograd.grad(log_p(fitted, batch), params)

@@ -10,7 +10,8 @@ from _timing import machine
 from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNetClassifier
 
-from skunlearn import ProximalUnlearner, _training
+from skunlearn import ProximalUnlearner
+from skunlearn._recipe import training
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
 from skunlearn.metrics import MIAScorer, RetainedScorer
@@ -28,8 +29,8 @@ def search(memory, scorer):
     )  # fmt: skip
     unlearner = ProximalUnlearner(net, lr=0.2, max_epochs=4, random_state=0, memory=memory)
     trained = []
-    plain = _training._train
-    _training._train = lambda *work: trained.append(1) or plain(*work)
+    plain = training._train
+    training._train = lambda *work: trained.append(1) or plain(*work)
     started = time.perf_counter()
     try:
         GridSearchCV(
@@ -41,7 +42,7 @@ def search(memory, scorer):
             error_score="raise",
         ).fit(X, y, forget=y == 8)
     finally:
-        _training._train = plain
+        training._train = plain
     return time.perf_counter() - started, len(trained)
 
 

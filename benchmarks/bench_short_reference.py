@@ -17,12 +17,12 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn import FineTuneUnlearner
-from skunlearn._evidence import observe
-from skunlearn._seeding import derive_seed
-from skunlearn._short import train_short
+from skunlearn._rows.seeding import derive_seed
+from skunlearn._torch.observation import observe
 from skunlearn.datasets import load_digits_images
 from skunlearn.metrics import auc, match_weights, membership_scores
-from skunlearn.metrics._scoring import unseen_rows
+from skunlearn.metrics._scorers.scoring import unseen_rows
+from skunlearn.metrics._scorers.short_reference import train_short
 from skunlearn.nets import digits_classifier
 
 SCORES = ("margin", "entropy", "modified_entropy")

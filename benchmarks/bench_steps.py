@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, log_softmax
 
 from skunlearn import NegGradPlusUnlearner, SalUnUnlearner, SCRUBUnlearner
-from skunlearn._record import Rows
+from skunlearn._rows.views import Rows
 
 BATCH, RATE, EPOCHS = 128, 0.01, 3
 CHANCE = float(np.log(10))

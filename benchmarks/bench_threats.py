@@ -12,15 +12,10 @@ from sklearn.linear_model import LogisticRegression
 
 import skunlearn as sk
 from skunlearn.datasets import load_digits_images
+from skunlearn.evaluation import over_unlearning, relearning_attack
 from skunlearn.exceptions import AccuracyDropError
-from skunlearn.model_selection import mislabelled_forget_set
+from skunlearn.forget_sets import costly_forget_set, damaging_forget_set, mislabelled_forget_set
 from skunlearn.nets import digits_classifier
-from skunlearn.threats import (
-    costly_forget_set,
-    damaging_forget_set,
-    over_unlearning,
-    relearning_attack,
-)
 
 METHODS = {
     "fine-tuned": sk.FineTuneUnlearner,

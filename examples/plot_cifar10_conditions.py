@@ -30,7 +30,7 @@ from skunlearn import FineTuneUnlearner, NegGradPlusUnlearner, ProximalUnlearner
 from skunlearn.callbacks import LinearDecay
 from skunlearn.datasets import fetch_cifar10
 from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
-from skunlearn.model_selection import class_forget_set
+from skunlearn.forget_sets import class_forget_set
 from skunlearn.nets import FastCIFARNet
 from skunlearn.plotting import RobustnessDisplay
 from skunlearn.robustness import Adversarial, Subpopulation, robustness_report

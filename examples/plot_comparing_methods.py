@@ -26,7 +26,7 @@ from skunlearn import (
 from skunlearn.datasets import load_digits_images
 from skunlearn.evaluation import compare
 from skunlearn.exceptions import ModelDamagedWarning
-from skunlearn.model_selection import mislabelled_forget_set
+from skunlearn.forget_sets import mislabelled_forget_set
 from skunlearn.nets import digits_classifier
 from skunlearn.plotting import UnlearningReportDisplay
 

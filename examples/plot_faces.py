@@ -32,9 +32,9 @@ from torch import nn
 from skunlearn import FineTuneUnlearner, RandomLabelUnlearner, RetrainUnlearner
 from skunlearn.callbacks import LinearDecay
 from skunlearn.datasets import load_faces
+from skunlearn.evaluation import verification_attack
 from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
 from skunlearn.metrics import membership_inference
-from skunlearn.threats import verification_attack
 
 # A person is a class here, and what is still remembered is what we measure.
 warnings.simplefilter("ignore", ClassForgottenWarning)

@@ -33,8 +33,8 @@ from skunlearn import (
 )
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import NotForgottenWarning, UnsuitableMethodWarning
+from skunlearn.forget_sets import backdoor_forget_set, partly_known_forget_set
 from skunlearn.metrics import backdoor_success_rate
-from skunlearn.model_selection import backdoor_forget_set, partly_known_forget_set
 from skunlearn.nets import digits_classifier
 
 # What a method leaves behind is what we measure.

@@ -25,11 +25,7 @@ from sklearn.model_selection import train_test_split
 from skunlearn import FineTuneUnlearner, NegGradPlusUnlearner, SalUnUnlearner
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
-from skunlearn.model_selection import (
-    backdoor_forget_set,
-    class_forget_set,
-    worst_case_forget_set,
-)
+from skunlearn.forget_sets import backdoor_forget_set, class_forget_set, worst_case_forget_set
 from skunlearn.nets import digits_classifier
 from skunlearn.plotting import RobustnessDisplay
 from skunlearn.robustness import Adversarial, robustness_report

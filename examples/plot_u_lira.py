@@ -22,8 +22,8 @@ import numpy as np
 from skunlearn import FineTuneUnlearner, RetrainUnlearner
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import NotForgottenWarning
+from skunlearn.forget_sets import mislabelled_forget_set
 from skunlearn.metrics import MIAScorer
-from skunlearn.model_selection import mislabelled_forget_set
 from skunlearn.nets import digits_classifier
 from skunlearn.shadow import ShadowModels
 

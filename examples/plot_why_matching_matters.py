@@ -24,8 +24,8 @@ from sklearn.model_selection import train_test_split
 from skunlearn import RandomLabelUnlearner, RetrainUnlearner
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import ClassForgottenWarning
+from skunlearn.forget_sets import mislabelled_forget_set
 from skunlearn.metrics import membership_inference
-from skunlearn.model_selection import mislabelled_forget_set
 from skunlearn.nets import digits_classifier
 from skunlearn.plotting import MIACurveDisplay
 

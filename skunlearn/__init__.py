@@ -10,6 +10,7 @@ from skunlearn.certified import (
     DescentToDeleteUnlearner,
     LangevinUnlearner,
 )
+from skunlearn.compose import RUMUnlearner, UnlearningPipeline
 from skunlearn.distillation import BadTeacherUnlearner, DELETEUnlearner, SCRUBUnlearner
 from skunlearn.editing import (
     AmnesiacUnlearner,
@@ -37,9 +38,7 @@ from skunlearn.finetuning import (
     ShrinkPerturbUnlearner,
 )
 from skunlearn.influence import InfluenceUnlearner, PUMAUnlearner
-from skunlearn.meta import RUMUnlearner
 from skunlearn.net_unlearner import NetUnlearner
-from skunlearn.pipeline import UnlearningPipeline
 from skunlearn.relabelling import (
     BoundaryUnlearner,
     RandomLabelUnlearner,

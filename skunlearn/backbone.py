@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_scalar
 
-from skunlearn._data import is_dataset, is_mapping, n_rows
+from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
 
 __all__ = ["PublicBackbone"]
 

@@ -10,31 +10,28 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import (
-    _caches,
-    _files,
-    _held_out,
-    _net_checks,
-    _persistence,
-    _skorch,
-    _training,
-    _validation,
-)
-from skunlearn._certificate import certify, deletion_entry
-from skunlearn._diagnosis import emptied_classes, warn_if_wrong
-from skunlearn._drafts import drafted, note_own_state, share_all
-from skunlearn._evidence import Change, observe
-from skunlearn._fitted import Fitted, fitted
-from skunlearn._from_scratch import name_trained, refuse_trained
-from skunlearn._guard import refuse_drop
-from skunlearn._norms import renew_statistics
-from skunlearn._predicting import PredictorMixin
-from skunlearn._removal import Removal, carry_out
-from skunlearn._row_reader import read_request, read_training
-from skunlearn._seeding import derive_seed, draw_seed, seeded
-from skunlearn._torch_errors import telling_torch_errors
-from skunlearn._trained_before import walk
-from skunlearn._transformers import kinds, steps_before
+from skunlearn._files import tensor_files
+from skunlearn._recipe import caches, training
+from skunlearn._recipe.from_scratch import name_trained, refuse_trained
+from skunlearn._recipe.step_kinds import kinds
+from skunlearn._recipe.trained_before import walk
+from skunlearn._rows import checking
+from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
+from skunlearn._torch import held_out_rows, net_checks, skorch_nets
+from skunlearn._torch.loop.norms import renew_statistics
+from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.torch_errors import telling_torch_errors
+from skunlearn._unlearning import persistence
+from skunlearn._unlearning.accuracy_guard import refuse_drop
+from skunlearn._unlearning.certificate import certify, deletion_entry
+from skunlearn._unlearning.change import Change
+from skunlearn._unlearning.diagnosis import emptied_classes, warn_if_wrong
+from skunlearn._unlearning.drafts import drafted, note_own_state, share_all
+from skunlearn._unlearning.fitted import Fitted, fitted
+from skunlearn._unlearning.predictor import PredictorMixin
+from skunlearn._unlearning.removal import Removal, carry_out
+from skunlearn._unlearning.row_reader import read_request, read_training
+from skunlearn._unlearning.steps_before import steps_before
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
 _SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
@@ -284,7 +281,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
             When rows are missing, unknown or have other labels than in ``fit``.
         """
         check_is_fitted(self)
-        self._change(record=_persistence.give_back(self, X, y, measure_on))
+        self._change(record=persistence.give_back(self, X, y, measure_on))
         return self
 
     def save(self, path):
@@ -311,8 +308,8 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
             When the model is not a skorch net; pickle such an estimator instead.
         """
         tensors, state = self._saved()
-        _files.write(path, tensors, state)
-        _persistence.warn_of_lost(path, state["lost"])
+        tensor_files.write(path, tensors, state)
+        persistence.warn_of_lost(path, state["lost"])
 
     def load(self, path):
         """Read what `save` wrote into this estimator, whose net gives the architecture.
@@ -337,17 +334,17 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             When the file was not written by ``save`` of this class, or the net does not fit.
         """
-        return self._restored(*_files.read(path), path)
+        return self._restored(*tensor_files.read(path), path)
 
     def _saved(self):
         check_is_fitted(self)
-        return _persistence.describe(self)
+        return persistence.describe(self)
 
     def _restored(self, tensors, state, path):
-        return _persistence.restore_from(self, tensors, state, path)
+        return persistence.restore_from(self, tensors, state, path)
 
     def __getstate__(self):
-        return _persistence.getstate(self, super().__getstate__())
+        return persistence.getstate(self, super().__getstate__())
 
     # ------------------------------------------------------------------ for subclasses
 
@@ -366,11 +363,11 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         """The model of ``_attempt``, settled, and what `renew_statistics` could not renew in it."""
         with telling_torch_errors(type(self).__name__, self._is_exact):
             model = self._attempt(retain, forget, seed)
-        if self._is_exact or not _skorch.is_net(model):
-            return _skorch.settle(model), None
+        if self._is_exact or not skorch_nets.is_net(model):
+            return skorch_nets.settle(model), None
         if model is self.estimator_:
-            model = _skorch.copy_net(model)
-        return _skorch.settle(model), renew_statistics(model, retain, seed)
+            model = skorch_nets.copy_net(model)
+        return skorch_nets.settle(model), renew_statistics(model, retain, seed)
 
     def _logged(self):
         """What the method adds to the entry of the log, in JSON's types."""
@@ -385,14 +382,14 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _purge_caches(self, parts, record, estimator=None):
         """Delete what ``memory=`` holds of forgotten rows, and write down what was deleted."""
-        report = _caches.purge(estimator or self, record, _training.cached, parts)
+        report = caches.purge(estimator or self, record, training.cached, parts)
         if report is not None:
             self._log([*self.deletions_[:-1], self.deletions_[-1] | {"caches": report}])
 
     def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A(rows): a freshly trained estimator, taken from ``memory`` when it is there."""
-        return _training.train(
-            _skorch.unwrap(self.estimator),
+        return training.train(
+            skorch_nets.unwrap(self.estimator),
             rows,
             self._classes,
             self._seed if seed is None else seed,
@@ -415,12 +412,14 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
                 draft._change(steps_before=kinds(steps_before(self)))
                 record = draft._record
                 if forget is not None:
-                    forget = _validation.check_forget_mask(forget, len(record))
+                    forget = checking.check_forget_mask(forget, len(record))
                 rows = record.view(np.arange(len(record)))
-                if _skorch.is_net(self.estimator):
-                    _held_out.check_given(self.estimator, rows)
+                if skorch_nets.is_net(self.estimator):
+                    held_out_rows.check_given(self.estimator, rows)
                 model = draft._first_model(rows)
-                draft._change(model=_held_out.restore(model, _skorch.unwrap(self.estimator)))
+                draft._change(
+                    model=held_out_rows.restore(model, skorch_nets.unwrap(self.estimator))
+                )
                 if forget is not None:
                     draft._forget(Removal(np.flatnonzero(forget)))
         self._settled()
@@ -432,11 +431,11 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         self._fitted = Fitted(seed, record, row_reader)
 
     def _check_parameters(self):
-        estimator, name = _skorch.unwrap(self.estimator), type(self).__name__
+        estimator, name = skorch_nets.unwrap(self.estimator), type(self).__name__
         frozen = isinstance(self.estimator, FrozenEstimator)
-        _net_checks.refuse_module(estimator, name)
-        if _skorch.is_net(estimator):
-            _net_checks.check_net(estimator, name)
+        net_checks.refuse_module(estimator, name)
+        if skorch_nets.is_net(estimator):
+            net_checks.check_net(estimator, name)
         elif not self._takes_any_estimator:
             raise TypeError(
                 f"{name} works on skorch nets, got {type(estimator).__name__}. Wrap the PyTorch "
@@ -453,7 +452,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
             )
         else:
             for path, net in walk(estimator, "estimator").nets:
-                _net_checks.refuse_sampler(net, path)
+                net_checks.refuse_sampler(net, path)
         if frozen:
             check_is_fitted(estimator)
         if self._starts_afresh or not frozen:
@@ -471,14 +470,14 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _first_model(self, rows):
         if not isinstance(self.estimator, FrozenEstimator):
-            return _skorch.settle(self._train(rows, write_checkpoints=True))
-        return _training.copy_trained(
+            return skorch_nets.settle(self._train(rows, write_checkpoints=True))
+        return training.copy_trained(
             self.estimator.estimator, rows, self._classes, verbose=self.verbose
         )
 
     def _count_held_out(self, retain):
         """How many retained rows the trainings of a request hold out; None where none would be."""
-        return _held_out.count(_skorch.unwrap(self.estimator), retain)
+        return held_out_rows.count(skorch_nets.unwrap(self.estimator), retain)
 
     # ------------------------------------------------------------------ unlearn, step by step
 
@@ -553,7 +552,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         self._unseen_given = removal.unseen
         model, kept = self._new_model(removal.retain, removal.forget, seed)
         del self._unseen_given
-        return _held_out.restore(model, _skorch.unwrap(self.estimator)), kept
+        return held_out_rows.restore(model, skorch_nets.unwrap(self.estimator)), kept
 
     def _describe(self, record, retain, kept, brought):
         """What an entry of the log holds besides what was measured, where there is something."""
@@ -581,13 +580,13 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         )
 
     def _warn_if_wrong(self, measured, most_lost, emptied, **known):
-        """Warn when the model was damaged, or has not forgotten; see `_diagnosis`."""
+        """Warn when the model was damaged, or has not forgotten; see `diagnosis`."""
         if not (self._is_exact or self._is_certified):  # what is proved needs no measuring
             warn_if_wrong(self, measured, most_lost, emptied, **known)
 
     def _name_trained(self):
         """Names of what the estimator brings along that no training from scratch learns anew."""
-        return name_trained(_skorch.unwrap(self.estimator))
+        return name_trained(skorch_nets.unwrap(self.estimator))
 
     def _log(self, deletions):
         self._change(deletions=deletions)
@@ -644,11 +643,11 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
 
     def __sklearn_clone__(self):
         net = self.estimator
-        if _skorch.is_net(net):  # whose callbacks scikit-learn's own clone may refuse
+        if skorch_nets.is_net(net):  # whose callbacks scikit-learn's own clone may refuse
             bare = copy.copy(self)
             bare.estimator = None
             new = super(BaseUnlearner, bare).__sklearn_clone__()
-            new.estimator = _skorch.clone_net(net)
+            new.estimator = skorch_nets.clone_net(net)
             return new
         new = super().__sklearn_clone__()
         if isinstance(self.estimator, FrozenEstimator):

@@ -4,11 +4,11 @@ import torch
 from skorch.callbacks import Callback
 from skorch.dataset import get_len
 
-from skunlearn import _weights
-from skunlearn._batching import n_batches
-from skunlearn._evidence import observe
-from skunlearn._fit_loop import StopTraining
-from skunlearn._rates import groups, step_gain
+from skunlearn._torch.batches.batching import n_batches
+from skunlearn._torch.loop.fit_loop import StopTraining
+from skunlearn._torch.loop.learning_rates import groups, step_gain
+from skunlearn._torch.observation import observe
+from skunlearn._torch.parts import net_state
 
 __all__ = ["LinearDecay"]
 
@@ -150,7 +150,7 @@ class HeldOutStopping(Callback):
         loss = float(self.rows.shares() @ observe(net, self.rows, self.classes).losses())
         net.history.record("held_out_loss", loss)
         if loss < self.best_loss_:
-            self.best_loss_, self.best_weights_, self.misses_ = loss, _weights.weights(net), 0
+            self.best_loss_, self.best_weights_, self.misses_ = loss, net_state.weights(net), 0
             return
         self.misses_ += 1
         if self.misses_ >= self.patience:
@@ -159,7 +159,7 @@ class HeldOutStopping(Callback):
     def on_train_end(self, net, **kwargs):
         """Go back to the best epoch."""
         if self.best_weights_ is not None:
-            _weights.set_weights(net, self.best_weights_)
+            net_state.set_weights(net, self.best_weights_)
 
 
 class MeanWeights(Callback):
@@ -179,7 +179,7 @@ class MeanWeights(Callback):
             return
         self.n_ += 1
         if self.mean_ is None:
-            self.live_ = _weights.floating_state(net)  # changed in place by every batch
+            self.live_ = net_state.floating_state(net)  # changed in place by every batch
             self.mean_ = [value.clone() for value in self.live_]
         else:
             torch._foreach_lerp_(self.mean_, self.live_, 1 / self.n_)

@@ -2,12 +2,14 @@
 
 from numbers import Integral, Real
 
-from skunlearn import _rates, _skorch, _validation
-from skunlearn._batching import n_batches
-from skunlearn._fit_loop import train
-from skunlearn._held_out import holding_out
-from skunlearn._seeding import seeded
-from skunlearn._tasks import task_of
+from skunlearn._rows import checking
+from skunlearn._rows.seeding import seeded
+from skunlearn._torch import skorch_nets
+from skunlearn._torch.batches.batching import n_batches
+from skunlearn._torch.held_out_rows import holding_out
+from skunlearn._torch.loop import learning_rates
+from skunlearn._torch.loop.fit_loop import train
+from skunlearn._torch.parts.tasks import task_of
 from skunlearn.base import BaseUnlearner
 from skunlearn.callbacks import LinearDecay
 from skunlearn.exceptions import UnlearningError
@@ -85,7 +87,7 @@ class NetUnlearner(BaseUnlearner):
 
     def _attempt(self, retain, forget, seed):
         with seeded(seed):
-            net = _skorch.copy_net(
+            net = skorch_nets.copy_net(
                 self.estimator_, verbose=self.verbose, keep_schedule=self.schedule == "net"
             )
             if not any(p.requires_grad for _, p in net.get_all_learnable_params()):
@@ -93,16 +95,18 @@ class NetUnlearner(BaseUnlearner):
                     "Every weight of the net is frozen: none requires a gradient. Let those learn "
                     "that are to forget (requires_grad_())."
                 )
-            own = _rates.rates(net)
+            own = learning_rates.rates(net)
             self._set_recipe(net)
-            with holding_out(net, _skorch.unwrap(self.estimator), retain) as kept:
+            with holding_out(net, skorch_nets.unwrap(self.estimator), retain) as kept:
                 other = self._unlearn(net, kept, forget)
         net.callbacks_ = [
-            (name, cb) for name, cb in net.callbacks_ if not isinstance(cb, _rates.ScaledRates)
+            (name, cb)
+            for name, cb in net.callbacks_
+            if not isinstance(cb, learning_rates.ScaledRates)
         ]
         # The settings of this request are not those of the net: the next one starts from its own.
         if other is None or other is net:
-            _rates.set_rates(net, own)
+            learning_rates.set_rates(net, own)
         net = net if other is None else other
         own = vars(self.estimator_)
         vars(net).update({key: own[key] for key in _SETTINGS if key in own})
@@ -112,21 +116,23 @@ class NetUnlearner(BaseUnlearner):
         """Give the copy the settings of this request."""
         vars(net)["max_epochs"] = self._epochs()
         if self.batch_size is not None:
-            _rates.set_batch_size(net, self.batch_size)
-        share = self._lr_share if self.lr is None else self.lr / _rates.main_rate(net)
+            learning_rates.set_batch_size(net, self.batch_size)
+        share = self._lr_share if self.lr is None else self.lr / learning_rates.main_rate(net)
         if share == 1.0:
             return
-        _rates.scale_rates(net, share)
+        learning_rates.scale_rates(net, share)
         if self.schedule == "net":
-            fixed = _rates.fixed_schedulers(net)
+            fixed = learning_rates.fixed_schedulers(net)
             if fixed and self.lr is not None:
-                _rates.refuse_fixed(fixed)
-            net.callbacks_ += [("skunlearn_share", _rates.ScaledRates(cb, share)) for cb in fixed]
+                learning_rates.refuse_fixed(fixed)
+            net.callbacks_ += [
+                ("skunlearn_share", learning_rates.ScaledRates(cb, share)) for cb in fixed
+            ]
 
     def _run(self, net, rows, callbacks=(), loss=None, relabels=False):
         """Train `net` on `rows` for its ``max_epochs`` and under the schedule asked for.
 
-        See `skunlearn._fit_loop.train` for `loss` and `relabels`.
+        See `skunlearn._torch.loop.fit_loop.train` for `loss` and `relabels`.
         """
         callbacks = list(callbacks)
         if self.schedule == "linear":
@@ -181,8 +187,8 @@ class NetUnlearner(BaseUnlearner):
         raise ValueError(f"kind must be 'random', 'grid' or 'optuna', got {kind!r}.")
 
     def _space(self):
-        net = _skorch.unwrap(self.estimator)
-        rate = _rates.recipe_rate(net) * self._lr_share
+        net = skorch_nets.unwrap(self.estimator)
+        rate = learning_rates.recipe_rate(net) * self._lr_share
         epochs = self._usual_epochs(net)
         return {
             "lr": LogUniform(rate / 10, rate * 3),
@@ -196,12 +202,12 @@ class NetUnlearner(BaseUnlearner):
         `mean` is that of the learning rate over the run, as a share of the first.
         """
         steps = net.max_epochs * max(1, n_batches(net, len(rows)))
-        return _rates.mean_reach(net) * steps * mean
+        return learning_rates.mean_reach(net) * steps * mean
 
     def _epochs(self):
         if self.max_epochs is not None:
             return self.max_epochs
-        return self._usual_epochs(_skorch.unwrap(self.estimator))
+        return self._usual_epochs(skorch_nets.unwrap(self.estimator))
 
     def _usual_epochs(self, net):
         """Those of `max_epochs=None`, around which a search looks."""
@@ -215,7 +221,7 @@ class NetUnlearner(BaseUnlearner):
             ("batch_size", Integral, 1),
         ):
             if getattr(self, name) is not None:
-                _validation.check_number(self, name, kind, low=low, exclusive=name == "lr")
+                checking.check_number(self, name, kind, low=low, exclusive=name == "lr")
         if self.schedule not in ("linear", "constant", "net"):
             raise ValueError(
                 f"schedule must be 'linear', 'constant' or 'net', got {self.schedule!r}."

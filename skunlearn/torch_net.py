@@ -10,13 +10,13 @@ from sklearn.utils import check_scalar
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
-from skunlearn._copying import deep_copy
-from skunlearn._factory import check_factory
-from skunlearn._from_loader import read_loader
-from skunlearn._from_optimizer import read_optimizer
-from skunlearn._from_scheduler import read_scheduler
-from skunlearn._seeding import seeded
-from skunlearn._weights import plain
+from skunlearn._rows.seeding import seeded
+from skunlearn._torch.from_torch.factory import check_factory
+from skunlearn._torch.from_torch.from_loader import read_loader
+from skunlearn._torch.from_torch.from_optimizer import read_optimizer
+from skunlearn._torch.from_torch.from_scheduler import read_scheduler
+from skunlearn._torch.parts.copying import deep_copy
+from skunlearn._torch.parts.net_state import plain
 
 __all__ = ["from_torch"]
 

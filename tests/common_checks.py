@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skorch import NeuralNetClassifier
 
 from skunlearn import RetrainUnlearner
-from skunlearn._skorch import is_net
+from skunlearn._torch.skorch_nets import is_net
 from skunlearn.utils import parametrize_with_unlearning_checks
 from tests.instances import all_instances, binary_instances
 

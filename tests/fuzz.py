@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from skunlearn._skorch import is_net
+from skunlearn._torch.skorch_nets import is_net
 from skunlearn.exceptions import (
     AlreadyForgottenError,
     DataNotStoredError,

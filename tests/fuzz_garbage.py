@@ -23,7 +23,7 @@ from skunlearn import (
     ShardedUnlearner,
     SufficientStatisticsUnlearner,
 )
-from skunlearn._skorch import is_net
+from skunlearn._torch.skorch_nets import is_net
 from skunlearn.exceptions import DataNotStoredError, UnlearningError
 from skunlearn.utils._check_tools import generators, parameters, same_parameters
 from tests.instances import make_net

@@ -40,8 +40,8 @@ from skunlearn.nets import Autocast, MicroBatches
 from skunlearn.utils import all_unlearners
 from tests.batch_tools import Plain
 from tests.odd_nets import Learned
-from tests.test_collating import Texts, collate_texts
-from tests.test_own_losses import Checked, Named, OfMapping, TakesWeights, Twofold, Weighted
+from tests.torch.test_collating import Texts, collate_texts
+from tests.torch.test_own_losses import Checked, Named, OfMapping, TakesWeights, Twofold, Weighted
 
 N, BATCH = 41, 8  # a last batch of one row
 KINDS = {}

@@ -15,7 +15,7 @@ from sklearn.naive_bayes import GaussianNB
 
 import skunlearn.production
 from skunlearn import FineTuneUnlearner, RetrainUnlearner
-from skunlearn._weights import weights
+from skunlearn._torch.parts.net_state import weights
 from skunlearn.production import DeletionQueue, DeletionWorker
 from tests.small import net
 

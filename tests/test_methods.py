@@ -31,13 +31,13 @@ from skunlearn import (
     SCRUBUnlearner,
     SSDUnlearner,
     UNSIRUnlearner,
-    _fit_loop,
-    _skorch,
 )
-from skunlearn._layers import last_layers
-from skunlearn._record import Rows
-from skunlearn._steps import FrozenWeights, largest
-from skunlearn._tasks import Classes
+from skunlearn._rows.views import Rows
+from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.loop import fit_loop
+from skunlearn._torch.loop.optimizer_steps import FrozenWeights, largest
+from skunlearn._torch.net_layers import last_layers
+from skunlearn._torch.parts.tasks import Classes
 from skunlearn.ascent._bound import KnownRows
 from skunlearn.datasets import load_digits_images
 from skunlearn.distillation._teacher import copied, untrained
@@ -156,7 +156,7 @@ def test_l1_fades_linearly():
         net.module_.weight.copy_(torch.linspace(-1, 1, 12).view(3, 4))
     start = net.module_.weight.detach().clone()
     l1 = FadingL1([net.module_.weight], 0.01)
-    _fit_loop.train(net, Rows(X, y, np.arange(20)), callbacks=[("l1", l1)])
+    fit_loop.train(net, Rows(X, y, np.arange(20)), callbacks=[("l1", l1)])
     shrunk = 0.1 * 0.01 * 2 * (1 + 0.75 + 0.5 + 0.25)
     expected = start - shrunk * start.sign()
     assert torch.allclose(net.module_.weight, expected, atol=1e-7)
@@ -168,7 +168,7 @@ def test_l1_adapts_to_the_recipe(data):
 
     def gamma(**kwargs):
         unlearner = L1SparseUnlearner(linear(), **kwargs).fit(X, y)
-        net = _skorch.copy_net(
+        net = skorch_nets.copy_net(
             unlearner.estimator_, lr=unlearner.lr, max_epochs=unlearner.max_epochs
         )
         return unlearner._adapted(net, Rows(X, y, np.arange(60)), list(net.module_.parameters()))
@@ -229,10 +229,10 @@ def test_msg_renews_the_smallest_gradients(data):
     unlearner = MSGUnlearner(headed(), share=0.25, lr=1e-12, random_state=0).fit(X, y)
     before = weights_of(unlearner)
     rows = [Rows(X, y, np.setdiff1d(np.arange(60), FORGET)), Rows(X, y, FORGET)]
-    net = _skorch.copy_net(unlearner.estimator_)
+    net = skorch_nets.copy_net(unlearner.estimator_)
     params = [net.module_.first.weight, net.module_.head.weight]
     ours, theirs = (
-        _skorch.loss_gradient(net, r, params, unlearner.classes_)
+        inference.loss_gradient(net, r, params, unlearner.classes_)
         for r in (rows[0].sample(12, 0), rows[1])
     )
     after = weights_of(unlearner.unlearn(indices=FORGET))
@@ -394,7 +394,7 @@ def test_a_mask_on_gradients_alone_would_not_freeze(data):
         start = p.detach().clone()
         p.register_hook(torch.zeros_like)
         frozen = [("frozen", FrozenWeights({p: torch.zeros_like(p, dtype=torch.bool)}))]
-        _fit_loop.train(net, Rows(X, y, np.arange(60)), callbacks=frozen if callback else [])
+        fit_loop.train(net, Rows(X, y, np.arange(60)), callbacks=frozen if callback else [])
         assert torch.equal(p, start) == same
 
 
@@ -404,7 +404,7 @@ def test_saliency_is_ranked_over_all_weights_together(data):
     unlearner = SalUnUnlearner(headed(), share=0.1, random_state=0).fit(X, y)
     with torch.no_grad():  # a head that answers nothing has no gradient below it
         unlearner.estimator_.module_.head.weight.zero_()
-    net = _skorch.copy_net(unlearner.estimator_)
+    net = skorch_nets.copy_net(unlearner.estimator_)
     masks = salient_weights(net, Rows(X, y, FORGET), 0.1, unlearner.classes_)
     named = {name: masks[p] for name, p in net.module_.named_parameters()}
     assert named["first.weight"].sum() == 0

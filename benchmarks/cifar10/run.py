@@ -15,8 +15,8 @@ from sklearn.base import clone
 from skorch import NeuralNetClassifier
 
 from skunlearn import RetrainUnlearner
-from skunlearn._evidence import observe
-from skunlearn._record import Rows
+from skunlearn._rows.views import Rows
+from skunlearn._torch.observation import observe
 from skunlearn.callbacks import LinearDecay
 from skunlearn.datasets import fetch_cifar10
 from skunlearn.exceptions import UnlearningError

@@ -17,7 +17,15 @@ MORE = {
         (),
     ),
     "evaluation": (
-        ("skunlearn.robustness", "skunlearn.threats"),
+        (
+            "skunlearn.robustness",
+            "skunlearn.evaluation.over_unlearning",
+            "skunlearn.evaluation.reconstruction_attack",
+            "skunlearn.evaluation.relearning_attack",
+            "skunlearn.evaluation.verification_attack",
+            "skunlearn.forget_sets.costly_forget_set",
+            "skunlearn.forget_sets.damaging_forget_set",
+        ),
         ("plot_robustness", "plot_poisoned_model", "plot_faces", "plot_cifar10_conditions"),
         (),
     ),

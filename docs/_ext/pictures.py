@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import rooms
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -63,28 +64,8 @@ def overview():
 
 
 def architecture():
-    """The way data flow through the package."""
-    figure, axes = _axes(9, 4.6)
-    _box(axes, 0.2, 3.5, 1.5, 0.8, "your rows", _BLUE)
-    _box(axes, 2.3, 3.5, 1.9, 0.8, "_validation\n_data", _GREY)
-    _box(axes, 4.8, 3.5, 1.9, 0.8, "_record\nwhat was seen", _GREY)
-    _box(axes, 7.1, 3.5, 1.7, 0.8, "base.py\nthe verb unlearn", _GREEN)
-    _box(axes, 7.1, 1.9, 1.7, 0.9, "one method file\nits mathematics", _RED)
-    _box(axes, 4.8, 1.9, 1.9, 0.9, "_skorch\n_training, _loop", _GREY)
-    _box(axes, 2.3, 1.9, 1.9, 0.9, "your net\n(a copy)", _BLUE)
-    _box(axes, 2.3, 0.3, 1.9, 0.9, "metrics\nshadow", _GREY)
-    _box(axes, 4.8, 0.3, 1.9, 0.9, "scorers\nevaluation", _GREY)
-    _box(axes, 7.1, 0.3, 1.7, 0.9, "plotting\nreport", _GREY)
-    _arrow(axes, (1.75, 3.9), (2.25, 3.9))
-    _arrow(axes, (4.25, 3.9), (4.75, 3.9))
-    _arrow(axes, (6.75, 3.9), (7.05, 3.9))
-    _arrow(axes, (7.95, 3.45), (7.95, 2.85), "_unlearn(net, retain, forget)", (6.55, 3.15))
-    _arrow(axes, (7.05, 2.35), (6.75, 2.35))
-    _arrow(axes, (4.75, 2.35), (4.25, 2.35))
-    _arrow(axes, (3.25, 1.85), (3.25, 1.25), "logits, once", (2.6, 1.55))
-    _arrow(axes, (4.25, 0.75), (4.75, 0.75))
-    _arrow(axes, (6.75, 0.75), (7.05, 0.75))
-    return figure
+    """The rooms of the package, as its files import one another."""
+    return rooms.draw()
 
 
 def not_run():
@@ -100,7 +81,9 @@ def write(*_):
     with rc_context({"svg.hashsalt": "skunlearn", "svg.fonttype": "none", "font.size": 13}):
         for draw, kind in ((overview, "svg"), (architecture, "svg"), (not_run, "png")):
             path = FOLDER / f"{draw.__name__}.{kind}"
-            if not path.exists() or path.stat().st_mtime < Path(__file__).stat().st_mtime:
+            # The rooms follow the package, whose files change more often than this one.
+            fresh = path.exists() and path.stat().st_mtime >= Path(__file__).stat().st_mtime
+            if draw is architecture or not fresh:
                 draw().savefig(path, metadata={"Date": None} if kind == "svg" else None)
 
 

@@ -6,13 +6,13 @@ from numbers import Real
 import torch
 from skorch.callbacks import Callback
 
-from skunlearn import _validation
-from skunlearn._fit_loop import StopTraining
-from skunlearn._losses import Targets, labels_of, row_losses
-from skunlearn._norms import FollowedStatistics
-from skunlearn._rates import scale_rates
-from skunlearn._steps import clipped, normalisation
-from skunlearn._tasks import task_of
+from skunlearn._rows import checking
+from skunlearn._torch.loop.fit_loop import StopTraining
+from skunlearn._torch.loop.learning_rates import scale_rates
+from skunlearn._torch.loop.norms import FollowedStatistics
+from skunlearn._torch.loop.optimizer_steps import clipped, normalisation
+from skunlearn._torch.parts.tasks import task_of
+from skunlearn._torch.row_losses import Targets, labels_of, row_losses
 from skunlearn.search_spaces import LogUniform
 
 _FEW = 0.05  # share of rows that may still be known when an ascent ends
@@ -48,8 +48,8 @@ class BoundedAscent:
 
     def _check_bound(self):
         if self.bound != "chance":
-            _validation.check_number(self, "bound", Real, low=0.0, exclusive=True)
-        _validation.check_number(self, "max_norm", Real, low=0.0, exclusive=True)
+            checking.check_number(self, "bound", Real, low=0.0, exclusive=True)
+        checking.check_number(self, "max_norm", Real, low=0.0, exclusive=True)
 
 
 class ForgetOnly(BoundedAscent):

@@ -2,13 +2,14 @@
 
 from numbers import Real
 
-from skunlearn import _skorch, _validation
-from skunlearn._fit_loop import batches
-from skunlearn._lone_rows import lone_row
-from skunlearn._losses import Targets, labels_of, row_losses
-from skunlearn._norms import moving_norms, prompt, unmoved
-from skunlearn._rates import scale_rates
-from skunlearn._steps import clipped
+from skunlearn._rows import checking
+from skunlearn._torch import inference
+from skunlearn._torch.batches.lone_rows import lone_row
+from skunlearn._torch.loop.fit_loop import batches
+from skunlearn._torch.loop.learning_rates import scale_rates
+from skunlearn._torch.loop.norms import moving_norms, prompt, unmoved
+from skunlearn._torch.loop.optimizer_steps import clipped
+from skunlearn._torch.row_losses import Targets, labels_of, row_losses
 from skunlearn.ascent._bound import BoundedAscent, bounded
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
@@ -108,7 +109,7 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
             # In training mode the running statistics would end half-way to the forget rows, and
             # batches of them alone be normalised as no row is when the net is used.
             with unmoved(norms), lone_row(net, gone):
-                out = _skorch.infer(net, gone.x)
+                out = inference.infer(net, gone.x)
             climbed = row_losses(net, out, labels, self._classes)
             return beta * batch.loss() - (1 - beta) * gone.mean(bounded(climbed, bound))
 
@@ -124,7 +125,7 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
     def _check_parameters(self):
         super()._check_parameters()
         if self.beta is not None:
-            _validation.check_number(self, "beta", Real, low=0.0, high=1.0)
+            checking.check_number(self, "beta", Real, low=0.0, high=1.0)
         self._check_bound()
 
     def _space(self):

@@ -3,8 +3,8 @@
 import numpy as np
 from skorch.callbacks import Callback
 
-from skunlearn._shrinking import shrink
 from skunlearn.auto._judge import excess, strongest
+from skunlearn.finetuning._shrinking import shrink
 
 _UNTIL = 0.4  # share of the epochs after which the rest is left to settle
 _LOOKS = 3  # at most, at the net

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from skunlearn._evidence import observe
-from skunlearn._tasks import Labels, task_of
-from skunlearn.metrics.intervals import auc, delong_covariance
-from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.scores import compared_scores, membership_scores, squared_error
+from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.tasks import Labels, task_of
+from skunlearn.metrics._attacks.scores import compared_scores, membership_scores, squared_error
+from skunlearn.metrics._statistics.intervals import auc, delong_covariance
+from skunlearn.metrics._statistics.matching import match_weights
 
 _SCORES = ("loss", "margin", "confidence", "entropy", "modified_entropy")
 _MOST_FORGET, _MOST_UNSEEN = 2000, 5000  # rows that are asked about

@@ -5,16 +5,18 @@ from numbers import Real
 
 import numpy as np
 
-from skunlearn import _skorch, _training, _validation
-from skunlearn._batching import n_batches
-from skunlearn._seeding import derive_seed
-from skunlearn._shrinking import new_net, shrink
-from skunlearn._tasks import task_of
+from skunlearn._recipe import training
+from skunlearn._rows import checking
+from skunlearn._rows.seeding import derive_seed
+from skunlearn._torch import skorch_nets
+from skunlearn._torch.batches.batching import n_batches
+from skunlearn._torch.parts.tasks import task_of
 from skunlearn.auto._adapting import Adapting
 from skunlearn.auto._judge import NAMED, Judge, excess, strongest
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
+from skunlearn.finetuning._shrinking import new_net, shrink
 from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
-from skunlearn.metrics._scoring import unseen_rows
+from skunlearn.metrics._scorers.scoring import unseen_rows
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -132,7 +134,7 @@ class AutoUnlearner(NetUnlearner):
         self.verbose = verbose
 
     def _unlearn(self, net, retain, forget):
-        recipe, seeds = _skorch.unwrap(self.estimator), self._seeds()
+        recipe, seeds = skorch_nets.unwrap(self.estimator), self._seeds()
         unseen = self._rows_never_seen()
         one_class = task_of(self._classes).has_one_class
         whole = one_class and self._whole_classes(retain, forget)
@@ -196,9 +198,7 @@ class AutoUnlearner(NetUnlearner):
         if self.on_failure == "retrain":
             self._auto["retrained"] = True
             return self._train(retain)
-        _validation.warn(
-            f"{said}. Try a larger budget, or on_failure='retrain'.", NotForgottenWarning
-        )
+        checking.warn(f"{said}. Try a larger budget, or on_failure='retrain'.", NotForgottenWarning)
         return None
 
     def _first_share(self, before):
@@ -209,15 +209,17 @@ class AutoUnlearner(NetUnlearner):
         return float(np.clip(np.sqrt(0.7 * self.target / max(known, 1e-9)), *_SHARES))
 
     def _train_reference(self, retain, epochs):
-        recipe = _skorch.clone_net(_skorch.unwrap(self.estimator)).set_params(max_epochs=epochs)
-        return _training.train(recipe, retain, self._classes, self._seeds()[0])
+        recipe = skorch_nets.clone_net(skorch_nets.unwrap(self.estimator)).set_params(
+            max_epochs=epochs
+        )
+        return training.train(recipe, retain, self._classes, self._seeds()[0])
 
     def _rows_never_seen(self):
         """Rows that came with the request, or those of the net's predefined split; else None."""
         given = getattr(self, "_unseen_given", None)
         if given is not None:
             return unseen_rows(self, *given)
-        split = _skorch.unwrap(self.estimator).train_split
+        split = skorch_nets.unwrap(self.estimator).train_split
         if not isinstance(split, partial) or "valid_ds" not in split.keywords:
             return None
         return unseen_rows(self, split.keywords["valid_ds"], None)
@@ -227,14 +229,14 @@ class AutoUnlearner(NetUnlearner):
 
     def _all_epochs(self, net, retain):
         """Of a request in all, and of the reference among them."""
-        epochs = _skorch.unwrap(self.estimator).max_epochs
+        epochs = skorch_nets.unwrap(self.estimator).max_epochs
         share, few, steps = _ENOUGH
         enough = max(share * epochs, few, steps / max(1, n_batches(net, len(retain))))
         total = max(1, round(min(self.budget * epochs, enough)))
         return total, max(1, round(_REFERENCE * total)) if total > 1 else 0
 
     def _epochs(self):
-        return _skorch.unwrap(self.estimator).max_epochs  # until the rows are known
+        return skorch_nets.unwrap(self.estimator).max_epochs  # until the rows are known
 
     def _logged(self):
         return {"auto": self._auto}
@@ -256,8 +258,8 @@ class AutoUnlearner(NetUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "budget", Real, low=0.0, high=1.0, exclusive="low")
-        _validation.check_number(self, "target", Real, low=0.0, exclusive=True)
+        checking.check_number(self, "budget", Real, low=0.0, high=1.0, exclusive="low")
+        checking.check_number(self, "target", Real, low=0.0, exclusive=True)
         if self.on_failure not in ("warn", "retrain", "raise"):
             raise ValueError(
                 f"on_failure must be 'warn', 'retrain' or 'raise', got {self.on_failure!r}."

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn.certified._rows import bounded_rows
+from skunlearn.certified._bounded_rows import bounded_rows
 
 
 class PublishedLogisticRegression(LogisticRegression):

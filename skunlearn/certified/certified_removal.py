@@ -6,9 +6,9 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigvalsh
 from sklearn.utils.extmath import safe_sparse_dot
 
-from skunlearn import _validation
-from skunlearn._versions_warning import warn_of_versions
-from skunlearn.certified._base import CertifiedUnlearner
+from skunlearn._rows import checking
+from skunlearn._unlearning.versions_warning import warn_of_versions
+from skunlearn.certified._certified_unlearner import CertifiedUnlearner
 from skunlearn.certified._logistic import gram, minimise
 from skunlearn.certified._published import weights_of
 from skunlearn.exceptions import PrivacyBudgetWarning
@@ -79,7 +79,7 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
         Whether versions of the model leave your hands. Then a request of a single row warns, as
         long as the model is not trained anew: the noise is the same before and after, so that the
         two versions together give that row away, whatever ε is
-        (`skunlearn.threats.reconstruction_attack`).
+        (`skunlearn.evaluation.reconstruction_attack`).
     random_state : int, RandomState instance or None, default=None
         None draws the noise from the operating system. Whoever knows an int can take the noise
         away: it is for tests, or must be kept secret.
@@ -206,7 +206,7 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
             if self.published:
                 warn_of_versions(self.estimator_, forget.X.shape[0])
             return W + steps
-        _validation.warn(
+        checking.warn(
             f"The privacy budget (epsilon={self.epsilon:g}, delta={self.delta:g}) does not cover "
             f"this request, so that the model was trained anew on the {problem.X.shape[0]} kept "
             "rows. A larger sigma or a smaller C allow more removals between trainings.",

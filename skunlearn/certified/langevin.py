@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skunlearn.certified._base import CertifiedUnlearner
+from skunlearn.certified._certified_unlearner import CertifiedUnlearner
 from skunlearn.certified._contraction import Contraction
 from skunlearn.certified._logistic import minimise
 from skunlearn.certified._published import weights_of

@@ -2,11 +2,11 @@
 
 import torch
 
-from skunlearn import _skorch
-from skunlearn._first_weights import find_fixed_weights, shorten
-from skunlearn._fit_loop import gives_plain_rows
-from skunlearn._from_scratch import refuse_trained, warn_of_start
-from skunlearn._tasks import task_of
+from skunlearn._recipe.from_scratch import refuse_trained, warn_of_start
+from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.first_weights import find_fixed_weights, shorten
+from skunlearn._torch.loop.fit_loop import gives_plain_rows
+from skunlearn._torch.parts.tasks import task_of
 
 _MOST = 2**28  # bytes of remembered logits
 
@@ -33,7 +33,7 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, x):
-        return _skorch.logits(self.net, _skorch.infer(self.net, x), self.classes).float()
+        return inference.logits(self.net, inference.infer(self.net, x), self.classes).float()
 
 
 class Remembered:
@@ -76,7 +76,7 @@ class Remembered:
 
 def copied(net, classes):
     """A teacher with the weights of `net` as they are now; it shares none of them."""
-    return Teacher(_skorch.copy_net(net), classes)
+    return Teacher(skorch_nets.copy_net(net), classes)
 
 
 def untrained(net, classes):
@@ -84,4 +84,4 @@ def untrained(net, classes):
     refuse_trained(net, "The untrained teacher")
     fixed, _ = find_fixed_weights(net)
     warn_of_start([shorten(fixed)] if fixed else [], "The untrained teacher")
-    return Teacher(_skorch.fresh_net(net, verbose=0), classes)
+    return Teacher(skorch_nets.fresh_net(net, verbose=0), classes)

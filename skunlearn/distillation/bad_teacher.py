@@ -4,8 +4,9 @@ from numbers import Real
 
 import torch
 
-from skunlearn import _skorch, _validation
-from skunlearn._fit_loop import batches
+from skunlearn._rows import checking
+from skunlearn._torch import inference
+from skunlearn._torch.loop.fit_loop import batches
 from skunlearn.distillation._teacher import Remembered, copied, untrained
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
@@ -99,14 +100,14 @@ class BadTeacherUnlearner(NetUnlearner):
             gone = batch.places(type(self).__name__) >= len(sample)
             good_says, bad_says = good(batch), bad(batch)
             taught = torch.where(gone.to(good_says.device)[:, None], bad_says, good_says)
-            student = _skorch.logits(net, batch.out, self._classes)
+            student = inference.logits(net, batch.out, self._classes)
             return batch.mean(task.divergences(taught, student, self.temperature))
 
         self._run(net, rows, loss=loss)
 
     def _check_parameters(self):
         super()._check_parameters()
-        check = _validation.check_number
+        check = checking.check_number
         check(self, "retain_share", Real, low=0.0, high=1.0, exclusive="low")
         check(self, "temperature", Real, low=0.0, exclusive=True)
 

@@ -1,7 +1,8 @@
 """DELETE: distil the original without the forgotten class."""
 
-from skunlearn import _skorch, _validation
-from skunlearn._tasks import need_one_class
+from skunlearn._rows import checking
+from skunlearn._torch import inference
+from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.exceptions import UnsuitableMethodWarning
@@ -95,7 +96,7 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
     def _unlearn(self, net, retain, forget):
         need_one_class(self._classes, "DELETEUnlearner")
         if not self._whole_classes(retain, forget):
-            _validation.warn(
+            checking.warn(
                 "DELETEUnlearner takes rows away from their own class, which a retrained net "
                 "would not do to rows of classes that stay: it forgets too much. Use it for whole "
                 "classes, or another method for these rows.",
@@ -108,7 +109,7 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
         def loss(batch):
             own = rows.labels(batch).long().view(-1, 1)
             taught = teacher(batch).scatter(1, own, float("-inf"))
-            student = _skorch.logits(net, batch.out, self._classes)
+            student = inference.logits(net, batch.out, self._classes)
             _, known = rows.losses(batch, batch.out.detach())
             return batch.mean(known * task.divergences(taught, student))
 

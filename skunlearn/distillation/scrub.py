@@ -4,15 +4,16 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from skunlearn import _skorch, _validation
-from skunlearn._evidence import observe
-from skunlearn._norms import FollowedStatistics
-from skunlearn._phases import Phases
-from skunlearn._rates import scale_rates
-from skunlearn._record import Rows
-from skunlearn._steps import clipped, normalisation
-from skunlearn._tasks import task_of
-from skunlearn._weights import set_weights, weights
+from skunlearn._rows import checking
+from skunlearn._rows.views import Rows
+from skunlearn._torch import inference
+from skunlearn._torch.loop.learning_rates import scale_rates
+from skunlearn._torch.loop.norms import FollowedStatistics
+from skunlearn._torch.loop.optimizer_steps import clipped, normalisation
+from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.net_state import set_weights, weights
+from skunlearn._torch.parts.tasks import task_of
+from skunlearn._unlearning.phases import Phases
 from skunlearn.ascent._bound import BoundedAscent
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.net_unlearner import NetUnlearner
@@ -146,13 +147,13 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         hung = [("skunlearn_followed", followed), clipped(self.max_norm), ("skunlearn_known", rows)]
 
         def apart(batch):
-            student = _skorch.logits(net, batch.out, self._classes)
+            student = inference.logits(net, batch.out, self._classes)
             _, known = rows.losses(batch, batch.out.detach())
             far = teacher.task.divergences(of_forget(batch), student, self.temperature)
             return -batch.mean(known * far)
 
         def near(batch):
-            student = _skorch.logits(net, batch.out, self._classes)
+            student = inference.logits(net, batch.out, self._classes)
             far = teacher.task.divergences(of_retain(batch), student, self.temperature)
             return self.gamma * batch.loss() + self.alpha * batch.mean(far)
 
@@ -191,7 +192,7 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check = _validation.check_number
+        check = checking.check_number
         self._check_bound()
         check(self, "alpha", Real, low=0.0)
         check(self, "gamma", Real, low=0.0)

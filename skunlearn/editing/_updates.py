@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from skorch.callbacks import Callback
 
-from skunlearn._batching import n_batches
-from skunlearn._data import match, row_digests
+from skunlearn._rows.containers import match, row_digests
+from skunlearn._torch.batches.batching import n_batches
 from skunlearn.exceptions import UnlearningError
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from skunlearn import _training, _validation
-from skunlearn._folder import Folder
+from skunlearn._files.own_folder import Folder
+from skunlearn._recipe import training
+from skunlearn._rows import checking
 from skunlearn.editing._updates import UpdateRecorder, UpdateStore, subtract
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -142,7 +143,7 @@ class AmnesiacUnlearner(NetUnlearner):
     def _first_model(self, rows):
         mask, forget = vars(self).pop("_declared")
         if mask is not None:
-            mask = _validation.check_mask(mask, len(rows), "sensitive")
+            mask = checking.check_mask(mask, len(rows), "sensitive")
             undeclared = 0 if forget is None else int((np.asarray(forget) & ~mask).sum())
             self._refuse_undeclared(undeclared)
         elif forget is not None:
@@ -152,7 +153,7 @@ class AmnesiacUnlearner(NetUnlearner):
         store = UpdateStore(Folder(self.folder, "skunlearn-amnesiac-"), table)
         recorder = UpdateRecorder(store, rows)
 
-        net = _training.train(
+        net = training.train(
             self.estimator,
             rows,
             self._classes,
@@ -176,7 +177,7 @@ class AmnesiacUnlearner(NetUnlearner):
         names = store.holding(numbers)
         subtract(net, store, names)
         if len(names) > _MOST * store.steps:
-            _validation.warn(
+            checking.warn(
                 f"{len(names)} of the {store.steps} steps of the training were subtracted: little "
                 "of it is left, and RetrainUnlearner costs hardly more than the repair. Amnesiac "
                 "unlearning is for rows that are in few batches.",

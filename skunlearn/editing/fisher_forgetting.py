@@ -4,9 +4,10 @@ from numbers import Integral, Real
 
 import torch
 
-from skunlearn import _net_checks, _skorch, _validation
-from skunlearn._fisher import gradient_sizes
-from skunlearn.editing._base import WeightEditor
+from skunlearn._rows import checking
+from skunlearn._torch import inference, net_checks
+from skunlearn._torch.gradients.fisher import gradient_sizes
+from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.exceptions import UnlearningError
 from skunlearn.search_spaces import LogUniform
 
@@ -86,14 +87,14 @@ class FisherForgettingUnlearner(WeightEditor):
         self.importance_rows = importance_rows
 
     def _unlearn(self, net, retain, forget):
-        _net_checks.check_likelihood(net)
+        net_checks.check_likelihood(net)
         params = [p for p in net.module_.parameters() if p.requires_grad]
         sample = retain.sample(self.importance_rows, self._seed)
         held = gradient_sizes(
             net,
             sample,
             params,
-            lambda net, batch: _skorch.log_likelihoods(net, batch, self._classes).sum(),
+            lambda net, batch: inference.log_likelihoods(net, batch, self._classes).sum(),
         )
         mean = sum(f.sum() for f in held) / sum(f.numel() for f in held)
         if not mean > 0:
@@ -109,9 +110,9 @@ class FisherForgettingUnlearner(WeightEditor):
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "alpha", Real, low=0.0)
-        _validation.check_number(self, "limit", Real, low=0.0)
-        _validation.check_number(self, "importance_rows", Integral, low=1)
+        checking.check_number(self, "alpha", Real, low=0.0)
+        checking.check_number(self, "limit", Real, low=0.0)
+        checking.check_number(self, "importance_rows", Integral, low=1)
 
     def _space(self):
         return {"alpha": LogUniform(1e-3, 3.0)}

@@ -1,6 +1,6 @@
 """Selective synaptic dampening without labels."""
 
-from skunlearn import _skorch
+from skunlearn._torch import inference
 from skunlearn.editing.ssd import SSDUnlearner
 
 
@@ -102,4 +102,4 @@ class LFSSDUnlearner(SSDUnlearner):
         pass
 
     def _row_loss(self, net, batch):
-        return (_skorch.infer(net, batch[0]) ** 2).sum(dim=-1).mean()
+        return (inference.infer(net, batch[0]) ** 2).sum(dim=-1).mean()

@@ -4,9 +4,10 @@ from numbers import Integral, Real
 
 import torch
 
-from skunlearn import _net_checks, _skorch, _validation
-from skunlearn._fisher import gradient_sizes
-from skunlearn.editing._base import WeightEditor
+from skunlearn._rows import checking
+from skunlearn._torch import inference, net_checks
+from skunlearn._torch.gradients.fisher import gradient_sizes
+from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.search_spaces import LogUniform
 
@@ -90,7 +91,7 @@ class SSDUnlearner(WeightEditor):
 
     def _unlearn(self, net, retain, forget):
         if self._classes is not None and not self._whole_classes(retain, forget):
-            _validation.warn(
+            checking.warn(
                 f"{type(self).__name__} is made for whole classes: single rows matter to the same "
                 "weights as the others of their class, so that it changes next to nothing.",
                 UnsuitableMethodWarning,
@@ -121,17 +122,17 @@ class SSDUnlearner(WeightEditor):
         return largest / 2
 
     def _check_loss(self, net):
-        _net_checks.check_likelihood(net)
+        net_checks.check_likelihood(net)
 
     def _row_loss(self, net, batch):
-        return _skorch.log_likelihoods(net, batch, self._classes).sum()
+        return inference.log_likelihoods(net, batch, self._classes).sum()
 
     def _check_parameters(self):
         super()._check_parameters()
         if self.alpha is not None:
-            _validation.check_number(self, "alpha", Real, low=0.0)
-        _validation.check_number(self, "dampening", Real, low=0.0)
-        _validation.check_number(self, "importance_rows", Integral, low=1)
+            checking.check_number(self, "alpha", Real, low=0.0)
+        checking.check_number(self, "dampening", Real, low=0.0)
+        checking.check_number(self, "importance_rows", Integral, low=1)
 
     def _space(self):
         return {"alpha": LogUniform(0.5, 100.0), "dampening": LogUniform(0.1, 5.0)}

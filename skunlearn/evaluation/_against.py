@@ -4,9 +4,9 @@ import numpy as np
 from scipy.special import ndtri
 
 from skunlearn.evaluation.figures import mean
+from skunlearn.metrics._accuracy_gaps import average_gap, tug_of_war
+from skunlearn.metrics._distances import activation_distance, agreement, js_divergence
 from skunlearn.metrics._null import distances_to_null
-from skunlearn.metrics.distances import activation_distance, agreement, js_divergence
-from skunlearn.metrics.gaps import average_gap, tug_of_war
 
 
 def against(outputs, figures, attacked, name, first, confidence):

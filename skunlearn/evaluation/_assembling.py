@@ -24,7 +24,7 @@ def assemble(
     Parameters
     ----------
     task : module
-        `_classes` or `_labels`, whose outputs are logits, or `_values`, whose outputs are
+        `_classes` or `_multilabel`, whose outputs are logits, or `_values`, whose outputs are
         predictions.
     outputs : dict of str to dict of str to ndarray
         By model and set of rows.

@@ -9,9 +9,9 @@ from skunlearn.evaluation._against import against, over_null
 from skunlearn.evaluation.figures import attack, losses, right
 from skunlearn.evaluation.verdicts import Known, is_idle, warn_about_rows, warn_if_unmoved
 from skunlearn.evaluation.verdicts import judge as judge_known
-from skunlearn.metrics._labels import is_multilabel
-from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.scores import attack_scores
+from skunlearn.metrics._attacks.scores import attack_scores
+from skunlearn.metrics._label_logits import is_multilabel
+from skunlearn.metrics._statistics.matching import match_weights
 
 __all__ = [
     "against",

@@ -7,14 +7,16 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _transformers, _validation
-from skunlearn._data import is_dataset, n_rows
-from skunlearn._evidence import observe
-from skunlearn._record import Rows
-from skunlearn._seeding import derive_seed, seeded
+from skunlearn._recipe import step_kinds
+from skunlearn._rows.containers import is_dataset, n_rows
+from skunlearn._rows.seeding import derive_seed, seeded
+from skunlearn._rows.views import Rows
+from skunlearn._torch.observation import observe
+from skunlearn._unlearning import validation
 from skunlearn.base import BaseUnlearner, model_of
-from skunlearn.metrics._scoring import forgotten_rows, refuse_training_rows, unseen_rows
-from skunlearn.pipeline import UnlearningPipeline
+from skunlearn.compose import _front_steps
+from skunlearn.compose.pipeline import UnlearningPipeline
+from skunlearn.metrics._scorers.scoring import forgotten_rows, refuse_training_rows, unseen_rows
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Chain:
     def shown(self, rows):
         """`rows` as the steps show them to the model."""
         try:
-            return _transformers.transformed(rows, self.steps, self.unlearner)
+            return _front_steps.transformed(rows, self.steps, self.unlearner)
         except ValueError as error:
             raise ValueError(
                 "The steps of the pipeline cannot transform rows that an audit asks about, those "
@@ -97,14 +99,14 @@ class Subject:
             rows = unseen_rows(self.final, X, y)
         else:
             if y is None and is_dataset(X):
-                y = _validation.dataset_targets(X)
+                y = validation.dataset_targets(X)
             if y is None:
                 raise ValueError("The attack needs the labels of the unseen rows: pass y.")
-            X = _transformers.as_rows(X)
+            X = _front_steps.as_rows(X)
             names = getattr(self.whole._record.row_like(), "columns", None)
-            X = X if is_dataset(X) else _validation.columns_of_fit(X, names)
+            X = X if is_dataset(X) else validation.columns_of_fit(X, names)
             n = len(X) if is_dataset(X) else n_rows(X)
-            y = _validation.check_like(y, n, self.classes)
+            y = validation.check_like(y, n, self.classes)
             rows = Rows(X, self.final._encode(y), np.arange(n))
         refuse_training_rows(self.whole, rows)
         return rows
@@ -131,7 +133,7 @@ class Subject:
         if not self.piped:
             return lambda seed=None: train(final, retain, seed)
         steps = self.whole.steps[:-1]
-        frozen = _transformers.kinds(steps)["frozen"]
+        frozen = step_kinds.kinds(steps)["frozen"]
         if frozen:
             raise TypeError(
                 f"The reference would be trained behind {', '.join(frozen)}, which may have seen "
@@ -140,8 +142,8 @@ class Subject:
         y = retain.y if self.classes is None else self.classes[retain.y]
         start = copy.copy(final)
         with seeded(derive_seed(final._seed, 1)):
-            steps, made = _transformers.fit_transform(steps, retain.arrays()[0], y)
-        rows = _transformers.checked(made, retain, start, reset=True)
+            steps, made = _front_steps.fit_transform(steps, retain.arrays()[0], y)
+        rows = _front_steps.checked(made, retain, start, reset=True)
         return lambda seed=None: Chain(steps, start, train(start, rows, seed))
 
 

@@ -6,8 +6,8 @@ from scipy.special import ndtri
 from skunlearn.evaluation.figures import difference, mean, of, of_few
 from skunlearn.evaluation.verdicts import Known, is_idle, warn_about_rows, warn_if_unmoved
 from skunlearn.evaluation.verdicts import judge as judge_known
-from skunlearn.metrics._comparing import compare_sides
-from skunlearn.metrics.scores import squared_error
+from skunlearn.metrics._attacks.comparing import compare_sides
+from skunlearn.metrics._attacks.scores import squared_error
 
 __all__ = [
     "against",

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from skunlearn._short import SHARE
-from skunlearn._tasks import Classes, Labels
-from skunlearn.evaluation import _classes, _labels, _values
+from skunlearn._torch.parts.tasks import Classes, Labels
+from skunlearn.evaluation import _classes, _multilabel, _values
 from skunlearn.evaluation._assembling import assemble
-from skunlearn.evaluation._models import blind as blind_baseline
-from skunlearn.evaluation._models import outputs_of, reference_models
+from skunlearn.evaluation._reference_models import blind as blind_baseline
+from skunlearn.evaluation._reference_models import outputs_of, reference_models
 from skunlearn.evaluation._subjects import Subject, asked_model
 from skunlearn.evaluation.figures import SETS, Sets
-from skunlearn.metrics._labels import check_label_logits, is_multilabel
+from skunlearn.metrics._label_logits import check_label_logits, is_multilabel
 from skunlearn.metrics._logits import check_logits
-from skunlearn.metrics._scoring import refuse_noise
+from skunlearn.metrics._scorers.scoring import refuse_noise
+from skunlearn.metrics._scorers.short_reference import SHARE
 
 __all__ = ["audit", "audit_logits"]
 
@@ -259,7 +259,7 @@ def audit_logits(
     if forgotten_classes is not None:
         gone = np.asarray(forgotten_classes)
     return assemble(
-        _labels if multi else _classes,
+        _multilabel if multi else _classes,
         outputs,
         Sets(y, gone, confidence, random_state),
         retrained=retrained,

@@ -6,10 +6,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from skunlearn import _caches, _validation
-from skunlearn._data import is_dataset, n_rows
-from skunlearn._drafts import share_state
-from skunlearn.evaluation._models import check_recipe, named, other_references, outputs_of
+from skunlearn._recipe import caches
+from skunlearn._rows import checking
+from skunlearn._rows.containers import is_dataset, n_rows
+from skunlearn._unlearning import validation
+from skunlearn._unlearning.drafts import share_state
+from skunlearn.evaluation._reference_models import check_recipe, named, other_references, outputs_of
 from skunlearn.evaluation._subjects import Subject, asked_model, check_kind
 from skunlearn.evaluation.audit import judge_outputs
 from skunlearn.exact import RetrainUnlearner
@@ -95,8 +97,8 @@ def compare(
     """
     unlearners = named(unlearners, "compare")
     first = _first_of(unlearners)
-    n = len(_validation.check_dataset(X)) if is_dataset(X) else n_rows(X)
-    mask = _validation.check_forget_mask(forget, n)
+    n = len(validation.check_dataset(X)) if is_dataset(X) else n_rows(X)
+    mask = checking.check_forget_mask(forget, n)
     rows = np.flatnonzero(mask)
 
     def say(text):
@@ -128,7 +130,7 @@ def compare(
             new.fit(X, y, **how)
         else:
             _share(new, trained)
-        with _caches.kept():  # nobody asked to delete these rows
+        with caches.kept():  # nobody asked to delete these rows
             new.unlearn(indices=rows)
         outputs[name], seconds[name] = ask(new), new.deletions_[-1]["seconds"]
     say("retraining without the forget rows")

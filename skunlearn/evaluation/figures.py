@@ -6,10 +6,10 @@ import numpy as np
 from scipy.special import log_softmax, ndtri
 from scipy.stats import binomtest
 
-from skunlearn.metrics._labels import is_multilabel
-from skunlearn.metrics.attacks import compare_attacks
-from skunlearn.metrics.epsilon import epsilon_lower_bound
-from skunlearn.metrics.scores import attack_scores, label_scores
+from skunlearn.metrics._attacks.membership import compare_attacks
+from skunlearn.metrics._attacks.scores import attack_scores, label_scores
+from skunlearn.metrics._label_logits import is_multilabel
+from skunlearn.metrics._statistics.epsilon import epsilon_lower_bound
 
 SETS = ("forget", "retain", "unseen")
 

@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _skorch
-from skunlearn._columns import columns_of
-from skunlearn._net_rows import reader
-from skunlearn._record import Rows
-from skunlearn._tasks import need_one_class
+from skunlearn._rows.views import Rows
+from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.batches.net_rows import reader
+from skunlearn._torch.columns import columns_of
+from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.base import model_of
 
 __all__ = ["input_gradients"]
@@ -61,7 +61,7 @@ def input_gradients(model, X, y, *, batch_size=256):
     """
     check_is_fitted(model)
     net = model_of(model)
-    if not _skorch.is_net(net):
+    if not skorch_nets.is_net(net):
         raise TypeError(f"input_gradients needs a skorch net, got {type(net).__name__}.")
     X = X.numpy(force=True) if isinstance(X, torch.Tensor) else X
     if not isinstance(X, np.ndarray):
@@ -77,12 +77,12 @@ def input_gradients(model, X, y, *, batch_size=256):
         )
     data = reader(net, Rows(X, columns, np.arange(len(y))))
     found = []
-    with _skorch.evaluating(net):
+    with inference.evaluating(net):
         for start in range(0, len(y), batch_size):
             rows = np.arange(start, min(start + batch_size, len(y)))
             x, target = data.batch(rows)
             x = x.to(net.device).float().requires_grad_()
             # Rows do not meet in evaluation mode: the gradient of the sum is that of each.
-            loss = -_skorch.log_likelihoods(net, (x, target), classes).sum()
+            loss = -inference.log_likelihoods(net, (x, target), classes).sum()
             found.append(torch.autograd.grad(loss, x)[0].float().cpu().numpy())
     return np.concatenate(found)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from sklearn.base import is_classifier
 
-from skunlearn._evidence import observe
-from skunlearn._tasks import need_one_class
+from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.evaluation.streams import check_recipe, deletion_stream, retrained_model
-from skunlearn.metrics._scoring import unseen_rows
+from skunlearn.metrics._scorers.scoring import unseen_rows
 
 __all__ = ["RetentionCurve", "retention_curve"]
 

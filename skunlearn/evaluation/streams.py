@@ -7,16 +7,17 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _skorch, _training
-from skunlearn._evidence import observe
-from skunlearn._from_scratch import check_reference
-from skunlearn._short import train_short
-from skunlearn._tasks import Classes, Labels
+from skunlearn._recipe import training
+from skunlearn._recipe.from_scratch import check_reference
+from skunlearn._torch import skorch_nets
+from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.tasks import Classes, Labels
 from skunlearn.base import BaseUnlearner
-from skunlearn.metrics._scoring import refuse_training_rows, unseen_rows
-from skunlearn.metrics.intervals import auc
-from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.scores import attack_scores, squared_error
+from skunlearn.metrics._attacks.scores import attack_scores, squared_error
+from skunlearn.metrics._scorers.scoring import refuse_training_rows, unseen_rows
+from skunlearn.metrics._scorers.short_reference import train_short
+from skunlearn.metrics._statistics.intervals import auc
+from skunlearn.metrics._statistics.matching import match_weights
 
 __all__ = ["deletion_stream"]
 
@@ -103,7 +104,7 @@ def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference
 def check_recipe(unlearner):
     """Refuse references of an estimator that holds what was trained before."""
     check_reference(
-        _skorch.unwrap(unlearner.estimator),
+        skorch_nets.unwrap(unlearner.estimator),
         "reference=True",
         "Use reference=False, and train models that never saw the rows yourself.",
     )
@@ -111,8 +112,8 @@ def check_recipe(unlearner):
 
 def retrained_model(unlearner):
     """The unlearner's estimator, trained anew on the rows that are left."""
-    return _training.train(
-        _skorch.unwrap(unlearner.estimator),
+    return training.train(
+        skorch_nets.unwrap(unlearner.estimator),
         _view(unlearner._record, unlearner._record.retained),
         unlearner._classes,
         unlearner._seed,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from skunlearn.metrics.result import signed
+from skunlearn.metrics._attacks.result import signed
 
 _WIDE = 0.2  # an AUC interval wider than this decides little
 _MOVED = 0.1  # share of the way to the retrained loss below which nothing was unlearned

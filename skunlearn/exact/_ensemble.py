@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.special import softmax
 
-from skunlearn import _skorch
-from skunlearn._data import n_rows
-from skunlearn._tasks import Labels, task_of
+from skunlearn._rows.containers import n_rows
+from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.parts.tasks import Labels, task_of
 
 
 class ShardEnsemble:
@@ -56,18 +56,18 @@ class ShardEnsemble:
     def _votes(self, member, X):
         if isinstance(self._classes, Labels):
             return (self._probabilities(member, X) > 0.5).astype(np.float64)
-        if _skorch.is_net(member):
+        if skorch_nets.is_net(member):
             chosen = self._probabilities(member, X).argmax(axis=1)
         else:
             chosen = np.searchsorted(self.classes_, member.predict(X))
         return np.eye(len(self.classes_))[chosen]
 
     def _probabilities(self, member, X):
-        if not _skorch.is_net(member):
+        if not skorch_nets.is_net(member):
             p = np.zeros((n_rows(X), len(self.classes_)))
             p[:, np.searchsorted(self.classes_, member.classes_)] = member.predict_proba(X)
             return p
-        p = _skorch.predict_proba(member, X, self._classes)
+        p = inference.predict_proba(member, X, self._classes)
         if isinstance(self._classes, Labels):
             return p
         k = len(self.classes_)
@@ -77,7 +77,7 @@ class ShardEnsemble:
         return p[:, :k] / p[:, :k].sum(axis=1, keepdims=True)
 
     def _values(self, member, X):
-        if not _skorch.is_net(member):
+        if not skorch_nets.is_net(member):
             return member.predict(X)
-        y = _skorch.predict(member, X)
+        y = inference.predict(member, X)
         return y.reshape(len(y), *(() if self.n_targets is None else (self.n_targets,)))

@@ -5,7 +5,7 @@ from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 
-from skunlearn import _validation
+from skunlearn._rows import checking
 from skunlearn.exact._growing import as_trained, is_forest
 
 _NAMES = ("oob_score_", "oob_decision_function_", "oob_prediction_")
@@ -44,7 +44,7 @@ def set_out_of_bag(ensemble, draws, positions, X, y):
             total[left] += member.predict(rows)
         members[left] += 1
     if (members == 0).any():
-        _validation.warn(
+        checking.warn(
             "Some inputs do not have OOB scores: every member drew them. More members leave some "
             "out.",
             UserWarning,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skunlearn._seeding import derive_seed
+from skunlearn._rows.seeding import derive_seed
 
 
 def place(record, seed, n_shards, n_slices):

@@ -10,11 +10,13 @@ import numpy as np
 from safetensors.torch import load_file, safe_open, save_file
 from sklearn.dummy import DummyClassifier
 
-from skunlearn import _fit_loop, _portable, _skorch, _training
-from skunlearn._held_out import holding_out
-from skunlearn._record import Rows
-from skunlearn._seeding import derive_seed, seeded
-from skunlearn._weights import weights
+from skunlearn._recipe import training
+from skunlearn._rows.seeding import derive_seed, seeded
+from skunlearn._rows.views import Rows
+from skunlearn._torch import portable, skorch_nets
+from skunlearn._torch.held_out_rows import holding_out
+from skunlearn._torch.loop import fit_loop
+from skunlearn._torch.parts.net_state import weights
 from skunlearn.exceptions import UnlearningError
 
 
@@ -74,11 +76,11 @@ def train_shard(recipe, shard, folder, first=0, files=None, verbose=0):
         Checkpoints of earlier stages.
     """
     began = time.perf_counter()
-    if not _skorch.is_net(recipe):
+    if not skorch_nets.is_net(recipe):
         done = _train_once(recipe, shard, verbose)
     else:
         done = _train_stages(recipe, shard, folder, first, files or {}, verbose)
-        _skorch.settle(done.model) if done.model is not None else None
+        skorch_nets.settle(done.model) if done.model is not None else None
     done.seconds = time.perf_counter() - began
     return done
 
@@ -95,7 +97,7 @@ def _train_once(recipe, shard, verbose):
     if shard.classes is not None and len(np.unique(shard.rows.y[counting])) == 1:
         # Many classifiers refuse a single class; what it says of any row is clear.
         recipe = DummyClassifier(strategy="most_frequent")
-    model = _training.train(recipe, shard.rows, shard.classes, shard.seed, verbose=verbose)
+    model = training.train(recipe, shard.rows, shard.classes, shard.seed, verbose=verbose)
     return Trained(model, row_epochs=len(shard.rows))
 
 
@@ -103,7 +105,7 @@ def _train_stages(recipe, shard, folder, first, files, verbose):
     epochs = recipe.max_epochs
     if shard.n_slices > 1:
         epochs = stage_epochs(epochs, shard.n_slices)
-        recipe = _skorch.clone_net(recipe).set_params(max_epochs=epochs)
+        recipe = skorch_nets.clone_net(recipe).set_params(max_epochs=epochs)
     done = Trained(None, {k: name for k, name in files.items() if k < first})
     if done.files:
         done.model = _read(recipe, shard, os.path.join(folder, done.files[max(done.files)]))
@@ -128,26 +130,26 @@ def _stage(recipe, model, rows, shard, stage, verbose):
     """Train further, or afresh: with a new optimizer, so that weights are all there is to keep."""
     seed = derive_seed(shard.seed, stage) if stage else shard.seed
     if model is None:
-        return _training.train(recipe, rows, shard.classes, seed, verbose=verbose)
+        return training.train(recipe, rows, shard.classes, seed, verbose=verbose)
     with seeded(seed):
-        net = _skorch.copy_net(model, verbose=verbose)
+        net = skorch_nets.copy_net(model, verbose=verbose)
         with holding_out(net, recipe, rows) as kept:
-            return _fit_loop.train(net, kept)
+            return fit_loop.train(net, kept)
 
 
 def _write(net, recipe, shard, path):
-    lost = _portable.lost(net, recipe, shard.seed, shard.rows)
+    lost = portable.lost(net, recipe, shard.seed, shard.rows)
     if lost:
         raise UnlearningError(
             f"n_slices={shard.n_slices} keeps the net after each slice in a file, which cannot "
-            f"hold {_portable.listed(lost)}: the training has changed that on the modules "
+            f"hold {portable.listed(lost)}: the training has changed that on the modules "
             "themselves. Use n_slices=1, or let the module hold it as a buffer."
         )
-    frozen = {"frozen": json.dumps(_portable.frozen(net))}
+    frozen = {"frozen": json.dumps(portable.frozen(net))}
     save_file({k: v.contiguous().cpu() for k, v in weights(net).items()}, path, metadata=frozen)
 
 
 def _read(recipe, shard, path):
     with safe_open(path, framework="pt") as file:
         frozen = json.loads(file.metadata()["frozen"])
-    return _portable.rebuild(recipe, shard.seed, load_file(path), frozen, classes=shard.classes)
+    return portable.rebuild(recipe, shard.seed, load_file(path), frozen, classes=shard.classes)

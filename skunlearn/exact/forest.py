@@ -9,9 +9,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _skorch, _training, _validation
-from skunlearn._from_scratch import refuse_trained
-from skunlearn._seeding import derive_seed
+from skunlearn._recipe import training
+from skunlearn._recipe.from_scratch import refuse_trained
+from skunlearn._rows import checking
+from skunlearn._rows.seeding import derive_seed
+from skunlearn._torch import skorch_nets
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._draws import Draws
 from skunlearn.exact._frozen_forest import check_grown_on
@@ -165,7 +167,7 @@ class ForestUnlearner(BaseUnlearner):
             When the request names rows that the model never saw, or that were forgotten.
         """
         check_is_fitted(self)
-        _validation.check_single_request(
+        checking.check_single_request(
             {}, X_forget=X_forget, ids=ids, indices=indices, groups=groups
         )
         if X_forget is not None:
@@ -177,7 +179,7 @@ class ForestUnlearner(BaseUnlearner):
 
     def _first_model(self, rows):
         self._trained_before = super()._name_trained()
-        recipe = _skorch.unwrap(self.estimator)
+        recipe = skorch_nets.unwrap(self.estimator)
         if rows.weights is not None and not is_forest(recipe):
             raise TypeError(
                 f"ForestUnlearner takes sample_weight for forests, not for {type(recipe).__name__}."
@@ -203,9 +205,9 @@ class ForestUnlearner(BaseUnlearner):
 
     def _one_member(self, rows, seed, max_samples):
         """The recipe, fitted with a single member: an ensemble to be filled."""
-        recipe = _skorch.unwrap(self.estimator)
+        recipe = skorch_nets.unwrap(self.estimator)
         small = {"n_estimators": 1, "oob_score": False, "max_samples": max_samples}
-        model = _training.train(clone(recipe).set_params(**small), rows, self._classes, seed)
+        model = training.train(clone(recipe).set_params(**small), rows, self._classes, seed)
         return model.set_params(**{name: getattr(recipe, name) for name in small})
 
     def _whole(self, model, rows, randomness):
@@ -305,7 +307,7 @@ class ForestUnlearner(BaseUnlearner):
 
     def _check_parameters(self):
         recipe, frozen = (
-            _skorch.unwrap(self.estimator),
+            skorch_nets.unwrap(self.estimator),
             isinstance(self.estimator, FrozenEstimator),
         )
         if type(recipe) not in (*FORESTS, *BAGGING):

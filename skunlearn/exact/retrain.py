@@ -2,9 +2,11 @@
 
 from numbers import Integral
 
-from skunlearn import _skorch, _training, _validation
-from skunlearn._squeezed import SqueezedRates
+from skunlearn._recipe import training
+from skunlearn._rows import checking
+from skunlearn._torch import skorch_nets
 from skunlearn.base import BaseUnlearner
+from skunlearn.exact._squeezed_rates import SqueezedRates
 
 
 class RetrainUnlearner(BaseUnlearner):
@@ -103,9 +105,9 @@ class RetrainUnlearner(BaseUnlearner):
     def _attempt(self, retain, forget, seed):
         if self.max_epochs is None:
             return self._train(retain)
-        recipe = _skorch.unwrap(self.estimator)
-        net = _training.train(
-            _skorch.clone_net(recipe).set_params(max_epochs=self.max_epochs),
+        recipe = skorch_nets.unwrap(self.estimator)
+        net = training.train(
+            skorch_nets.clone_net(recipe).set_params(max_epochs=self.max_epochs),
             retain,
             self._classes,
             self._seed,
@@ -125,13 +127,13 @@ class RetrainUnlearner(BaseUnlearner):
     def _logged(self):
         if self.max_epochs is None:
             return {}
-        return {"epochs": [self.max_epochs, int(_skorch.unwrap(self.estimator).max_epochs)]}
+        return {"epochs": [self.max_epochs, int(skorch_nets.unwrap(self.estimator).max_epochs)]}
 
     def _check_parameters(self):
         super()._check_parameters()
         if self.max_epochs is not None:
-            _validation.check_number(self, "max_epochs", Integral, low=1)
-            if not _skorch.is_net(_skorch.unwrap(self.estimator)):
+            checking.check_number(self, "max_epochs", Integral, low=1)
+            if not skorch_nets.is_net(skorch_nets.unwrap(self.estimator)):
                 raise TypeError(
                     f"max_epochs= is for skorch nets; {type(self.estimator).__name__} has no "
                     "epochs. Leave it at None."

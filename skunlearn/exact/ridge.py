@@ -8,7 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge, RidgeClassifier
 from sklearn.utils.validation import check_array
 
-from skunlearn._versions_warning import warn_of_versions
+from skunlearn._unlearning.versions_warning import warn_of_versions
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._moments import Moments
 from skunlearn.exceptions import UnlearningError
@@ -40,7 +40,7 @@ class RidgeUnlearner(BaseUnlearner):
     published : bool, default=False
         Whether versions of the model leave your hands. Then a request of a single row warns: the
         coefficients before and after give that row away, see
-        `skunlearn.threats.reconstruction_attack`.
+        `skunlearn.evaluation.reconstruction_attack`.
     random_state : int, RandomState instance or None, default=None
         Of stochastic solvers, where the recipe itself is trained.
     store_data : bool, default=True

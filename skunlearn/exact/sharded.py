@@ -8,11 +8,12 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_scalar
 
-from skunlearn import _skorch, _validation
-from skunlearn._folder import Folder
-from skunlearn._held_out import count
-from skunlearn._net_kinds import kind_of
-from skunlearn._seeding import derive_seed
+from skunlearn._files.own_folder import Folder
+from skunlearn._rows import checking
+from skunlearn._rows.seeding import derive_seed
+from skunlearn._torch import skorch_nets
+from skunlearn._torch.held_out_rows import count
+from skunlearn._torch.parts.net_kinds import kind_of
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._ensemble import ShardEnsemble
 from skunlearn.exact._placement import place
@@ -178,7 +179,7 @@ class ShardedUnlearner(BaseUnlearner):
 
     def _train_shards(self, rows, first, files, folder=None, seed=None):
         """`Trained` of the shards in `first`, from these stages on, by number."""
-        recipe, (_, n_slices, _) = _skorch.unwrap(self.estimator), self._shape
+        recipe, (_, n_slices, _) = skorch_nets.unwrap(self.estimator), self._shape
         shards, slices = (place[rows.positions] for place in self._places)
         folder = self._folder if folder is None else folder
         path = None if folder is None else folder.path
@@ -219,7 +220,7 @@ class ShardedUnlearner(BaseUnlearner):
 
     def _count_held_out(self, retain):
         """Every shard's last training holds rows out of its own."""
-        recipe, shards = _skorch.unwrap(self.estimator), self._places[0][retain.positions]
+        recipe, shards = skorch_nets.unwrap(self.estimator), self._places[0][retain.positions]
         found = [count(recipe, retain.take(np.flatnonzero(shards == k))) for k in np.unique(shards)]
         return None if None in found else sum(found)
 
@@ -245,10 +246,10 @@ class ShardedUnlearner(BaseUnlearner):
             )
         super()._check_parameters()
         for name in ("n_shards", "n_slices"):
-            _validation.check_number(self, name, Integral, low=1)
+            checking.check_number(self, name, Integral, low=1)
         if self.aggregate not in ("mean", "vote"):
             raise ValueError(f"aggregate must be 'mean' or 'vote', got {self.aggregate!r}.")
-        model = _skorch.unwrap(self.estimator)
+        model = skorch_nets.unwrap(self.estimator)
         if kind_of(model) == "regressor":
             if self.aggregate == "vote":
                 raise ValueError("aggregate='vote' is for classifiers; regressors take 'mean'.")
@@ -257,7 +258,7 @@ class ShardedUnlearner(BaseUnlearner):
                 f"aggregate='mean' needs probabilities, and {type(model).__name__} has no "
                 "predict_proba. Use aggregate='vote'."
             )
-        if self.n_slices > 1 and not _skorch.is_net(model):
+        if self.n_slices > 1 and not skorch_nets.is_net(model):
             raise ValueError(
                 f"n_slices={self.n_slices} needs a skorch net: {type(model).__name__}.fit starts "
                 "afresh each time, so that slices would save nothing. Use more shards instead."

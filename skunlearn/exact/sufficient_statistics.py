@@ -18,7 +18,7 @@ from sklearn.neighbors import (
 )
 from sklearn.utils.validation import check_array, check_is_fitted, check_non_negative
 
-from skunlearn import _skorch
+from skunlearn._torch import skorch_nets
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._discriminant import DiscriminantStatistic, refuse_discriminant
 from skunlearn.exact._naive_bayes import CategoryStatistic, CountStatistic, GaussianStatistic
@@ -186,7 +186,7 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
 
     @property
     def _recipe(self):
-        return _skorch.unwrap(self.estimator)
+        return skorch_nets.unwrap(self.estimator)
 
     def _check_parameters(self):
         recipe = self._recipe

@@ -2,8 +2,9 @@
 
 from numbers import Integral
 
-from skunlearn import _layers, _validation
-from skunlearn._steps import normalisation, only_trained
+from skunlearn._rows import checking
+from skunlearn._torch import net_layers
+from skunlearn._torch.loop.optimizer_steps import normalisation, only_trained
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers
@@ -80,14 +81,17 @@ class CFkUnlearner(NetUnlearner):
         self.k = k
 
     def _unlearn(self, net, retain, forget):
-        layers = _layers.last_layers(net, retain, self.k)
+        layers = net_layers.last_layers(net, retain, self.k)
         self._prepare(net, layers)
         frozen = [m for m in net.module_.modules() if m not in layers]
-        with only_trained(net, _layers.own_parameters(layers)), normalisation(net, "eval", frozen):
+        with (
+            only_trained(net, net_layers.own_parameters(layers)),
+            normalisation(net, "eval", frozen),
+        ):
             self._run(net, retain)
 
     def _prepare(self, net, layers):
-        if _layers.moved_parameters(net).isdisjoint(_layers.own_parameters(layers)):
+        if net_layers.moved_parameters(net).isdisjoint(net_layers.own_parameters(layers)):
             raise UnlearningError(
                 f"{type(self).__name__} trains the last {self.k} layers, which are frozen. Let "
                 "them learn (requires_grad_()), or raise k."
@@ -95,7 +99,7 @@ class CFkUnlearner(NetUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "k", Integral, low=1)
+        checking.check_number(self, "k", Integral, low=1)
 
     def _space(self):
         return super()._space() | {"k": Integers(1, 3)}

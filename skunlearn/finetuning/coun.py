@@ -6,8 +6,9 @@ import torch
 from skorch.utils import to_device
 from torch.nn.functional import cross_entropy, normalize
 
-from skunlearn import _layers, _skorch, _validation
-from skunlearn._batch import mean
+from skunlearn._rows import checking
+from skunlearn._torch import net_layers, skorch_nets
+from skunlearn._torch.batches.training_batch import mean
 from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning.finetune import FineTuneUnlearner
 from skunlearn.nets._augment import flip_and_shift
@@ -105,7 +106,7 @@ class CoUnUnlearner(FineTuneUnlearner):
         self.augment = augment
 
     def _unlearn(self, net, retain, forget):
-        head = _layers.layers_in_order(net, retain)[-1]
+        head = net_layers.layers_in_order(net, retain)[-1]
         augment = self.augment or view_of
 
         def loss(batch):
@@ -125,8 +126,8 @@ class CoUnUnlearner(FineTuneUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "strength", Real, low=0.0)
-        _validation.check_number(self, "temperature", Real, low=0.0, exclusive=True)
+        checking.check_number(self, "strength", Real, low=0.0)
+        checking.check_number(self, "temperature", Real, low=0.0, exclusive=True)
         if self.augment is not None and not callable(self.augment):
             raise TypeError(f"augment must be callable or None, got {self.augment!r}.")
 
@@ -149,7 +150,7 @@ def features(net, head, x):
     seen = []
     hook = head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     try:
-        _skorch.eager(net).infer(x)
+        skorch_nets.eager(net).infer(x)
     finally:
         hook.remove()
     return seen[-1].flatten(1)

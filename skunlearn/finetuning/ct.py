@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from skunlearn import _layers, _skorch
+from skunlearn._torch import net_layers, skorch_nets
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -50,17 +50,17 @@ class CTUnlearner(NetUnlearner):
     _needs_forget_rows = False
 
     def _unlearn(self, net, retain, forget):
-        moved = _layers.moved_parameters(net)
+        moved = net_layers.moved_parameters(net)
         layers = [m for m in net.module_.modules() if isinstance(m, nn.modules.conv._ConvNd)]
         kernels = [
             kernel
-            for kernel in map(_layers.weight_parameter, layers)
+            for kernel in map(net_layers.weight_parameter, layers)
             if kernel in moved and kernel.ndim >= 4 and kernel.shape[-1] == kernel.shape[-2] > 1
         ]
         if not kernels:
             raise UnlearningError(
                 "CTUnlearner transposes square kernels of convolutions that learn, larger than 1, "
-                f"of which {type(_skorch.plain_module(net)).__name__} has none. Use another "
+                f"of which {type(skorch_nets.plain_module(net)).__name__} has none. Use another "
                 "method, NoTUnlearner or MSGUnlearner say."
             )
         with torch.no_grad():

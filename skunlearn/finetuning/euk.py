@@ -1,6 +1,6 @@
 """The last layers anew."""
 
-from skunlearn import _layers
+from skunlearn._torch import net_layers
 from skunlearn.finetuning.cfk import CFkUnlearner
 
 
@@ -46,7 +46,7 @@ class EUkUnlearner(CFkUnlearner):
     """
 
     def _prepare(self, net, layers):
-        _layers.reset(layers, _layers.moved_parameters(net))
+        net_layers.reset(layers, net_layers.moved_parameters(net))
 
     def _usual_epochs(self, net):
         return net.max_epochs

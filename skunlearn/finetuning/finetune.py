@@ -4,9 +4,9 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from skunlearn import _validation
-from skunlearn._seeding import derive_seed
-from skunlearn._tasks import task_of
+from skunlearn._rows import checking
+from skunlearn._rows.seeding import derive_seed
+from skunlearn._torch.parts.tasks import task_of
 from skunlearn.callbacks import HeldOutStopping, MeanWeights
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -171,7 +171,7 @@ class FineTuneUnlearner(NetUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check = _validation.check_number
+        check = checking.check_number
         check(self, "validation_fraction", Real, low=0.0, high=1.0, exclusive=True)
         check(self, "n_iter_no_change", Integral, low=1)
         if self.average_weights and self.early_stopping:

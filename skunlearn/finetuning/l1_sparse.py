@@ -5,7 +5,8 @@ from numbers import Real
 import torch
 from skorch.callbacks import Callback
 
-from skunlearn import _layers, _validation
+from skunlearn._rows import checking
+from skunlearn._torch import net_layers
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
@@ -99,7 +100,7 @@ class L1SparseUnlearner(NetUnlearner):
                 "takes no penalty on all of them, and L1SparseUnlearner is nothing without one. "
                 "Use SGD, Adagrad or another method."
             )
-        params = _layers.penalised_parameters(net, retain, self.exclude)
+        params = net_layers.penalised_parameters(net, retain, self.exclude)
         gamma = self._adapted(net, retain, params) if self.gamma is None else self.gamma
         self._run(net, retain, [("skunlearn_l1", FadingL1(params, gamma))])
 
@@ -114,7 +115,7 @@ class L1SparseUnlearner(NetUnlearner):
     def _check_parameters(self):
         super()._check_parameters()
         if self.gamma is not None:
-            _validation.check_number(self, "gamma", Real, low=0.0)
+            checking.check_number(self, "gamma", Real, low=0.0)
 
     def _space(self):
         return super()._space() | {"gamma": LogUniform(1e-5, 1e-2)}

@@ -5,9 +5,10 @@ from numbers import Real
 import torch
 from torch import nn
 
-from skunlearn import _layers, _skorch, _validation
-from skunlearn._fit_loop import train
-from skunlearn._steps import DampedGradients, largest
+from skunlearn._rows import checking
+from skunlearn._torch import inference, net_layers
+from skunlearn._torch.loop.fit_loop import train
+from skunlearn._torch.loop.optimizer_steps import DampedGradients, largest
 from skunlearn.callbacks import LinearDecay
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
@@ -94,8 +95,8 @@ class MSGUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         layers = [m for m in net.module_.modules() if isinstance(m, _WEIGHTED)]
-        moved = _layers.moved_parameters(net)
-        weights = [w for w in map(_layers.weight_parameter, layers) if w in moved]
+        moved = net_layers.moved_parameters(net)
+        weights = [w for w in map(net_layers.weight_parameter, layers) if w in moved]
         if not weights:
             raise UnlearningError(
                 "MSGUnlearner draws weights of convolutions and linear layers anew and trains them "
@@ -122,14 +123,14 @@ class MSGUnlearner(NetUnlearner):
         """Gradient of CE on as many retained rows minus CE on the forget rows."""
         sample = retain.sample(len(forget), self._seed)
         ours, theirs = (
-            _skorch.loss_gradient(net, rows, weights, self._classes) for rows in (sample, forget)
+            inference.loss_gradient(net, rows, weights, self._classes) for rows in (sample, forget)
         )
         return [a.sub_(b) for a, b in zip(ours, theirs, strict=True)]
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "share", Real, low=0.0, high=1.0)
-        _validation.check_number(self, "damping", Real, low=0.0, high=1.0)
+        checking.check_number(self, "share", Real, low=0.0, high=1.0)
+        checking.check_number(self, "damping", Real, low=0.0, high=1.0)
 
     def _space(self):
         return super()._space() | {"share": Uniform(0.2, 0.8)}

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from skunlearn import _layers, _skorch
+from skunlearn._torch import net_layers, skorch_nets
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -51,15 +51,15 @@ class NoTUnlearner(NetUnlearner):
     _needs_forget_rows = False
 
     def _unlearn(self, net, retain, forget):
-        order = _layers.layers_in_order(net, retain)
-        weights = [_layers.weight_parameter(m) for m in order if isinstance(m, _WEIGHTED)]
-        moved = _layers.moved_parameters(net)
+        order = net_layers.layers_in_order(net, retain)
+        weights = [net_layers.weight_parameter(m) for m in order if isinstance(m, _WEIGHTED)]
+        moved = net_layers.moved_parameters(net)
         learning = [weight for weight in weights if weight in moved]
         # A negated head alone turns every answer round, and has no features to learn again.
         if not learning or (len(weights) > 1 and learning[0] is weights[-1]):
             raise UnlearningError(
                 "NoTUnlearner negates a convolution or linear layer in front of the last one, and "
-                f"trains it back, but {type(_skorch.plain_module(net)).__name__} has none that "
+                f"trains it back, but {type(skorch_nets.plain_module(net)).__name__} has none that "
                 f"learns: of {len(weights)} such layers {len(weights) - len(learning)} are frozen. "
                 "Let more layers learn, or use another method."
             )

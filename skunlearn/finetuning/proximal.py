@@ -2,10 +2,11 @@
 
 from numbers import Integral, Real
 
-from skunlearn import _layers, _validation
-from skunlearn._fisher import diagonal_fisher
-from skunlearn._softening import softened
+from skunlearn._rows import checking
+from skunlearn._torch import net_layers
+from skunlearn._torch.gradients.fisher import diagonal_fisher
 from skunlearn.callbacks import ProximalStep
+from skunlearn.finetuning._smoothing import softened
 from skunlearn.finetuning.finetune import FineTuneUnlearner
 from skunlearn.search_spaces import LogUniform
 
@@ -149,7 +150,7 @@ class ProximalUnlearner(FineTuneUnlearner):
         callbacks = []
         penalty = self._adapted(net, retain) if self.penalty is None else self.penalty
         if penalty > 0:
-            params = _layers.penalised_parameters(net, retain, self.exclude)
+            params = net_layers.penalised_parameters(net, retain, self.exclude)
             anchors = {p: p.detach().clone() for p in params}
             importance = None
             if self.norm == "fisher" and params:
@@ -168,7 +169,7 @@ class ProximalUnlearner(FineTuneUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check = _validation.check_number
+        check = checking.check_number
         if self.penalty is not None:
             check(self, "penalty", Real, low=0.0)
         check(self, "fisher_rows", Integral, low=1)

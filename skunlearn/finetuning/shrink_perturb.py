@@ -2,9 +2,10 @@
 
 from numbers import Real
 
-from skunlearn import _skorch, _validation
-from skunlearn._seeding import derive_seed
-from skunlearn._shrinking import new_net, shrink
+from skunlearn._rows import checking
+from skunlearn._rows.seeding import derive_seed
+from skunlearn._torch import skorch_nets
+from skunlearn.finetuning._shrinking import new_net, shrink
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -90,18 +91,18 @@ class ShrinkPerturbUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         seed = derive_seed(self._seed, 5, len(self.deletions_))
-        recipe = _skorch.unwrap(self.estimator)
+        recipe = skorch_nets.unwrap(self.estimator)
         shrink(net, new_net(recipe, retain, self._classes, seed), self.shrink)
         self._run(net, retain)
 
     def _epochs(self):
         if self.max_epochs is not None:
             return self.max_epochs
-        return -(-_skorch.unwrap(self.estimator).max_epochs // 3)
+        return -(-skorch_nets.unwrap(self.estimator).max_epochs // 3)
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "shrink", Real, low=0.0, high=1.0)
+        checking.check_number(self, "shrink", Real, low=0.0, high=1.0)
 
     def _space(self):
         return super()._space() | {"shrink": Uniform(0.1, 0.7)}

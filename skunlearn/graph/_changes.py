@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skunlearn.graph._graph import Graph
-from skunlearn.graph._record import NodeRecord, find_edges
+from skunlearn.graph._node_record import NodeRecord, find_edges
 
 
 @dataclass(frozen=True)

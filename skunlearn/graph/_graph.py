@@ -7,7 +7,8 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
-from skunlearn import _validation
+from skunlearn._rows import checking
+from skunlearn._unlearning import validation
 
 _EDGE_VALUES = ("edge_weight", "edge_attr")  # handed to the module under these names
 
@@ -79,7 +80,7 @@ def read_graph(estimator, data, *, reset=False):
             "data.x must be a dense tensor of shape (n_nodes, n_features), got "
             f"{_form(x)}. A graph without features needs some: node degrees, say."
         )
-    x = _own(_validation.check_X(estimator, x, reset=reset), reset)
+    x = _own(validation.check_X(estimator, x, reset=reset), reset)
     if len(x) == 0:
         raise ValueError("data.x holds no node.")
     edge_index = _own(_check_edges(data.edge_index, len(x)), reset)
@@ -105,9 +106,9 @@ def read_labels(data, n):
         raise ValueError(f"data.y has {len(data.y)} entries, but data.x has {n} nodes.")
     mask = data.get("train_mask", None)
     mask = np.ones(n, dtype=bool) if mask is None else _numpy(mask)
-    mask = _validation.check_mask(mask, n, "data.train_mask")
+    mask = checking.check_mask(mask, n, "data.train_mask")
     y = _numpy(data.y)[mask]
-    return _validation.check_targets(y, len(y), classifier=True), mask
+    return validation.check_targets(y, len(y), classifier=True), mask
 
 
 def _check_edges(edge_index, n):

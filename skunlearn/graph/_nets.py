@@ -8,11 +8,12 @@ from scipy.special import softmax
 from skorch import NeuralNetClassifier
 from skorch.dataset import ValidSplit
 
-from skunlearn import _fit_loop, _net_checks, _skorch
-from skunlearn._from_scratch import refuse_trained
-from skunlearn._net_rows import float_dtype
-from skunlearn._record import Rows
-from skunlearn._seeding import seeded
+from skunlearn._recipe.from_scratch import refuse_trained
+from skunlearn._rows.seeding import seeded
+from skunlearn._rows.views import Rows
+from skunlearn._torch import checkpoints, inference, net_checks, skorch_nets
+from skunlearn._torch.batches.net_rows import float_dtype
+from skunlearn._torch.loop import fit_loop
 
 
 def check_recipe(estimator, name):
@@ -24,7 +25,7 @@ def check_recipe(estimator, name):
             f"edge_index, got {got}. It is a recipe only: NeuralNetClassifier(GCN, "
             "module__in_channels=..., ..., batch_size=-1, train_split=None)."
         )
-    _net_checks.check_net(estimator, name)
+    net_checks.check_net(estimator, name)
     refuse_trained(estimator, name)
     if estimator.train_split is not None and not _is_default(estimator.train_split):
         raise ValueError(
@@ -42,9 +43,9 @@ def train(estimator, graph, n_classes, seed, verbose=0):
     """A net trained afresh on the labelled nodes of `graph`."""
     rows = Rows(np.arange(len(graph)), graph.y, graph.labelled)
     with _fresh(estimator, graph, n_classes, seed, verbose) as net:
-        _net_checks.check_outputs(net, rows, n_classes)
-        with _skorch.private_checkpoints(net):  # shards would overwrite each other's files
-            return _fit_loop.train(net, rows, from_scratch=True)
+        net_checks.check_outputs(net, rows, n_classes)
+        with checkpoints.private_checkpoints(net):  # shards would overwrite each other's files
+            return fit_loop.train(net, rows, from_scratch=True)
 
 
 def initial_logits(estimator, graph, n_classes, seed):
@@ -63,7 +64,7 @@ def logits(net, graph, n_classes):
     """Logits of every node of `graph`, ndarray of shape (n, n_classes); one forward pass."""
     with _on_graph(net, graph):
         out = _outputs(net, graph)
-    return _skorch.class_logits(net, out, n_classes).double().numpy()
+    return inference.class_logits(net, out, n_classes).double().numpy()
 
 
 def probabilities(net, graph, n_classes):
@@ -74,7 +75,7 @@ def probabilities(net, graph, n_classes):
 @contextmanager
 def _fresh(estimator, graph, n_classes, seed, verbose):
     with seeded(seed):
-        net = _skorch.fresh_net(estimator, verbose=verbose)
+        net = skorch_nets.fresh_net(estimator, verbose=verbose)
         if not len(getattr(net, "classes", None) or ()):
             net.classes_inferred_ = np.arange(n_classes)
         with _on_graph(net, graph):
@@ -109,5 +110,5 @@ def _move(net, tensor, dtype=None):
 
 
 def _outputs(net, graph):
-    with torch.no_grad(), _skorch.evaluating(net):
+    with torch.no_grad(), inference.evaluating(net):
         return net.infer(torch.arange(len(graph))).float().cpu()

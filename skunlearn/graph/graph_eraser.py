@@ -11,20 +11,21 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.utils.validation import check_is_fitted
 from torch_geometric.utils import is_undirected
 
-from skunlearn import _validation
-from skunlearn._certificate import certify, deletion_entry, plain
-from skunlearn._columns import label_columns
-from skunlearn._drafts import drafted, share_all
-from skunlearn._from_scratch import name_trained
-from skunlearn._seeding import draw_seed
+from skunlearn._recipe.from_scratch import name_trained
+from skunlearn._rows import checking
+from skunlearn._rows.seeding import draw_seed
+from skunlearn._torch.columns import label_columns
+from skunlearn._unlearning import validation
+from skunlearn._unlearning.certificate import certify, deletion_entry, plain
+from skunlearn._unlearning.drafts import drafted, share_all
 from skunlearn.exceptions import ClassForgottenWarning
 from skunlearn.graph import _nets
 from skunlearn.graph._changes import forget_edges, forget_nodes
 from skunlearn.graph._graph import read_graph, read_labels
-from skunlearn.graph._measuring import measure
-from skunlearn.graph._predicting import GraphPredictorMixin
-from skunlearn.graph._record import NodeRecord
-from skunlearn.graph._shards import ShardMixin
+from skunlearn.graph._graph_predictor import GraphPredictorMixin
+from skunlearn.graph._graph_shards import ShardMixin
+from skunlearn.graph._node_record import NodeRecord
+from skunlearn.graph._shard_evidence import measure
 
 __all__ = ["GraphEraser"]
 
@@ -278,9 +279,9 @@ class GraphEraser(
         self._columns = self.classes_
         if given is None:
             self._columns = label_columns(self.estimator, labels, width)
-        graph.y[mask] = _validation.encode(labels, self._columns)
+        graph.y[mask] = validation.encode(labels, self._columns)
         if forget is not None:
-            forget = _validation.check_forget_mask(forget, len(graph))
+            forget = checking.check_forget_mask(forget, len(graph))
         self._record = NodeRecord(len(graph), ids)
         self._graph = graph
         self._directed = not is_undirected(graph.edge_index, num_nodes=len(graph))
@@ -329,7 +330,7 @@ class GraphEraser(
     def _announce_classes(self, codes):
         names = [plain(name) for name in self._columns[codes]]
         if names:
-            _validation.warn(
+            checking.warn(
                 f"The request removes every labelled node of {names}: the model forgets the whole "
                 "class. Judge it on unseen nodes of that class, and its accuracy on the others.",
                 ClassForgottenWarning,
@@ -358,8 +359,8 @@ class GraphEraser(
 
     def _check_parameters(self):
         _nets.check_recipe(self.estimator, type(self).__name__)
-        _validation.check_number(self, "n_shards", Integral, low=1)
-        _validation.check_number(self, "penalty", Real, low=0)
+        checking.check_number(self, "n_shards", Integral, low=1)
+        checking.check_number(self, "penalty", Real, low=0)
         for name, known in (
             ("partition", _PARTITIONS),
             ("aggregate", _AGGREGATES),

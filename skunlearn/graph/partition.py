@@ -9,7 +9,7 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.metrics import pairwise_distances
 from sklearn.utils import check_array, check_random_state, check_scalar
 
-from skunlearn._data import name_digests
+from skunlearn._rows.containers import name_digests
 
 __all__ = ["balanced_kmeans", "balanced_label_propagation", "hash_partition", "shard_cap"]
 

@@ -4,12 +4,13 @@ import numpy as np
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn import _skorch, _validation
-from skunlearn._columns import classes_of
-from skunlearn._data import is_dataset, is_mapping, n_rows
-from skunlearn._finite import check_finite
-from skunlearn._record import Rows
-from skunlearn._tasks import task_of
+from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
+from skunlearn._rows.finite import check_finite
+from skunlearn._rows.views import Rows
+from skunlearn._torch import skorch_nets
+from skunlearn._torch.columns import classes_of
+from skunlearn._torch.parts.tasks import task_of
+from skunlearn._unlearning import validation
 from skunlearn.base import BaseUnlearner, model_of
 
 
@@ -17,7 +18,7 @@ def net_of(estimator, caller):
     """The fitted net in `estimator`; TypeError when there is none."""
     check_is_fitted(estimator)
     net = model_of(estimator)
-    if not _skorch.is_net(net):
+    if not skorch_nets.is_net(net):
         raise TypeError(
             f"{caller} needs a fitted skorch net or an unlearner of one, got "
             f"{type(estimator).__name__}."
@@ -31,18 +32,18 @@ def rows_of(estimator, X, y, name):
     Labels of a plain classifier net are the numbers of its columns.
     """
     if y is None and is_dataset(X):
-        y = _validation.dataset_targets(X)
+        y = validation.dataset_targets(X)
     if y is None:
         raise ValueError(f"y_{name} is missing: a row's loss needs its target.")
     if isinstance(estimator, BaseUnlearner):
-        X = _validation.check_X(estimator, X)
+        X = validation.check_X(estimator, X)
     elif not is_dataset(X):
         X = X if is_mapping(X) or hasattr(X, "shape") else np.asarray(X)
         allow_nan = get_tags(model_of(estimator)).input_tags.allow_nan
         check_finite(X, f"X_{name}", allow_nan=allow_nan)
     n = len(X) if is_dataset(X) else n_rows(X)
     classes = task_classes(estimator, y)
-    y = _validation.check_like(y, n, classes)
+    y = validation.check_like(y, n, classes)
     if n == 0:
         raise ValueError(f"X_{name} holds no rows.")
     if isinstance(estimator, BaseUnlearner):

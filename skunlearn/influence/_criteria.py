@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from skunlearn._tasks import need_one_class
+from skunlearn._torch.parts.tasks import need_one_class
 
 NAMES = ("retained", "classes")
 

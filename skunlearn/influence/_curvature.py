@@ -3,9 +3,9 @@
 import torch
 from torch.autograd import grad
 
-from skunlearn._faster import time_once
-from skunlearn._seeding import derive_seed
-from skunlearn._skorch import uncompiled
+from skunlearn._rows.seeding import derive_seed
+from skunlearn._torch.gradients.faster import time_once
+from skunlearn._torch.parts.net_state import uncompiled
 from skunlearn.exceptions import UnlearningError
 
 _PROBES = 8  # products from which the trace is estimated

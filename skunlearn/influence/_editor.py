@@ -4,8 +4,8 @@ from numbers import Real
 
 import torch
 
-from skunlearn import _validation
-from skunlearn.editing._base import WeightEditor
+from skunlearn._rows import checking
+from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.exceptions import CostWarning, UnsuitableMethodWarning
 from skunlearn.influence._objective import Objective
 from skunlearn.influence._settings import Settings
@@ -76,7 +76,7 @@ class CurvatureEditor(WeightEditor):
         if most <= _LONG or (trained and most <= _TRAININGS * trained):
             return
         share = f", {most / trained:.0f} times as long as the training" if trained else ""
-        _validation.warn(
+        checking.warn(
             f"{type(self).__name__} may take up to {most:.0f} seconds{share}: solver="
             f"{self.solver!r} multiplies by the curvature of {len(curvature.rows)} rows over and "
             "over. It may well stop sooner. Fewer curvature_rows or max_steps bound it, and more "
@@ -97,7 +97,7 @@ class CurvatureEditor(WeightEditor):
         super()._warn_if_wrong(measured, *known, **more)
         before, after = (measured[key]["loss"] for key in ("retain_before", "retain_after"))
         if before is not None and after is not None and after > _OVERSHOT * before:
-            _validation.warn(
+            checking.warn(
                 f"The step of {type(self).__name__} was too long for its derivatives to hold: the "
                 f"mean loss of the retained rows rose from {before:.3g} to {after:.3g}. Such a "
                 "step is for few rows of a net at a minimum; lower step or raise damping, or use "
@@ -108,7 +108,7 @@ class CurvatureEditor(WeightEditor):
     def _check_parameters(self):
         super()._check_parameters()
         Settings.of(self)
-        _validation.check_number(self, "step", Real, low=0.0, exclusive=True)
+        checking.check_number(self, "step", Real, low=0.0, exclusive=True)
 
     def _space(self):
         return {"step": LogUniform(0.1, 10.0), "damping": LogUniform(1e-3, 10.0)}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skunlearn._seeding import draw_seed
+from skunlearn._rows.seeding import draw_seed
 from skunlearn.influence._asked import net_of, rows_of
 from skunlearn.influence._objective import Objective
 from skunlearn.influence._settings import Settings

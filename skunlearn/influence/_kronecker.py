@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import unfold
 
-from skunlearn._seeding import derive_seed
+from skunlearn._rows.seeding import derive_seed
 from skunlearn.exceptions import UnlearningError
 
 _FLOATS = 2**25  # gradients of single rows that are held at a time, in numbers

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
-from skunlearn._batching import n_batches
-from skunlearn._faster import choose_faster
-from skunlearn._functional import FunctionalNet
-from skunlearn._net_rows import reader
-from skunlearn._row_gradients import RowGradients, cut
-from skunlearn._seeding import derive_seed, seeded
+from skunlearn._rows.seeding import derive_seed, seeded
+from skunlearn._torch.batches.batching import n_batches
+from skunlearn._torch.batches.net_rows import reader
+from skunlearn._torch.gradients.faster import choose_faster
+from skunlearn._torch.gradients.row_gradients import RowGradients, cut
+from skunlearn.influence._functional import FunctionalNet
 
 _FEW = 32  # rows on which ways are timed
 

@@ -1,6 +1,6 @@
 """Influence of training rows on a net's performance."""
 
-from skunlearn._seeding import draw_seed
+from skunlearn._rows.seeding import draw_seed
 from skunlearn.influence._asked import net_of, rows_of, task_classes
 from skunlearn.influence._criteria import check_criteria, slopes
 from skunlearn.influence._objective import Objective

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 import torch
 
-from skunlearn import _validation
+from skunlearn._rows import checking
 from skunlearn.influence._curvature import Curvature
 from skunlearn.influence._solvers import COLUMNS, make_solver
 
@@ -46,13 +46,13 @@ class Settings:
             )
         if self.preconditioner is not None and self.solver != "cg":
             raise ValueError("preconditioner goes with solver='cg'.")
-        _validation.check_number(self, "damping", Real, low=0.0)
-        _validation.check_number(self, "batch_size", Integral, low=1)
+        checking.check_number(self, "damping", Real, low=0.0)
+        checking.check_number(self, "batch_size", Integral, low=1)
         for name, kind, low in (("curvature_rows", Integral, 1), ("max_steps", Integral, 1)):
             if getattr(self, name) is not None:
-                _validation.check_number(self, name, kind, low=low)
+                checking.check_number(self, name, kind, low=low)
         if self.tol is not None:
-            _validation.check_number(self, "tol", Real, low=0.0, exclusive=True)
+            checking.check_number(self, "tol", Real, low=0.0, exclusive=True)
         return self
 
     @property

@@ -5,8 +5,8 @@ import torch
 from scipy.sparse.linalg import LinearOperator, cg
 from sklearn.exceptions import ConvergenceWarning
 
-from skunlearn import _validation
-from skunlearn._seeding import derive_seed
+from skunlearn._rows import checking
+from skunlearn._rows.seeding import derive_seed
 from skunlearn.exceptions import UnlearningError
 from skunlearn.influence._kronecker import Kronecker
 
@@ -180,7 +180,7 @@ def _indefinite(curvature):
 
 
 def _not_converged(settings, residual):
-    _validation.warn(
+    checking.warn(
         f"solver={settings.solver!r} stopped after {settings.most} iterations with a relative "
         f"residual of {residual:.1g}, where {settings.tolerance:.1g} was asked for. Raise "
         "max_steps, damping or tol, or use preconditioner='ekfac' or another solver.",

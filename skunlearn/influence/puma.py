@@ -2,8 +2,8 @@
 
 from numbers import Real
 
-from skunlearn import _validation
-from skunlearn._tasks import task_of
+from skunlearn._rows import checking
+from skunlearn._torch.parts.tasks import task_of
 from skunlearn.influence._asked import rows_of
 from skunlearn.influence._criteria import check_criteria, slopes
 from skunlearn.influence._editor import CurvatureEditor
@@ -157,8 +157,8 @@ class PUMAUnlearner(CurvatureEditor):
     def _check_parameters(self):
         super()._check_parameters()
         check_criteria(self.criteria)
-        _validation.check_number(self, "penalty", Real, low=0.0, exclusive=True)
-        _validation.check_number(self, "l1_ratio", Real, low=0.0, high=1.0)
+        checking.check_number(self, "penalty", Real, low=0.0, exclusive=True)
+        checking.check_number(self, "l1_ratio", Real, low=0.0, high=1.0)
         if self.l1_ratio == 1:
             raise ValueError(
                 "l1_ratio must be below 1: without a square the weights have no unique solution."

@@ -1,28 +1,41 @@
 """Membership inference and other measures of what a model remembers."""
 
-from skunlearn.metrics._gap import gap_attack
-from skunlearn.metrics._klom import KLoM, klom
-from skunlearn.metrics._lira import lira, u_lira
-from skunlearn.metrics._logits import cross_entropy, margin, true_class_confidence
-from skunlearn.metrics._null import distance_over_null, hellinger_distance
-from skunlearn.metrics._quantile import quantile_attack, quantile_scores
-from skunlearn.metrics._rmia import rmia
-from skunlearn.metrics._svc import Efficacy, svc_efficacy
-from skunlearn.metrics.attacks import compare_scores, membership_inference
-from skunlearn.metrics.blind import blind_attack
-from skunlearn.metrics.calibration import expected_calibration_error
-from skunlearn.metrics.challenge import ChallengeScore, challenge_score
-from skunlearn.metrics.challenge_attack import LogisticAttack, logistic_attack
-from skunlearn.metrics.class_scorers import ForgottenScorer, RetainedScorer
-from skunlearn.metrics.distances import (
+from skunlearn.metrics._accuracy_gaps import average_gap, tug_of_war
+from skunlearn.metrics._attacks.blind import blind_attack
+from skunlearn.metrics._attacks.challenge import ChallengeScore, challenge_score
+from skunlearn.metrics._attacks.gap import gap_attack
+from skunlearn.metrics._attacks.klom import KLoM, klom
+from skunlearn.metrics._attacks.learned_logistic import LogisticAttack, logistic_attack
+from skunlearn.metrics._attacks.lira import lira, u_lira
+from skunlearn.metrics._attacks.membership import compare_scores, membership_inference
+from skunlearn.metrics._attacks.quantile import quantile_attack, quantile_scores
+from skunlearn.metrics._attacks.result import MembershipInference, ScoreDistance
+from skunlearn.metrics._attacks.rmia import rmia
+from skunlearn.metrics._attacks.scores import membership_scores, squared_error
+from skunlearn.metrics._attacks.svc import Efficacy, svc_efficacy
+from skunlearn.metrics._calibration import expected_calibration_error
+from skunlearn.metrics._distances import (
     activation_distance,
     agreement,
     js_divergence,
     kl_divergence,
 )
-from skunlearn.metrics.epsilon import EpsilonBound, epsilon_from_counts, epsilon_lower_bound
-from skunlearn.metrics.gaps import average_gap, tug_of_war
-from skunlearn.metrics.intervals import (
+from skunlearn.metrics._logits import cross_entropy, margin, true_class_confidence
+from skunlearn.metrics._null import distance_over_null, hellinger_distance
+from skunlearn.metrics._poison_effects import (
+    GaussianUnlearningScore,
+    backdoor_success_rate,
+    gaussian_unlearning_score,
+    interclass_confusion,
+)
+from skunlearn.metrics._scorers.class_scorers import ForgottenScorer, RetainedScorer
+from skunlearn.metrics._scorers.mia_scorer import MIAScorer
+from skunlearn.metrics._statistics.epsilon import (
+    EpsilonBound,
+    epsilon_from_counts,
+    epsilon_lower_bound,
+)
+from skunlearn.metrics._statistics.intervals import (
     Interval,
     auc,
     auc_interval,
@@ -30,17 +43,8 @@ from skunlearn.metrics.intervals import (
     delong_covariance,
     delong_interval,
 )
-from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.poison import (
-    GaussianUnlearningScore,
-    backdoor_success_rate,
-    gaussian_unlearning_score,
-    interclass_confusion,
-)
-from skunlearn.metrics.rates import TruePositives, tpr_at_fpr
-from skunlearn.metrics.result import MembershipInference, ScoreDistance
-from skunlearn.metrics.scorers import MIAScorer
-from skunlearn.metrics.scores import membership_scores, squared_error
+from skunlearn.metrics._statistics.matching import match_weights
+from skunlearn.metrics._statistics.true_positives import TruePositives, tpr_at_fpr
 
 __all__ = [
     "expected_calibration_error",

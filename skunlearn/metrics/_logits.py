@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import expit
 
-from skunlearn.metrics._labels import check_label_logits, is_multilabel
+from skunlearn.metrics._label_logits import check_label_logits, is_multilabel
 
 
 def margin(logits, y):

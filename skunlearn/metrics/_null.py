@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 from scipy.special import log_softmax
 
-from skunlearn.metrics.distances import check_pair
+from skunlearn.metrics._distances import check_pair
 
 __all__ = ["distance_over_null", "hellinger_distance"]
 

@@ -5,7 +5,7 @@ from sklearn.model_selection import BaseCrossValidator, KFold, StratifiedKFold
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 
-from skunlearn._validation import check_forget_mask
+from skunlearn._rows.checking import check_forget_mask
 
 __all__ = ["ForgetSplit"]
 

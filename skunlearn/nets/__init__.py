@@ -1,6 +1,6 @@
 """Nets worth forgetting with: small ones that train in seconds to minutes on a CPU."""
 
-from skunlearn._batching import BatchLoader
+from skunlearn._torch.batches.batching import BatchLoader
 from skunlearn.nets._accelerated import Accelerated
 from skunlearn.nets._options import Autocast, MicroBatches
 from skunlearn.nets.cifar_resnet import CIFARResNet18

@@ -5,7 +5,7 @@ from skorch.dataset import get_len, unpack_data
 from skorch.utils import to_tensor
 from torch import nn
 
-from skunlearn._data import is_mapping
+from skunlearn._rows.containers import is_mapping
 
 __all__ = ["Autocast", "MicroBatches"]
 

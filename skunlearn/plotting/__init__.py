@@ -1,10 +1,10 @@
 """Pictures of forgetting, in the manner of scikit-learn's displays."""
 
 from skunlearn.plotting.curve import MIACurveDisplay
-from skunlearn.plotting.losses import LossHistogramDisplay
-from skunlearn.plotting.report import UnlearningReportDisplay
-from skunlearn.plotting.retention import RetentionCurveDisplay
-from skunlearn.plotting.robustness import RobustnessDisplay
+from skunlearn.plotting.loss_histogram import LossHistogramDisplay
+from skunlearn.plotting.report_display import UnlearningReportDisplay
+from skunlearn.plotting.retention_display import RetentionCurveDisplay
+from skunlearn.plotting.robustness_display import RobustnessDisplay
 from skunlearn.plotting.tradeoff import TradeoffDisplay
 
 __all__ = [

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from skunlearn._evidence import observe
-from skunlearn.metrics._labels import is_multilabel
-from skunlearn.metrics._scoring import attacked_rows
-from skunlearn.metrics.attacks import membership_inference
-from skunlearn.metrics.matching import match_weights
-from skunlearn.metrics.scores import attack_scores
+from skunlearn._torch.observation import observe
+from skunlearn.metrics._attacks.membership import membership_inference
+from skunlearn.metrics._attacks.scores import attack_scores
+from skunlearn.metrics._label_logits import is_multilabel
+from skunlearn.metrics._scorers.scoring import attacked_rows
+from skunlearn.metrics._statistics.matching import match_weights
 from skunlearn.plotting._style import axes_of, calm
 
 __all__ = ["MIACurveDisplay"]

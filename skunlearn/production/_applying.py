@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from skunlearn._versions_warning import warn_of_batch
+from skunlearn._unlearning.versions_warning import warn_of_batch
 from skunlearn.exceptions import AccuracyDropError, QueueStoppedError
 from skunlearn.production import _checks
 from skunlearn.production._batches import MOST_DEATHS, MOST_DEATHS_APART

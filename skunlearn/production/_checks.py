@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from skunlearn._data import is_dataset
+from skunlearn._rows.containers import is_dataset
 from skunlearn.metrics import MIAScorer
-from skunlearn.metrics._scoring import refuse_training_rows, rows_before_steps, unseen_rows
+from skunlearn.metrics._scorers.scoring import refuse_training_rows, rows_before_steps, unseen_rows
 
 
 def refuse_seen(model, X_test, y_test):

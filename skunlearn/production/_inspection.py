@@ -6,8 +6,8 @@ import os
 import shutil
 import sqlite3
 
+from skunlearn._files.write_whole import checksum
 from skunlearn.production import _names
-from skunlearn.production._files import checksum
 from skunlearn.production._journal import Journal
 
 _TABLES = ("meta", "batches", "requests", "versions")

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import numpy as np
 
-from skunlearn._identifiers import identifier_text, listed
-from skunlearn.production._files import write_new
+from skunlearn._files.write_whole import write_new
+from skunlearn._rows.identifiers import identifier_text, listed
 
 _PERSON = b"skunlearn-queue"
 _SALT = "salt"

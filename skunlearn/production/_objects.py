@@ -8,7 +8,7 @@ whatever the store does with one that is half-written.
 import contextlib
 import os
 
-from skunlearn.production._files import write_new
+from skunlearn._files.write_whole import write_new
 
 
 class FolderObjects:

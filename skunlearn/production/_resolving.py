@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skunlearn._data import match, name_digests
+from skunlearn._rows.containers import match, name_digests
 from skunlearn.production import _names
 
 

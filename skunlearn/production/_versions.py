@@ -16,14 +16,15 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from skunlearn import _caches, _skorch
-from skunlearn._data import is_dataset, match, name_digests, row_digests, take
-from skunlearn._portable import listed
-from skunlearn._record import TrainingRecord
-from skunlearn._transformers import as_rows
-from skunlearn._validation import check_weights
+from skunlearn._recipe import caches
+from skunlearn._rows.checking import check_weights
+from skunlearn._rows.containers import is_dataset, match, name_digests, row_digests, take
+from skunlearn._rows.record import TrainingRecord
+from skunlearn._torch import skorch_nets
+from skunlearn._torch.portable import listed
 from skunlearn.base import BaseUnlearner
-from skunlearn.pipeline import UnlearningPipeline
+from skunlearn.compose._front_steps import as_rows
+from skunlearn.compose.pipeline import UnlearningPipeline
 from skunlearn.production import _names
 
 _FOLDER = "models"
@@ -43,10 +44,10 @@ def kind_of(unlearner):
         raise TypeError(
             f"A DeletionWorker needs an unlearner or an UnlearningPipeline, got {unlearner!r}."
         )
-    net = _skorch.is_net(_skorch.unwrap(final.estimator))
+    net = skorch_nets.is_net(skorch_nets.unwrap(final.estimator))
     if not pipeline and net and not final._watches_training:
         return "net"
-    frozen = _skorch.unwrap(final.estimator) is not final.estimator
+    frozen = skorch_nets.unwrap(final.estimator) is not final.estimator
     if final._is_exact and not frozen and (not pipeline or _is_exact(unlearner)):
         return "refit"
     why = (
@@ -63,7 +64,7 @@ def kind_of(unlearner):
 
 def refuse_caches(unlearner):
     """Raise ValueError when nets that saw rows to be forgotten would be kept in a cache."""
-    for name, (_, value) in _caches.caches(unlearner).items():
+    for name, (_, value) in caches.caches(unlearner).items():
         raise ValueError(
             f"{name} keeps models that have seen what is to be forgotten, in {value!r}. It is "
             f"made for searches: use set_params({name}=None) here, and empty that folder."
@@ -247,7 +248,7 @@ def template(unlearner):
     """An unfitted copy, in which no trained model is left."""
     new = clone(unlearner)
     if isinstance(getattr(new, "estimator", None), FrozenEstimator):
-        new.estimator = _skorch.clone_any(new.estimator.estimator)
+        new.estimator = skorch_nets.clone_any(new.estimator.estimator)
     return new
 
 

@@ -7,7 +7,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_scalar, get_tags
 from skorch import NeuralNet
 
-from skunlearn._guard import check_drop
+from skunlearn._unlearning.accuracy_guard import check_drop
 from skunlearn.auto import AutoUnlearner
 from skunlearn.production import _checks
 from skunlearn.production._applying import Application, refuse_stopped
@@ -85,7 +85,7 @@ class DeletionWorker:
 
     Every version is taken for published. When a batch deletes a single row from a linear model, a
     RowRevealedWarning says that the two versions give that row away
-    (`skunlearn.threats.reconstruction_attack`); larger batches do not.
+    (`skunlearn.evaluation.reconstruction_attack`); larger batches do not.
 
     See Also
     --------

@@ -6,10 +6,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from skunlearn import _layers, _skorch, _validation
-from skunlearn._losses import row_losses
-from skunlearn._steps import renew_optimizer
-from skunlearn._tasks import need_one_class
+from skunlearn._rows import checking
+from skunlearn._torch import inference, net_layers, skorch_nets
+from skunlearn._torch.loop.optimizer_steps import renew_optimizer
+from skunlearn._torch.parts import net_kinds
+from skunlearn._torch.parts.tasks import need_one_class
+from skunlearn._torch.row_losses import row_losses
 from skunlearn.ascent._bound import ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -112,7 +114,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
     def _unlearn(self, net, retain, forget):
         need_one_class(self._classes, "BoundaryUnlearner")
         if not self._whole_classes(retain, forget):
-            _validation.warn(
+            checking.warn(
                 "BoundaryUnlearner takes rows away from their own class, which a retrained net "
                 "would not do to rows of classes that stay: it forgets too much. Use it for whole "
                 "classes, or another method for these rows.",
@@ -124,7 +126,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
             self._expand(net, retain, forget)
 
     def _shrink(self, net, retain, forget):
-        original = _skorch.copy_net(net)
+        original = skorch_nets.copy_net(net)
         rows = self._known_rows(net, forget, retain)
         original._set_training(False)
         n_classes = len(self._classes)
@@ -139,8 +141,8 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         self._run_on_forget(net, retain, forget, rows, loss)
 
     def _expand(self, net, retain, forget):
-        head = _layers.layers_in_order(net, forget)[-1]
-        if not isinstance(head, nn.Linear) or _skorch.is_binary(net):
+        head = net_layers.layers_in_order(net, forget)[-1]
+        if not isinstance(head, nn.Linear) or net_kinds.is_binary(net):
             raise UnlearningError(
                 "kind='expand' adds an output to the last layer, which must be linear with one "
                 f"output per class; it is {type(head).__name__}. Use kind='shrink'."
@@ -177,7 +179,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "step", Real, low=0.0, exclusive=True)
+        checking.check_number(self, "step", Real, low=0.0, exclusive=True)
         self._check_bound()
         if self.kind not in ("shrink", "expand"):
             raise ValueError(f"kind must be 'shrink' or 'expand', got {self.kind!r}.")
@@ -214,7 +216,7 @@ def neighbouring_class(net, x, y, step, n_classes, unseen=()):
     x = x.to(net.device).detach().requires_grad_()
     y = y.long().view(-1, 1)
     with torch.enable_grad():
-        logits = _skorch.class_logits(net, _skorch.infer(net, x), n_classes).float()
+        logits = inference.class_logits(net, inference.infer(net, x), n_classes).float()
         loss = -torch.log_softmax(logits, dim=1).gather(1, y).sum()
         (gradient,) = torch.autograd.grad(loss, x, allow_unused=True)
         if gradient is None:
@@ -224,7 +226,7 @@ def neighbouring_class(net, x, y, step, n_classes, unseen=()):
             )
     with torch.no_grad():
         moved = x + step * (x.max() - x.min()) * gradient.sign()
-        logits = _skorch.class_logits(net, _skorch.infer(net, moved), n_classes).float()
+        logits = inference.class_logits(net, inference.infer(net, moved), n_classes).float()
         logits[:, torch.as_tensor(unseen, dtype=torch.long)] = float("-inf")
         return logits.scatter(1, y, float("-inf")).argmax(dim=1)
 

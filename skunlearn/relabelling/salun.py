@@ -2,8 +2,9 @@
 
 from numbers import Real
 
-from skunlearn import _skorch, _validation
-from skunlearn._steps import FrozenWeights, largest
+from skunlearn._rows import checking
+from skunlearn._torch import inference
+from skunlearn._torch.loop.optimizer_steps import FrozenWeights, largest
 from skunlearn.relabelling.random_label import RandomLabelUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -88,7 +89,7 @@ class SalUnUnlearner(RandomLabelUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        _validation.check_number(self, "share", Real, low=0.0, high=1.0, exclusive="low")
+        checking.check_number(self, "share", Real, low=0.0, high=1.0, exclusive="low")
 
     def _space(self):
         return super()._space() | {"share": Uniform(0.1, 0.9)}
@@ -110,6 +111,6 @@ def salient_weights(net, forget, share, classes):
     masks : dict of parameter to bool tensor
     """
     params = [p for p in net.module_.parameters() if p.requires_grad]
-    sizes = [g.abs_() for g in _skorch.loss_gradient(net, forget, params, classes)]
+    sizes = [g.abs_() for g in inference.loss_gradient(net, forget, params, classes)]
     count = max(1, round(share * sum(p.numel() for p in params)))
     return dict(zip(params, largest(sizes, count), strict=True))

@@ -4,14 +4,14 @@ from numbers import Integral, Real
 
 import torch
 
-from skunlearn import _validation
-from skunlearn._fit_loop import batches
-from skunlearn._net_rows import target
-from skunlearn._overriding import overridden
-from skunlearn._phases import Phases
-from skunlearn._steps import clipped
-from skunlearn._task_loss import TaskLoss, scratch_history
-from skunlearn._tasks import need_one_class
+from skunlearn._rows import checking
+from skunlearn._torch.batches.net_rows import target
+from skunlearn._torch.loop.fit_loop import batches
+from skunlearn._torch.loop.optimizer_steps import clipped
+from skunlearn._torch.loop.task_loss import TaskLoss, scratch_history
+from skunlearn._torch.parts.overriding import overridden
+from skunlearn._torch.parts.tasks import need_one_class
+from skunlearn._unlearning.phases import Phases
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, LogUniform, Uniform
@@ -110,7 +110,7 @@ class UNSIRUnlearner(NetUnlearner):
     def _unlearn(self, net, retain, forget):
         need_one_class(self._classes, "UNSIRUnlearner")
         if not self._whole_classes(retain, forget):
-            _validation.warn(
+            checking.warn(
                 "UNSIRUnlearner spoils whole classes, also the retained rows of the forget rows' "
                 "classes. Use it for whole classes, or another method for these rows.",
                 UnsuitableMethodWarning,
@@ -158,7 +158,7 @@ class UNSIRUnlearner(NetUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check = _validation.check_number
+        check = checking.check_number
         check(self, "noise_rows", Integral, low=1)
         check(self, "noise_steps", Integral, low=1)
         check(self, "noise_share", Real, low=0.0, high=1.0)

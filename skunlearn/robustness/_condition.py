@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from skunlearn._data import digest_of
+from skunlearn._rows.containers import digest_of
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 import numpy as np
 from joblib import hash as joblib_hash
 
-from skunlearn._data import digest_of
-from skunlearn._evidence import observe
-from skunlearn._record import Rows
-from skunlearn._seeding import derive_seed
-from skunlearn.robustness import _figures
+from skunlearn._rows.containers import digest_of
+from skunlearn._rows.seeding import derive_seed
+from skunlearn._rows.views import Rows
+from skunlearn._torch.observation import observe
+from skunlearn.robustness import _condition_figures
 from skunlearn.robustness._task import ORIGINAL, RETRAINED, names_of
 
 _COLUMNS = ["forget set", "condition", "severity", "model", "metric", "value", "low", "high"]
@@ -89,7 +89,9 @@ class Work:
         logits = observe(model, looked_at, task.classes).logits
         if logits is None:
             raise ValueError(f"{type(model).__name__} gives no probabilities.")
-        found = _figures.of_test_rows(logits[:n], rows.test_rows, task, condition, self.confidence)
+        found = _condition_figures.of_test_rows(
+            logits[:n], rows.test_rows, task, condition, self.confidence
+        )
         record = {"figures": found}
         if rows.forget is not None:
             right = (logits.argmax(axis=1) == y)[n:]
@@ -98,10 +100,13 @@ class Work:
             clean = right if clean is None else clean[rows.forget_rows]
             theirs = self._bits("known", condition, RETRAINED, store, len(known))
             theirs = known if theirs is None else theirs
-            found |= _figures.of_forget_rows(
+            found |= _condition_figures.of_forget_rows(
                 right, clean, known, theirs, condition, self.confidence
             )
-            record |= {"right": _figures.packed(right), "known": _figures.packed(known)}
+            record |= {
+                "right": _condition_figures.packed(right),
+                "known": _condition_figures.packed(known),
+            }
         record["figures"] = {
             metric: [None if np.isnan(v) else float(v) for v in values]
             for metric, values in found.items()
@@ -111,7 +116,7 @@ class Work:
     def _bits(self, which, condition, name, store, n):
         """Which rows a model was right about; None while it is measured itself."""
         key = self.keys[condition, name]
-        return _figures.unpacked(store[key][which], n) if key in store else None
+        return _condition_figures.unpacked(store[key][which], n) if key in store else None
 
     def rows(self, store):
         """Rows of the report: the original first, the retrained models last."""
@@ -122,7 +127,7 @@ class Work:
             for name in (*first, *others, *last):
                 key = self.keys[condition, name]
                 figures = store[key]["figures"] if key in store else {}
-                for metric in (m for m in _figures.DIRECTIONS if m in figures):
+                for metric in (m for m in _condition_figures.DIRECTIONS if m in figures):
                     values = [np.nan if v is None else v for v in figures[metric]]
                     place = self.task.name, condition.name, condition.severity
                     yield dict(zip(_COLUMNS, (*place, name, metric, *values)))
@@ -140,7 +145,7 @@ def tidy(works, store):
         frame = frame.join(theirs, on=place)
     for name in (ORIGINAL, RETRAINED):
         frame[f"drop from {name}"] = frame[name] - frame["value"]
-    frame["direction"] = frame["metric"].map(_figures.DIRECTIONS)
+    frame["direction"] = frame["metric"].map(_condition_figures.DIRECTIONS)
     return frame
 
 

@@ -6,15 +6,16 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from skunlearn import _caches
-from skunlearn._data import digest_of
-from skunlearn._drafts import note_own_state, share_state
-from skunlearn._seeding import draw_seed, seeded
-from skunlearn._validation import check_forget_mask, check_targets, encode, warn
-from skunlearn.evaluation._models import check_recipe, other_references
+from skunlearn._recipe import caches
+from skunlearn._rows.checking import check_forget_mask, warn
+from skunlearn._rows.containers import digest_of
+from skunlearn._rows.seeding import draw_seed, seeded
+from skunlearn._unlearning.drafts import note_own_state, share_state
+from skunlearn._unlearning.validation import check_targets, encode
+from skunlearn.evaluation._reference_models import check_recipe, other_references
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.exceptions import UnlearningError
-from skunlearn.model_selection.results import ForgetSet, PlantedForgetSet
+from skunlearn.forget_sets.results import ForgetSet, PlantedForgetSet
 
 ORIGINAL, RETRAINED, UNPLANTED = "original", "retrained", "without any planted"
 
@@ -124,7 +125,7 @@ class Task:
 
     def _forgotten(self, new, positions):
         share_state(new, self.base)
-        with _caches.kept():  # nobody asked to delete these rows
+        with caches.kept():  # nobody asked to delete these rows
             return new.unlearn(indices=positions).estimator_
 
 

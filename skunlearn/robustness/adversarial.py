@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from sklearn.utils import check_scalar
 
-from skunlearn import _skorch
-from skunlearn._asking import asked
-from skunlearn._evidence import observe
-from skunlearn._seeding import draw_seed, seeded
-from skunlearn._tasks import need_one_class
+from skunlearn._fitted_model import asked
+from skunlearn._rows.seeding import draw_seed, seeded
+from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.nets._inputs import CENTRE, SCALE
 from skunlearn.robustness.corruptions import as_dtype, check_rows, range_of
 
@@ -118,7 +118,7 @@ def adversarial_rows(
         check_scalar(n_iter, "n_iter", Integral, min_val=1)
     check_rows(X, "X")
     net, rows, classes = asked(model, X, y)
-    if not _skorch.is_net(net) or classes is None:
+    if not skorch_nets.is_net(net) or classes is None:
         raise TypeError(
             f"adversarial_rows needs a skorch classifier, got {type(net).__name__}: attacks follow "
             "the gradients of a net."
@@ -215,7 +215,7 @@ class _UnitInputs(torch.nn.Module):
         """Logits of shape (n, n_classes)."""
         out = self.net.infer(self.to_float(self.low + x * self.span))
         out = out[0] if isinstance(out, tuple) else out
-        return _skorch.class_logits(self.net, out, self.n_classes).float()
+        return inference.class_logits(self.net, out, self.n_classes).float()
 
 
 def _to_float(module, rows, classes, given):

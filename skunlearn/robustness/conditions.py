@@ -7,10 +7,10 @@ import numpy as np
 from sklearn.metrics import pairwise_distances_argmin_min
 from sklearn.utils import check_scalar
 
-from skunlearn._data import digest_of
-from skunlearn._seeding import derive_seed
-from skunlearn._validation import check_mask
-from skunlearn.model_selection._drawing import draw
+from skunlearn._rows.checking import check_mask
+from skunlearn._rows.containers import digest_of
+from skunlearn._rows.seeding import derive_seed
+from skunlearn.forget_sets._drawing import draw
 from skunlearn.robustness._condition import Condition, Perturbed
 from skunlearn.robustness.adversarial import ATTACKS, adversarial_rows
 from skunlearn.robustness.corruptions import CORRUPTIONS, corrupt, suits

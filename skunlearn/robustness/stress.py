@@ -8,16 +8,17 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_scalar
 from tqdm import tqdm
 
-from skunlearn import _skorch, _training
-from skunlearn._data import digest_of, is_dataset, row_digests
-from skunlearn._record import Rows
-from skunlearn._tasks import need_one_class
+from skunlearn._recipe import training
+from skunlearn._rows.containers import digest_of, is_dataset, row_digests
+from skunlearn._rows.views import Rows
+from skunlearn._torch import skorch_nets
+from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.base import BaseUnlearner
-from skunlearn.evaluation._models import named
-from skunlearn.metrics._scoring import refuse_training_rows
+from skunlearn.evaluation._reference_models import named
+from skunlearn.metrics._scorers.scoring import refuse_training_rows
 from skunlearn.robustness._measuring import Work, tidy
 from skunlearn.robustness._parsing import parse
-from skunlearn.robustness._store import Records
+from skunlearn.robustness._records import Records
 from skunlearn.robustness._task import (
     UNPLANTED,
     encoded,
@@ -138,7 +139,7 @@ def robustness_report(
     >>> from sklearn.datasets import load_digits
     >>> from sklearn.linear_model import LogisticRegression
     >>> from skunlearn import RetrainUnlearner
-    >>> from skunlearn.model_selection import random_forget_set
+    >>> from skunlearn.forget_sets import random_forget_set
     >>> from skunlearn.robustness import robustness_report
     >>> X, y = load_digits(return_X_y=True)
     >>> net = LogisticRegression(max_iter=50, tol=0.1)
@@ -210,7 +211,7 @@ def _check_attacks(conditions, net):
     if not any(condition.white_box for condition in conditions):
         return
     toolbox()
-    if not _skorch.is_net(net):
+    if not skorch_nets.is_net(net):
         raise TypeError(f"Attacks need a skorch net, got {type(net).__name__}.")
 
 
@@ -224,7 +225,7 @@ def _digest(plain, X_test, y_test, value_range, confidence):
     """Of what all measurements of a call have in common."""
     record = plain._record
     everything = record.view(np.arange(len(record)))
-    recipe = _training.key(plain.estimator, everything, plain._seed, plain._classes)
+    recipe = training.key(plain.estimator, everything, plain._seed, plain._classes)
     noisy = plain._reader is not None and plain._reader.noisy
     rest = repr((value_range, confidence, X_test.shape, X_test.dtype, noisy))
     labels = repr(np.asarray(y_test).tolist())

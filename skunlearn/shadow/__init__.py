@@ -1,5 +1,5 @@
 """Shadow models: many small retrainings, for the attacks that know each row."""
 
-from skunlearn.shadow.models import ShadowModels
+from skunlearn.shadow.shadow_models import ShadowModels
 
 __all__ = ["ShadowModels"]

@@ -3,12 +3,12 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn._evidence import observe
+from skunlearn._torch.observation import observe
 from skunlearn.base import BaseUnlearner, model_of
-from skunlearn.metrics._lira import lira, u_lira
+from skunlearn.metrics._attacks.lira import lira, u_lira
+from skunlearn.metrics._attacks.membership import compare_scores
+from skunlearn.metrics._attacks.rmia import rmia
 from skunlearn.metrics._logits import margin
-from skunlearn.metrics._rmia import rmia
-from skunlearn.metrics.attacks import compare_scores
 
 
 class AttackMixin:

@@ -8,13 +8,13 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
-from skunlearn import _net_checks, _skorch
-from skunlearn._batching import can_batch, n_batches
-from skunlearn._held_out import own_split
-from skunlearn._net_rows import dataset
-from skunlearn._portable import listed, settings
-from skunlearn._record import Rows
-from skunlearn._seeding import seeded
+from skunlearn._rows.seeding import seeded
+from skunlearn._rows.views import Rows
+from skunlearn._torch import net_checks, skorch_nets
+from skunlearn._torch.batches.batching import can_batch, n_batches
+from skunlearn._torch.batches.net_rows import dataset
+from skunlearn._torch.held_out_rows import own_split
+from skunlearn._torch.portable import listed, settings
 from skunlearn.callbacks import LinearDecay
 
 # Steps that treat every weight by itself: on stacked weights they are those of each net alone.
@@ -52,8 +52,8 @@ def why_not(net, rows, classes):
     if not isinstance(net.iterator_train, type) or net.iterator_train is not DataLoader:
         return "iterator_train is not torch's DataLoader"
     with seeded(0):
-        probe = _skorch.fresh_net(net, verbose=0)
-        _net_checks.check_outputs(probe, rows, len(classes))
+        probe = skorch_nets.fresh_net(net, verbose=0)
+        net_checks.check_outputs(probe, rows, len(classes))
     if not can_batch(probe, dataset(probe, rows), training=True):
         return "its data set or loader does more than batching"
     if any(True for _ in probe.module_.buffers()):
@@ -63,8 +63,8 @@ def why_not(net, rows, classes):
     if not all(p.requires_grad for p in probe.module_.parameters()):
         return "some parameters are frozen"
     with seeded(1):
-        other = _skorch.fresh_net(net, verbose=0)
-        _net_checks.check_outputs(other, rows, len(classes))
+        other = skorch_nets.fresh_net(net, verbose=0)
+        net_checks.check_outputs(other, rows, len(classes))
     drawn = settings(probe, other)
     if drawn:
         return f"the module draws {listed(drawn)} in its constructor, which is no parameter"
@@ -74,8 +74,8 @@ def why_not(net, rows, classes):
 def pays(net, rows, classes):
     """Whether stacking is likely to be faster than one net after the other."""
     with seeded(0):
-        probe = _skorch.fresh_net(net, verbose=0)
-        _net_checks.check_outputs(probe, rows, len(classes))
+        probe = skorch_nets.fresh_net(net, verbose=0)
+        net_checks.check_outputs(probe, rows, len(classes))
     convolves = any(isinstance(m, nn.modules.conv._ConvNd) for m in probe.module_.modules())
     small = sum(p.numel() for p in probe.module_.parameters()) <= _MAX_PARAMETERS
     return (small and not convolves) or str(net.device).startswith("cuda")
@@ -99,8 +99,8 @@ def train_stacked(net, members, classes, seeds):
     for rows, seed in zip(members, seeds, strict=True):
         # The generator gives what it gives to a single net: its weights, then each epoch's order.
         with seeded(seed):
-            host = _skorch.fresh_net(net, verbose=0)
-            _net_checks.check_outputs(host, rows, len(classes))
+            host = skorch_nets.fresh_net(net, verbose=0)
+            net_checks.check_outputs(host, rows, len(classes))
             shuffle = host.get_params_for("iterator_train").get("shuffle", False)
             n = len(rows)
             orders.append(

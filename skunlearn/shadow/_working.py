@@ -6,11 +6,12 @@ from contextlib import nullcontext
 import numpy as np
 from sklearn.base import clone
 
-from skunlearn import _skorch, _training
-from skunlearn._evidence import observe
-from skunlearn._fitted import Fitted
-from skunlearn._row_reader import RowReader
-from skunlearn._seeding import derive_seed
+from skunlearn._recipe import training
+from skunlearn._rows.seeding import derive_seed
+from skunlearn._torch import skorch_nets
+from skunlearn._torch.observation import observe
+from skunlearn._unlearning.fitted import Fitted
+from skunlearn._unlearning.row_reader import RowReader
 from skunlearn.base import BaseUnlearner
 from skunlearn.metrics._logits import margin
 
@@ -20,7 +21,7 @@ _TURN = threading.Lock()
 
 def train_one(store, i, estimator, members, requested, task, seed):
     """Train one model, make it forget if it can, and return or store its margins."""
-    with _TURN if _skorch.is_net(getattr(estimator, "estimator", estimator)) else nullcontext():
+    with _TURN if skorch_nets.is_net(getattr(estimator, "estimator", estimator)) else nullcontext():
         return _train_in_turn(store, i, estimator, members, requested, task, seed)
 
 
@@ -30,7 +31,7 @@ def _train_in_turn(store, i, estimator, members, requested, task, seed):
     if isinstance(estimator, BaseUnlearner):
         model = _train_and_forget(estimator, everything, members, requested, classes, seed)
     else:
-        model = _training.train(estimator, rows, classes, seed)
+        model = training.train(estimator, rows, classes, seed)
     found = []
     for view in (everything, population):
         if view is not None:

@@ -15,8 +15,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from skorch.callbacks import Callback
 
-from skunlearn._skorch import is_net
-from skunlearn._weights import weights
+from skunlearn._torch.parts.net_state import weights
+from skunlearn._torch.skorch_nets import is_net
 
 N_ROWS = 120
 # The rows that most checks forget.

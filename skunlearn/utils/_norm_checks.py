@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from skunlearn._seeding import seeded
-from skunlearn._skorch import is_net
+from skunlearn._rows.seeding import seeded
+from skunlearn._torch.skorch_nets import is_net
 from skunlearn.utils._check_tools import FORGET, is_classifier, prepare, quietly
 
 _NORMS = (torch.nn.modules.batchnorm._NormBase,)

@@ -37,8 +37,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 
-from skunlearn import RetrainUnlearner
-from skunlearn._skorch import is_net
+from skunlearn._torch.skorch_nets import is_net
+from skunlearn.exact import RetrainUnlearner
 from skunlearn.exceptions import AlreadyForgottenError
 from skunlearn.utils._check_tools import (
     FORGET,

@@ -11,8 +11,13 @@ from skunlearn import CertifiedRemovalUnlearner, DescentToDeleteUnlearner, Lange
 from skunlearn.certified._published import weights_of
 from skunlearn.exceptions import PrivacyBudgetWarning
 from skunlearn.metrics import epsilon_lower_bound
+from tests.certified.test_certified_bounds import (
+    check_descent,
+    check_removal,
+    check_walk,
+    ignore_classes,
+)
 from tests.certified_tools import METHODS, all_rows, optimum
-from tests.test_certified_bounds import check_descent, check_removal, check_walk, ignore_classes
 
 PROBLEMS = range(50, 1050)
 RUNS = 2000  # of each side

@@ -11,10 +11,10 @@ from skunlearn import (
     SCRUBUnlearner,
 )
 from skunlearn.datasets import load_digits_images
-from skunlearn.model_selection import random_forget_set, worst_case_forget_set
+from skunlearn.forget_sets import random_forget_set, worst_case_forget_set
 from skunlearn.nets import digits_classifier
+from tests.forget_sets.test_worst_case import still_fitted
 from tests.small import quiet
-from tests.test_worst_case import still_fitted
 
 METHODS = (FineTuneUnlearner, L1SparseUnlearner, NegGradPlusUnlearner, SCRUBUnlearner)
 # What they leave on forget rows is the random labels' doing; the cheap proxy does not find the

@@ -1,0 +1,79 @@
+"""What is trained from scratch starts from nothing: refuse or name what does not."""
+
+from skunlearn._recipe.trained_before import find_trained, walk
+from skunlearn._rows import checking
+from skunlearn._torch.first_weights import find_fixed_weights, shorten
+
+
+def refuse_trained(estimator, who, path="estimator"):
+    """Raise where clones of `estimator` would carry trained state that nobody declared.
+
+    Parameters
+    ----------
+    estimator : skorch net or scikit-learn estimator, as it would be cloned and fitted
+    who : str
+        Who trains it.
+    path : str
+        Name of `estimator` itself.
+    """
+    for item in find_trained(estimator, path):
+        if item.kind == "hidden":
+            _refuse(item, who, item.remedy)
+
+
+def name_trained(estimator, path="estimator"):
+    """Names of what a training from scratch would not learn anew, in words for a certificate."""
+    done = walk(estimator, path)
+    names = [f"{item.path} ({item.what})" for item in done.found]
+    for where, net in done.nets:
+        try:
+            fixed, shared = find_fixed_weights(net)
+        except Exception:  # whatever a module raises
+            if where != path:  # otherwise the training itself will say what is wrong
+                names.append(f"{where} (a net that cannot be built by itself, to see its weights)")
+            continue
+        if shared:
+            raise TypeError(
+                f"{where}: its module is built around the same tensors every time "
+                f"({shorten(fixed)}), so that copies of the net would train each other. Build them "
+                "anew in the module's __init__, or copy them there (copy.deepcopy)."
+            )
+        if fixed:
+            names.append(
+                f"{where} (weights that are the same whatever the seed, loaded perhaps: "
+                f"{shorten(fixed)})"
+            )
+    return names
+
+
+def check_reference(estimator, who, remedy, path="estimator"):
+    """Refuse to train a reference from a trained state; warn where its state may be one.
+
+    Parameters
+    ----------
+    estimator : skorch net or scikit-learn estimator, as it would be cloned and fitted
+    who : str
+        Who trains it.
+    remedy : str
+        A way to do without.
+    """
+    for item in find_trained(estimator, path):
+        if item.kind != "given":
+            _refuse(item, who, remedy)
+    warn_of_start(name_trained(estimator, path), f"The reference that {who} trains")
+
+
+def warn_of_start(names, what):
+    """Say that what should know nothing of the forget rows starts from something else."""
+    if names:
+        checking.warn(
+            f"{what} starts from {'; '.join(names)}. If the forget rows had a part in that, it "
+            "knows them, and is no measure of forgetting.",
+            UserWarning,
+        )
+
+
+def _refuse(item, who, remedy):
+    raise item.error(
+        f"{who} trains from scratch, but {item.path} is {item.what}, which {item.effect}. {remedy}"
+    )

@@ -1,0 +1,80 @@
+"""Signs by which trained state is known."""
+
+import functools
+import os
+import sys
+import types
+from pathlib import Path
+
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet
+
+from skunlearn._recipe.leaves import is_stateless
+
+# Names by which a callback's code reads weights.
+_LOADING = {"load_params", "load_state_dict", "load_checkpoint", "load_file"}
+
+
+def is_users_own(obj):
+    """Whether a class or function is part of no installed package, scikit-learn say."""
+    return not _is_library(getattr(obj, "__module__", None) or "")
+
+
+@functools.cache
+def _is_library(name):
+    root = name.partition(".")[0]
+    if root in ("skunlearn", "builtins") or root in sys.stdlib_module_names - {"__main__"}:
+        return True
+    file = getattr(sys.modules.get(name) or sys.modules.get(root), "__file__", None)
+    return file is not None and not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
+
+
+def is_fitted(estimator):
+    """Whether an estimator has learnt something."""
+    if isinstance(estimator, NeuralNet):
+        return estimator.initialized_
+    try:
+        check_is_fitted(estimator)
+    except (NotFittedError, TypeError, AttributeError):
+        return False
+    return not is_stateless(estimator)
+
+
+def clones_fitted(estimator):
+    """Whether clones of a fitted estimator are fitted, as those of FrozenEstimator are."""
+    own = getattr(type(estimator), "__sklearn_clone__", None)
+    usual = own is None or own is BaseEstimator.__sklearn_clone__
+    return not usual and is_fitted(estimator) and is_fitted(clone(estimator))
+
+
+def is_state_dict(mapping):
+    """Whether a mapping holds the weights of a module, by its look."""
+    tensors = [value for value in mapping.values() if isinstance(value, torch.Tensor)]
+    if not tensors or len(tensors) < len(mapping):
+        return False
+    ends = ("weight", "bias", "running_mean", "running_var")
+    named = all(str(key).endswith(ends) for key in mapping) and any(t.ndim > 1 for t in tensors)
+    return named or hasattr(mapping, "_metadata")
+
+
+def reads_elsewhere(checkpoint):
+    """Whether a Checkpoint's files lie where an earlier training may have left them."""
+    files = [value for key, value in vars(checkpoint).items() if key.startswith("f_")]
+    return any(
+        os.path.isabs(checkpoint.fn_prefix + file) if isinstance(file, str) else file is not None
+        for file in files
+    )
+
+
+def loads_weights(cls):
+    """Whether the code of a callback's class names a function that loads weights."""
+    for own in filter(is_users_own, cls.__mro__):
+        for name, value in vars(own).items():
+            # What is put back at the end was learnt in between.
+            function = isinstance(value, types.FunctionType) and name != "on_train_end"
+            if function and _LOADING & set(value.__code__.co_names):
+                return True
+    return False

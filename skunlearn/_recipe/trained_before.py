@@ -1,0 +1,322 @@
+"""What an estimator brings along that was trained before, at any depth."""
+
+import functools
+import inspect
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Number
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from skorch import NeuralNet
+from skorch.callbacks import Callback, Checkpoint, LoadInitState
+from torch.utils.data import Dataset
+
+from skunlearn._recipe.leaves import is_stateless
+from skunlearn._recipe.signs import (
+    clones_fitted,
+    is_fitted,
+    is_state_dict,
+    is_users_own,
+    loads_weights,
+    reads_elsewhere,
+)
+from skunlearn.backbone import PublicBackbone
+
+_ROWS = ("train_split", "dataset", "iterator_train", "iterator_valid")  # parameters of nets
+_PLAIN = (str, bytes, Number, np.generic, type(None), torch.dtype, torch.device, types.ModuleType)
+
+_FACTORY = (
+    "Pass the class, or a function that builds a new one each time (factory= of from_torch). "
+    "Public pre-trained weights may be loaded in the module's __init__, and the certificate then "
+    "names them. An already trained net can be fine-tuned as FrozenEstimator(net)."
+)
+_FREEZE = (
+    "Put it into a FrozenEstimator among the estimator's steps or parameters, so that the "
+    "certificate names it, or transform the rows beforehand."
+)
+
+
+@dataclass(frozen=True)
+class Brought:
+    """State that was trained before, or may have been, at one place of an estimator.
+
+    Attributes
+    ----------
+    path : str
+        As in ``get_params``, where there is such a name.
+    what : str
+    kind : {"hidden", "frozen", "given"}
+        "frozen" stands in a FrozenEstimator, by which its owner says so. "given" are numbers that
+        somebody chose, from rows perhaps. All else is "hidden".
+    effect : str
+        What comes of it, as a clause after "which".
+    remedy : str
+    error : type
+        Of the error where it is refused.
+    """
+
+    path: str
+    what: str
+    kind: str
+    effect: str = "brings along what it has learnt"
+    remedy: str = _FREEZE
+    error: type = TypeError
+
+
+def find_trained(estimator, path=""):
+    """List of `Brought`: all that a clone of `estimator` would not learn anew.
+
+    Code is not read but for the names of functions, so that weights which a module loads by itself
+    are not found; see `skunlearn._torch.first_weights`.
+    """
+    return walk(estimator, path).found
+
+
+def walk(estimator, path=""):
+    """A `Walk` that has visited the whole of `estimator`."""
+    done = Walk()
+    done.visit(estimator, path)
+    return done
+
+
+class Walk:
+    """Visits parameters, steps and what they hold.
+
+    Attributes
+    ----------
+    found : list of Brought
+    nets : list of (str, NeuralNet)
+        Path and object of all nets.
+    estimators : list of objects with ``get_params``
+    """
+
+    def __init__(self):
+        self.found, self.nets, self.estimators = [], [], []
+        self._seen = {}
+
+    def visit(self, value, path, *, kept=False, arrays=True):
+        """Look at one value.
+
+        `kept` says that scikit-learn's ``clone`` hands the value on as it is, fitted estimators
+        included. `arrays` says whether matrices count: they may be weights in a module, and are
+        rows in a callback.
+        """
+        key = id(value), kept
+        if isinstance(value, _PLAIN) or key in self._seen:
+            return
+        self._seen[key] = value  # held, so that no other object takes its id
+        how = {"kept": kept, "arrays": arrays}
+        if isinstance(value, FrozenEstimator):
+            self._visit_frozen(value, path)
+        elif isinstance(value, PublicBackbone):
+            # As a step of UnlearningPipeline it counts for what is declared of it.
+            what = "a PublicBackbone, declared to hold no training row"
+            self._find(path, what, "frozen", "is never fitted anew")
+        elif isinstance(value, torch.nn.Module):
+            self._visit_module(value, path, arrays)
+        elif isinstance(value, torch.Tensor | np.ndarray) or sparse.issparse(value):
+            self._visit_array(value, path, arrays)
+        elif isinstance(value, Callback) or _is_class(value, Callback):
+            self._visit_callback(value, path)
+        elif isinstance(value, type):
+            self._visit_class(value, path)
+        elif isinstance(value, NeuralNet):
+            self._visit_net(value, path, kept)
+        elif isinstance(value, Mapping | list | tuple | set | frozenset):
+            # Of these types alone clone goes through the items.
+            how["kept"] |= type(value) not in (dict, list, tuple, set, frozenset)
+            visit = self._visit_mapping if isinstance(value, Mapping) else self._visit_items
+            visit(value, path, how)
+        elif isinstance(value, functools.partial):
+            self.visit(value.func, path, **how)
+            self._visit_items(value.args, path, how | {"kept": True})
+            for name, inner in value.keywords.items():
+                self.visit(inner, f"{path}({name}=)", kept=True, arrays=arrays)
+        elif isinstance(value, types.FunctionType):
+            self._visit_function(value, path, arrays)
+        elif callable(value) and getattr(value, "__self__", None) is not None:  # a bound method
+            self.visit(value.__self__, f"{path}.__self__", kept=True, arrays=arrays)
+        elif hasattr(value, "get_params"):
+            self._visit_estimator(value, path, kept)
+        else:
+            self._visit_object(value, path, arrays)
+
+    # ------------------------------------------------------------------ estimators
+
+    def _visit_frozen(self, frozen, path):
+        if not is_stateless(frozen.estimator):
+            what = f"a FrozenEstimator of {type(frozen.estimator).__name__}"
+            # At the top nothing at all would be trained.
+            self._find(path, what, "frozen" if "__" in path else "hidden", "is never fitted anew")
+
+    def _visit_estimator(self, estimator, path, kept):
+        self.estimators.append(estimator)
+        name = type(estimator).__name__
+        if kept and is_fitted(estimator):
+            self._find(path, f"a fitted {name}", effect="is never fitted anew")
+            return
+        if clones_fitted(estimator):
+            self._find(path, f"a {name}, fitted, as its clones are", effect="is never fitted anew")
+            return
+        self._visit_class(type(estimator), path)
+        try:
+            params, before = estimator.get_params(deep=False), len(self.found)
+        except TypeError:  # something else of that name
+            return
+        for key, value in params.items():
+            if type(value) in (list, tuple):
+                how = {"kept": kept, "arrays": True}
+                self._visit_items(value, _join(path, key), how, owner=path)
+            else:
+                self.visit(value, _join(path, key), kept=kept)
+        prefit = params.get("cv") == "prefit" if isinstance(params.get("cv"), str) else False
+        if (prefit or params.get("prefit") is True) and len(self.found) == before:
+            key = "cv" if prefit else "prefit"
+            what = f"{params[key]!r}, so that {name} takes what is inside it as it was fitted"
+            self._find(_join(path, key), what, effect="no copy can do", error=ValueError)
+
+    def _visit_net(self, net, path, kept):
+        if kept and net.initialized_:
+            self._find(path, f"an initialised {type(net).__name__}", effect="is never trained anew")
+            return
+        self.estimators.append(net)
+        self.nets.append((path, net))
+        self._visit_class(type(net), path)
+        for key, value in net.get_params(deep=False).items():
+            if key not in ("callbacks", "accelerator"):  # which knows all nets of the process
+                # Validation rows and a matrix of costs are nothing learnt, and what a function
+                # makes weights of is found in them.
+                built = callable(value) and not isinstance(value, torch.nn.Module)
+                arrays = not built and key.split("__")[0] not in (*_ROWS, "criterion")
+                self.visit(value, _join(path, key), arrays=arrays)
+        own = net.callbacks if isinstance(net.callbacks, list | tuple) else []
+        for item in [*net.get_default_callbacks(), *own]:
+            named = isinstance(item, tuple | list)
+            callback = item[1] if named else item
+            cls = callback if isinstance(callback, type) else type(callback)
+            name = item[0] if named else cls.__name__
+            self.visit(callback, _join(path, f"callbacks__{name}"))
+
+    def _visit_callback(self, callback, path):
+        cls = callback if isinstance(callback, type) else type(callback)
+        if issubclass(cls, LoadInitState):
+            self._find(
+                path,
+                f"a {cls.__name__}",
+                effect="starts every training from weights on disk, which may have seen the rows "
+                "that are to be forgotten",
+                remedy="Load public pre-trained weights in the module's __init__ instead: the "
+                "certificate then names them.",
+                error=ValueError,
+            )
+        elif isinstance(callback, Checkpoint) and callback.load_best and reads_elsewhere(callback):
+            self._find(
+                path,
+                f"a {cls.__name__} with load_best=True whose files have a fixed place",
+                effect="an earlier training may have written",
+                remedy="Name them by dirname= and relative f_...=: a retraining then has a folder "
+                "of its own. EarlyStopping(load_best=True) needs no files.",
+                error=ValueError,
+            )
+        elif is_users_own(cls):
+            if loads_weights(cls):
+                effect = "loads weights while the net is trained"
+                self._find(path, f"the callback {cls.__name__}, which {effect}", "given")
+            if callback is not cls:
+                for name, value in vars(callback).items():
+                    self.visit(value, f"{path}.{name}", kept=True, arrays=False)
+
+    # ------------------------------------------------------------------ what they hold
+
+    def _visit_module(self, module, path, arrays):
+        what = f"a module instance ({type(module).__name__})"
+        state = list(module.parameters())
+        if arrays and type(module).__module__ != "torch.nn.modules.loss":  # there: class weights
+            state += [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+        if state:
+            effect = (
+                "carries its weights into every clone, so that neither retraining nor "
+                "cross-validation could start afresh"
+            )
+            self._find(path, what, effect=effect, remedy=_FACTORY)
+            return
+        for part in module.modules():
+            for name, value in vars(part).items():
+                if not name.startswith("_"):
+                    self.visit(value, f"{path}.{name}", kept=True, arrays=arrays)
+
+    def _visit_array(self, array, path, arrays):
+        what = f"a {type(array).__name__} of shape {tuple(array.shape)}"
+        if isinstance(array, torch.Tensor) and array.requires_grad:
+            self._find(path, f"{what} that learns", remedy=_FACTORY)
+            return
+        if isinstance(array, torch.Tensor):
+            floating = array.is_floating_point()
+        else:
+            floating = array.dtype.kind == "f"
+        if arrays and floating and sum(size > 1 for size in array.shape) > 1:
+            self._find(path, what, "given", "may have been made from rows")
+
+    def _visit_mapping(self, mapping, path, how):
+        if is_state_dict(mapping):
+            self._find(path, "a state_dict", effect="holds weights", remedy=_FACTORY)
+            return
+        for key, value in mapping.items():
+            self.visit(value, f"{path}[{key!r}]", **how)
+
+    def _visit_items(self, items, path, how, owner=None):
+        """Visit a list; the steps of `owner`, which have names, are called by these."""
+        for i, item in enumerate(items):
+            named = isinstance(item, tuple | list) and len(item) > 1 and isinstance(item[0], str)
+            where = f"{path}[{i}]"
+            if named and owner is not None:
+                where = _join(owner, item[0])
+            for value in item[1:] if named else [item]:
+                self.visit(value, where, **how)
+
+    def _visit_function(self, function, path, arrays):
+        if not is_users_own(function):
+            return
+        try:
+            used = inspect.getclosurevars(function)
+        except ValueError:  # a variable that has no value yet
+            return
+        held = dict(used.nonlocals) | dict(used.globals)
+        held |= {
+            name: parameter.default
+            for name, parameter in inspect.signature(function).parameters.items()
+            if parameter.default is not parameter.empty
+        }
+        for name, value in held.items():
+            self.visit(value, f"{path} ({function.__name__} uses {name})", kept=True, arrays=arrays)
+
+    def _visit_class(self, cls, path):
+        for own in filter(is_users_own, cls.__mro__):
+            for name, value in vars(own).items():
+                if isinstance(value, torch.nn.Module | BaseEstimator | NeuralNet):
+                    self.visit(value, f"{path} ({cls.__name__}.{name})", kept=True)
+
+    def _visit_object(self, value, path, arrays):
+        if isinstance(value, Dataset):
+            return
+        if callable(getattr(value, "predict", None)):
+            self._find(path, f"an object that predicts ({type(value).__name__})")
+        elif is_users_own(type(value)):
+            for name, inner in getattr(value, "__dict__", {}).items():
+                self.visit(inner, f"{path}.{name}", kept=True, arrays=arrays)
+
+    def _find(self, path, what, kind="hidden", effect=Brought.effect, **rest):
+        self.found.append(Brought(path, what, kind, effect, **rest))
+
+
+def _is_class(value, kind):
+    return isinstance(value, type) and issubclass(value, kind)
+
+
+def _join(path, name):
+    return f"{path}__{name}" if path else name

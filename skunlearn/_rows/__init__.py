@@ -1,0 +1,1 @@
+"""What users pass in: containers of rows, views of them, the record of a training."""

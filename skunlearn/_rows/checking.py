@@ -1,0 +1,123 @@
+"""Checks that need no model: masks, weights, numbers, requests; and how to warn."""
+
+import sys
+import warnings
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.utils import assert_all_finite, check_scalar
+
+from skunlearn._rows.containers import is_dataset, is_mapping
+
+
+def check_weights(sample_weight, n):
+    """Check sample weights and return them as a float64 array of shape (n,)."""
+    if isinstance(sample_weight, torch.Tensor):
+        sample_weight = sample_weight.detach().cpu().numpy()
+    weights = np.array(sample_weight, dtype=np.float64)
+    if weights.shape != (n,):
+        raise ValueError(
+            f"sample_weight must have one entry per row of X: expected shape ({n},), got "
+            f"{weights.shape}."
+        )
+    assert_all_finite(weights, input_name="sample_weight")
+    if (weights < 0).any():
+        raise ValueError(
+            f"sample_weight must not be negative, but {(weights < 0).sum()} of {n} are."
+        )
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every row; nothing would be learnt.")
+    return weights
+
+
+def check_forget_mask(forget, n):
+    """Check that `forget` is a boolean mask over the rows and return it as an ndarray."""
+    mask = check_mask(forget, n, "forget")
+    if mask.all():
+        raise ValueError("forget marks every row; nothing would be left to train on.")
+    return mask
+
+
+def check_mask(mask, n, name):
+    """Check that `mask` is boolean, has one entry per row and marks a row; return an ndarray."""
+    mask = np.asarray(mask)
+    if mask.dtype != bool:
+        raise TypeError(
+            f"{name} must be a boolean mask with one entry per row of X, got dtype {mask.dtype}. "
+            "Index arrays are refused: cross-validation hands out other rows in every fold. "
+            f"Use mask = numpy.zeros({n}, dtype=bool); mask[indices] = True."
+        )
+    if mask.shape != (n,):
+        raise ValueError(
+            f"{name} must have one entry per row of X: expected shape ({n},), got {mask.shape}."
+        )
+    if not mask.any():
+        raise ValueError(f"{name} marks no row; leave it out.")
+    return mask
+
+
+def check_single_request(unknown, **named):
+    """Exactly one way of naming rows must be used; `unknown` are other arguments by name."""
+    if unknown:
+        raise TypeError(
+            f"unlearn takes no {', '.join(f'{name}=' for name in unknown)}. Name rows by their "
+            "positions in fit as indices=, or as X_forget, ids= or groups=. A mask over the rows "
+            "becomes indices=numpy.flatnonzero(mask)."
+        )
+    given = [name for name, value in named.items() if value is not None]
+    if len(given) != 1:
+        raise TypeError(
+            "Name the rows to forget in exactly one way, as X_forget, ids=, indices= or "
+            f"groups=; got {', '.join(given) if given else 'none of them'}."
+        )
+
+
+def refuse_positions(X, like, name):
+    """Refuse positions or a mask where rows like those of `like` are meant."""
+    if is_dataset(X) or is_mapping(X) or sparse.issparse(X) or hasattr(X, "columns"):
+        return
+    try:
+        given = np.asarray(sorted(X) if isinstance(X, set | frozenset) else X)
+    except (TypeError, ValueError):  # ragged, say; another check's business
+        return
+    rows_of_their_own = not is_mapping(like) and len(like.shape) == 1
+    if rows_of_their_own and getattr(like, "dtype", given.dtype).kind in "biufc":
+        return
+    if given.ndim > 1 or given.dtype.kind not in "biu":
+        return
+    if given.dtype == bool:
+        what, instead = "a boolean mask", "indices=numpy.flatnonzero(mask)"
+    else:
+        what, instead = f"{'a number' if given.ndim == 0 else 'numbers'}", f"indices={_some(given)}"
+    row = not is_mapping(like) and given.dtype != bool and given.shape == tuple(like.shape[1:])
+    raise TypeError(
+        f"{name} takes the rows themselves, got {what} of shape {given.shape}. To name rows by "
+        f"their positions in fit, pass {instead}; by their identifiers, ids=."
+        + (" A single row needs a leading axis: X[None]." if row else "")
+    )
+
+
+def _some(numbers):
+    shown = np.atleast_1d(numbers)[:4].tolist()
+    return str(shown)[:-1] + (", ...]" if numbers.size > 4 else "]")
+
+
+def check_number(estimator, name, kind, *, low=None, high=None, exclusive=False):
+    """Check a numeric parameter; unlike ``check_scalar`` alone it refuses NaN and infinity.
+
+    `exclusive` leaves out both bounds when True, and one of them as "low".
+    """
+    value = getattr(estimator, name)
+    boundaries = {False: "both", True: "neither", "low": "right"}[exclusive]
+    check_scalar(value, name, kind, min_val=low, max_val=high, include_boundaries=boundaries)
+    if not np.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}.")
+
+
+def warn(message, category):
+    """Warn in the name of the code that called into this package."""
+    level, frame = 1, sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("skunlearn."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

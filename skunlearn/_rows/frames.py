@@ -1,0 +1,115 @@
+"""Data frames of pandas and polars as containers of rows."""
+
+import sys
+
+import numpy as np
+
+
+def is_frame(X):
+    """Whether `X` is a frame of polars, or a frame or series of pandas or its like."""
+    return hasattr(X, "iloc") or is_polars(X)
+
+
+def is_polars(X):
+    """Whether `X` is a data frame of polars."""
+    polars = sys.modules.get("polars")
+    return polars is not None and isinstance(X, polars.DataFrame)
+
+
+def take_rows(X, rows):
+    """Rows of a frame at integer positions, or a slice."""
+    return X[rows] if is_polars(X) else X.iloc[rows]
+
+
+def join_rows(a, b):
+    """The rows of two frames, one after the other."""
+    if is_polars(a):
+        import polars
+
+        return polars.concat([a, b])
+    import pandas as pd
+
+    return pd.concat([a, b])
+
+
+def view_frame(X):
+    """The rows and columns that `X` has now, whatever columns it is given or loses later.
+
+    The values are not copied, so that values changed in place may show.
+    """
+    return X.clone() if is_polars(X) else X.copy(deep=False)
+
+
+def schema_of(X):
+    """Name and dtype of each column, as text."""
+    dtypes = X.schema.items() if is_polars(X) else X.dtypes.items()
+    return [(str(name), str(dtype)) for name, dtype in dtypes]
+
+
+def share_values(a, b):
+    """Whether two frames hold a column in the same memory."""
+    if is_polars(a) != is_polars(b) or len(a.shape) != len(b.shape) or len(a) != len(b):
+        return False
+    held = ([x for x in map(_values, _columns(X)) if x is not None] for X in (a, b))
+    return any(np.may_share_memory(x, y) for x, y in zip(*held))
+
+
+def _columns(X):
+    if is_polars(X):
+        return X.get_columns()
+    return [X] if X.ndim == 1 else [X.iloc[:, i] for i in range(X.shape[1])]
+
+
+def _values(column):
+    """The values as an array that shares their memory, None where there is none."""
+    if isinstance(getattr(column, "values", None), np.ndarray):  # pandas'
+        return column.values
+    try:
+        return column.to_numpy(allow_copy=False)
+    except (RuntimeError, TypeError, ValueError):
+        return None
+
+
+def to_array(X):
+    """The values of a frame as an array whose rows do not depend on each other."""
+    if not is_polars(X):
+        return X.to_numpy()
+    # Its own to_numpy makes other numbers of a column where a value is missing in another row.
+    rows = np.empty(X.shape, dtype=object)
+    for i, column in enumerate(X.get_columns()):
+        values = column.to_list()
+        if column.dtype.is_float():  # -0.0 becomes 0.0
+            values = [value if value is None else value + 0.0 for value in values]
+        rows[:, i] = np.fromiter(values, dtype=object, count=len(values))
+    return rows
+
+
+def align_frame(X, like, name):
+    """A request's frame in the dtypes of the training rows; see `containers.align`."""
+    columns = list(like.columns) if len(like.shape) == 2 else None
+    kind = "polars data frame" if is_polars(like) else "data frame"
+    same = is_frame(X) and is_polars(X) == is_polars(like)
+    if not same or (columns is not None and list(X.columns) != columns):
+        raise ValueError(f"{name} must be a {kind} with the training data's columns.")
+    if is_polars(like):
+        cast = X.cast(dict(like.schema), strict=False)
+        held = [_held_by_polars(X[c], cast[c]) for c in columns]
+    else:
+        cast = X.astype(like.dtype if columns is None else like.dtypes)
+        held = [] if columns is None else [_held(X[c], cast[c]) for c in columns]
+    return cast, np.all([np.ones(len(X), bool), *held], axis=0)
+
+
+def _held(column, cast):
+    """Where a column of another dtype holds what the given one does."""
+    if cast.dtype.kind in "biu":
+        return (cast == column).fillna(False).to_numpy(dtype=bool)
+    return (cast.isna() == column.isna()).to_numpy()  # a category that there is not becomes NaN
+
+
+def _held_by_polars(column, cast):
+    held = (cast.is_null() == column.is_null()).to_numpy()
+    if cast.dtype.is_float():  # rounding to a narrower float is what a model does too
+        return held
+    back = cast.cast(column.dtype, strict=False)
+    return held & (back == column).fill_null(True).to_numpy()

@@ -1,0 +1,95 @@
+"""Views of training rows: which of them, with their targets and weights."""
+
+import numpy as np
+
+from skunlearn._rows.containers import (
+    join,
+    take,
+)
+
+
+class Rows:
+    """A view of some training rows; it copies nothing until rows are taken.
+
+    Parameters
+    ----------
+    source : container of rows
+        All of them, of which the view shows a part: the others may be rows that are to be
+        forgotten, or were. A method reads `X`, never this.
+    y : ndarray or None
+        Targets of all rows of `source`, encoded as the estimator is trained on them.
+    index : ndarray of int, the rows of `source` in this view
+    digests : ndarray of shape (len(index), 16), or None when rows are known by position only
+    positions : ndarray of int, those in ``fit``; None for rows that came with a request
+    weights : ndarray of shape (len(index),), float64, or None
+        Sample weights of the rows in view.
+    reader : PlainRows or None
+        How they are read to be measured.
+    """
+
+    def __init__(self, source, y, index, digests=None, positions=None, weights=None, reader=None):
+        self.source, self.all_y, self.index = source, y, np.asarray(index, dtype=np.intp)
+        self.digests, self.positions = digests, positions
+        self.weights, self.reader = weights, reader
+
+    def __len__(self):
+        return len(self.index)
+
+    @property
+    def X(self):
+        """The rows in view, taken from the container at every call; of a Dataset a Subset."""
+        return take(self.source, self.index)
+
+    @property
+    def y(self):
+        """Targets of the rows in view."""
+        return None if self.all_y is None else self.all_y[self.index]
+
+    def take(self, positions):
+        """A narrower view; `positions` count within this one."""
+        tables = (
+            None if t is None else t[positions]
+            for t in (self.digests, self.positions, self.weights)
+        )
+        return Rows(self.source, self.all_y, self.index[positions], *tables, self.reader)
+
+    def union(self, other):
+        """These rows, and after them others, in one view.
+
+        Rows that come with a request lie in another container: those of both are then copied.
+        """
+        weights = None
+        if self.weights is not None or other.weights is not None:
+            weights = np.concatenate([_weights(self), _weights(other)])
+        if self.source is other.source:
+            both = np.concatenate([self.index, other.index])
+            return Rows(self.source, self.all_y, both, weights=weights)
+        y = np.concatenate([self.y, other.y])
+        return Rows(join(self.X, other.X), y, np.arange(len(y)), weights=weights)
+
+    def relabelled(self, y):
+        """The same rows with other targets, one for each in view."""
+        table = self.all_y.copy()
+        table[self.index] = y
+        tables = self.digests, self.positions, self.weights
+        return Rows(self.source, table, self.index, *tables)
+
+    def sample(self, size, seed):
+        """At most `size` rows of the view, drawn without replacement."""
+        if len(self) <= size:
+            return self
+        rng = np.random.default_rng(seed)
+        return self.take(np.sort(rng.choice(len(self), size, replace=False)))
+
+    def arrays(self):
+        """The rows themselves, copied: ``(X, y)``."""
+        return self.X, self.y
+
+    def shares(self):
+        """What each row counts in a mean over the view, of shape (len(index),)."""
+        weights = _weights(self)
+        return weights / max(weights.sum(), np.finfo(np.float64).tiny)
+
+
+def _weights(rows):
+    return np.ones(len(rows)) if rows.weights is None else rows.weights

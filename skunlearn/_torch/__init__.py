@@ -1,0 +1,1 @@
+"""skorch's nets: the only room that knows skorch and loops over batches."""

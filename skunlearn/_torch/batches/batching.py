@@ -1,0 +1,126 @@
+"""Whole batches by index, and how many there are."""
+
+import torch
+from skorch import NeuralNet
+from torch.utils.data import DataLoader, default_collate
+
+from skunlearn._torch.batches import device_rows
+from skunlearn._torch.batches.net_rows import NetRows
+from skunlearn._torch.batches.training_batch import Batch
+
+_BATCHED_OPTIONS = {"batch_size", "shuffle", "drop_last"}
+_OWN_OPTIONS = {"resident", "prefetch"}
+
+
+class BatchLoader:
+    """Whole batches by index, in place of torch's DataLoader over single rows.
+
+    skunlearn puts it where a net has the plain DataLoader, since it gives the same batches sooner
+    (in another order, where they are shuffled). Name it as ``iterator_train`` to choose:
+    ``NeuralNetClassifier(..., iterator_train=BatchLoader, iterator_train__resident=False)``. Any
+    other iterator, and any other option of the DataLoader (``num_workers``), is left as it is.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    batch_size : int, default=1
+    shuffle : bool, default=False
+        Draw the order from torch's global generator.
+    drop_last : bool, default=False
+    resident : {"auto", True, False}, default="auto"
+        Keep the rows on the net's device for the whole training: "auto" on a GPU when they take at
+        most half of its free memory. Memory-mapped and sparse rows stay where they are.
+    prefetch : {"auto", True, False}, default="auto"
+        Make two batches ahead in a thread, and send them from pinned memory: "auto" on a GPU when
+        rows are not resident.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.utils.data import TensorDataset
+    >>> from skunlearn.nets import BatchLoader
+    >>> rows = TensorDataset(torch.zeros(10, 3), torch.arange(10))
+    >>> [len(y) for X, y in BatchLoader(rows, batch_size=4)]
+    [4, 4, 2]
+    """
+
+    def __init__(
+        self,
+        dataset,
+        batch_size=1,
+        shuffle=False,
+        drop_last=False,
+        resident="auto",
+        prefetch="auto",
+    ):
+        for name, value in (("resident", resident), ("prefetch", prefetch)):
+            if value not in ("auto", True, False):
+                raise ValueError(f"{name} must be 'auto', True or False, got {value!r}.")
+        self.dataset, self.batch_size = dataset, batch_size
+        self.shuffle, self.drop_last = shuffle, drop_last
+        self.resident, self.prefetch = resident, prefetch
+
+    collate_fn = staticmethod(default_collate)
+    joins = False  # a lone last row to the batch before it, see `count_batches`
+
+    def __len__(self):
+        return count_batches(len(self.dataset), self.batch_size, self.drop_last, self.joins)
+
+    def __iter__(self):
+        data, ours = self.dataset, isinstance(self.dataset, NetRows)
+        n, device = len(data), getattr(data, "device", "cpu")
+        order = (torch.randperm(n) if self.shuffle else torch.arange(n)).numpy()
+        size, count = self.batch_size, len(self)
+        ends = [*range(size, count * size, size), count * size if self.drop_last else n]
+
+        def batch(i):
+            places = order[i * size : ends[i]]
+            if not ours:
+                return default_collate([data[j] for j in places.tolist()])
+            x, y = data.batch(places)
+            rows = torch.from_numpy(places)
+            return Batch(device_rows.sent(x, device) if prefetch else x, y, rows)
+
+        resident = ours and data.settle(self.resident)
+        prefetch = self.prefetch
+        if prefetch == "auto":
+            prefetch = torch.device(device).type == "cuda" and not resident
+        yield from device_rows.ahead(batch, count) if prefetch else map(batch, range(count))
+
+
+def count_batches(n, size, drop_last=False, joins=False):
+    """Number of batches of `size` in a pass over `n` rows.
+
+    `joins` gives a lone last row to the batch before it: a batch normalisation can take no
+    statistics of one row.
+    """
+    lone = joins and size > 1 and n > size and n % size == 1
+    return n // size if drop_last or lone else -(-n // size)
+
+
+def n_batches(net, n_rows):
+    """Batches in one pass over `n_rows` rows while the net trains."""
+    options = net.get_params_for("iterator_train")
+    size = options.get("batch_size", net.batch_size)
+    size = n_rows if size == -1 else size
+    return count_batches(n_rows, size, options.get("drop_last"), joins_lone_rows(net))
+
+
+def joins_lone_rows(net):
+    """Whether a lone last row joins the batch before it.
+
+    Not where accelerate divides a batch among processes: it fills the last one up itself.
+    """
+    return not hasattr(net, "accelerator")
+
+
+def can_batch(net, rows, training):
+    """Whether `BatchLoader` does what the net's own iterator would do."""
+    name = "iterator_train" if training else "iterator_valid"
+    options = _BATCHED_OPTIONS | (_OWN_OPTIONS if getattr(net, name) is BatchLoader else set())
+    return (
+        rows.base is None
+        and type(net).get_iterator is NeuralNet.get_iterator  # accelerate divides a DataLoader's
+        and getattr(net, name) in (DataLoader, BatchLoader)
+        and set(net.get_params_for(name)) <= options
+    )

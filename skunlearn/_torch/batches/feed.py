@@ -1,0 +1,325 @@
+"""Training batches from whatever iterator a net has, with the places of their rows beside them."""
+
+from contextlib import contextmanager
+
+import torch
+from torch.utils.data import BatchSampler, DataLoader, default_collate
+
+from skunlearn._torch.batches.batching import (
+    BatchLoader,
+    can_batch,
+    count_batches,
+    joins_lone_rows,
+    n_batches,
+)
+from skunlearn._torch.batches.lone_rows import lone_row
+from skunlearn._torch.batches.net_rows import cast, collated, label_of
+from skunlearn._torch.batches.training_batch import Batch, join, n_rows_in, split
+from skunlearn._torch.parts.overriding import overridden
+
+
+class Feed:
+    """What a net is trained on at the moment.
+
+    Parameters
+    ----------
+    net : skorch net
+    data : NetRows
+    weights : ndarray of shape (len(data),), or None
+
+    Attributes
+    ----------
+    current : Batch or None
+    """
+
+    def __init__(self, net, data, weights=None):
+        self.net, self.data, self.current, self._read = net, data, None, 0
+        self.weights = None if weights is None else torch.as_tensor(weights)
+        self.joins = joins_lone_rows(net)
+
+    def over(self, iterator):
+        """The same batches as `Batch`, a lone last row joined to the batch before it."""
+        return _Fed(self, tell_places(iterator, self.data.float_dtype, self.joins))
+
+    def answered(self, X, y, whole):
+        """The current batch, or the part of it that a loss is asked about, with what was said."""
+        batch = self.current
+        if y is not batch.y or X is not batch.x:
+            batch = self._part(X, y)
+        batch.whole = whole
+        return batch
+
+    def _part(self, X, y):
+        # A train step of the user's: it takes the batch in pieces, one after the other, or moves
+        # or mixes it.
+        now, n = self.current, n_rows_in(X, y)
+        size = n_rows_in(*now)
+        start = self._read if self._read + n <= size else 0
+        self._read = start + n
+        new = Batch(X, y, now.rows, now.mixed)
+        if n < size:
+            new.rows = None if now.rows is None else now.rows[start : start + n]
+        new.mixed = now.mixed or not _equal(y, now.y, start, n)
+        self._weigh(new)
+        return new
+
+    def enter(self, batch):
+        """Make a batch the current one."""
+        self.current, self._read = batch, 0
+        self._weigh(batch)
+        return batch
+
+    def _weigh(self, batch):
+        if self.weights is not None:
+            batch.weights = self.weights[batch.places("Training with sample weights")]
+
+
+class _Fed:
+    def __init__(self, feed, iterator):
+        self.feed, self.iterator = feed, iterator
+
+    def __len__(self):
+        return len(self.iterator)
+
+    def __iter__(self):
+        for batch in self.batches():
+            if batch.n_rows > 1:
+                yield batch
+                continue
+            with lone_row(self.feed.net, batch):
+                yield batch
+
+    def batches(self):
+        """The batches, in a pass that somebody else may interrupt to train on other ones."""
+        batches = map(_batch, self.iterator) if _told(self.iterator) else self._tracked()
+        for batch in batches:
+            yield self.feed.enter(batch)
+        self.feed.current = None
+
+    def _tracked(self):
+        """Batches of an iterator of the user's own, each held back until the next is known."""
+        before = None
+        for batch in self._noted():
+            if before is not None:
+                joined = _joined(before, batch) if self.feed.joins else None
+                if joined is not None:
+                    before = joined
+                    continue
+                yield before
+            before = batch
+        if before is not None:
+            yield before
+
+    def _noted(self):
+        # Which items were read since the batch before tells what is in this one. It does so as
+        # long as they are as many as its rows: then none was read ahead of its time.
+        data = self.feed.data
+        data.log, told = [], True
+        try:
+            for given in self.iterator:
+                x, y = split(given)
+                read, data.log = data.log, []
+                told = told and len(read) == n_rows_in(x, y)
+                batch = Batch(cast(x, data.float_dtype), y)
+                if told:
+                    rows, labels = zip(*read, strict=True)
+                    batch.rows, batch.mixed = torch.tensor(rows), not are_labels(y, labels)
+                yield batch
+        finally:
+            data.log = None
+
+
+def _batch(given):
+    if isinstance(given, Collated):
+        return Batch(given.x, given.y, given.rows, given.mixed)
+    return given if isinstance(given, Batch) else Batch(*split(given))
+
+
+def _told(iterator):
+    return isinstance(iterator, DataLoader | BatchLoader)
+
+
+def _joined(before, batch):
+    """One batch of both where the second is a lone row, and None where they cannot be joined."""
+    if n_rows_in(*batch) != 1 or n_rows_in(*before) == 1:
+        return None
+    try:
+        x, y = join(tuple(before), tuple(batch))
+    except (TypeError, ValueError, KeyError):  # padded to other lengths, say
+        return None
+    rows = None
+    if before.rows is not None and batch.rows is not None:
+        rows = torch.cat([before.rows, batch.rows])
+    return Batch(x, y, rows, before.mixed or batch.mixed)
+
+
+def are_labels(y, labels):
+    """Whether targets of a batch are these labels of single rows, or one-hot vectors of them."""
+    try:
+        expected, y = default_collate(list(labels)), torch.as_tensor(y)
+    except (TypeError, RuntimeError, ValueError):
+        return False
+    if not isinstance(expected, torch.Tensor):
+        return False
+    y = y.detach().cpu()
+    if y.ndim == 2 and y.numel() != expected.numel() and not expected.is_floating_point():
+        width = y.shape[1]
+        if len(y) != len(expected) or expected.min() < 0 or expected.max() >= width:
+            return False
+        expected = torch.nn.functional.one_hot(expected.long(), width)
+    return y.numel() == expected.numel() and torch.equal(
+        y.reshape(-1), expected.reshape(-1).to(y.dtype)
+    )
+
+
+def _equal(y, whole, start, n):
+    if not isinstance(y, torch.Tensor) or not isinstance(whole, torch.Tensor):
+        return False
+    return torch.equal(y.to(whole), whole[start : start + n])
+
+
+# ------------------------------------------------------------------ torch's DataLoader
+
+
+class Collated:
+    """What a loader's collate function returns; in workers too, and it unpacks to ``x, y``."""
+
+    def __init__(self, x, y, rows, mixed):
+        self.x, self.y, self.rows, self.mixed = x, y, rows, mixed
+
+    def __iter__(self):
+        return iter((self.x, self.y))
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        return (self.x, self.y)[i]
+
+    def pin_memory(self):
+        """With rows and targets in pinned memory, as the loader asks for."""
+        x, y = torch.utils.data._utils.pin_memory.pin_memory((self.x, self.y))
+        return Collated(x, y, self.rows, self.mixed)
+
+    def to(self, device, **kwargs):
+        """On another device, as accelerate asks for."""
+        x, y = (_moved(value, device, kwargs) for value in self)
+        return Collated(x, y, self.rows, self.mixed)
+
+
+class TellingCollate:
+    """A collate function that hands on which rows it was given.
+
+    Parameters
+    ----------
+    collate : callable
+        The loader's own, which sees items as they are.
+    dtype : torch dtype of the module's parameters
+    """
+
+    def __init__(self, collate, dtype):
+        self.collate, self.dtype = collate, dtype
+
+    def __call__(self, items):
+        rows = getattr(items, "rows", None)
+        x, y = collated(items, self.collate, self.dtype)
+        mixed = self.collate is not default_collate and not are_labels(y, map(label_of, items))
+        return Collated(x, y, None if rows is None else torch.as_tensor(rows), mixed)
+
+
+class JoinedBatches:
+    """Batches of places in which a lone last one has joined the batch before it.
+
+    Parameters
+    ----------
+    inner : batch sampler
+    """
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __iter__(self):
+        before = None
+        for places in self.inner:
+            if before is not None and (len(places) > 1 or len(before) == 1):
+                yield before
+                before = None
+            before = list(places) if before is None else [*before, *places]
+        if before is not None:
+            yield before
+
+    def __len__(self):
+        inner = self.inner
+        if type(inner) is BatchSampler:
+            return count_batches(len(inner.sampler), inner.batch_size, inner.drop_last, True)
+        return len(inner)
+
+    def __getattr__(self, name):
+        return getattr(vars(self)["inner"], name)
+
+
+def tell_places(iterator, dtype, joins):
+    """Let a loader join lone last rows and say which rows are in a batch; others stay as they are.
+
+    Before accelerate divides its batches, for which it makes another loader with these parts.
+    """
+    if isinstance(iterator, BatchLoader):
+        iterator.joins = joins
+    elif (
+        isinstance(iterator, DataLoader)
+        and iterator.batch_sampler is not None
+        and not isinstance(iterator.collate_fn, TellingCollate)
+    ):
+        iterator.collate_fn = TellingCollate(iterator.collate_fn, dtype)
+        if joins:
+            # A loader refuses another sampler, lest it be at odds with its other settings.
+            vars(iterator)["batch_sampler"] = JoinedBatches(iterator.batch_sampler)
+    return iterator
+
+
+def _moved(value, device, kwargs):
+    if isinstance(value, dict):
+        return {key: _moved(v, device, kwargs) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_moved(v, device, kwargs) for v in value)
+    return value.to(device, **kwargs) if isinstance(value, torch.Tensor) else value
+
+
+# ------------------------------------------------------------------ around a training
+
+
+@contextmanager
+def feeding(net, data, weights=None, *, shuffle=False, relabels=False):
+    """Let the net's training batches come through a `Feed`, which is returned.
+
+    `shuffle` makes a net shuffle that does not do so by itself. `relabels` says that targets
+    change between epochs, which workers that live on would not notice.
+    """
+    feed, iterator = Feed(net, data, weights), net.iterator_train
+    if can_batch(net, data, training=True):
+        iterator = BatchLoader
+    known = isinstance(iterator, type) and issubclass(iterator, DataLoader | BatchLoader)
+    shuffling = {"shuffle": True} if shuffle and known else {}
+
+    def make(dataset, **options):
+        try:
+            made = iterator(dataset, **{**options, **shuffling})
+        except (TypeError, ValueError):
+            if not shuffling:
+                raise
+            made = iterator(dataset, **options)  # it has a sampler of its own
+        return tell_places(made, data.float_dtype, feed.joins)
+
+    plain = net.get_iterator
+
+    def get_iterator(dataset, training=False):
+        made = plain(dataset, training=training)
+        return feed.over(made) if training else made
+
+    changed = {"iterator_train": make, "get_iterator": get_iterator}
+    if n_batches(net, len(data)) == 0:
+        changed["iterator_train__drop_last"] = False  # a few forget rows are a batch too
+    if relabels and net.get_params_for("iterator_train").get("persistent_workers"):
+        changed["iterator_train__persistent_workers"] = False
+    with overridden(net, **changed):
+        yield feed

@@ -1,0 +1,316 @@
+"""The training rows as a data set for a net: labels in their places, places beside them."""
+
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from scipy import sparse
+from skorch import NeuralNetBinaryClassifier, NeuralNetRegressor
+from skorch.dataset import Dataset as SkorchDataset
+from torch.utils.data import DataLoader, default_collate
+
+from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, take
+from skunlearn._rows.mapped import Reading
+from skunlearn._rows.seeding import seeded
+from skunlearn._torch.batches import device_rows
+from skunlearn._torch.batches.training_batch import label_key, main_output, split
+from skunlearn._torch.parts.net_kinds import has_sigmoid, is_plain
+
+
+class NetRows(torch.utils.data.Dataset):
+    """Rows of the training data in the form in which a net eats them.
+
+    Samplers and collate functions see items and labels as they would without us. Which rows were
+    read travels beside them: in `Items.rows`, and in `log` where that is a list.
+
+    Parameters
+    ----------
+    base : torch Dataset or None
+        The user's Dataset, or the one that the net makes of the rows (a class with augmentation,
+        say); None when plain indexing of `X` does the same.
+    X : container of rows
+    target : ndarray or None, in the dtype that the criterion wants
+    index : ndarray of int, the rows in view
+    float_dtype : torch dtype of the module's parameters
+    own_targets : bool, default=False
+        Whether the targets that `base` returns are used; it was given encoded ones then.
+    device : torch device or str, default="cpu"
+        That of the net; see `settle`.
+
+    Attributes
+    ----------
+    collate : callable or None
+        Makes a batch of items where rows are read by `batch`; None stands for torch's own.
+    log : list or None
+        Of ``(place, label)`` of each item that was read, where somebody wants to know.
+    """
+
+    collate = log = None
+
+    def __init__(self, base, X, target, index, float_dtype, own_targets=False, device="cpu"):
+        self.device, self._moved = device, None
+        self.base, self._rows, self.target = base, X, target
+        self.index, self.float_dtype, self.own_targets = index, float_dtype, own_targets
+        self._reading = Reading(X)
+
+    def __len__(self):
+        return len(self.index)
+
+    # No X beside y: skorch would ask for it before every training, and it would be a copy.
+    @property
+    def y(self):
+        """Targets of the rows in view, for samplers."""
+        return None if self.target is None else self.target[self.index]
+
+    @property
+    def shape(self):
+        """That of the rows in view, for callbacks that look at it when a training begins."""
+        return len(self), *self._rows.shape[1:]
+
+    targets = y  # under which torchvision's data sets have them
+
+    def __getitem__(self, i):
+        return self.__getitems__([i])[0]
+
+    def __getitems__(self, positions):
+        positions, whole = np.asarray(positions), None
+        if self.base is not None:
+            items = Items(self._item(i) for i in positions)
+        else:
+            whole = self._gather(positions)
+            items = Items(zip(_one_by_one(whole[0], self._rows), whole[1], strict=True))
+        items.rows, items.whole = positions, whole
+        if self.log is not None:
+            self.log += zip(positions.tolist(), map(label_of, items))
+        return items
+
+    def _item(self, i):
+        row = self.index[i]
+        item = self.base[row]
+        if self.own_targets:
+            return item
+        # The record's label, encoded, stands in for the one in the user's Dataset; where none is
+        # asked for a number does, as the user's may be text.
+        label = np.int64(0) if self.target is None else self.target[row]
+        if is_mapping(item):
+            # A Python number: collators tell classes from regressions by its type.
+            key, label = label_key(item), label.item() if label.ndim == 0 else label
+            return item if key is None else {**item, key: label}
+        x, given = item
+        # What a collate function stacks; other numbers are read alike by all.
+        return x, (torch.tensor(label) if isinstance(given, torch.Tensor) else label)
+
+    def batch(self, positions):
+        """``(x, y)`` tensors of the rows at `positions` of this view."""
+        if self.base is None and self.collate is None:
+            x, y = self._gather(positions)
+            return x, torch.as_tensor(y)
+        items = self.__getitems__(positions)
+        return collated(items, self.collate or default_collate, self.float_dtype)
+
+    def _gather(self, positions):
+        """The rows at `positions` as tensors, and their targets as an array."""
+        rows = self.index[positions]
+        x = self._read(rows) if self._moved is None else device_rows.gather(self._moved, positions)
+        y = np.zeros(len(rows), np.float32) if self.target is None else self.target[rows]
+        return x, y
+
+    def relabel(self, y, net):
+        """Give the rows in view other targets from now on, in the form of `target`."""
+        self.target = self.target.copy()
+        self.target[self.index] = y
+        if self.own_targets:
+            self.base = net.get_dataset(self._rows, self.target)
+
+    def settle(self, wanted):
+        """Move the rows in view to the device; "auto" decides by its memory. Whether they are."""
+        if self._moved is None and wanted and self.base is None and len(self.index):
+            movable = not self._reading and not _any_sparse(self._rows)
+            n_bytes = (
+                len(self.index) * device_rows.size(self._read(self.index[:1])) if movable else 0
+            )
+            if movable and (wanted is True or device_rows.fits(n_bytes, self.device)):
+                self._moved = device_rows.moved(
+                    lambda i, j: self._read(self.index[i:j]), len(self.index), self.device
+                )
+        return self._moved is not None
+
+    def _read(self, rows):
+        x = _tensor(take(self._rows, _as_slice(rows)), self.float_dtype)
+        if self._reading:
+            self._reading.done(device_rows.size(x))
+        return x
+
+
+class Items(list):
+    """Items that were read together, as a collate function is given them.
+
+    Attributes
+    ----------
+    rows : ndarray of int, their places
+    whole : tuple or None
+        The batch that they were cut from.
+    """
+
+    rows = whole = None
+
+
+def collated(items, collate, dtype):
+    """``(x, y)`` that a collate function makes of items, with floats of the module's dtype."""
+    if collate is default_collate and getattr(items, "whole", None) is not None:
+        x, y = items.whole
+        return x, torch.as_tensor(y)
+    x, y = split(collate(items))
+    return cast(x, dtype), y
+
+
+def label_of(item):
+    """The label in an item; None where there is none."""
+    if is_mapping(item):
+        key = label_key(item)
+        return None if key is None else item[key]
+    return item[1]
+
+
+def float_dtype(net):
+    """dtype of the module's first floating parameter; float32 when it has none."""
+    return next((p.dtype for p in net.module_.parameters() if p.is_floating_point()), torch.float32)
+
+
+def dataset(net, rows):
+    """The data set of `rows` for this net."""
+    y = None if rows.all_y is None else target(net, rows.all_y, flat=_is_flat(net, rows))
+    return net_rows(net, rows.source, y, rows.index)
+
+
+def reader(net, rows):
+    """As `dataset`, for `NetRows.batch`: in the form in which the net reads rows to predict."""
+    data = dataset(net, rows)
+    data.collate = _collate_function(net, data)
+    return data
+
+
+def unlabelled(net, rows):
+    """As `dataset`, without targets, for prediction."""
+    return net_rows(net, rows.source, None, rows.index)
+
+
+def all_rows(net, X):
+    """`NetRows` over every row of `X`, without targets, for prediction."""
+    return net_rows(net, X, None, np.arange(len(X) if is_dataset(X) else n_rows(X)))
+
+
+def net_rows(net, X, target, index):
+    """`NetRows` over some rows of `X` for this net."""
+    dtype = float_dtype(net)
+    index = np.asarray(index)
+    if is_dataset(X) or has_plain_dataset(net):
+        base = X if is_dataset(X) else None
+        return NetRows(base, X, target, index, dtype, device=net.device or "cpu")
+    # A user's class may take statistics over what it is given: it gets a copy of these rows
+    # alone, or else a retrained net would owe something to the forgotten ones.
+    if not np.array_equal(index, np.arange(n_rows(X))):
+        X, target = take(X, index), None if target is None else target[index]
+    base = net.get_dataset(X, target)
+    return NetRows(base, X, target, np.arange(len(index)), dtype, own_targets=True)
+
+
+def target(net, y, flat=False):
+    """Encoded targets in the dtype and shape that the net's criterion wants.
+
+    `flat` says that the module returns (n,) for a target a row, where others return (n, 1).
+    """
+    # As the module's outputs: before torch 2.6 a loss of two float dtypes had no gradient.
+    floating = np.float64 if float_dtype(net) is torch.float64 else np.float32
+    if _takes_its_shape(net, y):
+        y = np.asarray(y, dtype=floating)
+        return y if flat else y.reshape(len(y), -1)
+    binary = isinstance(net, NeuralNetBinaryClassifier)
+    return np.asarray(y, dtype=floating if binary else np.int64)
+
+
+def _takes_its_shape(net, y):
+    """Whether the criterion compares outputs with floating targets of the same shape."""
+    if is_plain(net):  # encoded classes are integers, labels booleans, and values floats
+        return np.asarray(y).dtype.kind in "bf" or has_sigmoid(net)
+    return isinstance(net, NeuralNetRegressor)
+
+
+_FLAT = WeakKeyDictionary()  # modules asked for one target a row, and whether they return (n,)
+
+
+def _is_flat(net, rows):
+    if rows.all_y.ndim != 1 or not len(rows) or not _takes_its_shape(net, rows.all_y):
+        return False
+    if net.module_ not in _FLAT:
+        data = net_rows(net, rows.source, None, rows.index[:1])
+        data.collate = _collate_function(net, data)
+        modes = [(module, module.training) for module in net.module_.modules()]
+        net._set_training(False)
+        # A Dataset may augment: the order of random numbers is not to change.
+        with torch.no_grad(), seeded(0):
+            out = main_output(net.infer(data.batch(np.arange(1))[0]))
+        for module, training in modes:
+            module.training = training
+        _FLAT[net.module_] = out.ndim == 1
+    return _FLAT[net.module_]
+
+
+def _collate_function(net, data):
+    """That of the iterator by which the net reads rows to predict; None stands for torch's own."""
+    iterator = net.iterator_valid
+    given = net.get_params_for("iterator_valid").get("collate_fn")
+    if given is None and iterator is not DataLoader:
+        given = getattr(iterator, "collate_fn", None) or getattr(
+            net.get_iterator(data, training=False), "collate_fn", None
+        )
+    return None if given is default_collate else given
+
+
+def has_plain_dataset(net):
+    """Whether the net makes skorch's own data sets of arrays."""
+    return net.dataset is SkorchDataset and not net.get_params_for("dataset")
+
+
+def _as_slice(rows):
+    # A contiguous run is sliced, which is faster than a gather.
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and np.all(np.diff(rows) == 1):
+        return slice(rows[0], rows[-1] + 1)
+    return rows
+
+
+def _tensor(x, dtype):
+    if is_mapping(x):
+        return {key: _tensor(value, dtype) for key, value in x.items()}
+    if sparse.issparse(x):
+        x = x.toarray()
+    # Never a view: it would share the user's memory, which a module may write to (an in-place
+    # ReLU as its first layer, say), and torch takes no negative strides.
+    if isinstance(x, torch.Tensor):
+        return cast(x.clone(), dtype)
+    x = np.asarray(x)
+    x = x.astype(x.dtype.newbyteorder("="), copy=False)  # nor another machine's byte order
+    return cast(torch.from_numpy(x if x.base is None else np.array(x, order="C")), dtype)
+
+
+def _one_by_one(x, source):
+    """Rows of a batch of tensors: arrays where `source` holds arrays, as skorch's data set does."""
+    if is_mapping(x):
+        columns = [_one_by_one(value, source[key]) for key, value in x.items()]
+        return [dict(zip(x, row, strict=True)) for row in zip(*columns, strict=True)]
+    return x if isinstance(source, torch.Tensor) else x.numpy(force=True)
+
+
+def cast(x, dtype):
+    """`x` with its float64 tensors and arrays in another precision, to any depth."""
+    if is_mapping(x):
+        return {key: cast(value, dtype) for key, value in x.items()}
+    if isinstance(x, list | tuple) and not hasattr(x, "_fields"):
+        return type(x)(cast(value, dtype) for value in x)
+    if isinstance(x, np.ndarray) and x.dtype == np.float64:
+        x = torch.from_numpy(np.ascontiguousarray(x))
+    return x.to(dtype) if isinstance(x, torch.Tensor) and x.dtype == torch.float64 else x
+
+
+def _any_sparse(X):
+    return any(map(_any_sparse, X.values())) if is_mapping(X) else sparse.issparse(X)

@@ -1,0 +1,1 @@
+"""The objects of a plain PyTorch training as parameters of a skorch net."""

@@ -1,0 +1,145 @@
+"""What a net says of rows: outputs, logits, likelihoods, and their gradients."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+
+from skunlearn._rows.containers import is_mapping
+from skunlearn._torch.batches.batching import BatchLoader, can_batch
+from skunlearn._torch.batches.net_rows import all_rows, cast, reader, unlabelled
+from skunlearn._torch.batches.training_batch import main_output, split
+from skunlearn._torch.parts.net_kinds import is_binary, is_plain
+from skunlearn._torch.parts.net_state import uncompiled
+from skunlearn._torch.parts.tasks import Labels, task_of
+from skunlearn._torch.skorch_nets import lookalike
+
+
+def _reader(net, data):
+    """A net that shares the modules of `net` and reads whole batches; for prediction only."""
+    # Swapping the iterator on the shared net itself would not be thread-safe.
+    other = lookalike(net)
+    if can_batch(net, data, training=False):
+        vars(other)["iterator_valid"] = BatchLoader
+        vars(other).setdefault("iterator_valid__resident", False)  # one pass is no reason to stay
+    elif data.base is not None:
+
+        def get_iterator(dataset, training=False):
+            pairs = map(split, net.get_iterator(dataset, training=training))
+            return ((cast(x, data.float_dtype), y) for x, y in pairs)
+
+        vars(other)["get_iterator"] = get_iterator
+    infer = other.infer
+    # skorch takes a tensor or a tuple, and numpy has no bfloat16, which a module under autocast
+    # may return.
+    vars(other)["infer"] = lambda *args, **kwargs: _plain(infer(*args, **kwargs))
+    return other
+
+
+def _plain(out):
+    if is_mapping(out):
+        out = main_output(out)
+    if isinstance(out, tuple):
+        return tuple(map(_plain, out))
+    narrow = isinstance(out, torch.Tensor) and out.dtype is torch.bfloat16
+    return out.float() if narrow else out
+
+
+def predict(net, X, method="predict"):
+    """``net.predict`` or ``net.predict_proba`` over any container of rows."""
+    data = all_rows(net, X)
+    return getattr(_reader(net, data), method)(data)
+
+
+def outputs(net, rows):
+    """Raw float32 outputs of the module over `rows`, on the CPU; one forward pass."""
+    return _forward(net, unlabelled(net, rows))
+
+
+def _forward(net, data):
+    return main_output(_reader(net, data).forward(data)).float()
+
+
+def predict_proba(net, X, classes):
+    """Probabilities of classes or labels, by columns of the module's output."""
+    if is_plain(net):  # whose predict_proba may return what the module does
+        said = logits(net, _forward(net, all_rows(net, X)), classes)
+        return task_of(classes).probabilities(said.numpy())
+    return predict(net, X, "predict_proba")
+
+
+def logits(net, out, classes):
+    """Of raw outputs what the task of `classes` makes losses of: logits, or values."""
+    if classes is None:
+        return out.reshape(len(out), -1)
+    if isinstance(classes, Labels):
+        return _label_logits(net, out).float()
+    return class_logits(net, out, len(classes)).float()
+
+
+def _label_logits(net, out):
+    """Logits of shape (n, n_labels) from the raw outputs of a multi-label net."""
+    if isinstance(uncompiled(net.criterion_), torch.nn.BCELoss):
+        return torch.logit(out, eps=torch.finfo(out.dtype).eps)
+    return out
+
+
+def class_logits(net, out, n_classes):
+    """Logits of shape (n, n_classes) from a classifier's raw outputs."""
+    criterion = uncompiled(net.criterion_)
+    if is_binary(net):
+        z = out.reshape(len(out))
+        if isinstance(criterion, torch.nn.BCELoss):
+            return _log(torch.stack([1 - z, z], dim=1))
+        return torch.stack([torch.zeros_like(z), z], dim=1)
+    out = out[:, :n_classes]
+    if isinstance(criterion, torch.nn.NLLLoss):
+        # skorch's convention for its classifiers: the module returns probabilities.
+        return _log(out) if isinstance(net, NeuralNetClassifier) else out
+    if isinstance(criterion, torch.nn.CrossEntropyLoss):
+        return out
+    probabilities = bool(((out >= 0) & (out <= 1)).all()) and torch.allclose(
+        out.sum(1), out.new_ones(len(out)), atol=1e-3
+    )
+    return _log(out) if probabilities else out
+
+
+def _log(p):
+    return torch.log(p.clamp_min(torch.finfo(p.dtype).tiny))
+
+
+@contextmanager
+def evaluating(net):
+    """Modules in evaluation mode: dropout off, BatchNorm's running statistics left alone."""
+    net._set_training(False)
+    yield
+
+
+def log_likelihoods(net, batch, classes):
+    """log p(y|x) of each row of a batch, differentiable."""
+    x, y = batch
+    out = infer(net, x)
+    return task_of(classes).log_likelihoods(logits(net, out, classes), y.to(out.device))
+
+
+def loss_gradient(net, rows, params, classes):
+    """Gradient by `params` of the mean of −log p(y|x) over `rows`, in evaluation mode."""
+    total = [torch.zeros_like(p) for p in params]
+    data, size = reader(net, rows), 256
+    shares = torch.as_tensor(rows.shares())
+    with evaluating(net):
+        for start in range(0, len(rows), size):
+            places = np.arange(start, min(start + size, len(rows)))
+            values = log_likelihoods(net, data.batch(places), classes)
+            loss = -(shares[places].to(values) * values).sum()
+            grads = torch.autograd.grad(loss, params, allow_unused=True)
+            for sum_, grad in zip(total, grads, strict=True):
+                if grad is not None:
+                    sum_.add_(grad)
+    return total
+
+
+def infer(net, x):
+    """The module's output of which predictions are made, on a batch."""
+    return main_output(net.infer(x))

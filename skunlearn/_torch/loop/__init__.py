@@ -1,0 +1,1 @@
+"""Training: the loop, the loss, the rates and what happens around a step."""

@@ -1,0 +1,161 @@
+"""What the methods do to a net around its optimizer's steps."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback, GradientNormClipping
+
+from skunlearn._torch.loop.learning_rates import rates, set_rates
+from skunlearn._torch.loop.norms import NORMS
+
+
+class FrozenWeights(Callback):
+    """Keep single weights bitwise where they were.
+
+    A gradient of zero does not: weight decay and momentum still move a weight. So after every
+    step the frozen ones are put back, and their state in the optimizer is cleared.
+
+    Parameters
+    ----------
+    free : dict of parameter to bool tensor of its shape
+        True where the weight may move. Parameters that are not named are free.
+    """
+
+    def __init__(self, free):
+        self.free = free
+
+    def on_train_begin(self, net, **kwargs):
+        """Note where the frozen weights are."""
+        self.anchors_ = {p: p.detach().clone() for p in self.free}
+
+    @torch.no_grad()
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Put them back."""
+        if not training:
+            return
+        for p, free in self.free.items():
+            p.copy_(torch.where(free, p, self.anchors_[p]))
+            for name in net._optimizers:
+                for value in getattr(net, name + "_").state.get(p, {}).values():
+                    if isinstance(value, torch.Tensor) and value.shape == p.shape:
+                        value.mul_(free)
+
+    def on_train_end(self, net, **kwargs):
+        """Let go of the copies."""
+        del self.anchors_
+
+
+class DampedGradients(Callback):
+    """Scale gradients down before every step, but for some weights.
+
+    Parameters
+    ----------
+    factor : float
+    spared : dict of parameter to bool tensor of its shape, or None to spare none of it
+    """
+
+    def __init__(self, factor, spared):
+        self.factor, self.spared = factor, spared
+
+    @torch.no_grad()
+    def on_grad_computed(self, net, training=False, **kwargs):
+        """Scale them."""
+        for p, spared in self.spared.items() if training else ():
+            if p.grad is None:
+                continue
+            if spared is None:
+                p.grad.mul_(self.factor)
+            else:
+                p.grad.copy_(torch.where(spared, p.grad, self.factor * p.grad))
+
+
+def largest(values, count):
+    """Masks of the `count` largest entries of several tensors together, the first among equals.
+
+    Sorting them would take three times the memory.
+    """
+    whole = torch.cat([value.flatten() for value in values]).cpu()
+    whole = (whole if whole.dtype is torch.float64 else whole.float()).numpy()  # not bfloat16
+    if count == 0:
+        chosen = np.zeros(len(whole), dtype=bool)
+    else:
+        edge = np.partition(whole, len(whole) - count)[len(whole) - count]
+        chosen = whole > edge
+        chosen[np.flatnonzero(whole == edge)[: count - np.count_nonzero(chosen)]] = True
+    parts = torch.from_numpy(chosen).split([value.numel() for value in values])
+    return [part.view(v.shape).to(v.device) for part, v in zip(parts, values, strict=True)]
+
+
+@contextmanager
+def normalisation(net, mode, modules=None):
+    """Run normalisation with running statistics in "train" or "eval" mode while the net trains.
+
+    In training mode the statistics of the forget rows enter the running ones; "eval" leaves them
+    alone. `modules` restricts it to some layers.
+    """
+    if mode == "train":
+        yield
+        return
+    plain = net._set_training
+    given = modules
+    if modules is None:
+        given = [m for name in net._modules for m in getattr(net, name + "_").modules()]
+    fixed = [m for m in given if isinstance(m, NORMS)]
+
+    def set_training(training=True):
+        plain(training)
+        for module in fixed:
+            module.eval()
+
+    vars(net)["_set_training"] = set_training
+    try:
+        yield
+    finally:
+        del vars(net)["_set_training"]
+
+
+@contextmanager
+def only_trained(net, params):
+    """Let only these parameters learn inside the block; the others stay bitwise."""
+    chosen = {id(p) for p in params}
+    before = [(p, p.requires_grad) for p in net.module_.parameters()]
+    for p, learns in before:
+        p.requires_grad_(learns and id(p) in chosen)
+    try:
+        yield
+    finally:
+        for p, learns in before:
+            p.requires_grad_(learns)
+            p.grad = None
+
+
+def clipped(max_norm=1.0):
+    """Callback that bounds the gradient of a batch.
+
+    On forget rows alone, with the statistics of all rows, the net's own rate can be far too high.
+    """
+    return "skunlearn_clip", _Clipping(max_norm)
+
+
+class _Clipping(GradientNormClipping):
+    """As skorch's, also of sparse gradients, of which torch 2.5 takes no norm."""
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        """Scale all gradients down to the length."""
+        named = list(named_parameters)
+        grads = [p.grad for _, p in named if p.grad is not None]
+        if not any(grad.is_sparse for grad in grads):
+            super().on_grad_computed(net, named, **kwargs)
+            return
+        values = [g.coalesce().values() if g.is_sparse else g for g in grads]
+        length = torch.stack([value.norm() for value in values]).norm()
+        for grad in grads:
+            grad.mul_((self.gradient_clip_value / (length + 1e-6)).clamp(max=1.0))
+
+
+def renew_optimizer(net):
+    """Give the net, whose layers were exchanged, a new optimizer with the rates of the old one."""
+    given = rates(net)
+    net.initialize_optimizer()
+    set_rates(net, given)

@@ -1,0 +1,106 @@
+"""What a model says about some rows: logits, losses, accuracy, from one forward pass."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import logit
+
+from skunlearn._rows.seeding import seeded
+from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.parts.tasks import Labels, task_of
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Outputs of one model on one set of rows.
+
+    Attributes
+    ----------
+    y : ndarray, encoded targets
+    logits : ndarray of shape (n, n_classes) or (n, n_labels), or None when the model gives none
+    predicted : ndarray like `y`
+    task : see `task_of`
+    noisy : bool, whether rows were read through the random augmentation of training
+    """
+
+    y: np.ndarray
+    logits: np.ndarray | None
+    predicted: np.ndarray
+    task: object
+    noisy: bool = False
+
+    def losses(self):
+        """Cross-entropy or squared error of each row; None without probabilities."""
+        return self.task.losses_of(self)
+
+    def score(self):
+        """Accuracy, or R² for regression; None when R² is undefined."""
+        return self.task.score_of(self)
+
+    def is_finite(self):
+        """Whether the model's outputs are numbers."""
+        return bool(np.isfinite(self.predicted if self.logits is None else self.logits).all())
+
+
+def summary(evidence):
+    """Mean loss and score, as finite floats or None, which JSON can hold."""
+    if evidence is None:
+        return {"loss": None, "score": None}
+    losses = evidence.losses()
+    values = {"loss": None if losses is None else losses.mean(), "score": evidence.score()}
+    return {
+        key: float(value) if value is not None and np.isfinite(value) else None
+        for key, value in values.items()
+    }
+
+
+def observe(model, rows, classes):
+    """`Evidence` of a net or scikit-learn estimator on `rows` (encoded targets), as they are.
+
+    For `classes` see `task_of`; without `rows` there is no evidence, None.
+    """
+    if rows is None:
+        return None
+    if rows.reader is not None:
+        noisy = rows.reader.noisy
+        # Through an augmentation the same draws each time, so that two models see the same.
+        with seeded(0) if noisy else nullcontext():
+            return replace(observe(model, rows.reader.rows(rows), classes), noisy=noisy)
+    task = task_of(classes)
+    if skorch_nets.is_net(model):
+        out = inference.outputs(model, rows)
+        if classes is None:
+            return Evidence(rows.y, None, out.numpy().reshape(rows.y.shape), task)
+        logits = inference.logits(model, out, classes).numpy()
+        return Evidence(rows.y, logits, task.name(logits), task)
+    X, y = rows.arrays()
+    if classes is None:
+        return Evidence(y, None, model.predict(X), task)
+    if isinstance(classes, Labels):  # of nets in shards
+        p = model.predict_proba(X)
+        logits = logit(np.clip(p, np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg))
+        return Evidence(y, logits, model.predict(X).astype(bool), task)
+    logits = _sklearn_logits(model, X, classes)
+    if getattr(model, "names_likeliest", False):
+        predicted = logits.argmax(axis=1)  # one pass for both
+    else:
+        predicted = np.searchsorted(classes, model.predict(X))
+    return Evidence(y, logits, predicted, task)
+
+
+def _sklearn_logits(model, X, classes):
+    if hasattr(model, "predict_proba"):
+        with np.errstate(divide="ignore"):
+            values = np.log(model.predict_proba(X))
+        values = np.maximum(values, np.log(np.finfo(np.float64).tiny))
+    elif hasattr(model, "decision_function"):
+        values = model.decision_function(X)
+        if values.ndim == 1:
+            values = np.column_stack([np.zeros_like(values), values])
+    else:
+        return None
+    # A class of which no row is left has no column in a retrained estimator.
+    full = np.full((len(values), len(classes)), np.log(np.finfo(np.float64).tiny))
+    full[:, np.searchsorted(classes, model.classes_)] = values
+    return full

@@ -1,0 +1,1 @@
+"""What nets are made of, before any rows are shown to them."""

@@ -1,0 +1,227 @@
+"""Nets as tensors in a file, the way back, and what of a net such a file cannot hold."""
+
+import types
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
+
+from skunlearn._rows.seeding import seeded
+from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.batches.net_rows import reader
+from skunlearn._torch.parts.net_state import parts, set_weights, weights
+
+_OWN = {*vars(nn.Module())}  # what torch keeps on every module
+_HOOKS = sorted(n for n in _OWN if n.endswith("_hooks") and ("forward" in n or "backward" in n))
+_DEEP = 4  # levels of attributes of attributes that are compared
+_NAMED = 6  # differences that a message names
+
+
+def frozen(net):
+    """Names of the parameters that do not learn."""
+    return [
+        f"{name}.{key}"
+        for name, part in parts(net)
+        for key, p in part.named_parameters()
+        if not p.requires_grad
+    ]
+
+
+def rebuild(recipe, seed, tensors, fixed, *, verbose=0, classes=None):
+    """A net of the parameters of `recipe`, in the state of `weights` and `frozen`.
+
+    Raises RuntimeError when they are of a net that was made otherwise.
+    """
+    with seeded(seed):
+        net = skorch_nets.fresh_net(recipe, verbose=verbose)
+    adopt(net, tensors, fixed)
+    return skorch_nets.name_columns(net, classes)
+
+
+def adopt(net, tensors, fixed):
+    """Give a net the state of `weights` and `frozen`."""
+    set_weights(net, tensors)
+    for name, part in parts(net):
+        for key, p in part.named_parameters():
+            p.requires_grad_(f"{name}.{key}" not in fixed)
+
+
+def lost(net, recipe, seed, rows):
+    """Names of what `rebuild` would not give back: layers, hooks and settings made later.
+
+    A setting counts when the rebuilt net says something else about `rows`, in evaluation or in
+    training mode, or when that cannot be found out.
+
+    Parameters
+    ----------
+    net : initialised net
+    recipe : net of the same parameters
+    seed : int
+    rows : Rows, or None
+
+    Returns
+    -------
+    names : list of str
+    """
+    with seeded(seed):
+        other = skorch_nets.fresh_net(recipe, verbose=0)
+    try:
+        adopt(other, weights(net), frozen(net))
+    except RuntimeError:
+        return _layers(net, other) or ["layers"]
+    if rows is not None:
+        rows = rows.take(np.arange(min(8, len(rows))))
+        with seeded(seed):
+            inference.outputs(other, rows)  # gives lazy modules their shapes
+    changed = _layers(net, other)
+    if changed:
+        return changed
+    changed = settings(net, other)
+    return changed if changed and not _agree(net, other, rows, seed) else []
+
+
+def listed(names):
+    """A few of them, for a message."""
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _layers(net, other):
+    """Modules, parameters, buffers and hooks by which two nets differ."""
+    found = []
+    for ours, theirs in _pairs(net, other):
+        for path in sorted(ours.keys() | theirs.keys()):
+            if path not in ours or path not in theirs:
+                kind = _kind(ours.get(path) or theirs.get(path))
+                found.append(
+                    f"{path} ({kind}, {'not ' if path in ours else ''}in a net built anew)"
+                )
+            elif _kind(ours[path]) != _kind(theirs[path]):
+                found.append(
+                    f"{path} ({_kind(ours[path])}, {_kind(theirs[path])} in a net built anew)"
+                )
+            elif _tensors(ours[path]) != _tensors(theirs[path]):
+                found.append(f"{path} (parameters or buffers with other names, shapes or hooks)")
+            elif _hooks(ours[path]) != _hooks(theirs[path]):
+                found.append(f"{path} (hooks)")
+    return found
+
+
+def settings(net, other):
+    """Names of the attributes of modules by which two nets of the same layers differ."""
+    found = []
+    for ours, theirs in _pairs(net, other):
+        for path in sorted(ours.keys() & theirs.keys()):
+            if _is_unshaped(ours[path]) or _is_unshaped(theirs[path]):
+                continue
+            a, b = (_attributes(module) for module in (ours[path], theirs[path]))
+            for name in sorted(a.keys() | b.keys()):
+                if name not in a or name not in b or not _same(a[name], b[name], _DEEP):
+                    found.append(f"{path}.{name}")
+    return found
+
+
+def _pairs(net, other):
+    theirs = dict(parts(other))
+    for name, part in parts(net):
+        yield [
+            {
+                f"{name}.{path}".rstrip("."): module
+                for path, module in side.named_modules(remove_duplicate=False)
+            }
+            for side in (part, theirs.get(name, nn.Identity()))
+        ]
+
+
+def _kind(module):
+    lazy = isinstance(module, LazyModuleMixin) and module.cls_to_become
+    return (lazy or type(module)).__name__
+
+
+def _is_unshaped(module):
+    return any(is_lazy(p) for p in module.parameters(recurse=False))
+
+
+def _tensors(module):
+    held = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    return {
+        name: None if is_lazy(tensor) else (tensor.shape, len(tensor._backward_hooks or ()))
+        for name, tensor in held
+    }
+
+
+def _hooks(module):
+    if isinstance(module, LazyModuleMixin):
+        return {}
+    tables = {name: list(getattr(module, name).values()) for name in _HOOKS}
+    return {
+        name: [getattr(hook, "__qualname__", type(hook).__qualname__) for hook in hooks]
+        for name, hooks in tables.items()
+    }
+
+
+def _attributes(module):
+    held = {key: value for key, value in vars(module).items() if key not in _OWN}
+    if type(module).get_extra_state is not nn.Module.get_extra_state:
+        held["get_extra_state()"] = module.get_extra_state()
+    return held
+
+
+def _same(a, b, depth):
+    """Whether two values are equal, as far as that can be told."""
+    if isinstance(a, nn.Parameter) and isinstance(b, nn.Parameter):
+        return True  # which a file holds
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        a, b = a.detach(), b.detach()
+        return a.shape == b.shape and a.dtype == b.dtype and _equal(a, b)
+    if isinstance(a, np.ndarray | np.generic) and isinstance(b, np.ndarray | np.generic):
+        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+    if type(a).__qualname__ != type(b).__qualname__:
+        return False
+    if isinstance(a, _PLAIN):
+        return a == b or (a != a and b != b)
+    if isinstance(a, nn.Module) or not depth:
+        return True
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key], depth - 1) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(_same(x, y, depth - 1) for x, y in zip(a, b))
+    if isinstance(a, type | types.ModuleType | types.FunctionType | types.MethodType):
+        return True
+    return _same(getattr(a, "__dict__", {}), getattr(b, "__dict__", {}), depth - 1)
+
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
+
+
+def _equal(a, b):
+    if a.device != b.device or a.is_sparse or a.is_quantized:
+        return torch.equal(a.cpu(), b.cpu())
+    both_nan = (a != a) & (b != b)
+    return bool(((a == b) | both_nan).all())
+
+
+def _agree(net, other, rows, seed):
+    """Whether two nets say the same about `rows`, bit for bit, also while they train."""
+    if rows is None or len(rows) < 2:
+        return False
+    ours, theirs = (
+        skorch_nets.copy_net(side) for side in (net, other)
+    )  # training mode leaves traces
+    try:
+        return all(
+            torch.equal(*(_says(side, rows, training, seed) for side in (ours, theirs)))
+            for training in (False, True)
+        )
+    except Exception:  # it wants rows of another kind
+        return False
+
+
+@torch.no_grad()
+def _says(net, rows, training, seed):
+    with seeded(seed):
+        net._set_training(training)
+        x, _ = reader(net, rows).batch(np.arange(len(rows)))
+        return inference.infer(net, x)

@@ -1,0 +1,212 @@
+"""skorch nets: copying, cloning, looking inside."""
+
+import functools
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from skorch.helper import predefined_split
+
+from skunlearn._rows.seeding import seeded
+from skunlearn._torch.parts.callback_roles import acts_once, copy_callbacks, sets_rates
+from skunlearn._torch.parts.copying import deep_copy
+from skunlearn._torch.parts.net_kinds import is_plain
+from skunlearn._torch.parts.net_state import parts, plain, single, uncompiled
+from skunlearn.exceptions import UnlearningError
+
+
+def is_net(estimator):
+    """Whether `estimator` is a skorch net."""
+    return isinstance(estimator, NeuralNet)
+
+
+def fresh_net(net, *, verbose, **params):
+    """An initialised net with new weights, optimizer, callbacks and history; `net` is untouched.
+
+    The caller seeds torch.
+    """
+    new = clone_net(net)
+    if not is_predefined(new.train_split):
+        params["train_split"] = None
+    new.set_params(verbose=int(verbose), warm_start=False, **params)
+    return new.initialize()
+
+
+def is_predefined(split):
+    """Whether a train_split is skorch's predefined_split, of validation rows of their own."""
+    return isinstance(split, functools.partial) and split.func is _PREDEFINED
+
+
+_PREDEFINED = predefined_split(None).func
+
+
+def build(net, seed):
+    """A net as a training begins with it, on the CPU, to look at: its weights are new."""
+    new = clone_net(net).set_params(
+        verbose=0, compile=False, warm_start=False, device=None if net.device is None else "cpu"
+    )
+    with seeded(seed):
+        if not hasattr(new, "accelerator"):
+            return new.initialize()
+        # No process is to wait for the others.
+        new._initialize_virtual_params()
+        new._initialize_module()
+        new._initialize_criterion()
+    return new
+
+
+def clone_any(estimator):
+    """scikit-learn's ``clone``, but for a net's callbacks that cannot be copied."""
+    if is_net(estimator):
+        return clone_net(estimator)
+    try:
+        return clone(estimator)
+    except TypeError as error:
+        raise TypeError(
+            f"{type(estimator).__name__} cannot be cloned: {error}. Where a callback of a net "
+            "inside it holds a lock or an open writer, give the class of that a __deepcopy__ that "
+            "returns self."
+        ) from error
+
+
+def clone_net(net):
+    """Clone a net, sharing of its callbacks what cannot be copied: see `copy_callbacks`."""
+    found = {key: value for key, value in vars(net).items() if _holds_callbacks(key, value)}
+    new = clone(lookalike(net, **dict.fromkeys(found)))
+    vars(new).update({key: copy_callbacks(value) for key, value in found.items()})
+    return new
+
+
+def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
+    """A copy of an initialised net with new optimizer, callbacks and history.
+
+    Modules and criteria are copied themselves, with whatever was changed on them after they were
+    built. Callbacks are left out that act at the start of a training or on its files, and with
+    ``keep_schedule=False`` those that set the learning rate.
+    """
+    dropped = {"callbacks_", "history_", "virtual_params_", *(f"{n}_" for n in net._optimizers)}
+    held = {key: value for key, value in vars(net).items() if key not in dropped}
+    shared = {key: held.pop(key) for key in list(held) if key.startswith(_SHARED)}
+    found = {key: held.pop(key) for key in list(held) if _holds_callbacks(key, held[key])}
+    for name in (*net._modules, *net._criteria):
+        part = held[name + "_"]
+        held[name + "_"] = plain(part) if net.compile else single(part)
+    new = object.__new__(type(net))
+    vars(new).update(deep_copy(held, {id(net): new}), **shared)
+    vars(new).update({key: copy_callbacks(value) for key, value in found.items()})
+    if not is_predefined(net.train_split):
+        settings["train_split"] = None
+    vars(new).update(settings, warm_start=False, verbose=0)
+    _initialize_rest(new)
+    new.verbose = int(verbose)
+    # The parameter `callbacks` keeps them: it is the recipe, for a later retraining say.
+    new.callbacks_ = [
+        (name, callback)
+        for name, callback in new.callbacks_
+        if not acts_once(callback) and (keep_schedule or not sets_rates(callback))
+    ]
+    return new
+
+
+# What a net reads rows with, and what it shares with other processes.
+_SHARED = ("iterator_", "dataset", "train_split", "accelerator")
+
+
+def _holds_callbacks(key, value):
+    return key == "callbacks" or (key.startswith("callbacks__") and isinstance(value, Callback))
+
+
+def _initialize_rest(net):
+    """What ``net.initialize()`` does when it has its modules and criteria already."""
+    net._initialize_virtual_params()
+    net._initialize_callbacks()
+    for kind, names in (("module", net._modules), ("criterion", net._criteria)):
+        with net._current_init_context(kind):
+            for name in names:
+                part = getattr(net, name + "_")
+                if isinstance(part, torch.nn.Module):
+                    setattr(net, name + "_", net.torch_compile(part, name=name))
+    net._initialize_optimizer()
+    net.history_ = None
+    net._initialize_history()
+    if hasattr(net, "_initialize_accelerator"):
+        net._wrapped_with_accelerator = False
+        net._initialize_accelerator()
+
+
+def has_callback(net, kind):
+    """Whether the net was given a callback of this class, initialised or not."""
+    if not net.callbacks or isinstance(net.callbacks, str):
+        return False
+    given = [cb[1] if isinstance(cb, tuple | list) else cb for cb in net.callbacks]
+    return any(issubclass(cb if isinstance(cb, type) else type(cb), kind) for cb in given)
+
+
+def settle(model):
+    """Drop what a net's last steps left behind: gradients and the optimizer's state.
+
+    They are sums over rows, of forget rows too, and twice the net's memory.
+    """
+    if not is_net(model):
+        return model
+    for p in dict(model.get_all_learnable_params()).values():
+        p.grad = None
+    for name in model._optimizers:
+        getattr(model, name + "_").state.clear()
+    return model
+
+
+def check_finite(net):
+    """Raise when a weight is NaN or infinite."""
+    for name, part in parts(net):
+        for key, value in [*part.named_parameters(), *part.named_buffers()]:
+            # A buffer may be meant to hold infinity: a mask of attention, say.
+            learnt = isinstance(value, torch.nn.Parameter)
+            wrong = ~torch.isfinite(value) if learnt else torch.isnan(value)
+            if wrong.any():
+                raise UnlearningError(
+                    f"The training diverged: {name}.{key} holds NaN or infinity. The model is as "
+                    "it was before. Try a smaller learning rate."
+                )
+    return net
+
+
+def lookalike(net, **changed):
+    """A net that shares everything with `net` but the attributes `changed`, which `net` keeps."""
+    other = object.__new__(type(net))
+    vars(other).update(vars(net), **changed)
+    return other
+
+
+def eager(net):
+    """`net` without torch.compile, sharing its weights: hooks on layers are called for sure."""
+    new = object.__new__(type(net))
+    vars(new).update(vars(net))
+    for name in (*net._modules, *net._criteria):
+        vars(new)[name + "_"] = uncompiled(getattr(net, name + "_"))
+    return new
+
+
+def plain_module(net):
+    """The net's module as the user wrote it: names of its parts have no prefix."""
+    return plain(net.module_)
+
+
+def name_columns(net, classes):
+    """Give a classifier net of which skorch has inferred no classes those of its columns.
+
+    Callbacks that score validation rows ask for them.
+    """
+    named = getattr(net, "classes", None) is not None and len(net.classes)
+    if classes is None or is_plain(net) or named or hasattr(net, "classes_inferred_"):
+        return net
+    net.classes_inferred_ = np.arange(len(classes))
+    return net
+
+
+def unwrap(estimator):
+    """The estimator inside a FrozenEstimator, or `estimator` itself."""
+    return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator

@@ -1,0 +1,1 @@
+"""One request, from what a user passes in to the certificate."""

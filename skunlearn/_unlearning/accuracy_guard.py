@@ -1,0 +1,120 @@
+"""The guard of a request: it is undone when it costs more accuracy than is allowed."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import check_scalar
+
+from skunlearn._rows.containers import digest_of, is_dataset, row_digests
+from skunlearn._unlearning.validation import dataset_targets
+from skunlearn.exceptions import AccuracyDropError
+
+
+class Guard:
+    """What a request may cost, and on which rows that is measured.
+
+    Without rows of the user's own the log's sample of retained rows counts.
+
+    Parameters
+    ----------
+    unlearner : fitted unlearner or pipeline that ends in one
+    limit : float or None
+    X, y : rows the model has not seen, with labels or targets; or None
+    """
+
+    def __init__(self, unlearner, limit, X=None, y=None):
+        self.limit, self.X, self.y = limit, X, y
+        self._name = type(unlearner).__name__
+        final = unlearner.steps[-1][1] if hasattr(unlearner, "steps") else unlearner
+        if limit is not None:
+            check_drop(limit, classifier=final._classes is not None)
+        if X is None and y is None:
+            return
+        if limit is None and not final._judges:
+            raise TypeError("X_val and y_val are for max_accuracy_drop=: pass it too.")
+        if y is None and is_dataset(X):
+            self.y = dataset_targets(X)
+        if X is None or self.y is None:
+            raise ValueError("X_val and y_val come together: rows and their labels.")
+        seen = np.count_nonzero(unlearner._record.seen(X))
+        if seen:
+            raise ValueError(
+                f"X_val holds {seen} training rows. Accuracy on rows to be forgotten is meant to "
+                "fall: pass rows that fit was not given."
+            )
+        if limit is None:
+            return
+        self._digest = _digest(X, self.y)
+        self._before = unlearner.score(X, self.y)
+        self._first = next(
+            (
+                entry["guard"]["before"]
+                for entry in unlearner.deletions_
+                if entry.get("guard", {}).get("digest") == self._digest
+            ),
+            self._before,
+        )
+
+    @property
+    def unseen(self):
+        """Rows that the model has never seen, with their labels; None without."""
+        return None if self.X is None else (self.X, self.y)
+
+    @property
+    def on_sample(self):
+        """The limit where it holds for the sample of retained rows, else None."""
+        return None if self.X is not None else self.limit
+
+    def check(self, unlearner):
+        """The log with what the guard measured; raises above the limit."""
+        *earlier, entry = unlearner.deletions_
+        if self.limit is None:
+            return unlearner.deletions_
+        guard = {"max_accuracy_drop": float(self.limit)}
+        if self.X is not None:
+            after = float(unlearner.score(self.X, self.y))
+            where = f"the {len(self.y)} rows of X_val"
+            refuse_drop(self._name, self._first, after, self.limit, where)
+            guard |= {"digest": self._digest, "before": float(self._before), "after": after}
+        return [*earlier, entry | {"guard": guard}]
+
+
+def check_drop(limit, *, classifier):
+    """Check a limit on lost accuracy, which no classifier can lose more of than there is."""
+    check_scalar(limit, "max_accuracy_drop", Real, min_val=0)
+    if not np.isfinite(limit):
+        raise ValueError(f"max_accuracy_drop must be finite, got {limit}.")
+    if classifier and limit > 1:
+        raise ValueError(
+            f"max_accuracy_drop is a share of the rows, from 0 to 1, got {limit}, which no "
+            f"classifier could ever exceed. For {limit:g} points of accuracy pass {limit / 100:g}."
+        )
+
+
+def refuse_drop(name, before, after, limit, where):
+    """Raise AccuracyDropError when a score has fallen by more than `limit`."""
+    if limit is None:
+        return
+    if before is None or after is None:
+        raise ValueError(
+            f"max_accuracy_drop needs a score, which {where} do not give (R² of constant "
+            "targets). Pass X_val and y_val. Nothing was forgotten."
+        )
+    # Shares of rows are not exact in binary: a drop of three rows in ten is one of 0.3.
+    if not before - after <= limit + 1e-12:  # NaN too
+        raise AccuracyDropError(
+            f"{name} would lower the score on {where} from {before:.4f} to {after:.4f}, by "
+            f"{before - after:.4f}, and max_accuracy_drop={limit} allows less. The estimator is "
+            "as it was: nothing was forgotten, and the request still waits. Try a smaller "
+            "learning rate, fewer epochs or a larger penalty, or RetrainUnlearner; where a "
+            "retrained model loses as much, the request itself is what costs it.",
+            before=before,
+            after=after,
+            max_accuracy_drop=limit,
+        )
+
+
+def _digest(X, y):
+    X = np.asarray(X) if isinstance(X, list) else X
+    rows = np.arange(len(X)) if is_dataset(X) else row_digests(X)
+    return digest_of(rows, np.asarray(y).astype(str))

@@ -1,0 +1,36 @@
+"""What a model said before a request and says after it."""
+
+from dataclasses import dataclass
+
+from skunlearn._torch.observation import Evidence, summary
+from skunlearn.exceptions import UnlearningError
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a model said before a request and says after it, of some rows each.
+
+    Attributes
+    ----------
+    forget_before, retain_before, forget_after, retain_after : Evidence or None
+        None where the rows are not at hand.
+    """
+
+    forget_before: Evidence | None
+    retain_before: Evidence | None
+    forget_after: Evidence | None
+    retain_after: Evidence | None
+
+    def measured(self):
+        """Losses and scores, for the log."""
+        names = ("forget_before", "forget_after", "retain_before", "retain_after")
+        return {name: summary(getattr(self, name)) for name in names}
+
+    def refuse_divergence(self):
+        """Raise where the new model gives no numbers."""
+        for evidence in (self.forget_after, self.retain_after):
+            if evidence is not None and not evidence.is_finite():
+                raise UnlearningError(
+                    "The training diverged: the new model's outputs hold NaN or infinity. The "
+                    "model is as it was before. Try a smaller learning rate."
+                )

@@ -1,0 +1,244 @@
+"""Pickles, files and the rows that may go into them."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import torch
+from sklearn.frozen import FrozenEstimator
+
+from skunlearn._files import tensor_files
+from skunlearn._rows import row_forms
+from skunlearn._rows.checking import warn
+from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
+from skunlearn._rows.record import TrainingRecord
+from skunlearn._rows.seeding import seeded
+from skunlearn._rows.views import Rows
+from skunlearn._torch import portable, skorch_nets
+from skunlearn._torch.held_out_rows import restore
+from skunlearn._torch.parts.net_state import weights
+from skunlearn._torch.parts.tasks import Labels
+from skunlearn._unlearning.drafts import drafted, own_names
+from skunlearn._unlearning.fitted import Fitted
+from skunlearn._unlearning.plain_rows import PlainRows, look_at
+from skunlearn._unlearning.row_reader import RowReader
+from skunlearn._unlearning.validation import check_like, dataset_targets
+from skunlearn.exceptions import IncompleteFileWarning
+
+
+def getstate(unlearner, state):
+    """`state`, that of a pickle, without what was forgotten."""
+    known, state = state.get("_fitted"), dict(state)
+    if known is not None:
+        record = known.record.compact() if unlearner.store_data else known.record.detach()
+        state["_fitted"] = replace(known, record=record, forgotten=None)
+        # The net that the user passed may have been trained on rows that are gone by now.
+        state["estimator"] = _without_weights(unlearner.estimator)
+    return state
+
+
+def give_back(unlearner, X, y, measure_on):
+    """The record of a fitted unlearner with its retained rows."""
+    if y is None and is_dataset(X):
+        with seeded(unlearner._seed):
+            y = dataset_targets(X)
+    if y is None:
+        raise ValueError("attach needs the labels of the rows: pass y.")
+    X, _ = unlearner._check_request(X, None, "attach")
+    n = len(X) if is_dataset(X) else n_rows(X)
+    y = check_like(y, n, unlearner._classes)
+    record = unlearner._record
+    # Of a Dataset that was changed where rows are forgotten these are not read.
+    retained = np.flatnonzero(record.retained) if is_dataset(X) else None
+    _, reader = look_at(X, y, skorch_nets.unwrap(unlearner.estimator), measure_on, retained)
+    return record.attach(X, unlearner._encode(y), reader)
+
+
+def describe(unlearner):
+    """What ``save`` writes: tensors by name, and the rest in JSON's types."""
+    model, record, classes = unlearner.estimator_, unlearner._record, unlearner._classes
+    if not skorch_nets.is_net(model):
+        raise TypeError(
+            f"save writes skorch nets; this one holds a {type(model).__name__}. "
+            "Use pickle or skops."
+        )
+    tensors = {f"net.{k}": v.contiguous().cpu() for k, v in weights(model).items()}
+    for name, table in record.tables().items():
+        tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
+    own, arrays, kinds = _split_own(unlearner)
+    tensors |= {f"own.{name}": value for name, value in arrays.items()}
+    multi = isinstance(classes, Labels)
+    columns = unlearner._row_reader.columns
+    net = skorch_nets.unwrap(unlearner.estimator)
+    lost = portable.lost(model, net, unlearner._seed, _some_rows(record))
+    state = {
+        **tensor_files.header(type(unlearner).__name__),
+        "classes": None if classes is None else _labels(unlearner.classes_),
+        "columns": None if classes is None or multi else _labels(columns),
+        "multilabel": multi,
+        "classes_dtype": None if classes is None else unlearner.classes_.dtype.str,
+        "n_targets": unlearner._row_reader.n_targets,
+        "n_features_in": getattr(unlearner, "n_features_in_", None),
+        "feature_names_in": _labels(getattr(unlearner, "feature_names_in_", None)),
+        "seed": unlearner._seed,
+        "frozen": portable.frozen(model),
+        "lost": lost,
+        "own": own,
+        "own_arrays": kinds,
+        "deletions": unlearner.deletions_,
+        "steps_before": unlearner._steps_before,
+        "is_dataset": record.is_dataset,
+        "augmented": record.reader is not None,
+        "row": row_forms.describe(record.row_like()),
+        "y_dtype": record.y_dtype.str,
+    }
+    return tensors, state
+
+
+def restore_from(unlearner, tensors, state, path):
+    """Bring an unlearner into the state that `describe` gave; `path` is for messages."""
+    tensor_files.check_header(state, type(unlearner).__name__, path)
+    net = skorch_nets.unwrap(unlearner.estimator)
+    model = _rebuilt(unlearner, net, tensors, state, path)
+    record = TrainingRecord.from_tables(
+        {key: value.numpy() for key, value in tensor_files.part(tensors, "record.").items()},
+        is_dataset=state["is_dataset"],
+        like=row_forms.empty(state["row"]),
+        y_dtype=np.dtype(state["y_dtype"]),
+        reader=PlainRows() if state["augmented"] else None,
+    )
+    with drafted(unlearner, anew=True) as draft:
+        draft._fitted = Fitted(
+            seed=state["seed"],
+            record=record,
+            row_reader=_labels_read(state),
+            model=restore(model, net),
+            deletions=state["deletions"],
+            steps_before=state["steps_before"],
+        )
+        if state["n_features_in"] is not None:
+            draft.n_features_in_ = state["n_features_in"]
+        if state["feature_names_in"] is not None:
+            draft.feature_names_in_ = np.array(state["feature_names_in"], dtype=object)
+        vars(draft).update(state["own"])
+        for name, value in tensor_files.part(tensors, "own.").items():
+            vars(draft)[name] = value.numpy() if state["own_arrays"][name] == "numpy" else value
+        if isinstance(draft.estimator, FrozenEstimator) and state["deletions"]:
+            draft.estimator = FrozenEstimator(model)  # the one passed in knows too much
+    return unlearner
+
+
+def _rebuilt(unlearner, net, tensors, state, path):
+    kept = tensor_files.part(tensors, "net."), state["frozen"]
+    built = isinstance(unlearner.estimator, FrozenEstimator) and net.initialized_
+    try:
+        if built:
+            model = skorch_nets.copy_net(net, verbose=unlearner.verbose)
+            skorch_nets.name_columns(model, state["columns"] or state["classes"])
+            portable.adopt(model, *kept)
+        else:
+            model = portable.rebuild(
+                net, state["seed"], *kept, verbose=unlearner.verbose, classes=state["classes"]
+            )
+    except RuntimeError as error:
+        raise ValueError(
+            f"The net does not fit the weights in {path}: {error} Where its layers were "
+            "changed after they were built, pass FrozenEstimator(net) around a net with the "
+            "same ones."
+        ) from error
+    if state["lost"] and not built:
+        warn(
+            f"{path} does not hold all of the net that was saved: "
+            f"{portable.listed(state['lost'])}. They are now as the module's class builds "
+            "them.",
+            IncompleteFileWarning,
+        )
+    return model
+
+
+def _split_own(unlearner):
+    """What a method keeps besides: values of JSON, tensors by name, and which of these are arrays.
+
+    Anything else cannot be in a file, and a warning names it.
+    """
+    values, tensors, kinds, left = {}, {}, {}, []
+    for name in sorted(own_names(unlearner) - _WRITTEN - set(unlearner._not_in_files)):
+        value = vars(unlearner)[name]
+        if isinstance(value, torch.Tensor):
+            tensors[name], kinds[name] = value.detach().cpu().contiguous(), "torch"
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            tensors[name] = torch.from_numpy(np.ascontiguousarray(value).copy())
+            kinds[name] = "numpy"
+        elif _is_json(value):
+            values[name] = value
+        else:
+            left.append(name)
+    if left:
+        warn(
+            f"The file does not hold {', '.join(left)} of {type(unlearner).__name__}, which it has "
+            "set in fit or in a request: a file takes numbers, text, lists and dicts of these, "
+            "arrays and tensors. Pickle the estimator to keep it.",
+            IncompleteFileWarning,
+        )
+    return values, tensors, kinds
+
+
+_WRITTEN = {"_fitted", "n_features_in_", "feature_names_in_"}
+
+
+def _is_json(value):
+    try:
+        return json.loads(json.dumps(value)) == value
+    except (TypeError, ValueError):
+        return False
+
+
+def _labels_read(state):
+    if state["classes"] is None:
+        return RowReader(n_targets=state["n_targets"])
+    dtype, columns = np.dtype(state["classes_dtype"]), state["columns"]
+    columns = None if columns is None else np.array(columns, dtype=dtype)
+    if state["multilabel"]:
+        columns = Labels(len(state["classes"]))
+    return RowReader(np.array(state["classes"], dtype=dtype), columns, state["n_targets"])
+
+
+def warn_of_lost(path, lost):
+    """Say what `save` has not written of a net."""
+    if lost:
+        warn(
+            f"{path} does not hold all of the net: {portable.listed(lost)}. load "
+            "would build these as the module's class does. Load it into an estimator whose "
+            "FrozenEstimator(net) was changed in the same way, or use pickle.",
+            IncompleteFileWarning,
+        )
+
+
+def _without_weights(estimator):
+    if isinstance(estimator, FrozenEstimator):
+        # After an unlearning the frozen model is the unlearned one; before it nothing is gone.
+        return estimator
+    return skorch_nets.clone_any(estimator)
+
+
+def _some_rows(record):
+    """A few rows, or made-up ones of their form; None where that is not known."""
+    if record.has_data:
+        return record.view(np.flatnonzero(record.retained)[:8])
+    like = record.row_like()
+    return None if like is None else Rows(_made_up(like), None, np.arange(8))
+
+
+def _made_up(like):
+    if is_mapping(like):
+        return {key: _made_up(value) for key, value in like.items()}
+    shape, rng = (8, *like.shape[1:]), np.random.default_rng(0)
+    if isinstance(like, torch.Tensor):
+        values = rng.normal(size=shape) if like.is_floating_point() else np.zeros(shape)
+        return torch.from_numpy(values).to(like.dtype)
+    values = rng.normal(size=shape) if np.dtype(like.dtype).kind == "f" else np.zeros(shape)
+    return values.astype(like.dtype)
+
+
+def _labels(values):
+    return None if values is None else np.asarray(values).tolist()

@@ -1,0 +1,205 @@
+"""What a fitted unlearner shares with every scikit-learn predictor."""
+
+import numpy as np
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import ClassifierTags, RegressorTags, get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNetBinaryClassifier
+
+from skunlearn._rows.containers import is_dataset
+from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.parts.net_kinds import has_sigmoid, is_plain, kind_of
+from skunlearn._torch.parts.tasks import Labels
+from skunlearn._unlearning.validation import check_X, dataset_targets
+
+
+def _inner_has(method):
+    def check(self):
+        fitted = getattr(self, "estimator_", None)
+        return hasattr(self.estimator if fitted is None else fitted, method)
+
+    return check
+
+
+def _is_classifier_with(method):
+    def check(self):
+        classifies = hasattr(self, "classes_") or get_tags(self).estimator_type == "classifier"
+        return classifies and _inner_has(method)(self)
+
+    return check
+
+
+def _inner_is_not_net(method):
+    def check(self):
+        return not skorch_nets.is_net(skorch_nets.unwrap(self.estimator)) and _inner_has(method)(
+            self
+        )
+
+    return check
+
+
+class PredictorMixin:
+    """`predict`, `predict_proba`, `decision_function`, `score` and tags."""
+
+    def predict(self, X):
+        """Predict with the current model.
+
+        Parameters
+        ----------
+        X : array, tensor, data frame, sparse matrix, mapping or torch Dataset of n rows
+            Those of ``fit`` are read as they are where it was given ``measure_on=``.
+
+        Returns
+        -------
+        y : ndarray of shape (n,), or (n, n_targets)
+            Class labels as passed to ``fit``, or regression targets; of a multi-label net 1 for
+            each label whose probability is above a half, and 0 for the others.
+        """
+        check_is_fitted(self)
+        X = self._as_they_are(check_X(self, X))
+        if isinstance(self._classes, Labels):
+            return (self._proba(X) > 0.5).astype(np.int64)
+        if not skorch_nets.is_net(self.estimator_):
+            if self._row_reader.columns is not None:  # nets in shards
+                return self.classes_[self.predict_proba(X).argmax(axis=1)]
+            return self.estimator_.predict(X)
+        if not hasattr(self, "classes_"):
+            y = self._net_says(X)
+            return y.reshape(self._target_shape(len(y)))
+        thresholded = isinstance(self.estimator_, NeuralNetBinaryClassifier)
+        if thresholded and len(self.classes_) > 1:
+            return self.classes_[self._net_says(X).astype(np.intp)]
+        return self.classes_[self._net_proba(X).argmax(axis=1)]
+
+    @available_if(_is_classifier_with("predict_proba"))
+    def predict_proba(self, X):
+        """Class probabilities of the current model.
+
+        Parameters
+        ----------
+        X : array, tensor, data frame, sparse matrix, mapping or torch Dataset of n rows
+
+        Returns
+        -------
+        p : ndarray of shape (n, n_classes)
+            Columns in the order of ``classes_``; of a multi-label net each is the probability of
+            a label, and rows do not sum to one. A class of which a retrained scikit-learn
+            estimator has seen no row keeps its column, filled with zeros.
+        """
+        check_is_fitted(self)
+        return self._proba(self._as_they_are(check_X(self, X)))
+
+    def _proba(self, X):
+        if skorch_nets.is_net(self.estimator_):
+            return self._net_proba(X)
+        p = self.estimator_.predict_proba(X)
+        if self._row_reader.columns is not None:
+            return self._seen(p)
+        return self._all_columns(p, 0.0)
+
+    @available_if(_inner_is_not_net("decision_function"))
+    def decision_function(self, X):
+        """``decision_function`` of the inner scikit-learn estimator.
+
+        Parameters
+        ----------
+        X : array of n rows
+
+        Returns
+        -------
+        scores : ndarray of shape (n,) or (n, n_classes)
+        """
+        check_is_fitted(self)
+        scores = self.estimator_.decision_function(check_X(self, X))
+        return scores if scores.ndim == 1 else self._all_columns(scores, -np.inf)
+
+    def score(self, X, y=None, sample_weight=None):
+        """Accuracy of a classifier, R² of a regressor.
+
+        Of several labels per row all must be right (scikit-learn's ``accuracy_score``).
+
+        Parameters
+        ----------
+        X : rows as in ``fit``
+        y : array of shape (n,) or (n, n_targets), default None
+            Taken from `X` when that is a torch Dataset.
+        sample_weight : array of shape (n,), default None
+
+        Returns
+        -------
+        score : float
+            Higher is better.
+        """
+        check_is_fitted(self)
+        if y is None and is_dataset(X):
+            y = dataset_targets(X)
+        metric = accuracy_score if hasattr(self, "classes_") else r2_score
+        return metric(y, self.predict(X), sample_weight=sample_weight)
+
+    def _as_they_are(self, X):
+        """Rows without the augmentation of training, where ``fit`` was told how."""
+        return X if self._reader is None or self._reader.noisy else self._reader.container(X)
+
+    def _net_says(self, X, ask=inference.predict):
+        try:
+            return ask(self.estimator_, X)
+        except RuntimeError as error:
+            like = self._record.row_like()
+            seen, given = (getattr(rows, "shape", (0,))[1:] for rows in (like, X))
+            if tuple(seen) == tuple(given):
+                raise
+            # A module may take rows of other sizes; this one does not.
+            raise ValueError(
+                f"X has rows of shape {tuple(given)}, but the model was fitted on rows of shape "
+                f"{tuple(seen)}: {error}"
+            ) from error
+
+    def _net_proba(self, X):
+        classes = self._classes
+        return self._seen(
+            self._net_says(X, lambda net, X: inference.predict_proba(net, X, classes))
+        )
+
+    def _seen(self, p):
+        """Probabilities of the labels that `fit` has seen."""
+        if isinstance(self._classes, Labels) or p.shape[1] == len(self.classes_):
+            return p
+        # The module may have more outputs than there are labels; they were never trained on.
+        p = p[:, self._row_reader.seen_columns]
+        return p / p.sum(axis=1, keepdims=True)
+
+    def _all_columns(self, values, fill):
+        known = self.estimator_.classes_
+        if len(known) == len(self.classes_):
+            return values
+        full = np.full((len(values), len(self.classes_)), fill)
+        full[:, np.searchsorted(self.classes_, known)] = values
+        return full
+
+    def _target_shape(self, n):
+        n_targets = self._row_reader.n_targets
+        return (n,) if n_targets is None else (n, n_targets)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        model = skorch_nets.unwrap(self.estimator)
+        inner = get_tags(model)
+        tags.estimator_type = kind_of(model)
+        tags.classifier_tags, tags.regressor_tags = inner.classifier_tags, inner.regressor_tags
+        if is_plain(model):
+            # With a criterion of its own the targets decide.
+            if tags.estimator_type is None and "_fitted" in vars(self):
+                tags.estimator_type = "classifier" if hasattr(self, "classes_") else "regressor"
+            tags.classifier_tags = ClassifierTags() if tags.estimator_type == "classifier" else None
+            tags.regressor_tags = RegressorTags() if tags.estimator_type == "regressor" else None
+        tags.target_tags = inner.target_tags
+        tags.input_tags = inner.input_tags
+        tags.target_tags.required = True
+        if tags.classifier_tags is not None:
+            # Of scikit-learn's estimators one label a row, also where they would take several.
+            several = has_sigmoid(model)
+            tags.classifier_tags.multi_label = tags.target_tags.multi_output = several
+        if skorch_nets.is_net(model):
+            tags.input_tags.sparse = True
+        return tags

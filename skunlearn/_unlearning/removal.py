@@ -1,0 +1,103 @@
+"""One request, from the verb `unlearn` to a state that has forgotten."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn._rows.checking import check_single_request
+from skunlearn._rows.containers import n_rows, row_digests
+from skunlearn._rows.seeding import seeded
+from skunlearn._rows.views import Rows
+from skunlearn._torch.observation import Evidence
+from skunlearn._unlearning.accuracy_guard import Guard
+from skunlearn._unlearning.drafts import drafted
+from skunlearn.exceptions import AlreadyForgottenError
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What a model is to forget, and how it is judged.
+
+    Attributes
+    ----------
+    positions : ndarray of int
+        Of the rows among those that ``fit`` was given.
+    forget, retain : Rows or None
+        Where they come with the request; else the record gives them.
+    before : (Evidence, Evidence) or None
+        What the present model says of the forget rows and of a sample of the others, where it is
+        to be asked in another way than about the rows of this request.
+    most_lost : float or None
+        What the request may cost in accuracy on that sample.
+    unseen : (rows, labels) or None
+        Rows that the model has never seen, for methods that judge themselves.
+    """
+
+    positions: np.ndarray
+    forget: Rows | None = None
+    retain: Rows | None = None
+    before: tuple[Evidence, Evidence] | None = None
+    most_lost: float | None = None
+    unseen: tuple | None = None
+
+
+def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard, unknown):
+    """The verb `unlearn`, of an unlearner and of a pipeline: the whole request, or nothing of it.
+
+    Parameters
+    ----------
+    estimator : fitted BaseUnlearner or UnlearningPipeline
+    X_forget, y_forget, ids, indices, groups : see `BaseUnlearner.unlearn`
+    given : (X_retain, y_retain)
+    guard : (max_accuracy_drop, X_val, y_val)
+    unknown : dict of arguments that ``unlearn`` does not take
+    """
+    check_is_fitted(estimator)
+    named = {"ids": ids, "indices": indices, "groups": groups}
+    check_single_request(unknown, X_forget=X_forget, **named)
+    if y_forget is not None and X_forget is None:
+        raise TypeError("y_forget needs X_forget.")
+    guard = Guard(estimator, *guard)
+    with drafted(estimator) as draft, seeded(estimator._seed):
+        draft._check_parameters()
+        if X_forget is not None:
+            X_forget, y_forget = draft._check_request(X_forget, y_forget, "forget")
+        positions = draft._record.find(X_forget, y_forget, **named)
+        forget = retain = None
+        if any(part is not None for part in given):
+            forget, retain = _view_given(draft, positions, X_forget, y_forget, *given)
+        limits = {"most_lost": guard.on_sample, "unseen": guard.unseen}
+        draft._forget(Removal(positions, forget, retain, **limits))
+        draft._log(guard.check(draft))
+        draft._clean_up(estimator)
+    estimator._settled()
+    return estimator
+
+
+def _view_given(estimator, positions, X_forget, y_forget, X_retain, y_retain):
+    """Views of rows that come with the request, each checked against the record."""
+    if X_retain is None or y_retain is None:
+        raise ValueError("X_retain and y_retain come together: rows and their labels.")
+    record = estimator._record
+    X_retain, y_retain = estimator._check_request(X_retain, y_retain, "retain")
+    kept = record.locate(X_retain, y_retain)
+    if len(kept) == 0:
+        raise ValueError("X_retain is empty: nothing would be left to train on.")
+    if np.isin(kept, positions).any():
+        raise AlreadyForgottenError("X_retain holds rows of the forget set; leave them out.")
+    digests = None if record.is_dataset else row_digests(X_retain)
+    weights = record.weights_of(X_retain, y_retain)
+    retain = Rows(X_retain, y_retain, np.arange(n_rows(X_retain)), digests, weights=weights)
+    if record.has_data:
+        return record.view(positions), retain
+    if X_forget is not None and y_forget is not None:
+        weights = record.weights_of(X_forget, y_forget)
+        return Rows(X_forget, y_forget, np.arange(n_rows(X_forget)), weights=weights), retain
+    if estimator._needs_forget_rows:
+        raise ValueError(
+            f"{type(estimator).__name__} works on the forget rows too, and this estimator does "
+            "not hold its rows: the request must bring X_forget and y_forget beside "
+            "X_retain and y_retain."
+        )
+    return None, retain

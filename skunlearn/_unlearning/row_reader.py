@@ -1,0 +1,173 @@
+"""From what users pass in to the training record and to positions in it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.frozen import FrozenEstimator
+
+from skunlearn._recipe.training import weight_parameter
+from skunlearn._rows import checking
+from skunlearn._rows.containers import is_dataset, n_rows, shares_memory
+from skunlearn._rows.finite import check_finite
+from skunlearn._rows.record import TrainingRecord, request_rows
+from skunlearn._torch import net_checks, skorch_nets
+from skunlearn._torch.columns import label_columns, width_of
+from skunlearn._torch.parts.net_kinds import has_labels, has_sigmoid, is_plain, kind_for, kind_of
+from skunlearn._torch.parts.tasks import Labels, task_of
+from skunlearn._unlearning import validation
+from skunlearn._unlearning.plain_rows import look_at
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Labels and targets as ``fit`` has seen them, by which requests are read.
+
+    Attributes
+    ----------
+    labels : ndarray or None
+        What ``classes_`` holds; None for a regression.
+    columns : ndarray, Labels or None
+        The label of each column of the model, where these are others than `labels`.
+    n_targets : int or None
+        Columns of `y`; None where it has one dimension.
+    """
+
+    labels: np.ndarray | None = None
+    columns: np.ndarray | Labels | None = None
+    n_targets: int | None = None
+
+    @classmethod
+    def of(cls, labels, columns=None, n_targets=None):
+        """`columns` may be those of `labels`."""
+        same = not isinstance(columns, Labels) and columns is not None
+        if same and np.array_equal(columns, labels):
+            columns = None
+        return cls(labels, columns, n_targets)
+
+    @property
+    def classes(self):
+        """The label of each column of the model, `Labels`, or None for a regression."""
+        return self.labels if self.columns is None else self.columns
+
+    @property
+    def seen_columns(self):
+        """Columns of the labels that ``fit`` has seen."""
+        return np.flatnonzero(np.isin(self.classes, self.labels))
+
+    @property
+    def seen_classes(self):
+        """As `classes`, of those labels alone that ``fit`` has seen."""
+        return self.labels if task_of(self.classes).has_one_class else self.classes
+
+    def encode(self, y, name="y", dtype=None):
+        """Labels as numbers of columns; targets of a regression in `dtype`, the record's."""
+        if isinstance(self.classes, Labels):
+            return validation.check_labels(y, len(y), len(self.classes), name)
+        if self.classes is not None:
+            return validation.encode(y, self.classes, name)
+        return validation.cast_targets(y, dtype, name)
+
+
+def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None, measure_on=None):
+    """The training record and the `RowReader` of what ``fit`` of an unlearner is given.
+
+    Sets ``n_features_in_`` and ``feature_names_in_`` of `estimator`.
+    """
+    inner = skorch_nets.unwrap(estimator.estimator)
+    if y is None and is_dataset(X):
+        y = validation.dataset_targets(X)
+    given, X = X, validation.check_X(estimator, X, reset=True)
+    n = len(X) if is_dataset(X) else n_rows(X)
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target "
+            "y is None."
+        )
+    if n < 1:
+        raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+    y, labels, columns = _find_task(estimator, X, y, n)
+    reader = RowReader.of(labels, columns, y.shape[1] if y.ndim == 2 else None)
+    items, how = look_at(X, y, inner, measure_on)
+    if labels is not None:
+        y = reader.encode(y)
+    weights = None
+    if sample_weight is not None:
+        weights = checking.check_weights(sample_weight, n)
+        if not skorch_nets.is_net(inner):
+            weight_parameter(inner, weights)  # refuses what takes none
+    owned = not is_dataset(X) and not shares_memory(X, given)
+    parts = {"owned": owned, "items": items, "reader": how}
+    return TrainingRecord(X, y, weights=weights, ids=ids, groups=groups, **parts), reader
+
+
+def _find_task(estimator, X, y, n):
+    """The targets, checked, and the task: labels and columns, or None twice for a regression."""
+    inner = skorch_nets.unwrap(estimator.estimator)
+    y = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y
+    plain = is_plain(inner)
+    if isinstance(y, list | tuple) and (plain or np.asarray(y, dtype=object).ndim == 2):
+        y = np.asarray(y)
+    classifier = kind_for(inner, y) == "classifier"
+    if classifier and has_labels(y) and skorch_nets.is_net(inner):
+        if not (has_sigmoid(inner) or (plain and kind_of(inner) is None)):
+            raise ValueError(
+                f"y should be a 1d array of classes, got an array of shape {y.shape}. For "
+                "several labels per row use skorch's NeuralNet with "
+                "criterion=torch.nn.BCEWithLogitsLoss (net_class= of from_torch), not "
+                f"{type(inner).__name__} with "
+                f"{getattr(inner.criterion, '__name__', inner.criterion)}. A class for each of "
+                "several positions of a row, as taggers have it, is not supported."
+            )
+        y = validation.check_labels(y, n)
+        return y, np.arange(y.shape[1]), Labels(y.shape[1])
+    if classifier and has_labels(y):
+        raise ValueError(
+            f"y should be a 1d array of classes, got an array of shape {y.shape}: several "
+            "labels per row, or several outputs, are supported of skorch's NeuralNet with "
+            "criterion=torch.nn.BCEWithLogitsLoss (in an UnlearningPipeline behind "
+            f"transformers), and of regressors, but not of {type(inner).__name__}. Or use an "
+            "unlearner for each column of y."
+        )
+    y = validation.check_targets(y, n, classifier=classifier)
+    if classifier:
+        return y, *_find_classes(estimator, X, y)
+    if plain:
+        y = y.astype(np.float64)  # integers would be taken for classes
+    return y, None, None
+
+
+def _find_classes(estimator, X, y):
+    net = skorch_nets.unwrap(estimator.estimator)
+    frozen = isinstance(estimator.estimator, FrozenEstimator)
+    if not skorch_nets.is_net(net):
+        return net.classes_ if frozen else np.unique(y), None
+    if getattr(net, "classes", None) is not None and len(net.classes):
+        return np.asarray(net.classes), None
+    if frozen:
+        return net_checks.trained_classes(net, X, y), None
+    return np.unique(y), label_columns(net, y, lambda: width_of(net, X))
+
+
+def read_request(unlearner, X, y, name):
+    """Rows and labels that come with a request, in the form of those that ``fit`` was given."""
+    record = unlearner._record
+    if not is_dataset(X) and not record.is_dataset:
+        if name == "forget":
+            checking.refuse_positions(X, record.row_like(), f"X_{name}")
+        names = getattr(record.row_like(), "columns", None)
+        X = validation.columns_of_fit(X, getattr(unlearner, "feature_names_in_", names))
+        if hasattr(X, "columns") and hasattr(unlearner, "feature_names_in_"):
+            X = validation.check_X(unlearner, X)
+        if skorch_nets.is_net(unlearner.estimator_):
+            allow_nan = validation.takes_nan(unlearner)
+            check_finite(X, f"X_{name}", allow_nan=allow_nan)
+        X = request_rows(X, record.row_like(), f"X_{name}")
+    if y is not None:
+        y = np.asarray(y.toarray() if sparse.issparse(y) else y)
+        if y.ndim == 0 or len(y) != n_rows(X):
+            entries = "no length" if y.ndim == 0 else f"{len(y)} entries"
+            raise ValueError(f"X_{name} has {n_rows(X)} rows, but y_{name} has {entries}.")
+        y = unlearner._encode(y, f"y_{name}")
+    return X, y

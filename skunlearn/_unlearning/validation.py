@@ -1,0 +1,250 @@
+"""Checks of what users pass in: rows, labels, masks, requests."""
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn import config_context
+from sklearn.utils import assert_all_finite, column_or_1d, get_tags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, validate_data
+
+from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
+from skunlearn._rows.finite import check_finite
+from skunlearn._rows.frames import is_frame
+from skunlearn._torch import skorch_nets
+from skunlearn._torch.batches.net_rows import label_of
+from skunlearn._torch.parts.tasks import Labels
+from skunlearn.exceptions import UnknownRowsError
+
+
+def check_X(estimator, X, *, reset=False):
+    """Check rows and return them in an indexable container, copying only what must change.
+
+    Sets or checks ``n_features_in_`` and ``feature_names_in_`` of `estimator`.
+    """
+    if is_dataset(X):
+        return check_dataset(X)
+    if isinstance(X, torch.utils.data.DataLoader):
+        raise TypeError(
+            "X is a DataLoader, which gives batches. Pass its data set, X.dataset; how it is read "
+            "is up to the net (from_torch takes the loader)."
+        )
+    allow_nan = takes_nan(estimator)
+    if is_mapping(X):
+        X = {key: np.asarray(v) if isinstance(v, list | tuple) else v for key, v in X.items()}
+        n_rows(X)
+        check_finite(X, "X", allow_nan=allow_nan)
+        return X
+    if isinstance(X, torch.Tensor):
+        check_finite(X, "X", allow_nan=allow_nan)
+        _check_width(estimator, X, reset)
+        return X.detach()
+    if not skorch_nets.is_net(skorch_nets.unwrap(estimator.estimator)):
+        # The inner estimator checks the values itself and may take strings or missing values.
+        if not (sparse.issparse(X) or is_frame(X) or isinstance(X, np.ndarray)):
+            X = np.asarray(X)
+        if len(X.shape) == 0:
+            raise ValueError(f"Expected 2D array, got scalar array instead: {X!r}.")
+        if len(X.shape) > 1:
+            validate_data(estimator, X, reset=reset, skip_check_array=True)
+        return X.tocsr() if sparse.issparse(X) else X
+    with config_context(assume_finite=True):  # its values are checked below
+        checked = validate_data(
+            estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
+        )
+    names = list(X.columns) if is_frame(X) and len(X.shape) == 2 else None
+    check_finite(checked, "X", allow_nan=allow_nan, names=names)
+    return checked
+
+
+def takes_nan(estimator):
+    """Whether the inner estimator says by scikit-learn's tag that rows may hold NaN."""
+    return get_tags(skorch_nets.unwrap(estimator.estimator)).input_tags.allow_nan
+
+
+def check_dataset(X, name="X"):
+    """Refuse a torch Dataset whose rows cannot be found again."""
+    stream = isinstance(X, torch.utils.data.IterableDataset)
+    if stream or not hasattr(X, "__len__"):
+        kind = "an IterableDataset" if stream else "a Dataset without a length"
+        raise TypeError(
+            f"{name} is {kind} ({type(X).__name__}), but rows must be found again by their "
+            "positions. Pass a torch Dataset with __len__ and __getitem__; a stream that fits into "
+            "memory becomes one when it is read into a list: rows = list(stream)."
+        )
+    return X
+
+
+def _check_width(estimator, X, reset):
+    if X.ndim < 2:
+        raise ValueError(
+            f"Expected 2D array, got a tensor of shape {tuple(X.shape)} instead. Reshape your "
+            "data: one row per record."
+        )
+    if reset:
+        estimator.n_features_in_ = X.shape[1]
+    elif X.shape[1] != getattr(estimator, "n_features_in_", X.shape[1]):  # a Dataset sets none
+        raise ValueError(
+            f"X has {X.shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
+
+
+def columns_of_fit(X, names):
+    """The columns of a frame that ``fit`` saw, called `names`, without those it was given since.
+
+    Where one is missing, or their order is another, the frame is returned as it is.
+    """
+    if names is None or not is_frame(X) or len(X.shape) != 2 or X.shape[1] <= len(names):
+        return X
+    known = set(names)
+    kept = [name for name in X.columns if name in known]
+    return X[kept] if kept == list(names) else X
+
+
+def check_targets(y, n, *, classifier):
+    """Check targets and return them as an ndarray."""
+    if isinstance(y, torch.Tensor):
+        y = y.detach().cpu().numpy()
+        y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y  # as losses of torch want them
+    if classifier:
+        y = column_or_1d(y, warn=True)
+        assert_all_finite(y, input_name="y")
+        check_classification_targets(y)
+    else:
+        y = np.asarray(y)
+        assert_all_finite(y, input_name="y")
+        if y.dtype.kind == "c":
+            raise ValueError("Complex data not supported: y holds complex numbers.")
+        if y.dtype.kind not in "biuf":
+            y = y.astype(np.float64)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+    if len(y) != n:
+        check_consistent_length(np.empty(n), y)
+    return y
+
+
+def check_like(y, n, classes):
+    """Check targets of the task of `classes`, see `task_of`."""
+    if isinstance(classes, Labels):
+        return check_labels(y, n, len(classes))
+    return check_targets(y, n, classifier=classes is not None)
+
+
+def check_labels(y, n, n_labels=None, name="y"):
+    """Check indicators of the labels of rows, dense or sparse, and return them as booleans."""
+    y = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y
+    y = np.asarray(y.toarray() if sparse.issparse(y) else y)
+    if y.ndim != 2 or (n_labels is not None and y.shape[1] != n_labels):
+        wanted = "(n, n_labels)" if n_labels is None else f"(n, {n_labels})"
+        raise ValueError(
+            f"{name} must have a column for each label, shape {wanted}, got {y.shape}."
+        )
+    if y.dtype.kind not in "biuf":
+        y = y.astype(np.float64)
+    assert_all_finite(y, input_name=name)
+    wrong = np.flatnonzero(~np.isin(y, [0, 1]).all(axis=1))
+    if len(wrong):
+        raise ValueError(
+            f"{name} of several labels per row must hold 0 and 1 alone, for labels that a row has "
+            f"not and has; row {wrong[0]} holds {y[wrong[0]].tolist()}. For values of any size "
+            "use a criterion of regressions, such as MSELoss."
+        )
+    if len(y) != n:
+        check_consistent_length(np.empty(n), y)
+    return y.astype(bool)
+
+
+def cast_targets(y, dtype, name="y"):
+    """Regression targets in the dtype of the training targets, which must be able to hold them."""
+    cast = np.asarray(y).astype(dtype)
+    if dtype.kind != "f" and np.any(cast != np.asarray(y)):
+        raise UnknownRowsError(
+            f"{name} holds targets that {dtype} cannot; the targets of fit were of that dtype."
+        )
+    return cast
+
+
+def encode(y, classes, name="y"):
+    """Positions of the labels in `classes`, int64; an unknown label is an error."""
+    y = np.asarray(y)
+    if not len(y):
+        return np.empty(0, np.int64)
+    if _is_text(y) != _is_text(np.asarray(classes)):
+        raise ValueError(
+            f"{name} holds labels of another type than fit saw: {y[:1].tolist()}, where the "
+            f"classes are {list(classes)}."
+        )
+    order = np.argsort(classes)
+    place = np.searchsorted(classes, y, sorter=order)
+    codes = order[np.minimum(place, len(classes) - 1)].astype(np.int64)
+    unknown = np.asarray(classes)[codes] != y
+    if np.any(unknown):
+        labels = sorted({str(label) for label in np.asarray(y)[unknown]})
+        raise ValueError(
+            f"{name} holds labels that are not among the classes {list(classes)}: {labels[:5]}."
+        )
+    return codes
+
+
+def _is_text(labels):
+    return labels.dtype.kind in "US" or (
+        labels.dtype.kind not in "biuf" and isinstance(labels.reshape(-1)[0], str)
+    )
+
+
+def dataset_targets(X):
+    """Targets of a torch Dataset.
+
+    At hand in a TensorDataset and in torchvision's data sets without a transform of targets, in
+    parts of these and in several of them; otherwise every item is read once.
+    """
+    check_dataset(X)
+    if isinstance(X, torch.utils.data.TensorDataset):
+        return X.tensors[1].numpy(force=True)
+    if isinstance(X, torch.utils.data.ConcatDataset):
+        return np.concatenate([dataset_targets(part) for part in X.datasets])
+    if isinstance(X, torch.utils.data.Subset) and _has_targets(X.dataset):
+        return np.asarray(dataset_targets(X.dataset))[np.asarray(X.indices)]
+    said = _torchvision_targets(X)
+    return np.array([_read_target(X, i) for i in range(len(X))]) if said is None else said
+
+
+def _has_targets(X):
+    kinds = torch.utils.data.TensorDataset, torch.utils.data.ConcatDataset, torch.utils.data.Subset
+    return isinstance(X, kinds) or _torchvision_targets(X) is not None
+
+
+def _torchvision_targets(X):
+    """What a data set of torchvision's says of its targets; None where items may differ from it."""
+    definer = next((cls for cls in type(X).__mro__ if "__getitem__" in vars(cls)), type(X))
+    joint = getattr(X, "transforms", None)
+    if (
+        not definer.__module__.startswith("torchvision.")
+        or getattr(X, "target_transform", None) is not None
+        or (joint is not None and type(joint).__name__ != "StandardTransform")
+    ):
+        return None
+    if definer.__name__ == "DatasetFolder":  # its items come from `samples`, whatever `targets` say
+        return np.array([label for _, label in X.samples])
+    said = getattr(X, "targets", getattr(X, "labels", None))
+    said = None if said is None else np.asarray(said)
+    return said if said is not None and said.shape == (len(X),) else None
+
+
+def _read_target(X, i):
+    item = X[i]
+    if not is_mapping(item) and not (isinstance(item, tuple | list) and len(item) == 2):
+        raise TypeError(
+            f"Item {i} of the Dataset is a {type(item).__name__}, where a pair (x, y) or a dict "
+            "with its label under 'labels' or 'label' is needed."
+        )
+    label = label_of(item)
+    if label is None:
+        raise ValueError(
+            f"Item {i} of the Dataset is a dict without a label: it holds {sorted(item)}. Put the "
+            "label under 'labels' or 'label', or pass y."
+        )
+    label = np.asarray(label)
+    return label.item() if label.size == 1 else label

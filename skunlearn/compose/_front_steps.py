@@ -1,0 +1,106 @@
+"""Transformers in front of an unlearner: what they hold of the rows, and fitting them anew."""
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from skunlearn._recipe.leaves import leaves
+from skunlearn._rows.containers import is_dataset, is_mapping, row_digests
+from skunlearn._rows.frames import is_frame
+from skunlearn._rows.views import Rows
+from skunlearn._unlearning import validation
+
+
+def resampler(steps):
+    """Name of a step that changes the number of rows, or None."""
+    for name, step in [*steps, *leaves(steps)]:
+        if hasattr(step, "fit_resample"):
+            return name
+    return None
+
+
+def fresh(steps):
+    """Unfitted copies of steps."""
+    return [
+        (name, step if step is None or isinstance(step, str) else clone(step))
+        for name, step in steps
+    ]
+
+
+def fit_transform(steps, X, y):
+    """Fitted copies of `steps`, and what they make of `X`, as a Pipeline's ``fit`` would."""
+    if not steps:
+        return [], X
+    chain = Pipeline(fresh(steps))
+    X = chain.fit_transform(X, y)
+    return chain.steps, X
+
+
+def transform(steps, X):
+    """What fitted `steps` make of `X`."""
+    for _, step in steps:
+        if step is not None and not isinstance(step, str):
+            X = step.transform(X)
+    return X
+
+
+def same_columns(old, new):
+    """Whether two fittings of the same steps name their columns alike; True where none do."""
+    try:
+        ours, theirs = (Pipeline(steps).get_feature_names_out() for steps in (old, new))
+    except (AttributeError, ValueError):
+        return True
+    return np.array_equal(ours, theirs)
+
+
+def as_rows(X):
+    """Rows in a container from which some can be taken; copied only where `X` is none."""
+    if is_dataset(X) or is_mapping(X) or is_frame(X):
+        return X
+    if hasattr(X, "columns"):
+        raise TypeError(
+            "UnlearningPipeline takes frames of pandas and polars, arrays and lists, got "
+            f"{type(X).__name__}. "
+            "Pass X.to_pandas() or an array."
+        )
+    if hasattr(X, "tocsr"):
+        return X.tocsr()
+    if hasattr(X, "shape"):
+        return X
+    text = isinstance(X, list | tuple) and len(X) > 0 and isinstance(X[0], str)
+    return np.array(X, dtype=object) if text else np.asarray(X)
+
+
+def transformed(rows, steps, unlearner, *, reset=False):
+    """`rows` as `steps` show them to `unlearner`; `reset` takes their width for its own."""
+    return checked(transform(steps, rows.arrays()[0]), rows, unlearner, reset=reset)
+
+
+def checked(X, rows, unlearner, *, reset=False):
+    """`X`, made of `rows`, as `unlearner` wants its rows."""
+    X = validation.check_X(unlearner, X, reset=reset)
+    digests = None if is_dataset(X) else row_digests(X)
+    parts = {"weights": rows.weights, "reader": unlearner._reader}
+    return Rows(X, rows.y, np.arange(len(rows)), digests, **parts)
+
+
+class TransformedRows(Rows):
+    """Rows that are transformed whenever they are read, so that no copy of them is kept."""
+
+    def __init__(self, rows, steps, unlearner):
+        # Not the base class's, which sets `source`.
+        self.all_y, self.index = rows.y, np.arange(len(rows))
+        self.digests = self.positions = None
+        self.weights, self.reader = rows.weights, unlearner._reader
+        self._of = rows, steps, unlearner
+
+    @property
+    def rows(self):
+        """The rows as they are before the first step."""
+        return self._of[0]
+
+    @property
+    def source(self):
+        """The rows, anew at every call."""
+        rows, steps, unlearner = self._of
+        return validation.check_X(unlearner, transform(steps, rows.arrays()[0]))

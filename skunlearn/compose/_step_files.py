@@ -1,0 +1,220 @@
+"""`save` and `load` of pipelines: an unlearner's file with the fitted steps in front of it."""
+
+import copy
+import json
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn._files import tensor_files
+from skunlearn._recipe import step_kinds
+from skunlearn._rows import row_forms
+from skunlearn._rows.record import TrainingRecord
+from skunlearn._unlearning.drafts import drafted
+from skunlearn._unlearning.persistence import warn_of_lost
+from skunlearn.compose import _front_steps
+
+# What fitted transformers of scikit-learn hold, and skops does not know to be harmless.
+_HARMLESS = {
+    "numpy.dtype",
+    "scipy._lib.array_api_compat.numpy._aliases.asarray",
+    "scipy.interpolate._bsplines.BSpline",
+    "sklearn.compose._column_transformer._RemainderColsList",
+}
+
+
+class StepFilesMixin:
+    """Writes a pipeline to one file, and reads it into one of the same steps."""
+
+    def save(self, path):
+        """Write the unlearner, the fitted steps, the log and the digests of the rows to one file.
+
+        The unlearner is written as its own ``save`` does, in safetensors; the steps by skops,
+        which stores no code either (extra: ``pip install "skunlearn[skops]"``). Steps that learn
+        nothing from rows (stateless ones, a `PublicBackbone`, one in a ``FrozenEstimator``) are
+        not written: `load` takes them from the pipeline that it is called on. No rows and no
+        labels are written but those that a step holds itself (``KNNImputer`` keeps the retained
+        ones). The file is complete or absent.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Warns
+        -----
+        IncompleteFileWarning
+            See `BaseUnlearner.save`.
+
+        Raises
+        ------
+        TypeError
+            When the unlearner's model is not a skorch net, or a step cannot be written (it holds
+            a lambda, say); pickle such a pipeline instead.
+        ImportError
+            When a step is to be written and skops is not installed.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from sklearn.preprocessing import MinMaxScaler
+        >>> from skunlearn import FineTuneUnlearner, UnlearningPipeline
+        >>> from skunlearn.nets import digits_classifier
+        >>> X, y = np.random.rand(40, 1, 8, 8).astype("float32"), np.arange(40) % 10
+        >>> pipeline = UnlearningPipeline([("net", FineTuneUnlearner(digits_classifier()))])
+        >>> path = os.path.join(tempfile.mkdtemp(), "model")
+        >>> pipeline.fit(X, y).save(path)
+        >>> loaded = UnlearningPipeline([("net", FineTuneUnlearner(digits_classifier()))])
+        >>> bool((loaded.load(path).predict(X) == pipeline.predict(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        tensors, state = self._saved()
+        tensor_files.write(path, tensors, state)
+        warn_of_lost(path, state["last"]["lost"])
+
+    def _saved(self):
+        """What ``save`` writes: tensors by name, and the rest in JSON's types."""
+        own, last = self._final_estimator._saved()
+        tensors = {f"last.{name}": value for name, value in own.items()}
+        for name, table in self._record.tables().items():
+            tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
+        steps = []
+        for number, (name, step) in enumerate(self.steps[:-1]):
+            steps.append([name, _class_of(step)])
+            if step_kinds.learns(step):
+                data = bytearray(_dumped(name, step))
+                tensors[f"step.{number}"] = torch.frombuffer(data, dtype=torch.uint8)
+        state = tensor_files.header(type(self).__name__) | {
+            "last": last,
+            "steps": steps,
+            "declared": self._declared,
+            "constant": self._constant,
+            "is_dataset": self._record.is_dataset,
+            "row": row_forms.describe(self._record.row_like()),
+            "y_dtype": self._record.y_dtype.str,
+        }
+        return tensors, state
+
+    def load(self, path, *, trusted=()):
+        """Read what `save` wrote into this pipeline, of the same steps.
+
+        Reading runs no code that the file names, but for that of the steps of this pipeline, of
+        scikit-learn's own classes and of what is `trusted`.
+
+        Parameters
+        ----------
+        path : str or path-like
+        trusted : sequence of str, default=()
+            Further types and functions that the file may name, as the error lists them.
+
+        Returns
+        -------
+        self : object
+            Fitted; it holds no rows until ``attach`` is called.
+
+        Warns
+        -----
+        IncompleteFileWarning
+            See `BaseUnlearner.load`.
+
+        Raises
+        ------
+        ValueError
+            When the file was not written by ``save`` of a pipeline of these steps and this
+            unlearner, or the net does not fit; the pipeline is as it was.
+        TypeError
+            When the file names types that are not trusted.
+        """
+        self._check_steps()
+        tensors, state = tensor_files.read(path)
+        tensor_files.check_header(state, type(self).__name__, path)
+        ours = [[name, _class_of(step)] for name, step in self.steps[:-1]]
+        if state["steps"] != ours:
+            raise ValueError(
+                f"{path} holds a pipeline of other steps: {_listed(state['steps'])}, where this "
+                f"one has {_listed(ours)}."
+            )
+        steps = []
+        for number, (name, step) in enumerate(_front_steps.fresh(self.steps[:-1])):
+            data = tensors.get(f"step.{number}")
+            if data is not None:
+                step = _loaded(name, step, data.numpy().tobytes(), trusted, path)
+            steps.append((name, step))
+        name, unlearner = self.steps[-1]
+        last = copy.copy(unlearner)._restored(
+            tensor_files.part(tensors, "last."), state["last"], path
+        )
+        record = TrainingRecord.from_tables(
+            {key: value.numpy() for key, value in tensor_files.part(tensors, "record.").items()},
+            is_dataset=state["is_dataset"],
+            like=row_forms.empty(state["row"]),
+            y_dtype=np.dtype(state["y_dtype"]),
+        )
+        with drafted(self, anew=True) as draft:
+            draft.steps, draft._record = [*steps, (name, last)], record
+            draft._declared, draft._constant = state["declared"], state["constant"]
+            draft._held = draft._sums = None
+        return self
+
+
+def _class_of(step):
+    return step if step is None or isinstance(step, str) else type(step).__name__
+
+
+def _listed(steps):
+    return ", ".join(f"{name} ({kind})" for name, kind in steps) or "none"
+
+
+def _io():
+    try:
+        from skops import io
+    except ImportError as error:
+        raise ImportError(
+            'Fitted steps are written by skops: pip install "skunlearn[skops]".'
+        ) from error
+    return io
+
+
+def _dumped(name, step):
+    """The bytes of a step, which can be read again."""
+    io = _io()
+    try:
+        data = io.dumps(step)
+        io.loads(data, trusted=io.get_untrusted_types(data=data))
+    except Exception as error:  # whatever an attribute of a user's raises
+        raise TypeError(
+            f"The step {name!r} ({type(step).__name__}) cannot be written to a file: {error}. Give "
+            "functions a name at the top level of a module, or pickle the pipeline."
+        ) from error
+    return data
+
+
+def _loaded(name, step, data, trusted, path):
+    """The fitted step of a file; `step` is its counterpart in the pipeline that reads it."""
+    io = _io()
+    unknown = set(io.get_untrusted_types(data=data)) - _HARMLESS - set(trusted)
+    if unknown:
+        unknown -= _named_by(io, step)
+    if unknown:
+        raise TypeError(
+            f"The step {name!r} in {path} names {', '.join(sorted(unknown))}, which reading it "
+            "would call. If you know where the file comes from, pass "
+            f"trusted={json.dumps(sorted(unknown))}."
+        )
+    fitted = io.loads(data, trusted=io.get_untrusted_types(data=data))
+    if type(fitted) is not type(step):
+        raise ValueError(
+            f"The step {name!r} in {path} is a {type(fitted).__name__} of another module."
+        )
+    return fitted
+
+
+def _named_by(io, step):
+    """Types and functions that a step names before it is fitted: its user has trusted those."""
+    try:
+        return set(io.get_untrusted_types(data=io.dumps(clone(step))))
+    except Exception:  # what cannot be written names nothing
+        return set()

@@ -1,0 +1,442 @@
+"""A pipeline that ends in an unlearner, and forgets from its first step to its last."""
+
+import copy
+import json
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn._recipe import step_kinds
+from skunlearn._recipe.step_kinds import kinds
+from skunlearn._rows import checking
+from skunlearn._rows.containers import is_dataset, n_rows, row_digests, shares_memory, view_of
+from skunlearn._rows.record import TrainingRecord, request_rows
+from skunlearn._torch import skorch_nets
+from skunlearn._unlearning import validation
+from skunlearn._unlearning.drafts import drafted, share_all
+from skunlearn._unlearning.plain_rows import look_at
+from skunlearn._unlearning.removal import Removal, carry_out
+from skunlearn._unlearning.steps_before import steps_before
+from skunlearn.compose import _front_steps
+from skunlearn.compose._prepared import Held, Subtraction
+from skunlearn.compose._refitting import StepsMixin
+from skunlearn.compose._routing import check_step_parameters, step_parameters
+from skunlearn.compose._step_files import StepFilesMixin
+from skunlearn.exceptions import DataChangedError
+
+__all__ = ["UnlearningPipeline"]
+
+_SCOPE = (
+    "The model of the unlearner and the steps before it, fitted on rows as fit was given them. "
+    "What stands before or around the pipeline is no part of it."
+)
+
+
+class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
+    """scikit-learn's Pipeline with an unlearner at its end, and the verb ``unlearn``.
+
+    Choose it when scalers, imputers, encoders or the like stand before a net: their means and
+    categories were learnt from the forgotten rows as well. For a model that is retrained anyway,
+    ``RetrainUnlearner(pipeline)`` does the same.
+
+    A request names rows as they are before the first step, and they are found in a record of
+    these; the steps need not map them to the same bits twice. What then happens to steps that
+    learn from rows is a choice:
+
+    - ``refit_transformers=True`` makes them those of the retained rows, and the unlearner works on
+      these rows as the new steps show them. The first of them, if it is a StandardScaler or a PCA,
+      follows from sums over the rows, out of which the forgotten ones are taken; the others are
+      fitted anew. (Only the first: what comes behind it sees other rows.) With
+      `RetrainUnlearner` at its end the pipeline is that of a ``fit`` on the retained rows alone.
+      Methods that start from the present weights do so with slightly other inputs; the log holds
+      the accuracy before and after. Where the new steps make other columns (a category is gone,
+      say) such methods refuse. So do, in ``fit``, methods that are tied to the rows as they were
+      (recorded updates, checkpoints, proofs).
+    - ``refit_transformers=False`` keeps them. The log and the certificate name them as still
+      holding statistics of the forgotten rows, and no exactness is claimed.
+
+    Steps that learn nothing (tag ``requires_fit=False``: FunctionTransformer, Normalizer,
+    HashingVectorizer and the like) are left alone. So is a step inside ``FrozenEstimator``, which
+    was fitted elsewhere: the certificate names it, as it may have seen the rows, and claims no
+    exactness. Of a `PublicBackbone` somebody declares that it has not; the certificate quotes who.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator)
+        Transformers, and an unlearner at the end. They are copied by ``fit``; those passed in
+        stay unfitted. Steps that change the number of rows are refused.
+    refit_transformers : bool, default=True
+        Whether steps that learnt from forgotten rows are fitted anew. True, as anything else
+        leaves traces of the rows.
+    transform_input : list of str, default=None
+        See scikit-learn's Pipeline.
+    memory : None, str or joblib.Memory, default=None
+        Cache of fitted transformers, in ``fit`` only. ``unlearn`` empties it of what pipelines
+        have put there.
+    verbose : bool, default=False
+
+    Attributes
+    ----------
+    deletions_ : list of dict
+        The log of requests: that of the unlearner, with "transformers" in each entry, the names
+        of those that are "refitted", hence those of the retained rows alone, and "kept", and of
+        those that are "frozen" and "stateless"; where there are any also of those that are
+        "declared" public, and of those "refitted" that were computed by subtraction
+        ("subtracted").
+    named_steps, classes_, n_features_in_, feature_names_in_
+        See scikit-learn's Pipeline.
+
+    See Also
+    --------
+    RetrainUnlearner : Takes whole pipelines.
+    PublicBackbone : A step that is declared to hold no training row.
+
+    Examples
+    --------
+    >>> import json
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skunlearn import RetrainUnlearner, UnlearningPipeline
+    >>> X, y = load_iris(return_X_y=True)
+    >>> steps = [("scale", StandardScaler()), ("model", RetrainUnlearner(LogisticRegression()))]
+    >>> pipeline = UnlearningPipeline(steps).fit(X, y).unlearn(X[:2])
+    >>> np.allclose(pipeline.named_steps["scale"].mean_, X[2:].mean(axis=0), rtol=1e-14)
+    True
+    >>> pipeline = UnlearningPipeline(steps, refit_transformers=False).fit(X, y).unlearn(X[:2])
+    >>> pipeline.deletions_[0]["transformers"]["kept"]
+    ['scale (StandardScaler)']
+    """
+
+    _parameter_constraints = {
+        **Pipeline._parameter_constraints,
+        "refit_transformers": ["boolean"],
+    }
+
+    def __init__(
+        self, steps, *, refit_transformers=True, transform_input=None, memory=None, verbose=False
+    ):
+        super().__init__(steps, transform_input=transform_input, memory=memory, verbose=verbose)
+        self.refit_transformers = refit_transformers
+
+    # ------------------------------------------------------------------ the two verbs
+
+    def fit(self, X, y=None, *, forget=None, ids=None, groups=None, measure_on=None, **params):
+        """Fit copies of the steps, and remember which rows they have seen.
+
+        Parameters
+        ----------
+        X : rows as the first step takes them
+            Pandas frame, array, sparse matrix or list. Referred to, not copied, save for lists.
+        y : array of shape (n,)
+        forget : bool array of shape (n,), default=None
+            Rows to forget right after the training, as ``unlearn`` would.
+        ids : sequence of n hashable values, default=None
+            Unique record identifiers that later requests may name.
+        groups : sequence of n hashable values, default=None
+            Group of each row; a request may name groups.
+        measure_on : callable, default=None
+            The transform to leave out where the net has a ``dataset=`` of its own that augments
+            what the steps make; see `BaseUnlearner.fit`.
+        **params : dict
+            Parameters of ``fit`` of the steps, as in scikit-learn's Pipeline. Steps that
+            ``unlearn`` fits anew take none. ``sample_weight``, of shape (n,), is for the unlearner
+            (with metadata routing: for the steps that ask for it).
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            When something passed in is wrong; a fitted pipeline stays as it was.
+        """
+        named = {"ids": ids, "groups": groups, "measure_on": measure_on}
+        with drafted(self, anew=True) as draft:
+            draft._fit_steps(X, y, forget, named, params)
+        self._settled()
+        return self
+
+    def _fit_steps(self, X, y, forget, named, params):
+        self._check_steps()
+        to_refit = self._kinds()["fitted"] if self.refit_transformers else []
+        check_step_parameters(self, params, refit=to_refit)
+        rows = _front_steps.as_rows(X)
+        owned = not shares_memory(rows, X)
+        rows = view_of(rows)  # steps may give a frame more columns
+        n = len(rows) if is_dataset(rows) else n_rows(rows)
+        if forget is not None:
+            forget = checking.check_forget_mask(forget, n)
+        name, unlearner = self.steps[-1]
+        if is_dataset(named["measure_on"]) and not is_dataset(rows):
+            raise TypeError(
+                "measure_on= of a pipeline is the transform to leave out: a Dataset would have "
+                "to hold rows as the steps make them."
+            )
+        # Steps may write to the rows that they are given.
+        digests = None if is_dataset(rows) else row_digests(rows)
+        # No clone: an unlearner around a trained model must not take itself for one.
+        self.steps = [*_front_steps.fresh(self.steps[:-1]), (name, copy.copy(unlearner))]
+        self._held = self._sums = None
+        self._constant, shown = self._show_constant(rows, y, to_refit, params), X
+        if self._held is not None:
+            shown, whole = self._held.X, self.steps
+            self.steps = whole[self._constant :]
+        weights = params.pop("sample_weight", None)
+        own = step_parameters(self, sample_weight=weights, **named)
+        super().fit(shown, y, **params, **own)
+        if self._held is not None:
+            self.steps = [*whole[: self._constant], *self.steps]
+        self._declared = step_kinds.declarations(self.steps[:-1])
+        # Its own steps forget as well.
+        self._final_estimator._change(steps_before=kinds(steps_before(self)))
+        final = self._final_estimator._record
+        self._record = TrainingRecord(
+            rows, final._y, owned=owned, digests=digests, items=final.items
+        )
+        self._record.ids, self._record.groups = final.ids, final.groups
+        self._record.weights = final.weights
+        if not is_dataset(rows) and not shares_memory(rows, final._X):
+            final.owned = True  # what the steps have made is nobody else's
+        self._refuse_steps_that_write()
+        if to_refit:
+            first = 0 if self._held is None else self._constant
+            shown = rows if self._held is None else self._held.X
+            self._sums = Subtraction.of(self.steps[:-1], shown, first)
+        if forget is not None:
+            self._forget(Removal(np.flatnonzero(forget)))
+
+    def _show_constant(self, rows, y, to_refit, params):
+        """How many leading steps never change and are run but once; what they make is held.
+
+        Only a public backbone is worth it, in front of steps that are fitted anew.
+        """
+        n = step_kinds.constant_part(self.steps[:-1]) if to_refit else 0
+        if n == 0 or params or self.transform_input is not None or is_dataset(rows):
+            return 0
+        steps, shown = _front_steps.fit_transform(self.steps[:n], rows, y)
+        self.steps = [*steps, *self.steps[n:]]
+        self._held = Held(_front_steps.as_rows(shown))
+        return n
+
+    def unlearn(
+        self,
+        X_forget=None,
+        y_forget=None,
+        *,
+        ids=None,
+        indices=None,
+        groups=None,
+        X_retain=None,
+        y_retain=None,
+        max_accuracy_drop=None,
+        X_val=None,
+        y_val=None,
+        **unknown,
+    ):
+        """Forget training rows in every step.
+
+        Parameters
+        ----------
+        X_forget : rows as in ``fit``, default=None
+            As they are before the first step; all duplicates of a row go.
+        y_forget : array of shape (n_forget,), default=None
+            Labels, to tell apart equal rows with different labels.
+        ids, indices, groups, X_retain, y_retain, max_accuracy_drop, X_val, y_val
+            See `BaseUnlearner.unlearn`; `X_retain` and `X_val` as before the first step.
+        **unknown : dict
+            Nothing else is taken; the error says how rows are named.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        UnknownRowsError
+            When the request names rows that the pipeline never saw.
+        AlreadyForgottenError
+            When it names rows that an earlier request removed.
+        DataChangedError
+            When the rows that ``fit`` was given were changed in place since.
+        AccuracyDropError
+            When the request costs more than `max_accuracy_drop`.
+        UnlearningError
+            When the training diverged, or the steps fitted anew make other columns than the
+            unlearner's present model takes. After any error or interrupt the pipeline is
+            exactly as it was.
+        """
+        given, guard = (X_retain, y_retain), (max_accuracy_drop, X_val, y_val)
+        return carry_out(self, X_forget, y_forget, ids, indices, groups, given, guard, unknown)
+
+    # ------------------------------------------------------------------ what it tells
+
+    @property
+    def deletions_(self):
+        """The log of requests."""
+        return self._final_estimator.deletions_
+
+    def certificate(self):
+        """What was forgotten, how, when, what was measured, and what the steps hold, as JSON.
+
+        Returns
+        -------
+        text : str
+            As of the unlearner. ``"guarantee"`` is ``"none"`` as long as a step that has learnt
+            from forgotten rows is kept, or one was fitted elsewhere; ``"notes"`` names it.
+            ``"declared"`` holds what was declared of each `PublicBackbone`, by whom, and the
+            digest of its weights in ``fit``; when that has changed there is no guarantee either.
+        """
+        check_is_fitted(self)
+        certificate = json.loads(self._final_estimator.certificate()) | {"scope": _SCOPE}
+        inside = [entry["transformers"] for entry in self.deletions_]
+        clean = not any(steps["kept"] or steps["frozen"] for steps in inside)
+        if self._declared:
+            certificate["declared"] = self._declared
+            clean &= self._is_as_declared(certificate["notes"])
+        last = self.deletions_[-1]["transformers"] if self.deletions_ else {}
+        for key, what in (
+            ("kept", "were fitted on forgotten rows and kept: they still hold statistics of them"),
+            ("frozen", "were fitted elsewhere, on rows that are not known here"),
+        ):
+            if last.get(key):
+                certificate["notes"].append(f"Steps {', '.join(last[key])} {what}.")
+        if self.memory is not None and "caches" not in (self.deletions_ or [{}])[-1]:
+            certificate["notes"].append(
+                "The pipeline's memory= cache may still hold transformers fitted on forgotten "
+                "rows; clear it (joblib.Memory.clear) to complete the deletion."
+            )
+        if not clean:
+            certificate["guarantee"] = "none"
+            certificate.pop("proved", None)
+        return json.dumps(certificate, indent=2)
+
+    def _is_as_declared(self, notes):
+        """Say what is declared of the steps; False when one is no longer what it was in fit."""
+        now, same = step_kinds.declarations(self.steps[:-1]), True
+        for then, declared in zip(self._declared, now):
+            notes.append(
+                f"Step {then['step']} is declared to hold no training row, as it was trained on "
+                f"{then['trained_on']}. Declared by: {then['declared_by']}. That is not checked."
+            )
+            if then != declared:
+                same = False
+                notes.append(f"Step {then['step']} has changed since fit: see its sha256.")
+        return same
+
+    def detach(self):
+        """Let go of the training rows; their digests stay.
+
+        Returns
+        -------
+        self : object
+        """
+        check_is_fitted(self)
+        name, unlearner = self.steps[-1]
+        unlearner = copy.copy(unlearner).detach()
+        steps = [*self.steps[:-1], (name, unlearner)]
+        vars(self).update(steps=steps, _record=self._record.detach(), _held=None)
+        return self
+
+    def attach(self, X, y, *, measure_on=None):
+        """Give the retained rows back to a pipeline that does not hold them.
+
+        Parameters
+        ----------
+        X : rows as in ``fit``
+            All retained rows, in any order, as they are before the first step.
+        y : array of shape (n,)
+        measure_on : callable, default=None
+            As in ``fit``.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        AlreadyForgottenError
+            When `X` holds rows that were forgotten.
+        UnknownRowsError, ValueError
+            When rows are missing, unknown or have other labels than in ``fit``.
+        """
+        check_is_fitted(self)
+        X, y = self._check_request(X, y, "attach")
+        record = self._record.attach(X, y)
+        name, unlearner = self.steps[-1]
+        unlearner = copy.copy(unlearner)
+        shown = _front_steps.transform(self.steps[: self._constant], X)
+        made = _front_steps.transform(self.steps[self._constant : -1], shown)
+        made = validation.check_X(unlearner, made)
+        _, reader = look_at(made, y, skorch_nets.unwrap(unlearner.estimator), measure_on)
+        seen = unlearner._record.with_rows(made, y, record._slot)
+        seen.reader = reader
+        unlearner._change(record=seen)
+        held = Held(_front_steps.as_rows(shown), record._slot) if self._constant else None
+        steps = [*self.steps[:-1], (name, unlearner)]
+        vars(self).update(steps=steps, _record=record, _held=held)
+        return self
+
+    # ------------------------------------------------------------------ for the base classes
+
+    def _refuse_steps_that_write(self):
+        try:
+            self._record.check_unchanged(np.empty(0, np.intp))
+        except DataChangedError as error:
+            raise ValueError(
+                "A step of the pipeline changes the rows that it is given in place, those of X "
+                "itself, so that fitting it anew would apply it twice. Set copy=True of that step, "
+                "or give fit a copy of X."
+            ) from error
+
+    def _check_request(self, X, y, name):
+        if not is_dataset(X) and not self._record.is_dataset:
+            if name == "forget":
+                checking.refuse_positions(X, self._record.row_like(), f"X_{name}")
+            like = self._record.row_like()
+            X = validation.columns_of_fit(_front_steps.as_rows(X), getattr(like, "columns", None))
+            X = request_rows(X, like, f"X_{name}")
+        if y is not None:
+            y = np.asarray(y)
+            if y.ndim == 0 or len(y) != n_rows(X):
+                raise ValueError(f"X_{name} and y_{name} have different numbers of rows.")
+            y = self._final_estimator._encode(y, f"y_{name}")
+        return X, y
+
+    @property
+    def _seed(self):
+        return self._final_estimator._seed
+
+    @property
+    def _forgotten(self):
+        """Rows of the last request as they are before the first step; None where not at hand."""
+        rows = self._final_estimator._forgotten
+        return None if rows is None else rows.rows
+
+    @property
+    def _needs_forget_rows(self):
+        return self._final_estimator._needs_forget_rows
+
+    def __getitem__(self, ind):
+        """A step, or several as scikit-learn's Pipeline: a part cannot unlearn."""
+        if isinstance(ind, slice) and ind.step in (1, None):
+            return Pipeline(self.steps[ind], memory=self.memory, verbose=self.verbose)
+        return super().__getitem__(ind)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_record")
+
+    def __copy__(self):
+        return share_all(self)
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        record = state.get("_record")
+        if record is not None:
+            store = self._final_estimator.store_data
+            state["_record"] = record.compact() if store else record.detach()
+            state["_held"] = self._held if store else None
+        return state

@@ -1,0 +1,1 @@
+"""Membership inference on arrays. Nothing here imports torch."""

@@ -1,0 +1,164 @@
+"""Distances of a model's outputs from those of a retrained model, row by row."""
+
+import numpy as np
+from scipy.special import log_softmax, logsumexp, ndtri
+from scipy.stats import binomtest
+
+from skunlearn.metrics._statistics.intervals import Interval
+
+__all__ = ["activation_distance", "agreement", "js_divergence", "kl_divergence"]
+
+
+def agreement(logits, reference_logits, *, confidence=0.95):
+    """Share of rows on which both models predict the same class.
+
+    Parameters
+    ----------
+    logits, reference_logits : array-like of shape (n, n_classes), float
+        Logits or log-probabilities of the model and of a retrained model on the same rows.
+    confidence : float in (0, 1), default=0.95
+
+    Returns
+    -------
+    Interval
+        Clopper–Pearson.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, there are no rows, or a value is not finite.
+
+    Notes
+    -----
+    Two models retrained with other seeds disagree too: read it beside their agreement.
+
+    Examples
+    --------
+    >>> from skunlearn.metrics import agreement
+    >>> print(agreement([[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]))
+    0.500 (95% interval 0.013–0.987, exact)
+    """
+    ours, theirs = check_pair(logits, reference_logits)
+    same = ours.argmax(axis=1) == theirs.argmax(axis=1)
+    interval = binomtest(int(same.sum()), len(same)).proportion_ci(confidence, "exact")
+    arm = max(same.mean() - interval.low, interval.high - same.mean())
+    se = float(arm / ndtri((1 + confidence) / 2))
+    return Interval(
+        float(same.mean()), float(interval.low), float(interval.high), confidence, "exact", se
+    )
+
+
+def kl_divergence(logits, reference_logits):
+    """Kullback–Leibler divergence of each row, KL(reference ‖ model).
+
+    Parameters
+    ----------
+    logits, reference_logits : array-like of shape (n, n_classes), float
+        Logits or log-probabilities of the model and of a retrained model on the same rows.
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+        In nats, summed over the classes. ``torch.nn.functional.kl_div`` with its default
+        ``reduction="mean"`` divides by the number of classes as well.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, there are no rows, or a value is not finite.
+
+    Examples
+    --------
+    >>> from skunlearn.metrics import kl_divergence
+    >>> kl_divergence([[0.0, 0.0]], [[100.0, 0.0]]).round(4)
+    array([0.6931])
+    """
+    ours, theirs = (log_softmax(z, axis=1) for z in check_pair(logits, reference_logits))
+    return np.maximum((np.exp(theirs) * (theirs - ours)).sum(axis=1), 0.0)
+
+
+def js_divergence(logits, reference_logits):
+    """Jensen–Shannon divergence of each row.
+
+    Parameters
+    ----------
+    logits, reference_logits : array-like of shape (n, n_classes), float
+        Logits or log-probabilities of the model and of a retrained model on the same rows.
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+        In nats, from 0 to log 2 ≈ 0.693.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, there are no rows, or a value is not finite.
+
+    References
+    ----------
+    Lin (1991), "Divergence measures based on the Shannon entropy", IEEE Transactions on
+    Information Theory 37, 145–151.
+
+    Examples
+    --------
+    >>> from skunlearn.metrics import js_divergence
+    >>> js_divergence([[50.0, 0.0], [1.0, 1.0]], [[0.0, 50.0], [2.0, 2.0]]).round(4)
+    array([0.6931, 0.    ])
+    """
+    ours, theirs = (log_softmax(z, axis=1) for z in check_pair(logits, reference_logits))
+    middle = logsumexp([ours, theirs], axis=0) - np.log(2)
+    parts = [np.exp(p) * (p - middle) for p in (ours, theirs)]
+    return np.clip(0.5 * (parts[0] + parts[1]).sum(axis=1), 0.0, np.log(2))
+
+
+def activation_distance(logits, reference_logits):
+    """Euclidean distance between the predicted probabilities of each row.
+
+    Parameters
+    ----------
+    logits, reference_logits : array-like of shape (n, n_classes), float
+        Logits or log-probabilities of the model and of a retrained model on the same rows.
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+        From 0 to √2. Papers report the mean over the forget set.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, there are no rows, or a value is not finite.
+
+    References
+    ----------
+    Golatkar, Achille and Soatto (2021), "Mixed-privacy forgetting in deep networks", CVPR,
+    https://arxiv.org/abs/2012.13431
+
+    Examples
+    --------
+    >>> from skunlearn.metrics import activation_distance
+    >>> activation_distance([[50.0, 0.0]], [[0.0, 50.0]]).round(4)
+    array([1.4142])
+    """
+    ours, theirs = (np.exp(log_softmax(z, axis=1)) for z in check_pair(logits, reference_logits))
+    return np.linalg.norm(ours - theirs, axis=1)
+
+
+def check_pair(logits, reference_logits):
+    ours, theirs = (np.asarray(z, dtype=np.float64) for z in (logits, reference_logits))
+    for name, z in (("logits", ours), ("reference_logits", theirs)):
+        if z.ndim != 2 or z.shape[1] < 2 or len(z) == 0:
+            raise ValueError(
+                f"{name} must have shape (n, n_classes) with rows and at least two classes, got "
+                f"{z.shape}."
+            )
+        bad = np.flatnonzero(~np.isfinite(z).all(axis=1))
+        if len(bad):
+            raise ValueError(f"{name} holds NaN or infinity, first in row {bad[0]}.")
+    if ours.shape != theirs.shape:
+        raise ValueError(
+            f"Both models must be asked about the same rows and classes; logits have shape "
+            f"{ours.shape}, reference_logits {theirs.shape}."
+        )
+    return ours, theirs

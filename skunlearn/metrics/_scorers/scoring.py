@@ -1,0 +1,144 @@
+"""What scorers of unlearners share."""
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn._rows.containers import is_dataset, n_rows
+from skunlearn._rows.views import Rows
+from skunlearn._unlearning import validation
+from skunlearn.base import BaseUnlearner
+from skunlearn.compose._front_steps import as_rows, transform
+from skunlearn.compose.pipeline import UnlearningPipeline
+
+_CHECKED_ROWS = 256  # test rows looked up in the training record to catch train scores
+
+
+class Scorer:
+    """What scikit-learn asks of a scorer that is not made by ``make_scorer``."""
+
+    def get_metadata_routing(self):
+        """Requests of this scorer: none.
+
+        Returns
+        -------
+        routing : MetadataRequest
+        """
+        return MetadataRequest(owner=type(self).__name__)
+
+    def _accept_sample_weight(self):
+        return False
+
+
+def final_unlearner(estimator):
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(final, BaseUnlearner):
+        raise TypeError(
+            f"This scorer needs an unlearner, or a Pipeline that ends in one, got {final!r}. "
+            "Other models can be measured with skunlearn.metrics.membership_inference."
+        )
+    check_is_fitted(final)
+    return final
+
+
+def attacked_rows(estimator, X, y, *, referenced=False):
+    """The unlearner inside `estimator` and the unseen rows, when both are fit for an attack.
+
+    `referenced` says that another model's answers on the same rows are looked at beside it.
+    """
+    unlearner, X = _reach(estimator, X)
+    if not referenced:
+        refuse_noise(unlearner._evidence)
+    unseen = unseen_rows(unlearner, X, y)
+    refuse_training_rows(unlearner, unseen)
+    return unlearner, unseen
+
+
+def _reach(estimator, X):
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    unlearner = final_unlearner(estimator)
+    if isinstance(estimator, Pipeline):
+        for name, step in estimator.steps[:-1]:
+            if hasattr(step, "fit_resample"):
+                raise TypeError(
+                    f"The step {name!r} changes the number of rows, so that the mask of forget "
+                    "rows no longer fits them. Resample before the pipeline."
+                )
+        if isinstance(estimator, UnlearningPipeline):
+            # Steps may show a row other bits when it comes in other company.
+            refuse_training_rows(estimator, rows_before_steps(X))
+        if len(estimator.steps) > 1:
+            X = transform(estimator.steps[:-1], X)  # as predict does: fitted or not is theirs
+    if unlearner._evidence is None:
+        if unlearner.deletions_:
+            raise ValueError(
+                f"{type(unlearner).__name__} does not know what its model says of the rows that "
+                "it forgot last: it was loaded from a file that save wrote, or did not hold these "
+                "rows. Measure before saving; pickle it instead, which keeps what the model says; "
+                "or ask the model about the rows yourself, by "
+                "skunlearn.metrics.membership_inference."
+            )
+        raise ValueError(
+            f"{type(unlearner).__name__} has not forgotten anything yet. Pass forget=mask to "
+            "fit (in a search: search.fit(X, y, forget=mask)), or call unlearn first."
+        )
+    return unlearner, X
+
+
+def refuse_noise(evidence):
+    """Raise where forgotten rows were read through an augmentation that unseen rows lack."""
+    if evidence.noisy:
+        raise ValueError(
+            "The forgotten rows were read through the random augmentation of training, and unseen "
+            "rows are not: the comparison would measure the augmentation. Pass measure_on= to fit "
+            "(a Dataset of the same rows without it, or the transform to leave out), or compare "
+            "with a retrained model that reads them in the same way (reference='retrain')."
+        )
+
+
+def rows_before_steps(X):
+    """Rows of a pipeline as its first step is given them."""
+    rows = as_rows(X)
+    return Rows(rows, None, np.arange(len(rows) if is_dataset(rows) else n_rows(rows)))
+
+
+def unseen_rows(unlearner, X, y):
+    """Rows that the model never saw, checked and encoded."""
+    if y is None:
+        if not is_dataset(X):
+            raise ValueError("The attack needs the labels of the unseen rows: pass y.")
+        y = validation.dataset_targets(X)
+    X = validation.check_X(unlearner, X)
+    n = len(y)
+    y = validation.check_like(y, n, unlearner._classes)
+    return Rows(X, unlearner._encode(y), np.arange(n), reader=unlearner._reader)
+
+
+class TrainingRowsError(ValueError):
+    """Training rows were given for unseen ones."""
+
+
+def refuse_training_rows(unlearner, unseen):
+    """Raise where rows that should be unseen are in the training record."""
+    if is_dataset(unseen.source):
+        return
+    rows = np.unique(np.linspace(0, len(unseen) - 1, _CHECKED_ROWS).astype(int))
+    if unlearner._record.seen(unseen.take(rows).X).mean() > 0.5:
+        raise TrainingRowsError(
+            "These rows are training rows, not unseen ones: the attack would compare members "
+            "with members. Score held-out rows, and set return_train_score=False (searches by "
+            "successive halving have it True)."
+        )
+
+
+def forgotten_rows(unlearner):
+    """Rows of the last request."""
+    if unlearner._forgotten is None:
+        raise ValueError(
+            "The forget rows are no longer at hand (the estimator was pickled, loaded or "
+            "detached, or held them in a copy of its own), so no other model can be asked about "
+            "them. Use reference=None, or measure before saving."
+        )
+    return unlearner._forgotten

@@ -1,0 +1,1 @@
+"""Intervals, matched samples and rates: statistics of two sets of rows."""

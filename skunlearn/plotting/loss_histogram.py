@@ -1,0 +1,166 @@
+"""Histograms of losses on forgotten, unseen and retained rows, before and after."""
+
+import numpy as np
+
+from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.tasks import task_of
+from skunlearn.base import model_of
+from skunlearn.metrics._logits import cross_entropy
+from skunlearn.metrics._scorers.scoring import attacked_rows, forgotten_rows
+from skunlearn.plotting._style import FORGET, RETAIN, UNSEEN, calm
+
+__all__ = ["LossHistogramDisplay"]
+
+_SETS = (
+    ("forget", FORGET, "-", "forget set"),
+    ("unseen", UNSEEN, "--", "unseen"),
+    ("retain", RETAIN, ":", "retain set"),
+)
+_FLOOR = 1e-8  # nats; smaller losses are drawn here
+
+
+class LossHistogramDisplay:
+    """Losses on the forget set beside unseen and retained rows, one panel per model.
+
+    After good forgetting the forget set's histogram lies on that of unseen rows of the same
+    classes, not to the right of it.
+
+    Parameters
+    ----------
+    losses : dict of str to dict of str to ndarray
+        For each model ("before", "after", "retrained", say) the cross-entropy in nats of the
+        rows of "forget", "unseen" and "retain"; the latter two may be missing.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skunlearn.plotting import LossHistogramDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> y = {"forget": rng.integers(3, size=100), "unseen": rng.integers(3, size=200)}
+    >>> after = {name: rng.normal(size=(len(labels), 3)) for name, labels in y.items()}
+    >>> before = after | {"forget": after["forget"] + 3 * np.eye(3)[y["forget"]]}
+    >>> display = LossHistogramDisplay.from_predictions({"before": before, "after": after}, y)
+    >>> [ax.get_title(loc="left") for ax in display.axes_]
+    ['before', 'after']
+    """
+
+    def __init__(self, losses):
+        self.losses = losses
+
+    def plot(self, ax=None, *, bins=40):
+        """Draw one panel per model.
+
+        Parameters
+        ----------
+        ax : sequence of matplotlib Axes, one per model, default=None
+            A new figure when None.
+        bins : int, default=40
+            Equal on a logarithmic axis, and the same in all panels.
+
+        Returns
+        -------
+        display : LossHistogramDisplay
+        """
+        n = len(self.losses)
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            size = (7, 1 + 1.9 * n)
+            _, ax = plt.subplots(n, 1, sharex=True, figsize=size, layout="constrained")
+        self.axes_ = np.atleast_1d(np.asarray(ax, dtype=object))
+        if len(self.axes_) != n:
+            raise ValueError(f"{n} models need as many axes, got {len(self.axes_)}.")
+        self.figure_ = self.axes_[0].figure
+        values = np.concatenate([v for sets in self.losses.values() for v in sets.values()])
+        values = np.maximum(values, _FLOOR)
+        edges = np.geomspace(values.min() / 1.01, values.max() * 1.01, bins + 1)
+        for panel, (name, sets) in zip(self.axes_, self.losses.items()):
+            for key, color, style, label in _SETS:
+                if key not in sets:
+                    continue
+                heights, _ = np.histogram(np.maximum(sets[key], _FLOOR), edges)
+                panel.stairs(
+                    heights / len(sets[key]),
+                    edges,
+                    color=color,
+                    ls=style,
+                    lw=1.8,
+                    fill=key == "forget",
+                    alpha=0.55 if key == "forget" else 1.0,
+                    label=f"{label} ({len(sets[key])})",
+                )
+            panel.set(xscale="log", ylabel="share of rows")
+            panel.set_title(name, loc="left", fontsize="medium")
+            calm(panel)
+        self.axes_[0].legend(loc="upper left", frameon=False, fontsize="small")
+        self.axes_[-1].set_xlabel("loss on a row, nats")
+        return self
+
+    @classmethod
+    def from_predictions(cls, outputs, labels, *, ax=None, **options):
+        """Draw models from their logits.
+
+        Parameters
+        ----------
+        outputs : dict of str to dict of str to array-like of shape (n_rows, n_classes)
+            As in `skunlearn.evaluation.audit_logits`.
+        labels : dict of str to array-like of shape (n_rows,), int
+        ax, **options
+            See `plot`.
+
+        Returns
+        -------
+        display : LossHistogramDisplay
+        """
+        losses = {
+            model: {name: cross_entropy(z, labels[name]) for name, z in sets.items()}
+            for model, sets in outputs.items()
+        }
+        return cls(losses).plot(ax, **options)
+
+    @classmethod
+    def from_estimator(cls, unlearner, X_test, y_test, *, models=None, ax=None, **options):
+        """Draw what an unlearner last forgot, beside test rows of the same classes.
+
+        Parameters
+        ----------
+        unlearner : fitted classifier unlearner that has forgotten, or Pipeline that ends in one
+            While it still refers to the forget rows when other `models` are asked about them.
+        X_test, y_test : rows and labels never seen
+        models : dict of str to fitted estimator, default=None
+            Others to draw: ``{"before": net, "retrained": other}``.
+        ax, **options
+            See `plot`.
+
+        Returns
+        -------
+        display : LossHistogramDisplay
+        """
+        unlearner, unseen = attacked_rows(unlearner, X_test, y_test, referenced=bool(models))
+        record = unlearner._record
+        strata = task_of(unlearner._classes).strata
+        twins = np.flatnonzero(np.isin(strata(unseen.y), strata(unlearner._evidence.y)))
+        views = {
+            "unseen": unseen.take(twins),
+            "retain": record.view(np.flatnonzero(record.retained)),
+        }
+        asked = {name: model_of(m) for name, m in (models or {}).items()} | {
+            "after": unlearner.estimator_
+        }
+        losses = {}
+        for name, model in asked.items():
+            forget = (
+                unlearner._evidence
+                if model is unlearner.estimator_
+                else observe(model, forgotten_rows(unlearner), unlearner._classes)
+            )
+            seen = {"forget": forget} | {
+                key: observe(model, rows, unlearner._classes) for key, rows in views.items()
+            }
+            losses[name] = {key: e.losses() for key, e in seen.items()}
+        return cls(losses).plot(ax, **options)

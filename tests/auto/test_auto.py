@@ -1,0 +1,396 @@
+"""AutoUnlearner and ShrinkPerturbUnlearner: forgetting without a choice of a method."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.frozen import FrozenEstimator
+from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier, NeuralNetRegressor
+from skorch.dataset import Dataset
+from skorch.helper import predefined_split
+from torch import nn
+
+from skunlearn import (
+    AutoUnlearner,
+    FineTuneUnlearner,
+    RetrainUnlearner,
+    ShrinkPerturbUnlearner,
+    UnlearningPipeline,
+)
+from skunlearn._rows.views import Rows
+from skunlearn._torch.parts.net_state import weights
+from skunlearn.auto._judge import Judge
+from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning, UnlearningError
+from skunlearn.finetuning._shrinking import new_net, shrink
+from skunlearn.metrics import auc, membership_scores
+from skunlearn.production import DeletionQueue, DeletionWorker
+from skunlearn.utils._check_tools import parameters, same_parameters
+
+# Small nets that know random labels by heart lose them with the others.
+damaged = pytest.mark.filterwarnings("ignore::skunlearn.exceptions.ModelDamagedWarning")
+SCORES = ("loss", "margin", "confidence", "entropy", "modified_entropy")
+
+
+class MLP(nn.Module):
+    def __init__(self, n_out=10, n_in=64, hidden=512, norm=False):
+        super().__init__()
+        self.first = nn.Linear(n_in, hidden)
+        self.norm = nn.BatchNorm1d(hidden) if norm else nn.Identity()
+        self.last = nn.Linear(hidden, n_out)
+
+    def forward(self, X):
+        return self.last(torch.relu(self.norm(self.first(X))))
+
+
+def net(cls=NeuralNetClassifier, **changed):
+    params = {
+        "module": MLP, "optimizer__momentum": 0.9, "lr": 0.1, "max_epochs": 60, "batch_size": 64,
+        "iterator_train__shuffle": True, "train_split": None, "verbose": 0,
+    }  # fmt: skip
+    if cls is NeuralNetClassifier:
+        params["criterion"] = nn.CrossEntropyLoss
+    return cls(**(params | changed))
+
+
+def digits(seed=0):
+    """A fifth of the labels is wrong, in unseen rows too; 100 of 1000 rows are to go."""
+    X, y = load_digits(return_X_y=True)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(X))
+    X, y = (X[order] / 16).astype(np.float32), y[order]
+    wrong = rng.random(len(y)) < 0.2
+    y = np.where(wrong, (y + rng.integers(1, 10, len(y))) % 10, y)
+    return X[:1000], y[:1000], X[1000:], y[1000:], rng.choice(1000, 100, replace=False)
+
+
+def small(n=120):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2 * n, 64)).astype(np.float32)
+    y = rng.integers(0, 3, 2 * n)
+    return X[:n], y[:n], X[n:], y[n:]
+
+
+def sides(unlearner, X, y, X_unseen, y_unseen):
+    """AUC by every score."""
+    with np.errstate(divide="ignore"):
+        ours, theirs = (
+            np.maximum(np.log(unlearner.predict_proba(rows)), -80) for rows in (X, X_unseen)
+        )
+    return {
+        score: auc(membership_scores(ours, y, score), membership_scores(theirs, y_unseen, score))
+        for score in SCORES
+    }
+
+
+@pytest.fixture(scope="module")
+def by_heart():
+    X, y, X_unseen, y_unseen, forget = digits()
+    fitted = RetrainUnlearner(net(), random_state=0).fit(X, y)
+    state = {k: v for k, v in vars(fitted).items() if k not in fitted.get_params(deep=False)}
+    kept = np.setdiff1d(np.arange(1000), forget)
+    rows = X[forget], y[forget], X_unseen, y_unseen
+    retrained = [
+        sides(RetrainUnlearner(net(), random_state=seed).fit(X[kept], y[kept]), *rows)
+        for seed in (1, 2)
+    ]
+    target = {score: np.mean([found[score] for found in retrained]) for score in SCORES}
+    return state, rows, forget, target, sides(fitted, *rows)
+
+
+def started(unlearner, state):
+    vars(unlearner).update(state)
+    return unlearner
+
+
+# ------------------------------------------------------------------ whether it forgets
+
+
+def test_rows_known_by_heart_are_forgotten_from_every_side(by_heart):
+    state, rows, forget, target, original = by_heart
+    assert original["loss"] - target["loss"] > 0.15
+    assert original["entropy"] - target["entropy"] > 0.05
+    before = state["_fitted"].model.score(rows[2], rows[3])
+    auto = started(AutoUnlearner(net(), random_state=0), state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is not accused of what it has not done
+        auto.unlearn(indices=forget, X_val=rows[2], y_val=rows[3])
+    found = sides(auto, *rows)
+    assert max(abs(found[score] - target[score]) for score in SCORES) < 0.06
+    assert auto.score(rows[2], rows[3]) > before
+    done = auto.deletions_[0]["auto"]
+    assert done["judged"]
+    assert not done["retrained"]
+    assert set(done["before"]) == set(done["after"]) == set(done["errors"]) == set(SCORES)
+    assert done["before"]["loss"] > 0.1 > 0.06 > done["after"]["loss"]
+    assert done["shares"] == sorted(done["shares"], reverse=True)
+    # 0.35 of 60 epochs would be 21, of which 0.22 are enough.
+    assert (done["epochs"], done["reference_epochs"], done["recipe_epochs"]) == (11, 2, 60)
+    assert len(auto.estimator_.history) == 11
+    assert json.loads(auto.certificate())["deletions"][0]["auto"] == done
+
+
+def test_without_an_unseen_row_it_forgets_and_says_that_nobody_looked(by_heart):
+    state, rows, forget, target, _ = by_heart
+    blind = started(AutoUnlearner(net(), random_state=0), state).unlearn(indices=forget)
+    found = sides(blind, *rows)
+    assert max(abs(found[score] - target[score]) for score in SCORES) < 0.09
+    done = blind.deletions_[0]["auto"]
+    assert not done["judged"]
+    assert done["reference_epochs"] == 0
+    assert "after" not in done
+
+
+def test_a_share_between_fine_tuning_and_training_anew(by_heart):
+    state, rows, forget, target, original = by_heart
+    left = []
+    for share in (1.0, 0.6, 0.3, 0.0):
+        one = started(ShrinkPerturbUnlearner(net(), shrink=share, random_state=0), state)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotForgottenWarning)
+            found = sides(one.unlearn(indices=forget), *rows)
+        left.append(found["loss"] - target["loss"])
+    assert left[0] > left[1] > left[2] > left[3] - 0.02
+    assert left[0] > 0.6 * (original["loss"] - target["loss"])
+    assert abs(left[2]) < 0.06
+
+
+def test_a_class_is_forgotten_and_judged_without_unseen_rows(by_heart):
+    X, y, X_unseen, y_unseen, _ = digits()
+    auto = started(AutoUnlearner(net(), random_state=0), by_heart[0])
+    with pytest.warns(ClassForgottenWarning):
+        auto.unlearn(X[y == 3], y[y == 3])
+    assert auto.score(X[y == 3], y[y == 3]) == 0
+    done = auto.deletions_[0]["auto"]
+    assert done["judged"]
+    assert done["before"]["named"] > 0.8
+    assert done["after"] == {"named": 0.0}
+    kept = y_unseen != 3
+    assert auto.score(X_unseen[kept], y_unseen[kept]) > 0.7
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_regressions_are_judged_by_their_squared_error(judged):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 64)).astype(np.float32)
+    y = (X[:, 0] + rng.normal(size=500)).astype(np.float32)
+    model = net(NeuralNetRegressor, module__n_out=1, lr=0.02, max_epochs=60)
+    auto = AutoUnlearner(model, random_state=0).fit(X[:300], y[:300])
+    before = np.square(auto.predict(X[:30]).ravel() - y[:30]).mean()
+    given = {"X_val": X[300:], "y_val": y[300:]} if judged else {}
+    auto.unlearn(indices=np.arange(30), **given)
+    after, unseen = (
+        np.square(auto.predict(X[part]).ravel() - y[part]).mean()
+        for part in (slice(30), slice(300, None))
+    )
+    assert before < 0.2
+    assert 0.5 * unseen < after
+    done = auto.deletions_[0]["auto"]
+    assert done["judged"] == judged
+    if judged:
+        assert set(done["after"]) == {"squared error"}
+
+
+# ------------------------------------------------------------------ what it looks at
+
+
+def test_a_predefined_split_is_looked_at():
+    X, y, X_unseen, y_unseen = small()
+    model = net(train_split=predefined_split(Dataset(X_unseen, y_unseen)), max_epochs=20)
+    auto = AutoUnlearner(model, random_state=0).fit(X, y).unlearn(indices=np.arange(20))
+    assert auto.deletions_[0]["auto"]["judged"]
+
+
+def test_unseen_rows_pass_the_steps_of_a_pipeline():
+    X, y, X_unseen, y_unseen = small()
+    scale = StandardScaler()
+    steps = [("scale", scale), ("model", AutoUnlearner(net(max_epochs=20), random_state=0))]
+    for refit in (True, False):
+        pipe = UnlearningPipeline(steps, refit_transformers=refit).fit(1000 * X, y)
+        pipe.unlearn(indices=np.arange(20), X_val=1000 * X_unseen, y_val=y_unseen)
+        done = pipe.deletions_[0]["auto"]
+        assert done["judged"]
+        plain = AutoUnlearner(net(max_epochs=20), random_state=0)
+        plain.fit(StandardScaler().fit_transform(1000 * X), y)
+        shown = (scale if refit else StandardScaler()).fit(1000 * X).transform(1000 * X_unseen)
+        plain.unlearn(indices=np.arange(20), X_val=shown, y_val=y_unseen)
+        # Rows that were not scaled would look nothing like those to forget.
+        assert done["before"]["loss"] == pytest.approx(
+            plain.deletions_[0]["auto"]["before"]["loss"], abs=0.15
+        )
+
+
+def test_training_rows_are_no_unseen_rows():
+    X, y, _, _ = small()
+    auto = AutoUnlearner(net(max_epochs=2), random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="X_val holds 20 training rows"):
+        auto.unlearn(indices=[30], X_val=X[:20], y_val=y[:20])
+    assert auto.deletions_ == []
+    with pytest.raises(ValueError, match="come together"):
+        auto.unlearn(indices=[30], X_val=X[:20])
+    # Others have no use for them without a limit.
+    other = FineTuneUnlearner(net(max_epochs=2), random_state=0).fit(X, y)
+    with pytest.raises(TypeError, match="pass it too"):
+        other.unlearn(indices=[30], X_val=X[:20], y_val=y[:20])
+
+
+@damaged
+def test_a_limit_and_unseen_rows_together():
+    X, y, X_unseen, y_unseen = small()
+    auto = AutoUnlearner(net(max_epochs=20), random_state=0).fit(X, y)
+    auto.unlearn(indices=[0, 1], X_val=X_unseen, y_val=y_unseen, max_accuracy_drop=0.9)
+    assert "guard" in auto.deletions_[0]
+    assert not auto.deletions_[0]["auto"]["judged"]  # two rows say nothing
+    auto.unlearn(indices=np.arange(2, 30), X_val=X_unseen, y_val=y_unseen)
+    assert auto.deletions_[1]["auto"]["judged"]
+
+
+def test_classes_without_an_unseen_row_are_left_out_of_the_attack():
+    X, y, X_unseen, y_unseen = small()
+    auto = AutoUnlearner(net(max_epochs=20), random_state=0).fit(X, y)
+    some = y_unseen != 2
+    auto.unlearn(indices=np.arange(40), X_val=X_unseen[some], y_val=y_unseen[some])
+    assert auto.deletions_[0]["auto"]["judged"]
+
+
+# ------------------------------------------------------------------ what it does when it fails
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    monkeypatch.setattr(Judge, "differences", lambda judge, seen: {"loss": 0.5})
+    X, y, X_unseen, y_unseen = small()
+    request = {"indices": np.arange(20), "X_val": X_unseen, "y_val": y_unseen}
+    auto = AutoUnlearner(net(max_epochs=20), random_state=0).fit(X, y)
+    return auto, request, X, y
+
+
+def test_failure_is_announced(failing):
+    auto, request, *_ = failing
+    with pytest.warns(NotForgottenWarning, match=r"the AUC by loss is \+0\.500 away"):
+        auto.unlearn(**request)
+    assert min(auto.deletions_[0]["auto"]["shares"]) >= 0.22 - 1e-4
+
+
+def test_failure_raises(failing):
+    auto, request, *_ = failing
+    before = parameters(auto.estimator_)
+    with pytest.raises(UnlearningError, match="Try a larger budget"):
+        auto.set_params(on_failure="raise").unlearn(**request)
+    assert same_parameters(parameters(auto.estimator_), before)
+    assert auto.deletions_ == []
+    assert not {"_auto", "_unseen_given"} & vars(auto).keys()
+
+
+def test_failure_retrains(failing):
+    auto, request, X, y = failing
+    auto.set_params(on_failure="retrain").unlearn(**request)
+    again = RetrainUnlearner(net(max_epochs=20), random_state=0).fit(X, y)
+    again.unlearn(indices=np.arange(20))
+    assert same_parameters(parameters(auto.estimator_), parameters(again.estimator_))
+    assert auto.deletions_[0]["auto"]["retrained"]
+    assert len(auto.estimator_.history) == 20
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"budget": 0}, "budget"),
+        ({"budget": 1.5}, "budget"),
+        ({"target": 0}, "target"),
+        ({"on_failure": "ignore"}, "on_failure must be"),
+    ],
+)
+def test_bad_parameters(params, message):
+    X, y, *_ = small()
+    with pytest.raises(ValueError, match=message):
+        AutoUnlearner(net(), **params).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "epochs, budget, total", [(3, 0.35, 1), (20, 0.35, 7), (40, 0.35, 10), (100, 0.35, 22),
+                              (100, 0.1, 10), (1, 1.0, 1)],
+)  # fmt: skip
+@damaged
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
+def test_epochs_of_a_budget(epochs, budget, total):
+    X, y, X_unseen, y_unseen = small(40)
+    model = net(max_epochs=epochs, batch_size=2, lr=0.001)
+    auto = AutoUnlearner(model, budget=budget, random_state=0).fit(X, y)
+    auto.unlearn(indices=np.arange(10), X_val=X_unseen, y_val=y_unseen)
+    done = auto.deletions_[0]["auto"]
+    assert done["epochs"] + done["reference_epochs"] == total
+
+
+# ------------------------------------------------------------------ shrinking itself
+
+
+@damaged
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
+def test_the_ends_of_the_dial():
+    """At 1 it is fine-tuning, at 0 it starts from the untrained net; bit for bit."""
+    X, y, *_ = small()
+    fitted = {
+        share: ShrinkPerturbUnlearner(net(max_epochs=6), shrink=share, random_state=0).fit(X, y)
+        for share in (0.0, 1.0)
+    }
+    fine = FineTuneUnlearner(net(max_epochs=6), max_epochs=2, random_state=0).fit(X, y)
+    fine.unlearn(indices=np.arange(10))
+    fitted[1.0].unlearn(indices=np.arange(10))
+    assert same_parameters(parameters(fitted[1.0].estimator_), parameters(fine.estimator_))
+    # Of what stood in the weights nothing is left.
+    other = ShrinkPerturbUnlearner(
+        FrozenEstimator(net(max_epochs=6, lr=1e-3).fit(X, y)), shrink=0.0, lr=0.1, random_state=0
+    ).fit(X, y)
+    for one in (fitted[0.0], other):
+        one.unlearn(indices=np.arange(10))
+    assert same_parameters(parameters(fitted[0.0].estimator_), parameters(other.estimator_))
+
+
+def test_shrinking_in_numbers():
+    X, y, *_ = small()
+    model, rows = net(module__norm=True, max_epochs=2).fit(X, y), Rows(X, y, np.arange(120))
+    model.module_.first.bias.requires_grad_(False)
+    new = new_net(model, rows, np.arange(3), 7)
+    assert same_parameters(weights(new_net(model, rows, np.arange(3), 7)), weights(new))
+    assert not same_parameters(weights(new_net(model, rows, np.arange(3), 8)), weights(new))
+    before, fresh = weights(model), weights(new)
+    shrink(model, new, 0.25)
+    for key, value in weights(model).items():
+        moves = value.is_floating_point() and key != "module.first.bias"
+        expected = 0.25 * before[key] + 0.75 * fresh[key] if moves else before[key]
+        torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_layers_that_no_new_net_has():
+    X, y, *_ = small()
+    trained = net(max_epochs=2).fit(X, y)
+    trained.module_.last = nn.Sequential(nn.Linear(512, 8), nn.Linear(8, 10))
+    for cls in (ShrinkPerturbUnlearner, AutoUnlearner):
+        unlearner = cls(FrozenEstimator(trained), random_state=0).fit(X, y)
+        with pytest.raises(UnlearningError, match="changed after they were built"):
+            unlearner.unlearn(indices=np.arange(10))
+        assert unlearner.deletions_ == []
+
+
+# ------------------------------------------------------------------ as a service
+
+
+@damaged
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
+def test_a_worker_that_is_given_a_net_takes_it(tmp_path):
+    """And lets it look at the test rows."""
+    X, y, X_test, y_test = small()
+    queue = DeletionQueue(tmp_path, batch_size=1)
+    worker = DeletionWorker(queue, net(max_epochs=20), X_test, y_test).start(X, y, ids=range(120))
+    assert isinstance(worker.unlearner, AutoUnlearner)
+    queue.submit("ticket", ids=range(20))
+    worker.run_once()
+    assert worker.unlearner.deletions_[0]["auto"]["judged"]
+    again = DeletionWorker(queue, net(max_epochs=20), X_test, y_test).start(
+        X[20:], y[20:], ids=range(20, 120)
+    )
+    assert again.unlearner.deletions_ == worker.unlearner.deletions_

@@ -1,0 +1,453 @@
+"""What brings trained state along is found at any depth; what brings none is left alone."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.decomposition import PCA
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
+from sklearn.feature_selection import SelectFromModel
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    Normalizer,
+    StandardScaler,
+    TargetEncoder,
+)
+from sklearn.tree import DecisionTreeClassifier
+from skorch.callbacks import EarlyStopping, EpochScoring, Initializer
+from skorch.dataset import Dataset
+from skorch.helper import predefined_split
+from torch import nn
+
+from skunlearn import (
+    BadTeacherUnlearner,
+    FineTuneUnlearner,
+    RetrainUnlearner,
+    RUMUnlearner,
+    ShardedUnlearner,
+    UnlearningPipeline,
+)
+from skunlearn._recipe.from_scratch import name_trained
+from skunlearn._recipe.trained_before import find_trained
+from skunlearn._torch.first_weights import find_fixed_weights
+from skunlearn.evaluation import audit, compare, deletion_stream, retention_curve
+from skunlearn.exceptions import NotForgottenWarning
+from skunlearn.metrics import MIAScorer
+from skunlearn.nets import CIFARResNet18, FastCIFARNet, digits_classifier
+from skunlearn.robustness import robustness_report
+from skunlearn.shadow import ShadowModels
+from tests import carriers
+from tests.carriers import Around, N, Net, Votes, net, trained, tree
+
+FORGET = np.arange(20)
+quiet = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+@pytest.fixture
+def data():
+    """Rows without a pattern."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, 12)).astype(np.float32)
+    return X, rng.integers(0, 3, N)
+
+
+def certified(unlearner):
+    return json.loads(unlearner.certificate())
+
+
+# ------------------------------------------------------------------ what brings nothing
+
+
+class Inited(nn.Module):
+    """Takes a layer without weights, and a width as an array of one number."""
+
+    def __init__(self, act=None, widths=(8,), scale=None):
+        super().__init__()
+        self.one, self.act = nn.Linear(12, int(widths[0])), act or nn.ReLU()
+        self.norm, self.two = nn.LayerNorm(int(widths[0])), nn.Linear(int(widths[0]), 3)
+        self.register_buffer("where", torch.linspace(0, 1, 12))
+
+    def forward(self, X):
+        return self.two(self.norm(self.act(self.one(X + self.where))))
+
+
+def build(hidden):
+    """A function that builds modules."""
+    return nn.Sequential(nn.Linear(12, hidden), nn.ReLU(), nn.Linear(hidden, 3))
+
+
+def clean_nets(X, y):
+    width = np.zeros((3, 7))
+    split = predefined_split(Dataset(X[:9], y[:9]))
+    return {
+        "class": net(Inited),
+        "activation": net(Inited, module__act=nn.Tanh(), module__widths=np.array([5])),
+        "criterion": net(Inited, criterion=nn.CrossEntropyLoss(weight=torch.ones(3))),
+        "weights of classes": net(Inited, criterion__weight=torch.tensor([1.0, 2.0, 3.0])),
+        "factory": net(functools.partial(build, 7)),
+        "lambda": net(lambda: build(width.shape[1])),
+        "validation rows": net(
+            Inited, train_split=split, callbacks=[EarlyStopping(load_best=True)]
+        ),
+        "scores": net(Inited, callbacks=[("s", EpochScoring("accuracy", on_train=True))]),
+        "initializer": net(Inited, callbacks=[Initializer("one.weight", fn=nn.init.orthogonal_)]),
+    }
+
+
+def test_clean_nets_stay_exact(data):
+    X, y = data
+    for name, clean in clean_nets(X, y).items():
+        unlearner = RetrainUnlearner(clean, random_state=0).fit(X, y).unlearn(indices=FORGET)
+        found = certified(unlearner)
+        assert (found["guarantee"], found["notes"]) == ("retrained without the rows", []), name
+        assert found["deletions"][0]["exact"] is True
+    for clean in (digits_classifier(), net(CIFARResNet18), net(FastCIFARNet)):
+        assert name_trained(clean) == []
+
+
+@pytest.mark.parametrize(
+    "clean",
+    [
+        # Clones of fitted estimators are not fitted.
+        lambda X, y: make_pipeline(StandardScaler().fit(X), tree(X, y)),
+        lambda X, y: VotingClassifier([("a", tree(X, y))]),
+        lambda X, y: GradientBoostingClassifier(n_estimators=2, init=tree(X, y)),
+        lambda X, y: CalibratedClassifierCV(tree(X, y)),
+        lambda X, y: RandomForestClassifier(3, warm_start=True).fit(X, y),
+        lambda X, y: DecisionTreeClassifier(class_weight={0: 1.0, 1: 2.0, 2: 1.0}),
+        lambda X, y: make_pipeline(FrozenEstimator(FunctionTransformer()), tree(X, y)),
+        lambda X, y: make_pipeline(
+            FrozenEstimator(make_pipeline(Normalizer(), FunctionTransformer())), tree(X, y)
+        ),
+        lambda X, y: make_pipeline(
+            FunctionTransformer(np.tanh), SelectFromModel(tree(X, y)), tree(X, y)
+        ),
+        lambda X, y: make_pipeline(FunctionTransformer(lambda rows: rows * 2), tree(X, y)),
+        lambda X, y: KNeighborsClassifier(metric="minkowski", metric_params={"w": np.ones(12)}),
+    ],
+)
+def test_clean_estimators_stay_exact(data, clean):
+    X, y = data
+    unlearner = RetrainUnlearner(clean(X, y), random_state=0).fit(X, y).unlearn(indices=FORGET)
+    found = certified(unlearner)
+    assert (found["guarantee"], found["notes"]) == ("retrained without the rows", [])
+
+
+# ------------------------------------------------------------------ what is found, and where
+
+
+@pytest.mark.parametrize(
+    ("around", "right"),
+    [
+        (CalibratedClassifierCV, 1.0),
+        (lambda frozen: VotingClassifier([("a", frozen)]), 1.0),
+        (lambda frozen: StackingClassifier([("a", frozen)]), 1.0),
+        (lambda frozen: make_pipeline(FunctionTransformer(), frozen), 1.0),
+        (lambda frozen: make_pipeline(SelectFromModel(frozen), DecisionTreeClassifier()), None),
+    ],
+)
+def test_a_frozen_tree_of_random_labels(around, right):
+    """It names all forgotten labels; it was certified, without a note."""
+    rng = np.random.default_rng(0)
+    X, yr = rng.normal(size=(300, 12)).astype(np.float32), rng.integers(0, 3, 300)
+    unlearner = RetrainUnlearner(around(FrozenEstimator(tree(X, yr))), random_state=0)
+    unlearner.fit(X, yr).unlearn(indices=np.arange(30))
+    if right is not None:
+        assert np.mean(unlearner.predict(X[:30]) == yr[:30]) == right
+    found = certified(unlearner)
+    assert (found["guarantee"], found["deletions"][0]["exact"]) == ("none", False)
+    assert len(found["notes"]) == 1
+    assert "a FrozenEstimator of DecisionTreeClassifier" in found["notes"][0]
+
+
+def test_paths_are_those_of_get_params(data):
+    X, y = data
+    frozen = FrozenEstimator(tree(X, y))
+    for estimator, path in (
+        (CalibratedClassifierCV(frozen), "estimator"),
+        (StackingClassifier([("a", make_pipeline(PCA(2), frozen))]), "a__frozenestimator"),
+        (make_pipeline(SelectFromModel(frozen), tree(X, y)), "selectfrommodel__estimator"),
+        (make_pipeline(Votes(frozen), net(Inited)), "votes__model"),
+    ):
+        (item,) = find_trained(estimator, "estimator")
+        assert (item.path, item.kind) == (f"estimator__{path}", "frozen")
+        assert estimator.get_params()[path] is frozen
+
+
+def test_prefit_estimators_are_refused(data):
+    """Copies of them are not fitted."""
+    X, y = data
+    for estimator, path in (
+        (StackingClassifier([("a", tree(X, y))], cv="prefit"), "estimator__cv"),
+        (make_pipeline(SelectFromModel(tree(X, y), prefit=True), tree(X, y)), "from.*__prefit"),
+    ):
+        with pytest.raises(ValueError, match=f"{path} is .*FrozenEstimator"):
+            RetrainUnlearner(estimator).fit(X, y)
+    allowed = StackingClassifier([("a", FrozenEstimator(tree(X, y)))], cv="prefit")
+    unlearner = RetrainUnlearner(allowed, random_state=0).fit(X, y).unlearn(indices=FORGET)
+    assert "estimator__a (a FrozenEstimator" in certified(unlearner)["notes"][0]
+
+
+class Learnt(nn.Module):
+    """A criterion with weights of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Linear(3, 3)
+
+    def forward(self, out, y):
+        return nn.functional.cross_entropy(self.scale(out), y)
+
+
+def test_criteria_that_learn(data):
+    X, y = data
+    for estimator in (net(Inited, criterion=Learnt()), make_pipeline(net(criterion=Learnt()))):
+        with pytest.raises(TypeError, match=r"criterion is a module instance \(Learnt\)"):
+            RetrainUnlearner(estimator).fit(X, y)
+    unlearner = RetrainUnlearner(net(Inited, criterion=Learnt)).fit(X, y).unlearn(indices=FORGET)
+    assert certified(unlearner)["guarantee"] == "retrained without the rows"
+
+
+def test_errors_leave_everything_as_it_was(data):
+    X, y = data
+    unlearner = FineTuneUnlearner(net()).fit(X, y)
+    before = unlearner.certificate()
+    unlearner.estimator = net(Around, module__enc=Net())
+    with pytest.raises(TypeError, match=r"module__enc is a module instance.*Pass the class"):
+        unlearner.unlearn(indices=FORGET)
+    assert unlearner.certificate() == before
+
+
+def test_modules_that_are_shared_are_refused(data):
+    X, y = data
+    held = [Net()]
+
+    class Same(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = held[0]
+
+        def forward(self, X):
+            return self.inner(X)
+
+    with pytest.raises(TypeError, match="same tensors every time"):
+        RetrainUnlearner(net(Same)).fit(X, y).unlearn(indices=FORGET)
+    assert find_fixed_weights(net(Same))[1]
+
+
+@quiet
+def test_frozen_outside_means_trained_on_these_rows(data):
+    """It is retrained, and then exact."""
+    X, y = data
+    unlearner = RetrainUnlearner(FrozenEstimator(tree(X, y)), random_state=0).fit(X, y)
+    unlearner.unlearn(indices=FORGET)
+    assert certified(unlearner)["guarantee"] == "retrained without the rows"
+    assert np.mean(unlearner.predict(X[FORGET]) == y[FORGET]) < 0.7
+    with pytest.raises(TypeError, match="estimator is a FrozenEstimator"):
+        RetrainUnlearner(FrozenEstimator(FrozenEstimator(tree(X, y)))).fit(X, y)
+
+
+def test_untouched_shards_keep_what_an_earlier_recipe_froze(data):
+    X, y = data
+    frozen = VotingClassifier([("a", FrozenEstimator(tree(X, y)))])
+    unlearner = ShardedUnlearner(frozen, aggregate="vote", random_state=0).fit(X, y)
+    unlearner.estimator = DecisionTreeClassifier()
+    unlearner.unlearn(indices=[0])
+    assert certified(unlearner)["guarantee"] == "none"
+    assert "estimator__a" in certified(unlearner)["notes"][0]
+
+
+@quiet
+def test_checkpoints_of_nets_in_pipelines(data, tmp_path):
+    """A retraining reads and writes in a folder of its own."""
+    X, y = data
+    inner = net(callbacks=[carriers._checkpoint(X, y, tmp_path)])
+    inner.callbacks[0].set_params(monitor=carriers.never, load_best=True, event_name=None)
+    unlearner = RetrainUnlearner(make_pipeline(FunctionTransformer(), inner), random_state=0)
+    unlearner.fit(X, y)
+    assert np.mean(unlearner.predict(X) == y) > 0.9  # from the file
+    before = unlearner.certificate(), (tmp_path / "params.pt").read_bytes()
+    with pytest.raises(FileNotFoundError):
+        unlearner.unlearn(indices=FORGET)
+    assert (unlearner.certificate(), (tmp_path / "params.pt").read_bytes()) == before
+    inner.callbacks[0].set_params(monitor=None)
+    unlearner.fit(X, y).unlearn(indices=FORGET)
+    assert certified(unlearner)["guarantee"] == "retrained without the rows"
+    assert np.mean(unlearner.predict(X[FORGET]) == y[FORGET]) < 0.8
+    assert inner.callbacks[0].dirname == str(tmp_path)
+
+
+# ------------------------------------------------------------------ references
+
+
+def original(X, y):
+    """A net built from a trained instance, initialised, and called trained."""
+    return FrozenEstimator(net(trained(X, y), max_epochs=2).initialize())
+
+
+def from_instance(cls, X, y, **kwargs):
+    settings = {"max_epochs": 2, "lr": 1e-9} if cls is FineTuneUnlearner else {}
+    return cls(original(X, y), random_state=0, **settings, **kwargs).fit(X, y)
+
+
+INSTANCE = "module is a module instance"
+
+
+@quiet
+def test_references_never_start_from_trained_weights(data):
+    X, y = data
+    new = np.random.default_rng(1).normal(size=X.shape).astype(np.float32), y
+    unlearner = from_instance(FineTuneUnlearner, X, y).unlearn(indices=FORGET)
+    mask = np.isin(np.arange(N), FORGET)
+    recipe = {"a": FineTuneUnlearner(original(X, y))}
+    for act in (
+        lambda: MIAScorer(reference="retrain")(unlearner, *new),
+        lambda: MIAScorer(reference="retrain").measure(unlearner, *new),
+        lambda: MIAScorer(reference="short")(unlearner, *new),
+        lambda: audit(unlearner, *new),
+        lambda: audit(unlearner, *new, retrained="short"),
+        lambda: deletion_stream(unlearner, [{"indices": [30]}], *new, reference="short"),
+        lambda: compare(recipe, X, y, forget=mask, X_test=new[0], y_test=y),
+        lambda: deletion_stream(unlearner, [{"indices": [30]}], *new),
+        lambda: retention_curve(unlearner, [{"indices": [30]}], *new, reference=True),
+        lambda: ShadowModels(original(X, y).estimator, n_models=4).fit(X, y),
+        lambda: robustness_report(
+            recipe, original(X, y).estimator, X, y, *new, forget_sets=mask, conditions=[]
+        ),
+    ):
+        with pytest.raises(TypeError, match=INSTANCE):
+            act()
+    assert len(unlearner.deletions_) == 1  # the streams had not begun
+    assert np.isfinite(MIAScorer()(unlearner, *new))
+    for cls in (BadTeacherUnlearner, RetrainUnlearner):
+        with pytest.raises(TypeError, match=INSTANCE):
+            from_instance(cls, X, y)
+    with pytest.raises(TypeError, match=INSTANCE):
+        from_instance(RUMUnlearner, X, y, memorisation="retrain")
+    from_instance(RUMUnlearner, X, y)
+
+
+@quiet
+def test_references_around_frozen_parts_are_refused(data):
+    X, y = data
+    new = np.random.default_rng(1).normal(size=X.shape).astype(np.float32), y
+    frozen = CalibratedClassifierCV(FrozenEstimator(tree(X, y)))
+    unlearner = RetrainUnlearner(frozen, random_state=0).fit(X, y).unlearn(indices=FORGET)
+    mask = np.isin(np.arange(N), FORGET)
+    for act, way_out in (
+        (lambda: MIAScorer(reference="retrain")(unlearner, *new), "Pass a fitted reference="),
+        (lambda: MIAScorer(reference="short")(unlearner, *new), "Pass a fitted reference="),
+        (lambda: audit(unlearner, *new), "retrained="),
+        (lambda: audit(unlearner, *new, retrained="short"), "retrained="),
+        (
+            lambda: compare([RetrainUnlearner(frozen)], X, y, forget=mask, X_test=new[0], y_test=y),
+            "audit_logits",
+        ),
+        (lambda: deletion_stream(unlearner, [[30]], *new), "reference=False"),
+        (lambda: ShadowModels(frozen, n_models=4).fit(X, y), "on their own rows alone"),
+    ):
+        with pytest.raises(TypeError, match=f"a FrozenEstimator of .*{way_out}"):
+            act()
+    assert audit(unlearner, *new, retrained=tree(X[20:], y[20:])).verdicts
+
+
+def test_references_that_start_from_a_file_warn(data, tmp_path):
+    """Public weights in a module's __init__ are allowed; the reference has them too."""
+    X, y = data
+    new = np.random.default_rng(1).normal(size=X.shape).astype(np.float32), y
+    start = carriers.NETS["file"](X, y, tmp_path)
+    unlearner = RetrainUnlearner(start, random_state=0).fit(X, y).unlearn(indices=FORGET)
+    with pytest.warns(UserWarning, match=r"starts from estimator \(weights that are the same"):
+        MIAScorer(reference="retrain")(unlearner, *new)
+    with pytest.warns(UserWarning, match="starts from"):
+        audit(unlearner, *new)
+    teacher = BadTeacherUnlearner(start, random_state=0, max_epochs=1).fit(X, y)
+    with pytest.warns(NotForgottenWarning), pytest.warns(match="The untrained teacher starts from"):
+        teacher.unlearn(indices=FORGET)
+
+
+# ------------------------------------------------------------------ pipelines and caches
+
+
+def test_a_plain_pipeline_is_named(data):
+    X, y = data
+    for steps, named in (
+        ([("scale", StandardScaler())], "Steps scale (StandardScaler) of a Pipeline in front"),
+        ([("a", make_pipeline(PCA(3)))], "a__pca (PCA)"),
+    ):
+        model = RetrainUnlearner(LogisticRegression(), random_state=0)
+        pipe = Pipeline([*steps, ("model", model)]).fit(X, y)
+        pipe[-1].unlearn(indices=FORGET)
+        found = certified(pipe[-1])
+        assert found["guarantee"] == "none"
+        assert found["deletions"][0]["exact"] is False
+        assert any(named in note and "the model behind" in note for note in found["notes"])
+        alone = RetrainUnlearner(LogisticRegression(), random_state=0)
+        alone.fit(pipe[:-1].transform(X), y).unlearn(indices=FORGET)
+        assert certified(alone)["guarantee"] == "retrained without the rows"
+        assert np.array_equal(alone.predict(pipe[:-1].transform(X)), pipe.predict(X))
+        assert "no part of it" in certified(alone)["scope"]
+    outer = Pipeline([("scale", StandardScaler()), ("inner", clone(pipe))]).fit(X, y)
+    outer[-1][-1].unlearn(indices=FORGET)
+    assert "scale (StandardScaler), a__pca (PCA)" in outer[-1][-1].certificate()
+
+
+def test_steps_that_hold_the_labels(data):
+    """The rows' own numbers, encoded by their labels: the model behind learns the code alone."""
+    _, y = data
+    X = np.column_stack([np.arange(N), np.zeros(N)])
+    encoder = TargetEncoder(cv=2, smooth=1e-9)
+    pipe = Pipeline([("code", encoder), ("model", RetrainUnlearner(DecisionTreeClassifier()))])
+    pipe.fit(X, y)
+    pipe[-1].unlearn(indices=FORGET)
+    assert certified(pipe[-1])["guarantee"] == "none"
+
+
+def test_steps_without_memory_take_nothing_away(data):
+    X, y = data
+    pipe = make_pipeline(Normalizer(), RetrainUnlearner(LogisticRegression())).fit(X, y)
+    pipe[-1].unlearn(indices=FORGET)
+    assert certified(pipe[-1])["guarantee"] == "retrained without the rows"
+    for steps in (
+        [("scale", StandardScaler()), ("model", RetrainUnlearner(LogisticRegression()))],
+        [("model", RetrainUnlearner(make_pipeline(StandardScaler(), LogisticRegression())))],
+    ):
+        whole = UnlearningPipeline(steps).fit(X, y).unlearn(indices=FORGET)
+        assert certified(whole)["guarantee"] == "retrained without the rows"
+    around = Pipeline([("pca", PCA(3)), ("whole", clone(whole))]).fit(X, y)
+    around[-1].unlearn(indices=FORGET)
+    assert certified(around[-1])["guarantee"] == "none"
+    assert "pca (PCA)" in certified(around[-1])["notes"][0]
+
+
+def test_what_stood_before_survives_files(data, tmp_path):
+    X, y = data
+    pipe = make_pipeline(
+        FunctionTransformer(), FrozenEstimator(PCA(12).fit(X)), FineTuneUnlearner(net())
+    )
+    fitted = pipe.fit(X, y)[-1]
+    fitted.save(tmp_path / "model")
+    loaded = FineTuneUnlearner(net()).load(tmp_path / "model")
+    for unlearner in (fitted, loaded):
+        assert "frozenestimator (PCA) of a Pipeline in front" in certified(unlearner)["notes"][0]
+    assert certified(clone(loaded).fit(X, y))["notes"] == []
+
+
+def test_caches_inside_are_named(data, tmp_path):
+    X, y = data
+    cached = Pipeline([("pca", PCA(3)), ("m", LogisticRegression())], memory=str(tmp_path))
+    unlearner = RetrainUnlearner(cached, random_state=0).fit(X, y).unlearn(indices=FORGET)
+    assert ["estimator__memory" in note for note in certified(unlearner)["notes"]] == [True]

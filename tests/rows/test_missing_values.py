@@ -1,0 +1,137 @@
+"""NaN and infinity in rows: refused with their place, or taken where the net takes them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from skunlearn import FineTuneUnlearner, RetrainUnlearner
+from skunlearn.evaluation import audit
+from skunlearn.exceptions import UnknownRowsError
+from skunlearn.metrics import MIAScorer
+from skunlearn.utils import all_unlearners
+from tests.instances import make_dict_net
+from tests.small import net, quiet
+
+
+def spoilt(X, *places, value=np.nan):
+    X = X.copy()
+    for place in places:
+        X[place] = value
+    return X
+
+
+CONTAINERS = {
+    "array": (lambda X: X, "row 7, column 2"),
+    "float64": (lambda X: X.astype(np.float64), "row 7, column 2"),
+    "fortran": (np.asfortranarray, "row 7, column 2"),
+    "list": (lambda X: X.tolist(), "row 7, column 2"),
+    "tensor": (torch.as_tensor, "row 7, column 2"),
+    "half": (lambda X: torch.as_tensor(X).bfloat16(), "row 7, column 2"),
+    "frame": (lambda X: pd.DataFrame(X, columns=list("abcd")), r"row 7, column 2 \('c'\)"),
+    "nullable": (
+        lambda X: pd.DataFrame(X, columns=list("abcd")).convert_dtypes(),
+        r"column 2 \('c",
+    ),
+    "csr": (sparse.csr_array, "row 7, column 2"),
+    "coo": (sparse.coo_matrix, "row 7, column 2"),
+    "images": (lambda X: X.reshape(-1, 1, 2, 2), r"row 7, at \(0, 1, 0\)"),
+    "objects": (lambda X: X.astype(object), "row 7, column 2"),
+}
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_the_error_says_where_nan_stands(data, kind):
+    X, y = data
+    change, place = CONTAINERS[kind]
+    rows = change(spoilt(X, (40, 0), (7, 2), (7, 3)))
+    unlearner = FineTuneUnlearner(net(), random_state=0)
+    with pytest.raises(ValueError, match=f"contains NaN: 2 rows of 60.*first at .*{place}") as e:
+        unlearner.fit(rows, y)
+    assert "HistGradientBoosting" not in str(e.value)
+    assert "input_tags.allow_nan" in str(e.value)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinity_is_refused_wherever_it_stands(data, value):
+    X, y = data
+    for tags in (False, True):
+        unlearner = FineTuneUnlearner(TakesNaN.make() if tags else net(), random_state=0)
+        with pytest.raises(ValueError, match=r"contains infinity.*1 row of 60.*row 5, column 1"):
+            unlearner.fit(spoilt(X, (5, 1), value=value), y)
+
+
+def test_nan_in_a_dict_names_its_entry(data):
+    X, y = data
+    X = {"a": X, "b": spoilt(X[:, 0], (9,))}
+    with pytest.raises(ValueError, match=r"X\['b'\] contains NaN: 1 row of 60 holds.*row 9\."):
+        RetrainUnlearner(make_dict_net(module__n_out=3)).fit(X, y)
+
+
+def test_nan_in_a_memory_mapped_file_is_counted_from_its_first_row(tmp_path, data, monkeypatch):
+    monkeypatch.setattr("skunlearn._rows.finite._PIECE", 64)
+    np.save(tmp_path / "X.npy", spoilt(data[0], (41, 2)))
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    with pytest.raises(ValueError, match="row 41, column 2"):
+        FineTuneUnlearner(net(), random_state=0).fit(X, data[1])
+
+
+class FillsIn(nn.Module):
+    """Reads NaN as zero and says so in columns of their own."""
+
+    def __init__(self, n_out):
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, n_out))
+
+    def forward(self, X):
+        gone = torch.isnan(X)
+        return self.inner(torch.cat([torch.where(gone, 0.0, X), gone.to(X.dtype)], dim=1))
+
+
+class TakesNaN(NeuralNetClassifier):
+    """A net that says by its tag that it takes NaN."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    @classmethod
+    def make(cls, **params):
+        params = {"max_epochs": 5, "batch_size": 16, "lr": 0.1, "train_split": None} | params
+        return cls(
+            FillsIn,
+            module__n_out=3,
+            criterion=nn.CrossEntropyLoss,
+            iterator_train__shuffle=True,
+            **params,
+        )
+
+
+@quiet
+@pytest.mark.parametrize("name", [n for n in all_unlearners(nets=True) if n != "CTUnlearner"])
+def test_nets_that_take_nan_have_it(data, name):
+    X, y = data
+    X = spoilt(X, (7, 2), (40, 0), (0, 1))
+    unlearner = all_unlearners()[name](TakesNaN.make(), random_state=0).fit(X, y)
+    assert unlearner.__sklearn_tags__().input_tags.allow_nan
+    # A row with NaN is found by its content, NaN being a value like others here.
+    forget = np.flatnonzero(y == y[7]) if name == "UNSIRUnlearner" else [0, 7, 20]
+    unlearner.unlearn(X[forget])
+    assert np.isfinite(unlearner.predict_proba(X)).all()
+    with pytest.raises(UnknownRowsError):
+        unlearner.unlearn(spoilt(X[30:31], (0, 0)))
+
+
+@quiet
+def test_what_is_measured_takes_nan_too(data):
+    X, y = data
+    X = spoilt(X, (7, 2), (50, 0))
+    unlearner = FineTuneUnlearner(TakesNaN.make(), random_state=0)
+    unlearner.fit(X[:40], y[:40]).unlearn(indices=[1, 5, 7, 9])
+    assert MIAScorer()(unlearner, X[40:], y[40:]) <= 0
+    assert audit(unlearner, X[40:], y[40:]).verdicts
+    unlearner.unlearn(indices=[2], max_accuracy_drop=1.0, X_val=X[40:], y_val=y[40:])

@@ -1,0 +1,69 @@
+"""One net in two processes over gloo, by accelerate."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from skorch import NeuralNetClassifier
+
+from skunlearn import RetrainUnlearner
+from skunlearn.nets import Accelerated
+from skunlearn.utils._check_tools import parameters
+from tests.distributed_tools import Fixed, task
+
+pytest.importorskip("accelerate", reason="accelerate is not installed")
+ROOT = Path(__file__).parents[2]
+
+
+class Net(Accelerated, NeuralNetClassifier):
+    pass
+
+
+def test_two_processes_end_with_the_model_of_one(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"),
+            *("--rdzv_backend", "c10d", "--rdzv_endpoint", "127.0.0.1:0"),
+            *("-m", "tests.accelerate_script", str(tmp_path)),
+        ],
+        cwd=ROOT,
+        env=os.environ
+        | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, other = (dict(np.load(tmp_path / f"process-{i}.npz")) for i in (0, 1))
+    assert one["processes"] == 2
+    assert one.keys() == other.keys()
+    for key in one:
+        assert np.array_equal(one[key], other[key]), f"the processes differ in {key}"
+        assert np.isfinite(one[key]).all()
+    X, y, forget = task()
+    net = NeuralNetClassifier(
+        Fixed, criterion=torch.nn.CrossEntropyLoss, lr=0.1, max_epochs=3, batch_size=12,
+        train_split=None, verbose=0,
+    )  # fmt: skip
+    alone = RetrainUnlearner(net, random_state=0).fit(X, y)
+    for key, value in parameters(alone.estimator_).items():
+        assert np.allclose(value, one[f"fit {key}"], atol=1e-5), key
+    alone.unlearn(indices=np.flatnonzero(forget))
+    for key, value in parameters(alone.estimator_).items():
+        assert np.allclose(value, one[f"RetrainUnlearner {key}"], atol=1e-5), key
+    retrained = one["RetrainUnlearner says"]
+    for name in ("FineTuneUnlearner", "ProximalUnlearner", "NegGradPlusUnlearner"):
+        assert one[f"{name} says"].shape == retrained.shape == (120, 2)
+        assert np.mean(one[f"{name} says"].argmax(1)[~forget] == y[~forget]) > 0.6
+
+
+def test_batches_that_are_not_divided_are_refused():
+    group = SimpleNamespace(num_processes=2, split_batches=False, device_placement=False)
+    group.prepare = lambda module: module
+    net = Net(Fixed, accelerator=group, criterion=torch.nn.CrossEntropyLoss)
+    with pytest.raises(ValueError, match="split_batches=True"):
+        net.initialize()

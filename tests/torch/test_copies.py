@@ -1,0 +1,443 @@
+"""A copy of a net is a copy of the net: in requests, files, caches and checkpoints."""
+
+import warnings
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback, Freezer
+from torch import nn
+
+from skunlearn import (
+    EUkUnlearner,
+    FineTuneUnlearner,
+    MSGUnlearner,
+    NoTUnlearner,
+    RetrainUnlearner,
+    ShardedUnlearner,
+    SSDUnlearner,
+    base,
+)
+from skunlearn._recipe import training as _training
+from skunlearn._rows.views import Rows
+from skunlearn._torch.portable import lost
+from skunlearn._torch.skorch_nets import copy_net
+from skunlearn.exact import _shards
+from skunlearn.exceptions import IncompleteFileWarning, UnlearningError
+from skunlearn.production import DeletionQueue, DeletionWorker
+from skunlearn.shadow import ShadowModels
+from skunlearn.utils import all_unlearners
+from skunlearn.utils._check_tools import generators, parameters, same_parameters
+from tests.instances import make_net
+from tests.odd_nets import MLP, ODD, BatchNormed, RandomFeatures, RunningMean, odd_net, rows
+from tests.small import quiet
+
+kinds = pytest.mark.parametrize("kind", ODD)
+# They change weights before they train, or train not at all.
+EDITS = (
+    *("CTUnlearner", "EUkUnlearner", "FisherForgettingUnlearner", "InfluenceUnlearner"),
+    *("LFSSDUnlearner", "MSGUnlearner", "NoTUnlearner", "PUMAUnlearner", "SSDUnlearner"),
+    *("AutoUnlearner", "ShrinkPerturbUnlearner"),
+)
+# They train the net themselves, so that there is nothing to copy.
+TRAIN_AFRESH = ("AmnesiacUnlearner", "RetrainUnlearner", "ShardedUnlearner")
+NEED_NEW_WEIGHTS = ("AutoUnlearner", "BadTeacherUnlearner", "ShrinkPerturbUnlearner")
+
+
+class Stop(Callback):
+    """Ends a training before its first batch, once it is told to."""
+
+    now = False
+
+    def on_epoch_begin(self, net, **kwargs):
+        if Stop.now:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def stop():
+    yield Stop
+    Stop.now = False
+
+
+@kinds
+@quiet
+def test_a_copy_says_the_same_and_shares_nothing(kind):
+    X, y = rows()
+    net = odd_net(kind)
+    said, state = net.predict_proba(X), parameters(net)
+    new = copy_net(net)
+    assert np.array_equal(new.predict_proba(X), said)
+    assert type(new) is type(net)
+    assert len(new.history) == 0 < len(net.history)
+    assert not new.optimizer_.state
+    ours, theirs = ({p.data_ptr() for _, p in n.get_all_learnable_params()} for n in (net, new))
+    assert not ours & theirs
+    new.partial_fit(X, y)
+    assert not np.array_equal(new.predict_proba(X), said)
+    assert np.array_equal(net.predict_proba(X), said)
+    assert same_parameters(parameters(net), state)
+
+
+@kinds
+@quiet
+def test_requests_of_every_method_start_from_the_net_as_it_is(kind, stop, monkeypatch):
+    """Without an epoch of training the model is bitwise the one before.
+
+    But for running statistics, which are taken anew at the end of every request.
+    """
+    monkeypatch.setattr(base, "renew_statistics", lambda net, rows, seed: None)
+    X, y = rows()
+    net = odd_net(kind, callbacks=[("stop", Stop())])
+    said, state = net.predict_proba(X), parameters(net)
+    tried = 0
+    for name, cls in all_unlearners(nets=True).items():
+        if name in TRAIN_AFRESH + NEED_NEW_WEIGHTS * (kind == "module instance"):
+            continue
+        unlearner = cls(FrozenEstimator(net), random_state=0)
+        if "max_epochs" in unlearner.get_params():
+            unlearner.set_params(max_epochs=1)
+        unlearner.fit(X, y)
+        assert np.array_equal(unlearner.predict_proba(X), said), name
+        stop.now = name not in EDITS
+        try:
+            unlearner.unlearn(indices=[0, 1, 2])
+        except UnlearningError:
+            assert name in EDITS
+        if stop.now:
+            assert np.array_equal(unlearner.predict_proba(X), said), name
+            assert same_parameters(parameters(unlearner.estimator_), state), name
+            tried += 1
+        stop.now = False
+        assert np.array_equal(net.predict_proba(X), said), f"{name} changed the user's net"
+        assert same_parameters(parameters(net), state), f"{name} changed the user's net"
+    assert tried >= 14
+
+
+@pytest.mark.parametrize("module", [RandomFeatures, RunningMean])
+@pytest.mark.parametrize("cls", [FineTuneUnlearner, SSDUnlearner])
+@quiet
+def test_what_is_in_no_state_dict_costs_no_accuracy(module, cls):
+    """Three hundred rows of twelve numbers in three classes, ten of them forgotten."""
+    X = np.random.default_rng(0).normal(size=(300, 12)).astype(np.float32)
+    y = X[:, :3].argmax(axis=1)
+    net = make_net(max_epochs=20, batch_size=32, module__n_in=12).set_params(module=module)
+    params = {"max_epochs": 2} if cls is FineTuneUnlearner else {}
+    unlearner = cls(net, random_state=0, **params).fit(X, y)
+    before = unlearner.score(X, y)
+    assert before > 0.85
+    assert unlearner.unlearn(indices=range(10)).score(X, y) > before - 0.05
+
+
+@pytest.mark.parametrize("kind", ["dropout changed", "batch norm changed", "criterion changed"])
+@quiet
+def test_settings_of_modules_hold_in_training_too(kind):
+    X, y = rows()
+    net = odd_net(kind)
+    unlearner = FineTuneUnlearner(FrozenEstimator(net), random_state=0).fit(X, y)
+    new = unlearner.unlearn(indices=[0]).estimator_
+    if kind == "dropout changed":
+        assert new.module_.drop.p == 0.0
+    elif kind == "batch norm changed":
+        assert (new.module_.norm.momentum, new.module_.norm.eps) == (0.5, 0.3)
+    else:
+        assert new.criterion_.label_smoothing == 0.3
+        assert new.criterion_.weight.tolist() == [1.0, 2.0, 0.5]
+
+
+@quiet
+def test_hooks_on_gradients_still_mask_them():
+    X, y = rows()
+    net = odd_net("masked gradient")
+    before = net.module_.out.weight.detach().clone()
+    unlearner = FineTuneUnlearner(FrozenEstimator(net), lr=1.0, random_state=0).fit(X, y)
+    after = unlearner.unlearn(indices=[0]).estimator_.module_.out.weight
+    moved = (after != before).any(0)
+    assert moved.tolist() == net.module_.mask[0].bool().tolist()
+
+
+@quiet
+def test_what_is_looked_at_through_a_view_or_a_hook_is_the_copys_own():
+    tied = copy_net(odd_net("tied weights")).module_
+    assert tied.again.weight is tied.hidden.weight
+    assert tied.seen.data_ptr() == tied.hidden.weight.data_ptr()
+    net = odd_net("hooks")
+    hooked = copy_net(net).module_
+    assert hooked.parent() is hooked
+    assert hooked.act.__defaults__ == (hooked,)
+    hooked(torch.zeros(7, 4))
+    assert len(hooked.kept) == 7 != len(net.module_.kept)
+    uncopyable = odd_net("uncopyable")
+    new = copy_net(uncopyable).module_
+    assert new.lock is uncopyable.module_.lock
+    assert new.tools[0] is uncopyable.module_.tools[0]
+    assert new.tools[1] is not uncopyable.module_.tools[1]
+    assert torch.rand(1, generator=new.generator) == torch.rand(
+        1, generator=uncopyable.module_.generator
+    )
+
+
+class Refuses(MLP):
+    """Cannot be copied by any means."""
+
+    def __deepcopy__(self, memo):
+        raise RuntimeError("no second of me")
+
+
+def test_what_cannot_be_copied_is_named():
+    X, y = rows()
+    unlearner = FineTuneUnlearner(make_net(max_epochs=1).set_params(module=Refuses)).fit(X, y)
+    with pytest.raises(TypeError, match=r"cannot be copied.*no second of me.*__deepcopy__"):
+        unlearner.unlearn(indices=[0])
+
+
+class Thresholded(NeuralNetClassifier):
+    """Learns an average of its weights beside them, and notes its rows' number."""
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training:
+            self.mean_ = {k: v.clone() for k, v in self.module_.state_dict().items()}
+
+
+@quiet
+def test_attributes_of_the_net_come_along():
+    X, y = rows()
+    net = Thresholded(
+        MLP, criterion=nn.CrossEntropyLoss, max_epochs=1, train_split=None, verbose=0
+    ).fit(X, y)
+    net.threshold = 0.3
+    new = copy_net(net)
+    assert new.threshold == 0.3
+    assert new.mean_.keys() == net.mean_.keys()
+    assert all(new.mean_[key] is not net.mean_[key] for key in net.mean_)
+    net.get_loss = net.get_loss  # a bound method on the instance
+    assert copy_net(net).get_loss.__self__ is not net
+
+
+# ------------------------------------------------------------------ layers made of others
+
+
+@quiet
+def test_pruned_weights_stay_pruned():
+    X, y = rows()
+    net = odd_net("pruned")
+    unlearner = FineTuneUnlearner(FrozenEstimator(net), lr=0.5, random_state=0).fit(X, y)
+    new = unlearner.unlearn(indices=[0, 1]).estimator_.module_
+    zero = net.module_.hidden.weight_mask == 0
+    assert zero.sum() == 32
+    assert (new.hidden.weight[zero] == 0).all()
+    assert not torch.equal(new.hidden.weight, net.module_.hidden.weight)
+
+
+@quiet
+@pytest.mark.parametrize("kind", ["pruned", "normalised weights"])
+def test_methods_that_edit_layers_reach_the_weights_that_count(kind, stop):
+    X, y = rows()
+    net = odd_net(kind, callbacks=[("stop", Stop())])
+    stop.now = True
+    frozen = FrozenEstimator(net)
+    with torch.no_grad():
+        net.module_.eval()(torch.zeros(1, 4))
+        before = net.module_.hidden.weight.detach().clone()
+    for cls in (NoTUnlearner, MSGUnlearner):
+        unlearner = cls(frozen, max_epochs=1, random_state=0).fit(X, y).unlearn(indices=[0, 1])
+        module = unlearner.estimator_.module_
+        with torch.no_grad():
+            module(torch.zeros(1, 4))
+        if cls is NoTUnlearner:
+            torch.testing.assert_close(module.hidden.weight.detach(), -before)
+        else:
+            assert not torch.allclose(module.hidden.weight, before)
+    unlearner = EUkUnlearner(frozen, max_epochs=1, random_state=0).fit(X, y)
+    if kind == "pruned":
+        module = unlearner.unlearn(indices=[0, 1]).estimator_.module_
+        assert not (module.out.weight_orig == net.module_.out.weight_orig).any()
+        assert torch.equal(module.out.weight_mask, net.module_.out.weight_mask)
+        assert "weight" not in module.out._parameters
+    else:
+        with pytest.raises(UnlearningError, match="parametrizations"):
+            unlearner.unlearn(indices=[0, 1])
+
+
+# ------------------------------------------------------------------ files
+
+
+LOST = {  # and what of it a file names
+    "random features in numpy": "module.drawn",
+    "dropout changed": "module.drop.p",
+    "temperature set": "module.temperature",
+    "pruned": "module.hidden",
+    "head replaced": "module.out",
+    "extra state": "module.shift",
+    "batch norm changed": "module.norm.eps",
+    "criterion changed": "criterion",
+}
+
+
+@kinds
+@quiet
+@pytest.mark.parametrize("with_rows", [True, False])
+def test_files_say_what_they_do_not_hold(kind, with_rows, tmp_path):
+    X, y = rows()
+    net = odd_net(kind)
+    unlearner = FineTuneUnlearner(FrozenEstimator(net), max_epochs=1, random_state=0).fit(X, y)
+    unlearner.unlearn(indices=[0])
+    if not with_rows:
+        unlearner.detach()
+    said, path = unlearner.predict_proba(X), tmp_path / "model"
+    recipe = FineTuneUnlearner(clone(net))
+    if kind in LOST:
+        with pytest.warns(IncompleteFileWarning, match=LOST[kind]):
+            unlearner.save(path)
+        if kind in ("pruned", "head replaced", "criterion changed"):
+            with pytest.raises(ValueError, match=r"does not fit.*FrozenEstimator\(net\)"):
+                recipe.load(path)
+        else:
+            with pytest.warns(IncompleteFileWarning, match=LOST[kind]):
+                recipe.load(path)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", IncompleteFileWarning)
+            unlearner.save(path)
+            recipe.load(path)
+        assert np.array_equal(recipe.predict_proba(X), said)
+    with_same_changes = FineTuneUnlearner(FrozenEstimator(net)).load(path)
+    assert np.array_equal(with_same_changes.predict_proba(X), said)
+
+
+@quiet
+def test_files_keep_what_is_frozen_and_its_dtype(tmp_path):
+    X, y = rows()
+    net = odd_net("layers in another order")
+    FineTuneUnlearner(FrozenEstimator(net)).fit(X, y).save(tmp_path / "model")
+    loaded = FineTuneUnlearner(clone(net)).load(tmp_path / "model").estimator_.module_
+    assert loaded.hidden.weight.dtype == torch.float64
+    assert not loaded.hidden.bias.requires_grad
+    assert loaded.hidden.weight.requires_grad
+
+
+class Counted(MLP):
+    """Counts its calls, and keeps what it computed last; neither changes what it says."""
+
+    calls, last = 0, None
+
+    def forward(self, X):
+        self.calls, self.last = self.calls + 1, super().forward(X)
+        return self.last
+
+
+@pytest.mark.parametrize("with_rows", [True, False])
+def test_no_false_warning_for_what_changes_nothing(with_rows, tmp_path):
+    X, y = rows()
+    net = make_net(max_epochs=1).set_params(module=Counted)
+    unlearner = FineTuneUnlearner(net, random_state=0).fit(X, y)
+    if not with_rows:
+        unlearner.detach()
+    unlearner.save(tmp_path / "model")  # warnings are errors here
+    loaded = FineTuneUnlearner(net).load(tmp_path / "model")
+    assert np.array_equal(loaded.predict_proba(X), unlearner.predict_proba(X))
+
+
+class Anneal(Callback):
+    """Lowers the dropout rate from epoch to epoch, on the module itself."""
+
+    def on_epoch_end(self, net, **kwargs):
+        net.module_.drop.p /= 2
+
+
+def annealed(**kwargs):
+    net = make_net(
+        module__dropout=0.8, callbacks=[("anneal", Anneal())], max_epochs=2, batch_size=16
+    )
+    return net.set_params(module=MLP, **kwargs)
+
+
+@quiet
+def test_checkpoints_of_shards_hold_the_net_or_are_refused(tmp_path):
+    X, y = rows()
+    with pytest.raises(UnlearningError, match=r"n_slices=2.*module\.drop\.p.*n_slices=1"):
+        ShardedUnlearner(annealed(), n_shards=2, n_slices=2, random_state=0).fit(X, y)
+    ShardedUnlearner(annealed(), n_shards=2, random_state=0).fit(X, y)
+
+
+@quiet
+@pytest.mark.parametrize("module", [RandomFeatures, RunningMean, BatchNormed])
+def test_shards_go_on_from_a_checkpoint_as_without_one(module, tmp_path):
+    X, y = rows()
+    freezer = [("freeze", Freezer("hidden.*"))]
+    recipe = make_net(max_epochs=2, batch_size=16, callbacks=freezer).set_params(module=module)
+    shard = _shards.Shard(Rows(X, y, np.arange(60)), np.arange(60) % 2, 2, 0, np.arange(3))
+    whole = _shards.train_shard(recipe, shard, str(tmp_path))
+    again = _shards.train_shard(recipe, shard, str(tmp_path), 1, whole.files)
+    assert again.row_epochs < whole.row_epochs
+    assert same_parameters(parameters(whole.model), parameters(again.model))
+    assert np.array_equal(whole.model.predict_proba(X), again.model.predict_proba(X))
+    assert not again.model.module_.hidden.weight.requires_grad
+
+
+@quiet
+@pytest.mark.parametrize("module", [RandomFeatures, RunningMean])
+def test_caches_give_the_net_back(module, tmp_path):
+    X, y = rows()
+    recipe = make_net(max_epochs=2).set_params(module=module)
+    unlearner = FineTuneUnlearner(recipe, memory=str(tmp_path), random_state=0)
+    first = clone(unlearner).fit(X, y)
+    with mock.patch.object(_training, "_train") as trained:
+        again = clone(unlearner).fit(X, y)
+    assert not trained.called
+    assert np.array_equal(first.predict_proba(X), again.predict_proba(X))
+    assert same_parameters(parameters(first.estimator_), parameters(again.estimator_))
+    plain = clone(unlearner).set_params(memory=None).fit(X, y).unlearn(indices=[0])
+    again.unlearn(indices=[0])
+    assert np.array_equal(plain.predict_proba(X), again.predict_proba(X))
+
+
+def test_caches_do_not_take_what_they_cannot_hold(tmp_path):
+    X, y = rows()
+    unlearner = RetrainUnlearner(annealed(), memory=str(tmp_path), random_state=0)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"does not keep this net.*module\.drop\.p"):
+            fitted = clone(unlearner).fit(X, y)
+        assert fitted.estimator_.module_.drop.p == 0.2
+
+
+@quiet
+def test_model_versions_hold_the_net_or_are_refused(tmp_path):
+    X, y = rows()
+    queue = DeletionQueue(tmp_path / "queue", batch_size=1)
+    worker = DeletionWorker(queue, FineTuneUnlearner(annealed(), random_state=0), X + 1, y)
+    with pytest.raises(TypeError, match=r"After a restart.*module\.drop\.p"):
+        worker.start(X, y)
+    recipe = make_net(max_epochs=2).set_params(module=RunningMean)
+    queue = DeletionQueue(tmp_path / "other", batch_size=1)
+    unlearner = FineTuneUnlearner(recipe, random_state=0)
+    worker = DeletionWorker(queue, unlearner, X + 1, y).start(X, y)
+    queue.submit("a", indices=[3])
+    worker.run_once()
+    again = DeletionWorker(queue, clone(unlearner), X + 1, y).start(X, y)
+    assert np.array_equal(again.unlearner.predict_proba(X), worker.unlearner.predict_proba(X))
+
+
+def test_stacked_shadow_models_have_features_of_their_own():
+    X, y = rows()
+    recipe = make_net(max_epochs=1).set_params(module=RandomFeatures)
+    with pytest.raises(ValueError, match=r"draws module\.drawn in its constructor"):
+        ShadowModels(recipe, n_models=4, backend="stacked", random_state=0).fit(X, y)
+    alone = ShadowModels(recipe, n_models=4, backend="sequential", random_state=0).fit(X, y)
+    auto = ShadowModels(recipe, n_models=4, random_state=0).fit(X, y)
+    assert np.array_equal(auto.margins_, alone.margins_)
+
+
+def test_the_check_of_a_file_draws_nothing_from_the_global_generators(tmp_path):
+    X, y = rows()
+    net = make_net(max_epochs=1, module__dropout=0.5).set_params(module=MLP)
+    unlearner = FineTuneUnlearner(net, random_state=0).fit(X, y)
+    for step in (lambda: unlearner, unlearner.detach):
+        made, before = step(), generators()
+        made.save(tmp_path / "model")
+        assert generators() == before
+    assert lost(unlearner.estimator_, net, 0, None) == []

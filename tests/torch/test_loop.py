@@ -1,0 +1,190 @@
+"""The short epoch does what skorch's does."""
+
+import numpy as np
+import pytest
+import torch
+from skorch import NeuralNetClassifier
+from skorch.callbacks import (
+    Callback,
+    EpochScoring,
+    GradientNormClipping,
+    LRScheduler,
+    PrintLog,
+)
+from skorch.history import History
+from torch import nn
+
+from skunlearn import RetrainUnlearner
+from skunlearn._rows.views import Rows
+from skunlearn._torch.loop import epoch_loop, fit_loop
+from skunlearn._torch.loop.epoch_loop import short_epochs
+from skunlearn.utils._check_tools import parameters, same_parameters
+from tests.instances import MLP, make_binary_net, make_net, make_regressor_net
+
+
+class Heard(Callback):
+    """Writes down what it is told, and looks at predictions after each batch."""
+
+    def __init__(self):
+        self.told = []
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        self.told.append(("begin", training, len(batch[0])))
+
+    def on_grad_computed(self, net, named_parameters, training=False, **kwargs):
+        self.told.append(("grad", training, [name for name, p in named_parameters]))
+
+    def on_batch_end(self, net, batch=None, training=False, loss=None, y_pred=None, **kwargs):
+        net.history.record_batch("mine", len(self.told))
+        net.evaluation_step(batch)
+        self.told.append(("end", training, loss.item(), tuple(y_pred.shape)))
+
+
+def trained(net, X, y, monkeypatch, *, short):
+    calls = []
+    with monkeypatch.context() as patch:
+        plain = epoch_loop._epoch
+        patch.setattr(epoch_loop, "_epoch", lambda *args: (calls.append(1), plain(*args)))
+        if not short:
+            patch.setattr(epoch_loop, "_is_plain", lambda net: False)
+        fitted = RetrainUnlearner(net, random_state=0).fit(X, y).estimator_
+    assert bool(calls) == short
+    return fitted
+
+
+def columns(net):
+    return [{k: v for k, v in epoch.items() if k != "dur"} for epoch in net.history.to_list()]
+
+
+def adam_net(**params):
+    return NeuralNetClassifier(
+        MLP, criterion=nn.CrossEntropyLoss, optimizer=torch.optim.AdamW, lr=0.01, train_split=None,
+        verbose=0, **params,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "make, params",
+    [
+        (make_net, {"module__dropout": 0.5, "batch_size": 16}),
+        (make_net, {"callbacks": [GradientNormClipping(0.1), LRScheduler("StepLR", step_size=2)]}),
+        (make_net, {"callbacks": [EpochScoring("accuracy", on_train=True)]}),
+        (make_net, {"batch_size": -1}),
+        (adam_net, {}),
+    ],
+    ids=["dropout", "schedule", "scoring", "one batch", "adam"],
+)
+def test_same_weights_and_history(data, make, params, monkeypatch):
+    X, y = data
+    net = make(module__n_out=3, max_epochs=3, **params)
+    long, short = (trained(net, X, y, monkeypatch, short=s) for s in (False, True))
+    assert same_parameters(parameters(long), parameters(short))
+    assert columns(long) == columns(short)
+
+
+@pytest.mark.parametrize("make", [make_binary_net, make_regressor_net])
+def test_other_nets(data, make, monkeypatch):
+    X, y = data
+    y = (y > 0).astype(int) if make is make_binary_net else y.astype(np.float32)
+    long, short = (trained(make(max_epochs=3), X, y, monkeypatch, short=s) for s in (False, True))
+    assert same_parameters(parameters(long), parameters(short))
+    assert columns(long) == columns(short)
+
+
+def test_callbacks_hear_the_same(data, monkeypatch):
+    X, y = data
+    nets, heard = [], []
+    for short in (False, True):
+        net = make_net(max_epochs=2, batch_size=16, module__n_out=3, module__dropout=0.5)
+        torch.manual_seed(0)
+        net.initialize()
+        heard.append(Heard())
+        with monkeypatch.context() as patch:
+            if not short:
+                patch.setattr(epoch_loop, "_is_plain", lambda net: False)
+            fit_loop.train(net, Rows(X, y, np.arange(60)), callbacks=[("heard", heard[-1])])
+        nets.append(net)
+    assert heard[0].told == heard[1].told
+    assert columns(nets[0]) == columns(nets[1])
+    assert nets[1].module_.training is False  # the last look was an evaluation
+
+
+def plain_net(**params):
+    return make_net(module__n_out=3, **params).initialize()
+
+
+class Mine(type(make_net())):
+    def train_step_single(self, batch, **fit_params):
+        return super().train_step_single(batch, **fit_params)
+
+
+class Log(History):
+    pass
+
+
+def test_nets_with_loops_of_their_own_keep_them():
+    net = plain_net()
+    with short_epochs(net):
+        assert "run_single_epoch" in vars(net)
+    assert "run_single_epoch" not in vars(net)
+    own = Mine(net.module, module__n_out=3).initialize()
+    lbfgs = plain_net()
+    lbfgs.optimizer_ = torch.optim.LBFGS(lbfgs.module_.parameters())
+    logged = plain_net()
+    logged.history_ = Log()
+    for other in (own, lbfgs, logged):
+        with short_epochs(other):
+            assert "run_single_epoch" not in vars(other)
+
+
+def test_modules_train_again_after_a_callback_has_evaluated(data):
+    X, y = data
+    modes = []
+
+    class Look(Callback):
+        def on_batch_end(self, net, batch=None, training=False, **kwargs):
+            if training:
+                net.evaluation_step(batch)
+
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            modes.append(net.module_.training)
+
+    net = plain_net(batch_size=16, max_epochs=2)
+    fit_loop.train(net, Rows(X, y, np.arange(60)), callbacks=[("look", Look())])
+    assert all(modes)
+    assert len(modes) == 8
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_a_table_is_made_when_it_is_printed(data, verbose, monkeypatch, capsys):
+    X, y = data
+    made, plain = [], PrintLog.table
+    monkeypatch.setattr(PrintLog, "table", lambda *args: made.append(1) or plain(*args))
+    net = make_net(module__n_out=3, max_epochs=3)
+    unlearner = RetrainUnlearner(net, random_state=0, verbose=verbose).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(made) == 3 * verbose
+    assert len(lines) == (3 + 2) * verbose  # under two lines of a head
+    assert type(dict(unlearner.estimator_.callbacks_)["print_log"]) is PrintLog
+
+
+def test_a_log_with_a_sink_of_its_own_gets_every_line(data):
+    X, y = data
+    lines = []
+    net = make_net(module__n_out=3, max_epochs=3, callbacks__print_log__sink=lines.append)
+    RetrainUnlearner(net, random_state=0).fit(X, y)
+    assert len(lines) == 5
+
+
+class Talkative(Callback):
+    """Lets the net print from the second epoch on."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        net.verbose = len(net.history) > 1
+
+
+def test_a_callback_may_ask_for_lines_in_the_middle(data, capsys):
+    X, y = data
+    net = make_net(module__n_out=3, max_epochs=3, callbacks=[Talkative()])
+    RetrainUnlearner(net, random_state=0).fit(X, y)
+    assert len(capsys.readouterr().out.splitlines()) == 4  # two epochs under their head

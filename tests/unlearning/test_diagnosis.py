@@ -1,0 +1,125 @@
+"""Warnings about forget rows, from what the model says of rows of its training alone."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from skunlearn import (
+    MSGUnlearner,
+    NoTUnlearner,
+    RandomLabelUnlearner,
+    RetrainUnlearner,
+    SalUnUnlearner,
+)
+from skunlearn._torch.observation import Evidence
+from skunlearn._torch.parts.tasks import Classes
+from skunlearn._unlearning.diagnosis import known_by_heart, stands_out
+from skunlearn.datasets import load_digits_images
+from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
+from tests.instances import make_net
+
+
+def evidence(confidence, right):
+    """Rows of ten classes, each named with this confidence, rightly or not."""
+    confidence, right = np.broadcast_arrays(np.asarray(confidence, dtype=float), right)
+    logits = np.log(np.repeat((1 - confidence)[:, None] / 9, 10, axis=1))
+    logits[:, 3] = np.log(confidence)
+    y = np.where(right, 3, 4)
+    return Evidence(y, logits, logits.argmax(axis=1), Classes(np.arange(10)))
+
+
+def test_the_median_tells_what_is_known_by_heart():
+    before = evidence(np.full(100, 0.999), True)
+    # The mean loss is 0.49, far beyond what counts as known: 13 rows of a hundred make it so.
+    after = evidence(np.full(100, 0.98), np.arange(100) >= 13)
+    assert after.losses().mean() > 0.45
+    known = known_by_heart(before, after, np.log(10), True)
+    assert known == pytest.approx([0.001, 0.0202], rel=0.01)
+    assert known_by_heart(before, evidence(np.full(100, 0.8), True), np.log(10), True) is None
+    # Of a method that pushed nothing away, most rows that were never seen may be known as well.
+    assert known_by_heart(before, after, np.log(10), False) is None
+    # Rows that were not known before are not known still.
+    assert known_by_heart(evidence(np.full(100, 0.6), True), after, np.log(10), True) is None
+
+
+def test_rows_that_were_taught_to_be_unsure_stand_out():
+    rng = np.random.default_rng(0)
+    retained = evidence(rng.uniform(0.9, 1, 400), rng.random(400) < 0.5)
+    for right in (True, False):  # of their labels something may be left, or nothing
+        unsure = evidence(rng.uniform(0.3, 0.8, 200), right)
+        level, share = stands_out(unsure, retained)
+        assert level == 0.95
+        assert share == 0
+    # Unseen rows: a third of them as sure as half of the retained ones, rightly or not.
+    unseen = evidence(rng.uniform(0.85, 1, 200), rng.random(200) < 0.5)
+    assert stands_out(unseen, retained) is None
+    # A model that is unsure throughout is no news, and an estimator may give no probabilities.
+    everywhere = evidence(rng.uniform(0.3, 0.8, 400), rng.random(400) < 0.5)
+    assert stands_out(unsure, everywhere) is None
+    assert stands_out(None, retained) is None
+    # Nor is it one that is unsure of their class alone, or that has no other row of it.
+    sure_of_others = Evidence(
+        np.r_[np.full(400, 7), everywhere.y],
+        np.r_[retained.logits, everywhere.logits],
+        np.r_[retained.predicted, everywhere.predicted],
+        retained.task,
+    )
+    assert stands_out(unsure, sure_of_others) is None
+    others = Evidence(np.full(400, 7), retained.logits, retained.predicted, retained.task)
+    assert stands_out(unsure, others) is None
+
+
+def test_a_few_rows_do_not_stand_out_by_chance():
+    rng = np.random.default_rng(0)
+    retained = evidence(rng.uniform(0.9, 1, 400), True)
+    for n in (1, 5, 20, 100):
+        found = 0
+        for _ in range(300):
+            sure = rng.random(n) < 0.17  # as on the net where the fewest unseen rows were
+            found += stands_out(evidence(np.where(sure, 0.97, 0.6), True), retained) is not None
+        assert found <= 6
+
+
+@pytest.fixture(scope="module")
+def by_heart():
+    """Digits with a fifth of the labels wrong, which a net learns by heart; a fifth to forget."""
+    X, y = load_digits_images(return_X_y=True)
+    X, y = X[:1200], y[:1200].copy()
+    rng = np.random.default_rng(0)
+    wrong = rng.random(len(y)) < 0.2
+    y[wrong] = (y[wrong] + rng.integers(1, 10, wrong.sum())) % 10
+    forget = np.flatnonzero(rng.random(len(y)) < 0.2)
+    net = make_net(module__hidden=512, max_epochs=120)
+    fitted = RetrainUnlearner(net, random_state=0).fit(X, y)
+    state = {k: v for k, v in vars(fitted).items() if k not in fitted.get_params(deep=False)}
+    return forget, net, state
+
+
+@pytest.mark.parametrize(
+    "cls, share, message",
+    [
+        (SalUnUnlearner, 0.01, "known by heart"),
+        (RandomLabelUnlearner, 0.01, "known by heart"),
+        (RandomLabelUnlearner, 1.0, "stand out"),
+        (SalUnUnlearner, 1.0, "stand out"),
+    ],
+)
+def test_random_labels_that_miss_say_so(by_heart, cls, share, message):
+    """Too little at a small rate, where AUC stayed at 0.69; too much at the net's own, at 0.43."""
+    forget, net, state = by_heart
+    unlearner = cls(net, lr=share * net.lr, random_state=0)
+    vars(unlearner).update(state)
+    with pytest.warns(NotForgottenWarning, match=message):
+        unlearner.unlearn(indices=forget)
+
+
+@pytest.mark.parametrize("cls", [NoTUnlearner, MSGUnlearner])
+def test_methods_that_forget_are_not_accused(by_heart, cls):
+    forget, net, state = by_heart
+    unlearner = cls(net, random_state=0)
+    vars(unlearner).update(state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ModelDamagedWarning)
+        warnings.simplefilter("error", NotForgottenWarning)
+        unlearner.unlearn(indices=forget)
