@@ -44,8 +44,8 @@ def note_own_state(draft, names):
 
 
 def own_names(estimator):
-    """Names of what fits and requests have put on an estimator."""
-    return vars(estimator).get(_OWN, frozenset())
+    """Names of what fits and requests have put on an estimator, and is there still."""
+    return vars(estimator).get(_OWN, frozenset()) & vars(estimator).keys()
 
 
 def forget_own_state(estimator):
