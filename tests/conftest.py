@@ -1,10 +1,21 @@
 """Fixtures for all tests."""
 
+import random
+
 import numpy as np
 import pytest
+import torch
 
 # They hold no tests, and import what need not be installed.
 collect_ignore_glob = ["fuzz*.py", "accelerate_script.py"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """A net without a seed is the same in every order of the tests, and in every process."""
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    random.seed(0)
 
 
 @pytest.fixture

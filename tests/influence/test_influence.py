@@ -82,7 +82,6 @@ def test_requests_one_by_one_add_up():
 
 
 def test_the_step_and_its_parts(data):
-    torch.manual_seed(0)
     X, y = data
     net = make_net(max_epochs=5).set_params(train_split=None, verbose=0).fit(X, y)
 
