@@ -504,21 +504,22 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         emptied = emptied_classes(self, record, removal.forget)
         sample = self._sample(removal.retain)
         before = removal.before or self._observe(self.estimator_, removal.forget, sample)
-        # Of what is proved exact: the parts that came along trained, which no training renews.
+        # What came along trained, and no training renews, takes an exact method its guarantee.
         brought = self._name_trained() if self._is_exact else []
         model, kept = self._renew_model(removal)
         change = Change(*before, *self._observe(model, removal.forget, sample))
         change.refuse_divergence()
+        measured = change.measured()
         entry = deletion_entry(
             self,
             rows=len(removal.positions),
             identifiers=record.identifiers(removal.positions),
             classes_forgotten=emptied,
             seconds=time.perf_counter() - started,
-            measured=change.measured(),
+            measured=measured,
         )
         entry |= self._describe(record, removal.retain, kept, brought)
-        self._judge(change, removal, record, emptied, len(sample))
+        self._judge(change, measured, removal, record, emptied, len(sample))
         self._change(
             model=model,
             record=record,
@@ -567,9 +568,8 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
             entry["held_out"] = held_out
         return entry | self._logged()
 
-    def _judge(self, change, removal, record, emptied, n_sample):
+    def _judge(self, change, measured, removal, record, emptied, n_sample):
         """Refuse what costs too much, and warn of what went wrong."""
-        measured = change.measured()
         scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
         where = f"{n_sample} retained rows"
         refuse_drop(type(self).__name__, *scores, removal.most_lost, where)
