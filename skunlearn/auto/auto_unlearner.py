@@ -216,9 +216,8 @@ class AutoUnlearner(NetUnlearner):
 
     def _rows_never_seen(self):
         """Rows that came with the request, or those of the net's predefined split; else None."""
-        given = getattr(self, "_unseen_given", None)
-        if given is not None:
-            return unseen_rows(self, *given)
+        if self._removal is not None and self._removal.unseen is not None:
+            return unseen_rows(self, *self._removal.unseen)
         split = skorch_nets.unwrap(self.estimator).train_split
         if not isinstance(split, partial) or "valid_ds" not in split.keywords:
             return None
@@ -244,7 +243,7 @@ class AutoUnlearner(NetUnlearner):
     def _settled(self):
         vars(self).pop("_auto", None)
 
-    def _warn_if_wrong(self, measured, most_lost, emptied, **known):
+    def _warn_if_wrong(self, change, measured, most_lost):
         if self._auto["judged"]:
             # What the judge saw is better evidence than the losses of forget rows alone.
             measured = measured | {"forget_before": {"loss": None, "score": None}}
@@ -254,7 +253,7 @@ class AutoUnlearner(NetUnlearner):
                 most_lost = max(most_lost - self._damage + _LOST, by_chance)
                 for key, score in zip(("before", "after"), self._auto["accuracy"], strict=True):
                     measured[f"retain_{key}"] = measured[f"retain_{key}"] | {"score": score}
-        super()._warn_if_wrong(measured, most_lost, emptied, **known)
+        super()._warn_if_wrong(change, measured, most_lost)
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -220,9 +220,7 @@ class CertifiedUnlearner(BaseUnlearner):
                 f"X_retain holds {len(removal.retain)} rows, but {kept} are kept: the proof needs "
                 "all of them."
             )
-        self._leaving = len(removal.positions)
         super()._forget(removal)
-        del self._leaving
 
     def _attempt(self, retain, forget, seed):
         self._step += 1

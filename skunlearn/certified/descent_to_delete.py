@@ -129,7 +129,7 @@ class DescentToDeleteUnlearner(CertifiedUnlearner):
                 "The model was not trained well enough for an epsilon as small as this: fit again."
             )
         constants = Contraction.of(self._setting, problem.X.shape[0])
-        error = account.ours + self._leaving * constants.shift
+        error = account.ours + len(self._removal.positions) * constants.shift
         W, steps = self._secret, 0
         gradient = problem.gradient(W)
         while steps == 0 or error > allowed:

@@ -150,7 +150,7 @@ class LangevinUnlearner(CertifiedUnlearner):
 
     def _remove(self, problem, forget):
         constants, account = self._constants(), self._account
-        start = account.distance + self._leaving * constants.shift
+        start = account.distance + len(self._removal.positions) * constants.shift
         # More steps spread wider: the present spread is on the safe side.
         steps = constants.steps_to(start, self._limit * self._spread(account.steps))
         self._account = Walk(start * constants.rate**steps, account.steps + steps, steps)

@@ -9,7 +9,7 @@ from skunlearn._recipe import step_kinds
 from skunlearn._rows.containers import digest_of
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch.observation import observe
-from skunlearn._unlearning.removal import Removal
+from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose import _front_steps
 from skunlearn.compose._prepared import Subtraction
@@ -65,7 +65,7 @@ class StepsMixin:
         """Let go of what knows the forgotten rows still; `before` is the pipeline before."""
         gone = np.flatnonzero(before._record.retained & ~self._record.retained)
         as_cached = before._final_estimator._record.without(gone)
-        self._final_estimator._purge_caches([f"{self.steps[-1][0]}__memory"], as_cached, self)
+        purge_caches(self._final_estimator, [f"{self.steps[-1][0]}__memory"], as_cached, self)
 
     def _settled(self):
         """Called when nothing will be put back."""
@@ -121,7 +121,7 @@ class StepsMixin:
         old, steps, sums, subtracted = self._final_estimator, self.steps[:-1], None, []
         start, before = copy.copy(old), None
         if refit:
-            before = self._observe(forget, old._sample(retain))
+            before = self._observe(forget, draw_sample(old, retain))
             steps, X, sums, subtracted = self._new_steps(positions, forget, retain, as_stored)
             kept = _front_steps.checked(X, retain, start, reset=True)
             self._check_columns(steps, X)

@@ -102,7 +102,7 @@ class RUMUnlearner(BaseUnlearner):
                 continue
             worker = clone(unlearner).set_params(estimator=self.estimator, memory=None)
             worker._check_parameters()
-            worker._fitted = replace(self._fitted, model=model, deletions=[])
+            worker._fitted = replace(self._fitted, model=model, deletions=[], removal=None)
             model = worker._attempt(retain, forget.take(rows), derive_seed(seed, part))
         return model
 

@@ -16,7 +16,7 @@ from skunlearn._rows import checking
 from skunlearn._rows.seeding import draw_seed
 from skunlearn._torch.columns import label_columns
 from skunlearn._unlearning import validation
-from skunlearn._unlearning.certificate import certify, deletion_entry, plain
+from skunlearn._unlearning.certificate import certificate, deletion_entry, plain
 from skunlearn._unlearning.drafts import drafted, share_all
 from skunlearn.exceptions import ClassForgottenWarning
 from skunlearn.graph import _nets
@@ -347,7 +347,7 @@ class GraphEraser(
         text : str
             See `BaseUnlearner`; rows are nodes, or edges in an entry of that kind.
         """
-        content = json.loads(certify(self))
+        content = json.loads(certificate(self))
         content["versions"]["torch_geometric"] = torch_geometric.__version__
         kind = self._settings["partition"]
         if kind != "random":

@@ -22,6 +22,7 @@ from skunlearn._rows.containers import is_dataset, match, name_digests, row_dige
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.portable import listed
+from skunlearn._unlearning import persistence
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose._front_steps import as_rows
 from skunlearn.compose.pipeline import UnlearningPipeline
@@ -168,7 +169,7 @@ class Versions:
         """The bytes of a version."""
         if kind != "net":
             return save({"retained": torch.from_numpy(np.asarray(retained))})
-        tensors, state = unlearner._saved()
+        tensors, state = persistence.describe(unlearner)
         if state["lost"]:
             raise TypeError(
                 f"After a restart {type(unlearner).__name__} could not go on: a model version "
@@ -193,7 +194,8 @@ class Versions:
         tensors = load_tensors(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         state = json.loads(header.get("__metadata__", {}).get("skunlearn", "{}"))
-        return unlearner._restored(tensors, state, self.queue._objects.where(f"{_FOLDER}/{name}"))
+        where = self.queue._objects.where(f"{_FOLDER}/{name}")
+        return persistence.restore(unlearner, tensors, state, where)
 
     @staticmethod
     def retained(data):
