@@ -22,9 +22,12 @@ from skunlearn._unlearning.diagnosis import warn_if_wrong
 from skunlearn._unlearning.drafts import drafted, note_own_state
 from skunlearn._unlearning.fitted import Fitted, FittedMixin
 from skunlearn._unlearning.predictor import PredictorMixin
+from skunlearn._unlearning.promises import Promises
 from skunlearn._unlearning.removal import Removal, carry_out, look_up, purge_caches
 from skunlearn._unlearning.row_reader import read_training
 from skunlearn._unlearning.steps_before import steps_before
+
+__all__ = ["BaseUnlearner", "Promises"]
 
 
 class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimator):
@@ -49,25 +52,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     # `unlearn` stays out of routing: scikit-learn's list of methods is closed.
     __metadata_request__fit = {"forget": True, "ids": True, "groups": True, "measure_on": True}
 
-    # What `skunlearn.utils.unlearner_tags` reports.
-    _takes_any_estimator = False
-    _takes_nets = True
-    _made_for = "classes, rows"  # a word for the table of methods
-    _is_exact = False
-    _exactness = "retrained without the rows"  # what the certificate says of exact methods
-    _rounding = 0.0  # relative difference to a training without the rows, of exact methods
-    _is_certified = False
-    _needs_forget_rows = True  # whether `_attempt` reads them
-    _needs_retain_rows = True
-    _needs_labels = True  # of the forget rows
-    _adds_noise = False  # changes weights at random, and in no direction
-    _class_only = False  # made for forgetting whole classes
-    _takes_new_inputs = False  # nothing but the weights ties it to the rows as `fit` saw them
-    _watches_training = False  # cannot start from a trained net
-    _damage = 0.1  # loss of retained accuracy, as a share of the rows, that is worth a warning
-    _judges = False  # looks at rows that the model has never seen
-    _starts_afresh = False  # trains the recipe from scratch, inside a FrozenEstimator too
-    _not_in_files = ()  # what the method puts on itself and `save` leaves out without a warning
+    _promises = Promises()
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
         self.estimator = estimator
@@ -133,7 +118,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         self._change(removal=removal)
         before = removal.before or observe_both(self.estimator_, removal, self._classes)
         # What came along trained, and no training renews, takes an exact method its guarantee.
-        brought = self._name_trained() if self._is_exact else []
+        brought = self._name_trained() if self._make_promises().exact else []
         model, kept = self._renew_model(removal)
         change = Change.between(before, model, removal, self._classes)
         entry = log_entry(self, change, time.perf_counter() - started, kept, brought)
@@ -158,7 +143,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         Parameters
         ----------
         retain, forget : Rows
-            `forget` is None when the rows are not at hand and ``_needs_forget_rows`` is False.
+            `forget` is None when the rows are not at hand and the method promises not to read them.
         seed : int
         """
         raise NotImplementedError(f"{type(self).__name__} does not define _attempt")
@@ -173,6 +158,10 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
 
     def _settled(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
+
+    def _make_promises(self):
+        """The promises of this very unlearner, where they depend on its parameters or its log."""
+        return self._promises
 
     def _check_parameters(self):
         """Raise where parameters, or the estimator inside, are not what the method takes."""
@@ -219,12 +208,14 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     def _renew_model(self, removal):
         """The model after a request, and what `renew_statistics` could not renew in it."""
         seed, kept = derive_seed(self._seed, len(self.deletions_)), None
-        with telling_torch_errors(type(self).__name__, self._is_exact):
+        exact = self._make_promises().exact
+        with telling_torch_errors(type(self).__name__, exact):
             model = self._attempt(removal.retain, removal.forget, seed)
-        if model is self.estimator_ and skorch_nets.is_net(model) and not self._is_exact:
+        trained_on = skorch_nets.is_net(model) and not exact
+        if trained_on and model is self.estimator_:
             model = skorch_nets.copy_net(model)
         model = skorch_nets.settle(model)
-        if skorch_nets.is_net(model) and not self._is_exact:
+        if trained_on:
             kept = renew_statistics(model, removal.retain, seed)
         return held_out_rows.restore(model, skorch_nets.unwrap(self.estimator)), kept
 
@@ -235,12 +226,14 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         where = f"{len(removal.sample)} retained rows"
         refuse_drop(type(self).__name__, *scores, removal.most_lost, where)
         # Who sets a limit needs no other.
-        most_lost = self._damage if removal.most_lost is None else np.inf
+        drop = self._make_promises().accuracy_drop
+        most_lost = drop if removal.most_lost is None else np.inf
         self._warn_if_wrong(change, measured, most_lost)
 
     def _warn_if_wrong(self, change, measured, most_lost):
         """Warn when the model was damaged, or has not forgotten; see `diagnosis`."""
-        if not (self._is_exact or self._is_certified):  # what is proved needs no measuring
+        promises = self._make_promises()
+        if not (promises.exact or promises.certified):  # what is proved needs no measuring
             warn_if_wrong(self, change, measured, most_lost, self._removal)
 
     def _count_held_out(self, retain):

@@ -27,14 +27,14 @@ def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, 
         for key, value in unlearner.get_params(deep=False).items()
         if key not in ("estimator", "memory", "verbose")
     }
-    seed = int(unlearner._seed)
-    if unlearner._is_certified:
+    seed, promises = int(unlearner._seed), unlearner._make_promises()
+    if promises.certified:
         # Whoever can draw the noise again can take it away.
         seed = params["random_state"] = None
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "method": type(unlearner).__name__,
-        "exact": bool(unlearner._is_exact) and not _holds_rows(unlearner),
+        "exact": promises.exact and not _holds_rows(unlearner),
         "parameters": params,
         "seed": seed,
         "rows": int(rows),
@@ -130,10 +130,11 @@ def certificate(self):
 
 
 def _guarantee(unlearner):
-    if unlearner.deletions_ and unlearner._is_certified and not _holds_rows(unlearner):
+    promises = unlearner._make_promises()
+    if unlearner.deletions_ and promises.certified and not _holds_rows(unlearner):
         return "(epsilon, delta)"
     if unlearner.deletions_ and all(entry["exact"] for entry in unlearner.deletions_):
-        return unlearner._exactness
+        return promises.guarantee
     return "none"
 
 

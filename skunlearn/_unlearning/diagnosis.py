@@ -89,7 +89,8 @@ def _say_not_raised(name, before, after):
 
 
 def _say_known_by_heart(unlearner, change):
-    pushed, chance = unlearner._needs_forget_rows, _chance(unlearner, change.retain_after)
+    pushed = unlearner._make_promises().reads_forget_rows
+    chance = _chance(unlearner, change.retain_after)
     losses = known_by_heart(change.forget_before, change.forget_after, chance, pushed)
     if losses is None:
         return None

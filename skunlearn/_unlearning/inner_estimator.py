@@ -16,10 +16,11 @@ def check_inner(unlearner):
     """Raise where the method of `unlearner` cannot work on the estimator inside it."""
     estimator, name = skorch_nets.unwrap(unlearner.estimator), type(unlearner).__name__
     frozen = isinstance(unlearner.estimator, FrozenEstimator)
+    promises = unlearner._make_promises()
     net_checks.refuse_module(estimator, name)
     if skorch_nets.is_net(estimator):
         net_checks.check_net(estimator, name)
-    elif not unlearner._takes_any_estimator:
+    elif not promises.takes_any_estimator:
         raise TypeError(
             f"{name} works on skorch nets, got {type(estimator).__name__}. Wrap the PyTorch "
             "module in skorch's NeuralNetClassifier, or use RetrainUnlearner."
@@ -38,7 +39,7 @@ def check_inner(unlearner):
             net_checks.refuse_sampler(net, path)
     if frozen:
         check_is_fitted(estimator)
-    if unlearner._starts_afresh or not frozen:
+    if promises.trains_from_scratch or not frozen:
         refuse_trained(estimator, name)
 
 

@@ -186,7 +186,8 @@ def _split_own(unlearner):
     Anything else cannot be in a file, and a warning names it.
     """
     values, tensors, kinds, left = {}, {}, {}, []
-    for name in sorted(own_names(unlearner) - _WRITTEN - set(unlearner._not_in_files)):
+    left_out = _WRITTEN | set(unlearner._make_promises().not_in_files)
+    for name in sorted(own_names(unlearner) - left_out):
         value = vars(unlearner)[name]
         if isinstance(value, torch.Tensor):
             tensors[name], kinds[name] = value.detach().cpu().contiguous(), "torch"

@@ -106,7 +106,8 @@ def look_up(estimator, removal):
 
 def draw_sample(estimator, retain):
     """Retained rows that are looked at before and after a request."""
-    return retain.sample(_SAMPLE_EXACT if estimator._is_exact else _SAMPLE, estimator._seed)
+    exact = estimator._make_promises().exact
+    return retain.sample(_SAMPLE_EXACT if exact else _SAMPLE, estimator._seed)
 
 
 def purge_caches(unlearner, parts, record, estimator=None):
@@ -136,7 +137,7 @@ def _view_given(estimator, positions, X_forget, y_forget, X_retain, y_retain):
     if X_forget is not None and y_forget is not None:
         weights = record.weights_of(X_forget, y_forget)
         return Rows(X_forget, y_forget, np.arange(n_rows(X_forget)), weights=weights), retain
-    if estimator._needs_forget_rows:
+    if estimator._make_promises().reads_forget_rows:
         raise ValueError(
             f"{type(estimator).__name__} works on the forget rows too, and this estimator does "
             "not hold its rows: the request must bring X_forget and y_forget beside "

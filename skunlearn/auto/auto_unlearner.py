@@ -1,5 +1,6 @@
 """Forgetting without a choice of a method."""
 
+from dataclasses import replace
 from functools import partial
 from numbers import Real
 
@@ -101,9 +102,12 @@ class AutoUnlearner(NetUnlearner):
     (True, 4)
     """
 
-    _starts_afresh = True
-    _damage = ShrinkPerturbUnlearner._damage
-    _judges = True
+    _promises = replace(
+        NetUnlearner._promises,
+        trains_from_scratch=True,
+        accuracy_drop=ShrinkPerturbUnlearner._promises.accuracy_drop,
+        reads_validation_rows=True,
+    )
     # Settings of a training that are none of the user's here.
     max_epochs = None
     schedule = "linear"
@@ -250,7 +254,7 @@ class AutoUnlearner(NetUnlearner):
             if None not in self._auto["accuracy"]:
                 # On rows of the training it falls as wrong labels are no longer known by heart.
                 by_chance = 2 * np.sqrt(0.5 / self._auto["accuracy_rows"])
-                most_lost = max(most_lost - self._damage + _LOST, by_chance)
+                most_lost = max(most_lost - self._make_promises().accuracy_drop + _LOST, by_chance)
                 for key, score in zip(("before", "after"), self._auto["accuracy"], strict=True):
                     measured[f"retain_{key}"] = measured[f"retain_{key}"] | {"score": score}
         super()._warn_if_wrong(change, measured, most_lost)

@@ -1,6 +1,6 @@
 """Descent-to-Delete: gradient descent on the kept rows, published with noise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class DescentToDeleteUnlearner(CertifiedUnlearner):
     True
     """
 
-    _needs_forget_rows = False
+    _promises = replace(CertifiedUnlearner._promises, reads_forget_rows=False)
     _theorem = "Neel, Roth and Sharifi-Malvajerdi (2021), sharpened as the documentation says"
 
     def _start(self, problem, shape):

@@ -1,6 +1,6 @@
 """Langevin unlearning: noisy gradient descent, in training and in unlearning."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class LangevinUnlearner(CertifiedUnlearner):
     True
     """
 
-    _needs_forget_rows = False
+    _promises = replace(CertifiedUnlearner._promises, reads_forget_rows=False)
     _theorem = "privacy amplification by iteration, Chien et al. (2024), Bok et al. (2024)"
 
     def __init__(

@@ -40,7 +40,7 @@ class StepsMixin:
                 "RetrainUnlearner takes any classifier or regressor."
             )
         fitted = self._kinds()["fitted"]
-        if self.refit_transformers and fitted and not unlearner._takes_new_inputs:
+        if self.refit_transformers and fitted and not unlearner._make_promises().takes_new_inputs:
             raise TypeError(
                 f"{type(unlearner).__name__} is tied to the rows as the steps showed them in fit, "
                 f"so that {', '.join(fitted)} cannot be fitted anew behind its back. Use "
@@ -133,7 +133,7 @@ class StepsMixin:
         try:
             gone = None if forget is None else self._shown(forget, steps, start)
         except ValueError as error:  # a category of the forget rows alone, say
-            if old._needs_forget_rows:
+            if old._make_promises().reads_forget_rows:
                 raise UnlearningError(
                     f"The steps, fitted anew, cannot transform the forget rows ({error}), which "
                     f"{type(old).__name__} works on. The pipeline is as it was. Let the step "
@@ -196,7 +196,7 @@ class StepsMixin:
 
     def _check_columns(self, steps, X):
         old = self._final_estimator
-        if old._is_exact:
+        if old._make_promises().exact:
             return  # it trains a new model, whatever the columns
         like = old._record.row_like()
         same_width = like is None or tuple(X.shape[1:]) == tuple(like.shape[1:])

@@ -63,7 +63,7 @@ class RUMUnlearner(BaseUnlearner):
     30
     """
 
-    _takes_new_inputs = True
+    _promises = replace(BaseUnlearner._promises, takes_new_inputs=True)
 
     def __init__(
         self,
@@ -86,9 +86,8 @@ class RUMUnlearner(BaseUnlearner):
         self.unlearners = unlearners
         self.memorisation = memorisation
 
-    @property
-    def _starts_afresh(self):
-        return self.memorisation == "retrain"
+    def _make_promises(self):
+        return replace(super()._make_promises(), trains_from_scratch=self.memorisation == "retrain")
 
     def _attempt(self, retain, forget, seed):
         if self._classes is None:

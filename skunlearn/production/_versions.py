@@ -46,10 +46,10 @@ def kind_of(unlearner):
             f"A DeletionWorker needs an unlearner or an UnlearningPipeline, got {unlearner!r}."
         )
     net = skorch_nets.is_net(skorch_nets.unwrap(final.estimator))
-    if not pipeline and net and not final._watches_training:
+    if not pipeline and net and not final._make_promises().watches_training:
         return "net"
     frozen = skorch_nets.unwrap(final.estimator) is not final.estimator
-    if final._is_exact and not frozen and (not pipeline or _is_exact(unlearner)):
+    if unlearner._make_promises().exact and not frozen:
         return "refit"
     why = (
         "its steps are kept or it is approximate, and versions hold no fitted transformers"
@@ -70,11 +70,6 @@ def refuse_caches(unlearner):
             f"{name} keeps models that have seen what is to be forgotten, in {value!r}. It is "
             f"made for searches: use set_params({name}=None) here, and empty that folder."
         )
-
-
-def _is_exact(pipeline):
-    kinds = pipeline._kinds()
-    return not kinds["frozen"] and (pipeline.refit_transformers or not kinds["fitted"])
 
 
 class RowTable:
