@@ -6,6 +6,7 @@ from numbers import Real
 
 import numpy as np
 
+from skunlearn._fitted_model import read_rows
 from skunlearn._recipe import training
 from skunlearn._rows import checking
 from skunlearn._rows.seeding import derive_seed
@@ -17,7 +18,6 @@ from skunlearn.auto._judge import NAMED, Judge, excess, strongest
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from skunlearn.finetuning._shrinking import new_net, shrink
 from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
-from skunlearn.metrics._scorers.scoring import unseen_rows
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -221,11 +221,11 @@ class AutoUnlearner(NetUnlearner):
     def _rows_never_seen(self):
         """Rows that came with the request, or those of the net's predefined split; else None."""
         if self._removal is not None and self._removal.unseen is not None:
-            return unseen_rows(self, *self._removal.unseen)
+            return read_rows(self, *self._removal.unseen)
         split = skorch_nets.unwrap(self.estimator).train_split
         if not isinstance(split, partial) or "valid_ds" not in split.keywords:
             return None
-        return unseen_rows(self, split.keywords["valid_ds"], None)
+        return read_rows(self, split.keywords["valid_ds"], None)
 
     def _seeds(self):
         return [derive_seed(self._seed, 6 + i, len(self.deletions_)) for i in range(3)]
