@@ -146,7 +146,9 @@ class Application:
             model = retrained(self.store.model, positions)
         else:
             final = getattr(self.store.model, "_final_estimator", self.store.model)
-            tests = {"unseen": (self.worker.X_test, self.worker.y_test)} if final._judges else {}
+            tests = {}
+            if final._make_promises().reads_validation_rows:
+                tests["unseen"] = self.worker.X_test, self.worker.y_test
             model = self.store.model._successor(positions, **tests)
         figures = _checks.measure(model, self.worker.X_test, self.worker.y_test)
         breach = _checks.breach(
