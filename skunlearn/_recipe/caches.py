@@ -32,14 +32,15 @@ def kept():
         _KEPT.reset(token)
 
 
-def note(memory, key, digests):
+def note(memory, key, rows):
     """Write down which rows a model is going to know, before it is trained and cached.
 
     Parameters
     ----------
     memory : joblib.Memory
     key : str, of the model
-    digests : ndarray of shape (n, 16)
+    rows : Rows
+        Whose digests are written down.
     """
     folder = _index(memory)
     if folder is None or os.path.exists(os.path.join(folder, f"{key}.npy")):
@@ -47,7 +48,7 @@ def note(memory, key, digests):
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, f"{key}.npy")
     with written_whole(path) as part, open(part, "wb") as file:
-        np.save(file, np.ascontiguousarray(digests))
+        np.save(file, np.ascontiguousarray(rows.digests))
 
 
 def purge(estimator, record, cached, parts=()):
