@@ -221,14 +221,13 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
 
     def _judge(self, change, measured):
         """Refuse what costs too much, and warn of what went wrong."""
-        removal = self._removal
-        scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
-        where = f"{len(removal.sample)} retained rows"
-        refuse_drop(type(self).__name__, *scores, removal.most_lost, where)
-        # Who sets a limit needs no other.
-        drop = self._make_promises().accuracy_drop
-        most_lost = drop if removal.most_lost is None else np.inf
-        self._warn_if_wrong(change, measured, most_lost)
+        limit, tolerated = self._removal.most_lost, self._make_promises().accuracy_drop
+        if limit is not None:
+            scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
+            where = f"{len(self._removal.sample)} retained rows"
+            refuse_drop(type(self).__name__, *scores, limit, where)
+            tolerated = np.inf  # who sets a limit needs no other
+        self._warn_if_wrong(change, measured, tolerated)
 
     def _warn_if_wrong(self, change, measured, most_lost):
         """Warn when the model was damaged, or has not forgotten; see `diagnosis`."""

@@ -93,8 +93,6 @@ def check_drop(limit, *, classifier):
 
 def refuse_drop(name, before, after, limit, where):
     """Raise AccuracyDropError when a score has fallen by more than `limit`."""
-    if limit is None:
-        return
     if before is None or after is None:
         raise ValueError(
             f"max_accuracy_drop needs a score, which {where} do not give (R² of constant "

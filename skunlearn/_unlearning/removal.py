@@ -68,12 +68,13 @@ def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard,
     guard : (max_accuracy_drop, X_val, y_val)
     unknown : dict of arguments that ``unlearn`` does not take
     """
-    check_is_fitted(estimator)
+    if not estimator.__sklearn_is_fitted__():
+        check_is_fitted(estimator)  # for scikit-learn's words; it asks for all tags first
     named = {"ids": ids, "indices": indices, "groups": groups}
     check_single_request(unknown, X_forget=X_forget, **named)
     if y_forget is not None and X_forget is None:
         raise TypeError("y_forget needs X_forget.")
-    guard = Guard(estimator, *guard)
+    guard = Guard(estimator, *guard) if any(part is not None for part in guard) else None
     with drafted(estimator) as draft, seeded(estimator._seed):
         draft._check_parameters()
         if X_forget is not None:
@@ -82,9 +83,12 @@ def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard,
         forget = retain = None
         if any(part is not None for part in given):
             forget, retain = _view_given(draft, positions, X_forget, y_forget, *given)
-        limits = {"most_lost": guard.on_sample, "unseen": guard.unseen}
-        draft._forget(Removal(positions, forget, retain, **limits))
-        draft._log(guard.check(draft))
+        removal = Removal(positions, forget, retain)
+        if guard is not None:
+            removal = replace(removal, most_lost=guard.on_sample, unseen=guard.unseen)
+        draft._forget(removal)
+        if guard is not None:
+            draft._log(guard.check(draft))
         draft._clean_up(estimator)
     estimator._settled()
     return estimator

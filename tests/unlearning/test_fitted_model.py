@@ -39,7 +39,7 @@ def test_what_is_wrong_is_named(data):
             read_rows(model, X, labels[:-1], "test")
         with pytest.raises(ValueError, match="y_test holds labels"):
             read_rows(model, X[:1], np.array([7]), "test")
-    with pytest.raises(ValueError, match="X_test.*NaN"):
+    with pytest.raises(ValueError, match=r"X_test.*NaN"):
         read_rows(net().fit(X, y), np.full_like(X, np.nan), y, "test")
     with pytest.raises(ValueError, match="X_test holds no rows"):
         read_rows(net().fit(X, y), X[:0], y[:0], "test")
