@@ -58,10 +58,16 @@ def read_targets(model, X, y, name="y"):
     if y is None and is_dataset(X):
         y = validation.dataset_targets(X)
     if y is None:
-        raise ValueError(f"The model is asked about targets too: pass {name}.")
+        raise ValueError(f"{name} is missing: the model is asked about targets too.")
     classes = find_classes(model, y)
     y = validation.check_like(y, len(X) if is_dataset(X) else n_rows(X), classes)
     if task_of(classes).has_one_class:
+        if skorch_nets.is_net(model) and not (y.dtype.kind in "biu" and np.isin(y, classes).all()):
+            raise ValueError(
+                f"{name} must hold column numbers that the net was trained on, "
+                f"{np.asarray(classes).tolist()}, got dtype {y.dtype} with values such as "
+                f"{y[:3].tolist()}."
+            )
         return validation.encode(y, classes, name)
     if classes is None and isinstance(model, BaseUnlearner) and model._record.y_dtype.kind == "f":
         return y.astype(model._record.y_dtype)
