@@ -108,7 +108,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
                 draft._begin(seed, X, y, sample_weight, **named)
                 draft._change(steps_before=kinds(steps_before(self)))
                 draft._train_first(forget)
-        self._settled()
+        self._commit()
         return self
 
     def _forget(self, removal):
@@ -156,7 +156,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         """What is proved of the present model, in JSON's types; {} when nothing is."""
         return {}
 
-    def _settled(self):
+    def _commit(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
 
     def _make_promises(self):
@@ -188,7 +188,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
 
     def _first_model(self, rows):
         if not isinstance(self.estimator, FrozenEstimator):
-            return skorch_nets.settle(self._train(rows, write_checkpoints=True))
+            return skorch_nets.drop_last_steps(self._train(rows, write_checkpoints=True))
         return training.copy_trained(
             self.estimator.estimator, rows, self._classes, verbose=self.verbose
         )
@@ -214,7 +214,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         trained_on = skorch_nets.is_net(model) and not exact
         if trained_on and model is self.estimator_:
             model = skorch_nets.copy_net(model)
-        model = skorch_nets.settle(model)
+        model = skorch_nets.drop_last_steps(model)
         if trained_on:
             kept = renew_statistics(model, removal.retain, seed)
         return held_out_rows.restore(model, skorch_nets.unwrap(self.estimator)), kept
@@ -246,7 +246,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     def _successor(self, positions, forget=None, retain=None, **known):
         """A copy of this estimator that has forgotten; this one stays as it is.
 
-        The caller calls ``_settled`` of the copy once nothing will be put back. `known` goes to
+        The caller calls ``_commit`` of the copy once nothing will be put back. `known` goes to
         the `Removal`.
         """
         new = self.__copy__()

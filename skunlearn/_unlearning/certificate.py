@@ -66,7 +66,7 @@ def log_entry(unlearner, change, seconds, kept, brought):
         identifiers=record.identifiers(removal.positions),
         classes_forgotten=removal.emptied,
         seconds=seconds,
-        measured=change.measured(),
+        measured=change.measure(),
     )
     held_out = unlearner._count_held_out(removal.retain)
     if record.weights is not None:

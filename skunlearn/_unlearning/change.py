@@ -28,7 +28,7 @@ class Change:
         change.refuse_divergence()
         return change
 
-    def measured(self):
+    def measure(self):
         """Losses and scores, for the log."""
         names = ("forget_before", "forget_after", "retain_before", "retain_after")
         return {name: summary(getattr(self, name)) for name in names}

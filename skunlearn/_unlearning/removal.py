@@ -90,7 +90,7 @@ def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard,
         if guard is not None:
             draft._log(guard.check(draft))
         draft._clean_up(estimator)
-    estimator._settled()
+    estimator._commit()
     return estimator
 
 

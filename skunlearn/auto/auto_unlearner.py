@@ -244,7 +244,7 @@ class AutoUnlearner(NetUnlearner):
     def _logged(self):
         return {"auto": self._auto}
 
-    def _settled(self):
+    def _commit(self):
         vars(self).pop("_auto", None)
 
     def _warn_if_wrong(self, change, measured, most_lost):

@@ -67,9 +67,9 @@ class StepsMixin:
         as_cached = before._final_estimator._record.without(gone)
         purge_caches(self._final_estimator, [f"{self.steps[-1][0]}__memory"], as_cached, self)
 
-    def _settled(self):
+    def _commit(self):
         """Called when nothing will be put back."""
-        self._final_estimator._settled()
+        self._final_estimator._commit()
 
     def _forget(self, removal):
         """Swap in steps that have forgotten."""

@@ -158,7 +158,7 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
         named = {"ids": ids, "groups": groups, "measure_on": measure_on}
         with drafted(self, anew=True) as draft:
             draft._fit_steps(X, y, forget, named, params)
-        self._settled()
+        self._commit()
         return self
 
     def _fit_steps(self, X, y, forget, named, params):

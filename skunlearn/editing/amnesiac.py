@@ -194,7 +194,7 @@ class AmnesiacUnlearner(NetUnlearner):
         # After an error the estimator has its old store.
         self._updates = store.changed(names, recorder.batches, recorder.steps)
 
-    def _settled(self):
+    def _commit(self):
         self._updates.sweep()
 
     @staticmethod

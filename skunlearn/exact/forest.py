@@ -304,7 +304,7 @@ class ForestUnlearner(BaseUnlearner):
         # Whoever knows the seed can foresee draws.
         return self._cost | ({"seed": None} if self.random_state is None else {})
 
-    def _settled(self):
+    def _commit(self):
         vars(self).pop("_cost", None)
 
     # ------------------------------------------------------------------ parameters

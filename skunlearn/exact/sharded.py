@@ -231,7 +231,7 @@ class ShardedUnlearner(BaseUnlearner):
     def _logged(self):
         return self._cost
 
-    def _settled(self):
+    def _commit(self):
         vars(self).pop("_cost", None)
         self._sweep()
 

@@ -289,7 +289,7 @@ class GraphEraser(
         self.shards_ = self._divide(graph, range(len(graph)) if ids is None else ids)
         self.estimators_ = [None] * self.n_shards
         self.deletions_ = []
-        self._settle(graph, self.shards_, range(self.n_shards))
+        self._retrain(graph, self.shards_, range(self.n_shards))
         if forget is not None:
             self._carry_out(self._node_change(np.flatnonzero(forget)))
 
@@ -301,7 +301,7 @@ class GraphEraser(
         labelled = self._graph.y[self._graph.labelled]
         emptied = self._announce_classes(np.setdiff1d(labelled, change.graph.y))
         before = self._parts(change.touched)
-        self._settle(change.graph, change.shards, change.touched)
+        self._retrain(change.graph, change.shards, change.touched)
         entry = deletion_entry(
             self,
             rows=len(change.digests),

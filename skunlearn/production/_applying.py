@@ -75,7 +75,7 @@ class Application:
             number, result.outcomes, audit, failed=found.failed, version=version, meta=meta
         )
         store.take(result.model, number, store.origin, store.n)
-        result.model._settled()
+        result.model._commit()
         store.sweep(self.lease)
         warn_of_batch(result.model, audit["rows"])
 
