@@ -131,11 +131,50 @@ def test_methods_that_forget_are_not_accused(by_heart, cls):
         unlearner.unlearn(indices=forget)
 
 
-def test_noise_that_blurs_all_rows_alike_says_so():
-    """It costs the retained rows as much as the forget rows."""
+@pytest.fixture(scope="module")
+def nearly():
+    """A net that knows nearly all of 600 rows by heart, half of them with a loss below 0.064."""
     X, y, forget = wrong_digits(600)
     net = make_net(module__hidden=128, max_epochs=60)
-    unlearner = FisherForgettingUnlearner(net, alpha=0.03, random_state=0).fit(X, y)
+    fitted = RetrainUnlearner(net, random_state=0).fit(X, y)
+    state = {k: v for k, v in vars(fitted).items() if k not in fitted.get_params(deep=False)}
+    return forget, net, state
+
+
+@pytest.mark.parametrize("cls", [RandomLabelUnlearner, SalUnUnlearner])
+def test_rows_whose_mean_loss_hardly_rises_are_known_by_heart(nearly, cls):
+    """At a hundredth of the rate half of them have a loss of 0.12, and all are as known as before.
+
+    At the net's own rate they are forgotten.
+    """
+    forget, net, state = nearly
+    unlearner = cls(net, lr=0.01 * net.lr, random_state=0)
+    vars(unlearner).update(state)
+    with pytest.warns(NotForgottenWarning, match="known by heart"):
+        unlearner.unlearn(indices=forget)
+    unlearner = cls(net, random_state=0)
+    vars(unlearner).update(state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NotForgottenWarning)
+        unlearner.unlearn(indices=forget)
+
+
+def test_the_mean_tells_it_of_rows_that_were_pushed_only():
+    before = evidence(np.where(np.arange(100) < 60, 0.95, 0.6), True)
+    after = evidence(np.where(np.arange(100) < 60, 0.87, 0.6), True)
+    known = known_by_heart(before, after, np.log(10), True)
+    assert known == pytest.approx([0.0513, 0.139], rel=0.01)
+    assert known_by_heart(before, after, np.log(10), False) is None
+    # Forgetting some of them raises the mean.
+    some = evidence(np.where(np.arange(100) < 60, 0.87, 0.6), np.arange(100) >= 20)
+    assert known_by_heart(before, some, np.log(10), True) is None
+
+
+def test_noise_that_blurs_all_rows_alike_says_so(nearly):
+    """It costs the retained rows as much as the forget rows."""
+    forget, net, state = nearly
+    unlearner = FisherForgettingUnlearner(net, alpha=0.03, random_state=0)
+    vars(unlearner).update(state)
     with pytest.warns(NotForgottenWarning, match="blurs forget and retained rows alike"):
         unlearner.unlearn(indices=forget)
     measured = unlearner.deletions_[0]["measured"]
