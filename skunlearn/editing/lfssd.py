@@ -10,9 +10,9 @@ class LFSSDUnlearner(SSDUnlearner):
     Choose it like `SSDUnlearner`, when the labels of the forget rows are missing or not to be
     trusted. `alpha` matters most.
 
-    Of 36 nets that knew 31 rows of a digit among 1,000 the defaults left the digit named at most 6 %
-    of the time on 34, 13 and 32 % on two, for up to 2.9 points of the others' accuracy; squares 0
-    to 10 % and once 42 %.
+    Of 36 nets that knew 31 rows of a digit among 1,000 the defaults left the digit named at most
+    6 % of the time on 34, and 13 and 32 % on two, for up to 2.9 points of the others' accuracy;
+    squares 0 to 10 %, and once 42 %.
 
     The importance of a weight is the mean absolute derivative of ‖f(x)‖² by it, f(x) the net's raw
     output for a row.
