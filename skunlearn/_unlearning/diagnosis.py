@@ -67,7 +67,7 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     text = None
     if after - before <= _MOVED * max(1.0, before):
         text = _say_not_raised(name, before, after)
-    elif said is not None and unlearner._adds_noise:
+    elif said is not None and unlearner._make_promises().adds_noise:
         text = _say_blurred(name, measured)
     if text is None and said is not None:
         text = _say_known_by_heart(unlearner, said)
