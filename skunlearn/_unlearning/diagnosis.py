@@ -67,7 +67,7 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     text = None
     if after - before <= _MOVED * max(1.0, before):
         text = _say_not_raised(name, before, after)
-    elif said is not None and unlearner._adds_noise:
+    elif said is not None and unlearner._make_promises().adds_noise:
         text = _say_blurred(name, measured)
     if text is None and said is not None:
         text = _say_known_by_heart(unlearner, said)
@@ -94,7 +94,7 @@ def _say_not_raised(name, before, after):
 
 
 def _say_blurred(name, measured):
-    if not blurred(measured):
+    if not blurs_both(measured):
         return None
     losses = {key: said["loss"] for key, said in measured.items()}
     return (
@@ -183,7 +183,7 @@ def known_by_heart(before, after, chance, pushed):
     return found if known else None
 
 
-def blurred(measured):
+def blurs_both(measured):
     """Whether noise cost the forget rows hardly more than the retained rows.
 
     Parameters
