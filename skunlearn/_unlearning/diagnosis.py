@@ -94,7 +94,7 @@ def _say_not_raised(name, before, after):
 
 
 def _say_blurred(name, measured):
-    if not blurred(measured):
+    if not blurs_both(measured):
         return None
     losses = {key: said["loss"] for key, said in measured.items()}
     return (
@@ -183,7 +183,7 @@ def known_by_heart(before, after, chance, pushed):
     return found if known else None
 
 
-def blurred(measured):
+def blurs_both(measured):
     """Whether noise cost the forget rows hardly more than the retained rows.
 
     Parameters

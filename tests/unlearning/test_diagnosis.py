@@ -15,7 +15,7 @@ from skunlearn import (
 )
 from skunlearn._torch.observation import Evidence
 from skunlearn._torch.parts.tasks import Classes
-from skunlearn._unlearning.diagnosis import blurred, known_by_heart, stands_out
+from skunlearn._unlearning.diagnosis import blurs_both, known_by_heart, stands_out
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 from tests.instances import make_net
@@ -179,6 +179,6 @@ def test_noise_that_blurs_all_rows_alike_says_so(nearly):
         unlearner.unlearn(indices=forget)
     measured = unlearner.deletions_[0]["measured"]
     assert measured["retain_before"]["score"] - measured["retain_after"]["score"] > 0.04
-    assert blurred(measured)
-    assert not blurred(measured | {"forget_after": {"loss": 5.0}})  # they lose far more
-    assert not blurred(measured | {"retain_after": {"loss": None}})
+    assert blurs_both(measured)
+    assert not blurs_both(measured | {"forget_after": {"loss": 5.0}})  # they lose far more
+    assert not blurs_both(measured | {"retain_after": {"loss": None}})
