@@ -84,7 +84,7 @@ bars = {
 }
 colours = {"unlearned": "#D55E00", "retrained": "#009E73"}
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-for position, ((model, name), i) in enumerate(bars.items()):
+for position, ((model, _), i) in enumerate(bars.items()):
     arms = [[i.estimate - i.low], [i.high - i.estimate]]
     ax.errorbar(position, i.estimate, arms, fmt="o", capsize=5, color=colours[model])
 ax.axhline(0.5, color="0.6", ls=":")
