@@ -30,6 +30,7 @@ extensions = [
     # Ours, in _ext: what they write is generated from the package.
     "api_pages",
     "bibliography",
+    "first_minute",
     "mathml",
     "method_table",
     "optional_pages",
@@ -75,9 +76,14 @@ html_context = {"default_mode": "auto"}
 html_css_files = ["skunlearn.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "project/*": [], "references": []}
+html_sidebars = {
+    "index": [],
+    "project/*": [],
+    "references": [],
+    "start/which_method": [],
+}
 html_theme_options = {
-    "logo": {"text": "skunlearn"},
+    "logo": {"text": f"skunlearn {__version__}"},
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "show_toc_level": 2,
