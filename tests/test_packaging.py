@@ -19,6 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SHIPPED = [
     "CHANGELOG.md",
+    "CITATION.cff",
     "CONTRIBUTING.md",
     "LICENSE",
     "MANIFEST.in",
@@ -153,6 +154,19 @@ def test_wheel_metadata(built):
     needed = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert sorted(needed) == sorted(project["dependencies"])
     assert set(metadata.get_all("Provides-Extra")) == set(project["optional-dependencies"])
+
+
+def test_the_package_index_would_take_them(built):
+    pytest.importorskip("twine")
+    sdist, wheel, _ = built
+    output = _run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel, cwd=ROOT)
+    assert output.count("PASSED") == 2
+
+
+def test_the_citation_is_of_this_version():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert re.search(r"^version: (.+)$", citation, re.M)[1] == _version()
+    assert re.search(r'^date-released: "\d{4}-\d\d-\d\d"$', citation, re.M)
 
 
 def test_setup_cfg_and_pyproject_have_disjoint_jobs():

@@ -222,10 +222,7 @@ def _highest(report):
     """What is left to a model without the forgotten classes, where any is gone."""
     if report.ceiling == 1:
         return ""
-    return (
-        " No model without the forgotten classes can exceed "
-        f"{100 * report.ceiling:.1f} % there."
-    )
+    return f" No model without the forgotten classes can exceed {100 * report.ceiling:.1f} % there."
 
 
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
