@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "_ext"))
+sys.path[:0] = [str(HERE), str(HERE / "_ext")]
 
 import gallery  # noqa: E402
 
@@ -30,7 +30,9 @@ extensions = [
     # Ours, in _ext: what they write is generated from the package.
     "api_pages",
     "bibliography",
+    "explained",
     "first_minute",
+    "gallery",
     "mathml",
     "method_table",
     "optional_pages",

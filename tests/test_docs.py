@@ -18,6 +18,7 @@ sys.path[:0] = [str(DOCS), str(DOCS / "_ext")]
 
 import api_pages  # noqa: E402
 import check_links  # noqa: E402
+import explained  # noqa: E402
 import first_minute  # noqa: E402
 import gallery  # noqa: E402
 import method_table  # noqa: E402
@@ -26,6 +27,7 @@ import run_code  # noqa: E402
 import stored_figures  # noqa: E402
 import taxonomy  # noqa: E402
 
+from skunlearn.evaluation import figures  # noqa: E402
 from skunlearn.utils import all_unlearners, unlearner_table  # noqa: E402
 
 
@@ -194,7 +196,7 @@ def test_every_print_has_its_output_on_the_page(page):
 def test_figures_of_the_readme_are_the_stored_ones():
     text = (ROOT / "README.md").read_text()
     assert readme.render(text) == text
-    assert len(text.splitlines()) <= 130
+    assert len(text.splitlines()) <= 120
     assert text.count("<!-- figures") == 2 * len(readme.PARTS)
 
 
@@ -255,6 +257,47 @@ def test_examples_that_read_images_are_shown_and_not_run(monkeypatch):
     for path in (ROOT / "examples").glob("plot_*.py"):
         reads_images = "fetch_cifar10(" in path.read_text() or "load_faces(" in path.read_text()
         assert bool(pattern.search(str(path))) is not reads_images, path.name
+
+
+def test_the_gallery_has_four_sections(tmp_path):
+    assert len(gallery.SECTIONS) == 4
+    known = [stem for stems in gallery.SECTIONS.values() for stem in stems]
+    assert len(known) == len(set(known))
+    assert {f"{stem}.py" for stem in known} <= {path.name for path in (ROOT / "examples").iterdir()}
+    thumbnail = (
+        '.. raw:: html\n\n    <div class="sphx-glr-thumbcontainer" tooltip="A">\n\n'
+        "  :doc:`/auto_examples/{}`\n\n.. raw:: html\n\n    </div>\n\n\n"
+    )
+    names = ["plot_forest", "plot_quick_start", "plot_of_somebody_else"]
+    page = (
+        'Gallery\n=======\n\n.. raw:: html\n\n    <div class="sphx-glr-thumbnails">\n\n'
+        ".. thumbnail-parent-div-open\n\n"
+        + "".join(map(thumbnail.format, names))
+        + ".. thumbnail-parent-div-close\n\n.. raw:: html\n\n    </div>\n\n\n.. toctree::\n"
+    )
+    divided = gallery.divide(page)
+    places = [divided.index(text) for text in (
+        "Start\n-----", "plot_quick_start", "Exact and certified\n---", "plot_forest",
+        "Nets, graphs, and requests that keep coming\n---", "plot_of_somebody_else", ".. toctree",
+    )]  # fmt: skip
+    assert places == sorted(places)
+    assert "Is it forgotten?" not in divided
+    assert divided.count("sphx-glr-thumbnails") == divided.count("div-close") == 3
+    assert divided.count("</div>") == 3 + len(names)
+
+
+def test_every_row_of_a_report_is_explained_on_its_page():
+    rows = "\n".join(explained.rows())
+    assert all(f"**{name}**" in rows for name in figures.DIRECTIONS)
+    assert "generated/explained.rst" in (DOCS / "start" / "reading_report.rst").read_text()
+
+
+def test_words_of_the_glossary_are_linked():
+    terms = re.findall(r"^   (\S.*)$", (DOCS / "project" / "glossary.rst").read_text(), re.M)
+    pages = "\n".join(path.read_text() for path in DOCS.rglob("*.rst"))
+    linked = {word.casefold() for word in re.findall(r":term:`(?:[^`<]*<)?([^`<>]+)>?`", pages)}
+    assert len(terms) > 20
+    assert [term for term in terms if term.casefold() not in linked] == []
 
 
 def test_examples_are_described():

@@ -86,7 +86,7 @@ def write():
         "``skunlearn``, everything else from the module it stands in.",
         "",
         ".. toctree::",
-        "   :maxdepth: 1",
+        "   :hidden:",
         "",
         *(f"   {name}" for name in names),
         "",
