@@ -1,9 +1,9 @@
 """Open the built site in headless Chromium: ``python docs/check_browser.py build/docs [shots]``.
 
 Every page at the width of a desk and of a phone: no errors in the console, nothing wider than the
-screen, no text cut off or smaller than 9 pixels, alternative texts; then the search. Pictures of some
-pages go to the second folder. It needs selenium and Chromium with its driver (Debian: ``apt-get
-install chromium chromium-driver``).
+screen, no text cut off or smaller than 9 pixels, alternative texts; then the search. Pictures of
+some pages go to the second folder. It needs selenium and Chromium with its driver (Debian:
+``apt-get install chromium chromium-driver``).
 """
 
 import sys
@@ -40,10 +40,10 @@ const words = e => e.textContent.trim().replace(/\\s+/g, " ").slice(0, 40);
 const own = e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
 for (const e of document.querySelectorAll("main *, header *")) {
   const box = e.getBoundingClientRect();
-  if (!box.width || !box.height || !e.checkVisibility({opacityProperty: true, visibilityProperty: true}))
-    continue;
+  if (!box.width || !box.height || !e.checkVisibility({visibilityProperty: true})) continue;
   const style = getComputedStyle(e);
-  if (["hidden", "clip"].includes(style.overflowX) && e.scrollWidth > e.clientWidth + 1 && box.width > 2)
+  const hides = ["hidden", "clip"].includes(style.overflowX) && box.width > 2;
+  if (hides && e.scrollWidth > e.clientWidth + 1)
     found.push(`cut off: ${words(e)}`);
   if (own(e) && parseFloat(style.fontSize) < 9 && !e.closest("math, svg, sup, sub"))
     found.push(`${style.fontSize} high: ${words(e)}`);

@@ -15,7 +15,7 @@ _INK = "#222222"
 # Methods that the picture of closeness names, and how many points away the names stand.
 _NAMED = {
     "retrained": ("retrained, another seed", (8, -6)),
-    "floor": ("retrained for fewer epochs", (-8, -6)),
+    "floor": ("fewer epochs anew", (-8, -6)),
     "Auto": ("AutoUnlearner", (-4, 14)),
     "ShrinkPerturb": ("ShrinkPerturb", (2, -15)),
     "NoT": ("NoT", (-8, 3)),
