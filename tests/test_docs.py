@@ -300,6 +300,16 @@ def test_words_of_the_glossary_are_linked():
     assert [term for term in terms if term.casefold() not in linked] == []
 
 
+def test_the_front_page_leads_where_people_go():
+    text = (DOCS / "index.rst").read_text()
+    buttons = re.findall(r"\.\. button-ref:: (\S+)", text)
+    assert buttons == ["start/quick_start", "start/which_method", "auto_examples/index"]
+    assert text.index("generated/first_picture.rst") < text.index("../README.md")
+    assert text.index("../README.md") < text.index("overview.svg")
+    names = re.findall(r"^   (\w+) <", text, re.M)
+    assert names == ["Methods", "Guide", "Examples", "API", "Benchmarks", "Comparison"]
+
+
 def test_examples_are_described():
     """The gallery takes a title and a sentence from each."""
     for path in (ROOT / "examples").glob("plot_*.py"):

@@ -169,6 +169,22 @@ def test_the_citation_is_of_this_version():
     assert re.search(r'^date-released: "\d{4}-\d\d-\d\d"$', citation, re.M)
 
 
+def test_the_publishing_workflow_checks_what_it_uploads():
+    path = ROOT / ".github" / "workflows" / "publish.yml"
+    if not path.exists():
+        pytest.skip("the sdist holds no workflow")
+    jobs = pytest.importorskip("yaml").safe_load(path.read_text())["jobs"]
+    runs = [step["run"] for step in jobs["build"]["steps"] if "run" in step]
+    assert runs.index("python -m build") < runs.index("python -m twine check --strict dist/*")
+    assert jobs["publish"]["needs"] == "build"
+    # The step that compares the tag with the version reads the file as it is.
+    (compares,) = (run for run in runs if "_version.py" in run)
+    script = f"GITHUB_REF_NAME=v{_version()}; {compares}"
+    assert _version() in _run("bash", "-c", script, cwd=ROOT)
+    wrong = subprocess.run(["bash", "-c", f"GITHUB_REF_NAME=v9; {compares}"], cwd=ROOT, check=False)
+    assert wrong.returncode != 0
+
+
 def test_setup_cfg_and_pyproject_have_disjoint_jobs():
     """setuptools drops in silence what both name."""
     text = (ROOT / "setup.cfg").read_text()
