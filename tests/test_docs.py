@@ -27,7 +27,7 @@ import run_code  # noqa: E402
 import stored_figures  # noqa: E402
 import taxonomy  # noqa: E402
 
-from skunlearn.evaluation import figures  # noqa: E402
+from skunlearn.evaluation import figures, verdicts  # noqa: E402
 from skunlearn.utils import all_unlearners, unlearner_table  # noqa: E402
 
 
@@ -290,6 +290,11 @@ def test_every_row_of_a_report_is_explained_on_its_page():
     rows = "\n".join(explained.rows())
     assert all(f"**{name}**" in rows for name in figures.DIRECTIONS)
     assert "generated/explained.rst" in (DOCS / "start" / "reading_report.rst").read_text()
+
+
+def test_the_page_on_reports_says_when_they_warn():
+    text = (DOCS / "start" / "reading_report.rst").read_text()
+    assert f"From a width of {verdicts._WIDE} on the report warns" in text
 
 
 def test_words_of_the_glossary_are_linked():

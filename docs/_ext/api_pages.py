@@ -83,7 +83,7 @@ def write():
         "=============",
         "",
         "Everything that is public: all names of ``__all__``. Unlearners are imported from",
-        "``skunlearn``, everything else from the module it stands in. What is listed here stays for",
+        "``skunlearn``, everything else from the module it stands in. What is listed stays for",
         "one minor release after its successor is there: :doc:`/project/contributing`.",
         "",
         ".. toctree::",
