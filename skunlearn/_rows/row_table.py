@@ -46,14 +46,16 @@ class RowTable:
         if arrays.get("digests") is None:
             return None
         known = arrays.get("digests_known")
-        sketches = None if known is None else (arrays["sketches"], arrays["label_sketches"])
+        if known is None:
+            return cls(arrays["digests"], arrays["label_digests"])
+        sketches = tuple(arrays[name].view(np.uint64) for name in ("sketches", "label_sketches"))
         return cls(arrays["digests"], arrays["label_digests"], sketches, known)
 
     def arrays(self):
         """What a file holds of the table."""
         arrays = {"digests": self._digests, "label_digests": self._labels}
         if self._known is not None:
-            rows, labels = self._sketches
+            rows, labels = (table.view(np.int64) for table in self._sketches)  # which files take
             arrays |= {"sketches": rows, "label_sketches": labels, "digests_known": self._known}
         return arrays
 
