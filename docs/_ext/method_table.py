@@ -169,7 +169,7 @@ def by_promise(promise):
     rows = []
     for name, cls in all_unlearners().items():
         if promise_of(cls) == promise:
-            kind = "whole classes" if unlearner_tags(cls).class_only else cls._made_for
+            kind = "whole classes" if unlearner_tags(cls).class_only else cls._promises.made_for
             rows.append((_link(name), _summary(cls).removesuffix("."), kind, *measured(name)))
     header = ("Method", "What it does", "Made for", "Apart, rows", "Apart, classes", "Time")
     if not any("".join(row[3:]) for row in rows):
