@@ -35,8 +35,8 @@ from skunlearn.metrics._statistics.epsilon import (
     epsilon_from_counts,
     epsilon_lower_bound,
 )
+from skunlearn.metrics._statistics.interval_forms import Interval
 from skunlearn.metrics._statistics.intervals import (
-    Interval,
     auc,
     auc_interval,
     bootstrap_interval,

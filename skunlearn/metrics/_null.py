@@ -34,9 +34,18 @@ def hellinger_distance(logits, reference_logits):
     >>> hellinger_distance([[50.0, 0.0], [1.0, 1.0]], [[0.0, 50.0], [2.0, 2.0]]).round(4)
     array([1., 0.])
     """
-    roots = (np.exp(log_softmax(z, axis=1) / 2) for z in check_pair(logits, reference_logits))
+    return between_roots(*(roots_of(z) for z in check_pair(logits, reference_logits)))
+
+
+def roots_of(logits):
+    """Square roots of the probabilities of each row."""
+    return np.exp(log_softmax(logits, axis=1) / 2)
+
+
+def between_roots(ours, theirs):
+    """Hellinger distance of each row from square roots of probabilities."""
     # Not from the overlap: 1 less something near 1 leaves rounding.
-    return np.minimum(np.linalg.norm(np.subtract(*roots), axis=1) / np.sqrt(2), 1.0)
+    return np.minimum(np.linalg.norm(ours - theirs, axis=1) / np.sqrt(2), 1.0)
 
 
 def distance_over_null(outputs, references):
@@ -98,6 +107,7 @@ def distances_to_null(outputs, references):
             f"distance_over_null needs two or more references, got {len(references)}: how far "
             "retrained models lie from each other is the unit."
         )
-    own = np.mean([hellinger_distance(outputs, other) for other in references], axis=0)
-    pairs = combinations(references, 2)
-    return own, np.mean([hellinger_distance(*pair) for pair in pairs], axis=0)
+    own = roots_of(check_pair(outputs, references[0])[0])
+    roots = [roots_of(check_pair(outputs, other)[1]) for other in references]
+    pairs = [between_roots(*pair) for pair in combinations(roots, 2)]
+    return np.mean([between_roots(own, other) for other in roots], axis=0), np.mean(pairs, axis=0)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 
 from skunlearn.evaluation import audit_logits
-from skunlearn.metrics import distance_over_null, hellinger_distance
+from skunlearn.metrics import _null, distance_over_null, hellinger_distance
 
 CLASSES = 4
 
@@ -34,6 +34,16 @@ def test_one_more_retrained_model_has_a_value_near_one():
     own = np.mean([hellinger_distance(sure, z).mean() for z in alike[:2]])
     null = hellinger_distance(*alike[:2]).mean()
     assert distance_over_null(sure, alike[:2]) == pytest.approx(own / null)
+
+
+def test_probabilities_are_made_once_for_each_model(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        _null, "log_softmax", lambda z, axis: made.append(z) or log_softmax(z, axis)
+    )
+    alike, sure = models(20)
+    distance_over_null(sure, alike)
+    assert len(made) == 1 + len(alike)
 
 
 def test_bad_references_are_named():
