@@ -46,11 +46,14 @@ def assemble(
         figures[name], attacked[name], plain[name] = task.measure(found, sets, attacks, reference)
     if first is not None:
         del figures[first]["AUC difference"]  # to itself
+    nulls = {}
     if first is not None and not short:
+        null = task.null(outputs, retrained, sets.confidence)
+        nulls = null.references()
         for name in outputs:
             if name != first:
                 figures[name] |= task.against(outputs, figures, plain, name, first, sets.confidence)
-            figures[name] |= task.over_null(outputs, name, retrained, sets.confidence)
+            figures[name] |= null.figures(name)
     _add_seconds(figures, seconds or {}, first)
 
     ours, theirs = outputs.get(original), outputs.get(first)
@@ -64,7 +67,7 @@ def assemble(
         verdicts[name] = task.judge(outputs[name], references, attacked[name], sets, tolerance)
         warnings += task.warn_about(name, outputs[name], theirs, ours, sets)
     return Report(
-        frame=_tidy(figures, retrained),
+        frame=_tidy(figures, retrained, nulls),
         verdicts=verdicts,
         warnings=warnings,
         roles={"original": original, "retrained": first},
@@ -82,8 +85,8 @@ def _add_seconds(figures, seconds, first):
                 figures[name]["of retraining"] = (value / seconds[first], np.nan, np.nan)
 
 
-def _tidy(figures, retrained):
-    """One row per model and figure, with its reference."""
+def _tidy(figures, retrained, nulls):
+    """One row per model and figure, with its reference: one of the `nulls`, where it has one."""
     import pandas as pd
 
     first = retrained[0] if retrained else None
@@ -93,7 +96,7 @@ def _tidy(figures, retrained):
     for model, found in figures.items():
         for metric in (m for m in order if m in found):
             value, low, high = found[metric]
-            reference = _reference(figures, retrained, metric)
+            reference = nulls.get(metric) or _reference(figures, retrained, metric)
             inside = None
             if model != first and not np.isnan(reference[1]):
                 inside = bool(reference[1] <= value <= reference[2])

@@ -5,7 +5,7 @@ from scipy.special import ndtri
 from scipy.stats import binomtest
 
 from skunlearn.evaluation import figures
-from skunlearn.evaluation._against import against, over_null
+from skunlearn.evaluation._against import against, null
 from skunlearn.evaluation.figures import attack, losses, right
 from skunlearn.evaluation.verdicts import Known, is_idle, warn_about_rows, warn_if_unmoved
 from skunlearn.evaluation.verdicts import judge as judge_known
@@ -19,7 +19,7 @@ __all__ = [
     "curves",
     "judge",
     "measure",
-    "over_null",
+    "null",
     "warn_about",
     "warn_about_sets",
 ]

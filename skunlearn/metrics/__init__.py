@@ -21,7 +21,12 @@ from skunlearn.metrics._distances import (
     kl_divergence,
 )
 from skunlearn.metrics._logits import cross_entropy, margin, true_class_confidence
-from skunlearn.metrics._null import distance_over_null, hellinger_distance
+from skunlearn.metrics._null import (
+    RowDistances,
+    distance_over_null,
+    hellinger_distance,
+    row_distances,
+)
 from skunlearn.metrics._poison_effects import (
     GaussianUnlearningScore,
     backdoor_success_rate,
@@ -89,7 +94,9 @@ __all__ = [
     "delong_covariance",
     "delong_interval",
     "distance_over_null",
+    "RowDistances",
     "hellinger_distance",
+    "row_distances",
     "js_divergence",
     "kl_divergence",
     "margin",
