@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skunlearn.evaluation._spread import spread, warn_about_spread
 from skunlearn.evaluation.figures import IDEALS, Reference, direction_of, score_names
 from skunlearn.evaluation.report import Report
 
@@ -54,6 +55,11 @@ def assemble(
             if name != first:
                 figures[name] |= task.against(outputs, figures, plain, name, first, sets.confidence)
             figures[name] |= null.figures(name)
+    spreads, spread_nulls = {}, {}
+    if first is not None and not short and task.has_one_class:
+        spreads, spread_nulls = spread(outputs, sets, retrained)
+        for name, values in spreads.items():
+            figures[name] |= values
     _add_seconds(figures, seconds or {}, first)
 
     ours, theirs = outputs.get(original), outputs.get(first)
@@ -66,8 +72,9 @@ def assemble(
             continue
         verdicts[name] = task.judge(outputs[name], references, attacked[name], sets, tolerance)
         warnings += task.warn_about(name, outputs[name], theirs, ours, sets)
+        warnings += warn_about_spread(name, spreads, spread_nulls)
     return Report(
-        frame=_tidy(figures, retrained, nulls),
+        frame=_tidy(figures, retrained, nulls | spread_nulls),
         verdicts=verdicts,
         warnings=warnings,
         roles={"original": original, "retrained": first},

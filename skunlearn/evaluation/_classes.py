@@ -17,12 +17,15 @@ __all__ = [
     "against",
     "ceiling",
     "curves",
+    "has_one_class",
     "judge",
     "measure",
     "null",
     "warn_about",
     "warn_about_sets",
 ]
+
+has_one_class = True  # a row
 
 _UTILITY = 0.01  # accuracy on retained classes that counts as lost
 

@@ -23,12 +23,15 @@ __all__ = [
     "against",
     "ceiling",
     "curves",
+    "has_one_class",
     "judge",
     "measure",
     "null",
     "warn_about",
     "warn_about_sets",
 ]
+
+has_one_class = False  # a row
 
 
 def measure(logits, sets, attacks, reference):

@@ -14,12 +14,15 @@ __all__ = [
     "against",
     "ceiling",
     "curves",
+    "has_one_class",
     "judge",
     "measure",
     "null",
     "warn_about",
     "warn_about_sets",
 ]
+
+has_one_class = False  # a row
 
 ATTACK = "squared error"  # the one attack on regressors
 _UTILITY = 0.01  # R² on unseen rows that counts as lost

@@ -42,6 +42,8 @@ DIRECTIONS = {
     "forget worst row": "lower",
     "retain worst row": "lower",
     "unseen worst row": "lower",
+    "spread sureness": "retrained",
+    "spread nearest": "retrained",
     "test R²": "higher",
     "test MSE": "lower",
     "retained train R²": "retrained",

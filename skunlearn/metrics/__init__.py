@@ -3,6 +3,11 @@
 from skunlearn.metrics._accuracy_gaps import average_gap, tug_of_war
 from skunlearn.metrics._attacks.blind import blind_attack
 from skunlearn.metrics._attacks.challenge import ChallengeScore, challenge_score
+from skunlearn.metrics._attacks.class_spread import (
+    ClassSpread,
+    SpreadDistance,
+    class_spread_attack,
+)
 from skunlearn.metrics._attacks.gap import gap_attack
 from skunlearn.metrics._attacks.klom import KLoM, klom
 from skunlearn.metrics._attacks.learned_logistic import LogisticAttack, logistic_attack
@@ -55,6 +60,9 @@ __all__ = [
     "expected_calibration_error",
     "ChallengeScore",
     "challenge_score",
+    "ClassSpread",
+    "SpreadDistance",
+    "class_spread_attack",
     "LogisticAttack",
     "logistic_attack",
     "EpsilonBound",

@@ -65,7 +65,7 @@ def membership_scores(logits, y, attack="margin"):
     check_attack(attack, several=False)
     if is_multilabel(y):
         return label_scores(logits, y, attack).mean(axis=1)
-    return _of_rows(*check_logits(logits, y), (attack,))[attack]
+    return scores_of_rows(*check_logits(logits, y), (attack,))[attack]
 
 
 def label_scores(logits, y, attack):
@@ -157,7 +157,7 @@ def attack_scores(forget, unseen, attack, *, match="class", random_state=0):
         by_name = scores_by_label(forget, unseen, names, match)
         sides = {name: tuple(map(row_scores, both)) for name, both in by_name.items()}
     else:
-        ours, theirs = (_of_rows(*check_logits(*side), names) for side in (forget, unseen))
+        ours, theirs = (scores_of_rows(*check_logits(*side), names) for side in (forget, unseen))
         sides = {name: (ours[name], theirs[name]) for name in names}
     if attack != "learned":
         return sides
@@ -166,7 +166,7 @@ def attack_scores(forget, unseen, attack, *, match="class", random_state=0):
     return {attack: scores}
 
 
-def _of_rows(z, y, names):
+def scores_of_rows(z, y, names):
     """Scores of checked rows by name, from one softmax."""
     direct = {_SCORES[name][0].__name__: _SCORES[name][0] for name in names}
     found = by_blocks(direct, z, y)
@@ -176,7 +176,7 @@ def _of_rows(z, y, names):
 def _of_labels(logits, y, names):
     """The same of every label as of a binary classification: each of shape (n, n_labels)."""
     z = np.column_stack([np.zeros(logits.size), logits.ravel()])
-    found = _of_rows(z, y.ravel().astype(np.int64), names)
+    found = scores_of_rows(z, y.ravel().astype(np.int64), names)
     return {name: values.reshape(logits.shape) for name, values in found.items()}
 
 
