@@ -38,6 +38,7 @@ from skunlearn.metrics._poison_effects import (
     gaussian_unlearning_score,
     interclass_confusion,
 )
+from skunlearn.metrics._relative import RelativeSimilarity, relative_similarity_test
 from skunlearn.metrics._scorers.class_scorers import ForgottenScorer, RetainedScorer
 from skunlearn.metrics._scorers.mia_scorer import MIAScorer
 from skunlearn.metrics._statistics.epsilon import (
@@ -81,6 +82,8 @@ __all__ = [
     "quantile_scores",
     "TruePositives",
     "tpr_at_fpr",
+    "RelativeSimilarity",
+    "relative_similarity_test",
     "rmia",
     "Efficacy",
     "svc_efficacy",
