@@ -43,16 +43,25 @@ def many_rows():
     reference = unlearner.estimator_
     unlearner.unlearn(indices=np.arange(100_000))
     both = Rows(np.concatenate([X[:100_000], X_unseen]), None, np.arange(150_000))
+    unseen = X_unseen, y_unseen
+    by_margin, beside = MIAScorer("margin"), MIAScorer(reference=reference)
     contenders = {
         "forward pass, 150,000 rows": lambda: inference.outputs(unlearner.estimator_, both),
-        "MIAScorer.measure": lambda: MIAScorer().measure(unlearner, X_unseen, y_unseen),
-        "audit": lambda: audit(unlearner, X_unseen, y_unseen, retrained=reference),
+        "MIAScorer.measure, every score": lambda: MIAScorer().measure(unlearner, *unseen),
+        "the same by the margin alone": lambda: by_margin.measure(unlearner, *unseen),
+        "the same beside a retrained model": lambda: beside.measure(unlearner, *unseen),
+        "MIAScorer, as searches run it": lambda: MIAScorer()(unlearner, *unseen),
+        "audit": lambda: audit(unlearner, *unseen, retrained=reference),
     }
     times = timed_rounds(contenders, 5)
-    passes, measured, audited = times.values()
+    passes, measured, _, beside, searched, audited = times.values()
     report("100,000 forgotten and 50,000 unseen rows", medians(times), next(iter(contenders)))
     rows = "100,000 / 50,000 rows"
     goal(f"MIAScorer.measure / forward pass, {rows}", paired(measured, passes), at_most=2.0)
+    # It asks the reference about all rows: a forward pass more.
+    ratio = paired(beside, passes)
+    goal(f"the same beside a retrained model / forward pass, {rows}", ratio, at_most=4.0)
+    goal(f"MIAScorer in a search / forward pass, {rows}", paired(searched, passes), at_most=2.0)
     goal(f"audit / forward pass, {rows}", paired(audited, passes), at_most=30.0)
 
 

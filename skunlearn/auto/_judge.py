@@ -3,12 +3,12 @@
 import numpy as np
 
 from skunlearn._torch.observation import observe
-from skunlearn._torch.parts.tasks import Labels, task_of
-from skunlearn.metrics._attacks.scores import compared_scores, membership_scores, squared_error
-from skunlearn.metrics._statistics.intervals import auc, delong_covariance
+from skunlearn._torch.parts.tasks import task_of
+from skunlearn.metrics._attacks.comparing import aucs_by_name
+from skunlearn.metrics._scorers.observed import observed_scores
+from skunlearn.metrics._statistics.intervals import delong_covariance
 from skunlearn.metrics._statistics.matching import match_weights
 
-_SCORES = ("loss", "margin", "confidence", "entropy", "modified_entropy")
 _MOST_FORGET, _MOST_UNSEEN = 2000, 5000  # rows that are asked about
 _FEWEST = 5  # rows of a side from which an attack is made
 NAMED = "named"  # share of the rows of whole classes that are named rightly
@@ -62,16 +62,14 @@ class Judge:
 
         `seen` is what `look` returned of a net.
         """
-        found = {}
-        for name, sides in seen.items():
-            if name == NAMED:
-                found[name] = sides - self.reference[name]
-            else:
-                ours, theirs = (
-                    auc(*pair, weights=self.weights) for pair in (sides, self.reference[name])
-                )
-                found[name] = ours - theirs
-        return found
+        ours, theirs = self._figures(seen), self._figures(self.reference)
+        return {name: ours[name] - theirs[name] for name in seen}
+
+    def _figures(self, seen):
+        """AUC of each score, and the share of rows that is named."""
+        sides = {name: both for name, both in seen.items() if name != NAMED}
+        found = aucs_by_name(sides, self.weights) if sides else {}
+        return found | {name: share for name, share in seen.items() if name == NAMED}
 
     def error(self, seen, name):
         """Standard error of one of the `differences`, over the rows."""
@@ -96,12 +94,7 @@ class Judge:
         if self.unseen is None:
             return found
         sides = [observe(net, rows, self.classes) for rows in (self.forget, self.unseen)]
-        if self.classes is None:
-            return found | {"squared error": [-squared_error(e.predicted, e.y) for e in sides]}
-        if isinstance(self.classes, Labels):
-            both = [part for e in sides for part in (e.logits, e.y)]
-            return found | {s: compared_scores(*both, s) for s in _SCORES}
-        return found | {s: [membership_scores(e.logits, e.y, s) for e in sides] for s in _SCORES}
+        return found | observed_scores(*sides)
 
 
 def strongest(differences):

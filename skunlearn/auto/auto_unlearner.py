@@ -7,7 +7,6 @@ from numbers import Real
 import numpy as np
 
 from skunlearn._fitted_model import read_rows
-from skunlearn._recipe import training
 from skunlearn._rows import checking
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
@@ -18,6 +17,7 @@ from skunlearn.auto._judge import NAMED, Judge, excess, strongest
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from skunlearn.finetuning._shrinking import new_net, shrink
 from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
+from skunlearn.metrics._scorers.short_reference import train_short
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -153,9 +153,8 @@ class AutoUnlearner(NetUnlearner):
         }
         judge = None
         if (unseen is not None or whole) and first:
-            judge = Judge(
-                self._classes, forget, unseen, self._train_reference(retain, first), whole, seeds[2]
-            )
+            reference = train_short(self, retain, epochs=first, seed=seeds[0]).model
+            judge = Judge(self._classes, forget, unseen, reference, whole, seeds[2])
         new = new_net(recipe, retain, self._classes, seeds[1])
         if judge is None or not judge.sees:
             shrink(net, new, _BLIND)
@@ -211,12 +210,6 @@ class AutoUnlearner(NetUnlearner):
         if set(before) == {NAMED}:
             return _BLIND
         return float(np.clip(np.sqrt(0.7 * self.target / max(known, 1e-9)), *_SHARES))
-
-    def _train_reference(self, retain, epochs):
-        recipe = skorch_nets.clone_net(skorch_nets.unwrap(self.estimator)).set_params(
-            max_epochs=epochs
-        )
-        return training.train(recipe, retain, self._classes, self._seeds()[0])
 
     def _rows_never_seen(self):
         """Rows that came with the request, or those of the net's predefined split; else None."""

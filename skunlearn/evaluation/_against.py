@@ -1,12 +1,20 @@
 """How far a model lies from the retrained one, on the rows of an audit."""
 
+from itertools import combinations
+
 import numpy as np
 from scipy.special import ndtri
 
 from skunlearn.evaluation.figures import mean
 from skunlearn.metrics._accuracy_gaps import average_gap, tug_of_war
 from skunlearn.metrics._distances import activation_distance, agreement, js_divergence
-from skunlearn.metrics._null import distances_to_null
+from skunlearn.metrics._null import between_roots, roots_of
+
+# Of distances of shape (models, rows), by how the report calls them: each model's worst rows.
+WORST = {
+    "95% row": lambda distances: np.quantile(distances, 0.95, axis=1),
+    "worst row": lambda distances: distances.max(axis=1),
+}
 
 
 def against(outputs, figures, attacked, name, first, confidence):
@@ -47,27 +55,84 @@ def gaps(outputs, figures, attacked, name, first):
     return found
 
 
-def over_null(outputs, name, retrained, confidence, *, form=lambda logits: logits):
-    """Distance of a model to the retrained ones over theirs to each other, on each set.
+class Null:
+    """Distances of every model to the retrained ones, row by row, on each set.
 
-    A retrained model is judged by the others, where there are two of them. `form` makes logits of
-    classes of what models say.
+    Parameters
+    ----------
+    outputs : dict of str to dict of str to ndarray
+        By model and set of rows.
+    retrained : list of str
+    confidence : float
+    prepare, distance : callable
+        What is made of the outputs once, and the distance of each row between two of these.
+    ratios : bool, default=True
+        Whether means over the null are wanted.
     """
-    others = [other for other in retrained if other != name]
-    if len(others) < 2:
+
+    def __init__(self, outputs, retrained, confidence, prepare, distance, *, ratios=True):
+        self.retrained, self.confidence, self.ratios = retrained, confidence, ratios
+        self._outputs, self._prepare, self._distance = outputs, prepare, distance
+        self._prepared, self._pairs = {}, {}
+
+    def figures(self, name):
+        """Figures of a model: means over the null, and those of its farthest rows.
+
+        A retrained model is judged by the others.
+        """
+        found, others = {}, [other for other in self.retrained if other != name]
+        if len(self.retrained) < 2:
+            return found
+        for rows in self._outputs[name]:
+            own = np.stack([self._rows(rows, name, other) for other in others])
+            if self.ratios and len(others) > 1:
+                null = self._null(rows, others).mean(axis=0)
+                found |= _over_null(rows, own.mean(axis=0), null, self.confidence)
+            for label, statistic in WORST.items():
+                found[f"{rows} {label}"] = _alone(float(statistic(own).mean()))
+        return found
+
+    def references(self):
+        """What two retrained models have of each other: mean, least and most of the pairs."""
+        found = {}
+        if len(self.retrained) < 2:
+            return found
+        for rows in self._outputs[self.retrained[0]]:
+            null = self._null(rows, self.retrained)
+            for label, statistic in WORST.items():
+                each = statistic(null)
+                # One pair has no range.
+                span = (each.min(), each.max()) if len(each) > 1 else (np.nan, np.nan)
+                found[f"{rows} {label}"] = tuple(map(float, (each.mean(), *span)))
+        return found
+
+    def _null(self, rows, names):
+        return np.stack([self._rows(rows, *pair) for pair in combinations(names, 2)])
+
+    def _rows(self, rows, *pair):
+        key = rows, *sorted(pair)
+        if key not in self._pairs:
+            self._pairs[key] = self._distance(*(self._made(rows, name) for name in pair))
+        return self._pairs[key]
+
+    def _made(self, rows, name):
+        if (rows, name) not in self._prepared:
+            self._prepared[rows, name] = self._prepare(self._outputs[name][rows])
+        return self._prepared[rows, name]
+
+
+def null(outputs, retrained, confidence):
+    """`Null` by the Hellinger distance of classifiers' predictions."""
+    return Null(outputs, retrained, confidence, roots_of, between_roots)
+
+
+def _over_null(rows, own, null, confidence):
+    if null.mean() == 0:
         return {}
-    found = {}
-    for rows, logits in outputs[name].items():
-        own, null = distances_to_null(
-            form(logits), [form(outputs[other][rows]) for other in others]
-        )
-        if null.mean() == 0:
-            continue
-        ratio = own.mean() / null.mean()
-        se = (own - ratio * null).std() / (null.mean() * np.sqrt(len(own)))
-        arm = ndtri((1 + confidence) / 2) * se
-        found[f"{rows} over null"] = float(ratio), float(max(0.0, ratio - arm)), float(ratio + arm)
-    return found
+    ratio = own.mean() / null.mean()
+    se = (own - ratio * null).std() / (null.mean() * np.sqrt(len(own)))
+    arm = ndtri((1 + confidence) / 2) * se
+    return {f"{rows} over null": (float(ratio), float(max(0.0, ratio - arm)), float(ratio + arm))}
 
 
 def _shares(figures, attacked):

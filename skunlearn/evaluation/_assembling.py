@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skunlearn.evaluation._spread import spread, warn_about_spread
 from skunlearn.evaluation.figures import IDEALS, Reference, direction_of, score_names
 from skunlearn.evaluation.report import Report
 
@@ -46,11 +47,19 @@ def assemble(
         figures[name], attacked[name], plain[name] = task.measure(found, sets, attacks, reference)
     if first is not None:
         del figures[first]["AUC difference"]  # to itself
+    nulls = {}
     if first is not None and not short:
+        null = task.null(outputs, retrained, sets.confidence)
+        nulls = null.references()
         for name in outputs:
             if name != first:
                 figures[name] |= task.against(outputs, figures, plain, name, first, sets.confidence)
-            figures[name] |= task.over_null(outputs, name, retrained, sets.confidence)
+            figures[name] |= null.figures(name)
+    spreads, spread_nulls = {}, {}
+    if first is not None and not short and task.has_one_class:
+        spreads, spread_nulls = spread(outputs, sets, retrained)
+        for name, values in spreads.items():
+            figures[name] |= values
     _add_seconds(figures, seconds or {}, first)
 
     ours, theirs = outputs.get(original), outputs.get(first)
@@ -63,8 +72,9 @@ def assemble(
             continue
         verdicts[name] = task.judge(outputs[name], references, attacked[name], sets, tolerance)
         warnings += task.warn_about(name, outputs[name], theirs, ours, sets)
+        warnings += warn_about_spread(name, spreads, spread_nulls)
     return Report(
-        frame=_tidy(figures, retrained),
+        frame=_tidy(figures, retrained, nulls | spread_nulls),
         verdicts=verdicts,
         warnings=warnings,
         roles={"original": original, "retrained": first},
@@ -82,8 +92,8 @@ def _add_seconds(figures, seconds, first):
                 figures[name]["of retraining"] = (value / seconds[first], np.nan, np.nan)
 
 
-def _tidy(figures, retrained):
-    """One row per model and figure, with its reference."""
+def _tidy(figures, retrained, nulls):
+    """One row per model and figure, with its reference: one of the `nulls`, where it has one."""
     import pandas as pd
 
     first = retrained[0] if retrained else None
@@ -93,7 +103,7 @@ def _tidy(figures, retrained):
     for model, found in figures.items():
         for metric in (m for m in order if m in found):
             value, low, high = found[metric]
-            reference = _reference(figures, retrained, metric)
+            reference = nulls.get(metric) or _reference(figures, retrained, metric)
             inside = None
             if model != first and not np.isnan(reference[1]):
                 inside = bool(reference[1] <= value <= reference[2])

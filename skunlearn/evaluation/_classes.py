@@ -5,7 +5,7 @@ from scipy.special import ndtri
 from scipy.stats import binomtest
 
 from skunlearn.evaluation import figures
-from skunlearn.evaluation._against import against, over_null
+from skunlearn.evaluation._against import against, null
 from skunlearn.evaluation.figures import attack, losses, right
 from skunlearn.evaluation.verdicts import Known, is_idle, warn_about_rows, warn_if_unmoved
 from skunlearn.evaluation.verdicts import judge as judge_known
@@ -17,12 +17,15 @@ __all__ = [
     "against",
     "ceiling",
     "curves",
+    "has_one_class",
     "judge",
     "measure",
-    "over_null",
+    "null",
     "warn_about",
     "warn_about_sets",
 ]
+
+has_one_class = True  # a row
 
 _UTILITY = 0.01  # accuracy on retained classes that counts as lost
 

@@ -17,17 +17,21 @@ from skunlearn.evaluation.figures import (
 )
 from skunlearn.metrics._attacks.scores import attack_scores
 from skunlearn.metrics._distances import activation_distance, js_divergence
+from skunlearn.metrics._null import between_roots, roots_of
 
 __all__ = [
     "against",
     "ceiling",
     "curves",
+    "has_one_class",
     "judge",
     "measure",
-    "over_null",
+    "null",
     "warn_about",
     "warn_about_sets",
 ]
+
+has_one_class = False  # a row
 
 
 def measure(logits, sets, attacks, reference):
@@ -78,9 +82,16 @@ def curves(outputs, sets, name):
     return found
 
 
-def over_null(outputs, name, retrained, confidence):
-    """As of classes, each label of a row by itself."""
-    return _against.over_null(outputs, name, retrained, confidence, form=_binary)
+def null(outputs, retrained, confidence):
+    """As of classes, by the mean over the labels of each row."""
+
+    def prepare(logits):
+        return roots_of(_binary(logits)), logits.shape
+
+    def distance(ours, theirs):
+        return between_roots(ours[0], theirs[0]).reshape(ours[1]).mean(axis=1)
+
+    return _against.Null(outputs, retrained, confidence, prepare, distance)
 
 
 def ceiling(sets):

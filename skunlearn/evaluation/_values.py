@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.special import ndtri
 
+from skunlearn.evaluation._against import Null
 from skunlearn.evaluation.figures import difference, mean, of, of_few
 from skunlearn.evaluation.verdicts import Known, is_idle, warn_about_rows, warn_if_unmoved
 from skunlearn.evaluation.verdicts import judge as judge_known
@@ -13,12 +14,15 @@ __all__ = [
     "against",
     "ceiling",
     "curves",
+    "has_one_class",
     "judge",
     "measure",
-    "over_null",
+    "null",
     "warn_about",
     "warn_about_sets",
 ]
+
+has_one_class = False  # a row
 
 ATTACK = "squared error"  # the one attack on regressors
 _UTILITY = 0.01  # R² on unseen rows that counts as lost
@@ -57,9 +61,9 @@ def against(outputs, figures, attacked, name, first, confidence):
     return {"forget distance": mean(distances, confidence)}
 
 
-def over_null(outputs, name, retrained, confidence):
-    """There are no probabilities of which the distance could be taken."""
-    return {}
+def null(outputs, retrained, confidence):
+    """Of the farthest rows alone, by the squared difference of predictions."""
+    return Null(outputs, retrained, confidence, np.asarray, squared_error, ratios=False)
 
 
 def judge(outputs, references, attacked, sets, tolerance):

@@ -14,11 +14,9 @@ from skunlearn._torch import skorch_nets
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import Classes, Labels
 from skunlearn.base import BaseUnlearner
-from skunlearn.metrics._attacks.scores import attack_scores, squared_error
+from skunlearn.metrics._scorers.observed import observed_aucs
 from skunlearn.metrics._scorers.scoring import refuse_training_rows
 from skunlearn.metrics._scorers.short_reference import train_short
-from skunlearn.metrics._statistics.intervals import auc
-from skunlearn.metrics._statistics.matching import match_weights
 
 __all__ = ["deletion_stream"]
 
@@ -184,13 +182,9 @@ def _attack(seen, new):
     """AUC by each score, by name."""
     if seen.noisy:  # the rows of one side are augmented at random, those of the other are not
         return {}
-    if not isinstance(seen.task, Classes | Labels):
-        return {"squared error": auc(*(-squared_error(e.predicted, e.y) for e in (seen, new)))}
-    if seen.logits is None:
+    if isinstance(seen.task, Classes | Labels) and seen.logits is None:
         return {}
-    weights = None if isinstance(seen.task, Labels) else match_weights(seen.y, new.y)
-    sides = attack_scores((seen.logits, seen.y), (new.logits, new.y), "strongest")
-    return {name: auc(*scores, weights=weights) for name, scores in sides.items()}
+    return observed_aucs(seen, new)
 
 
 def _strongest(ours, theirs):

@@ -3,6 +3,11 @@
 from skunlearn.metrics._accuracy_gaps import average_gap, tug_of_war
 from skunlearn.metrics._attacks.blind import blind_attack
 from skunlearn.metrics._attacks.challenge import ChallengeScore, challenge_score
+from skunlearn.metrics._attacks.class_spread import (
+    ClassSpread,
+    SpreadDistance,
+    class_spread_attack,
+)
 from skunlearn.metrics._attacks.gap import gap_attack
 from skunlearn.metrics._attacks.klom import KLoM, klom
 from skunlearn.metrics._attacks.learned_logistic import LogisticAttack, logistic_attack
@@ -21,13 +26,19 @@ from skunlearn.metrics._distances import (
     kl_divergence,
 )
 from skunlearn.metrics._logits import cross_entropy, margin, true_class_confidence
-from skunlearn.metrics._null import distance_over_null, hellinger_distance
+from skunlearn.metrics._null import (
+    RowDistances,
+    distance_over_null,
+    hellinger_distance,
+    row_distances,
+)
 from skunlearn.metrics._poison_effects import (
     GaussianUnlearningScore,
     backdoor_success_rate,
     gaussian_unlearning_score,
     interclass_confusion,
 )
+from skunlearn.metrics._relative import RelativeSimilarity, relative_similarity_test
 from skunlearn.metrics._scorers.class_scorers import ForgottenScorer, RetainedScorer
 from skunlearn.metrics._scorers.mia_scorer import MIAScorer
 from skunlearn.metrics._statistics.epsilon import (
@@ -35,8 +46,8 @@ from skunlearn.metrics._statistics.epsilon import (
     epsilon_from_counts,
     epsilon_lower_bound,
 )
+from skunlearn.metrics._statistics.interval_forms import Interval
 from skunlearn.metrics._statistics.intervals import (
-    Interval,
     auc,
     auc_interval,
     bootstrap_interval,
@@ -50,6 +61,9 @@ __all__ = [
     "expected_calibration_error",
     "ChallengeScore",
     "challenge_score",
+    "ClassSpread",
+    "SpreadDistance",
+    "class_spread_attack",
     "LogisticAttack",
     "logistic_attack",
     "EpsilonBound",
@@ -68,6 +82,8 @@ __all__ = [
     "quantile_scores",
     "TruePositives",
     "tpr_at_fpr",
+    "RelativeSimilarity",
+    "relative_similarity_test",
     "rmia",
     "Efficacy",
     "svc_efficacy",
@@ -89,7 +105,9 @@ __all__ = [
     "delong_covariance",
     "delong_interval",
     "distance_over_null",
+    "RowDistances",
     "hellinger_distance",
+    "row_distances",
     "js_divergence",
     "kl_divergence",
     "margin",

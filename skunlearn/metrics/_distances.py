@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp, ndtri
 from scipy.stats import binomtest
 
-from skunlearn.metrics._statistics.intervals import Interval
+from skunlearn.metrics._statistics.interval_forms import Interval
 
 __all__ = ["activation_distance", "agreement", "js_divergence", "kl_divergence"]
 

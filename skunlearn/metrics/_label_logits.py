@@ -28,12 +28,6 @@ def check_label_logits(logits, y, *, logits_name="logits", y_name="y"):
     return z, y.astype(bool)
 
 
-def by_label(score, logits, y):
-    """``score(logits, y)`` of every label as of a binary classification: (n, n_labels)."""
-    z = np.column_stack([np.zeros(logits.size), logits.ravel()])
-    return score(z, y.ravel().astype(np.int64)).reshape(logits.shape)
-
-
 def matched_scores(members, y_members, others, y_others):
     """Scores of rows, each label compared with unseen rows that have it, or lack it, as well.
 

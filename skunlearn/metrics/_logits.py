@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import expit
 
 from skunlearn.metrics._label_logits import check_label_logits, is_multilabel
+from skunlearn.metrics._row_blocks import RowBlock, by_blocks
 
 
 def margin(logits, y):
@@ -48,13 +49,7 @@ def margin(logits, y):
     if is_multilabel(y):
         z, y = check_label_logits(logits, y)
         return np.where(y, z, -z)
-    z, y = check_logits(logits, y)
-    rows = np.arange(len(z))
-    own = z[rows, y]
-    z[rows, y] = -np.inf
-    top = z.max(axis=1)
-    z -= top[:, None]
-    return own - top - np.log(np.exp(z, out=z).sum(axis=1))
+    return by_blocks({"margin": RowBlock.margin}, *check_logits(logits, y))["margin"]
 
 
 def cross_entropy(logits, y):
@@ -97,8 +92,8 @@ def true_class_confidence(logits, y):
 
 
 def check_logits(logits, y, *, logits_name="logits", y_name="y"):
-    """A float64 copy of the logits and the labels as int64, or an error that says which row."""
-    z = np.array(logits, dtype=np.float64)
+    """Float64 logits and the labels as int64, or an error that says which row."""
+    z = np.asarray(logits, dtype=np.float64)
     if z.ndim == 1 or (z.ndim == 2 and z.shape[1] == 1):
         raise ValueError(
             f"{logits_name} needs one column per class and at least two, got shape {z.shape}. For "
@@ -119,8 +114,8 @@ def check_logits(logits, y, *, logits_name="logits", y_name="y"):
             f"{y_name} must hold the column of each row's true class as integers, got dtype "
             f"{y.dtype}. Encode labels first, for example numpy.searchsorted(classes_, {y_name})."
         )
-    bad = np.flatnonzero(~np.isfinite(z).all(axis=1))
-    if len(bad):
+    if not np.isfinite(z).all():
+        bad = np.flatnonzero(~np.isfinite(z).all(axis=1))
         raise ValueError(
             f"{logits_name} holds NaN or infinity in {len(bad)} of {len(z)} rows, first in row "
             f"{bad[0]}. Logarithms of probabilities that were rounded to 0 are infinite: pass the "
@@ -132,4 +127,4 @@ def check_logits(logits, y, *, logits_name="logits", y_name="y"):
             f"{y_name} must lie in [0, {z.shape[1]}), the columns of {logits_name}; row {bad[0]} "
             f"holds {y[bad[0]]}."
         )
-    return z, y.astype(np.int64)
+    return z, y.astype(np.int64, copy=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import norm
 
-from skunlearn.metrics._statistics.intervals import Interval
+from skunlearn.metrics._statistics.interval_forms import Interval
 from skunlearn.metrics._statistics.matching import check_labels
 from skunlearn.metrics._statistics.true_positives import proportion
 

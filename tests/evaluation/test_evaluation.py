@@ -99,6 +99,20 @@ def test_a_second_seed_gives_the_null_band(report, table):
     assert not agreement.loc["kept", "inside"]
 
 
+@pytest.mark.parametrize(
+    "metric", ["forget worst row", "unseen 95% row", "spread sureness", "spread nearest"]
+)
+def test_worst_rows_and_spreads_stand_beside_those_of_the_retrained(report, metric):
+    """Never a bare number: what two retrained nets have stands beside what a model has."""
+    rows = report.frame[report.frame["metric"] == metric].set_index("model")
+    retrained = rows.loc[["retrained", "retrained (2)"]]
+    assert list(rows.index) == list(report.wide.index)
+    low, high = retrained["value"].min() - 1e-9, retrained["value"].max() + 1e-9
+    assert rows["reference"].between(low, high).all()
+    assert 0 < rows.loc["kept", "value"] < 1
+    assert metric in report.to_html()
+
+
 def test_users_unlearners_are_untouched(split):
     X, X_test, y, y_test = split
     unlearner = FineTuneUnlearner(make_net(max_epochs=2), random_state=3)

@@ -8,6 +8,7 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from skunlearn.metrics import (
+    _row_blocks,
     activation_distance,
     agreement,
     average_gap,
@@ -16,6 +17,7 @@ from skunlearn.metrics import (
     membership_scores,
     tug_of_war,
 )
+from skunlearn.metrics._attacks.scores import ALL_SCORES
 
 RNG = np.random.default_rng(0)
 Z, Y = RNG.normal(scale=2, size=(200, 5)), RNG.integers(5, size=200)
@@ -138,3 +140,25 @@ def test_tug_of_war():
     assert tug_of_war([1.0, 1.0, 1.0], [0.0, 1.0, 1.0]) == 0
     with pytest.raises(ValueError, match="not in per cent"):
         tug_of_war([95.0], [94.0])
+
+
+def test_confident_rows_keep_their_digits():
+    """Neither the largest probability nor its complement is rounded to 1 or to 0."""
+    z = np.array([[40.0, 0.0], [45.0, 0.0], [900.0, 0.0], [0.0, 2000.0]])
+    found = {name: membership_scores(z, [0, 0, 0, 0], name) for name in ("margin", "entropy")}
+    assert found["margin"] == pytest.approx([40.0, 45.0, 900.0, -2000.0])
+    exact = [-(d + 1) * np.exp(-d) for d in (40.0, 45.0)]
+    assert found["entropy"][:2] == pytest.approx(exact, rel=1e-12, abs=0)
+    modified = membership_scores(z, [0, 0, 0, 0], "modified_entropy")
+    assert modified[:2] == pytest.approx(
+        [-2 * np.exp(-2 * d) for d in (40.0, 45.0)], rel=1e-9, abs=0
+    )
+    assert modified[3] == pytest.approx(-2000.0 - 2000.0)
+    assert np.isfinite(modified).all()
+
+
+def test_scores_of_many_rows_are_made_in_blocks(monkeypatch):
+    whole = [membership_scores(Z, Y, name) for name in ALL_SCORES]
+    monkeypatch.setattr(_row_blocks, "_ENTRIES", 35)  # seven rows
+    for name, expected in zip(ALL_SCORES, whole, strict=True):
+        assert membership_scores(Z, Y, name) == pytest.approx(expected, rel=1e-12)

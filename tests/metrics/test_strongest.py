@@ -7,6 +7,7 @@ from scipy.stats import norm
 from skunlearn.evaluation import audit_logits
 from skunlearn.metrics import (
     Interval,
+    _row_blocks,
     auc,
     compare_scores,
     delong_covariance,
@@ -15,6 +16,10 @@ from skunlearn.metrics import (
     membership_scores,
 )
 from skunlearn.metrics._attacks.differences import difference_interval, shared_level
+from skunlearn.metrics._attacks.membership import compare_attacks
+from skunlearn.metrics._row_blocks import RowBlock
+from skunlearn.metrics._statistics import estimates
+from skunlearn.metrics._statistics.ranking import rank
 
 CLASSES = 5
 SCORES = ["margin", "loss", "confidence", "entropy", "modified_entropy"]
@@ -231,3 +236,28 @@ def test_rows_with_several_labels_are_seen_by_every_score():
     report = audit_logits(outputs, labels, retrained=names)
     assert report.verdicts["mine"].kind == "over-forgotten"
     assert report.wide.loc["mine", "forget over null"] > 1
+
+
+def test_scores_are_made_and_ranked_once(monkeypatch, sides):
+    """One softmax of each side and one sort of each score that orders rows in a way of its own."""
+    counts = {"blocks": 0, "sorts": 0}
+
+    class Counted(RowBlock):
+        def __init__(self, *given):
+            counts["blocks"] += 1
+            super().__init__(*given)
+
+    def counted(*given):
+        counts["sorts"] += 1
+        return rank(*given)
+
+    monkeypatch.setattr(_row_blocks, "RowBlock", Counted)
+    monkeypatch.setattr(estimates, "rank", counted)
+    result = membership_inference(*sides, attack="strongest")
+    assert {i.interval.method for i in result.scores.values()} == {"DeLong"}
+    assert counts == {"blocks": 2, "sorts": 3}
+    # Beside a reference model twice as many, and no more.
+    compare_attacks(
+        sides[:2], sides[2:], "strongest", reference_outputs=(2 * sides[0], 2 * sides[2])
+    )
+    assert counts == {"blocks": 6, "sorts": 9}

@@ -8,7 +8,8 @@ from skunlearn.metrics._attacks.cross_scoring import widened
 from skunlearn.metrics._attacks.differences import bonferroni, correlations, shared_level
 from skunlearn.metrics._attacks.result import MembershipInference, ScoreDistance
 from skunlearn.metrics._attacks.thresholds import accuracies, by_class, few_alarms
-from skunlearn.metrics._statistics.intervals import auc_interval, delong_covariance
+from skunlearn.metrics._statistics.estimates import Estimates
+from skunlearn.metrics._statistics.strata import encode
 
 
 def compare_sides(
@@ -42,33 +43,29 @@ def compare_sides(
     kind, note : str
         See `MembershipInference`.
     """
-    strata = {"strata": y_unseen, "member_strata": y_forget} if matched else {}
-    n_forget, n_unseen = len(next(iter(sides.values()))[0]), int(np.count_nonzero(weights))
-    alike = _representatives(sides, reference_sides)
-    distinct = list(dict.fromkeys(alike.values()))
-    level, shared = _joint(distinct, sides, reference_sides, weights, strata, confidence)
+    codes = [None if y is None else encode(y)[0] for y in (y_forget, y_unseen)]
+    n_forget, n_unseen = len(next(iter(sides.values()))[0]), len(weights)
+    strata = {"member_strata": codes[0], "strata": codes[1]} if matched else {}
+    estimates = Estimates(n_forget, n_unseen, weights=weights, **strata)
+    places = _places(estimates, [sides] if reference_sides is None else [sides, reference_sides])
+    distinct = list(dict.fromkeys(places.values()))
+    level, shared = _joint(estimates, distinct, reference_sides is not None, confidence)
 
-    def intervals(all_sides):
-        found = {}
-        for name in distinct:
-            interval = auc_interval(
-                *all_sides[name],
-                weights=weights,
-                confidence=level,
-                random_state=random_state,
-                **strata,
-            )
-            if attack == "learned":
-                interval = widened(interval)
-            found[name] = replace(interval, confidence=confidence)
-        return found
+    def interval(place):
+        found = estimates.interval(place, level, random_state=random_state)
+        if attack == "learned":
+            found = widened(found)
+        return replace(found, confidence=confidence)
 
-    ours = intervals(sides)
-    theirs = {} if reference_sides is None else intervals(reference_sides)
     scores = {}
-    for name, same in alike.items():
-        reference = theirs.get(same, (references or {}).get(name, 0.5))
-        scores[name] = ScoreDistance.of(ours[same], reference, shared[same])
+    for place in distinct:
+        ours, theirs = interval(place), None
+        if reference_sides is not None:
+            theirs = interval(place + 1)
+        for name in (name for name in places if places[name] == place):
+            reference = theirs or (references or {}).get(name, 0.5)
+            scores[name] = ScoreDistance.of(ours, reference, shared[place])
+    scores = {name: scores[name] for name in sides}
     strongest = max(scores, key=lambda name: abs(scores[name].difference.estimate))
     best, (members, others) = scores[strongest], sides[strongest]
     classes, skipped = None, ()
@@ -76,12 +73,13 @@ def compare_sides(
         classes, skipped = by_class(
             members, y_forget, others, y_unseen, weights, confidence, random_state
         )
-    reach, found = accuracies(members, others, weights, y_forget, y_unseen, random_state)
+    codes[1] = None if codes[1] is None else codes[1][weights > 0]
+    reach, found = accuracies(estimates, places[strongest], *codes, random_state)
     return MembershipInference(
         auc=best.interval.estimate,
         interval=best.interval,
         n_forget=n_forget,
-        n_unseen=n_unseen,
+        n_unseen=len(estimates.weights),
         attack=attack,
         matched=matched,
         reference_auc=best.reference_auc,
@@ -101,52 +99,43 @@ def compare_sides(
     )
 
 
-def _representatives(sides, reference_sides):
-    """For each score the first that puts all rows in the same order, which has the same AUC."""
-    alike = {}
-    for name in sides:
-        for first in dict.fromkeys(alike.values()):
-            if all(
-                _same_order(both[first], both[name])
-                for both in (sides, reference_sides)
-                if both is not None
-            ):
-                alike[name] = first
+def aucs_by_name(sides, weights=None):
+    """AUC of each score of the same rows, by name."""
+    first = next(iter(sides.values()))
+    estimates = Estimates(*map(len, first), weights=weights)
+    return {name: estimates.values[place] for name, place in _places(estimates, [sides]).items()}
+
+
+def _places(estimates, models):
+    """Place of each score among the `estimates`, where each model's stand one after the other.
+
+    Scores that put all rows in the same order, in every model, share a place: their AUC is one.
+    """
+    places = {}
+    for name in models[0]:
+        for place in dict.fromkeys(places.values()):
+            if all(estimates.agrees(place + i, *sides[name]) for i, sides in enumerate(models)):
+                places[name] = place
                 break
         else:
-            alike[name] = name
-    return alike
+            added = [estimates.add(*sides[name]) for sides in models]
+            places[name] = added[0]
+    return places
 
 
-def _joint(names, sides, reference_sides, weights, strata, confidence):
-    """Level of each interval, and the correlation of each AUC with its reference's."""
-    alone = dict.fromkeys(names, 0.0)
-    if len(names) == 1 and reference_sides is None:
+def _joint(estimates, places, referenced, confidence):
+    """Level of each interval, and the correlation of each AUC with its reference's, by place."""
+    alone, k = dict.fromkeys(places, 0.0), len(places)
+    if k == 1 and not referenced:
         return confidence, alone
-    all_sides = [sides[name] for name in names]
-    if reference_sides is not None:
-        all_sides += [reference_sides[name] for name in names]
-    rows = min(len(all_sides[0][0]), int(np.count_nonzero(weights)))
-    if rows < 2:
-        return bonferroni(confidence, len(names)), alone
-    _, covariance = delong_covariance(*zip(*all_sides), weights=weights, **strata)
-    k = len(names)
-    if reference_sides is None:
-        return shared_level(covariance, confidence, rows), alone
-    shared = np.diag(correlations(covariance)[:k, k:])
-    apart = np.hstack([np.eye(k), -np.eye(k)])
-    level = shared_level(apart @ covariance @ apart.T, confidence, rows)
-    return level, dict(zip(names, map(float, shared)))
-
-
-def _same_order(first, second):
-    """Whether two scores put all rows in the same order, with the same ties."""
-    first, second = np.concatenate(first), np.concatenate(second)
-    few = np.linspace(0, len(first) - 1, 50).astype(int)  # nearly always enough to say no
-    for rows in (few, slice(None)):
-        some, others = first[rows], second[rows]
-        order = np.argsort(some)
-        steps, others = np.diff(some[order]), np.diff(others[order])
-        if not (np.all(others >= 0) and np.array_equal(steps > 0, others > 0)):
-            return False
-    return True
+    if estimates.rows < 2:
+        return bonferroni(confidence, k), alone
+    covariance = estimates.covariance
+    if not referenced:
+        return shared_level(covariance, confidence, estimates.rows), alone
+    ours = np.array(places)
+    shared = correlations(covariance)[ours, ours + 1]
+    apart = np.zeros((k, len(covariance)))
+    apart[np.arange(k), ours], apart[np.arange(k), ours + 1] = 1.0, -1.0
+    level = shared_level(apart @ covariance @ apart.T, confidence, estimates.rows)
+    return level, dict(zip(places, map(float, shared)))

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import t as student
 
-from skunlearn.metrics._statistics.intervals import Interval
+from skunlearn.metrics._statistics.interval_forms import Interval
 
 _DRAWS = 20_000  # of the largest of several correlated differences
 

@@ -10,8 +10,13 @@ from skunlearn.metrics._attacks.scores import attack_scores, check_attack, score
 from skunlearn.metrics._attacks.thresholds import auc_by_label
 from skunlearn.metrics._label_logits import check_label_logits, is_multilabel
 from skunlearn.metrics._logits import check_logits
-from skunlearn.metrics._statistics.intervals import Interval
-from skunlearn.metrics._statistics.matching import check_labels, check_weights, match_weights
+from skunlearn.metrics._statistics.interval_forms import Interval
+from skunlearn.metrics._statistics.matching import (
+    check_labels,
+    check_weights,
+    match_weights,
+    weigh,
+)
 
 
 def membership_inference(
@@ -124,7 +129,7 @@ def compare_attacks(
     unseen,
     attack,
     *,
-    labels=None,
+    names=None,
     match="class",
     reference=None,
     reference_outputs=None,
@@ -140,8 +145,8 @@ def compare_attacks(
     ----------
     forget, unseen : (logits, encoded labels)
     attack : str
-    labels : (labels of forgotten rows, labels of unseen rows), default=None
-        As they are to be named; the encoded ones when None.
+    names : ndarray, default=None
+        What encoded labels are called; as they are when None.
     reference_outputs : (logits of forgotten rows, logits of unseen rows), default=None
     """
     if match not in ("class", None):
@@ -169,18 +174,26 @@ def compare_attacks(
         if not per_class:
             return result
         score = "margin" if attack == "learned" else result.strongest
-        both = scores_by_label(*forget, *unseen, score, match)
+        both = scores_by_label(forget, unseen, (score,), match)[score]
         classes, skipped = auc_by_label(*both, confidence, random_state)
         return replace(result, per_class=classes, skipped_classes=skipped)
-    y_forget, y_unseen = labels or (forget[1], unseen[1])
-    return compare_sides(
+    y_forget, y_unseen = forget[1], unseen[1]
+    result = compare_sides(
         sides,
-        match_weights(y_forget, y_unseen) if match else np.ones(len(y_unseen)),
+        weigh(y_forget, y_unseen, names=names) if match else np.ones(len(y_unseen)),
         y_forget=y_forget,
         y_unseen=y_unseen,
         matched=match == "class",
         per_class=per_class,
         **how,
+    )
+    if result.per_class is None or names is None:
+        return result
+    named = names.tolist()
+    return replace(
+        result,
+        per_class={named[y]: found for y, found in result.per_class.items()},
+        skipped_classes=tuple(named[y] for y in result.skipped_classes),
     )
 
 

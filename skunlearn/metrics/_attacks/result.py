@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from skunlearn.metrics._attacks.differences import difference_interval
-from skunlearn.metrics._statistics.intervals import Interval
+from skunlearn.metrics._statistics.interval_forms import Interval
 from skunlearn.metrics._statistics.true_positives import TruePositives
 
 __all__ = ["MembershipInference", "ScoreDistance"]

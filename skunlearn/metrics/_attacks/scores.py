@@ -1,17 +1,17 @@
 """Scores of single rows: how much each looks like a member of the training set."""
 
 import numpy as np
-from scipy.special import log_softmax, logsumexp
+from scipy.special import expit
 
 from skunlearn.metrics._attacks.learned import learned_scores
 from skunlearn.metrics._label_logits import (
-    by_label,
     check_label_logits,
     is_multilabel,
     matched_scores,
     row_scores,
 )
-from skunlearn.metrics._logits import check_logits, cross_entropy, margin, true_class_confidence
+from skunlearn.metrics._logits import check_logits
+from skunlearn.metrics._row_blocks import RowBlock, by_blocks
 
 __all__ = ["membership_scores", "squared_error"]
 
@@ -65,30 +65,23 @@ def membership_scores(logits, y, attack="margin"):
     check_attack(attack, several=False)
     if is_multilabel(y):
         return label_scores(logits, y, attack).mean(axis=1)
-    return _SCORES[attack](logits, y)
+    return scores_of_rows(*check_logits(logits, y), (attack,))[attack]
 
 
 def label_scores(logits, y, attack):
     """Score of each label of rows that have several, of shape (n, n_labels)."""
     check_attack(attack, several=False)
-    return by_label(_SCORES[attack], *check_label_logits(logits, y))
+    return _of_labels(*check_label_logits(logits, y), (attack,))[attack]
 
 
-def scores_by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match="class"):
-    """`label_scores` of forgotten and of unseen rows, matched label by label."""
-    members = label_scores(forget_logits, y_forget, attack)
-    others = label_scores(unseen_logits, y_unseen, attack)
+def scores_by_label(forget, unseen, names, match="class"):
+    """`label_scores` of forgotten and of unseen rows by name, matched label by label."""
+    ours, theirs = (_of_labels(*check_label_logits(*side), names) for side in (forget, unseen))
+    sides = {name: (ours[name], theirs[name]) for name in names}
     if match is None:
-        return members, others
-    return matched_scores(members, np.asarray(y_forget), others, np.asarray(y_unseen))
-
-
-def compared_scores(
-    forget_logits, y_forget, unseen_logits, y_unseen, attack="margin", match="class"
-):
-    """Scores of forgotten and of unseen rows with several labels, one a row."""
-    both = scores_by_label(forget_logits, y_forget, unseen_logits, y_unseen, attack, match)
-    return tuple(map(row_scores, both))
+        return sides
+    y = np.asarray(forget[1]), np.asarray(unseen[1])
+    return {name: matched_scores(m, y[0], o, y[1]) for name, (m, o) in sides.items()}
 
 
 def squared_error(prediction, y):
@@ -161,9 +154,11 @@ def attack_scores(forget, unseen, attack, *, match="class", random_state=0):
     names = (attack,) if single else ALL_SCORES if attack == "strongest" else _LEARNT_FROM
     several = is_multilabel(forget[1])
     if several:
-        sides = {name: compared_scores(*forget, *unseen, name, match) for name in names}
+        by_name = scores_by_label(forget, unseen, names, match)
+        sides = {name: tuple(map(row_scores, both)) for name, both in by_name.items()}
     else:
-        sides = {name: tuple(_SCORES[name](*side) for side in (forget, unseen)) for name in names}
+        ours, theirs = (scores_of_rows(*check_logits(*side), names) for side in (forget, unseen))
+        sides = {name: (ours[name], theirs[name]) for name in names}
     if attack != "learned":
         return sides
     both, match = zip(*sides.values(), strict=True), None if several else match
@@ -171,41 +166,31 @@ def attack_scores(forget, unseen, attack, *, match="class", random_state=0):
     return {attack: scores}
 
 
-def _negative_entropy(logits, y):
-    log_p = log_softmax(check_logits(logits, y)[0], axis=1)
-    return (np.exp(log_p) * log_p).sum(axis=1)
+def scores_of_rows(z, y, names):
+    """Scores of checked rows by name, from one softmax."""
+    direct = {_SCORES[name][0].__name__: _SCORES[name][0] for name in names}
+    found = by_blocks(direct, z, y)
+    return {name: _SCORES[name][1](found[_SCORES[name][0].__name__]) for name in names}
 
 
-def _negative_modified_entropy(logits, y):
-    z, y = check_logits(logits, y)
-    log_p = log_softmax(z, axis=1)
-    log_rest = _log_complement(z)  # log(1 - p_i) of every class
-    own = np.arange(len(z)), y
-    others = np.exp(log_p) * log_rest
-    others[own] = 0.0
-    return np.exp(log_rest[own]) * log_p[own] + others.sum(axis=1)
+def _of_labels(logits, y, names):
+    """The same of every label as of a binary classification: each of shape (n, n_labels)."""
+    z = np.column_stack([np.zeros(logits.size), logits.ravel()])
+    found = scores_of_rows(z, y.ravel().astype(np.int64), names)
+    return {name: values.reshape(logits.shape) for name, values in found.items()}
 
 
-def _log_complement(z):
-    """log(1 − p_i), from the log-sum-exp of the other logits: 1 − p_i may round to 0."""
-    rows, top = np.arange(len(z)), z.argmax(axis=1)
-    e = np.exp(z - z[rows, top][:, None])
-    log_total = np.log(e.sum(axis=1))
-    e[rows, top] = 0.0  # this one only: another logit may be as large
-    log_rest = np.log1p(-e / np.exp(log_total)[:, None])
-    # The complement of the largest cancels to nothing: add the others up instead.
-    others = z.copy()
-    others[rows, top] = -np.inf
-    log_rest[rows, top] = logsumexp(others, axis=1) - z[rows, top] - log_total
-    return log_rest
+def _as_it_is(values):
+    return values
 
 
+# What is taken of a block of rows, and what is made of it.
 _SCORES = {
-    "margin": margin,
-    "loss": lambda logits, y: -cross_entropy(logits, y),
-    "confidence": true_class_confidence,
-    "entropy": _negative_entropy,
-    "modified_entropy": _negative_modified_entropy,
+    "margin": (RowBlock.margin, _as_it_is),
+    "loss": (RowBlock.margin, lambda margins: -np.logaddexp(0.0, -margins)),
+    "confidence": (RowBlock.margin, expit),
+    "entropy": (RowBlock.negative_entropy, _as_it_is),
+    "modified_entropy": (RowBlock.negative_modified_entropy, _as_it_is),
 }
 ALL_SCORES = tuple(_SCORES)
 # The others order rows as the margin does.

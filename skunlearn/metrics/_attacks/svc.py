@@ -7,7 +7,7 @@ from sklearn.svm import SVC
 from sklearn.utils import check_random_state
 
 from skunlearn.metrics._logits import check_logits, true_class_confidence
-from skunlearn.metrics._statistics.intervals import Interval
+from skunlearn.metrics._statistics.interval_forms import Interval
 from skunlearn.metrics._statistics.true_positives import proportion
 
 __all__ = ["Efficacy", "svc_efficacy"]

@@ -50,59 +50,60 @@ def auc_by_label(members, others, confidence, random_state):
     return intervals, tuple(skipped)
 
 
-def accuracies(forget_scores, unseen_scores, weights, y_forget, y_unseen, random_state):
+def accuracies(estimates, place, y_forget, y_unseen, random_state):
     """Largest advantage of a threshold, and the accuracy of one that was chosen on other rows.
 
     The second is balanced: the threshold that is best on one half of the rows, on the other half.
-    """
-    n = len(forget_scores)
-    scores = np.concatenate([forget_scores, unseen_scores])
-    masses = np.concatenate([np.zeros(n), weights])
-    order = np.argsort(scores)  # the only one: halves keep it
-    is_member = order < n
-    advantage = np.abs(_gaps(scores[order], masses[order], is_member)[1]).max()
 
-    used = np.flatnonzero(weights)
-    if min(n, len(used)) < 2:
-        return float(advantage), None
+    Parameters
+    ----------
+    estimates : Estimates
+    place : int
+        Of the score among them.
+    y_forget, y_unseen : ndarray of the rows that it compares, or None
+        Class labels, to halve the rows within.
+    random_state : int, RandomState instance or None
+    """
+    ranking, weights = estimates.rankings[place], estimates.weights
+    advantage = float(np.abs(ranking.passed - ranking.missed).max())
+    if estimates.rows < 2:
+        return advantage, None
+    scores = np.concatenate([estimates.members[place], estimates.non_members[place]])
+    n, order = ranking.n, ranking.order  # the only one: halves keep it
+    masses = np.concatenate([np.zeros(n), weights])
     # Without a seed always the same halves: a metric draws from no global generator.
     rng = check_random_state(0 if random_state is None else random_state)
-    half = np.full(len(scores), -1)
-    half[_every_other(np.arange(n), y_forget, rng)] = 0
-    half[n + _every_other(used, y_unseen, rng)] = 0
-    half[n + used] += 1
-    half[:n] += 1
+    first = np.zeros(len(scores), dtype=bool)
+    first[_every_other(n, y_forget, rng)] = True
+    first[n + _every_other(len(weights), y_unseen, rng)] = True
     gaps = []
-    for here in (0, 1):
-        seen = order[half[order] == here]
+    for half in (first, ~first):
+        seen = order[half[order]]
         threshold, side = _best_threshold(scores[seen], masses[seen], seen < n)
-        other = half == 1 - here
-        passed = scores >= threshold
-        found = np.mean(passed[:n][other[:n]])
-        alarms = np.average(passed[n:][other[n:]], weights=weights[other[n:]])
+        passed = (scores >= threshold) & ~half
+        found = np.count_nonzero(passed[:n]) / np.count_nonzero(~half[:n])
+        alarms = weights[passed[n:]].sum() / weights[~half[n:]].sum()
         gaps.append(side * (found - alarms))
-    return float(advantage), float((1 + np.mean(gaps)) / 2)
+    return advantage, float((1 + np.mean(gaps)) / 2)
 
 
-def _every_other(rows, y, rng):
-    """Half of the rows, and of every class among them."""
-    rows = rng.permutation(rows)
+def _every_other(n, y, rng):
+    """Half of n rows, and of every class among them."""
+    rows = rng.permutation(n)
     if y is not None:
         rows = rows[np.argsort(y[rows], kind="stable")]
     return rows[::2]
 
 
 def _best_threshold(scores, masses, is_member):
-    """Where |TPR − FPR| is largest, half-way to the next lower score; and the sign of it."""
-    thresholds, gaps = _gaps(scores, masses, is_member)
-    best = np.abs(gaps).argmax()
-    return thresholds[max(best - 1, 0) : best + 1].mean(), np.sign(gaps[best])
+    """Where |TPR − FPR| is largest, half-way to the next lower score; and the sign of it.
 
-
-def _gaps(scores, masses, is_member):
-    """TPR − FPR at every score as the threshold, and these scores; all sorted by score."""
+    `scores` are sorted.
+    """
     first = np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1]]))
     # What lies below each score.
     missed = np.concatenate([[0], np.cumsum(is_member)])
     passed = np.concatenate([[0.0], np.cumsum(masses)])
-    return scores[first], passed[first] / passed[-1] - missed[first] / missed[-1]
+    gaps = passed[first] / passed[-1] - missed[first] / missed[-1]
+    best = np.abs(gaps).argmax()
+    return scores[first][max(best - 1, 0) : best + 1].mean(), np.sign(gaps[best])

@@ -10,26 +10,24 @@ from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.observation import observe
-from skunlearn._torch.parts.tasks import Labels, task_of
+from skunlearn._torch.parts.tasks import Values, task_of
 from skunlearn.base import model_of
 from skunlearn.metrics._attacks.blind import blind_attack
 from skunlearn.metrics._attacks.comparing import compare_sides
 from skunlearn.metrics._attacks.membership import compare_attacks
-from skunlearn.metrics._attacks.scores import attack_scores, squared_error
+from skunlearn.metrics._scorers.observed import SQUARED, observed_aucs, observed_scores
 from skunlearn.metrics._scorers.scoring import (
     Scorer,
     TrainingRowsError,
     attacked_rows,
+    final_unlearner,
     forgotten_rows,
 )
 from skunlearn.metrics._scorers.short_reference import SHARE, Reference, check_share, train_short
-from skunlearn.metrics._statistics.intervals import auc
-from skunlearn.metrics._statistics.matching import match_weights
 
 __all__ = ["MIAScorer"]
 
 _KEPT_REFERENCES = 8  # retrained references that a scorer keeps, one per fold
-_SQUARED = "squared error"
 
 
 class MIAScorer(Scorer):
@@ -152,21 +150,17 @@ class MIAScorer(Scorer):
             unless they are told ``return_train_score=False``; `measure` raises.
         """
         try:
-            found = attacked_rows(estimator, X, y, referenced=self.reference is not None)
+            ours, reference, theirs = self._look(estimator, X, y)
         except TrainingRowsError as error:
             # An exception would be printed by scikit-learn, traceback and all, once a fit.
             if not self._told:
                 self._told = True
                 checking.warn(f"The score is NaN. {error}", UndefinedMetricWarning)
             return np.nan
-        unlearner, unseen = found
         # The point estimates alone: a search has no use for intervals.
-        found = self._aucs(unlearner, unlearner._evidence, unlearner.estimator_, unseen)
-        if self.reference is None:
-            return -max(abs(value - 0.5) for value in found.values())
-        reference, evidence = self._reference_evidence(unlearner)
-        theirs = self._aucs(unlearner, evidence, reference.model, unseen)
-        return -max(abs(found[name] - theirs[name]) for name in found)
+        found = self._aucs(ours)
+        targets = dict.fromkeys(found, 0.5) if reference is None else self._aucs(theirs)
+        return -max(abs(found[name] - targets[name]) for name in found)
 
     def measure(self, estimator, X, y=None):
         """The attack in full: AUC, interval, reference, verdict.
@@ -187,38 +181,27 @@ class MIAScorer(Scorer):
             ``return_train_score=True``), when a forgotten class has no unseen row, or when
             forgotten rows were read through a random augmentation and there is no `reference`.
         """
-        unlearner, unseen = attacked_rows(estimator, X, y, referenced=self.reference is not None)
-        observed = observe(unlearner.estimator_, unseen, unlearner._classes)
-        sides = [unlearner._evidence, observed]
-        given = {}
-        if self.reference is not None:
-            reference, evidence = self._reference_evidence(unlearner)
-            theirs = [evidence, observe(reference.model, unseen, unlearner._classes)]
-            given = {"kind": reference.kind, "note": reference.note}
-        if unlearner._classes is None:
-            if self.reference is not None:
-                given["reference_sides"] = {_SQUARED: _errors(theirs)}
+        ours, reference, theirs = self._look(estimator, X, y)
+        how = {"confidence": self.confidence, "random_state": self.random_state}
+        if reference is not None:
+            how |= {"kind": reference.kind, "note": reference.note}
+        task = ours[0].task
+        if isinstance(task, Values):
             return compare_sides(
-                {_SQUARED: _errors(sides)},
-                np.ones(len(observed.y)),
-                attack=_SQUARED,
-                confidence=self.confidence,
-                random_state=self.random_state,
-                **given,
+                observed_scores(*ours),
+                np.ones(len(ours[1].y)),
+                attack=SQUARED,
+                reference_sides=None if theirs is None else observed_scores(*theirs),
+                **how,
             )
-        if self.reference is not None:
-            given["reference_outputs"] = [e.logits for e in self._checked(theirs, reference.model)]
-        sides = [(e.logits, e.y) for e in self._checked(sides, unlearner.estimator_)]
-        several = isinstance(unlearner._classes, Labels)
         return compare_attacks(
-            *sides,
+            *((e.logits, e.y) for e in ours),
             self.attack,
-            labels=None if several else [unlearner._classes[y] for _, y in sides],
+            names=final_unlearner(estimator)._classes if task.has_one_class else None,
             match=self.match,
+            reference_outputs=None if theirs is None else [e.logits for e in theirs],
             per_class=self.per_class,
-            confidence=self.confidence,
-            random_state=self.random_state,
-            **given,
+            **how,
         )
 
     def blind_baseline(self, estimator, X, y=None):
@@ -248,27 +231,23 @@ class MIAScorer(Scorer):
             random_state=self.random_state,
         )
 
-    @staticmethod
-    def _checked(sides, model):
-        if any(evidence.logits is None for evidence in sides):
-            raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
-        return sides
-
-    def _aucs(self, unlearner, forgotten, model, unseen):
-        """AUC of each score of the attack."""
-        sides = [forgotten, observe(model, unseen, unlearner._classes)]
-        if unlearner._classes is None:
-            return {_SQUARED: auc(*_errors(sides))}
-        sides = [(e.logits, e.y) for e in self._checked(sides, model)]
-        weights = None
-        if self.match is not None and not isinstance(unlearner._classes, Labels):
-            weights = match_weights(*(unlearner._classes[y] for _, y in sides))
-        scores = attack_scores(*sides, self.attack, match=self.match)
-        return {name: auc(*both, weights=weights) for name, both in scores.items()}
-
-    def _reference_evidence(self, unlearner):
+    def _look(self, estimator, X, y):
+        """What a model says of forgotten and of unseen rows; the reference, and what it says."""
+        unlearner, unseen = attacked_rows(estimator, X, y, referenced=self.reference is not None)
+        model = unlearner.estimator_
+        ours = [unlearner._evidence, observe(model, unseen, unlearner._classes)]
+        _check_probabilities(ours, model)
+        if self.reference is None:
+            return ours, None, None
         reference = self._reference_model(unlearner)
-        return reference, observe(reference.model, forgotten_rows(unlearner), unlearner._classes)
+        rows = forgotten_rows(unlearner), unseen
+        theirs = [observe(reference.model, side, unlearner._classes) for side in rows]
+        _check_probabilities(theirs, reference.model)
+        return ours, reference, theirs
+
+    def _aucs(self, sides):
+        how = {"match": self.match, "random_state": self.random_state}
+        return observed_aucs(*sides, self.attack, **how)
 
     def _reference_model(self, unlearner):
         if self.reference not in ("retrain", "short"):
@@ -320,8 +299,9 @@ class MIAScorer(Scorer):
         )
 
 
-def _errors(sides):
-    return tuple(-squared_error(e.predicted, e.y) for e in sides)
+def _check_probabilities(sides, model):
+    if not isinstance(sides[0].task, Values) and any(said.logits is None for said in sides):
+        raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
 
 
 def _flat(X):

@@ -30,7 +30,7 @@ class Reference:
     note: str = ""
 
 
-def train_short(unlearner, rows, *, share=SHARE, seed=None):
+def train_short(unlearner, rows, *, share=SHARE, epochs=None, seed=None):
     """Train the unlearner's recipe on `rows` for a share of its epochs, at least one.
 
     The training stops early; it is not squeezed: learning rates are those of the recipe's
@@ -41,6 +41,8 @@ def train_short(unlearner, rows, *, share=SHARE, seed=None):
     unlearner : fitted unlearner
     rows : Rows
     share : float in (0, 1]
+    epochs : int, default=None
+        In place of the share.
     seed : int, default=None
         The unlearner's own when None.
 
@@ -50,10 +52,10 @@ def train_short(unlearner, rows, *, share=SHARE, seed=None):
     """
     check_share(share)
     recipe = skorch_nets.unwrap(unlearner.estimator)
-    epochs = None if _trains_otherwise(unlearner) else epochs_of(recipe)
-    if epochs is None:
+    whole = None if _trains_otherwise(unlearner) else epochs_of(recipe)
+    if whole is None:
         return Reference(unlearner._train(rows, seed=seed), "retrained", in_full(unlearner))
-    few = max(1, round(share * epochs))
+    few = max(1, round(share * whole)) if epochs is None else epochs
     how = {"memory": unlearner.memory, "verbose": unlearner.verbose}
     if skorch_nets.is_net(recipe):
         how["epochs"] = few
@@ -63,7 +65,7 @@ def train_short(unlearner, rows, *, share=SHARE, seed=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is meant to stop early
         model = training.train(recipe, rows, unlearner._classes, seed, **how)
-    return Reference(model, "short", f"{few} of {epochs} epochs")
+    return Reference(model, "short", f"{few} of {whole} epochs")
 
 
 def epochs_of(recipe):

@@ -1,69 +1,8 @@
 """Area under the ROC curve of members against non-members, and its confidence interval."""
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy.special import expit, logit, ndtri
-from scipy.stats import t as student
-from sklearn.utils import check_random_state
 
-from skunlearn.metrics._statistics.resampling import resample
-from skunlearn.metrics._statistics.strata import (
-    are_equal,
-    check_sides,
-    check_strata,
-    estimate_covariance,
-    group,
-    weigh_below,
-)
-
-# DeLong's variance is for large samples: beyond these the bootstrap takes over.
-_DELONG_MIN_ROWS = 50
-_DELONG_MIN_WEIGHTED = 300
-_DELONG_MAX_AUC = 0.9
-_DELONG_MAX_ARM = 0.2  # of the way from the AUC to 0 or 1, for one that is nearer to these
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its confidence interval.
-
-    Attributes
-    ----------
-    estimate, low, high : float
-    confidence : float
-        Nominal coverage, 0.95 for a 95% interval.
-    method : str
-        "DeLong", "bootstrap" or "exact".
-    se : float
-        Standard error. Of the method "exact": the longer arm of the interval over the normal
-        quantile, so that it is never 0.
-
-    Examples
-    --------
-    >>> from skunlearn.metrics import Interval
-    >>> interval = Interval(0.503, 0.47, 0.54, 0.95, "DeLong", 0.017)
-    >>> print(interval)
-    0.503 (95% interval 0.470–0.540, DeLong)
-    >>> 0.5 in interval
-    True
-    """
-
-    estimate: float
-    low: float
-    high: float
-    confidence: float
-    method: str
-    se: float
-
-    def __contains__(self, value):
-        return self.low <= value <= self.high
-
-    def __str__(self):
-        return (
-            f"{self.estimate:.3f} ({100 * self.confidence:g}% interval {self.low:.3f}–"
-            f"{self.high:.3f}, {self.method})"
-        )
+from skunlearn.metrics._statistics.estimates import Estimates
 
 
 def auc(members, non_members, *, weights=None):
@@ -96,8 +35,7 @@ def auc(members, non_members, *, weights=None):
     >>> auc([2.0, 3.0], [1.0, 2.0])
     0.875
     """
-    members, non_members, weights, _ = check_sides(members, non_members, weights)
-    return _auc(members, non_members, weights)
+    return Estimates.of(members, non_members, weights=weights).values[0]
 
 
 def delong_interval(
@@ -151,13 +89,8 @@ def delong_interval(
     >>> print(delong_interval(rng.normal(size=500), rng.normal(size=1000)))
     0.495 (95% interval 0.464–0.526, DeLong)
     """
-    members, non_members, weights, strata = check_sides(members, non_members, weights, strata)
-    member_strata = check_strata(member_strata, len(members), "member_strata")
-    _quantile(confidence)
-    if min(len(members), len(non_members)) == 1 or _is_degenerate(members, non_members):
-        return _exact_interval(members, non_members, weights, confidence)
-    groups, member_groups = group(strata, len(non_members)), group(member_strata, len(members))
-    return _closed_interval(members, non_members, weights, groups, member_groups, confidence)
+    given = {"weights": weights, "strata": strata, "member_strata": member_strata}
+    return Estimates.of(members, non_members, **given).interval(0, confidence, method="DeLong")
 
 
 def delong_covariance(members, non_members, *, weights=None, strata=None, member_strata=None):
@@ -210,16 +143,19 @@ def delong_covariance(members, non_members, *, weights=None, strata=None, member
             f"members have {len(members)} scores and non_members {len(non_members)}: pass the same "
             "scores, at least one, of both sides."
         )
-    sides = [check_sides(m, o, weights, strata) for m, o in zip(members, non_members, strict=True)]
-    if len({len(m) for m, *_ in sides}) > 1 or len({len(o) for _, o, *_ in sides}) > 1:
-        raise ValueError("All scores must be of the same rows: they differ in their number.")
-    _, _, weights, strata = sides[0]
-    members, non_members = (np.stack([side[i] for side in sides]) for i in (0, 1))
-    rows, others = members.shape[1], non_members.shape[1]
+    estimates = Estimates(
+        np.size(members[0]),
+        np.size(non_members[0]),
+        weights=weights,
+        strata=strata,
+        member_strata=member_strata,
+    )
+    for sides in zip(members, non_members, strict=True):
+        estimates.add(*sides)
+    rows, others = len(estimates.members[0]), len(estimates.non_members[0])
     if min(rows, others) < 2:
         raise ValueError(f"{rows} members and {others} non-members: a variance takes two of each.")
-    member_groups = group(check_strata(member_strata, rows, "member_strata"), rows)
-    return estimate_covariance(members, non_members, weights, group(strata, others), member_groups)
+    return np.array(estimates.values), estimates.covariance
 
 
 def bootstrap_interval(
@@ -278,20 +214,12 @@ def bootstrap_interval(
     >>> print(bootstrap_interval(rng.normal(size=30), rng.normal(size=60), random_state=0))
     0.399 (95% interval 0.284–0.526, bootstrap)
     """
-    members, non_members, weights, strata = check_sides(members, non_members, weights, strata)
-    member_strata = check_strata(member_strata, len(members), "member_strata")
-    _quantile(confidence)
     if not n_resamples >= 2:
         raise ValueError(f"n_resamples must be at least 2, got {n_resamples!r}.")
-    rows = min(len(members), len(non_members))
-    if rows == 1 or _is_degenerate(members, non_members):
-        return _exact_interval(members, non_members, weights, confidence)
-    estimate = _auc(members, non_members, weights)
-    rng = check_random_state(random_state)
-    se = resample(members, non_members, weights, strata, member_strata, n_resamples, rng).std()
-    if se < 1e-12:  # all variation lies between strata
-        return _exact_interval(members, non_members, weights, confidence)
-    return _logit_interval(estimate, se, rows, confidence, "bootstrap")
+    given = {"weights": weights, "strata": strata, "member_strata": member_strata}
+    estimates = Estimates.of(members, non_members, **given)
+    how = {"n_resamples": n_resamples, "random_state": random_state}
+    return estimates.bootstrap(0, confidence, **how)
 
 
 def auc_interval(
@@ -353,84 +281,6 @@ def auc_interval(
     """
     if method not in ("auto", "DeLong", "bootstrap"):
         raise ValueError(f"method must be 'auto', 'DeLong' or 'bootstrap', got {method!r}.")
-    members, non_members, weights, strata = check_sides(members, non_members, weights, strata)
-    member_strata = check_strata(member_strata, len(members), "member_strata")
-    sides = {"weights": weights, "strata": strata, "member_strata": member_strata}
-    if method != "bootstrap":
-        found = delong_interval(members, non_members, confidence=confidence, **sides)
-        if method == "DeLong" or found.method == "exact" or _is_settled(found, members, weights):
-            return found
-    return bootstrap_interval(
-        members, non_members, confidence=confidence, random_state=random_state, **sides
-    )
-
-
-def _is_settled(interval, members, weights):
-    """Whether there are rows enough for an interval by the normal approximation."""
-    needed = _DELONG_MIN_ROWS if are_equal(weights) else _DELONG_MIN_WEIGHTED
-    few = min(len(members), len(weights)) < needed
-    room = min(interval.estimate, 1 - interval.estimate)
-    near = room < 1 - _DELONG_MAX_AUC
-    arm = _quantile(interval.confidence) * interval.se
-    return not few and (not near or arm <= _DELONG_MAX_ARM * room)
-
-
-def _closed_interval(members, non_members, weights, groups, member_groups, confidence):
-    """DeLong's interval of sides that are not degenerate."""
-    (estimate,), ((variance,),) = estimate_covariance(
-        members[None], non_members[None], weights, groups, member_groups
-    )
-    estimate, se = float(estimate), float(np.sqrt(variance))
-    if se < 1e-12:  # all variation lies between strata
-        return _exact_interval(members, non_members, weights, confidence)
-    if not are_equal(weights) or len(groups) > 1 or len(member_groups) > 1:
-        rows = min(len(members), len(non_members))
-        return _logit_interval(estimate, se, rows, confidence, "DeLong")
-    z = _quantile(confidence)
-    low, high = np.clip([estimate - z * se, estimate + z * se], 0.0, 1.0)
-    return Interval(estimate, float(low), float(high), confidence, "DeLong", se)
-
-
-def _logit_interval(estimate, se, rows, confidence, method):
-    arm = student.ppf(0.5 + confidence / 2, rows - 1) * se / (estimate * (1 - estimate))
-    low, high = expit(logit(estimate) + np.array([-arm, arm]))
-    return Interval(estimate, float(low), float(high), confidence, method, float(se))
-
-
-def _quantile(confidence):
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}.")
-    return float(ndtri(0.5 + confidence / 2))
-
-
-def _auc(members, non_members, weights):
-    return float(weigh_below(members, non_members, weights).mean())
-
-
-def _is_degenerate(members, non_members):
-    """Whether the sides are separated perfectly, or every row ties with every other."""
-    return (
-        members.min() > non_members.max()
-        or members.max() < non_members.min()
-        or np.ptp(members) == np.ptp(non_members) == members[0] - non_members[0] == 0
-    )
-
-
-def _exact_interval(members, non_members, weights, confidence):
-    """Conservative interval from disjoint pairs; see the notes of `auc_interval`."""
-    estimate = _auc(members, non_members, weights)
-    alpha = 1 - confidence
-    kish = weights.sum() ** 2 / (weights**2).sum()  # rows of equal weight that would say as much
-    pairs = max(1, int(min(len(members), kish + 1e-9)))
-    bound = (alpha / 2) ** (1 / pairs)
-    if members.min() > non_members.max():
-        estimate, low, high = 1.0, bound, 1.0
-    elif members.max() < non_members.min():
-        estimate, low, high = 0.0, 0.0, 1 - bound
-    elif _is_degenerate(members, non_members):
-        estimate, low, high = 0.5, bound / 2, 1 - bound / 2
-    else:
-        arm = np.sqrt(np.log(2 / alpha) / (2 * pairs))
-        low, high = np.clip([estimate - arm, estimate + arm], 0.0, 1.0)
-    se = max(estimate - low, high - estimate) / _quantile(confidence)
-    return Interval(estimate, float(low), float(high), confidence, "exact", float(se))
+    given = {"weights": weights, "strata": strata, "member_strata": member_strata}
+    estimates = Estimates.of(members, non_members, **given)
+    return estimates.interval(0, confidence, method=method, random_state=random_state)

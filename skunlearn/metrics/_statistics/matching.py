@@ -48,6 +48,11 @@ def match_weights(y_forget, y_unseen, *, sample_weight=None):
             f"y_forget holds labels of dtype {y_forget.dtype} and y_unseen of {y_unseen.dtype}: "
             "give both in the same type."
         )
+    return weigh(y_forget, y_unseen, sample_weight=sample_weight)
+
+
+def weigh(y_forget, y_unseen, *, sample_weight=None, names=None):
+    """`match_weights` of checked labels; `names` are what encoded ones stand for."""
     base = (
         np.ones(len(y_unseen))
         if sample_weight is None
@@ -57,7 +62,7 @@ def match_weights(y_forget, y_unseen, *, sample_weight=None):
     place = np.minimum(np.searchsorted(classes, y_unseen), len(classes) - 1)
     base = np.where(classes[place] == y_unseen, base, 0.0)
     found = np.bincount(place, weights=base, minlength=len(classes))
-    _check_all_found(classes, wanted, found)
+    _check_all_found(classes if names is None else names[classes], wanted, found)
     weights = base * (wanted / found)[place]
     return weights * (np.count_nonzero(weights) / weights.sum())
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skunlearn.metrics._statistics.strata import find_places, group
+from skunlearn.metrics._statistics.strata import group
 
 _CHUNK = 2_000_000  # entries of a block of resamples, to bound memory
 
@@ -10,7 +10,7 @@ _CHUNK = 2_000_000  # entries of a block of resamples, to bound memory
 def resample(members, non_members, weights, strata, member_strata, n_resamples, rng):
     """AUC of each resample, shape (n_resamples,)."""
     order = np.argsort(non_members)
-    left, right = find_places(members, non_members[order])
+    left, right = (np.searchsorted(non_members[order], members, s) for s in ("left", "right"))
     weights = weights[order]
     groups = group(strata if strata is None else strata[order], len(non_members))
     member_groups = group(member_strata, len(members))

@@ -1,21 +1,8 @@
-"""Scores of two sides and their strata: checks, and what of the AUC each row accounts for."""
+"""Scores of two sides and their strata: checks, and how they vary within strata."""
 
 import numpy as np
 
-from skunlearn.metrics._statistics.matching import check_labels, check_weights
-
-
-def check_sides(members, non_members, weights, strata=None):
-    """Both sides as float64, without the non-members of weight 0."""
-    members = check_scores(members, "members")
-    non_members = check_scores(non_members, "non_members")
-    if strata is not None:
-        strata = check_strata(strata, len(non_members), "strata")
-    if weights is None:
-        return members, non_members, np.ones(len(non_members)), strata
-    weights = check_weights(weights, len(non_members), "weights")
-    used = weights > 0
-    return members, non_members[used], weights[used], None if strata is None else strata[used]
+from skunlearn.metrics._statistics.matching import check_labels
 
 
 def check_strata(strata, n, name):
@@ -49,12 +36,28 @@ def are_equal(weights):
     return bool(np.ptp(weights) <= 1e-9 * weights.max())
 
 
+def encode(labels):
+    """Place of each label among the distinct ones, and how often each of these occurs."""
+    if labels.dtype.kind in "iub":
+        low, span = int(labels.min()), int(labels.max()) - int(labels.min())
+        if span < max(1000, len(labels)):  # counted, and not sorted
+            labels = labels.astype(np.int64) - low
+            sizes = np.bincount(labels)
+            present = sizes > 0
+            place = np.cumsum(present) - 1
+            # Small integers sort faster.
+            place = place.astype(np.min_scalar_type(len(place) + 1))
+            return place[labels], sizes[present]
+    return np.unique(labels, return_inverse=True, return_counts=True)[1:]
+
+
 def group(strata, n):
     """Positions of each stratum's rows; no stratum is left with a single row."""
     if strata is None:
         return [np.arange(n)]
-    codes, sizes = np.unique(strata, return_inverse=True, return_counts=True)[1:]
-    codes = np.where((sizes == 1)[codes], len(sizes), codes)
+    codes, sizes = encode(strata)
+    if (sizes == 1).any():
+        codes = np.where((sizes == 1)[codes], len(sizes), codes)
     order = np.argsort(codes, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
     groups.sort(key=len)
@@ -63,25 +66,8 @@ def group(strata, n):
     return groups
 
 
-def find_places(scores, ordered):
-    """How many of the `ordered` scores lie below each score, and how many do or tie with it."""
-    return np.searchsorted(ordered, scores, "left"), np.searchsorted(ordered, scores, "right")
-
-
-def weigh_below(scores, others, weights):
-    """Share of the weight of `others` that lies below each score; ties count one half."""
-    order = np.argsort(others)
-    return _weigh_below(scores, others[order], weights[order])
-
-
-def _weigh_below(scores, ordered, weights):
-    mass = np.concatenate([[0.0], np.cumsum(weights)])
-    left, right = find_places(scores, ordered)
-    return (mass[left] + mass[right]) / (2 * mass[-1])
-
-
-def estimate_covariance(members, non_members, weights, groups, member_groups):
-    """AUC of each of k scores, and DeLong's covariance of them, in O(k n log n).
+def estimate_covariance(above, below, weights, groups, member_groups):
+    """DeLong's covariance of the AUCs of k scores.
 
     The AUC is a mean over members, and a weighted one over non-members, of each row's share of
     the other side that it stands on the right side of. What these shares vary by within strata
@@ -89,29 +75,20 @@ def estimate_covariance(members, non_members, weights, groups, member_groups):
 
     Parameters
     ----------
-    members : ndarray of shape (k, n_members)
-    non_members : ndarray of shape (k, n_non_members)
+    above : ndarray of shape (k, n_members)
+    below : ndarray of shape (k, n_non_members)
+        The shares, from `Ranking.shares`.
     weights : ndarray of shape (n_non_members,), positive
     groups, member_groups : list of ndarray of int
         Positions of each stratum's rows, from `group`.
 
     Returns
     -------
-    estimates : ndarray of shape (k,)
     covariance : ndarray of shape (k, k)
     """
-    own = np.ones(members.shape[1])
-    above, below = np.empty(members.shape), np.empty(non_members.shape)
-    for k, (m, o) in enumerate(zip(members, non_members, strict=True)):
-        # Sorted, as looking up a sorted row after another takes a third of the time.
-        by_m, by_o = np.argsort(m), np.argsort(o)
-        above[k, by_m] = _weigh_below(m[by_m], o[by_o], weights[by_o])
-        below[k, by_o] = 1 - _weigh_below(o[by_o], m[by_m], own)
-    estimates = above.mean(axis=1)
-    spread = np.zeros((len(members),) * 2)
-    for shares, mass, rows in ((above, own, member_groups), (below, weights, groups)):
-        spread += _within((shares - estimates[:, None]) * (mass / mass.sum()), rows)
-    return estimates, spread
+    estimates = above.mean(axis=1, keepdims=True)
+    spread = _within((above - estimates) / above.shape[1], member_groups)
+    return spread + _within((below - estimates) * (weights / weights.sum()), groups)
 
 
 def _within(parts, groups):
@@ -120,6 +97,7 @@ def _within(parts, groups):
     for rows in groups:
         n = len(rows)
         if n > 1:
-            apart = parts[:, rows] - parts[:, rows].mean(axis=1, keepdims=True)
+            some = parts if len(groups) == 1 else parts[:, rows]
+            apart = some - some.mean(axis=1, keepdims=True)
             total += n / (n - 1) * (apart @ apart.T)
     return total

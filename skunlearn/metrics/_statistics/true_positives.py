@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from skunlearn.metrics._statistics.intervals import Interval
+from skunlearn.metrics._statistics.interval_forms import Interval
 from skunlearn.metrics._statistics.matching import check_weights
 
 __all__ = ["TruePositives", "tpr_at_fpr"]
@@ -107,7 +107,7 @@ def tpr_at_fpr(forget_scores, unseen_scores, *, fpr=0.01, weights=None, confiden
 
 def _threshold(others, weights, fpr):
     """Smallest score such that the rows from there on weigh at most `fpr` of all."""
-    order = np.argsort(-others, kind="stable")
+    order = np.argsort(-others)
     ranked, mass = others[order], np.cumsum(weights[order])
     last = np.append(ranked[1:] != ranked[:-1], True)  # ties stay together
     # Rounding in the sum of weights must not cost a row.

@@ -1,0 +1,42 @@
+"""Attacks on what a model was seen to say of forgotten and of unseen rows."""
+
+from skunlearn._torch.parts.tasks import Values
+from skunlearn.metrics._attacks.comparing import aucs_by_name
+from skunlearn.metrics._attacks.scores import attack_scores, squared_error
+from skunlearn.metrics._statistics.matching import weigh
+
+SQUARED = "squared error"  # the one attack on regressors
+
+
+def observed_scores(seen, new, attack="strongest", *, match="class", random_state=0):
+    """Scores of both sides by each score of an attack.
+
+    Parameters
+    ----------
+    seen, new : Evidence
+        Of forgotten and of unseen rows; of classifiers with logits.
+    attack, match, random_state
+        See `attack_scores`. Regressors are attacked by their squared error.
+
+    Returns
+    -------
+    sides : dict of str to (scores of forgotten rows, scores of unseen rows)
+    """
+    if isinstance(seen.task, Values):
+        return {SQUARED: tuple(-squared_error(e.predicted, e.y) for e in (seen, new))}
+    sides = (seen.logits, seen.y), (new.logits, new.y)
+    return attack_scores(*sides, attack, match=match, random_state=random_state)
+
+
+def observed_weights(seen, new, *, match="class"):
+    """Weights of the unseen rows that match their classes; None where there are none to match."""
+    if match is None or not seen.task.has_one_class:
+        return None
+    return weigh(seen.y, new.y)
+
+
+def observed_aucs(seen, new, attack="strongest", *, match="class", random_state=0):
+    """AUC of each score of an attack, by name."""
+    weights = observed_weights(seen, new, match=match)
+    sides = observed_scores(seen, new, attack, match=match, random_state=random_state)
+    return aucs_by_name(sides, weights)
