@@ -25,6 +25,7 @@ from skunlearn._unlearning import persistence
 from skunlearn._unlearning.accuracy_guard import refuse_drop
 from skunlearn._unlearning.certificate import certify, deletion_entry
 from skunlearn._unlearning.change import Change
+from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import emptied_classes, warn_if_wrong
 from skunlearn._unlearning.drafts import drafted, note_own_state, share_all
 from skunlearn._unlearning.fitted import Fitted, fitted
@@ -49,10 +50,37 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     Parameters
     ----------
     estimator : skorch net or FrozenEstimator of one
+        Of any class of skorch: ``NeuralNetClassifier``, ``NeuralNetBinaryClassifier``,
+        ``NeuralNetRegressor``, or ``NeuralNet``, of which the criterion says what it predicts
+        (several labels per row with ``BCEWithLogitsLoss``). It is never changed.
+        ``FrozenEstimator(net)`` means "already trained on the rows that ``fit`` is given".
     random_state : int, RandomState instance or None, default=None
+        Seed of the training in ``fit`` and of all that is drawn in ``unlearn``, the order of
+        batches among it.
     memory : None, str or joblib.Memory, default=None
+        Cache of the model that ``fit`` trains, by recipe, rows and seed; needs an int
+        `random_state` to be of use. It keeps models on disk that have seen rows forgotten
+        later: clear it when that matters.
     store_data : bool, default=True
+        Whether pickles hold the retained rows.
     verbose : int, default=0
+        1 prints skorch's table of epochs.
+
+    Attributes
+    ----------
+    estimator_ : estimator object
+        The current model.
+    classes_ : ndarray of shape (n_classes,)
+        Labels seen by ``fit``; classifiers only.
+    deletions_ : list of dict
+        The log of requests, an entry for each: when, which method with which parameters, how many
+        rows, the classes that went, and loss and accuracy of forgotten and retained rows before
+        and after.
+
+    Notes
+    -----
+    A line such as ``{random_state, memory}`` under Parameters or Attributes of a subclass becomes
+    what its base classes say of these names.
     """
 
     # With metadata routing on, `fit` takes these without a set_fit_request by the user.
@@ -78,6 +106,10 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     _judges = False  # looks at rows that the model has never seen
     _starts_afresh = False  # trains the recipe from scratch, inside a FrozenEstimator too
     _not_in_files = ()  # what the method puts on itself and `save` leaves out without a warning
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        inherit_entries(cls)
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
         self.estimator = estimator

@@ -21,22 +21,30 @@ _SETTINGS = ("max_epochs", "batch_size", "iterator_train__batch_size")
 class NetUnlearner(BaseUnlearner):
     """Base class of unlearners that go on training a copy of the current net.
 
+    A method of another usual rate than the net's own says in ``_lr_share`` what share of it `lr`
+    of None takes, and describes its own `lr`.
+
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
+    {estimator}
     lr : float or None, default=None
-        Learning rate; None takes the net's own, times ``_lr_share`` of the method. Parameter
-        groups with rates of their own keep their ratio to it.
+        Learning rate to start from; None takes the net's own. Parameter groups with rates of
+        their own (``optimizer__param_groups``) keep their ratio to it.
     max_epochs : int or None, default=None
         Passes over the retained rows; None takes a fifth of the net's own, rounded up.
     batch_size : int or None, default=None
-        None takes the net's own.
+        Rows in a batch, also where the net has ``iterator_train__batch_size``; None takes the
+        net's own.
     schedule : {"linear", "constant", "net"}, default="linear"
-        Learning rate over the passes: falling to zero, constant, or whatever the LRScheduler
-        among the net's callbacks does. That one was laid out for a full training, so that a
-        short run sees its first part only; hence the default.
-    random_state, memory, store_data, verbose
-        See `BaseUnlearner`.
+        Learning rate over the passes: falling to zero with every batch, constant, or left to
+        the LRScheduler among the net's callbacks. That one was laid out for a full training, of
+        which a short run would see the first part only; hence the default. `lr` has no effect
+        on schedulers with rates of their own (OneCycleLR, CyclicLR), and is refused with them.
+    {random_state, memory, store_data, verbose}
+
+    Attributes
+    ----------
+    {estimator_, classes_, deletions_}
     """
 
     _takes_new_inputs = True

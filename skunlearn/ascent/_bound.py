@@ -20,7 +20,16 @@ _ENOUGH = 200  # rows from which that share is told
 
 
 class BoundedAscent:
-    """Mixin of methods with the parameters `bound` and `max_norm`."""
+    """Mixin of methods with the parameters `bound` and `max_norm`.
+
+    Parameters
+    ----------
+    bound : "chance" or float, default="chance"
+        Loss at which a row counts as forgotten: that of a model that has learnt nothing, ln C or
+        the variance of the targets.
+    max_norm : float, default=1.0
+        Length to which the gradient of a batch is clipped.
+    """
 
     _faster = 10  # times the rate where running statistics follow the weights
 

@@ -15,13 +15,8 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
-    bound : "chance" or float, default="chance"
-        Loss at which a row counts as forgotten: that of a model that has learnt nothing, ln C or
-        the variance of the targets.
-    max_norm : float, default=1.0
-        Length to which the gradient of a batch is clipped.
+    {estimator}
+    {bound, max_norm}
     lr : float or None, default=None
         Learning rate; None takes three hundredths of the net's own, or three tenths for whole
         classes where normalisation layers have running statistics: these follow the weights over
@@ -32,15 +27,11 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.
-    batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

@@ -26,27 +26,21 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     beta : float in (0, 1] or None, default=None
         β; the paper searched 0.95 to 0.9999, without a bound on the ascent. None takes 0.7 for
         whole classes, which a retrained net never names, 0.85 for other rows, and 0.95 in
         regressions: the ascent of a squared error leads away from the label, on whichever side. On
         eight nets 0.85 ended farther from the retrained net than it had begun on five.
-    bound, max_norm
-        See `GradientAscentUnlearner`.
+    {bound, max_norm}
     lr : float or None, default=None
         Learning rate; None takes the net's own, or three times that for whole classes where
         normalisation layers have running statistics, see `GradientAscentUnlearner`.
-    max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

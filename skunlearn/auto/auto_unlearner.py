@@ -60,15 +60,11 @@ class AutoUnlearner(NetUnlearner):
         What to do when the difference is larger in the end, by more than two standard errors:
         warn, train anew on the retained rows at full length, or raise and leave the model as it
         was.
-    lr, batch_size
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {lr, batch_size, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_ : object
-        See `FineTuneUnlearner`.
+    {estimator_, classes_}
     deletions_ : list of dict
         The log of requests. ``"auto"`` of an entry holds ``"epochs"``, ``"reference_epochs"``,
         ``"recipe_epochs"``; ``"shares"`` of the old weights after each shrinking; ``"judged"``,

@@ -48,7 +48,34 @@ class Setting:
 
 
 class CertifiedUnlearner(BaseUnlearner):
-    """Base of the methods that prove an (ε, δ) for L2-regularised logistic regression."""
+    """Base of the methods that prove an (ε, δ) for L2-regularised logistic regression.
+
+    Parameters
+    ----------
+    estimator : LogisticRegression
+        Gives C, ``fit_intercept`` and ``intercept_scaling``: the intercept is the weight of a
+        column of that value and is penalised, as by liblinear. The solver is our own; settings
+        that change the objective are refused.
+    delta : float, default=1e-5
+        δ of (ε, δ). Far below 1/n; 1e-5 is a habit of the field.
+    row_norm : float, default=1.0
+        Bound of the norm of a row.
+    clip : bool, default=True
+        Scale longer rows down to `row_norm`, in training and prediction, each by itself; False
+        refuses them.
+    random_state : int, RandomState instance or None, default=None
+        None draws the noise from the operating system. Whoever knows an int can take the noise
+        away: it is for tests, or must be kept secret.
+    store_data : bool, default=True
+        Whether pickles hold the retained rows.
+    verbose : int, default=0
+        Not used.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels seen by ``fit``.
+    """
 
     _is_certified = True
     _adds_noise = True

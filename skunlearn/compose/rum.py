@@ -27,8 +27,8 @@ class RUMUnlearner(BaseUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier.
+    {estimator}
+        A classifier.
     unlearners : list of unlearner, default=None
         One for each part, from the least to the most memorised; their own estimators are
         ignored. None takes fine-tuning, fine-tuning and `SalUnUnlearner`.
@@ -37,13 +37,11 @@ class RUMUnlearner(BaseUnlearner):
         ([1]_, [2]_). "retrain" trains one net on the retained rows and takes the difference of
         the probabilities of the true class: the estimate of [2]_ with the whole forget set left
         out at once; it costs a retraining.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

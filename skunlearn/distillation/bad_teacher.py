@@ -21,23 +21,19 @@ class BadTeacherUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; built from a class and not from a module instance: the untrained
-        teacher is another net of this recipe. Of a regression the squared distance of outputs
-        takes the place of the divergence.
+    {estimator}
+        Built from a class and not from a module instance: the untrained teacher is another net of
+        this recipe. Of a regression the squared distance of outputs takes the place of the
+        divergence.
     retain_share : float in (0, 1], default=0.3
         Share of the retained rows to learn from (the paper's).
     temperature : float, default=1.0
         Of the softmax in the divergence (the paper's). It cancels out in a regression.
-    lr, max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

@@ -33,9 +33,9 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`. Of a regression the squared distance of outputs takes the place of
-        the divergence, and squared errors that of CE.
+    {estimator}
+        Of a regression the squared distance of outputs takes the place of the divergence, and
+        squared errors that of CE.
     alpha : float, default=0.001
         α, the paper's.
     gamma : float, default=0.99
@@ -63,15 +63,11 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         whole, or the net's own for whole classes where normalisation layers have running
         statistics, see `GradientAscentUnlearner`. The student starts where the divergence has no
         slope: raise the rate when a warning says that rows are not forgotten.
-    max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

@@ -34,18 +34,15 @@ class AmnesiacUnlearner(NetUnlearner):
         has, for each batch with a sensitive row. None takes a temporary folder, which ends with
         the process. Files are deleted once their update was subtracted; the rest is yours to
         delete when it is not needed any more.
-    lr, batch_size, schedule
-        Of the repair. See `FineTuneUnlearner`.
+    {lr, batch_size, schedule}
     max_epochs : int or None, default=None
         Repair epochs on the retained rows; 0 is the plain subtraction. None takes a fifth of the
         net's own, rounded up.
-    random_state, store_data, verbose
-        See `FineTuneUnlearner`.
+    {random_state, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     Notes
     -----

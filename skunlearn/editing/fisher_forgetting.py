@@ -25,8 +25,7 @@ class FisherForgettingUnlearner(WeightEditor):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     alpha : float, default=0.1
         α, where F is scaled to a mean of one over all weights, and the variance is in units of the
         mean square of the weights of its tensor. The paper's 1e-7 to 1e-6 were for F and weights
@@ -36,13 +35,11 @@ class FisherForgettingUnlearner(WeightEditor):
         of its tensor: F is nearly 0 for weights that no row uses.
     importance_rows : int, default=1000
         Retained rows from which F is estimated, one gradient each.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

@@ -15,8 +15,7 @@ class LFSSDUnlearner(SSDUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     alpha : float or None, default=None
         α of `SSDUnlearner`. The ratio I_f / I cannot exceed the number r of all rows over that of
         forget rows, and is far from it where that is large: None takes r / 4, at most 2.5, for
@@ -25,15 +24,11 @@ class LFSSDUnlearner(SSDUnlearner):
         "absolute" is that of the paper's authors [1]_, and of the continual learning that they
         took it from [2]_; "squared" takes squares, as the Fisher information of `SSDUnlearner`
         has them. Squares stand out more: the same `alpha` changes more weights.
-    dampening, importance_rows
-        See `SSDUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {dampening, importance_rows, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

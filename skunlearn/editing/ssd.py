@@ -25,8 +25,7 @@ class SSDUnlearner(WeightEditor):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     alpha : float or None, default=None
         α. The ratio I_f / I cannot exceed the number of all rows over that of forget rows; None
         takes half of that. The paper's 10 was for classes of a hundredth of the rows.
@@ -35,13 +34,11 @@ class SSDUnlearner(WeightEditor):
     importance_rows : int, default=1000
         Rows, of the forget set and of all rows, from which importances are estimated, one
         gradient each. The paper takes all.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

@@ -58,8 +58,11 @@ class ShardedUnlearner(BaseUnlearner):
     folder : str, path-like or None, default=None
         Where a new folder for checkpoints is made; a net's size for each of S (R − 1). None takes
         a temporary one, which ends with the estimator.
-    random_state, store_data
-        See `RetrainUnlearner`.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the shards and their trainings. A shard is trained again with the seed it had, so
+        that with an int ``fit(X, y).unlearn(rows)`` equals ``fit`` on the other rows, bit for bit
+        on a CPU.
+    {store_data}
     verbose : int, default=0
         1 prints a line for each shard, 2 skorch's tables too.
 
@@ -67,10 +70,9 @@ class ShardedUnlearner(BaseUnlearner):
     ----------
     estimator_ : ShardEnsemble
         The present models, in ``estimator_.members``; None for a shard without rows.
-    classes_, deletions_
-        See `RetrainUnlearner`. Entries of the log also say how many shards were trained again
-        ("shards_retrained") and what share of the work of a whole training that was
-        ("share_retrained", by row-epochs).
+    {classes_, deletions_}
+        Also how many shards were trained again ("shards_retrained"), and what share of the work of
+        a whole training that was ("share_retrained", by row-epochs).
 
     Raises
     ------

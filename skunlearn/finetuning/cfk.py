@@ -19,21 +19,16 @@ class CFkUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     k : int, default=1
         Layers with weights to train, counted from the last in the order of the forward pass;
         normalisation layers among them come along. The frozen ones keep their running
         statistics too.
-    lr, max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

@@ -27,8 +27,8 @@ class CoUnUnlearner(FineTuneUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier.
+    {estimator}
+        A classifier.
     strength : float, default=0.1
         λ; the paper searched 0.1 to 6, in 50 epochs. In few epochs more costs accuracy.
     temperature : float, default=0.1
@@ -38,17 +38,13 @@ class CoUnUnlearner(FineTuneUnlearner):
         rows are such). None mirrors and shifts images
         (four dimensions, floating point; by an eighth of their width), and adds noise of a tenth
         of the spread to other rows, which tokens do not take.
-    lr, max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    early_stopping, validation_fraction, n_iter_no_change, average_weights
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {lr, max_epochs, batch_size, schedule}
+    {early_stopping, validation_fraction, n_iter_no_change, average_weights}
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

@@ -26,8 +26,7 @@ class L1SparseUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     gamma : float or None, default=None
         γ; the paper searched 1e-5 to 1e-2 around one recipe. How far it shrinks a weight depends on
         learning rate, momentum and number of steps: None takes the γ that would shrink an
@@ -36,15 +35,11 @@ class L1SparseUnlearner(NetUnlearner):
     exclude : str or sequence of str, default=()
         Parameters without the penalty: "head", "norm", "bias" or shell patterns, see
         `ProximalUnlearner`. The paper penalises all.
-    lr, max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

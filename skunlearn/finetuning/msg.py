@@ -29,24 +29,20 @@ class MSGUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     share : float, default=0.7
         Share of each convolution's and linear layer's weights to draw anew. The paper's 0.3 left
         the small nets of our tests with what they had memorised.
     damping : float, default=0.1
         Rate of the other weights, as a share of the full one (the paper's).
-    lr, max_epochs, batch_size
-        See `FineTuneUnlearner`.
+    {lr, max_epochs, batch_size}
     schedule : {"linear", "constant", "net"}, default="linear"
         "linear" rises over a tenth of the steps first, as in the paper.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

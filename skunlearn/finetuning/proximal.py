@@ -30,8 +30,7 @@ class ProximalUnlearner(FineTuneUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     penalty : float or None, default=None
         λ. None adapts it to the learning rate and the number of steps: the pull alone would undo
         a fifth of a displacement by the end of the run (λ times the sum of the rates is 0.25).
@@ -52,12 +51,9 @@ class ProximalUnlearner(FineTuneUnlearner):
         Classifiers only.
     softening_strength : float, default=0.1
         Weight of that term (the value used throughout [4]_ and [3]_).
-    lr, max_epochs, batch_size, schedule, early_stopping, validation_fraction, n_iter_no_change
-        See `FineTuneUnlearner`.
-    average_weights : bool, default=False
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {lr, max_epochs, batch_size, schedule, early_stopping, validation_fraction, n_iter_no_change}
+    {average_weights}
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------

@@ -24,23 +24,19 @@ class ShrinkPerturbUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; built from a module class, as untrained weights are needed. Frozen
-        layers stay as they are.
+    {estimator}
+        Built from a module class, as untrained weights are needed. Frozen layers stay as they are.
     shrink : float in [0, 1], default=0.3
         α, the share of the old weights. What is left of a row falls with about its square in nets
         of two layers, and faster in deeper ones: try 0.5 there.
-    lr, batch_size, schedule
-        See `FineTuneUnlearner`.
+    {lr, batch_size, schedule}
     max_epochs : int or None, default=None
         None takes a third of the net's own, rounded up.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

@@ -21,11 +21,14 @@ class CurvatureEditor(WeightEditor):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-    step, inverse
-        See `InfluenceUnlearner`.
-    random_state, memory, store_data, verbose
-        See `BaseUnlearner`.
+    {estimator}
+        Weights of float32 or float64; frozen ones stay as they are.
+    step : float, default=1.0
+        s. 1 is Newton's.
+    inverse : InverseCurvature or None, default=None
+        How (H_r + d)⁻¹ v is computed: the solver, the kind of curvature, d and what these cost.
+        None for ``InverseCurvature()``, whose damping is 1 here.
+    {random_state, memory, store_data, verbose}
     """
 
     def __init__(

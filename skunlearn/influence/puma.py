@@ -25,8 +25,7 @@ class PUMAUnlearner(CurvatureEditor):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `InfluenceUnlearner`.
+    {estimator}
     criteria : "retained", "classes", tuple (X, y), callable or list of these, default="retained"
         What is to stay, to first order. "retained" is the mean loss of the retained rows;
         "classes" that of the retained rows of each class, one criterion a class; a tuple the mean
@@ -38,15 +37,11 @@ class PUMAUnlearner(CurvatureEditor):
     l1_ratio : float, default=0.5
         Share of the absolute values in Ω, below 1; the rest are squares. More leaves more rows
         alone. ElasticNet's default.
-    step, inverse
-        See `InfluenceUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {step, inverse, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     Raises
     ------

@@ -28,6 +28,7 @@ class MIACurveDisplay:
     result : MembershipInference, default=None
         For the label.
     name : str, default=None
+        Of the curve, in the legend.
 
     Attributes
     ----------

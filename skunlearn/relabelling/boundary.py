@@ -27,33 +27,30 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier whose last layer is linear (for "expand"), with
-        floating-point rows (for "shrink").
+    {estimator}
+        A classifier whose last layer is linear (for "expand"), with floating-point rows (for
+        "shrink").
     kind : {"shrink", "expand"}, default="shrink"
+        "shrink" hands each row to the class across the nearest boundary; "expand" hands all to a
+        new class, which is then cut off.
     step : float, default=0.1
         Length of the step to the neighbouring class, as a share of the range of values in a
         batch; the paper's 0.1 for images in [0, 1].
     bound : "chance" or float, default="chance"
         Loss at which a row is left alone, see `GradientAscentUnlearner`: it is forgotten then, and
         more would cost other classes.
-    max_norm : float, default=1.0
-        Length to which the gradient of a batch is clipped.
+    {max_norm}
     lr : float or None, default=None
         Learning rate; None takes three hundredths of the net's own, or three tenths for whole
         classes where normalisation layers have running statistics, see `GradientAscentUnlearner`.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.
-    batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

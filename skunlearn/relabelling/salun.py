@@ -17,22 +17,16 @@ class SalUnUnlearner(RandomLabelUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier.
+    {estimator}
     share : float in (0, 1], default=0.5
         Share of all weights together, those with the largest gradient of the loss on the forget
         rows, that may move (the paper's).
-    redraw, exclude_true, order
-        See `RandomLabelUnlearner`.
-    lr, max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {redraw, exclude_true, order, lr, max_epochs, batch_size, schedule}
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

@@ -25,8 +25,8 @@ class UNSIRUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier with floating-point rows.
+    {estimator}
+        A classifier with floating-point rows.
     noise_rows : int, default=20
         Rows of noise for each class (the paper's).
     noise_steps : int, default=40
@@ -40,15 +40,11 @@ class UNSIRUnlearner(NetUnlearner):
         rate needs to stay whole. Others may keep the class then, and warn: of an MLP with batch
         normalisation for digits, rate 0.05, it left a digit named always and three times the net's
         own rate 0 to 5 % of the time; on CIFAR-10, rate 0.5, three times cost 17 points.
-    max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
