@@ -16,6 +16,7 @@ from skunlearn._recipe.from_scratch import name_trained, refuse_trained
 from skunlearn._recipe.step_kinds import kinds
 from skunlearn._recipe.trained_before import walk
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import HasMethods, check_parameters
 from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
 from skunlearn._torch import held_out_rows, net_checks, skorch_nets
 from skunlearn._torch.loop.norms import renew_statistics
@@ -110,6 +111,14 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         inherit_entries(cls)
+
+    _parameter_constraints = {
+        "estimator": "no_validation",
+        "random_state": ["random_state"],
+        "memory": [None, str, HasMethods(["cache"])],
+        "store_data": ["boolean"],
+        "verbose": ["verbose"],
+    }
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
         self.estimator = estimator
@@ -489,6 +498,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
             check_is_fitted(estimator)
         if self._starts_afresh or not frozen:
             refuse_trained(estimator, name)
+        check_parameters(self)
 
     def _refuse_frozen_clone(self):
         if isinstance(self.estimator, FrozenEstimator) and getattr(self, "_is_clone", False):

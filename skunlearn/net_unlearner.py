@@ -1,8 +1,6 @@
 """The base of the methods that go on training a copy of the current net."""
 
-from numbers import Integral, Real
-
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, POSITIVE, StrOptions
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
@@ -49,7 +47,14 @@ class NetUnlearner(BaseUnlearner):
 
     _takes_new_inputs = True
     _lr_share = 1.0  # of the net's own rate, where `lr` is None
-    _fewest_epochs = 1
+
+    _parameter_constraints = {
+        **BaseUnlearner._parameter_constraints,
+        "lr": [POSITIVE, None],
+        "max_epochs": [COUNT, None],
+        "batch_size": [COUNT, None],
+        "schedule": [StrOptions({"linear", "constant", "net"})],
+    }
 
     def __init__(
         self,
@@ -220,17 +225,3 @@ class NetUnlearner(BaseUnlearner):
     def _usual_epochs(self, net):
         """Those of `max_epochs=None`, around which a search looks."""
         return -(-net.max_epochs // 5)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        for name, kind, low in (
-            ("lr", Real, 0.0),
-            ("max_epochs", Integral, self._fewest_epochs),
-            ("batch_size", Integral, 1),
-        ):
-            if getattr(self, name) is not None:
-                checking.check_number(self, name, kind, low=low, exclusive=name == "lr")
-        if self.schedule not in ("linear", "constant", "net"):
-            raise ValueError(
-                f"schedule must be 'linear', 'constant' or 'net', got {self.schedule!r}."
-            )

@@ -1,12 +1,11 @@
 """The bound that keeps an ascent from running away."""
 
 from collections import deque
-from numbers import Real
 
 import torch
 from skorch.callbacks import Callback
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE, StrOptions
 from skunlearn._torch.loop.fit_loop import StopTraining
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics
@@ -15,6 +14,7 @@ from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.row_losses import Targets, labels_of, row_losses
 from skunlearn.search_spaces import LogUniform
 
+BOUND_CONSTRAINTS = {"bound": [StrOptions({"chance"}), POSITIVE], "max_norm": [POSITIVE]}
 _FEW = 0.05  # share of rows that may still be known when an ascent ends
 _ENOUGH = 200  # rows from which that share is told
 
@@ -54,11 +54,6 @@ class BoundedAscent:
     def _up_to(self, space):
         """The search space with room for the faster rate."""
         return space | {"lr": LogUniform(space["lr"].low, self._faster * space["lr"].high / 3)}
-
-    def _check_bound(self):
-        if self.bound != "chance":
-            checking.check_number(self, "bound", Real, low=0.0, exclusive=True)
-        checking.check_number(self, "max_norm", Real, low=0.0, exclusive=True)
 
 
 class ForgetOnly(BoundedAscent):

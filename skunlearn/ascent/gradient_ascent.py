@@ -1,6 +1,6 @@
 """Gradient ascent on the forget rows."""
 
-from skunlearn.ascent._bound import ForgetOnly
+from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.net_unlearner import NetUnlearner
 
 
@@ -52,6 +52,11 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
     20
     """
 
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        **BOUND_CONSTRAINTS,
+    }
+
     def __init__(
         self,
         estimator,
@@ -89,7 +94,3 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
             return -batch.mean(known * losses)
 
         self._run_on_forget(net, retain, forget, rows, loss)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        self._check_bound()

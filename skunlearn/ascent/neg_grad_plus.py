@@ -1,8 +1,6 @@
 """Descent on retained rows with ascent on forget rows."""
 
-from numbers import Real
-
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import SHARE
 from skunlearn._torch import inference
 from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.loop.fit_loop import batches
@@ -10,7 +8,7 @@ from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import moving_norms, prompt, unmoved
 from skunlearn._torch.loop.optimizer_steps import clipped
 from skunlearn._torch.row_losses import Targets, labels_of, row_losses
-from skunlearn.ascent._bound import BoundedAscent, bounded
+from skunlearn.ascent._bound import BOUND_CONSTRAINTS, BoundedAscent, bounded
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -59,6 +57,12 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
     """
 
     _faster = 3
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        **BOUND_CONSTRAINTS,
+        "beta": [SHARE, None],
+    }
 
     def __init__(
         self,
@@ -115,12 +119,6 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         if self._classes is None:
             return 0.95
         return 0.7 if self._whole_classes(retain, forget) else 0.85
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        if self.beta is not None:
-            checking.check_number(self, "beta", Real, low=0.0, high=1.0)
-        self._check_bound()
 
     def _space(self):
         return super()._space() | {"beta": Uniform(0.5, 0.999)}

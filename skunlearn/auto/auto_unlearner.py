@@ -7,6 +7,7 @@ import numpy as np
 
 from skunlearn._recipe import training
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE, Interval, StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
@@ -103,6 +104,13 @@ class AutoUnlearner(NetUnlearner):
     # Settings of a training that are none of the user's here.
     max_epochs = None
     schedule = "linear"
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "budget": [Interval(Real, 0, 1, closed="right")],
+        "target": [POSITIVE],
+        "on_failure": [StrOptions({"warn", "retrain", "raise"})],
+    }
 
     def __init__(
         self,
@@ -251,15 +259,6 @@ class AutoUnlearner(NetUnlearner):
                 for key, score in zip(("before", "after"), self._auto["accuracy"], strict=True):
                     measured[f"retain_{key}"] = measured[f"retain_{key}"] | {"score": score}
         super()._warn_if_wrong(measured, most_lost, emptied, **known)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "budget", Real, low=0.0, high=1.0, exclusive="low")
-        checking.check_number(self, "target", Real, low=0.0, exclusive=True)
-        if self.on_failure not in ("warn", "retrain", "raise"):
-            raise ValueError(
-                f"on_failure must be 'warn', 'retrain' or 'raise', got {self.on_failure!r}."
-            )
 
     def _space(self):
         return {"budget": Uniform(0.1, 0.5)}

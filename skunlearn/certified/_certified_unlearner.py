@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE, Interval, check_parameters
 from skunlearn.base import BaseUnlearner
 from skunlearn.certified import _gaussian
 from skunlearn.certified._bounded_rows import bounded_rows, with_constant
@@ -84,6 +84,15 @@ class CertifiedUnlearner(BaseUnlearner):
     _watches_training = True  # the noise of the training is part of the proof
     _one_vs_rest = False  # how more than two classes are told apart
     _theorem = ""
+
+    _parameter_constraints = {
+        **BaseUnlearner._parameter_constraints,
+        "epsilon": [POSITIVE],
+        "delta": [Interval(Real, 0, 1, closed="neither")],
+        "sigma": [POSITIVE],
+        "row_norm": [POSITIVE],
+        "clip": ["boolean"],
+    }
 
     def __init__(
         self,
@@ -292,11 +301,7 @@ class CertifiedUnlearner(BaseUnlearner):
                 f"{self.estimator!r}."
             )
         self._check_recipe()
-        for parameter in ("epsilon", "delta", "sigma", "row_norm"):
-            high = 1.0 if parameter == "delta" else None
-            checking.check_number(self, parameter, Real, low=0.0, high=high, exclusive=True)
-        if not isinstance(self.clip, bool | np.bool_):
-            raise TypeError(f"clip must be True or False, got {self.clip!r}.")
+        check_parameters(self)
 
     def _check_recipe(self):
         name, recipe = type(self).__name__, self.estimator.get_params()

@@ -143,6 +143,11 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
     _adds_noise = False  # it was added in the training
     _theorem = "Guo et al. (2020), theorem 3 and corollary 1"
 
+    _parameter_constraints = {
+        **CertifiedUnlearner._parameter_constraints,
+        "published": ["boolean"],
+    }
+
     def __init__(
         self,
         estimator,

@@ -7,6 +7,7 @@ from sklearn.base import clone
 
 from skunlearn._recipe import training
 from skunlearn._recipe.from_scratch import check_reference
+from skunlearn._rows.constraints import StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.observation import observe
@@ -62,6 +63,12 @@ class RUMUnlearner(BaseUnlearner):
     """
 
     _takes_new_inputs = True
+
+    _parameter_constraints = {
+        **BaseUnlearner._parameter_constraints,
+        "unlearners": [list, tuple, None],
+        "memorisation": [StrOptions({"confidence", "retrain"})],
+    }
 
     def __init__(
         self,
@@ -128,12 +135,8 @@ class RUMUnlearner(BaseUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        if self.memorisation not in ("confidence", "retrain"):
-            raise ValueError(
-                f"memorisation must be 'confidence' or 'retrain', got {self.memorisation!r}."
-            )
         methods = self._methods()
-        if not isinstance(methods, (list, tuple)) or not methods:
+        if not methods:
             raise TypeError(f"unlearners must be a list of unlearners, got {methods!r}.")
         for unlearner in methods:
             if not isinstance(unlearner, NetUnlearner):

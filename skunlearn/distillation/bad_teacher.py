@@ -4,7 +4,7 @@ from numbers import Real
 
 import torch
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE, Interval
 from skunlearn._torch import inference
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn.distillation._teacher import Remembered, copied, untrained
@@ -53,6 +53,12 @@ class BadTeacherUnlearner(NetUnlearner):
 
     _needs_labels = False
 
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "retain_share": [Interval(Real, 0, 1, closed="right")],
+        "temperature": [POSITIVE],
+    }
+
     def __init__(
         self,
         estimator,
@@ -100,12 +106,6 @@ class BadTeacherUnlearner(NetUnlearner):
             return batch.mean(task.divergences(taught, student, self.temperature))
 
         self._run(net, rows, loss=loss)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        check = checking.check_number
-        check(self, "retain_share", Real, low=0.0, high=1.0, exclusive="low")
-        check(self, "temperature", Real, low=0.0, exclusive=True)
 
     def _space(self):
         return super()._space() | {"retain_share": Uniform(0.1, 1.0)}

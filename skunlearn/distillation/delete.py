@@ -3,7 +3,7 @@
 from skunlearn._rows import checking
 from skunlearn._torch import inference
 from skunlearn._torch.parts.tasks import need_one_class
-from skunlearn.ascent._bound import ForgetOnly
+from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -59,6 +59,11 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
 
     _class_only = True
 
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        **BOUND_CONSTRAINTS,
+    }
+
     def __init__(
         self,
         estimator,
@@ -109,7 +114,3 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
             return batch.mean(known * task.divergences(taught, student))
 
         self._run_on_forget(net, retain, forget, rows, loss)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        self._check_bound()

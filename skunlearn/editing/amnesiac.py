@@ -1,11 +1,15 @@
 """Amnesiac unlearning: subtract the updates that the forget rows took part in."""
 
+from numbers import Integral
+from os import PathLike
+
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skunlearn._files.own_folder import Folder
 from skunlearn._recipe import training
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import Interval
 from skunlearn.editing._updates import UpdateRecorder, UpdateStore, subtract
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -76,7 +80,12 @@ class AmnesiacUnlearner(NetUnlearner):
     _made_for = "rows declared in `fit`"
     _takes_new_inputs = False  # recorded updates are found by the rows' digests
     _needs_labels = False
-    _fewest_epochs = 0
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "folder": [str, PathLike, None],
+        "max_epochs": [Interval(Integral, 0, None, closed="left"), None],
+    }
 
     def __init__(
         self,

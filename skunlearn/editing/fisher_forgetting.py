@@ -1,10 +1,8 @@
 """Fisher forgetting: noise where the retained rows do not mind."""
 
-from numbers import Integral, Real
-
 import torch
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE
 from skunlearn._torch import inference, net_checks
 from skunlearn._torch.gradients.fisher import gradient_sizes
 from skunlearn.editing._weight_editor import WeightEditor
@@ -60,6 +58,13 @@ class FisherForgettingUnlearner(WeightEditor):
     _needs_forget_rows = False
     _adds_noise = True
 
+    _parameter_constraints = {
+        **WeightEditor._parameter_constraints,
+        "alpha": [NOT_NEGATIVE],
+        "limit": [NOT_NEGATIVE],
+        "importance_rows": [COUNT],
+    }
+
     def __init__(
         self,
         estimator,
@@ -104,12 +109,6 @@ class FisherForgettingUnlearner(WeightEditor):
                 size = p.square().mean().sqrt()
                 spread = torch.sqrt(self.alpha * mean / f.clamp_min(torch.finfo(f.dtype).tiny))
                 p.add_(torch.randn_like(p) * size * spread.clamp(max=self.limit))
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "alpha", Real, low=0.0)
-        checking.check_number(self, "limit", Real, low=0.0)
-        checking.check_number(self, "importance_rows", Integral, low=1)
 
     def _space(self):
         return {"alpha": LogUniform(1e-3, 3.0)}

@@ -1,5 +1,6 @@
 """Selective synaptic dampening without labels."""
 
+from skunlearn._rows.constraints import StrOptions
 from skunlearn._torch import inference
 from skunlearn.editing.ssd import SSDUnlearner
 
@@ -55,6 +56,11 @@ class LFSSDUnlearner(SSDUnlearner):
 
     _needs_labels = False
 
+    _parameter_constraints = {
+        **SSDUnlearner._parameter_constraints,
+        "importance": [StrOptions({"absolute", "squared"})],
+    }
+
     def __init__(
         self,
         estimator,
@@ -85,13 +91,6 @@ class LFSSDUnlearner(SSDUnlearner):
 
     def _default_alpha(self, largest):
         return min(4, largest / 2) if self._squared() else min(2.5, largest / 4)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        if self.importance not in ("absolute", "squared"):
-            raise ValueError(
-                f"importance must be 'absolute' or 'squared', got {self.importance!r}."
-            )
 
     def _check_loss(self, net):
         pass

@@ -1,10 +1,9 @@
 """Selective synaptic dampening."""
 
-from numbers import Integral, Real
-
 import torch
 
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE
 from skunlearn._torch import inference, net_checks
 from skunlearn._torch.gradients.fisher import gradient_sizes
 from skunlearn.editing._weight_editor import WeightEditor
@@ -62,6 +61,13 @@ class SSDUnlearner(WeightEditor):
     """
 
     _class_only = True
+
+    _parameter_constraints = {
+        **WeightEditor._parameter_constraints,
+        "alpha": [NOT_NEGATIVE, None],
+        "dampening": [NOT_NEGATIVE],
+        "importance_rows": [COUNT],
+    }
 
     def __init__(
         self,
@@ -123,13 +129,6 @@ class SSDUnlearner(WeightEditor):
 
     def _row_loss(self, net, batch):
         return inference.log_likelihoods(net, batch, self._classes).sum()
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        if self.alpha is not None:
-            checking.check_number(self, "alpha", Real, low=0.0)
-        checking.check_number(self, "dampening", Real, low=0.0)
-        checking.check_number(self, "importance_rows", Integral, low=1)
 
     def _space(self):
         return {"alpha": LogUniform(0.5, 100.0), "dampening": LogUniform(0.1, 5.0)}

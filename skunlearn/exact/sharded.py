@@ -2,6 +2,7 @@
 
 import os
 from numbers import Integral
+from os import PathLike
 
 import joblib
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_scalar
 
 from skunlearn._files.own_folder import Folder
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.held_out_rows import count
@@ -105,6 +106,15 @@ class ShardedUnlearner(BaseUnlearner):
     _is_exact = True
     _needs_forget_rows = False
     _watches_training = True
+
+    _parameter_constraints = {
+        **BaseUnlearner._parameter_constraints,
+        "n_shards": [COUNT],
+        "n_slices": [COUNT],
+        "aggregate": [StrOptions({"mean", "vote"})],
+        "n_jobs": [Integral, None],
+        "folder": [str, PathLike, None],
+    }
 
     def __init__(
         self,
@@ -247,10 +257,6 @@ class ShardedUnlearner(BaseUnlearner):
                 "an already trained one. Pass the estimator itself, or use another method."
             )
         super()._check_parameters()
-        for name in ("n_shards", "n_slices"):
-            checking.check_number(self, name, Integral, low=1)
-        if self.aggregate not in ("mean", "vote"):
-            raise ValueError(f"aggregate must be 'mean' or 'vote', got {self.aggregate!r}.")
         model = skorch_nets.unwrap(self.estimator)
         if kind_of(model) == "regressor":
             if self.aggregate == "vote":

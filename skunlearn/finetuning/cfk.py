@@ -1,8 +1,6 @@
 """Fine-tuning of the last layers only."""
 
-from numbers import Integral
-
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT
 from skunlearn._torch import net_layers
 from skunlearn._torch.loop.optimizer_steps import normalisation, only_trained
 from skunlearn.exceptions import UnlearningError
@@ -48,6 +46,11 @@ class CFkUnlearner(NetUnlearner):
 
     _needs_forget_rows = False
 
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "k": [COUNT],
+    }
+
     def __init__(
         self,
         estimator,
@@ -91,10 +94,6 @@ class CFkUnlearner(NetUnlearner):
                 f"{type(self).__name__} trains the last {self.k} layers, which are frozen. Let "
                 "them learn (requires_grad_()), or raise k."
             )
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "k", Integral, low=1)
 
     def _space(self):
         return super()._space() | {"k": Integers(1, 3)}

@@ -1,12 +1,10 @@
 """CoUn: fine-tuning with a contrastive term."""
 
-from numbers import Real
-
 import torch
 from skorch.utils import to_device
 from torch.nn.functional import cross_entropy, normalize
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import NOT_NEGATIVE, POSITIVE
 from skunlearn._torch import net_layers, skorch_nets
 from skunlearn._torch.batches.training_batch import mean
 from skunlearn.exceptions import UnlearningError
@@ -61,6 +59,13 @@ class CoUnUnlearner(FineTuneUnlearner):
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """
+
+    _parameter_constraints = {
+        **FineTuneUnlearner._parameter_constraints,
+        "strength": [NOT_NEGATIVE],
+        "temperature": [POSITIVE],
+        "augment": [callable, None],
+    }
 
     def __init__(
         self,
@@ -119,13 +124,6 @@ class CoUnUnlearner(FineTuneUnlearner):
             return batch.loss() + self.strength * contrast
 
         self._fine_tune(net, retain, loss=loss)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "strength", Real, low=0.0)
-        checking.check_number(self, "temperature", Real, low=0.0, exclusive=True)
-        if self.augment is not None and not callable(self.augment):
-            raise TypeError(f"augment must be callable or None, got {self.augment!r}.")
 
     def _space(self):
         return super()._space() | {

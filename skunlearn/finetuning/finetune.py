@@ -1,10 +1,10 @@
 """Fine-tuning on the retained rows."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, Interval
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.callbacks import HeldOutStopping, MeanWeights
@@ -74,6 +74,14 @@ class FineTuneUnlearner(NetUnlearner):
 
     _needs_forget_rows = False
 
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [COUNT],
+        "average_weights": ["boolean"],
+    }
+
     def __init__(
         self,
         estimator,
@@ -141,9 +149,6 @@ class FineTuneUnlearner(NetUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check = checking.check_number
-        check(self, "validation_fraction", Real, low=0.0, high=1.0, exclusive=True)
-        check(self, "n_iter_no_change", Integral, low=1)
         if self.average_weights and self.early_stopping:
             raise ValueError(
                 "average_weights and early_stopping both choose the weights to end with; use one."

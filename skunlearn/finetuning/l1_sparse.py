@@ -1,11 +1,9 @@
 """Fine-tuning towards sparse weights."""
 
-from numbers import Real
-
 import torch
 from skorch.callbacks import Callback
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import NOT_NEGATIVE
 from skunlearn._torch import net_layers
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
@@ -59,6 +57,12 @@ class L1SparseUnlearner(NetUnlearner):
 
     _needs_forget_rows = False
 
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "gamma": [NOT_NEGATIVE, None],
+        "exclude": [str, "array-like"],
+    }
+
     def __init__(
         self,
         estimator,
@@ -106,11 +110,6 @@ class L1SparseUnlearner(NetUnlearner):
         # Mean over the run of the fading γ, times that of the learning rate where it falls too.
         faded = 1 / 3 if self.schedule == "linear" else 1 / 2
         return float(_SHRINKAGE * size / self._reach(net, retain, faded))
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        if self.gamma is not None:
-            checking.check_number(self, "gamma", Real, low=0.0)
 
     def _space(self):
         return super()._space() | {"gamma": LogUniform(1e-5, 1e-2)}

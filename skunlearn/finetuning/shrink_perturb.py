@@ -1,8 +1,6 @@
 """Fine-tuning from weights that were drawn towards new random ones."""
 
-from numbers import Real
-
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import SHARE
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn.finetuning._shrinking import new_net, shrink
@@ -58,6 +56,11 @@ class ShrinkPerturbUnlearner(NetUnlearner):
     _starts_afresh = True  # w_new
     _damage = 0.4  # retained rows known by heart, wrong labels say, are known less as well
 
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "shrink": [SHARE],
+    }
+
     def __init__(
         self,
         estimator,
@@ -95,10 +98,6 @@ class ShrinkPerturbUnlearner(NetUnlearner):
         if self.max_epochs is not None:
             return self.max_epochs
         return -(-skorch_nets.unwrap(self.estimator).max_epochs // 3)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "shrink", Real, low=0.0, high=1.0)
 
     def _space(self):
         return super()._space() | {"shrink": Uniform(0.1, 0.7)}

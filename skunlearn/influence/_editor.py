@@ -1,10 +1,9 @@
 """The base of the unlearners that take a step by inverse curvature."""
 
-from numbers import Real
-
 import torch
 
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE
 from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.exceptions import CostWarning, UnsuitableMethodWarning
 from skunlearn.influence._objective import Objective
@@ -30,6 +29,12 @@ class CurvatureEditor(WeightEditor):
         None for ``InverseCurvature()``, whose damping is 1 here.
     {random_state, memory, store_data, verbose}
     """
+
+    _parameter_constraints = {
+        **WeightEditor._parameter_constraints,
+        "step": [POSITIVE],
+        "inverse": "no_validation",
+    }
 
     def __init__(
         self,
@@ -142,7 +147,6 @@ class CurvatureEditor(WeightEditor):
     def _check_parameters(self):
         super()._check_parameters()
         checked(self.inverse)
-        checking.check_number(self, "step", Real, low=0.0, exclusive=True)
 
     def _space(self):
         return {"step": LogUniform(0.1, 10.0), "inverse__damping": LogUniform(1e-3, 10.0)}

@@ -1,11 +1,9 @@
 """How influence functions take the inverse of the curvature times a vector."""
 
-from numbers import Integral, Real
-
 import torch
 from sklearn.base import BaseEstimator
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, POSITIVE, StrOptions, check_parameters
 from skunlearn.influence._curvature import Curvature
 from skunlearn.influence._solvers import COLUMNS, make_solver
 
@@ -90,6 +88,17 @@ class InverseCurvature(BaseEstimator):
     >>> search = GridSearchCV(unlearner, {"inverse__damping": [0.3, 1.0, 3.0]})
     """
 
+    _parameter_constraints = {
+        "solver": [StrOptions(set(_SOLVERS))],
+        "curvature": [StrOptions({"gauss_newton", "hessian"})],
+        "damping": [NOT_NEGATIVE, None],
+        "curvature_rows": [COUNT, None],
+        "tol": [POSITIVE, None],
+        "max_steps": [COUNT, None],
+        "preconditioner": [StrOptions({"kfac", "ekfac"}), None],
+        "batch_size": [COUNT],
+    }
+
     def __init__(
         self,
         *,
@@ -112,9 +121,7 @@ class InverseCurvature(BaseEstimator):
         self.batch_size = batch_size
 
     def _check(self):
-        _one_of("solver", self.solver, _SOLVERS)
-        _one_of("curvature", self.curvature, ("gauss_newton", "hessian"))
-        _one_of("preconditioner", self.preconditioner, (None, "kfac", "ekfac"))
+        check_parameters(self)
         if self.curvature == "hessian" and "fac" in f"{self.solver} {self.preconditioner}":
             raise ValueError(
                 "Kronecker factors approximate the Gauss–Newton matrix: use "
@@ -122,15 +129,6 @@ class InverseCurvature(BaseEstimator):
             )
         if self.preconditioner is not None and self.solver != "cg":
             raise ValueError("preconditioner goes with solver='cg'.")
-        checking.check_number(self, "batch_size", Integral, low=1)
-        for name, kind, low in (
-            ("damping", Real, 0.0),
-            ("curvature_rows", Integral, 1),
-            ("max_steps", Integral, 1),
-            ("tol", Real, 0.0),
-        ):
-            if getattr(self, name) is not None:
-                checking.check_number(self, name, kind, low=low, exclusive=name == "tol")
 
     @property
     def _tolerance(self):
@@ -178,8 +176,3 @@ def checked(inverse):
         )
     inverse._check()
     return inverse
-
-
-def _one_of(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {allowed}, got {value!r}.")

@@ -2,7 +2,7 @@
 
 from numbers import Real
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE, Interval
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.influence._asked import rows_of
 from skunlearn.influence._criteria import check_criteria, slopes
@@ -88,6 +88,13 @@ class PUMAUnlearner(CurvatureEditor):
     True
     """
 
+    _parameter_constraints = {
+        **CurvatureEditor._parameter_constraints,
+        "criteria": "no_validation",
+        "penalty": [POSITIVE],
+        "l1_ratio": [Interval(Real, 0, 1, closed="left")],
+    }
+
     def __init__(
         self,
         estimator,
@@ -141,12 +148,6 @@ class PUMAUnlearner(CurvatureEditor):
     def _check_parameters(self):
         super()._check_parameters()
         check_criteria(self.criteria)
-        checking.check_number(self, "penalty", Real, low=0.0, exclusive=True)
-        checking.check_number(self, "l1_ratio", Real, low=0.0, high=1.0)
-        if self.l1_ratio == 1:
-            raise ValueError(
-                "l1_ratio must be below 1: without a square the weights have no unique solution."
-            )
 
     def _space(self):
         return super()._space() | {"penalty": LogUniform(0.001, 1.0)}

@@ -1,18 +1,17 @@
 """Boundary unlearning: shrink or expand the forgotten class."""
 
-from numbers import Real
-
 import numpy as np
 import torch
 from torch import nn
 
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE, StrOptions
 from skunlearn._torch import inference, net_layers, skorch_nets
 from skunlearn._torch.loop.optimizer_steps import renew_optimizer
 from skunlearn._torch.parts import net_kinds
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._torch.row_losses import row_losses
-from skunlearn.ascent._bound import ForgetOnly
+from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
@@ -74,6 +73,13 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
     """
 
     _class_only = True
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        **BOUND_CONSTRAINTS,
+        "kind": [StrOptions({"shrink", "expand"})],
+        "step": [POSITIVE],
+    }
 
     def __init__(
         self,
@@ -173,13 +179,6 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
                 head.bias.copy_(wide.bias[:-1])
         _replace(net.module_, name, head)
         renew_optimizer(net)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "step", Real, low=0.0, exclusive=True)
-        self._check_bound()
-        if self.kind not in ("shrink", "expand"):
-            raise ValueError(f"kind must be 'shrink' or 'expand', got {self.kind!r}.")
 
     def _space(self):
         return super()._space() | {"step": LogUniform(0.01, 0.5)}

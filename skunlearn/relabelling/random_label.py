@@ -3,6 +3,7 @@
 import numpy as np
 from skorch.callbacks import Callback
 
+from skunlearn._rows.constraints import StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch.batches.net_rows import target
 from skunlearn._torch.loop.norms import FollowedStatistics
@@ -56,6 +57,13 @@ class RandomLabelUnlearner(NetUnlearner):
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "redraw": ["boolean"],
+        "exclude_true": ["boolean"],
+        "order": [StrOptions({"mixed", "sequential"})],
+    }
 
     def __init__(
         self,
@@ -120,11 +128,6 @@ class RandomLabelUnlearner(NetUnlearner):
 
     def _next_seed(self):
         return derive_seed(self._seed, 2, len(self.deletions_))
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        if self.order not in ("mixed", "sequential"):
-            raise ValueError(f"order must be 'mixed' or 'sequential', got {self.order!r}.")
 
     def _space(self):
         return super()._space() | {"order": Choice(("mixed", "sequential"))}

@@ -2,7 +2,7 @@
 
 from numbers import Real
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import Interval
 from skunlearn._torch import inference
 from skunlearn._torch.loop.optimizer_steps import FrozenWeights, largest
 from skunlearn.relabelling.random_label import RandomLabelUnlearner
@@ -44,6 +44,11 @@ class SalUnUnlearner(RandomLabelUnlearner):
     20
     """
 
+    _parameter_constraints = {
+        **RandomLabelUnlearner._parameter_constraints,
+        "share": [Interval(Real, 0, 1, closed="right")],
+    }
+
     def __init__(
         self,
         estimator,
@@ -80,10 +85,6 @@ class SalUnUnlearner(RandomLabelUnlearner):
     def _unlearn(self, net, retain, forget):
         free = salient_weights(net, forget, self.share, self._classes)
         self._relabel_and_train(net, retain, forget, [("skunlearn_frozen", FrozenWeights(free))])
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "share", Real, low=0.0, high=1.0, exclusive="low")
 
     def _space(self):
         return super()._space() | {"share": Uniform(0.1, 0.9)}

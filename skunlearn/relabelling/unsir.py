@@ -1,10 +1,9 @@
 """UNSIR: impair the class with noise that it would maximally err on, then repair."""
 
-from numbers import Integral, Real
-
 import torch
 
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, SHARE
 from skunlearn._torch.batches.net_rows import target
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.optimizer_steps import clipped
@@ -69,6 +68,14 @@ class UNSIRUnlearner(NetUnlearner):
 
     _class_only = True
     _lr_share = 0.2
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "noise_rows": [COUNT],
+        "noise_steps": [COUNT],
+        "noise_share": [SHARE],
+        "impair_epochs": [COUNT],
+    }
 
     def __init__(
         self,
@@ -151,14 +158,6 @@ class UNSIRUnlearner(NetUnlearner):
             noise.grad = torch.autograd.grad(loss, noise)[0]
             optimizer.step()
         return noise.detach(), labels
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        check = checking.check_number
-        check(self, "noise_rows", Integral, low=1)
-        check(self, "noise_steps", Integral, low=1)
-        check(self, "noise_share", Real, low=0.0, high=1.0)
-        check(self, "impair_epochs", Integral, low=1)
 
     def _space(self):
         space = super()._space()
