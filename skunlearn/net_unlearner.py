@@ -1,5 +1,7 @@
 """The base of the methods that go on training a copy of the current net."""
 
+from dataclasses import replace
+
 from skunlearn._rows.constraints import COUNT, POSITIVE, StrOptions
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import skorch_nets
@@ -45,7 +47,7 @@ class NetUnlearner(BaseUnlearner):
     {estimator_, classes_, deletions_}
     """
 
-    _takes_new_inputs = True
+    _promises = replace(BaseUnlearner._promises, takes_new_inputs=True)
     _lr_share = 1.0  # of the net's own rate, where `lr` is None
 
     _parameter_constraints = {
@@ -89,7 +91,7 @@ class NetUnlearner(BaseUnlearner):
         net : skorch net
             Weights of the current model; new optimizer, callbacks and history.
         retain, forget : Rows
-            `forget` is None when the rows are not at hand and ``_needs_forget_rows`` is False.
+            `forget` is None when the rows are not at hand and the method promises not to read them.
 
         Returns
         -------

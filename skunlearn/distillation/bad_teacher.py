@@ -1,5 +1,6 @@
 """Bad Teacher: learn from an untrained net what to say of forget rows."""
 
+from dataclasses import replace
 from numbers import Real
 
 import torch
@@ -51,7 +52,11 @@ class BadTeacherUnlearner(NetUnlearner):
     20
     """
 
-    _needs_labels = False
+    _promises = replace(
+        NetUnlearner._promises,
+        reads_forget_labels=False,
+        trains_from_scratch=True,  # the untrained teacher
+    )
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
@@ -87,8 +92,6 @@ class BadTeacherUnlearner(NetUnlearner):
         )
         self.retain_share = retain_share
         self.temperature = temperature
-
-    _starts_afresh = True  # the untrained teacher
 
     def _unlearn(self, net, retain, forget):
         good, bad = copied(net, self._classes), untrained(net, self._classes)

@@ -1,5 +1,7 @@
 """Fisher forgetting: noise where the retained rows do not mind."""
 
+from dataclasses import replace
+
 import torch
 
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE
@@ -55,8 +57,7 @@ class FisherForgettingUnlearner(WeightEditor):
     20
     """
 
-    _needs_forget_rows = False
-    _adds_noise = True
+    _promises = replace(WeightEditor._promises, reads_forget_rows=False, adds_noise=True)
 
     _parameter_constraints = {
         **WeightEditor._parameter_constraints,

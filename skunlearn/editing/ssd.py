@@ -1,5 +1,7 @@
 """Selective synaptic dampening."""
 
+from dataclasses import replace
+
 import torch
 
 from skunlearn._rows import checking
@@ -60,7 +62,7 @@ class SSDUnlearner(WeightEditor):
     [8]
     """
 
-    _class_only = True
+    _promises = replace(WeightEditor._promises, class_only=True)
 
     _parameter_constraints = {
         **WeightEditor._parameter_constraints,

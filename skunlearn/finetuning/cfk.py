@@ -1,5 +1,7 @@
 """Fine-tuning of the last layers only."""
 
+from dataclasses import replace
+
 from skunlearn._rows.constraints import COUNT
 from skunlearn._torch import net_layers
 from skunlearn._torch.loop.optimizer_steps import normalisation, only_trained
@@ -44,7 +46,7 @@ class CFkUnlearner(NetUnlearner):
     1
     """
 
-    _needs_forget_rows = False
+    _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,

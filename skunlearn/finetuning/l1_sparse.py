@@ -1,5 +1,7 @@
 """Fine-tuning towards sparse weights."""
 
+from dataclasses import replace
+
 import torch
 from skorch.callbacks import Callback
 
@@ -55,7 +57,7 @@ class L1SparseUnlearner(NetUnlearner):
     20
     """
 
-    _needs_forget_rows = False
+    _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,

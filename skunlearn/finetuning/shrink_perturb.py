@@ -1,5 +1,7 @@
 """Fine-tuning from weights that were drawn towards new random ones."""
 
+from dataclasses import replace
+
 from skunlearn._rows.constraints import SHARE
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
@@ -52,9 +54,12 @@ class ShrinkPerturbUnlearner(NetUnlearner):
     20
     """
 
-    _needs_forget_rows = False
-    _starts_afresh = True  # w_new
-    _damage = 0.4  # retained rows known by heart, wrong labels say, are known less as well
+    _promises = replace(
+        NetUnlearner._promises,
+        reads_forget_rows=False,
+        trains_from_scratch=True,  # w_new
+        accuracy_drop=0.4,  # retained rows known by heart, wrong labels say, are known less as well
+    )
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from skunlearn._fitted_model import need_net, read_rows
 from skunlearn._rows.seeding import draw_seed
-from skunlearn.influence._asked import net_of, rows_of
 from skunlearn.influence._objective import Objective
 from skunlearn.influence.inverse_curvature import USUAL_DAMPING, checked
 
@@ -85,10 +85,10 @@ def influence(
     >>> found.shape
     (2, 300)
     """
-    net = net_of(estimator, "influence")
+    net = need_net(estimator, "influence")
     inverse = checked(inverse)
-    train = rows_of(estimator, X_train, y_train, "train")
-    test = rows_of(estimator, X_test, y_test, "test")
+    train = read_rows(estimator, X_train, y_train, "train")
+    test = read_rows(estimator, X_test, y_test, "test")
     seed = draw_seed(random_state)
     objective = Objective(net, len(train), batch_size=inverse.batch_size, seed=seed)
     solve = inverse._solver_of(objective, train, usual_damping=USUAL_DAMPING, verbose=verbose)

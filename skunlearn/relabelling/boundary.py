@@ -1,5 +1,7 @@
 """Boundary unlearning: shrink or expand the forgotten class."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
@@ -72,7 +74,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
     [8]
     """
 
-    _class_only = True
+    _promises = replace(ForgetOnly._promises, class_only=True)
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,

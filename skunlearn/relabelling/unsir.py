@@ -1,5 +1,7 @@
 """UNSIR: impair the class with noise that it would maximally err on, then repair."""
 
+from dataclasses import replace
+
 import torch
 
 from skunlearn._rows import checking
@@ -66,7 +68,7 @@ class UNSIRUnlearner(NetUnlearner):
     [8]
     """
 
-    _class_only = True
+    _promises = replace(NetUnlearner._promises, class_only=True)
     _lr_share = 0.2
 
     _parameter_constraints = {
