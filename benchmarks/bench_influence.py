@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 from skunlearn.datasets import load_digits_images
-from skunlearn.influence import influence
+from skunlearn.influence import InverseCurvature, influence
 
 DAMPING, TOLERANCE, BATCH, N_TEST = 0.1, 1e-4, 256, 20
 
@@ -147,15 +147,10 @@ def main():
             given = {"curvature": "hessian", "tol": TOLERANCE} if solver == "cg" else {}
 
             def ours(net=net, rows=rows, solver=solver, given=given):
-                return influence(
-                    net,
-                    *rows,
-                    solver=solver,
-                    damping=0,
-                    curvature_rows=None,
-                    batch_size=BATCH,
-                    **given,
+                inverse = InverseCurvature(
+                    solver=solver, damping=0, curvature_rows=None, batch_size=BATCH, **given
                 )
+                return influence(net, *rows, inverse=inverse)
 
             other = theirs(net, *rows)
             contenders = {"skunlearn": ours} | ({theirs.__name__: other} if other else {})

@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skunlearn import FineTuneUnlearner, InfluenceUnlearner
 from skunlearn.datasets import load_digits_images
-from skunlearn.influence import projected_influence
+from skunlearn.influence import InverseCurvature, projected_influence
 from skunlearn.nets import digits_classifier
 
 X, y = load_digits_images(return_X_y=True)
@@ -29,7 +29,8 @@ y_train[wrong] = (y_train[wrong] + rng.integers(1, 10, 40)) % 10
 
 trained = FineTuneUnlearner(digits_classifier(max_epochs=20), random_state=0).fit(X_train, y_train)
 print(f"accuracy on test rows: {trained.score(X_test, y_test):.3f}")
-psi = projected_influence(trained, X_train, y_train, criteria=(X_val, y_val), solver="ekfac")[0]
+inverse = InverseCurvature(solver="ekfac")
+psi = projected_influence(trained, X_train, y_train, criteria=(X_val, y_val), inverse=inverse)[0]
 planted = np.isin(np.arange(800), wrong)
 
 # %%
@@ -55,7 +56,7 @@ ax.legend()
 
 suspects = np.argsort(psi)[:20]
 unlearner = InfluenceUnlearner(
-    FrozenEstimator(trained.estimator_), solver="ekfac", step=0.25, random_state=0
+    FrozenEstimator(trained.estimator_), inverse=inverse, step=0.25, random_state=0
 ).fit(X_train, y_train)
 unlearner.unlearn(indices=suspects)
 print(f"{planted[suspects].sum()} of 20 suspects have planted labels")

@@ -10,6 +10,7 @@ from skunlearn._recipe import training
 from skunlearn._recipe.from_scratch import name_trained
 from skunlearn._recipe.step_kinds import kinds
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import HasMethods, check_parameters
 from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
 from skunlearn._torch import held_out_rows, skorch_nets
 from skunlearn._torch.loop.norms import renew_statistics
@@ -18,6 +19,7 @@ from skunlearn._unlearning import attachment, inner_estimator, persistence, word
 from skunlearn._unlearning.accuracy_guard import refuse_drop
 from skunlearn._unlearning.certificate import certificate, log_entry
 from skunlearn._unlearning.change import Change, observe_both
+from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_wrong
 from skunlearn._unlearning.drafts import drafted, note_own_state
 from skunlearn._unlearning.fitted import Fitted, FittedMixin
@@ -42,10 +44,37 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     Parameters
     ----------
     estimator : skorch net or FrozenEstimator of one
+        Of any class of skorch: ``NeuralNetClassifier``, ``NeuralNetBinaryClassifier``,
+        ``NeuralNetRegressor``, or ``NeuralNet``, of which the criterion says what it predicts
+        (several labels per row with ``BCEWithLogitsLoss``). It is never changed.
+        ``FrozenEstimator(net)`` means "already trained on the rows that ``fit`` is given".
     random_state : int, RandomState instance or None, default=None
+        Seed of the training in ``fit`` and of all that is drawn in ``unlearn``, the order of
+        batches among it.
     memory : None, str or joblib.Memory, default=None
+        Cache of the model that ``fit`` trains, by recipe, rows and seed; needs an int
+        `random_state` to be of use. It keeps models on disk that have seen rows forgotten
+        later: clear it when that matters.
     store_data : bool, default=True
+        Whether pickles hold the retained rows.
     verbose : int, default=0
+        1 prints skorch's table of epochs.
+
+    Attributes
+    ----------
+    estimator_ : estimator object
+        The current model.
+    classes_ : ndarray of shape (n_classes,)
+        Labels seen by ``fit``; classifiers only.
+    deletions_ : list of dict
+        The log of requests, an entry for each: when, which method with which parameters, how many
+        rows, the classes that went, and loss and accuracy of forgotten and retained rows before
+        and after.
+
+    Notes
+    -----
+    A line such as ``{random_state, memory}`` under Parameters or Attributes of a subclass becomes
+    what its base classes say of these names.
     """
 
     # With metadata routing on, `fit` takes these without a set_fit_request by the user.
@@ -53,6 +82,18 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     __metadata_request__fit = {"forget": True, "ids": True, "groups": True, "measure_on": True}
 
     _promises = Promises()
+
+    _parameter_constraints = {
+        "estimator": "no_validation",
+        "random_state": ["random_state"],
+        "memory": [None, str, HasMethods(["cache"])],
+        "store_data": ["boolean"],
+        "verbose": ["verbose"],
+    }
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        inherit_entries(cls)
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
         self.estimator = estimator
@@ -166,6 +207,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     def _check_parameters(self):
         """Raise where parameters, or the estimator inside, are not what the method takes."""
         inner_estimator.check_inner(self)
+        check_parameters(self)
 
     # ------------------------------------------------------------------ the steps of both verbs
 

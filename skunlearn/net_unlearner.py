@@ -1,9 +1,8 @@
 """The base of the methods that go on training a copy of the current net."""
 
 from dataclasses import replace
-from numbers import Integral, Real
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, POSITIVE, StrOptions
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
@@ -26,27 +25,42 @@ _SETTINGS = ("max_epochs", "batch_size", "iterator_train__batch_size")
 class NetUnlearner(BaseUnlearner):
     """Base class of unlearners that go on training a copy of the current net.
 
+    A method of another usual rate than the net's own says in ``_lr_share`` what share of it `lr`
+    of None takes, and describes its own `lr`.
+
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
+    {estimator}
     lr : float or None, default=None
-        Learning rate; None takes the net's own, times ``_lr_share`` of the method. Parameter
-        groups with rates of their own keep their ratio to it.
+        Learning rate to start from; None takes the net's own. Parameter groups with rates of
+        their own (``optimizer__param_groups``) keep their ratio to it.
     max_epochs : int or None, default=None
         Passes over the retained rows; None takes a fifth of the net's own, rounded up.
     batch_size : int or None, default=None
-        None takes the net's own.
+        Rows in a batch, also where the net has ``iterator_train__batch_size``; None takes the
+        net's own.
     schedule : {"linear", "constant", "net"}, default="linear"
-        Learning rate over the passes: falling to zero, constant, or whatever the LRScheduler
-        among the net's callbacks does. That one was laid out for a full training, so that a
-        short run sees its first part only; hence the default.
-    random_state, memory, store_data, verbose
-        See `BaseUnlearner`.
+        Learning rate over the passes: falling to zero with every batch, constant, or left to
+        the LRScheduler among the net's callbacks. That one was laid out for a full training, of
+        which a short run would see the first part only; hence the default. `lr` has no effect
+        on schedulers with rates of their own (OneCycleLR, CyclicLR), and is refused with them.
+    {random_state, memory, store_data, verbose}
+
+    Attributes
+    ----------
+    {estimator_, classes_, deletions_}
     """
 
     _promises = replace(BaseUnlearner._promises, takes_new_inputs=True)
     _lr_share = 1.0  # of the net's own rate, where `lr` is None
-    _fewest_epochs = 1
+
+    _parameter_constraints = {
+        **BaseUnlearner._parameter_constraints,
+        "lr": [POSITIVE, None],
+        "max_epochs": [COUNT, None],
+        "batch_size": [COUNT, None],
+        "schedule": [StrOptions({"linear", "constant", "net"})],
+    }
 
     def __init__(
         self,
@@ -244,17 +258,3 @@ class NetUnlearner(BaseUnlearner):
     def _usual_epochs(self, net):
         """Those of `max_epochs=None`, around which a search looks."""
         return -(-net.max_epochs // 5)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        for name, kind, low in (
-            ("lr", Real, 0.0),
-            ("max_epochs", Integral, self._fewest_epochs),
-            ("batch_size", Integral, 1),
-        ):
-            if getattr(self, name) is not None:
-                checking.check_number(self, name, kind, low=low, exclusive=name == "lr")
-        if self.schedule not in ("linear", "constant", "net"):
-            raise ValueError(
-                f"schedule must be 'linear', 'constant' or 'net', got {self.schedule!r}."
-            )

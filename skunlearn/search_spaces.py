@@ -14,7 +14,10 @@ class LogUniform:
 
     Attributes
     ----------
-    low, high : float
+    low : float
+        Smallest value.
+    high : float
+        Largest value.
     """
 
     low: float
@@ -39,7 +42,10 @@ class Uniform:
 
     Attributes
     ----------
-    low, high : float
+    low : float
+        Smallest value.
+    high : float
+        Largest value.
     """
 
     low: float
@@ -64,7 +70,10 @@ class Integers:
 
     Attributes
     ----------
-    low, high : int
+    low : int
+        Smallest value.
+    high : int
+        Largest value.
     """
 
     low: int
@@ -91,6 +100,7 @@ class Choice:
     Attributes
     ----------
     values : tuple
+        What to choose from.
     """
 
     values: tuple

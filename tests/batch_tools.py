@@ -6,6 +6,7 @@ import torch
 from skorch import NeuralNetClassifier
 from torch import nn
 
+from skunlearn.influence import InverseCurvature
 from skunlearn.utils import all_unlearners
 
 every_method = pytest.mark.parametrize("name", sorted(all_unlearners(nets=True)))
@@ -44,5 +45,6 @@ def unlearner(name, estimator, **params):
     """A method by its name, quick."""
     cls = all_unlearners()[name]
     known = cls(estimator).get_params(deep=False)
-    quick = {"importance_rows": 20, "curvature_rows": 20, "max_steps": 5, "random_state": 0}
+    inverse = InverseCurvature(curvature_rows=20, max_steps=5)
+    quick = {"importance_rows": 20, "inverse": inverse, "random_state": 0}
     return cls(estimator, **{k: v for k, v in (quick | params).items() if k in known})

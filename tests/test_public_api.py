@@ -139,3 +139,97 @@ def test_estimators_are_found_where_their_names_say():
             # The package `influence` has a function of that name.
             stems = (stem, stem.replace("_", ""), f"{stem}_unlearner")
             assert item.__module__.rsplit(".", 1)[-1] in stems, name
+
+
+# ------------------------------------------------------------------ every parameter, described
+
+
+def entries_of(item):
+    """Header and description of each entry under Parameters or Attributes, by name."""
+    section, name, found = None, None, {}
+    lines = inspect.getdoc(item).splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if line and following == "-" * len(line):
+            section, name = line, None
+        elif section in ("Parameters", "Attributes") and re.match(r"\w", line):
+            name, *kind = line.split(" : ", 1)
+            found[name] = ["".join(kind), ""]
+        elif name is not None:
+            found[name][1] = f"{found[name][1]} {line}".strip()
+    return found
+
+
+MADE = {
+    name: item
+    for name, item in OBJECTS.items()
+    if inspect.isclass(item) and not is_exception(item) and parameters_of(item)
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_help_describes_every_parameter(name):
+    item = MADE[name]
+    found, signature = entries_of(item), inspect.signature(item)
+    doc = inspect.getdoc(item)
+    assert not re.search(r"^\s*\{\w+(, \w+)*\}$", doc, re.M)
+    # What came from a base class names no reference of that one.
+    assert set(re.findall(r"(\[\d\])_", doc)) <= set(re.findall(r"^\.\. (\[\d\])", doc, re.M))
+    for parameter in parameters_of(item):
+        assert parameter in found, f"{name} has no entry of its own for {parameter}"
+        kind, text = found[parameter]
+        assert kind, f"{name} does not say what {parameter} is"
+        assert re.sub(r"[Ss]ee [`\w.]*", "", text).strip(" ."), (
+            f"{name} does not say of {parameter}"
+        )
+        default = signature.parameters[parameter].default
+        # Results of functions are made by these alone.
+        made_by_users = not dataclasses.is_dataclass(item) or ">>>" in inspect.getdoc(item)
+        default = [] if str(default) == "<factory>" else default
+        if default is not inspect.Parameter.empty and made_by_users:
+            assert "default=" in kind, f"{name} does not say the default of {parameter}"
+            said = kind.split("default=")[1].strip('"')
+            assert said in (str(default), str(default).strip('"')) or eval(said) == default, (
+                f"{name}: {parameter} is said to be {said}, and is {default!r}"
+            )
+
+
+def test_a_class_takes_descriptions_from_its_bases():
+    class Outsider(skunlearn.FineTuneUnlearner):
+        """A method of somebody else.
+
+        Parameters
+        ----------
+        {estimator}
+            With a head.
+        own : int, default=3
+            Described here.
+        {lr, random_state}
+        {nobody}
+
+        Attributes
+        ----------
+        {classes_}
+
+        Notes
+        -----
+        {lr}
+        """
+
+        def __init__(self, estimator, *, own=3, lr=None, random_state=None):
+            super().__init__(estimator, lr=lr, random_state=random_state)
+            self.own = own
+
+    described, found = entries_of(skunlearn.FineTuneUnlearner), entries_of(Outsider)
+    assert list(found) == ["estimator", "own", "lr", "random_state", "classes_"]
+    for name in ("lr", "classes_"):
+        assert found[name] == described[name]
+    assert found["own"] == ["int, default=3", "Described here."]
+    # Words of its own come after those of the base; what has no base stays as it is.
+    assert found["estimator"][1] == described["estimator"][1] + "     With a head."
+    assert found["random_state"][1] == described["random_state"][1] + " {nobody}"
+    assert inspect.getdoc(Outsider).endswith("Notes\n-----\n{lr}")
+
+    class Undocumented(skunlearn.FineTuneUnlearner):
+        pass  # as every class is under python -OO
+
+    assert Undocumented.__doc__ is None

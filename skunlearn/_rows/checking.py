@@ -1,4 +1,4 @@
-"""Checks that need no model: masks, weights, numbers, requests; and how to warn."""
+"""Checks that need no model: masks, weights, requests; and how to warn."""
 
 import sys
 import warnings
@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.utils import assert_all_finite, check_scalar
+from sklearn.utils import assert_all_finite
 
 from skunlearn._rows.containers import is_dataset, is_mapping
 
@@ -101,18 +101,6 @@ def refuse_positions(X, like, name):
 def _some(numbers):
     shown = np.atleast_1d(numbers)[:4].tolist()
     return str(shown)[:-1] + (", ...]" if numbers.size > 4 else "]")
-
-
-def check_number(estimator, name, kind, *, low=None, high=None, exclusive=False):
-    """Check a numeric parameter; unlike ``check_scalar`` alone it refuses NaN and infinity.
-
-    `exclusive` leaves out both bounds when True, and one of them as "low".
-    """
-    value = getattr(estimator, name)
-    boundaries = {False: "both", True: "neither", "low": "right"}[exclusive]
-    check_scalar(value, name, kind, min_val=low, max_val=high, include_boundaries=boundaries)
-    if not np.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}.")
 
 
 def warn(message, category):

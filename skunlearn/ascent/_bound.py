@@ -2,12 +2,11 @@
 
 from collections import deque
 from dataclasses import replace
-from numbers import Real
 
 import torch
 from skorch.callbacks import Callback
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE, StrOptions
 from skunlearn._torch.loop.fit_loop import StopTraining
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics
@@ -17,12 +16,22 @@ from skunlearn._torch.row_losses import Targets, labels_of, row_losses
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
 
+BOUND_CONSTRAINTS = {"bound": [StrOptions({"chance"}), POSITIVE], "max_norm": [POSITIVE]}
 _FEW = 0.05  # share of rows that may still be known when an ascent ends
 _ENOUGH = 200  # rows from which that share is told
 
 
 class BoundedAscent:
-    """Mixin of methods with the parameters `bound` and `max_norm`."""
+    """Mixin of methods with the parameters `bound` and `max_norm`.
+
+    Parameters
+    ----------
+    bound : "chance" or float, default="chance"
+        Loss at which a row counts as forgotten: that of a model that has learnt nothing, ln C or
+        the variance of the targets.
+    max_norm : float, default=1.0
+        Length to which the gradient of a batch is clipped.
+    """
 
     _faster = 15  # times the rate where running statistics follow the weights
 
@@ -47,11 +56,6 @@ class BoundedAscent:
     def _up_to(self, space):
         """The search space with room for the faster rate."""
         return space | {"lr": LogUniform(space["lr"].low, self._faster * space["lr"].high / 3)}
-
-    def _check_bound(self):
-        if self.bound != "chance":
-            checking.check_number(self, "bound", Real, low=0.0, exclusive=True)
-        checking.check_number(self, "max_norm", Real, low=0.0, exclusive=True)
 
 
 class ForgetOnly(BoundedAscent):

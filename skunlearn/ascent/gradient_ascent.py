@@ -1,6 +1,6 @@
 """Gradient ascent on the forget rows."""
 
-from skunlearn.ascent._bound import ForgetOnly
+from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.ascent._steep import SteepGradients
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -17,13 +17,8 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
-    bound : "chance" or float, default="chance"
-        Loss at which a row counts as forgotten: that of a model that has learnt nothing, ln C or
-        the variance of the targets.
-    max_norm : float, default=1.0
-        Length to which the gradient of a batch is clipped.
+    {estimator}
+    {bound, max_norm}
     lr : float or None, default=None
         Learning rate; None takes three hundredths of the net's own, or 0.45 times it for whole
         classes where normalisation layers have running statistics: these follow the weights over
@@ -35,15 +30,11 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.
-    batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -63,6 +54,11 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        **BOUND_CONSTRAINTS,
+    }
 
     def __init__(
         self,
@@ -104,7 +100,3 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
         whole = self._whole_classes(retain, forget)
         hung = [("skunlearn_steep", SteepGradients(rows, self.max_norm))] if whole else []
         self._run_on_forget(net, retain, forget, rows, loss, hung)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        self._check_bound()

@@ -1,12 +1,10 @@
 """Descent on retained rows with ascent on forget rows."""
 
-from numbers import Real
-
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import SHARE
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import moving_norms, prompt
 from skunlearn._torch.loop.optimizer_steps import clipped
-from skunlearn.ascent._bound import BoundedAscent, bounded
+from skunlearn.ascent._bound import BOUND_CONSTRAINTS, BoundedAscent, bounded
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -22,27 +20,21 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     beta : float in (0, 1] or None, default=None
         β; the paper searched 0.95 to 0.9999, without a bound on the ascent. None takes 0.7 for
         whole classes, which a retrained net never names, 0.85 for other rows, and 0.95 in
         regressions: the ascent of a squared error leads away from the label, on whichever side. On
         eight nets 0.85 ended farther from the retrained net than it had begun on five.
-    bound, max_norm
-        See `GradientAscentUnlearner`.
+    {bound, max_norm}
     lr : float or None, default=None
         Learning rate; None takes the net's own, or three times that for whole classes where
         normalisation layers have running statistics, see `GradientAscentUnlearner`.
-    max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -61,6 +53,12 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
     """
 
     _faster = 3
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        **BOUND_CONSTRAINTS,
+        "beta": [SHARE, None],
+    }
 
     def __init__(
         self,
@@ -111,12 +109,6 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         if self._classes is None:
             return 0.95
         return 0.7 if self._whole_classes(retain, forget) else 0.85
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        if self.beta is not None:
-            checking.check_number(self, "beta", Real, low=0.0, high=1.0)
-        self._check_bound()
 
     def _space(self):
         return super()._space() | {"beta": Uniform(0.5, 0.999)}

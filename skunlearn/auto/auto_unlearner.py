@@ -8,6 +8,7 @@ import numpy as np
 
 from skunlearn._fitted_model import read_rows
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE, Interval, StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
@@ -61,15 +62,11 @@ class AutoUnlearner(NetUnlearner):
         What to do when the difference is larger in the end, by more than two standard errors:
         warn, train anew on the retained rows at full length, or raise and leave the model as it
         was.
-    lr, batch_size
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {lr, batch_size, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_ : object
-        See `FineTuneUnlearner`.
+    {estimator_, classes_}
     deletions_ : list of dict
         The log of requests. ``"auto"`` of an entry holds ``"epochs"``, ``"reference_epochs"``,
         ``"recipe_epochs"``; ``"shares"`` of the old weights after each shrinking; ``"judged"``,
@@ -111,6 +108,13 @@ class AutoUnlearner(NetUnlearner):
     # Settings of a training that are none of the user's here.
     max_epochs = None
     schedule = "linear"
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "budget": [Interval(Real, 0, 1, closed="right")],
+        "target": [POSITIVE],
+        "on_failure": [StrOptions({"warn", "retrain", "raise"})],
+    }
 
     def __init__(
         self,
@@ -251,15 +255,6 @@ class AutoUnlearner(NetUnlearner):
                 for key, score in zip(("before", "after"), self._auto["accuracy"], strict=True):
                     measured[f"retain_{key}"] = measured[f"retain_{key}"] | {"score": score}
         super()._warn_if_wrong(change, measured, most_lost)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "budget", Real, low=0.0, high=1.0, exclusive="low")
-        checking.check_number(self, "target", Real, low=0.0, exclusive=True)
-        if self.on_failure not in ("warn", "retrain", "raise"):
-            raise ValueError(
-                f"on_failure must be 'warn', 'retrain' or 'raise', got {self.on_failure!r}."
-            )
 
     def _space(self):
         return {"budget": Uniform(0.1, 0.5)}

@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE, Interval, check_parameters
 from skunlearn.base import BaseUnlearner
 from skunlearn.certified import _gaussian
 from skunlearn.certified._bounded_rows import bounded_rows, with_constant
@@ -48,7 +48,34 @@ class Setting:
 
 
 class CertifiedUnlearner(BaseUnlearner):
-    """Base of the methods that prove an (ε, δ) for L2-regularised logistic regression."""
+    """Base of the methods that prove an (ε, δ) for L2-regularised logistic regression.
+
+    Parameters
+    ----------
+    estimator : LogisticRegression
+        Gives C, ``fit_intercept`` and ``intercept_scaling``: the intercept is the weight of a
+        column of that value and is penalised, as by liblinear. The solver is our own; settings
+        that change the objective are refused.
+    delta : float, default=1e-5
+        δ of (ε, δ). Far below 1/n; 1e-5 is a habit of the field.
+    row_norm : float, default=1.0
+        Bound of the norm of a row.
+    clip : bool, default=True
+        Scale longer rows down to `row_norm`, in training and prediction, each by itself; False
+        refuses them.
+    random_state : int, RandomState instance or None, default=None
+        None draws the noise from the operating system. Whoever knows an int can take the noise
+        away: it is for tests, or must be kept secret.
+    store_data : bool, default=True
+        Whether pickles hold the retained rows.
+    verbose : int, default=0
+        Not used.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels seen by ``fit``.
+    """
 
     _promises = replace(
         BaseUnlearner._promises,
@@ -60,6 +87,15 @@ class CertifiedUnlearner(BaseUnlearner):
     )
     _one_vs_rest = False  # how more than two classes are told apart
     _theorem = ""
+
+    _parameter_constraints = {
+        **BaseUnlearner._parameter_constraints,
+        "epsilon": [POSITIVE],
+        "delta": [Interval(Real, 0, 1, closed="neither")],
+        "sigma": [POSITIVE],
+        "row_norm": [POSITIVE],
+        "clip": ["boolean"],
+    }
 
     def __init__(
         self,
@@ -266,11 +302,7 @@ class CertifiedUnlearner(BaseUnlearner):
                 f"{self.estimator!r}."
             )
         self._check_recipe()
-        for parameter in ("epsilon", "delta", "sigma", "row_norm"):
-            high = 1.0 if parameter == "delta" else None
-            checking.check_number(self, parameter, Real, low=0.0, high=high, exclusive=True)
-        if not isinstance(self.clip, bool | np.bool_):
-            raise TypeError(f"clip must be True or False, got {self.clip!r}.")
+        check_parameters(self)
 
     def _check_recipe(self):
         name, recipe = type(self).__name__, self.estimator.get_params()

@@ -58,41 +58,27 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
 
     Parameters
     ----------
-    estimator : LogisticRegression
-        Gives C, ``fit_intercept`` and ``intercept_scaling``: the intercept is the weight of a
-        column of that value and is penalised, as by liblinear. The solver is our own; settings
-        that change the objective are refused.
+    {estimator}
     epsilon : float, default=1.0
         Bound ε at which the model is trained anew.
-    delta : float, default=1e-5
-        δ of (ε, δ). Far below 1/n; 1e-5 is a habit of the field.
+    {delta}
     sigma : float, default=1.0
         Standard deviation of b, per class and coordinate. It competes with the sum of the
         gradients, so that a larger training set bears a larger value (the paper took 10 for
         11,000 rows).
-    row_norm : float, default=1.0
-        Bound of the norm of a row.
-    clip : bool, default=True
-        Scale longer rows down to `row_norm`, in training and prediction, each by itself; False
-        refuses them.
+    {row_norm, clip}
     published : bool, default=False
         Whether versions of the model leave your hands. Then a request of a single row warns, as
         long as the model is not trained anew: the noise is the same before and after, so that the
         two versions together give that row away, whatever ε is
         (`skunlearn.evaluation.reconstruction_attack`).
-    random_state : int, RandomState instance or None, default=None
-        None draws the noise from the operating system. Whoever knows an int can take the noise
-        away: it is for tests, or must be kept secret.
-    store_data : bool, default=True
-        Whether pickles hold the retained rows.
-    verbose : int, default=0
-        Not used.
+    {random_state, store_data, verbose}
 
     Attributes
     ----------
     estimator_ : LogisticRegression
         The current model; one-vs-rest for more than two classes.
-    classes_ : ndarray of shape (n_classes,)
+    {classes_}
     deletions_ : list of dict
         The log of requests; ``"proved"`` holds ε, δ and whether the model was trained anew.
 
@@ -159,6 +145,11 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
         adds_noise=False,  # it was added in the training
     )
     _theorem = "Guo et al. (2020), theorem 3 and corollary 1"
+
+    _parameter_constraints = {
+        **CertifiedUnlearner._parameter_constraints,
+        "published": ["boolean"],
+    }
 
     def __init__(
         self,

@@ -44,19 +44,15 @@ class DescentToDeleteUnlearner(CertifiedUnlearner):
 
     Parameters
     ----------
-    estimator : LogisticRegression
-        Gives C, ``fit_intercept`` and ``intercept_scaling``: the intercept is the weight of a
-        column of that value and is penalised, as by liblinear. The solver is our own; settings
-        that change the objective are refused. Multinomial for more than two classes.
+    {estimator}
+        Multinomial for more than two classes.
     epsilon : float, default=1.0
         ε that every published model keeps.
-    delta : float, default=1e-5
-        δ of (ε, δ). Far below 1/n; 1e-5 is a habit of the field.
+    {delta}
     sigma : float, default=0.1
         Standard deviation of the noise on every published weight; on rows of norm 1 the scores
         move by about as much.
-    row_norm, clip, random_state, store_data, verbose
-        See `CertifiedRemovalUnlearner`.
+    {row_norm, clip, random_state, store_data, verbose}
 
     Attributes
     ----------
@@ -64,7 +60,7 @@ class DescentToDeleteUnlearner(CertifiedUnlearner):
         The published model, with noise. The secret weights, which descend from weights that saw
         the forgotten rows, are in no public attribute; but pickles hold them, to go on from, and
         are as secret as the training rows.
-    classes_ : ndarray of shape (n_classes,)
+    {classes_}
     deletions_ : list of dict
         The log of requests; ``"proved"`` holds ε, δ and the number of steps.
 

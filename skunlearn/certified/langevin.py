@@ -43,23 +43,21 @@ class LangevinUnlearner(CertifiedUnlearner):
 
     Parameters
     ----------
-    estimator : LogisticRegression
-        See `DescentToDeleteUnlearner`.
+    {estimator}
+        Multinomial for more than two classes.
     epsilon : float, default=1.0
         ε that every model keeps.
-    delta : float, default=1e-5
-        δ of (ε, δ). Far below 1/n; 1e-5 is a habit of the field.
+    {delta}
     sigma : float, default=0.03
         Noise of a step; the weights spread as exp(−f/σ²). The default is the authors' for 11,000
         digits; σ² = 1/n draws, nearly, from the Bayesian posterior.
-    row_norm, clip, random_state, store_data, verbose
-        See `CertifiedRemovalUnlearner`.
+    {row_norm, clip, random_state, store_data, verbose}
 
     Attributes
     ----------
     estimator_ : LogisticRegression
         The current model; multinomial for more than two classes.
-    classes_ : ndarray of shape (n_classes,)
+    {classes_}
     deletions_ : list of dict
         The log of requests; ``"proved"`` holds ε, δ and the number of steps.
 

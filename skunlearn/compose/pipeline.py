@@ -71,11 +71,13 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
         Whether steps that learnt from forgotten rows are fitted anew. True, as anything else
         leaves traces of the rows.
     transform_input : list of str, default=None
-        See scikit-learn's Pipeline.
+        Names of metadata of ``fit`` that the transformers before the step that asks for them are
+        to transform too, as in scikit-learn's Pipeline; it needs metadata routing.
     memory : None, str or joblib.Memory, default=None
         Cache of fitted transformers, in ``fit`` only. ``unlearn`` empties it of what pipelines
         have put there.
     verbose : bool, default=False
+        Whether to print how long each step took in ``fit``.
 
     Attributes
     ----------

@@ -7,6 +7,7 @@ from sklearn.base import clone
 
 from skunlearn._recipe import training
 from skunlearn._recipe.from_scratch import check_reference
+from skunlearn._rows.constraints import StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.observation import observe
@@ -27,8 +28,8 @@ class RUMUnlearner(BaseUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier.
+    {estimator}
+        A classifier.
     unlearners : list of unlearner, default=None
         One for each part, from the least to the most memorised; their own estimators are
         ignored. None takes fine-tuning, fine-tuning and `SalUnUnlearner`.
@@ -37,13 +38,11 @@ class RUMUnlearner(BaseUnlearner):
         ([1]_, [2]_). "retrain" trains one net on the retained rows and takes the difference of
         the probabilities of the true class: the estimate of [2]_ with the whole forget set left
         out at once; it costs a retraining.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -64,6 +63,12 @@ class RUMUnlearner(BaseUnlearner):
     """
 
     _promises = replace(BaseUnlearner._promises, takes_new_inputs=True)
+
+    _parameter_constraints = {
+        **BaseUnlearner._parameter_constraints,
+        "unlearners": [list, tuple, None],
+        "memorisation": [StrOptions({"confidence", "retrain"})],
+    }
 
     def __init__(
         self,
@@ -129,12 +134,8 @@ class RUMUnlearner(BaseUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        if self.memorisation not in ("confidence", "retrain"):
-            raise ValueError(
-                f"memorisation must be 'confidence' or 'retrain', got {self.memorisation!r}."
-            )
         methods = self._methods()
-        if not isinstance(methods, (list, tuple)) or not methods:
+        if not methods:
             raise TypeError(f"unlearners must be a list of unlearners, got {methods!r}.")
         for unlearner in methods:
             if not isinstance(unlearner, NetUnlearner):

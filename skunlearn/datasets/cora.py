@@ -1,5 +1,6 @@
 """The citation graph Cora from wherever it already lies, or from its official source."""
 
+import hashlib
 import tarfile
 from pathlib import PurePosixPath
 from urllib.request import urlopen
@@ -13,6 +14,15 @@ from skunlearn.datasets._planetoid import PARTS, read_planetoid
 __all__ = ["load_cora"]
 
 URL = "https://github.com/kimiyoung/planetoid/raw/master/data/"
+SHA256 = {
+    "x": "23cfa55d91c6f624233f5eb7b6e3f141f1bd2b2ae39608a63cf5d084bb27baab",
+    "allx": "9419ba2f26f5c35243db64aba110e0f35a04851609e0dc5433450676ca6b8543",
+    "tx": "b9afbaa4a400df991f6f02ef677e1e44da55ffc04801fd02f9e673987829226a",
+    "ally": "2b998f5cc7fedc86e7f97ca2498f47a1ffc1462c29e2d578b23bf3f62b6e7d71",
+    "ty": "41f5ac76596a1699cc33f53084a2419e92961c42bb75f36fc38e616d348532ad",
+    "graph": "58f13302f39dde8852dad6fe6d15b89b077b6d7f837626bce671ef80344b383d",
+    "test.index": "297ce89af2b51a6a194181c7dbe1796c6a1cf9cd9349a88383b1b1e227867875",
+}
 SHAPE = (2708, 1433)
 N_CLASSES = 7
 _MOST = 2**24  # bytes of a file; the largest has 0.3 MB
@@ -57,7 +67,8 @@ def load_cora(data_home=None, *, download=True):
         Nothing found and ``download=False``, or the download failed. The message lists where it
         looked.
     ValueError
-        A file is broken, or not Cora's; the message names it.
+        A file is broken, or not Cora's; the message names it. A downloaded one must be the very
+        file, by its SHA-256.
     ImportError
         torch_geometric is not installed.
 
@@ -156,6 +167,11 @@ def _download(folder, looked):
         for part in PARTS:
             with urlopen(f"{URL}ind.cora.{part}", timeout=60) as answer:
                 files[part] = answer.read(_MOST)
+            if hashlib.sha256(files[part]).hexdigest() != SHA256[part]:
+                raise ValueError(
+                    f"What {URL}ind.cora.{part} answers is not Cora's file: its SHA-256 is "
+                    "another. Nothing was written."
+                )
         folder.mkdir(parents=True, exist_ok=True)
         for part, content in files.items():
             write_whole(folder / f"ind.cora.{part}", content)

@@ -5,7 +5,7 @@ from numbers import Real
 
 import torch
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE, Interval
 from skunlearn._torch import inference
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn.distillation._teacher import Remembered, copied, untrained
@@ -22,23 +22,19 @@ class BadTeacherUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; built from a class and not from a module instance: the untrained
-        teacher is another net of this recipe. Of a regression the squared distance of outputs
-        takes the place of the divergence.
+    {estimator}
+        Built from a class and not from a module instance: the untrained teacher is another net of
+        this recipe. Of a regression the squared distance of outputs takes the place of the
+        divergence.
     retain_share : float in (0, 1], default=0.3
         Share of the retained rows to learn from (the paper's).
     temperature : float, default=1.0
         Of the softmax in the divergence (the paper's). It cancels out in a regression.
-    lr, max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -61,6 +57,12 @@ class BadTeacherUnlearner(NetUnlearner):
         reads_forget_labels=False,
         trains_from_scratch=True,  # the untrained teacher
     )
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "retain_share": [Interval(Real, 0, 1, closed="right")],
+        "temperature": [POSITIVE],
+    }
 
     def __init__(
         self,
@@ -107,12 +109,6 @@ class BadTeacherUnlearner(NetUnlearner):
             return batch.mean(task.divergences(taught, student, self.temperature))
 
         self._run(net, rows, loss=loss)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        check = checking.check_number
-        check(self, "retain_share", Real, low=0.0, high=1.0, exclusive="low")
-        check(self, "temperature", Real, low=0.0, exclusive=True)
 
     def _space(self):
         return super()._space() | {"retain_share": Uniform(0.1, 1.0)}

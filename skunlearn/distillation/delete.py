@@ -5,7 +5,7 @@ from dataclasses import replace
 from skunlearn._rows import checking
 from skunlearn._torch import inference
 from skunlearn._torch.parts.tasks import need_one_class
-from skunlearn.ascent._bound import ForgetOnly
+from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -20,28 +20,23 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier.
+    {estimator}
+        A classifier.
     bound : "chance" or float, default="chance"
         Loss at which a row is left alone, see `GradientAscentUnlearner`: it is forgotten then, and
         more would cost other classes.
-    max_norm : float, default=1.0
-        Length to which the gradient of a batch is clipped.
+    {max_norm}
     lr : float or None, default=None
         Learning rate; None takes three hundredths of the net's own, or 0.45 times it for whole
         classes where normalisation layers have running statistics, see `GradientAscentUnlearner`.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.
-    batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -65,6 +60,11 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
     """
 
     _promises = replace(ForgetOnly._promises, class_only=True)
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        **BOUND_CONSTRAINTS,
+    }
 
     def __init__(
         self,
@@ -116,7 +116,3 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
             return batch.mean(known * task.divergences(taught, student))
 
         self._run_on_forget(net, retain, forget, rows, loss)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        self._check_bound()

@@ -1,10 +1,10 @@
 """SCRUB: obey the teacher on retained rows, and disobey it on forget rows."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, POSITIVE, Interval
 from skunlearn._rows.views import Rows
 from skunlearn._torch import inference
 from skunlearn._torch.loop.learning_rates import scale_rates
@@ -14,7 +14,7 @@ from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_state import set_weights, weights
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning.phases import Phases
-from skunlearn.ascent._bound import BoundedAscent
+from skunlearn.ascent._bound import BOUND_CONSTRAINTS, BoundedAscent
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, LogUniform
@@ -33,9 +33,9 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`. Of a regression the squared distance of outputs takes the place of
-        the divergence, and squared errors that of CE.
+    {estimator}
+        Of a regression the squared distance of outputs takes the place of the divergence, and
+        squared errors that of CE.
     alpha : float, default=0.001
         α, the paper's.
     gamma : float, default=0.99
@@ -63,15 +63,11 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         whole, or the net's own for whole classes where normalisation layers have running
         statistics, see `GradientAscentUnlearner`. The student starts where the divergence has no
         slope: raise the rate when a warning says that rows are not forgotten.
-    max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -95,6 +91,17 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
     """
 
     _lr_share = 0.1
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        **BOUND_CONSTRAINTS,
+        "alpha": [NOT_NEGATIVE],
+        "gamma": [NOT_NEGATIVE],
+        "temperature": [POSITIVE],
+        "max_steps_epochs": [Interval(Integral, 0, None, closed="left"), None],
+        "forget_batch_size": [COUNT, None],
+        "rewind": "no_validation",
+    }
 
     def __init__(
         self,
@@ -192,18 +199,10 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check = checking.check_number
-        self._check_bound()
-        check(self, "alpha", Real, low=0.0)
-        check(self, "gamma", Real, low=0.0)
-        check(self, "temperature", Real, low=0.0, exclusive=True)
         if self.rewind is not None and not (
             isinstance(self.rewind, (tuple, list)) and len(self.rewind) == 2
         ):
             raise ValueError("rewind must be None or a pair (X, y) of rows never seen.")
-        for name, low in (("max_steps_epochs", 0), ("forget_batch_size", 1)):
-            if getattr(self, name) is not None:
-                check(self, name, Integral, low=low)
 
     def _space(self):
         space = self._up_to(super()._space())

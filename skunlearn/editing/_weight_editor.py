@@ -8,9 +8,7 @@ class WeightEditor(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-    random_state, memory, store_data, verbose
-        See `BaseUnlearner`.
+    {estimator, random_state, memory, store_data, verbose}
     """
 
     # Settings of a training, which there is none of.

@@ -1,6 +1,8 @@
 """Amnesiac unlearning: subtract the updates that the forget rows took part in."""
 
 from dataclasses import replace
+from numbers import Integral
+from os import PathLike
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -8,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from skunlearn._files.own_folder import Folder
 from skunlearn._recipe import training
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import Interval
 from skunlearn.editing._updates import UpdateRecorder, UpdateStore, subtract
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -36,18 +39,15 @@ class AmnesiacUnlearner(NetUnlearner):
         has, for each batch with a sensitive row. None takes a temporary folder, which ends with
         the process. Files are deleted once their update was subtracted; the rest is yours to
         delete when it is not needed any more.
-    lr, batch_size, schedule
-        Of the repair. See `FineTuneUnlearner`.
+    {lr, batch_size, schedule}
     max_epochs : int or None, default=None
         Repair epochs on the retained rows; 0 is the plain subtraction. None takes a fifth of the
         net's own, rounded up.
-    random_state, store_data, verbose
-        See `FineTuneUnlearner`.
+    {random_state, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     Notes
     -----
@@ -84,7 +84,12 @@ class AmnesiacUnlearner(NetUnlearner):
         takes_new_inputs=False,  # recorded updates are found by the rows' digests
         reads_forget_labels=False,
     )
-    _fewest_epochs = 0
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "folder": [str, PathLike, None],
+        "max_epochs": [Interval(Integral, 0, None, closed="left"), None],
+    }
 
     def __init__(
         self,

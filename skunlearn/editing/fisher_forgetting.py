@@ -1,11 +1,10 @@
 """Fisher forgetting: noise where the retained rows do not mind."""
 
 from dataclasses import replace
-from numbers import Integral, Real
 
 import torch
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE
 from skunlearn._torch import inference, net_checks
 from skunlearn._torch.gradients.fisher import gradient_sizes
 from skunlearn.editing._weight_editor import WeightEditor
@@ -26,8 +25,7 @@ class FisherForgettingUnlearner(WeightEditor):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     alpha : float, default=0.1
         α, where F is scaled to a mean of one over all weights, and the variance is in units of the
         mean square of the weights of its tensor. The paper's 1e-7 to 1e-6 were for F and weights
@@ -37,13 +35,11 @@ class FisherForgettingUnlearner(WeightEditor):
         of its tensor: F is nearly 0 for weights that no row uses.
     importance_rows : int, default=1000
         Retained rows from which F is estimated, one gradient each.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -67,6 +63,13 @@ class FisherForgettingUnlearner(WeightEditor):
     """
 
     _promises = replace(WeightEditor._promises, reads_forget_rows=False, adds_noise=True)
+
+    _parameter_constraints = {
+        **WeightEditor._parameter_constraints,
+        "alpha": [NOT_NEGATIVE],
+        "limit": [NOT_NEGATIVE],
+        "importance_rows": [COUNT],
+    }
 
     def __init__(
         self,
@@ -112,12 +115,6 @@ class FisherForgettingUnlearner(WeightEditor):
                 size = p.square().mean().sqrt()
                 spread = torch.sqrt(self.alpha * mean / f.clamp_min(torch.finfo(f.dtype).tiny))
                 p.add_(torch.randn_like(p) * size * spread.clamp(max=self.limit))
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "alpha", Real, low=0.0)
-        checking.check_number(self, "limit", Real, low=0.0)
-        checking.check_number(self, "importance_rows", Integral, low=1)
 
     def _space(self):
         return {"alpha": LogUniform(1e-3, 3.0)}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from skunlearn._rows.constraints import StrOptions
 from skunlearn._torch import inference
 from skunlearn.editing.ssd import SSDUnlearner
 
@@ -21,8 +22,7 @@ class LFSSDUnlearner(SSDUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     alpha : float or None, default=None
         α of `SSDUnlearner`. The ratio I_f / I cannot exceed the number r of all rows over that of
         forget rows, and is far from it where that is large: None takes r / 4, at most 2.25, for
@@ -31,15 +31,11 @@ class LFSSDUnlearner(SSDUnlearner):
         "absolute" is that of the paper's authors [1]_, and of the continual learning that they
         took it from [2]_; "squared" takes squares, as the Fisher information of `SSDUnlearner`
         has them. Squares stand out more: the same `alpha` changes more weights.
-    dampening, importance_rows
-        See `SSDUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {dampening, importance_rows, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -65,6 +61,11 @@ class LFSSDUnlearner(SSDUnlearner):
     """
 
     _promises = replace(SSDUnlearner._promises, reads_forget_labels=False)
+
+    _parameter_constraints = {
+        **SSDUnlearner._parameter_constraints,
+        "importance": [StrOptions({"absolute", "squared"})],
+    }
 
     def __init__(
         self,
@@ -96,13 +97,6 @@ class LFSSDUnlearner(SSDUnlearner):
 
     def _default_alpha(self, largest):
         return min(3, largest / 2) if self._squared() else min(2.25, largest / 4)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        if self.importance not in ("absolute", "squared"):
-            raise ValueError(
-                f"importance must be 'absolute' or 'squared', got {self.importance!r}."
-            )
 
     def _check_loss(self, net):
         pass

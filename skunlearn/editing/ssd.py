@@ -1,11 +1,11 @@
 """Selective synaptic dampening."""
 
 from dataclasses import replace
-from numbers import Integral, Real
 
 import torch
 
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE
 from skunlearn._torch import inference, net_checks
 from skunlearn._torch.gradients.fisher import gradient_sizes
 from skunlearn.editing._weight_editor import WeightEditor
@@ -26,8 +26,7 @@ class SSDUnlearner(WeightEditor):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     alpha : float or None, default=None
         α. The ratio I_f / I cannot exceed the number of all rows over that of forget rows; None
         takes half of that. The paper's 10 was for classes of a hundredth of the rows.
@@ -36,13 +35,11 @@ class SSDUnlearner(WeightEditor):
     importance_rows : int, default=1000
         Rows, of the forget set and of all rows, from which importances are estimated, one
         gradient each. The paper takes all.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -66,6 +63,13 @@ class SSDUnlearner(WeightEditor):
     """
 
     _promises = replace(WeightEditor._promises, class_only=True)
+
+    _parameter_constraints = {
+        **WeightEditor._parameter_constraints,
+        "alpha": [NOT_NEGATIVE, None],
+        "dampening": [NOT_NEGATIVE],
+        "importance_rows": [COUNT],
+    }
 
     def __init__(
         self,
@@ -127,13 +131,6 @@ class SSDUnlearner(WeightEditor):
 
     def _row_loss(self, net, batch):
         return inference.log_likelihoods(net, batch, self._classes).sum()
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        if self.alpha is not None:
-            checking.check_number(self, "alpha", Real, low=0.0)
-        checking.check_number(self, "dampening", Real, low=0.0)
-        checking.check_number(self, "importance_rows", Integral, low=1)
 
     def _space(self):
         return {"alpha": LogUniform(0.5, 100.0), "dampening": LogUniform(0.1, 5.0)}

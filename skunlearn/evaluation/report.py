@@ -41,15 +41,17 @@ class Report:
     verdicts : dict of str to Verdict
         For each candidate, in words.
     warnings : list of str
+        What is to be known before the figures are believed.
     roles : dict
         "original" and "retrained": names of those models, or None.
     curves : dict of str to dict
         Per model the scores of the main attack on ``forget`` and ``unseen`` rows with
         ``weights`` of the unseen ones, for pictures.
-    ceiling : float
+    ceiling : float, default=1.0
         Highest accuracy over all unseen rows that a model without the forgotten classes can
         have.
-    confidence : float
+    confidence : float, default=0.95
+        Nominal coverage of all intervals.
     """
 
     frame: object

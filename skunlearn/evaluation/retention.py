@@ -32,10 +32,10 @@ class RetentionCurve:
         for each class with unseen rows.
     kept : ndarray of bool
         Columns of classes of which rows are still retained after the last request.
-    retrained : pandas.DataFrame or None
+    retrained : pandas.DataFrame or None, default=None
         The same for models trained anew on the rows that were left. The row at 0 is the
         original's.
-    audits : list of dict
+    audits : list of dict, default=[]
         What `deletion_stream` said at the audits after the first.
 
     References

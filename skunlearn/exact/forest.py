@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn._recipe import training
 from skunlearn._recipe.from_scratch import refuse_trained
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import check_parameters
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn.base import BaseUnlearner
@@ -335,6 +336,7 @@ class ForestUnlearner(BaseUnlearner):
                 "every tree. Use 'balanced_subsample', which a random forest computes from a "
                 "tree's own draw, or fixed weights as a dict; or RetrainUnlearner."
             )
+        check_parameters(self)
 
 
 _ALL_ROWS = (

@@ -1,10 +1,9 @@
 """Retraining from scratch on the retained rows."""
 
 from dataclasses import replace
-from numbers import Integral
 
 from skunlearn._recipe import training
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT
 from skunlearn._torch import skorch_nets
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._squeezed_rates import SqueezedRates
@@ -87,6 +86,11 @@ class RetrainUnlearner(BaseUnlearner):
         trains_from_scratch=True,
     )
 
+    _parameter_constraints = {
+        **BaseUnlearner._parameter_constraints,
+        "max_epochs": [COUNT, None],
+    }
+
     def __init__(
         self,
         estimator,
@@ -136,10 +140,10 @@ class RetrainUnlearner(BaseUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        if self.max_epochs is not None:
-            checking.check_number(self, "max_epochs", Integral, low=1)
-            if not skorch_nets.is_net(skorch_nets.unwrap(self.estimator)):
-                raise TypeError(
-                    f"max_epochs= is for skorch nets; {type(self.estimator).__name__} has no "
-                    "epochs. Leave it at None."
-                )
+        if self.max_epochs is not None and not skorch_nets.is_net(
+            skorch_nets.unwrap(self.estimator)
+        ):
+            raise TypeError(
+                f"max_epochs= is for skorch nets; {type(self.estimator).__name__} has no "
+                "epochs. Leave it at None."
+            )

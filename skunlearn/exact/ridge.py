@@ -9,6 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge, RidgeClassifier
 from sklearn.utils.validation import check_array
 
+from skunlearn._rows.constraints import check_parameters
 from skunlearn._unlearning.versions_warning import warn_of_versions
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._moments import Moments
@@ -99,6 +100,11 @@ class RidgeUnlearner(BaseUnlearner):
         takes_nets=False,
         made_for="linear regression",
     )
+
+    _parameter_constraints = {
+        **BaseUnlearner._parameter_constraints,
+        "published": ["boolean"],
+    }
 
     def __init__(
         self, estimator, *, published=False, random_state=None, store_data=True, verbose=0
@@ -227,6 +233,7 @@ class RidgeUnlearner(BaseUnlearner):
         alpha = np.atleast_1d(getattr(recipe, "alpha", 0.0))
         if alpha.ndim != 1 or not all(isinstance(a, Real) and a >= 0 for a in alpha.tolist()):
             raise ValueError(f"alpha must be non-negative, got {recipe.alpha!r}.")
+        check_parameters(self)
 
 
 def _check_same(given, solution):

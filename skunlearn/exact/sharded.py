@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from numbers import Integral
+from os import PathLike
 
 import joblib
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_scalar
 
 from skunlearn._files.own_folder import Folder
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.held_out_rows import count
@@ -59,8 +60,11 @@ class ShardedUnlearner(BaseUnlearner):
     folder : str, path-like or None, default=None
         Where a new folder for checkpoints is made; a net's size for each of S (R − 1). None takes
         a temporary one, which ends with the estimator.
-    random_state, store_data
-        See `RetrainUnlearner`.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the shards and their trainings. A shard is trained again with the seed it had, so
+        that with an int ``fit(X, y).unlearn(rows)`` equals ``fit`` on the other rows, bit for bit
+        on a CPU.
+    {store_data}
     verbose : int, default=0
         1 prints a line for each shard, 2 skorch's tables too.
 
@@ -68,10 +72,9 @@ class ShardedUnlearner(BaseUnlearner):
     ----------
     estimator_ : ShardEnsemble
         The present models, in ``estimator_.members``; None for a shard without rows.
-    classes_, deletions_
-        See `RetrainUnlearner`. Entries of the log also say how many shards were trained again
-        ("shards_retrained") and what share of the work of a whole training that was
-        ("share_retrained", by row-epochs).
+    {classes_, deletions_}
+        Also how many shards were trained again ("shards_retrained"), and what share of the work of
+        a whole training that was ("share_retrained", by row-epochs).
 
     Raises
     ------
@@ -107,6 +110,15 @@ class ShardedUnlearner(BaseUnlearner):
         reads_forget_rows=False,
         watches_training=True,
     )
+
+    _parameter_constraints = {
+        **BaseUnlearner._parameter_constraints,
+        "n_shards": [COUNT],
+        "n_slices": [COUNT],
+        "aggregate": [StrOptions({"mean", "vote"})],
+        "n_jobs": [Integral, None],
+        "folder": [str, PathLike, None],
+    }
 
     def __init__(
         self,
@@ -249,10 +261,6 @@ class ShardedUnlearner(BaseUnlearner):
                 "an already trained one. Pass the estimator itself, or use another method."
             )
         super()._check_parameters()
-        for name in ("n_shards", "n_slices"):
-            checking.check_number(self, name, Integral, low=1)
-        if self.aggregate not in ("mean", "vote"):
-            raise ValueError(f"aggregate must be 'mean' or 'vote', got {self.aggregate!r}.")
         model = skorch_nets.unwrap(self.estimator)
         if kind_of(model) == "regressor":
             if self.aggregate == "vote":

@@ -20,6 +20,7 @@ from sklearn.neighbors import (
 )
 from sklearn.utils.validation import check_array, check_is_fitted, check_non_negative
 
+from skunlearn._rows.constraints import check_parameters
 from skunlearn._torch import skorch_nets
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._discriminant import DiscriminantStatistic, refuse_discriminant
@@ -214,6 +215,7 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
                 f"SufficientStatisticsUnlearner cannot keep {why} as the model would not follow "
                 "from sums over the rows. Use RetrainUnlearner."
             )
+        check_parameters(self)
 
 
 def _check_same(given, solution, kind):

@@ -1,9 +1,8 @@
 """Fine-tuning of the last layers only."""
 
 from dataclasses import replace
-from numbers import Integral
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT
 from skunlearn._torch import net_layers
 from skunlearn._torch.loop.optimizer_steps import normalisation, only_trained
 from skunlearn.exceptions import UnlearningError
@@ -20,21 +19,16 @@ class CFkUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     k : int, default=1
         Layers with weights to train, counted from the last in the order of the forward pass;
         normalisation layers among them come along. The frozen ones keep their running
         statistics too.
-    lr, max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -53,6 +47,11 @@ class CFkUnlearner(NetUnlearner):
     """
 
     _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "k": [COUNT],
+    }
 
     def __init__(
         self,
@@ -97,10 +96,6 @@ class CFkUnlearner(NetUnlearner):
                 f"{type(self).__name__} trains the last {self.k} layers, which are frozen. Let "
                 "them learn (requires_grad_()), or raise k."
             )
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "k", Integral, low=1)
 
     def _space(self):
         return super()._space() | {"k": Integers(1, 3)}

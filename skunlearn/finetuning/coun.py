@@ -1,12 +1,10 @@
 """CoUn: fine-tuning with a contrastive term."""
 
-from numbers import Real
-
 import torch
 from skorch.utils import to_device
 from torch.nn.functional import cross_entropy, normalize
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import NOT_NEGATIVE, POSITIVE
 from skunlearn._torch import net_layers, skorch_nets
 from skunlearn._torch.batches.training_batch import mean
 from skunlearn.exceptions import UnlearningError
@@ -27,8 +25,8 @@ class CoUnUnlearner(FineTuneUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier.
+    {estimator}
+        A classifier.
     strength : float, default=0.1
         λ; the paper searched 0.1 to 6, in 50 epochs. In few epochs more costs accuracy.
     temperature : float, default=0.1
@@ -38,17 +36,13 @@ class CoUnUnlearner(FineTuneUnlearner):
         rows are such). None mirrors and shifts images
         (four dimensions, floating point; by an eighth of their width), and adds noise of a tenth
         of the spread to other rows, which tokens do not take.
-    lr, max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    early_stopping, validation_fraction, n_iter_no_change, average_weights
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {lr, max_epochs, batch_size, schedule}
+    {early_stopping, validation_fraction, n_iter_no_change, average_weights}
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -65,6 +59,13 @@ class CoUnUnlearner(FineTuneUnlearner):
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """
+
+    _parameter_constraints = {
+        **FineTuneUnlearner._parameter_constraints,
+        "strength": [NOT_NEGATIVE],
+        "temperature": [POSITIVE],
+        "augment": [callable, None],
+    }
 
     def __init__(
         self,
@@ -123,13 +124,6 @@ class CoUnUnlearner(FineTuneUnlearner):
             return batch.loss() + self.strength * contrast
 
         self._fine_tune(net, retain, loss=loss)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "strength", Real, low=0.0)
-        checking.check_number(self, "temperature", Real, low=0.0, exclusive=True)
-        if self.augment is not None and not callable(self.augment):
-            raise TypeError(f"augment must be callable or None, got {self.augment!r}.")
 
     def _space(self):
         return super()._space() | {

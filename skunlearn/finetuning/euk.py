@@ -13,21 +13,14 @@ class EUkUnlearner(CFkUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
-    k : int, default=1
-        See `CFkUnlearner`.
-    lr, batch_size, schedule
-        See `FineTuneUnlearner`.
+    {estimator, k, lr, batch_size, schedule}
     max_epochs : int or None, default=None
         Passes over the retained rows; None takes the net's own, as many as the layers had.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

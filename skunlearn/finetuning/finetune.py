@@ -1,11 +1,11 @@
 """Fine-tuning on the retained rows."""
 
 from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, Interval
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.callbacks import HeldOutStopping, MeanWeights
@@ -18,27 +18,11 @@ class FineTuneUnlearner(NetUnlearner):
     Choose it first: it is fast, and for whole classes often enough. The learning rate matters
     most: near the net's own it forgets, far below it hardly does. On random rows that the net
     has memorised it forgets slowly; look at the matched attack before you believe it.
+    With `average_weights` it ends with the mean of the weights on its way [2]_.
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        Of any class of skorch: ``NeuralNetClassifier``, ``NeuralNetBinaryClassifier``,
-        ``NeuralNetRegressor``, or ``NeuralNet``, of which the criterion says what it predicts
-        (several labels per row with ``BCEWithLogitsLoss``). It is never changed.
-        ``FrozenEstimator(net)`` means "already trained on the rows that ``fit`` is given".
-    lr : float or None, default=None
-        Learning rate to start from; None takes the net's own. Parameter groups with rates of
-        their own (``optimizer__param_groups``) keep their ratio to it.
-    max_epochs : int or None, default=None
-        Passes over the retained rows; None takes a fifth of the net's own, rounded up.
-    batch_size : int or None, default=None
-        Rows in a batch, also where the net has ``iterator_train__batch_size``; None takes the
-        net's own.
-    schedule : {"linear", "constant", "net"}, default="linear"
-        Learning rate over the passes: falling to zero with every batch, constant, or left to
-        the LRScheduler among the net's callbacks. That one was laid out for a full training, of
-        which a short run would see the first part only; hence the default. `lr` has no effect
-        on schedulers with rates of their own (OneCycleLR, CyclicLR), and is refused with them.
+    {estimator, lr, max_epochs, batch_size, schedule}
     early_stopping : bool, default=False
         Hold rows out of the fine-tuning, stop when their loss no longer falls, and keep the
         best epoch. The model has seen these rows in ``fit``; the loss shows drift, not
@@ -48,30 +32,16 @@ class FineTuneUnlearner(NetUnlearner):
     n_iter_no_change : int, default=2
         Epochs without improvement to wait for.
     average_weights : bool, default=False
-        End with the mean of the weights over all batches instead of the last ones [2]_. With
+        End with the mean of the weights over all batches instead of the last ones (SWA). With
         ``schedule="constant"`` and twice the learning rate it kept about one point more accuracy
         over ten requests than plain fine-tuning with the same attack's AUC (CIFAR-10, spread over
         three seeds 0.6 to 0.8; ``benchmarks/bench_forgetting.py``). Not together with
         `early_stopping`.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the training in ``fit`` and of the order of batches in ``unlearn``.
-    memory : None, str or joblib.Memory, default=None
-        Cache of the model that ``fit`` trains, by recipe, rows and seed; needs an int
-        `random_state` to be of use. It keeps models on disk that have seen rows forgotten
-        later: clear it when that matters.
-    store_data : bool, default=True
-        Whether pickles hold the retained rows.
-    verbose : int, default=0
-        1 prints skorch's table of epochs.
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_ : skorch net
-        The current model.
-    classes_ : ndarray of shape (n_classes,)
-        Labels seen by ``fit``; classifiers only.
-    deletions_ : list of dict
-        The log of requests.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -104,6 +74,14 @@ class FineTuneUnlearner(NetUnlearner):
     """
 
     _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [COUNT],
+        "average_weights": ["boolean"],
+    }
 
     def __init__(
         self,
@@ -172,9 +150,6 @@ class FineTuneUnlearner(NetUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check = checking.check_number
-        check(self, "validation_fraction", Real, low=0.0, high=1.0, exclusive=True)
-        check(self, "n_iter_no_change", Integral, low=1)
         if self.average_weights and self.early_stopping:
             raise ValueError(
                 "average_weights and early_stopping both choose the weights to end with; use one."

@@ -1,12 +1,11 @@
 """Fine-tuning towards sparse weights."""
 
 from dataclasses import replace
-from numbers import Real
 
 import torch
 from skorch.callbacks import Callback
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import NOT_NEGATIVE
 from skunlearn._torch import net_layers
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
@@ -27,8 +26,7 @@ class L1SparseUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     gamma : float or None, default=None
         γ; the paper searched 1e-5 to 1e-2 around one recipe. How far it shrinks a weight depends on
         learning rate, momentum and number of steps: None takes the γ that would shrink an
@@ -37,15 +35,11 @@ class L1SparseUnlearner(NetUnlearner):
     exclude : str or sequence of str, default=()
         Parameters without the penalty: "head", "norm", "bias" or shell patterns, see
         `ProximalUnlearner`. The paper penalises all.
-    lr, max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -64,6 +58,12 @@ class L1SparseUnlearner(NetUnlearner):
     """
 
     _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "gamma": [NOT_NEGATIVE, None],
+        "exclude": [str, "array-like"],
+    }
 
     def __init__(
         self,
@@ -112,11 +112,6 @@ class L1SparseUnlearner(NetUnlearner):
         # Mean over the run of the fading γ, times that of the learning rate where it falls too.
         faded = 1 / 3 if self.schedule == "linear" else 1 / 2
         return float(_SHRINKAGE * size / self._reach(net, retain, faded))
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        if self.gamma is not None:
-            checking.check_number(self, "gamma", Real, low=0.0)
 
     def _space(self):
         return super()._space() | {"gamma": LogUniform(1e-5, 1e-2)}

@@ -1,11 +1,9 @@
 """Fine-tuning after the weights that matter least were drawn anew."""
 
-from numbers import Real
-
 import torch
 from torch import nn
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import SHARE
 from skunlearn._torch import inference, net_layers
 from skunlearn._torch.loop.fit_loop import train
 from skunlearn._torch.loop.optimizer_steps import DampedGradients, largest
@@ -29,24 +27,20 @@ class MSGUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     share : float, default=0.7
         Share of each convolution's and linear layer's weights to draw anew. The paper's 0.3 left
         the small nets of our tests with what they had memorised.
     damping : float, default=0.1
         Rate of the other weights, as a share of the full one (the paper's).
-    lr, max_epochs, batch_size
-        See `FineTuneUnlearner`.
+    {lr, max_epochs, batch_size}
     schedule : {"linear", "constant", "net"}, default="linear"
         "linear" rises over a tenth of the steps first, as in the paper.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -63,6 +57,12 @@ class MSGUnlearner(NetUnlearner):
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "share": [SHARE],
+        "damping": [SHARE],
+    }
 
     def __init__(
         self,
@@ -126,11 +126,6 @@ class MSGUnlearner(NetUnlearner):
             inference.loss_gradient(net, rows, weights, self._classes) for rows in (sample, forget)
         )
         return [a.sub_(b) for a, b in zip(ours, theirs, strict=True)]
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "share", Real, low=0.0, high=1.0)
-        checking.check_number(self, "damping", Real, low=0.0, high=1.0)
 
     def _space(self):
         return super()._space() | {"share": Uniform(0.2, 0.8)}

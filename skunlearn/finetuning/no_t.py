@@ -20,19 +20,14 @@ class NoTUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`. The layer is the first convolution or linear layer in the order
-        of the forward pass that learns; frozen ones are passed over, and where the last layer
-        alone is left it refuses.
-    lr, max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {estimator}
+        The layer is the first convolution or linear layer in the order of the forward pass that
+        learns; frozen ones are passed over, and where the last layer alone is left it refuses.
+    {lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------

@@ -1,8 +1,6 @@
 """Fine-tuning on the retained rows that is held near the original weights."""
 
-from numbers import Integral, Real
-
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, StrOptions
 from skunlearn._torch import net_layers
 from skunlearn._torch.gradients.fisher import diagonal_fisher
 from skunlearn.callbacks import ProximalStep
@@ -30,8 +28,7 @@ class ProximalUnlearner(FineTuneUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`.
+    {estimator}
     penalty : float or None, default=None
         λ. None adapts it to the learning rate and the number of steps: the pull alone would undo
         a fifth of a displacement by the end of the run (λ times the sum of the rates is 0.25).
@@ -52,12 +49,9 @@ class ProximalUnlearner(FineTuneUnlearner):
         Classifiers only.
     softening_strength : float, default=0.1
         Weight of that term (the value used throughout [4]_ and [3]_).
-    lr, max_epochs, batch_size, schedule, early_stopping, validation_fraction, n_iter_no_change
-        See `FineTuneUnlearner`.
-    average_weights : bool, default=False
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {lr, max_epochs, batch_size, schedule, early_stopping, validation_fraction, n_iter_no_change}
+    {average_weights}
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
@@ -100,6 +94,16 @@ class ProximalUnlearner(FineTuneUnlearner):
     >>> unlearner.unlearn(X[:20], y[:20]).deletions_[0]["parameters"]["penalty"]
     0.01
     """
+
+    _parameter_constraints = {
+        **FineTuneUnlearner._parameter_constraints,
+        "penalty": [NOT_NEGATIVE, None],
+        "norm": [StrOptions({"l2", "fisher"})],
+        "fisher_rows": [COUNT],
+        "exclude": [str, "array-like"],
+        "softening": [StrOptions({"label_smoothing", "confidence"}), None],
+        "softening_strength": [NOT_NEGATIVE],
+    }
 
     def __init__(
         self,
@@ -169,17 +173,8 @@ class ProximalUnlearner(FineTuneUnlearner):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check = checking.check_number
-        if self.penalty is not None:
-            check(self, "penalty", Real, low=0.0)
-        check(self, "fisher_rows", Integral, low=1)
-        # Label smoothing weighs the loss by one minus its strength.
-        most = 1.0 if self.softening == "label_smoothing" else None
-        check(self, "softening_strength", Real, low=0.0, high=most)
-        if self.norm not in ("l2", "fisher"):
-            raise ValueError(f"norm must be 'l2' or 'fisher', got {self.norm!r}.")
-        if self.softening not in (None, "label_smoothing", "confidence"):
+        if self.softening == "label_smoothing" and self.softening_strength > 1:
             raise ValueError(
-                "softening must be None, 'label_smoothing' or 'confidence', got "
-                f"{self.softening!r}."
+                "softening_strength must be at most 1 with softening='label_smoothing', which "
+                f"weighs the loss by one minus it, got {self.softening_strength!r}."
             )

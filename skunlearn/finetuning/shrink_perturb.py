@@ -1,9 +1,8 @@
 """Fine-tuning from weights that were drawn towards new random ones."""
 
 from dataclasses import replace
-from numbers import Real
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import SHARE
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn.finetuning._shrinking import new_net, shrink
@@ -25,23 +24,19 @@ class ShrinkPerturbUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; built from a module class, as untrained weights are needed. Frozen
-        layers stay as they are.
+    {estimator}
+        Built from a module class, as untrained weights are needed. Frozen layers stay as they are.
     shrink : float in [0, 1], default=0.3
         α, the share of the old weights. What is left of a row falls with about its square in nets
         of two layers, and faster in deeper ones: try 0.5 there.
-    lr, batch_size, schedule
-        See `FineTuneUnlearner`.
+    {lr, batch_size, schedule}
     max_epochs : int or None, default=None
         None takes a third of the net's own, rounded up.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -65,6 +60,11 @@ class ShrinkPerturbUnlearner(NetUnlearner):
         trains_from_scratch=True,  # w_new
         accuracy_drop=0.4,  # retained rows known by heart, wrong labels say, are known less as well
     )
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "shrink": [SHARE],
+    }
 
     def __init__(
         self,
@@ -103,10 +103,6 @@ class ShrinkPerturbUnlearner(NetUnlearner):
         if self.max_epochs is not None:
             return self.max_epochs
         return -(-skorch_nets.unwrap(self.estimator).max_epochs // 3)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "shrink", Real, low=0.0, high=1.0)
 
     def _space(self):
         return super()._space() | {"shrink": Uniform(0.1, 0.7)}

@@ -23,13 +23,14 @@ class PatchTrigger:
 
     Attributes
     ----------
-    size : int or None
+    size : int or None, default=None
         Side of the square in pixels, or number of values in a flat row. None takes a tenth of
         the shorter side and at least 2; of a flat row a twentieth and at least 2.
-    value : float or None
+    value : float or None, default=None
         What the pixels become; None takes the highest value of an integer dtype, or the maximum of
         the rows.
-    corner : {"bottom right", "bottom left", "top right", "top left"}
+    corner : {"bottom right", "bottom left", "top right", "top left"}, default="bottom right"
+        Of the image, where the square is put; a flat row ends, or begins, with it.
     """
 
     size: int | None = None

@@ -20,7 +20,7 @@ class ForgetSet:
         "random", "class", "worst case", ...
     description : str
         One sentence.
-    details : dict
+    details : dict, default={}
         What else is known of the choice: sizes, classes, scores, by kind.
     """
 
@@ -57,8 +57,12 @@ class PlantedForgetSet(ForgetSet):
     ----------
     mask : bool ndarray of shape (n,)
         Planted rows that are known, hence can be named in a request.
-    kind, description, details
-        See `ForgetSet`.
+    kind : str
+        "mislabelled", "backdoor", ...
+    description : str
+        One sentence.
+    details : dict, default={}
+        What else is known of the choice: sizes, classes, scores, by kind.
     planted : bool ndarray of shape (n,)
         All planted rows, known or not.
     X : array of the type of the rows that were given, or None

@@ -3,7 +3,6 @@
 import functools
 import json
 import time
-from numbers import Integral, Real
 
 import numpy as np
 import torch_geometric
@@ -13,6 +12,7 @@ from torch_geometric.utils import is_undirected
 
 from skunlearn._recipe.from_scratch import name_trained
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, StrOptions, check_parameters
 from skunlearn._rows.seeding import draw_seed
 from skunlearn._torch.columns import label_columns
 from skunlearn._unlearning import validation
@@ -175,6 +175,17 @@ class GraphEraser(
         watches_training=True,
         made_for="nodes, edges",
     )
+
+    _parameter_constraints = {
+        "estimator": "no_validation",
+        "n_shards": [COUNT],
+        "partition": [StrOptions(set(_PARTITIONS))],
+        "aggregate": [StrOptions(set(_AGGREGATES))],
+        "penalty": [NOT_NEGATIVE],
+        "embedding": [StrOptions(set(_EMBEDDINGS))],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
 
     def __init__(
         self,
@@ -361,15 +372,7 @@ class GraphEraser(
 
     def _check_parameters(self):
         _nets.check_recipe(self.estimator, type(self).__name__)
-        checking.check_number(self, "n_shards", Integral, low=1)
-        checking.check_number(self, "penalty", Real, low=0)
-        for name, known in (
-            ("partition", _PARTITIONS),
-            ("aggregate", _AGGREGATES),
-            ("embedding", _EMBEDDINGS),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}.")
+        check_parameters(self)
 
     def __copy__(self):
         return share_all(self)

@@ -1,17 +1,17 @@
 """The base of the unlearners that take a step by inverse curvature."""
 
-from numbers import Real
-
 import torch
 
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE
 from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.exceptions import CostWarning, UnsuitableMethodWarning
 from skunlearn.influence._objective import Objective
-from skunlearn.influence._settings import Settings
+from skunlearn.influence.inverse_curvature import InverseCurvature, checked
 from skunlearn.search_spaces import LogUniform
 
 _OVERSHOT = 1.5  # times the retained rows' loss: a step that holds lowers it
+_DAMPING = 1.0  # where none is given
 _LONG, _TRAININGS = 5.0, 5.0  # seconds, and trainings, that a request takes unannounced
 
 
@@ -20,26 +20,28 @@ class CurvatureEditor(WeightEditor):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-    step, solver, curvature, damping, curvature_rows, tol, max_steps, preconditioner, batch_size
-        See `InfluenceUnlearner`.
-    random_state, memory, store_data, verbose
-        See `BaseUnlearner`.
+    {estimator}
+        Weights of float32 or float64; frozen ones stay as they are.
+    step : float, default=1.0
+        s. 1 is Newton's.
+    inverse : InverseCurvature or None, default=None
+        How (H_r + d)⁻¹ v is computed: the solver, the kind of curvature, d and what these cost.
+        None for ``InverseCurvature()``, whose damping is 1 here.
+    {random_state, memory, store_data, verbose}
     """
+
+    _parameter_constraints = {
+        **WeightEditor._parameter_constraints,
+        "step": [POSITIVE],
+        "inverse": "no_validation",
+    }
 
     def __init__(
         self,
         estimator,
         *,
         step=1.0,
-        solver="cg",
-        curvature="gauss_newton",
-        damping=1.0,
-        curvature_rows=1000,
-        tol=None,
-        max_steps=None,
-        preconditioner=None,
-        batch_size=256,
+        inverse=None,
         random_state=None,
         memory=None,
         store_data=True,
@@ -53,34 +55,71 @@ class CurvatureEditor(WeightEditor):
             verbose=verbose,
         )
         self.step = step
-        self.solver = solver
-        self.curvature = curvature
-        self.damping = damping
-        self.curvature_rows = curvature_rows
-        self.tol = tol
-        self.max_steps = max_steps
-        self.preconditioner = preconditioner
-        self.batch_size = batch_size
+        self.inverse = inverse
+
+    def get_params(self, deep=True):
+        """Parameters of this estimator, and of those in it.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether those of `estimator` and `inverse` are among them, as ``inverse__damping`` and
+            so on; of an `inverse` of None those that it stands for.
+
+        Returns
+        -------
+        params : dict of str to object
+        """
+        params = super().get_params(deep)
+        if deep and self.inverse is None:
+            nested = InverseCurvature().get_params()
+            params |= {f"inverse__{name}": value for name, value in nested.items()}
+        return params
+
+    def set_params(self, **params):
+        """Set parameters of this estimator, and of those in it.
+
+        Parameters
+        ----------
+        **params : dict
+            By name; those of `inverse` as ``inverse__damping`` and so on, also where it is None
+            so far and stands for the default.
+
+        Returns
+        -------
+        self : object
+        """
+        nested = any(name.startswith("inverse__") for name in params)
+        if nested and params.get("inverse", self.inverse) is None:
+            params["inverse"] = InverseCurvature()
+        return super().set_params(**params)
 
     def _objective(self, net, retain, forget):
         """The training's objective, and (H_r + damping)⁻¹ over the retained rows."""
         n = len(retain) + len(forget)
-        objective = Objective(net, n, batch_size=self.batch_size, seed=self._seed)
-        return objective, Settings.of(self).inverse(objective, retain, self._announce)
+        inverse = checked(self.inverse)
+        objective = Objective(net, n, batch_size=inverse.batch_size, seed=self._seed)
+        return objective, inverse._solver_of(
+            objective,
+            retain,
+            usual_damping=_DAMPING,
+            verbose=self.verbose,
+            announce=self._announce,
+        )
 
     def _announce(self, curvature):
         """Say what the products with the curvature may take, where that is long."""
-        settings = Settings.of(self)
-        most = settings.most_seconds(curvature, self._n_solved())
+        inverse = checked(self.inverse)
+        most = inverse._most_seconds(curvature, self._n_solved())
         trained = _seconds_trained(self.estimator_)
         if most <= _LONG or (trained and most <= _TRAININGS * trained):
             return
         share = f", {most / trained:.0f} times as long as the training" if trained else ""
         checking.warn(
-            f"{type(self).__name__} may take up to {most:.0f} seconds{share}: solver="
-            f"{self.solver!r} multiplies by the curvature of {len(curvature.rows)} rows over and "
-            "over. It may well stop sooner. Fewer curvature_rows or max_steps bound it, and more "
-            "damping shortens it; solver='ekfac' goes over the rows twice.",
+            f"{type(self).__name__} may take up to {most:.0f} seconds{share}: "
+            f"solver={inverse.solver!r} multiplies by the curvature of {len(curvature.rows)} rows "
+            "over and over. It may well stop sooner. Fewer curvature_rows or max_steps bound it, "
+            "and more damping shortens it; solver='ekfac' goes over the rows twice.",
             CostWarning,
         )
 
@@ -107,11 +146,10 @@ class CurvatureEditor(WeightEditor):
 
     def _check_parameters(self):
         super()._check_parameters()
-        Settings.of(self)
-        checking.check_number(self, "step", Real, low=0.0, exclusive=True)
+        checked(self.inverse)
 
     def _space(self):
-        return {"step": LogUniform(0.1, 10.0), "damping": LogUniform(1e-3, 10.0)}
+        return {"step": LogUniform(0.1, 10.0), "inverse__damping": LogUniform(1e-3, 10.0)}
 
 
 def _seconds_trained(net):

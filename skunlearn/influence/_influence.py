@@ -5,7 +5,7 @@ import numpy as np
 from skunlearn._fitted_model import need_net, read_rows
 from skunlearn._rows.seeding import draw_seed
 from skunlearn.influence._objective import Objective
-from skunlearn.influence._settings import Settings
+from skunlearn.influence.inverse_curvature import USUAL_DAMPING, checked
 
 __all__ = ["influence"]
 
@@ -19,14 +19,7 @@ def influence(
     X_test,
     y_test,
     *,
-    solver="cg",
-    curvature="gauss_newton",
-    damping=0.1,
-    curvature_rows=1000,
-    tol=None,
-    max_steps=None,
-    preconditioner=None,
-    batch_size=256,
+    inverse=None,
     random_state=0,
     verbose=0,
 ):
@@ -47,12 +40,12 @@ def influence(
         None for a Dataset that holds them.
     X_test, y_test
         Rows whose loss is asked after, alike.
-    solver, curvature, curvature_rows, tol, max_steps, preconditioner, batch_size
-        See `InfluenceUnlearner`; the curvature is that of all training rows.
-    damping : float, default=0.1
-        See `InfluenceUnlearner`. kronfluence's default.
+    inverse : InverseCurvature or None, default=None
+        How (H + d)⁻¹ v is computed, H the curvature over the training rows: the solver, the kind
+        of curvature, d and what these cost. None for ``InverseCurvature()``, whose damping is 0.1
+        here.
     random_state : int, RandomState or None, default=0
-        For the choice of `curvature_rows` and the solvers' random numbers.
+        For the choice of the rows of the curvature and the solvers' random numbers.
     verbose : int, default=0
         Progress of the solver when positive.
 
@@ -72,6 +65,7 @@ def influence(
 
     See Also
     --------
+    InverseCurvature : The settings of `inverse`.
     projected_influence : Influence on the performance as a whole.
 
     References
@@ -82,31 +76,22 @@ def influence(
     Examples
     --------
     >>> from skunlearn.datasets import load_digits_images
-    >>> from skunlearn.influence import influence
+    >>> from skunlearn.influence import InverseCurvature, influence
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
     >>> net = digits_classifier(max_epochs=10, verbose=0).fit(X[:300], y[:300])
-    >>> found = influence(net, X[:300], y[:300], X[300:302], y[300:302], solver="ekfac")
+    >>> inverse = InverseCurvature(solver="ekfac")
+    >>> found = influence(net, X[:300], y[:300], X[300:302], y[300:302], inverse=inverse)
     >>> found.shape
     (2, 300)
     """
     net = need_net(estimator, "influence")
-    settings = Settings(
-        solver=solver,
-        curvature=curvature,
-        damping=damping,
-        curvature_rows=curvature_rows,
-        tol=tol,
-        max_steps=max_steps,
-        preconditioner=preconditioner,
-        batch_size=batch_size,
-        verbose=verbose,
-    ).check()
+    inverse = checked(inverse)
     train = read_rows(estimator, X_train, y_train, "train")
     test = read_rows(estimator, X_test, y_test, "test")
     seed = draw_seed(random_state)
-    objective = Objective(net, len(train), batch_size=batch_size, seed=seed)
-    solve = settings.inverse(objective, train)
+    objective = Objective(net, len(train), batch_size=inverse.batch_size, seed=seed)
+    solve = inverse._solver_of(objective, train, usual_damping=USUAL_DAMPING, verbose=verbose)
     found, n = np.empty((len(test), len(train))), objective.mass(train)
     step = max(1, _FLOATS // len(objective))
     for start in range(0, len(test), step):

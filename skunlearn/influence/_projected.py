@@ -4,7 +4,7 @@ from skunlearn._fitted_model import find_classes, need_net, read_rows
 from skunlearn._rows.seeding import draw_seed
 from skunlearn.influence._criteria import check_criteria, slopes
 from skunlearn.influence._objective import Objective
-from skunlearn.influence._settings import Settings
+from skunlearn.influence.inverse_curvature import USUAL_DAMPING, checked
 
 __all__ = ["projected_influence"]
 
@@ -15,14 +15,7 @@ def projected_influence(
     y,
     *,
     criteria="retained",
-    solver="cg",
-    curvature="gauss_newton",
-    damping=0.1,
-    curvature_rows=1000,
-    tol=None,
-    max_steps=None,
-    preconditioner=None,
-    batch_size=256,
+    inverse=None,
     random_state=0,
     verbose=0,
 ):
@@ -42,12 +35,12 @@ def projected_influence(
         None for a Dataset that holds them.
     criteria : "retained", "classes", tuple (X, y), callable or list of these, default="retained"
         See `PUMAUnlearner`; here all rows are retained.
-    solver, curvature, curvature_rows, tol, max_steps, preconditioner, batch_size
-        See `InfluenceUnlearner`; the curvature is that of all training rows.
-    damping : float, default=0.1
-        See `InfluenceUnlearner`. kronfluence's default.
+    inverse : InverseCurvature or None, default=None
+        How (H + d)⁻¹ v is computed, H the curvature over the training rows: the solver, the kind
+        of curvature, d and what these cost. None for ``InverseCurvature()``, whose damping is 0.1
+        here.
     random_state : int, RandomState or None, default=0
-        For the choice of `curvature_rows` and the solvers' random numbers.
+        For the choice of the rows of the curvature and the solvers' random numbers.
     verbose : int, default=0
         Progress of the solver when positive.
 
@@ -74,7 +67,7 @@ def projected_influence(
     --------
     >>> from skunlearn import FineTuneUnlearner
     >>> from skunlearn.datasets import load_digits_images
-    >>> from skunlearn.influence import projected_influence
+    >>> from skunlearn.influence import InverseCurvature, projected_influence
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
     >>> y_wrong = y[:500].copy()
@@ -82,29 +75,23 @@ def projected_influence(
     >>> trained = FineTuneUnlearner(digits_classifier(max_epochs=10), random_state=0)
     >>> trained = trained.fit(X[:500], y_wrong)
     >>> psi = projected_influence(
-    ...     trained, X[:500], y_wrong, criteria=(X[500:800], y[500:800]), solver="ekfac"
-    ... )
+    ...     trained, X[:500], y_wrong, criteria=(X[500:800], y[500:800]),
+    ...     inverse=InverseCurvature(solver="ekfac"),
+    ... )  # fmt: skip
     >>> 7 in psi[0].argsort()[:10]
     True
     """
     net = need_net(estimator, "projected_influence")
     criteria = check_criteria(criteria)
-    settings = Settings(
-        solver=solver,
-        curvature=curvature,
-        damping=damping,
-        curvature_rows=curvature_rows,
-        tol=tol,
-        max_steps=max_steps,
-        preconditioner=preconditioner,
-        batch_size=batch_size,
-        verbose=verbose,
-    ).check()
+    inverse = checked(inverse)
     rows = read_rows(estimator, X, y, "train")
-    objective = Objective(net, len(rows), batch_size=batch_size, seed=draw_seed(random_state))
+    objective = Objective(
+        net, len(rows), batch_size=inverse.batch_size, seed=draw_seed(random_state)
+    )
 
     def read(X, y):
         return read_rows(estimator, X, y, "validation")
 
     wanted = slopes(objective, rows, criteria, read, find_classes(estimator, rows.y))
-    return objective.dots(rows, settings.inverse(objective, rows)(wanted))
+    solve = inverse._solver_of(objective, rows, usual_damping=USUAL_DAMPING, verbose=verbose)
+    return objective.dots(rows, solve(wanted))

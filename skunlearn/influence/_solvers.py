@@ -16,19 +16,20 @@ COLUMNS = 64  # of the dense matrix made at a time
 _EVERY = 10  # iterations between two lines of `verbose`, and hundreds of LiSSA's steps
 
 
-def make_solver(curvature, settings):
+def make_solver(curvature, inverse, verbose=0):
     """A function of a (k, P) tensor to the k solutions.
 
     Parameters
     ----------
     curvature : Curvature
-    settings : Settings
+    inverse : InverseCurvature
+    verbose : int, default=0
     """
-    if settings.solver == "exact":
+    if inverse.solver == "exact":
         return _Exact(curvature)
-    if settings.solver in ("kfac", "ekfac"):
-        return Kronecker(curvature, corrected=settings.solver == "ekfac").solve
-    return (_CG if settings.solver == "cg" else _LiSSA)(curvature, settings)
+    if inverse.solver in ("kfac", "ekfac"):
+        return Kronecker(curvature, corrected=inverse.solver == "ekfac").solve
+    return (_CG if inverse.solver == "cg" else _LiSSA)(curvature, inverse, verbose)
 
 
 class _Exact:
@@ -58,12 +59,12 @@ class _CG:
     of them, which on small nets costs hardly more than with one.
     """
 
-    def __init__(self, curvature, settings):
-        self.curvature, self.settings = curvature, settings
+    def __init__(self, curvature, inverse, verbose):
+        self.curvature, self.inverse, self.verbose = curvature, inverse, verbose
         self.dtype, self.device = curvature.shift.dtype, curvature.shift.device
         self.factors = None
-        if settings.preconditioner is not None:
-            self.factors = Kronecker(curvature, corrected=settings.preconditioner == "ekfac")
+        if inverse.preconditioner is not None:
+            self.factors = Kronecker(curvature, corrected=inverse.preconditioner == "ekfac")
 
     def __call__(self, vectors):
         found, worst = torch.zeros_like(vectors), 0.0
@@ -76,8 +77,8 @@ class _CG:
             x, failed = cg(
                 self._operator(len(part), self._product),
                 self._numpy(target),
-                rtol=self.settings.tolerance,
-                maxiter=self.settings.most,
+                rtol=self.inverse._tolerance,
+                maxiter=self.inverse._most_steps,
                 M=self.factors and self._operator(len(part), self.factors.precondition),
                 callback=self._count,
             )
@@ -86,7 +87,7 @@ class _CG:
             if failed:
                 worst = max(worst, float((self.curvature(x) - target).norm(dim=1).max()))
         if worst:
-            _not_converged(self.settings, worst)
+            _not_converged(self.inverse, worst)
         return found
 
     def _operator(self, k, product):
@@ -111,8 +112,8 @@ class _CG:
 
     def _count(self, _):
         self.done += 1
-        if self.settings.verbose and self.done % _EVERY == 0:
-            print(f"{self.title}: {self.done} of at most {self.settings.most} iterations")
+        if self.verbose and self.done % _EVERY == 0:
+            print(f"{self.title}: {self.done} of at most {self.inverse._most_steps} iterations")
 
     def _torch(self, v, k):
         return torch.as_tensor(v.reshape(k, -1), dtype=self.dtype, device=self.device)
@@ -124,8 +125,8 @@ class _CG:
 class _LiSSA:
     """The Neumann series x ← v + (I − A/c) x with A of one random batch at a time."""
 
-    def __init__(self, curvature, settings):
-        self.curvature, self.settings = curvature, settings
+    def __init__(self, curvature, inverse, verbose):
+        self.curvature, self.inverse, self.verbose = curvature, inverse, verbose
         # A batch bends more than the average of all of them.
         self.scale = 2 * curvature.largest_eigenvalue()
 
@@ -141,8 +142,8 @@ class _LiSSA:
             raise _indefinite(self.curvature)
         left = self.curvature(x) - target
         worst = float(left.norm(dim=1).max())
-        if worst > self.settings.tolerance:
-            _not_converged(self.settings, worst)
+        if worst > self.inverse._tolerance:
+            _not_converged(self.inverse, worst)
         return x * size
 
     def _series(self, target):
@@ -150,7 +151,7 @@ class _LiSSA:
         rng = np.random.default_rng(derive_seed(objective.seed, 3))
         x = target / self.scale
         order = np.empty(0, dtype=np.intp)
-        for step in range(self.settings.most):
+        for step in range(self.inverse._most_steps):
             if len(order) == 0:
                 order = rng.permutation(len(rows))
             batch, order = (
@@ -162,8 +163,8 @@ class _LiSSA:
             # Past the solution's largest possible length the series diverges.
             if not length * float(self.curvature.shift.min()) <= 2:
                 return None
-            if self.settings.verbose and (step + 1) % (10 * _EVERY) == 0:
-                print(f"lissa: {step + 1} of {self.settings.most} steps")
+            if self.verbose and (step + 1) % (10 * _EVERY) == 0:
+                print(f"lissa: {step + 1} of {self.inverse._most_steps} steps")
         return x
 
 
@@ -179,10 +180,10 @@ def _indefinite(curvature):
     )
 
 
-def _not_converged(settings, residual):
+def _not_converged(inverse, residual):
     checking.warn(
-        f"solver={settings.solver!r} stopped after {settings.most} iterations with a relative "
-        f"residual of {residual:.1g}, where {settings.tolerance:.1g} was asked for. Raise "
+        f"solver={inverse.solver!r} stopped after {inverse._most_steps} iterations with a relative "
+        f"residual of {residual:.1g}, where {inverse._tolerance:.1g} was asked for. Raise "
         "max_steps, damping or tol, or use preconditioner='ekfac' or another solver.",
         ConvergenceWarning,
     )

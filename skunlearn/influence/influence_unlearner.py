@@ -7,12 +7,13 @@ class InfluenceUnlearner(CurvatureEditor):
     """Undo the rows' pull on the weights, by one Newton step (influence functions).
 
     Choose it for few rows of a net that was trained to a minimum, with weight decay: it trains
-    nothing. Far from a minimum, or for a large share, the step goes astray; `damping` matters most.
-    To keep the performance that the step costs, see `PUMAUnlearner`.
+    nothing. Far from a minimum, or for a large share, the step goes astray; the damping of
+    `inverse` matters most. To keep the performance that the step costs, see `PUMAUnlearner`.
 
-    On convex losses, at a minimum and with ``damping=0``, the error falls with the square of the
-    rows' share. The default damping is for nets, and takes a part of the step only: 0.26 to 0.55 of
-    the exact one on two multinomial logistic regressions, where ``damping=0`` was right to 1.4 %.
+    On convex losses, at a minimum and with ``InverseCurvature(damping=0)``, the error falls with
+    the square of the rows' share. The default damping is for nets, and takes a part of the step
+    only: 0.26 to 0.55 of the exact one on two multinomial logistic regressions, where a damping
+    of 0 was right to 1.4 %.
 
     The step is θ ← θ + s · (H_r + d)⁻¹ Σ_f ∇ℓ(z) / n_r, with H_r the curvature of the mean loss of
     the n_r retained rows, ∇ℓ(z) the gradients of the forget rows, d the damping and s the `step`.
@@ -20,43 +21,11 @@ class InfluenceUnlearner(CurvatureEditor):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`. Weights of float32 or float64; frozen ones stay as they are.
-    step : float, default=1.0
-        s. 1 is Newton's.
-    solver : {"cg", "lissa", "exact", "kfac", "ekfac"}, default="cg"
-        Of the linear system. "cg" takes conjugate gradients (SciPy's) over products with the
-        curvature; "lissa" a Neumann series over random batches (LiSSA); "exact" a Cholesky factor
-        of the whole matrix, for at most 10,000 weights; "kfac" and "ekfac" a Kronecker-factored
-        approximation of linear and convolutional layers, without iterations, which leaves the
-        weights of other layers (normalisation, embeddings) as they are.
-    curvature : {"gauss_newton", "hessian"}, default="gauss_newton"
-        Of the loss. The Gauss–Newton matrix, for likelihoods the Fisher information, is never
-        indefinite; the Hessian is, unless the net is at a minimum, and then an error is raised.
-    damping : float, default=1.0
-        d, in units of the mean eigenvalue of the Gauss–Newton matrix (of those that may differ
-        from 0). 0 is the definition, for convex losses and small nets with weight decay: any
-        damping shortens the step, on convex losses too. kronfluence's 0.1 serves
-        to rank rows; a step by it wrecks a net that loses a fifth of its rows, where 1 does not.
-    curvature_rows : int or None, default=1000
-        Retained rows from which the curvature is taken; None for all of them.
-    tol : float or None, default=None
-        Relative residual at which a solver stops. None for 1e-3 with "cg" and 0.1 with "lissa",
-        whose batches are noisy.
-    max_steps : int or None, default=None
-        Steps after which "cg" gives up, with a ConvergenceWarning, or that "lissa" takes. None for
-        200 and 2000.
-    preconditioner : {None, "kfac", "ekfac"}, default=None
-        Of "cg": it saves steps on deep nets, and costs a factorisation.
-    batch_size : int, default=256
-        Rows at a time. The result does not depend on it, but for rounding.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {estimator, step, inverse, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     Raises
     ------
@@ -66,6 +35,7 @@ class InfluenceUnlearner(CurvatureEditor):
 
     See Also
     --------
+    InverseCurvature : The settings of `inverse`.
     influence : The same derivative, for single rows.
     CertifiedRemovalUnlearner : The same step for logistic regression, with a guarantee.
 
@@ -85,8 +55,8 @@ class InfluenceUnlearner(CurvatureEditor):
     forgets more for less than the defaults, but "cg" takes several times as many steps.
 
     What "cg" costs is its products with the curvature, each some 2.5 passes forward and back over
-    the `curvature_rows`: the 49 that a net of 30,000 weights took on 380 rows were 13 times its
-    training of 10 epochs. On more rows than `curvature_rows` that share falls.
+    the ``curvature_rows``: the 49 that a net of 30,000 weights took on 380 rows were 13 times its
+    training of 10 epochs. On more rows than ``curvature_rows`` that share falls.
 
     The net is taken in evaluation mode: without dropout, and with the running statistics of batch
     normalisation as they are. These are taken anew over retained rows after the step.
@@ -105,10 +75,12 @@ class InfluenceUnlearner(CurvatureEditor):
     --------
     >>> from skunlearn import InfluenceUnlearner
     >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.influence import InverseCurvature
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
     >>> net = digits_classifier(max_epochs=10)
-    >>> unlearner = InfluenceUnlearner(net, solver="ekfac", curvature_rows=500, random_state=0)
+    >>> inverse = InverseCurvature(solver="ekfac", curvature_rows=500)
+    >>> unlearner = InfluenceUnlearner(net, inverse=inverse, random_state=0)
     >>> forget = (y == 8).nonzero()[0][:60]
     >>> unlearner = unlearner.fit(X, y).unlearn(indices=forget)
     >>> log = unlearner.deletions_[0]

@@ -3,7 +3,7 @@
 from numbers import Real
 
 from skunlearn._fitted_model import read_rows
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE, Interval
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.influence._criteria import check_criteria, slopes
 from skunlearn.influence._editor import CurvatureEditor
@@ -16,7 +16,8 @@ class PUMAUnlearner(CurvatureEditor):
 
     Choose it where `InfluenceUnlearner` costs accuracy: rows that the net needs, or many of a
     class. The retained rows make up for what the step would change in the `criteria`; what the
-    forget rows taught the net beside these goes. `penalty` and `damping` matter most.
+    forget rows taught the net beside these goes. `penalty` and the damping of `inverse` matter
+    most.
 
     ψ(z) = ∇Cᵀ(H_r + d)⁻¹∇ℓ(z) is a row's influence on a criterion C. Weights λ of the retained rows
     minimise ‖Σ_f ψ(z) − Σ_r λ ψ(z)‖² + Ω(λ), Ω an elastic net, with λ ≥ −1: no row counts less than
@@ -24,8 +25,7 @@ class PUMAUnlearner(CurvatureEditor):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `InfluenceUnlearner`.
+    {estimator}
     criteria : "retained", "classes", tuple (X, y), callable or list of these, default="retained"
         What is to stay, to first order. "retained" is the mean loss of the retained rows;
         "classes" that of the retained rows of each class, one criterion a class; a tuple the mean
@@ -37,15 +37,11 @@ class PUMAUnlearner(CurvatureEditor):
     l1_ratio : float, default=0.5
         Share of the absolute values in Ω, below 1; the rest are squares. More leaves more rows
         alone. ElasticNet's default.
-    step, solver, curvature, damping, curvature_rows, tol, max_steps, preconditioner, batch_size
-        See `InfluenceUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {step, inverse, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     Raises
     ------
@@ -54,6 +50,7 @@ class PUMAUnlearner(CurvatureEditor):
 
     See Also
     --------
+    InverseCurvature : The settings of `inverse`.
     projected_influence : ψ of every row, which also finds label errors.
 
     Notes
@@ -76,19 +73,27 @@ class PUMAUnlearner(CurvatureEditor):
     --------
     >>> from skunlearn import PUMAUnlearner
     >>> from skunlearn.datasets import load_digits_images
+    >>> from skunlearn.influence import InverseCurvature
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
     >>> net = digits_classifier(max_epochs=10)
+    >>> inverse = InverseCurvature(solver="ekfac", curvature_rows=500)
     >>> unlearner = PUMAUnlearner(
-    ...     net, criteria=["retained", "classes"], solver="ekfac", curvature_rows=500,
-    ...     random_state=0,
-    ... )  # fmt: skip
+    ...     net, criteria=["retained", "classes"], inverse=inverse, random_state=0
+    ... )
     >>> forget = (y == 8).nonzero()[0][:60]
     >>> unlearner = unlearner.fit(X, y).unlearn(indices=forget)
     >>> log = unlearner.deletions_[0]
     >>> log["measured"]["forget_after"]["loss"] > log["measured"]["forget_before"]["loss"]
     True
     """
+
+    _parameter_constraints = {
+        **CurvatureEditor._parameter_constraints,
+        "criteria": "no_validation",
+        "penalty": [POSITIVE],
+        "l1_ratio": [Interval(Real, 0, 1, closed="left")],
+    }
 
     def __init__(
         self,
@@ -98,14 +103,7 @@ class PUMAUnlearner(CurvatureEditor):
         penalty=0.05,
         l1_ratio=0.5,
         step=1.0,
-        solver="cg",
-        curvature="gauss_newton",
-        damping=1.0,
-        curvature_rows=1000,
-        tol=None,
-        max_steps=None,
-        preconditioner=None,
-        batch_size=256,
+        inverse=None,
         random_state=None,
         memory=None,
         store_data=True,
@@ -114,14 +112,7 @@ class PUMAUnlearner(CurvatureEditor):
         super().__init__(
             estimator,
             step=step,
-            solver=solver,
-            curvature=curvature,
-            damping=damping,
-            curvature_rows=curvature_rows,
-            tol=tol,
-            max_steps=max_steps,
-            preconditioner=preconditioner,
-            batch_size=batch_size,
+            inverse=inverse,
             random_state=random_state,
             memory=memory,
             store_data=store_data,
@@ -157,12 +148,6 @@ class PUMAUnlearner(CurvatureEditor):
     def _check_parameters(self):
         super()._check_parameters()
         check_criteria(self.criteria)
-        checking.check_number(self, "penalty", Real, low=0.0, exclusive=True)
-        checking.check_number(self, "l1_ratio", Real, low=0.0, high=1.0)
-        if self.l1_ratio == 1:
-            raise ValueError(
-                "l1_ratio must be below 1: without a square the weights have no unique solution."
-            )
 
     def _space(self):
         return super()._space() | {"penalty": LogUniform(0.001, 1.0)}

@@ -106,6 +106,8 @@ def js_divergence(logits, reference_logits):
     >>> js_divergence([[50.0, 0.0], [1.0, 1.0]], [[0.0, 50.0], [2.0, 2.0]]).round(4)
     array([0.6931, 0.    ])
     """
+    # Not SciPy's jensenshannon: of rows that hardly differ it takes the root of a sum that rounding
+    # has made negative, and returns NaN with a warning.
     ours, theirs = (log_softmax(z, axis=1) for z in check_pair(logits, reference_logits))
     middle = logsumexp([ours, theirs], axis=0) - np.log(2)
     parts = [np.exp(p) * (p - middle) for p in (ours, theirs)]

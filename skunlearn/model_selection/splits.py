@@ -46,6 +46,7 @@ class ForgetSplit(BaseCrossValidator):
         "auto" treats classes all of whose rows are marked as forgotten classes, and the other
         marked rows as instances.
     shuffle : bool, default=True
+        Whether to shuffle the rows of each class, and the marked ones, before they are divided.
     random_state : int, RandomState instance or None, default=None
         Used when `shuffle` is true.
 

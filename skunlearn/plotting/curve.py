@@ -1,6 +1,7 @@
 """ROC curve of a membership-inference attack on two logarithmic axes."""
 
 import numpy as np
+from sklearn.metrics import roc_curve
 
 from skunlearn._torch.observation import observe
 from skunlearn.metrics._attacks.membership import membership_inference
@@ -28,6 +29,7 @@ class MIACurveDisplay:
     result : MembershipInference, default=None
         For the label.
     name : str, default=None
+        Of the curve, in the legend.
 
     Attributes
     ----------
@@ -161,7 +163,12 @@ class MIACurveDisplay:
         """
         members, others = np.asarray(forget_scores), np.asarray(unseen_scores)
         weights = np.ones(len(others)) if weights is None else np.asarray(weights)
-        fpr, tpr = _roc(members, others, weights)
+        fpr, tpr, _ = roc_curve(
+            np.repeat([True, False], [len(members), len(others)]),
+            np.concatenate([members, others]),
+            sample_weight=np.concatenate([np.ones(len(members)), weights]),
+            drop_intermediate=False,
+        )
         return cls(fpr=fpr, tpr=tpr, result=result, name=name)
 
     @classmethod
@@ -192,15 +199,3 @@ class MIACurveDisplay:
             name=name or type(unlearner).__name__,
             **options,
         )
-
-
-def _roc(members, others, weights):
-    """FPR and TPR from the strictest threshold on; rows of equal score pass together."""
-    order = np.unique(np.concatenate([members, others]))[::-1]
-    passed = np.searchsorted(np.sort(members), order, "left")
-    tpr = 1 - passed / len(members)
-    by_score = np.argsort(others)
-    mass = np.concatenate([[0.0], np.cumsum(weights[by_score])])
-    below = mass[np.searchsorted(others[by_score], order, "left")]
-    fpr = 1 - below / mass[-1]
-    return np.concatenate([[0.0], fpr]), np.concatenate([[0.0], tpr])

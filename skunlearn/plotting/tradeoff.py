@@ -14,10 +14,14 @@ class TradeoffDisplay:
 
     Parameters
     ----------
-    accuracy, forgetting : ndarray of shape (n_candidates,)
-        Mean scores over the folds.
-    accuracy_error, forgetting_error : ndarray of shape (n_candidates,), default=None
-        Standard errors.
+    accuracy : ndarray of shape (n_candidates,)
+        Mean over the folds of the score of accuracy.
+    forgetting : ndarray of shape (n_candidates,)
+        Mean over the folds of the score of forgetting.
+    accuracy_error : ndarray of shape (n_candidates,), default=None
+        Standard errors of `accuracy`.
+    forgetting_error : ndarray of shape (n_candidates,), default=None
+        Standard errors of `forgetting`.
     labels : list of str, default=None
         What to write beside each point.
     chosen : int, default=None

@@ -8,7 +8,11 @@ import sqlite3
 def worker_lock(path, *, wait):
     """Yield whether the lock was taken; wait for it first when asked to.
 
-    SQLite locks files on every system, and the system takes the lock from a process that dies.
+    Two workers of one folder would each unlearn from a model that lacks the other's requests, and
+    the later one's would be written over the earlier one's. A file that says "taken" outlives a
+    process that dies, and Python's own locks of files are other ones on each system (``fcntl``,
+    ``msvcrt``). SQLite, which comes with Python, locks files on all of them, and the system takes
+    its lock from a process that dies.
     """
     db = sqlite3.connect(path, timeout=1.0 if wait else 0.0, isolation_level=None)
     try:

@@ -38,14 +38,17 @@ class DeletionWorker:
     Parameters
     ----------
     queue : DeletionQueue
+        Where requests wait.
     unlearner : unlearner, UnlearningPipeline or skorch net
         A net, or a FrozenEstimator of one, is forgotten in by an `AutoUnlearner`, which judges
         itself by the test rows. Methods for nets that go on from the present weights; or exact
         ones, whose model a training on the retained rows gives again after a restart (with an int
         ``random_state`` the same one). It is copied. If it is fitted, its model is the first
         version.
-    X_test, y_test : rows that the model has never seen, with labels or targets
-        For the audits.
+    X_test : rows as in the unlearner's ``fit``
+        Rows that the model has never seen, for the audits.
+    y_test : array of shape (n_test,) or None, default=None
+        Their labels or targets. None for a Dataset that holds them.
     max_accuracy_drop : float or None, default=None
         Stop when the score on the test rows (accuracy, or R²) falls by more than this below that
         after the last full training; 0.02 are two points, and of a classifier more than 1 is an

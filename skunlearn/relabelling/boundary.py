@@ -1,19 +1,19 @@
 """Boundary unlearning: shrink or expand the forgotten class."""
 
 from dataclasses import replace
-from numbers import Real
 
 import numpy as np
 import torch
 from torch import nn
 
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import POSITIVE, StrOptions
 from skunlearn._torch import inference, net_layers, skorch_nets
 from skunlearn._torch.loop.optimizer_steps import renew_optimizer
 from skunlearn._torch.parts import net_kinds
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._torch.row_losses import row_losses
-from skunlearn.ascent._bound import ForgetOnly
+from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
@@ -28,33 +28,30 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier whose last layer is linear (for "expand"), with
-        floating-point rows (for "shrink").
+    {estimator}
+        A classifier whose last layer is linear (for "expand"), with floating-point rows (for
+        "shrink").
     kind : {"shrink", "expand"}, default="shrink"
+        "shrink" hands each row to the class across the nearest boundary; "expand" hands all to a
+        new class, which is then cut off.
     step : float, default=0.1
         Length of the step to the neighbouring class, as a share of the range of values in a
         batch; the paper's 0.1 for images in [0, 1].
     bound : "chance" or float, default="chance"
         Loss at which a row is left alone, see `GradientAscentUnlearner`: it is forgotten then, and
         more would cost other classes.
-    max_norm : float, default=1.0
-        Length to which the gradient of a batch is clipped.
+    {max_norm}
     lr : float or None, default=None
         Learning rate; None takes three hundredths of the net's own, or 0.45 times it for whole
         classes where normalisation layers have running statistics, see `GradientAscentUnlearner`.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.
-    batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -78,6 +75,13 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
     """
 
     _promises = replace(ForgetOnly._promises, class_only=True)
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        **BOUND_CONSTRAINTS,
+        "kind": [StrOptions({"shrink", "expand"})],
+        "step": [POSITIVE],
+    }
 
     def __init__(
         self,
@@ -177,13 +181,6 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
                 head.bias.copy_(wide.bias[:-1])
         _replace(net.module_, name, head)
         renew_optimizer(net)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "step", Real, low=0.0, exclusive=True)
-        self._check_bound()
-        if self.kind not in ("shrink", "expand"):
-            raise ValueError(f"kind must be 'shrink' or 'expand', got {self.kind!r}.")
 
     def _space(self):
         return super()._space() | {"step": LogUniform(0.01, 0.5)}

@@ -3,6 +3,7 @@
 import numpy as np
 from skorch.callbacks import Callback
 
+from skunlearn._rows.constraints import StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch.batches.net_rows import target
 from skunlearn._torch.loop.norms import FollowedStatistics
@@ -27,32 +28,28 @@ class RandomLabelUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier.
+    {estimator}
+        A classifier.
     redraw : bool, default=True
         New labels in each epoch, so that no wrong one is learnt by heart; False draws them once,
-        as in [1]_.
+        as Graves et al. did.
     exclude_true : bool, default=True
         Never the row's own label. With two classes that turns every label round. Rows with several
         labels get all those of another row, drawn among the retained ones.
     order : {"mixed", "sequential"}, default="mixed"
         Batches of both kinds of rows mixed, or all forget rows before all retained ones in each
         epoch, with an optimizer for each.
-    lr, max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
-    .. [1] L. Graves, V. Nagisetty, V. Ganesh, "Amnesiac Machine Learning", AAAI 2021,
-       https://arxiv.org/abs/2010.10981
-    .. [2] A. Golatkar, A. Achille, S. Soatto, "Eternal Sunshine of the Spotless Net", CVPR 2020.
+    L. Graves, V. Nagisetty, V. Ganesh, "Amnesiac Machine Learning", AAAI 2021,
+    https://arxiv.org/abs/2010.10981
+    A. Golatkar, A. Achille, S. Soatto, "Eternal Sunshine of the Spotless Net", CVPR 2020.
 
     Examples
     --------
@@ -64,6 +61,13 @@ class RandomLabelUnlearner(NetUnlearner):
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "redraw": ["boolean"],
+        "exclude_true": ["boolean"],
+        "order": [StrOptions({"mixed", "sequential"})],
+    }
 
     def __init__(
         self,
@@ -128,11 +132,6 @@ class RandomLabelUnlearner(NetUnlearner):
 
     def _next_seed(self):
         return derive_seed(self._seed, 2, len(self.deletions_))
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        if self.order not in ("mixed", "sequential"):
-            raise ValueError(f"order must be 'mixed' or 'sequential', got {self.order!r}.")
 
     def _space(self):
         return super()._space() | {"order": Choice(("mixed", "sequential"))}

@@ -2,7 +2,7 @@
 
 from numbers import Real
 
-from skunlearn._rows import checking
+from skunlearn._rows.constraints import Interval
 from skunlearn._torch import inference
 from skunlearn._torch.loop.optimizer_steps import FrozenWeights, largest
 from skunlearn.relabelling.random_label import RandomLabelUnlearner
@@ -17,22 +17,16 @@ class SalUnUnlearner(RandomLabelUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier.
+    {estimator}
     share : float in (0, 1], default=0.5
         Share of all weights together, those with the largest gradient of the loss on the forget
         rows, that may move (the paper's).
-    redraw, exclude_true, order
-        See `RandomLabelUnlearner`.
-    lr, max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {redraw, exclude_true, order, lr, max_epochs, batch_size, schedule}
+    {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -49,6 +43,11 @@ class SalUnUnlearner(RandomLabelUnlearner):
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """
+
+    _parameter_constraints = {
+        **RandomLabelUnlearner._parameter_constraints,
+        "share": [Interval(Real, 0, 1, closed="right")],
+    }
 
     def __init__(
         self,
@@ -86,10 +85,6 @@ class SalUnUnlearner(RandomLabelUnlearner):
     def _unlearn(self, net, retain, forget):
         free = salient_weights(net, forget, self.share, self._classes)
         self._relabel_and_train(net, retain, forget, [("skunlearn_frozen", FrozenWeights(free))])
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        checking.check_number(self, "share", Real, low=0.0, high=1.0, exclusive="low")
 
     def _space(self):
         return super()._space() | {"share": Uniform(0.1, 0.9)}

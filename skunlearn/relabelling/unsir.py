@@ -1,12 +1,12 @@
 """UNSIR: impair the class with noise that it would maximally err on, then repair."""
 
 from dataclasses import replace
-from numbers import Integral, Real
 
 import numpy as np
 import torch
 
 from skunlearn._rows import checking
+from skunlearn._rows.constraints import COUNT, SHARE
 from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.batches.net_rows import target
 from skunlearn._torch.loop.fit_loop import batches
@@ -32,8 +32,8 @@ class UNSIRUnlearner(NetUnlearner):
 
     Parameters
     ----------
-    estimator : skorch net or FrozenEstimator of one
-        See `FineTuneUnlearner`; a classifier with floating-point rows.
+    {estimator}
+        A classifier with floating-point rows.
     noise_rows : int, default=20
         Rows of noise for each class (the paper's).
     noise_steps : int, default=40
@@ -50,15 +50,11 @@ class UNSIRUnlearner(NetUnlearner):
         ``schedule="net"`` a fifth. An MLP with batch normalisation for digits, trained at rate
         0.05, names a digit 0 to 2 % of the time then. One that was trained at 0.01 names it 72
         to 98 % of the time, and the method warns: ten times its own rate left 0 to 13 %.
-    max_epochs, batch_size, schedule
-        See `FineTuneUnlearner`.
-    random_state, memory, store_data, verbose
-        See `FineTuneUnlearner`.
+    {max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
-    estimator_, classes_, deletions_
-        See `FineTuneUnlearner`.
+    {estimator_, classes_, deletions_}
 
     References
     ----------
@@ -83,6 +79,14 @@ class UNSIRUnlearner(NetUnlearner):
 
     _promises = replace(NetUnlearner._promises, class_only=True)
     _lr_share = 0.2
+
+    _parameter_constraints = {
+        **NetUnlearner._parameter_constraints,
+        "noise_rows": [COUNT],
+        "noise_steps": [COUNT],
+        "noise_share": [SHARE],
+        "impair_epochs": [COUNT],
+    }
 
     def __init__(
         self,
@@ -175,14 +179,6 @@ class UNSIRUnlearner(NetUnlearner):
             noise.grad = torch.autograd.grad(loss, noise)[0]
             optimizer.step()
         return noise.detach(), labels
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        check = checking.check_number
-        check(self, "noise_rows", Integral, low=1)
-        check(self, "noise_steps", Integral, low=1)
-        check(self, "noise_share", Real, low=0.0, high=1.0)
-        check(self, "impair_epochs", Integral, low=1)
 
     def _space(self):
         space = super()._space()

@@ -38,8 +38,9 @@ class Corruption(Condition):
     Attributes
     ----------
     kind : str
-        See `corrupt`.
-    severity : {1, 2, 3, 4, 5}
+        One of `skunlearn.robustness.CORRUPTIONS`, as `corrupt` has them.
+    severity : {1, 2, 3, 4, 5}, default=3
+        How strong it is.
     """
 
     kind: str
@@ -85,10 +86,20 @@ class Adversarial(Condition):
 
     Attributes
     ----------
-    attack : {"fgsm", "pgd", "autoattack"}
-    eps, n_iter, n_queries, to_float
-        See `adversarial_rows`.
-    max_rows : int
+    attack : {"fgsm", "pgd", "autoattack"}, default="pgd"
+        One step along the sign of the gradient; many steps from a random start; or steps that
+        adapt, and then a search without gradients, as in `adversarial_rows`.
+    eps : float, default=8/255
+        Largest change of a value, in shares of the range of values.
+    n_iter : int or None, default=None
+        Steps; None takes 20 for "pgd" and 100 for "autoattack".
+    n_queries : int, default=200
+        Of the search of "autoattack".
+    to_float : callable or None, default=None
+        For nets that take integers, or see rows through a data set of their own: turns a float
+        tensor with the values of the rows into the tensor that gives the module the same input.
+        None tries values as they are, divided by 255, and as the nets of this package do.
+    max_rows : int, default=200
         Test rows, and forget rows, that are attacked: drawn at random when there are more, each
         class in its share.
     """
@@ -173,7 +184,8 @@ class Subpopulation(Condition):
     rows : bool array of shape (n_test,), or callable
         Which test rows. A callable is given ``(X_test, y_test)``, labels as passed to the report,
         and returns such a mask.
-    name : str
+    name : str, default="sub-population"
+        What the report calls it.
     """
 
     rows: object = field(repr=False)

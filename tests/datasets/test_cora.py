@@ -1,5 +1,6 @@
 """Cora: where it is found, that it is Cora, and that its pickles are never trusted."""
 
+import hashlib
 import os
 import pickle
 import sys
@@ -32,6 +33,8 @@ def small(monkeypatch):
     pytest.importorskip("torch_geometric", reason="needs torch_geometric (the extra graph)")
     monkeypatch.setattr(cora, "SHAPE", (N, WIDTH))
     monkeypatch.setattr(cora, "N_CLASSES", CLASSES)
+    digests = {part: hashlib.sha256(made).hexdigest() for part, made in make_files().items()}
+    monkeypatch.setattr(cora, "SHA256", digests)
 
 
 def truth():
@@ -131,6 +134,14 @@ def test_it_is_downloaded_once(small, tmp_path, monkeypatch):
     assert (load_cora(tmp_path / "home").x == first.x).all()
     written = {path.name for path in (tmp_path / "home" / "Cora" / "raw").iterdir()}
     assert written == {f"ind.cora.{part}" for part in PARTS}
+
+
+def test_another_file_than_the_official_one_is_not_kept(small, tmp_path, monkeypatch):
+    source = write(tmp_path / "source", make_files() | {"graph": make_files(4)["graph"]})
+    monkeypatch.setattr(cora, "URL", source.as_uri() + "/")
+    with pytest.raises(ValueError, match=r"ind\.cora\.graph answers is not Cora's file"):
+        load_cora(tmp_path / "home")
+    assert not list((tmp_path / "home").rglob("ind.cora.*"))
 
 
 def test_what_is_not_there_is_said(small, tmp_path):

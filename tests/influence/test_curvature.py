@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
@@ -12,15 +13,15 @@ from torch.func import functional_call, hessian
 from skunlearn import InfluenceUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn.exceptions import UnlearningError
-from skunlearn.influence import influence, projected_influence
+from skunlearn.influence import InverseCurvature, influence, projected_influence
 from skunlearn.influence._curvature import Curvature
 from skunlearn.influence._kronecker import Kronecker
 from skunlearn.influence._objective import Objective
-from skunlearn.influence._settings import Settings
 from skunlearn.influence._solvers import make_solver
 from tests.instances import make_net
 
 SOLVERS = ("cg", "lissa", "exact", "kfac", "ekfac")
+UNDAMPED = InverseCurvature(solver="exact", damping=0)
 
 
 def fixed(*shape, shift=0.0):
@@ -182,23 +183,23 @@ def test_gradients_are_those_of_the_loss(name):
     )
 
 
-@pytest.mark.parametrize("settings", [
-    Settings(solver="cg", tol=1e-10), Settings(solver="exact"),
-    Settings(solver="lissa", max_steps=600, tol=0.05, batch_size=12),
-    Settings(solver="cg", preconditioner="kfac", tol=1e-10),
-    Settings(solver="cg", preconditioner="ekfac", tol=1e-10),
+@pytest.mark.parametrize("inverse", [
+    InverseCurvature(solver="cg", tol=1e-10), InverseCurvature(solver="exact"),
+    InverseCurvature(solver="lissa", max_steps=600, tol=0.05, batch_size=12),
+    InverseCurvature(solver="cg", preconditioner="kfac", tol=1e-10),
+    InverseCurvature(solver="cg", preconditioner="ekfac", tol=1e-10),
 ], ids=lambda s: f"{s.solver}-{s.preconditioner}")  # fmt: skip
-def test_solvers_solve(settings):
+def test_solvers_solve(inverse):
     net = cross_entropy(optimizer__weight_decay=0.1)
     objective, curvature = built(net, Y, kind="gauss_newton", damping=1.0)
-    if settings.solver == "lissa":
+    if inverse.solver == "lissa":
         objective.batch_size = 12  # of all rows, which leaves no noise
     vectors = torch.as_tensor(fixed(3, 31))
     vectors[1] = 0
     matrix = dense(net, Y, NETS["cross_entropy"][2], "gauss_newton") + torch.diag(curvature.shift)
     expected = torch.linalg.solve(matrix, vectors.T).T
-    found = make_solver(curvature, settings)(vectors)
-    atol = 1e-6 * float(expected.abs().max()) if settings.solver != "lissa" else 0.01
+    found = make_solver(curvature, inverse)(vectors)
+    atol = 1e-6 * float(expected.abs().max()) if inverse.solver != "lissa" else 0.01
     np.testing.assert_allclose(found, expected, atol=atol)
     assert not found[1].any()
 
@@ -236,9 +237,9 @@ def test_kronecker_factors_of_a_convolution_point_the_right_way():
         Conv, criterion=nn.CrossEntropyLoss, lr=0.01, train_split=None, verbose=0
     ).fit(images, y)
     rows = images, y, images[:5], y[:5]
-    exact = influence(net, *rows, solver="exact", damping=1.0)
+    exact = influence(net, *rows, inverse=InverseCurvature(solver="exact", damping=1.0))
     for solver in ("kfac", "ekfac"):
-        found = influence(net, *rows, solver=solver, damping=1.0)
+        found = influence(net, *rows, inverse=InverseCurvature(solver=solver, damping=1.0))
         assert np.corrcoef(found.ravel(), exact.ravel())[0, 1] > 0.9
 
 
@@ -259,9 +260,8 @@ def test_influence_is_that_of_pydvl(solver):
     net.optimizer_.param_groups[0]["weight_decay"] = 1.0
     test = fixed(2, 3, shift=1.0), np.array([0, 2])
     given = {"tol": 1e-10} if solver == "cg" else {}
-    found = influence(
-        net, X, Y, *test, solver=solver, curvature="hessian", damping=0, batch_size=5, **given
-    )
+    inverse = InverseCurvature(solver=solver, curvature="hessian", damping=0, batch_size=5, **given)
+    found = influence(net, X, Y, *test, inverse=inverse)
     # Theirs is of adding a row to n times its weight, and leaves the penalty out of the rows.
     objective = Objective(net, 12, batch_size=5, seed=0)
     pulls = objective.row_gradients(Rows(*test, np.arange(2)))
@@ -304,7 +304,7 @@ def test_influence_is_the_change_of_the_loss_when_a_row_leaves():
     y = (X @ rng.normal(size=(3, 3)) + rng.normal(size=(40, 3))).argmax(1)
     test = rng.normal(size=(4, 3)), np.array([0, 1, 2, 0])
     net = logistic(X, y, 0.1)
-    found = influence(net, X, y, *test, solver="exact", damping=0)
+    found = influence(net, X, y, *test, inverse=UNDAMPED)
 
     def losses(net):
         logits = net.module_(torch.as_tensor(test[0]))
@@ -323,11 +323,11 @@ def test_influence_is_the_change_of_the_loss_when_a_row_leaves():
 def test_projected_influence_averages_influence():
     net = logistic(X, Y, 0.1)
     test = fixed(5, 3, shift=1.0), np.array([0, 2, 1, 1, 0])
-    one_by_one = influence(net, X, Y, *test, solver="exact", damping=0)
-    psi = projected_influence(net, X, Y, criteria=[test, "classes"], solver="exact", damping=0)
+    one_by_one = influence(net, X, Y, *test, inverse=UNDAMPED)
+    psi = projected_influence(net, X, Y, criteria=[test, "classes"], inverse=UNDAMPED)
     np.testing.assert_allclose(psi[0], 12 * one_by_one.mean(0), atol=1e-10)
     assert psi.shape == (4, 12)
-    own = influence(net, X, Y, X, Y, solver="exact", damping=0)
+    own = influence(net, X, Y, X, Y, inverse=UNDAMPED)
     np.testing.assert_allclose(
         psi[1:], [12 * own[np.equal(Y, label)].mean(0) for label in range(3)], atol=1e-10
     )
@@ -364,10 +364,9 @@ def test_recurrent_nets_and_attention_have_curvature():
         Sequence, criterion=nn.CrossEntropyLoss, train_split=None, verbose=0
     ).fit(rows, Y)
     given = rows, Y, rows[:2], Y[:2]
-    exact = influence(net, *given, solver="exact", damping=1.0)
-    np.testing.assert_allclose(
-        influence(net, *given, tol=1e-6, damping=1.0), exact, atol=1e-4 * np.abs(exact).max()
-    )
+    exact = influence(net, *given, inverse=InverseCurvature(solver="exact", damping=1.0))
+    found = influence(net, *given, inverse=InverseCurvature(tol=1e-6, damping=1.0))
+    np.testing.assert_allclose(found, exact, atol=1e-4 * np.abs(exact).max())
 
 
 def test_a_layer_used_twice_has_no_kronecker_factors():
@@ -381,21 +380,21 @@ def test_a_layer_used_twice_has_no_kronecker_factors():
 
     net = settled(NeuralNetClassifier, Twice().double(), X, Y, criterion=nn.CrossEntropyLoss)
     with pytest.raises(UnlearningError, match="used more than once"):
-        influence(net, X, Y, X, Y, solver="ekfac")
+        influence(net, X, Y, X, Y, inverse=InverseCurvature(solver="ekfac"))
 
 
 def test_what_cannot_be_solved_is_an_error():
     net = cross_entropy()
     with pytest.raises(UnlearningError, match="Hessian is not positive definite"):
-        influence(net, X, Y, X, Y, curvature="hessian", damping=0)
+        influence(net, X, Y, X, Y, inverse=InverseCurvature(curvature="hessian", damping=0))
     with pytest.raises(UnlearningError, match="Hessian is not positive definite"):
-        influence(net, X, Y, X, Y, curvature="hessian", damping=0, solver="exact")
+        influence(net, X, Y, X, Y, inverse=clone(UNDAMPED).set_params(curvature="hessian"))
     with pytest.raises(UnlearningError, match="not positive definite in the net's precision"):
-        influence(net, X, Y, X, Y, damping=0, solver="exact")
+        influence(net, X, Y, X, Y, inverse=UNDAMPED)
     with pytest.warns(ConvergenceWarning, match="residual"):
-        influence(net, X, Y, X, Y, max_steps=2)
+        influence(net, X, Y, X, Y, inverse=InverseCurvature(max_steps=2))
     with pytest.warns(ConvergenceWarning, match="residual"):
-        influence(net, X, Y, X, Y, max_steps=2, solver="lissa")
+        influence(net, X, Y, X, Y, inverse=InverseCurvature(max_steps=2, solver="lissa"))
     with torch.no_grad():
         net.module_[2].bias[:] = torch.tensor([2000.0, 0, 0])
     with pytest.raises(UnlearningError, match="curvature of the loss is zero"):
@@ -406,7 +405,7 @@ def test_a_dense_matrix_has_a_largest_size():
     wide = nn.Sequential(nn.Linear(3, 3000), nn.Linear(3000, 3)).double()
     net = settled(NeuralNetClassifier, wide, X, Y, criterion=nn.CrossEntropyLoss)
     with pytest.raises(ValueError, match="P is 21003"):
-        influence(net, X, Y, X, Y, solver="exact")
+        influence(net, X, Y, X, Y, inverse=InverseCurvature(solver="exact"))
 
 
 @pytest.mark.parametrize("changed, error, message", [
@@ -423,7 +422,7 @@ def test_a_dense_matrix_has_a_largest_size():
 ])  # fmt: skip
 def test_settings_are_checked(changed, error, message):
     with pytest.raises(error, match=message):
-        influence(cross_entropy(), X, Y, X, Y, **changed)
+        influence(cross_entropy(), X, Y, X, Y, inverse=InverseCurvature(**changed))
 
 
 def test_rows_are_checked():
@@ -450,10 +449,9 @@ def test_nothing_of_the_net_is_changed():
     grads = [p.grad.clone() for p in net.module_.parameters()]
     state = torch.get_rng_state()
     for solver in SOLVERS:
-        influence(
-            net, X, Y, X[:2], Y[:2], solver=solver, damping=1.0, max_steps=300,
-            tol=0.9 if solver == "lissa" else None,
-        )  # fmt: skip
+        tol = 0.9 if solver == "lissa" else None
+        inverse = InverseCurvature(solver=solver, damping=1.0, max_steps=300, tol=tol)
+        influence(net, X, Y, X[:2], Y[:2], inverse=inverse)
     assert all(torch.equal(v, before[k]) for k, v in net.module_.state_dict().items())
     assert all(torch.equal(p.grad, g) for p, g in zip(net.module_.parameters(), grads, strict=True))
     assert torch.equal(torch.get_rng_state(), state)

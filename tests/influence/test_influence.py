@@ -7,21 +7,29 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import ElasticNet
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 from skunlearn import InfluenceUnlearner, PUMAUnlearner
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import CostWarning, UnlearningError, UnsuitableMethodWarning
-from skunlearn.influence import _curvature, _settings, projected_influence
+from skunlearn.influence import (
+    InverseCurvature,
+    _curvature,
+    influence,
+    inverse_curvature,
+    projected_influence,
+)
 from skunlearn.influence._reweighting import reweighting
 from tests.influence.test_curvature import logistic
 from tests.instances import make_net, make_regressor_net
 
-QUICK = {"solver": "ekfac", "curvature_rows": 300, "random_state": 0}
+QUICK = {"inverse": InverseCurvature(solver="ekfac", curvature_rows=300), "random_state": 0}
 
 
 def weights_of(net):
@@ -34,9 +42,9 @@ def problem(n):
     return X, (X @ rng.normal(size=(4, 3)) + rng.normal(size=(n, 3))).argmax(1)
 
 
-def exact(net, **kwargs):
-    settings = {"solver": "exact", "damping": 0, "curvature": "hessian", "curvature_rows": None}
-    return InfluenceUnlearner(FrozenEstimator(net), random_state=0, **(settings | kwargs))
+def exact(net):
+    inverse = InverseCurvature(solver="exact", damping=0, curvature="hessian", curvature_rows=None)
+    return InfluenceUnlearner(FrozenEstimator(net), inverse=inverse, random_state=0)
 
 
 def test_the_error_falls_with_the_square_of_the_share():
@@ -85,9 +93,11 @@ def test_the_step_and_its_parts(data):
     X, y = data
     net = make_net(max_epochs=5).set_params(train_split=None, verbose=0).fit(X, y)
 
-    def moved(**kwargs):
-        given = {"solver": "exact", "random_state": 0, "curvature_rows": None} | kwargs
-        unlearner = InfluenceUnlearner(FrozenEstimator(net), **given).fit(X, y)
+    def moved(step=1.0, **kwargs):
+        inverse = InverseCurvature(**({"solver": "exact", "curvature_rows": None} | kwargs))
+        unlearner = InfluenceUnlearner(
+            FrozenEstimator(net), step=step, inverse=inverse, random_state=0
+        ).fit(X, y)
         before = weights_of(unlearner.estimator_)
         return weights_of(unlearner.unlearn(indices=[0, 1, 2]).estimator_) - before
 
@@ -128,7 +138,9 @@ def test_regressions_and_half_precision(data, cls):
 
 def test_a_solver_that_does_not_converge_says_so(data):
     X, y = data
-    unlearner = InfluenceUnlearner(make_net(max_epochs=5), max_steps=1, random_state=0).fit(X, y)
+    unlearner = InfluenceUnlearner(
+        make_net(max_epochs=5), inverse=InverseCurvature(max_steps=1), random_state=0
+    ).fit(X, y)
     with pytest.warns(ConvergenceWarning, match="stopped after 1"):
         unlearner.unlearn(indices=[0])
 
@@ -136,8 +148,9 @@ def test_a_solver_that_does_not_converge_says_so(data):
 @pytest.mark.parametrize("solver", ["cg", "lissa"])
 def test_progress_is_shown(data, capsys, solver):
     X, y = data
+    inverse = InverseCurvature(solver=solver, tol=1e-5, max_steps=150)
     unlearner = InfluenceUnlearner(
-        make_net(max_epochs=2), solver=solver, tol=1e-5, max_steps=150, verbose=1, random_state=0
+        make_net(max_epochs=2), inverse=inverse, verbose=1, random_state=0
     ).fit(X, y)
     capsys.readouterr()
     with warnings.catch_warnings():
@@ -150,14 +163,15 @@ def test_progress_is_shown(data, capsys, solver):
 @pytest.mark.parametrize("solver", ["cg", "lissa", "exact", "ekfac"])
 def test_what_a_long_request_may_cost_is_said_before_it_begins(data, cls, solver, monkeypatch):
     X, y = data
-    unlearner = cls(make_net(max_epochs=2), solver=solver, random_state=0).fit(X, y)
+    inverse = InverseCurvature(solver=solver)
+    unlearner = cls(make_net(max_epochs=2), inverse=inverse, random_state=0).fit(X, y)
     for epoch in unlearner.estimator_.history:
         epoch["dur"] = 1.5
 
-    def begin(curvature, settings):
+    def begin(curvature, inverse, verbose):
         raise KeyboardInterrupt("the solver's turn")
 
-    monkeypatch.setattr(_settings, "make_solver", begin)
+    monkeypatch.setattr(inverse_curvature, "make_solver", begin)
     size = sum(p.numel() for p in unlearner.estimator_.module_.parameters())
     n_vectors = 1 if cls is InfluenceUnlearner else 2
     products = {"cg": 200 * n_vectors, "lissa": 2000 * n_vectors, "exact": size / 64, "ekfac": 0}
@@ -251,9 +265,8 @@ def test_psi_finds_label_errors(digits):
     planted = rng.random(600) < 0.1
     labels = np.where(planted, (y + rng.integers(1, 10, 600)) % 10, y)
     net = logistic(X, labels, 0.01)
-    psi = projected_influence(
-        net, X, labels, criteria=[validation, "retained"], solver="exact", damping=0
-    )
+    inverse = InverseCurvature(solver="exact", damping=0)
+    psi = projected_influence(net, X, labels, criteria=[validation, "retained"], inverse=inverse)
     for found in psi:
         assert roc_auc_score(planted, -found) > 0.9
 
@@ -263,7 +276,8 @@ def test_puma_keeps_the_performance_that_influence_loses(digits):
     net = logistic(X, y, 0.01)
     forget = np.flatnonzero(y == 8)[:50]  # of 58
     eights = X_val[y_val == 8], y_val[y_val == 8]
-    settings = {"damping": 0, "solver": "exact", "curvature_rows": None, "random_state": 0}
+    inverse = InverseCurvature(damping=0, solver="exact", curvature_rows=None)
+    settings = {"inverse": inverse, "random_state": 0}
     scores = {}
     for unlearner in (
         InfluenceUnlearner(FrozenEstimator(net), **settings),
@@ -285,7 +299,10 @@ def test_puma_keeps_the_performance_that_influence_loses(digits):
 def test_a_step_that_is_too_long_is_announced(digits):
     X, y, _, _, _ = digits
     net = logistic(X, y, 0.01)
-    unlearner = InfluenceUnlearner(FrozenEstimator(net), solver="exact", step=300.0, random_state=0)
+    inverse = InverseCurvature(solver="exact")
+    unlearner = InfluenceUnlearner(
+        FrozenEstimator(net), inverse=inverse, step=300.0, random_state=0
+    )
     unlearner.fit(X, y)
     with pytest.warns(UnsuitableMethodWarning, match="too long"):
         unlearner.unlearn(indices=np.flatnonzero(y == 8)[:50])
@@ -306,10 +323,10 @@ def test_criteria_of_every_kind_stay_to_first_order(data):
 
     def change(criteria, value, cls=PUMAUnlearner):
         given = {} if cls is InfluenceUnlearner else {"criteria": criteria, "penalty": 1e-4}
+        inverse = InverseCurvature(solver="exact", curvature_rows=None)
         unlearner = cls(
-            FrozenEstimator(net), solver="exact", step=0.01, random_state=0, curvature_rows=None,
-            **given,
-        ).fit(X, y)  # fmt: skip
+            FrozenEstimator(net), inverse=inverse, step=0.01, random_state=0, **given
+        ).fit(X, y)
         before = value(unlearner)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -373,3 +390,75 @@ def test_classes_are_for_classifiers(data):
         unlearner.unlearn(indices=[0])
     np.testing.assert_array_equal(weights_of(unlearner.estimator_), before)
     assert unlearner.deletions_ == []
+
+
+# ------------------------------------------------------------------ nested settings
+
+
+@pytest.mark.parametrize("cls", [InfluenceUnlearner, PUMAUnlearner])
+def test_a_search_reaches_the_nested_settings(data, cls):
+    X, y = data
+    search = GridSearchCV(
+        cls(make_net(max_epochs=1), random_state=0),
+        {"inverse__damping": [0.5, 2.0], "inverse__solver": ["ekfac"]},
+        cv=2,
+        error_score="raise",
+    ).fit(X, y)
+    found = search.best_estimator_
+    assert found.inverse.solver == "ekfac"
+    assert found.get_params()["inverse__damping"] == search.best_params_["inverse__damping"]
+    space = cls(make_net()).search_space("grid", n_points=2)
+    assert space["inverse__damping"] == [0.001, 10.0]
+    for name, values in space.items():
+        assert clone(search.estimator).set_params(**{name: values[0]}).get_params()[name]
+
+
+def test_the_default_inverse_is_nobody_elses():
+    one, other = (InfluenceUnlearner(make_net()) for _ in range(2))
+    assert one.set_params(inverse__damping=7.0) is one
+    assert (one.inverse.damping, other.inverse) == (7.0, None)
+    given = InverseCurvature(damping=3.0)
+    other.set_params(inverse=given, inverse__solver="exact")
+    assert other.inverse is given
+    assert (given.damping, given.solver) == (3.0, "exact")
+    assert other.set_params(inverse=None).inverse is None
+    # A clone has a copy of its own.
+    clone(one).set_params(inverse__damping=0.0)
+    assert one.inverse.damping == 7.0
+    with pytest.raises(ValueError, match="Invalid parameter 'solvent'"):
+        one.set_params(inverse__solvent="cg")
+
+
+def test_no_damping_is_that_of_the_use(data):
+    X, y = data
+    net = make_net(max_epochs=3).set_params(verbose=0).fit(X, y)
+
+    def moved(inverse):
+        unlearner = InfluenceUnlearner(FrozenEstimator(net), inverse=inverse, random_state=0)
+        return weights_of(unlearner.fit(X, y).unlearn(indices=[0, 1]).estimator_)
+
+    def ranked(inverse):
+        return influence(net, X, y, X[:2], y[:2], inverse=inverse)
+
+    for use, damping, other in ((moved, 1.0, 0.1), (ranked, 0.1, 1.0)):
+        given = {d: use(InverseCurvature(solver="ekfac", damping=d)) for d in (damping, other)}
+        unsaid = use(InverseCurvature(solver="ekfac"))
+        np.testing.assert_array_equal(unsaid, given[damping])
+        assert not np.array_equal(unsaid, given[other])
+
+
+def test_the_certificate_names_the_nested_settings(data):
+    X, y = data
+    unlearner = InfluenceUnlearner(make_net(max_epochs=1), **QUICK).fit(X, y)
+    (entry,) = json.loads(unlearner.unlearn(indices=[3]).certificate())["deletions"]
+    assert "solver='ekfac'" in entry["parameters"]["inverse"]
+
+
+@pytest.mark.parametrize("inverse", ["ekfac", {"solver": "ekfac"}, InverseCurvature])
+def test_what_is_no_inverse_is_refused(data, inverse):
+    X, y = data
+    unlearner = InfluenceUnlearner(make_net(max_epochs=1), inverse=inverse)
+    with pytest.raises(TypeError, match=r"inverse must be.*InverseCurvature"):
+        unlearner.fit(X, y)
+    with pytest.raises(TypeError, match=r"inverse must be.*InverseCurvature"):
+        influence(make_net(max_epochs=1).fit(X, y), X, y, X, y, inverse=inverse)

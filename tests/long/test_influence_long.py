@@ -9,7 +9,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn import InfluenceUnlearner
-from skunlearn.influence import influence
+from skunlearn.influence import InverseCurvature, influence
 from skunlearn.nets import CIFARResNet18
 
 pytestmark = pytest.mark.long
@@ -26,7 +26,13 @@ def trained():
         train_split=None, verbose=0,
     )  # fmt: skip
     torch.manual_seed(0)
-    return InfluenceUnlearner(net, curvature_rows=20, random_state=0).fit(X, y), X, y
+    return (
+        InfluenceUnlearner(net, inverse=InverseCurvature(curvature_rows=20), random_state=0).fit(
+            X, y
+        ),
+        X,
+        y,
+    )
 
 
 @pytest.mark.parametrize("solver", ["cg", "ekfac"])
@@ -35,9 +41,8 @@ def test_influence_of_rows(trained, solver):
     given = {"tol": 0.3, "max_steps": 20} if solver == "cg" else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = influence(
-            unlearner, X, y, X[:3], y[:3], solver=solver, curvature_rows=20, damping=1.0, **given
-        )
+        inverse = InverseCurvature(solver=solver, curvature_rows=20, damping=1.0, **given)
+        found = influence(unlearner, X, y, X[:3], y[:3], inverse=inverse)
     assert found.shape == (3, 60)
     assert np.isfinite(found).all()
     # A row's own removal costs its own loss most.
@@ -45,7 +50,7 @@ def test_influence_of_rows(trained, solver):
 
 
 def test_forgetting_does_not_wreck_the_net(trained):
-    unlearner = trained[0].set_params(solver="ekfac")
+    unlearner = trained[0].set_params(inverse__solver="ekfac")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         unlearner.unlearn(indices=[0, 1])

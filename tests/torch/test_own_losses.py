@@ -8,6 +8,7 @@ from torch import nn
 
 from skunlearn import InfluenceUnlearner, RetrainUnlearner
 from skunlearn.exceptions import UnlearningError
+from skunlearn.influence import InverseCurvature
 from skunlearn.influence._functional import FunctionalNet
 from tests.batch_tools import Plain, every_method, net, task, unlearner
 
@@ -114,9 +115,9 @@ class Penalised(NeuralNetClassifier):
 def test_curvature_of_several_outputs(solver):
     """Equals that of the one output that the loss depends on."""
     X, y = task(100)
-    results = []
+    results, inverse = [], InverseCurvature(solver=solver)
     for cls, module in ((NeuralNetClassifier, Plain), (Penalised, Twofold)):
-        model = InfluenceUnlearner(net(cls=cls, module=module), solver=solver, random_state=0)
+        model = InfluenceUnlearner(net(cls=cls, module=module), inverse=inverse, random_state=0)
         results.append(model.fit(X, y).unlearn(indices=[0, 1]).predict_proba(X))
     # Kronecker factors are made with random signs, one for each output.
     np.testing.assert_allclose(*results, atol=0.02 if solver == "ekfac" else 1e-4)

@@ -22,7 +22,7 @@ from skunlearn._rows.views import Rows
 from skunlearn._torch import inference
 from skunlearn._torch.gradients import faster, fisher, row_gradients
 from skunlearn._torch.gradients.fisher import gradient_sizes
-from skunlearn.influence import _objective
+from skunlearn.influence import InverseCurvature, _objective
 from skunlearn.influence._objective import Objective
 from tests.instances import ConvNet, make_net
 from tests.row_nets import MLP, NETS, Remembering, vectors
@@ -329,7 +329,10 @@ def test_products_with_gradients_are_those_of_single_rows(name, taken):
         (LFSSDUnlearner, {}),
         (FisherForgettingUnlearner, {}),
         (ProximalUnlearner, {"norm": "fisher", "max_epochs": 2}),
-        (PUMAUnlearner, {"solver": "ekfac", "criteria": ["retained", "classes"]}),
+        (
+            PUMAUnlearner,
+            {"inverse": InverseCurvature(solver="ekfac"), "criteria": ["retained", "classes"]},
+        ),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -33,6 +33,7 @@ from skunlearn._unlearning.fitted import Fitted
 from skunlearn._unlearning.row_reader import RowReader
 from skunlearn.evaluation import audit
 from skunlearn.exceptions import UnlearningError
+from skunlearn.influence import InverseCurvature
 from skunlearn.influence._curvature import Curvature
 from skunlearn.influence._objective import Objective
 from skunlearn.metrics import MIAScorer
@@ -270,7 +271,8 @@ def test_influence_counts_rows_by_weight(solver):
         Rows(X, y, np.arange(100), weights=counts.astype(float)),
         Rows(X, y, np.repeat(np.arange(100), counts)),
     ):
-        worker = InfluenceUnlearner(net(), solver=solver, curvature_rows=None, random_state=0)
+        inverse = InverseCurvature(solver=solver, curvature_rows=None)
+        worker = InfluenceUnlearner(net(), inverse=inverse, random_state=0)
         worker._check_parameters()
         worker._fitted = Fitted(0, None, RowReader(np.arange(3)), model=model)
         first = 6 if rows.weights is not None else counts[:6].sum()

@@ -23,10 +23,13 @@ class BatchLoader:
     Parameters
     ----------
     dataset : Dataset
+        What skorch makes of the rows.
     batch_size : int, default=1
+        Rows in a batch.
     shuffle : bool, default=False
         Draw the order from torch's global generator.
     drop_last : bool, default=False
+        Leave out a last batch that is smaller than the others.
     resident : {"auto", True, False}, default="auto"
         Keep the rows on the net's device for the whole training: "auto" on a GPU when they take at
         most half of its free memory. Memory-mapped and sparse rows stay where they are.

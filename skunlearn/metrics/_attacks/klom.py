@@ -21,6 +21,7 @@ class KLoM:
     rows : ndarray of shape (n,)
         Divergence of each row in nats.
     mean : float
+        Of the rows' divergences; 0 is best.
     null : float
         What a retrained ensemble gets against another. Histograms of few models differ by
         chance, so that it is far from 0: read `mean` beside it.
@@ -28,8 +29,10 @@ class KLoM:
         `mean` with as many models on each side as in the null: the figure to compare with it.
     null_models : tuple of int
         Models on the two sides of the null.
-    n_unlearned, n_retrained : int
-        Models.
+    n_unlearned : int
+        Unlearned models.
+    n_retrained : int
+        Retrained models.
     """
 
     rows: np.ndarray = field(repr=False)

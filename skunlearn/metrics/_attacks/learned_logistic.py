@@ -24,9 +24,12 @@ class LogisticAttack:
     ----------
     accuracy : float
         Mean over the splits; 0.5 is chance, and a retrained model's value is the target.
-    low, high : float
-        Confidence interval, corrected for the overlap of the splits.
+    low : float
+        Lower end of the confidence interval, corrected for the overlap of the splits.
+    high : float
+        Its upper end.
     accuracies : ndarray of shape (n_splits,)
+        Of each split.
     n_rows : int
         Rows of each side, after balancing.
     matched : bool

@@ -18,7 +18,9 @@ class ScoreDistance:
     interval : Interval
         Of the AUC.
     reference_auc : float
-    reference_interval : Interval or None
+        AUC of the same score of a model that never saw the forget set, or 0.5.
+    reference_interval : Interval or None, default=None
+        Of `reference_auc`, where it was given.
     correlation : float
         Of the two AUCs, where both are of the same rows.
     """
@@ -57,9 +59,12 @@ class MembershipInference:
         Chance that a forgotten row looks more like a member than an unseen row does.
     interval : Interval
         Of `auc`.
-    n_forget, n_unseen : int
-        Rows compared; unseen rows of weight 0 do not count.
+    n_forget : int
+        Forgotten rows compared.
+    n_unseen : int
+        Unseen rows compared; those of weight 0 do not count.
     attack : str
+        Name of the attack, as passed to the function that made this.
     strongest : str
         The score that lies farthest from its reference, of which all figures here are, where the
         attack has several; otherwise `attack`.

@@ -28,11 +28,18 @@ class EpsilonBound:
         Score at which rows are called members, chosen on one half of the rows.
     side : {"members", "non-members"}
         Whether the sure side are rows at or above the threshold, or below it.
-    hits, alarms : int
-        Rows of the tested half on that side: rightly and wrongly put there.
-    n_right, n_wrong : int
-        Rows of the tested half that could have been.
-    delta, confidence : float
+    hits : int
+        Rows of the tested half that are rightly put on that side.
+    alarms : int
+        Rows of the tested half that are wrongly put there.
+    n_right : int
+        Rows of the tested half that could have been hits.
+    n_wrong : int
+        Rows of the tested half that could have been alarms.
+    delta : float
+        δ that ε goes with.
+    confidence : float
+        With which `epsilon` is a lower bound.
     """
 
     epsilon: float

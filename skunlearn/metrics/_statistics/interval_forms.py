@@ -15,7 +15,12 @@ class Interval:
 
     Attributes
     ----------
-    estimate, low, high : float
+    estimate : float
+        The figure.
+    low : float
+        Lower end of its interval.
+    high : float
+        Upper end.
     confidence : float
         Nominal coverage, 0.95 for a 95% interval.
     method : str
