@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skunlearn.evaluation._showing.paired_differences import add_differences
 from skunlearn.evaluation.figures import IDEALS, Reference, direction_of, score_names
 from skunlearn.evaluation.report import Report
 
@@ -63,14 +64,16 @@ def assemble(
             continue
         verdicts[name] = task.judge(outputs[name], references, attacked[name], sets, tolerance)
         warnings += task.warn_about(name, outputs[name], theirs, ours, sets)
+    frame = add_differences(_tidy(figures, retrained), outputs, sets, attacked, attacks, first)
     return Report(
-        frame=_tidy(figures, retrained),
+        frame=frame,
         verdicts=verdicts,
         warnings=warnings,
         roles={"original": original, "retrained": first},
         curves=task.curves(outputs, sets, score_names(attacks)[0]),
         ceiling=task.ceiling(sets),
         confidence=sets.confidence,
+        rows={name: len(values) for name, values in sets.y.items()},
     )
 
 

@@ -115,7 +115,7 @@ EXPLAINED = {
     ),
     "ToW-MIA": Explained(
         "tug of war with an attack (ToW-MIA)",
-        "ToW with the AUC of the attack (membership-inference attack, MIA) in place of the accuracy "
+        "ToW with the AUC of the attack (membership inference, MIA) in place of the accuracy "
         "on the forgotten rows.",
     ),
     "forget over null": Explained(

@@ -3,6 +3,7 @@
 import html
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -37,7 +38,8 @@ class Report:
         ``high``; ``reference`` (the retrained model's value, or chance without one) with
         ``reference low`` and ``reference high``; ``direction`` ("higher", "lower", or
         "retrained": nearer to the reference is better); ``inside``, whether the value lies in
-        the reference's interval.
+        the reference's interval; ``difference`` to the reference with ``difference low`` and
+        ``difference high``, the interval of paired rows where there is one.
     verdicts : dict of str to Verdict
         For each candidate, in words.
     warnings : list of str
@@ -50,6 +52,10 @@ class Report:
         Highest accuracy over all unseen rows that a model without the forgotten classes can
         have.
     confidence : float
+    rows : dict of str to int
+        How many rows were looked at: "forget", "unseen" and, where it is at hand, "retain".
+    made : datetime.datetime
+        When, in UTC.
     """
 
     frame: object
@@ -59,6 +65,8 @@ class Report:
     curves: dict = field(hash=False)
     ceiling: float = 1.0
     confidence: float = 0.95
+    rows: dict = field(default_factory=dict, hash=False)
+    made: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
     @property
     def wide(self):
@@ -147,6 +155,8 @@ class Report:
                 "roles": self.roles,
                 "ceiling": self.ceiling,
                 "confidence": self.confidence,
+                "rows": self.rows,
+                "made": self.made.isoformat(timespec="seconds"),
             },
             indent=2,
             default=lambda value: value.item(),

@@ -1,5 +1,6 @@
 """Pictures of forgetting, in the manner of scikit-learn's displays."""
 
+from skunlearn.evaluation._showing.palette import PALETTE
 from skunlearn.plotting.curve import MIACurveDisplay
 from skunlearn.plotting.loss_histogram import LossHistogramDisplay
 from skunlearn.plotting.report_display import UnlearningReportDisplay
@@ -10,6 +11,7 @@ from skunlearn.plotting.tradeoff import TradeoffDisplay
 __all__ = [
     "LossHistogramDisplay",
     "MIACurveDisplay",
+    "PALETTE",
     "RetentionCurveDisplay",
     "RobustnessDisplay",
     "TradeoffDisplay",
