@@ -48,8 +48,8 @@ found = planted[np.argsort(psi)].cumsum()
 _, ax = plt.subplots(figsize=(5, 3.4), layout="constrained")
 ax.plot(np.arange(1, 801), found, color=PALETTE["unlearned"])
 ax.plot([0, 800], [0, 40], color="0.5", ls=":")
-ax.text(430, found[430] - 3, "by ψ", color=PALETTE["unlearned"], va="top")
-ax.text(600, 28, "by chance", color="0.4", va="top")
+ax.text(250, found[250] + 1, "by ψ", color=PALETTE["unlearned"])
+ax.text(260, 10, "by chance", color="0.4")
 ax.set(xlabel="rows looked at", ylabel="wrong labels found", title="40 wrong labels among 800 rows")
 
 # %%

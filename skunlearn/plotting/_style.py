@@ -15,7 +15,7 @@ __all__ = [
     "axes_of",
     "calm",
     "colours_of",
-    "legend_outside",
+    "legend_below",
     "role_of",
     "style_of",
     "wrapped",
@@ -52,16 +52,14 @@ def calm(*axes):
             text.set_fontsize(SIZE)
 
 
-def legend_outside(ax, *, ncols=None, lift=0, **options):
-    """A legend above the axes, never on what they show.
+def legend_below(ax, *, ncols=None, **options):
+    """A legend below the axes and their label, never on what they show.
 
     Parameters
     ----------
     ax : matplotlib Axes
     ncols : int, default=None
         None: as many as fit.
-    lift : float, default=0
-        Points above the axes, for a title.
     **options : dict
         For ``Axes.legend``.
     """
@@ -71,19 +69,22 @@ def legend_outside(ax, *, ncols=None, lift=0, **options):
     if ncols is None:
         room = ax.figure.get_figwidth() * ax.get_position().width / 0.8  # less what ticks take
         ncols = max(1, int(room * _CHARACTERS // (max(map(len, labels)) + 7)))
-    lifted = ScaledTranslation(0, lift / 72, ax.figure.dpi_scale_trans)
+    # Below ticks, their numbers and the label.
+    lowered = ScaledTranslation(0, -3.7 * SIZE / 72, ax.figure.dpi_scale_trans)
     return ax.legend(
         handles,
         labels,
-        loc="lower left",
-        bbox_to_anchor=(0, 1.0),
-        bbox_transform=ax.transAxes + lifted,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=ax.transAxes + lowered,
         frameon=False,
         fontsize=SIZE,
         ncols=min(ncols, len(labels)),
-        borderaxespad=0.3,
+        borderaxespad=0,
+        borderpad=0.2,
+        handletextpad=0.5,
         columnspacing=1.2,
-        handlelength=1.8,
+        handlelength=1.6,
         **options,
     )
 

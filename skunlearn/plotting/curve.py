@@ -14,7 +14,7 @@ from skunlearn.plotting._style import (
     SERIES,
     axes_of,
     calm,
-    legend_outside,
+    legend_below,
     role_of,
     style_of,
 )
@@ -113,7 +113,7 @@ class MIACurveDisplay:
         self.ax_.set(
             xlabel="unseen rows called members (FPR)", ylabel="forgotten rows called members (TPR)"
         )
-        legend_outside(self.ax_, ncols=1)
+        legend_below(self.ax_, ncols=1)
         calm(self.ax_)
         return self
 

@@ -7,7 +7,7 @@ from skunlearn._torch.parts.tasks import task_of
 from skunlearn.base import model_of
 from skunlearn.metrics._logits import cross_entropy
 from skunlearn.metrics._scorers.scoring import attacked_rows, forgotten_rows
-from skunlearn.plotting._style import PALETTE, SIZE, calm, legend_outside, role_of
+from skunlearn.plotting._style import PALETTE, SIZE, calm, legend_below, role_of
 
 __all__ = ["LossHistogramDisplay"]
 
@@ -107,7 +107,7 @@ class LossHistogramDisplay:
         for panel in self.axes_:
             panel.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.05 * highest))
             panel.label_outer()
-        legend_outside(self.axes_[0], lift=18)  # above the title
+        legend_below(self.axes_[-1])
         self.axes_[-1].set_xlabel("loss on a row, nats")
         return self
 

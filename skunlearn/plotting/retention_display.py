@@ -2,7 +2,7 @@
 
 from matplotlib.ticker import MaxNLocator
 
-from skunlearn.plotting._style import PALETTE, axes_of, calm, colours_of, legend_outside, style_of
+from skunlearn.plotting._style import PALETTE, axes_of, calm, colours_of, legend_below, style_of
 
 __all__ = ["RetentionCurveDisplay"]
 
@@ -95,7 +95,7 @@ class RetentionCurveDisplay:
             )
         self.ax_.set(xlabel="requests", ylabel="unseen rows of retained\nclasses: accuracy, %")
         self.ax_.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        legend_outside(self.ax_)
+        legend_below(self.ax_)
         calm(self.ax_)
         return self
 
