@@ -1,35 +1,20 @@
 """What an audit returns: figures, verdicts, warnings, and their ways out."""
 
-import html
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import numpy as np
-
+from skunlearn.evaluation._showing import page, words
+from skunlearn.evaluation._showing.key_figures import cell, title_of
 from skunlearn.evaluation.figures import direction_of
-
-_PERCENT = (
-    "test",
-    "retained test",
-    "retained train",
-    "over-fit",
-    "forget train",
-    "forget unseen",
-    "TPR at 1% FPR",
-    "forget agreement",
-    "unseen agreement",
-    "average gap",
-)
-_PLAIN = ("unmatched AUC", "seconds", "of retraining")  # without intervals in tables
 
 
 @dataclass(frozen=True, repr=False)
 class Report:
     """Figures of one or several models beside the original and the retrained one.
 
-    Made by `audit`, `audit_logits` and `compare`. ``print(report)`` shows everything; notebooks
-    show it as a table.
+    Made by `audit`, `audit_logits` and `compare`. ``print(report)`` shows the verdicts, six key
+    figures and the warnings, `table` all figures; notebooks show it as a page with a picture.
 
     Attributes
     ----------
@@ -98,16 +83,13 @@ class Report:
         for metric, group in self.frame.groupby("metric", sort=False):
             cells = {"better": direction_of(metric)}
             for row in group.to_dict("records"):
-                cells[row["model"]] = _cell(metric, row)
-            rows[f"{metric}, %" if metric in _PERCENT else metric] = cells
+                cells[row["model"]] = cell(row, metric)
+            rows[title_of(metric)] = cells
         columns = ["better", *self.frame["model"].unique()]
         return pd.DataFrame.from_dict(rows, orient="index", columns=columns).fillna("")
 
     def __str__(self):
-        lines = [self.table().to_string(), "", _notes(self)]
-        lines += [f"{name}: {verdict}." for name, verdict in self.verdicts.items()]
-        lines += [f"Warning: {text}" for text in self.warnings]
-        return "\n".join(lines)
+        return words.describe(self, _caution(self))
 
     def __repr__(self):
         said = "; ".join(f"{name}: {v.kind}" for name, v in self.verdicts.items())
@@ -119,25 +101,15 @@ class Report:
     def to_html(self, path=None):
         """The whole report as an HTML fragment, or as a page in the file `path`.
 
+        Verdicts, warnings, a picture and six key figures; all others are folded. What a figure is
+        shows when the pointer rests on its name.
+
         Returns
         -------
         html : str
         """
-        said = "".join(
-            f"<li><b>{html.escape(n)}</b>: {html.escape(str(v))}.</li>"
-            for n, v in self.verdicts.items()
-        )
-        warned = "".join(f"<li>⚠ {html.escape(w)}</li>" for w in self.warnings)
-        body = (
-            f"<div class='skunlearn-report'>{self.table().to_html(border=0)}<ul>{said}{warned}"
-            f"</ul><p><small>{html.escape(_notes(self))}</small></p></div>"
-        )
-        page = (
-            "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Unlearning report"
-            "</title><style>body{font-family:sans-serif}th,td{text-align:left;padding:.2em .8em}"
-            f"</style></head><body>{body}</body></html>\n"
-        )
-        return body if path is None else _write(path, page, body)
+        body = page.fragment(self, _notes(self))
+        return body if path is None else _write(path, page.page(body), body)
 
     def to_json(self, path=None):
         """Figures, verdicts and warnings as JSON; missing figures are null.
@@ -194,18 +166,6 @@ class Report:
         return text if path is None else _write(path, text + "\n", text)
 
 
-def _cell(metric, row):
-    value, low, high = row["value"], row["low"], row["high"]
-    if np.isnan(value):
-        return "-"
-    scale, digits = (100, 1) if metric in _PERCENT else (1, 3)
-    if metric in _PLAIN:
-        return f"{value:.3g}"
-    if np.isnan(low):
-        return f"{scale * value:.{digits}f}"
-    return f"{scale * value:.{digits}f} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
-
-
 def _notes(report):
     if "test" not in set(report.frame["metric"]):
         return (
@@ -223,10 +183,30 @@ def _notes(report):
         "over null: distance to the retrained models over theirs to each other. unmatched AUC: "
         "against all unseen rows, which sees the difference between classes, also in the retrained "
         "model.\n"
-        "* A model that has truly forgotten a class gets its unseen rows wrong, so that accuracy "
-        "over all classes rewards remembering: read the retained classes first. No model without "
-        f"the forgotten classes can exceed {100 * report.ceiling:.1f} % there."
+        f"* {_over_all_classes(report)}"
     )
+
+
+def _caution(report):
+    """What must be said beside the key figures, where a class is gone."""
+    if report.ceiling == 1 or "test" not in set(report.frame["metric"]):
+        return ""
+    return _over_all_classes(report)
+
+
+def _over_all_classes(report):
+    return (
+        "A model that has truly forgotten a class gets its unseen rows wrong, so that accuracy "
+        f"over all classes rewards remembering: read the retained classes first.{_highest(report)}"
+    )
+
+
+def _highest(report):
+    """What is left to a model without the forgotten classes, where any is gone."""
+    if report.ceiling == 1:
+        return ""
+    ceiling = f"{100 * report.ceiling:.1f} %"
+    return f"\nNo model without the forgotten classes can exceed {ceiling} there."
 
 
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
