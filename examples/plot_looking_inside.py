@@ -55,8 +55,9 @@ AutoUnlearnerDisplay.from_estimator(unlearner)
 # %%
 # Where a class goes
 # ------------------
-# All eights are forgotten by fine-tuning. Unseen eights go where a retrained net sends them.
+# All eights are forgotten by fine-tuning. Do unseen eights go where a retrained net sends them?
 
+net = digits_classifier()
 eights = np.flatnonzero(y == 8)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ClassForgottenWarning)

@@ -28,6 +28,7 @@ from skunlearn._unlearning.change import Change
 from skunlearn._unlearning.diagnosis import emptied_classes, warn_if_wrong
 from skunlearn._unlearning.drafts import drafted, note_own_state, share_all
 from skunlearn._unlearning.fitted import Fitted, fitted
+from skunlearn._unlearning.notebook import NotebookMixin
 from skunlearn._unlearning.predictor import PredictorMixin
 from skunlearn._unlearning.removal import Removal, carry_out
 from skunlearn._unlearning.row_reader import read_request, read_training
@@ -37,7 +38,7 @@ _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroye
 _SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
 
 
-class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
+class BaseUnlearner(NotebookMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     """Base class of all unlearners.
 
     A subclass implements ``_attempt(retain, forget, seed)`` and returns a new model; deep

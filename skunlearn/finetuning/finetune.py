@@ -61,7 +61,7 @@ class FineTuneUnlearner(NetUnlearner):
     store_data : bool, default=True
         Whether pickles hold the retained rows.
     verbose : int, default=0
-        1 prints skorch's table of epochs.
+        1 says what each request does and what came of it, and prints skorch's table of epochs.
 
     Attributes
     ----------

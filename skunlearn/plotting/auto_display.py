@@ -84,9 +84,9 @@ class AutoUnlearnerDisplay:
             self.ax_.annotate(
                 ", ".join(words),
                 (x[k], y[k]),
-                xytext=(6 if end else 8, 14 if end else 5),
+                xytext=(6, 14) if end else (8, 5) if k == 0 else (0, -16),
                 textcoords="offset points",
-                ha="right" if end else "left",
+                ha="right" if end else "left" if k == 0 else "center",
                 fontsize=SIZE,
             )
         self.ax_.xaxis.set_major_locator(MaxNLocator(6, integer=True))
