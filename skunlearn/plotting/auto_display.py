@@ -129,6 +129,8 @@ class AutoUnlearnerDisplay:
                 f"The request was carried out by {log[request]['method']}: only AutoUnlearner "
                 "looks at its net on the way."
             )
+        if found["retrained"] and not found["judged"]:
+            raise ValueError("This request was a training anew: there was nothing to look at.")
         if not found["judged"]:
             raise ValueError(
                 "Nobody has looked at the net in this request: pass unlearn(..., X_val=, y_val=), "

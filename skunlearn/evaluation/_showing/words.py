@@ -7,6 +7,7 @@ from skunlearn.evaluation._showing.palette import SIGNS
 
 WIDTH = 100
 _FEWEST = 8  # letters of a name
+_SHORT = 10  # letters of a head that stays in one line
 
 
 def describe(report, notes):
@@ -46,8 +47,9 @@ def _table(report):
     held = {(row["model"], row["metric"]): row for row in report.frame.to_dict("records")}
     columns = []
     for metric in metrics:
-        above, _, below = title_of(metric).partition(" ")
-        head = [above, below] if below else ["", above]
+        title = title_of(metric)
+        above, _, below = title.partition(" ")
+        head = [above, below] if len(title) > _SHORT else ["", title]
         interval = metric == "AUC difference"
         cells = [
             cell(held[name, metric], metric, interval=interval) if (name, metric) in held else "-"
