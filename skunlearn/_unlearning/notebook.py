@@ -16,12 +16,12 @@ class NotebookMixin:
     """scikit-learn's diagram, with a line on what was forgotten above it."""
 
     def _repr_html_inner(self):
-        return _line(self) + super()._repr_html_inner()
+        return _improve(self, super()._repr_html_inner())
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
         if "text/html" in bundle:
-            bundle["text/html"] = _line(self) + bundle["text/html"]
+            bundle["text/html"] = _improve(self, bundle["text/html"])
         return bundle
 
     def _sk_visual_block_(self):
@@ -65,24 +65,34 @@ class _Changed:
         return changed
 
 
-def _changed(net):
+def _changed(estimator):
     """Parameters that differ from the defaults; those of skorch's classes are spread over bases."""
     defaults = {}
-    for cls in type(net).__mro__:
+    for cls in type(estimator).__mro__:
         if "__init__" in vars(cls):
             for name, parameter in inspect.signature(cls.__init__).parameters.items():
                 defaults.setdefault(name, parameter.default)
     found = {}
-    for name, value in net.get_params(deep=False).items():
+    for name, value in estimator.get_params(deep=False).items():
         default = defaults.get(name, inspect.Parameter.empty)
         if value is not default and repr(value) != repr(default):
             found[name] = value
     return found
 
 
-def _describe(net):
-    said = ", ".join(f"{name}={value!r}" for name, value in _changed(net).items())
-    return f"{type(net).__name__}({said})"
+def _describe(estimator):
+    said = ", ".join(
+        f"{name}={_describe(value) if skorch_nets.is_net(value) else repr(value)}"
+        for name, value in _changed(estimator).items()
+    )
+    return f"{type(estimator).__name__}({said})"
+
+
+def _improve(unlearner, diagram):
+    """The line, and the diagram without what skorch's nets write of themselves."""
+    return _line(unlearner) + diagram.replace(
+        html.escape(str(unlearner)), html.escape(_describe(unlearner))
+    )
 
 
 def _line(unlearner):
