@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from skunlearn.evaluation._showing import page, words
+from skunlearn.evaluation._showing import page, printed
 from skunlearn.evaluation._showing.key_figures import cell, title_of
 from skunlearn.evaluation.figures import direction_of
 
@@ -89,7 +89,7 @@ class Report:
         return pd.DataFrame.from_dict(rows, orient="index", columns=columns).fillna("")
 
     def __str__(self):
-        return words.describe(self, _caution(self))
+        return printed.describe(self, _caution(self))
 
     def __repr__(self):
         said = "; ".join(f"{name}: {v.kind}" for name, v in self.verdicts.items())
