@@ -66,7 +66,7 @@ for sigma in (1.0, 3.0, 10.0):
     ax.plot(np.arange(1, 41), spent, label=f"sigma {sigma:g}: accuracy {score:.3f}")
 ax.axhline(1.0, color="0.6", ls=":")
 ax.set(xlabel="requests", ylabel="ε proved", title="The budget, spent request by request")
-ax.legend(frameon=False)
+figure.legend(loc="outside lower center", ncols=2, frameon=False)
 
 # %%
 # The certificate states what was proved, and nothing that was not.

@@ -35,6 +35,7 @@ from skunlearn.datasets import load_faces
 from skunlearn.evaluation import verification_attack
 from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
 from skunlearn.metrics import membership_inference
+from skunlearn.plotting import PALETTE
 
 # A person is a class here, and what is still remembered is what we measure.
 warnings.simplefilter("ignore", ClassForgottenWarning)
@@ -191,11 +192,13 @@ height, width = faces.images.shape[2:]
 for k in range(6, 10):
     left.add_patch(
         plt.Rectangle(((k % 5) * width, (k // 5) * height), width - 1, height - 1, fill=False,
-                      edgecolor="#E69F00", lw=2)
+                      edgecolor=PALETTE["forget"], lw=2)
     )  # fmt: skip
 for place, name in enumerate(verified.index):
     values = verified.loc[name].drop("mean")
-    right.plot(values, np.full(len(values), place), "o", color="#0072B2", alpha=0.6, mew=0)
+    right.plot(
+        values, np.full(len(values), place), "o", color=PALETTE["unlearned"], alpha=0.6, mew=0
+    )
     right.plot(verified.loc[name, "mean"], place, "|", color="black", ms=18, mew=2)
 right.set(
     yticks=range(len(verified)),

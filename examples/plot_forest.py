@@ -43,14 +43,14 @@ unlearners = {
 
 sizes = np.array([1, 2, 5, 10, 20, 50, 120])
 figure, ax = plt.subplots(figsize=(6, 3.5), layout="constrained")
-for (draws, unlearner), color in zip(unlearners.items(), ("C0", "C1", "C2")):
+for (draws, unlearner), color in zip(unlearners.items(), ("C0", "C4", "C5")):
     touched = [unlearner.count_touched(indices=np.arange(k)) / 100 for k in sizes]
     label = f"{draws} draws, {unlearner.score(X_test, y_test):.1%} accurate"
     ax.plot(sizes, touched, "o", color=color, label=label)
     ax.plot(sizes, [expected_regrown_share(1200, draws, k) for k in sizes], color=color, lw=1)
 ax.set(xscale="log", xlabel="rows in one request, of 1200", ylabel="share of the trees",
        title="Trees that have to be grown again (lines: expected)")  # fmt: skip
-ax.legend(frameon=False)
+figure.legend(loc="outside lower center", ncols=2, frameon=False)
 
 # %%
 # Few draws make single requests cheap, and cost some accuracy. Ten rows touch most trees of any of

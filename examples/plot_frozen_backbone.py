@@ -24,6 +24,7 @@ from torchvision.models import resnet18
 
 from skunlearn import CFkUnlearner, NegGradPlusUnlearner, RetrainUnlearner, from_torch
 from skunlearn.datasets import load_digits_images
+from skunlearn.plotting import PALETTE
 
 X, y = load_digits_images(return_X_y=True)
 images = torch.from_numpy(X).repeat(1, 3, 1, 1)  # in three colours, as the backbone wants them
@@ -113,11 +114,15 @@ for method in (
 
 figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
 places = np.arange(len(shares))
-for shift, name, column in ((-0.2, "classes that stay", 0), (0.2, "forgotten class", 1)):
-    axes.bar(places + shift, [pair[column] for pair in shares.values()], 0.4, label=name)
+for shift, name, rows, column in (
+    (-0.2, "classes that stay", "retain", 0),
+    (0.2, "forgotten class", "forget", 1),
+):
+    values, colour = [pair[column] for pair in shares.values()], PALETTE[rows]
+    axes.bar(places + shift, values, 0.4, color=colour, label=name)
 axes.set(xticks=places, ylabel="share of unseen digits right", ylim=(0, 1))
 axes.set_xticklabels(shares)
-_ = axes.legend()
+_ = figure.legend(loc="outside lower center", ncols=2, frameon=False)
 
 # %%
 # Weights that are there from the start

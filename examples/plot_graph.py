@@ -92,7 +92,7 @@ for n_shards in shards:
     scores.append((eraser.predict(unseen) == truth[unseen]).mean())
     again.append((eraser.shards_ == eraser.shards_[first]).mean())
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.2), layout="constrained")
 figure.suptitle(f"Shards of {name}")
 left.plot(shards, again, "o-")
 left.set(xlabel="shards", ylabel="share of nodes to train on again", title="cost of a deletion")

@@ -14,6 +14,7 @@ from skunlearn import FineTuneUnlearner, InfluenceUnlearner
 from skunlearn.datasets import load_digits_images
 from skunlearn.influence import InverseCurvature, projected_influence
 from skunlearn.nets import digits_classifier
+from skunlearn.plotting import PALETTE
 
 X, y = load_digits_images(return_X_y=True)
 X_train, X_val, X_test = X[:800], X[800:1200], X[1200:]
@@ -37,19 +38,20 @@ planted = np.isin(np.arange(800), wrong)
 # Those on top of the list, with the labels that they came with.
 
 worst = np.argsort(psi)[:10]
-fig, axes = plt.subplots(1, 10, figsize=(10, 1.6))
-for ax, i in zip(axes, worst, strict=True):
+fig, axes = plt.subplots(2, 5, figsize=(5, 2.9), layout="constrained")
+for ax, i in zip(axes.flat, worst, strict=True):
     ax.imshow(X_train[i].squeeze(), cmap="gray_r")
-    ax.set_title(f"“{y_train[i]}”", color="tab:red" if planted[i] else "black")
+    ax.set_title(f"“{y_train[i]}”", color=PALETTE["forget"] if planted[i] else "black")
     ax.set_axis_off()
-fig.suptitle("Most harmful by ψ (red: planted)", y=1.1)
+fig.suptitle("Most harmful by ψ (in colour: planted)")
 
 found = planted[np.argsort(psi)].cumsum()
-_, ax = plt.subplots()
-ax.plot(np.arange(1, 801), found, label="by ψ")
-ax.plot([0, 800], [0, 40], "k:", label="by chance")
+_, ax = plt.subplots(figsize=(5, 3.4), layout="constrained")
+ax.plot(np.arange(1, 801), found, color=PALETTE["unlearned"])
+ax.plot([0, 800], [0, 40], color="0.5", ls=":")
+ax.text(250, found[250] + 1, "by ψ", color=PALETTE["unlearned"])
+ax.text(260, 10, "by chance", color="0.4")
 ax.set(xlabel="rows looked at", ylabel="wrong labels found", title="40 wrong labels among 800 rows")
-ax.legend()
 
 # %%
 # The first twenty, removed by one step along the same derivatives.

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import BertConfig, BertForSequenceClassification
 
 from skunlearn import NegGradPlusUnlearner, RetrainUnlearner, from_torch
+from skunlearn.plotting import PALETTE
 
 rng = np.random.default_rng(0)
 
@@ -144,8 +145,12 @@ for name, estimator in {"adapter": net, "forgetful": forgetful, "retrained": ret
 
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
 places = np.arange(len(right))
-for shift, label, column in ((-0.2, "desks that stay", 0), (0.2, "forgotten desk", 1)):
-    axes.bar(places + shift, [shares[column] for shares in right.values()], 0.4, label=label)
+for shift, label, rows, column in (
+    (-0.2, "desks that stay", "retain", 0),
+    (0.2, "forgotten desk", "forget", 1),
+):
+    values, colour = [shares[column] for shares in right.values()], PALETTE[rows]
+    axes.bar(places + shift, values, 0.4, color=colour, label=label)
 axes.set(xticks=places, ylabel="share of unseen sentences right", ylim=(0, 1))
 axes.set_xticklabels(right)
-_ = axes.legend(loc="upper right")
+_ = figure.legend(loc="outside lower center", ncols=2, frameon=False)

@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skunlearn import RetrainUnlearner, UnlearningPipeline
+from skunlearn.plotting import PALETTE
 
 rng = np.random.default_rng(0)
 X = rng.normal(100, 15, size=(200, 3))
@@ -55,9 +56,11 @@ spreads = {
     "scaler refitted": refitted.named_steps["scale"].scale_[0],
     "trained without the row": never.named_steps["standardscaler"].scale_[0],
 }
-figure, ax = plt.subplots(figsize=(6, 2.5), layout="constrained")
-bars = ax.barh(list(spreads), list(spreads.values()), color=["C1", "C0", "C2"])
+figure, ax = plt.subplots(figsize=(5, 2), layout="constrained")
+colours = [PALETTE[name] for name in ("original", "unlearned", "retrained")]
+bars = ax.barh(list(spreads), list(spreads.values()), color=colours)
 ax.bar_label(bars, fmt="%.1f", padding=3)
+ax.margins(x=0.2)
 ax.invert_yaxis()
 ax.set(xlabel="standard deviation of feature 0", title="What the scaler still knows")
 

@@ -103,13 +103,13 @@ print(f"\nseconds a request\n{found.groupby('method', sort=False)['seconds'].mea
 # -----------
 
 fig, (left, right) = plt.subplots(
-    1, 2, figsize=(10, 4), layout="constrained", width_ratios=[1, 1.6]
+    1, 2, figsize=(7, 4.4), layout="constrained", width_ratios=[1, 1.6]
 )
 rows = np.flatnonzero(poison.planted)[:6]
 tiles = [np.hstack(poison.X[rows[k : k + 3], 0]) for k in (0, 3)]
 left.imshow(np.vstack(tiles), cmap="gray")
 left.set(xticks=[], yticks=[])
-left.set_title('Poison: the patch at the bottom right,\nand the label "0"')
+left.set_title('Poison: the patch at\nthe bottom right,\nand the label "0"')
 styles = ["k-", "--", "-.", ":", "-", "--"]
 for (name, rows), style in zip(found.groupby("method", sort=False), styles, strict=True):
     right.plot(rows["known"], rows["backdoor"], style, marker="o", label=name)
@@ -124,6 +124,6 @@ right.set(
 )
 right.grid(color="0.92")
 right.spines[["top", "right"]].set_visible(False)
-right.legend(frameon=False, fontsize="small")
+fig.legend(loc="outside lower center", ncols=3, frameon=False)
 fig.savefig("poisoned_model.png", dpi=150)
 print("Picture: poisoned_model.png")

@@ -181,7 +181,7 @@ print(table.to_string(float_format="{:.3g}".format))
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for name, row in table.iterrows():
-    ax.scatter(row["a deletion, s"], row["unseen, %"], color="C1" if "net" in name else "C0")
+    ax.scatter(row["a deletion, s"], row["unseen, %"], color="C5" if "net" in name else "C0")
     ax.annotate(name, (row["a deletion, s"], row["unseen, %"]), xytext=(6, 4),
                 textcoords="offset points")  # fmt: skip
 ax.set(

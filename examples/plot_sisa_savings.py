@@ -55,13 +55,13 @@ for n_shards in shards:
         rows = rng.choice(len(y), size, replace=False)
         shares[n_shards].append(fresh.unlearn(indices=rows).deletions_[0]["share_retrained"])
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.8), layout="constrained")
 figure.suptitle("What shards save, and what they cost")
 for n_shards in shards:
     (points,) = left.plot(sizes, shares[n_shards], "o", label=f"{n_shards} shards")
     formula = [expected_retraining_share(n_shards, n_requests=size) for size in sizes]
     left.plot(sizes, formula, color=points.get_color())
 left.set(xscale="log", xlabel="rows in one request", ylabel="share of a training", title="time")
-left.legend(frameon=False)
+figure.legend(loc="outside lower center", ncols=4, frameon=False)
 right.plot(shards, [scores[n] for n in shards], "o-")
 right.set(xlabel="shards", ylabel="accuracy on unseen rows", title="accuracy")

@@ -49,7 +49,7 @@ print(f"{len(caught)} warnings; the first: {caught[0].message}")
 # -------------
 # The line of the retrained model is what it would have taken to train anew for every request.
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.4), layout="constrained")
 figure.suptitle("Sixty requests, one after the other")
 frame[["seconds", "seconds retraining"]].plot(ax=left, style=["o-", "s--"])
 left.set(ylabel="seconds, in all", title="time")

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from skunlearn import NegGradPlusUnlearner, RetrainUnlearner, from_torch
 from skunlearn.datasets import load_digits_images
 from skunlearn.evaluation import audit
+from skunlearn.plotting import PALETTE
 
 
 class Digits(Dataset):
@@ -141,15 +142,15 @@ print(f"known by yours:             {model.eval()(image).softmax(1)[0, y[0]]:.3f
 retrained = RetrainUnlearner(net, random_state=0).fit(train, measure_on=plain)
 retrained.unlearn(indices=range(100))
 images, labels = plain.images[:100], torch.as_tensor(y[:100])
-figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
-for name, module in {
-    "yours": model,
-    "after forgetting": forgetful,
-    "retrained": retrained.estimator_.module_,
-}.items():
+figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
+for name, colour, module in (
+    ("yours", PALETTE["original"], model),
+    ("after forgetting", PALETTE["unlearned"], forgetful),
+    ("retrained", PALETTE["retrained"], retrained.estimator_.module_),
+):
     with torch.no_grad():
         losses = nn.functional.cross_entropy(module.eval()(images), labels, reduction="none")
-    axes.plot(losses.sort().values, torch.linspace(0, 1, 100), label=name)
+    axes.plot(losses.sort().values, torch.linspace(0, 1, 100), color=colour, label=name)
 axes.set(xscale="log", xlabel="loss", ylabel="share of the forgotten rows below")
 axes.set_title("Losses of forgotten rows")
-_ = axes.legend()
+_ = figure.legend(loc="outside lower center", ncols=3, frameon=False)

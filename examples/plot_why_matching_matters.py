@@ -48,7 +48,7 @@ eights = y == 8
 # An unlearner keeps the columns of all classes, also of those that are gone.
 retrained = RetrainUnlearner(net, random_state=0).fit(X, y).unlearn(indices=np.flatnonzero(eights))
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(7, 4.6), layout="constrained")
 figure.suptitle("The same two nets, attacked with unmatched and with matched rows")
 for ax, match in zip(axes, (None, "class")):
     for name, model in (("original", original), ("retrained", retrained)):

@@ -23,6 +23,7 @@ from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_wrong
 from skunlearn._unlearning.drafts import drafted, note_own_state
 from skunlearn._unlearning.fitted import Fitted, FittedMixin
+from skunlearn._unlearning.notebook import NotebookMixin
 from skunlearn._unlearning.predictor import PredictorMixin
 from skunlearn._unlearning.promises import Promises
 from skunlearn._unlearning.removal import Removal, carry_out, look_up, purge_caches
@@ -32,7 +33,7 @@ from skunlearn._unlearning.steps_before import steps_before
 __all__ = ["BaseUnlearner", "Promises"]
 
 
-class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimator):
+class BaseUnlearner(NotebookMixin, FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     """Base class of all unlearners.
 
     A subclass implements ``_attempt(retain, forget, seed)`` and returns a new model; deep
@@ -58,7 +59,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     store_data : bool, default=True
         Whether pickles hold the retained rows.
     verbose : int, default=0
-        1 prints skorch's table of epochs.
+        1 says what each request does and what came of it, and prints skorch's table of epochs.
 
     Attributes
     ----------

@@ -13,6 +13,7 @@ from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import Evidence
 from skunlearn._unlearning.accuracy_guard import Guard
+from skunlearn._unlearning.announcing import announce_request, announce_result
 from skunlearn._unlearning.diagnosis import emptied_classes
 from skunlearn._unlearning.drafts import drafted
 from skunlearn.exceptions import AlreadyForgottenError
@@ -80,6 +81,7 @@ def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard,
         if X_forget is not None:
             X_forget, y_forget = draft._check_request(X_forget, y_forget, "forget")
         positions = draft._record.find(X_forget, y_forget, **named)
+        announce_request(draft, len(positions))
         forget = retain = None
         if any(part is not None for part in given):
             forget, retain = _view_given(draft, positions, X_forget, y_forget, *given)
@@ -91,6 +93,7 @@ def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard,
             draft._log(guard.check(draft))
         draft._clean_up(estimator)
     estimator._commit()
+    announce_result(estimator)
     return estimator
 
 

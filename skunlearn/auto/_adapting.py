@@ -27,11 +27,14 @@ class Adapting(Callback):
     ----------
     shares_ : list of float
         Of the old weights, after each shrinking.
+    seen_ : list of dict
+        What was found at each look: "epochs" done, "share" of the old weights then, and the largest
+        "distance" to the reference, with its sign.
     """
 
     def __init__(self, judge, new, share, margin):
         self.judge, self.new, self.margin = judge, new, margin
-        self.shares_ = [share]
+        self.shares_, self.seen_ = [share], []
 
     def on_train_begin(self, net, **kwargs):
         """Choose when to look."""
@@ -48,6 +51,9 @@ class Adapting(Callback):
             return
         seen = self.judge.look(net)
         differences = self.judge.differences(seen)
+        found = round(float(strongest(differences)[1]), 4)
+        done = {"epochs": self.epoch_, "share": round(self.shares_[-1], 4), "distance": found}
+        self.seen_.append(done)
         too_much = excess(differences)
         # More than chance alone would show.
         if too_much > max(self.margin, self.judge.error(seen, strongest(differences)[0])):

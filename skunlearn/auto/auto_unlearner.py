@@ -70,7 +70,8 @@ class AutoUnlearner(NetUnlearner):
     deletions_ : list of dict
         The log of requests. ``"auto"`` of an entry holds ``"epochs"``, ``"reference_epochs"``,
         ``"recipe_epochs"``; ``"shares"`` of the old weights after each shrinking; ``"judged"``,
-        whether there was anything to judge by; ``"before"`` and ``"after"``, the differences to
+        whether there was anything to judge by; ``"looks"``, how far it was from the reference on
+        the way; ``"before"`` and ``"after"``, the differences to
         the reference by score; ``"errors"``, standard errors of these; ``"accuracy"`` (R²
         of regressions) on the unseen rows, before and after; ``"retrained"``.
 
@@ -178,6 +179,7 @@ class AutoUnlearner(NetUnlearner):
             "epochs": total - first,
             "reference_epochs": first,
             "shares": [round(s, 4) for s in adapting.shares_],
+            "looks": adapting.seen_,
             "judged": True,
             "accuracy": [accuracy, judge.accuracy(net)],
             "accuracy_rows": 0 if judge.kept is None else len(judge.kept),

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skunlearn.evaluation._showing.paired_differences import add_differences
 from skunlearn.evaluation._spread import spread, warn_about_spread
 from skunlearn.evaluation.figures import IDEALS, Reference, direction_of, score_names
 from skunlearn.evaluation.report import Report
@@ -73,14 +74,16 @@ def assemble(
         verdicts[name] = task.judge(outputs[name], references, attacked[name], sets, tolerance)
         warnings += task.warn_about(name, outputs[name], theirs, ours, sets)
         warnings += warn_about_spread(name, spreads, spread_nulls)
+    tidy = _tidy(figures, retrained, nulls | spread_nulls)
     return Report(
-        frame=_tidy(figures, retrained, nulls | spread_nulls),
+        frame=add_differences(tidy, outputs, sets, attacked, attacks, first),
         verdicts=verdicts,
         warnings=warnings,
         roles={"original": original, "retrained": first},
         curves=task.curves(outputs, sets, score_names(attacks)[0]),
         ceiling=task.ceiling(sets),
         confidence=sets.confidence,
+        rows={name: len(values) for name, values in sets.y.items()},
     )
 
 

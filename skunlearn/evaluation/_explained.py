@@ -115,7 +115,7 @@ EXPLAINED = {
     ),
     "ToW-MIA": Explained(
         "tug of war with an attack (ToW-MIA)",
-        "ToW with the AUC of the attack (membership-inference attack, MIA) in place of the accuracy "
+        "ToW with the AUC of the attack (membership inference, MIA) in place of the accuracy "
         "on the forgotten rows.",
     ),
     "forget over null": Explained(
@@ -131,6 +131,26 @@ EXPLAINED = {
     "unseen over null": Explained(
         "distance over null, unseen rows",
         "As on the forgotten rows, on rows that no model was trained on.",
+    ),
+    # single rows, and where a forgotten class went
+    **{
+        f"{rows} {which}": Explained(
+            f"{which}, {named} rows",
+            f"Distance of predictions to the retrained models on {what} of the {named} rows, as a "
+            "mean hides what happened to a few. Retrained models differ by some as well.",
+        )
+        for rows, named in (("forget", "forgotten"), ("retain", "retained"), ("unseen", "unseen"))
+        for which, what in (("worst row", "the worst"), ("95% row", "the 95 % quantile"))
+    },
+    "spread sureness": Explained(
+        "spread of a forgotten class: sureness",
+        "AUC that tells rows of a forgotten class from unseen rows of the others by how surely the "
+        "model gives them to one of the other classes. It should be the retrained models'.",
+    ),
+    "spread nearest": Explained(
+        "spread of a forgotten class: nearest class",
+        "AUC that tells rows of a forgotten class from unseen rows of the class that retrained "
+        "models give most of them to. It should be the retrained models'.",
     ),
     # regressors
     "test R²": Explained(

@@ -10,6 +10,7 @@ from skunlearn._recipe import caches
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows
 from skunlearn._unlearning import validation
+from skunlearn._unlearning.announcing import describe_result
 from skunlearn._unlearning.drafts import share_state
 from skunlearn.evaluation._reference_models import check_recipe, named, other_references, outputs_of
 from skunlearn.evaluation._subjects import Subject, asked_model, check_kind
@@ -105,7 +106,7 @@ def compare(
         if verbose:
             print(text, flush=True)
 
-    say("training the original model")
+    say("training the original model …")
     retrained = _retrained(first, random_state, verbose)
     how = {} if measure_on is None else {"measure_on": measure_on}
     retrained.fit(X, y, **how)
@@ -121,7 +122,7 @@ def compare(
     trained = copy.copy(retrained)
     outputs, seconds = {"original": ask(retrained)}, {}
     for name, unlearner in unlearners.items():
-        say(f"forgetting: {name}")
+        say(f"{name}: unlearning {len(rows):,} of {n:,} rows …")
         new = clone(unlearner)
         final = new.steps[-1][1] if subject.piped else new
         if final._make_promises().watches_training:
@@ -133,12 +134,14 @@ def compare(
         with caches.kept():  # nobody asked to delete these rows
             new.unlearn(indices=rows)
         outputs[name], seconds[name] = ask(new), new.deletions_[-1]["seconds"]
-    say("retraining without the forget rows")
+        say(describe_result(new.deletions_[-1]))
+    say("retraining without the forget rows …")
     final = subject.final
     memory, final.memory = final.memory, None  # its time is the yardstick
     retrained.unlearn(indices=rows)
     outputs["retrained"] = ask(retrained)
     seconds["retrained"] = retrained.deletions_[-1]["seconds"]
+    say(describe_result(retrained.deletions_[-1]))
     final.memory = memory
     others = other_references(subject.final._seed, train, n_seeds)
     outputs |= {name: outputs_of(model, views, subject.classes) for name, model in others}

@@ -1,34 +1,20 @@
 """What an audit returns: figures, verdicts, warnings, and their ways out."""
 
-import html
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-import numpy as np
-
+from skunlearn.evaluation._showing import page, printed
+from skunlearn.evaluation._showing.key_figures import cell, title_of
 from skunlearn.evaluation.figures import direction_of
-
-_PERCENT = (
-    "test",
-    "retained test",
-    "retained train",
-    "over-fit",
-    "forget train",
-    "forget unseen",
-    "TPR at 1% FPR",
-    "forget agreement",
-    "unseen agreement",
-    "average gap",
-)
-_PLAIN = ("unmatched AUC", "seconds", "of retraining")  # without intervals in tables
 
 
 @dataclass(frozen=True, repr=False)
 class Report:
     """Figures of one or several models beside the original and the retrained one.
 
-    Made by `audit`, `audit_logits` and `compare`. ``print(report)`` shows everything; notebooks
-    show it as a table.
+    Made by `audit`, `audit_logits` and `compare`. ``print(report)`` shows the verdicts, six key
+    figures and the warnings, `table` all figures; notebooks show it as a page with a picture.
 
     Attributes
     ----------
@@ -37,7 +23,8 @@ class Report:
         ``high``; ``reference`` (the retrained model's value, or chance without one) with
         ``reference low`` and ``reference high``; ``direction`` ("higher", "lower", or
         "retrained": nearer to the reference is better); ``inside``, whether the value lies in
-        the reference's interval.
+        the reference's interval; ``difference`` to the reference with ``difference low`` and
+        ``difference high``, the interval of paired rows where there is one.
     verdicts : dict of str to Verdict
         For each candidate, in words.
     warnings : list of str
@@ -52,6 +39,10 @@ class Report:
         have.
     confidence : float, default=0.95
         Nominal coverage of all intervals.
+    rows : dict of str to int
+        How many rows were looked at: "forget", "unseen" and, where it is at hand, "retain".
+    made : datetime.datetime
+        When, in UTC.
     """
 
     frame: object
@@ -61,6 +52,8 @@ class Report:
     curves: dict = field(hash=False)
     ceiling: float = 1.0
     confidence: float = 0.95
+    rows: dict = field(default_factory=dict, hash=False)
+    made: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
     @property
     def wide(self):
@@ -92,16 +85,13 @@ class Report:
         for metric, group in self.frame.groupby("metric", sort=False):
             cells = {"better": direction_of(metric)}
             for row in group.to_dict("records"):
-                cells[row["model"]] = _cell(metric, row)
-            rows[f"{metric}, %" if metric in _PERCENT else metric] = cells
+                cells[row["model"]] = cell(row, metric)
+            rows[title_of(metric)] = cells
         columns = ["better", *self.frame["model"].unique()]
         return pd.DataFrame.from_dict(rows, orient="index", columns=columns).fillna("")
 
     def __str__(self):
-        lines = [self.table().to_string(), "", _notes(self)]
-        lines += [f"{name}: {verdict}." for name, verdict in self.verdicts.items()]
-        lines += [f"Warning: {text}" for text in self.warnings]
-        return "\n".join(lines)
+        return printed.describe(self, _caution(self))
 
     def __repr__(self):
         said = "; ".join(f"{name}: {v.kind}" for name, v in self.verdicts.items())
@@ -113,25 +103,15 @@ class Report:
     def to_html(self, path=None):
         """The whole report as an HTML fragment, or as a page in the file `path`.
 
+        Verdicts, warnings, a picture and six key figures; all others are folded. What a figure is
+        shows when the pointer rests on its name.
+
         Returns
         -------
         html : str
         """
-        said = "".join(
-            f"<li><b>{html.escape(n)}</b>: {html.escape(str(v))}.</li>"
-            for n, v in self.verdicts.items()
-        )
-        warned = "".join(f"<li>⚠ {html.escape(w)}</li>" for w in self.warnings)
-        body = (
-            f"<div class='skunlearn-report'>{self.table().to_html(border=0)}<ul>{said}{warned}"
-            f"</ul><p><small>{html.escape(_notes(self))}</small></p></div>"
-        )
-        page = (
-            "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Unlearning report"
-            "</title><style>body{font-family:sans-serif}th,td{text-align:left;padding:.2em .8em}"
-            f"</style></head><body>{body}</body></html>\n"
-        )
-        return body if path is None else _write(path, page, body)
+        body = page.fragment(self, _notes(self))
+        return body if path is None else _write(path, page.page(body), body)
 
     def to_json(self, path=None):
         """Figures, verdicts and warnings as JSON; missing figures are null.
@@ -149,6 +129,8 @@ class Report:
                 "roles": self.roles,
                 "ceiling": self.ceiling,
                 "confidence": self.confidence,
+                "rows": self.rows,
+                "made": self.made.isoformat(timespec="seconds"),
             },
             indent=2,
             default=lambda value: value.item(),
@@ -186,18 +168,6 @@ class Report:
         return text if path is None else _write(path, text + "\n", text)
 
 
-def _cell(metric, row):
-    value, low, high = row["value"], row["low"], row["high"]
-    if np.isnan(value):
-        return "-"
-    scale, digits = (100, 1) if metric in _PERCENT else (1, 3)
-    if metric in _PLAIN:
-        return f"{value:.3g}"
-    if np.isnan(low):
-        return f"{scale * value:.{digits}f}"
-    return f"{scale * value:.{digits}f} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
-
-
 def _notes(report):
     if "test" not in set(report.frame["metric"]):
         return (
@@ -219,7 +189,20 @@ def _notes(report):
         "the others, by how sure the model is of these, and of the nearest alone. unmatched AUC: "
         "against all unseen rows, which sees the difference between classes, also in the retrained "
         "model.\n"
-        "* A model that has truly forgotten a class gets its unseen rows wrong, so that accuracy "
+        f"* {_over_all_classes(report)}"
+    )
+
+
+def _caution(report):
+    """What must be said beside the key figures, where a class is gone."""
+    if report.ceiling == 1 or "test" not in set(report.frame["metric"]):
+        return ""
+    return _over_all_classes(report)
+
+
+def _over_all_classes(report):
+    return (
+        "A model that has truly forgotten a class gets its unseen rows wrong, so that accuracy "
         f"over all classes rewards remembering: read the retained classes first.{_highest(report)}"
     )
 
@@ -228,7 +211,8 @@ def _highest(report):
     """What is left to a model without the forgotten classes, where any is gone."""
     if report.ceiling == 1:
         return ""
-    return f" No model without the forgotten classes can exceed {100 * report.ceiling:.1f} % there."
+    ceiling = f"{100 * report.ceiling:.1f} %"
+    return f"\nNo model without the forgotten classes can exceed {ceiling} there."
 
 
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}

@@ -215,8 +215,8 @@ class ShardedUnlearner(BaseUnlearner):
         for k, (shard, stage, _), trained in zip(first, work, done):
             if self.verbose:
                 print(
-                    f"shard {k + 1}: {len(shard.rows)} rows, from slice {stage + 1} of {n_slices}, "
-                    f"{trained.seconds:.2f} s"
+                    f"shard {k + 1}: {len(shard.rows):,} rows, from slice {stage + 1} of "
+                    f"{n_slices}, done in {trained.seconds:.2f} s"
                 )
         return dict(zip(first, done))
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from scipy.optimize import brentq
 from sklearn.utils import check_scalar
+from tqdm import tqdm
 
 from skunlearn._fitted_model import ask_about
 from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
@@ -77,7 +78,7 @@ def worst_case_forget_set(
     random_state : int, RandomState instance or None, default=None
         Order of the batches.
     verbose : int, default=0
-        1 prints the mean loss under w in each round.
+        1 shows a progress bar with the mean loss under w.
 
     Returns
     -------
@@ -126,7 +127,12 @@ def worst_case_forget_set(
         raise ValueError("size must leave rows to retain.")
     seed = draw_seed(random_state)
     w, objective = np.full(n, k / n), []
-    for t in range(n_iter if method == "bilevel" else 1):
+    rounds = tqdm(
+        range(n_iter if method == "bilevel" else 1),
+        desc="worst-case forget set",
+        disable=not verbose,
+    )
+    for t in rounds:
         with seeded(derive_seed(seed, t)):
             tuned = _fine_tuned(net, rows, classes, 1 - w, lr, max_epochs)
         losses = observe(tuned, rows, classes).losses()
@@ -134,8 +140,7 @@ def worst_case_forget_set(
             raise ValueError(f"the fine-tuning diverged: take a smaller lr than {lr}.")
         w = project(w - step * (losses / max(losses.mean(), 1e-300) + 2 * gamma * w), k)
         objective.append(float(w @ losses / k))
-        if verbose:
-            print(f"round {t + 1}: mean loss under w {objective[-1]:.4g}", flush=True)
+        rounds.set_postfix_str(f"mean loss under w {objective[-1]:.4g}")
     # Rows of weight 1, or of weight 0, tie: the losses decide among them.
     ranks = np.empty(n)
     ranks[np.lexsort((-losses, w))] = np.arange(n)

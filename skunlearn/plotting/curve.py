@@ -1,6 +1,7 @@
-"""ROC curve of a membership-inference attack on two logarithmic axes."""
+"""ROC curve of a membership-inference attack, beside what chance alone would show."""
 
 import numpy as np
+from scipy.stats import betabinom
 from sklearn.metrics import roc_curve
 
 from skunlearn._torch.observation import observe
@@ -9,16 +10,31 @@ from skunlearn.metrics._attacks.scores import attack_scores
 from skunlearn.metrics._label_logits import is_multilabel
 from skunlearn.metrics._scorers.scoring import attacked_rows
 from skunlearn.metrics._statistics.matching import match_weights
-from skunlearn.plotting._style import axes_of, calm
+from skunlearn.plotting._style import (
+    PALETTE,
+    SERIES,
+    axes_of,
+    calm,
+    legend_below,
+    role_of,
+    style_of,
+)
 
 __all__ = ["MIACurveDisplay"]
 
+_BELOW = 0.4  # AUC below which the interesting part of a curve is on its right
+
 
 class MIACurveDisplay:
-    """ROC curve of a membership-inference attack, log-log.
+    """ROC curve of a membership-inference attack, with the band of chance.
 
     Both axes are logarithmic because an attack that names a few rows with certainty is worse
-    than one that is a little better than a coin on all, and only the left edge shows it [1]_.
+    than one that is a little better than a coin on all, and only the left edge shows it [1]_; they
+    begin at one row. Where an AUC lies below 0.4 they are linear: that forgotten rows are known
+    *less* than others shows at the right edge only.
+
+    The shaded band is where the curve lies for 95 % of scores that say nothing about membership,
+    at each false-positive rate.
 
     Parameters
     ----------
@@ -30,10 +46,17 @@ class MIACurveDisplay:
         For the label.
     name : str, default=None
         Of the curve, in the legend.
+    n_forget : float, default=None
+        Rows of the one side. The axes begin at one over it and `n_unseen`, and the band is of as
+        many rows; without them there is no band, and the axes begin at the smallest rate above 0.
+    n_unseen : float, default=None
+        Rows of the other side, as many as their weights are worth.
 
     Attributes
     ----------
     line_ : matplotlib Line2D
+    band_ : matplotlib PolyCollection or None
+        Of the first curve on the axes.
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
@@ -55,8 +78,9 @@ class MIACurveDisplay:
     'mine: AUC 0.540 [0.489, 0.591]'
     """
 
-    def __init__(self, *, fpr, tpr, result=None, name=None):
+    def __init__(self, *, fpr, tpr, result=None, name=None, n_forget=None, n_unseen=None):
         self.fpr, self.tpr, self.result, self.name = fpr, tpr, result, name
+        self.n_forget, self.n_unseen = n_forget, n_unseen
 
     def plot(self, ax=None, *, name=None, **options):
         """Draw the curve.
@@ -68,36 +92,68 @@ class MIACurveDisplay:
         name : str, default=None
             Replaces the name given before.
         **options : dict
-            For ``Axes.plot``.
+            For ``Axes.plot``. Models called "original" or "before" are grey and "retrained" ones
+            green, others of the same axes have colours of their own.
 
         Returns
         -------
         display : MIACurveDisplay
         """
-        self.ax_, self.figure_ = axes_of(ax)
-        label = name or self.name or "attack"
+        self.ax_, self.figure_ = axes_of(ax, (5.0, 4.4))
+        name = name or self.name or "attack"
+        label = name
         if self.result is not None:
             i = self.result.interval
             label += f": AUC {i.estimate:.3f} [{i.low:.3f}, {i.high:.3f}]"
-        if not getattr(self.ax_, "_skunlearn_chance", False):
-            self.ax_.plot([1e-9, 1], [1e-9, 1], color="0.6", lw=1, ls=":", label="chance")
-            self.ax_._skunlearn_chance = True
-        options = {"drawstyle": "steps-post"} | options
-        (self.line_,) = self.ax_.plot(self.fpr, self.tpr, label=label, **options)
-        floor = np.min(self.fpr[self.fpr > 0], initial=1.0)
-        if self.ax_.get_xscale() == "log":
-            floor = min(floor, self.ax_.get_xlim()[0])
-        self.ax_.set(
-            xscale="log",
-            yscale="log",
-            xlim=(floor, 1),
-            ylim=(floor, 1.1),
-            xlabel="unseen rows called members (FPR)",
-            ylabel="forgotten rows called members (TPR)",
+        state = vars(self.ax_).setdefault(
+            "_skunlearn_curves", {"drawn": 0, "others": 0, "aucs": []}
         )
-        self.ax_.legend(loc="lower right", frameon=False, fontsize="small")
+        self.band_ = self._draw_chance() if not state["drawn"] else None
+        options = self._style(name, state) | {"drawstyle": "steps-post"} | options
+        (self.line_,) = self.ax_.plot(self.fpr, self.tpr, label=label, **options)
+        state["aucs"].append(np.trapezoid(self.tpr, self.fpr))
+        self._scale(min(state["aucs"]) < _BELOW)
+        self.ax_.set(
+            xlabel="unseen rows called members (FPR)", ylabel="forgotten rows called members (TPR)"
+        )
+        legend_below(self.ax_, ncols=1)
         calm(self.ax_)
         return self
+
+    def _style(self, name, state):
+        role = role_of(name)
+        state["drawn"] += 1
+        style = {"ls": style_of(state["drawn"] - 1), "lw": 1.8}
+        if role != "unlearned":
+            return style | {"color": PALETTE[role]}
+        state["others"] += 1
+        return style | {"color": SERIES[(state["others"] - 1) % len(SERIES)]}
+
+    def _draw_chance(self):
+        """The diagonal, and the band about it."""
+        line = np.geomspace(1e-6, 1, 400)
+        self.ax_.plot(line, line, color="0.6", lw=1, ls=":", label="chance")
+        if self.n_forget is None or self.n_unseen is None:
+            return None
+        fpr, low, high = band_of_chance(self.n_forget, self.n_unseen)
+        return self.ax_.fill_between(
+            fpr, low, high, step="post", color="0.9", lw=0, zorder=0, label="chance, 95 %"
+        )
+
+    def _scale(self, linear):
+        """Axes from one row on; those of several curves hold all of them."""
+        if linear:
+            self.ax_.set(xscale="linear", yscale="linear", xlim=(0, 1), ylim=(0, 1.02))
+            return
+        ends = [
+            1 / n if n else np.min(rates[rates > 0], initial=1.0)
+            for n, rates in ((self.n_unseen, self.fpr), (self.n_forget, self.tpr))
+        ]
+        if self.ax_.get_xscale() == "log":
+            ends = [
+                min(e, lim[0]) for e, lim in zip(ends, (self.ax_.get_xlim(), self.ax_.get_ylim()))
+            ]
+        self.ax_.set(xscale="log", yscale="log", xlim=(ends[0], 1), ylim=(ends[1], 1.1))
 
     @classmethod
     def from_predictions(
@@ -169,7 +225,10 @@ class MIACurveDisplay:
             sample_weight=np.concatenate([np.ones(len(members)), weights]),
             drop_intermediate=False,
         )
-        return cls(fpr=fpr, tpr=tpr, result=result, name=name)
+        worth = weights.sum() ** 2 / (weights**2).sum()
+        return cls(
+            fpr=fpr, tpr=tpr, result=result, name=name, n_forget=len(members), n_unseen=worth
+        )
 
     @classmethod
     def from_estimator(cls, unlearner, X_test, y_test, *, name=None, **options):
@@ -199,3 +258,28 @@ class MIACurveDisplay:
             name=name or type(unlearner).__name__,
             **options,
         )
+
+
+def band_of_chance(n_forget, n_unseen, level=0.95):
+    """Where the curve lies, at each false-positive rate, of scores that say nothing.
+
+    Of exchangeable scores the number of members above the k-th highest non-member is
+    beta-binomial; between the k-th and the one after it the curve steps from one to the other.
+
+    Parameters
+    ----------
+    n_forget, n_unseen : float
+        Rounded to whole rows, at least one.
+    level : float
+
+    Returns
+    -------
+    fpr, low, high : ndarray of shape (n,)
+    """
+    n, m = max(1, round(n_forget)), max(1, round(n_unseen))
+    passed = np.arange(m + 1)
+    tail = (1 - level) / 2
+    low, high = np.zeros(m + 1), np.ones(m + 1)
+    low[1:] = betabinom.ppf(tail, n, passed[1:], m - passed[1:] + 1) / n
+    high[:-1] = betabinom.ppf(1 - tail, n, passed[:-1] + 1, m - passed[:-1]) / n
+    return passed / m, low, high

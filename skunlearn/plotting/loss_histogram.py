@@ -7,23 +7,26 @@ from skunlearn._torch.parts.tasks import task_of
 from skunlearn.base import model_of
 from skunlearn.metrics._logits import cross_entropy
 from skunlearn.metrics._scorers.scoring import attacked_rows, forgotten_rows
-from skunlearn.plotting._style import FORGET, RETAIN, UNSEEN, calm
+from skunlearn.plotting._style import PALETTE, SIZE, calm, legend_below, role_of
 
 __all__ = ["LossHistogramDisplay"]
 
 _SETS = (
-    ("forget", FORGET, "-", "forget set"),
-    ("unseen", UNSEEN, "--", "unseen"),
-    ("retain", RETAIN, ":", "retain set"),
+    ("forget", "-", "forget set"),
+    ("unseen", "--", "unseen"),
+    ("retain", ":", "retain set"),
 )
+_ORDER = ("original", "unlearned", "retrained")
 _FLOOR = 1e-8  # nats; smaller losses are drawn here
+_MOST = 40  # bins
 
 
 class LossHistogramDisplay:
     """Losses on the forget set beside unseen and retained rows, one panel per model.
 
-    After good forgetting the forget set's histogram lies on that of unseen rows of the same
-    classes, not to the right of it.
+    From top to bottom: models called "before" or "original", all others, and those called
+    "retrained"; all panels have the same axes. After good forgetting the forget set's histogram
+    lies on that of unseen rows of the same classes, not to the right of it.
 
     Parameters
     ----------
@@ -52,15 +55,17 @@ class LossHistogramDisplay:
     def __init__(self, losses):
         self.losses = losses
 
-    def plot(self, ax=None, *, bins=40):
+    def plot(self, ax=None, *, bins="auto"):
         """Draw one panel per model.
 
         Parameters
         ----------
         ax : sequence of matplotlib Axes, one per model, default=None
             A new figure when None.
-        bins : int, default=40
-            Equal on a logarithmic axis, and the same in all panels.
+        bins : int or "auto", default="auto"
+            Equal on a logarithmic axis, and the same in all panels. "auto" goes by the smallest
+            set, twice the cubic root of its rows (Rice's rule): of more, those of few rows would
+            be a comb.
 
         Returns
         -------
@@ -70,24 +75,26 @@ class LossHistogramDisplay:
         if ax is None:
             import matplotlib.pyplot as plt
 
-            size = (7, 1 + 1.9 * n)
-            _, ax = plt.subplots(n, 1, sharex=True, figsize=size, layout="constrained")
+            size = (5.5, 1.1 + 1.5 * n)
+            _, ax = plt.subplots(n, 1, figsize=size, layout="constrained")
         self.axes_ = np.atleast_1d(np.asarray(ax, dtype=object))
         if len(self.axes_) != n:
             raise ValueError(f"{n} models need as many axes, got {len(self.axes_)}.")
         self.figure_ = self.axes_[0].figure
-        values = np.concatenate([v for sets in self.losses.values() for v in sets.values()])
-        values = np.maximum(values, _FLOOR)
-        edges = np.geomspace(values.min() / 1.01, values.max() * 1.01, bins + 1)
-        for panel, (name, sets) in zip(self.axes_, self.losses.items()):
-            for key, color, style, label in _SETS:
+        models = sorted(self.losses, key=lambda name: _ORDER.index(role_of(name)))
+        edges = self._edges(bins)
+        highest = 0.0
+        for panel, name in zip(self.axes_, models):
+            sets = self.losses[name]
+            for key, style, label in _SETS:
                 if key not in sets:
                     continue
                 heights, _ = np.histogram(np.maximum(sets[key], _FLOOR), edges)
+                highest = max(highest, heights.max() / len(sets[key]))
                 panel.stairs(
                     heights / len(sets[key]),
                     edges,
-                    color=color,
+                    color=PALETTE[key],
                     ls=style,
                     lw=1.8,
                     fill=key == "forget",
@@ -95,11 +102,21 @@ class LossHistogramDisplay:
                     label=f"{label} ({len(sets[key])})",
                 )
             panel.set(xscale="log", ylabel="share of rows")
-            panel.set_title(name, loc="left", fontsize="medium")
+            panel.set_title(name, loc="left", fontsize=SIZE, fontweight="bold")
             calm(panel)
-        self.axes_[0].legend(loc="upper left", frameon=False, fontsize="small")
+        for panel in self.axes_:
+            panel.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.05 * highest))
+            panel.label_outer()
+        legend_below(self.axes_[-1])
         self.axes_[-1].set_xlabel("loss on a row, nats")
         return self
+
+    def _edges(self, bins):
+        sets = [values for found in self.losses.values() for values in found.values()]
+        if bins == "auto":
+            bins = int(np.clip(2 * np.cbrt(min(map(len, sets))), 5, _MOST))
+        values = np.maximum(np.concatenate(sets), _FLOOR)
+        return np.geomspace(values.min() / 1.01, values.max() * 1.01, bins + 1)
 
     @classmethod
     def from_predictions(cls, outputs, labels, *, ax=None, **options):

@@ -1,29 +1,28 @@
-"""Picture of an audit: accuracies, attack, curve and time of every model."""
+"""Picture of an audit: how far every model lies from the retrained one."""
 
 import numpy as np
 
+from skunlearn.evaluation._showing.palette import SIGNS, VERDICTS
+from skunlearn.evaluation._showing.panels import panels
 from skunlearn.evaluation.audit import audit, audit_logits
-from skunlearn.plotting._style import FORGET, RETAIN, RETRAINED, SERIES, STYLES, UNSEEN, calm
-from skunlearn.plotting.curve import MIACurveDisplay
+from skunlearn.plotting._style import BAND, PALETTE, SIZE, calm, colours_of, wrapped
 
 __all__ = ["UnlearningReportDisplay"]
 
-# Markers differ as well as colours.
-_ACCURACIES = (
-    ("retained test", RETAIN, "o", "retained classes, unseen rows"),
-    ("forget train", FORGET, "s", "forget set"),
-    ("forget unseen", UNSEEN, "^", "same classes, unseen rows"),
-)
-_FITS = (
-    ("test R²", RETAIN, "o", "unseen rows"),
-    ("retained train R²", FORGET, "s", "retained rows"),
-)
+_LEAST = 1.35  # inches of a panel
+_LETTER = 0.085  # inches
+_LONG = 20  # letters of a name, beyond which it takes two lines
 
 
 class UnlearningReportDisplay:
-    """Accuracies (R² of regressors), attack, its ROC curve, and time, one row per model.
+    """Differences to the retrained model, a dot for each model and a panel for each key figure.
 
-    The green band is the retrained model's interval: an unlearned model should fall into it.
+    The green line is the retrained model and the band where it may lie by the interval of its own
+    figure (of several retrained models: by those of all). Bars are intervals of the difference,
+    from the same rows of both models. Panels: the verdict, accuracy on the forget set, accuracy on
+    unseen rows of the retained classes (mean squared error and R² of regressors), each attack, and
+    time. Without a retrained model the figures themselves are drawn, and the attack's line is
+    chance.
 
     Parameters
     ----------
@@ -33,7 +32,8 @@ class UnlearningReportDisplay:
     Attributes
     ----------
     axes_ : dict of str to matplotlib Axes
-        "accuracy", "attack", "curve" and, where times are known, "time".
+        "verdict", and the names of the figures in the report's frame: "forget train",
+        "retained test", "AUC" and the like, and "of retraining" or "seconds" where times are known.
     figure_ : matplotlib Figure
 
     Examples
@@ -47,14 +47,14 @@ class UnlearningReportDisplay:
     ...     for model in ("mine", "retrained")
     ... }
     >>> display = UnlearningReportDisplay.from_predictions(outputs, labels)
-    >>> sorted(display.axes_)
-    ['accuracy', 'attack', 'curve']
+    >>> list(display.axes_)
+    ['verdict', 'forget train', 'retained test', 'AUC', 'AUC entropy', 'AUC modified entropy']
     """
 
     def __init__(self, report):
         self.report = report
 
-    def plot(self, *, figure=None, title=None):
+    def plot(self, *, figure=None, title=None, width=7.0):
         """Draw the report.
 
         Parameters
@@ -62,100 +62,99 @@ class UnlearningReportDisplay:
         figure : matplotlib Figure, default=None
             An empty one to draw on; a new one of pyplot when None.
         title : str, default=None
+        width : float, default=7.0
+            Of the figure in inches; panels go to as many rows as they need.
 
         Returns
         -------
         display : UnlearningReportDisplay
+
+        Raises
+        ------
+        ValueError
+            When the report holds nothing but the retrained model.
         """
-        table = self.report.wide
-        timed = "seconds" in table
-        position = np.arange(len(table))[::-1]
+        shown = panels(self.report)
+        if not shown:
+            raise ValueError("The report holds no model beside the retrained one: nothing to draw.")
+        models = shown[0].models
+        names = [_in_two(name) for name in models]
+        left = min(0.3 + _LETTER * max(len(line) for n in names for line in n.split("\n")), 2.2)
+        n_columns = max(1, min(int((width - left) // _LEAST), len(shown) + 1))
+        n_rows = -(-(len(shown) + 1) // n_columns)
+        line = 0.38 if any("\n" in name for name in names) else 0.27
+        height = n_rows * (1.05 + line * len(models)) + 0.6 + (0.3 if title else 0)
         if figure is None:
             import matplotlib.pyplot as plt
 
             figure = plt.figure()
-        figure.set_size_inches(12, 5.2 + 0.4 * len(table))
+        figure.set_size_inches(width, height)
         figure.set_layout_engine("constrained")
         self.figure_ = figure
-        grid = self.figure_.subplot_mosaic(
-            [["accuracy", "attack"], ["curve", "time" if timed else "."]],
-            gridspec_kw={"height_ratios": [1 + 0.35 * len(table), 4]},
-        )
-        self.axes_ = grid
-        self._draw_accuracy(grid["accuracy"], table, position)
-        self._draw_attack(grid["attack"], table, position)
-        self._draw_curves(grid["curve"])
-        if timed:
-            _draw_time(grid["time"], table, position)
-        for name in ("attack", "time"):
-            if name in grid:
-                grid[name].set_yticks(position, table.index)
-        calm(*grid.values())
+        grid = figure.subplots(n_rows, n_columns, squeeze=False)
+        position = np.arange(len(models))[::-1]
+        colours = colours_of(models, self.report.roles)
+        # One blue for all that was unlearned: the names tell them apart.
+        colours = {
+            name: colour if colour in (PALETTE["original"], PALETTE["retrained"])
+            else PALETTE["unlearned"]
+            for name, colour in colours.items()
+        }  # fmt: skip
+        self.axes_ = dict(zip(["verdict", *(panel.metric for panel in shown)], grid.flat))
+        _draw_verdicts(self.axes_["verdict"], self.report, models, position)
+        for panel in shown:
+            ax = self.axes_[panel.metric]
+            _draw_panel(ax, panel, position, [colours[name] for name in models])
+            calm(ax)
+            ax.grid(visible=False, axis="y")
+        for ax in grid.flat:
+            ax.set_ylim(-0.7, len(models) - 0.3)
+            ax.set_yticks(position, [])
+            ax.tick_params(axis="y", length=0)
+        for ax in grid[:, 0]:
+            ax.set_yticks(position, names, fontsize=SIZE)
+        for ax in grid.flat[len(self.axes_) :]:
+            ax.set_axis_off()
+        figure.supxlabel(wrapped(self._caption(shown), width), fontsize=SIZE, color="0.3")
         if title:
-            self.figure_.suptitle(title)
+            figure.suptitle(title, fontsize=SIZE + 2)
         return self
 
-    def _draw_accuracy(self, ax, table, position):
-        classes = "test" in table
-        for metric, color, marker, label in _ACCURACIES if classes else _FITS:
-            if metric in table:
-                values = (100 if classes else 1) * table[metric]
-                ax.plot(values, position, marker, color=color, label=label, ms=8)
-        ax.set(xlabel="accuracy, %" if classes else "R²", ylim=(-0.6, len(table) - 0.4))
-        if classes:
-            ax.set_xlim(-4, 104)
-        ax.set_yticks(position, table.index)
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
-
-    def _draw_attack(self, ax, table, position):
-        rows = self.report.frame.query("metric == 'AUC'").set_index("model").loc[table.index]
-        best = self.report.roles["retrained"]
-        if best is not None:
-            low, high = rows.loc[best, ["reference low", "reference high"]]
-            ax.axvspan(low, high, color=RETRAINED, alpha=0.2, lw=0, label="retrained's interval")
-            ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
-        ax.axvline(0.5, color="0.6", lw=1, ls=":")
-        errors = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
-        ax.errorbar(rows["value"], position, xerr=errors, fmt="D", color="#000000", capsize=4)
-        matched = "matched " if "test" in table else ""
-        ax.set(
-            xlabel=f"AUC of the {matched}attack, {100 * self.report.confidence:g} % interval",
-            ylim=(-0.6, len(table) - 0.4),
-        )
-
-    def _draw_curves(self, ax):
-        best = self.report.roles["retrained"]
-        for k, (name, scores) in enumerate(self.report.curves.items()):
-            color = RETRAINED if name == best else SERIES[k % len(SERIES)]
-            MIACurveDisplay.from_scores(
-                scores["forget"], scores["unseen"], weights=scores["weights"], name=name
-            ).plot(ax, color=color, ls=STYLES[k % len(STYLES)])
+    def _caption(self, shown):
+        level = f"{100 * self.report.confidence:g} %"
+        first = self.report.roles["retrained"]
+        if first is None:
+            return f"No retrained model to compare with. Bars: {level} intervals."
+        said = f"Differences to {first} (green line; its own {level} interval shaded)"
+        return f"{said}, with {level} intervals."
 
     @classmethod
-    def from_report(cls, report, *, figure=None, title=None):
+    def from_report(cls, report, *, figure=None, title=None, width=7.0):
         """Draw a report.
 
         Parameters
         ----------
         report : Report
-        figure, title
+        figure, title, width
             See `plot`.
 
         Returns
         -------
         display : UnlearningReportDisplay
         """
-        return cls(report).plot(figure=figure, title=title)
+        return cls(report).plot(figure=figure, title=title, width=width)
 
     @classmethod
-    def from_estimator(cls, unlearner, X_test, y_test, *, figure=None, title=None, **options):
+    def from_estimator(
+        cls, unlearner, X_test, y_test, *, figure=None, title=None, width=7.0, **options
+    ):
         """Audit an unlearner and draw it.
 
         Parameters
         ----------
         unlearner : fitted unlearner that has forgotten, or UnlearningPipeline
         X_test, y_test : rows and labels never seen
-        figure, title
+        figure, title, width
             See `plot`.
         **options : dict
             For `skunlearn.evaluation.audit`.
@@ -164,17 +163,18 @@ class UnlearningReportDisplay:
         -------
         display : UnlearningReportDisplay
         """
-        return cls(audit(unlearner, X_test, y_test, **options)).plot(figure=figure, title=title)
+        report = audit(unlearner, X_test, y_test, **options)
+        return cls(report).plot(figure=figure, title=title, width=width)
 
     @classmethod
-    def from_predictions(cls, outputs, labels, *, figure=None, title=None, **options):
+    def from_predictions(cls, outputs, labels, *, figure=None, title=None, width=7.0, **options):
         """Audit models by their logits and draw them.
 
         Parameters
         ----------
         outputs, labels : dict
             See `skunlearn.evaluation.audit_logits`.
-        figure, title
+        figure, title, width
             See `plot`.
         **options : dict
             For `skunlearn.evaluation.audit_logits`.
@@ -183,20 +183,79 @@ class UnlearningReportDisplay:
         -------
         display : UnlearningReportDisplay
         """
-        return cls(audit_logits(outputs, labels, **options)).plot(figure=figure, title=title)
+        report = audit_logits(outputs, labels, **options)
+        return cls(report).plot(figure=figure, title=title, width=width)
 
 
-def _draw_time(ax, table, position):
-    seconds = table["seconds"].to_numpy(dtype=float)
-    ax.barh(position, np.nan_to_num(seconds), color="#56B4E9", height=0.5)
-    shares = table.get("of retraining", np.full(len(table), np.nan))
-    for where, value, ratio in zip(position, seconds, shares):
+def _in_two(name):
+    """A long name in two lines, the second cut where it must be."""
+    if len(name) <= _LONG:
+        return name
+    head, tail = name[:_LONG], name[_LONG:]
+    if " " in head:
+        at = head.rindex(" ")
+        head, tail = name[:at], name[at + 1 :]
+    return f"{head}\n{tail if len(tail) <= _LONG else tail[: _LONG - 1] + '…'}"
+
+
+def _draw_verdicts(ax, report, models, position):
+    for name, where in zip(models, position):
+        verdict = report.verdicts.get(name)
+        if verdict is not None:
+            said = f"{SIGNS[verdict.kind]} {verdict.kind}"
+            ax.text(0, where, said, va="center", fontsize=SIZE, color=VERDICTS[verdict.kind])
+    ax.set(xlim=(0, 1), xticks=[])
+    ax.set_title("verdict", loc="left", fontsize=SIZE)
+    ax.spines[:].set_visible(False)
+    ax.patch.set_visible(False)
+
+
+def _draw_panel(ax, panel, position, colours):
+    green = panel.unit != "s" and (panel.band is not None or panel.unit == "× retraining")
+    if panel.band is not None:
+        ax.axvspan(*panel.band, color=BAND, lw=0, zorder=0)
+    if panel.zero is not None:
+        colour = PALETTE["retrained"] if green or panel.zero == 0 else "0.6"
+        ax.axvline(panel.zero, color=colour, lw=1.5, ls="-" if colour != "0.6" else ":", zorder=1)
+    arms = np.array([panel.values - panel.low, panel.high - panel.values])
+    for k, (value, where, colour) in enumerate(zip(panel.values, position, colours)):
         if np.isnan(value):
+            ax.text(0.5, where, "–", transform=ax.get_yaxis_transform(), ha="center", va="center",
+                    fontsize=SIZE, color="0.5")  # fmt: skip
             continue
-        text = f" {value:.3g} s" + ("" if np.isnan(ratio) else f" = {ratio:.2f}×")
-        ax.text(value, where, text, va="center", fontsize="small")
-    ax.set(
-        xlabel="seconds to forget (× time of retraining)",
-        xlim=(0, 1.4 * np.nanmax(seconds)),
-        ylim=(-0.6, len(table) - 0.4),
-    )
+        arm = np.maximum(np.nan_to_num(arms[:, k : k + 1]), 0)
+        ax.errorbar(
+            [value], [where], xerr=arm, fmt="o", ms=5, color=colour, lw=1.5, capsize=0, zorder=3
+        )
+    ax.set_title(_in_two(panel.title), loc="left", fontsize=SIZE)
+    ax.set_xlabel(panel.unit)
+    _scale(ax, panel)
+
+
+def _scale(ax, panel):
+    """Few ticks that are far enough apart, and room for the marks; times from 0."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    known = panel.values[~np.isnan(panel.values)]
+    if panel.unit in ("s", "× retraining"):
+        most, least = max(known.max(), panel.zero or 0), known.min()
+        if least > 0 and most / least > 30:
+            ax.set_xscale("log")
+            ax.set_xlim(least / 2, most * 2)
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+            ax.minorticks_off()
+            return
+        ax.set_xlim(0, 1.1 * most)
+    elif panel.zero == 0:
+        # At least a few points to each side, or noise looks like an effect.
+        ends = np.concatenate([panel.values, panel.low, panel.high, panel.band or (0,)])
+        ends = ends[np.isfinite(ends)]
+        least = {"points": 5.0, "AUC": 0.05}.get(panel.unit, 1e-9)
+        low, high = min(ends.min(), -least), max(ends.max(), least)
+        ax.set_xlim(low - 0.06 * (high - low), high + 0.06 * (high - low))
+        ax.xaxis.set_major_formatter(FuncFormatter(_signed))
+    ax.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
+
+
+def _signed(x, _):
+    return "0" if abs(x) < 1e-12 else f"{x:+.3g}".replace("-", "−")

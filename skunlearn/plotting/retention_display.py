@@ -1,16 +1,20 @@
 """Accuracy of the classes that stay over many requests."""
 
-from skunlearn.plotting._style import RETRAINED, SERIES, STYLES, axes_of, calm
+from matplotlib.ticker import MaxNLocator
+
+from skunlearn.plotting._style import PALETTE, axes_of, calm, colours_of, legend_below, style_of
 
 __all__ = ["RetentionCurveDisplay"]
+
+_BANDS = 4  # of more methods bands would hide one another
 
 
 class RetentionCurveDisplay:
     """What repeated requests cost the retained classes, a line for each method.
 
     The line is the mean over the classes that stay, the thin one the worst of them; a band
-    between them shows a method that keeps the mean at the cost of one class. Models trained anew
-    are drawn where a curve has them: what they lose is due to the missing rows.
+    between them (of up to four methods) shows one that keeps the mean at the cost of one class.
+    Models trained anew are drawn where a curve has them: what they lose is due to the missing rows.
 
     Parameters
     ----------
@@ -55,11 +59,12 @@ class RetentionCurveDisplay:
         -------
         display : RetentionCurveDisplay
         """
-        self.ax_, self.figure_ = axes_of(ax)
+        self.ax_, self.figure_ = axes_of(ax, (5.0, 3.2 + 0.12 * len(self.curves)))
         self.lines_ = {}
         retrained = None
+        colours = colours_of(self.curves)
         for i, (name, curve) in enumerate(self.curves.items()):
-            color, style = SERIES[i % len(SERIES)], STYLES[i % len(STYLES)]
+            color, style = colours[name], style_of(i)
             label = f"{name}: BWT {100 * curve.backward_transfer():+.1f}"
             drawn = {"color": color, "ls": style, "label": label} | options
             (self.lines_[name],) = self.ax_.plot(
@@ -68,6 +73,7 @@ class RetentionCurveDisplay:
             if worst:
                 thin = drawn | {"lw": 0.7, "label": None}
                 self.ax_.plot(curve.worst.index, 100 * curve.worst.to_numpy(), **thin)
+            if worst and len(self.curves) <= _BANDS:
                 self.ax_.fill_between(
                     curve.mean.index,
                     100 * curve.worst.to_numpy(),
@@ -80,10 +86,16 @@ class RetentionCurveDisplay:
         if retrained is not None:
             anew = 100 * retrained.retrained.loc[:, retrained.kept].mean(axis=1)
             (self.lines_["retrained"],) = self.ax_.plot(
-                anew.index, anew.to_numpy(), color=RETRAINED, lw=2.5, zorder=1, label="retrained"
+                anew.index,
+                anew.to_numpy(),
+                color=PALETTE["retrained"],
+                lw=2.5,
+                zorder=1,
+                label="retrained",
             )
-        self.ax_.set(xlabel="requests", ylabel="accuracy on unseen rows of retained classes, %")
-        self.ax_.legend(frameon=False, fontsize="small")
+        self.ax_.set(xlabel="requests", ylabel="unseen rows of retained\nclasses: accuracy, %")
+        self.ax_.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        legend_below(self.ax_)
         calm(self.ax_)
         return self
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from skunlearn.plotting._style import OTHER, RETRAINED, SERIES, calm
+from skunlearn.plotting._style import MARKERS, SIZE, calm, colours_of, role_of, wrapped
 
 __all__ = ["RobustnessDisplay"]
 
 _METRICS = ("retained accuracy", "forget accuracy", "residual knowledge")
-_MARKERS = "osD^vP*X"
-_COLOURS = [color for color in SERIES if color not in (OTHER, "#F0E442")]  # yellow is too faint
+_LETTER = 0.085  # inches
+_LEAST = 1.5  # inches of a panel
 
 
 class RobustnessDisplay:
@@ -48,7 +48,7 @@ class RobustnessDisplay:
     def __init__(self, frame):
         self.frame = frame
 
-    def plot(self, *, forget_sets=None, metrics=None, figure=None, title=None):
+    def plot(self, *, forget_sets=None, metrics=None, figure=None, title=None, width=7.0):
         """Draw the panels.
 
         Parameters
@@ -61,6 +61,8 @@ class RobustnessDisplay:
         figure : matplotlib Figure, default=None
             An empty one to draw on; a new one of pyplot when None.
         title : str, default=None
+        width : float, default=7.0
+            Of the figure in inches; panels go to as many rows as they need.
 
         Returns
         -------
@@ -81,73 +83,100 @@ class RobustnessDisplay:
             import matplotlib.pyplot as plt
 
             figure = plt.figure()
-        heights = [1.2 + 0.3 * len(conditions[name]) for name in sets]
-        figure.set_size_inches(3.2 * len(metrics) + 2.2, sum(heights) + 0.6)
+        models = list(frame["model"].unique())
+        labels = [str(c) for name in sets for c in conditions[name]]
+        left = 0.3 + _LETTER * max(map(len, labels))
+        n_columns = max(1, min(int((width - left) // _LEAST), len(metrics)))
+        # A forget set begins a new row; only panels that hold something take a place.
+        places, row = {}, -1
+        for name in sets:
+            held = set(frame.loc[frame["forget set"] == name, "metric"])
+            for k, metric in enumerate(m for m in metrics if m in held):
+                row += k % n_columns == 0
+                places[name, metric] = row, k % n_columns
+        owners = {row: name for (name, _), (row, _) in places.items()}
+        step = 0.2 + 0.07 * len(models)
+        heights = [1.0 + step * len(conditions[owners[row]]) for row in sorted(owners)]
         figure.set_layout_engine("constrained")
+        legend = _legend_lines(models, width)
+        figure.set_size_inches(width, sum(heights) + 0.25 * legend[1] + (0.4 if title else 0.1))
         self.figure_, self.axes_ = figure, {}
         grid = figure.subplots(
-            len(sets), len(metrics), squeeze=False, gridspec_kw={"height_ratios": heights}
+            len(heights), n_columns, squeeze=False, gridspec_kw={"height_ratios": heights}
         )
-        models = list(frame["model"].unique())
-        for row, name in zip(grid, sets):
-            for ax, metric in zip(row, metrics):
-                rows = frame[(frame["forget set"] == name) & (frame["metric"] == metric)]
-                if rows.empty:
-                    ax.set_axis_off()
-                    continue
-                self.axes_[name, metric] = ax
-                _draw(ax, rows, models, conditions[name])
-                ax.set_xlabel(f"{metric}, %")
-            row[0].set_yticks(np.arange(len(conditions[name]))[::-1], conditions[name])
-            row[0].set_title(name, loc="left", fontweight="bold")
-            for ax in row[1:]:
-                ax.set_yticks(row[0].get_yticks(), [])
-            calm(*row)
+        for ax in grid.flat:
+            ax.set_axis_off()
+        colours = colours_of(models)
+        for (name, metric), (row, column) in places.items():
+            ax = self.axes_[name, metric] = grid[row, column]
+            ax.set_axis_on()
+            shown = conditions[name]
+            rows = frame[(frame["forget set"] == name) & (frame["metric"] == metric)]
+            _draw(ax, rows, models, shown, colours)
+            ax.set_xlabel(wrapped(f"{metric}, %", (width - left) / n_columns))
+            ax.set_yticks(np.arange(len(shown))[::-1], shown if column == 0 else [])
+            calm(ax)
+            if column == 0:
+                ax.set_title(name, loc="left", fontweight="bold", fontsize=SIZE)
         handles = {
             h.get_label(): h for ax in grid.flat for h in ax.get_lines() if h.get_label()[0] != "_"
         }
         figure.legend(
             handles=[handles[m] for m in models if m in handles],
             loc="outside lower center",
-            ncols=min(6, len(models)),
+            ncols=legend[0],
             frameon=False,
+            fontsize=SIZE,
         )
         if title:
-            figure.suptitle(title)
+            figure.suptitle(title, fontsize=SIZE + 2)
         return self
 
     @classmethod
-    def from_frame(cls, frame, *, forget_sets=None, metrics=None, figure=None, title=None):
+    def from_frame(
+        cls, frame, *, forget_sets=None, metrics=None, figure=None, title=None, width=7.0
+    ):
         """Draw a report.
 
         Parameters
         ----------
         frame : pandas.DataFrame
             From `skunlearn.robustness.robustness_report`.
-        forget_sets, metrics, figure, title
+        forget_sets, metrics, figure, title, width
             See `plot`.
 
         Returns
         -------
         display : RobustnessDisplay
         """
-        return cls(frame).plot(forget_sets=forget_sets, metrics=metrics, figure=figure, title=title)
+        return cls(frame).plot(
+            forget_sets=forget_sets, metrics=metrics, figure=figure, title=title, width=width
+        )
 
 
-def _draw(ax, rows, models, conditions):
+def _legend_lines(models, width):
+    """Columns and lines of a legend that fits the width."""
+    columns = max(1, int(width // (0.5 + _LETTER * max(map(len, models)))))
+    columns = min(columns, len(models))
+    return columns, -(-len(models) // columns)
+
+
+def _draw(ax, rows, models, conditions, colours):
     place = dict(zip(conditions, np.arange(len(conditions))[::-1]))
     shift = np.linspace(0.28, -0.28, len(models)) if len(models) > 1 else [0.0]
     for k, model in enumerate(models):
         mine = rows[rows["model"] == model].groupby("condition", sort=False)["value"]
         if not mine.ngroups:
             continue
-        color = {"retrained": RETRAINED, "original": OTHER}.get(model, _COLOURS[k % len(_COLOURS)])
+        color = colours[model]
         means = 100 * mine.mean()
         y = np.array([place[name] for name in means.index]) + shift[k]
         ax.hlines(y, 100 * mine.min(), 100 * mine.max(), color=color, lw=1.2, alpha=0.6)
-        marker = _MARKERS[k % len(_MARKERS)]
-        ax.plot(means, y, ls="", marker=marker, color=color, ms=5, label=model)
-    ax.set(xlim=(-4, 104), ylim=(-0.6, len(conditions) - 0.4))
+        marker = MARKERS[k % len(MARKERS)]
+        # Those to compare with lie under the others.
+        order = 2 if role_of(model) == "unlearned" else 1.5
+        ax.plot(means, y, ls="", marker=marker, color=color, ms=5, label=model, zorder=order)
+    ax.set(xlim=(-4, 104), xticks=(0, 50, 100), ylim=(-0.6, len(conditions) - 0.4))
 
 
 def _chosen(wanted, column, usual, kind):

@@ -1,8 +1,9 @@
 """Accuracy against forgetting over the candidates of a search."""
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
-from skunlearn.plotting._style import FORGET, RETAIN, axes_of, calm
+from skunlearn.plotting._style import BAND, PALETTE, SIZE, axes_of, calm
 
 __all__ = ["TradeoffDisplay"]
 
@@ -10,7 +11,10 @@ __all__ = ["TradeoffDisplay"]
 class TradeoffDisplay:
     """Accuracy against forgetting, one point per candidate, the chosen one marked.
 
-    Both axes are scores: right and up is better. Bars are standard errors over the folds.
+    Both axes are scores: right and up is better. Bars are standard errors over the folds. The
+    shaded region holds the candidates whose forgetting lies within one standard error of the
+    best, among which `skunlearn.model_selection.one_standard_error` takes the most accurate.
+    Labelled are the chosen candidate, the one that forgets best, and the first and the last.
 
     Parameters
     ----------
@@ -23,12 +27,16 @@ class TradeoffDisplay:
     forgetting_error : ndarray of shape (n_candidates,), default=None
         Standard errors of `forgetting`.
     labels : list of str, default=None
-        What to write beside each point.
+        What each point is; a few of them are labelled.
     chosen : int, default=None
         Index of the candidate that was refitted.
 
     Attributes
     ----------
+    best_ : int or None
+        Index of the candidate that forgets best; None when no score is finite.
+    region_ : (float, float) or None
+        Forgetting of the shaded region, where standard errors are known.
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
@@ -69,36 +77,87 @@ class TradeoffDisplay:
         display : TradeoffDisplay
         """
         self.ax_, self.figure_ = axes_of(ax)
+        accuracy, forgetting = (
+            np.asarray(values, dtype=float) for values in (self.accuracy, self.forgetting)
+        )
+        drawn = np.isfinite(accuracy) & np.isfinite(forgetting)  # a fit that failed has no scores
+        self.best_ = self.region_ = None
+        if drawn.any():
+            self.best_ = int(np.argmax(np.where(drawn, forgetting, -np.inf)))
+            self._shade(forgetting)
         self.ax_.errorbar(
-            self.forgetting,
-            self.accuracy,
+            forgetting,
+            accuracy,
             xerr=self.forgetting_error,
             yerr=self.accuracy_error,
             fmt="o",
-            color=RETAIN,
-            ecolor="0.7",
-            capsize=3,
+            color=PALETTE["unlearned"],
+            ecolor="0.65",
+            lw=1,
         )
-        if self.chosen is not None:
-            self.ax_.plot(
-                self.forgetting[self.chosen],
-                self.accuracy[self.chosen],
-                "s",
-                ms=14,
-                mfc="none",
-                mec=FORGET,
-                mew=2,
-                label="chosen",
-            )
-            self.ax_.legend(frameon=False)
-        for x, y, text in zip(self.forgetting, self.accuracy, self.labels or ()):
-            self.ax_.annotate(
-                text, (x, y), xytext=(8, 6), textcoords="offset points", fontsize="small"
-            )
+        if self.chosen is not None and drawn[self.chosen]:
+            at = forgetting[self.chosen], accuracy[self.chosen]
+            ring = {"ms": 14, "mfc": "none", "mec": PALETTE["forget"], "mew": 2}
+            self.ax_.plot(*at, "s", zorder=3, **ring)
         self.ax_.set(xlabel="forgetting (score, 0 is best)", ylabel="accuracy")
-        self.ax_.margins(0.15)
+        self.ax_.margins(0.12, 0.2)
+        self.ax_.xaxis.set_major_locator(MaxNLocator(5))
         calm(self.ax_)
+        self._label(forgetting, accuracy, drawn)
         return self
+
+    def _shade(self, forgetting):
+        if self.forgetting_error is None or not np.isfinite(self.forgetting_error[self.best_]):
+            return
+        best = forgetting[self.best_]
+        self.region_ = float(best - self.forgetting_error[self.best_]), float(best)
+        self.ax_.axvspan(self.region_[0], self.region_[1], color=BAND, lw=0, zorder=0)
+        self.ax_.set_title(
+            "shaded: within one standard error of the best", loc="left", fontsize=SIZE, color="0.3"
+        )
+
+    def _label(self, forgetting, accuracy, drawn):
+        """Names of the chosen, the best, the first and the last, away from one another."""
+        known = np.flatnonzero(drawn)
+        if not len(known):
+            return
+        words = {}
+        for index, word in ((self.chosen, "chosen"), (self.best_, "best forgetting")):
+            if index is not None and drawn[index]:
+                words.setdefault(int(index), []).append(word)
+        if self.labels is not None:
+            for index in (known[0], known[-1]):
+                words.setdefault(int(index), [])
+        # In a column on the side where there is room; where two would meet the upper one moves up.
+        middle = (forgetting[drawn].min() + forgetting[drawn].max()) / 2
+        self.figure_.draw_without_rendering()  # places are known then
+        per_point = self.figure_.dpi / 72
+        x, y = self.ax_.transData.transform(np.column_stack([forgetting, accuracy])).T / per_point
+        sides = {index: bool(forgetting[index] <= middle) for index in words}
+        column = {
+            True: max((x[i] for i in words if sides[i]), default=0) + 16,
+            False: min((x[i] for i in words if not sides[i]), default=0) - 16,
+        }
+        top = {True: -np.inf, False: -np.inf}
+        for index in sorted(words, key=lambda index: accuracy[index]):
+            lines = [] if self.labels is None else [str(self.labels[index])]
+            lines += [", ".join(words[index])] if words[index] else []
+            right = sides[index]
+            height = len(lines) * 1.3 * SIZE
+            lifted = max(y[index], top[right] + height / 2 + 3)
+            top[right] = lifted + height / 2
+            self.ax_.annotate(
+                "\n".join(lines),
+                (forgetting[index], accuracy[index]),
+                xytext=(column[right] - x[index], lifted - y[index]),
+                textcoords="offset points",
+                ha="left" if right else "right",
+                va="center",
+                fontsize=SIZE,
+                fontweight="bold" if index == self.chosen else None,
+                bbox={"fc": "white", "ec": "none", "alpha": 0.75, "pad": 1},
+                arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.8},
+            )
 
     @classmethod
     def from_predictions(cls, accuracy, forgetting, *, ax=None, **parts):

@@ -262,7 +262,8 @@ def test_reports_on_regressors_leave_the_house(report, tmp_path):
     assert json.loads(report.to_json(tmp_path / "r.json"))["ceiling"] == 1
     assert "test R²" in report.to_latex()
     display = UnlearningReportDisplay(report).plot()
-    assert display.axes_["accuracy"].get_xlabel() == "R²"
+    assert display.axes_["test R²"].get_xlabel() == "R²"
+    assert display.axes_["test R²"].get_title(loc="left") == "unseen R²"
     matplotlib.pyplot.close("all")
 
 

@@ -157,3 +157,8 @@ def test_demo(tmp_path, capsys):
         assert table.loc[name, "retained test"] > table.loc["retrained", "retained test"] - 0.01
         assert f"{name}: indistinguishable from retrained at this sample size" in out
     assert table.loc["original", "forget train"] > 0.95
+    rows = [line for line in out.splitlines() if line.startswith(("right on", "attack", "time,"))]
+    assert len(rows) == 5
+    assert rows[0].split()[-4:] == [f"{100 * x:.1f}" for x in table["forget train"]]
+    assert "Warning" not in out
+    assert max(map(len, out.splitlines())) <= 100

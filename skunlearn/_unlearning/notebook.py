@@ -1,0 +1,107 @@
+"""What notebooks show of an unlearner: its state in a line, and the diagram under it."""
+
+import html
+import inspect
+import json
+
+from skunlearn._torch import skorch_nets
+
+try:
+    from sklearn.utils._repr_html.estimator import _VisualBlock
+except ImportError:  # scikit-learn before 1.8
+    from sklearn.utils._estimator_html_repr import _VisualBlock
+
+
+class NotebookMixin:
+    """scikit-learn's diagram, with a line on what was forgotten above it."""
+
+    def _repr_html_inner(self):
+        return _improve(self, super()._repr_html_inner())
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:
+            bundle["text/html"] = _improve(self, bundle["text/html"])
+        return bundle
+
+    def _sk_visual_block_(self):
+        inner = [
+            (key, value)
+            for key, value in self.get_params(deep=False).items()
+            if hasattr(value, "get_params") and hasattr(value, "fit")
+        ]
+        return _VisualBlock(
+            "parallel",
+            [_Changed(value) if skorch_nets.is_net(value) else value for _, value in inner],
+            names=[f"{key}: {type(value).__name__}" for key, value in inner],
+            name_details=[
+                _describe(value) if skorch_nets.is_net(value) else str(value) for _, value in inner
+            ],
+        )
+
+
+class _Changed:
+    """A net in the diagram, without those of its parameters that nobody has set."""
+
+    def __init__(self, net):
+        self.net = net
+
+    def _sk_visual_block_(self):
+        name = type(self.net).__name__
+        return _VisualBlock("single", self, names=name, name_details=_describe(self.net))
+
+    def __getattr__(self, name):
+        if name != "_get_params_html":  # scikit-learn before 1.7 has none
+            raise AttributeError(name)
+        shown = getattr(self.net, name)
+
+        def changed(deep=False, doc_link=""):
+            found, kept = shown(deep=False), _changed(self.net)
+            for key in set(found) - set(kept):
+                del found[key]
+            found.non_default = tuple(found)
+            return found
+
+        return changed
+
+
+def _changed(estimator):
+    """Parameters that differ from the defaults; those of skorch's classes are spread over bases."""
+    defaults = {}
+    for cls in type(estimator).__mro__:
+        if "__init__" in vars(cls):
+            for name, parameter in inspect.signature(cls.__init__).parameters.items():
+                defaults.setdefault(name, parameter.default)
+    found = {}
+    for name, value in estimator.get_params(deep=False).items():
+        default = defaults.get(name, inspect.Parameter.empty)
+        if value is not default and repr(value) != repr(default):
+            found[name] = value
+    return found
+
+
+def _describe(estimator):
+    said = ", ".join(
+        f"{name}={_describe(value) if skorch_nets.is_net(value) else repr(value)}"
+        for name, value in _changed(estimator).items()
+    )
+    return f"{type(estimator).__name__}({said})"
+
+
+def _improve(unlearner, diagram):
+    """The line, and the diagram without what skorch's nets write of themselves."""
+    return _line(unlearner) + diagram.replace(
+        html.escape(str(unlearner)), html.escape(_describe(unlearner))
+    )
+
+
+def _line(unlearner):
+    if not unlearner.__sklearn_is_fitted__():
+        return "<p>not fitted</p>"
+    certificate = json.loads(unlearner.certificate())
+    kept, gone = certificate["retained_rows"], certificate["forgotten_rows"]
+    said = f"{kept + gone:,} rows fitted, {gone:,} forgotten"
+    if gone:
+        guarantee = certificate["guarantee"]
+        said += ", measured only" if guarantee == "none" else f", guarantee: {guarantee}"
+    return f"<p>{html.escape(said)}</p>"

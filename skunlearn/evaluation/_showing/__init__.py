@@ -1,0 +1,1 @@
+"""How a report is shown: colours, differences to retrained, words, pages."""

@@ -1,0 +1,64 @@
+"""A report as text: the verdict first, then six columns, at most 100 letters wide."""
+
+import textwrap
+
+from skunlearn.evaluation._showing.key_figures import cell, key_figures, title_of
+from skunlearn.evaluation._showing.palette import SIGNS
+
+WIDTH = 100
+_FEWEST = 8  # letters of a name
+_SHORT = 10  # letters of a head that stays in one line
+
+
+def describe(report, notes):
+    """What ``print(report)`` shows.
+
+    Parameters
+    ----------
+    report : Report
+    notes : str
+        What else the reader should know of the figures.
+    """
+    lines = []
+    for name, verdict in report.verdicts.items():
+        lines += _wrapped(f"{SIGNS[verdict.kind]} {name}: {verdict}.")
+    if lines:
+        lines.append("")
+    lines += [*_table(report), ""]
+    for text in report.warnings:
+        lines += _wrapped(f"Warning: {text}")
+    for line in notes.split("\n") if notes else []:
+        lines += _wrapped(line)
+    n = len(report.frame["metric"].unique())
+    lines += _wrapped(
+        f"All {n} figures with {100 * report.confidence:g} % intervals: report.table(); as a page: "
+        "report.to_html(path)."
+    )
+    return "\n".join(lines)
+
+
+def _wrapped(text):
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _table(report):
+    """A line for each model; heads in two lines, and the interval of the difference."""
+    metrics = key_figures(report)
+    held = {(row["model"], row["metric"]): row for row in report.frame.to_dict("records")}
+    columns = []
+    for metric in metrics:
+        title = title_of(metric)
+        above, _, below = title.partition(" ")
+        head = [above, below] if len(title) > _SHORT else ["", title]
+        interval = metric == "AUC difference"
+        cells = [
+            cell(held[name, metric], metric, interval=interval) if (name, metric) in held else "-"
+            for name in report.frame["model"].unique()
+        ]
+        width = max(map(len, head + cells))
+        columns.append([text.rjust(width) for text in head + cells])
+    room = WIDTH - sum(len(column[0]) + 2 for column in columns)
+    names = ["", "", *report.frame["model"].unique()]
+    width = max(_FEWEST, min(room, max(map(len, names))))
+    names = [(n if len(n) <= width else n[: width - 1] + "…").ljust(width) for n in names]
+    return ["  ".join(line).rstrip() for line in zip(names, *columns)]

@@ -1,0 +1,144 @@
+"""How a report is printed, and its page."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from skunlearn.evaluation import audit_logits
+from skunlearn.evaluation._explained import explain
+from skunlearn.evaluation._showing.key_figures import key_figures
+
+LABELS = {"forget": np.arange(60) % 3, "unseen": np.arange(150) % 3, "retain": np.arange(90) % 3}
+CLASS = LABELS | {"retain": np.arange(90) % 2}  # of class 2 nothing stays
+
+
+def report_of(n_models, labels=LABELS, *, name="method {}", retrained=True):
+    def logits(boost, seed):
+        rng = np.random.default_rng(seed)
+        return {k: rng.normal(size=(len(y), 3)) + np.eye(3)[y] * (1 + boost * (k == "forget"))
+                for k, y in labels.items()}  # fmt: skip
+
+    outputs = {"original": logits(3, 1)}
+    outputs |= {name.format(i): logits(3 * (i % 2), 2 + i) for i in range(n_models)}
+    given = {"retrained": None}
+    if retrained:
+        outputs["retrained"] = logits(0, 99)
+        seconds = {model: 1.0 for model in outputs if model != "original"}
+        given = {"seconds": seconds}
+    return audit_logits(outputs, labels, **given)
+
+
+@pytest.mark.parametrize("name", ["method {}", "a method with a name that goes on and on, no. {}"])
+@pytest.mark.parametrize("n_models", [1, 10])
+def test_printed_report(n_models, name):
+    report = report_of(n_models, name=name)
+    lines = str(report).splitlines()
+    assert max(map(len, lines)) <= 100
+    first = next(iter(report.verdicts))
+    assert lines[0].startswith(f"✓ {first}: indistinguishable")  # the verdict first
+    (start,) = [k for k, line in enumerate(lines) if line.startswith("original ")]
+    table = lines[start : start + n_models + 2]
+    assert lines[start + len(table)] == ""
+    assert table[-1].startswith("retrai")
+    frame = report.frame.set_index(["model", "metric"])
+    assert f"{100 * frame.loc['original', 'forget train']['value']:.1f}" in table[0]
+    d = frame.loc[first, "AUC difference"]
+    assert f"{d['value']:.3f} [{d['low']:.3f}, {d['high']:.3f}]" in table[1]
+    assert "report.table()" in lines[-1]
+
+
+def test_six_key_figures():
+    assert key_figures(report_of(1)) == [
+        "forget train", "retained test", "AUC", "AUC difference", "forget agreement",
+        "of retraining",
+    ]  # fmt: skip
+    assert key_figures(report_of(1, retrained=False))[:3] == [
+        "forget train",
+        "retained test",
+        "AUC",
+    ]
+
+
+def test_ceiling_is_said_where_a_class_is_gone():
+    assert "can exceed" not in str(report_of(1))
+    report = report_of(1, CLASS)
+    assert f"can exceed {100 * report.ceiling:.1f} % there." in str(report)
+    assert f"can exceed {100 * report.ceiling:.1f} % there." in report.to_html()
+
+
+class _Page(HTMLParser):
+    """Nesting, texts and attributes of a page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.tips, self.texts, self.folded = [], {}, [], []
+        self.tags = []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "rect", "line", "circle"):
+            self.open.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in ("rect", "line", "circle"):
+            assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        inside = [tag for tag, _ in self.open]
+        (self.folded if "details" in inside else self.texts).append(data)
+        if inside[-1:] == ["abbr"]:
+            self.tips[data] = self.open[-1][1]["title"]
+
+
+@pytest.mark.parametrize("n_models", [2, 10])
+def test_page(tmp_path, n_models):
+    report = report_of(n_models)
+    assert report.to_html(tmp_path / "r.html") == report.to_html() == report._repr_html_()
+    text = (tmp_path / "r.html").read_text()
+    page = _Page(text)
+    shown = " ".join(page.texts)
+    assert (
+        "meta",
+        {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+    ) in page.tags
+    assert "Unlearning report" in page.texts
+    assert f"{report.made:%d %B %Y}" in shown
+    assert "60 forgotten, 90 retained, 150 unseen" in shown
+    chips = [text for text in page.texts if text[:2] in ("✓ ", "✗ ")]
+    assert [chip[2:] for chip in chips] == [v.kind for v in report.verdicts.values()]
+    assert set(report.warnings) <= {text.removeprefix("⚠ ") for text in page.texts}
+    # Key figures are shown, all others folded, each with its words.
+    names = list(report.frame["metric"].unique())
+    found = {tip.split(":")[0] for tip in page.tips.values()}
+    assert found == {explain(name).name for name in names}
+    assert len(page.tips) == len(names)
+    keys = {name.removesuffix(", %") for name in page.tips if name in page.texts}
+    assert keys == set(key_figures(report))
+    # The picture is inside, as narrow as a phone.
+    pictures = [attrs for tag, attrs in page.tags if tag == "svg"]
+    assert len(pictures) == 6
+    assert all(int(attrs["width"]) <= 390 - 32 for attrs in pictures)
+    assert sum(tag == "circle" for tag, _ in page.tags) == 6 * (n_models + 1) - 1  # no time
+    assert not re.search(r"https?://|<script|<img", text)  # it needs nothing from elsewhere
+
+
+def test_marks_lie_where_the_figures_are():
+    report = report_of(2)
+    svg = re.search(r"<svg[^>]*aria-label='forget accuracy.*?</svg>", report.to_html()).group()
+    places = [float(x) for x in re.findall(r"<circle cx='([\d.]+)'", svg)]
+    zero = float(re.search(r"<line x1='([\d.]+)'", svg).group(1))
+    rows = report.frame.query("metric == 'forget train' and model != 'retrained'")
+    d = rows["difference"].to_numpy()
+    scale = (places[0] - zero) / d[0]
+    assert places == pytest.approx(zero + scale * d, abs=0.2)
+    assert svg.count("#7f7f7f") == 2  # the original's dot and its interval
+
+
+def test_page_without_a_retrained_model():
+    page = _Page(report_of(1, retrained=False).to_html())
+    assert "There is no retrained model to compare with." in page.texts
+    assert "? no reference" in page.texts

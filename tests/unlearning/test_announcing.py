@@ -1,0 +1,103 @@
+"""What `verbose=1` prints, and what notebooks show."""
+
+import re
+
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
+from skunlearn._unlearning.announcing import describe_result
+from skunlearn.forget_sets import worst_case_forget_set
+from tests.small import FORGET, net, quiet
+
+X, Y = make_classification(1200, 4, random_state=0)
+
+
+def test_a_request_says_what_it_does(capsys):
+    unlearner = RetrainUnlearner(LogisticRegression(), random_state=0, verbose=1).fit(X, Y)
+    assert capsys.readouterr().out == ""
+    unlearner.unlearn(indices=range(50)).unlearn(indices=[50])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "unlearning 50 of 1,200 rows …"
+    assert lines[2] == "unlearning 1 of 1,150 rows …"
+    measured = unlearner.deletions_[0]["measured"]
+    losses = [measured[f"forget_{when}"]["loss"] for when in ("before", "after")]
+    assert re.fullmatch(r"done in [\d.]+ s, forget loss [\d.]+ → [\d.]+", lines[1])
+    assert lines[1].endswith(f"forget loss {losses[0]:.3f} → {losses[1]:.3f}")
+    assert len(lines) == 4
+
+
+def test_a_request_that_fails_says_no_result(capsys):
+    unlearner = RetrainUnlearner(LogisticRegression(), random_state=0, verbose=1).fit(X, Y)
+    with pytest.raises(ValueError, match="every retained row"):
+        unlearner.unlearn(indices=range(1200))
+    assert "done" not in capsys.readouterr().out
+
+
+@quiet
+def test_nets_and_pipelines_say_the_same(data, capsys):
+    steps = [("scale", StandardScaler()), ("model", RetrainUnlearner(LogisticRegression()))]
+    pipeline = UnlearningPipeline(steps, verbose=True).fit(X, Y)
+    capsys.readouterr()
+    pipeline.unlearn(indices=FORGET)
+    assert "unlearning 6 of 1,200 rows …" in capsys.readouterr().out
+    unlearner = FineTuneUnlearner(net(), verbose=1, random_state=0).fit(*data)
+    capsys.readouterr()
+    lines = unlearner.unlearn(indices=FORGET) and capsys.readouterr().out.splitlines()
+    assert lines[0] == "unlearning 6 of 60 rows …"
+    assert lines[-1].startswith("done in ")
+
+
+def test_results_without_losses():
+    assert describe_result({"seconds": 2.345}) == "done in 2.3 s"
+    unknown = {"forget_before": None, "forget_after": {"loss": 1.0}}
+    assert describe_result({"seconds": 0.012, "measured": unknown}) == "done in 0.01 s"
+
+
+def test_long_searches_show_a_bar(data, capsys):
+    X, y = data
+    unlearner = FineTuneUnlearner(net(), random_state=0).fit(X, y)
+    worst_case_forget_set(unlearner, X, y, 6, n_iter=2, max_epochs=1, random_state=0, verbose=1)
+    shown = capsys.readouterr()
+    assert "2/2" in shown.err
+    assert "mean loss under w" in shown.err
+    assert shown.out == ""
+
+
+# ------------------------------------------------------------------ notebooks
+
+
+def htmls(unlearner):
+    return [unlearner._repr_html_(), unlearner._repr_mimebundle_()["text/html"]]
+
+
+@quiet
+def test_notebooks_show_the_state_in_a_line(data):
+    unlearner = FineTuneUnlearner(net(), random_state=0)
+    assert all(shown.startswith("<p>not fitted</p>") for shown in htmls(unlearner))
+    unlearner.fit(*data)
+    assert all(shown.startswith("<p>60 rows fitted, 0 forgotten</p>") for shown in htmls(unlearner))
+    unlearner.unlearn(indices=FORGET)
+    said = "<p>60 rows fitted, 6 forgotten, measured only</p>"
+    assert all(shown.startswith(said) and shown.count(said) == 1 for shown in htmls(unlearner))
+    exact = RetrainUnlearner(net(), random_state=0).fit(*data).unlearn(indices=FORGET)
+    said = "6 forgotten, guarantee: retrained without the rows</p>"
+    assert all(said in shown for shown in htmls(exact))
+
+
+def test_notebooks_show_what_was_set_of_a_net():
+    shown = FineTuneUnlearner(net(), lr=0.1)._repr_html_()
+    assert "max_epochs" in shown
+    assert "module__n_out" in shown
+    assert "iterator_valid" not in shown  # one of sixty that nobody has set
+    assert "torch_load_kwargs" not in shown
+
+
+def test_other_estimators_are_shown_as_ever():
+    shown = RetrainUnlearner(LogisticRegression(C=2.0))._repr_html_()
+    assert "estimator: LogisticRegression" in shown
+    assert "2.0" in shown
+    pipeline = UnlearningPipeline([("model", RetrainUnlearner(LogisticRegression()))])
+    assert "RetrainUnlearner" in pipeline._repr_html_()
