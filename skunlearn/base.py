@@ -23,12 +23,13 @@ from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.torch_errors import telling_torch_errors
 from skunlearn._unlearning import persistence
 from skunlearn._unlearning.accuracy_guard import refuse_drop
-from skunlearn._unlearning.certificate import certify, deletion_entry
+from skunlearn._unlearning.certificate import deletion_entry, names_of, weights_change
 from skunlearn._unlearning.change import Change
 from skunlearn._unlearning.diagnosis import emptied_classes, warn_if_wrong
 from skunlearn._unlearning.drafts import drafted, note_own_state, share_all
 from skunlearn._unlearning.fitted import Fitted, fitted
 from skunlearn._unlearning.predictor import PredictorMixin
+from skunlearn._unlearning.recording import RecordingMixin, note_file
 from skunlearn._unlearning.removal import Removal, carry_out
 from skunlearn._unlearning.row_reader import read_request, read_training
 from skunlearn._unlearning.steps_before import steps_before
@@ -37,7 +38,7 @@ _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroye
 _SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
 
 
-class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
+class BaseUnlearner(RecordingMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     """Base class of all unlearners.
 
     A subclass implements ``_attempt(retain, forget, seed)`` and returns a new model; deep
@@ -215,34 +216,6 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ what it tells and keeps
 
-    def certificate(self):
-        """What was forgotten, how, when, and what was measured, as JSON.
-
-        Returns
-        -------
-        text : str
-            A JSON object. ``"guarantee"`` is ``"retrained without the rows"`` for exact methods
-            (or the solution without them, where it is computed), ``"(epsilon, delta)"`` for
-            certified ones, with what was proved under ``"proved"``, and ``"none"`` for the
-            others, which are judged by measurement only. It is ``"none"`` as well where
-            something was trained before (a ``FrozenEstimator`` inside `estimator`, weights that
-            a module loads), or where a scikit-learn Pipeline has fitted steps in front of this
-            estimator; ``"notes"`` then names it. ``"scope"`` says what is spoken of.
-
-        Examples
-        --------
-        >>> import json
-        >>> import numpy as np
-        >>> from sklearn.linear_model import LogisticRegression
-        >>> from skunlearn import RetrainUnlearner
-        >>> X, y = np.eye(6), np.array([0, 1, 0, 1, 0, 1])
-        >>> unlearner = RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, y)
-        >>> certificate = json.loads(unlearner.unlearn(X[:1]).certificate())
-        >>> certificate["deletions"][0]["rows"], certificate["guarantee"]
-        (1, 'retrained without the rows')
-        """
-        return certify(self)
-
     def detach(self):
         """Let go of the training rows; their digests stay.
 
@@ -309,6 +282,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         """
         tensors, state = self._saved()
         tensor_files.write(path, tensors, state)
+        note_file(self, path)
         persistence.warn_of_lost(path, state["lost"])
 
     def load(self, path):
@@ -334,7 +308,9 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             When the file was not written by ``save`` of this class, or the net does not fit.
         """
-        return self._restored(*tensor_files.read(path), path)
+        self._restored(*tensor_files.read(path), path)
+        note_file(self, path)
+        return self
 
     def _saved(self):
         check_is_fitted(self)
@@ -513,12 +489,13 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         entry = deletion_entry(
             self,
             rows=len(removal.positions),
-            identifiers=record.identifiers(removal.positions),
+            named=names_of(record, removal.positions),
             classes_forgotten=emptied,
             seconds=time.perf_counter() - started,
             measured=measured,
         )
         entry |= self._describe(record, removal.retain, kept, brought)
+        entry["weights"] = weights_change(self.estimator_, model)
         self._judge(change, measured, removal, record, emptied, len(sample))
         self._change(
             model=model,
@@ -607,6 +584,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     _seed, _record = fitted("seed"), fitted("record")
     _evidence, _forgotten = fitted("evidence"), fitted("forgotten")
     _steps_before, _row_reader = fitted("steps_before"), fitted("row_reader")
+    _records, _files, _key = fitted("records"), fitted("files"), fitted("key")
 
     def _change(self, **changed):
         self._fitted = replace(self._fitted, **changed)

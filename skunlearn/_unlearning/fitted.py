@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import Evidence
+from skunlearn._unlearning.keyed import new_key
 from skunlearn._unlearning.row_reader import RowReader
 
 
@@ -34,6 +35,13 @@ class Fitted:
         The rows of the last request, where they are at hand.
     steps_before : dict
         Kinds of the steps of a Pipeline in front; see `step_kinds.kinds`.
+    records : dict of str to list of dict
+        What was found out about the model after its requests, by section of the certificate.
+    files : tuple of (str, int, str or None)
+        Files that ``save`` has written and ``load`` has read: name, number of requests that the
+        model in them has fulfilled, and path, where that is known to be on this machine.
+    key : bytes
+        Of the digests of forgotten rows in the log.
     """
 
     seed: int
@@ -44,6 +52,9 @@ class Fitted:
     evidence: Evidence | None = None
     forgotten: Rows | None = None
     steps_before: Mapping | None = None
+    records: Mapping = field(default_factory=dict)
+    files: tuple = ()
+    key: bytes = field(default_factory=new_key, repr=False)
 
 
 def fitted(name):

@@ -31,7 +31,9 @@ def getstate(unlearner, state):
     known, state = state.get("_fitted"), dict(state)
     if known is not None:
         record = known.record.compact() if unlearner.store_data else known.record.detach()
-        state["_fitted"] = replace(known, record=record, forgotten=None)
+        # Whoever unpickles it may have other files at these paths.
+        files = tuple((name, done, None) for name, done, _ in known.files)
+        state["_fitted"] = replace(known, record=record, forgotten=None, files=files)
         # The net that the user passed may have been trained on rows that are gone by now.
         state["estimator"] = _without_weights(unlearner.estimator)
     return state
@@ -86,6 +88,8 @@ def describe(unlearner):
         "own": own,
         "own_arrays": kinds,
         "deletions": unlearner.deletions_,
+        "records": unlearner._records,
+        "key": unlearner._key.hex(),
         "steps_before": unlearner._steps_before,
         "is_dataset": record.is_dataset,
         "augmented": record.reader is not None,
@@ -114,6 +118,8 @@ def restore_from(unlearner, tensors, state, path):
             row_reader=_labels_read(state),
             model=restore(model, net),
             deletions=state["deletions"],
+            records=state["records"],
+            key=bytes.fromhex(state["key"]),
             steps_before=state["steps_before"],
         )
         if state["n_features_in"] is not None:

@@ -14,6 +14,7 @@ from skunlearn._rows import row_forms
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._unlearning.drafts import drafted
 from skunlearn._unlearning.persistence import warn_of_lost
+from skunlearn._unlearning.recording import note_file
 from skunlearn.compose import _front_steps
 
 # What fitted transformers of scikit-learn hold, and skops does not know to be harmless.
@@ -73,6 +74,7 @@ class StepFilesMixin:
         check_is_fitted(self)
         tensors, state = self._saved()
         tensor_files.write(path, tensors, state)
+        note_file(self._final_estimator, path)
         warn_of_lost(path, state["last"]["lost"])
 
     def _saved(self):
