@@ -23,13 +23,13 @@ from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.torch_errors import telling_torch_errors
 from skunlearn._unlearning import persistence
 from skunlearn._unlearning.accuracy_guard import refuse_drop
-from skunlearn._unlearning.certificate import deletion_entry, names_of, weights_change
+from skunlearn._unlearning.certificate.content import deletion_entry, names_of, weights_change
+from skunlearn._unlearning.certificate.recording import RecordingMixin, note_file
 from skunlearn._unlearning.change import Change
 from skunlearn._unlearning.diagnosis import emptied_classes, warn_if_wrong
 from skunlearn._unlearning.drafts import drafted, note_own_state, share_all
 from skunlearn._unlearning.fitted import Fitted, fitted
 from skunlearn._unlearning.predictor import PredictorMixin
-from skunlearn._unlearning.recording import RecordingMixin, note_file
 from skunlearn._unlearning.removal import Removal, carry_out
 from skunlearn._unlearning.row_reader import read_request, read_training
 from skunlearn._unlearning.steps_before import steps_before
@@ -584,7 +584,7 @@ class BaseUnlearner(RecordingMixin, PredictorMixin, MetaEstimatorMixin, BaseEsti
     _seed, _record = fitted("seed"), fitted("record")
     _evidence, _forgotten = fitted("evidence"), fitted("forgotten")
     _steps_before, _row_reader = fitted("steps_before"), fitted("row_reader")
-    _records, _files, _key = fitted("records"), fitted("files"), fitted("key")
+    _records, _saved_files, _key = fitted("records"), fitted("files"), fitted("key")
 
     def _change(self, **changed):
         self._fitted = replace(self._fitted, **changed)

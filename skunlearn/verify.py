@@ -18,9 +18,9 @@ from skunlearn._files.weight_digests import file_digests, read_header
 from skunlearn._files.write_whole import checksum
 from skunlearn._rows import row_forms
 from skunlearn._rows.containers import align, match, name_digests, row_digests
-from skunlearn._unlearning.document import Certificate, seal
-from skunlearn._unlearning.exclusion import assert_excluded
-from skunlearn._unlearning.schemas import problems, schema
+from skunlearn._unlearning.certificate.document import Certificate, seal
+from skunlearn._unlearning.certificate.exclusion import assert_excluded
+from skunlearn._unlearning.certificate.schemas import problems, schema
 
 __all__ = ["Certificate", "Finding", "assert_excluded", "schema", "verify"]
 
@@ -209,7 +209,7 @@ def _signature(content, public_key):
         if signature is None:
             return []
         return [Finding("signature", True, "there is one; it was not checked, pass the public key")]
-    from skunlearn._unlearning.signatures import is_signed_by
+    from skunlearn._unlearning.certificate.signatures import is_signed_by
 
     if signature is None:
         return [Finding("signature", False, "there is none")]

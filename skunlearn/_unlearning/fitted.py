@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import Evidence
-from skunlearn._unlearning.keyed import new_key
+from skunlearn._unlearning.certificate.keyed import new_key
 from skunlearn._unlearning.row_reader import RowReader
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from skunlearn._recipe import step_kinds
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch.observation import observe
-from skunlearn._unlearning.certificate import forgotten_digests, names_of
+from skunlearn._unlearning.certificate.content import forgotten_digests, names_of
 from skunlearn._unlearning.removal import Removal
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose import _front_steps

@@ -12,9 +12,9 @@ from skunlearn._files import tensor_files
 from skunlearn._recipe import step_kinds
 from skunlearn._rows import row_forms
 from skunlearn._rows.record import TrainingRecord
+from skunlearn._unlearning.certificate.recording import note_file
 from skunlearn._unlearning.drafts import drafted
 from skunlearn._unlearning.persistence import warn_of_lost
-from skunlearn._unlearning.recording import note_file
 from skunlearn.compose import _front_steps
 
 # What fitted transformers of scikit-learn hold, and skops does not know to be harmless.
@@ -149,6 +149,7 @@ class StepFilesMixin:
         last = copy.copy(unlearner)._restored(
             tensor_files.part(tensors, "last."), state["last"], path
         )
+        note_file(last, path)
         record = TrainingRecord.from_tables(
             {key: value.numpy() for key, value in tensor_files.part(tensors, "record.").items()},
             is_dataset=state["is_dataset"],

@@ -13,11 +13,11 @@ from skunlearn._rows.containers import is_dataset, n_rows, row_digests, shares_m
 from skunlearn._rows.record import TrainingRecord, request_rows
 from skunlearn._torch import skorch_nets
 from skunlearn._unlearning import validation
-from skunlearn._unlearning.certificate import form_of_row
+from skunlearn._unlearning.certificate.content import form_of_row
+from skunlearn._unlearning.certificate.model_digests import model_digest
+from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.drafts import drafted, share_all
-from skunlearn._unlearning.model_digests import model_digest
 from skunlearn._unlearning.plain_rows import look_at
-from skunlearn._unlearning.recording import RecordingMixin
 from skunlearn._unlearning.removal import Removal, carry_out
 from skunlearn._unlearning.steps_before import steps_before
 from skunlearn.compose import _front_steps

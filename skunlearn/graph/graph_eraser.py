@@ -15,10 +15,15 @@ from skunlearn._rows import checking
 from skunlearn._rows.seeding import draw_seed
 from skunlearn._torch.columns import label_columns
 from skunlearn._unlearning import validation
-from skunlearn._unlearning.certificate import content_of, deletion_entry, plain, weights_change
+from skunlearn._unlearning.certificate.content import (
+    content_of,
+    deletion_entry,
+    plain,
+    weights_change,
+)
+from skunlearn._unlearning.certificate.keyed import new_key
+from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.drafts import drafted, share_all
-from skunlearn._unlearning.keyed import new_key
-from skunlearn._unlearning.recording import RecordingMixin
 from skunlearn.exceptions import ClassForgottenWarning
 from skunlearn.graph import _nets
 from skunlearn.graph._changes import forget_edges, forget_nodes

@@ -19,9 +19,9 @@ from skorch.callbacks import Checkpoint
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner
 from skunlearn._files.canonical import START, json_digest
-from skunlearn._unlearning.document import issue
-from skunlearn._unlearning.letters import DISCLAIMER
-from skunlearn._unlearning.model_digests import model_digest
+from skunlearn._unlearning.certificate.document import issue
+from skunlearn._unlearning.certificate.letters import DISCLAIMER
+from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn.evaluation import audit
 from skunlearn.exceptions import AlreadyForgottenError
 from skunlearn.metrics import MIAScorer

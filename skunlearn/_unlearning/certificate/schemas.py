@@ -27,7 +27,11 @@ def schema():
     >>> schema()["properties"]["schema_version"]
     {'const': 1}
     """
-    text = files("skunlearn._unlearning").joinpath("certificate.schema.json").read_text("utf-8")
+    text = (
+        files("skunlearn._unlearning.certificate")
+        .joinpath("certificate.schema.json")
+        .read_text("utf-8")
+    )
     return json.loads(text)
 
 

@@ -12,10 +12,10 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn._files.canonical import link
 from skunlearn._recipe import caches
 from skunlearn._rows import row_forms
-from skunlearn._unlearning import keyed
-from skunlearn._unlearning.derived import derived_artefacts, file_of
-from skunlearn._unlearning.model_digests import model_digest
-from skunlearn._unlearning.promises import in_words
+from skunlearn._unlearning.certificate import keyed
+from skunlearn._unlearning.certificate.derived import derived_artefacts, file_of
+from skunlearn._unlearning.certificate.model_digests import model_digest
+from skunlearn._unlearning.certificate.promises import in_words
 from skunlearn._version import __version__
 
 SCHEMA_VERSION = 1  # 0: certificates without digests of weights, chain and sections

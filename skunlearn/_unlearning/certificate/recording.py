@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._files.canonical import canonical, chained, json_digest
-from skunlearn._unlearning.certificate import content_of, records_of, with_words
-from skunlearn._unlearning.derived import check_artefacts
-from skunlearn._unlearning.document import issue
-from skunlearn._unlearning.exclusion import manifest_of
-from skunlearn._unlearning.findings import describe_finding
+from skunlearn._unlearning.certificate.content import content_of, records_of, with_words
+from skunlearn._unlearning.certificate.derived import check_artefacts
+from skunlearn._unlearning.certificate.document import issue
+from skunlearn._unlearning.certificate.exclusion import manifest_of
+from skunlearn._unlearning.certificate.findings import describe_finding
 
 _REQUEST = ("id", "subject", "received", "done", "deadline", "state", "reason", "next", "version")
 _REQUEST_STATES = ("applied", "refused", "delayed", "pending", "running")
@@ -202,5 +202,5 @@ def note_file(unlearner, path):
     """Remember a file that holds the present model."""
     path = os.path.abspath(os.fspath(path))
     file = os.path.basename(path), len(unlearner.deletions_), path
-    files = [other for other in unlearner._files if other[1:] != file[1:]]
+    files = [other for other in unlearner._saved_files if other[1:] != file[1:]]
     unlearner._change(files=(*files, file))

@@ -7,8 +7,8 @@ import numpy as np
 from skunlearn._files.canonical import json_digest, link
 from skunlearn._rows import row_forms
 from skunlearn._rows.containers import align, name_digests, row_digests
-from skunlearn._unlearning import keyed
-from skunlearn._unlearning.letters import as_html, as_letter
+from skunlearn._unlearning.certificate import keyed
+from skunlearn._unlearning.certificate.letters import as_html, as_letter
 
 FORMATS = ("json", "letter", "html")
 _SEALED = ("integrity", "signature")
@@ -221,7 +221,7 @@ class Certificate(str):
         TypeError
             When it is a key of another kind.
         """
-        from skunlearn._unlearning.signatures import sign
+        from skunlearn._unlearning.certificate.signatures import sign
 
         content = {key: value for key, value in self._content.items() if key != "signature"}
         if "integrity" not in content:

@@ -61,7 +61,7 @@ def check_artefacts(artefacts):
 def file_of(unlearner):
     """Name and checksum of the file that holds the present model; None where none does."""
     done = len(unlearner.deletions_)
-    for name, requests, path in reversed(getattr(unlearner, "_files", None) or ()):
+    for name, requests, path in reversed(getattr(unlearner, "_saved_files", None) or ()):
         if requests == done and path is not None and os.path.isfile(path):
             return {"name": name, "sha256": checksum(path)}
     return None
@@ -92,7 +92,7 @@ def _caches(unlearner):
 
 def _files(unlearner):
     """Files from before the last request, by what is at their place now."""
-    files, done = getattr(unlearner, "_files", None) or (), len(unlearner.deletions_)
+    files, done = getattr(unlearner, "_saved_files", None) or (), len(unlearner.deletions_)
     newest = {path: requests for _, requests, path in files if path is not None}
     found = []
     for name, requests, path in files:
