@@ -292,7 +292,9 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
         certificate = self._final_estimator._certified_content() | {"scope": _SCOPE}
         certificate["record"] = {"row": form_of_row(self._record)}
         certificate["model"]["steps"] = {
-            name: model_digest(step)["digest"] for name, step in self.steps[:-1]
+            name: model_digest(step)["digest"]
+            for name, step in self.steps[:-1]
+            if step_kinds.learns(step)
         }
         inside = [entry["transformers"] for entry in self.deletions_]
         clean = not any(steps["kept"] or steps["frozen"] for steps in inside)
