@@ -193,6 +193,10 @@ def _chains(content):
             findings.append(Finding(f"chain of {name}", False, text))
         else:
             findings.append(Finding(f"chain of {name}", True, f"{len(entries)} entries"))
+    version, n = content["model"]["version"], len(content["deletions"])
+    if version != n:
+        text = f"{n} entries, but the model has fulfilled {version} requests"
+        findings.append(Finding("chain of deletions", False, text))
     for name in ("verification", "utility"):
         for position, record in enumerate(content[name], 1):
             done = record["after_requests"]
