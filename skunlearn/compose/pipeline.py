@@ -1,6 +1,7 @@
 """A pipeline that ends in an unlearner, and forgets from its first step to its last."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -159,7 +160,7 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
         named = {"ids": ids, "groups": groups, "measure_on": measure_on}
         with drafted(self, anew=True) as draft:
             draft._fit_steps(X, y, forget, named, params)
-        self._settled()
+        self._commit()
         return self
 
     def _fit_steps(self, X, y, forget, named, params):
@@ -434,9 +435,11 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
         rows = self._final_estimator._forgotten
         return None if rows is None else rows.rows
 
-    @property
-    def _needs_forget_rows(self):
-        return self._final_estimator._needs_forget_rows
+    def _make_promises(self):
+        """Those of the unlearner; steps that were fitted elsewhere, or are kept, are not exact."""
+        promises, kinds = self._final_estimator._make_promises(), self._kinds()
+        forgets = not kinds["frozen"] and (self.refit_transformers or not kinds["fitted"])
+        return replace(promises, exact=promises.exact and forgets)
 
     def __getitem__(self, ind):
         """A step, or several as scikit-learn's Pipeline: a part cannot unlearn."""

@@ -10,7 +10,6 @@ from sklearn.utils import check_scalar
 from skunlearn.production import _names
 from skunlearn.production._asking import AskingMixin
 from skunlearn.production._batches import BatchMixin, public
-from skunlearn.production._certifying import CertifyingMixin
 from skunlearn.production._deciding import DecidingMixin
 from skunlearn.production._journal import Journal
 from skunlearn.production._lease import file_lease, timed_lease
@@ -20,7 +19,7 @@ from skunlearn.production._versions import Versions, template
 __all__ = ["DeletionQueue"]
 
 
-class DeletionQueue(AskingMixin, DecidingMixin, CertifyingMixin, BatchMixin):
+class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
     """Deletion requests on disk: written once, never lost, never applied twice.
 
     Choose it where requests come one by one and unlearning is worth doing for many at once: any

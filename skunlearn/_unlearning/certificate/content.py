@@ -7,15 +7,14 @@ import numpy as np
 import sklearn
 import skorch
 import torch
-from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._files.canonical import link
 from skunlearn._recipe import caches
 from skunlearn._rows import row_forms
 from skunlearn._unlearning.certificate import keyed
 from skunlearn._unlearning.certificate.derived import derived_artefacts, file_of
+from skunlearn._unlearning.certificate.guarantees import in_words
 from skunlearn._unlearning.certificate.model_digests import model_digest
-from skunlearn._unlearning.certificate.promises import in_words
 from skunlearn._version import __version__
 
 SCHEMA_VERSION = 1  # 0: certificates without digests of weights, chain and sections
@@ -36,14 +35,14 @@ def deletion_entry(unlearner, *, rows, named, classes_forgotten, seconds, measur
         for key, value in unlearner.get_params(deep=False).items()
         if key not in ("estimator", "memory", "verbose")
     }
-    seed = int(unlearner._seed)
-    if unlearner._is_certified:
+    seed, promises = int(unlearner._seed), unlearner._make_promises()
+    if promises.certified:
         # Whoever can draw the noise again can take it away.
         seed = params["random_state"] = None
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "method": type(unlearner).__name__,
-        "exact": bool(unlearner._is_exact) and not _holds_rows(unlearner),
+        "exact": promises.exact and not _holds_rows(unlearner),
         "parameters": params,
         "seed": seed,
         "rows": int(rows),
@@ -54,6 +53,43 @@ def deletion_entry(unlearner, *, rows, named, classes_forgotten, seconds, measur
         # The entry before is complete by now: whatever changes it later breaks the chain.
         "previous": link(unlearner.deletions_),
     }
+
+
+def log_entry(unlearner, change, model, seconds, kept, brought):
+    """The entry of a request of rows, for the draft that is at work on it.
+
+    Parameters
+    ----------
+    unlearner : BaseUnlearner, with its `Removal`
+    change : Change
+    model : fitted estimator
+        That after the request.
+    seconds : float
+    kept : list of str or None
+        Layers whose running statistics are from before the request.
+    brought : list of str
+        What came along trained; see `name_trained`.
+    """
+    removal, record = unlearner._removal, unlearner._removal.record
+    entry = deletion_entry(
+        unlearner,
+        rows=len(removal.positions),
+        named=names_of(record, removal.positions),
+        classes_forgotten=removal.emptied,
+        seconds=seconds,
+        measured=change.measure(),
+    )
+    held_out = unlearner._count_held_out(removal.retain)
+    if record.weights is not None:
+        entry["weighted"] = True
+    if kept is not None:
+        entry["statistics_kept"] = kept
+    if brought:
+        entry |= {"exact": False, "trained_before": brought}
+    if held_out is not None:
+        entry["held_out"] = held_out
+    entry["weights"] = weights_change(unlearner.estimator_, model)
+    return entry | unlearner._logged()
 
 
 def names_of(record, positions):
@@ -79,52 +115,8 @@ def weights_change(before, after):
 
 def content_of(unlearner):
     """What the certificate of a fitted unlearner holds, a dict of JSON's types."""
-    check_is_fitted(unlearner)
-    guarantee, in_front = "none", _in_front(unlearner)
-    if unlearner.deletions_ and unlearner._is_certified and not _holds_rows(unlearner):
-        guarantee = "(epsilon, delta)"
-    elif unlearner.deletions_ and all(entry["exact"] for entry in unlearner.deletions_):
-        guarantee = unlearner._exactness
-    brought = [name for entry in unlearner.deletions_ for name in entry.get("trained_before", [])]
-    notes = [
-        f"{name}: brought along from rows that are not known here, so that no retraining "
-        "starts from nothing."
-        for name in dict.fromkeys(brought)
-    ]
-    if in_front.get("declared"):
-        notes.append(
-            f"Steps {', '.join(in_front['declared'])} of a Pipeline in front are declared to "
-            "hold no training row; the certificate of an UnlearningPipeline quotes by whom."
-        )
-    for kind, what in (
-        ("fitted", "were fitted on forgotten rows too, and still hold what they learnt"),
-        ("frozen", "were fitted elsewhere, on rows that are not known here"),
-    ):
-        if in_front.get(kind):
-            notes.append(
-                f"Steps {', '.join(in_front[kind])} of a Pipeline in front {what}: the log "
-                "speaks of the model behind them only. UnlearningPipeline forgets in steps too."
-            )
-    report = (unlearner.deletions_ or [{}])[-1].get("caches")
-    if report is not None or caches.caches(unlearner):
-        notes += caches.notes(report)
-    if unlearner._record.weights is not None:
-        notes.append(
-            "The training weighs rows by sample_weight; what was measured counts each once."
-        )
-    reader = getattr(unlearner._record, "reader", None)
-    if unlearner.deletions_ and reader is not None and reader.noisy:
-        notes.append(
-            "Training rows were measured through their random augmentation, not as they are: "
-            "fit was not given measure_on=."
-        )
-    kept = unlearner.deletions_[-1].get("statistics_kept") if unlearner.deletions_ else None
-    if kept:
-        notes.append(
-            f"Running statistics of {', '.join(kept)} are those from before the request: they "
-            "could not be taken anew over retained rows, and still hold the forgotten ones."
-        )
-    model, records = _model(unlearner), records_of(unlearner)
+    guarantee, retained = _guarantee(unlearner), unlearner._record.retained
+    model, records, notes = _model(unlearner), records_of(unlearner), _notes(unlearner)
     if _has_changed(unlearner, model):
         notes.append(
             "The model is not the one that the last request left: its weights have been changed "
@@ -139,8 +131,8 @@ def content_of(unlearner):
             "skorch": skorch.__version__,
             "scikit-learn": sklearn.__version__,
         },
-        "retained_rows": int(unlearner._record.retained.sum()),
-        "forgotten_rows": int((~unlearner._record.retained).sum()),
+        "retained_rows": int(retained.sum()),
+        "forgotten_rows": int((~retained).sum()),
         "guarantee": guarantee,
         "scope": _SCOPE,
         **({"proved": unlearner._proved()} if guarantee == "(epsilon, delta)" else {}),
@@ -189,6 +181,60 @@ def form_of_row(record):
         return row_forms.describe(record.row_like())
     except TypeError:  # columns that no file names
         return None
+
+
+def _guarantee(unlearner):
+    promises = unlearner._make_promises()
+    if unlearner.deletions_ and promises.certified and not _holds_rows(unlearner):
+        return "(epsilon, delta)"
+    if unlearner.deletions_ and all(entry["exact"] for entry in unlearner.deletions_):
+        return promises.guarantee
+    return "none"
+
+
+def _notes(unlearner):
+    """What narrows the guarantee, a sentence each."""
+    in_front = _in_front(unlearner)
+    brought = [name for entry in unlearner.deletions_ for name in entry.get("trained_before", [])]
+    notes = [
+        f"{name}: brought along from rows that are not known here, so that no retraining "
+        "starts from nothing."
+        for name in dict.fromkeys(brought)
+    ]
+    if in_front.get("declared"):
+        notes.append(
+            f"Steps {', '.join(in_front['declared'])} of a Pipeline in front are declared to "
+            "hold no training row; the certificate of an UnlearningPipeline quotes by whom."
+        )
+    for kind, what in (
+        ("fitted", "were fitted on forgotten rows too, and still hold what they learnt"),
+        ("frozen", "were fitted elsewhere, on rows that are not known here"),
+    ):
+        if in_front.get(kind):
+            notes.append(
+                f"Steps {', '.join(in_front[kind])} of a Pipeline in front {what}: the log "
+                "speaks of the model behind them only. UnlearningPipeline forgets in steps too."
+            )
+    report = (unlearner.deletions_ or [{}])[-1].get("caches")
+    if report is not None or caches.caches(unlearner):
+        notes += caches.notes(report)
+    if unlearner._record.weights is not None:
+        notes.append(
+            "The training weighs rows by sample_weight; what was measured counts each once."
+        )
+    reader = getattr(unlearner._record, "reader", None)
+    if unlearner.deletions_ and reader is not None and reader.noisy:
+        notes.append(
+            "Training rows were measured through their random augmentation, not as they are: "
+            "fit was not given measure_on=."
+        )
+    kept = unlearner.deletions_[-1].get("statistics_kept") if unlearner.deletions_ else None
+    if kept:
+        notes.append(
+            f"Running statistics of {', '.join(kept)} are those from before the request: they "
+            "could not be taken anew over retained rows, and still hold the forgotten ones."
+        )
+    return notes
 
 
 def _in_front(unlearner):
