@@ -73,12 +73,13 @@ lint: .venv/.installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
-# The pages' doctests, the site with warnings as errors, and its links; -E, as pages that are generated
+# The pages' doctests and code, the site with warnings as errors, and its links; -E, as pages that are generated
 # for new names would be missed otherwise. SKUNLEARN_DOCS_LONG=1 runs the
 # examples that take long too.
 DOCS_RUN = PYTHONHASHSEED=0 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE .venv/bin/python
 docs: .venv/.docs-installed
 	$(DOCS_RUN) -m pytest -q --doctest-glob='*.rst' docs/start docs/guide
+	$(DOCS_RUN) docs/run_code.py README.md docs/start/*.rst
 	$(DOCS_RUN) -m sphinx -E -W --keep-going -b html docs build/docs
 	.venv/bin/python docs/check_links.py build/docs
 	@echo "Open build/docs/index.html"

@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "_ext"))
+sys.path[:0] = [str(HERE), str(HERE / "_ext")]
 
 import gallery  # noqa: E402
 
@@ -30,6 +30,9 @@ extensions = [
     # Ours, in _ext: what they write is generated from the package.
     "api_pages",
     "bibliography",
+    "explained",
+    "first_minute",
+    "gallery",
     "mathml",
     "method_table",
     "optional_pages",
@@ -75,9 +78,14 @@ html_context = {"default_mode": "auto"}
 html_css_files = ["skunlearn.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "project/*": [], "references": []}
+html_sidebars = {
+    "index": [],
+    "project/*": [],
+    "references": [],
+    "start/which_method": [],
+}
 html_theme_options = {
-    "logo": {"text": "skunlearn"},
+    "logo": {"text": f"skunlearn {__version__}"},
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "show_toc_level": 2,

@@ -7,10 +7,14 @@ from skunlearn._rows import checking
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
+from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.held_out_rows import holding_out
+from skunlearn._torch.inference import infer
 from skunlearn._torch.loop import learning_rates
-from skunlearn._torch.loop.fit_loop import train
+from skunlearn._torch.loop.fit_loop import batches, train
+from skunlearn._torch.loop.norms import moving_norms, unmoved
 from skunlearn._torch.parts.tasks import task_of
+from skunlearn._torch.row_losses import Targets, labels_of, row_losses
 from skunlearn.base import BaseUnlearner
 from skunlearn.callbacks import LinearDecay
 from skunlearn.exceptions import UnlearningError
@@ -139,6 +143,33 @@ class NetUnlearner(BaseUnlearner):
         if self.schedule == "linear":
             callbacks.append(("skunlearn_decay", LinearDecay()))
         return train(net, rows, callbacks=callbacks, shuffle=True, loss=loss, relabels=relabels)
+
+    def _row_losses(self, net, rows):
+        """Losses of rows beside those that `net` is trained on; to be called before `_run`.
+
+        Parameters
+        ----------
+        net : skorch net
+        rows : Rows
+            The forget rows, say.
+
+        Returns
+        -------
+        pairs : iterator without end
+            Of batches of `rows`, drawn anew in every pass, and a tensor of shape (b,) with the
+            task's loss of each row. Gradients flow; running statistics of norms stay as they are.
+        """
+        given, targets, norms = batches(net, rows), Targets(net, rows), moving_norms(net)
+
+        def asked(batch):
+            labels = labels_of(batch, targets, self._classes, type(self).__name__)
+            # In training mode the running statistics would end half-way to these rows, and
+            # batches of them alone be normalised as no row is when the net is used.
+            with unmoved(norms), lone_row(net, batch):
+                out = infer(net, batch.x)
+            return batch, row_losses(net, out, labels, self._classes)
+
+        return map(asked, given)
 
     def _whole_classes(self, retain, forget):
         """Whether the forget rows are of classes, or have labels, that no retained row has."""

@@ -303,6 +303,22 @@ def test_ascent_is_its_formula_and_bounded(data):
     assert weight(unlearner.unlearn(indices=FORGET)) == pytest.approx(W + 0.3 * step, abs=1e-6)
 
 
+@pytest.mark.parametrize("max_norm, length", [(1e9, 1.0), (0.5, 0.5)])
+def test_a_short_slope_of_a_whole_class_is_lengthened(data, max_norm, length):
+    """A net that is sure of its rows has next to no gradient on them."""
+    X, y = data
+    rows = np.flatnonzero(y == 1)
+    unlearner = GradientAscentUnlearner(
+        linear(), bound=100.0, max_norm=max_norm, lr=0.3, max_epochs=1, schedule="constant",
+        random_state=0,
+    ).fit(X, y)  # fmt: skip
+    W = weight(unlearner)
+    step = gradient(W, X[rows], y[rows])
+    assert np.linalg.norm(step) < length
+    step *= length / np.linalg.norm(step)
+    assert weight(unlearner.unlearn(indices=rows)) == pytest.approx(W + 0.3 * step, abs=1e-5)
+
+
 def test_chance_bounds_a_long_ascent(data):
     """Without it the loss runs away; with it, it ends near ln 3."""
     X, y = data

@@ -19,6 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SHIPPED = [
     "CHANGELOG.md",
+    "CITATION.cff",
     "CONTRIBUTING.md",
     "LICENSE",
     "MANIFEST.in",
@@ -153,6 +154,35 @@ def test_wheel_metadata(built):
     needed = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert sorted(needed) == sorted(project["dependencies"])
     assert set(metadata.get_all("Provides-Extra")) == set(project["optional-dependencies"])
+
+
+def test_the_package_index_would_take_them(built):
+    pytest.importorskip("twine")
+    sdist, wheel, _ = built
+    output = _run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel, cwd=ROOT)
+    assert output.count("PASSED") == 2
+
+
+def test_the_citation_is_of_this_version():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert re.search(r"^version: (.+)$", citation, re.M)[1] == _version()
+    assert re.search(r'^date-released: "\d{4}-\d\d-\d\d"$', citation, re.M)
+
+
+def test_the_publishing_workflow_checks_what_it_uploads():
+    path = ROOT / ".github" / "workflows" / "publish.yml"
+    if not path.exists():
+        pytest.skip("the sdist holds no workflow")
+    jobs = pytest.importorskip("yaml").safe_load(path.read_text())["jobs"]
+    runs = [step["run"] for step in jobs["build"]["steps"] if "run" in step]
+    assert runs.index("python -m build") < runs.index("python -m twine check --strict dist/*")
+    assert jobs["publish"]["needs"] == "build"
+    # The step that compares the tag with the version reads the file as it is.
+    (compares,) = (run for run in runs if "_version.py" in run)
+    script = f"GITHUB_REF_NAME=v{_version()}; {compares}"
+    assert _version() in _run("bash", "-c", script, cwd=ROOT)
+    wrong = subprocess.run(["bash", "-c", f"GITHUB_REF_NAME=v9; {compares}"], cwd=ROOT, check=False)
+    assert wrong.returncode != 0
 
 
 def test_setup_cfg_and_pyproject_have_disjoint_jobs():

@@ -8,12 +8,10 @@ import pkgutil
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import skunlearn
-from skunlearn.utils import unlearner_table
 
 MODULES = ["skunlearn"] + [
     module.name
@@ -131,12 +129,6 @@ def test_import_changes_nothing_and_is_light():
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "[]"
-
-
-def test_the_readme_lists_every_method_with_its_tags():
-    """The table is what `unlearner_table` prints."""
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    assert unlearner_table() in readme
 
 
 def test_estimators_are_found_where_their_names_say():

@@ -8,24 +8,44 @@ from pathlib import Path
 
 # Examples that read images which are not bundled take long as well.
 _NEEDS_IMAGES = re.compile(r"\b(fetch_cifar10|load_faces|load_image_folder)\(")
-_ORDER = (
-    "plot_trained_net",
-    "plot_quick_start",
-    "plot_why_matching_matters",
-    "plot_grid_search",
-    "plot_comparing_methods",
-    "plot_u_lira",
-    "plot_pipeline",
-    "plot_stream_of_deletions",
-    "plot_sisa_savings",
-    "plot_forest",
-    "plot_certified_removal",
-    "plot_graph",
-    "plot_transformers",
-    "plot_lora",
-    "plot_frozen_backbone",
-    "plot_own_unlearner",
-)
+# The gallery's sections, and their examples in order; one that is in none goes to the last.
+SECTIONS = {
+    "Start": (
+        "plot_quick_start",
+        "plot_trained_net",
+        "plot_grid_search",
+        "plot_comparing_methods",
+    ),
+    "Is it forgotten?": (
+        "plot_why_matching_matters",
+        "plot_u_lira",
+        "plot_influence",
+        "plot_robustness",
+        "plot_poisoned_model",
+        "plot_cifar10_conditions",
+    ),
+    "Exact and certified": (
+        "plot_sisa_savings",
+        "plot_forest",
+        "plot_certified_removal",
+        "plot_pipeline",
+        "plot_frozen_backbone",
+        "plot_public_backbone",
+    ),
+    "Nets, graphs, and requests that keep coming": (
+        "plot_cifar10_automobile",
+        "plot_faces",
+        "plot_transformers",
+        "plot_lora",
+        "plot_graph",
+        "plot_stream_of_deletions",
+        "deletion_service",
+        "plot_own_unlearner",
+    ),
+}
+_ORDER = tuple(stem for stems in SECTIONS.values() for stem in stems)
+_OPEN, _CLOSE = ".. thumbnail-parent-div-open\n", ".. thumbnail-parent-div-close\n"
+_THUMBNAIL = '.. raw:: html\n\n    <div class="sphx-glr-thumbcontainer"'
 
 
 class Order:
@@ -37,6 +57,51 @@ class Order:
     def __call__(self, name):
         stem = name.removesuffix(".py")
         return (_ORDER.index(stem) if stem in _ORDER else len(_ORDER), stem)
+
+
+def divide(text):
+    """The gallery's page with its thumbnails in the sections above.
+
+    Parameters
+    ----------
+    text : str
+        As sphinx-gallery writes it: one block of thumbnails.
+
+    Returns
+    -------
+    text : str
+    """
+    head, thumbnails = text.split(_OPEN)
+    thumbnails, tail = thumbnails.split(_CLOSE)
+    grid, end = head[head.rindex(".. raw:: html") :], tail[: tail.index("</div>") + len("</div>")]
+    head, tail = head.removesuffix(grid), tail.removeprefix(end)
+    _, *found = thumbnails.split(_THUMBNAIL)
+    places = {title: [] for title in SECTIONS}
+    for thumbnail in found:
+        stem = re.search(r":doc:`/auto_examples/(\w+)`", thumbnail)[1]
+        named = (title for title, stems in SECTIONS.items() if stem in stems)
+        places[next(named, list(SECTIONS)[-1])].append(_THUMBNAIL + thumbnail)
+    parts = [head]
+    for title, inside in places.items():
+        if inside:
+            parts += [
+                f"{title}\n{'-' * len(title)}\n\n{grid}{_OPEN}\n",
+                *inside,
+                f"{_CLOSE}{end}\n\n",
+            ]
+    return "".join(parts) + tail
+
+
+def divide_page(app, docname, source):
+    """Sphinx's event for the gallery's page."""
+    if docname == "auto_examples/index":
+        source[0] = divide(source[0])
+
+
+def setup(app):
+    """Sphinx's hook."""
+    app.connect("source-read", divide_page)
+    return {"parallel_read_safe": True}
 
 
 def is_long(path):

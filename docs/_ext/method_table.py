@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import taxonomy
+from stored_figures import spread, words
 
 from skunlearn.utils import all_unlearners, unlearner_tags
 
@@ -51,6 +52,44 @@ QUESTIONS = [
         "The training is still to come",
         {"watches_training": True},
         "They must watch it, and cannot start from a trained model. All others can.",
+    ),
+]
+
+# Question, and where a yes leads: condition and methods. A no leads to the next question.
+TREE = [
+    (
+        "**Must the result be that of a training without the rows?**",
+        [
+            ("chosen before the training, any estimator", ["ShardedUnlearner"]),
+            ("forests, bagging", ["ForestUnlearner"]),
+            ("naive Bayes, LDA, neighbours", ["SufficientStatisticsUnlearner"]),
+            ("ridge and linear regression", ["RidgeUnlearner"]),
+            ("everything else", ["RetrainUnlearner"]),
+        ],
+    ),
+    (
+        "**Is it a logistic regression, and a proven (ε, δ) enough?**",
+        [
+            (
+                "",
+                ["CertifiedRemovalUnlearner", "DescentToDeleteUnlearner", "LangevinUnlearner"],
+            )
+        ],
+    ),
+    (
+        "**Is it a net whose class, or a function that builds it, you have?**",
+        [("rows and classes", ["AutoUnlearner"])],
+    ),
+    (
+        "**A net alone, and the rows that stay can be read?**",
+        [("rows and classes", ["NoTUnlearner"]), ("rows", ["NegGradPlusUnlearner"])],
+    ),
+    (
+        "**A net, and only the rows to forget are at hand?**",
+        [
+            ("whole classes", ["DELETEUnlearner", "BoundaryUnlearner"]),
+            ("rows, with care", ["GradientAscentUnlearner"]),
+        ],
     ),
 ]
 
@@ -105,6 +144,65 @@ def everything():
     return _rows(header, rows, "20 40 10 18 12")
 
 
+def tree():
+    """The questions of `TREE`, each with where a yes leads; a no leads to the next."""
+    lines = [".. container:: tree"]
+    for number, (question, answers) in enumerate(TREE):
+        last = number == len(TREE) - 1
+        lines += ["", f"   .. container:: {'step last' if last else 'step'}", ""]
+        lines += ["      .. container:: question", "", f"         {question}", ""]
+        lines += ["      .. container:: answer", ""]
+        for condition, names in answers:
+            said = f"{condition}: " if condition else ""
+            lines.append(f"         | {said}{', '.join(map(_link, names))}")
+    return lines
+
+
+def promise_of(cls):
+    """What is known of a method's result without measuring."""
+    tags = unlearner_tags(cls)
+    return "proved" if tags.certified else "exact" if tags.exact else "measured"
+
+
+def by_promise(promise):
+    """The methods of one promise, with what the stored benchmark says of nets."""
+    rows = []
+    for name, cls in all_unlearners().items():
+        if promise_of(cls) == promise:
+            kind = "whole classes" if unlearner_tags(cls).class_only else cls._promises.made_for
+            rows.append((_link(name), _summary(cls).removesuffix("."), kind, *measured(name)))
+    header = ("Method", "What it does", "Made for", "Apart, rows", "Apart, classes", "Time")
+    if not any("".join(row[3:]) for row in rows):
+        return _rows(header[:3], [row[:3] for row in rows], "28 52 20")
+    return _rows(header, rows, "23 31 13 11 11 11")
+
+
+def measured(name):
+    """Cells of the benchmark of all nets at their defaults; empty for methods of other models."""
+    if name == "RetrainUnlearner":
+        name = "retrained"
+    bounds = [
+        spread(name, "worst AUC", tasks="rows"),
+        spread(name, "worst AUC", tasks="class"),
+        spread(name, "time"),
+    ]
+    digits = (3, 3, 2)
+    return [words(b, d).replace("–", "–\u200b") if b else "" for b, d in zip(bounds, digits)]
+
+
+def context():
+    """What the columns of `by_promise` mean, and the original net's figures."""
+    rows, classes, _ = measured("original")
+    return [
+        "*Apart* is the largest difference of an attack's AUC to that of retrained nets, over five",
+        "scores, at the method's defaults: lowest and highest of three tasks where single rows are",
+        f"forgotten, and of two with a class. The original nets are {rows} and {classes} apart.",
+        "*Time* is that of a request over that of a retraining, on nets so small that looking",
+        "counts as well. Empty cells: not a method for nets. From ``benchmarks/bench_defaults.py``",
+        "(:doc:`/project/benchmarks`).",
+    ]
+
+
 def places():
     """Every method with its place in the survey's taxonomy."""
     rows = []
@@ -118,14 +216,19 @@ def places():
 
 
 def write(*_):
-    """The three tables, for pages to include."""
+    """The tables, for pages to include."""
     FOLDER.mkdir(exist_ok=True)
     missing = set(all_unlearners()) - taxonomy.placed()
     if missing:
         raise ValueError(f"docs/_ext/taxonomy.py has no place for {sorted(missing)}.")
     for name, lines in {
         "decision_table": decision(),
+        "decision_tree": tree(),
         "method_table": everything(),
+        "promise_exact": by_promise("exact"),
+        "promise_proved": by_promise("proved"),
+        "promise_measured": by_promise("measured"),
+        "promise_context": context(),
         "taxonomy_table": places(),
     }.items():
         path, text = FOLDER / f"{name}.rst", "\n".join(lines) + "\n"

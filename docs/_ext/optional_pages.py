@@ -79,7 +79,7 @@ def write(*_):
     folder = DOCS / "generated"
     folder.mkdir(exist_ok=True)
     found = [name for name in PAGES if (DOCS / f"{name}.rst").exists()]
-    table = [".. toctree::", "   :maxdepth: 2", "", *(f"   /{name}" for name in found), ""]
+    table = [".. toctree::", "   :hidden:", "", *(f"   /{name}" for name in found), ""]
     parts = {"optional_toctree": table if found else [""]}
     parts |= {f"more_{page}": more(page) for page in MORE}
     for name, lines in parts.items():

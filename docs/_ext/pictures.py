@@ -2,14 +2,33 @@
 
 from pathlib import Path
 
+import numpy as np
 import rooms
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from stored_figures import defaults
 
 FOLDER = Path(__file__).parents[1] / "_static" / "generated"
 _BLUE, _RED, _GREEN, _GREY = "#dbe9f6", "#fbe0d8", "#dcefdc", "#eeeeee"
 _INK = "#222222"
+# Methods that the picture of closeness names, and how many points away the names stand.
+_NAMED = {
+    "retrained": ("retrained, another seed", (8, -6)),
+    "floor": ("fewer epochs anew", (-8, -6)),
+    "Auto": ("AutoUnlearner", (-4, 14)),
+    "ShrinkPerturb": ("ShrinkPerturb", (2, -15)),
+    "NoT": ("NoT", (-8, 3)),
+    "Amnesiac": ("Amnesiac", (6, 12)),
+    "Sharded": ("five shards, all touched", (0, 14)),
+    "L1Sparse": ("L1-sparse", (8, 0)),
+    "NegGradPlus": ("NegGrad+", (8, 0)),
+    "FineTune": ("fine-tuning", (8, -4)),
+    "SalUn": ("SalUn", (0, 13)),
+    "SCRUB": ("SCRUB", (8, 6)),
+    "SSD": ("SSD", (-8, 0)),
+    "BadTeacher": ("Bad Teacher", (-8, 0)),
+}
 
 
 def _box(axes, x, y, width, height, text, colour):
@@ -68,6 +87,43 @@ def architecture():
     return rooms.draw()
 
 
+def closeness():
+    """Methods for nets: what they cost, and how far they are from retrained nets."""
+    means = {}
+    stored = list(defaults().values())
+    for name in stored[0]:
+        found = [task[name] for task in stored if name in task]
+        if len(found) == len(stored):
+            means[name] = [np.mean([f[key] for f in found]) for key in ("time", "worst AUC")]
+    figure = Figure(figsize=(9, 5.4), facecolor="white", layout="constrained")
+    axes = figure.add_subplot()
+    level = means.pop("original")[1]
+    axes.axhline(level, color="#7f7f7f", linestyle="--")
+    axes.text(7.5, 1.02 * level, "original", color="#7f7f7f", ha="right", va="bottom")
+    for name, (time, apart) in means.items():
+        colour = "#009E73" if name == "retrained" else "#0072B2"
+        axes.plot(time, apart, "o", color=colour if name in _NAMED else "#bbbbbb")
+        if name in _NAMED:
+            text, shift = _NAMED[name]
+            where = {8: "left", -8: "right"}.get(shift[0], "center")
+            axes.annotate(
+                text, (time, apart), shift, textcoords="offset points", ha=where, va="center",
+                color=colour,
+            )  # fmt: skip
+    axes.set(
+        xscale="log", xlabel="time of a request / retraining", xlim=(0.06, 8), yscale="log",
+        ylabel="largest difference of an attack's AUC\nto retrained nets",
+    )  # fmt: skip
+    for set_ticks, ticks in (
+        (axes.set_xticks, (0.1, 0.2, 0.5, 1, 2, 5)),
+        (axes.set_yticks, (0.03, 0.05, 0.1, 0.2, 0.3)),
+    ):
+        set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        set_ticks([], minor=True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def not_run():
     """Thumbnail of examples that have no picture."""
     figure, axes = _axes(4, 2.8)
@@ -79,11 +135,16 @@ def write(*_):
     """Draw all of them."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with rc_context({"svg.hashsalt": "skunlearn", "svg.fonttype": "none", "font.size": 13}):
-        for draw, kind in ((overview, "svg"), (architecture, "svg"), (not_run, "png")):
+        for draw, kind in (
+            (overview, "svg"),
+            (architecture, "svg"),
+            (closeness, "svg"),
+            (not_run, "png"),
+        ):
             path = FOLDER / f"{draw.__name__}.{kind}"
             # The rooms follow the package, whose files change more often than this one.
             fresh = path.exists() and path.stat().st_mtime >= Path(__file__).stat().st_mtime
-            if draw is architecture or not fresh:
+            if draw in (architecture, closeness) or not fresh:
                 draw().savefig(path, metadata={"Date": None} if kind == "svg" else None)
 
 

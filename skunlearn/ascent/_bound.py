@@ -24,7 +24,7 @@ _ENOUGH = 200  # rows from which that share is told
 class BoundedAscent:
     """Mixin of methods with the parameters `bound` and `max_norm`."""
 
-    _faster = 10  # times the rate where running statistics follow the weights
+    _faster = 15  # times the rate where running statistics follow the weights
 
     def _bound(self, retain):
         """Loss of a row above which it is left alone."""
@@ -63,12 +63,13 @@ class ForgetOnly(BoundedAscent):
     _lr_share = 0.03
     _promises = replace(NetUnlearner._promises, reads_retain_rows=False)
 
-    def _run_on_forget(self, net, retain, forget, known, loss):
+    def _run_on_forget(self, net, retain, forget, known, loss, callbacks=()):
         """Train on `forget` until hardly any of its rows is below the bound."""
         followed = FollowedStatistics(net, retain)
         scale_rates(net, self._speed(retain, forget, followed.norms))
         hung = [
             ("skunlearn_followed", followed),
+            *callbacks,
             clipped(self.max_norm),
             ("skunlearn_known", known),
         ]
@@ -116,6 +117,11 @@ class KnownRows(Callback):
         known = losses.detach() < self.bound
         self.batches_.append((known.sum(), len(known)))
         return losses, known
+
+    def known_share(self):
+        """Share of the rows of the last batch that are known."""
+        known, size = self.batches_[-1]
+        return float(known) / size
 
     def on_batch_end(self, net, **kwargs):
         """End the run when few rows of the last batches are known."""

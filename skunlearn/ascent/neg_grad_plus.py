@@ -3,13 +3,9 @@
 from numbers import Real
 
 from skunlearn._rows import checking
-from skunlearn._torch import inference
-from skunlearn._torch.batches.lone_rows import lone_row
-from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.learning_rates import scale_rates
-from skunlearn._torch.loop.norms import moving_norms, prompt, unmoved
+from skunlearn._torch.loop.norms import moving_norms, prompt
 from skunlearn._torch.loop.optimizer_steps import clipped
-from skunlearn._torch.row_losses import Targets, labels_of, row_losses
 from skunlearn.ascent._bound import BoundedAscent, bounded
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
@@ -98,19 +94,13 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         self.max_norm = max_norm
 
     def _unlearn(self, net, retain, forget):
-        bound, targets, others = self._bound(retain), Targets(net, forget), batches(net, forget)
+        bound, pairs = self._bound(retain), self._row_losses(net, forget)
         norms, beta = moving_norms(net), self.beta
         if beta is None:
             beta = self._default_beta(retain, forget)
 
         def loss(batch):
-            gone = next(others)
-            labels = labels_of(gone, targets, self._classes, type(self).__name__)
-            # In training mode the running statistics would end half-way to the forget rows, and
-            # batches of them alone be normalised as no row is when the net is used.
-            with unmoved(norms), lone_row(net, gone):
-                out = inference.infer(net, gone.x)
-            climbed = row_losses(net, out, labels, self._classes)
+            gone, climbed = next(pairs)
             return beta * batch.loss() - (1 - beta) * gone.mean(bounded(climbed, bound))
 
         scale_rates(net, self._speed(retain, forget, norms))

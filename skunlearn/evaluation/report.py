@@ -214,9 +214,15 @@ def _notes(report):
         "against all unseen rows, which sees the difference between classes, also in the retrained "
         "model.\n"
         "* A model that has truly forgotten a class gets its unseen rows wrong, so that accuracy "
-        "over all classes rewards remembering: read the retained classes first. No model without "
-        f"the forgotten classes can exceed {100 * report.ceiling:.1f} % there."
+        f"over all classes rewards remembering: read the retained classes first.{_highest(report)}"
     )
+
+
+def _highest(report):
+    """What is left to a model without the forgotten classes, where any is gone."""
+    if report.ceiling == 1:
+        return ""
+    return f" No model without the forgotten classes can exceed {100 * report.ceiling:.1f} % there."
 
 
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}

@@ -41,7 +41,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
     max_norm : float, default=1.0
         Length to which the gradient of a batch is clipped.
     lr : float or None, default=None
-        Learning rate; None takes three hundredths of the net's own, or three tenths for whole
+        Learning rate; None takes three hundredths of the net's own, or 0.45 times it for whole
         classes where normalisation layers have running statistics, see `GradientAscentUnlearner`.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.

@@ -95,6 +95,9 @@ def test_the_reference_and_not_chance_is_the_target(labels):
     report = audit_logits({"mine": model(labels, 3, boost=-4.0), "retrained": retrained}, labels)
     assert report.wide.loc["mine", "AUC"] < 0.2
     assert report.verdicts["mine"].kind == "indistinguishable"
+    # No class is gone: nothing bounds the accuracy.
+    assert report.ceiling == 1
+    assert "can exceed" not in str(report)
     report = audit_logits({"mine": model(labels, 3), "retrained": retrained}, labels)
     assert report.verdicts["mine"].kind == "not forgotten"
 
@@ -110,6 +113,7 @@ def test_a_kept_class_is_not_taken_for_forgotten():
     assert frame["inside"]
     assert report.verdicts["kept"].kind == "not forgotten"
     assert report.ceiling == np.mean(labels["unseen"] != 0)
+    assert f"can exceed {100 * report.ceiling:.1f} % there" in str(report)
     wide = report.wide
     assert wide.loc["kept", "test"] > wide.loc["retrained", "test"] + 0.1
     assert wide.loc["retrained", "unmatched AUC"] < 0.2  # the trap of unmatched attacks

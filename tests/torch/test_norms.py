@@ -25,6 +25,7 @@ from skunlearn import (
     ShardedUnlearner,
     SSDUnlearner,
     UnlearningPipeline,
+    UNSIRUnlearner,
 )
 from skunlearn._rows.views import Rows
 from skunlearn._torch.loop.norms import renew_statistics
@@ -125,7 +126,16 @@ def digits():
 
 
 @pytest.mark.parametrize(
-    "cls", [NegGradPlusUnlearner, DELETEUnlearner, BoundaryUnlearner, SCRUBUnlearner]
+    "cls",
+    [
+        NegGradPlusUnlearner,
+        DELETEUnlearner,
+        BoundaryUnlearner,
+        partial(BoundaryUnlearner, kind="expand"),
+        SCRUBUnlearner,
+        GradientAscentUnlearner,
+        UNSIRUnlearner,
+    ],
 )
 def test_a_forgotten_digit_stays_forgotten(digits, cls):
     """At the defaults: named 0.67 of the time, and 0.96 once statistics were taken anew."""
@@ -137,7 +147,7 @@ def test_a_forgotten_digit_stays_forgotten(digits, cls):
     named = unlearner.score(X[forget], y[forget])
     renew_statistics(unlearner.estimator_, Rows(X, y, kept[:200]), seed=5)
     assert unlearner.score(X[forget], y[forget]) <= named + 0.05
-    assert named < 0.5
+    assert named < 0.4
     assert unlearner.score(X[kept], y[kept]) > 0.97
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from skunlearn import (
+    FisherForgettingUnlearner,
     MSGUnlearner,
     NoTUnlearner,
     RandomLabelUnlearner,
@@ -14,7 +15,7 @@ from skunlearn import (
 )
 from skunlearn._torch.observation import Evidence
 from skunlearn._torch.parts.tasks import Classes
-from skunlearn._unlearning.diagnosis import known_by_heart, stands_out
+from skunlearn._unlearning.diagnosis import blurs_both, known_by_heart, stands_out
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 from tests.instances import make_net
@@ -81,15 +82,20 @@ def test_a_few_rows_do_not_stand_out_by_chance():
         assert found <= 6
 
 
-@pytest.fixture(scope="module")
-def by_heart():
-    """Digits with a fifth of the labels wrong, which a net learns by heart; a fifth to forget."""
+def wrong_digits(n):
+    """Digits with a fifth of the labels wrong; a fifth to forget."""
     X, y = load_digits_images(return_X_y=True)
-    X, y = X[:1200], y[:1200].copy()
+    X, y = X[:n], y[:n].copy()
     rng = np.random.default_rng(0)
     wrong = rng.random(len(y)) < 0.2
     y[wrong] = (y[wrong] + rng.integers(1, 10, wrong.sum())) % 10
-    forget = np.flatnonzero(rng.random(len(y)) < 0.2)
+    return X, y, np.flatnonzero(rng.random(len(y)) < 0.2)
+
+
+@pytest.fixture(scope="module")
+def by_heart():
+    """A net that learns them by heart."""
+    X, y, forget = wrong_digits(1200)
     net = make_net(module__hidden=512, max_epochs=120)
     fitted = RetrainUnlearner(net, random_state=0).fit(X, y)
     state = {k: v for k, v in vars(fitted).items() if k not in fitted.get_params(deep=False)}
@@ -123,3 +129,56 @@ def test_methods_that_forget_are_not_accused(by_heart, cls):
         warnings.simplefilter("ignore", ModelDamagedWarning)
         warnings.simplefilter("error", NotForgottenWarning)
         unlearner.unlearn(indices=forget)
+
+
+@pytest.fixture(scope="module")
+def nearly():
+    """A net that knows nearly all of 600 rows by heart, half of them with a loss below 0.064."""
+    X, y, forget = wrong_digits(600)
+    net = make_net(module__hidden=128, max_epochs=60)
+    fitted = RetrainUnlearner(net, random_state=0).fit(X, y)
+    state = {k: v for k, v in vars(fitted).items() if k not in fitted.get_params(deep=False)}
+    return forget, net, state
+
+
+@pytest.mark.parametrize("cls", [RandomLabelUnlearner, SalUnUnlearner])
+def test_rows_whose_mean_loss_hardly_rises_are_known_by_heart(nearly, cls):
+    """At a hundredth of the rate half of them have a loss of 0.12, and all are as known as before.
+
+    At the net's own rate they are forgotten.
+    """
+    forget, net, state = nearly
+    unlearner = cls(net, lr=0.01 * net.lr, random_state=0)
+    vars(unlearner).update(state)
+    with pytest.warns(NotForgottenWarning, match="known by heart"):
+        unlearner.unlearn(indices=forget)
+    unlearner = cls(net, random_state=0)
+    vars(unlearner).update(state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NotForgottenWarning)
+        unlearner.unlearn(indices=forget)
+
+
+def test_the_mean_tells_it_of_rows_that_were_pushed_only():
+    before = evidence(np.where(np.arange(100) < 60, 0.95, 0.6), True)
+    after = evidence(np.where(np.arange(100) < 60, 0.87, 0.6), True)
+    known = known_by_heart(before, after, np.log(10), True)
+    assert known == pytest.approx([0.0513, 0.139], rel=0.01)
+    assert known_by_heart(before, after, np.log(10), False) is None
+    # Forgetting some of them raises the mean.
+    some = evidence(np.where(np.arange(100) < 60, 0.87, 0.6), np.arange(100) >= 20)
+    assert known_by_heart(before, some, np.log(10), True) is None
+
+
+def test_noise_that_blurs_all_rows_alike_says_so(nearly):
+    """It costs the retained rows as much as the forget rows."""
+    forget, net, state = nearly
+    unlearner = FisherForgettingUnlearner(net, alpha=0.03, random_state=0)
+    vars(unlearner).update(state)
+    with pytest.warns(NotForgottenWarning, match="blurs forget and retained rows alike"):
+        unlearner.unlearn(indices=forget)
+    measured = unlearner.deletions_[0]["measured"]
+    assert measured["retain_before"]["score"] - measured["retain_after"]["score"] > 0.04
+    assert blurs_both(measured)
+    assert not blurs_both(measured | {"forget_after": {"loss": 5.0}})  # they lose far more
+    assert not blurs_both(measured | {"retain_after": {"loss": None}})

@@ -70,9 +70,9 @@ def lira(target, shadow, membership, *, mode="online", variance="auto"):
 def u_lira(target, shadow, unlearned, never, *, variance="auto"):
     """Likelihood-ratio attack on unlearning: forgotten against never seen, row by row.
 
-    The strongest attack on unlearning: per row it compares the margin with those of models that
-    were trained on the row and then made to forget it, and with those of models that never saw
-    it. A population attack averages over rows that differ far more than that.
+    Per row it compares the margin with those of models that were trained on the row and then made
+    to forget it, and with those of models that never saw it. A population attack averages over
+    rows that differ far more than that.
 
     Parameters
     ----------
