@@ -17,7 +17,8 @@ from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.parts.torch_errors import telling_torch_errors
 from skunlearn._unlearning import attachment, inner_estimator, persistence, words
 from skunlearn._unlearning.accuracy_guard import refuse_drop
-from skunlearn._unlearning.certificate import certificate, log_entry
+from skunlearn._unlearning.certificate.content import log_entry
+from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.change import Change, observe_both
 from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_wrong
@@ -33,7 +34,9 @@ from skunlearn._unlearning.steps_before import steps_before
 __all__ = ["BaseUnlearner", "Promises"]
 
 
-class BaseUnlearner(NotebookMixin, FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimator):
+class BaseUnlearner(
+    RecordingMixin, NotebookMixin, FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimator
+):
     """Base class of all unlearners.
 
     A subclass implements ``_attempt(retain, forget, seed)`` and returns a new model; deep
@@ -163,7 +166,8 @@ class BaseUnlearner(NotebookMixin, FittedMixin, PredictorMixin, MetaEstimatorMix
         brought = self._name_trained() if self._make_promises().exact else []
         model, kept = self._renew_model(removal)
         change = Change.between(before, model, removal, self._classes)
-        entry = log_entry(self, change, time.perf_counter() - started, kept, brought)
+        seconds = time.perf_counter() - started
+        entry = log_entry(self, change, model, seconds, kept, brought)
         self._judge(change, entry["measured"])
         self._change(
             model=model,
@@ -315,7 +319,6 @@ class BaseUnlearner(NotebookMixin, FittedMixin, PredictorMixin, MetaEstimatorMix
 
     # ------------------------------------------------------------------ what it tells and keeps
 
-    certificate = certificate
     attach, detach = attachment.attach, attachment.detach
     save, load = persistence.save, persistence.load
 

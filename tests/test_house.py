@@ -17,7 +17,7 @@ import rooms  # noqa: E402
 ORDER = [
     *("exceptions", "_version", "search_spaces"),
     *("_files", "_rows", "backbone", "_torch", "torch_net", "callbacks", "nets", "_recipe"),
-    *("_unlearning", "base", "net_unlearner", "_fitted_model"),
+    *("_unlearning", "base", "net_unlearner", "_fitted_model", "verify"),
     *("ascent", "finetuning", "relabelling", "distillation", "editing", "influence"),
     *("exact", "certified", "graph", "compose"),
     *("metrics", "auto", "forget_sets", "shadow", "production", "datasets"),

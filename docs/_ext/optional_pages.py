@@ -29,7 +29,16 @@ MORE = {
         ("plot_robustness", "plot_poisoned_model", "plot_faces", "plot_cifar10_conditions"),
         (),
     ),
-    "deletion_requests": (("skunlearn.production",), (), ("threat_model",)),
+    "deletion_requests": (
+        (
+            "skunlearn.production",
+            "skunlearn.verify",
+            "skunlearn.evaluation.check_deletion",
+            "skunlearn.evaluation.utility_change",
+        ),
+        (),
+        ("threat_model",),
+    ),
     "large_data": ((), (), ("scaling",)),
 }
 

@@ -78,7 +78,9 @@ def leave_out_rows(unlearner, state):
     known, state = state.get("_fitted"), dict(state)
     if known is not None:
         record = known.record.compact() if unlearner.store_data else known.record.detach()
-        state["_fitted"] = replace(known, record=record, forgotten=None)
+        # Whoever unpickles it may have other files at these paths.
+        files = tuple((name, done, None) for name, done, _ in known.files)
+        state["_fitted"] = replace(known, record=record, forgotten=None, files=files)
         # The net that the user passed may have been trained on rows that are gone by now.
         state["estimator"] = _without_weights(unlearner.estimator)
     return state

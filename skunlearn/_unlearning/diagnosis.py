@@ -5,7 +5,7 @@ from scipy.stats import binomtest
 
 from skunlearn._rows.checking import warn
 from skunlearn._torch.parts.tasks import Labels, task_of
-from skunlearn._unlearning.certificate import plain
+from skunlearn._unlearning.certificate.content import plain
 from skunlearn.exceptions import ClassForgottenWarning, ModelDamagedWarning, NotForgottenWarning
 
 _STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning

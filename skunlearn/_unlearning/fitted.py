@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import Evidence
+from skunlearn._unlearning.certificate.keyed import new_key
 from skunlearn._unlearning.drafts import share_all
 from skunlearn._unlearning.removal import Removal
 from skunlearn._unlearning.row_reader import RowReader, read_request
@@ -38,6 +39,13 @@ class Fitted:
         Kinds of the steps of a Pipeline in front; see `step_kinds.kinds`.
     removal : Removal or None
         The request that a draft is at work on; None outside of one.
+    records : dict of str to list of dict
+        What was found out about the model after its requests, by section of the certificate.
+    files : tuple of (str, int, str or None)
+        Files that ``save`` has written and ``load`` has read: name, number of requests that the
+        model in them has fulfilled, and path, where that is known to be on this machine.
+    key : bytes
+        Of the digests of forgotten rows in the log.
     """
 
     seed: int
@@ -49,6 +57,9 @@ class Fitted:
     forgotten: Rows | None = None
     steps_before: Mapping | None = None
     removal: Removal | None = None
+    records: Mapping = field(default_factory=dict)
+    files: tuple = ()
+    key: bytes = field(default_factory=new_key, repr=False)
 
 
 _WORDS = {"model": "The current model.", "deletions": "The log of requests, a list of dicts."}
@@ -75,6 +86,7 @@ class FittedMixin:
     _seed, _record, _row_reader = _entry("seed"), _entry("record"), _entry("row_reader")
     _evidence, _forgotten = _entry("evidence"), _entry("forgotten")
     _steps_before, _removal = _entry("steps_before"), _entry("removal")
+    _records, _saved_files, _key = _entry("records"), _entry("files"), _entry("key")
 
     @property
     def classes_(self):

@@ -16,6 +16,7 @@ from skunlearn._rows.views import Rows
 from skunlearn._torch import held_out_rows, portable, skorch_nets
 from skunlearn._torch.parts.net_state import weights
 from skunlearn._torch.parts.tasks import Labels
+from skunlearn._unlearning.certificate.recording import note_file
 from skunlearn._unlearning.drafts import drafted, own_names
 from skunlearn._unlearning.fitted import Fitted
 from skunlearn._unlearning.plain_rows import PlainRows
@@ -48,6 +49,7 @@ def save(self, path):
     """
     tensors, state = describe(self)
     tensor_files.write(path, tensors, state)
+    note_file(self, path)
     warn_of_lost(path, state["lost"])
 
 
@@ -74,7 +76,9 @@ def load(self, path):
     ValueError
         When the file was not written by ``save`` of this class, or the net does not fit.
     """
-    return restore(self, *tensor_files.read(path), path)
+    restore(self, *tensor_files.read(path), path)
+    note_file(self, path)
+    return self
 
 
 def describe(unlearner):
@@ -110,6 +114,8 @@ def describe(unlearner):
         "own": own,
         "own_arrays": kinds,
         "deletions": unlearner.deletions_,
+        "records": unlearner._records,
+        "key": unlearner._key.hex(),
         "steps_before": unlearner._steps_before,
         "is_dataset": record.is_dataset,
         "augmented": record.reader is not None,
@@ -138,6 +144,8 @@ def restore(unlearner, tensors, state, path):
             row_reader=_labels_read(state),
             model=held_out_rows.restore(model, net),
             deletions=state["deletions"],
+            records=state["records"],
+            key=bytes.fromhex(state["key"]),
             steps_before=state["steps_before"],
         )
         if state["n_features_in"] is not None:

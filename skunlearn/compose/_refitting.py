@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from skunlearn._recipe import step_kinds
-from skunlearn._rows.containers import digest_of
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch.observation import observe
+from skunlearn._unlearning.certificate.content import forgotten_digests, names_of
 from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose import _front_steps
@@ -104,7 +104,7 @@ class StepsMixin:
         entry, forgets = new.deletions_[-1], refit or not kinds["fitted"]
         entry = entry | {
             "exact": entry["exact"] and not kinds["frozen"] and forgets,
-            "identifiers_digest": digest_of(np.unique(record.identifiers(positions), axis=0)),
+            **forgotten_digests(new._key, *names_of(record, positions)),
             "transformers": transformers,
         }
         forgotten = None

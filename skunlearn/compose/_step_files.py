@@ -13,6 +13,7 @@ from skunlearn._recipe import step_kinds
 from skunlearn._rows import row_forms
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._unlearning import persistence
+from skunlearn._unlearning.certificate.recording import note_file
 from skunlearn._unlearning.drafts import drafted
 from skunlearn.compose import _front_steps
 
@@ -73,6 +74,7 @@ class StepFilesMixin:
         check_is_fitted(self)
         tensors, state = self._saved()
         tensor_files.write(path, tensors, state)
+        note_file(self._final_estimator, path)
         persistence.warn_of_lost(path, state["last"]["lost"])
 
     def _saved(self):
@@ -146,6 +148,7 @@ class StepFilesMixin:
         name, unlearner = self.steps[-1]
         last = tensor_files.part(tensors, "last.")
         last = persistence.restore(copy.copy(unlearner), last, state["last"], path)
+        note_file(last, path)
         record = TrainingRecord.from_tables(
             {key: value.numpy() for key, value in tensor_files.part(tensors, "record.").items()},
             is_dataset=state["is_dataset"],

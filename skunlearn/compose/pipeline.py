@@ -1,7 +1,6 @@
 """A pipeline that ends in an unlearner, and forgets from its first step to its last."""
 
 import copy
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +14,9 @@ from skunlearn._rows.containers import is_dataset, n_rows, row_digests, shares_m
 from skunlearn._rows.record import TrainingRecord, request_rows
 from skunlearn._torch import skorch_nets
 from skunlearn._unlearning import validation
+from skunlearn._unlearning.certificate.content import form_of_row
+from skunlearn._unlearning.certificate.model_digests import model_digest
+from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.drafts import drafted, share_all
 from skunlearn._unlearning.plain_rows import look_at
 from skunlearn._unlearning.removal import Removal, carry_out
@@ -34,7 +36,7 @@ _SCOPE = (
 )
 
 
-class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
+class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
     """scikit-learn's Pipeline with an unlearner at its end, and the verb ``unlearn``.
 
     Choose it when scalers, imputers, encoders or the like stand before a net: their means and
@@ -282,19 +284,21 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
         """The log of requests."""
         return self._final_estimator.deletions_
 
-    def certificate(self):
-        """What was forgotten, how, when, what was measured, and what the steps hold, as JSON.
+    def _certified_content(self):
+        """As of the unlearner, and what the steps in front hold.
 
-        Returns
-        -------
-        text : str
-            As of the unlearner. ``"guarantee"`` is ``"none"`` as long as a step that has learnt
-            from forgotten rows is kept, or one was fitted elsewhere; ``"notes"`` names it.
-            ``"declared"`` holds what was declared of each `PublicBackbone`, by whom, and the
-            digest of its weights in ``fit``; when that has changed there is no guarantee either.
+        There is no guarantee as long as a step that has learnt from forgotten rows is kept, or
+        one was fitted elsewhere; the notes name it. "declared" holds what was declared of each
+        `PublicBackbone`, by whom, and the digest of its weights in ``fit``; when that has changed
+        there is no guarantee either.
         """
-        check_is_fitted(self)
-        certificate = json.loads(self._final_estimator.certificate()) | {"scope": _SCOPE}
+        certificate = self._final_estimator._certified_content() | {"scope": _SCOPE}
+        certificate["record"] = {"row": form_of_row(self._record)}
+        certificate["model"]["steps"] = {
+            name: model_digest(step)["digest"]
+            for name, step in self.steps[:-1]
+            if step_kinds.learns(step)
+        }
         inside = [entry["transformers"] for entry in self.deletions_]
         clean = not any(steps["kept"] or steps["frozen"] for steps in inside)
         if self._declared:
@@ -315,7 +319,21 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
         if not clean:
             certificate["guarantee"] = "none"
             certificate.pop("proved", None)
-        return json.dumps(certificate, indent=2)
+        return certificate
+
+    def _take_records(self, records):
+        name, unlearner = self.steps[-1]
+        unlearner = copy.copy(unlearner)
+        unlearner._take_records(records)
+        self.steps = [*self.steps[:-1], (name, unlearner)]
+
+    @property
+    def _records(self):
+        return self._final_estimator._records
+
+    @property
+    def _key(self):
+        return self._final_estimator._key
 
     def _is_as_declared(self, notes):
         """Say what is declared of the steps; False when one is no longer what it was in fit."""

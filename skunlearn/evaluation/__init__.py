@@ -2,6 +2,7 @@
 
 from skunlearn.evaluation.audit import audit, audit_logits
 from skunlearn.evaluation.comparison import compare
+from skunlearn.evaluation.deletion_check import check_deletion, utility_change
 from skunlearn.evaluation.gradients import input_gradients
 from skunlearn.evaluation.over_unlearning import over_unlearning
 from skunlearn.evaluation.reconstruction import Reconstruction, reconstruction_attack
@@ -18,6 +19,7 @@ __all__ = [
     "RetentionCurve",
     "audit",
     "audit_logits",
+    "check_deletion",
     "compare",
     "deletion_stream",
     "input_gradients",
@@ -26,5 +28,6 @@ __all__ = [
     "relearn_time",
     "relearning_attack",
     "retention_curve",
+    "utility_change",
     "verification_attack",
 ]

@@ -1,7 +1,6 @@
 """GraphEraser: a net for each shard of the graph, so that a deletion retrains one of them."""
 
 import functools
-import json
 import time
 
 import numpy as np
@@ -16,7 +15,14 @@ from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, StrOptions, check_p
 from skunlearn._rows.seeding import draw_seed
 from skunlearn._torch.columns import label_columns
 from skunlearn._unlearning import validation
-from skunlearn._unlearning.certificate import certificate, deletion_entry, plain
+from skunlearn._unlearning.certificate.content import (
+    content_of,
+    deletion_entry,
+    plain,
+    weights_change,
+)
+from skunlearn._unlearning.certificate.keyed import new_key
+from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.drafts import drafted, share_all
 from skunlearn._unlearning.promises import Promises
 from skunlearn.exceptions import ClassForgottenWarning
@@ -36,6 +42,7 @@ _EMBEDDINGS = ("initial", "trained")
 
 
 class GraphEraser(
+    RecordingMixin,
     GraphPredictorMixin,
     ShardMixin,
     ClassifierMixin,
@@ -280,7 +287,7 @@ class GraphEraser(
 
     def _fit(self, data, ids, forget):
         self._check_parameters()
-        self._seed = draw_seed(self.random_state)
+        self._seed, self._key, self._records = draw_seed(self.random_state), new_key(), {}
         graph = read_graph(self, data, reset=True)
         labels, mask = read_labels(data, len(graph))
         width = functools.partial(_nets.width, self.estimator, graph)
@@ -311,12 +318,12 @@ class GraphEraser(
         started = time.perf_counter()
         labelled = self._graph.y[self._graph.labelled]
         emptied = self._announce_classes(np.setdiff1d(labelled, change.graph.y))
-        before = self._parts(change.touched)
+        before, nets = self._parts(change.touched), list(self.estimators_)
         self._retrain(change.graph, change.shards, change.touched)
         entry = deletion_entry(
             self,
             rows=len(change.digests),
-            identifiers=change.digests,
+            named=("ids" if change.kind == "nodes" else "pairs of ids", change.digests),
             classes_forgotten=emptied,
             seconds=time.perf_counter() - started,
             measured=measure(before, self._parts(change.touched), len(self._columns)),
@@ -328,6 +335,7 @@ class GraphEraser(
             "exact": self._settings["partition"] == "random" and not trained_before,
             "kind": change.kind,
             "shards_retrained": change.touched.tolist(),
+            "weights": weights_change(nets, self.estimators_),
         }
         self._record, self.deletions_ = change.record, [*self.deletions_, entry]
 
@@ -349,15 +357,9 @@ class GraphEraser(
 
     # ------------------------------------------------------------------ the rest of the contract
 
-    def certificate(self):
-        """What was forgotten, how, when, and what was measured, as JSON.
-
-        Returns
-        -------
-        text : str
-            See `BaseUnlearner`; rows are nodes, or edges in an entry of that kind.
-        """
-        content = json.loads(certificate(self))
+    def _certified_content(self):
+        """See `BaseUnlearner`; rows are nodes, or edges in an entry of that kind."""
+        content = content_of(self)
         content["versions"]["torch_geometric"] = torch_geometric.__version__
         kind = self._settings["partition"]
         if kind != "random":
@@ -365,7 +367,10 @@ class GraphEraser(
                 f"Every net was trained afresh without what was forgotten in its shard, but the "
                 f"partition ({kind}) was computed before, from a graph that held it."
             )
-        return json.dumps(content, indent=2)
+        return content
+
+    def _take_records(self, records):
+        self._records = records
 
     def _make_promises(self):
         return self._promises

@@ -34,6 +34,7 @@ class Application:
 
         `starts` is how often the batch was begun.
         """
+        self.number = number
         apart = any(request["apart"] is not None for request in requests)
         if starts > (MOST_DEATHS_APART if apart else MOST_DEATHS):
             self.queue._break_up(self.lease, number, starts)
@@ -150,6 +151,7 @@ class Application:
             if final._make_promises().reads_validation_rows:
                 tests["unseen"] = self.worker.X_test, self.worker.y_test
             model = self.store.model._successor(positions, **tests)
+        model._log([*model.deletions_[:-1], model.deletions_[-1] | {"batch": self.number}])
         figures = _checks.measure(model, self.worker.X_test, self.worker.y_test)
         breach = _checks.breach(
             figures,

@@ -28,6 +28,7 @@ from skunlearn import (
 )
 from skunlearn.exceptions import QueueStoppedError, UnlearningError
 from skunlearn.production import DeletionQueue, DeletionWorker, _journal
+from skunlearn.verify import verify
 from tests.instances import make_net, make_regressor_net
 from tests.production_task import IDS, make_unlearner, rows, state_of
 from tests.small import quiet
@@ -671,3 +672,53 @@ def test_bad_parameters(queue, tmp_path):
     for name, value in (("batch_size", 0), ("max_age", -1)):
         with pytest.raises(ValueError, match=name):
             DeletionQueue(tmp_path / "bad", **{name: value})
+
+
+# ---------------------------------------------------------------------- certificates
+
+
+@pytest.mark.parametrize("kind", ["net", "refit"])
+def test_certificates_of_requests(kind, queue):
+    worker = started(queue, kind)
+    queue.submit("gone", ids=[IDS[3]])
+    queue.submit("both", ids=IDS[4:6])
+    worker.run_once()
+    queue.submit("known", ids=[IDS[3]])
+    queue.submit("refused", ids=[IDS[7]])
+    queue.submit("waiting", ids=[IDS[8]])
+    queue.submit("later", ids=[IDS[9]])
+    queue.refuse("refused", "not their own rows")
+    queue.delay("later", "the person is asked which rows are meant")
+    for name, state in (
+        ("gone", "applied"),
+        ("both", "applied"),
+        ("refused", "refused"),
+        ("waiting", "pending"),
+        ("later", "delayed"),
+        ("known", "pending"),
+    ):
+        certificate = queue.certificate(name, worker.unlearner)
+        status, request = queue.status(name), certificate["request"]
+        assert all(finding.ok for finding in verify(certificate))
+        assert request["id"] == name
+        assert request["state"] == state
+        assert request["done"] == status["finished"]
+        for key in ("received", "deadline", "reason", "next"):
+            assert request[key] == status[key]
+        assert IDS[3] not in certificate
+        assert certificate["derived"][-1]["state"] == "deleted"
+        letter = queue.certificate(name, worker.unlearner, format="letter")
+        assert (request["reason"] or "") in letter
+    certificate = queue.certificate("gone", worker.unlearner)
+    assert certificate["request"]["version"] == 1
+    assert certificate["deletions"][-1]["batch"] == 1
+    assert certificate["batch"]["audit"]["rows"] == 3
+    assert certificate["request"]["subject"] == queue.status("gone")["digests"][0]
+    assert not any("No entry of this log" in note for note in certificate["notes"])
+    assert certificate.mentions(id=IDS[3])
+    with pytest.raises(KeyError):
+        queue.certificate("nobody", worker.unlearner)
+    again = started(queue, kind)
+    certificate = queue.certificate("gone", again.unlearner)
+    # A model that is trained anew at each start has no log of what came before.
+    assert any("No entry of this log" in n for n in certificate["notes"]) == (kind == "refit")

@@ -1,6 +1,5 @@
-"""The log of deletions and the certificate made of it."""
+"""The log of deletions, and what a certificate says of it."""
 
-import json
 import platform
 from datetime import UTC, datetime
 
@@ -8,11 +7,17 @@ import numpy as np
 import sklearn
 import skorch
 import torch
-from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._files.canonical import link
 from skunlearn._recipe import caches
-from skunlearn._rows.containers import digest_of
+from skunlearn._rows import row_forms
+from skunlearn._unlearning.certificate import keyed
+from skunlearn._unlearning.certificate.derived import derived_artefacts, file_of
+from skunlearn._unlearning.certificate.guarantees import in_words
+from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._version import __version__
+
+SCHEMA_VERSION = 1  # 0: certificates without digests of weights, chain and sections
 
 _SCOPE = (
     "The model of this unlearner, trained on rows as its fit was given them. What stands before or "
@@ -20,8 +25,11 @@ _SCOPE = (
 )
 
 
-def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, measured):
-    """One entry of ``deletions_``, of plain JSON types."""
+def deletion_entry(unlearner, *, rows, named, classes_forgotten, seconds, measured):
+    """One entry of ``deletions_``, of plain JSON types.
+
+    `named` is what `names_of` gives of the forgotten rows.
+    """
     params = {
         key: plain(value)
         for key, value in unlearner.get_params(deep=False).items()
@@ -38,21 +46,24 @@ def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, 
         "parameters": params,
         "seed": seed,
         "rows": int(rows),
-        # Sorted, so that the digest does not depend on the order of the request.
-        "identifiers_digest": digest_of(np.unique(identifiers, axis=0)),
+        **forgotten_digests(unlearner._key, *named),
         "classes_forgotten": [plain(label) for label in classes_forgotten],
         "seconds": round(float(seconds), 6),
         "measured": measured,
+        # The entry before is complete by now: whatever changes it later breaks the chain.
+        "previous": link(unlearner.deletions_),
     }
 
 
-def log_entry(unlearner, change, seconds, kept, brought):
+def log_entry(unlearner, change, model, seconds, kept, brought):
     """The entry of a request of rows, for the draft that is at work on it.
 
     Parameters
     ----------
     unlearner : BaseUnlearner, with its `Removal`
     change : Change
+    model : fitted estimator
+        That after the request.
     seconds : float
     kept : list of str or None
         Layers whose running statistics are from before the request.
@@ -63,7 +74,7 @@ def log_entry(unlearner, change, seconds, kept, brought):
     entry = deletion_entry(
         unlearner,
         rows=len(removal.positions),
-        identifiers=record.identifiers(removal.positions),
+        named=names_of(record, removal.positions),
         classes_forgotten=removal.emptied,
         seconds=seconds,
         measured=change.measure(),
@@ -77,56 +88,99 @@ def log_entry(unlearner, change, seconds, kept, brought):
         entry |= {"exact": False, "trained_before": brought}
     if held_out is not None:
         entry["held_out"] = held_out
+    entry["weights"] = weights_change(unlearner.estimator_, model)
     return entry | unlearner._logged()
 
 
-def certificate(self):
-    """What was forgotten, how, when, and what was measured, as JSON.
+def names_of(record, positions):
+    """How a log knows forgotten rows: by what, their digests, and those of their contents."""
+    kind = "ids" if record.ids is not None else "positions" if record.is_dataset else "rows"
+    contents = None if record.digests is None else record.digests[positions]
+    return kind, record.identifiers(positions), contents
 
-    Returns
-    -------
-    text : str
-        A JSON object. ``"guarantee"`` is ``"retrained without the rows"`` for exact methods
-        (or the solution without them, where it is computed), ``"(epsilon, delta)"`` for
-        certified ones, with what was proved under ``"proved"``, and ``"none"`` for the
-        others, which are judged by measurement only. It is ``"none"`` as well where
-        something was trained before (a ``FrozenEstimator`` inside `estimator`, weights that
-        a module loads), or where a scikit-learn Pipeline has fitted steps in front of this
-        estimator; ``"notes"`` then names it. ``"scope"`` says what is spoken of.
 
-    Examples
-    --------
-    >>> import json
-    >>> import numpy as np
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from skunlearn import RetrainUnlearner
-    >>> X, y = np.eye(6), np.array([0, 1, 0, 1, 0, 1])
-    >>> unlearner = RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, y)
-    >>> certificate = json.loads(unlearner.unlearn(X[:1]).certificate())
-    >>> certificate["deletions"][0]["rows"], certificate["guarantee"]
-    (1, 'retrained without the rows')
-    """
-    check_is_fitted(self)
-    guarantee, retained = _guarantee(self), self._record.retained
-    return json.dumps(
-        {
-            "skunlearn": __version__,
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "skorch": skorch.__version__,
-                "scikit-learn": sklearn.__version__,
-            },
-            "retained_rows": int(retained.sum()),
-            "forgotten_rows": int((~retained).sum()),
-            "guarantee": guarantee,
-            "scope": _SCOPE,
-            **({"proved": self._proved()} if guarantee == "(epsilon, delta)" else {}),
-            "notes": _notes(self),
-            "deletions": self.deletions_,
+def forgotten_digests(key, kind, identifiers, contents=None):
+    """Entries of the log that stand for forgotten rows; without the key they say nothing."""
+    packed = {"named_by": kind, "identifiers": keyed.pack(identifiers, key)}
+    if contents is not None:
+        packed["rows"] = keyed.pack(contents, key)
+    return {"identifiers_digest": keyed.one_digest(identifiers, key), "forgotten": packed}
+
+
+def weights_change(before, after):
+    """Digests of the model's weights before and after a request."""
+    before, after = model_digest(before), model_digest(after)
+    return {**after, "before": before["digest"], "digest": after["digest"]}
+
+
+def content_of(unlearner):
+    """What the certificate of a fitted unlearner holds, a dict of JSON's types."""
+    guarantee, retained = _guarantee(unlearner), unlearner._record.retained
+    model, records, notes = _model(unlearner), records_of(unlearner), _notes(unlearner)
+    if _has_changed(unlearner, model):
+        notes.append(
+            "The model is not the one that the last request left: its weights have been changed "
+            "since."
+        )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "skunlearn": __version__,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "skorch": skorch.__version__,
+            "scikit-learn": sklearn.__version__,
         },
-        indent=2,
-    )
+        "retained_rows": int(retained.sum()),
+        "forgotten_rows": int((~retained).sum()),
+        "guarantee": guarantee,
+        "scope": _SCOPE,
+        **({"proved": unlearner._proved()} if guarantee == "(epsilon, delta)" else {}),
+        "notes": notes,
+        "model": model,
+        "record": {"row": form_of_row(unlearner._record)},
+        "deletions": unlearner.deletions_,
+        "verification": records.get("verification", []),
+        "utility": records.get("utility", []),
+        "derived": derived_artefacts(unlearner, records.get("derived", [])),
+    }
+
+
+def with_words(content):
+    """The same content with its guarantee in words, which are those of its final state."""
+    return {**content, "guarantee_in_words": in_words(content["guarantee"], content)}
+
+
+def records_of(unlearner):
+    """What was recorded beside the log, by section."""
+    return getattr(unlearner, "_records", None) or {}
+
+
+def _model(unlearner):
+    model = getattr(unlearner, "estimator_", None)
+    kind = type(unlearner).__name__ if model is None else type(model).__name__
+    model = unlearner.estimators_ if model is None else model  # of a graph's shards
+    return {
+        "class": kind,
+        "version": len(unlearner.deletions_),
+        "weights": model_digest(model),
+        "file": file_of(unlearner),
+    }
+
+
+def _has_changed(unlearner, model):
+    last = (unlearner.deletions_ or [{}])[-1].get("weights")
+    return last is not None and last["digest"] != model["weights"]["digest"]
+
+
+def form_of_row(record):
+    """How a row looks, so that others can be compared with it; None where that is not known."""
+    if not hasattr(record, "row_like"):
+        return None
+    try:
+        return row_forms.describe(record.row_like())
+    except TypeError:  # columns that no file names
+        return None
 
 
 def _guarantee(unlearner):

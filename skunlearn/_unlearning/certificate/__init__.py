@@ -1,0 +1,1 @@
+"""A record of deletions that an auditor can verify."""
