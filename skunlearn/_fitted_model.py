@@ -58,7 +58,7 @@ def read_targets(model, X, y, name="y"):
     if y is None and is_dataset(X):
         y = validation.dataset_targets(X)
     if y is None:
-        raise ValueError(f"{name} is missing: the model is asked about targets too.")
+        raise ValueError(f"{name} is missing: the model is asked about targets too, pass {name}.")
     classes = find_classes(model, y)
     y = validation.check_like(y, len(X) if is_dataset(X) else n_rows(X), classes)
     if task_of(classes).has_one_class:

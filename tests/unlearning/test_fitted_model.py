@@ -37,7 +37,7 @@ def test_what_is_wrong_is_named(data):
             read_rows(model, X, None, "test")
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
             read_rows(model, X, labels[:-1], "test")
-        with pytest.raises(ValueError, match="y_test must hold column numbers"):
+        with pytest.raises(ValueError, match=r"y_test (must hold column|holds labels)"):
             read_rows(model, X[:1], np.array([7]), "test")
     with pytest.raises(ValueError, match=r"X_test.*NaN"):
         read_rows(net().fit(X, y), np.full_like(X, np.nan), y, "test")
