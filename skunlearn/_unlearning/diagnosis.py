@@ -133,8 +133,10 @@ def _chance(unlearner, sample):
 
 def _say_still_named(unlearner, removal, after):
     # A model that never saw a class never names it.
+    if not removal.emptied:  # nor is it known where the rows came with the request
+        return None
     task, left = task_of(unlearner._classes), removal.record.retained_y
-    if not removal.emptied or not task.covers(left, removal.forget.y):
+    if not task.covers(left, removal.forget.y):
         return None
     named = task.still_named(after, task.emptied(left, removal.forget.y))
     if named <= _STILL_KNOWN:
