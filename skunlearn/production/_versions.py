@@ -22,6 +22,7 @@ from skunlearn._rows.containers import is_dataset, match, name_digests, row_dige
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.portable import listed
+from skunlearn._unlearning.validation import check_dataset
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose._front_steps import as_rows
 from skunlearn.compose.pipeline import UnlearningPipeline
@@ -90,6 +91,7 @@ class RowTable:
     def of(cls, X, y, weights, ids, salt):
         """The table of rows as a caller has them."""
         if is_dataset(X):
+            check_dataset(X)
             if weights is None:
                 return cls(None, len(X))
             parts, ids = [name_digests(range(len(X)))], None
