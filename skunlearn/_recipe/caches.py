@@ -31,14 +31,15 @@ def kept():
         _KEPT.reset(token)
 
 
-def note(memory, key, digests):
+def note(memory, key, rows):
     """Write down which rows a model is going to know, before it is trained and cached.
 
     Parameters
     ----------
     memory : joblib.Memory
     key : str, of the model
-    digests : ndarray of shape (n, 16)
+    rows : Rows
+        Whose digests are written down.
     """
     folder = _index(memory)
     if folder is None or os.path.exists(os.path.join(folder, f"{key}.npy")):
@@ -47,7 +48,7 @@ def note(memory, key, digests):
     handle, part = tempfile.mkstemp(dir=folder, prefix=".part-")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.save(file, np.ascontiguousarray(digests))
+            np.save(file, np.ascontiguousarray(rows.digests))
         os.replace(part, os.path.join(folder, f"{key}.npy"))
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -16,7 +16,7 @@ from skunlearn._recipe.code import digest_code
 from skunlearn._recipe.from_scratch import refuse_trained
 from skunlearn._recipe.trained_before import walk
 from skunlearn._rows import checking
-from skunlearn._rows.containers import digest_of, form_of, is_dataset
+from skunlearn._rows.containers import digest_of, digest_rows, form_of, is_dataset
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import checkpoints, held_out_rows, net_checks, portable, skorch_nets
 from skunlearn._torch.first_weights import digest_weights
@@ -71,7 +71,7 @@ def train(
     memory, name = check_memory(memory), key(estimator, rows, seed, classes)
     if epochs is not None:
         name = digest_of(name.encode(), b"epochs", str(epochs).encode())
-    caches.note(memory, name, rows.digests)
+    caches.note(memory, name, rows)
     work = (estimator, rows, classes, seed, verbose, write_checkpoints, (), epochs)
     try:
         kept = cached(memory)(name, work=work)
@@ -230,7 +230,8 @@ def key(estimator, rows, seed, classes):
     form = repr((form_of(rows.source), rows.all_y.dtype, classes, seed))
     weights = b"" if rows.weights is None else rows.weights
     code = _code_of(estimator)
-    return digest_of(recipe.encode(), code, rows.digests, rows.y, form.encode(), weights)
+    content = digest_rows(rows.source, rows.index).encode()
+    return digest_of(recipe.encode(), code, content, rows.y, form.encode(), weights)
 
 
 def _code_of(estimator):

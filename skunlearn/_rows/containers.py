@@ -218,8 +218,12 @@ def label_digests(digests, y):
 
 def name_digests(names):
     """Digest of every identifier, of the text that `identifier_text` gives it."""
-    rows = [_blake(identifier_text(name).encode()) for name in names]
-    return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, DIGEST_SIZE)
+    texts = [identifier_text(name) for name in names]
+    if len(set(texts[:1000])) == len(texts[:1000]):  # ids, most likely
+        return _table(_blake(text.encode() for text in texts))
+    distinct = list(dict.fromkeys(texts))
+    digests = dict(zip(distinct, _blake(text.encode() for text in distinct)))
+    return _table(map(digests.__getitem__, texts))
 
 
 def digest_of(*parts):
@@ -227,6 +231,22 @@ def digest_of(*parts):
     whole = hashlib.blake2b(digest_size=DIGEST_SIZE)
     for part in parts:
         whole.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).tobytes())
+    return whole.hexdigest()
+
+
+def digest_rows(X, positions):
+    """One hexadecimal digest of the rows at `positions`, far sooner than a digest of each."""
+    whole, size, reading = (
+        hashlib.blake2b(digest_size=DIGEST_SIZE),
+        max(1, row_bytes(X)),
+        Reading(X),
+    )
+    step = max(1, _CHUNK_BYTES // size)
+    for i in range(0, len(positions), step):
+        rows = take(X, positions[i : i + step])
+        plain = None if is_mapping(rows) else _plain(_numpy(rows))
+        whole.update(row_digests(rows) if plain is None else plain)
+        reading.done(step * size)
     return whole.hexdigest()
 
 
@@ -242,8 +262,30 @@ def match(table, wanted):
     return [np.asarray(found.get(row.tobytes(), []), dtype=np.intp) for row in wanted]
 
 
-def _blake(data):
-    return hashlib.blake2b(data, digest_size=DIGEST_SIZE, person=b"skunlearn-row").digest()
+def first_repeated(digests):
+    """Positions of the first of each set of equal digests, of shape (n, 16)."""
+    prefix = np.ascontiguousarray(digests[:, :8]).view(np.uint64).ravel()
+    order = np.sort(prefix)
+    shared = order[1:][order[1:] == order[:-1]]  # none, mostly: a sort of words is cheap
+    if not len(shared):
+        return np.empty(0, dtype=np.intp)
+    at = np.flatnonzero(np.isin(prefix, shared, kind="sort"))
+    _, first, counts = np.unique(digests[at], axis=0, return_index=True, return_counts=True)
+    return at[first[counts > 1]]
+
+
+def _blake(messages):
+    """BLAKE2b of each of these; a prepared hasher is copied, which is faster than a new one."""
+    prepared, digests = hashlib.blake2b(digest_size=DIGEST_SIZE, person=b"skunlearn-row"), []
+    for message in messages:
+        hasher = prepared.copy()
+        hasher.update(message)
+        digests.append(hasher.digest())
+    return digests
+
+
+def _table(digests):
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_SIZE)
 
 
 def _numpy(X):
@@ -256,16 +298,20 @@ def _numpy(X):
 
 
 def _hash_rows(chunk):
+    plain = _plain(chunk)
+    if plain is None:
+        return _table(_blake(repr(row).encode() for row in chunk.tolist()))
+    width = plain.nbytes // len(plain)
+    if width == 0:
+        return _table(_blake([b""]) * len(plain))
+    data = plain.reshape(-1).view(np.uint8).data
+    return _table(_blake(data[i : i + width] for i in range(0, width * len(plain), width)))
+
+
+def _plain(chunk):
+    """The rows as bytes to hash, in this machine's order, as a pickle gives them back; or None."""
     if chunk.dtype.kind not in "biufcSU":
-        rows = [_blake(repr(row).encode()) for row in chunk.tolist()]
-    else:
-        if chunk.dtype.kind in "fc":
-            chunk = chunk + 0.0  # -0.0 becomes 0.0
-        # In this machine's byte order, as a pickle gives an array back.
-        chunk = np.ascontiguousarray(chunk, dtype=chunk.dtype.newbyteorder("="))
-        width = chunk.nbytes // len(chunk)
-        data = chunk.reshape(-1).view(np.uint8).data
-        rows = [_blake(data[i : i + width]) for i in range(0, width * len(chunk), width or 1)]
-        if width == 0:
-            rows = [_blake(b"")] * len(chunk)
-    return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, DIGEST_SIZE)
+        return None
+    if chunk.dtype.kind in "fc":
+        chunk = chunk + 0.0  # -0.0 becomes 0.0
+    return np.ascontiguousarray(chunk, dtype=chunk.dtype.newbyteorder("="))

@@ -51,6 +51,13 @@ def listed(names):
     """Identifiers as a list; text, bytes and whatever is no collection is one identifier."""
     if isinstance(names, str | bytes) or not np.iterable(names):
         return [names]
+    return plain_names(names)
+
+
+def plain_names(names):
+    """Identifiers as a list, those of numpy as Python's own, which are written down sooner."""
+    if isinstance(names, np.ndarray) and names.ndim == 1 and names.dtype.kind in "biufSU":
+        return names.tolist()
     return list(names)
 
 

@@ -7,6 +7,7 @@ from torch.utils.data import Subset
 from skunlearn._rows.containers import (
     align,
     empty_like,
+    first_repeated,
     is_dataset,
     label_digests,
     match,
@@ -17,8 +18,9 @@ from skunlearn._rows.containers import (
     take,
     view_of,
 )
-from skunlearn._rows.identifiers import listed
+from skunlearn._rows.identifiers import listed, plain_names
 from skunlearn._rows.items import ItemSample
+from skunlearn._rows.row_table import DigestsOf, RowTable
 from skunlearn._rows.unchanged import UnchangedMixin
 from skunlearn._rows.unknown import advice_on
 from skunlearn._rows.views import Rows
@@ -28,7 +30,7 @@ from skunlearn.exceptions import (
     UnknownRowsError,
 )
 
-_TABLES = ("retained", "digests", "label_digests", "ids", "groups", "weights")
+_TABLES = ("retained", "ids", "groups", "weights")
 
 
 class TrainingRecord(UnchangedMixin):
@@ -39,6 +41,7 @@ class TrainingRecord(UnchangedMixin):
     copy (made from a list, say), which nobody but the record can rid of forgotten rows.
     """
 
+    _X = None
     owned = False
     reader = None  # a PlainRows where rows are augmented
 
@@ -61,10 +64,7 @@ class TrainingRecord(UnchangedMixin):
         self.retained = np.ones(n, dtype=bool)
         self._y_dtype = y.dtype
         self._like = None if self.is_dataset else empty_like(X)
-        if digests is None and not self.is_dataset:
-            digests = row_digests(X)
-        self.digests = digests
-        self.label_digests = None if is_dataset(X) else label_digests(self.digests, y)
+        self._table = None if self.is_dataset else RowTable.of(X, y, digests)
         self.ids = None if ids is None else _unique_ids(ids, n)
         self.groups = None if groups is None else name_digests(_names(groups, n, "groups"))
         self.weights = weights  # one per position, whatever rows are held; NaN of forgotten ones
@@ -75,6 +75,7 @@ class TrainingRecord(UnchangedMixin):
         new = object.__new__(cls)
         for name in _TABLES:
             setattr(new, name, tables.get(name))
+        new._table = RowTable.from_arrays(tables)
         new.items = None
         if "sample" in tables:
             parts = (tables.get(name) for name in ("sample_inputs", "sample_rest"))
@@ -86,6 +87,9 @@ class TrainingRecord(UnchangedMixin):
     def tables(self):
         """What a file holds of the record: arrays by name, none of which is a row."""
         tables = {name: getattr(self, name) for name in _TABLES}
+        if self._table is not None:
+            self._table.take_leave(self)
+            tables |= self._table.arrays()
         if self.items is not None:
             sides = self.items.positions, self.items.inputs, self.items.rest
             tables |= dict(zip(("sample", "sample_inputs", "sample_rest"), sides))
@@ -99,7 +103,7 @@ class TrainingRecord(UnchangedMixin):
         self._X, self._y, self._slot = X, y, slot
         self._n_stored = 0 if X is None else len(X) if self.is_dataset else n_rows(X)
         bare = X is None or self.is_dataset or not self._n_stored
-        self._row_bytes = 1 if bare else max(1, row_bytes(X))
+        self.row_bytes = 1 if bare else max(1, row_bytes(X))
 
     @property
     def has_data(self):
@@ -124,7 +128,23 @@ class TrainingRecord(UnchangedMixin):
         """Digests that stand for the rows in the log: of ids, contents or positions."""
         if self.ids is not None:
             return self.ids[positions]
-        return np.asarray(positions) if self.is_dataset else self.label_digests[positions]
+        if self.is_dataset:
+            return np.asarray(positions)
+        return self._table.complete(self, positions)[1]
+
+    @property
+    def digests(self):
+        """Digests of all rows, of shape (n, 16); None of a Dataset, whose rows have none."""
+        return None if self._table is None else self._table.complete(self)[0]
+
+    @property
+    def label_digests(self):
+        """As ``digests``, of each row with its label."""
+        return None if self._table is None else self._table.complete(self)[1]
+
+    def digests_at(self, positions):
+        """Digests of the rows at `positions`."""
+        return self._table.complete(self, positions)[0]
 
     def view(self, positions):
         """View of the rows at `positions`."""
@@ -139,12 +159,14 @@ class TrainingRecord(UnchangedMixin):
             raise DataNotStoredError("Some of these rows were forgotten and are not stored.")
         positions = np.asarray(positions)
         self._glance(positions)
-        digests = None if self.digests is None else self.digests[positions]
+        digests = None if self._table is None else DigestsOf(self, positions)
         weights = None if self.weights is None else self.weights[positions]
         return Rows(self._X, self._y, slots, digests, positions, weights, self.reader)
 
     def without(self, positions):
         """A record in which `positions` are forgotten; the present one is unchanged."""
+        if self._table is not None:
+            self._table.take_leave(self, positions)  # their owner may overwrite them from now on
         new = _shallow(self)
         new.retained = self.retained.copy()
         new.retained[positions] = False
@@ -216,6 +238,7 @@ class TrainingRecord(UnchangedMixin):
                     "one that fit was given. Attach the Dataset of fit, with its transforms."
                 )
             return self._holding(X, y, np.arange(len(self)), reader)
+        self._table.learn(X, y)
         digests = row_digests(X)
         labels = label_digests(digests, y)
         slot = np.full(len(self), -1)
@@ -251,6 +274,8 @@ class TrainingRecord(UnchangedMixin):
 
     def detach(self):
         """A record that holds no rows."""
+        if self._table is not None:
+            self._table.take_leave(self)
         new = _shallow(self)
         new._store(None, None, np.full(len(self), -1))
         new.reader = self.reader and self.reader.without_rows()
@@ -286,10 +311,10 @@ class TrainingRecord(UnchangedMixin):
         new._store(X, y, slot)
         if not self.is_dataset:
             new._like, held = empty_like(X), np.flatnonzero(slot >= 0)
-            new.digests, new.label_digests = self.digests.copy(), self.label_digests.copy()
-            digests = row_digests(X)
-            new.digests[held] = digests[slot[held]]
-            new.label_digests[held] = label_digests(digests, y)[slot[held]]
+            tables, digests = (self.digests.copy(), self.label_digests.copy()), row_digests(X)
+            for table, made in zip(tables, (digests, label_digests(digests, y))):
+                table[held] = made[slot[held]]
+            new._table = RowTable(*tables)
         return new
 
     def seen(self, X, y=None):
@@ -338,7 +363,7 @@ class TrainingRecord(UnchangedMixin):
             )
         names = listed(names)
         digests = name_digests(names)
-        if kind == "ids" and len(np.unique(digests, axis=0)) < len(names):
+        if kind == "ids" and len(first_repeated(digests)):
             raise ValueError("ids names a record more than once; name each record once.")
         hits = match(table, digests)
         return self._retained_hits(hits, kind, "name", names, table)
@@ -419,9 +444,8 @@ def request_rows(X, like, name):
 def _unique_ids(ids, n):
     ids = _names(ids, n, "ids")
     digests = name_digests(ids)
-    values, first, counts = np.unique(digests, axis=0, return_index=True, return_counts=True)
-    if len(values) < n:
-        repeated = [ids[i] for i in first[counts > 1]]
+    if len(first := first_repeated(digests)):
+        repeated = [ids[i] for i in first]
         raise ValueError(
             f"ids must be unique, but {len(repeated)} repeat ({_some(repeated)}). Use groups= "
             "to name all rows of one person."
@@ -430,7 +454,7 @@ def _unique_ids(ids, n):
 
 
 def _names(names, n, kind):
-    names = list(names)
+    names = plain_names(names)
     if len(names) != n:
         raise ValueError(f"{kind} has {len(names)} entries, but X has {n} rows.")
     return names

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skunlearn._rows.containers import label_digests, n_rows, row_digests, take
+from skunlearn._rows.containers import n_rows, take
 from skunlearn.exceptions import DataChangedError
 
 _LOOK = 2**19  # bytes of retained rows that are compared before a request
@@ -33,7 +33,7 @@ class UnchangedMixin:
 
     def _some_retained(self):
         """Positions of some retained rows, others before every request."""
-        size = max(_FEWEST, min(_LOOK // self._row_bytes, 256))
+        size = max(_FEWEST, min(_LOOK // self.row_bytes, 256))
         left = int(self.retained.sum())
         rng = np.random.default_rng(left)
         if left < len(self) // 2:
@@ -43,7 +43,7 @@ class UnchangedMixin:
 
     def _glance(self, positions):
         """Raise where one of a few rows at these positions has changed."""
-        size = max(_FEWEST, min(_GLANCE // self._row_bytes, 32))
+        size = max(_FEWEST, min(_GLANCE // self.row_bytes, 32))
         self._compare(positions[:: max(1, len(positions) // size)])
 
     def _check_length(self):
@@ -56,17 +56,22 @@ class UnchangedMixin:
         if self.owned:
             return
         self._check_length()
-        if self.is_dataset or not len(positions):
-            return
+        if not self.is_dataset and len(positions):
+            self.refuse_changed(positions, *self._table.differ(positions, *self.held(positions)))
+
+    def held(self, positions):
+        """The rows and labels that lie at `positions` now, copied."""
         slots = self._slot[positions]
-        digests = row_digests(take(self._X, slots))
-        found = positions[(digests != self.digests[positions]).any(axis=1)]
-        if len(found):
-            raise _changed(f"row {found[0]}, the first of those compared that differs, is another")
-        labels = label_digests(digests, self._y[slots])
-        found = positions[(labels != self.label_digests[positions]).any(axis=1)]
-        if len(found):
-            raise _changed(f"the target of row {found[0]}, the first that differs, is another", "y")
+        return take(self._X, slots), self._y[slots]
+
+    def refuse_changed(self, positions, rows, labels):
+        """Raise DataChangedError where one of the masks `rows` and `labels` is True."""
+        if rows.any():
+            first = positions[rows.argmax()]
+            raise _changed(f"row {first}, the first of those compared that differs, is another")
+        if labels.any():
+            first = positions[labels.argmax()]
+            raise _changed(f"the target of row {first}, the first that differs, is another", "y")
 
 
 def _changed(what, side="X"):

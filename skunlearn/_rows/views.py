@@ -19,7 +19,8 @@ class Rows:
     y : ndarray or None
         Targets of all rows of `source`, encoded as the estimator is trained on them.
     index : ndarray of int, the rows of `source` in this view
-    digests : ndarray of shape (len(index), 16), or None when rows are known by position only
+    digests : ndarray of shape (len(index), 16), or what becomes one when it is asked for
+        None when rows are known by position only.
     positions : ndarray of int, those in ``fit``; None for rows that came with a request
     weights : ndarray of shape (len(index),), float64, or None
         Sample weights of the rows in view.
@@ -29,8 +30,13 @@ class Rows:
 
     def __init__(self, source, y, index, digests=None, positions=None, weights=None, reader=None):
         self.source, self.all_y, self.index = source, y, np.asarray(index, dtype=np.intp)
-        self.digests, self.positions = digests, positions
+        self._digests, self.positions = digests, positions
         self.weights, self.reader = weights, reader
+
+    @property
+    def digests(self):
+        """Digests of the rows in view, of shape (len(index), 16); None where there are none."""
+        return None if self._digests is None else np.asarray(self._digests)
 
     def __len__(self):
         return len(self.index)
@@ -49,7 +55,7 @@ class Rows:
         """A narrower view; `positions` count within this one."""
         tables = (
             None if t is None else t[positions]
-            for t in (self.digests, self.positions, self.weights)
+            for t in (self._digests, self.positions, self.weights)
         )
         return Rows(self.source, self.all_y, self.index[positions], *tables, self.reader)
 
@@ -71,7 +77,7 @@ class Rows:
         """The same rows with other targets, one for each in view."""
         table = self.all_y.copy()
         table[self.index] = y
-        tables = self.digests, self.positions, self.weights
+        tables = self._digests, self.positions, self.weights
         return Rows(self.source, table, self.index, *tables)
 
     def sample(self, size, seed):

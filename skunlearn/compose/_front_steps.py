@@ -92,7 +92,7 @@ class TransformedRows(Rows):
     def __init__(self, rows, steps, unlearner):
         # Not the base class's, which sets `source`.
         self.all_y, self.index = rows.y, np.arange(len(rows))
-        self.digests = self.positions = None
+        self._digests = self.positions = None
         self.weights, self.reader = rows.weights, unlearner._reader
         self._of = rows, steps, unlearner
 

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, PrintLog
+from skorch.callbacks import Callback, EpochScoring, PrintLog
 from skorch.dataset import get_len, unpack_data
 from skorch.history import History
 from skorch.utils import TeeGenerator
@@ -91,29 +91,50 @@ def _epoch(net, iterator, prefix):
         _listeners(net, name) for name in ("on_batch_begin", "on_grad_computed", "on_batch_end")
     )
     history, count = net.history, 0
+    is_read, losses = any(map(_may_read_losses, [*begin, *computed, *end])), []
     net._set_training(True)
-    for batch in iterator:
-        if type(net).on_batch_begin is NeuralNet.on_batch_begin:
-            history.new_batch()
-        tell(begin, net, batch=batch, training=True)
-        if not net.module_.training:  # a callback has looked at predictions
-            net._set_training(True)
-        optimizer = net.optimizer_
-        optimizer.zero_grad()
-        X, y = unpack_data(batch)
-        out = net.infer(X)
-        loss = net.get_loss(out, y, X=X, training=True)
-        loss.backward()
-        for listener in computed:
-            named = TeeGenerator(net.get_all_learnable_params())
-            tell([listener], net, named_parameters=named, batch=batch, training=True)
-        optimizer.step()
-        history.record_batch(prefix + "_loss", loss.item())
-        size = len(y) if isinstance(y, torch.Tensor) and y.ndim else get_len(X)
-        history.record_batch(prefix + "_batch_size", size)
-        tell(end, net, batch=batch, training=True, loss=loss, y_pred=out)
-        count += 1
+    try:
+        for batch in iterator:
+            if type(net).on_batch_begin is NeuralNet.on_batch_begin:
+                history.new_batch()
+            tell(begin, net, batch=batch, training=True)
+            if not net.module_.training:  # a callback has looked at predictions
+                net._set_training(True)
+            optimizer = net.optimizer_
+            optimizer.zero_grad()
+            X, y = unpack_data(batch)
+            out = net.infer(X)
+            loss = net.get_loss(out, y, X=X, training=True)
+            loss.backward()
+            for listener in computed:
+                named = TeeGenerator(net.get_all_learnable_params())
+                tell([listener], net, named_parameters=named, batch=batch, training=True)
+            optimizer.step()
+            losses.append((history[-1]["batches"][-1], loss.detach().reshape(())))
+            size = len(y) if isinstance(y, torch.Tensor) and y.ndim else get_len(X)
+            history.record_batch(prefix + "_batch_size", size)
+            if is_read:
+                _record(prefix, losses)
+            tell(end, net, batch=batch, training=True, loss=loss, y_pred=out)
+            count += 1
+    finally:
+        _record(prefix, losses)
     history.record(prefix + "_batch_count", count)
+
+
+def _record(prefix, losses):
+    """Write down the losses of the latest batches, for all of which a device is waited once."""
+    if losses:
+        batches, values = zip(*losses)
+        for batch, value in zip(batches, torch.stack(values).cpu().tolist()):
+            batch[prefix + "_loss"] = value
+        losses.clear()
+
+
+def _may_read_losses(listener):
+    """Whether a callback could look at the losses of the epoch that is going on."""
+    kind = type(getattr(listener, "__self__", None))
+    return kind is not EpochScoring and not kind.__module__.startswith("skunlearn.")
 
 
 def tell(listeners, net, **event):

@@ -1,0 +1,142 @@
+"""Digests of the rows of `fit`, each computed when it is first asked for."""
+
+import numpy as np
+
+from skunlearn._rows.containers import DIGEST_SIZE, label_digests, n_rows, row_digests, take
+from skunlearn._rows.sketches import can_sketch, row_sketches
+
+_CHUNK_BYTES = 2**22  # of rows that are looked at at a time, which bounds the memory
+
+
+class RowTable:
+    """Digests of rows and of rows with their labels, by position.
+
+    Of numbers in arrays and tensors a sketch of every row is made at once, which takes a fraction
+    of the time. It tells whether a row still is what it was when its digest is asked for at last.
+
+    Parameters
+    ----------
+    digests, labels : uint8 ndarrays of shape (n, 16)
+        Where they are known.
+    sketches : pair of uint64 ndarrays of shape (n,), or None
+        Of rows and of labels; None where there are none, and every digest is known.
+    known : bool ndarray of shape (n,)
+        Beside sketches: which digests are known; by default none is.
+    """
+
+    def __init__(self, digests, labels, sketches=None, known=None):
+        self._digests, self._labels, self._sketches = digests, labels, sketches
+        if sketches is not None and known is None:
+            known = np.zeros(len(digests), dtype=bool)
+        self._known = known
+
+    @classmethod
+    def of(cls, X, y, digests=None):
+        """The table of rows and labels as they are now."""
+        if digests is None and can_sketch(X) and can_sketch(y):
+            # Zeros take no memory before they are written to.
+            empty = (np.zeros((n_rows(X), DIGEST_SIZE), np.uint8) for _ in range(2))
+            return cls(*empty, (row_sketches(X), row_sketches(y)))
+        digests = row_digests(X) if digests is None else digests
+        return cls(digests, label_digests(digests, y))
+
+    @classmethod
+    def from_arrays(cls, arrays):
+        """A table from what `arrays` made of another; None where it is not among them."""
+        if arrays.get("digests") is None:
+            return None
+        known = arrays.get("digests_known")
+        if known is None:
+            return cls(arrays["digests"], arrays["label_digests"])
+        sketches = tuple(arrays[name].view(np.uint64) for name in ("sketches", "label_sketches"))
+        return cls(arrays["digests"], arrays["label_digests"], sketches, known)
+
+    def arrays(self):
+        """What a file holds of the table."""
+        arrays = {"digests": self._digests, "label_digests": self._labels}
+        if self._known is not None:
+            rows, labels = (table.view(np.int64) for table in self._sketches)  # which files take
+            arrays |= {"sketches": rows, "label_sketches": labels, "digests_known": self._known}
+        return arrays
+
+    def complete(self, record, positions=None):
+        """Digests of the rows at `positions`, and of these with their labels; of all when None.
+
+        Those that nobody has asked for yet are computed from the rows that `record` holds. Rows
+        that are not what they were raise DataChangedError.
+        """
+        for part, X, y in self._missing(record, positions):
+            record.refuse_changed(part, *self.differ(part, X, y))
+            self._write(part, X, y)
+        if positions is None:
+            self._settle()
+            return self._digests, self._labels
+        return self._digests[positions], self._labels[positions]
+
+    def take_leave(self, record, positions=None):
+        """Complete the table before `record` lets go of rows, whatever became of them.
+
+        Rows that were changed go on being known by their sketches.
+        """
+        for part, X, y in self._missing(record, positions):
+            changed = np.logical_or(*self.differ(part, X, y))
+            same = np.flatnonzero(~changed)
+            self._write(part[same], take(X, same), y[same])
+            sketches = np.column_stack([table[part[changed]] for table in self._sketches])
+            self._digests[part[changed]] = self._labels[part[changed]] = sketches.view(np.uint8)
+        self._settle()
+
+    def learn(self, X, y):
+        """Take the digests of rows that are known by their sketches from `X`, where they are."""
+        if self._known is None or not (can_sketch(X) and can_sketch(y)):
+            return
+        unknown = np.flatnonzero(~self._known)
+        wanted = zip(*(known[unknown].tolist() for known in self._sketches))
+        sketches = zip(row_sketches(X).tolist(), row_sketches(y).tolist())
+        given = {sketch: row for row, sketch in enumerate(sketches)}
+        pairs = [(at, given[sketch]) for at, sketch in zip(unknown, wanted) if sketch in given]
+        if pairs:
+            at, rows = np.array(pairs).T
+            self._write(at, take(X, rows), y[rows])
+        self._settle()
+
+    def differ(self, positions, X, y):
+        """Which of these rows are not those of `positions`, and of which the labels are not."""
+        if self._sketches is not None:
+            now, known = (row_sketches(X), row_sketches(y)), self._sketches
+            return tuple(a != b[positions] for a, b in zip(now, known))
+        digests = row_digests(X)
+        now, known = (digests, label_digests(digests, y)), (self._digests, self._labels)
+        return tuple((a != b[positions]).any(axis=1) for a, b in zip(now, known))
+
+    def _missing(self, record, positions=None):
+        """Those of `positions` whose digests are not known, with rows and labels, part by part."""
+        if self._known is None or not record.has_data:
+            return
+        asked = np.arange(len(self._known)) if positions is None else np.asarray(positions)
+        missing = asked[~self._known[asked]]
+        step = max(1, _CHUNK_BYTES // record.row_bytes)
+        for i in range(0, len(missing), step):
+            yield missing[i : i + step], *record.held(missing[i : i + step])
+
+    def _write(self, positions, X, y):
+        self._digests[positions] = digests = row_digests(X)
+        self._labels[positions] = label_digests(digests, y)
+        self._known[positions] = True
+
+    def _settle(self):
+        if self._known is not None and self._known.all():
+            self._known = None
+
+
+class DigestsOf:
+    """Digests of some positions of a record, computed when they are asked for."""
+
+    def __init__(self, record, positions):
+        self.record, self.positions = record, positions
+
+    def __getitem__(self, places):
+        return DigestsOf(self.record, self.positions[places])
+
+    def __array__(self, dtype=None, copy=None):
+        return self.record.digests_at(self.positions)

@@ -1,0 +1,166 @@
+"""On CUDA: right devices and dtypes, one wait an epoch, pickles for machines without a card."""
+
+import gc
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from skorch import NeuralNetClassifier
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from skunlearn import AutoUnlearner, FineTuneUnlearner, RetrainUnlearner
+from skunlearn._torch.loop import epoch_loop
+from skunlearn.evaluation import audit
+from skunlearn.influence import influence
+from skunlearn.metrics import MIAScorer
+from skunlearn.nets import Autocast, BatchLoader
+from skunlearn.shadow import ShadowModels
+from skunlearn.utils import all_unlearners
+from tests.instances import SETTINGS
+from tests.small import quiet
+
+if not torch.cuda.is_available():
+    pytest.skip("no CUDA device on this machine", allow_module_level=True)
+
+pytestmark = quiet
+N = 96
+METHODS = all_unlearners(nets=True)
+OPTIONS = {
+    "float32": {},
+    "channels last, bfloat16": {"module": Autocast, "module__channels_last": True},
+    "float16": {"module": Autocast, "module__dtype": torch.float16},
+    "compiled": {"compile": True},
+}
+
+
+class Net(nn.Sequential):
+    """Convolutions, a norm and dropout before two layers."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2),
+            nn.ReLU(), nn.Dropout(0.1), nn.Flatten(), nn.Linear(72, 16), nn.ReLU(),
+            nn.Linear(16, 3),
+        )  # fmt: skip
+
+
+def make_net(**kwargs):
+    params = {
+        "module": Net, "criterion": nn.CrossEntropyLoss, "lr": 0.05, "optimizer__momentum": 0.9,
+        "max_epochs": 3, "batch_size": 16, "iterator_train__shuffle": True, "train_split": None,
+        "verbose": 0, "device": "cuda",
+    } | kwargs  # fmt: skip
+    if params["module"] is Autocast:
+        params["module__module"] = Net
+    return NeuralNetClassifier(params.pop("module"), **params)
+
+
+@pytest.fixture
+def rows():
+    """96 images of 3 x 9 x 9 in three classes."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(N, 3, 9, 9)).astype(np.float32), np.arange(N) % 3
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("name", METHODS)
+def test_methods(rows, name, option):
+    X, y = rows
+    unlearner = METHODS[name](make_net(**OPTIONS[option]), random_state=0, **SETTINGS.get(name, {}))
+    if "max_epochs" in unlearner.get_params(deep=False):
+        unlearner.set_params(max_epochs=2)
+    declared = {"forget": np.arange(N) < 6} if name == "AmnesiacUnlearner" else {}
+    unlearner.fit(X, y, **declared)
+    if not declared:
+        unlearner.unlearn(X[:6], y[:6])
+    assert np.isfinite(unlearner.predict_proba(X)).all()
+    assert len(unlearner.deletions_) == 1
+    if name != "ShardedUnlearner":
+        weights = list(unlearner.estimator_.module_.parameters())
+        assert {w.device.type for w in weights} == {"cuda"}
+        assert {w.dtype for w in weights} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", ["FineTuneUnlearner", "ProximalUnlearner", "L1SparseUnlearner"])
+def test_no_step_of_a_training_waits_for_the_device(rows, name, monkeypatch):
+    X, y = rows
+    net = make_net(iterator_train=BatchLoader, iterator_train__resident=True)
+    unlearner = METHODS[name](net, max_epochs=2, random_state=0).fit(X, y)
+    plain, seen = epoch_loop._record, []
+
+    def allowed(prefix, losses):
+        torch.cuda.set_sync_debug_mode("default")  # the one wait of an epoch
+        seen.append(len(losses))
+        plain(prefix, losses)
+
+    def watched(net, iterator, prefix):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            epoch(net, iterator, prefix)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    epoch = epoch_loop._epoch
+    monkeypatch.setattr(epoch_loop, "_record", allowed)
+    monkeypatch.setattr(epoch_loop, "_epoch", watched)
+    unlearner.unlearn(X[:6], y[:6])
+    assert seen == [6, 6]  # batches of two epochs
+
+
+def test_a_pickle_and_a_file_are_read_where_there_is_no_card(rows, tmp_path):
+    X, y = rows
+    unlearner = FineTuneUnlearner(make_net(), random_state=0).fit(X, y).unlearn(X[:6], y[:6])
+    expected = unlearner.predict_proba(X)
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(unlearner))
+    np.savez(tmp_path / "rows.npz", X=X, expected=expected)
+    code = (
+        "import pickle, sys, warnings, numpy as np; warnings.simplefilter('ignore');"
+        "u = pickle.load(open(sys.argv[1] + '/model.pkl', 'rb'));"
+        "d = np.load(sys.argv[1] + '/rows.npz');"
+        "u.estimator_.set_params(device='cpu');"
+        "assert np.allclose(u.predict_proba(d['X']), d['expected'], atol=1e-4)"
+    )
+    hidden = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=hidden)
+    unlearner.save(tmp_path / "model")
+    read = FineTuneUnlearner(make_net(device="cpu")).load(tmp_path / "model")
+    assert np.allclose(read.predict_proba(X), expected, atol=1e-4)
+
+
+def test_rows_that_lie_on_the_device(rows):
+    X, y = (torch.from_numpy(part).cuda() for part in rows)
+    unlearner = RetrainUnlearner(make_net(), random_state=0).fit(TensorDataset(X, y))
+    unlearner.unlearn(indices=range(6))
+    assert len(unlearner.predict(TensorDataset(X, y))) == N
+
+
+def test_attacks_audits_shadow_models_and_influence(rows):
+    X, y = rows
+    unlearner = AutoUnlearner(make_net(), budget=1.0, random_state=0).fit(X[:60], y[:60])
+    scores = influence(unlearner, X[:60], y[:60], X[60:63], y[60:63])
+    unlearner.unlearn(indices=np.arange(6))
+    found = MIAScorer(reference="retrain").measure(unlearner, X[60:], y[60:])
+    report = audit(unlearner, X[60:], y[60:])
+    shadows = ShadowModels(make_net(), n_models=4, random_state=0).fit(X, y)
+    attacked = shadows.attack(unlearner.estimator_, forget=range(6), unseen=range(60, N))
+    assert 0 <= found.auc <= 1
+    assert 0 <= attacked.auc <= 1
+    assert "retrained" in str(report)
+    assert np.isfinite(scores).all()
+
+
+def test_memory_goes_back(rows):
+    X, y = rows
+    unlearner = FineTuneUnlearner(make_net(), random_state=0).fit(X, y)
+    unlearner.unlearn(indices=[0])
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    for i in range(1, 6):
+        unlearner.unlearn(indices=[i])
+    gc.collect()
+    assert torch.cuda.memory_allocated() <= 1.1 * before

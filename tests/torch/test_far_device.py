@@ -1,0 +1,146 @@
+"""Nets on another device: nothing lands on the wrong one, and no training step waits for it."""
+
+import numpy as np
+import pytest
+import torch
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
+from torch import nn
+
+from skunlearn import FineTuneUnlearner
+from skunlearn.evaluation import audit
+from skunlearn.influence import influence
+from skunlearn.metrics import MIAScorer
+from skunlearn.shadow import ShadowModels
+from skunlearn.utils import all_unlearners
+from tests.far_device import FAR, FarTensor, far_device
+from tests.instances import SETTINGS
+from tests.small import quiet
+
+pytestmark = quiet
+N = 48
+METHODS = all_unlearners(nets=True)
+
+
+class Net(nn.Sequential):
+    """A convolution, a norm and dropout before two layers."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.1), nn.Flatten(),
+            nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3),
+        )  # fmt: skip
+
+
+def far_net(**kwargs):
+    params = {
+        "criterion": nn.CrossEntropyLoss, "lr": 0.05, "optimizer__momentum": 0.9, "max_epochs": 2,
+        "batch_size": 16, "iterator_train__shuffle": True, "train_split": None, "verbose": 0,
+        "device": "lazy",
+    }  # fmt: skip
+    return NeuralNetClassifier(Net, **(params | kwargs))
+
+
+@pytest.fixture
+def rows():
+    """48 images of 6 x 6 in three classes."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(N, 1, 6, 6)).astype(np.float32), np.arange(N) % 3
+
+
+def test_mixing_devices_raises():
+    with far_device() as waits:
+        far, near = torch.ones(3, device=FAR), torch.ones(3)
+        assert isinstance(far, FarTensor)
+        assert far.device == FAR
+        assert (far + 1).sum().item() == 6
+        assert dict(waits) == {"aten::_local_scalar_dense": 1}
+        with pytest.raises(RuntimeError, match="same device"):
+            far + near
+        with pytest.raises(RuntimeError, match="same device"):
+            nn.Linear(3, 2).to(FAR)(near)
+        assert torch.equal((far + near.to(FAR)).cpu(), near * 2)
+        assert waits["aten::_to_copy"] == 1
+    assert (torch.ones(3) + 1).device.type == "cpu"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_keep_to_the_device_of_the_net(rows, name):
+    X, y = rows
+    unlearner = METHODS[name](far_net(), random_state=0, **SETTINGS.get(name, {}))
+    if "max_epochs" in unlearner.get_params(deep=False):
+        unlearner.set_params(max_epochs=2)
+    declared = {"forget": np.arange(N) < 6} if name == "AmnesiacUnlearner" else {}
+    with far_device():
+        unlearner.fit(X, y, **declared)
+        if not declared:
+            unlearner.unlearn(X[:6], y[:6])
+        scores = unlearner.predict_proba(X)
+        if name != "ShardedUnlearner":
+            tensors = unlearner.estimator_.module_.state_dict().values()
+            assert all(isinstance(t, FarTensor) for t in tensors)
+    assert np.isfinite(scores).all()
+    assert len(unlearner.deletions_) == 1
+
+
+def test_results_are_those_of_the_processor(rows):
+    X, y = rows
+    near = FineTuneUnlearner(far_net(device="cpu"), random_state=0).fit(X, y).unlearn(X[:6])
+    with far_device():
+        far = FineTuneUnlearner(far_net(), random_state=0).fit(X, y).unlearn(X[:6])
+        assert np.allclose(near.predict_proba(X), far.predict_proba(X), atol=1e-6)
+        losses = far.estimator_.history[:, "batches", :, "train_loss"]
+    assert np.allclose(losses, near.estimator_.history[:, "batches", :, "train_loss"], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["L1SparseUnlearner", "NegGradPlusUnlearner", "SalUnUnlearner", "SCRUBUnlearner"]
+)
+def test_no_step_of_a_training_waits_for_the_device(rows, name):
+    X, y = rows
+    found = []
+    with far_device() as waits:
+        unlearner = METHODS[name](far_net(max_epochs=1), max_epochs=2, random_state=0).fit(X, y)
+        for size in (16, 4):  # three steps an epoch, and eleven
+            before = sum(waits.values())
+            unlearner.set_params(batch_size=size).unlearn(indices=[size])
+            found.append(sum(waits.values()) - before)
+    assert abs(found[1] - found[0]) <= 2
+
+
+class Reader(Callback):
+    """Notes the losses that it sees after each batch."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.seen_ = []
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training:
+            self.seen_.append(net.history[-1, "batches", -1, "train_loss"])
+
+
+def test_callbacks_that_read_losses_see_them_after_each_batch(rows):
+    X, y = rows
+    reader = Reader()
+    net = far_net(device="cpu", callbacks=[("reader", reader)])
+    unlearner = FineTuneUnlearner(net, random_state=0).fit(X, y)
+    losses = unlearner.estimator_.history[:, "batches", :, "train_loss"]
+    seen = dict(unlearner.estimator_.callbacks_)["reader"].seen_
+    assert seen == [loss for epoch in losses for loss in epoch]
+    assert len(seen) == 6
+
+
+def test_attacks_audits_shadow_models_and_influence(rows):
+    X, y = rows
+    with far_device():
+        unlearner = FineTuneUnlearner(far_net(), random_state=0).fit(X[:30], y[:30])
+        scores = influence(unlearner, X[:30], y[:30], X[30:33], y[30:33])
+        unlearner.unlearn(indices=np.arange(6))
+        found = MIAScorer(reference="retrain").measure(unlearner, X[30:], y[30:])
+        report = audit(unlearner, X[30:], y[30:])
+        shadows = ShadowModels(far_net(), n_models=4, random_state=0).fit(X, y)
+        attacked = shadows.attack(unlearner.estimator_, forget=range(6), unseen=range(30, N))
+    assert 0 <= found.auc <= 1
+    assert 0 <= attacked.auc <= 1
+    assert "retrained" in str(report)
+    assert np.isfinite(scores).all()
