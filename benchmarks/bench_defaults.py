@@ -189,7 +189,8 @@ def run(task, seed, wanted):
                 unlearner.fit(X, y)
             else:
                 vars(unlearner).update(state)
-            more = {"X_val": X_unseen, "y_val": y_unseen} if unlearner._judges else {}
+            judges = unlearner._make_promises().reads_validation_rows
+            more = {"X_val": X_unseen, "y_val": y_unseen} if judges else {}
             began = time.perf_counter()
             unlearner.unlearn(indices=forget, **more)
             found[name] = referee.judge(unlearner, time.perf_counter() - began)

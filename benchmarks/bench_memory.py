@@ -43,7 +43,7 @@ def child(method, rows, hidden):
     with_data = peak_mb()
     unlearner.fit(X, y)
     fitted = peak_mb()
-    forget = y == 1 if unlearner._class_only else np.arange(rows) < rows // 10
+    forget = y == 1 if unlearner._promises.class_only else np.arange(rows) < rows // 10
     unlearner.unlearn(indices=np.flatnonzero(forget))
     model = getattr(unlearner.estimator_, "members", [unlearner.estimator_])[0]
     size = sum(p.nbytes for p in model.module_.parameters())

@@ -13,6 +13,8 @@ with the base class. Here: shrink all weights, then train on the retained rows.
 # ``net`` is a copy of the current net with a fresh optimizer; ``retain`` and ``forget`` are its
 # rows. ``_run`` trains for the epochs, at the rate and under the schedule that were asked for.
 
+from dataclasses import replace
+
 import torch
 from sklearn.model_selection import train_test_split
 from skorch import NeuralNetClassifier
@@ -28,7 +30,8 @@ from skunlearn.utils import check_unlearner
 class ShrinkUnlearner(NetUnlearner):
     """Shrink all weights, then fine-tune on the retained rows."""
 
-    _needs_forget_rows = False  # it works when they are already deleted
+    # It works when the forget rows are already deleted.
+    _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
 
     def __init__(
         self,

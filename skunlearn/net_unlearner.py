@@ -1,5 +1,6 @@
 """The base of the methods that go on training a copy of the current net."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 
 from skunlearn._rows import checking
@@ -39,7 +40,7 @@ class NetUnlearner(BaseUnlearner):
         See `BaseUnlearner`.
     """
 
-    _takes_new_inputs = True
+    _promises = replace(BaseUnlearner._promises, takes_new_inputs=True)
     _lr_share = 1.0  # of the net's own rate, where `lr` is None
     _fewest_epochs = 1
 
@@ -76,7 +77,7 @@ class NetUnlearner(BaseUnlearner):
         net : skorch net
             Weights of the current model; new optimizer, callbacks and history.
         retain, forget : Rows
-            `forget` is None when the rows are not at hand and ``_needs_forget_rows`` is False.
+            `forget` is None when the rows are not at hand and the method promises not to read them.
 
         Returns
         -------

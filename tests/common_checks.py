@@ -121,7 +121,7 @@ def met_by_all_of_ours(estimator, check):
 
 def fits_its_own_way(estimator):
     """Whether no other method stands for this one: it watches the training, or is the plain one."""
-    return isinstance(estimator, RetrainUnlearner) or estimator._watches_training
+    return isinstance(estimator, RetrainUnlearner) or estimator._make_promises().watches_training
 
 
 def run_sklearn_check(estimator, check):

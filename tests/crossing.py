@@ -92,5 +92,5 @@ def check_refusal(error, words):
 
 def starts_from_a_trained_net(method):
     """Whether the method takes a FrozenEstimator."""
-    cls = all_unlearners()[method]
-    return not (cls._watches_training or cls._starts_afresh)
+    promises = all_unlearners()[method]._promises
+    return not (promises.watches_training or promises.trains_from_scratch)

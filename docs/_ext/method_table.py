@@ -99,7 +99,7 @@ def everything():
         reads = "forget rows: {}; retained rows: {}".format(
             forget, "yes" if tags.needs_retain else "no"
         )
-        kind = "whole classes" if tags.class_only else cls._made_for
+        kind = "whole classes" if tags.class_only else cls._promises.made_for
         rows.append((_link(name), _choose(cls), promise, reads, kind))
     header = ("Method", "When", "Promise", "Reads", "Made for")
     return _rows(header, rows, "20 40 10 18 12")

@@ -1,27 +1,19 @@
 """Files of arrays and JSON that are complete or absent, and whose reading runs no code."""
 
 import json
-import os
-import tempfile
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, safe_open, save_file
+
+from skunlearn._files.write_whole import written_whole
 
 _FORMAT = 1
 
 
 def write(path, tensors, state):
     """Write tensors by name and a `state` of JSON's types; beside `path` first, then renamed."""
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, part = tempfile.mkstemp(dir=folder, prefix=".skunlearn-")
-    os.close(handle)
-    try:
+    with written_whole(path) as part:
         save_file(tensors, part, metadata={"skunlearn": json.dumps(state)})
-        os.replace(part, path)
-    except BaseException:
-        if os.path.exists(part):
-            os.unlink(part)
-        raise
 
 
 def read(path):

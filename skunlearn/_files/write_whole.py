@@ -6,35 +6,42 @@ import os
 import tempfile
 
 
-def write_new(path, data, guard=None):
-    """Write `data` to `path` for the owner's eyes only.
+@contextlib.contextmanager
+def written_whole(path, guard=None):
+    """Yield the name of a neighbour to write to; it becomes `path` when the block has gone well.
 
-    `guard` is a context manager around the moment at which the file appears, which may raise.
+    It is for the owner's eyes only, and has reached the disk before it is called `path`. `guard` is
+    a context manager around the moment at which the file appears, which may raise.
     """
-    handle, part = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".skunlearn-")
+    folder = os.path.dirname(os.path.abspath(path))
+    handle, part = tempfile.mkstemp(dir=folder, prefix=".skunlearn-")
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        yield part
+        _sync(part, os.O_RDWR)
         with guard or contextlib.nullcontext():
             os.replace(part, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
         raise
-    settle(path)
+    with contextlib.suppress(PermissionError):  # folders, on Windows
+        _sync(folder, os.O_RDONLY)
 
 
-def settle(path):
-    """Wait until a file and its name have reached the disk."""
-    for name in (path, os.path.dirname(path)):
-        try:
-            handle = os.open(name, os.O_RDONLY)
-        except PermissionError:  # folders, on Windows
-            continue
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def write_whole(path, data, guard=None):
+    """Write bytes to `path`; see `written_whole`."""
+    with written_whole(path, guard) as part, open(part, "wb") as file:
+        file.write(data)
+
+
+def _sync(path, mode):
+    """Wait until a file, or the names in a folder, have reached the disk."""
+    handle = os.open(path, mode)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def checksum(path):

@@ -6,12 +6,13 @@ request every model goes whose index holds a row that is not retained, whoever t
 
 import contextlib
 import os
-import tempfile
 from contextvars import ContextVar
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_memory
+
+from skunlearn._files.write_whole import written_whole
 
 _FOLDER = "skunlearn-rows"
 _KEPT = ContextVar("caches of models are kept", default=False)
@@ -45,15 +46,9 @@ def note(memory, key, rows):
     if folder is None or os.path.exists(os.path.join(folder, f"{key}.npy")):
         return
     os.makedirs(folder, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=folder, prefix=".part-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, np.ascontiguousarray(rows.digests))
-        os.replace(part, os.path.join(folder, f"{key}.npy"))
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
-        raise
+    path = os.path.join(folder, f"{key}.npy")
+    with written_whole(path) as part, open(part, "wb") as file:
+        np.save(file, np.ascontiguousarray(rows.digests))
 
 
 def purge(estimator, record, cached, parts=()):

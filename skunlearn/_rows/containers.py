@@ -50,6 +50,8 @@ def n_rows(X):
 
 def take(X, rows):
     """Rows of `X` at integer positions (or a slice), in the same kind of container."""
+    if isinstance(X, np.ndarray):
+        return X[rows]
     if is_mapping(X):
         return {key: take(value, rows) for key, value in X.items()}
     if isinstance(X, torch.Tensor):
@@ -289,6 +291,8 @@ def _table(digests):
 
 
 def _numpy(X):
+    if isinstance(X, np.ndarray):
+        return np.asarray(X)  # of no subclass
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu()
         return (X.float() if X.dtype == torch.bfloat16 else X).numpy()

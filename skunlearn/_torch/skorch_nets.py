@@ -152,7 +152,7 @@ def has_callback(net, kind):
     return any(issubclass(cb if isinstance(cb, type) else type(cb), kind) for cb in given)
 
 
-def settle(model):
+def drop_last_steps(model):
     """Drop what a net's last steps left behind: gradients and the optimizer's state.
 
     They are sums over rows, of forget rows too, and twice the net's memory.

@@ -30,7 +30,7 @@ class Guard:
             check_drop(limit, classifier=final._classes is not None)
         if X is None and y is None:
             return
-        if limit is None and not final._judges:
+        if limit is None and not final._make_promises().reads_validation_rows:
             raise TypeError("X_val and y_val are for max_accuracy_drop=: pass it too.")
         if y is None and is_dataset(X):
             self.y = dataset_targets(X)
@@ -93,8 +93,6 @@ def check_drop(limit, *, classifier):
 
 def refuse_drop(name, before, after, limit, where):
     """Raise AccuracyDropError when a score has fallen by more than `limit`."""
-    if limit is None:
-        return
     if before is None or after is None:
         raise ValueError(
             f"max_accuracy_drop needs a score, which {where} do not give (R² of constant "

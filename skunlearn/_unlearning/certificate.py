@@ -27,14 +27,14 @@ def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, 
         for key, value in unlearner.get_params(deep=False).items()
         if key not in ("estimator", "memory", "verbose")
     }
-    seed = int(unlearner._seed)
-    if unlearner._is_certified:
+    seed, promises = int(unlearner._seed), unlearner._make_promises()
+    if promises.certified:
         # Whoever can draw the noise again can take it away.
         seed = params["random_state"] = None
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "method": type(unlearner).__name__,
-        "exact": bool(unlearner._is_exact) and not _holds_rows(unlearner),
+        "exact": promises.exact and not _holds_rows(unlearner),
         "parameters": params,
         "seed": seed,
         "rows": int(rows),
@@ -46,14 +46,101 @@ def deletion_entry(unlearner, *, rows, identifiers, classes_forgotten, seconds, 
     }
 
 
-def certify(unlearner):
-    """The certificate of a fitted unlearner, as JSON; see `BaseUnlearner.certificate`."""
-    check_is_fitted(unlearner)
-    guarantee, in_front = "none", _in_front(unlearner)
-    if unlearner.deletions_ and unlearner._is_certified and not _holds_rows(unlearner):
-        guarantee = "(epsilon, delta)"
-    elif unlearner.deletions_ and all(entry["exact"] for entry in unlearner.deletions_):
-        guarantee = unlearner._exactness
+def log_entry(unlearner, change, seconds, kept, brought):
+    """The entry of a request of rows, for the draft that is at work on it.
+
+    Parameters
+    ----------
+    unlearner : BaseUnlearner, with its `Removal`
+    change : Change
+    seconds : float
+    kept : list of str or None
+        Layers whose running statistics are from before the request.
+    brought : list of str
+        What came along trained; see `name_trained`.
+    """
+    removal, record = unlearner._removal, unlearner._removal.record
+    entry = deletion_entry(
+        unlearner,
+        rows=len(removal.positions),
+        identifiers=record.identifiers(removal.positions),
+        classes_forgotten=removal.emptied,
+        seconds=seconds,
+        measured=change.measure(),
+    )
+    held_out = unlearner._count_held_out(removal.retain)
+    if record.weights is not None:
+        entry["weighted"] = True
+    if kept is not None:
+        entry["statistics_kept"] = kept
+    if brought:
+        entry |= {"exact": False, "trained_before": brought}
+    if held_out is not None:
+        entry["held_out"] = held_out
+    return entry | unlearner._logged()
+
+
+def certificate(self):
+    """What was forgotten, how, when, and what was measured, as JSON.
+
+    Returns
+    -------
+    text : str
+        A JSON object. ``"guarantee"`` is ``"retrained without the rows"`` for exact methods
+        (or the solution without them, where it is computed), ``"(epsilon, delta)"`` for
+        certified ones, with what was proved under ``"proved"``, and ``"none"`` for the
+        others, which are judged by measurement only. It is ``"none"`` as well where
+        something was trained before (a ``FrozenEstimator`` inside `estimator`, weights that
+        a module loads), or where a scikit-learn Pipeline has fitted steps in front of this
+        estimator; ``"notes"`` then names it. ``"scope"`` says what is spoken of.
+
+    Examples
+    --------
+    >>> import json
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skunlearn import RetrainUnlearner
+    >>> X, y = np.eye(6), np.array([0, 1, 0, 1, 0, 1])
+    >>> unlearner = RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, y)
+    >>> certificate = json.loads(unlearner.unlearn(X[:1]).certificate())
+    >>> certificate["deletions"][0]["rows"], certificate["guarantee"]
+    (1, 'retrained without the rows')
+    """
+    check_is_fitted(self)
+    guarantee, retained = _guarantee(self), self._record.retained
+    return json.dumps(
+        {
+            "skunlearn": __version__,
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "skorch": skorch.__version__,
+                "scikit-learn": sklearn.__version__,
+            },
+            "retained_rows": int(retained.sum()),
+            "forgotten_rows": int((~retained).sum()),
+            "guarantee": guarantee,
+            "scope": _SCOPE,
+            **({"proved": self._proved()} if guarantee == "(epsilon, delta)" else {}),
+            "notes": _notes(self),
+            "deletions": self.deletions_,
+        },
+        indent=2,
+    )
+
+
+def _guarantee(unlearner):
+    promises = unlearner._make_promises()
+    if unlearner.deletions_ and promises.certified and not _holds_rows(unlearner):
+        return "(epsilon, delta)"
+    if unlearner.deletions_ and all(entry["exact"] for entry in unlearner.deletions_):
+        return promises.guarantee
+    return "none"
+
+
+def _notes(unlearner):
+    """What narrows the guarantee, a sentence each."""
+    in_front = _in_front(unlearner)
     brought = [name for entry in unlearner.deletions_ for name in entry.get("trained_before", [])]
     notes = [
         f"{name}: brought along from rows that are not known here, so that no retraining "
@@ -93,25 +180,7 @@ def certify(unlearner):
             f"Running statistics of {', '.join(kept)} are those from before the request: they "
             "could not be taken anew over retained rows, and still hold the forgotten ones."
         )
-    return json.dumps(
-        {
-            "skunlearn": __version__,
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "skorch": skorch.__version__,
-                "scikit-learn": sklearn.__version__,
-            },
-            "retained_rows": int(unlearner._record.retained.sum()),
-            "forgotten_rows": int((~unlearner._record.retained).sum()),
-            "guarantee": guarantee,
-            "scope": _SCOPE,
-            **({"proved": unlearner._proved()} if guarantee == "(epsilon, delta)" else {}),
-            "notes": notes,
-            "deletions": unlearner.deletions_,
-        },
-        indent=2,
-    )
+    return notes
 
 
 def _in_front(unlearner):

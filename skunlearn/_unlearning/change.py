@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from skunlearn._torch.observation import Evidence, summary
+from skunlearn._torch.observation import Evidence, observe, summary
 from skunlearn.exceptions import UnlearningError
 
 
@@ -21,7 +21,14 @@ class Change:
     forget_after: Evidence | None
     retain_after: Evidence | None
 
-    def measured(self):
+    @classmethod
+    def between(cls, before, model, removal, classes):
+        """`before` is what the old model said of the rows of `removal`; `model` is the new one."""
+        change = cls(*before, *observe_both(model, removal, classes))
+        change.refuse_divergence()
+        return change
+
+    def measure(self):
         """Losses and scores, for the log."""
         names = ("forget_before", "forget_after", "retain_before", "retain_after")
         return {name: summary(getattr(self, name)) for name in names}
@@ -34,3 +41,8 @@ class Change:
                     "The training diverged: the new model's outputs hold NaN or infinity. The "
                     "model is as it was before. Try a smaller learning rate."
                 )
+
+
+def observe_both(model, removal, classes):
+    """What a model says of the forget rows of a request, and of its sample of the others."""
+    return [observe(model, rows, classes) for rows in (removal.forget, removal.sample)]

@@ -34,23 +34,20 @@ def emptied_classes(unlearner, record, forget):
     return names
 
 
-def warn_if_wrong(unlearner, measured, most_lost, emptied, *, change, record, forget):
+def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     """Warn when a request has damaged the model, or when it has not forgotten.
 
     Parameters
     ----------
     unlearner : BaseUnlearner
         Whose method is neither exact nor certified.
+    change : Change
     measured : dict
         Losses and scores before and after, as in the log.
     most_lost : float
         The loss of accuracy on retained rows that is worth a warning.
-    emptied : list
-        Classes of which no retained row is left.
-    change : Change
-    record : TrainingRecord
-        After the request.
-    forget : Rows or None
+    removal : Removal
+        Looked up.
     """
     name, said = type(unlearner).__name__, change
     lost = _drop(measured["retain_before"], measured["retain_after"])
@@ -70,8 +67,8 @@ def warn_if_wrong(unlearner, measured, most_lost, emptied, *, change, record, fo
     elif said is not None:
         text = _say_known_by_heart(unlearner, said)
     if text is None:
-        text = _say_still_named(unlearner, record, forget, change.forget_after, emptied)
-    if text is None and said is not None and not emptied:
+        text = _say_still_named(unlearner, removal, change.forget_after)
+    if text is None and said is not None and not removal.emptied:
         text = _say_stands_out(name, said)
     if text is not None:
         warn(text, NotForgottenWarning)
@@ -92,7 +89,8 @@ def _say_not_raised(name, before, after):
 
 
 def _say_known_by_heart(unlearner, change):
-    pushed, chance = unlearner._needs_forget_rows, _chance(unlearner, change.retain_after)
+    pushed = unlearner._make_promises().reads_forget_rows
+    chance = _chance(unlearner, change.retain_after)
     losses = known_by_heart(change.forget_before, change.forget_after, chance, pushed)
     if losses is None:
         return None
@@ -115,12 +113,12 @@ def _chance(unlearner, sample):
     return task_of(seen).chance(sample.y) or float(np.log(2))
 
 
-def _say_still_named(unlearner, record, forget, after, emptied):
+def _say_still_named(unlearner, removal, after):
     # A model that never saw a class never names it.
-    task = task_of(unlearner._classes)
-    if not emptied or not task.covers(record.retained_y, forget.y):
+    task, left = task_of(unlearner._classes), removal.record.retained_y
+    if not removal.emptied or not task.covers(left, removal.forget.y):
         return None
-    named = task.still_named(after, task.emptied(record.retained_y, forget.y))
+    named = task.still_named(after, task.emptied(left, removal.forget.y))
     if named <= _STILL_KNOWN:
         return None
     return (

@@ -1,61 +1,85 @@
-"""Pickles, files and the rows that may go into them."""
+"""`save` and `load`: what goes into a file, and how an unlearner is made of it again."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._files import tensor_files
 from skunlearn._rows import row_forms
 from skunlearn._rows.checking import warn
-from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
+from skunlearn._rows.containers import is_mapping
 from skunlearn._rows.record import TrainingRecord
-from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
-from skunlearn._torch import portable, skorch_nets
-from skunlearn._torch.held_out_rows import restore
+from skunlearn._torch import held_out_rows, portable, skorch_nets
 from skunlearn._torch.parts.net_state import weights
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.drafts import drafted, own_names
 from skunlearn._unlearning.fitted import Fitted
-from skunlearn._unlearning.plain_rows import PlainRows, look_at
+from skunlearn._unlearning.plain_rows import PlainRows
 from skunlearn._unlearning.row_reader import RowReader
-from skunlearn._unlearning.validation import check_like, dataset_targets
 from skunlearn.exceptions import IncompleteFileWarning
 
 
-def getstate(unlearner, state):
-    """`state`, that of a pickle, without what was forgotten."""
-    known, state = state.get("_fitted"), dict(state)
-    if known is not None:
-        record = known.record.compact() if unlearner.store_data else known.record.detach()
-        state["_fitted"] = replace(known, record=record, forgotten=None)
-        # The net that the user passed may have been trained on rows that are gone by now.
-        state["estimator"] = _without_weights(unlearner.estimator)
-    return state
+def save(self, path):
+    """Write the model, the log and the digests of the rows to one safetensors file.
+
+    No rows and no labels are written, and nothing from before the last unlearning. The file
+    is complete or absent: it is written beside `path` and renamed. Of the net it holds
+    parameters and buffers; what else was changed on its modules after they were built (a head
+    that was replaced, hooks, a dropout rate) is named in a warning, and `load` wants it from
+    a ``FrozenEstimator`` around a net that was changed in the same way.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Warns
+    -----
+    IncompleteFileWarning
+        When `load` into an estimator of the same parameters would give another net.
+
+    Raises
+    ------
+    TypeError
+        When the model is not a skorch net; pickle such an estimator instead.
+    """
+    tensors, state = describe(self)
+    tensor_files.write(path, tensors, state)
+    warn_of_lost(path, state["lost"])
 
 
-def give_back(unlearner, X, y, measure_on):
-    """The record of a fitted unlearner with its retained rows."""
-    if y is None and is_dataset(X):
-        with seeded(unlearner._seed):
-            y = dataset_targets(X)
-    if y is None:
-        raise ValueError("attach needs the labels of the rows: pass y.")
-    X, _ = unlearner._check_request(X, None, "attach")
-    n = len(X) if is_dataset(X) else n_rows(X)
-    y = check_like(y, n, unlearner._classes)
-    record = unlearner._record
-    # Of a Dataset that was changed where rows are forgotten these are not read.
-    retained = np.flatnonzero(record.retained) if is_dataset(X) else None
-    _, reader = look_at(X, y, skorch_nets.unwrap(unlearner.estimator), measure_on, retained)
-    return record.attach(X, unlearner._encode(y), reader)
+def load(self, path):
+    """Read what `save` wrote into this estimator, whose net gives the architecture.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    self : object
+        Fitted; it holds no rows until ``attach`` is called.
+
+    Warns
+    -----
+    IncompleteFileWarning
+        When `save` has said that the file does not hold all of the net, and the estimator is
+        no ``FrozenEstimator`` to take the rest from.
+
+    Raises
+    ------
+    ValueError
+        When the file was not written by ``save`` of this class, or the net does not fit.
+    """
+    return restore(self, *tensor_files.read(path), path)
 
 
 def describe(unlearner):
     """What ``save`` writes: tensors by name, and the rest in JSON's types."""
+    check_is_fitted(unlearner)
     model, record, classes = unlearner.estimator_, unlearner._record, unlearner._classes
     if not skorch_nets.is_net(model):
         raise TypeError(
@@ -95,7 +119,7 @@ def describe(unlearner):
     return tensors, state
 
 
-def restore_from(unlearner, tensors, state, path):
+def restore(unlearner, tensors, state, path):
     """Bring an unlearner into the state that `describe` gave; `path` is for messages."""
     tensor_files.check_header(state, type(unlearner).__name__, path)
     net = skorch_nets.unwrap(unlearner.estimator)
@@ -112,7 +136,7 @@ def restore_from(unlearner, tensors, state, path):
             seed=state["seed"],
             record=record,
             row_reader=_labels_read(state),
-            model=restore(model, net),
+            model=held_out_rows.restore(model, net),
             deletions=state["deletions"],
             steps_before=state["steps_before"],
         )
@@ -162,7 +186,8 @@ def _split_own(unlearner):
     Anything else cannot be in a file, and a warning names it.
     """
     values, tensors, kinds, left = {}, {}, {}, []
-    for name in sorted(own_names(unlearner) - _WRITTEN - set(unlearner._not_in_files)):
+    left_out = _WRITTEN | set(unlearner._make_promises().not_in_files)
+    for name in sorted(own_names(unlearner) - left_out):
         value = vars(unlearner)[name]
         if isinstance(value, torch.Tensor):
             tensors[name], kinds[name] = value.detach().cpu().contiguous(), "torch"
@@ -212,13 +237,6 @@ def warn_of_lost(path, lost):
             "FrozenEstimator(net) was changed in the same way, or use pickle.",
             IncompleteFileWarning,
         )
-
-
-def _without_weights(estimator):
-    if isinstance(estimator, FrozenEstimator):
-        # After an unlearning the frozen model is the unlearned one; before it nothing is gone.
-        return estimator
-    return skorch_nets.clone_any(estimator)
 
 
 def _some_rows(record):

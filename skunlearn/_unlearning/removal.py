@@ -1,18 +1,24 @@
 """One request, from the verb `unlearn` to a state that has forgotten."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._recipe import caches, training
 from skunlearn._rows.checking import check_single_request
 from skunlearn._rows.containers import n_rows, row_digests
+from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import Evidence
 from skunlearn._unlearning.accuracy_guard import Guard
+from skunlearn._unlearning.diagnosis import emptied_classes
 from skunlearn._unlearning.drafts import drafted
 from skunlearn.exceptions import AlreadyForgottenError
+
+_SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
+_SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,12 @@ class Removal:
         What the request may cost in accuracy on that sample.
     unseen : (rows, labels) or None
         Rows that the model has never seen, for methods that judge themselves.
+    record : TrainingRecord or None
+        As the request leaves it; known once it is looked up, as are the following.
+    sample : Rows or None
+        Of the retained rows, by which damage is noticed.
+    emptied : list
+        Classes of which no retained row is left.
     """
 
     positions: np.ndarray
@@ -40,6 +52,9 @@ class Removal:
     before: tuple[Evidence, Evidence] | None = None
     most_lost: float | None = None
     unseen: tuple | None = None
+    record: TrainingRecord | None = None
+    sample: Rows | None = None
+    emptied: list = field(default_factory=list)
 
 
 def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard, unknown):
@@ -53,12 +68,13 @@ def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard,
     guard : (max_accuracy_drop, X_val, y_val)
     unknown : dict of arguments that ``unlearn`` does not take
     """
-    check_is_fitted(estimator)
+    if not estimator.__sklearn_is_fitted__():
+        check_is_fitted(estimator)  # for scikit-learn's words; it asks for all tags first
     named = {"ids": ids, "indices": indices, "groups": groups}
     check_single_request(unknown, X_forget=X_forget, **named)
     if y_forget is not None and X_forget is None:
         raise TypeError("y_forget needs X_forget.")
-    guard = Guard(estimator, *guard)
+    guard = Guard(estimator, *guard) if any(part is not None for part in guard) else None
     with drafted(estimator) as draft, seeded(estimator._seed):
         draft._check_parameters()
         if X_forget is not None:
@@ -67,12 +83,43 @@ def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard,
         forget = retain = None
         if any(part is not None for part in given):
             forget, retain = _view_given(draft, positions, X_forget, y_forget, *given)
-        limits = {"most_lost": guard.on_sample, "unseen": guard.unseen}
-        draft._forget(Removal(positions, forget, retain, **limits))
-        draft._log(guard.check(draft))
+        removal = Removal(positions, forget, retain)
+        if guard is not None:
+            removal = replace(removal, most_lost=guard.on_sample, unseen=guard.unseen)
+        draft._forget(removal)
+        if guard is not None:
+            draft._log(guard.check(draft))
         draft._clean_up(estimator)
-    estimator._settled()
+    estimator._commit()
     return estimator
+
+
+def look_up(estimator, removal):
+    """The request with its rows, where it did not bring them, and the record after it."""
+    record, positions = estimator._record, removal.positions
+    record.check_unchanged(positions)
+    left, forget, retain = record.without(positions), removal.forget, removal.retain
+    if retain is None:
+        forget, retain = record.view(positions), left.view(np.flatnonzero(left.retained))
+    emptied = emptied_classes(estimator, left, forget)
+    sample = draw_sample(estimator, retain)
+    return replace(
+        removal, forget=forget, retain=retain, record=left, sample=sample, emptied=emptied
+    )
+
+
+def draw_sample(estimator, retain):
+    """Retained rows that are looked at before and after a request."""
+    exact = estimator._make_promises().exact
+    return retain.sample(_SAMPLE_EXACT if exact else _SAMPLE, estimator._seed)
+
+
+def purge_caches(unlearner, parts, record, estimator=None):
+    """Delete what ``memory=`` holds of forgotten rows, and write down what was deleted."""
+    report = caches.purge(estimator or unlearner, record, training.cached, parts)
+    if report is not None:
+        *earlier, entry = unlearner.deletions_
+        unlearner._change(deletions=[*earlier, entry | {"caches": report}])
 
 
 def _view_given(estimator, positions, X_forget, y_forget, X_retain, y_retain):
@@ -94,7 +141,7 @@ def _view_given(estimator, positions, X_forget, y_forget, X_retain, y_retain):
     if X_forget is not None and y_forget is not None:
         weights = record.weights_of(X_forget, y_forget)
         return Rows(X_forget, y_forget, np.arange(n_rows(X_forget)), weights=weights), retain
-    if estimator._needs_forget_rows:
+    if estimator._make_promises().reads_forget_rows:
         raise ValueError(
             f"{type(estimator).__name__} works on the forget rows too, and this estimator does "
             "not hold its rows: the request must bring X_forget and y_forget beside "

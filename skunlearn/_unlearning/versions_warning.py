@@ -33,5 +33,6 @@ def warn_of_batch(unlearner, n_rows):
     """The same for an unlearner or pipeline whose versions are served."""
     final = unlearner.steps[-1][1] if isinstance(unlearner, Pipeline) else unlearner
     renewed = (final.deletions_[-1].get("proved") or {}).get("retrained", False)
-    if not final._adds_noise and not renewed:  # noise that is drawn anew hides the difference
+    # Noise that is drawn anew hides the difference.
+    if not final._make_promises().adds_noise and not renewed:
         warn_of_versions(final.estimator_, n_rows)

@@ -1,6 +1,7 @@
 """The bound that keeps an ascent from running away."""
 
 from collections import deque
+from dataclasses import replace
 from numbers import Real
 
 import torch
@@ -13,6 +14,7 @@ from skunlearn._torch.loop.norms import FollowedStatistics
 from skunlearn._torch.loop.optimizer_steps import clipped, normalisation
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.row_losses import Targets, labels_of, row_losses
+from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
 
 _FEW = 0.05  # share of rows that may still be known when an ascent ends
@@ -59,7 +61,7 @@ class ForgetOnly(BoundedAscent):
     """
 
     _lr_share = 0.03
-    _needs_retain_rows = False
+    _promises = replace(NetUnlearner._promises, reads_retain_rows=False)
 
     def _run_on_forget(self, net, retain, forget, known, loss):
         """Train on `forget` until hardly any of its rows is below the bound."""

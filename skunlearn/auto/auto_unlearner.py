@@ -1,11 +1,13 @@
 """Forgetting without a choice of a method."""
 
+from dataclasses import replace
 from functools import partial
 from math import ceil
 from numbers import Real
 
 import numpy as np
 
+from skunlearn._fitted_model import read_rows
 from skunlearn._recipe import training
 from skunlearn._rows import checking
 from skunlearn._rows.seeding import derive_seed
@@ -17,7 +19,6 @@ from skunlearn.auto._judge import NAMED, Judge, excess, strongest
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from skunlearn.finetuning._shrinking import new_net, shrink
 from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
-from skunlearn.metrics._scorers.scoring import unseen_rows
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -106,9 +107,12 @@ class AutoUnlearner(NetUnlearner):
     (True, 4)
     """
 
-    _starts_afresh = True
-    _damage = ShrinkPerturbUnlearner._damage
-    _judges = True
+    _promises = replace(
+        NetUnlearner._promises,
+        trains_from_scratch=True,
+        accuracy_drop=ShrinkPerturbUnlearner._promises.accuracy_drop,
+        reads_validation_rows=True,
+    )
     # Settings of a training that are none of the user's here.
     max_epochs = None
     schedule = "linear"
@@ -226,13 +230,12 @@ class AutoUnlearner(NetUnlearner):
 
     def _rows_never_seen(self):
         """Rows that came with the request, or those of the net's predefined split; else None."""
-        given = getattr(self, "_unseen_given", None)
-        if given is not None:
-            return unseen_rows(self, *given)
+        if self._removal is not None and self._removal.unseen is not None:
+            return read_rows(self, *self._removal.unseen)
         split = skorch_nets.unwrap(self.estimator).train_split
         if not isinstance(split, partial) or "valid_ds" not in split.keywords:
             return None
-        return unseen_rows(self, split.keywords["valid_ds"], None)
+        return read_rows(self, split.keywords["valid_ds"], None)
 
     def _seeds(self):
         return [derive_seed(self._seed, 6 + i, len(self.deletions_)) for i in range(3)]
@@ -254,10 +257,10 @@ class AutoUnlearner(NetUnlearner):
     def _logged(self):
         return {"auto": self._auto}
 
-    def _settled(self):
+    def _commit(self):
         vars(self).pop("_auto", None)
 
-    def _warn_if_wrong(self, measured, most_lost, emptied, **known):
+    def _warn_if_wrong(self, change, measured, most_lost):
         if self._auto["retrained"]:
             return  # what is exact needs no measuring
         if self._auto["judged"]:
@@ -266,10 +269,10 @@ class AutoUnlearner(NetUnlearner):
             if None not in self._auto["accuracy"]:
                 # On rows of the training it falls as wrong labels are no longer known by heart.
                 by_chance = 2 * np.sqrt(0.5 / self._auto["accuracy_rows"])
-                most_lost = max(most_lost - self._damage + _LOST, by_chance)
+                most_lost = max(most_lost - self._make_promises().accuracy_drop + _LOST, by_chance)
                 for key, score in zip(("before", "after"), self._auto["accuracy"], strict=True):
                     measured[f"retain_{key}"] = measured[f"retain_{key}"] | {"score": score}
-        super()._warn_if_wrong(measured, most_lost, emptied, **known)
+        super()._warn_if_wrong(change, measured, most_lost)
 
     def _check_parameters(self):
         super()._check_parameters()

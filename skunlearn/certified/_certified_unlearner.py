@@ -1,7 +1,7 @@
 """What the certified methods for logistic regression share: checks, rows, noise, accounts."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
@@ -50,11 +50,14 @@ class Setting:
 class CertifiedUnlearner(BaseUnlearner):
     """Base of the methods that prove an (ε, δ) for L2-regularised logistic regression."""
 
-    _is_certified = True
-    _adds_noise = True
-    _takes_nets = False
-    _made_for = "logistic regression"
-    _watches_training = True  # the noise of the training is part of the proof
+    _promises = replace(
+        BaseUnlearner._promises,
+        certified=True,
+        adds_noise=True,
+        takes_nets=False,
+        made_for="logistic regression",
+        watches_training=True,  # the noise of the training is part of the proof
+    )
     _one_vs_rest = False  # how more than two classes are told apart
     _theorem = ""
 
@@ -220,13 +223,11 @@ class CertifiedUnlearner(BaseUnlearner):
                 f"X_retain holds {len(removal.retain)} rows, but {kept} are kept: the proof needs "
                 "all of them."
             )
-        self._leaving = len(removal.positions)
         super()._forget(removal)
-        del self._leaving
 
     def _attempt(self, retain, forget, seed):
         self._step += 1
-        removed = self._problem(forget) if self._needs_forget_rows else None
+        removed = self._problem(forget) if self._make_promises().reads_forget_rows else None
         return self._publish(self._remove(self._problem(retain), removed))
 
     def _problem(self, rows):

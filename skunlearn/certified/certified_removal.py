@@ -1,6 +1,6 @@
 """Certified removal: a Newton step, hidden by noise in the objective."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigvalsh
@@ -154,7 +154,10 @@ class CertifiedRemovalUnlearner(CertifiedUnlearner):
     """
 
     _one_vs_rest = True
-    _adds_noise = False  # it was added in the training
+    _promises = replace(
+        CertifiedUnlearner._promises,
+        adds_noise=False,  # it was added in the training
+    )
     _theorem = "Guo et al. (2020), theorem 3 and corollary 1"
 
     def __init__(

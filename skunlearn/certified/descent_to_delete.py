@@ -1,6 +1,6 @@
 """Descent-to-Delete: gradient descent on the kept rows, published with noise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class DescentToDeleteUnlearner(CertifiedUnlearner):
     True
     """
 
-    _needs_forget_rows = False
+    _promises = replace(CertifiedUnlearner._promises, reads_forget_rows=False)
     _theorem = "Neel, Roth and Sharifi-Malvajerdi (2021), sharpened as the documentation says"
 
     def _start(self, problem, shape):
@@ -129,7 +129,7 @@ class DescentToDeleteUnlearner(CertifiedUnlearner):
                 "The model was not trained well enough for an epsilon as small as this: fit again."
             )
         constants = Contraction.of(self._setting, problem.X.shape[0])
-        error = account.ours + self._leaving * constants.shift
+        error = account.ours + len(self._removal.positions) * constants.shift
         W, steps = self._secret, 0
         gradient = problem.gradient(W)
         while steps == 0 or error > allowed:

@@ -1,6 +1,6 @@
 """Langevin unlearning: noisy gradient descent, in training and in unlearning."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class LangevinUnlearner(CertifiedUnlearner):
     True
     """
 
-    _needs_forget_rows = False
+    _promises = replace(CertifiedUnlearner._promises, reads_forget_rows=False)
     _theorem = "privacy amplification by iteration, Chien et al. (2024), Bok et al. (2024)"
 
     def __init__(
@@ -150,7 +150,7 @@ class LangevinUnlearner(CertifiedUnlearner):
 
     def _remove(self, problem, forget):
         constants, account = self._constants(), self._account
-        start = account.distance + self._leaving * constants.shift
+        start = account.distance + len(self._removal.positions) * constants.shift
         # More steps spread wider: the present spread is on the safe side.
         steps = constants.steps_to(start, self._limit * self._spread(account.steps))
         self._account = Walk(start * constants.rate**steps, account.steps + steps, steps)

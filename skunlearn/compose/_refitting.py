@@ -9,7 +9,7 @@ from skunlearn._recipe import step_kinds
 from skunlearn._rows.containers import digest_of
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch.observation import observe
-from skunlearn._unlearning.removal import Removal
+from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose import _front_steps
 from skunlearn.compose._prepared import Subtraction
@@ -40,7 +40,7 @@ class StepsMixin:
                 "RetrainUnlearner takes any classifier or regressor."
             )
         fitted = self._kinds()["fitted"]
-        if self.refit_transformers and fitted and not unlearner._takes_new_inputs:
+        if self.refit_transformers and fitted and not unlearner._make_promises().takes_new_inputs:
             raise TypeError(
                 f"{type(unlearner).__name__} is tied to the rows as the steps showed them in fit, "
                 f"so that {', '.join(fitted)} cannot be fitted anew behind its back. Use "
@@ -65,11 +65,11 @@ class StepsMixin:
         """Let go of what knows the forgotten rows still; `before` is the pipeline before."""
         gone = np.flatnonzero(before._record.retained & ~self._record.retained)
         as_cached = before._final_estimator._record.without(gone)
-        self._final_estimator._purge_caches([f"{self.steps[-1][0]}__memory"], as_cached, self)
+        purge_caches(self._final_estimator, [f"{self.steps[-1][0]}__memory"], as_cached, self)
 
-    def _settled(self):
+    def _commit(self):
         """Called when nothing will be put back."""
-        self._final_estimator._settled()
+        self._final_estimator._commit()
 
     def _forget(self, removal):
         """Swap in steps that have forgotten."""
@@ -121,7 +121,7 @@ class StepsMixin:
         old, steps, sums, subtracted = self._final_estimator, self.steps[:-1], None, []
         start, before = copy.copy(old), None
         if refit:
-            before = self._observe(forget, old._sample(retain))
+            before = self._observe(forget, draw_sample(old, retain))
             steps, X, sums, subtracted = self._new_steps(positions, forget, retain, as_stored)
             kept = _front_steps.checked(X, retain, start, reset=True)
             self._check_columns(steps, X)
@@ -133,7 +133,7 @@ class StepsMixin:
         try:
             gone = None if forget is None else self._shown(forget, steps, start)
         except ValueError as error:  # a category of the forget rows alone, say
-            if old._needs_forget_rows:
+            if old._make_promises().reads_forget_rows:
                 raise UnlearningError(
                     f"The steps, fitted anew, cannot transform the forget rows ({error}), which "
                     f"{type(old).__name__} works on. The pipeline is as it was. Let the step "
@@ -196,7 +196,7 @@ class StepsMixin:
 
     def _check_columns(self, steps, X):
         old = self._final_estimator
-        if old._is_exact:
+        if old._make_promises().exact:
             return  # it trains a new model, whatever the columns
         like = old._record.row_like()
         same_width = like is None or tuple(X.shape[1:]) == tuple(like.shape[1:])

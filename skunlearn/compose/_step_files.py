@@ -12,8 +12,8 @@ from skunlearn._files import tensor_files
 from skunlearn._recipe import step_kinds
 from skunlearn._rows import row_forms
 from skunlearn._rows.record import TrainingRecord
+from skunlearn._unlearning import persistence
 from skunlearn._unlearning.drafts import drafted
-from skunlearn._unlearning.persistence import warn_of_lost
 from skunlearn.compose import _front_steps
 
 # What fitted transformers of scikit-learn hold, and skops does not know to be harmless.
@@ -73,11 +73,11 @@ class StepFilesMixin:
         check_is_fitted(self)
         tensors, state = self._saved()
         tensor_files.write(path, tensors, state)
-        warn_of_lost(path, state["last"]["lost"])
+        persistence.warn_of_lost(path, state["last"]["lost"])
 
     def _saved(self):
         """What ``save`` writes: tensors by name, and the rest in JSON's types."""
-        own, last = self._final_estimator._saved()
+        own, last = persistence.describe(self._final_estimator)
         tensors = {f"last.{name}": value for name, value in own.items()}
         for name, table in self._record.tables().items():
             tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
@@ -144,9 +144,8 @@ class StepFilesMixin:
                 step = _loaded(name, step, data.numpy().tobytes(), trusted, path)
             steps.append((name, step))
         name, unlearner = self.steps[-1]
-        last = copy.copy(unlearner)._restored(
-            tensor_files.part(tensors, "last."), state["last"], path
-        )
+        last = tensor_files.part(tensors, "last.")
+        last = persistence.restore(copy.copy(unlearner), last, state["last"], path)
         record = TrainingRecord.from_tables(
             {key: value.numpy() for key, value in tensor_files.part(tensors, "record.").items()},
             is_dataset=state["is_dataset"],

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -157,7 +158,7 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
         named = {"ids": ids, "groups": groups, "measure_on": measure_on}
         with drafted(self, anew=True) as draft:
             draft._fit_steps(X, y, forget, named, params)
-        self._settled()
+        self._commit()
         return self
 
     def _fit_steps(self, X, y, forget, named, params):
@@ -416,9 +417,11 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
         rows = self._final_estimator._forgotten
         return None if rows is None else rows.rows
 
-    @property
-    def _needs_forget_rows(self):
-        return self._final_estimator._needs_forget_rows
+    def _make_promises(self):
+        """Those of the unlearner; steps that were fitted elsewhere, or are kept, are not exact."""
+        promises, kinds = self._final_estimator._make_promises(), self._kinds()
+        forgets = not kinds["frozen"] and (self.refit_transformers or not kinds["fitted"])
+        return replace(promises, exact=promises.exact and forgets)
 
     def __getitem__(self, ind):
         """A step, or several as scikit-learn's Pipeline: a part cannot unlearn."""

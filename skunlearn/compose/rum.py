@@ -63,7 +63,7 @@ class RUMUnlearner(BaseUnlearner):
     30
     """
 
-    _takes_new_inputs = True
+    _promises = replace(BaseUnlearner._promises, takes_new_inputs=True)
 
     def __init__(
         self,
@@ -86,9 +86,8 @@ class RUMUnlearner(BaseUnlearner):
         self.unlearners = unlearners
         self.memorisation = memorisation
 
-    @property
-    def _starts_afresh(self):
-        return self.memorisation == "retrain"
+    def _make_promises(self):
+        return replace(super()._make_promises(), trains_from_scratch=self.memorisation == "retrain")
 
     def _attempt(self, retain, forget, seed):
         if self._classes is None:
@@ -102,7 +101,7 @@ class RUMUnlearner(BaseUnlearner):
                 continue
             worker = clone(unlearner).set_params(estimator=self.estimator, memory=None)
             worker._check_parameters()
-            worker._fitted = replace(self._fitted, model=model, deletions=[])
+            worker._fitted = replace(self._fitted, model=model, deletions=[], removal=None)
             model = worker._attempt(retain, forget.take(rows), derive_seed(seed, part))
         return model
 

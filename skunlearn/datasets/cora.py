@@ -1,13 +1,12 @@
 """The citation graph Cora from wherever it already lies, or from its official source."""
 
-import os
 import tarfile
-import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from urllib.request import urlopen
 
 import numpy as np
 
+from skunlearn._files.write_whole import write_whole
 from skunlearn.datasets._homes import data_homes, first_writable
 from skunlearn.datasets._planetoid import PARTS, read_planetoid
 
@@ -159,22 +158,10 @@ def _download(folder, looked):
                 files[part] = answer.read(_MOST)
         folder.mkdir(parents=True, exist_ok=True)
         for part, content in files.items():
-            _write(folder / f"ind.cora.{part}", content)
+            write_whole(folder / f"ind.cora.{part}", content)
     except OSError as error:
         raise FileNotFoundError(
             f"{looked} Downloading it into {folder} failed: {error}. Put the files there by hand, "
             "or name their folder with data_home= or SKUNLEARN_DATA."
         ) from error
     return files, folder
-
-
-def _write(path, content):
-    """A file that is complete or absent."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=".skunlearn-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise

@@ -1,5 +1,6 @@
 """Bad Teacher: learn from an untrained net what to say of forget rows."""
 
+from dataclasses import replace
 from numbers import Real
 
 import torch
@@ -55,7 +56,11 @@ class BadTeacherUnlearner(NetUnlearner):
     20
     """
 
-    _needs_labels = False
+    _promises = replace(
+        NetUnlearner._promises,
+        reads_forget_labels=False,
+        trains_from_scratch=True,  # the untrained teacher
+    )
 
     def __init__(
         self,
@@ -85,8 +90,6 @@ class BadTeacherUnlearner(NetUnlearner):
         )
         self.retain_share = retain_share
         self.temperature = temperature
-
-    _starts_afresh = True  # the untrained teacher
 
     def _unlearn(self, net, retain, forget):
         good, bad = copied(net, self._classes), untrained(net, self._classes)

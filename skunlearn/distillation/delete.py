@@ -1,5 +1,7 @@
 """DELETE: distil the original without the forgotten class."""
 
+from dataclasses import replace
+
 from skunlearn._rows import checking
 from skunlearn._torch import inference
 from skunlearn._torch.parts.tasks import need_one_class
@@ -62,7 +64,7 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
     [8]
     """
 
-    _class_only = True
+    _promises = replace(ForgetOnly._promises, class_only=True)
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """Amnesiac unlearning: subtract the updates that the forget rows took part in."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
@@ -74,11 +76,14 @@ class AmnesiacUnlearner(NetUnlearner):
 
     __metadata_request__fit = {"forget": True, "ids": True, "groups": True, "sensitive": True}
 
-    _watches_training = True
-    _not_in_files = ("_updates",)  # another request says so
-    _made_for = "rows declared in `fit`"
-    _takes_new_inputs = False  # recorded updates are found by the rows' digests
-    _needs_labels = False
+    _promises = replace(
+        NetUnlearner._promises,
+        watches_training=True,
+        not_in_files=("_updates",),  # another request says so
+        made_for="rows declared in `fit`",
+        takes_new_inputs=False,  # recorded updates are found by the rows' digests
+        reads_forget_labels=False,
+    )
     _fewest_epochs = 0
 
     def __init__(
@@ -189,7 +194,7 @@ class AmnesiacUnlearner(NetUnlearner):
         # After an error the estimator has its old store.
         self._updates = store.changed(names, recorder.batches, recorder.steps)
 
-    def _settled(self):
+    def _commit(self):
         self._updates.sweep()
 
     @staticmethod

@@ -1,5 +1,6 @@
 """Fisher forgetting: noise where the retained rows do not mind."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 
 import torch
@@ -60,8 +61,7 @@ class FisherForgettingUnlearner(WeightEditor):
     20
     """
 
-    _needs_forget_rows = False
-    _adds_noise = True
+    _promises = replace(WeightEditor._promises, reads_forget_rows=False, adds_noise=True)
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """Selective synaptic dampening without labels."""
 
+from dataclasses import replace
+
 from skunlearn._torch import inference
 from skunlearn.editing.ssd import SSDUnlearner
 
@@ -58,7 +60,7 @@ class LFSSDUnlearner(SSDUnlearner):
     [8]
     """
 
-    _needs_labels = False
+    _promises = replace(SSDUnlearner._promises, reads_forget_labels=False)
 
     def __init__(
         self,

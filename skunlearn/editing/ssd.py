@@ -1,5 +1,6 @@
 """Selective synaptic dampening."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 
 import torch
@@ -64,7 +65,7 @@ class SSDUnlearner(WeightEditor):
     [8]
     """
 
-    _class_only = True
+    _promises = replace(WeightEditor._promises, class_only=True)
 
     def __init__(
         self,

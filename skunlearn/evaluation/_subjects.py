@@ -7,8 +7,9 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._fitted_model import read_rows, read_targets
 from skunlearn._recipe import step_kinds
-from skunlearn._rows.containers import is_dataset, n_rows
+from skunlearn._rows.containers import is_dataset
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import observe
@@ -16,7 +17,7 @@ from skunlearn._unlearning import validation
 from skunlearn.base import BaseUnlearner, model_of
 from skunlearn.compose import _front_steps
 from skunlearn.compose.pipeline import UnlearningPipeline
-from skunlearn.metrics._scorers.scoring import forgotten_rows, refuse_training_rows, unseen_rows
+from skunlearn.metrics._scorers.scoring import forgotten_rows, refuse_training_rows
 
 
 @dataclass(frozen=True)
@@ -96,18 +97,13 @@ class Subject:
     def unseen(self, X, y):
         """Rows that the model never saw, checked and encoded."""
         if not self.piped:
-            rows = unseen_rows(self.final, X, y)
+            rows = read_rows(self.final, X, y)
         else:
-            if y is None and is_dataset(X):
-                y = validation.dataset_targets(X)
-            if y is None:
-                raise ValueError("The attack needs the labels of the unseen rows: pass y.")
             X = _front_steps.as_rows(X)
             names = getattr(self.whole._record.row_like(), "columns", None)
             X = X if is_dataset(X) else validation.columns_of_fit(X, names)
-            n = len(X) if is_dataset(X) else n_rows(X)
-            y = validation.check_like(y, n, self.classes)
-            rows = Rows(X, self.final._encode(y), np.arange(n))
+            y = read_targets(self.final, X, y)
+            rows = Rows(X, y, np.arange(len(y)))
         refuse_training_rows(self.whole, rows)
         return rows
 

@@ -124,7 +124,7 @@ def compare(
         say(f"forgetting: {name}")
         new = clone(unlearner)
         final = new.steps[-1][1] if subject.piped else new
-        if final._watches_training:
+        if final._make_promises().watches_training:
             # Its own training is part of it.
             final.set_params(random_state=random_state)
             new.fit(X, y, **how)

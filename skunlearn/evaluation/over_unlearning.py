@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.metrics import pairwise_distances_argmin_min
 from sklearn.utils import check_scalar
 
-from skunlearn._fitted_model import asked
+from skunlearn._fitted_model import ask_about
 from skunlearn._torch.embedding import features
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import need_one_class
@@ -77,17 +77,17 @@ def over_unlearning(models, X, y, *, X_forget, y_forget, near=0.1, retrained="re
             "method loses beyond a model that was trained without the rows."
         )
     check_scalar(near, "near", float, min_val=0, max_val=1, include_boundaries="right")
-    reference, kept, classes = asked(models[retrained], X, y)
+    reference, kept, classes = ask_about(models[retrained], X, y)
     if classes is None:
         raise ValueError("over_unlearning is about classifiers, the reference is a regressor.")
     need_one_class(classes, "over_unlearning", ValueError)
-    gone = asked(models[retrained], X_forget, y_forget)[1]
+    gone = ask_about(models[retrained], X_forget, y_forget)[1]
     places = [features(reference, rows) for rows in (kept, gone)]
     distance = pairwise_distances_argmin_min(*places)[1]
     neighbours = np.argsort(distance, kind="stable")[: max(1, round(near * len(distance)))]
     right = {}
     for name, model in models.items():
-        evidence = observe(*asked(model, X, y))
+        evidence = observe(*ask_about(model, X, y))
         right[name] = evidence.predicted == evidence.y
     base, labels, found = right[retrained], kept.y, {}
     names = np.asarray(classes)

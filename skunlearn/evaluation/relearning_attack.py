@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
-from skunlearn._fitted_model import asked
+from skunlearn._fitted_model import ask_about
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.loop.fit_loop import train
@@ -126,13 +126,13 @@ def relearning_attack(
     draws = [(rng.permutation(n), int(rng.randint(2**31))) for _ in range(n_repeats)]
     table = {}
     for name, model in models.items():
-        net, forget, classes = asked(model, X_forget, y_forget)
+        net, forget, classes = ask_about(model, X_forget, y_forget)
         if not skorch_nets.is_net(net) or classes is None:
             raise TypeError(
                 f"{name!r} is no skorch classifier: a {type(net).__name__} cannot be trained on."
             )
         others, unseen = (
-            None if X is None else asked(model, X, y)[1]
+            None if X is None else ask_about(model, X, y)[1]
             for X, y in ((X_others, y_others), (X_unseen, y_unseen))
         )
         for size in k:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from sklearn.base import is_classifier
 
+from skunlearn._fitted_model import read_rows
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.evaluation.streams import check_recipe, deletion_stream, retrained_model
-from skunlearn.metrics._scorers.scoring import unseen_rows
 
 __all__ = ["RetentionCurve", "retention_curve"]
 
@@ -174,7 +174,7 @@ def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=F
     need_one_class(unlearner._classes, "retention_curve", TypeError)
     if reference:
         check_recipe(unlearner)
-    unseen = unseen_rows(unlearner, X_test, y_test)
+    unseen = read_rows(unlearner, X_test, y_test)
     first = _by_class(unlearner, unlearner.estimator_, unseen)
     done = [len(unlearner.deletions_)]
     accuracy, retrained, audits = [first], [first], []

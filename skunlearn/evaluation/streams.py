@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._fitted_model import read_rows
 from skunlearn._recipe import training
 from skunlearn._recipe.from_scratch import check_reference
 from skunlearn._torch import skorch_nets
@@ -14,7 +15,7 @@ from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import Classes, Labels
 from skunlearn.base import BaseUnlearner
 from skunlearn.metrics._attacks.scores import attack_scores, squared_error
-from skunlearn.metrics._scorers.scoring import refuse_training_rows, unseen_rows
+from skunlearn.metrics._scorers.scoring import refuse_training_rows
 from skunlearn.metrics._scorers.short_reference import train_short
 from skunlearn.metrics._statistics.intervals import auc
 from skunlearn.metrics._statistics.matching import match_weights
@@ -96,7 +97,7 @@ def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference
             f"The unlearner has fulfilled {len(unlearner.deletions_)} requests, but there are "
             f"only {len(requests)}. Pass all of them since fit: those that are done are skipped."
         )
-    unseen = unseen_rows(unlearner, X_test, y_test)
+    unseen = read_rows(unlearner, X_test, y_test)
     refuse_training_rows(unlearner, unseen)
     return _run(unlearner, requests, unseen, every, reference)
 

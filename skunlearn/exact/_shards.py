@@ -80,7 +80,7 @@ def train_shard(recipe, shard, folder, first=0, files=None, verbose=0):
         done = _train_once(recipe, shard, verbose)
     else:
         done = _train_stages(recipe, shard, folder, first, files or {}, verbose)
-        skorch_nets.settle(done.model) if done.model is not None else None
+        skorch_nets.drop_last_steps(done.model) if done.model is not None else None
     done.seconds = time.perf_counter() - began
     return done
 

@@ -1,6 +1,7 @@
 """Forests and bagging: only members whose draw held the rows are trained again."""
 
 import copy
+from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
@@ -138,11 +139,14 @@ class ForestUnlearner(BaseUnlearner):
     14
     """
 
-    _takes_nets = False
-    _made_for = "forests, bagging"
-    _is_exact = True
-    _exactness = "the distribution of an ensemble trained without the rows"
-    _needs_forget_rows = False
+    _promises = replace(
+        BaseUnlearner._promises,
+        takes_nets=False,
+        made_for="forests, bagging",
+        exact=True,
+        guarantee="the distribution of an ensemble trained without the rows",
+        reads_forget_rows=False,
+    )
 
     def __init__(self, estimator, *, random_state=None, store_data=True, verbose=0):
         super().__init__(
@@ -300,7 +304,7 @@ class ForestUnlearner(BaseUnlearner):
         # Whoever knows the seed can foresee draws.
         return self._cost | ({"seed": None} if self.random_state is None else {})
 
-    def _settled(self):
+    def _commit(self):
         vars(self).pop("_cost", None)
 
     # ------------------------------------------------------------------ parameters

@@ -1,5 +1,6 @@
 """Retraining from scratch on the retained rows."""
 
+from dataclasses import replace
 from numbers import Integral
 
 from skunlearn._recipe import training
@@ -77,11 +78,14 @@ class RetrainUnlearner(BaseUnlearner):
     True
     """
 
-    _takes_any_estimator = True
-    _is_exact = True
-    _takes_new_inputs = True
-    _needs_forget_rows = False
-    _starts_afresh = True
+    _promises = replace(
+        BaseUnlearner._promises,
+        takes_any_estimator=True,
+        exact=True,
+        takes_new_inputs=True,
+        reads_forget_rows=False,
+        trains_from_scratch=True,
+    )
 
     def __init__(
         self,
@@ -117,12 +121,13 @@ class RetrainUnlearner(BaseUnlearner):
         vars(net)["max_epochs"] = recipe.max_epochs
         return net
 
-    @property
-    def _exactness(self):
+    def _make_promises(self):
+        promises = super()._make_promises()
         last = (getattr(self, "deletions_", None) or [{}])[-1].get("epochs")
         if last is None or last[0] >= last[1]:
-            return super()._exactness
-        return f"{super()._exactness}, for {last[0]} of the recipe's {last[1]} epochs"
+            return promises
+        guarantee = f"{promises.guarantee}, for {last[0]} of the recipe's {last[1]} epochs"
+        return replace(promises, guarantee=guarantee)
 
     def _logged(self):
         if self.max_epochs is None:

@@ -1,5 +1,6 @@
 """Linear and ridge regression without some rows, computed from sums that they are taken out of."""
 
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
@@ -90,11 +91,14 @@ class RidgeUnlearner(BaseUnlearner):
     True
     """
 
-    _is_exact = True
-    _exactness = "the solution without the rows, to rounding"
-    _rounding = 1e-9
-    _takes_nets = False
-    _made_for = "linear regression"
+    _promises = replace(
+        BaseUnlearner._promises,
+        exact=True,
+        guarantee="the solution without the rows, to rounding",
+        rtol=1e-9,
+        takes_nets=False,
+        made_for="linear regression",
+    )
 
     def __init__(
         self, estimator, *, published=False, random_state=None, store_data=True, verbose=0

@@ -1,6 +1,7 @@
 """Models of parts of the data, of which a deletion touches few (SISA)."""
 
 import os
+from dataclasses import replace
 from numbers import Integral
 
 import joblib
@@ -99,10 +100,13 @@ class ShardedUnlearner(BaseUnlearner):
     True
     """
 
-    _takes_any_estimator = True
-    _is_exact = True
-    _needs_forget_rows = False
-    _watches_training = True
+    _promises = replace(
+        BaseUnlearner._promises,
+        takes_any_estimator=True,
+        exact=True,
+        reads_forget_rows=False,
+        watches_training=True,
+    )
 
     def __init__(
         self,
@@ -227,7 +231,7 @@ class ShardedUnlearner(BaseUnlearner):
     def _logged(self):
         return self._cost
 
-    def _settled(self):
+    def _commit(self):
         vars(self).pop("_cost", None)
         self._sweep()
 

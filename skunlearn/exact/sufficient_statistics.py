@@ -1,5 +1,7 @@
 """Naive Bayes, linear discriminant analysis and nearest neighbours without some rows."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.frozen import FrozenEstimator
@@ -115,11 +117,14 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
     True
     """
 
-    _is_exact = True
-    _exactness = "the solution without the rows, to rounding"
-    _rounding = 1e-9
-    _takes_nets = False
-    _made_for = "naive Bayes, LDA, neighbours"
+    _promises = replace(
+        BaseUnlearner._promises,
+        exact=True,
+        guarantee="the solution without the rows, to rounding",
+        rtol=1e-9,
+        takes_nets=False,
+        made_for="naive Bayes, LDA, neighbours",
+    )
 
     def __init__(self, estimator, *, random_state=None, store_data=True, verbose=0):
         super().__init__(

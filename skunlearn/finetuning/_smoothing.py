@@ -4,7 +4,7 @@ from skunlearn._torch import inference
 from skunlearn._torch.parts.tasks import task_of
 
 
-def softened(net, kind, strength, classes):
+def soften_loss(net, kind, strength, classes):
     """The net's loss with label smoothing or a confidence penalty, as a function of a batch.
 
     Label smoothing replaces the loss L by (1 − s)·L + s·mean_j(−log p_j); the confidence

@@ -1,5 +1,6 @@
 """Fine-tuning of the last layers only."""
 
+from dataclasses import replace
 from numbers import Integral
 
 from skunlearn._rows import checking
@@ -51,7 +52,7 @@ class CFkUnlearner(NetUnlearner):
     1
     """
 
-    _needs_forget_rows = False
+    _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
 
     def __init__(
         self,

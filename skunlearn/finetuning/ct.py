@@ -1,5 +1,7 @@
 """Fine-tuning after the kernels were transposed."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -47,7 +49,7 @@ class CTUnlearner(NetUnlearner):
     20
     """
 
-    _needs_forget_rows = False
+    _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
 
     def _unlearn(self, net, retain, forget):
         moved = net_layers.moved_parameters(net)

@@ -1,5 +1,6 @@
 """Fine-tuning on the retained rows."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -102,7 +103,7 @@ class FineTuneUnlearner(NetUnlearner):
     20
     """
 
-    _needs_forget_rows = False
+    _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
 
     def __init__(
         self,

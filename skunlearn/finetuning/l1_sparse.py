@@ -1,5 +1,6 @@
 """Fine-tuning towards sparse weights."""
 
+from dataclasses import replace
 from numbers import Real
 
 import torch
@@ -62,7 +63,7 @@ class L1SparseUnlearner(NetUnlearner):
     20
     """
 
-    _needs_forget_rows = False
+    _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
 
     def __init__(
         self,

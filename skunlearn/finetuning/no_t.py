@@ -1,5 +1,7 @@
 """Fine-tuning after the first layer was negated."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -48,7 +50,7 @@ class NoTUnlearner(NetUnlearner):
     20
     """
 
-    _needs_forget_rows = False
+    _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
 
     def _unlearn(self, net, retain, forget):
         order = net_layers.layers_in_order(net, retain)

@@ -6,7 +6,7 @@ from skunlearn._rows import checking
 from skunlearn._torch import net_layers
 from skunlearn._torch.gradients.fisher import diagonal_fisher
 from skunlearn.callbacks import ProximalStep
-from skunlearn.finetuning._smoothing import softened
+from skunlearn.finetuning._smoothing import soften_loss
 from skunlearn.finetuning.finetune import FineTuneUnlearner
 from skunlearn.search_spaces import LogUniform
 
@@ -157,7 +157,7 @@ class ProximalUnlearner(FineTuneUnlearner):
                 sample = retain.sample(self.fisher_rows, self._seed)
                 importance = diagonal_fisher(net, sample, params, self._classes)
             callbacks.append(("skunlearn_penalty", ProximalStep(anchors, penalty, importance)))
-        loss = softened(net, self.softening, self.softening_strength, self._classes)
+        loss = soften_loss(net, self.softening, self.softening_strength, self._classes)
         return self._fine_tune(net, retain, callbacks, loss)
 
     def _adapted(self, net, retain):

@@ -1,5 +1,6 @@
 """Fine-tuning from weights that were drawn towards new random ones."""
 
+from dataclasses import replace
 from numbers import Real
 
 from skunlearn._rows import checking
@@ -58,9 +59,12 @@ class ShrinkPerturbUnlearner(NetUnlearner):
     20
     """
 
-    _needs_forget_rows = False
-    _starts_afresh = True  # w_new
-    _damage = 0.4  # retained rows known by heart, wrong labels say, are known less as well
+    _promises = replace(
+        NetUnlearner._promises,
+        reads_forget_rows=False,
+        trains_from_scratch=True,  # w_new
+        accuracy_drop=0.4,  # retained rows known by heart, wrong labels say, are known less as well
+    )
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn._fitted_model import asked
+from skunlearn._fitted_model import ask_about
 from skunlearn._rows import checking
 from skunlearn._torch.embedding import features
 from skunlearn._torch.observation import observe
@@ -74,7 +74,7 @@ def damaging_forget_set(unlearner, X_target, y_target, size=0.1, *, candidates=N
     if not isinstance(unlearner, BaseUnlearner):
         raise TypeError(f"damaging_forget_set needs an unlearner, got {unlearner!r}.")
     check_is_fitted(unlearner)
-    model, targets, classes = asked(unlearner, X_target, y_target)
+    model, targets, classes = ask_about(unlearner, X_target, y_target)
     if classes is None:
         raise TypeError("damaging_forget_set is about classifiers, this is a regressor.")
     need_one_class(classes, "damaging_forget_set", TypeError)

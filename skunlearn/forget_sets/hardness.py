@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skunlearn._fitted_model import asked
+from skunlearn._fitted_model import ask_about
 from skunlearn._torch.observation import observe
 from skunlearn._unlearning.memorisation import confidence_proxy, gain
 from skunlearn.forget_sets._drawing import as_mask, resolve_size, strata_of, top
@@ -166,7 +166,7 @@ def high_loss_forget_set(model, X, y, size=0.1, *, highest=True, stratify=False)
 
 
 def _losses(model, X, y, *, classifier=False):
-    inner, rows, classes = asked(model, X, y)
+    inner, rows, classes = ask_about(model, X, y)
     if classifier and classes is None:
         raise ValueError(f"memorisation is about classifiers, {type(model).__name__} is none.")
     losses = observe(inner, rows, classes).losses()

@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import brentq
 from sklearn.utils import check_scalar
 
-from skunlearn._fitted_model import asked
+from skunlearn._fitted_model import ask_about
 from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
 from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.batches.batching import n_batches
@@ -117,7 +117,7 @@ def worst_case_forget_set(
         ("gamma", gamma, "left"),
     ):
         check_scalar(value, name, Real, min_val=0, max_val=np.inf, include_boundaries=bounds)
-    net, rows, classes = asked(model, X, y)
+    net, rows, classes = ask_about(model, X, y)
     if not skorch_nets.is_net(net):
         raise TypeError(f"worst_case_forget_set needs a skorch net, got {type(net).__name__}.")
     n = len(rows)

@@ -14,7 +14,7 @@ _SHARD, _PARTITION, _EMBEDDING = 1, 2, 3
 class ShardMixin:
     """The partition, a net for each of its shards, and their weights."""
 
-    def _settle(self, graph, shards, touched):
+    def _retrain(self, graph, shards, touched):
         """Train the nets of the shards `touched`, and make `graph` the current one."""
         nets = list(self.estimators_)
         for shard in touched:

@@ -16,8 +16,9 @@ from skunlearn._rows import checking
 from skunlearn._rows.seeding import draw_seed
 from skunlearn._torch.columns import label_columns
 from skunlearn._unlearning import validation
-from skunlearn._unlearning.certificate import certify, deletion_entry, plain
+from skunlearn._unlearning.certificate import certificate, deletion_entry, plain
 from skunlearn._unlearning.drafts import drafted, share_all
+from skunlearn._unlearning.promises import Promises
 from skunlearn.exceptions import ClassForgottenWarning
 from skunlearn.graph import _nets
 from skunlearn.graph._changes import forget_edges, forget_nodes
@@ -167,15 +168,13 @@ class GraphEraser(
 
     memory = None  # `certificate` asks: no models are kept on disk
 
-    _takes_any_estimator = False
-    _is_exact = False  # but with a random partition: the log of each request says it
-    _exactness = "retrained without the rows"
-    _is_certified = False
-    _needs_forget_rows = False
-    _needs_retain_rows = True
-    _needs_labels = False
-    _class_only = False
-    _watches_training = True
+    _promises = Promises(
+        exact=False,  # but with a random partition: the log of each request says it
+        reads_forget_rows=False,
+        reads_forget_labels=False,
+        watches_training=True,
+        made_for="nodes, edges",
+    )
 
     def __init__(
         self,
@@ -290,7 +289,7 @@ class GraphEraser(
         self.shards_ = self._divide(graph, range(len(graph)) if ids is None else ids)
         self.estimators_ = [None] * self.n_shards
         self.deletions_ = []
-        self._settle(graph, self.shards_, range(self.n_shards))
+        self._retrain(graph, self.shards_, range(self.n_shards))
         if forget is not None:
             self._carry_out(self._node_change(np.flatnonzero(forget)))
 
@@ -302,7 +301,7 @@ class GraphEraser(
         labelled = self._graph.y[self._graph.labelled]
         emptied = self._announce_classes(np.setdiff1d(labelled, change.graph.y))
         before = self._parts(change.touched)
-        self._settle(change.graph, change.shards, change.touched)
+        self._retrain(change.graph, change.shards, change.touched)
         entry = deletion_entry(
             self,
             rows=len(change.digests),
@@ -347,7 +346,7 @@ class GraphEraser(
         text : str
             See `BaseUnlearner`; rows are nodes, or edges in an entry of that kind.
         """
-        content = json.loads(certify(self))
+        content = json.loads(certificate(self))
         content["versions"]["torch_geometric"] = torch_geometric.__version__
         kind = self._settings["partition"]
         if kind != "random":
@@ -356,6 +355,9 @@ class GraphEraser(
                 f"partition ({kind}) was computed before, from a graph that held it."
             )
         return json.dumps(content, indent=2)
+
+    def _make_promises(self):
+        return self._promises
 
     def _check_parameters(self):
         _nets.check_recipe(self.estimator, type(self).__name__)

@@ -93,8 +93,8 @@ class CurvatureEditor(WeightEditor):
         for name, step in objective.weights(self.step * direction).items():
             objective.f.params[name].add_(step)
 
-    def _warn_if_wrong(self, measured, *known, **more):
-        super()._warn_if_wrong(measured, *known, **more)
+    def _warn_if_wrong(self, change, measured, most_lost):
+        super()._warn_if_wrong(change, measured, most_lost)
         before, after = (measured[key]["loss"] for key in ("retain_before", "retain_after"))
         if before is not None and after is not None and after > _OVERSHOT * before:
             checking.warn(

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from skunlearn._fitted_model import need_net, read_rows
 from skunlearn._rows.seeding import draw_seed
-from skunlearn.influence._asked import net_of, rows_of
 from skunlearn.influence._objective import Objective
 from skunlearn.influence._settings import Settings
 
@@ -90,7 +90,7 @@ def influence(
     >>> found.shape
     (2, 300)
     """
-    net = net_of(estimator, "influence")
+    net = need_net(estimator, "influence")
     settings = Settings(
         solver=solver,
         curvature=curvature,
@@ -102,8 +102,8 @@ def influence(
         batch_size=batch_size,
         verbose=verbose,
     ).check()
-    train = rows_of(estimator, X_train, y_train, "train")
-    test = rows_of(estimator, X_test, y_test, "test")
+    train = read_rows(estimator, X_train, y_train, "train")
+    test = read_rows(estimator, X_test, y_test, "test")
     seed = draw_seed(random_state)
     objective = Objective(net, len(train), batch_size=batch_size, seed=seed)
     solve = settings.inverse(objective, train)

@@ -1,7 +1,7 @@
 """Influence of training rows on a net's performance."""
 
+from skunlearn._fitted_model import find_classes, need_net, read_rows
 from skunlearn._rows.seeding import draw_seed
-from skunlearn.influence._asked import net_of, rows_of, task_classes
 from skunlearn.influence._criteria import check_criteria, slopes
 from skunlearn.influence._objective import Objective
 from skunlearn.influence._settings import Settings
@@ -87,7 +87,7 @@ def projected_influence(
     >>> 7 in psi[0].argsort()[:10]
     True
     """
-    net = net_of(estimator, "projected_influence")
+    net = need_net(estimator, "projected_influence")
     criteria = check_criteria(criteria)
     settings = Settings(
         solver=solver,
@@ -100,11 +100,11 @@ def projected_influence(
         batch_size=batch_size,
         verbose=verbose,
     ).check()
-    rows = rows_of(estimator, X, y, "train")
+    rows = read_rows(estimator, X, y, "train")
     objective = Objective(net, len(rows), batch_size=batch_size, seed=draw_seed(random_state))
 
     def read(X, y):
-        return rows_of(estimator, X, y, "validation")
+        return read_rows(estimator, X, y, "validation")
 
-    wanted = slopes(objective, rows, criteria, read, task_classes(estimator, rows.y))
+    wanted = slopes(objective, rows, criteria, read, find_classes(estimator, rows.y))
     return objective.dots(rows, settings.inverse(objective, rows)(wanted))

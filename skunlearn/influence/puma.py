@@ -2,9 +2,9 @@
 
 from numbers import Real
 
+from skunlearn._fitted_model import read_rows
 from skunlearn._rows import checking
 from skunlearn._torch.parts.tasks import task_of
-from skunlearn.influence._asked import rows_of
 from skunlearn.influence._criteria import check_criteria, slopes
 from skunlearn.influence._editor import CurvatureEditor
 from skunlearn.influence._reweighting import reweighting
@@ -152,7 +152,7 @@ class PUMAUnlearner(CurvatureEditor):
         return 1 + sum(classes if one == "classes" else 1 for one in listed)
 
     def _read(self, X, y):
-        return rows_of(self, X, y, "validation")
+        return read_rows(self, X, y, "validation")
 
     def _check_parameters(self):
         super()._check_parameters()

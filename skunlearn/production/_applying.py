@@ -75,7 +75,7 @@ class Application:
             number, result.outcomes, audit, failed=found.failed, version=version, meta=meta
         )
         store.take(result.model, number, store.origin, store.n)
-        result.model._settled()
+        result.model._commit()
         store.sweep(self.lease)
         warn_of_batch(result.model, audit["rows"])
 
@@ -146,7 +146,9 @@ class Application:
             model = retrained(self.store.model, positions)
         else:
             final = getattr(self.store.model, "_final_estimator", self.store.model)
-            tests = {"unseen": (self.worker.X_test, self.worker.y_test)} if final._judges else {}
+            tests = {}
+            if final._make_promises().reads_validation_rows:
+                tests["unseen"] = self.worker.X_test, self.worker.y_test
             model = self.store.model._successor(positions, **tests)
         figures = _checks.measure(model, self.worker.X_test, self.worker.y_test)
         breach = _checks.breach(

@@ -165,7 +165,7 @@ class AskingMixin:
             When there is no such request.
         """
         with self._journal.transaction(reading=True) as db:
-            return public(known(db, request_id))
+            return public(find_request(db, request_id))
 
     def log(self):
         """Every request since the beginning, in the order of arrival.
@@ -258,7 +258,7 @@ def _request(db, request_id):
     return db.row(_SELECT + "WHERE request_id = :request_id", request_id=request_id)
 
 
-def known(db, request_id):
+def find_request(db, request_id):
     """A request in the tables; KeyError when there is none."""
     row = _request(db, request_id)
     if row is None:

@@ -3,9 +3,10 @@
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from skunlearn._fitted_model import read_rows
 from skunlearn._rows.containers import is_dataset
 from skunlearn.metrics import MIAScorer
-from skunlearn.metrics._scorers.scoring import refuse_training_rows, rows_before_steps, unseen_rows
+from skunlearn.metrics._scorers.scoring import refuse_training_rows, rows_before_steps
 
 
 def refuse_seen(model, X_test, y_test):
@@ -13,7 +14,7 @@ def refuse_seen(model, X_test, y_test):
     if isinstance(model, Pipeline):
         refuse_training_rows(model, rows_before_steps(X_test))
     else:
-        refuse_training_rows(model, unseen_rows(model, X_test, y_test))
+        refuse_training_rows(model, read_rows(model, X_test, y_test))
 
 
 def measure(model, X_test, y_test):

@@ -1,6 +1,6 @@
 """What a person decides about a request: refuse, delay, try again."""
 
-from skunlearn.production._asking import check_deadline, known, public
+from skunlearn.production._asking import check_deadline, find_request, public
 from skunlearn.production._journal import stamp
 
 
@@ -40,7 +40,7 @@ class DecidingMixin:
                 reason=reason,
                 now=stamp(db.now()),
             )
-            return public(known(db, request_id))
+            return public(find_request(db, request_id))
 
     def delay(self, request_id, reason, *, deadline=None):
         """Set a request aside that is not done yet, until `retry` or `refuse`.
@@ -75,7 +75,7 @@ class DecidingMixin:
                 deadline=deadline,
                 now=stamp(db.now()),
             )
-            return public(known(db, request_id))
+            return public(find_request(db, request_id))
 
     def retry(self, request_id=None):
         """Open a request again that was set aside; it has all its tries again.
@@ -102,7 +102,7 @@ class DecidingMixin:
                 query = "SELECT request_id FROM requests WHERE delayed IS NOT NULL ORDER BY number"
                 chosen = [row["request_id"] for row in db.rows(query)]
             else:
-                state = public(known(db, request_id))["state"]
+                state = public(find_request(db, request_id))["state"]
                 if state != "delayed":
                     raise ValueError(f"Request {request_id!r} was not set aside: it is {state}.")
                 chosen = [request_id]
@@ -110,10 +110,10 @@ class DecidingMixin:
                 self._decide(
                     db, name, "delayed = NULL, tries = 0, reason = NULL, not_before = NULL"
                 )
-            return [public(known(db, name)) for name in chosen]
+            return [public(find_request(db, name)) for name in chosen]
 
     def _decide(self, db, request_id, change, **values):
-        row = known(db, request_id)
+        row = find_request(db, request_id)
         if row["outcome"] is not None:
             raise ValueError(
                 f"Request {request_id!r} is done already: it was {row['outcome']} "

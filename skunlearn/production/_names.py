@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 
-from skunlearn._files.write_whole import write_new
+from skunlearn._files.write_whole import write_whole
 from skunlearn._rows.identifiers import identifier_text, listed
 
 _PERSON = b"skunlearn-queue"
@@ -111,7 +111,7 @@ def salt_of(folder, *, create=False):
     """The secret of a folder, drawn once from the operating system."""
     path = os.path.join(folder, _SALT)
     if create and not os.path.exists(path):
-        write_new(path, secrets.token_bytes(32))
+        write_whole(path, secrets.token_bytes(32))
     try:
         with open(path, "rb") as file:
             return file.read()

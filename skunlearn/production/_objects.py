@@ -8,7 +8,7 @@ whatever the store does with one that is half-written.
 import contextlib
 import os
 
-from skunlearn._files.write_whole import write_new
+from skunlearn._files.write_whole import write_whole
 
 
 class FolderObjects:
@@ -25,7 +25,7 @@ class FolderObjects:
         """Write a file; it is on disk when this returns, and appears within `guard`."""
         path = self.where(name)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        write_new(path, data, guard)
+        write_whole(path, data, guard)
 
     def read(self, name):
         """The bytes of a file; FileNotFoundError when there is none."""

@@ -8,7 +8,7 @@ from skunlearn.exact.retrain import RetrainUnlearner
 
 def retrained(unlearner, positions):
     """A copy of `unlearner` whose net was trained anew on the rows that are left."""
-    if getattr(unlearner, "_is_exact", True):
+    if unlearner._make_promises().exact:
         return unlearner._successor(positions)
     stand_in = RetrainUnlearner(
         unlearner.estimator,

@@ -22,6 +22,7 @@ from skunlearn._rows.containers import is_dataset, match, name_digests, row_dige
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.portable import listed
+from skunlearn._unlearning import persistence
 from skunlearn._unlearning.validation import check_dataset
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose._front_steps import as_rows
@@ -46,10 +47,10 @@ def kind_of(unlearner):
             f"A DeletionWorker needs an unlearner or an UnlearningPipeline, got {unlearner!r}."
         )
     net = skorch_nets.is_net(skorch_nets.unwrap(final.estimator))
-    if not pipeline and net and not final._watches_training:
+    if not pipeline and net and not final._make_promises().watches_training:
         return "net"
     frozen = skorch_nets.unwrap(final.estimator) is not final.estimator
-    if final._is_exact and not frozen and (not pipeline or _is_exact(unlearner)):
+    if unlearner._make_promises().exact and not frozen:
         return "refit"
     why = (
         "its steps are kept or it is approximate, and versions hold no fitted transformers"
@@ -70,11 +71,6 @@ def refuse_caches(unlearner):
             f"{name} keeps models that have seen what is to be forgotten, in {value!r}. It is "
             f"made for searches: use set_params({name}=None) here, and empty that folder."
         )
-
-
-def _is_exact(pipeline):
-    kinds = pipeline._kinds()
-    return not kinds["frozen"] and (pipeline.refit_transformers or not kinds["fitted"])
 
 
 class RowTable:
@@ -170,7 +166,7 @@ class Versions:
         """The bytes of a version."""
         if kind != "net":
             return save({"retained": torch.from_numpy(np.asarray(retained))})
-        tensors, state = unlearner._saved()
+        tensors, state = persistence.describe(unlearner)
         if state["lost"]:
             raise TypeError(
                 f"After a restart {type(unlearner).__name__} could not go on: a model version "
@@ -195,7 +191,8 @@ class Versions:
         tensors = load_tensors(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         state = json.loads(header.get("__metadata__", {}).get("skunlearn", "{}"))
-        return unlearner._restored(tensors, state, self.queue._objects.where(f"{_FOLDER}/{name}"))
+        where = self.queue._objects.where(f"{_FOLDER}/{name}")
+        return persistence.restore(unlearner, tensors, state, where)
 
     @staticmethod
     def retained(data):

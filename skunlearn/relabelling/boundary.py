@@ -1,5 +1,6 @@
 """Boundary unlearning: shrink or expand the forgotten class."""
 
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
@@ -76,7 +77,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
     [8]
     """
 
-    _class_only = True
+    _promises = replace(ForgetOnly._promises, class_only=True)
 
     def __init__(
         self,

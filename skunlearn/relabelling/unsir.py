@@ -1,5 +1,6 @@
 """UNSIR: impair the class with noise that it would maximally err on, then repair."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 
 import torch
@@ -71,7 +72,7 @@ class UNSIRUnlearner(NetUnlearner):
     [8]
     """
 
-    _class_only = True
+    _promises = replace(NetUnlearner._promises, class_only=True)
     _lr_share = 0.2
 
     def __init__(

@@ -110,7 +110,7 @@ class Task:
         if "memory" in new.get_params(deep=False):
             new.set_params(memory=self.base.memory)
         try:
-            if new._watches_training:
+            if new._make_promises().watches_training:
                 record = self.base._record
                 new.set_params(random_state=seed)
                 X, y = record._X, self.classes[record._y]

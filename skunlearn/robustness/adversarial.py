@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_scalar
 
-from skunlearn._fitted_model import asked
+from skunlearn._fitted_model import ask_about
 from skunlearn._rows.seeding import draw_seed, seeded
 from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.observation import observe
@@ -117,7 +117,7 @@ def adversarial_rows(
     if n_iter is not None:
         check_scalar(n_iter, "n_iter", Integral, min_val=1)
     check_rows(X, "X")
-    net, rows, classes = asked(model, X, y)
+    net, rows, classes = ask_about(model, X, y)
     if not skorch_nets.is_net(net) or classes is None:
         raise TypeError(
             f"adversarial_rows needs a skorch classifier, got {type(net).__name__}: attacks follow "

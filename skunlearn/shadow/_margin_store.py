@@ -1,11 +1,11 @@
 """Margins of finished shadow models on disk, so that a killed run goes on where it was."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
+
+from skunlearn._files.write_whole import write_whole, written_whole
 
 
 class Store:
@@ -35,7 +35,7 @@ class Store:
         elif any(self.folder.glob("model-*.npy")):
             raise ValueError(f"{self.folder} holds results without a task.json; empty it.")
         else:
-            self._write(note, lambda file: file.write(json.dumps({"key": key}).encode()))
+            write_whole(note, json.dumps({"key": key}).encode())
 
     def has(self, i):
         """Whether model `i` is finished."""
@@ -46,7 +46,8 @@ class Store:
         if self.folder is None:
             self._memory[i] = margins
         else:
-            self._write(self._path(i), lambda file: np.save(file, margins))
+            with written_whole(self._path(i)) as part, open(part, "wb") as file:
+                np.save(file, margins)
 
     def get(self, i):
         """Margins of model `i`."""
@@ -54,9 +55,3 @@ class Store:
 
     def _path(self, i):
         return self.folder / f"model-{i:05d}.npy"
-
-    def _write(self, path, write):
-        # A file that exists is whole: it is written elsewhere and renamed.
-        with tempfile.NamedTemporaryFile(dir=self.folder, delete=False, suffix=".part") as file:
-            write(file)
-        os.replace(file.name, path)

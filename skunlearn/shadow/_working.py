@@ -7,11 +7,11 @@ import numpy as np
 from sklearn.base import clone
 
 from skunlearn._recipe import training
-from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.fitted import Fitted
+from skunlearn._unlearning.removal import Removal
 from skunlearn._unlearning.row_reader import RowReader
 from skunlearn.base import BaseUnlearner
 from skunlearn.metrics._logits import margin
@@ -62,7 +62,5 @@ def _train_and_forget(unlearner, everything, members, requested, classes, seed):
             "nothing is left to retain: every row is a candidate. Mark the forgotten rows and "
             "unseen ones to compare with as fit's candidates."
         )
-    model, _ = worker._new_model(
-        everything.take(retain), everything.take(requested), derive_seed(seed, 0)
-    )
-    return model
+    removal = Removal(requested, everything.take(requested), everything.take(retain))
+    return worker._renew_model(removal)[0]

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_scalar
 from tqdm import tqdm
 
+from skunlearn._fitted_model import read_rows
 from skunlearn._recipe import training
 from skunlearn._recipe.from_scratch import check_reference
 from skunlearn._rows.containers import digest_of, is_dataset, row_digests
@@ -16,7 +17,6 @@ from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
 from skunlearn._torch import skorch_nets
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.metrics._logits import margin
-from skunlearn.metrics._scorers.scoring import unseen_rows
 from skunlearn.shadow import _stacked
 from skunlearn.shadow._attacking import AttackMixin
 from skunlearn.shadow._design import balanced_membership
@@ -165,7 +165,7 @@ class ShadowModels(AttackMixin, BaseEstimator):
         everything = record.view(np.arange(len(record)))
         population = None
         if X_population is not None:
-            population = unseen_rows(front, X_population, y_population)
+            population = read_rows(front, X_population, y_population)
         candidates = _check_candidates(candidates, len(record))
         membership = balanced_membership(candidates, self.n_models, seed)
         store = Store(self.folder, self._key(everything, population, candidates, front, seed))

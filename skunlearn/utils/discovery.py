@@ -65,16 +65,18 @@ def unlearner_tags(unlearner):
     >>> unlearner_tags(FineTuneUnlearner).needs_forget
     False
     """
+    one = isinstance(unlearner, type)
+    promises = unlearner._promises if one else unlearner._make_promises()
     return UnlearnerTags(
-        needs_retain=unlearner._needs_retain_rows,
-        needs_forget=unlearner._needs_forget_rows,
-        needs_labels=unlearner._needs_labels and unlearner._needs_forget_rows,
-        class_only=unlearner._class_only,
-        exact=unlearner._is_exact,
-        certified=unlearner._is_certified,
-        any_estimator=unlearner._takes_any_estimator,
-        watches_training=unlearner._watches_training,
-        nets=unlearner._takes_nets,
+        needs_retain=promises.reads_retain_rows,
+        needs_forget=promises.reads_forget_rows,
+        needs_labels=promises.reads_forget_labels and promises.reads_forget_rows,
+        class_only=promises.class_only,
+        exact=promises.exact,
+        certified=promises.certified,
+        any_estimator=promises.takes_any_estimator,
+        watches_training=promises.watches_training,
+        nets=promises.takes_nets,
     )
 
 
@@ -140,6 +142,6 @@ def unlearner_table():
         summary = " ".join(cls.__doc__.split("\n\n", 1)[0].split()).removesuffix(".")
         forget = "yes" if tags.needs_labels else "yes, not labels" if tags.needs_forget else "no"
         retain = "yes" if tags.needs_retain else "no"
-        kind = "whole classes" if tags.class_only else cls._made_for
+        kind = "whole classes" if tags.class_only else cls._promises.made_for
         lines.append(f"| `{name}` | {summary} | {forget} | {retain} | {kind} |")
     return "\n".join(lines)

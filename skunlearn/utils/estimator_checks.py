@@ -256,16 +256,16 @@ def check_reads_only_its_rows(estimator):
 def check_moves_toward_retrained(estimator):
     """On the forget rows, predictions come nearer to those of a retrained model."""
     new, X, y = prepare(estimator)
-    if new._adds_noise:
+    if new._make_promises().adds_noise:
         raise SkipTest("noise has no direction")
     # Methods for whole classes are asked to forget one.
-    forget = np.flatnonzero(y == 1) if new._class_only else FORGET
+    forget = np.flatnonzero(y == 1) if new._make_promises().class_only else FORGET
     new.fit(X, y)
     before = outcome(new, X[forget])
     new.unlearn(indices=forget)
     after = outcome(new, X[forget])
     # An exact method is its own reference: that of shards is a model of shards.
-    if new._is_exact:
+    if new._make_promises().exact:
         kept = np.delete(np.arange(len(y)), forget)
         reference = clone(new).fit(X[kept], y[kept])
     else:
@@ -396,7 +396,7 @@ def check_log(estimator):
     assert certificate["retained_rows"] == N_ROWS - len(FORGET)
     assert "user-0" not in text, "the certificate names the deleted records"
     for claim in ("epsilon", "ε"):
-        assert claim not in text or getattr(new, "_is_certified", False), "an unproved claim"
+        assert claim not in text or new._make_promises().certified, "an unproved claim"
 
 
 def _strict_json(value):

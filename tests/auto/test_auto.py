@@ -295,7 +295,8 @@ def test_failure_raises(failing):
         auto.set_params(on_failure="raise").unlearn(**request)
     assert same_parameters(parameters(auto.estimator_), before)
     assert auto.deletions_ == []
-    assert not {"_auto", "_unseen_given"} & vars(auto).keys()
+    assert "_auto" not in vars(auto)
+    assert auto._removal is None
 
 
 def test_failure_retrains(failing):

@@ -319,7 +319,7 @@ def test_a_failed_request_spends_nothing(cls, monkeypatch):
     assert unlearner._account is account
     assert unlearner._step == step
     assert getattr(unlearner, "_secret", None) is secret
-    assert not hasattr(unlearner, "_leaving")
+    assert unlearner._removal is None
 
 
 # ---------------------------------------------------------------------- forgetting

@@ -316,7 +316,7 @@ def test_searches_pipelines_queues_and_pickles(tmp_path):
     unlearner = search.best_estimator_
     copy = pickle.loads(pickle.dumps(unlearner)).unlearn(indices=[1])
     assert_same(copy.estimator_, unlearner.unlearn(indices=[1]).estimator_)
-    assert json.loads(copy.certificate())["guarantee"] == copy._exactness
+    assert json.loads(copy.certificate())["guarantee"] == copy._make_promises().guarantee
     steps = [("unit", Normalizer()), ("nb", SufficientStatisticsUnlearner(GaussianNB()))]
     pipeline = UnlearningPipeline(steps).fit(X, y).unlearn(indices=GONE)
     never = GaussianNB().fit(Normalizer().transform(X[KEPT]), y[KEPT])

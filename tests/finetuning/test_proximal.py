@@ -15,7 +15,7 @@ from skunlearn._torch.loop.task_loss import TaskLoss
 from skunlearn._torch.net_layers import layers_in_order, penalised_parameters
 from skunlearn.callbacks import HeldOutStopping, MeanWeights, ProximalStep
 from skunlearn.exceptions import UnlearningError
-from skunlearn.finetuning._smoothing import softened
+from skunlearn.finetuning._smoothing import soften_loss
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.instances import make_binary_net, make_net, make_regressor_net
 
@@ -335,7 +335,7 @@ def test_softening_terms(data, kind):
     plain = net.get_loss(out, target, training=True)
     batch = Batch(torch.from_numpy(X), target)
     batch.whole, batch.task = out, TaskLoss(net)
-    loss = softened(net, kind, 0.2, unlearner.classes_)(batch)
+    loss = soften_loss(net, kind, 0.2, unlearner.classes_)(batch)
     assert torch.equal(net.get_loss(out, target, training=False), plain)
     if kind == "label_smoothing":
         expected = cross_entropy(out, target, label_smoothing=0.2)

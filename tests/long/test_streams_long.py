@@ -64,7 +64,7 @@ def test_thousand_requests_one_by_one(unlearner):
     X, y, X_test, y_test = task(regression=isinstance(unlearner, RidgeUnlearner))
     gone = np.random.default_rng(1).permutation(ROWS)[:REQUESTS]
     kept = np.setdiff1d(np.arange(ROWS), gone)
-    exact = unlearner._is_exact
+    exact = unlearner._make_promises().exact
     unlearner, audits = followed(unlearner, X, y, X_test, y_test, list(gone))
     assert len(unlearner.deletions_) == REQUESTS
     assert np.array_equal(np.flatnonzero(~unlearner._record.retained), np.sort(gone))

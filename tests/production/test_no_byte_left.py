@@ -89,7 +89,7 @@ def test_every_method(unlearner, folder):
         unlearner.set_params(memory=str(folder / "cache"))
     if "folder" in params:
         unlearner.set_params(folder=str(folder / "own"))
-    if "max_epochs" in params and not unlearner._is_exact:
+    if "max_epochs" in params and not unlearner._make_promises().exact:
         unlearner.set_params(max_epochs=2)
     if "max_epochs" in unlearner.estimator.get_params():
         unlearner.set_params(estimator__max_epochs=2)

@@ -86,7 +86,7 @@ def test_a_disk_that_is_full_when_a_version_is_written(queue, monkeypatch):
         raise OSError(28, "No space left on device", path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("skunlearn.production._objects.write_new", full)
+        patch.setattr("skunlearn.production._objects.write_whole", full)
         for _ in range(4):
             with pytest.raises(OSError, match="No space left"):
                 worker.run_once(flush=True)

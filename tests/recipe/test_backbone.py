@@ -112,7 +112,7 @@ def test_requests_do_not_call_it(data, head):
     fitted.unlearn(indices=GONE[:1]).unlearn(X[GONE[1:]])
     assert module.seen == 60
     certificate = json.loads(fitted.certificate())
-    assert certificate["guarantee"] == fitted[-1]._exactness
+    assert certificate["guarantee"] == fitted[-1]._make_promises().guarantee
     (declared,) = certificate["declared"]
     assert declared["step"] == "features (PublicBackbone)"
     assert declared["trained_on"] == "made-up data"

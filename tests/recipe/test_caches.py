@@ -159,7 +159,7 @@ def test_a_model_that_is_being_trained_keeps_its_index(data, tmp_path, monkeypat
     assert holds(tmp_path, X[FORGET]) == len(FORGET)
     unlearner.unlearn(indices=[30])
     assert holds(tmp_path, X[FORGET]) == 0
-    assert list(Path(tmp_path).rglob(".part-*")) == []
+    assert list(Path(tmp_path).rglob(".skunlearn-*")) == []
 
 
 def test_an_emptied_cache(data, tmp_path):

@@ -1,5 +1,7 @@
 """Shadow models: design, resuming, stacked training, and the attacks that they serve."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -272,7 +274,7 @@ def test_models_unlearners_and_margins_are_taken(pool, shadows):
 class Pretends(BaseUnlearner):
     """Keeps the model as it is."""
 
-    _takes_any_estimator = True
+    _promises = replace(BaseUnlearner._promises, takes_any_estimator=True)
 
     def _attempt(self, retain, forget, seed):
         return self.estimator_

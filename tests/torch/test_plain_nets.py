@@ -30,7 +30,7 @@ from skunlearn.metrics import MIAScorer
 from skunlearn.utils import all_unlearners
 from tests.label_nets import FORGET, labelled, plain_net, valued
 
-OF_NETS = {name: cls for name, cls in all_unlearners().items() if cls._takes_nets}
+OF_NETS = {name: cls for name, cls in all_unlearners().items() if cls._promises.takes_nets}
 OF_CLASSES = {
     "BoundaryUnlearner",
     "DELETEUnlearner",

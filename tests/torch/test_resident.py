@@ -30,8 +30,8 @@ def options(way):
 def test_the_same_weights_bitwise(data, cls, way, monkeypatch):
     X, y = data
     seen = []
-    plain = NetRows.settle
-    monkeypatch.setattr(NetRows, "settle", lambda *a: seen.append(plain(*a)) or seen[-1])
+    plain = NetRows.move
+    monkeypatch.setattr(NetRows, "move", lambda *a: seen.append(plain(*a)) or seen[-1])
     runs = [cls(net(**o), random_state=0).fit(X, y).unlearn(indices=FORGET)
             for o in ({}, options(way))]  # fmt: skip
     assert same_parameters(*(parameters(run.estimator_) for run in runs))
@@ -50,14 +50,14 @@ def test_dicts_and_images_and_sparse_rows(data, monkeypatch):
     assert same_parameters(*(parameters(run.estimator_) for run in runs))
     images = torch.randn(60, 3, 4, 5).contiguous(memory_format=torch.channels_last)
     view = NetRows(None, images, np.arange(60), np.arange(10, 50), torch.float32)
-    assert view.settle(True)
+    assert view.move(True)
     x, i = view.batch(np.array([3, 1, 7]))
     assert torch.equal(x, images[[13, 11, 17]])
     assert x.is_contiguous(memory_format=torch.channels_last)
     assert i.tolist() == [13, 11, 17]
     x += 1  # a module that writes to its input reaches neither the copy nor the user's rows
     assert torch.equal(view.batch(np.array([3]))[0], images[[13]])
-    assert not NetRows(None, sparse.csr_matrix(X), y, np.arange(60), torch.float32).settle(True)
+    assert not NetRows(None, sparse.csr_matrix(X), y, np.arange(60), torch.float32).move(True)
 
 
 def test_automatic_choice_on_a_gpu(monkeypatch):

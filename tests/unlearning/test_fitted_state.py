@@ -49,6 +49,23 @@ def test_an_outsiders_state_is_cleared_by_a_second_fit(data, fitted):
     assert fitted.unlearn(indices=FORGET)._rounds == 1
 
 
+def test_a_draft_knows_its_request_and_nobody_else_does(data):
+    seen = []
+
+    class Looks(Remembers):
+        def _unlearn(self, net, retain, forget):
+            seen.append(self._removal)
+            super()._unlearn(net, retain, forget)
+
+    unlearner = Looks(net(), lr=0.05, random_state=0).fit(*data).unlearn(indices=FORGET)
+    assert np.array_equal(seen[0].positions, FORGET)
+    assert len(seen[0].retain) == seen[0].record.retained.sum() == len(data[0]) - len(FORGET)
+    assert unlearner._removal is None
+    with pytest.raises(UnlearningError, match="one row"):
+        unlearner.unlearn(indices=[20])
+    assert unlearner._removal is None
+
+
 def test_what_was_there_before_fit_stays(data):
     unlearner = Remembers(net(), random_state=0)
     unlearner.note = "of the user's"

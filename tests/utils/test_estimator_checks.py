@@ -127,8 +127,8 @@ def test_rows_outside_of_the_views_are_not_to_be_read(cls):
 class KeepsStatistics(FineTuneUnlearner):
     """Leaves the running statistics of the original."""
 
-    def _new_model(self, retain, forget, seed):
-        model = self._attempt(retain, forget, seed)
+    def _renew_model(self, removal):
+        model = self._attempt(removal.retain, removal.forget, 0)
         model.module_.norm.load_state_dict(self.estimator_.module_.norm.state_dict())
         return model, []
 

@@ -79,9 +79,9 @@ class BatchLoader:
                 return default_collate([data[j] for j in places.tolist()])
             x, y = data.batch(places)
             rows = torch.from_numpy(places)
-            return Batch(device_rows.sent(x, device) if prefetch else x, y, rows)
+            return Batch(device_rows.send(x, device) if prefetch else x, y, rows)
 
-        resident = ours and data.settle(self.resident)
+        resident = ours and data.move(self.resident)
         prefetch = self.prefetch
         if prefetch == "auto":
             prefetch = torch.device(device).type == "cuda" and not resident

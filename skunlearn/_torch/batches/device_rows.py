@@ -20,7 +20,7 @@ def fits(n_bytes, device):
     return n_bytes <= _SHARE * torch.cuda.mem_get_info(device)[0]
 
 
-def moved(read, n, device):
+def move_rows(read, n, device):
     """The n rows that ``read(start, stop)`` gives, as tensors of their own on `device`."""
     first = read(0, 1)
     step = max(1, _PIECE // max(1, size(first)))
@@ -31,7 +31,7 @@ def moved(read, n, device):
 
 
 def gather(whole, positions):
-    """Rows of what `moved` returned, copied."""
+    """Rows of what `move_rows` returned, copied."""
     if is_mapping(whole):
         return {key: gather(value, positions) for key, value in whole.items()}
     rows = whole[sent_tensor(torch.as_tensor(np.asarray(positions)), whole.device)]
@@ -40,7 +40,7 @@ def gather(whole, positions):
     return rows
 
 
-def sent(x, device):
+def send(x, device):
     """`x` on its way to a GPU while the present batch is worked on; elsewhere `x` itself."""
     if torch.device(device).type != "cuda":
         return x

@@ -35,7 +35,7 @@ class NetRows(torch.utils.data.Dataset):
     own_targets : bool, default=False
         Whether the targets that `base` returns are used; it was given encoded ones then.
     device : torch device or str, default="cpu"
-        That of the net; see `settle`.
+        That of the net; see `move`.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class NetRows(torch.utils.data.Dataset):
         if self.own_targets:
             self.base = net.get_dataset(self._rows, self.target)
 
-    def settle(self, wanted):
+    def move(self, wanted):
         """Move the rows in view to the device; "auto" decides by its memory. Whether they are."""
         if self._moved is None and wanted and self.base is None and len(self.index):
             movable = not self._reading and not _any_sparse(self._rows)
@@ -130,7 +130,7 @@ class NetRows(torch.utils.data.Dataset):
                 len(self.index) * device_rows.size(self._read(self.index[:1])) if movable else 0
             )
             if movable and (wanted is True or device_rows.fits(n_bytes, self.device)):
-                self._moved = device_rows.moved(
+                self._moved = device_rows.move_rows(
                     lambda i, j: self._read(self.index[i:j]), len(self.index), self.device
                 )
         return self._moved is not None

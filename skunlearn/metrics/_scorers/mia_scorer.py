@@ -281,7 +281,7 @@ class MIAScorer(Scorer):
             return Reference(model_of(self.reference))
         if self.reference == "short":
             check_share(self.short)
-        if unlearner._is_exact:
+        if unlearner._make_promises().exact:
             if unlearner.deletions_[-1].get("trained_before"):
                 self._check_recipe(unlearner)
             return Reference(unlearner.estimator_)

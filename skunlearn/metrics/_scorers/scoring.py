@@ -5,9 +5,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._fitted_model import read_rows
 from skunlearn._rows.containers import is_dataset, n_rows
 from skunlearn._rows.views import Rows
-from skunlearn._unlearning import validation
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose._front_steps import as_rows, transform
 from skunlearn.compose.pipeline import UnlearningPipeline
@@ -51,7 +51,7 @@ def attacked_rows(estimator, X, y, *, referenced=False):
     unlearner, X = _reach(estimator, X)
     if not referenced:
         refuse_noise(unlearner._evidence)
-    unseen = unseen_rows(unlearner, X, y)
+    unseen = read_rows(unlearner, X, y)
     refuse_training_rows(unlearner, unseen)
     return unlearner, unseen
 
@@ -102,18 +102,6 @@ def rows_before_steps(X):
     """Rows of a pipeline as its first step is given them."""
     rows = as_rows(X)
     return Rows(rows, None, np.arange(len(rows) if is_dataset(rows) else n_rows(rows)))
-
-
-def unseen_rows(unlearner, X, y):
-    """Rows that the model never saw, checked and encoded."""
-    if y is None:
-        if not is_dataset(X):
-            raise ValueError("The attack needs the labels of the unseen rows: pass y.")
-        y = validation.dataset_targets(X)
-    X = validation.check_X(unlearner, X)
-    n = len(y)
-    y = validation.check_like(y, n, unlearner._classes)
-    return Rows(X, unlearner._encode(y), np.arange(n), reader=unlearner._reader)
 
 
 class TrainingRowsError(ValueError):

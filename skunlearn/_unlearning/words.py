@@ -1,0 +1,109 @@
+"""What `fit` and `unlearn` take, give and raise: the docstrings of the two verbs."""
+
+
+def described(text):
+    """Give a method its docstring."""
+
+    def describe(method):
+        method.__doc__ = text
+        return method
+
+    return describe
+
+
+FIT = """\
+Train the model and remember which rows it has seen.
+
+Parameters
+----------
+X : array, tensor, data frame, sparse matrix, mapping or torch Dataset of n rows
+    Referred to, not copied.
+y : array of shape (n,) or (n, n_targets), default=None
+    Labels of any type, or regression targets. A multi-label net, skorch's ``NeuralNet``
+    with a criterion such as ``BCEWithLogitsLoss``, takes an indicator matrix of 0 and 1,
+    dense or sparse. With a criterion of its own ``NeuralNet`` takes whole numbers and
+    text for classes, 0 and 1 in several columns for labels whose logits the module
+    returns, and floats for a regression. May be None when `X` is a Dataset that
+    gives them: every item is then read once, unless torchvision's data sets say them in
+    ``targets`` or ``labels``.
+sample_weight : array of shape (n,), default=None
+    Weight of each row, not negative. A net is trained on the weighted mean of the losses
+    of a batch's rows (or its own ``get_loss`` takes ``sample_weight``); scikit-learn's
+    estimators are given them. Requests keep the weights of the rows that stay.
+forget : bool array of shape (n,), default=None
+    Rows to forget right after the training, as ``unlearn`` would.
+ids : sequence of n hashable values, default=None
+    Unique record identifiers that later requests may name.
+groups : sequence of n hashable values, default=None
+    Group of each row (the person it is about, say); a request may name groups.
+measure_on : torch Dataset of n items, or callable, default=None
+    How to read rows as they are, where training augments them at random (a Dataset with
+    random crops as `X`, or a net with such a ``dataset=``): a Dataset of the same rows in
+    the same order without the augmentation, or the transform to leave out, the very
+    object that the Dataset applies. The log, warnings, guards, attacks, reports and
+    ``score`` then use rows as they are. None: an AugmentedRowsWarning where a row that is
+    read twice differs.
+
+Returns
+-------
+self : object
+
+Raises
+------
+ValueError, TypeError
+    When something passed in is wrong, or `sample_weight` is given to an estimator that
+    takes none; a fitted estimator stays as it was.
+"""
+
+UNLEARN = """\
+Forget training rows, as if the model had never seen them.
+
+Name the rows in exactly one way: by content, ids, indices or groups. A second request
+forgets more; what was forgotten earlier stays forgotten. The rows to forget, and a sample
+of the others, are compared with what ``fit`` was given.
+
+Parameters
+----------
+X_forget : rows as in ``fit``, default=None
+    Found in the training record by their content; all duplicates of a row go.
+y_forget : array of shape (n_forget,), default=None
+    Labels, to tell apart equal rows with different labels.
+ids : sequence of identifiers given to ``fit``, default=None
+indices : array of int, default=None
+    Positions among the rows that ``fit`` was given.
+groups : sequence of groups given to ``fit``, default=None
+X_retain, y_retain : rows and labels, default=None
+    Retained training rows to work with, instead of all of them; needed when the
+    estimator does not hold its rows. The forget rows need not be at hand for methods
+    that work on the retained rows alone.
+max_accuracy_drop : float, default=None
+    Undo the request when it costs more accuracy than this, a share in [0, 1]: 0.05 is
+    five points. Of regressors it is R², which may fall by more than 1. It is
+    measured on the log's sample of retained rows, at most 1000 (100 for exact methods) and
+    within this request, or on `X_val`. None: no limit, but a ModelDamagedWarning at ten
+    points.
+X_val, y_val : rows and labels, default=None
+    Measure the drop on these instead: rows that ``fit`` was not given. It then counts
+    from the first request that was measured on the same rows, so that many small
+    requests cannot add up. `AutoUnlearner` compares the forget rows with them.
+**unknown : dict
+    Nothing else is taken; the error says how rows are named.
+
+Returns
+-------
+self : object
+
+Raises
+------
+AccuracyDropError
+    When the request costs more than `max_accuracy_drop`; it says what was measured.
+UnknownRowsError
+    When the request names rows that the model never saw.
+AlreadyForgottenError
+    When it names rows that an earlier request removed.
+DataChangedError
+    When the rows that ``fit`` was given were sorted, scaled or otherwise changed in place.
+UnlearningError
+    When the training diverged. After any error or interrupt the estimator is exactly
+    as it was.
+"""

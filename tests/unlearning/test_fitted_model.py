@@ -1,0 +1,58 @@
+"""Rows that a model of any kind is asked about are read in one place."""
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from skunlearn import RetrainUnlearner
+from skunlearn._fitted_model import ask_about, need_net, read_rows
+from skunlearn._torch.observation import observe
+from tests.small import net
+
+NAMES = np.array(["no", "perhaps", "yes"])
+
+
+def models(X, y):
+    yield RetrainUnlearner(net(), random_state=0).fit(X, NAMES[y]), NAMES[y]
+    yield RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, NAMES[y]), NAMES[y]
+    yield LogisticRegression().fit(X, NAMES[y]), NAMES[y]
+    yield net().fit(X, y), y
+
+
+def test_models_of_every_kind_are_asked_in_the_same_way(data):
+    X, y = data
+    for model, labels in models(X, y):
+        inner, rows, classes = ask_about(model, X[:20].tolist(), labels[:20])
+        assert np.array_equal(rows.y, y[:20])
+        assert np.array_equal(classes, np.unique(labels))
+        right = observe(inner, rows, classes).predicted == y[:20]
+        assert right.mean() == pytest.approx(np.mean(model.predict(X[:20]) == labels[:20]))
+
+
+def test_what_is_wrong_is_named(data):
+    X, y = data
+    for model, labels in models(X, y):
+        with pytest.raises(ValueError, match="pass y_test"):
+            read_rows(model, X, None, "test")
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            read_rows(model, X, labels[:-1], "test")
+        with pytest.raises(ValueError, match=r"y_test (must hold column|holds labels)"):
+            read_rows(model, X[:1], np.array([7]), "test")
+    with pytest.raises(ValueError, match=r"X_test.*NaN"):
+        read_rows(net().fit(X, y), np.full_like(X, np.nan), y, "test")
+    with pytest.raises(ValueError, match="X_test holds no rows"):
+        read_rows(net().fit(X, y), X[:0], y[:0], "test")
+    with pytest.raises(TypeError, match="neither a classifier"):
+        ask_about(KMeans(2, n_init=1).fit(X), X, y)
+    with pytest.raises(TypeError, match="influence needs a fitted skorch net"):
+        need_net(LogisticRegression().fit(X, y), "influence")
+
+
+def test_unseen_targets_of_a_regression_may_be_fractions(data):
+    """A training on whole numbers says nothing of them."""
+    X, y = data
+    unlearner = RetrainUnlearner(Ridge()).fit(X, 3 * y)
+    rows = read_rows(unlearner, X, y + 0.5)
+    assert np.array_equal(rows.y, y + 0.5)
+    assert read_rows(RetrainUnlearner(Ridge()).fit(X, X[:, 0]), X, y).y.dtype == X.dtype
