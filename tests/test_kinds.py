@@ -27,6 +27,7 @@ FAILED_ONCE = [
     ("autocast", "PUMA"),
     ("backbone under no_grad", "Boundary"),
     ("batches of one row", "FineTune"),
+    ("batches of one row", "ShrinkPerturb"),
     ("callbacks that look at the rows", "Retrain"),
     ("early stopping", "ShrinkPerturb"),
     ("embedding bag", "Influence"),

@@ -21,7 +21,7 @@ from skunlearn._rows.seeding import seeded
 from skunlearn._torch import checkpoints, held_out_rows, net_checks, portable, skorch_nets
 from skunlearn._torch.first_weights import digest_weights
 from skunlearn._torch.loop import fit_loop
-from skunlearn._torch.parts.net_state import parts, weights
+from skunlearn._torch.parts.net_state import parts, unsized, weights
 from skunlearn._torch.parts.tasks import task_of
 
 
@@ -98,9 +98,11 @@ def copy_trained(estimator, rows, classes, *, verbose=0):
     if not skorch_nets.is_net(estimator):
         return copy.deepcopy(estimator)
     net_checks.check_seen(estimator, rows)
-    net_checks.check_outputs(estimator, rows, _n_classes(classes))
-    net_checks.warn_if_untrained(estimator, rows, classes)
-    return skorch_nets.name_columns(skorch_nets.copy_net(estimator, verbose=verbose), classes)
+    net = skorch_nets.stand_in(estimator)
+    net_checks.check_outputs(net, rows, _n_classes(classes))
+    drawn = set(unsized(estimator)) - set(unsized(net))
+    net_checks.warn_if_untrained(net, rows, classes, drawn)
+    return skorch_nets.name_columns(skorch_nets.copy_net(net, verbose=verbose), classes)
 
 
 def _n_classes(classes):

@@ -10,6 +10,12 @@ from sklearn.utils import assert_all_finite
 
 from skunlearn._rows.containers import is_dataset, is_mapping
 
+_NOT_HERE = (
+    " Where a cross-validation has handed out the rows, none of this fold's training part is "
+    "marked: split by skunlearn.model_selection.ForgetSplit, which leaves marked rows in every "
+    "training part, or shuffle the folds."
+)
+
 
 def check_weights(sample_weight, n):
     """Check sample weights and return them as a float64 array of shape (n,)."""
@@ -33,14 +39,17 @@ def check_weights(sample_weight, n):
 
 def check_forget_mask(forget, n):
     """Check that `forget` is a boolean mask over the rows and return it as an ndarray."""
-    mask = check_mask(forget, n, "forget")
+    mask = check_mask(forget, n, "forget", _NOT_HERE)
     if mask.all():
         raise ValueError("forget marks every row; nothing would be left to train on.")
     return mask
 
 
-def check_mask(mask, n, name):
-    """Check that `mask` is boolean, has one entry per row and marks a row; return an ndarray."""
+def check_mask(mask, n, name, hint=""):
+    """Check that `mask` is boolean, has one entry per row and marks a row; return an ndarray.
+
+    `hint` is said where it marks none.
+    """
     mask = np.asarray(mask)
     if mask.dtype != bool:
         raise TypeError(
@@ -53,7 +62,7 @@ def check_mask(mask, n, name):
             f"{name} must have one entry per row of X: expected shape ({n},), got {mask.shape}."
         )
     if not mask.any():
-        raise ValueError(f"{name} marks no row; leave it out.")
+        raise ValueError(f"{name} marks no row; leave it out.{hint}")
     return mask
 
 

@@ -5,6 +5,7 @@ import torch
 
 from skunlearn._rows.checking import warn
 from skunlearn._rows.views import Rows
+from skunlearn._torch.first_weights import shorten
 from skunlearn._torch.held_out_rows import own_split
 from skunlearn._torch.inference import outputs
 from skunlearn._torch.loop.learning_rates import batch_size
@@ -12,9 +13,14 @@ from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_kinds import is_binary
 from skunlearn._torch.parts.net_state import uncompiled
 from skunlearn._torch.parts.tasks import Labels
+from skunlearn._torch.skorch_nets import stand_in
 from skunlearn.exceptions import UnlearningError, UntrainedNetWarning
 
 _LOOKED_AT = 1000  # rows that an untrained net is asked about
+_LOAD = (
+    "Load them (net.load_params(f_params=...)) or train it first; pass the net itself, without "
+    "FrozenEstimator, to let fit train it."
+)
 
 
 def refuse_module(estimator, method):
@@ -88,12 +94,21 @@ def _rows_seen(net):
     return max(seen, default=0) or None
 
 
-def warn_if_untrained(net, rows, classes):
+def warn_if_untrained(net, rows, classes, drawn=()):
     """Warn where a net that is said to be trained shows no sign of it.
 
     Weights that were loaded leave no history, so that an empty one says nothing. But a net knows
-    more of its own training rows than one who only knows how frequent each label is.
+    more of its own training rows than one who only knows how frequent each label is; and `drawn`,
+    names of weights that a lazy layer has got from these rows, are no training's.
     """
+    if drawn:
+        history = "" if len(net.history) else "no history of a training, and "
+        warn(
+            f"The net in FrozenEstimator has {history}lazy layers that had no weights before the "
+            f"rows of this fit ({shorten(sorted(drawn))}): these are random. {_LOAD}",
+            UntrainedNetWarning,
+        )
+        return
     if len(net.history):
         return
     evidence = observe(net, rows.sample(_LOOKED_AT, 0), classes)
@@ -127,8 +142,7 @@ def warn_if_untrained(net, rows, classes):
         )
     warn(
         f"The net in FrozenEstimator has no history of a training, and on the rows that fit was "
-        f"given its {guess}: its weights may be random. Load them (net.load_params(f_params=...)) "
-        "or train it first; pass the net itself, without FrozenEstimator, to let fit train it.",
+        f"given its {guess}: its weights may be random. {_LOAD}",
         UntrainedNetWarning,
     )
 
@@ -146,7 +160,7 @@ def trained_classes(net, X, y):
         )
     if is_binary(net):
         return np.arange(2)
-    return np.arange(outputs(net, Rows(X, None, [0])).shape[1])
+    return np.arange(outputs(stand_in(net), Rows(X, None, [0])).shape[1])
 
 
 def check_outputs(net, rows, n_classes):

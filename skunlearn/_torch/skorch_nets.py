@@ -14,7 +14,14 @@ from skunlearn._rows.seeding import seeded
 from skunlearn._torch.parts.callback_roles import acts_once, copy_callbacks, sets_rates
 from skunlearn._torch.parts.copying import deep_copy
 from skunlearn._torch.parts.net_kinds import is_plain
-from skunlearn._torch.parts.net_state import parts, plain, single, uncompiled
+from skunlearn._torch.parts.net_state import (
+    parts,
+    plain,
+    refuse_unsized,
+    single,
+    uncompiled,
+    unsized,
+)
 from skunlearn.exceptions import UnlearningError
 
 
@@ -160,7 +167,8 @@ def drop_last_steps(model):
 
 
 def check_finite(net):
-    """Raise when a weight is NaN or infinite."""
+    """Raise when a weight is NaN or infinite, or is not there."""
+    refuse_unsized(net)
     values = [
         (f"{name}.{key}", value)
         for name, part in parts(net)
@@ -189,6 +197,17 @@ def lookalike(net, **changed):
     other = object.__new__(type(net))
     vars(other).update(vars(net), **changed)
     return other
+
+
+def stand_in(net):
+    """`net`, or where lazy layers have no weights yet one with copies of its modules.
+
+    So that a first look at its outputs draws no weights of the net that was given.
+    """
+    if not unsized(net):
+        return net
+    names = [f"{name}_" for name in (*net._modules, *net._criteria)]
+    return lookalike(net, **deep_copy({name: plain(getattr(net, name)) for name in names}, {}))
 
 
 def eager(net):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from math import ceil
 from numbers import Real
 
 import numpy as np
@@ -24,6 +25,8 @@ from skunlearn.search_spaces import Uniform
 
 # Share of the recipe's epochs, epochs, and steps, beyond all of which little is gained.
 _ENOUGH = 0.22, 10, 150
+# Epochs below which, where they have fewer steps than are enough, shrunk weights stay untrained.
+_FEWEST = 4
 _REFERENCE = 0.12  # share of these for the reference
 _BLIND = 0.25  # share of the old weights where nothing can be judged
 _LOST = 0.1  # accuracy on unseen rows that is worth a warning
@@ -53,7 +56,9 @@ class AutoUnlearner(NetUnlearner):
     budget : float in (0, 1], default=0.35
         Epochs of a request, as a share of those of the net's own training, the reference's among
         them. Of long trainings 0.22, and at least 10 epochs and 150 steps, are enough, and no
-        more are taken.
+        more are taken. Fewer than 4 epochs, where these have fewer than 150 steps, would leave
+        shrunk weights untrained: so many are taken. A net whose own training has no more of
+        either is trained anew by its recipe, which is exact.
     target : float > 0, default=0.03
         The largest difference to the reference, over the AUCs of all scores of
         `skunlearn.metrics.membership_scores` (of the squared error in regressions) and for whole
@@ -156,6 +161,11 @@ class AutoUnlearner(NetUnlearner):
             "judged": False,
             "retrained": False,
         }
+        if total >= recipe.max_epochs:
+            # Says where a training anew would build other layers.
+            shrink(net, new_net(recipe, retain, self._classes, seeds[1]), 1.0)
+            self._auto |= {"shares": [], "retrained": True}
+            return self._train(retain)
         judge = None
         if (unseen is not None or whole) and first:
             reference = train_short(self, retain, epochs=first, seed=seeds[0]).model
@@ -233,8 +243,11 @@ class AutoUnlearner(NetUnlearner):
         """Of a request in all, and of the reference among them."""
         epochs = skorch_nets.unwrap(self.estimator).max_epochs
         share, few, steps = _ENOUGH
-        enough = max(share * epochs, few, steps / max(1, n_batches(net, len(retain))))
-        total = max(1, round(min(self.budget * epochs, enough)))
+        steps /= max(1, n_batches(net, len(retain)))
+        total = round(min(self.budget * epochs, max(share * epochs, few, steps)))
+        total = min(epochs, max(total, min(_FEWEST, ceil(steps))))
+        if epochs <= steps:
+            return epochs, 0
         return total, max(1, round(_REFERENCE * total)) if total > 1 else 0
 
     def _epochs(self):
@@ -247,6 +260,8 @@ class AutoUnlearner(NetUnlearner):
         vars(self).pop("_auto", None)
 
     def _warn_if_wrong(self, change, measured, most_lost):
+        if self._auto["retrained"]:
+            return  # what is exact needs no measuring
         if self._auto["judged"]:
             # What the judge saw is better evidence than the losses of forget rows alone.
             measured = measured | {"forget_before": {"loss": None, "score": None}}

@@ -55,7 +55,9 @@ def same_columns(old, new):
 
 def as_rows(X):
     """Rows in a container from which some can be taken; copied only where `X` is none."""
-    if is_dataset(X) or is_mapping(X) or is_frame(X):
+    if is_dataset(X):
+        return validation.check_dataset(X)
+    if is_mapping(X) or is_frame(X):
         return X
     if hasattr(X, "columns"):
         raise TypeError(

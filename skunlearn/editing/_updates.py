@@ -11,6 +11,7 @@ from skorch.callbacks import Callback
 
 from skunlearn._rows.containers import match, row_digests
 from skunlearn._torch.batches.batching import n_batches
+from skunlearn._torch.parts.net_state import refuse_unsized
 from skunlearn.exceptions import UnlearningError
 
 
@@ -113,6 +114,7 @@ class UpdateRecorder(Callback):
         held = self.number[batch.rows]  # also where they are mixed: all of them have a part
         self.held_ = held[held >= 0].numpy()
         if len(self.held_):
+            refuse_unsized(net)
             self.before_ = {n: p.detach().clone() for n, p in _learning(net)}
 
     @torch.no_grad()

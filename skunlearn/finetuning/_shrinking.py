@@ -6,6 +6,7 @@ from skunlearn._rows.containers import is_dataset
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import checkpoints, skorch_nets
 from skunlearn._torch.batches.net_rows import dataset
+from skunlearn._torch.inference import evaluating
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.norms import NORMS
 from skunlearn._torch.parts.net_state import parts
@@ -28,7 +29,7 @@ def new_net(estimator, rows, classes, seed):
         data = dataset(net, rows)
         with checkpoints.private_checkpoints(net):
             net.notify("on_train_begin", X=data, y=None if is_dataset(rows.source) else data.y)
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(net):  # a batch of one row would be too few for a norm
             net.infer(next(batches(net, rows)).x)  # lazy layers get their shapes
     return net
 

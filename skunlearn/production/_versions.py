@@ -23,6 +23,7 @@ from skunlearn._rows.record import TrainingRecord
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.portable import listed
 from skunlearn._unlearning import persistence
+from skunlearn._unlearning.validation import check_dataset
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose._front_steps import as_rows
 from skunlearn.compose.pipeline import UnlearningPipeline
@@ -86,6 +87,7 @@ class RowTable:
     def of(cls, X, y, weights, ids, salt):
         """The table of rows as a caller has them."""
         if is_dataset(X):
+            check_dataset(X)
             if weights is None:
                 return cls(None, len(X))
             parts, ids = [name_digests(range(len(X)))], None

@@ -1,6 +1,11 @@
 """The attacks that shadow models serve."""
 
+from dataclasses import replace
+
 import numpy as np
+from scipy.stats import rankdata
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import cross_val_predict
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._torch.observation import observe
@@ -8,7 +13,11 @@ from skunlearn.base import BaseUnlearner, model_of
 from skunlearn.metrics._attacks.lira import lira, u_lira
 from skunlearn.metrics._attacks.membership import compare_scores
 from skunlearn.metrics._attacks.rmia import rmia
+from skunlearn.metrics._attacks.thresholds import auc_by_label
+from skunlearn.metrics._label_logits import is_multilabel, matched_scores
 from skunlearn.metrics._logits import margin
+
+_FOLDS = 5
 
 
 class AttackMixin:
@@ -19,7 +28,7 @@ class AttackMixin:
 
         Parameters
         ----------
-        model : fitted classifier or unlearner, or array-like of shape (n,)
+        model : fitted classifier or unlearner, or array-like of shape (n,) or (n, n_labels)
             The attacked model, or its margins on all rows.
         rows : array-like of int, default=None
             Candidates to attack; all of them when None.
@@ -35,10 +44,7 @@ class AttackMixin:
         ValueError
             When the models forgot their rows: `u_lira` is for those.
         """
-        if self._forgets():
-            raise ValueError("these shadow models have forgotten their candidates: use u_lira.")
-        at = self._check_rows(rows)
-        return lira(*self._sides(model), mode=mode, variance=variance)[at]
+        return self._attacked("lira", model, rows, mode=mode, variance=variance)
 
     def u_lira(self, model, rows=None, *, variance="auto"):
         """`skunlearn.metrics.u_lira` on rows of the pool.
@@ -57,15 +63,7 @@ class AttackMixin:
         ValueError
             When `estimator` is no unlearner.
         """
-        check_is_fitted(self)
-        if not self._forgets():
-            raise ValueError(
-                "u_lira compares models that forgot a row with models that never saw it: pass an "
-                "unlearner as estimator."
-            )
-        at = self._check_rows(rows)
-        target, shadow, inside = self._sides(model)
-        return u_lira(target, shadow, inside, ~inside, variance=variance)[at]
+        return self._attacked("u_lira", model, rows, variance=variance)
 
     def rmia(self, model, rows=None, *, mode="online", gamma=2.0, offline_a=0.3):
         """`skunlearn.metrics.rmia` on rows of the pool, against the population.
@@ -87,21 +85,8 @@ class AttackMixin:
         ValueError
             When ``fit`` was given no population.
         """
-        at = self._check_rows(rows)
-        if self._population is None:
-            raise ValueError("rmia needs a population: pass X_population and y_population to fit.")
-        ours = observe(model_of(model), self._population, self._columns)
-        target, shadow, inside = self._sides(model)
-        return rmia(
-            _log_p(target),
-            _log_p(shadow),
-            inside,
-            _log_p(margin(ours.logits, ours.y)),
-            _log_p(self.population_margins_),
-            mode=mode,
-            gamma=gamma,
-            offline_a=offline_a,
-        )[at]
+        options = {"mode": mode, "gamma": gamma, "offline_a": offline_a}
+        return self._attacked("rmia", model, rows, **options)
 
     def attack(
         self,
@@ -116,6 +101,10 @@ class AttackMixin:
         **options,
     ):
         """Attack forgotten against unseen rows, matched by class.
+
+        Of rows with several labels what follows from the labels alone, a linear function of them
+        fitted to unseen rows, is taken from the score: there are too many sets of labels to
+        weight rows by. It is fitted to ranks, which by themselves leave the AUC as it is.
 
         Parameters
         ----------
@@ -138,26 +127,33 @@ class AttackMixin:
         Raises
         ------
         ValueError
-            When rows are no candidates, or a class of `forget` has no row in `unseen`.
+            When rows are no candidates, or a class of `forget`, or a value of a label, has no
+            row in `unseen`.
         """
         check_is_fitted(self)
         if method == "auto":
             method = "u_lira" if self._forgets() else "lira"
-        if method not in ("lira", "u_lira", "rmia"):
+        if method not in _SCORES:
             raise ValueError(f"method must be 'auto', 'lira', 'u_lira' or 'rmia', got {method!r}.")
         forget, unseen = self._check_rows(forget), self._check_rows(unseen)
-        scores = getattr(self, method)(model, **options)
+        said = self._ask(method, model)
+        scores = _SCORES[method](*said, **options)
         y = self._rows.y[self.candidates_]
-        return compare_scores(
-            scores[forget],
-            scores[unseen],
-            y_forget=y[forget],
-            y_unseen=y[unseen],
-            attack=method,
-            reference=reference,
-            per_class=per_class,
-            random_state=random_state,
+        sides, labels = (scores[forget], scores[unseen]), (y[forget], y[unseen])
+        how = {"attack": method, "reference": reference, "random_state": random_state}
+        if not is_multilabel(y):
+            of = dict(zip(("y_forget", "y_unseen"), labels, strict=True))
+            return compare_scores(*sides, **of, per_class=per_class, **how)
+        result = compare_scores(*less_labels(sides, labels), match=None, **how)
+        result = replace(result, matched=True)
+        if not per_class:
+            return result
+        alone = np.column_stack(
+            [_SCORES[method](*_of_label(said, i), **options) for i in range(y.shape[1])]
         )
+        matched = matched_scores(alone[forget], labels[0], alone[unseen], labels[1])
+        classes, skipped = auc_by_label(*matched, result.interval.confidence, random_state)
+        return replace(result, per_class=classes, skipped_classes=skipped)
 
     # ------------------------------------------------------------------ small things
 
@@ -167,9 +163,10 @@ class AttackMixin:
     def _margins(self, model):
         if isinstance(model, np.ndarray | list | tuple):
             found = np.asarray(model, dtype=np.float64)
-            if found.shape != (len(self._rows),):
+            if found.shape != self.margins_.shape[1:]:
                 raise ValueError(
-                    f"model holds margins of shape {found.shape}; expected ({len(self._rows)},)."
+                    f"model holds margins of shape {found.shape}; expected "
+                    f"{self.margins_.shape[1:]}."
                 )
             return found
         check_is_fitted(model)
@@ -178,10 +175,30 @@ class AttackMixin:
             raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
         return margin(seen.logits, seen.y)
 
-    def _sides(self, model):
-        """Margins of the candidates under `model` and the shadow models, and who saw them."""
+    def _attacked(self, method, model, rows, **options):
+        at = self._check_rows(rows)
+        return _SCORES[method](*self._ask(method, model), **options)[at]
+
+    def _ask(self, method, model):
+        """Margins of the candidates under `model` and the shadow models, and who saw them.
+
+        For RMIA those of the population under both, too.
+        """
+        if method == "lira" and self._forgets():
+            raise ValueError("these shadow models have forgotten their candidates: use u_lira.")
+        if method == "u_lira" and not self._forgets():
+            raise ValueError(
+                "u_lira compares models that forgot a row with models that never saw it: pass an "
+                "unlearner as estimator."
+            )
+        if method == "rmia" and self._population is None:
+            raise ValueError("rmia needs a population: pass X_population and y_population to fit.")
         at = self.candidates_
-        return self._margins(model)[at], self.margins_[:, at], self.membership_[:, at]
+        said = self._margins(model)[at], self.margins_[:, at], self.membership_[:, at]
+        if method != "rmia":
+            return said
+        ours = observe(model_of(model), self._population, self._columns)
+        return *said, margin(ours.logits, ours.y), self.population_margins_
 
     def _check_rows(self, rows):
         """Places of `rows` among the candidates."""
@@ -202,5 +219,53 @@ class AttackMixin:
         return np.searchsorted(self.candidates_, rows)
 
 
+def less_labels(sides, labels):
+    """Ranks of scores, less the part that is linear in the labels of unseen rows.
+
+    Parameters
+    ----------
+    sides : (scores of forget rows, scores of unseen rows)
+    labels : (bool ndarray of shape (n_forget, n_labels), the same of unseen rows)
+
+    Returns
+    -------
+    forget, unseen : ndarray of shape (n,)
+    """
+    (forget, unseen), (y_forget, y_unseen) = sides, labels
+    for value, words in ((True, "have"), (False, "lack")):
+        alone = (y_forget == value).any(axis=0) & ~(y_unseen == value).any(axis=0)
+        if alone.any():
+            raise ValueError(
+                f"Forget rows {words} labels {np.flatnonzero(alone).tolist()} and no unseen row "
+                "does, so that nothing tells memory from the labels. Pass unseen rows that "
+                f"{words} them."
+            )
+    # A ratio may be huge, and the line follow this one row: ranks are what an AUC sees.
+    ranks = rankdata(np.concatenate([forget, unseen]))
+    forget, unseen = ranks[: len(forget)], ranks[len(forget) :]
+    # Unseen rows, too, are judged by a line that was not fitted to them: it would be nearer.
+    line, folds = Ridge(), min(_FOLDS, len(unseen))
+    expected = cross_val_predict(line, y_unseen, unseen, cv=folds)
+    return forget - line.fit(y_unseen, unseen).predict(y_forget), unseen - expected
+
+
+def _of_label(said, label):
+    """What was said of one of several labels; who saw which row stays."""
+    return [part if part.dtype == bool else part[..., label] for part in said]
+
+
+def _u_lira(target, shadow, inside, **options):
+    return u_lira(target, shadow, inside, ~inside, **options)
+
+
+def _rmia(target, shadow, inside, population_target, population_shadow, **options):
+    ours, theirs = _log_p(target), _log_p(shadow)
+    rest = _log_p(population_target), _log_p(population_shadow)
+    return rmia(ours, theirs, inside, *rest, **options)
+
+
 def _log_p(margins):
     return -np.logaddexp(0.0, -np.asarray(margins, dtype=np.float64))
+
+
+_SCORES = {"lira": lira, "u_lira": _u_lira, "rmia": _rmia}

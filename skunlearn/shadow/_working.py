@@ -9,6 +9,7 @@ from sklearn.base import clone
 from skunlearn._recipe import training
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.fitted import Fitted
 from skunlearn._unlearning.removal import Removal
 from skunlearn._unlearning.row_reader import RowReader
@@ -49,7 +50,10 @@ def _train_in_turn(store, i, estimator, members, requested, task, seed):
 def _train_and_forget(unlearner, everything, members, requested, classes, seed):
     worker = clone(unlearner).set_params(memory=None, verbose=0)
     worker._check_parameters()
-    seen = RowReader.of(classes[np.unique(everything.all_y)], classes)
+    if isinstance(classes, Labels):
+        seen = RowReader.of(np.arange(len(classes)), classes, len(classes))
+    else:
+        seen = RowReader.of(classes[np.unique(everything.all_y)], classes)
     worker._fitted = Fitted(seed, None, seen)
     worker._change(model=worker._train(everything.take(members)))
     retain = members[~np.isin(members, requested)]

@@ -15,7 +15,6 @@ from skunlearn._recipe.from_scratch import check_reference
 from skunlearn._rows.containers import digest_of, is_dataset, row_digests
 from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
 from skunlearn._torch import skorch_nets
-from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.metrics._logits import margin
 from skunlearn.shadow import _stacked
@@ -56,13 +55,13 @@ class ShadowModels(AttackMixin, BaseEstimator):
 
     Attributes
     ----------
-    margins_ : ndarray of shape (n_models, n), float32
-        Margin of each row under each model.
+    margins_ : ndarray of shape (n_models, n) or (n_models, n, n_labels), float32
+        Margin of each row under each model; of a multi-label net the margin of each label.
     membership_ : bool ndarray of shape (n_models, n)
         Which model was trained on which row (before forgetting, for an unlearner).
     candidates_ : ndarray of int
         Rows that are in some models only.
-    population_margins_ : ndarray of shape (n_models, n_population), float32, or None
+    population_margins_ : ndarray like `margins_`, of the population, or None
     classes_ : ndarray of shape (n_classes,)
 
     References
@@ -124,7 +123,7 @@ class ShadowModels(AttackMixin, BaseEstimator):
         ----------
         X : rows as for `estimator`
             Everything that the attacked model may have seen, and the unseen rows to compare with.
-        y : array of shape (n,)
+        y : array of shape (n,) or (n, n_labels)
         sample_weight : array of shape (n,), default=None
             Weights that every model is trained with, see `FineTuneUnlearner.fit`; the attacked
             model should have been trained with the same. Attacks count every row once.
@@ -161,7 +160,8 @@ class ShadowModels(AttackMixin, BaseEstimator):
         with seeded(seed):
             front._begin(seed, X, y, sample_weight, measure_on=measure_on)
             record = front._record
-        need_one_class(front._classes, "ShadowModels", ValueError)
+        if front._classes is None:
+            raise ValueError("ShadowModels is for classifiers; this is a regression.")
         everything = record.view(np.arange(len(record)))
         population = None
         if X_population is not None:

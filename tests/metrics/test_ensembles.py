@@ -127,6 +127,14 @@ def test_bad_ensembles(function, u, r, message):
         function(u, r)
 
 
+def test_margins_of_several_labels_are_told_where_to_go():
+    a = np.random.default_rng(0).normal(size=(8, 5, 3))
+    with pytest.raises(ValueError, match=r"reshape\(n_models, n \* n_labels\)"):
+        klom(a, a)
+    flat = klom(a.reshape(8, -1), a.reshape(8, -1) + 1).rows.reshape(5, 3)
+    assert flat[:, 1] == pytest.approx(klom(a[..., 1], a[..., 1] + 1).rows)
+
+
 def test_bad_settings():
     a = np.zeros((8, 2))
     with pytest.raises(ValueError, match="n_bins"):

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 from sklearn.metrics import roc_auc_score
 
 from skunlearn.metrics import auc, lira, membership_inference, rmia, u_lira
@@ -55,6 +55,71 @@ def test_lira_is_its_formula(task, mode, variance):
         target, shadow, membership, fixed=variance == "fixed", offline=mode == "offline"
     )
     assert found == pytest.approx(expected, rel=1e-9)
+
+
+# ------------------------------------------------------------------ several labels per row
+
+
+def several(n_labels=3, seed=0):
+    """Margins of several labels; who saw a row is the same for all of them."""
+    rng = np.random.default_rng(seed)
+    hardness = rng.normal(scale=4, size=(N, n_labels))
+    membership = np.arange(MODELS)[:, None] % 2 == np.arange(N) % 2
+    lift = np.linspace(1.5, 0.1, n_labels)
+    shadow = hardness + lift * membership[..., None] + rng.normal(size=(MODELS, N, n_labels))
+    members = rng.random(N) < 0.5
+    target = hardness + lift * members[:, None] + rng.normal(size=(N, n_labels))
+    return target, shadow, membership, members
+
+
+@pytest.mark.parametrize("variance", ["fixed", "per_row"])
+def test_labels_together_are_one_normal_distribution_of_all(variance):
+    """The ratio of two multivariate normal densities with diagonal covariances, row by row."""
+    target, shadow, membership, _ = several()
+    found = lira(target, shadow, membership, variance=variance)
+    for other in (u_lira(target, shadow, membership, ~membership, variance=variance),):
+        assert np.array_equal(found, other)
+    centred = [np.where(m[..., None], shadow, np.nan) for m in (membership, ~membership)]
+    means = [np.nanmean(side, axis=0) for side in centred]
+    squares = [np.nanmean((s - m) ** 2, axis=0) for s, m in zip(centred, means, strict=True)]
+    for row in range(0, N, 25):
+        logs = []
+        for mean, square in zip(means, squares, strict=True):
+            cov = np.diag(square[row] if variance == "per_row" else square.mean(axis=0))
+            logs.append(multivariate_normal(mean[row], cov).logpdf(target[row]))
+        assert found[row] == pytest.approx(logs[0] - logs[1], rel=1e-6)
+    # Of one label it is what it is without a last axis.
+    alone = target[:, 0], shadow[..., 0], membership
+    for mode in ("online", "offline"):
+        one = lira(target[:, :1], shadow[..., :1], membership, mode=mode, variance=variance)
+        assert np.allclose(one, lira(*alone, mode=mode, variance=variance))
+
+
+def test_labels_together_offline_are_stouffers():
+    target, shadow, membership, members = several()
+    found = lira(target, shadow, membership, mode="offline", variance="per_row")
+    out = np.where(membership[..., None], np.nan, shadow)
+    z = (target - np.nanmean(out, axis=0)) / np.nanstd(out, axis=0)
+    assert found == pytest.approx(norm.logcdf(z.sum(axis=1) / np.sqrt(3)), rel=1e-9)
+    # Together they tell more than the best of them does.
+    for mode in ("online", "offline"):
+        together = lira(target, shadow, membership, mode=mode)
+        alone = [lira(target[:, i], shadow[..., i], membership, mode=mode) for i in range(3)]
+        best = max(auc(scores[members], scores[~members]) for scores in alone)
+        assert auc(together[members], together[~members]) > best - 0.02
+
+
+def test_rmia_of_labels_is_that_of_their_joint_probability():
+    log_p = [-np.logaddexp(0, -part) for part in several()[:2]]
+    membership, others = several()[2], [-np.logaddexp(0, -part) for part in several(seed=1)[:2]]
+    for mode in ("online", "offline"):
+        joint = [part.sum(axis=-1) for part in (*log_p, *others)]
+        expected = rmia(*joint[:2], membership, *joint[2:], mode=mode)
+        assert np.array_equal(rmia(*log_p, membership, *others, mode=mode), expected)
+    with pytest.raises(ValueError, match=r"\(n, n_labels\)"):
+        rmia(log_p[0], log_p[1][..., 0], membership, *others)
+    with pytest.raises(ValueError, match=r"\(n, n_labels\)"):
+        lira(several()[0][:, :2], several()[1], membership)
 
 
 def test_lira_is_tensorflow_privacys():

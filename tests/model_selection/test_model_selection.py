@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
+    KFold,
     RandomizedSearchCV,
     StratifiedKFold,
     cross_validate,
@@ -167,6 +168,18 @@ def test_three_searches_deep(labels):
             scoring="accuracy", error_score="raise",
         )  # fmt: skip
     assert np.isfinite(outer["test_score"]).all()
+
+
+def test_a_fold_without_a_marked_row_names_the_splitter_that_keeps_them(labels):
+    """Folds that are not shuffled leave the first rows out of the first training part."""
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    forget = np.arange(120) < 12
+    how = {"params": {"forget": forget, "groups": forget}, "error_score": "raise"}
+    search = nested(ForgetSplit(2, random_state=0))
+    with pytest.raises(ValueError, match=r"marks no row.*split by .*ForgetSplit"):
+        cross_validate(search, X, labels, cv=KFold(2), **how)
+    outer = ForgetSplit(2, forget=forget, random_state=0)
+    assert len(cross_validate(search, X, labels, cv=outer, **how)["test_score"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,17 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
 from skunlearn import BaseUnlearner, FineTuneUnlearner, RetrainUnlearner
+from skunlearn._recipe import training
 from skunlearn._rows.seeding import derive_seed
+from skunlearn._torch.parts.tasks import Labels
 from skunlearn.callbacks import LinearDecay
-from skunlearn.metrics import margin
+from skunlearn.metrics import auc, lira, margin
 from skunlearn.nets import DigitsNet
 from skunlearn.shadow import ShadowModels
+from skunlearn.shadow._attacking import less_labels
 from skunlearn.shadow._design import balanced_membership
 from tests.instances import make_net, make_regressor_net
+from tests.label_nets import labelled, plain_net
 
 quiet = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -342,3 +346,95 @@ def test_bad_input(pool, shadows):
         shadows.lira(np.zeros(3))
     with pytest.raises(ValueError, match="rows must be positions"):
         shadows.lira(model, [0.5])
+
+
+# ------------------------------------------------------------------ several labels per row
+
+
+@pytest.fixture(scope="module")
+def several():
+    """Rows of four labels, the first of them drawn: a net that saw it knows it by heart."""
+    X, y = labelled(200, random=np.arange(0))
+    y[:, 0] = np.random.default_rng(1).integers(2, size=200)
+    X_population, y_population = labelled(60, seed=2)
+    recipe = plain_net(module=Wide, max_epochs=15)
+    shadows = ShadowModels(recipe, n_models=8, random_state=0)
+    shadows.fit(X, y, X_population=X_population, y_population=y_population)
+    return X, y, recipe, shadows
+
+
+class Wide(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(12, 64), nn.ReLU(), nn.Linear(64, 4))
+
+
+@quiet
+def test_margins_of_labels_are_those_of_nets_trained_by_hand(several):
+    X, y, recipe, shadows = several
+    assert shadows.margins_.shape == (8, 200, 4)
+    assert shadows.population_margins_.shape == (8, 60, 4)
+    rows = shadows.membership_[3]
+    by_hand = RetrainUnlearner(recipe, random_state=0).fit(X[rows], y[rows])
+    seen = by_hand._record.view(np.arange(rows.sum()))
+    trained = training.train(recipe, seen, Labels(4), derive_seed(0, 1, 3))
+    z = trained.forward(X).numpy()
+    assert shadows.margins_[3] == pytest.approx(np.where(y, z, -z), abs=1e-3)
+
+
+@quiet
+def test_labels_are_attacked_together_and_each_alone(several):
+    X, y, recipe, shadows = several
+    forget, unseen = np.arange(60), np.arange(100, 200)
+    original = RetrainUnlearner(recipe, random_state=0).fit(X[:100], y[:100])
+    retrained = RetrainUnlearner(recipe, random_state=0).fit(X[60:100], y[60:100])
+    for method in ("lira", "rmia"):
+        how = {"method": method, "random_state": 0}
+        leak = shadows.attack(original, forget, unseen, per_class=True, **how)
+        assert leak.interval.low > 0.55
+        assert (leak.attack, leak.matched, list(leak.per_class)) == (method, True, [0, 1, 2, 3])
+        clean = shadows.attack(retrained, forget, unseen, **how)
+        assert clean.interval.low <= 0.5 <= clean.interval.high
+        assert getattr(shadows, method)(original).shape == (200,)
+    margins = shadows._margins(original)
+    assert np.array_equal(
+        shadows.lira(margins), lira(margins, shadows.margins_, shadows.membership_)
+    )
+    # Each label alone is compared with unseen rows that have it, or lack it, as well.
+    alone = lira(margins[:, 2], shadows.margins_[..., 2], shadows.membership_)
+    for value in (0, 1):
+        alone[y[:, 2] == value] -= alone[unseen][y[unseen, 2] == value].mean()
+    found = shadows.attack(original, forget, unseen, per_class=True, random_state=0)
+    assert found.per_class[2].estimate == pytest.approx(auc(alone[forget], alone[unseen]))
+    with pytest.raises(ValueError, match=r"margins of shape \(200,\); expected \(200, 4\)"):
+        shadows.lira(margins[:, 0])
+    lacks = np.flatnonzero(y[:, 1] == 0)
+    with pytest.raises(ValueError, match=r"Forget rows have labels \[1\] and no unseen row"):
+        shadows.attack(original, forget, lacks)
+
+
+@quiet
+def test_nets_of_labels_are_made_to_forget(several):
+    X, y, recipe, _ = several
+    candidates = np.arange(200) < 160
+    unlearner = RetrainUnlearner(recipe.set_params(max_epochs=3))
+    shadows = ShadowModels(unlearner, n_models=4, random_state=0).fit(X, y, candidates=candidates)
+    seen = np.r_[0:80, 160:200]
+    attacked = clone(unlearner).fit(X[seen], y[seen]).unlearn(indices=np.arange(80))
+    result = shadows.attack(attacked, np.arange(80), np.arange(80, 160), random_state=0)
+    assert (result.attack, result.n_forget, result.n_unseen) == ("u_lira", 80, 80)
+
+
+def test_what_follows_from_the_labels_alone_is_no_memory():
+    """Scores that are nothing but a function of the labels, of which the two sides have others."""
+    rng = np.random.default_rng(0)
+    y = rng.random((600, 5)) < np.where(np.arange(600) < 300, 0.7, 0.3)[:, None]
+    scores = y @ np.arange(5) + rng.normal(size=600)
+    scores[0] = 1e12  # one row does not turn the line
+    plain = auc(scores[:300], scores[300:])
+    labels = y[:300], y[300:]
+    forget, unseen = less_labels((scores[:300], scores[300:]), labels)
+    assert plain > 0.8
+    assert 0.45 < auc(forget, unseen) < 0.55
+    # What is known of a row beyond its labels stays.
+    forget, unseen = less_labels((scores[:300] + 2, scores[300:]), labels)
+    assert auc(forget, unseen) > 0.8

@@ -46,7 +46,6 @@ from skunlearn.metrics._label_logits import matched_scores
 from skunlearn.model_selection import ForgetSplit
 from skunlearn.plotting import LossHistogramDisplay, MIACurveDisplay
 from skunlearn.relabelling.random_label import RandomSets
-from skunlearn.shadow import ShadowModels
 from skunlearn.utils import all_unlearners
 from tests.label_nets import FORGET, labelled, plain_net
 
@@ -364,7 +363,6 @@ def test_what_needs_one_class_says_so(attacked):
     X, y, X_new, y_new, unlearner, _ = attacked
     fresh = RetrainUnlearner(plain_net(max_epochs=1), random_state=0).fit(X, y)
     for call in (
-        lambda: ShadowModels(plain_net(), n_models=4).fit(X, y),
         lambda: input_gradients(unlearner, X, y),
         lambda: retention_curve(fresh, [{"indices": [1]}], X_new, y_new),
     ):

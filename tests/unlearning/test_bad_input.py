@@ -26,6 +26,7 @@ from skunlearn import (
     UnlearningPipeline,
 )
 from skunlearn.exceptions import AlreadyForgottenError, ClassForgottenWarning, UnknownRowsError
+from skunlearn.production import DeletionQueue, DeletionWorker
 from skunlearn.utils._check_tools import Snapshot
 from tests.instances import MLP, make_dict_net, make_net, make_regressor_net
 
@@ -246,6 +247,20 @@ def test_bad_fits(data, kind):
     with pytest.raises(error, match=message):
         unlearner.fit(*change(X, y))
     state.check(kind)
+
+
+@pytest.mark.parametrize("kind", ["a stream", "a Dataset without a length"])
+def test_what_has_no_length_is_refused_wherever_rows_go(data, kind, tmp_path):
+    X, y = data
+    change, error, message = FITS[kind]
+    rows = change(X, y)[0]
+    for call in (
+        lambda: UnlearningPipeline([("scale", StandardScaler()), ("model", make())]).fit(rows, y),
+        lambda: DeletionWorker(DeletionQueue(tmp_path), make(), X, y).start(rows, y),
+        lambda: make().fit(X, y).predict(rows),
+    ):
+        with pytest.raises(error, match=message):
+            call()
 
 
 @pytest.mark.parametrize("rows", ["frame", "text"])

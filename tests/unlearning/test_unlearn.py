@@ -12,11 +12,23 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from skorch import NeuralNetClassifier
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from skunlearn import FineTuneUnlearner, NetUnlearner, ProximalUnlearner, RetrainUnlearner
-from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning, UntrainedNetWarning
+from skunlearn import (
+    AmnesiacUnlearner,
+    FineTuneUnlearner,
+    NetUnlearner,
+    ProximalUnlearner,
+    RetrainUnlearner,
+)
+from skunlearn.exceptions import (
+    ModelDamagedWarning,
+    NotForgottenWarning,
+    UnlearningError,
+    UntrainedNetWarning,
+)
 from skunlearn.utils._check_tools import outcome, parameters, same_parameters
-from tests.instances import make_binary_net, make_regressor_net
+from tests.instances import make_binary_net, make_net, make_regressor_net
 from tests.small import FORGET, as_dataset, methods, net, quiet
 
 
@@ -250,6 +262,48 @@ def test_a_frozen_net_whose_state_was_never_loaded(make, tmp_path):
     assert not len(loaded.history)
     for frozen in (trained, loaded):  # no warning, which would be an error
         FineTuneUnlearner(FrozenEstimator(frozen)).fit(X, y)
+
+
+class GuessesWell(torch.nn.Module):
+    """Names the classes of `blobs` whatever the weights of its lazy layers are."""
+
+    def __init__(self, spare=False):
+        super().__init__()
+        self.drawn = torch.nn.Sequential(torch.nn.LazyLinear(3), torch.nn.LazyBatchNorm1d())
+        self.own = torch.nn.Linear(4, 3)
+        self.never = torch.nn.LazyLinear(3) if spare else None
+        with torch.no_grad():
+            self.own.weight.copy_(3 * torch.eye(3, 4))
+
+    def forward(self, x):
+        return self.own(x) + 0.01 * self.drawn(x)
+
+
+def test_lazy_layers_without_weights_are_no_trained_net():
+    """However well the net that fit gives them guesses; and fit leaves the given net as it is."""
+    X, y = blobs()
+    recipe = make_net(max_epochs=1).set_params(module=GuessesWell, module__spare=True)
+    given = clone(recipe).initialize()
+    for _ in range(2):
+        unlearner = FineTuneUnlearner(FrozenEstimator(given), random_state=0)
+        with pytest.warns(
+            UntrainedNetWarning, match=r"module\.drawn\.0\.bias.*3 more.*load_params"
+        ):
+            unlearner.fit(X, y)
+        assert is_lazy(given.module_.drawn[0].weight)
+    # A training gives them shapes, but for a layer that is never used. This one cannot be compared.
+    unlearner = FineTuneUnlearner(FrozenEstimator(given.fit(X, y)), random_state=0).fit(X, y)
+    for call in (
+        lambda: unlearner.unlearn(indices=[0]),
+        lambda: AmnesiacUnlearner(clone(recipe)).fit(X, y),
+        lambda: RetrainUnlearner(clone(recipe)).fit(X, y),
+    ):
+        with pytest.raises(UnlearningError, match=r"module\.never\.weight .* lazy layer"):
+            call()
+    # A history does not speak for a layer that was put in afterwards.
+    given.module_.drawn[0] = torch.nn.LazyLinear(3)
+    with pytest.warns(UntrainedNetWarning, match=r"has lazy layers.*drawn\.0\.bias, "):
+        FineTuneUnlearner(FrozenEstimator(given), random_state=0).fit(X, y)
 
 
 def test_a_poor_net_with_a_history_is_taken_at_its_word(data):

@@ -6,6 +6,7 @@ import types
 import weakref
 
 import torch
+from torch.nn.parameter import UninitializedBuffer
 
 _TABLES = ("_parameters", "_buffers", "_modules")
 _DEEP = 3  # levels of attributes that are searched for what cannot be copied
@@ -44,6 +45,8 @@ def deep_copy(held, memo):
     for tensor in found.tensors:
         if tensor.grad_fn is not None and id(tensor) not in memo:
             memo[id(tensor)] = tensor.detach().clone()
+        if isinstance(tensor, UninitializedBuffer):  # which torch copies of parameters alone
+            memo[id(tensor)] = UninitializedBuffer(device=tensor.device, dtype=tensor.dtype)
     done = dict(memo)
     try:
         copies = copy.deepcopy(held, done)

@@ -5,6 +5,8 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parameter import is_lazy
 
+from skunlearn.exceptions import UnlearningError
+
 
 def parts(net):
     """Name and module of all modules and criteria that are modules."""
@@ -27,8 +29,30 @@ def uncompiled(module):
     return getattr(module, "_orig_mod", module)
 
 
+def unsized(net):
+    """Names of the parameters and buffers of lazy layers that no row has given a shape."""
+    return [
+        f"{name}.{key}"
+        for name, part in parts(net)
+        for key, tensor in [*part.named_parameters(), *part.named_buffers()]
+        if is_lazy(tensor)
+    ]
+
+
+def refuse_unsized(net):
+    """Raise where a layer is left without weights, which is never used."""
+    names = unsized(net)
+    if names:
+        raise UnlearningError(
+            f"{names[0]} belongs to a lazy layer that has met no row, so that it has no weights to "
+            "train, compare or copy. Use the layer in the module's forward, give it its sizes, or "
+            "take it out."
+        )
+
+
 def weights(net):
     """Parameters and all buffers, detached clones on their device."""
+    refuse_unsized(net)
     return {key: value.detach().clone() for key, value in _own(net).items()}
 
 

@@ -10,7 +10,15 @@ def check_ensemble(values, name, like=None):
     """Outputs of shape (n_models, n) as finite float64."""
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] == 0:
-        raise ValueError(f"{name} must have shape (n_models, n), got {values.shape}.")
+        several = (
+            ""
+            if values.ndim != 3
+            else (
+                " Margins of several labels per row go in as reshape(n_models, n * n_labels), each "
+                "label as a row of its own."
+            )
+        )
+        raise ValueError(f"{name} must have shape (n_models, n), got {values.shape}.{several}")
     if len(values) < _MIN_MODELS:
         raise ValueError(
             f"{name} holds {len(values)} models; distributions over models need at least "

@@ -17,20 +17,24 @@ def lira(target, shadow, membership, *, mode="online", variance="auto"):
     log P(Z ≤ φ) under the latter alone, one-sided: a row that is known *less* than by models
     that never saw it is no member.
 
+    The margins of rows with several labels are taken for independent of each other, given the row
+    and whether it was seen: log-likelihood ratios of the labels are added, and offline, where
+    there is no ratio, the distances (φ − μ_out) / σ_out, divided by √n_labels (Stouffer).
+
     Parameters
     ----------
-    target : array-like of shape (n,), float
+    target : array-like of shape (n,) or (n, n_labels), float
         Margins (`margin`) of the rows under the attacked model.
-    shadow : array-like of shape (n_models, n), float
+    shadow : array-like of shape (n_models, n) or (n_models, n, n_labels), float
         Margins of the same rows under each shadow model.
     membership : bool array-like of shape (n_models, n)
         Which shadow model was trained on which row.
     mode : {"online", "offline"}, default="online"
     variance : {"auto", "per_row", "fixed"}, default="auto"
-        One variance for each row, or one for all rows, estimated around each row's own mean;
-        in both cases one for models with the row and another for those without, divided by the
-        number of models as in the paper's code. "auto" takes "per_row" from 64 shadow models on,
-        as the paper advises.
+        One variance for each row, or one for all rows, estimated around each row's own mean; in
+        both cases one for models with the row and another for those without (and, of several
+        labels, one for each), divided by the number of models as in the paper's code. "auto" takes
+        "per_row" from 64 shadow models on, as the paper advises.
 
     Returns
     -------
@@ -76,9 +80,9 @@ def u_lira(target, shadow, unlearned, never, *, variance="auto"):
 
     Parameters
     ----------
-    target : array-like of shape (n,), float
-        Margins of the rows under the attacked, unlearned model.
-    shadow : array-like of shape (n_models, n), float
+    target : array-like of shape (n,) or (n, n_labels), float
+        Margins of the rows under the attacked, unlearned model; of several labels see `lira`.
+    shadow : array-like of shape (n_models, n) or (n_models, n, n_labels), float
     unlearned : bool array-like of shape (n_models, n)
         Where the model was trained on the row and then made to forget it.
     never : bool array-like of shape (n_models, n)
@@ -123,17 +127,23 @@ def _ratio(target, shadow, inside, outside, mode, variance):
         raise ValueError(f"variance must be 'auto', 'per_row' or 'fixed', got {variance!r}.")
     if variance == "auto":
         variance = "per_row" if len(shadow) >= _OWN_VARIANCE else "fixed"
+    several = target.ndim == 2
+    if several:
+        inside, outside = inside[..., None], outside[..., None]
     mean_out, sd_out = _moments(shadow, outside, variance, "without")
     if mode == "offline":
-        return norm.logcdf(target, mean_out, sd_out)
+        far = (target - mean_out) / sd_out
+        return norm.logcdf(far.sum(axis=1) / np.sqrt(far.shape[1]) if several else far)
     mean_in, sd_in = _moments(shadow, inside, variance, "with")
-    return norm.logpdf(target, mean_in, sd_in) - norm.logpdf(target, mean_out, sd_out)
+    ratio = norm.logpdf(target, mean_in, sd_in) - norm.logpdf(target, mean_out, sd_out)
+    return ratio.sum(axis=1) if several else ratio
 
 
 def _moments(shadow, where, variance, side):
     """Mean and standard deviation of each row over the models marked in `where`.
 
-    Rows have different numbers of such models; all of them count.
+    Rows have different numbers of such models; all of them count. Margins of several labels have
+    a last axis, along which `where` has one entry.
     """
     count = where.sum(axis=0)
     if (count < _MIN_MODELS).any():
@@ -145,7 +155,7 @@ def _moments(shadow, where, variance, side):
     mean = np.where(where, shadow, 0.0).sum(axis=0) / count
     square = np.where(where, (shadow - mean) ** 2, 0.0).sum(axis=0)
     if variance == "fixed":
-        sd = np.full(len(mean), np.sqrt(square.sum() / count.sum()))
+        sd = np.full(mean.shape, np.sqrt(square.sum(axis=0) / count.sum()))
     else:
         sd = np.sqrt(square / count)
     return mean, np.maximum(sd, 1e-12 + 1e-6 * np.abs(mean))
@@ -155,15 +165,15 @@ def _check(target, shadow, membership):
     target = np.asarray(target, dtype=np.float64)
     shadow = np.asarray(shadow, dtype=np.float64)
     membership = np.asarray(membership)
-    if target.ndim != 1 or shadow.ndim != 2 or shadow.shape[1] != len(target):
+    if target.ndim not in (1, 2) or shadow.shape[1:] != target.shape or not target.size:
         raise ValueError(
-            "target and shadow must have shape (n,) and (n_models, n), got "
-            f"{target.shape} and {shadow.shape}."
+            "target and shadow must have shape (n,) and (n_models, n), or (n, n_labels) and "
+            f"(n_models, n, n_labels), got {target.shape} and {shadow.shape}."
         )
-    if membership.shape != shadow.shape or membership.dtype != bool:
+    if membership.shape != shadow.shape[:2] or membership.dtype != bool:
         raise ValueError(
-            f"membership must be a bool array of shape {shadow.shape}, got {membership.dtype} of "
-            f"shape {membership.shape}."
+            f"membership must be a bool array of shape {shadow.shape[:2]}, got {membership.dtype} "
+            f"of shape {membership.shape}."
         )
     for name, values in (("target", target), ("shadow", shadow)):
         if not np.isfinite(values).all():

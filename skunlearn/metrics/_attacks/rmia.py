@@ -23,15 +23,16 @@ def rmia(
 
     Parameters
     ----------
-    target : array-like of shape (n,), float
-        log p_y of the rows under the attacked model: minus their `cross_entropy`.
-    shadow : array-like of shape (n_models, n), float
+    target : array-like of shape (n,) or (n, n_labels), float
+        log p_y of the rows under the attacked model: minus their `cross_entropy`. Of rows with
+        several labels p(x|θ) is the probability of all of them together, the product over labels.
+    shadow : array-like of shape (n_models, n) or (n_models, n, n_labels), float
         The same under each shadow model.
     membership : bool array-like of shape (n_models, n)
         Which shadow model was trained on which row.
-    population_target : array-like of shape (n_population,), float
+    population_target : array-like of shape (n_population,) or (n_population, n_labels), float
         log p_y of rows that neither the attacked nor any shadow model was trained on.
-    population_shadow : array-like of shape (n_models, n_population), float
+    population_shadow : array-like of shape (n_models, n_population[, n_labels]), float
     mode : {"online", "offline"}, default="online"
         Online, p(x) is the mean of the averages over models with and without x. Offline, models
         with x are not used: p(x) = ((1 + a)·p_out(x) + 1 − a) / 2.
@@ -132,10 +133,10 @@ def _mean(shadow, where, side):
 def _log_probabilities(target, shadow, target_name, shadow_name):
     target = np.asarray(target, dtype=np.float64)
     shadow = np.asarray(shadow, dtype=np.float64)
-    if target.ndim != 1 or shadow.ndim != 2 or shadow.shape[1] != len(target) or not len(target):
+    if target.ndim not in (1, 2) or shadow.shape[1:] != target.shape or not target.size:
         raise ValueError(
-            f"{target_name} and {shadow_name} must have shape (n,) and (n_models, n), got "
-            f"{target.shape} and {shadow.shape}."
+            f"{target_name} and {shadow_name} must have shape (n,) and (n_models, n), or "
+            f"(n, n_labels) and (n_models, n, n_labels), got {target.shape} and {shadow.shape}."
         )
     for name, values in ((target_name, target), (shadow_name, shadow)):
         if not np.isfinite(values).all() or (values > 1e-9).any():
@@ -143,4 +144,6 @@ def _log_probabilities(target, shadow, target_name, shadow_name):
                 f"{name} must hold finite log-probabilities, at most 0; it holds NaN, infinity or "
                 f"a value above 0. Pass minus the cross-entropy of each row."
             )
+    if target.ndim == 2:  # the labels of a row together
+        target, shadow = target.sum(axis=-1), shadow.sum(axis=-1)
     return target, shadow

@@ -127,6 +127,7 @@ def forgotten_rows(unlearner):
         raise ValueError(
             "The forget rows are no longer at hand (the estimator was pickled, loaded or "
             "detached, or held them in a copy of its own), so no other model can be asked about "
-            "them. Use reference=None, or measure before saving."
+            "them. Measure before saving. Of a pickled estimator MIAScorer(reference=None) still "
+            "knows what its own model says."
         )
     return unlearner._forgotten
