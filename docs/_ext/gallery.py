@@ -19,6 +19,7 @@ SECTIONS = {
     "Is it forgotten?": (
         "plot_why_matching_matters",
         "plot_u_lira",
+        "plot_looking_inside",
         "plot_influence",
         "plot_robustness",
         "plot_poisoned_model",
