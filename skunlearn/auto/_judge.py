@@ -65,6 +65,20 @@ class Judge:
         ours, theirs = self._figures(seen), self._figures(self.reference)
         return {name: ours[name] - theirs[name] for name in seen}
 
+    def remembered(self, differences):
+        """Those of the `differences` that may come of what the net remembers.
+
+        Where the forget rows are harder than the unseen ones for a net that never saw them (their
+        labels are wrong, say), the gap grows with its training, and the reference's was short. A
+        net that goes farther than it on that side knows less of the rows, not more.
+        """
+        theirs = self._figures(self.reference)
+        return {
+            name: value
+            for name, value in differences.items()
+            if name == NAMED or value > 0 or theirs[name] >= 0.5
+        }
+
     def _figures(self, seen):
         """AUC of each score, and the share of rows that is named."""
         sides = {name: both for name, both in seen.items() if name != NAMED}

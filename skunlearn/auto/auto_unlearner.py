@@ -198,7 +198,7 @@ class AutoUnlearner(NetUnlearner):
                 for key, found in (("before", before), ("after", after), ("errors", errors))
             },
         }
-        return self._answer(retain, after, errors)
+        return self._answer(retain, judge.remembered(after), errors)
 
     def _answer(self, retain, after, errors):
         """What `on_failure` asks for, where a difference is left."""

@@ -269,12 +269,33 @@ def test_classes_without_an_unseen_row_are_left_out_of_the_attack():
     assert auto.deletions_[0]["auto"]["judged"]
 
 
+def test_a_net_that_knows_less_than_a_short_reference_is_not_accused():
+    """Wrong labels are the harder, the longer a net is trained that never saw them."""
+    X, y = load_digits(return_X_y=True)
+    X, gone = (X / 16).astype(np.float32), np.arange(100)
+    wrong = np.where(np.arange(len(y)) < 100, (y + 3) % 10, y)
+    forget, unseen = Rows(X, wrong, gone), Rows(X, y, np.arange(1000, len(y)))
+    kept = np.arange(100, 1000)
+    torch.manual_seed(0)
+    reference, retrained = (
+        net(module__hidden=64, max_epochs=n, lr=0.005).fit(X[kept], y[kept]) for n in (2, 40)
+    )
+    original = net(module__hidden=64).fit(X[:1000], wrong[:1000])
+    judge = Judge(np.arange(10), forget, unseen, reference, False, 0)
+    found = judge.differences(judge.look(retrained))
+    assert found["margin"] < -0.06
+    assert min(judge.remembered(found).values(), default=1) > 0
+    known = judge.differences(judge.look(original))
+    assert judge.remembered(known)["margin"] == known["margin"] > 0.06
+
+
 # ------------------------------------------------------------------ what it does when it fails
 
 
 @pytest.fixture
 def failing(monkeypatch):
     monkeypatch.setattr(Judge, "differences", lambda judge, seen: {"loss": 0.5})
+    monkeypatch.setattr(Judge, "remembered", lambda judge, differences: differences)
     X, y, X_unseen, y_unseen = small()
     request = {"indices": np.arange(20), "X_val": X_unseen, "y_val": y_unseen}
     auto = AutoUnlearner(unsure(), random_state=0).fit(X, y)
