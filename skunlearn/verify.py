@@ -34,8 +34,11 @@ class Finding:
     Attributes
     ----------
     what : str
+        The part that was looked at.
     ok : bool
+        Whether it is as it should be.
     text : str
+        What was found, in words.
     """
 
     what: str

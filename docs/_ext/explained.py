@@ -6,7 +6,7 @@ from pathlib import Path
 
 import run_code
 
-from skunlearn.evaluation._explained import EXPLAINED
+from skunlearn.evaluation._showing.explained import EXPLAINED
 from skunlearn.evaluation.figures import DIRECTIONS
 
 DOCS = Path(__file__).parents[1]

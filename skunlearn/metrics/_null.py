@@ -114,17 +114,26 @@ class RowDistances:
     ----------
     distances : ndarray of shape (n,)
         Of each row, the mean distance to the references.
-    mean, high, worst : float
-        Mean over the rows, their `share` quantile and the largest; of the distances to one
-        reference after another, and averaged over these.
-    null_mean, null_high, null_worst : float
-        The same of the references among themselves.
+    mean : float
+        Mean over the rows of the distances to one reference after another, averaged over these.
+    high : float
+        The same of their `share` quantile.
+    worst : float
+        The same of the largest.
+    null_mean : float
+        `mean` of the references among themselves.
+    null_high : float
+        `high` of these.
+    null_worst : float
+        `worst` of these.
     null_worst_range : (float, float)
         Smallest and largest of the pairs of references.
     worst_row : int
         Row with the largest of `distances`.
     share : float
+        Of the rows that lie below the `high` ones, 0.95 for the 95 % quantile.
     n_references : int
+        Reference models.
     """
 
     distances: np.ndarray = field(repr=False)

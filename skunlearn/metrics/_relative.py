@@ -18,9 +18,11 @@ class RelativeSimilarity:
 
     Attributes
     ----------
-    to_retrained, to_original : float
-        Squared maximum mean discrepancy (MMD) of the model's outputs to those of each, unbiased;
-        may be slightly negative.
+    to_retrained : float
+        Squared maximum mean discrepancy (MMD) of the model's outputs to the retrained one's,
+        unbiased; may be slightly negative.
+    to_original : float
+        The same to the original's.
     difference : float
         The first less the second: negative where the model is nearer to the retrained one.
     se : float
@@ -30,6 +32,7 @@ class RelativeSimilarity:
     pvalue : float
         Chance of so small a difference for a model that is as near to the original.
     n_rows : int
+        Rows that the outputs are of.
     """
 
     to_retrained: float

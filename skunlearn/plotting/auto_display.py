@@ -25,6 +25,7 @@ class AutoUnlearnerDisplay:
     shares : array-like of shape (n_nets,)
         Of the old weights; 1 before the request.
     target : float
+        Half of the band's height: the difference that counts as forgotten.
     floor_epochs : int, default=None
         Epochs of the reference.
 

@@ -24,6 +24,7 @@ class ForgetSetDisplay:
     scores : array-like of shape (n,)
         Higher is more memorised.
     labels : array-like of shape (n,), default=None
+        What is written above each image.
 
     Attributes
     ----------

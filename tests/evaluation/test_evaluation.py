@@ -161,4 +161,5 @@ def test_demo(tmp_path, capsys):
     assert len(rows) == 5
     assert rows[0].split()[-4:] == [f"{100 * x:.1f}" for x in table["forget train"]]
     assert "Warning" not in out
-    assert max(map(len, out.splitlines())) <= 100
+    own = [line for line in out.splitlines() if not line.startswith("Picture: ")]
+    assert max(map(len, own)) <= 100

@@ -2,7 +2,7 @@
 
 import pytest
 
-from skunlearn.evaluation._explained import EXPLAINED, explain
+from skunlearn.evaluation._showing.explained import EXPLAINED, explain
 from skunlearn.evaluation.figures import DIRECTIONS
 from skunlearn.robustness._condition_figures import DIRECTIONS as UNDER_CONDITIONS
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from skunlearn.evaluation import audit_logits
-from skunlearn.evaluation._explained import explain
+from skunlearn.evaluation._showing.explained import explain
 from skunlearn.evaluation._showing.key_figures import key_figures
 
 LABELS = {"forget": np.arange(60) % 3, "unseen": np.arange(150) % 3, "retain": np.arange(90) % 3}

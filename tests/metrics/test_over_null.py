@@ -131,7 +131,7 @@ def test_reports_set_worst_rows_beside_the_null():
     worst = report.frame.query("metric == 'forget worst row' and model == 'mine'").iloc[0]
     assert (worst["reference low"], worst["reference high"]) == found.null_worst_range
     assert not worst["inside"]
-    for text in (str(report), report.to_html()):
+    for text in (str(report.table()), report.to_html()):
         assert "worst row" in text
     # Two retrained models are one pair, without a range; of one alone there is no null to print.
     pair = audit_logits(outputs, labels, retrained=names[:2]).frame

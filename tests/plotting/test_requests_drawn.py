@@ -68,7 +68,11 @@ def test_requests_that_nobody_looked_at_are_refused():
     unlearner.unlearn(indices=[0])
     with pytest.raises(TypeError, match="by RetrainUnlearner"):
         AutoUnlearnerDisplay.from_estimator(unlearner)
-    blind = AutoUnlearner(net(max_epochs=4), random_state=0).fit(X, Y).unlearn(indices=[0])
+    blind = (
+        AutoUnlearner(net(max_epochs=20, batch_size=8), random_state=0)
+        .fit(X, Y)
+        .unlearn(indices=[0])
+    )
     with pytest.raises(ValueError, match="X_val="):
         AutoUnlearnerDisplay.from_estimator(blind)
 

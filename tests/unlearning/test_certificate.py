@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsRegressor
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Checkpoint
 
@@ -650,3 +652,13 @@ def test_letter_and_page(forgotten):
         assert "No authority has endorsed approximate unlearning" in text
     with pytest.raises(ValueError, match="format must be"):
         forgotten.certificate(format="pdf")
+
+
+def test_questions_do_not_change_the_digest_of_a_tree_of_neighbours():
+    X = np.random.default_rng(0).normal(size=(300, 3))
+    for algorithm in ("kd_tree", "ball_tree"):
+        model = KNeighborsRegressor(algorithm=algorithm).fit(X, X[:, 0])
+        before = model_digest(model)
+        model.predict(X + 0.01)
+        assert model_digest(model) == before
+        assert model_digest(clone(model).fit(X + 1e-9, X[:, 0])) != before

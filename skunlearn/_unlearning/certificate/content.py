@@ -95,7 +95,7 @@ def log_entry(unlearner, change, model, seconds, kept, brought):
 def names_of(record, positions):
     """How a log knows forgotten rows: by what, their digests, and those of their contents."""
     kind = "ids" if record.ids is not None else "positions" if record.is_dataset else "rows"
-    contents = None if record.digests is None else record.digests[positions]
+    contents = None if record.is_dataset else record.digests_at(positions)
     return kind, record.identifiers(positions), contents
 
 

@@ -91,6 +91,8 @@ def _parts(value):
     if isinstance(value, BaseEstimator):
         given = value.get_params(deep=False)
         return [(key, part) for key, part in vars(value).items() if key not in given]
+    if hasattr(value, "get_arrays"):  # of neighbours: the rest of its state counts questions
+        return [(str(i), np.asarray(part)) for i, part in enumerate(value.get_arrays())]
     try:
         state = value.__getstate__()
     except Exception:  # of extension types that no pickle takes either

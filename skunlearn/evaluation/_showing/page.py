@@ -2,7 +2,7 @@
 
 import html
 
-from skunlearn.evaluation._explained import explain
+from skunlearn.evaluation._showing.explained import explain
 from skunlearn.evaluation._showing.key_figures import cell, key_figures, title_of
 from skunlearn.evaluation._showing.palette import SIGNS, VERDICTS
 from skunlearn.evaluation._showing.panels import panels

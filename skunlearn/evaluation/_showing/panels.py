@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skunlearn.evaluation._explained import explain
+from skunlearn.evaluation._showing.explained import explain
 
 _POINTS = 100  # of accuracies
 

@@ -28,8 +28,11 @@ class SpreadDistance:
         AUC; of several forgotten classes the mean of theirs, by log-odds.
     reference : float
         Mean of the retrained models', by log-odds.
-    low, high : float
-        Where one more retrained model would lie. NaN with a single one, which has no spread.
+    low : float
+        Lower end of where one more retrained model would lie. NaN with a single one, which has no
+        spread.
+    high : float
+        Upper end.
     values : tuple of float
         Of the retrained models.
     """
@@ -56,9 +59,12 @@ class ClassSpread:
         "sureness" and "nearest". Their ranges hold together with the nominal confidence.
     nearest : dict of int to int
         For each forgotten class the one to which retrained models give most of its probability.
-    n_forget, n_unseen : int
-        Rows of the forgotten classes, and unseen rows of the others.
+    n_forget : int
+        Rows of the forgotten classes.
+    n_unseen : int
+        Unseen rows of the others.
     confidence : float
+        Nominal coverage of the ranges of retrained models, 0.95 for 95 %.
     """
 
     scores: dict
