@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -105,6 +106,15 @@ def refuse_positions(X, like, name):
         f"their positions in fit, pass {instead}; by their identifiers, ids=."
         + (" A single row needs a leading axis: X[None]." if row else "")
     )
+
+
+def check_models(models):
+    """Refuse what is no dict of models by name."""
+    if not isinstance(models, Mapping):
+        raise TypeError(
+            f"models must be a dict of models by name, got {type(models).__name__}. Pass "
+            "{'unlearned': model}, with the others to compare it with."
+        )
 
 
 def _some(numbers):

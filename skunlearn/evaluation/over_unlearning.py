@@ -5,6 +5,7 @@ from sklearn.metrics import pairwise_distances_argmin_min
 from sklearn.utils import check_scalar
 
 from skunlearn._fitted_model import ask_about
+from skunlearn._rows.checking import check_models
 from skunlearn._torch.embedding import features
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import need_one_class
@@ -71,6 +72,7 @@ def over_unlearning(models, X, y, *, X_forget, y_forget, near=0.1, retrained="re
     """
     import pandas as pd
 
+    check_models(models)
     if retrained not in models:
         raise ValueError(
             f"models holds no {retrained!r} to compare with: {sorted(models)}. Damage is what a "

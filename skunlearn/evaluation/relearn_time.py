@@ -7,6 +7,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
+from skunlearn._rows.checking import check_models
 from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
@@ -101,6 +102,7 @@ def relearn_time(
     """
     import pandas as pd
 
+    check_models(models)
     if original not in models:
         raise ValueError(
             f"models holds no {original!r}, whose loss is to be reached: {sorted(models)}."

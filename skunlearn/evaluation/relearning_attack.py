@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
 from skunlearn._fitted_model import ask_about
+from skunlearn._rows.checking import check_models
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.loop.fit_loop import train
@@ -113,6 +114,7 @@ def relearning_attack(
     """
     import pandas as pd
 
+    check_models(models)
     k = [check_scalar(size, "k", Integral, min_val=1) for size in np.atleast_1d(k).tolist()]
     check_scalar(lr, "lr", Real, min_val=0, include_boundaries="neither")
     check_scalar(max_epochs, "max_epochs", Integral, min_val=1)

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.metrics import pairwise_distances
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._rows.checking import check_models
 from skunlearn._rows.containers import n_rows
 from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
@@ -82,6 +83,7 @@ def verification_attack(
     """
     import pandas as pd
 
+    check_models(models)
     identity = check_labels(identity, "identity")
     found = {}
     for name, model in models.items():

@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from skunlearn import FineTuneUnlearner
-from skunlearn.evaluation import relearning_attack
+from skunlearn.evaluation import (
+    over_unlearning,
+    relearn_time,
+    relearning_attack,
+    verification_attack,
+)
 from skunlearn.utils._check_tools import generators, parameters, same_parameters
 from tests.instances import make_net, make_regressor_net
 
@@ -113,3 +118,15 @@ def test_bad_requests(case):
     regressor = make_regressor_net(max_epochs=1).fit(X, X[:, :1])
     with pytest.raises(TypeError, match="no skorch classifier"):
         relearning_attack({"r": regressor}, X, X[:, 0], k=1)
+
+
+@pytest.mark.parametrize("asked", [
+    lambda net, X, y: relearning_attack(net, X, y),
+    lambda net, X, y: relearn_time(net, X, y),
+    lambda net, X, y: verification_attack(net, X, y, X),
+    lambda net, X, y: over_unlearning(net, X, y, X_forget=X, y_forget=y),
+])  # fmt: skip
+def test_models_are_passed_by_name(case, asked):
+    nets, X, y = case
+    with pytest.raises(TypeError, match="models must be a dict of models by name, got NeuralNet"):
+        asked(nets["original"], X, y)
