@@ -11,7 +11,7 @@ from skunlearn.evaluation.figures import DIRECTIONS
 
 DOCS = Path(__file__).parents[1]
 PAGE = DOCS / "start" / "reading_report.rst"
-REPORT = DOCS / "generated" / "real_report.rst"
+REPORT = DOCS / "generated" / "real_report.html"
 
 
 def rows():
@@ -32,8 +32,7 @@ def real_report():
     space = {"__name__": "__main__"}
     with contextlib.redirect_stdout(io.StringIO()):
         exec(compile(run_code.blocks(PAGE)[0][0], str(PAGE), "exec"), space)
-    body = space["report"].to_html()
-    return [".. raw:: html", "", *(f"   {line}" for line in body.splitlines())]
+    return space["report"].to_html()
 
 
 def is_fresh():
@@ -47,7 +46,7 @@ def write(*_):
     """Both parts for the page to include."""
     REPORT.parent.mkdir(exist_ok=True)
     if not is_fresh():
-        REPORT.write_text("\n".join(real_report()) + "\n")
+        REPORT.write_text(real_report())
     path, text = REPORT.with_name("explained.rst"), "\n".join(rows()) + "\n"
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
