@@ -777,8 +777,14 @@ def noisy():
     return X, y, X_test, y_test, forget, net, state, original, fitted.score(X[forget], y[forget])
 
 
+def by_cost(names):
+    """Names of methods; those that take a tenth of a minute each are `long`."""
+    slow = ("InfluenceUnlearner", "PUMAUnlearner")
+    return [pytest.param(n, marks=pytest.mark.long) if n in slow else n for n in sorted(names)]
+
+
 @of_noisy
-@pytest.mark.parametrize("name", sorted(all_unlearners(needs_retain=True, exact=False, nets=True)))
+@pytest.mark.parametrize("name", by_cost(all_unlearners(needs_retain=True, exact=False, nets=True)))
 @pytest.mark.filterwarnings("always::UserWarning")
 def test_defaults_work_or_say_so(noisy, name, recwarn):
     """Half of the way from original to retrained, without losing 3 points on unseen rows."""
