@@ -69,7 +69,7 @@ class RowTable:
             record.refuse_changed(part, *self.differ(part, X, y))
             self._write(part, X, y)
         if positions is None:
-            self._settle()
+            self._close_if_complete()
             return self._digests, self._labels
         return self._digests[positions], self._labels[positions]
 
@@ -84,7 +84,7 @@ class RowTable:
             self._write(part[same], take(X, same), y[same])
             sketches = np.column_stack([table[part[changed]] for table in self._sketches])
             self._digests[part[changed]] = self._labels[part[changed]] = sketches.view(np.uint8)
-        self._settle()
+        self._close_if_complete()
 
     def learn(self, X, y):
         """Take the digests of rows that are known by their sketches from `X`, where they are."""
@@ -98,7 +98,7 @@ class RowTable:
         if pairs:
             at, rows = np.array(pairs).T
             self._write(at, take(X, rows), y[rows])
-        self._settle()
+        self._close_if_complete()
 
     def differ(self, positions, X, y):
         """Which of these rows are not those of `positions`, and of which the labels are not."""
@@ -124,7 +124,7 @@ class RowTable:
         self._labels[positions] = label_digests(digests, y)
         self._known[positions] = True
 
-    def _settle(self):
+    def _close_if_complete(self):
         if self._known is not None and self._known.all():
             self._known = None
 

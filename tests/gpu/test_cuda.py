@@ -15,12 +15,9 @@ from torch.utils.data import TensorDataset
 
 from skunlearn import AutoUnlearner, FineTuneUnlearner, RetrainUnlearner
 from skunlearn._torch.loop import epoch_loop
-from skunlearn.evaluation import audit
-from skunlearn.influence import influence
-from skunlearn.metrics import MIAScorer
 from skunlearn.nets import Autocast, BatchLoader
-from skunlearn.shadow import ShadowModels
 from skunlearn.utils import all_unlearners
+from tests.device_checks import check_attacks
 from tests.instances import SETTINGS
 from tests.small import quiet
 
@@ -140,18 +137,7 @@ def test_rows_that_lie_on_the_device(rows):
 
 
 def test_attacks_audits_shadow_models_and_influence(rows):
-    X, y = rows
-    unlearner = AutoUnlearner(make_net(), budget=1.0, random_state=0).fit(X[:60], y[:60])
-    scores = influence(unlearner, X[:60], y[:60], X[60:63], y[60:63])
-    unlearner.unlearn(indices=np.arange(6))
-    found = MIAScorer(reference="retrain").measure(unlearner, X[60:], y[60:])
-    report = audit(unlearner, X[60:], y[60:])
-    shadows = ShadowModels(make_net(), n_models=4, random_state=0).fit(X, y)
-    attacked = shadows.attack(unlearner.estimator_, forget=range(6), unseen=range(60, N))
-    assert 0 <= found.auc <= 1
-    assert 0 <= attacked.auc <= 1
-    assert "retrained" in str(report)
-    assert np.isfinite(scores).all()
+    check_attacks(AutoUnlearner(make_net(), budget=1.0, random_state=0), make_net(), *rows, 60)
 
 
 def test_memory_goes_back(rows):

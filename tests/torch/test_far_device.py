@@ -8,11 +8,8 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skunlearn import FineTuneUnlearner
-from skunlearn.evaluation import audit
-from skunlearn.influence import influence
-from skunlearn.metrics import MIAScorer
-from skunlearn.shadow import ShadowModels
 from skunlearn.utils import all_unlearners
+from tests.device_checks import check_attacks
 from tests.far_device import FAR, FarTensor, far_device
 from tests.instances import SETTINGS
 from tests.small import quiet
@@ -131,16 +128,5 @@ def test_callbacks_that_read_losses_see_them_after_each_batch(rows):
 
 
 def test_attacks_audits_shadow_models_and_influence(rows):
-    X, y = rows
     with far_device():
-        unlearner = FineTuneUnlearner(far_net(), random_state=0).fit(X[:30], y[:30])
-        scores = influence(unlearner, X[:30], y[:30], X[30:33], y[30:33])
-        unlearner.unlearn(indices=np.arange(6))
-        found = MIAScorer(reference="retrain").measure(unlearner, X[30:], y[30:])
-        report = audit(unlearner, X[30:], y[30:])
-        shadows = ShadowModels(far_net(), n_models=4, random_state=0).fit(X, y)
-        attacked = shadows.attack(unlearner.estimator_, forget=range(6), unseen=range(30, N))
-    assert 0 <= found.auc <= 1
-    assert 0 <= attacked.auc <= 1
-    assert "retrained" in str(report)
-    assert np.isfinite(scores).all()
+        check_attacks(FineTuneUnlearner(far_net(), random_state=0), far_net(), *rows, 30)
