@@ -7,94 +7,35 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn
-from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.compose import make_column_transformer
+from sklearn.base import TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
-from sklearn.impute import KNNImputer, SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.linear_model import LinearRegression
 from sklearn.naive_bayes import GaussianNB
-from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
-from sklearn.preprocessing import (
-    FunctionTransformer,
-    Normalizer,
-    OneHotEncoder,
-    StandardScaler,
-    TargetEncoder,
-)
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer, Normalizer, OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from sklearn.utils.fixes import parse_version
 
-from skunlearn import (
-    AmnesiacUnlearner,
-    FineTuneUnlearner,
-    GradientAscentUnlearner,
-    RetrainUnlearner,
-    UnlearningPipeline,
+from skunlearn import RetrainUnlearner, UnlearningPipeline
+from skunlearn.exceptions import AlreadyForgottenError, DataNotStoredError
+from tests.compose.pipelines import (
+    GONE,
+    LEFT,
+    columns,
+    first_columns,
+    logistic,
+    retrained_net,
+    scaled,
+    target_encoder,
 )
-from skunlearn.exceptions import (
-    AlreadyForgottenError,
-    DataNotStoredError,
-    UnknownRowsError,
-    UnlearningError,
-)
-from skunlearn.utils._check_tools import Fault, faults, generators
-from tests.small import net, quiet
+from tests.small import net
 
-GONE = np.arange(0, 60, 7)
-LEFT = np.setdiff1d(np.arange(60), GONE)
 # scikit-learn's own Pipeline fails these two: its fitted steps take the place of those passed in.
 OF_PIPELINES = {
     "check_estimators_overwrite_params": "steps are replaced, as in Pipeline with memory=",
     "check_dont_overwrite_parameters": "steps are replaced, as in Pipeline with memory=",
 }
-
-
-def logistic():
-    return RetrainUnlearner(LogisticRegression(max_iter=500), random_state=0)
-
-
-def retrained_net(**kwargs):
-    return RetrainUnlearner(net(**kwargs), random_state=0)
-
-
-def tuned_net(**kwargs):
-    return FineTuneUnlearner(net(**kwargs), max_epochs=2, random_state=0)
-
-
-def scaled(unlearner=None, **kwargs):
-    steps = [("scale", StandardScaler()), ("model", unlearner or logistic())]
-    return UnlearningPipeline(steps, **kwargs)
-
-
-@pytest.fixture
-def frame(data):
-    """Numbers with holes, a rare category that only forgotten rows have, and three classes."""
-    X, y = data
-    rng = np.random.default_rng(1)
-    X = pd.DataFrame(X, columns=list("abcd"))
-    X.loc[rng.integers(0, 60, 9), "a"] = np.nan
-    X["town"] = np.array(["Ely", "Bath", "Wells"])[rng.integers(0, 3, 60)]
-    X.loc[GONE[:2], "town"] = "Truro"
-    return X, y
-
-
-def columns(encoder):
-    return make_column_transformer(
-        (make_pipeline(SimpleImputer(), StandardScaler()), list("abcd")),
-        (encoder, ["town"]),
-        (Normalizer(), ["b", "c"]),
-    )
-
-
-def target_encoder():
-    """One that draws nothing; its ``fit_transform`` is not ``fit`` and ``transform``."""
-    if parse_version(sklearn.__version__) >= parse_version("1.9"):
-        return TargetEncoder(cv=StratifiedKFold(3))
-    return TargetEncoder(cv=3, shuffle=False)
 
 
 @pytest.mark.parametrize("unlearner", [logistic(), retrained_net()], ids=["logistic", "net"])
@@ -208,87 +149,6 @@ def test_memory_is_named(data, tmp_path):
     assert "memory= cache" in json.loads(pipeline.certificate())["notes"][0]
 
 
-# ---------------------------------------------------------------------- approximate methods
-
-
-@quiet
-def test_weights_go_on_from_the_new_inputs(data):
-    X, y = data
-    pipeline = scaled(tuned_net()).fit(X, y)
-    scaler, weights = pipeline[0], pipeline[-1].estimator_.module_.out.weight.detach().clone()
-    pipeline.unlearn(indices=GONE)
-    new = StandardScaler().fit(X[LEFT])
-    assert np.array_equal(pipeline[0].mean_, new.mean_)
-    assert np.array_equal(pipeline[-1]._record._X, new.transform(X[LEFT]).astype(np.float32))
-    after = pipeline[-1].estimator_.module_.out.weight
-    assert 0 < (after - weights).abs().max() < 1
-    # "before" is what the old net said of rows scaled in the old way.
-    before = pipeline.deletions_[0]["measured"]["retain_before"]["score"]
-    assert before == scaled(tuned_net()).fit(X, y).score(X[LEFT], y[LEFT])
-    assert scaler is not pipeline[0]
-
-
-@quiet
-def test_other_columns_are_refused_by_methods_that_start_from_the_weights(frame):
-    X, y = frame
-    one_hot = columns(OneHotEncoder(sparse_output=False))
-    pipeline = UnlearningPipeline([("columns", one_hot), ("model", tuned_net())]).fit(X, y)
-    before, steps = pipeline.predict_proba(X), pipeline.steps
-    with pytest.raises(UnlearningError, match="other columns"):
-        pipeline.unlearn(indices=GONE)
-    assert pipeline.steps is steps
-    assert np.array_equal(pipeline.predict_proba(X), before)
-    pipeline.unlearn(indices=GONE[2:])  # the towns are all there
-    fixed = OneHotEncoder(categories=[["Bath", "Ely", "Truro", "Wells"]], sparse_output=False)
-    steps = [("columns", columns(fixed)), ("model", tuned_net())]
-    UnlearningPipeline(steps).fit(X, y).unlearn(indices=GONE)
-
-
-@quiet
-def test_forget_rows_that_the_new_steps_cannot_read(frame):
-    X, y = frame
-    towns = make_column_transformer((OneHotEncoder(sparse_output=False), ["town"]))
-    same_width = Pipeline([("towns", towns), ("first", FunctionTransformer(first_columns))])
-    for unlearner, needs in ((tuned_net(), False), (GradientAscentUnlearner(net()), True)):
-        pipeline = UnlearningPipeline([("in", same_width), ("model", unlearner)]).fit(X, y)
-        if needs:
-            with pytest.raises(UnlearningError, match="cannot transform the forget rows"):
-                pipeline.unlearn(indices=GONE)
-            assert pipeline.deletions_ == []
-        else:
-            pipeline.unlearn(indices=GONE)
-            assert pipeline.deletions_[0]["measured"]["forget_after"]["loss"] is None
-
-
-def first_columns(X):
-    return np.asarray(X)[:, :2]
-
-
-@quiet
-def test_methods_tied_to_the_rows_as_they_were(data, tmp_path, monkeypatch):
-    X, y = data
-    unlearner = AmnesiacUnlearner(net(), folder=tmp_path, random_state=0)
-    with pytest.raises(TypeError, match="scale \\(StandardScaler\\) cannot be fitted anew"):
-        scaled(unlearner).fit(X, y)
-    pipeline = scaled(unlearner, refit_transformers=False)
-    pipeline.fit(X, y, model__sensitive=np.arange(60) < 2)
-    files = set(tmp_path.rglob("*.safetensors"))
-    with monkeypatch.context() as patch:
-        patch.setattr("skunlearn.compose._refitting.forgotten_digests", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            pipeline.unlearn(indices=[1])
-    assert files <= set(tmp_path.rglob("*.safetensors"))  # nothing is swept before all is done
-    pipeline.unlearn(indices=[1])
-    assert files - set(tmp_path.rglob("*.safetensors"))
-
-
-def interrupt(*args):
-    raise KeyboardInterrupt
-
-
-# ---------------------------------------------------------------------- how rows are named
-
-
 def test_ways_of_naming_rows(data):
     X, y = data
     ids = [f"user-{i}" for i in range(60)]
@@ -358,140 +218,6 @@ def jitter(rng, X):
     return X + 1e-9 * rng.normal(size=X.shape)
 
 
-def test_bad_requests_change_nothing(data):
-    X, y = data
-    pipeline = scaled().fit(X, y, ids=range(60)).unlearn(indices=[0])
-    steps, certificate = pipeline.steps, pipeline.certificate()
-    for error, request in (
-        (UnknownRowsError, {"X_forget": X[:3] + 1}),
-        (UnknownRowsError, {"X_forget": X[1:2], "y_forget": [(y[1] + 1) % 3]}),
-        (AlreadyForgottenError, {"X_forget": X[:3]}),
-        (UnknownRowsError, {"ids": [99]}),
-        (ValueError, {"groups": [1]}),
-        (ValueError, {"indices": np.arange(1, 60)}),
-        (ValueError, {"X_forget": X[:3, :2]}),
-        (ValueError, {"X_forget": X[1:3], "y_forget": [1]}),
-        (TypeError, {"X_forget": X[1:3], "indices": [1]}),
-        (TypeError, {"indices": [1], "y_forget": [1]}),
-        (TypeError, {}),
-    ):
-        with pytest.raises(error):
-            pipeline.unlearn(**request)
-        assert pipeline.steps is steps
-        assert pipeline.certificate() == certificate
-
-
-# ---------------------------------------------------------------------- all or nothing
-
-
-@quiet
-@pytest.mark.parametrize("refit", [True, False])
-def test_faults_in_the_training_leave_the_old_pipeline(data, refit):
-    X, y = data
-    kwargs = {"max_epochs": 2, "callbacks": [("fault", Fault())]}
-    pipeline = scaled(tuned_net(**kwargs), refit_transformers=refit).fit(X, y)
-    expected = scaled(tuned_net(**kwargs), refit_transformers=refit).fit(X, y)
-    Fault.arm(None, -1)
-    expected.unlearn(indices=GONE)
-    events = Fault.seen
-    assert events > 10
-    before, state, drawn = pipeline.predict_proba(X), dict(vars(pipeline)), generators()
-    for at in range(0, events, 3):
-        with faults(pipeline[-1], KeyboardInterrupt, at), pytest.raises(KeyboardInterrupt):
-            pipeline.unlearn(indices=GONE)
-        assert vars(pipeline) == state
-        assert generators() == drawn
-        assert np.array_equal(pipeline.predict_proba(X), before)
-    pipeline.unlearn(indices=GONE)
-    assert np.array_equal(pipeline.predict_proba(X), expected.predict_proba(X))
-
-
-class Fussy(TransformerMixin, BaseEstimator):
-    """Cannot be fitted a second time."""
-
-    fits = 0
-
-    def fit(self, X, y=None):
-        Fussy.fits += 1
-        if Fussy.fits > 1:
-            raise RuntimeError("not again")
-        self.n_ = len(X)
-        return self
-
-    def transform(self, X):
-        return X + 0.0
-
-
-def test_faults_in_a_step_leave_the_old_pipeline(data):
-    X, y = data
-    Fussy.fits = 0
-    steps = [("scale", StandardScaler()), ("fussy", Fussy()), ("model", logistic())]
-    pipeline = UnlearningPipeline(steps).fit(X, y)
-    before, state = pipeline.predict_proba(X), dict(vars(pipeline))
-    for act in (
-        functools.partial(pipeline.unlearn, indices=GONE),
-        functools.partial(pipeline.fit, X[:30], y[:30]),
-    ):
-        with pytest.raises(RuntimeError, match="not again"):
-            act()
-        assert vars(pipeline) == state
-        assert np.array_equal(pipeline.predict_proba(X), before)
-
-
-def test_global_generators_are_left_alone(data):
-    X, y = data
-    steps = [("pca", PCA(2, svd_solver="randomized")), ("model", retrained_net())]
-    pipeline = UnlearningPipeline(steps).fit(X, y)
-    before = generators()
-    pipeline.unlearn(indices=GONE)
-    assert generators() == before
-
-
-# ---------------------------------------------------------------------- nothing is left
-
-
-@quiet
-@pytest.mark.parametrize("unlearner", [logistic(), tuned_net()], ids=["logistic", "net"])
-@pytest.mark.parametrize("given", ["array", "list", "frame"])
-def test_pickles_hold_nothing_of_forgotten_rows(data, unlearner, given):
-    X, y = data
-    X = X.astype(np.float64)
-    made = {"array": X, "list": X.tolist(), "frame": pd.DataFrame(X)}[given]
-    # An imputer of this kind holds the rows themselves.
-    steps = [("scale", StandardScaler()), ("holes", KNNImputer()), ("model", unlearner)]
-    pipeline = UnlearningPipeline(steps).fit(made, y)
-    old = StandardScaler().fit(X)
-    traces = [old.mean_, old.var_, *X[GONE], *old.transform(X)[GONE]]
-    new = StandardScaler().fit(X[LEFT])
-    traces += list(new.transform(X)[GONE])
-    traces = [t.astype(dtype).tobytes() for t in traces for dtype in (np.float64, np.float32)]
-    assert any(t in pickle.dumps(pipeline) for t in traces)  # the test can fail
-    pipeline.unlearn(indices=GONE)
-    data = pickle.dumps(pipeline)
-    assert not any(t in data for t in traces)
-    copy = pickle.loads(data)
-    assert np.array_equal(copy.predict_proba(X), pipeline.predict_proba(X))
-    copy.unlearn(indices=[1, 2])
-    pipeline.unlearn(indices=[1, 2])
-    assert np.array_equal(copy.predict_proba(X), pipeline.predict_proba(X))
-    with pytest.raises(AlreadyForgottenError):
-        copy.unlearn(pd.DataFrame(X[GONE]) if given == "frame" else X[GONE])
-
-
-def test_nothing_of_forgotten_rows_stays_in_memory(data):
-    X, y = data
-    for refit in (True, False):
-        pipeline = scaled(refit_transformers=refit).fit(X, y).unlearn(indices=GONE)
-        assert len(pipeline[-1]._record._X) == len(LEFT)
-        assert pipeline._record._X is X  # the caller's own, not copied
-        # Scorers may still ask about them, and get them from the caller's rows.
-        again = pipeline[0].transform(X[GONE])
-        assert np.array_equal(pipeline[-1]._forgotten.arrays()[0], again)
-        of_lists = scaled(refit_transformers=refit).fit(X.tolist(), y).unlearn(indices=GONE)
-        assert len(of_lists._record._X) == len(LEFT)
-        assert of_lists[-1]._forgotten is None
-
-
 @pytest.mark.parametrize("refit", [True, False])
 def test_without_rows(data, refit):
     X, y = data
@@ -529,9 +255,6 @@ def test_a_part_of_the_retained_rows(data):
     pipeline.unlearn(indices=[1])
     expected = scaled().fit(X[LEFT[1:]], y[LEFT[1:]])
     assert np.array_equal(pipeline.predict_proba(X), expected.predict_proba(X))
-
-
-# ---------------------------------------------------------------------- scikit-learn's manners
 
 
 def test_the_users_objects_are_left_alone(data):
@@ -577,47 +300,6 @@ def test_regression(data):
     expected = LinearRegression().fit(X[LEFT], y[LEFT])
     assert pipeline.predict(X) == pytest.approx(expected.predict(X), abs=1e-5)
     assert pipeline.score(X, y) == pytest.approx(expected.score(X, y), abs=1e-5)
-
-
-class Resampler(StandardScaler):
-    def fit_resample(self, X, y):
-        return X, y
-
-
-class Polars:
-    columns = ("a",)
-
-
-def test_bad_pipelines(data):
-    X, y = data
-    for steps, error, match in (
-        ([("more", Resampler()), ("model", logistic())], TypeError, "changes the number of rows"),
-        (
-            [("in", Pipeline([("more", Resampler())])), ("model", logistic())],
-            TypeError,
-            "changes the number of rows",
-        ),
-        ([("scale", StandardScaler()), ("model", GaussianNB())], TypeError, "end in an unlearner"),
-        ([("scale", StandardScaler())], TypeError, "end in an unlearner"),
-        ([], ValueError, "empty"),
-        ([("model", logistic()), ("other", logistic())], TypeError, "transform"),
-    ):
-        with pytest.raises(error, match=match):
-            UnlearningPipeline(steps).fit(X, y)
-    for params, match in (
-        ({"model__forget": y == 0}, "without the name of a step"),
-        ({"scale__sample_weight": np.ones(60)}, "fit anew without them"),
-    ):
-        with pytest.raises(TypeError, match=match):
-            scaled().fit(X, y, **params)
-    weighted = scaled(refit_transformers=False).fit(X, y, scale__sample_weight=np.arange(60))
-    assert weighted[0].mean_ == pytest.approx(np.average(X, axis=0, weights=np.arange(60)))
-    with pytest.raises(ValueError, match="one entry per row"):
-        scaled().fit(X, y, forget=np.ones(3, dtype=bool))
-    with pytest.raises(TypeError, match="to_pandas"):
-        scaled().fit(Polars(), y)
-    only = UnlearningPipeline([("model", retrained_net())]).fit(X, y).unlearn(indices=GONE)
-    assert json.loads(only.certificate())["guarantee"] == "retrained without the rows"
 
 
 @parametrize_with_checks(

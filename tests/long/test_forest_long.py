@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier
 
 from skunlearn import ForestUnlearner
-from tests.exact.test_forest import SIX, law, p_value, patterns, stumps
+from tests.exact.forests import SIX, law, p_value, patterns, stumps
 
 pytestmark = pytest.mark.long
 

@@ -1,0 +1,80 @@
+"""What methods with a teacher compute."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax, softmax
+from sklearn.model_selection import train_test_split
+
+from skunlearn import DELETEUnlearner, SCRUBUnlearner
+from skunlearn._torch.parts.tasks import Classes
+from skunlearn.datasets import load_digits_images
+from skunlearn.distillation._teacher import copied, untrained
+from skunlearn.nets import digits_classifier
+from tests.method_nets import headed, linear, weight
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def test_divergence_is_per_row():
+    """Not divided by the number of classes, and multiplied by T²."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 9, 5))
+    p, q = softmax(a / 4, axis=1), softmax(b / 4, axis=1)
+    expected = 16 * (p * np.log(p / q)).sum(axis=1).mean()
+    found = Classes(np.arange(5)).divergences(torch.tensor(a), torch.tensor(b), 4.0)
+    assert float(found.mean()) == pytest.approx(expected, rel=1e-5)
+    a[:, 0] = -np.inf  # a class that the teacher excludes
+    p = softmax(a[:, 1:], axis=1)
+    expected = (p * (np.log(p) - log_softmax(b, axis=1)[:, 1:])).sum(axis=1).mean()
+    found = Classes(np.arange(5)).divergences(torch.tensor(a), torch.tensor(b))
+    assert float(found.mean()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_teachers_share_no_weights(data):
+    X, y = data
+    net = headed().fit(X, y)
+    x = torch.as_tensor(X)
+    teacher, fresh = copied(net, np.arange(3)), untrained(net, np.arange(3))
+    before = teacher(x).clone()
+    with torch.no_grad():
+        for p in net.module_.parameters():
+            p.add_(1.0)
+    assert torch.equal(teacher(x), before)
+    assert not torch.equal(fresh(x), before)
+    assert not teacher(x).requires_grad
+    shared = {p.data_ptr() for p in net.module_.parameters()}
+    assert not shared & {p.data_ptr() for p in teacher.net.module_.parameters()}
+
+
+def test_delete_is_its_formula(data):
+    """One whole-batch step on a linear net."""
+    X, y = data
+    rows = np.flatnonzero(y == 2)
+    unlearner = DELETEUnlearner(
+        linear(), bound=1e9, lr=0.5, max_epochs=1, schedule="constant", random_state=0
+    ).fit(X, y)
+    W = weight(unlearner)
+    z = X[rows] @ W.T
+    z[:, 2] = -np.inf
+    step = (softmax(X[rows] @ W.T, axis=1) - softmax(z, axis=1)).T @ X[rows] / len(rows)
+    assert weight(unlearner.unlearn(indices=rows)) == pytest.approx(W - 0.5 * step, abs=1e-6)
+
+
+def test_scrub_rewinds_to_the_epoch_of_unseen_rows():
+    X, y = load_digits_images(return_X_y=True)
+    X, X_test, y, y_test = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
+    net = digits_classifier(max_epochs=15)
+    found = {}
+    for name, rewind in (("plain", None), ("rewound", (X_test, y_test))):
+        unlearner = SCRUBUnlearner(net, lr=0.02, max_epochs=6, rewind=rewind, random_state=0)
+        unlearner.fit(X, y).unlearn(indices=np.arange(60))
+        gap = unlearner.score(X[:60], y[:60]) - unlearner.score(X_test, y_test)
+        found[name] = abs(gap)
+    assert found["rewound"] <= found["plain"]
+    with pytest.raises(ValueError, match="pair"):
+        SCRUBUnlearner(net, rewind=True).fit(X, y)
+    with pytest.raises(ValueError, match="no row of the forget rows' classes"):
+        SCRUBUnlearner(net, rewind=(X_test[y_test == 1], y_test[y_test == 1])).fit(
+            X, y, forget=y == 0
+        )

@@ -1,0 +1,189 @@
+"""What methods that train on compute: frozen layers, sparse weights, disturbed weights."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from skunlearn import (
+    CFkUnlearner,
+    CoUnUnlearner,
+    CTUnlearner,
+    EUkUnlearner,
+    L1SparseUnlearner,
+    MSGUnlearner,
+    NoTUnlearner,
+)
+from skunlearn._rows.views import Rows
+from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.loop import fit_loop
+from skunlearn._torch.net_layers import last_layers
+from skunlearn.exceptions import UnlearningError
+from skunlearn.finetuning.coun import info_nce
+from skunlearn.finetuning.l1_sparse import FadingL1
+from skunlearn.utils._check_tools import same_parameters
+from tests.method_nets import FORGET, headed, linear, weight, weights_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def test_layers_are_counted_in_the_order_of_the_forward_pass(data):
+    X, y = data
+    net = headed().fit(X, y)
+    rows = Rows(X, y, np.arange(60))
+    module = net.module_
+    assert last_layers(net, rows, 1) == [module.head]
+    assert last_layers(net, rows, 2) == [module.first, module.norm, module.head]
+    with pytest.raises(ValueError, match="has 2 layers with weights"):
+        CFkUnlearner(headed(), k=3, random_state=0).fit(X, y).unlearn(indices=FORGET)
+
+
+@pytest.mark.parametrize("cls", [CFkUnlearner, EUkUnlearner])
+def test_frozen_layers_stay_bitwise(data, cls):
+    """Weights under momentum and weight decay; running statistics are taken anew at the end."""
+    X, y = data
+    unlearner = cls(headed(), k=1, lr=0.1, random_state=0).fit(X, y)
+    before = weights_of(unlearner)
+    after = weights_of(unlearner.unlearn(indices=FORGET))
+    for name in before:
+        same = np.array_equal(before[name], after[name])
+        assert same == ("head" not in name and "running" not in name and "num_" not in name), name
+    assert all(p.requires_grad for p in unlearner.estimator_.module_.parameters())
+    moved = weights_of(cls(headed(), k=2, random_state=0).fit(X, y).unlearn(indices=FORGET))
+    name = "module.norm.running_mean"
+    assert not np.array_equal(moved[name], before[name])
+
+
+def test_eu_k_owes_nothing_to_the_old_head(data):
+    X, y = data
+    results = []
+    for noise in (0.0, 5.0):
+        unlearner = EUkUnlearner(headed(), k=1, random_state=0).fit(X, y)
+        with torch.no_grad():
+            unlearner.estimator_.module_.head.weight.add_(noise)
+        results.append(weights_of(unlearner.unlearn(indices=FORGET)))
+    assert same_parameters(*results)
+    assert len(unlearner.estimator_.history) == 10  # the net's own number of epochs
+
+
+def test_l1_fades_linearly():
+    """Without any other gradient a weight shrinks by lr · γ · Σ (1 − t/E), step by step."""
+    X, y = np.zeros((20, 4), np.float32), np.arange(20) % 3
+    net = linear(max_epochs=4, batch_size=10).initialize()
+    with torch.no_grad():  # none so small that it would cross zero
+        net.module_.weight.copy_(torch.linspace(-1, 1, 12).view(3, 4))
+    start = net.module_.weight.detach().clone()
+    l1 = FadingL1([net.module_.weight], 0.01)
+    fit_loop.train(net, Rows(X, y, np.arange(20)), callbacks=[("l1", l1)])
+    shrunk = 0.1 * 0.01 * 2 * (1 + 0.75 + 0.5 + 0.25)
+    expected = start - shrunk * start.sign()
+    assert torch.allclose(net.module_.weight, expected, atol=1e-7)
+
+
+def test_l1_adapts_to_the_recipe(data):
+    """Half the learning rate, or half the epochs, asks for twice the γ."""
+    X, y = data
+
+    def gamma(**kwargs):
+        unlearner = L1SparseUnlearner(linear(), **kwargs).fit(X, y)
+        net = skorch_nets.copy_net(
+            unlearner.estimator_, lr=unlearner.lr, max_epochs=unlearner.max_epochs
+        )
+        return unlearner._adapted(net, Rows(X, y, np.arange(60)), list(net.module_.parameters()))
+
+    base = gamma(lr=0.1, max_epochs=8, random_state=0)
+    assert gamma(lr=0.05, max_epochs=8, random_state=0) == pytest.approx(2 * base)
+    assert gamma(lr=0.1, max_epochs=4, random_state=0) == pytest.approx(2 * base)
+
+
+def test_sparse_weights(data):
+    X, y = data
+    size = {}
+    for gamma in (0.0, 0.1):
+        unlearner = L1SparseUnlearner(linear(), gamma=gamma, random_state=0).fit(X, y)
+        size[gamma] = np.abs(weight(unlearner.unlearn(indices=FORGET))).sum()
+    assert size[0.1] < size[0.0]
+
+
+class Watch(nn.Module):
+    """A convolution before a linear layer, the latter registered first."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(8, 3)
+        self.conv = nn.Conv2d(1, 2, 3, padding=1)
+        self.one = nn.Conv2d(2, 2, 1)
+
+    def forward(self, X):
+        return self.out(self.one(self.conv(X.reshape(-1, 1, 2, 2))).flatten(1))
+
+
+@pytest.mark.parametrize("cls", [NoTUnlearner, CTUnlearner])
+def test_disturbed_weights(data, cls):
+    """At a rate of nothing, what is left is the disturbance."""
+    X, y = data
+    net = NeuralNetClassifier(Watch, criterion=nn.CrossEntropyLoss, lr=0.1, train_split=None)
+    unlearner = cls(net, lr=1e-12, random_state=0).fit(X, y)
+    before = weights_of(unlearner)
+    after = weights_of(unlearner.unlearn(indices=FORGET))
+    kernel = before["module.conv.weight"]
+    expected = -kernel if cls is NoTUnlearner else kernel.transpose(0, 1, 3, 2)
+    assert after["module.conv.weight"] == pytest.approx(expected, abs=1e-6)
+    for name in ("module.one.weight", "module.out.weight", "module.conv.bias"):
+        assert after[name] == pytest.approx(before[name], abs=1e-6)
+
+
+def test_ct_needs_convolutions(data):
+    X, y = data
+    unlearner = CTUnlearner(headed(), random_state=0).fit(X, y)
+    before = weights_of(unlearner)
+    with pytest.raises(UnlearningError, match="has none"):
+        unlearner.unlearn(indices=FORGET)
+    assert same_parameters(weights_of(unlearner), before)
+
+
+def test_msg_renews_the_smallest_gradients(data):
+    X, y = data
+    unlearner = MSGUnlearner(headed(), share=0.25, lr=1e-12, random_state=0).fit(X, y)
+    before = weights_of(unlearner)
+    rows = [Rows(X, y, np.setdiff1d(np.arange(60), FORGET)), Rows(X, y, FORGET)]
+    net = skorch_nets.copy_net(unlearner.estimator_)
+    params = [net.module_.first.weight, net.module_.head.weight]
+    ours, theirs = (
+        inference.loss_gradient(net, r, params, unlearner.classes_)
+        for r in (rows[0].sample(12, 0), rows[1])
+    )
+    after = weights_of(unlearner.unlearn(indices=FORGET))
+    for name, a, b in zip(("first", "head"), ours, theirs, strict=True):
+        changed = np.abs(after[f"module.{name}.weight"] - before[f"module.{name}.weight"]) > 1e-6
+        assert changed.sum() == round(0.25 * changed.size)
+        size = (a - b).abs().numpy()
+        assert size[changed].max() <= size[~changed].min()
+
+
+def test_info_nce_is_its_formula():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 7, 5))
+    unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (a, b)]
+    likeness = unit[0] @ unit[1].T / 0.2
+    expected = -np.mean([np.diag(log_softmax(s, axis=1)).mean() for s in (likeness, likeness.T)])
+    found = float(info_nce(torch.tensor(a), torch.tensor(b), 0.2))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_coun_takes_an_augmentation(data):
+    X, y = data
+    calls = []
+
+    def augment(x):
+        calls.append(len(x))
+        return x + 0.1
+
+    CoUnUnlearner(headed(), augment=augment, max_epochs=1, random_state=0).fit(X, y).unlearn(
+        indices=FORGET
+    )
+    assert sum(calls) == 2 * 48
+    with pytest.raises(TypeError, match="callable"):
+        CoUnUnlearner(headed(), augment=3).fit(X, y)

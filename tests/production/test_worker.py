@@ -1,0 +1,197 @@
+"""DeletionWorker: batches of requests, tries and threads."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+from joblib import Memory
+from sklearn.preprocessing import StandardScaler
+
+from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
+from skunlearn.exceptions import UnlearningError
+from skunlearn.production import DeletionQueue, DeletionWorker
+from tests.production.workers import same, started
+from tests.production_task import IDS, make_unlearner, rows
+from tests.small import quiet
+
+pytestmark = quiet
+
+
+@pytest.mark.parametrize("kind", ["net", "refit"])
+def test_batches_of_requests(queue, kind):
+    worker = started(queue, kind)
+    assert (worker.version, worker.run_once()) == (0, None)
+    queue.submit("a", ids=["user-0", "user-1"])
+    assert worker.run_once() is None  # not due
+    queue.submit("b", indices=[5])
+    queue.submit("c", ids=["user-7"])
+    batch = worker.run_once()
+    assert (batch["number"], batch["state"], worker.version) == (1, "applied", 1)
+    assert (batch["audit"]["requests"], batch["audit"]["rows"]) == (2, 3)
+    assert batch["audit"]["score"] == worker.unlearner.score(*rows()[2:])
+    assert 0 <= batch["audit"]["AUC"] <= 1
+    assert [queue.status(name)["state"] for name in "abc"] == ["applied", "applied", "pending"]
+    assert worker.run_once() is None
+    assert worker.run_once(flush=True)["audit"]["rows"] == 1
+    X, y, _, _ = rows()
+    plain = make_unlearner(kind).fit(X, y).unlearn(indices=[0, 1, 5]).unlearn(indices=[7])
+    assert same(worker.unlearner, plain)
+    assert os.listdir(os.path.join(queue.folder, "models")) == ["00000002.safetensors"]
+
+
+@pytest.mark.parametrize("kind", ["net", "refit"])
+def test_a_second_life(queue, kind):
+    X, y, X_test, y_test = rows()
+    first = started(queue, kind)
+    queue.submit("a", ids=["user-0", "user-1"])
+    first.run_once(flush=True)
+    kept = np.random.default_rng(0).permutation(np.arange(2, len(X)))
+    for order in (np.arange(len(X)), kept):  # all rows, or those that are left in any order
+        worker = DeletionWorker(queue, make_unlearner(kind), X_test, y_test)
+        worker.start(X[order], y[order].tolist(), ids=[IDS[i] for i in order])
+        assert worker.version == 1
+        assert same(worker.unlearner, first.unlearner)
+    queue.submit("b", indices=[5])  # among the rows of the first start
+    queue.submit("c", ids=["user-6"])
+    queue.submit("d", indices=[0])  # forgotten already
+    assert worker.run_once()["audit"]["rows"] == 2
+    assert worker.run_once(flush=True)["audit"]["rows"] == 0
+    assert worker.version == 2
+    first.run_once()  # catches up, with nothing to do
+    assert first.version == 2
+    assert same(worker.unlearner, first.unlearner)
+    assert queue.status("d")["state"] == "applied"
+
+
+def test_rows_of_a_second_life_are_checked(queue):
+    X, y, X_test, y_test = rows()
+    started(queue)
+    worker = DeletionWorker(queue, make_unlearner("net"), X_test, y_test)
+    for given, ids, match in (
+        ((X[1:], y[1:]), IDS[1:], "1 of 48 retained ones are missing"),
+        ((X + 1, y), IDS, "48 were never among them"),
+        ((X, 1 - y), IDS, "never among them"),
+        ((X, y), IDS[::-1], "never among them"),
+        ((X, y), IDS[1:], "rows"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            worker.start(*given, ids=ids)
+    with pytest.raises(ValueError, match="another kind"):
+        started(queue, "refit")
+    with pytest.raises(ValueError, match="training rows"):
+        DeletionWorker(queue, make_unlearner("net"), X, y).start(X, y, ids=IDS)
+    with pytest.raises(ValueError, match="training rows"):
+        DeletionWorker(DeletionQueue(queue.folder + "2"), worker._store.template, X, y).start(X, y)
+
+
+def test_requests_that_cannot_be_fulfilled(queue):
+    worker = started(queue, "refit")
+    queue.submit("unknown", ids=["user-0", "nobody"])
+    queue.submit("no groups", groups=["team"])
+    assert worker.run_once()["audit"]["rows"] == 0
+    assert queue.status("unknown")["state"] == "refused"
+    assert queue.status("unknown")["reason"] == "1 of 2 ids were never seen by this model"
+    assert queue.status("no groups")["reason"] == "the model was started without groups="
+    queue.submit("outside", indices=[0, 48])
+    queue.submit("good", ids=["user-0"])
+    assert worker.run_once()["audit"]["rows"] == 1
+    assert queue.status("outside")["state"] == "refused"
+    queue.submit("again", ids=["user-0", "user-1"])  # one of them is gone already
+    assert worker.run_once(flush=True)["audit"]["rows"] == 1
+    queue.submit("all", indices=range(48))
+    batch = worker.run_once(flush=True)
+    assert (batch["state"], queue.status("all")["state"]) == ("failed", "pending")
+    assert "every retained row" in queue.status("all")["reason"]
+
+
+def test_groups(queue):
+    X, y, X_test, y_test = rows()
+    worker = DeletionWorker(queue, make_unlearner("refit"), X_test, y_test)
+    worker.start(X, y, groups=np.arange(48) // 4)
+    queue.submit("a", groups=[2])
+    queue.submit("b", groups=3)
+    assert worker.run_once()["audit"]["rows"] == 8
+    plain = make_unlearner("refit").fit(X, y).unlearn(indices=np.arange(8, 16))
+    assert same(worker.unlearner, plain)
+
+
+def test_equal_rows_are_kept_apart_by_their_ids(queue):
+    X, y, X_test, y_test = rows()
+    X, y = np.concatenate([X, X[:2]]), np.concatenate([y, y[:2]])
+    ids = [*IDS, "twin-0", "twin-1"]
+    for kind in ("net", "refit"):
+        other = DeletionQueue(f"{queue.folder}-{kind}")
+        first = DeletionWorker(other, make_unlearner(kind), X_test, y_test).start(X, y, ids=ids)
+        other.submit("a", ids=["user-0"])
+        first.run_once(flush=True)
+        again = DeletionWorker(other, make_unlearner(kind), X_test, y_test)
+        again.start(X[::-1], y[::-1], ids=ids[::-1])
+        assert same(again.unlearner, first.unlearner)
+        other.submit("b", ids=["twin-0"])
+        assert again.run_once(flush=True)["audit"]["rows"] == 1
+
+
+def test_a_thread_runs_it_and_ends(queue):
+    worker, stop = started(queue, "refit"), threading.Event()
+    queue.submit("a", ids=["user-0"])
+    queue.submit("b", ids=["user-1"])
+    thread = threading.Thread(target=worker.run, args=(stop,), kwargs={"poll": 0.01})
+    thread.start()
+    while queue.status("b")["state"] != "applied":
+        assert thread.is_alive()
+    stop.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert worker.version == 1
+
+
+def test_caches_of_models_are_refused(queue, tmp_path):
+    X, y, X_test, y_test = rows()
+    unlearner = make_unlearner("net").set_params(memory=str(tmp_path / "cache"))
+    steps = [("scale", StandardScaler()), ("model", make_unlearner("refit"))]
+    pipeline = UnlearningPipeline(steps, memory=Memory(tmp_path / "cache", verbose=0))
+    for cached in (unlearner, pipeline):
+        with pytest.raises(ValueError, match="have seen what is to be forgotten"):
+            DeletionWorker(queue, cached, X_test, y_test)
+    pipeline.set_params(memory=Memory(None))
+    DeletionWorker(queue, pipeline, X_test, y_test).start(X, y, ids=IDS)
+
+
+def test_full_training_every_third_batch(queue):
+    X, y, _, _ = rows()
+    worker = started(queue, retrain_every=3)
+    for i in range(4):
+        queue.submit(f"{i}", ids=[f"user-{i}"])
+        worker.run_once(flush=True)
+        if i == 2:
+            never = RetrainUnlearner(worker.unlearner.estimator, random_state=0)
+            assert same(worker.unlearner, never.fit(X[3:], y[3:]))
+    done = [batch["audit"]["retrained"] for batch in queue.batches()]
+    assert done == [False, False, True, False]
+
+
+def test_errors_count_as_tries_and_interrupts_do_not(queue, monkeypatch):
+    worker = started(queue)
+    before = worker.unlearner
+    queue.submit("a", ids=["user-0"])
+
+    def fail(self, net, retain, forget):
+        raise failure("in the middle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FineTuneUnlearner, "_unlearn", fail)
+        failure = KeyboardInterrupt
+        with pytest.raises(KeyboardInterrupt):
+            worker.run_once(flush=True)
+        assert queue.batches()[0]["state"] == "running"
+        assert queue.due()
+        failure = UnlearningError
+        queue.submit("b", ids=["user-1"])
+        assert worker.run_once()["reason"] == "UnlearningError: in the middle"
+    assert worker.unlearner is before
+    (batch,) = queue.batches()  # the interrupted batch was taken up, with the same requests
+    assert (batch["state"], batch["audit"]["failed"]) == ("failed", 1)
+    assert queue.status("a")["tries"] == 1
+    assert queue.status("b")["tries"] == 0
+    assert worker.run_once(flush=True)["audit"]["requests"] == 2
