@@ -19,15 +19,20 @@ from skunlearn._unlearning import attachment, inner_estimator, persistence, word
 from skunlearn._unlearning.accuracy_guard import refuse_drop
 from skunlearn._unlearning.certificate.content import log_entry
 from skunlearn._unlearning.certificate.recording import RecordingMixin
-from skunlearn._unlearning.change import Change, observe_both
 from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_wrong
-from skunlearn._unlearning.drafts import drafted, note_own_state
-from skunlearn._unlearning.fitted import Fitted, FittedMixin
+from skunlearn._unlearning.fitted import Fitted, FittedMixin, drafted, note_own_state
 from skunlearn._unlearning.notebook import NotebookMixin
 from skunlearn._unlearning.predictor import PredictorMixin
 from skunlearn._unlearning.promises import Promises
-from skunlearn._unlearning.removal import Removal, carry_out, look_up, purge_caches
+from skunlearn._unlearning.removal import (
+    Change,
+    Removal,
+    carry_out,
+    look_up,
+    observe_both,
+    purge_caches,
+)
 from skunlearn._unlearning.row_reader import read_training
 from skunlearn._unlearning.steps_before import steps_before
 

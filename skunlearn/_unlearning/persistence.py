@@ -17,8 +17,7 @@ from skunlearn._torch import held_out_rows, portable, skorch_nets
 from skunlearn._torch.parts.net_state import weights
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.certificate.recording import note_file
-from skunlearn._unlearning.drafts import drafted, own_names
-from skunlearn._unlearning.fitted import Fitted
+from skunlearn._unlearning.fitted import Fitted, drafted, own_names
 from skunlearn._unlearning.plain_rows import PlainRows
 from skunlearn._unlearning.row_reader import RowReader
 from skunlearn.exceptions import IncompleteFileWarning

@@ -11,12 +11,12 @@ from skunlearn._rows.containers import n_rows, row_digests
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
-from skunlearn._torch.observation import Evidence
+from skunlearn._torch.observation import Evidence, observe, summary
+from skunlearn._torch.skorch_nets import is_net, unwrap
 from skunlearn._unlearning.accuracy_guard import Guard
-from skunlearn._unlearning.announcing import announce_request, announce_result
 from skunlearn._unlearning.diagnosis import emptied_classes
-from skunlearn._unlearning.drafts import drafted
-from skunlearn.exceptions import AlreadyForgottenError
+from skunlearn._unlearning.fitted import drafted
+from skunlearn.exceptions import AlreadyForgottenError, UnlearningError
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
 _SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
@@ -56,6 +56,48 @@ class Removal:
     record: TrainingRecord | None = None
     sample: Rows | None = None
     emptied: list = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a model said before a request and says after it, of some rows each.
+
+    Attributes
+    ----------
+    forget_before, retain_before, forget_after, retain_after : Evidence or None
+        None where the rows are not at hand.
+    """
+
+    forget_before: Evidence | None
+    retain_before: Evidence | None
+    forget_after: Evidence | None
+    retain_after: Evidence | None
+
+    @classmethod
+    def between(cls, before, model, removal, classes):
+        """`before` is what the old model said of the rows of `removal`; `model` is the new one."""
+        change = cls(*before, *observe_both(model, removal, classes))
+        change.refuse_divergence()
+        return change
+
+    def measure(self):
+        """Losses and scores, for the log."""
+        names = ("forget_before", "forget_after", "retain_before", "retain_after")
+        return {name: summary(getattr(self, name)) for name in names}
+
+    def refuse_divergence(self):
+        """Raise where the new model gives no numbers."""
+        for evidence in (self.forget_after, self.retain_after):
+            if evidence is not None and not evidence.is_finite():
+                raise UnlearningError(
+                    "The training diverged: the new model's outputs hold NaN or infinity. The "
+                    "model is as it was before. Try a smaller learning rate."
+                )
+
+
+def observe_both(model, removal, classes):
+    """What a model says of the forget rows of a request, and of its sample of the others."""
+    return [observe(model, rows, classes) for rows in (removal.forget, removal.sample)]
 
 
 def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard, unknown):
@@ -119,6 +161,8 @@ def draw_sample(estimator, retain):
 
 def purge_caches(unlearner, parts, record, estimator=None):
     """Delete what ``memory=`` holds of forgotten rows, and write down what was deleted."""
+    if estimator is None and unlearner.memory is None and is_net(unwrap(unlearner.estimator)):
+        return  # a net has no cache of its own
     report = caches.purge(estimator or unlearner, record, training.cached, parts)
     if report is not None:
         *earlier, entry = unlearner.deletions_
@@ -151,3 +195,27 @@ def _view_given(estimator, positions, X_forget, y_forget, X_retain, y_retain):
             "X_retain and y_retain."
         )
     return None, retain
+
+
+def announce_request(estimator, n_rows):
+    """Say how many rows are about to go, of how many that the model still holds."""
+    if estimator.verbose:
+        left = int(estimator._record.retained.sum())
+        print(f"unlearning {n_rows:,} of {left:,} rows …", flush=True)
+
+
+def announce_result(estimator):
+    """Say how long the last request took, and what became of the loss on its rows."""
+    if estimator.verbose:
+        print(describe_result(estimator.deletions_[-1]), flush=True)
+
+
+def describe_result(entry):
+    """An entry of the log in a line."""
+    seconds = entry["seconds"]
+    said = f"done in {seconds:.1f} s" if seconds >= 0.1 else f"done in {seconds:.2f} s"
+    measured = entry.get("measured", {})
+    losses = [(measured.get(f"forget_{when}") or {}).get("loss") for when in ("before", "after")]
+    if None in losses:
+        return said
+    return f"{said}, forget loss {losses[0]:.3f} → {losses[1]:.3f}"

@@ -17,7 +17,7 @@ from skunlearn._unlearning import validation
 from skunlearn._unlearning.certificate.content import form_of_row
 from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.certificate.recording import RecordingMixin
-from skunlearn._unlearning.drafts import drafted, share_all
+from skunlearn._unlearning.fitted import drafted, share_all
 from skunlearn._unlearning.plain_rows import look_at
 from skunlearn._unlearning.removal import Removal, carry_out
 from skunlearn._unlearning.steps_before import steps_before

@@ -36,7 +36,7 @@ from skunlearn import (
     ShardedUnlearner,
     UNSIRUnlearner,
 )
-from skunlearn._torch.loop.interrupts import watched_interrupts
+from skunlearn._torch.loop.run_guards import watched_interrupts
 from skunlearn._torch.skorch_nets import copy_net
 from skunlearn.evaluation import relearn_time, relearning_attack
 from skunlearn.exceptions import UnlearningError

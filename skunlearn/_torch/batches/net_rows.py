@@ -124,6 +124,8 @@ class NetRows(torch.utils.data.Dataset):
 
     def move(self, wanted):
         """Move the rows in view to the device; "auto" decides by its memory. Whether they are."""
+        if wanted == "auto" and torch.device(self.device).type != "cuda":
+            return self._moved is not None  # they are where they are used
         if self._moved is None and wanted and self.base is None and len(self.index):
             movable = not self._reading and not _any_sparse(self._rows)
             n_bytes = (
