@@ -18,6 +18,7 @@ from skunlearn._torch.parts.torch_errors import telling_torch_errors
 from skunlearn._unlearning import attachment, inner_estimator, persistence, words
 from skunlearn._unlearning.accuracy_guard import refuse_drop
 from skunlearn._unlearning.certificate.content import log_entry
+from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_wrong
@@ -29,9 +30,11 @@ from skunlearn._unlearning.removal import (
     Change,
     Removal,
     carry_out,
+    keep_look,
     look_up,
     observe_both,
     purge_caches,
+    recall_look,
 )
 from skunlearn._unlearning.row_reader import read_training
 from skunlearn._unlearning.steps_before import steps_before
@@ -166,13 +169,15 @@ class BaseUnlearner(
         started = time.perf_counter()
         removal = look_up(self, removal)
         self._change(removal=removal)
-        before = removal.before or observe_both(self.estimator_, removal, self._classes)
+        weights = model_digest(self.estimator_)["digest"]
+        known = recall_look(self, removal, weights)
+        before = removal.before or observe_both(self.estimator_, removal, self._classes, known)
         # What came along trained, and no training renews, takes an exact method its guarantee.
         brought = self._name_trained() if self._make_promises().exact else []
         model, kept = self._renew_model(removal)
         change = Change.between(before, model, removal, self._classes)
         seconds = time.perf_counter() - started
-        entry = log_entry(self, change, model, seconds, kept, brought)
+        entry = log_entry(self, change, model, weights, seconds, kept, brought)
         self._judge(change, entry["measured"])
         self._change(
             model=model,
@@ -180,6 +185,7 @@ class BaseUnlearner(
             deletions=[*self.deletions_, entry],
             evidence=change.forget_after,
             forgotten=removal.forget,
+            looked=keep_look(removal, change),
             removal=None,
         )
         if isinstance(self.estimator, FrozenEstimator):

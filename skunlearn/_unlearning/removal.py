@@ -18,7 +18,8 @@ from skunlearn._unlearning.diagnosis import emptied_classes
 from skunlearn._unlearning.fitted import drafted
 from skunlearn.exceptions import AlreadyForgottenError, UnlearningError
 
-_SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
+_SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model, at most
+_SHARE, _FEW = 0.2, 400  # without a limit a fifth of the rows does, and no fewer than these
 _SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
 
 
@@ -95,9 +96,13 @@ class Change:
                 )
 
 
-def observe_both(model, removal, classes):
-    """What a model says of the forget rows of a request, and of its sample of the others."""
-    return [observe(model, rows, classes) for rows in (removal.forget, removal.sample)]
+def observe_both(model, removal, classes, known=None):
+    """What a model says of the forget rows of a request, and of its sample of the others.
+
+    The latter may be `known`.
+    """
+    said = observe(model, removal.forget, classes)
+    return said, known or observe(model, removal.sample, classes)
 
 
 def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard, unknown):
@@ -147,16 +152,49 @@ def look_up(estimator, removal):
     if retain is None:
         forget, retain = record.view(positions), left.view(np.flatnonzero(left.retained))
     emptied = emptied_classes(estimator, left, forget)
-    sample = draw_sample(estimator, retain)
+    sample = draw_sample(estimator, retain, removal.most_lost is not None)
     return replace(
         removal, forget=forget, retain=retain, record=left, sample=sample, emptied=emptied
     )
 
 
-def draw_sample(estimator, retain):
-    """Retained rows that are looked at before and after a request."""
-    exact = estimator._make_promises().exact
-    return retain.sample(_SAMPLE_EXACT if exact else _SAMPLE, estimator._seed)
+def draw_sample(estimator, retain, limited=False):
+    """Retained rows that are looked at before and after a request.
+
+    Which they are depends on what is retained alone, and those of a request are mostly those of
+    the one before, see `recall_look`. `limited` says that a limit is set on what may be lost.
+    """
+    n = len(estimator._record)
+    if estimator._make_promises().exact:
+        size = _SAMPLE_EXACT
+    else:
+        size = _SAMPLE if limited else min(_SAMPLE, max(_FEW, round(_SHARE * n)))
+    if retain.positions is None or len(retain) <= size or len(retain) < n // 2:
+        return retain.sample(size, estimator._seed)
+    drawn = np.zeros(n, dtype=bool)
+    drawn[np.random.default_rng(estimator._seed).choice(n, size, replace=False)] = True
+    return retain.take(np.flatnonzero(drawn[retain.positions]))
+
+
+def recall_look(estimator, removal, weights):
+    """What the present model said of the sample when the last request had made it, or None.
+
+    It counts as long as the model's weights are those of then; `weights` is their digest now.
+    """
+    looked, sample = estimator._looked, removal.sample
+    if looked is None or sample is None or sample.positions is None:
+        return None
+    if estimator.deletions_[-1]["weights"]["digest"] != weights:
+        return None
+    positions, evidence = looked
+    same = np.isin(positions, sample.positions)
+    return evidence.take(same) if np.array_equal(positions[same], sample.positions) else None
+
+
+def keep_look(removal, change):
+    """What `recall_look` gives back, for the state after a request."""
+    said, positions = change.retain_after, removal.sample.positions
+    return None if said is None or said.noisy or positions is None else (positions, said)
 
 
 def purge_caches(unlearner, parts, record, estimator=None):
