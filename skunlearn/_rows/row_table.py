@@ -7,7 +7,14 @@ adversary.
 import numpy as np
 import torch
 
-from skunlearn._rows.containers import DIGEST_SIZE, label_digests, n_rows, row_digests, take
+from skunlearn._rows.containers import (
+    DIGEST_SIZE,
+    label_digests,
+    n_rows,
+    name_digests,
+    row_digests,
+    take,
+)
 from skunlearn._rows.mapped import Reading
 
 _CHUNK_BYTES = 2**22  # of rows that are looked at at a time, which bounds the memory
@@ -38,12 +45,13 @@ class RowTable:
         self._known = known
 
     @classmethod
-    def of(cls, X, y, digests=None):
-        """The table of rows and labels as they are now."""
+    def of(cls, X, y, digests=None, sketches=None):
+        """The table of rows and labels as they are now, or as `digests` or `sketches` knew rows."""
         if digests is None and can_sketch(X) and can_sketch(y):
             # Zeros take no memory before they are written to.
             empty = (np.zeros((n_rows(X), DIGEST_SIZE), np.uint8) for _ in range(2))
-            return cls(*empty, (row_sketches(X), row_sketches(y)))
+            rows = row_sketches(X) if sketches is None else sketches
+            return cls(*empty, (rows, row_sketches(y)))
         digests = row_digests(X) if digests is None else digests
         return cls(digests, label_digests(digests, y))
 
@@ -134,6 +142,42 @@ class RowTable:
     def _close_if_complete(self):
         if self._known is not None and self._known.all():
             self._known = None
+
+
+class NameTable:
+    """Digests of identifiers, computed when they are first asked for.
+
+    Parameters
+    ----------
+    names : list of str or of int, or None
+        They are let go of once their digests are known.
+    digests : ndarray of shape (n, 16), or None
+    """
+
+    def __init__(self, names, digests=None):
+        self._names, self._digests = names, digests
+
+    @property
+    def digests(self):
+        """Digests of all, of shape (n, 16)."""
+        names = self._names  # first: another thread may be faster
+        if self._digests is None:
+            self._digests = name_digests(names)
+            self._names = None
+        return self._digests
+
+
+class DigestsOfRows:
+    """Digests of rows that came with a request, computed when they are asked for."""
+
+    def __init__(self, X, places=None):
+        self.X, self.places = X, places
+
+    def __getitem__(self, places):
+        return DigestsOfRows(self.X, places if self.places is None else self.places[places])
+
+    def __array__(self, dtype=None, copy=None):
+        return row_digests(self.X if self.places is None else take(self.X, self.places))
 
 
 class DigestsOf:

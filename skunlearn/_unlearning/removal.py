@@ -7,8 +7,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._recipe import caches, training
 from skunlearn._rows.checking import check_single_request
-from skunlearn._rows.containers import n_rows, row_digests
+from skunlearn._rows.containers import n_rows
 from skunlearn._rows.record import TrainingRecord
+from skunlearn._rows.row_table import DigestsOfRows
 from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import Evidence, observe, summary
@@ -218,7 +219,7 @@ def _view_given(estimator, positions, X_forget, y_forget, X_retain, y_retain):
         raise ValueError("X_retain is empty: nothing would be left to train on.")
     if np.isin(kept, positions).any():
         raise AlreadyForgottenError("X_retain holds rows of the forget set; leave them out.")
-    digests = None if record.is_dataset else row_digests(X_retain)
+    digests = None if record.is_dataset else DigestsOfRows(X_retain)
     weights = record.weights_of(X_retain, y_retain)
     retain = Rows(X_retain, y_retain, np.arange(n_rows(X_retain)), digests, weights=weights)
     if record.has_data:
