@@ -1,6 +1,7 @@
 """The verb `unlearn`: what every unlearner does, step by step."""
 
 import time
+import weakref
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
@@ -159,7 +160,8 @@ class BaseUnlearner(
             seed = draw_seed(self.random_state)
             with seeded(seed):
                 draft._begin(seed, X, y, sample_weight, **named)
-                draft._change(steps_before=kinds(steps_before(self)))
+                checked = weakref.ref(self.estimator)
+                draft._change(steps_before=kinds(steps_before(self)), recipe=checked)
                 draft._train_first(forget)
         self._commit()
         return self

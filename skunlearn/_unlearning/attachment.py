@@ -80,7 +80,9 @@ def leave_out_rows(unlearner, state):
         record = known.record.compact() if unlearner.store_data else known.record.detach()
         # Whoever unpickles it may have other files at these paths.
         files = tuple((name, done, None) for name, done, _ in known.files)
-        state["_fitted"] = replace(known, record=record, forgotten=None, looked=None, files=files)
+        state["_fitted"] = replace(
+            known, record=record, forgotten=None, looked=None, recipe=None, files=files
+        )
         # The net that the user passed may have been trained on rows that are gone by now.
         state["estimator"] = _without_weights(unlearner.estimator)
     return state

@@ -43,6 +43,8 @@ class Fitted:
         The rows of the last request, where they are at hand.
     steps_before : dict
         Kinds of the steps of a Pipeline in front; see `step_kinds.kinds`.
+    recipe : weak reference, or None
+        To the parameter `estimator` as ``fit`` has checked it.
     looked : (ndarray of int, Evidence) or None
         What the model said of the sample of retained rows after the last request, and where in
         ``fit`` these are; see `recall_look`.
@@ -65,6 +67,7 @@ class Fitted:
     evidence: Evidence | None = None
     forgotten: Rows | None = None
     steps_before: Mapping | None = None
+    recipe: object = None
     looked: tuple | None = None
     removal: object = None
     records: Mapping = field(default_factory=dict)
@@ -96,7 +99,7 @@ class FittedMixin:
     _seed, _record, _row_reader = _entry("seed"), _entry("record"), _entry("row_reader")
     _evidence, _forgotten = _entry("evidence"), _entry("forgotten")
     _steps_before, _removal = _entry("steps_before"), _entry("removal")
-    _looked = _entry("looked")
+    _looked, _recipe = _entry("looked"), _entry("recipe")
     _records, _saved_files, _key = _entry("records"), _entry("files"), _entry("key")
 
     @property
