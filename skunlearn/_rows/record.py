@@ -18,7 +18,7 @@ from skunlearn._rows.containers import (
     take,
     view_of,
 )
-from skunlearn._rows.identifiers import listed, plain_names
+from skunlearn._rows.identifiers import list_names, plain_names
 from skunlearn._rows.items import ItemSample
 from skunlearn._rows.row_table import DigestsOf, NameTable, RowTable
 from skunlearn._rows.unchanged import UnchangedMixin
@@ -342,7 +342,7 @@ class TrainingRecord(UnchangedMixin):
             new._table = RowTable(*tables)
         return new
 
-    def seen(self, X, y=None):
+    def mark_seen(self, X, y=None):
         """Which rows of `X` are retained training rows, a boolean array."""
         if self.is_dataset:
             return np.zeros(n_rows(X), dtype=bool)
@@ -386,7 +386,7 @@ class TrainingRecord(UnchangedMixin):
                 f"The request names {kind}, but fit was called without {kind}=. Pass "
                 f"{kind}= to fit, one per row."
             )
-        names = listed(names)
+        names = list_names(names)
         digests = name_digests(names)
         if kind == "ids" and len(first_repeated(digests)):
             raise ValueError("ids names a record more than once; name each record once.")

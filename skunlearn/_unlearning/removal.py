@@ -202,7 +202,7 @@ def purge_caches(unlearner, parts, record, estimator=None):
     """Delete what ``memory=`` holds of forgotten rows, and write down what was deleted."""
     if estimator is None and unlearner.memory is None and is_net(unwrap(unlearner.estimator)):
         return  # a net has no cache of its own
-    report = caches.purge(estimator or unlearner, record, training.cached, parts)
+    report = caches.purge(estimator or unlearner, record, training.make_cached, parts)
     if report is not None:
         *earlier, entry = unlearner.deletions_
         unlearner._change(deletions=[*earlier, entry | {"caches": report}])
