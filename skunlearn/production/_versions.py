@@ -170,9 +170,9 @@ class Versions:
         if state["lost"]:
             raise TypeError(
                 f"After a restart {type(unlearner).__name__} could not go on: a model version "
-                f"holds weights and buffers, and not {join_names(state['lost'])}, which were changed "
-                "after the module was built. Let the module's __init__ build them from parameters "
-                "(module__<name>=...), or hold them as buffers."
+                f"holds weights and buffers, and not {join_names(state['lost'])}, which were "
+                "changed after the module was built. Let the module's __init__ build them from "
+                "parameters (module__<name>=...), or hold them as buffers."
             )
         return save(tensors, metadata={"skunlearn": json.dumps(state)})
 
