@@ -284,7 +284,7 @@ def test_copies_made_by_fit_lose_the_forgotten_rows(data):
 def test_seen(data):
     X, y = data
     record = fitted(X, y).unlearn(indices=[0])._record
-    assert record.seen(np.vstack([X[:3].astype(float), X[:1] + 1])).tolist() == [
+    assert record.mark_seen(np.vstack([X[:3].astype(float), X[:1] + 1])).tolist() == [
         False,
         True,
         True,
