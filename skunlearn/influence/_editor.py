@@ -5,13 +5,14 @@ import torch
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import POSITIVE
 from skunlearn.editing._weight_editor import WeightEditor
-from skunlearn.exceptions import UnsuitableMethodWarning
+from skunlearn.exceptions import CostWarning, UnsuitableMethodWarning
 from skunlearn.influence._objective import Objective
 from skunlearn.influence.inverse_curvature import InverseCurvature, checked
 from skunlearn.search_spaces import LogUniform
 
 _OVERSHOT = 1.5  # times the retained rows' loss: a step that holds lowers it
 _DAMPING = 1.0  # where none is given
+_LONG, _TRAININGS = 5.0, 5.0  # seconds, and trainings, that a request takes unannounced
 
 
 class CurvatureEditor(WeightEditor):
@@ -108,8 +109,19 @@ class CurvatureEditor(WeightEditor):
 
     def _announce(self, curvature):
         """Say what the products with the curvature may take, where that is long."""
-        inverse, who = checked(self.inverse), type(self).__name__
-        inverse._warn_of_cost(who, curvature, self.estimator_, self._n_solved())
+        inverse = checked(self.inverse)
+        most = inverse._most_seconds(curvature, self._n_solved())
+        trained = _seconds_trained(self.estimator_)
+        if most <= _LONG or (trained and most <= _TRAININGS * trained):
+            return
+        share = f", {most / trained:.0f} times as long as the training" if trained else ""
+        checking.warn(
+            f"{type(self).__name__} may take up to {most:.0f} seconds{share}: "
+            f"solver={inverse.solver!r} multiplies by the curvature of {len(curvature.rows)} rows "
+            "over and over. It may well stop sooner. Fewer curvature_rows or max_steps bound it, "
+            "and more damping shortens it; solver='ekfac' goes over the rows twice.",
+            CostWarning,
+        )
 
     def _n_solved(self):
         """Vectors that systems are solved for."""
@@ -138,3 +150,11 @@ class CurvatureEditor(WeightEditor):
 
     def _space(self):
         return {"step": LogUniform(0.1, 10.0), "inverse__damping": LogUniform(1e-3, 10.0)}
+
+
+def _seconds_trained(net):
+    """Seconds that the net's epochs took, or None when its history does not tell."""
+    try:
+        return sum(net.history[:, "dur"]) or None
+    except (KeyError, TypeError):
+        return None

@@ -5,7 +5,6 @@ import numpy as np
 from skunlearn._fitted_model import need_net, read_rows
 from skunlearn._rows.seeding import draw_seed
 from skunlearn.influence._objective import Objective
-from skunlearn.influence._solvers import block_size
 from skunlearn.influence.inverse_curvature import USUAL_DAMPING, checked
 
 __all__ = ["influence"]
@@ -64,12 +63,6 @@ def influence(
     UnlearningError
         When the curvature is indefinite, zero or not finite.
 
-    Warns
-    -----
-    CostWarning
-        Before the systems are solved, when that may take more than five seconds and five times as
-        long as the training.
-
     See Also
     --------
     InverseCurvature : The settings of `inverse`.
@@ -78,9 +71,9 @@ def influence(
     Notes
     -----
     "cg" solves the systems of up to 16 test rows at a time, fewer for nets of more than 130,000
-    weights: a product with the curvature for each step, of which ``max_steps`` are the most. Where
-    that is too long, ``InverseCurvature(solver="ekfac")`` goes over the rows twice, whatever the
-    number of test rows.
+    weights. Each of its steps is a product with the curvature, some 2.5 passes forward and back for
+    one row and more for several, and ``max_steps`` are the most. Where that is too long,
+    ``InverseCurvature(solver="ekfac")`` goes over the rows twice, whatever the number of test rows.
 
     References
     ----------
@@ -105,16 +98,7 @@ def influence(
     test = read_rows(estimator, X_test, y_test, "test")
     seed = draw_seed(random_state)
     objective = Objective(net, len(train), batch_size=inverse.batch_size, seed=seed)
-    together = min(len(test), block_size(len(objective)))
-    solve = inverse._solver_of(
-        objective,
-        train,
-        usual_damping=USUAL_DAMPING,
-        verbose=verbose,
-        announce=lambda curvature: inverse._warn_of_cost(
-            "influence", curvature, net, len(test), together
-        ),
-    )
+    solve = inverse._solver_of(objective, train, usual_damping=USUAL_DAMPING, verbose=verbose)
     found, n = np.empty((len(test), len(train))), objective.mass(train)
     step = max(1, _FLOATS // len(objective))
     for start in range(0, len(test), step):

@@ -10,7 +10,7 @@ from skunlearn._rows.seeding import derive_seed
 from skunlearn.exceptions import UnlearningError
 from skunlearn.influence._kronecker import Kronecker
 
-LARGEST = 10_000  # weights of a dense matrix: 800 MB in float64
+_LARGEST = 10_000  # weights of a dense matrix: 800 MB in float64
 _BLOCK, _FLOATS = 16, 2**21  # vectors that CG works on at a time, and numbers in them
 COLUMNS = 64  # of the dense matrix made at a time
 _EVERY = 10  # iterations between two lines of `verbose`, and hundreds of LiSSA's steps
@@ -32,20 +32,15 @@ def make_solver(curvature, inverse, verbose=0):
     return (_CG if inverse.solver == "cg" else _LiSSA)(curvature, inverse, verbose)
 
 
-def block_size(n_weights):
-    """Vectors that CG works on at a time."""
-    return max(1, min(_BLOCK, _FLOATS // n_weights))
-
-
 class _Exact:
     """Cholesky factor of the dense matrix, in float64."""
 
     def __init__(self, curvature):
         size = len(curvature.objective)
-        if size > LARGEST:
+        if size > _LARGEST:
             raise ValueError(
                 f"solver='exact' makes a matrix of P × P numbers, and P is {size} here; it is for "
-                f"nets of at most {LARGEST} weights. Use solver='cg' or solver='ekfac'."
+                f"nets of at most {_LARGEST} weights. Use solver='cg' or solver='ekfac'."
             )
         eye = torch.eye(size, dtype=curvature.shift.dtype, device=curvature.shift.device)
         dense = torch.cat([curvature(part) for part in eye.split(COLUMNS)]).double()
@@ -76,7 +71,7 @@ class _CG:
         # Of length one: squares of tiny gradients would underflow in float32.
         sizes = vectors.norm(dim=1)
         some = sizes.nonzero()[:, 0]
-        for part in some.split(block_size(vectors.shape[1])):
+        for part in some.split(max(1, min(_BLOCK, _FLOATS // vectors.shape[1]))):
             target = vectors[part] / sizes[part, None]
             self.title, self.done = f"cg, vectors {part[0] + 1} to {part[-1] + 1}", 0
             x, failed = cg(

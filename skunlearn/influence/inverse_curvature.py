@@ -3,18 +3,15 @@
 import torch
 from sklearn.base import BaseEstimator
 
-from skunlearn._rows import checking
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, POSITIVE, StrOptions, check_parameters
-from skunlearn.exceptions import CostWarning
 from skunlearn.influence._curvature import Curvature
-from skunlearn.influence._solvers import COLUMNS, LARGEST, make_solver
+from skunlearn.influence._solvers import COLUMNS, make_solver
 
 __all__ = ["InverseCurvature"]
 
 _SOLVERS = ("cg", "lissa", "exact", "kfac", "ekfac")
 _TOLERANCES = {"cg": 1e-3, "lissa": 0.1}
 _ITERATIONS = {"cg": 200, "lissa": 2000}
-_LONG, _TRAININGS = 5.0, 5.0  # seconds, and trainings, that is taken unannounced
 USUAL_DAMPING = 0.1  # where rows are ranked and none is given; kronfluence's
 
 
@@ -154,47 +151,18 @@ class InverseCurvature(BaseEstimator):
             announce(curvature)
         return make_solver(curvature, self, verbose)
 
-    def _most_seconds(self, curvature, n_vectors, together=1):
-        """What the products for some vectors may take, from the time of one, or a part of it.
-
-        `together` of them are multiplied at a time by "cg".
-        """
+    def _most_seconds(self, curvature, n_vectors):
+        """What the products for some vectors may take, from the time of one, or a part of it."""
         size = len(curvature.objective)
-        if self.solver == "exact" and size <= LARGEST:  # else it is refused
+        if self.solver == "exact":
             columns = torch.eye(min(COLUMNS, size), size).to(curvature.shift)
             return size / len(columns) * curvature.time_product(columns)
         if self.solver == "lissa":
             share = min(1.0, self.batch_size / len(curvature.rows))
             return self._most_steps * n_vectors * share * curvature.time_product()
         if self.solver == "cg":
-            theta = curvature.objective.theta
-            some = None if together == 1 else torch.ones_like(theta).expand(together, -1)
-            blocks = -(-n_vectors // together)
-            return self._most_steps * blocks * curvature.time_product(some)
+            return self._most_steps * n_vectors * curvature.time_product()
         return 0.0
-
-    def _warn_of_cost(self, who, curvature, net, n_vectors, together=1):
-        """Say what the products with the curvature may take, where that is long."""
-        most = self._most_seconds(curvature, n_vectors, together)
-        trained = _seconds_trained(net)
-        if most <= _LONG or (trained and most <= _TRAININGS * trained):
-            return
-        share = f", {most / trained:.0f} times as long as the training" if trained else ""
-        checking.warn(
-            f"{who} may take up to {most:.0f} seconds{share}: "
-            f"solver={self.solver!r} multiplies by the curvature of {len(curvature.rows)} rows "
-            "over and over. It may well stop sooner. Fewer curvature_rows or max_steps bound it, "
-            "and more damping shortens it; solver='ekfac' goes over the rows twice.",
-            CostWarning,
-        )
-
-
-def _seconds_trained(net):
-    """Seconds that the net's epochs took, or None when its history does not tell."""
-    try:
-        return sum(net.history[:, "dur"]) or None
-    except (KeyError, TypeError):
-        return None
 
 
 def checked(inverse):
