@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._rows.checking import check_finite
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
-from skunlearn._rows.finite import check_finite
 from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.columns import classes_of

@@ -1,6 +1,7 @@
 """The verb `unlearn`: what every unlearner does, step by step."""
 
 import time
+import weakref
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
@@ -18,16 +19,24 @@ from skunlearn._torch.parts.torch_errors import telling_torch_errors
 from skunlearn._unlearning import attachment, inner_estimator, persistence, words
 from skunlearn._unlearning.accuracy_guard import refuse_drop
 from skunlearn._unlearning.certificate.content import log_entry
+from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.certificate.recording import RecordingMixin
-from skunlearn._unlearning.change import Change, observe_both
 from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_wrong
-from skunlearn._unlearning.drafts import drafted, note_own_state
-from skunlearn._unlearning.fitted import Fitted, FittedMixin
+from skunlearn._unlearning.fitted import Fitted, FittedMixin, drafted, note_own_state
 from skunlearn._unlearning.notebook import NotebookMixin
 from skunlearn._unlearning.predictor import PredictorMixin
 from skunlearn._unlearning.promises import Promises
-from skunlearn._unlearning.removal import Removal, carry_out, look_up, purge_caches
+from skunlearn._unlearning.removal import (
+    Change,
+    Removal,
+    carry_out,
+    keep_look,
+    look_up,
+    observe_both,
+    purge_caches,
+    recall_look,
+)
 from skunlearn._unlearning.row_reader import read_training
 from skunlearn._unlearning.steps_before import steps_before
 
@@ -151,7 +160,8 @@ class BaseUnlearner(
             seed = draw_seed(self.random_state)
             with seeded(seed):
                 draft._begin(seed, X, y, sample_weight, **named)
-                draft._change(steps_before=kinds(steps_before(self)))
+                checked = weakref.ref(self.estimator)
+                draft._change(steps_before=kinds(steps_before(self)), recipe=checked)
                 draft._train_first(forget)
         self._commit()
         return self
@@ -161,13 +171,15 @@ class BaseUnlearner(
         started = time.perf_counter()
         removal = look_up(self, removal)
         self._change(removal=removal)
-        before = removal.before or observe_both(self.estimator_, removal, self._classes)
+        weights = model_digest(self.estimator_)["digest"]
+        known = recall_look(self, removal, weights)
+        before = removal.before or observe_both(self.estimator_, removal, self._classes, known)
         # What came along trained, and no training renews, takes an exact method its guarantee.
         brought = self._name_trained() if self._make_promises().exact else []
         model, kept = self._renew_model(removal)
         change = Change.between(before, model, removal, self._classes)
         seconds = time.perf_counter() - started
-        entry = log_entry(self, change, model, seconds, kept, brought)
+        entry = log_entry(self, change, model, weights, seconds, kept, brought)
         self._judge(change, entry["measured"])
         self._change(
             model=model,
@@ -175,6 +187,7 @@ class BaseUnlearner(
             deletions=[*self.deletions_, entry],
             evidence=change.forget_after,
             forgotten=removal.forget,
+            looked=keep_look(removal, change),
             removal=None,
         )
         if isinstance(self.estimator, FrozenEstimator):

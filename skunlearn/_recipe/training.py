@@ -74,13 +74,13 @@ def train(
     caches.note(memory, name, rows)
     work = (estimator, rows, classes, seed, verbose, write_checkpoints, (), epochs)
     try:
-        kept = cached(memory)(name, work=work)
+        kept = make_cached(memory)(name, work=work)
     except _NotKept as stop:
         net, lost = stop.args
         checking.warn(
             f"memory= does not keep this net: an entry holds weights and buffers, and not "
-            f"{portable.listed(lost)}, which the training has changed on the modules themselves. "
-            "It is trained each time.",
+            f"{portable.join_names(lost)}, which the training has changed on the modules "
+            "themselves. It is trained each time.",
             UserWarning,
         )
         return net
@@ -110,8 +110,8 @@ def _n_classes(classes):
     return len(classes) if task_of(classes).has_one_class else None
 
 
-def cached(memory):
-    """The cached function of a joblib.Memory that trains: ``cached(memory)(key, work=...)``."""
+def make_cached(memory):
+    """Make the function of a joblib.Memory that trains: ``make_cached(memory)(key, work=...)``."""
     return memory.cache(_train_for_cache, ignore=["work"])
 
 

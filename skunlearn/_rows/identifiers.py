@@ -47,7 +47,7 @@ def identifier_text(name):
     return repr(name)
 
 
-def listed(names):
+def list_names(names):
     """Identifiers as a list; text, bytes and whatever is no collection is one identifier."""
     if isinstance(names, str | bytes) or not np.iterable(names):
         return [names]

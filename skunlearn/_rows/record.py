@@ -18,9 +18,9 @@ from skunlearn._rows.containers import (
     take,
     view_of,
 )
-from skunlearn._rows.identifiers import listed, plain_names
+from skunlearn._rows.identifiers import list_names, plain_names
 from skunlearn._rows.items import ItemSample
-from skunlearn._rows.row_table import DigestsOf, RowTable
+from skunlearn._rows.row_table import DigestsOf, NameTable, RowTable
 from skunlearn._rows.unchanged import UnchangedMixin
 from skunlearn._rows.unknown import advice_on
 from skunlearn._rows.views import Rows
@@ -55,6 +55,7 @@ class TrainingRecord(UnchangedMixin):
         groups=None,
         owned=False,
         digests=None,
+        sketches=None,
         items=None,
         reader=None,
     ):
@@ -64,17 +65,19 @@ class TrainingRecord(UnchangedMixin):
         self.retained = np.ones(n, dtype=bool)
         self._y_dtype = y.dtype
         self._like = None if self.is_dataset else empty_like(X)
-        self._table = None if self.is_dataset else RowTable.of(X, y, digests)
-        self.ids = None if ids is None else _unique_ids(ids, n)
-        self.groups = None if groups is None else name_digests(_names(groups, n, "groups"))
+        self._table = None if self.is_dataset else RowTable.of(X, y, digests, sketches)
+        self._ids = None if ids is None else _unique_ids(ids, n)
+        self._groups = None if groups is None else _table_of(_names(groups, n, "groups"))
         self.weights = weights  # one per position, whatever rows are held; NaN of forgotten ones
 
     @classmethod
     def from_tables(cls, tables, *, is_dataset, like, y_dtype, reader=None):
         """A record without rows, from the `tables` of another."""
         new = object.__new__(cls)
-        for name in _TABLES:
-            setattr(new, name, tables.get(name))
+        new.retained, new.weights = tables["retained"], tables.get("weights")
+        for name in ("ids", "groups"):
+            table = tables.get(name)
+            vars(new)["_" + name] = None if table is None else NameTable(None, table)
         new._table = RowTable.from_arrays(tables)
         new.items = None
         if "sample" in tables:
@@ -120,13 +123,33 @@ class TrainingRecord(UnchangedMixin):
         """dtype of the targets."""
         return self._y_dtype
 
+    @property
+    def ids(self):
+        """Digests of the identifiers, of shape (n, 16), or None."""
+        return None if self._ids is None else self._ids.digests
+
+    @property
+    def groups(self):
+        """Digests of the groups, of shape (n, 16), or None."""
+        return None if self._groups is None else self._groups.digests
+
+    def _digest_names(self):
+        """Let go of names in plain text, those of rows that are to be forgotten among them."""
+        for table in (self._ids, self._groups):
+            if table is not None:
+                _ = table.digests
+
+    def take_names(self, other):
+        """Know the rows by the identifiers and groups of another record, in the same order."""
+        self._ids, self._groups = other._ids, other._groups
+
     def row_like(self):
         """An empty container in the form of the rows, to convert requests to."""
         return self._like
 
     def identifiers(self, positions):
         """Digests that stand for the rows in the log: of ids, contents or positions."""
-        if self.ids is not None:
+        if self._ids is not None:
             return self.ids[positions]
         if self.is_dataset:
             return np.asarray(positions)
@@ -165,6 +188,7 @@ class TrainingRecord(UnchangedMixin):
 
     def without(self, positions):
         """A record in which `positions` are forgotten; the present one is unchanged."""
+        self._digest_names()
         if self._table is not None:
             self._table.take_leave(self, positions)  # their owner may overwrite them from now on
         new = _shallow(self)
@@ -273,7 +297,8 @@ class TrainingRecord(UnchangedMixin):
         return new
 
     def detach(self):
-        """A record that holds no rows."""
+        """A record that holds no rows, and no name in plain text."""
+        self._digest_names()
         if self._table is not None:
             self._table.take_leave(self)
         new = _shallow(self)
@@ -317,7 +342,7 @@ class TrainingRecord(UnchangedMixin):
             new._table = RowTable(*tables)
         return new
 
-    def seen(self, X, y=None):
+    def mark_seen(self, X, y=None):
         """Which rows of `X` are retained training rows, a boolean array."""
         if self.is_dataset:
             return np.zeros(n_rows(X), dtype=bool)
@@ -361,7 +386,7 @@ class TrainingRecord(UnchangedMixin):
                 f"The request names {kind}, but fit was called without {kind}=. Pass "
                 f"{kind}= to fit, one per row."
             )
-        names = listed(names)
+        names = list_names(names)
         digests = name_digests(names)
         if kind == "ids" and len(first_repeated(digests)):
             raise ValueError("ids names a record more than once; name each record once.")
@@ -443,6 +468,8 @@ def request_rows(X, like, name):
 
 def _unique_ids(ids, n):
     ids = _names(ids, n, "ids")
+    if _are_plain(ids) and len(set(ids)) == n:
+        return NameTable(ids)
     digests = name_digests(ids)
     if len(first := first_repeated(digests)):
         repeated = [ids[i] for i in first]
@@ -450,7 +477,20 @@ def _unique_ids(ids, n):
             f"ids must be unique, but {len(repeated)} repeat ({_some(repeated)}). Use groups= "
             "to name all rows of one person."
         )
-    return digests
+    return NameTable(None, digests)
+
+
+def _table_of(names):
+    return NameTable(names) if _are_plain(names) else NameTable(None, name_digests(names))
+
+
+def _are_plain(names):
+    """Whether names are all text or all whole numbers, which are equal as Python compares them.
+
+    Not texts that may be UUIDs, of which another spelling is the same.
+    """
+    kinds = set(map(type, names))
+    return kinds == {int} or (kinds == {str} and 36 not in set(map(len, names)))
 
 
 def _names(names, n, kind):

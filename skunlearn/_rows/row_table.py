@@ -1,11 +1,25 @@
-"""Digests of the rows of `fit`, each computed when it is first asked for."""
+"""Digests of the rows of `fit`, each computed when it is first asked for.
+
+Until then a sketch stands for a row: a number by which a change is noticed, quickly and by no
+adversary.
+"""
 
 import numpy as np
+import torch
 
-from skunlearn._rows.containers import DIGEST_SIZE, label_digests, n_rows, row_digests, take
-from skunlearn._rows.sketches import can_sketch, row_sketches
+from skunlearn._rows.containers import (
+    DIGEST_SIZE,
+    label_digests,
+    n_rows,
+    name_digests,
+    row_digests,
+    take,
+)
+from skunlearn._rows.mapped import Reading
 
 _CHUNK_BYTES = 2**22  # of rows that are looked at at a time, which bounds the memory
+_SKETCHED = 2**18  # bytes at a time, which stay in the processor's cache through all steps
+_SEED = 0x736B756E  # of the multipliers: sketches of equal rows are equal in every process
 
 
 class RowTable:
@@ -31,12 +45,13 @@ class RowTable:
         self._known = known
 
     @classmethod
-    def of(cls, X, y, digests=None):
-        """The table of rows and labels as they are now."""
+    def of(cls, X, y, digests=None, sketches=None):
+        """The table of rows and labels as they are now, or as `digests` or `sketches` knew rows."""
         if digests is None and can_sketch(X) and can_sketch(y):
             # Zeros take no memory before they are written to.
             empty = (np.zeros((n_rows(X), DIGEST_SIZE), np.uint8) for _ in range(2))
-            return cls(*empty, (row_sketches(X), row_sketches(y)))
+            rows = row_sketches(X) if sketches is None else sketches
+            return cls(*empty, (rows, row_sketches(y)))
         digests = row_digests(X) if digests is None else digests
         return cls(digests, label_digests(digests, y))
 
@@ -129,6 +144,42 @@ class RowTable:
             self._known = None
 
 
+class NameTable:
+    """Digests of identifiers, computed when they are first asked for.
+
+    Parameters
+    ----------
+    names : list of str or of int, or None
+        They are let go of once their digests are known.
+    digests : ndarray of shape (n, 16), or None
+    """
+
+    def __init__(self, names, digests=None):
+        self._names, self._digests = names, digests
+
+    @property
+    def digests(self):
+        """Digests of all, of shape (n, 16)."""
+        names = self._names  # first: another thread may be faster
+        if self._digests is None:
+            self._digests = name_digests(names)
+            self._names = None
+        return self._digests
+
+
+class DigestsOfRows:
+    """Digests of rows that came with a request, computed when they are asked for."""
+
+    def __init__(self, X, places=None):
+        self.X, self.places = X, places
+
+    def __getitem__(self, places):
+        return DigestsOfRows(self.X, places if self.places is None else self.places[places])
+
+    def __array__(self, dtype=None, copy=None):
+        return row_digests(self.X if self.places is None else take(self.X, self.places))
+
+
 class DigestsOf:
     """Digests of some positions of a record, computed when they are asked for."""
 
@@ -140,3 +191,66 @@ class DigestsOf:
 
     def __array__(self, dtype=None, copy=None):
         return self.record.digests_at(self.positions)
+
+
+def can_sketch(X):
+    """Whether `X` is an array or tensor of numbers."""
+    if isinstance(X, torch.Tensor):
+        return X.device.type == "cpu" and X.layout is torch.strided and X.dtype in _DTYPES
+    is_array = type(X) in (np.ndarray, np.memmap) and X.ndim > 0
+    return is_array and X.dtype.kind in "biuf" and X.dtype.itemsize <= 8  # long doubles have gaps
+
+
+def row_sketches(X):
+    """A 64-bit number for every row.
+
+    Parameters
+    ----------
+    X : ndarray or tensor of numbers, of n rows
+
+    Returns
+    -------
+    sketches : ndarray of shape (n,), uint64
+        Equal rows have equal sketches, 0.0 and -0.0 counting as equal; a row that was changed keeps
+        its sketch with a chance of about 2**-64.
+    """
+    n = len(X)
+    sketches = np.zeros(n, dtype=np.uint64)
+    width = X[:1].nbytes
+    if not width:
+        return sketches
+    words = -(-width // 8)
+    keys = np.random.default_rng(_SEED).integers(2**64, size=words, dtype=np.uint64) | 1
+    step, reading = max(1, min(n, _SKETCHED // width)), Reading(X)
+    table, shifted = np.tile(keys, (step, 1)), np.empty((step, words), dtype=np.uint64)
+    for i in range(0, n, step):
+        chunk = _as_words(X[i : i + step], words)
+        m = len(chunk)
+        # A sum of odd multiples alone overlooks two flipped signs: their bits leave at the top.
+        chunk ^= np.right_shift(chunk, np.uint64(32), out=shifted[:m])
+        chunk *= table[:m]
+        chunk ^= np.right_shift(chunk, np.uint64(29), out=shifted[:m])
+        np.einsum("ij->i", chunk, out=sketches[i : i + m])  # a sum; of short rows faster than sum
+        reading.done(step * width)
+    return sketches
+
+
+def _as_words(chunk, words):
+    """A copy of these rows as unsigned integers of 64 bits."""
+    chunk = chunk.detach().numpy() if isinstance(chunk, torch.Tensor) else np.asarray(chunk)
+    n, native = len(chunk), chunk.dtype.newbyteorder("=")
+    rows = np.empty((n, words), dtype=np.uint64)
+    flat = chunk.reshape(n, -1)
+    into = rows.view(native)
+    into[:, flat.shape[1] :] = 0
+    if chunk.dtype.kind == "f":
+        np.add(flat, 0.0, out=into[:, : flat.shape[1]])  # -0.0 becomes 0.0
+    else:
+        into[:, : flat.shape[1]] = flat
+    return rows
+
+
+_DTYPES = {
+    torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
+    torch.float16, torch.float32, torch.float64,
+}  # fmt: skip

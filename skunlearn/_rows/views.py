@@ -73,7 +73,7 @@ class Rows:
         y = np.concatenate([self.y, other.y])
         return Rows(join(self.X, other.X), y, np.arange(len(y)), weights=weights)
 
-    def relabelled(self, y):
+    def relabel(self, y):
         """The same rows with other targets, one for each in view."""
         table = self.all_y.copy()
         table[self.index] = y

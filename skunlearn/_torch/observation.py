@@ -38,6 +38,11 @@ class Evidence:
         """Accuracy, or R² for regression; None when R² is undefined."""
         return self.task.score_of(self)
 
+    def take(self, rows):
+        """The same of some rows, a mask or positions."""
+        logits = None if self.logits is None else self.logits[rows]
+        return replace(self, y=self.y[rows], logits=logits, predicted=self.predicted[rows])
+
     def is_finite(self):
         """Whether the model's outputs are numbers."""
         return bool(np.isfinite(self.predicted if self.logits is None else self.logits).all())

@@ -82,7 +82,7 @@ def lost(net, recipe, seed, rows):
     return changed if changed and not _agree(net, other, rows, seed) else []
 
 
-def listed(names):
+def join_names(names):
     """A few of them, for a message."""
     rest = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

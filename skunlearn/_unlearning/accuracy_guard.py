@@ -36,7 +36,7 @@ class Guard:
             self.y = dataset_targets(X)
         if X is None or self.y is None:
             raise ValueError("X_val and y_val come together: rows and their labels.")
-        seen = np.count_nonzero(unlearner._record.seen(X))
+        seen = np.count_nonzero(unlearner._record.mark_seen(X))
         if seen:
             raise ValueError(
                 f"X_val holds {seen} training rows. Accuracy on rows to be forgotten is meant to "

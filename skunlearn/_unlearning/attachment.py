@@ -24,7 +24,7 @@ def detach(self):
     self : object
     """
     check_is_fitted(self)
-    self._change(record=self._record.detach(), forgotten=None)
+    self._change(record=self._record.detach(), forgotten=None, looked=None)
     return self
 
 
@@ -52,7 +52,7 @@ def attach(self, X, y=None, *, measure_on=None):
         When rows are missing, unknown or have other labels than in ``fit``.
     """
     check_is_fitted(self)
-    self._change(record=_give_back(self, X, y, measure_on))
+    self._change(record=_give_back(self, X, y, measure_on), looked=None)
     return self
 
 
@@ -80,7 +80,9 @@ def leave_out_rows(unlearner, state):
         record = known.record.compact() if unlearner.store_data else known.record.detach()
         # Whoever unpickles it may have other files at these paths.
         files = tuple((name, done, None) for name, done, _ in known.files)
-        state["_fitted"] = replace(known, record=record, forgotten=None, files=files)
+        state["_fitted"] = replace(
+            known, record=record, forgotten=None, looked=None, recipe=None, files=files
+        )
         # The net that the user passed may have been trained on rows that are gone by now.
         state["estimator"] = _without_weights(unlearner.estimator)
     return state

@@ -1,15 +1,21 @@
-"""What `fit` and `unlearn` leave behind, in one piece."""
+"""What `fit` and `unlearn` leave behind, in one piece, and taken over in one piece.
 
+Work is done on a draft, a copy whose state is taken over when all has gone well.
+"""
+
+import copy
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import Evidence
 from skunlearn._unlearning.certificate.keyed import new_key
-from skunlearn._unlearning.drafts import share_all
-from skunlearn._unlearning.removal import Removal
 from skunlearn._unlearning.row_reader import RowReader, read_request
+
+_OWN = "_own"  # the names of what fit and requests have put on an estimator
+_ORIGIN = "_draft_of"
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,11 @@ class Fitted:
         The rows of the last request, where they are at hand.
     steps_before : dict
         Kinds of the steps of a Pipeline in front; see `step_kinds.kinds`.
+    recipe : weak reference, or None
+        To the parameter `estimator` as ``fit`` has checked it.
+    looked : (ndarray of int, Evidence) or None
+        What the model said of the sample of retained rows after the last request, and where in
+        ``fit`` these are; see `recall_look`.
     removal : Removal or None
         The request that a draft is at work on; None outside of one.
     records : dict of str to list of dict
@@ -56,7 +67,9 @@ class Fitted:
     evidence: Evidence | None = None
     forgotten: Rows | None = None
     steps_before: Mapping | None = None
-    removal: Removal | None = None
+    recipe: object = None
+    looked: tuple | None = None
+    removal: object = None
     records: Mapping = field(default_factory=dict)
     files: tuple = ()
     key: bytes = field(default_factory=new_key, repr=False)
@@ -86,6 +99,7 @@ class FittedMixin:
     _seed, _record, _row_reader = _entry("seed"), _entry("record"), _entry("row_reader")
     _evidence, _forgotten = _entry("evidence"), _entry("forgotten")
     _steps_before, _removal = _entry("steps_before"), _entry("removal")
+    _looked, _recipe = _entry("looked"), _entry("recipe")
     _records, _saved_files, _key = _entry("records"), _entry("files"), _entry("key")
 
     @property
@@ -119,3 +133,66 @@ class FittedMixin:
 
     def __copy__(self):
         return share_all(self)
+
+
+@contextmanager
+def drafted(estimator, *, anew=False):
+    """A copy to work on; `estimator` takes its state over when the block ends without an error.
+
+    What the work puts on the copy under new names is the estimator's own state, whoever wrote its
+    class.
+
+    Parameters
+    ----------
+    estimator : estimator whose ``__copy__`` shares everything
+    anew : bool, default=False
+        Without the own state of an earlier fit, which may have been on another kind of data.
+    """
+    draft = copy.copy(estimator)
+    if anew:
+        forget_own_state(draft)
+    names = set(vars(draft))
+    vars(draft)[_ORIGIN] = estimator
+    yield draft
+    del vars(draft)[_ORIGIN]
+    note_own_state(draft, names)
+    # One assignment, which no interrupt can cut in half.
+    estimator.__dict__ = dict(vars(draft))
+
+
+def origin(estimator):
+    """The estimator that a draft will give its state to; any other is its own."""
+    return vars(estimator).get(_ORIGIN, estimator)
+
+
+def note_own_state(draft, names):
+    """Write down what work has put on a copy; `names` are those of what it held before."""
+    own = own_names(draft) | (vars(draft).keys() - names)
+    vars(draft)[_OWN] = frozenset(own & vars(draft).keys()) - {_OWN}
+
+
+def own_names(estimator):
+    """Names of what fits and requests have put on an estimator, and is there still."""
+    return vars(estimator).get(_OWN, frozenset()) & vars(estimator).keys()
+
+
+def forget_own_state(estimator):
+    """Remove what fits and requests have put on an estimator."""
+    for name in {*own_names(estimator), _OWN}:
+        vars(estimator).pop(name, None)
+
+
+def share_state(estimator, source):
+    """Bring an estimator into the state of another one, which keeps it."""
+    forget_own_state(estimator)
+    held = vars(source)
+    vars(estimator).update(
+        {name: held[name] for name in (*own_names(source), _OWN) if name in held}
+    )
+
+
+def share_all(estimator):
+    """A copy of an estimator that shares everything with it; for its ``__copy__``."""
+    new = object.__new__(type(estimator))
+    vars(new).update(vars(estimator))
+    return new

@@ -13,10 +13,18 @@ from skunlearn._torch import net_checks, skorch_nets
 
 
 def check_inner(unlearner):
-    """Raise where the method of `unlearner` cannot work on the estimator inside it."""
+    """Raise where the method of `unlearner` cannot work on the estimator inside it.
+
+    What ``fit`` has looked at is not looked at again before a request that trains nothing from its
+    first weights.
+    """
     estimator, name = skorch_nets.unwrap(unlearner.estimator), type(unlearner).__name__
     frozen = isinstance(unlearner.estimator, FrozenEstimator)
     promises = unlearner._make_promises()
+    scratch = promises.trains_from_scratch or promises.exact
+    known = unlearner._recipe if unlearner.__sklearn_is_fitted__() else None
+    if known is not None and known() is unlearner.estimator and not scratch:
+        return
     net_checks.refuse_module(estimator, name)
     if skorch_nets.is_net(estimator):
         net_checks.check_net(estimator, name)

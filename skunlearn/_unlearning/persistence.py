@@ -17,8 +17,7 @@ from skunlearn._torch import held_out_rows, portable, skorch_nets
 from skunlearn._torch.parts.net_state import weights
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.certificate.recording import note_file
-from skunlearn._unlearning.drafts import drafted, own_names
-from skunlearn._unlearning.fitted import Fitted
+from skunlearn._unlearning.fitted import Fitted, drafted, own_names
 from skunlearn._unlearning.plain_rows import PlainRows
 from skunlearn._unlearning.row_reader import RowReader
 from skunlearn.exceptions import IncompleteFileWarning
@@ -181,7 +180,7 @@ def _rebuilt(unlearner, net, tensors, state, path):
     if state["lost"] and not built:
         warn(
             f"{path} does not hold all of the net that was saved: "
-            f"{portable.listed(state['lost'])}. They are now as the module's class builds "
+            f"{portable.join_names(state['lost'])}. They are now as the module's class builds "
             "them.",
             IncompleteFileWarning,
         )
@@ -240,7 +239,7 @@ def warn_of_lost(path, lost):
     """Say what `save` has not written of a net."""
     if lost:
         warn(
-            f"{path} does not hold all of the net: {portable.listed(lost)}. load "
+            f"{path} does not hold all of the net: {portable.join_names(lost)}. load "
             "would build these as the module's class does. Load it into an estimator whose "
             "FrozenEstimator(net) was changed in the same way, or use pickle.",
             IncompleteFileWarning,

@@ -7,18 +7,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._recipe import caches, training
 from skunlearn._rows.checking import check_single_request
-from skunlearn._rows.containers import n_rows, row_digests
+from skunlearn._rows.containers import n_rows
 from skunlearn._rows.record import TrainingRecord
+from skunlearn._rows.row_table import DigestsOfRows
 from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
-from skunlearn._torch.observation import Evidence
+from skunlearn._torch.observation import Evidence, observe, summary
+from skunlearn._torch.skorch_nets import is_net, unwrap
 from skunlearn._unlearning.accuracy_guard import Guard
-from skunlearn._unlearning.announcing import announce_request, announce_result
 from skunlearn._unlearning.diagnosis import emptied_classes
-from skunlearn._unlearning.drafts import drafted
-from skunlearn.exceptions import AlreadyForgottenError
+from skunlearn._unlearning.fitted import drafted
+from skunlearn.exceptions import AlreadyForgottenError, UnlearningError
 
-_SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model
+_SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model, at most
+_SHARE, _FEW = 0.2, 400  # without a limit a fifth of the rows does, and no fewer than these
 _SAMPLE_EXACT = 100  # of methods that cannot destroy it: for the log
 
 
@@ -56,6 +58,52 @@ class Removal:
     record: TrainingRecord | None = None
     sample: Rows | None = None
     emptied: list = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a model said before a request and says after it, of some rows each.
+
+    Attributes
+    ----------
+    forget_before, retain_before, forget_after, retain_after : Evidence or None
+        None where the rows are not at hand.
+    """
+
+    forget_before: Evidence | None
+    retain_before: Evidence | None
+    forget_after: Evidence | None
+    retain_after: Evidence | None
+
+    @classmethod
+    def between(cls, before, model, removal, classes):
+        """`before` is what the old model said of the rows of `removal`; `model` is the new one."""
+        change = cls(*before, *observe_both(model, removal, classes))
+        change.refuse_divergence()
+        return change
+
+    def measure(self):
+        """Losses and scores, for the log."""
+        names = ("forget_before", "forget_after", "retain_before", "retain_after")
+        return {name: summary(getattr(self, name)) for name in names}
+
+    def refuse_divergence(self):
+        """Raise where the new model gives no numbers."""
+        for evidence in (self.forget_after, self.retain_after):
+            if evidence is not None and not evidence.is_finite():
+                raise UnlearningError(
+                    "The training diverged: the new model's outputs hold NaN or infinity. The "
+                    "model is as it was before. Try a smaller learning rate."
+                )
+
+
+def observe_both(model, removal, classes, known=None):
+    """What a model says of the forget rows of a request, and of its sample of the others.
+
+    The latter may be `known`.
+    """
+    said = observe(model, removal.forget, classes)
+    return said, known or observe(model, removal.sample, classes)
 
 
 def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard, unknown):
@@ -105,21 +153,56 @@ def look_up(estimator, removal):
     if retain is None:
         forget, retain = record.view(positions), left.view(np.flatnonzero(left.retained))
     emptied = emptied_classes(estimator, left, forget)
-    sample = draw_sample(estimator, retain)
+    sample = draw_sample(estimator, retain, removal.most_lost is not None)
     return replace(
         removal, forget=forget, retain=retain, record=left, sample=sample, emptied=emptied
     )
 
 
-def draw_sample(estimator, retain):
-    """Retained rows that are looked at before and after a request."""
-    exact = estimator._make_promises().exact
-    return retain.sample(_SAMPLE_EXACT if exact else _SAMPLE, estimator._seed)
+def draw_sample(estimator, retain, limited=False):
+    """Retained rows that are looked at before and after a request.
+
+    Which they are depends on what is retained alone, and those of a request are mostly those of
+    the one before, see `recall_look`. `limited` says that a limit is set on what may be lost.
+    """
+    n = len(estimator._record)
+    if estimator._make_promises().exact:
+        size = _SAMPLE_EXACT
+    else:
+        size = _SAMPLE if limited else min(_SAMPLE, max(_FEW, round(_SHARE * n)))
+    if retain.positions is None or len(retain) <= size or len(retain) < n // 2:
+        return retain.sample(size, estimator._seed)
+    drawn = np.zeros(n, dtype=bool)
+    drawn[np.random.default_rng(estimator._seed).choice(n, size, replace=False)] = True
+    return retain.take(np.flatnonzero(drawn[retain.positions]))
+
+
+def recall_look(estimator, removal, weights):
+    """What the present model said of the sample when the last request had made it, or None.
+
+    It counts as long as the model's weights are those of then; `weights` is their digest now.
+    """
+    looked, sample = estimator._looked, removal.sample
+    if looked is None or sample is None or sample.positions is None:
+        return None
+    if estimator.deletions_[-1]["weights"]["digest"] != weights:
+        return None
+    positions, evidence = looked
+    same = np.isin(positions, sample.positions)
+    return evidence.take(same) if np.array_equal(positions[same], sample.positions) else None
+
+
+def keep_look(removal, change):
+    """What `recall_look` gives back, for the state after a request."""
+    said, positions = change.retain_after, removal.sample.positions
+    return None if said is None or said.noisy or positions is None else (positions, said)
 
 
 def purge_caches(unlearner, parts, record, estimator=None):
     """Delete what ``memory=`` holds of forgotten rows, and write down what was deleted."""
-    report = caches.purge(estimator or unlearner, record, training.cached, parts)
+    if estimator is None and unlearner.memory is None and is_net(unwrap(unlearner.estimator)):
+        return  # a net has no cache of its own
+    report = caches.purge(estimator or unlearner, record, training.make_cached, parts)
     if report is not None:
         *earlier, entry = unlearner.deletions_
         unlearner._change(deletions=[*earlier, entry | {"caches": report}])
@@ -136,7 +219,7 @@ def _view_given(estimator, positions, X_forget, y_forget, X_retain, y_retain):
         raise ValueError("X_retain is empty: nothing would be left to train on.")
     if np.isin(kept, positions).any():
         raise AlreadyForgottenError("X_retain holds rows of the forget set; leave them out.")
-    digests = None if record.is_dataset else row_digests(X_retain)
+    digests = None if record.is_dataset else DigestsOfRows(X_retain)
     weights = record.weights_of(X_retain, y_retain)
     retain = Rows(X_retain, y_retain, np.arange(n_rows(X_retain)), digests, weights=weights)
     if record.has_data:
@@ -151,3 +234,27 @@ def _view_given(estimator, positions, X_forget, y_forget, X_retain, y_retain):
             "X_retain and y_retain."
         )
     return None, retain
+
+
+def announce_request(estimator, n_rows):
+    """Say how many rows are about to go, of how many that the model still holds."""
+    if estimator.verbose:
+        left = int(estimator._record.retained.sum())
+        print(f"unlearning {n_rows:,} of {left:,} rows …", flush=True)
+
+
+def announce_result(estimator):
+    """Say how long the last request took, and what became of the loss on its rows."""
+    if estimator.verbose:
+        print(describe_result(estimator.deletions_[-1]), flush=True)
+
+
+def describe_result(entry):
+    """An entry of the log in a line."""
+    seconds = entry["seconds"]
+    said = f"done in {seconds:.1f} s" if seconds >= 0.1 else f"done in {seconds:.2f} s"
+    measured = entry.get("measured", {})
+    losses = [(measured.get(f"forget_{when}") or {}).get("loss") for when in ("before", "after")]
+    if None in losses:
+        return said
+    return f"{said}, forget loss {losses[0]:.3f} → {losses[1]:.3f}"

@@ -9,8 +9,8 @@ from sklearn.frozen import FrozenEstimator
 
 from skunlearn._recipe.training import weight_parameter
 from skunlearn._rows import checking
+from skunlearn._rows.checking import check_finite
 from skunlearn._rows.containers import is_dataset, n_rows, shares_memory
-from skunlearn._rows.finite import check_finite
 from skunlearn._rows.record import TrainingRecord, request_rows
 from skunlearn._torch import net_checks, skorch_nets
 from skunlearn._torch.columns import label_columns, width_of

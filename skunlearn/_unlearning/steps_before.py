@@ -4,7 +4,7 @@ import sys
 
 from sklearn.pipeline import Pipeline
 
-from skunlearn._unlearning.drafts import origin
+from skunlearn._unlearning.fitted import origin
 
 
 def steps_before(unlearner):

@@ -8,8 +8,8 @@ from sklearn.utils import assert_all_finite, column_or_1d, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
 
+from skunlearn._rows.checking import check_finite
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
-from skunlearn._rows.finite import check_finite
 from skunlearn._rows.frames import is_frame
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.net_rows import label_of

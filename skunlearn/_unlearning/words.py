@@ -79,7 +79,7 @@ X_retain, y_retain : rows and labels, default=None
 max_accuracy_drop : float, default=None
     Undo the request when it costs more accuracy than this, a share in [0, 1]: 0.05 is
     five points. Of regressors it is R², which may fall by more than 1. It is
-    measured on the log's sample of retained rows, at most 1000 (100 for exact methods) and
+    measured on a sample of retained rows, at most 1000 (100 for exact methods) and
     within this request, or on `X_val`. None: no limit, but a ModelDamagedWarning at ten
     points.
 X_val, y_val : rows and labels, default=None

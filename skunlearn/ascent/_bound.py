@@ -10,7 +10,7 @@ from skunlearn._rows.constraints import POSITIVE, StrOptions
 from skunlearn._torch.loop.fit_loop import StopTraining
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics
-from skunlearn._torch.loop.optimizer_steps import clipped, normalisation
+from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.row_losses import Targets, labels_of, row_losses
 from skunlearn.net_unlearner import NetUnlearner
@@ -74,7 +74,7 @@ class ForgetOnly(BoundedAscent):
         hung = [
             ("skunlearn_followed", followed),
             *callbacks,
-            clipped(self.max_norm),
+            clip_gradients(self.max_norm),
             ("skunlearn_known", known),
         ]
         # The statistics of the forget rows alone are not those of the data.

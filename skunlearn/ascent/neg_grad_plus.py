@@ -3,7 +3,7 @@
 from skunlearn._rows.constraints import SHARE
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import moving_norms, prompt
-from skunlearn._torch.loop.optimizer_steps import clipped
+from skunlearn._torch.loop.optimizer_steps import clip_gradients
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, BoundedAscent, bounded
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
@@ -103,7 +103,7 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
 
         scale_rates(net, self._speed(retain, forget, norms))
         with prompt(norms):
-            self._run(net, retain, [clipped(self.max_norm)], loss=loss)
+            self._run(net, retain, [clip_gradients(self.max_norm)], loss=loss)
 
     def _default_beta(self, retain, forget):
         if self._classes is None:

@@ -5,8 +5,9 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skunlearn._recipe.leaves import leaves
-from skunlearn._rows.containers import is_dataset, is_mapping, row_digests
+from skunlearn._rows.containers import is_dataset, is_mapping
 from skunlearn._rows.frames import is_frame
+from skunlearn._rows.row_table import DigestsOfRows
 from skunlearn._rows.views import Rows
 from skunlearn._unlearning import validation
 
@@ -81,7 +82,7 @@ def transformed(rows, steps, unlearner, *, reset=False):
 def checked(X, rows, unlearner, *, reset=False):
     """`X`, made of `rows`, as `unlearner` wants its rows."""
     X = validation.check_X(unlearner, X, reset=reset)
-    digests = None if is_dataset(X) else row_digests(X)
+    digests = None if is_dataset(X) else DigestsOfRows(X)
     parts = {"weights": rows.weights, "reader": unlearner._reader}
     return Rows(X, rows.y, np.arange(len(rows)), digests, **parts)
 

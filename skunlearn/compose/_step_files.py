@@ -14,7 +14,7 @@ from skunlearn._rows import row_forms
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._unlearning import persistence
 from skunlearn._unlearning.certificate.recording import note_file
-from skunlearn._unlearning.drafts import drafted
+from skunlearn._unlearning.fitted import drafted
 from skunlearn.compose import _front_steps
 
 # What fitted transformers of scikit-learn hold, and skops does not know to be harmless.

@@ -12,12 +12,13 @@ from skunlearn._recipe.step_kinds import kinds
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows, row_digests, shares_memory, view_of
 from skunlearn._rows.record import TrainingRecord, request_rows
+from skunlearn._rows.row_table import can_sketch, row_sketches
 from skunlearn._torch import skorch_nets
 from skunlearn._unlearning import validation
 from skunlearn._unlearning.certificate.content import form_of_row
 from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.certificate.recording import RecordingMixin
-from skunlearn._unlearning.drafts import drafted, share_all
+from skunlearn._unlearning.fitted import drafted, share_all
 from skunlearn._unlearning.plain_rows import look_at
 from skunlearn._unlearning.removal import Removal, carry_out
 from skunlearn._unlearning.steps_before import steps_before
@@ -182,7 +183,8 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
                 "to hold rows as the steps make them."
             )
         # Steps may write to the rows that they are given.
-        digests = None if is_dataset(rows) else row_digests(rows)
+        sketches = row_sketches(rows) if can_sketch(rows) else None
+        digests = None if is_dataset(rows) or sketches is not None else row_digests(rows)
         # No clone: an unlearner around a trained model must not take itself for one.
         self.steps = [*_front_steps.fresh(self.steps[:-1]), (name, copy.copy(unlearner))]
         self._held = self._sums = None
@@ -200,9 +202,9 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
         self._final_estimator._change(steps_before=kinds(steps_before(self)))
         final = self._final_estimator._record
         self._record = TrainingRecord(
-            rows, final._y, owned=owned, digests=digests, items=final.items
+            rows, final._y, owned=owned, digests=digests, sketches=sketches, items=final.items
         )
-        self._record.ids, self._record.groups = final.ids, final.groups
+        self._record.take_names(final)
         self._record.weights = final.weights
         if not is_dataset(rows) and not shares_memory(rows, final._X):
             final.owned = True  # what the steps have made is nobody else's

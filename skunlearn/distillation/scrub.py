@@ -9,7 +9,7 @@ from skunlearn._rows.views import Rows
 from skunlearn._torch import inference
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics
-from skunlearn._torch.loop.optimizer_steps import clipped, normalisation
+from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_state import set_weights, weights
 from skunlearn._torch.parts.tasks import task_of
@@ -151,7 +151,11 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         of_forget, of_retain = (Remembered(teacher, net, rows) for rows in (forget, retain))
         followed = FollowedStatistics(net, retain)
         rows = self._known_rows(net, forget, retain)
-        hung = [("skunlearn_followed", followed), clipped(self.max_norm), ("skunlearn_known", rows)]
+        hung = [
+            ("skunlearn_followed", followed),
+            clip_gradients(self.max_norm),
+            ("skunlearn_known", rows),
+        ]
 
         def apart(batch):
             student = inference.logits(net, batch.out, self._classes)

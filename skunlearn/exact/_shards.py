@@ -142,7 +142,7 @@ def _write(net, recipe, shard, path):
     if lost:
         raise UnlearningError(
             f"n_slices={shard.n_slices} keeps the net after each slice in a file, which cannot "
-            f"hold {portable.listed(lost)}: the training has changed that on the modules "
+            f"hold {portable.join_names(lost)}: the training has changed that on the modules "
             "themselves. Use n_slices=1, or let the module hold it as a buffer."
         )
     frozen = {"frozen": json.dumps(portable.frozen(net))}

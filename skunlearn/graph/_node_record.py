@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from skunlearn._rows.containers import match, name_digests
-from skunlearn._rows.identifiers import listed
+from skunlearn._rows.identifiers import list_names
 from skunlearn._rows.record import _some
 from skunlearn.exceptions import AlreadyForgottenError, UnknownRowsError
 
@@ -125,7 +125,7 @@ def _codes(u, v, n, directed):
 def _names(names):
     if isinstance(names, torch.Tensor):
         names = names.detach().cpu().numpy()
-    names = listed(names)
+    names = list_names(names)
     if any(isinstance(name, bool | np.bool_) for name in names):
         raise TypeError(
             "Nodes go by names or numbers, got a boolean mask. Pass numpy.flatnonzero(mask)."

@@ -23,7 +23,7 @@ from skunlearn._unlearning.certificate.content import (
 )
 from skunlearn._unlearning.certificate.keyed import new_key
 from skunlearn._unlearning.certificate.recording import RecordingMixin
-from skunlearn._unlearning.drafts import drafted, share_all
+from skunlearn._unlearning.fitted import drafted, share_all
 from skunlearn._unlearning.promises import Promises
 from skunlearn.exceptions import ClassForgottenWarning
 from skunlearn.graph import _nets

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 
 from skunlearn._files.write_whole import write_whole
-from skunlearn._rows.identifiers import identifier_text, listed
+from skunlearn._rows.identifiers import identifier_text, list_names
 
 _PERSON = b"skunlearn-queue"
 _SALT = "salt"
@@ -18,7 +18,7 @@ _SALT = "salt"
 
 def as_list(names, kind):
     """The names of a request as a list of values that `write` can write."""
-    names = [_plain(name) for name in listed(names)]
+    names = [_plain(name) for name in list_names(names)]
     if not names:
         raise ValueError(f"The request names no {kind}.")
     for name in names:

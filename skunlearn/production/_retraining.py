@@ -2,7 +2,7 @@
 
 import copy
 
-from skunlearn._unlearning.drafts import share_state
+from skunlearn._unlearning.fitted import share_state
 from skunlearn.exact.retrain import RetrainUnlearner
 
 

@@ -21,7 +21,7 @@ from skunlearn._rows.checking import check_weights
 from skunlearn._rows.containers import is_dataset, match, name_digests, row_digests, take
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._torch import skorch_nets
-from skunlearn._torch.portable import listed
+from skunlearn._torch.portable import join_names
 from skunlearn._unlearning import persistence
 from skunlearn._unlearning.validation import check_dataset
 from skunlearn.base import BaseUnlearner
@@ -170,9 +170,9 @@ class Versions:
         if state["lost"]:
             raise TypeError(
                 f"After a restart {type(unlearner).__name__} could not go on: a model version "
-                f"holds weights and buffers, and not {listed(state['lost'])}, which were changed "
-                "after the module was built. Let the module's __init__ build them from parameters "
-                "(module__<name>=...), or hold them as buffers."
+                f"holds weights and buffers, and not {join_names(state['lost'])}, which were "
+                "changed after the module was built. Let the module's __init__ build them from "
+                "parameters (module__<name>=...), or hold them as buffers."
             )
         return save(tensors, metadata={"skunlearn": json.dumps(state)})
 

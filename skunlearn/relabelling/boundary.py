@@ -9,6 +9,7 @@ from torch import nn
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import POSITIVE, StrOptions
 from skunlearn._torch import inference, net_layers, skorch_nets
+from skunlearn._torch.loop.fit_loop import gives_plain_rows
 from skunlearn._torch.loop.optimizer_steps import renew_optimizer
 from skunlearn._torch.parts import net_kinds
 from skunlearn._torch.parts.tasks import need_one_class
@@ -136,10 +137,24 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         original._set_training(False)
         n_classes = len(self._classes)
         unseen = np.setdiff1d(np.arange(n_classes), self._row_reader.seen_columns)
+        # Of rows that are the same in every epoch the original is asked once.
+        asked = np.zeros(len(forget), dtype=bool)
+        table = torch.zeros(len(forget), dtype=torch.int64, device=net.device)
+        same = gives_plain_rows(net, forget)
+
+        def find_neighbours(batch):
+            places = batch.rows if same and not batch.mixed else None
+            if places is not None and asked[places.numpy()].all():
+                return table[places.to(table.device)]
+            y = rows.labels(batch)
+            found = neighbouring_class(original, batch.x, y, self.step, n_classes, unseen)
+            if places is not None:
+                asked[places.numpy()] = True
+                table[places.to(table.device)] = found
+            return found
 
         def loss(batch):
-            y = rows.labels(batch)
-            neighbours = neighbouring_class(original, batch.x, y, self.step, n_classes, unseen)
+            neighbours = find_neighbours(batch)
             _, known = rows.losses(batch, batch.out.detach())
             return batch.mean(known * row_losses(net, batch.out, neighbours, self._classes))
 

@@ -119,13 +119,13 @@ class RandomLabelUnlearner(NetUnlearner):
                 callbacks.append(("skunlearn_labels", Redrawn(both, places, drawn)))
             y = both.y
             y[places] = drawn()
-            self._run(net, both.relabelled(y), callbacks, relabels=self.redraw)
+            self._run(net, both.relabel(y), callbacks, relabels=self.redraw)
             return
-        phases, relabelled = Phases(net, self.schedule), forget.relabelled(drawn())
+        phases, relabelled = Phases(net, self.schedule), forget.relabel(drawn())
         followed = "skunlearn_followed", FollowedStatistics(net, retain)
         for epoch in phases:
             if epoch and self.redraw:
-                relabelled = forget.relabelled(drawn())
+                relabelled = forget.relabel(drawn())
             with normalisation(net, "eval"):
                 phases.train(relabelled, callbacks=[*callbacks, followed])
             phases.train(retain, callbacks=callbacks)

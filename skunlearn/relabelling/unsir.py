@@ -11,7 +11,7 @@ from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.batches.net_rows import target
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.learning_rates import mean_reach, scale_rates
-from skunlearn._torch.loop.optimizer_steps import clipped
+from skunlearn._torch.loop.optimizer_steps import clip_gradients
 from skunlearn._torch.loop.task_loss import TaskLoss, scratch_history
 from skunlearn._torch.parts.overriding import overridden
 from skunlearn._torch.parts.tasks import need_one_class
@@ -146,7 +146,7 @@ class UNSIRUnlearner(NetUnlearner):
         for epoch in phases:
             impairs = epoch < self.impair_epochs
             # Noise with huge losses would throw the weights out of reach of any repair.
-            clip = [clipped()] if impairs else []
+            clip = [clip_gradients()] if impairs else []
             phases.train(retain, callbacks=clip, loss=impair if impairs else None)
 
     def _speed(self, net, retain):

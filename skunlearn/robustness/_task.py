@@ -10,7 +10,7 @@ from skunlearn._recipe import caches
 from skunlearn._rows.checking import check_forget_mask, warn
 from skunlearn._rows.containers import digest_of
 from skunlearn._rows.seeding import draw_seed, seeded
-from skunlearn._unlearning.drafts import note_own_state, share_state
+from skunlearn._unlearning.fitted import note_own_state, share_state
 from skunlearn._unlearning.validation import check_targets, encode
 from skunlearn.evaluation._reference_models import check_recipe, other_references
 from skunlearn.exact import RetrainUnlearner

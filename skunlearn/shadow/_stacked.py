@@ -14,7 +14,7 @@ from skunlearn._torch import net_checks, skorch_nets
 from skunlearn._torch.batches.batching import can_batch, n_batches
 from skunlearn._torch.batches.net_rows import dataset
 from skunlearn._torch.held_out_rows import own_split
-from skunlearn._torch.portable import listed, settings
+from skunlearn._torch.portable import join_names, settings
 from skunlearn.callbacks import LinearDecay
 
 # Steps that treat every weight by itself: on stacked weights they are those of each net alone.
@@ -67,7 +67,7 @@ def why_not(net, rows, classes):
         net_checks.check_outputs(other, rows, len(classes))
     drawn = settings(probe, other)
     if drawn:
-        return f"the module draws {listed(drawn)} in its constructor, which is no parameter"
+        return f"the module draws {join_names(drawn)} in its constructor, which is no parameter"
     return None
 
 

@@ -72,7 +72,7 @@ def test_nan_in_a_dict_names_its_entry(data):
 
 
 def test_nan_in_a_memory_mapped_file_is_counted_from_its_first_row(tmp_path, data, monkeypatch):
-    monkeypatch.setattr("skunlearn._rows.finite._PIECE", 64)
+    monkeypatch.setattr("skunlearn._rows.checking._PIECE", 64)
     np.save(tmp_path / "X.npy", spoilt(data[0], (41, 2)))
     X = np.load(tmp_path / "X.npy", mmap_mode="r")
     with pytest.raises(ValueError, match="row 41, column 2"):

@@ -284,7 +284,7 @@ def test_copies_made_by_fit_lose_the_forgotten_rows(data):
 def test_seen(data):
     X, y = data
     record = fitted(X, y).unlearn(indices=[0])._record
-    assert record.seen(np.vstack([X[:3].astype(float), X[:1] + 1])).tolist() == [
+    assert record.mark_seen(np.vstack([X[:3].astype(float), X[:1] + 1])).tolist() == [
         False,
         True,
         True,
@@ -330,6 +330,6 @@ def test_a_view_shows_its_rows_and_no_other(data, kind):
     elsewhere = rows.union(Rows(rows.X, y[[7, 3, 11]], [1]))
     np.testing.assert_array_equal(plain(elsewhere.X), X[[7, 3, 11, 3]])
     np.testing.assert_array_equal(elsewhere.y, y[[7, 3, 11, 3]])
-    other = rows.relabelled(np.array([9, 8, 7]))
+    other = rows.relabel(np.array([9, 8, 7]))
     assert other.y.tolist() == [9, 8, 7]
     np.testing.assert_array_equal(rows.y, y[[7, 3, 11]])

@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, RidgeUnlearner
 from skunlearn._rows import row_table
 from skunlearn._rows.containers import first_repeated, label_digests, row_digests
-from skunlearn._rows.sketches import can_sketch, row_sketches
+from skunlearn._rows.row_table import can_sketch, row_sketches
 from skunlearn.exceptions import AlreadyForgottenError, DataChangedError, UnknownRowsError
 from tests.small import net, quiet
 

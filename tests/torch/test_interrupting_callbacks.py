@@ -11,7 +11,7 @@ from skorch.callbacks import Callback
 from torch.utils.data import TensorDataset
 
 from skunlearn import FineTuneUnlearner
-from skunlearn._torch.loop.interrupts import watched_interrupts
+from skunlearn._torch.loop.run_guards import watched_interrupts
 from skunlearn.utils._check_tools import Snapshot, ctrl_c
 from tests.instances import make_net
 from tests.small import FORGET, net, quiet

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
-from skunlearn._unlearning.announcing import describe_result
+from skunlearn._unlearning.removal import describe_result
 from skunlearn.forget_sets import worst_case_forget_set
 from tests.small import FORGET, net, quiet
 

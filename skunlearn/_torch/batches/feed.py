@@ -13,7 +13,7 @@ from skunlearn._torch.batches.batching import (
     n_batches,
 )
 from skunlearn._torch.batches.lone_rows import lone_row
-from skunlearn._torch.batches.net_rows import cast, collated, label_of
+from skunlearn._torch.batches.net_rows import cast, collate_items, label_of
 from skunlearn._torch.batches.training_batch import Batch, join, n_rows_in, split
 from skunlearn._torch.parts.overriding import overridden
 
@@ -222,7 +222,7 @@ class TellingCollate:
 
     def __call__(self, items):
         rows = getattr(items, "rows", None)
-        x, y = collated(items, self.collate, self.dtype)
+        x, y = collate_items(items, self.collate, self.dtype)
         mixed = self.collate is not default_collate and not are_labels(y, map(label_of, items))
         return Collated(x, y, None if rows is None else torch.as_tensor(rows), mixed)
 

@@ -106,7 +106,7 @@ class NetRows(torch.utils.data.Dataset):
             x, y = self._gather(positions)
             return x, torch.as_tensor(y)
         items = self.__getitems__(positions)
-        return collated(items, self.collate or default_collate, self.float_dtype)
+        return collate_items(items, self.collate or default_collate, self.float_dtype)
 
     def _gather(self, positions):
         """The rows at `positions` as tensors, and their targets as an array."""
@@ -124,6 +124,8 @@ class NetRows(torch.utils.data.Dataset):
 
     def move(self, wanted):
         """Move the rows in view to the device; "auto" decides by its memory. Whether they are."""
+        if wanted == "auto" and torch.device(self.device).type != "cuda":
+            return self._moved is not None  # they are where they are used
         if self._moved is None and wanted and self.base is None and len(self.index):
             movable = not self._reading and not _any_sparse(self._rows)
             n_bytes = (
@@ -155,7 +157,7 @@ class Items(list):
     rows = whole = None
 
 
-def collated(items, collate, dtype):
+def collate_items(items, collate, dtype):
     """``(x, y)`` that a collate function makes of items, with floats of the module's dtype."""
     if collate is default_collate and getattr(items, "whole", None) is not None:
         x, y = items.whole

@@ -8,10 +8,14 @@ from skunlearn._torch.batches.batching import can_batch
 from skunlearn._torch.batches.feed import feeding
 from skunlearn._torch.batches.net_rows import dataset
 from skunlearn._torch.batches.training_batch import Batch
-from skunlearn._torch.loop.epoch_loop import short_epochs, silent_logs
-from skunlearn._torch.loop.interrupts import is_own_stop, watched_interrupts
-from skunlearn._torch.loop.kept_start import KeptStart, shapes_start
-from skunlearn._torch.loop.lenient_scores import lenient_scores
+from skunlearn._torch.loop.epoch_loop import short_epochs
+from skunlearn._torch.loop.run_guards import (
+    KeptStart,
+    is_own_stop,
+    lenient_scores,
+    shapes_start,
+    watched_interrupts,
+)
 from skunlearn._torch.loop.task_loss import TaskLoss
 from skunlearn._torch.parts.overriding import overridden
 from skunlearn._torch.skorch_nets import check_finite
@@ -78,7 +82,6 @@ def train(
             _training_on(net, feed, loss),
             nullcontext() if strict else lenient_scores(net),
             short_epochs(net),
-            silent_logs(net),
             watched_interrupts() as pressed,
         ):
             net.notify("on_train_begin", **told)

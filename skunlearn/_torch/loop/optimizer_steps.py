@@ -130,7 +130,7 @@ def only_trained(net, params):
             p.grad = None
 
 
-def clipped(max_norm=1.0):
+def clip_gradients(max_norm=1.0):
     """Callback that bounds the gradient of a batch.
 
     On forget rows alone, with the statistics of all rows, the net's own rate can be far too high.

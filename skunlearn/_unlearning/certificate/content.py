@@ -55,7 +55,7 @@ def deletion_entry(unlearner, *, rows, named, classes_forgotten, seconds, measur
     }
 
 
-def log_entry(unlearner, change, model, seconds, kept, brought):
+def log_entry(unlearner, change, model, weights, seconds, kept, brought):
     """The entry of a request of rows, for the draft that is at work on it.
 
     Parameters
@@ -64,6 +64,8 @@ def log_entry(unlearner, change, model, seconds, kept, brought):
     change : Change
     model : fitted estimator
         That after the request.
+    weights : str
+        Digest of those before it.
     seconds : float
     kept : list of str or None
         Layers whose running statistics are from before the request.
@@ -88,7 +90,7 @@ def log_entry(unlearner, change, model, seconds, kept, brought):
         entry |= {"exact": False, "trained_before": brought}
     if held_out is not None:
         entry["held_out"] = held_out
-    entry["weights"] = weights_change(unlearner.estimator_, model)
+    entry["weights"] = {**model_digest(model), "before": weights}
     return entry | unlearner._logged()
 
 

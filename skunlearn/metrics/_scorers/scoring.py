@@ -113,7 +113,7 @@ def refuse_training_rows(unlearner, unseen):
     if is_dataset(unseen.source):
         return
     rows = np.unique(np.linspace(0, len(unseen) - 1, _CHECKED_ROWS).astype(int))
-    if unlearner._record.seen(unseen.take(rows).X).mean() > 0.5:
+    if unlearner._record.mark_seen(unseen.take(rows).X).mean() > 0.5:
         raise TrainingRowsError(
             "These rows are training rows, not unseen ones: the attack would compare members "
             "with members. Score held-out rows, and set return_train_score=False (searches by "

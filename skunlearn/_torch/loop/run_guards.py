@@ -1,0 +1,164 @@
+"""What a run of skorch's loop is guarded against: Ctrl-C, scores that fail, other weights to start.
+
+skorch's ``fit`` takes Ctrl-C and the KeyboardInterrupt by which a callback ends a training both for
+an end in good order. An unlearning must not: a model half-way through it has not forgotten.
+"""
+
+import signal
+import threading
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
+from skorch import NeuralNet
+from skorch.callbacks import BatchScoring, Callback, EpochScoring, ParamMapper
+
+from skunlearn._rows import checking
+from skunlearn._torch.loop import epoch_loop
+from skunlearn._torch.parts.net_state import holds, set_weights, weights
+from skunlearn._torch.parts.overriding import overridden
+from skunlearn.exceptions import UnlearningError
+
+_EVENTS = ("on_train_begin", "on_epoch_begin")
+_KNOWN = ("skorch", "skunlearn")  # where callbacks leave the weights alone
+
+
+@contextmanager
+def watched_interrupts():
+    """Give the list of the KeyboardInterrupts that come from a signal inside the block.
+
+    Python raises such a one in the main thread only, from the handler of SIGINT, at whatever line
+    runs just then, be it inside a callback.
+    """
+    pressed = []
+    plain = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(plain):
+        yield pressed
+        return
+
+    def note(number, frame):
+        try:
+            plain(number, frame)
+        except KeyboardInterrupt as error:
+            pressed.append(error)
+            raise
+
+    try:
+        signal.signal(signal.SIGINT, note)
+        yield pressed
+    finally:
+        if signal.getsignal(signal.SIGINT) is note:  # else a callback has set its own
+            signal.signal(signal.SIGINT, plain)
+
+
+def is_own_stop(error, pressed):
+    """Whether a KeyboardInterrupt was raised by a callback and has nothing to do with Ctrl-C."""
+    seen = error
+    while seen is not None:
+        if any(seen is other for other in pressed):
+            return False
+        seen = seen.__cause__ or seen.__context__
+    entry = error.__traceback__
+    while entry is not None:
+        if entry.tb_frame.f_code in _TELLING:
+            return True
+        entry = entry.tb_next
+    return False
+
+
+_TELLING = (NeuralNet.notify.__code__, epoch_loop.tell.__code__)
+
+
+@contextmanager
+def lenient_scores(net):
+    """Let scores that fail be NaN, with a warning, as scikit-learn's searches have it.
+
+    Rows to forget may all be of one class, and the rows that stay lack one: an ROC AUC is undefined
+    then, which is no reason to forget nothing.
+    """
+    scores = [cb for _, cb in net.callbacks_ if isinstance(cb, EpochScoring | BatchScoring)]
+    with ExitStack() as stack:
+        for callback in scores:
+            stack.enter_context(overridden(callback, _scoring=_lenient(callback)))
+        yield
+
+
+def _lenient(callback):
+    plain, told = callback._scoring, []
+
+    def scoring(net, X_test, y_test):
+        try:
+            return plain(net, X_test, y_test)
+        except Exception as error:
+            if not told:
+                told.append(error)
+                checking.warn(
+                    f"The callback that scores {callback.name_!r} failed on the rows of this "
+                    f"training, and its score is NaN: {type(error).__name__}: {error}",
+                    UndefinedMetricWarning,
+                )
+            return np.nan
+
+    return scoring
+
+
+def shapes_start(net):
+    """Whether the net or a callback of the user's may change weights before the first batch."""
+    return any(
+        getattr(type(net), event) is not getattr(NeuralNet, event)
+        and _is_foreign(getattr(type(net), event).__module__)
+        for event in _EVENTS
+    ) or any(_may_change(callback) for _, callback in net.callbacks_)
+
+
+def _may_change(callback):
+    hears = any(
+        event in vars(callback)
+        or getattr(type(callback), event, None) is not getattr(Callback, event)
+        for event in _EVENTS
+    )
+    known = not _is_foreign(type(callback).__module__) and not isinstance(callback, ParamMapper)
+    return hears and not known
+
+
+def _is_foreign(module):
+    return module.partition(".")[0] not in _KNOWN
+
+
+class KeptStart(Callback):
+    """Put back what callbacks before this one have done to the weights before the first batch.
+
+    A user's own initialisation, or pretrained weights loaded when a training begins, are for
+    trainings from scratch.
+
+    Parameters
+    ----------
+    net : skorch net, as it is to start
+    """
+
+    def __init__(self, net):
+        self.attributes = {
+            f"{name}_": getattr(net, f"{name}_")
+            for name in (*net._modules, *net._criteria, *net._optimizers)
+        }
+        self.state = weights(net)
+
+    def on_train_begin(self, net, **kwargs):
+        """Put the weights back."""
+        # A module built anew comes with an optimizer of its own.
+        vars(net).update(self.attributes)
+        if holds(net, self.state):
+            return
+        try:
+            set_weights(net, self.state)
+        except RuntimeError as error:
+            raise UnlearningError(
+                "A callback has changed the net's layers at the beginning of a request, which "
+                f"starts from the net as it is: {error} Let the module's __init__ make them."
+            ) from error
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Put them back, before the first epoch."""
+        if self.state is not None:
+            self.on_train_begin(net)
+            self.state = None
