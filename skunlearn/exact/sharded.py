@@ -16,6 +16,7 @@ from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.held_out_rows import count
 from skunlearn._torch.parts.net_kinds import kind_of
+from skunlearn._torch.shared_parameters import share
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._ensemble import ShardEnsemble
 from skunlearn.exact._placement import place
@@ -143,7 +144,7 @@ class ShardedUnlearner(BaseUnlearner):
         self.folder = folder
 
     def _first_model(self, rows):
-        self._trained_before = super()._name_trained()
+        self._trained_before, self._declared = super()._name_trained(), self._name_declared()
         shards, slices = place(self._record, self._seed, self.n_shards, self.n_slices)
         self._places = shards, slices
         self._shape = self.n_shards, self.n_slices, self.aggregate
@@ -156,7 +157,10 @@ class ShardedUnlearner(BaseUnlearner):
             raise
         self._files = {k: done.files for k, done in trained.items()}
         self._row_epochs = {k: done.row_epochs for k, done in trained.items()}
-        return self._ensemble([trained[k].model for k in range(self.n_shards)])
+        recipe = skorch_nets.unwrap(self.estimator)
+        # A backbone's own tensors, where shards come back from processes with copies of them.
+        first = [skorch_nets.build(recipe, self._seed)] if self._declared else []
+        return self._ensemble([trained[k].model for k in range(self.n_shards)], first)
 
     def _attempt(self, retain, forget, seed):
         if retain.positions is None:
@@ -184,7 +188,7 @@ class ShardedUnlearner(BaseUnlearner):
         self._cost = {"shards_retrained": len(trained), "share_retrained": spent / whole}
         # After an error the estimator has its old tables.
         self._files = self._files | {k: done.files for k, done in trained.items()}
-        return self._ensemble(members)
+        return self._ensemble(members, self.estimator_.members)
 
     def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A(rows) as ``fit`` would have it, for audits."""
@@ -220,7 +224,9 @@ class ShardedUnlearner(BaseUnlearner):
                 )
         return dict(zip(first, done))
 
-    def _ensemble(self, members):
+    def _ensemble(self, members, first=()):
+        """The members as one model; frozen parameters are those of `first` where they are equal."""
+        share([m for m in [*first, *members] if skorch_nets.is_net(m)])
         return ShardEnsemble(
             members,
             self._classes,
@@ -232,6 +238,12 @@ class ShardedUnlearner(BaseUnlearner):
         # Shards that no request touches stay as they were trained by an earlier recipe.
         earlier = [entry.get("trained_before", []) for entry in self.deletions_]
         names = [self._trained_before, *earlier, super()._name_trained()]
+        now = self._name_declared()
+        names += [
+            [f"{item['step']}: not what was declared in fit, see its sha256"]
+            for item in self._declared
+            if item not in now
+        ]
         return list(dict.fromkeys(name for group in names for name in group))
 
     def _count_held_out(self, retain):
