@@ -8,7 +8,7 @@ from torch.nn.parameter import is_lazy
 
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.parts.copying import deep_copy
-from skunlearn._torch.parts.net_state import parts
+from skunlearn._torch.parts.net_state import named_tensors, parts
 
 
 def share(nets):
@@ -68,6 +68,13 @@ def replace(net, others):
     for name in net._optimizers:
         for group in getattr(getattr(net, name + "_", None), "param_groups", ()):
             group["params"] = [others.get(id(p), p) for p in group["params"]]
+
+
+def apart(net, shared):
+    """Tensors of a net by name; of those that are `shared`, where they stand there."""
+    number = {id(p): i for i, p in enumerate(shared)}
+    stands = {n: number[id(p)] for n, p in frozen_parameters(net).items() if id(p) in number}
+    return {name: stands.get(name, tensor) for name, tensor in named_tensors(net).items()}
 
 
 def hollow(net, shared):

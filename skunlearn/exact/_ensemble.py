@@ -59,6 +59,17 @@ class ShardEnsemble:
             if places:
                 shared_parameters.fill(self.members[i], shared, places, given)
 
+    def _digested(self):
+        """What a digest of the weights is made of: what members share once, and without copies."""
+        nets = [m for m in self.members if skorch_nets.is_net(m)]
+        shared = shared_parameters.common(nets)
+        if not shared:
+            return vars(self)
+        members = [
+            shared_parameters.apart(m, shared) if skorch_nets.is_net(m) else m for m in self.members
+        ]
+        return vars(self) | {"members": members, "shared": shared}
+
     def count_bytes(self):
         """What the members take in memory.
 

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import tempfile
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from skorch.callbacks import Unfreezer
 from torch import nn
 
 from skunlearn import PublicBackbone, RetrainUnlearner, ShardedUnlearner
+from skunlearn._unlearning.certificate import model_digests
+from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn.exact import sharded as sharded_file
 from skunlearn.exact._shards import train_shard
 from skunlearn.exceptions import UnlearningError
@@ -148,6 +151,24 @@ def test_the_base_is_stored_once(data, base, tmp_path):
         assert same(other, sharded(base, n_slices=2).fit(X[KEPT], y[KEPT]))
         assert json.loads(other.certificate())["guarantee"] != "none"
     assert bases(unlearner) == {id(base.module.enter.weight)}  # of which none was touched
+
+
+def test_the_digest_tells_members_and_base_apart(data, base):
+    X, y = data
+    unlearner = sharded(base).fit(X, y)
+    digest = model_digest(unlearner.estimator_)
+    assert model_digest(pickle.loads(pickle.dumps(unlearner.estimator_))) == digest
+    hashed = []
+    with mock.patch.object(model_digests, "torch_line", lambda *line: hashed.append(line) or ""):
+        model_digest(unlearner.estimator_)
+    assert sum(tensor is base.module.one.weight for _, tensor in hashed) == 1
+    seen = {digest["digest"]}
+    last = unlearner.estimator_.members[2].module_
+    for tensor in (base.module.two.bias, last.head.bias, last.norm.running_mean):
+        with torch.no_grad():
+            tensor += 1
+        seen.add(model_digest(unlearner.estimator_)["digest"])
+    assert len(seen) == 4
 
 
 def test_shards_from_processes_stand_on_the_backbone_too(data, base, monkeypatch):

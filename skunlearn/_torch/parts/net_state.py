@@ -53,12 +53,12 @@ def refuse_unsized(net):
 def weights(net):
     """Parameters and all buffers, detached clones on their device."""
     refuse_unsized(net)
-    return {key: value.detach().clone() for key, value in _own(net).items()}
+    return {key: value.detach().clone() for key, value in named_tensors(net).items()}
 
 
 def holds(net, state):
     """Whether parameters and buffers are what `weights` returned, bit for bit."""
-    held = _own(net)
+    held = named_tensors(net)
     return held.keys() == state.keys() and all(
         value.dtype == state[key].dtype and torch.equal(value, state[key])
         for key, value in held.items()
@@ -67,10 +67,11 @@ def holds(net, state):
 
 def floating_state(net):
     """Parameters and floating buffers: the tensors themselves."""
-    return [value.detach() for value in _own(net).values() if value.is_floating_point()]
+    return [value.detach() for value in named_tensors(net).values() if value.is_floating_point()]
 
 
-def _own(net):
+def named_tensors(net):
+    """Parameters and all buffers by name: the tensors themselves, detached."""
     found = {}
     for name, part in parts(net):
         held = dict(part.state_dict())
