@@ -104,7 +104,7 @@ class Adapted(nn.Module):
 base = PublicBackbone(
     public.module_, trained_on="2,000 made-up public sentences", declared_by="the author"
 )
-adapted = recipe(Adapted, module__base=base, max_epochs=10, lr=5e-3)
+adapted = recipe(Adapted, module__base=base, max_epochs=6, lr=5e-3)
 
 # %%
 # Two thousand private sentences of two hundred people, each of them at one of three desks. The
@@ -113,9 +113,9 @@ adapted = recipe(Adapted, module__base=base, max_epochs=10, lr=5e-3)
 X, words = sentences(2000)
 desks, person = words // 10, np.arange(2000) // 10
 X_new, words_new = sentences(500)
-began = time.perf_counter()
+began = time.process_time()
 sharded = ShardedUnlearner(adapted, n_shards=10, random_state=0).fit(X, desks, groups=person)
-fitted = time.perf_counter() - began
+fitted = time.process_time() - began
 before = np.mean(sharded.predict(X_new) == words_new // 10)
 print(f"trained in {fitted:.1f} s, right on {before:.1%} of unseen sentences")
 
@@ -128,21 +128,29 @@ full, own = sum(p.numel() * 4 for p in base.module.parameters()), max(sizes["own
 print(f"the model {full / 1e3:.0f} kB, of which shared {sizes['shared'] / 1e3:.0f} kB")
 print(f"an adapter {own / 1e3:.0f} kB: {own / full:.1%} of the model")
 print(f"ten shards {(sizes['shared'] + sum(sizes['own'])) / full:.2f} models in memory, not ten")
-print(f"in a pickle of the ensemble: {len(pickle.dumps(sharded.estimator_)) / full:.2f} models")
+
+# %%
+# (A pickle holds the base once too. Of so small a model each net's history and settings weigh
+# more.)
+
+size = len(pickle.dumps(sharded.estimator_))
+print(
+    f"pickle of the ensemble: {size / 1e3:.0f} kB, of ten models {10 * full / 1e3:.0f} kB and more"
+)
 
 # %%
 # A person is deleted
 # -------------------
 
-began = time.perf_counter()
+began = time.process_time()
 sharded.unlearn(groups=[7])
-spent = time.perf_counter() - began
+spent = time.process_time() - began
 print(f"{sharded.deletions_[0]['shards_retrained']} adapter trained again, in {spent:.2f} s")
 
 whole = RetrainUnlearner(adapted, random_state=0).fit(X, desks, groups=person)
-began = time.perf_counter()
+began = time.process_time()
 whole.unlearn(groups=[7])
-retraining = time.perf_counter() - began
+retraining = time.process_time() - began
 print(
     f"one adapter on all rows, retrained: {retraining:.2f} s, {retraining / spent:.1f} times that"
 )

@@ -42,6 +42,13 @@ class ShardedUnlearner(BaseUnlearner):
     there it equals a training with the same positions left out.) Sizes are therefore binomial:
     shards of n rows on average differ by about √n.
 
+    Nets that learn a small part beside a frozen one, an adapter of ``peft`` say, need not be S
+    times as large: parameters that do not learn and are equal in several shards are in memory
+    once, once in a pickle, and in no checkpoint. Where the frozen part is a `PublicBackbone`
+    among the module's parameters, with layers from its ``frozen_module()``, the certificate quotes
+    who declares that it holds no training row; otherwise it is named there as something that was
+    brought along, and nothing is guaranteed.
+
     Parameters
     ----------
     estimator : estimator object
@@ -59,8 +66,8 @@ class ShardedUnlearner(BaseUnlearner):
         Shards trained at a time, by joblib in processes; under ``joblib.parallel_config`` on its
         backend. (Threads share one random generator: they would not repeat.)
     folder : str, path-like or None, default=None
-        Where a new folder for checkpoints is made; a net's size for each of S (R − 1). None takes
-        a temporary one, which ends with the estimator.
+        Where a new folder for checkpoints is made; a net's size for each of S (R − 1), less what is
+        frozen from the beginning. None takes a temporary one, which ends with the estimator.
     random_state : int, RandomState instance or None, default=None
         Seed of the shards and their trainings. A shard is trained again with the seed it had, so
         that with an int ``fit(X, y).unlearn(rows)`` equals ``fit`` on the other rows, bit for bit
@@ -73,6 +80,7 @@ class ShardedUnlearner(BaseUnlearner):
     ----------
     estimator_ : ShardEnsemble
         The present models, in ``estimator_.members``; None for a shard without rows.
+        ``estimator_.count_bytes()`` says what they take in memory, together and each alone.
     {classes_, deletions_}
         Also how many shards were trained again ("shards_retrained"), and what share of the work of
         a whole training that was ("share_retrained", by row-epochs).
@@ -83,6 +91,10 @@ class ShardedUnlearner(BaseUnlearner):
         For a trained estimator.
     ValueError
         For parameters that do not go together.
+
+    See Also
+    --------
+    PublicBackbone : A public part below a net, and its declaration.
 
     References
     ----------

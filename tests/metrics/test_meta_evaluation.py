@@ -1,4 +1,4 @@
-"""What each metric tells apart is stored, shown, and said in the docstrings of those that do not."""
+"""What each metric tells apart is stored and shown; the docstrings of weak ones say so."""
 
 import inspect
 import json
@@ -64,9 +64,10 @@ def test_the_table_shows_the_stored_figures():
     assert text.count("**0.12**") == 1
     for name in stored["auc"]:
         assert f"`~skunlearn.metrics.{name.split(',')[0]}`" in text
-    assert ".. include:: ../generated/metric_table.rst" in (
-        ROOT / "docs/guide/evaluation.rst"
-    ).read_text()
+    assert (
+        ".. include:: ../generated/metric_table.rst"
+        in (ROOT / "docs/guide/evaluation.rst").read_text()
+    )
 
 
 def test_weak_metrics_say_so():
