@@ -14,6 +14,15 @@ def declarations(estimator, path="estimator"):
     ]
 
 
+def name_changed(then, now):
+    """Names of what was declared in ``fit`` and is something else by now, for a certificate."""
+    return [
+        f"{item['step']}: not what was declared in fit, see its sha256"
+        for item in then
+        if item not in now
+    ]
+
+
 def digests(backbones):
     """Digests of the single tensors of backbones that are torch modules."""
     return {digest_tensor(p) for backbone in backbones for p in _parameters(backbone)}

@@ -8,7 +8,7 @@ from torch.nn.parameter import is_lazy
 
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.parts.copying import deep_copy
-from skunlearn._torch.parts.net_state import named_tensors, parts
+from skunlearn._torch.parts.net_state import named_tensors, parts, replace_parameters
 
 
 def share(nets):
@@ -28,7 +28,7 @@ def share(nets):
                 known.setdefault(name, []).append(p)
             else:
                 found[id(p)] = match
-        replace(net, found)
+        replace_parameters(net, found)
 
 
 def common(nets):
@@ -49,25 +49,6 @@ def frozen_parameters(net):
         for name, p in part.named_parameters(remove_duplicate=False)
         if not p.requires_grad and type(p) is nn.Parameter and not is_lazy(p)
     }
-
-
-def replace(net, others):
-    """Put parameters in the place of those of a net, wherever it holds them.
-
-    Parameters
-    ----------
-    net : initialised net
-    others : dict of id of a parameter to the one in its place
-    """
-    if not others:
-        return
-    for _, part in parts(net):
-        for module in part.modules():
-            for name, p in module._parameters.items():
-                module._parameters[name] = others.get(id(p), p)
-    for name in net._optimizers:
-        for group in getattr(getattr(net, name + "_", None), "param_groups", ()):
-            group["params"] = [others.get(id(p), p) for p in group["params"]]
 
 
 def apart(net, shared):
@@ -109,7 +90,7 @@ def hollow(net, shared):
 def fill(net, shared, places, given):
     """Give a net back what `hollow` has left out, when pickle has written and read the rest."""
     empty = frozen_parameters(net)
-    replace(net, {id(empty[name]): shared[i] for name, i in places})
+    replace_parameters(net, {id(empty[name]): shared[i] for name, i in places})
     vars(net).update(given)
 
 

@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_scalar
 
 from skunlearn._files.own_folder import Folder
+from skunlearn._recipe.public_parts import name_changed
 from skunlearn._rows.constraints import COUNT, StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
@@ -249,13 +250,8 @@ class ShardedUnlearner(BaseUnlearner):
     def _name_trained(self):
         # Shards that no request touches stay as they were trained by an earlier recipe.
         earlier = [entry.get("trained_before", []) for entry in self.deletions_]
-        names = [self._trained_before, *earlier, super()._name_trained()]
-        now = self._name_declared()
-        names += [
-            [f"{item['step']}: not what was declared in fit, see its sha256"]
-            for item in self._declared
-            if item not in now
-        ]
+        changed = name_changed(self._declared, self._name_declared())
+        names = [self._trained_before, *earlier, super()._name_trained(), changed]
         return list(dict.fromkeys(name for group in names for name in group))
 
     def _count_held_out(self, retain):

@@ -242,6 +242,19 @@ def test_a_declared_base_that_would_be_trained_is_refused(data, base):
         sharded(base, callbacks=thaw).fit(X, y)
 
 
+def test_files_are_not_written_into_a_backbone(data, base, tmp_path):
+    X, y = data
+    saved = RetrainUnlearner(net(base), random_state=0).fit(X, y)
+    saved.save(tmp_path / "net.safetensors")
+    other = PublicBackbone(Body(), trained_on="other data", declared_by="A. Nother")
+    before = other.declaration()
+    loaded = RetrainUnlearner(net(other), random_state=0).load(tmp_path / "net.safetensors")
+    assert np.array_equal(loaded.predict_proba(X), saved.predict_proba(X))
+    assert other.declaration() == before
+    again = RetrainUnlearner(net(base), random_state=0).load(tmp_path / "net.safetensors")
+    assert again.estimator_.module_.body.one.weight is base.module.one.weight
+
+
 def test_frozen_parts_drawn_by_each_shard_stay_their_own(data):
     class Random(nn.Module):
         def __init__(self):
