@@ -17,13 +17,15 @@ def stored():
 
 
 def weak(found=None):
-    """Names of functions that miss one of `KNOWING`, whatever their options."""
-    best = {}
-    for name, row in (found or stored())["auc"].items():
-        function = name.split(",")[0]
-        worst = min(row[kind] for kind in KNOWING)
-        best[function] = max(worst, best.get(function, 0))
-    return sorted(name for name, worst in best.items() if worst < WEAK)
+    """Names of functions that miss one of `KNOWING`, with some of their options at least."""
+    table = (found or stored())["auc"]
+    return sorted(
+        {
+            name.split(",")[0]
+            for name, row in table.items()
+            if min(row[kind] for kind in KNOWING) < WEAK
+        }
+    )
 
 
 def lines(found=None):
