@@ -35,6 +35,7 @@ extensions = [
     "gallery",
     "mathml",
     "method_table",
+    "metric_table",
     "optional_pages",
     "pictures",
     "repairs",

@@ -1,5 +1,6 @@
 """Features by a model that is declared never to have seen a training row."""
 
+import copy
 import hashlib
 from numbers import Integral
 
@@ -29,6 +30,9 @@ class PublicBackbone(TransformerMixin, BaseEstimator):
     a declaration, inside ``FrozenEstimator`` or a function, it is named as something that may have
     seen the rows, and nothing is guaranteed.)
 
+    As a parameter of a net's module it is the base below what the net trains, an adapter of
+    ``peft`` say: see `frozen_module`. The certificate of an exact method quotes it there too.
+
     The pipeline computes a training row's features once, in ``fit``, and keeps them: a request
     does not call the backbone.
 
@@ -39,14 +43,14 @@ class PublicBackbone(TransformerMixin, BaseEstimator):
         classes must have lost its head (``timm.create_model(..., num_classes=0)``,
         ``resnet.fc = nn.Identity()``). Of several methods ``transform`` comes first, then
         ``encode`` (called with a list of rows, as sentence-transformers are). It is shared by
-        clones, and not changed.
+        copies, and its weights are not changed.
     trained_on : str
         What it was trained on, as precisely as possible: data set, version, source of the weights.
     declared_by : str
         Who says so.
     preprocess : callable, default=None
         Applied to each batch, a tensor, before the module: torchvision's
-        ``weights.transforms()``, say.
+        ``weights.transforms()``, say. Not in `frozen_module`.
     batch_size : int, default=256
         Rows at a time.
     device : str or torch.device, default="cpu"
@@ -175,6 +179,41 @@ class PublicBackbone(TransformerMixin, BaseEstimator):
         finally:
             module.train(was)
 
+    def frozen_module(self):
+        """New layers around the very weights of the module, which do not learn.
+
+        For a net with a part of its own to train, an adapter of ``peft`` say: its module takes the
+        backbone as a parameter (``module__base=PublicBackbone(...)``) and calls this in its
+        ``__init__``. However many such nets there are, the weights are in memory once. Buffers
+        (of batch normalisation, say) are copied, as training may move them.
+
+        Returns
+        -------
+        module : torch.nn.Module
+            Its parameters are those of `module`, on which ``requires_grad`` is set to False.
+
+        Raises
+        ------
+        TypeError
+            When the backbone is no torch module.
+
+        Examples
+        --------
+        >>> from torch import nn
+        >>> from skunlearn import PublicBackbone
+        >>> base = PublicBackbone(nn.Linear(4, 2), trained_on="nothing", declared_by="the author")
+        >>> one, other = base.frozen_module(), base.frozen_module()
+        >>> one is other, one.weight is other.weight, one.weight.requires_grad
+        (False, True, False)
+        """
+        if not isinstance(self.module, torch.nn.Module):
+            raise TypeError(
+                "frozen_module needs a torch module, and this backbone is "
+                f"{type(self.module).__name__}. Use it as a step of UnlearningPipeline."
+            )
+        self.module.requires_grad_(False)
+        return copy.deepcopy(self.module, {id(p): p for p in self.module.parameters()})
+
     def declaration(self):
         """What the certificate quotes.
 
@@ -195,6 +234,9 @@ class PublicBackbone(TransformerMixin, BaseEstimator):
         new = object.__new__(type(self))
         vars(new).update(vars(self))
         return new
+
+    def __deepcopy__(self, memo):
+        return self.__sklearn_clone__()
 
     def __sklearn_is_fitted__(self):
         return True

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 
-from skunlearn._recipe import training
+from skunlearn._recipe import public_parts, training
 from skunlearn._recipe.from_scratch import name_trained
 from skunlearn._recipe.step_kinds import kinds
 from skunlearn._rows import checking
@@ -175,11 +175,13 @@ class BaseUnlearner(
         known = recall_look(self, removal, weights)
         before = removal.before or observe_both(self.estimator_, removal, self._classes, known)
         # What came along trained, and no training renews, takes an exact method its guarantee.
-        brought = self._name_trained() if self._make_promises().exact else []
+        exact = self._make_promises().exact
+        brought = self._name_trained() if exact else []
+        declared = self._name_declared() if exact else []
         model, kept = self._renew_model(removal)
         change = Change.between(before, model, removal, self._classes)
         seconds = time.perf_counter() - started
-        entry = log_entry(self, change, model, weights, seconds, kept, brought)
+        entry = log_entry(self, change, model, weights, seconds, kept, brought, declared)
         self._judge(change, entry["measured"])
         self._change(
             model=model,
@@ -302,6 +304,10 @@ class BaseUnlearner(
     def _name_trained(self):
         """Names of what the estimator brings along that no training from scratch learns anew."""
         return name_trained(skorch_nets.unwrap(self.estimator))
+
+    def _name_declared(self):
+        """What is declared of public backbones below the estimator's nets; see `public_parts`."""
+        return public_parts.declarations(skorch_nets.unwrap(self.estimator))
 
     def _successor(self, positions, forget=None, retain=None, **known):
         """A copy of this estimator that has forgotten; this one stays as it is.

@@ -32,6 +32,7 @@ SECTIONS = {
         "plot_pipeline",
         "plot_frozen_backbone",
         "plot_public_backbone",
+        "plot_lora_shards",
     ),
     "Nets, graphs, and requests that keep coming": (
         "plot_cifar10_automobile",

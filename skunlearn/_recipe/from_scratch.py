@@ -1,7 +1,9 @@
 """What is trained from scratch starts from nothing: refuse or name what does not."""
 
+from skunlearn._recipe import public_parts
 from skunlearn._recipe.trained_before import find_trained, walk
 from skunlearn._rows import checking
+from skunlearn._torch import skorch_nets
 from skunlearn._torch.first_weights import find_fixed_weights, shorten
 
 
@@ -22,17 +24,22 @@ def refuse_trained(estimator, who, path="estimator"):
 
 
 def name_trained(estimator, path="estimator"):
-    """Names of what a training from scratch would not learn anew, in words for a certificate."""
+    """Names of what a training from scratch would not learn anew, in words for a certificate.
+
+    Without what is declared to hold no training row: see `public_parts.declarations`.
+    """
     done = walk(estimator, path)
-    names = [f"{item.path} ({item.what})" for item in done.found]
+    names = [f"{item.path} ({item.what})" for item in done.found if item.kind != "declared"]
+    declared = public_parts.digests(backbone for _, backbone in done.backbones)
     for where, net in done.nets:
         try:
-            fixed, shared = find_fixed_weights(net)
+            fixed, shared = find_fixed_weights(net, declared)
         except Exception:  # whatever a module raises
             if where != path:  # otherwise the training itself will say what is wrong
                 names.append(f"{where} (a net that cannot be built by itself, to see its weights)")
             continue
         if shared:
+            public_parts.refuse_own_layers(done.backbones, skorch_nets.build(net, 0))
             raise TypeError(
                 f"{where}: its module is built around the same tensors every time "
                 f"({shorten(fixed)}), so that copies of the net would train each other. Build them "
@@ -58,7 +65,7 @@ def check_reference(estimator, who, remedy, path="estimator"):
         A way to do without.
     """
     for item in find_trained(estimator, path):
-        if item.kind != "given":
+        if item.kind not in ("given", "declared"):
             _refuse(item, who, remedy)
     warn_of_start(name_trained(estimator, path), f"The reference that {who} trains")
 

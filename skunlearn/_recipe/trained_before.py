@@ -50,9 +50,10 @@ class Brought:
     path : str
         As in ``get_params``, where there is such a name.
     what : str
-    kind : {"hidden", "frozen", "given"}
+    kind : {"hidden", "frozen", "given", "declared"}
         "frozen" stands in a FrozenEstimator, by which its owner says so. "given" are numbers that
-        somebody chose, from rows perhaps. All else is "hidden".
+        somebody chose, from rows perhaps. "declared" is a PublicBackbone that a net is built on.
+        All else is "hidden".
     effect : str
         What comes of it, as a clause after "which".
     remedy : str
@@ -93,10 +94,13 @@ class Walk:
     nets : list of (str, NeuralNet)
         Path and object of all nets.
     estimators : list of objects with ``get_params``
+    backbones : list of (str, PublicBackbone)
+        Path and object of those that nets are built on.
     """
 
     def __init__(self):
-        self.found, self.nets, self.estimators = [], [], []
+        self.found, self.nets, self.estimators, self.backbones = [], [], [], []
+        self._inside = None  # path of the net whose parameters are looked at
         self._seen = {}
 
     def visit(self, value, path, *, kept=False, arrays=True):
@@ -114,9 +118,12 @@ class Walk:
         if isinstance(value, FrozenEstimator):
             self._visit_frozen(value, path)
         elif isinstance(value, PublicBackbone):
-            # As a step of UnlearningPipeline it counts for what is declared of it.
+            # As a step of UnlearningPipeline, and below a net, it counts for what is declared.
             what = "a PublicBackbone, declared to hold no training row"
-            self._find(path, what, "frozen", "is never fitted anew")
+            kind = "frozen" if self._inside is None else "declared"
+            self._find(path, what, kind, "is never fitted anew")
+            if self._inside is not None:
+                self.backbones.append((path, value))
         elif isinstance(value, torch.nn.Module):
             self._visit_module(value, path, arrays)
         elif isinstance(value, torch.Tensor | np.ndarray) or sparse.issparse(value):
@@ -187,13 +194,9 @@ class Walk:
         self.estimators.append(net)
         self.nets.append((path, net))
         self._visit_class(type(net), path)
-        for key, value in net.get_params(deep=False).items():
-            if key not in ("callbacks", "accelerator"):  # which knows all nets of the process
-                # Validation rows and a matrix of costs are nothing learnt, and what a function
-                # makes weights of is found in them.
-                built = callable(value) and not isinstance(value, torch.nn.Module)
-                arrays = not built and key.split("__")[0] not in (*_ROWS, "criterion")
-                self.visit(value, _join(path, key), arrays=arrays)
+        around, self._inside = self._inside, path
+        self._visit_parameters(net, path)
+        self._inside = around
         own = net.callbacks if isinstance(net.callbacks, list | tuple) else []
         for item in [*net.get_default_callbacks(), *own]:
             named = isinstance(item, tuple | list)
@@ -201,6 +204,15 @@ class Walk:
             cls = callback if isinstance(callback, type) else type(callback)
             name = item[0] if named else cls.__name__
             self.visit(callback, _join(path, f"callbacks__{name}"))
+
+    def _visit_parameters(self, net, path):
+        for key, value in net.get_params(deep=False).items():
+            if key not in ("callbacks", "accelerator"):  # which knows all nets of the process
+                # Validation rows and a matrix of costs are nothing learnt, and what a function
+                # makes weights of is found in them.
+                built = callable(value) and not isinstance(value, torch.nn.Module)
+                arrays = not built and key.split("__")[0] not in (*_ROWS, "criterion")
+                self.visit(value, _join(path, key), arrays=arrays)
 
     def _visit_callback(self, callback, path):
         cls = callback if isinstance(callback, type) else type(callback)

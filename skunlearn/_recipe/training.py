@@ -14,6 +14,7 @@ from skorch.callbacks import Callback, InputShapeSetter
 from skunlearn._recipe import caches
 from skunlearn._recipe.code import digest_code
 from skunlearn._recipe.from_scratch import refuse_trained
+from skunlearn._recipe.public_parts import Untouched
 from skunlearn._recipe.trained_before import walk
 from skunlearn._rows import checking
 from skunlearn._rows.containers import digest_of, digest_rows, form_of, is_dataset
@@ -140,7 +141,9 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
     with seeded(seed):
         if not skorch_nets.is_net(estimator):
             return _fit_sklearn(estimator, rows, classes, seed, write_checkpoints)
+        public = Untouched(estimator)
         net = skorch_nets.fresh_net(estimator, verbose=verbose)
+        public.check_layers(net)
         check = _CheckedOutputs(rows, _n_classes(classes))
         if skorch_nets.has_callback(net, InputShapeSetter):  # it gives the module its shape
             callbacks = [*callbacks, ("skunlearn_check", check)]
@@ -149,7 +152,7 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
         skorch_nets.name_columns(net, classes)
         files = nullcontext() if write_checkpoints else checkpoints.private_checkpoints(net)
         with files, held_out_rows.holding_out(net, estimator, rows) as kept:
-            return fit_loop.train(
+            trained = fit_loop.train(
                 net,
                 kept,
                 epochs=epochs,
@@ -157,6 +160,8 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
                 from_scratch=True,
                 strict=write_checkpoints,
             )
+        public.check_weights()
+        return trained
 
 
 class _CheckedOutputs(Callback):

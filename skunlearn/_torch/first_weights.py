@@ -11,17 +11,24 @@ from skunlearn._torch.parts.net_state import parts
 _SHOWN = 3  # names in a text
 
 
-def find_fixed_weights(net):
+def find_fixed_weights(net, declared=()):
     """Parameters that a net begins with whatever the seed, though they are no constants.
 
     They were loaded by the module's code, from a file of pre-trained weights say, or are drawn by a
     seed of the module's own, which looks the same. Zeros and ones are nothing learnt.
 
+    Parameters
+    ----------
+    net : net
+    declared : set of str, default=()
+        Digests of tensors (`digest_tensor`) that are not named: somebody has declared them public.
+
     Returns
     -------
     names : list of str
     shared : bool
-        Whether two nets even begin with the same objects, so that each would train the other.
+        Whether two nets even begin with the same objects that learn, so that each would train the
+        other.
     """
     one, other = (_parameters(skorch_nets.build(net, seed)) for seed in (0, 1))
     same = [
@@ -31,8 +38,10 @@ def find_fixed_weights(net):
         and value.shape == other[name].shape
         and torch.equal(value, other[name])
         and value.unique().numel() > 2  # an identity has zeros and ones
+        and not (declared and digest_tensor(value) in declared)
     ]
-    return same, any(value is other.get(name) for name, value in one.items())
+    shared = any(value is other.get(name) and value.requires_grad for name, value in one.items())
+    return same, shared
 
 
 def digest_weights(net):

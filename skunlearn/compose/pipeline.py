@@ -304,7 +304,7 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
         inside = [entry["transformers"] for entry in self.deletions_]
         clean = not any(steps["kept"] or steps["frozen"] for steps in inside)
         if self._declared:
-            certificate["declared"] = self._declared
+            certificate["declared"] = [*self._declared, *certificate.get("declared", [])]
             clean &= self._is_as_declared(certificate["notes"])
         last = self.deletions_[-1]["transformers"] if self.deletions_ else {}
         for key, what in (

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import softmax
 
 from skunlearn._rows.containers import n_rows
-from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch import inference, shared_parameters, skorch_nets
 from skunlearn._torch.parts.tasks import Labels, task_of
 
 
@@ -20,6 +20,12 @@ class ShardEnsemble:
         Whether classes are voted on; otherwise probabilities are averaged.
     n_targets : int or None
         Columns of the targets of a regression; None where they are no columns.
+
+    Notes
+    -----
+    Frozen parameters that nets have in common (a public base below an adapter for each) are in
+    memory once, and once in a pickle: every net has layers of its own around the same tensors. To
+    unfreeze and train them in place would change all members.
     """
 
     names_likeliest = True  # `predict` is the largest of `predict_proba`
@@ -33,6 +39,51 @@ class ShardEnsemble:
     def __repr__(self):
         kinds = sorted({type(m).__name__ for m in self.members if m is not None})
         return f"ShardEnsemble of {len(self.members)} {', '.join(kinds)}"
+
+    def __getstate__(self):
+        nets = [m for m in self.members if skorch_nets.is_net(m)]
+        shared = shared_parameters.common(nets)
+        if not shared:
+            return vars(self)
+        # Every net would write them, as skorch's nets do not know of each other.
+        members, left = list(self.members), {}
+        for i, member in enumerate(members):
+            if skorch_nets.is_net(member):
+                members[i], *left[i] = shared_parameters.hollow(member, shared)
+        return vars(self) | {"members": members, "shared": shared, "left": left}
+
+    def __setstate__(self, state):
+        shared, left = state.pop("shared", []), state.pop("left", {})
+        vars(self).update(state)
+        for i, (places, given) in left.items():
+            if places:
+                shared_parameters.fill(self.members[i], shared, places, given)
+
+    def _digested(self):
+        """What a digest of the weights is made of: what members share once, and without copies."""
+        nets = [m for m in self.members if skorch_nets.is_net(m)]
+        shared = shared_parameters.common(nets)
+        if not shared:
+            return vars(self)
+        members = [
+            shared_parameters.apart(m, shared) if skorch_nets.is_net(m) else m for m in self.members
+        ]
+        return vars(self) | {"members": members, "shared": shared}
+
+    def count_bytes(self):
+        """What the members take in memory.
+
+        Returns
+        -------
+        sizes : dict
+            "shared": bytes of the parameters that nets have in common, which are held once;
+            "own": list of int, the bytes that each member holds beside them, 0 for None and for
+            what is no net.
+        """
+        nets = {i: m for i, m in enumerate(self.members) if skorch_nets.is_net(m)}
+        shared, own = shared_parameters.count_bytes(nets.values())
+        own = dict(zip(nets, own))
+        return {"shared": shared, "own": [own.get(i, 0) for i in range(len(self.members))]}
 
     def predict(self, X):
         """Labels, or the mean of the members' predictions."""

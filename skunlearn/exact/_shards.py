@@ -13,7 +13,8 @@ from sklearn.dummy import DummyClassifier
 from skunlearn._recipe import training
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._rows.views import Rows
-from skunlearn._torch import portable, skorch_nets
+from skunlearn._torch import portable, shared_parameters, skorch_nets
+from skunlearn._torch.first_weights import digest_tensor
 from skunlearn._torch.held_out_rows import holding_out
 from skunlearn._torch.loop import fit_loop
 from skunlearn._torch.parts.net_state import weights
@@ -145,11 +146,35 @@ def _write(net, recipe, shard, path):
             f"hold {portable.join_names(lost)}: the training has changed that on the modules "
             "themselves. Use n_slices=1, or let the module hold it as a buffer."
         )
-    frozen = {"frozen": json.dumps(portable.frozen(net))}
-    save_file({k: v.contiguous().cpu() for k, v in weights(net).items()}, path, metadata=frozen)
+    tensors, base = weights(net), _base(recipe, shard, net)
+    kept = {k: v.contiguous().cpu() for k, v in tensors.items() if k not in base}
+    about = {"frozen": portable.frozen(net), "base": base}
+    save_file(kept, path, metadata={key: json.dumps(value) for key, value in about.items()})
 
 
 def _read(recipe, shard, path):
     with safe_open(path, framework="pt") as file:
-        frozen = json.loads(file.metadata()["frozen"])
-    return portable.rebuild(recipe, shard.seed, load_file(path), frozen, classes=shard.classes)
+        about = {key: json.loads(value) for key, value in file.metadata().items()}
+    tensors, base = load_file(path), about["base"]
+    if base:
+        with seeded(shard.seed):
+            built = weights(skorch_nets.fresh_net(recipe, verbose=0))
+        for name, digest in base.items():
+            if name not in built or digest_tensor(built[name]) != digest:
+                raise UnlearningError(
+                    f"{name}, which does not learn, is no longer what the module built in fit, so "
+                    "that shards would stand on different weights. Load those of then, or fit anew."
+                )
+        tensors |= {name: built[name] for name in base}
+    return portable.rebuild(recipe, shard.seed, tensors, about["frozen"], classes=shard.classes)
+
+
+def _base(recipe, shard, net):
+    """Digests of frozen parameters that the module builds as they are: no file need hold them."""
+    with seeded(shard.seed):
+        fresh = shared_parameters.frozen_parameters(skorch_nets.fresh_net(recipe, verbose=0))
+    return {
+        name: digest_tensor(p)
+        for name, p in shared_parameters.frozen_parameters(net).items()
+        if name in fresh and shared_parameters.equal(fresh[name], p)
+    }

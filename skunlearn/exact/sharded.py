@@ -11,11 +11,13 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_scalar
 
 from skunlearn._files.own_folder import Folder
+from skunlearn._recipe.public_parts import name_changed
 from skunlearn._rows.constraints import COUNT, StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.held_out_rows import count
 from skunlearn._torch.parts.net_kinds import kind_of
+from skunlearn._torch.shared_parameters import share
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._ensemble import ShardEnsemble
 from skunlearn.exact._placement import place
@@ -41,6 +43,13 @@ class ShardedUnlearner(BaseUnlearner):
     there it equals a training with the same positions left out.) Sizes are therefore binomial:
     shards of n rows on average differ by about √n.
 
+    Nets that learn a small part beside a frozen one, an adapter of ``peft`` say, need not be S
+    times as large: parameters that do not learn and are equal in several shards are in memory
+    once, once in a pickle, and in no checkpoint. Where the frozen part is a `PublicBackbone`
+    among the module's parameters, with layers from its ``frozen_module()``, the certificate quotes
+    who declares that it holds no training row; otherwise it is named there as something that was
+    brought along, and nothing is guaranteed.
+
     Parameters
     ----------
     estimator : estimator object
@@ -58,8 +67,8 @@ class ShardedUnlearner(BaseUnlearner):
         Shards trained at a time, by joblib in processes; under ``joblib.parallel_config`` on its
         backend. (Threads share one random generator: they would not repeat.)
     folder : str, path-like or None, default=None
-        Where a new folder for checkpoints is made; a net's size for each of S (R − 1). None takes
-        a temporary one, which ends with the estimator.
+        Where a new folder for checkpoints is made; a net's size for each of S (R − 1), less what is
+        frozen from the beginning. None takes a temporary one, which ends with the estimator.
     random_state : int, RandomState instance or None, default=None
         Seed of the shards and their trainings. A shard is trained again with the seed it had, so
         that with an int ``fit(X, y).unlearn(rows)`` equals ``fit`` on the other rows, bit for bit
@@ -72,6 +81,7 @@ class ShardedUnlearner(BaseUnlearner):
     ----------
     estimator_ : ShardEnsemble
         The present models, in ``estimator_.members``; None for a shard without rows.
+        ``estimator_.count_bytes()`` says what they take in memory, together and each alone.
     {classes_, deletions_}
         Also how many shards were trained again ("shards_retrained"), and what share of the work of
         a whole training that was ("share_retrained", by row-epochs).
@@ -82,6 +92,10 @@ class ShardedUnlearner(BaseUnlearner):
         For a trained estimator.
     ValueError
         For parameters that do not go together.
+
+    See Also
+    --------
+    PublicBackbone : A public part below a net, and its declaration.
 
     References
     ----------
@@ -143,7 +157,7 @@ class ShardedUnlearner(BaseUnlearner):
         self.folder = folder
 
     def _first_model(self, rows):
-        self._trained_before = super()._name_trained()
+        self._trained_before, self._declared = super()._name_trained(), self._name_declared()
         shards, slices = place(self._record, self._seed, self.n_shards, self.n_slices)
         self._places = shards, slices
         self._shape = self.n_shards, self.n_slices, self.aggregate
@@ -156,7 +170,10 @@ class ShardedUnlearner(BaseUnlearner):
             raise
         self._files = {k: done.files for k, done in trained.items()}
         self._row_epochs = {k: done.row_epochs for k, done in trained.items()}
-        return self._ensemble([trained[k].model for k in range(self.n_shards)])
+        recipe = skorch_nets.unwrap(self.estimator)
+        # A backbone's own tensors, where shards come back from processes with copies of them.
+        first = [skorch_nets.build(recipe, self._seed)] if self._declared else []
+        return self._ensemble([trained[k].model for k in range(self.n_shards)], first)
 
     def _attempt(self, retain, forget, seed):
         if retain.positions is None:
@@ -184,7 +201,7 @@ class ShardedUnlearner(BaseUnlearner):
         self._cost = {"shards_retrained": len(trained), "share_retrained": spent / whole}
         # After an error the estimator has its old tables.
         self._files = self._files | {k: done.files for k, done in trained.items()}
-        return self._ensemble(members)
+        return self._ensemble(members, self.estimator_.members)
 
     def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A(rows) as ``fit`` would have it, for audits."""
@@ -220,7 +237,9 @@ class ShardedUnlearner(BaseUnlearner):
                 )
         return dict(zip(first, done))
 
-    def _ensemble(self, members):
+    def _ensemble(self, members, first=()):
+        """The members as one model; frozen parameters are those of `first` where they are equal."""
+        share([m for m in [*first, *members] if skorch_nets.is_net(m)])
         return ShardEnsemble(
             members,
             self._classes,
@@ -231,7 +250,8 @@ class ShardedUnlearner(BaseUnlearner):
     def _name_trained(self):
         # Shards that no request touches stay as they were trained by an earlier recipe.
         earlier = [entry.get("trained_before", []) for entry in self.deletions_]
-        names = [self._trained_before, *earlier, super()._name_trained()]
+        changed = name_changed(self._declared, self._name_declared())
+        names = [self._trained_before, *earlier, super()._name_trained(), changed]
         return list(dict.fromkeys(name for group in names for name in group))
 
     def _count_held_out(self, retain):

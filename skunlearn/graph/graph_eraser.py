@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch_geometric.utils import is_undirected
 
 from skunlearn._recipe.from_scratch import name_trained
+from skunlearn._recipe.public_parts import declarations, name_changed
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, StrOptions, check_parameters
 from skunlearn._rows.seeding import draw_seed
@@ -303,6 +304,7 @@ class GraphEraser(
         self._graph = graph
         self._directed = not is_undirected(graph.edge_index, num_nodes=len(graph))
         self._trained_before = name_trained(self.estimator)
+        self._declared = declarations(self.estimator)
         self._settings = {"partition": self.partition, "aggregate": self.aggregate}
         self.shards_ = self._divide(graph, range(len(graph)) if ids is None else ids)
         self.estimators_ = [None] * self.n_shards
@@ -328,9 +330,11 @@ class GraphEraser(
             seconds=time.perf_counter() - started,
             measured=measure(before, self._parts(change.touched), len(self._columns)),
         )
-        trained_before = self._name_trained()
+        trained_before, declared = self._name_trained(), declarations(self.estimator)
         if trained_before:
             entry |= {"trained_before": trained_before}
+        if declared:
+            entry |= {"declared": declared}
         entry |= {
             "exact": self._settings["partition"] == "random" and not trained_before,
             "kind": change.kind,
@@ -342,7 +346,8 @@ class GraphEraser(
     def _name_trained(self):
         """Names of what the nets brought along, those trained by an earlier recipe too."""
         earlier = [entry.get("trained_before", []) for entry in self.deletions_]
-        names = [self._trained_before, *earlier, name_trained(self.estimator)]
+        changed = name_changed(self._declared, declarations(self.estimator))
+        names = [self._trained_before, *earlier, name_trained(self.estimator), changed]
         return list(dict.fromkeys(name for group in names for name in group))
 
     def _announce_classes(self, codes):

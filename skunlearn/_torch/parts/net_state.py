@@ -53,12 +53,12 @@ def refuse_unsized(net):
 def weights(net):
     """Parameters and all buffers, detached clones on their device."""
     refuse_unsized(net)
-    return {key: value.detach().clone() for key, value in _own(net).items()}
+    return {key: value.detach().clone() for key, value in named_tensors(net).items()}
 
 
 def holds(net, state):
     """Whether parameters and buffers are what `weights` returned, bit for bit."""
-    held = _own(net)
+    held = named_tensors(net)
     return held.keys() == state.keys() and all(
         value.dtype == state[key].dtype and torch.equal(value, state[key])
         for key, value in held.items()
@@ -67,10 +67,11 @@ def holds(net, state):
 
 def floating_state(net):
     """Parameters and floating buffers: the tensors themselves."""
-    return [value.detach() for value in _own(net).values() if value.is_floating_point()]
+    return [value.detach() for value in named_tensors(net).values() if value.is_floating_point()]
 
 
-def _own(net):
+def named_tensors(net):
+    """Parameters and all buffers by name: the tensors themselves, detached."""
     found = {}
     for name, part in parts(net):
         held = dict(part.state_dict())
@@ -84,6 +85,9 @@ def _own(net):
 def set_weights(net, state):
     """Load what `weights` returned, with its dtypes.
 
+    A parameter that does not learn may be one of other nets too, or of a public backbone: it is
+    not written to, but another one put in its place.
+
     Raises RuntimeError when the net is made otherwise.
     """
     for name, part in parts(net):
@@ -91,11 +95,21 @@ def set_weights(net, state):
         own = {key[len(prefix) :]: v for key, v in state.items() if key.startswith(prefix)}
         for key, tensor in [*part.named_parameters(), *part.named_buffers()]:
             if not is_lazy(tensor) and key in own and own[key].dtype != tensor.dtype:
+                if isinstance(tensor, torch.nn.Parameter) and not tensor.requires_grad:
+                    continue  # see below
                 tensor.data = tensor.data.to(own[key].dtype)
         known = part.state_dict()
         missing = {key for key in known.keys() - own.keys() if isinstance(known[key], torch.Tensor)}
         fleeting = dict(part.named_buffers()).keys() - known.keys()
         extra = {key: own.pop(key) for key in own.keys() & fleeting}
+        fixed = _frozen(part, own)
+        others = {
+            id(p): torch.nn.Parameter(own[key].detach().clone().to(p.device), requires_grad=False)
+            for key, p in fixed.items()
+            if p.dtype != own[key].dtype or not torch.equal(p, own[key].to(p.device))
+        }
+        replace_parameters(net, others)
+        own = {key: value for key, value in own.items() if key not in fixed}
         report = part.load_state_dict(own, strict=False)
         wrong = sorted(missing), sorted(getattr(report, "unexpected_keys", ()))
         if any(wrong):
@@ -105,6 +119,34 @@ def set_weights(net, state):
             where = part.get_submodule(owner)
             where._buffers[leaf] = value.detach().clone().to(where._buffers[leaf].device)
         _size_lazy_layers(part)
+
+
+def _frozen(part, own):
+    """Parameters that do not learn, and fit what is in `own` under their names."""
+    return {
+        key: p
+        for key, p in part.named_parameters(remove_duplicate=False)
+        if key in own and not (p.requires_grad or is_lazy(p) or own[key].shape != p.shape)
+    }
+
+
+def replace_parameters(net, others):
+    """Put parameters in the place of those of a net, wherever it holds them.
+
+    Parameters
+    ----------
+    net : net with its modules
+    others : dict of id of a parameter to the one in its place
+    """
+    if not others:
+        return
+    for _, part in parts(net):
+        for module in part.modules():
+            for name, p in module._parameters.items():
+                module._parameters[name] = others.get(id(p), p)
+    for name in net._optimizers:
+        for group in getattr(getattr(net, name + "_", None), "param_groups", ()):
+            group["params"] = [others.get(id(p), p) for p in group["params"]]
 
 
 def _size_lazy_layers(part):

@@ -55,7 +55,7 @@ def deletion_entry(unlearner, *, rows, named, classes_forgotten, seconds, measur
     }
 
 
-def log_entry(unlearner, change, model, weights, seconds, kept, brought):
+def log_entry(unlearner, change, model, weights, seconds, kept, brought, declared=()):
     """The entry of a request of rows, for the draft that is at work on it.
 
     Parameters
@@ -71,6 +71,8 @@ def log_entry(unlearner, change, model, weights, seconds, kept, brought):
         Layers whose running statistics are from before the request.
     brought : list of str
         What came along trained; see `name_trained`.
+    declared : list of dict
+        What came along trained, and is declared public; see `public_parts.declarations`.
     """
     removal, record = unlearner._removal, unlearner._removal.record
     entry = deletion_entry(
@@ -88,6 +90,8 @@ def log_entry(unlearner, change, model, weights, seconds, kept, brought):
         entry["statistics_kept"] = kept
     if brought:
         entry |= {"exact": False, "trained_before": brought}
+    if declared:
+        entry["declared"] = list(declared)
     if held_out is not None:
         entry["held_out"] = held_out
     entry["weights"] = {**model_digest(model), "before": weights}
@@ -119,6 +123,7 @@ def content_of(unlearner):
     """What the certificate of a fitted unlearner holds, a dict of JSON's types."""
     guarantee, retained = _guarantee(unlearner), unlearner._record.retained
     model, records, notes = _model(unlearner), records_of(unlearner), _notes(unlearner)
+    declared = _declared(unlearner)
     if _has_changed(unlearner, model):
         notes.append(
             "The model is not the one that the last request left: its weights have been changed "
@@ -139,6 +144,7 @@ def content_of(unlearner):
         "scope": _SCOPE,
         **({"proved": unlearner._proved()} if guarantee == "(epsilon, delta)" else {}),
         "notes": notes,
+        **({"declared": declared} if declared else {}),
         "model": model,
         "record": {"row": form_of_row(unlearner._record)},
         "deletions": unlearner.deletions_,
@@ -203,6 +209,11 @@ def _notes(unlearner):
         "starts from nothing."
         for name in dict.fromkeys(brought)
     ]
+    notes += [
+        f"{item['step']} is declared to hold no training row, as it was trained on "
+        f"{item['trained_on']}. Declared by: {item['declared_by']}. That is not checked."
+        for item in _declared(unlearner)
+    ]
     if in_front.get("declared"):
         notes.append(
             f"Steps {', '.join(in_front['declared'])} of a Pipeline in front are declared to "
@@ -237,6 +248,14 @@ def _notes(unlearner):
             "could not be taken anew over retained rows, and still hold the forgotten ones."
         )
     return notes
+
+
+def _declared(unlearner):
+    """What was declared of public backbones below nets, each version of them once."""
+    found = []
+    for entry in unlearner.deletions_:
+        found += [item for item in entry.get("declared", []) if item not in found]
+    return found
 
 
 def _in_front(unlearner):

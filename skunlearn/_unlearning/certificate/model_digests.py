@@ -93,6 +93,8 @@ def _parts(value):
         return [(key, part) for key, part in vars(value).items() if key not in given]
     if hasattr(value, "get_arrays"):  # of neighbours: the rest of its state counts questions
         return [(str(i), np.asarray(part)) for i, part in enumerate(value.get_arrays())]
+    if hasattr(value, "_digested"):  # whose state is made for pickle, at some cost
+        return _parts(value._digested())
     try:
         state = value.__getstate__()
     except Exception:  # of extension types that no pickle takes either

@@ -68,6 +68,9 @@ def logistic_attack(
     figures come from it. It sees a shift of losses in one direction only, and at one threshold:
     prefer `membership_inference`.
 
+    Weak: it finds nets that know digits by heart, and misses what is left after fine-tuning
+    (``benchmarks/bench_metrics.py``).
+
     Parameters
     ----------
     forget_logits, unseen_logits : array-like of shape (n, n_classes), float

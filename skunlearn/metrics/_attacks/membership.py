@@ -48,7 +48,9 @@ def membership_inference(
         A score of `membership_scores`; "strongest" for the one of them that lies farthest from its
         reference, with intervals that hold for all of them together; or "learned" for a logistic
         regression on all of them, cross-validated, whose interval is widened as that of
-        `blind_attack`.
+        `blind_attack`. With a hundred forgotten digits "entropy" by itself and "learned" are weak
+        on nets that were fine-tuned afterwards, which "margin" and "strongest" tell from retrained
+        ones (``benchmarks/bench_metrics.py``).
     match : {"class"} or None, default="class"
         "class" weights the unseen rows to the class proportions of the forget set
         (`match_weights`). None compares with all unseen rows as they are: where the classes

@@ -106,6 +106,9 @@ def epsilon_lower_bound(
     tested on the same rows, the bound would find ε > 0 in far more than 5 % of models without
     any leak; so would the best of several splits.
 
+    Weak with few rows, as it is a bound: of a hundred forgotten digits it misses what is left after
+    fine-tuning (``benchmarks/bench_metrics.py``). A bound of 0 says nothing.
+
     Parameters
     ----------
     forget_scores : array-like of shape (n_forget,), float

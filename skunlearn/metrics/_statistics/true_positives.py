@@ -46,6 +46,9 @@ class TruePositives:
 def tpr_at_fpr(forget_scores, unseen_scores, *, fpr=0.01, weights=None, confidence=0.95):
     """True-positive rate of an attack at a false-positive rate of at most `fpr`.
 
+    Weak where many unseen rows score as high as any: on digits it does not tell fine-tuned nets
+    that know the forget set from retrained ones (``benchmarks/bench_metrics.py``).
+
     Parameters
     ----------
     forget_scores : array-like of shape (n_forget,), float

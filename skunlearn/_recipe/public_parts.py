@@ -1,0 +1,82 @@
+"""Public backbones that nets are built on: what is declared of them, and that none is trained."""
+
+from skunlearn._recipe.trained_before import walk
+from skunlearn._torch.first_weights import digest_tensor
+from skunlearn._torch.parts.net_state import parts
+from skunlearn.exceptions import UnlearningError
+
+
+def declarations(estimator, path="estimator"):
+    """What is declared of each backbone below a net, under "step" its place in ``get_params``."""
+    return [
+        {"step": f"{where} ({type(backbone).__name__})", **backbone.declaration()}
+        for where, backbone in walk(estimator, path).backbones
+    ]
+
+
+def name_changed(then, now):
+    """Names of what was declared in ``fit`` and is something else by now, for a certificate."""
+    return [
+        f"{item['step']}: not what was declared in fit, see its sha256"
+        for item in then
+        if item not in now
+    ]
+
+
+def digests(backbones):
+    """Digests of the single tensors of backbones that are torch modules."""
+    return {digest_tensor(p) for backbone in backbones for p in _parameters(backbone)}
+
+
+def refuse_own_layers(backbones, net):
+    """Raise where a net has the very layers of a backbone, or learns its very weights."""
+    ours = [part for _, part in parts(net)]
+    held = {id(layer) for part in ours for layer in part.modules()}
+    held |= {id(p) for part in ours for p in part.parameters() if p.requires_grad}
+    for path, backbone in backbones:
+        if held & {id(own) for own in [*_layers(backbone), *_parameters(backbone)]}:
+            raise TypeError(
+                f"The net is built out of the very layers of {path}, a PublicBackbone, so that its "
+                "training would change what is declared public. Call its frozen_module() in the "
+                "module's __init__ instead, or copy.deepcopy its module to train that."
+            )
+
+
+class Untouched:
+    """Sees to it that the training of a net leaves the backbones below it as they are.
+
+    Parameters
+    ----------
+    estimator : net, or what holds nets
+    """
+
+    def __init__(self, estimator):
+        self.backbones = walk(estimator, "estimator").backbones
+        self._versions = self._count()
+
+    def check_layers(self, net):
+        """Refuse a net, before it is trained, that has the very layers of a backbone."""
+        refuse_own_layers(self.backbones, net)
+
+    def check_weights(self):
+        """Raise when the weights of a backbone have been written to."""
+        for (path, _), then, now in zip(self.backbones, self._versions, self._count()):
+            if then != now:
+                raise UnlearningError(
+                    f"The training has changed the weights of {path}, a PublicBackbone: it is no "
+                    "longer what was declared, and has to be loaded anew. Something has unfrozen "
+                    "them; to train them, let the module copy.deepcopy them."
+                )
+
+    def _count(self):
+        # torch counts how often a tensor was written to.
+        return [[p._version for p in _parameters(backbone)] for _, backbone in self.backbones]
+
+
+def _layers(backbone):
+    modules = getattr(backbone.module, "modules", None)
+    return list(modules()) if callable(modules) else []
+
+
+def _parameters(backbone):
+    return [p for layer in _layers(backbone) for p in layer.parameters(recurse=False)]

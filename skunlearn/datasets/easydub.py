@@ -1,0 +1,225 @@
+"""Margins of nets that others have trained and retrained, for KLoM without a training."""
+
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.utils import Bunch, check_scalar
+
+__all__ = ["load_easydub"]
+
+SPLITS = ("forget", "retain", "val")
+EPOCH = 23  # of 24; both data sets hold the nets of this one
+DESCRIPTION = """\
+Margins of ResNet-9 nets on CIFAR-10, of which some were trained on all rows and some on those that
+are not in forget set {forget_set} (Rinberg et al., 2026). Split: {split}. Read from {folder}, in
+the layout of {layout}."""
+
+
+def load_easydub(folder, forget_set, *, split="forget", n_models=None):
+    """Load margins of trained and of retrained nets from a copy of EasyDUB's files.
+
+    With `skunlearn.metrics.klom` they tell how far a method is from retraining, without an oracle
+    to be trained: unlearn the forget set from nets of the same recipe, take their `margin` on the
+    same rows, and pass it with `retrained`.
+
+    Nothing is downloaded. Two data sets of the Hugging Face hub hold the files; either can be had
+    by ``huggingface_hub.snapshot_download(name, repo_type="dataset", local_dir=folder)``, with
+    ``allow_patterns=`` for one forget set alone:
+
+    1. ``easydub/EasyDUB-dataset``, with ``margins/cifar10/...`` and ``forget_sets/cifar10/...``;
+    2. ``royrin/KLOM-models``, with ``full_models/CIFAR10/...``, ``oracles/CIFAR10/...`` and
+       ``forget_set_indices/CIFAR10/...``.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Where the files lie.
+    forget_set : int
+        Number of the forget set, from 1 to 10.
+    split : {"forget", "retain", "val"}, default="forget"
+        Forgotten rows, the other training rows, or the test rows.
+    n_models : int, default=None
+        Nets of each kind, the first ones; as many as there are when None.
+
+    Returns
+    -------
+    easydub : :class:`~sklearn.utils.Bunch`
+        With
+
+        pretrained : ndarray of shape (n_models, n), float32
+            Margins under nets that were trained on all rows.
+        retrained : ndarray of shape (n_models, n), float32
+            Under nets that never saw the forget set. With `n_models` None there may be more or
+            fewer of these.
+        rows : ndarray of shape (n,), int64
+            Position of each row in CIFAR-10's training set, in the order of its release, or in its
+            test set ("val").
+        forget : ndarray of int64
+            Positions of the forget set in the training set, as they are stored.
+        DESCR : str
+            What it is, and where it was read.
+
+    Raises
+    ------
+    FileNotFoundError
+        Files of neither layout are in the folder, or one is missing; the message names it.
+    ValueError
+        Files do not fit each other, or `split` is none of those.
+
+    Notes
+    -----
+    The margin is log p_y − log(1 − p_y), that of `skunlearn.metrics.margin`. The authors' code
+    clips it at ±100, leaves the largest value out of the last bin of each histogram, and prints the
+    95th percentile over the rows where `klom` gives all rows and their mean: figures are near to
+    theirs, and not the same.
+
+    What was seen of the layouts are the two data sets' cards and the authors' code, not the files.
+    Neither says in which order the first one keeps the margins of a forget set; where the
+    pretrained nets' margins on all training rows are there, the order is found by comparison with
+    these, otherwise it is taken to be that of the indices. In the second one margins are taken to
+    be those of all training rows, and refused where they are fewer than the forget set names.
+
+    References
+    ----------
+    Rinberg et al. (2026), "Easy data unlearning bench", https://arxiv.org/abs/2602.16400
+
+    Examples
+    --------
+    >>> from skunlearn.datasets import load_easydub
+    >>> from skunlearn.metrics import klom
+    >>> bench = load_easydub("EasyDUB-dataset", 2)  # doctest: +SKIP
+    >>> klom(bench.pretrained, bench.retrained).mean  # doctest: +SKIP
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {SPLITS}, got {split!r}.")
+    check_scalar(forget_set, "forget_set", Integral, min_val=1)
+    if n_models is not None:
+        check_scalar(n_models, "n_models", Integral, min_val=1)
+    folder = Path(folder).expanduser()
+    for layout in (_EasyDUB, _KLOMModels):
+        if (folder / layout.marker).is_dir():
+            return layout(folder, forget_set, n_models).read(split)
+    raise FileNotFoundError(
+        f"{folder} holds neither {_EasyDUB.marker}, as easydub/EasyDUB-dataset does, nor "
+        f"{_KLOMModels.marker}, as royrin/KLOM-models. Download one of them from the Hugging Face "
+        "hub first."
+    )
+
+
+class _Layout:
+    """Files of one of the two data sets."""
+
+    def __init__(self, folder, forget_set, n_models):
+        self.folder, self.forget_set, self.n_models = folder, forget_set, n_models
+        self.forget = _read(folder / self.indices.format(forget_set)).astype(np.int64)
+
+    def read(self, split):
+        pretrained, retrained, rows = self.margins(split)
+        if pretrained.shape[1] != retrained.shape[1] or pretrained.shape[1] != len(rows):
+            raise ValueError(
+                f"Files in {self.folder} do not fit each other: {pretrained.shape[1]} margins of "
+                f"pretrained and {retrained.shape[1]} of retrained nets for {len(rows)} rows of "
+                f"{split!r}."
+            )
+        about = {"forget_set": self.forget_set, "split": split, "folder": self.folder}
+        return Bunch(
+            pretrained=pretrained,
+            retrained=retrained,
+            rows=rows,
+            forget=self.forget,
+            DESCR=DESCRIPTION.format(layout=self.name, **about),
+        )
+
+    def others(self, n):
+        """Positions of n training rows that are not to be forgotten."""
+        self.check(n)
+        return np.setdiff1d(np.arange(n), self.forget)
+
+    def check(self, n):
+        if self.forget.max() >= n:
+            raise ValueError(
+                f"Forget set {self.forget_set} names row {self.forget.max()}, and the margins in "
+                f"{self.folder} are of {n} training rows."
+            )
+
+    def stack(self, folder, names):
+        """Margins of nets, one after the other, from files that are called by one of `names`."""
+        found = []
+        while self.n_models is None or len(found) < self.n_models:
+            paths = [self.folder / folder / name.format(len(found)) for name in names]
+            path = next((path for path in paths if path.is_file()), None)
+            if path is None:
+                if self.n_models is None and found:
+                    break
+                raise FileNotFoundError(f"{paths[0]} is missing; {len(found)} nets were found.")
+            found.append(_read(path).astype(np.float32).ravel())
+        if len({len(margins) for margins in found}) > 1:
+            raise ValueError(f"Nets in {self.folder / folder} have margins of different rows.")
+        return np.stack(found)
+
+
+class _EasyDUB(_Layout):
+    name, marker = "easydub/EasyDUB-dataset", "margins/cifar10"
+    indices = "forget_sets/cifar10/forget_set_{}.npy"
+
+    def margins(self, split):
+        retrained = self._of(f"oracle/forget_{self.forget_set}/{split}")
+        if split == "forget":
+            pretrained = self._of(f"pretrain/forget_{self.forget_set}")
+            return pretrained, retrained, self._order(pretrained)
+        pretrained = self._of(f"pretrain/{split}")
+        if split == "val":
+            return pretrained, retrained, np.arange(pretrained.shape[1])
+        rows = self.others(pretrained.shape[1])  # the pretrained nets' are of all training rows
+        return pretrained[:, rows], retrained, rows
+
+    def _of(self, place):
+        return self.stack(f"{self.marker}/{place}/resnet9", [f"id_{{}}_epoch_{EPOCH}.npy"])
+
+    def _order(self, pretrained):
+        """Positions of the forgotten rows in the order of their margins."""
+        whole = self.folder / self.marker / f"pretrain/retain/resnet9/id_0_epoch_{EPOCH}.npy"
+        if not whole.is_file():
+            return self.forget
+        whole = _read(whole).ravel()
+        self.check(len(whole))
+        for order in (self.forget, np.sort(self.forget)):
+            if np.allclose(whole[order], pretrained[0], rtol=1e-3, atol=1e-3):
+                return order
+        raise ValueError(
+            f"The margins of forget set {self.forget_set} in {self.folder} are in no order that "
+            "can be told from those of all training rows: which row is which is not known."
+        )
+
+
+class _KLOMModels(_Layout):
+    name, marker = "royrin/KLOM-models", "oracles/CIFAR10"
+    indices = "forget_set_indices/CIFAR10/forget_set_{}.npy"
+
+    def margins(self, split):
+        which = "val" if split == "val" else "train"
+        names = [f"{{}}__{which}_margins_{EPOCH}.{ending}" for ending in ("npy", "pt")]
+        retrained = self.stack(f"{self.marker}/forget_set_{self.forget_set}", names)
+        whole = self.folder / "full_models/CIFAR10" / f"{which}_margins_all.pt"
+        if whole.is_file():
+            pretrained = _read(whole).astype(np.float32)[: self.n_models]
+        else:
+            pretrained = self.stack("full_models/CIFAR10", names)
+        if split == "val":
+            return pretrained, retrained, np.arange(pretrained.shape[1])
+        n = min(pretrained.shape[1], retrained.shape[1])
+        if pretrained.shape[1] != retrained.shape[1]:
+            return pretrained, retrained, np.arange(n)  # which is refused
+        self.check(n)
+        rows = self.forget if split == "forget" else self.others(n)
+        return pretrained[:, rows], retrained[:, rows], rows
+
+
+def _read(path):
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing.")
+    if path.suffix == ".pt":
+        return torch.load(path, map_location="cpu", weights_only=True).numpy()
+    return np.load(path, allow_pickle=False)

@@ -1,0 +1,128 @@
+"""Margins of others' nets, in small files of the layouts that their cards and code describe."""
+
+import numpy as np
+import pytest
+import torch
+
+from skunlearn.datasets import load_easydub
+from skunlearn.metrics import klom
+
+N, N_TEST, MODELS = 40, 15, 24
+FORGET = np.array([7, 3, 30])
+KEPT = np.setdiff1d(np.arange(N), FORGET)
+EASY, KLOM = "margins/cifar10", "oracles/CIFAR10"
+
+
+def margins():
+    """Of trained and retrained nets on all training rows, and on test rows."""
+    rng = np.random.default_rng(0)
+    trained, retrained = rng.normal(size=(2, MODELS, N)).astype(np.float32)
+    trained[:, FORGET] += 20
+    return trained, retrained, *rng.normal(size=(2, MODELS, N_TEST)).astype(np.float32)
+
+
+def put(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, array) if path.suffix == ".npy" else torch.save(torch.as_tensor(array), path)
+
+
+def easydub(folder, order=FORGET):
+    trained, retrained, trained_test, retrained_test = margins()
+    put(folder / "forget_sets/cifar10/forget_set_2.npy", FORGET)
+    places = {
+        "pretrain/retain": trained,
+        "pretrain/val": trained_test,
+        "pretrain/forget_2": trained[:, order],
+        "oracle/forget_2/retain": retrained[:, KEPT],
+        "oracle/forget_2/val": retrained_test,
+        "oracle/forget_2/forget": retrained[:, order],
+    }
+    for place, values in places.items():
+        for i, row in enumerate(values):
+            put(folder / EASY / place / f"resnet9/id_{i}_epoch_23.npy", row)
+
+
+def klom_models(folder, whole=True):
+    trained, retrained, trained_test, retrained_test = margins()
+    put(folder / "forget_set_indices/CIFAR10/forget_set_2.npy", FORGET)
+    for which, ours, theirs in (
+        ("train", trained, retrained),
+        ("val", trained_test, retrained_test),
+    ):
+        if whole:
+            put(folder / f"full_models/CIFAR10/{which}_margins_all.pt", ours)
+        for i in range(MODELS):
+            if not whole:
+                put(folder / f"full_models/CIFAR10/{i}__{which}_margins_23.pt", ours[i])
+            put(folder / KLOM / f"forget_set_2/{i}__{which}_margins_23.npy", theirs[i])
+
+
+LAYOUTS = {
+    "EasyDUB": easydub,
+    "sorted": lambda folder: easydub(folder, np.sort(FORGET)),
+    "KLOM-models": klom_models,
+    "single files": lambda folder: klom_models(folder, whole=False),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(tmp_path, layout):
+    LAYOUTS[layout](tmp_path)
+    trained, retrained, trained_test, retrained_test = margins()
+    for split, rows in (("forget", FORGET), ("retain", KEPT)):
+        bench = load_easydub(tmp_path, 2, split=split)
+        assert sorted(bench.rows) == sorted(rows)
+        assert np.array_equal(bench.pretrained, trained[:, bench.rows])
+        assert np.array_equal(bench.retrained, retrained[:, bench.rows])
+        assert np.array_equal(bench.forget, FORGET)
+    bench = load_easydub(str(tmp_path), 2, split="val", n_models=5)
+    assert np.array_equal(bench.pretrained, trained_test[:5])
+    assert np.array_equal(bench.retrained, retrained_test[:5])
+    assert str(tmp_path) in bench.DESCR
+
+
+def test_klom_without_an_oracle_of_ones_own(tmp_path):
+    easydub(tmp_path)
+    forgotten, kept = (load_easydub(tmp_path, 2, split=s) for s in ("forget", "retain"))
+    apart = klom(forgotten.pretrained, forgotten.retrained).mean
+    assert apart > 2 * klom(kept.pretrained, kept.retrained).mean
+
+
+def test_what_is_missing_or_does_not_fit_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"neither margins/cifar10.*Download"):
+        load_easydub(tmp_path, 2)
+    easydub(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"forget_set_3.npy is missing"):
+        load_easydub(tmp_path, 3)
+    with pytest.raises(FileNotFoundError, match=r"id_24_epoch_23.npy is missing; 24 nets"):
+        load_easydub(tmp_path, 2, n_models=25)
+    with pytest.raises(ValueError, match="split must be one of"):
+        load_easydub(tmp_path, 2, split="test")
+    with pytest.raises(ValueError, match="n_models"):
+        load_easydub(tmp_path, 2, n_models=0)
+    place = tmp_path / EASY / "pretrain/forget_2/resnet9/id_0_epoch_23.npy"
+    np.save(place, np.load(place)[::-1] + 1)
+    with pytest.raises(ValueError, match="in no order that can be told"):
+        load_easydub(tmp_path, 2)
+    np.save(place, np.zeros(2))
+    with pytest.raises(ValueError, match="margins of different rows"):
+        load_easydub(tmp_path, 2)
+    np.save(tmp_path / "forget_sets/cifar10/forget_set_2.npy", np.array([N]))
+    with pytest.raises(ValueError, match=f"names row {N}, and the margins .* of {N} training rows"):
+        load_easydub(tmp_path, 2, split="retain")
+
+
+def test_margins_of_retained_rows_alone_are_refused(tmp_path):
+    klom_models(tmp_path)
+    for i in range(MODELS):
+        path = tmp_path / KLOM / f"forget_set_2/{i}__train_margins_23.npy"
+        np.save(path, np.load(path)[KEPT])
+    with pytest.raises(ValueError, match="do not fit each other: 40 margins of pretrained and 37"):
+        load_easydub(tmp_path, 2)
+
+
+def test_pickles_are_not_run(tmp_path):
+    easydub(tmp_path)
+    np.save(tmp_path / "forget_sets/cifar10/forget_set_2.npy", np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        load_easydub(tmp_path, 2)
