@@ -9,6 +9,7 @@ from skunlearn.certified import (
     CertifiedRemovalUnlearner,
     DescentToDeleteUnlearner,
     LangevinUnlearner,
+    NoisyFineTuneUnlearner,
 )
 from skunlearn.compose import RUMUnlearner, UnlearningPipeline
 from skunlearn.distillation import BadTeacherUnlearner, DELETEUnlearner, SCRUBUnlearner
@@ -72,6 +73,7 @@ __all__ = [
     "NegGradPlusUnlearner",
     "NetUnlearner",
     "NoTUnlearner",
+    "NoisyFineTuneUnlearner",
     "PUMAUnlearner",
     "PublicBackbone",
     "ProximalUnlearner",

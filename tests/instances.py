@@ -139,6 +139,7 @@ SETTINGS = {
     "GradientAscentUnlearner": {"max_epochs": 3},
     "MSGUnlearner": {"max_epochs": 15},
     "NoTUnlearner": {"max_epochs": 30},
+    "NoisyFineTuneUnlearner": {"max_epochs": 30},
     "ShardedUnlearner": {"n_shards": 3},
     "ShrinkPerturbUnlearner": {"max_epochs": 30},
 }

@@ -36,6 +36,7 @@ PLACES = {
             "LangevinUnlearner",
             "MSGUnlearner",
             "NoTUnlearner",
+            "NoisyFineTuneUnlearner",
             "ProximalUnlearner",
             "RandomLabelUnlearner",
             "SCRUBUnlearner",

@@ -72,6 +72,11 @@ def silent_logs(net):
             log.__class__ = PrintLog
 
 
+def has_plain_steps(net):
+    """Whether a net trains by skorch's own steps: one module, one optimizer of torch's."""
+    return _is_plain(net)
+
+
 def _is_plain(net):
     optimizer = type(getattr(net, "optimizer_", None))
     return (
