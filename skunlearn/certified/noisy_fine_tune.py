@@ -11,13 +11,15 @@ from torch.nn.parameter import is_lazy
 
 from skunlearn._recipe.from_scratch import name_trained
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, POSITIVE, Interval
-from skunlearn._rows.seeding import derive_seed
+from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.loop.epoch_loop import has_plain_steps
 from skunlearn._torch.loop.fit_loop import StopTraining, train
 from skunlearn._torch.loop.learning_rates import recipe_rate
+from skunlearn._torch.loop.norms import NORMS
 from skunlearn._torch.observation import observe, summary
+from skunlearn._torch.parts.net_state import plain
 from skunlearn.certified._iteration import NoisySteps
 from skunlearn.certified._privacy import PrivacySpent
 from skunlearn.exact.retrain import train_short
@@ -42,10 +44,11 @@ class NoisyFineTuneUnlearner(NetUnlearner):
     Parameters
     ----------
     {estimator}
-        Of any loss. Refused where something would escape the noise: layers with running
-        statistics and other buffers that training moves (use GroupNorm or LayerNorm), frozen
-        weights, weights in the criterion, trained parts that the recipe brings along, training
-        steps of a net's own (mixed precision, several processes), numbers of less than 32 bits.
+        Of any loss. Running statistics of normalisation layers, which no noise hides, start anew
+        with every noisy step. Refused where something would pass by the noise: other buffers that
+        training moves, frozen weights, weights in the criterion, trained parts that the recipe
+        brings along, training steps of a net's own (mixed precision, several processes), weights
+        of less than 32 bits.
     epsilon : float, default=1.0
         ε that every published model keeps.
     delta : float, default=1e-5
@@ -133,6 +136,7 @@ class NoisyFineTuneUnlearner(NetUnlearner):
         adds_noise=True,
         reads_forget_rows=False,
         takes_new_inputs=False,
+        trains_from_scratch=True,  # the floor, to be told beside
     )
 
     _parameter_constraints = {
@@ -226,6 +230,7 @@ class NoisyFineTuneUnlearner(NetUnlearner):
         passes = math.ceil(plan.steps / max(1, n_batches(net, len(retain))))
         train(net, retain, epochs=passes + 1, callbacks=[("skunlearn_noise", noise)], shuffle=True)
         net.callbacks_, net.optimizer_ = own, optimizer
+        forget_statistics(noise.norms)
         if noise.left:
             raise UnlearningError(
                 f"The net's iterator gave no more than {plan.steps - noise.left} of the "
@@ -243,7 +248,9 @@ class NoisyFineTuneUnlearner(NetUnlearner):
             "sigma": sigma,
             "steps": plan.steps,
         }
-        self._run(net, retain)
+        # How much the epoch that was broken off has drawn depends on how batches are read.
+        with seeded(derive_seed(self._seed, len(self.deletions_), 8)):
+            self._run(net, retain)
 
     def _plan(self, net):
         rate = float(self.noisy_lr or recipe_rate(skorch_nets.unwrap(self.estimator)))
@@ -304,8 +311,8 @@ class NoisyFineTuneUnlearner(NetUnlearner):
         moved = _moved_buffers(net, skorch_nets.build(recipe, self._seed))
         if moved:
             raise TypeError(
-                f"{name} hides weights by noise, but {', '.join(moved)} were moved by the training "
-                "rows and are no weights: running statistics, say. Use GroupNorm or LayerNorm."
+                f"{name} hides weights by noise, but the buffers {', '.join(moved)} are not those "
+                "of a new net: what training rows moved there would pass by the noise."
             )
 
     def _space(self):
@@ -325,6 +332,7 @@ class _Noise(Callback):
     def optimizer(self, net):
         """Steps x ← x − γ(g + λx), and nothing else that would remember earlier ones."""
         self.params = [p for _, p in net.get_all_learnable_params()]
+        self.norms = [m for m in net.module_.modules() if isinstance(m, NORMS)]
         return torch.optim.SGD(self.params, lr=self.plan.rate, weight_decay=self.plan.decay)
 
     def on_train_begin(self, net, **kwargs):
@@ -332,6 +340,10 @@ class _Noise(Callback):
         self.left = self.plan.steps
         with torch.no_grad():
             shorten(self.params, self.plan.start)
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        """Let the step depend on the weights and the batch alone."""
+        forget_statistics(self.norms)
 
     def on_grad_computed(self, net, training=False, **kwargs):
         """Clip the gradient."""
@@ -363,11 +375,19 @@ def shorten(tensors, length):
             t.mul_(float(length / norm))
 
 
+def forget_statistics(norms):
+    """Let running statistics be those of layers that have seen no row."""
+    for m in norms:
+        m.reset_running_stats()
+
+
 def _moved_buffers(net, fresh):
-    """Names of buffers that are not those of a net that has seen no row."""
-    new = dict(fresh.module_.named_buffers())
+    """Names of buffers, but of norms, that are not those of a net that has seen no row."""
+    new = dict(plain(fresh.module_).named_buffers())
     return [
         key
-        for key, b in net.module_.named_buffers()
-        if key not in new or is_lazy(new[key]) or not torch.equal(new[key].cpu(), b.cpu())
+        for name, m in plain(net.module_).named_modules()
+        for key, b in m.named_buffers(name, recurse=False)
+        if not isinstance(m, NORMS)
+        and (key not in new or is_lazy(new[key]) or not torch.equal(new[key].cpu(), b.cpu()))
     ]

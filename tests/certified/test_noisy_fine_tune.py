@@ -1,5 +1,6 @@
 """Noise with a proof for any net: what ε is, what is hidden, what is refused and printed."""
 
+import copy
 import json
 import math
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from scipy.integrate import quad
 from scipy.stats import norm
+from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from torch import nn
@@ -160,6 +162,22 @@ def test_no_callback_of_the_users_sees_the_noisy_steps():
     )
 
 
+def test_running_statistics_carry_nothing_past_the_noise():
+    """The result is the same whatever they were: a step depends on weights and batch alone."""
+    X, y = task()
+    net = small_net().set_params(module=NormNet)
+    trained = RetrainUnlearner(net, random_state=0).fit(X, y).estimator_
+
+    def weights(shift):
+        moved = copy.deepcopy(trained)
+        moved.module_.norm.running_mean += shift
+        unlearner = make(FrozenEstimator(moved), max_epochs=1).fit(X, y)
+        return unlearner.unlearn(indices=FORGET).estimator_.module_.state_dict()
+
+    given, other = weights(0.0), weights(100.0)
+    assert all(torch.equal(given[key], other[key]) for key in given)
+
+
 # ---------------------------------------------------------------------- what is told
 
 
@@ -237,8 +255,21 @@ class OneBatch(torch.utils.data.DataLoader):
         yield next(super().__iter__())
 
 
-def norm_net():
-    return small_net().set_params(module=NormNet)
+class Buffered(MLP):
+    """Counts its rows in a buffer."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, X):
+        if self.training:
+            self.seen += len(X)
+        return super().forward(X)
+
+
+def buffer_net():
+    return small_net().set_params(module=Buffered)
 
 
 def frozen_net():
@@ -262,7 +293,7 @@ class HalfNet(MLP):
 @pytest.mark.parametrize(
     ("net", "says"),
     [
-        (norm_net, "running_mean"),
+        (buffer_net, "buffers seen are not"),
         (frozen_net, "out.bias is frozen"),
         (own_net, "OwnStep"),
         (half_net, "32 or 64 bits"),
