@@ -92,7 +92,8 @@ class NoisyFineTuneUnlearner(NetUnlearner):
     trained without the forgotten rows, say. Hence every request is covered by itself, for all rows
     forgotten so far and however they were chosen, and no budget runs out. It is about one model:
     somebody who kept an earlier one can compare. Log and pickles of this object hold figures about
-    the forgotten rows; and what was chosen by looking at the data is not covered. The noise is
+    the forgotten rows; and what was chosen by looking at the data is not covered. What a module
+    keeps in attributes of its own, beside weights and buffers, is not looked for. The noise is
     added in floating point.
 
     It did not beat the floor. Of an MLP for 1,000 digits, a fifth wrongly labelled, a tenth

@@ -81,6 +81,7 @@ class RetrainUnlearner(BaseUnlearner):
         BaseUnlearner._promises,
         takes_any_estimator=True,
         exact=True,
+        corrects=True,
         takes_new_inputs=True,
         reads_forget_rows=False,
         trains_from_scratch=True,
