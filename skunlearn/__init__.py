@@ -1,7 +1,7 @@
 """skunlearn: machine unlearning with the manners of scikit-learn."""
 
 from skunlearn._version import __version__
-from skunlearn.ascent import GradientAscentUnlearner, NegGradPlusUnlearner
+from skunlearn.ascent import GradientAscentUnlearner, JiTUnlearner, NegGradPlusUnlearner
 from skunlearn.auto import AutoUnlearner
 from skunlearn.backbone import PublicBackbone
 from skunlearn.base import BaseUnlearner
@@ -66,6 +66,7 @@ __all__ = [
     "ForestUnlearner",
     "GradientAscentUnlearner",
     "InfluenceUnlearner",
+    "JiTUnlearner",
     "L1SparseUnlearner",
     "LFSSDUnlearner",
     "LangevinUnlearner",

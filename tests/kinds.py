@@ -62,6 +62,7 @@ ONE_LAYER_LEARNS = NO_PROOF | NO_KERNEL | refusals("layer in front of the last o
 NO_STEPS = {  # rows that are tokens, or several tensors
     **refusals("one tensor of floating-point", "Boundary", "UNSIR"),
     **refusals("augment=", "CoUn"),
+    **refusals("one tensor of floating-point", "JiT"),
 }
 TOKENS = NO_KERNEL | NO_STEPS
 NO_CLASSES = refusals(

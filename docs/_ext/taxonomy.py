@@ -32,6 +32,7 @@ PLACES = {
             "DescentToDeleteUnlearner",
             "EUkUnlearner",
             "FineTuneUnlearner",
+            "JiTUnlearner",
             "L1SparseUnlearner",
             "LangevinUnlearner",
             "MSGUnlearner",
