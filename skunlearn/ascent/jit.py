@@ -18,7 +18,8 @@ class JiTUnlearner(NetUnlearner):
     """Flatten the net's outputs around the forget rows, and look at nothing else (JiT).
 
     Choose it when nothing but the net and the forget rows without their labels is at hand. Nothing
-    defends the other rows, and nothing says when to stop: watch them, `lr` matters most.
+    defends the other rows, and nothing says when to stop: watch them, and lower `lr`, which matters
+    most, when a few rows cost accuracy.
 
     Minimises the mean over forget rows x of ‖f(x) − f(x + ξ)‖/‖ξ‖, ξ Gaussian, in `n_copies`
     draws for every row; f are the logits, and f(x + ξ) has no gradient.
@@ -72,7 +73,7 @@ class JiTUnlearner(NetUnlearner):
     >>> from skunlearn.datasets import load_digits_images
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = JiTUnlearner(digits_classifier(max_epochs=5), random_state=0)
+    >>> unlearner = JiTUnlearner(digits_classifier(max_epochs=5), lr=0.005, random_state=0)
     >>> unlearner.fit(X, y).unlearn(X[:20]).deletions_[0]["rows"]
     20
     """
