@@ -137,6 +137,7 @@ SETTINGS = {
     "CoUnUnlearner": {"max_epochs": 15},
     "EUkUnlearner": {"k": 2},
     "GradientAscentUnlearner": {"max_epochs": 3},
+    "JiTUnlearner": {"max_epochs": 3},
     "MSGUnlearner": {"max_epochs": 15},
     "NoTUnlearner": {"max_epochs": 30},
     "NoisyFineTuneUnlearner": {"max_epochs": 30},

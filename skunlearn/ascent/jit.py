@@ -17,9 +17,9 @@ from skunlearn.search_spaces import LogUniform
 class JiTUnlearner(NetUnlearner):
     """Flatten the net's outputs around the forget rows, and look at nothing else (JiT).
 
-    Choose it when nothing but the net and the forget rows without their labels is at hand. Nothing
-    defends the other rows, and nothing says when to stop: watch them, and lower `lr`, which matters
-    most, when a few rows cost accuracy.
+    Choose it when nothing but the net and the forget rows without their labels is at hand, and
+    these are a class: single rows of classes that stay it hardly moves before the others suffer.
+    Nothing defends the other rows, and nothing says when to stop: watch them. `lr` matters most.
 
     Minimises the mean over forget rows x of ‖f(x) − f(x + ξ)‖/‖ξ‖, ξ Gaussian, in `n_copies`
     draws for every row; f are the logits, and f(x + ξ) has no gradient.
@@ -37,9 +37,9 @@ class JiTUnlearner(NetUnlearner):
     lr : float or None, default=None
         Learning rate; None takes the net's own.
     max_epochs : int or None, default=None
-        Passes over the forget rows; None takes three, or the net's
-        own number where that is less. The authors take one, at rates found for
-        each net and task.
+        Passes over the forget rows; None takes one, as the authors do.
+        Three destroyed a convolutional net for digits: a class was named 0.98, 0.58, 0.00 and 0.00
+        of the time after none to three, and the others 1.00, 0.97, 0.71 and 0.44.
     {batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
@@ -52,10 +52,11 @@ class JiTUnlearner(NetUnlearner):
 
     Notes
     -----
-    It did not beat the floor, a retraining in a fifth of the epochs: attacks were 0.197 AUC from
-    retrained nets for a tenth of 1,000 digits, and 0.233 for a class, which was named 0.30 of the
+    It did not beat the floor, a retraining in a fifth of the epochs: attacks were 0.223 AUC from
+    retrained nets for a tenth of 1,000 digits, and 0.247 for a class, which was named 0.89 of the
     time; the floor had 0.053, 0.055 and 0.00, an unchanged net 0.226, 0.260 and 0.94
-    (``benchmarks/bench_defaults.py``, one seed). It is for those who have no retained rows.
+    (``benchmarks/bench_defaults.py``, one seed). It is for those who have no retained rows, and
+    its rate must be found for each net.
 
     The paper's formula has a gradient in f(x + ξ) too, the authors' code has none, and that is what
     forgets: with both, six passes over a class of digits left it named 0.96 of the time and the
@@ -69,13 +70,18 @@ class JiTUnlearner(NetUnlearner):
 
     Examples
     --------
+    >>> import warnings
     >>> from skunlearn import JiTUnlearner
     >>> from skunlearn.datasets import load_digits_images
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = JiTUnlearner(digits_classifier(max_epochs=5), lr=0.005, random_state=0)
-    >>> unlearner.fit(X, y).unlearn(X[:20]).deletions_[0]["rows"]
-    20
+    >>> unlearner = JiTUnlearner(digits_classifier(max_epochs=10), random_state=0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")  # that a class goes, and is known still, in part
+    ...     unlearner = unlearner.fit(X, y).unlearn(X[y == 8])
+    >>> measured = unlearner.deletions_[0]["measured"]
+    >>> measured["forget_after"]["score"] < measured["forget_before"]["score"]
+    True
     """
 
     _promises = replace(NetUnlearner._promises, reads_retain_rows=False, reads_forget_labels=False)
@@ -151,10 +157,11 @@ class JiTUnlearner(NetUnlearner):
             self._run(net, forget, hung, loss=loss)
 
     def _usual_epochs(self, net):
-        return min(3, net.max_epochs)
+        return 1
 
     def _space(self):
-        return super()._space() | {"noise": LogUniform(0.01, 2.0)}
+        # More than a pass destroyed nets at their own rate, which is what is to be found.
+        return {"lr": super()._space()["lr"], "noise": LogUniform(0.01, 2.0)}
 
 
 def row_norms(x):

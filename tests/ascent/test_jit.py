@@ -64,7 +64,7 @@ def test_a_class_goes_towards_what_a_retrained_net_says_of_it():
     X, y = task(400)
     gone = y == 2
     net = make_net(module__n_out=3)
-    unlearner = JiTUnlearner(net, random_state=0).fit(X, y)
+    unlearner = JiTUnlearner(net, max_epochs=3, random_state=0).fit(X, y)
 
     def sizes(p):
         own = -np.log(np.maximum(p[np.arange(gone.sum()), y[gone]], 1e-12)).mean()
