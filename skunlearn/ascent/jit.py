@@ -65,8 +65,8 @@ class JiTUnlearner(NetUnlearner):
 
     References
     ----------
-    J. Foster, K. Fogarty, S. Schoepf, Z. Dugue, C. Öztireli, A. Brintrup, "An Information Theoretic
-    Approach to Machine Unlearning", TMLR 2025, https://arxiv.org/abs/2402.01401
+    J. Foster, K. Fogarty, S. Schoepf, C. Öztireli, A. Brintrup, "Zero-Shot Machine Unlearning at
+    Scale via Lipschitz Regularization", 2024, https://arxiv.org/abs/2402.01401
 
     Examples
     --------
