@@ -1,7 +1,7 @@
 """skunlearn: machine unlearning with the manners of scikit-learn."""
 
 from skunlearn._version import __version__
-from skunlearn.ascent import GradientAscentUnlearner, NegGradPlusUnlearner
+from skunlearn.ascent import GradientAscentUnlearner, JiTUnlearner, NegGradPlusUnlearner
 from skunlearn.auto import AutoUnlearner
 from skunlearn.backbone import PublicBackbone
 from skunlearn.base import BaseUnlearner
@@ -9,6 +9,7 @@ from skunlearn.certified import (
     CertifiedRemovalUnlearner,
     DescentToDeleteUnlearner,
     LangevinUnlearner,
+    NoisyFineTuneUnlearner,
 )
 from skunlearn.compose import RUMUnlearner, UnlearningPipeline
 from skunlearn.distillation import BadTeacherUnlearner, DELETEUnlearner, SCRUBUnlearner
@@ -65,6 +66,7 @@ __all__ = [
     "ForestUnlearner",
     "GradientAscentUnlearner",
     "InfluenceUnlearner",
+    "JiTUnlearner",
     "L1SparseUnlearner",
     "LFSSDUnlearner",
     "LangevinUnlearner",
@@ -72,6 +74,7 @@ __all__ = [
     "NegGradPlusUnlearner",
     "NetUnlearner",
     "NoTUnlearner",
+    "NoisyFineTuneUnlearner",
     "PUMAUnlearner",
     "PublicBackbone",
     "ProximalUnlearner",

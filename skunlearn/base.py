@@ -16,7 +16,7 @@ from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
 from skunlearn._torch import held_out_rows, skorch_nets
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.parts.torch_errors import telling_torch_errors
-from skunlearn._unlearning import attachment, inner_estimator, persistence, words
+from skunlearn._unlearning import attachment, correction, inner_estimator, persistence, words
 from skunlearn._unlearning.accuracy_guard import refuse_drop
 from skunlearn._unlearning.certificate.content import log_entry
 from skunlearn._unlearning.certificate.model_digests import model_digest
@@ -209,6 +209,10 @@ class BaseUnlearner(
         """
         raise NotImplementedError(f"{type(self).__name__} does not define _attempt")
 
+    def _attempt_correction(self, retain, old, seed):
+        """As ``_attempt``, where `retain` holds new values of the rows whose old ones are `old`."""
+        return self._attempt(retain, old, seed)
+
     def _logged(self):
         """What the method adds to the entry of the log, in JSON's types."""
         return {}
@@ -272,7 +276,8 @@ class BaseUnlearner(
         seed, kept = derive_seed(self._seed, len(self.deletions_)), None
         exact = self._make_promises().exact
         with telling_torch_errors(type(self).__name__, exact):
-            model = self._attempt(removal.retain, removal.forget, seed)
+            attempt = self._attempt_correction if removal.corrected else self._attempt
+            model = attempt(removal.retain, removal.forget, seed)
         trained_on = skorch_nets.is_net(model) and not exact
         if trained_on and model is self.estimator_:
             model = skorch_nets.copy_net(model)
@@ -294,7 +299,8 @@ class BaseUnlearner(
     def _warn_if_wrong(self, change, measured, most_lost):
         """Warn when the model was damaged, or has not forgotten; see `diagnosis`."""
         promises = self._make_promises()
-        if not (promises.exact or promises.certified):  # what is proved needs no measuring
+        # What is proved needs no measuring; and a corrected row may be close to what it was.
+        if not (promises.exact or promises.certified or self._removal.corrected):
             warn_if_wrong(self, change, measured, most_lost, self._removal)
 
     def _count_held_out(self, retain):
@@ -338,6 +344,7 @@ class BaseUnlearner(
 
     # ------------------------------------------------------------------ what it tells and keeps
 
+    correct = correction.correct
     attach, detach = attachment.attach, attachment.detach
     save, load = persistence.save, persistence.load
 

@@ -46,5 +46,5 @@ def unlearner(name, estimator, **params):
     cls = all_unlearners()[name]
     known = cls(estimator).get_params(deep=False)
     inverse = InverseCurvature(curvature_rows=20, max_steps=5)
-    quick = {"importance_rows": 20, "inverse": inverse, "random_state": 0}
+    quick = {"importance_rows": 20, "inverse": inverse, "noisy_steps": 1, "random_state": 0}
     return cls(estimator, **{k: v for k, v in (quick | params).items() if k in known})

@@ -137,8 +137,10 @@ SETTINGS = {
     "CoUnUnlearner": {"max_epochs": 15},
     "EUkUnlearner": {"k": 2},
     "GradientAscentUnlearner": {"max_epochs": 3},
+    "JiTUnlearner": {"max_epochs": 3},
     "MSGUnlearner": {"max_epochs": 15},
     "NoTUnlearner": {"max_epochs": 30},
+    "NoisyFineTuneUnlearner": {"max_epochs": 30},
     "ShardedUnlearner": {"n_shards": 3},
     "ShrinkPerturbUnlearner": {"max_epochs": 30},
 }

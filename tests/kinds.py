@@ -55,10 +55,14 @@ def refusals(pattern, *methods):
 
 FROM_SCRATCH = ("RetrainUnlearner", "ShardedUnlearner")
 NO_KERNEL = refusals("square kernels", "CT")
-ONE_LAYER_LEARNS = NO_KERNEL | refusals("layer in front of the last one", "NoT")
+NO_PROOF = refusals("hides weights by noise", "NoisyFineTune")
+OWN_STEPS = refusals("knows the steps of skorch", "NoisyFineTune")
+FEW_BITS = refusals("32 or 64 bits", "NoisyFineTune")
+ONE_LAYER_LEARNS = NO_PROOF | NO_KERNEL | refusals("layer in front of the last one", "NoT")
 NO_STEPS = {  # rows that are tokens, or several tensors
     **refusals("one tensor of floating-point", "Boundary", "UNSIR"),
     **refusals("augment=", "CoUn"),
+    **refusals("one tensor of floating-point", "JiT"),
 }
 TOKENS = NO_KERNEL | NO_STEPS
 NO_CLASSES = refusals(
@@ -250,10 +254,10 @@ plain("dropout", Conv, module__middle=nn.Dropout)
 plain("frozen layers", Frozen, ONE_LAYER_LEARNS)
 plain("shared weights", Shared, NO_KERNEL)
 plain("compiled", module__normed=True, compile=True, compile__backend="eager")
-plain("bfloat16 weights", WholeHalf, NARROW, module__dtype=torch.bfloat16)
-plain("float16 weights", WholeHalf, NARROW, module__dtype=torch.float16)
+plain("bfloat16 weights", WholeHalf, NARROW | FEW_BITS, module__dtype=torch.bfloat16)
+plain("float16 weights", WholeHalf, NARROW | FEW_BITS, module__dtype=torch.float16)
 plain("float64 weights", WholeHalf, module__dtype=torch.float64)
-plain("bfloat16 inside", Widening, NARROW, module__dtype=torch.bfloat16)
+plain("bfloat16 inside", Widening, NARROW | FEW_BITS, module__dtype=torch.bfloat16)
 plain("parametrised", Parametrised, refusals("parametrizations", "EUk"))
 plain("lazy", Lazy, NO_KERNEL)
 plain("recurrent", Recurrent, NO_KERNEL)
@@ -560,9 +564,9 @@ class OwnStep(NeuralNetClassifier):
         return step
 
 
-plain("own train step", cls=OwnStep)
+plain("own train step", refused=OWN_STEPS, cls=OwnStep)
 plain("parameter groups", optimizer__param_groups=GROUPS)
-plain("LBFGS", optimizer=torch.optim.LBFGS, optimizer__max_iter=3)
+plain("LBFGS", refused=OWN_STEPS, optimizer=torch.optim.LBFGS, optimizer__max_iter=3)
 plain("AdamW", optimizer=torch.optim.AdamW, lr=0.01)
 plain("momentum", optimizer__momentum=0.9, optimizer__nesterov=True)
 plain("fused Adam", optimizer=torch.optim.Adam, optimizer__fused=True, optimizer__amsgrad=True)
@@ -570,7 +574,7 @@ plain("Rprop", optimizer=torch.optim.Rprop, lr=0.01)
 plain("Adafactor", optimizer=torch.optim.Adafactor)
 
 
-@kind("gradients added up")
+@kind("gradients added up", OWN_STEPS)
 def gradients_added_up(folder):
     Small = type("Small", (MicroBatches, NeuralNetClassifier), {})
     return classifier(cls=Small, batch_size=16, micro_batch_size=4), *rows()

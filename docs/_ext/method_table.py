@@ -21,7 +21,7 @@ QUESTIONS = [
     (
         "A proven (ε, δ) is wanted",
         {"certified": True},
-        "For logistic regression; they prove it or refuse.",
+        "They prove it or refuse. Of nets it costs accuracy: see the certificate.",
     ),
     (
         "The model is a scikit-learn estimator of any kind",
@@ -68,12 +68,13 @@ TREE = [
         ],
     ),
     (
-        "**Is it a logistic regression, and a proven (ε, δ) enough?**",
+        "**Is a proven (ε, δ) wanted?**",
         [
             (
-                "",
+                "logistic regression",
                 ["CertifiedRemovalUnlearner", "DescentToDeleteUnlearner", "LangevinUnlearner"],
-            )
+            ),
+            ("a net, where no retraining can be had", ["NoisyFineTuneUnlearner"]),
         ],
     ),
     (

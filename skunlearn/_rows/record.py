@@ -9,6 +9,7 @@ from skunlearn._rows.containers import (
     empty_like,
     first_repeated,
     is_dataset,
+    join,
     label_digests,
     match,
     n_rows,
@@ -196,6 +197,21 @@ class TrainingRecord(UnchangedMixin):
         new.retained[positions] = False
         if self.weights is not None:
             new.weights = np.where(new.retained, self.weights, np.nan)
+        return new
+
+    def corrected(self, positions, X, y):
+        """A record, with a copy of its rows, in which those at `positions` have other values."""
+        digests, labels = self.digests.copy(), self.label_digests.copy()
+        digests[positions] = made = row_digests(X)
+        labels[positions] = label_digests(made, y)
+        left = self.retained.copy()
+        left[positions] = False
+        others, slot = np.flatnonzero(left), np.full(len(self), -1)
+        slot[others] = np.arange(len(others))
+        slot[positions] = len(others) + np.arange(len(positions))
+        new, held = _shallow(self), self._slot[others]
+        new._store(join(take(self._X, held), X), np.concatenate([self._y[held], y]), slot)
+        new.owned, new._table = True, RowTable(digests, labels)
         return new
 
     def weights_of(self, X, y=None):

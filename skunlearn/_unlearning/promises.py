@@ -42,6 +42,9 @@ class Promises:
         Whether it takes skorch nets.
     takes_any_estimator : bool, default=False
         Whether it takes scikit-learn estimators of any kind.
+    corrects : bool, default=False
+        Whether the result is trained on all retained rows, so that `correct` may put new values
+        among them.
     takes_new_inputs : bool, default=False
         Whether nothing but the weights ties it to the rows as ``fit`` saw them, so that steps of a
         pipeline in front may be fitted anew.
@@ -77,6 +80,7 @@ class Promises:
     accuracy_drop: float = 0.1
     takes_nets: bool = True
     takes_any_estimator: bool = False
+    corrects: bool = False
     takes_new_inputs: bool = False
     watches_training: bool = False
     trains_from_scratch: bool = False

@@ -47,6 +47,8 @@ class Removal:
         Of the retained rows, by which damage is noticed.
     emptied : list
         Classes of which no retained row is left.
+    corrected : bool
+        Whether the rows stay, with new values, and `forget` are the old ones.
     """
 
     positions: np.ndarray
@@ -58,6 +60,7 @@ class Removal:
     record: TrainingRecord | None = None
     sample: Rows | None = None
     emptied: list = field(default_factory=list)
+    corrected: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,8 @@ def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard,
 
 def look_up(estimator, removal):
     """The request with its rows, where it did not bring them, and the record after it."""
+    if removal.record is not None:
+        return removal
     record, positions = estimator._record, removal.positions
     record.check_unchanged(positions)
     left, forget, retain = record.without(positions), removal.forget, removal.retain

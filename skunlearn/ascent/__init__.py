@@ -1,6 +1,7 @@
-"""Methods that climb the loss of the forget rows."""
+"""Methods that climb the loss of the forget rows, or flatten the outputs around them."""
 
 from skunlearn.ascent.gradient_ascent import GradientAscentUnlearner
+from skunlearn.ascent.jit import JiTUnlearner
 from skunlearn.ascent.neg_grad_plus import NegGradPlusUnlearner
 
-__all__ = ["GradientAscentUnlearner", "NegGradPlusUnlearner"]
+__all__ = ["GradientAscentUnlearner", "JiTUnlearner", "NegGradPlusUnlearner"]

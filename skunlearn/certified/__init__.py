@@ -4,10 +4,12 @@ from skunlearn.certified._privacy import PrivacySpent
 from skunlearn.certified.certified_removal import CertifiedRemovalUnlearner
 from skunlearn.certified.descent_to_delete import DescentToDeleteUnlearner
 from skunlearn.certified.langevin import LangevinUnlearner
+from skunlearn.certified.noisy_fine_tune import NoisyFineTuneUnlearner
 
 __all__ = [
     "CertifiedRemovalUnlearner",
     "DescentToDeleteUnlearner",
     "LangevinUnlearner",
+    "NoisyFineTuneUnlearner",
     "PrivacySpent",
 ]

@@ -8,10 +8,10 @@ from sklearn.base import clone
 from skunlearn._recipe import training
 from skunlearn._recipe.from_scratch import check_reference
 from skunlearn._rows.constraints import StrOptions
+from skunlearn._rows.memorisation import confidence_proxy, gain
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.observation import observe
-from skunlearn._unlearning.memorisation import confidence_proxy, gain
 from skunlearn.base import BaseUnlearner
 from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning import FineTuneUnlearner

@@ -95,6 +95,7 @@ class RidgeUnlearner(BaseUnlearner):
     _promises = replace(
         BaseUnlearner._promises,
         exact=True,
+        corrects=True,
         guarantee="the solution without the rows, to rounding",
         rtol=1e-9,
         takes_nets=False,
@@ -130,6 +131,12 @@ class RidgeUnlearner(BaseUnlearner):
             self._moments = self._sums(retain)
         else:
             self._moments = moments.without(*self._arrays(forget))
+        return self._solution(retain)
+
+    def _attempt_correction(self, retain, old, seed):
+        if self.published:
+            warn_of_versions(self.estimator_, len(old))
+        self._moments = self._sums(retain)
         return self._solution(retain)
 
     def _solution(self, rows):

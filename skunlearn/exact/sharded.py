@@ -121,6 +121,7 @@ class ShardedUnlearner(BaseUnlearner):
         BaseUnlearner._promises,
         takes_any_estimator=True,
         exact=True,
+        corrects=True,
         reads_forget_rows=False,
         watches_training=True,
     )
@@ -184,6 +185,7 @@ class ShardedUnlearner(BaseUnlearner):
         shards, slices = self._places
         left = self._record.retained.copy()
         left[retain.positions] = False
+        left[self._removal.positions] = True  # corrected ones too, which are retained
         gone = np.flatnonzero(left)  # np.setdiff1d sorts: 1.4 s for one row of a million
         first = {
             int(k): int(slices[gone][shards[gone] == k].min()) for k in np.unique(shards[gone])

@@ -121,6 +121,7 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
     _promises = replace(
         BaseUnlearner._promises,
         exact=True,
+        corrects=True,
         guarantee="the solution without the rows, to rounding",
         rtol=1e-9,
         takes_nets=False,
@@ -147,6 +148,9 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
         if statistic is None:
             statistic = self._summed(self._whole(retain))
         return self._solution(statistic, retain)
+
+    def _attempt_correction(self, retain, old, seed):
+        return self._solution(self._summed(retain), retain)
 
     @property
     def _kind(self):

@@ -73,7 +73,7 @@ class FineTuneUnlearner(NetUnlearner):
     20
     """
 
-    _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
+    _promises = replace(NetUnlearner._promises, reads_forget_rows=False, corrects=True)
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,

@@ -57,7 +57,7 @@ class L1SparseUnlearner(NetUnlearner):
     20
     """
 
-    _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
+    _promises = replace(NetUnlearner._promises, reads_forget_rows=False, corrects=True)
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,

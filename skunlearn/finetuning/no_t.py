@@ -45,7 +45,7 @@ class NoTUnlearner(NetUnlearner):
     20
     """
 
-    _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
+    _promises = replace(NetUnlearner._promises, reads_forget_rows=False, corrects=True)
 
     def _unlearn(self, net, retain, forget):
         order = net_layers.layers_in_order(net, retain)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from skunlearn._fitted_model import ask_about
+from skunlearn._rows.memorisation import confidence_proxy, gain
 from skunlearn._torch.observation import observe
-from skunlearn._unlearning.memorisation import confidence_proxy, gain
 from skunlearn.forget_sets._drawing import as_mask, resolve_size, strata_of, top
 from skunlearn.forget_sets.results import ForgetSet
 

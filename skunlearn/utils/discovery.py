@@ -101,7 +101,8 @@ def all_unlearners(**tags):
     --------
     >>> from skunlearn.utils import all_unlearners
     >>> list(all_unlearners(certified=True))
-    ['CertifiedRemovalUnlearner', 'DescentToDeleteUnlearner', 'LangevinUnlearner']
+    ['CertifiedRemovalUnlearner', 'DescentToDeleteUnlearner', 'LangevinUnlearner', \
+'NoisyFineTuneUnlearner']
     """
     unknown = sorted(set(tags) - set(UnlearnerTags.__dataclass_fields__))
     if unknown:

@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.svm import LinearSVC
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, RUMUnlearner
-from skunlearn._unlearning.memorisation import confidence_proxy, gain
+from skunlearn._rows.memorisation import confidence_proxy, gain
 from skunlearn.forget_sets import (
     class_forget_set,
     high_loss_forget_set,

@@ -43,8 +43,11 @@ EDITS = (
     *("LFSSDUnlearner", "MSGUnlearner", "NoTUnlearner", "PUMAUnlearner", "SSDUnlearner"),
     *("AutoUnlearner", "ShrinkPerturbUnlearner"),
 )
-# They train the net themselves, so that there is nothing to copy.
-TRAIN_AFRESH = ("AmnesiacUnlearner", "RetrainUnlearner", "ShardedUnlearner")
+# They train the net themselves, so that there is nothing to copy, or refuse odd ones.
+TRAIN_AFRESH = (
+    *("AmnesiacUnlearner", "RetrainUnlearner", "ShardedUnlearner"),
+    "NoisyFineTuneUnlearner",
+)
 NEED_NEW_WEIGHTS = ("AutoUnlearner", "BadTeacherUnlearner", "ShrinkPerturbUnlearner")
 
 

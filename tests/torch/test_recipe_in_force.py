@@ -41,7 +41,7 @@ TRAINS = {
     if issubclass(cls, NetUnlearner) and "lr" in cls(net()).get_params()
 }
 # They change weights before they train.
-EDITS = ("CTUnlearner", "EUkUnlearner", "MSGUnlearner", "NoTUnlearner")
+EDITS = ("CTUnlearner", "EUkUnlearner", "MSGUnlearner", "NoTUnlearner", "NoisyFineTuneUnlearner")
 SHRINK = ("AutoUnlearner", "ShrinkPerturbUnlearner")
 GROUPS = [("hidden.*", {"lr": 0.02}), ("out.bias", {"lr": 0.4})]
 

@@ -18,6 +18,7 @@ REFUSED = {
     "BoundaryUnlearner": "one tensor of floating-point numbers",
     "CTUnlearner": "kernels of convolutions",
     "CoUnUnlearner": "one tensor each. Pass augment=",
+    "JiTUnlearner": "one tensor of floating-point numbers",
     "UNSIRUnlearner": "one tensor of floating-point numbers",
 }
 EPOCHS, N = 4, 120

@@ -44,7 +44,9 @@ def short_epochs(net):
     for log in logs:
         log.__class__ = _AskedFirst
     try:
-        with overridden(net, **({"run_single_epoch": run_single_epoch} if _is_plain(net) else {})):
+        with overridden(
+            net, **({"run_single_epoch": run_single_epoch} if has_plain_steps(net) else {})
+        ):
             yield
     finally:
         for log in logs:
@@ -60,7 +62,8 @@ class _AskedFirst(PrintLog):
             super().on_epoch_end(net, **kwargs)
 
 
-def _is_plain(net):
+def has_plain_steps(net):
+    """Whether a net trains by skorch's own steps: one module, one optimizer of torch's."""
     optimizer = type(getattr(net, "optimizer_", None))
     return (
         all(getattr(type(net), name) is getattr(NeuralNet, name) for name in _OWN)

@@ -74,16 +74,19 @@ def log_entry(unlearner, change, model, weights, seconds, kept, brought, declare
     declared : list of dict
         What came along trained, and is declared public; see `public_parts.declarations`.
     """
-    removal, record = unlearner._removal, unlearner._removal.record
+    removal, record = unlearner._removal, unlearner._record
+    named = names_of_old if removal.corrected else names_of
     entry = deletion_entry(
         unlearner,
         rows=len(removal.positions),
-        named=names_of(record, removal.positions),
+        named=named(record, removal.positions),
         classes_forgotten=removal.emptied,
         seconds=seconds,
         measured=change.measure(),
     )
     held_out = unlearner._count_held_out(removal.retain)
+    if removal.corrected:
+        entry["corrected"] = len(removal.positions)
     if record.weights is not None:
         entry["weighted"] = True
     if kept is not None:
@@ -103,6 +106,11 @@ def names_of(record, positions):
     kind = "ids" if record.ids is not None else "positions" if record.is_dataset else "rows"
     contents = None if record.is_dataset else record.digests_at(positions)
     return kind, record.identifiers(positions), contents
+
+
+def names_of_old(record, positions):
+    """As `names_of`, of values that are corrected: their ids, and positions, stay in use."""
+    return "rows", record.label_digests[positions], None
 
 
 def forgotten_digests(key, kind, identifiers, contents=None):
@@ -231,6 +239,12 @@ def _notes(unlearner):
     report = (unlearner.deletions_ or [{}])[-1].get("caches")
     if report is not None or caches.caches(unlearner):
         notes += caches.notes(report)
+    corrected = sum(entry.get("corrected", 0) for entry in unlearner.deletions_)
+    if corrected:
+        notes.append(
+            f"{corrected} of the rows in the log were corrected, not deleted: their old values are "
+            "forgotten, and the model was trained on the new ones."
+        )
     if unlearner._record.weights is not None:
         notes.append(
             "The training weighs rows by sample_weight; what was measured counts each once."

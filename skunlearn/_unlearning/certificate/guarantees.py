@@ -48,6 +48,21 @@ def in_words(guarantee, content):
             "The model can be told from one that was trained without the rows by no more than "
             f"(epsilon, delta) allow{f' ({figures})' if figures else ''}."
         )
-        return {"text": text, "against": _AGAINST["certified"]}
+        return {"text": text + _beside(proved), "against": _AGAINST["certified"]}
     text = f"The model does not depend on the forgotten rows: {guarantee}."
     return {"text": text, "against": _AGAINST["exact"]}
+
+
+def _beside(proved):
+    """What a retraining gives for the same budget, where a method measures it."""
+    other = proved.get("retraining")
+    if not other:
+        return ""
+    mine, theirs = (
+        "no score" if other[key] is None else f"{other[key]:.3f}"
+        for key in ("score_of_this_model", "score")
+    )
+    return (
+        f" Its score on retained rows is {mine}; a model trained from scratch without the rows, in "
+        f"as many epochs ({other['epochs']}), has {theirs}, and needs no epsilon."
+    )

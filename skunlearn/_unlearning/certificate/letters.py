@@ -55,11 +55,16 @@ def _about_model(content, deletions):
     if not deletions:
         return ["Nothing has been deleted from the model so far."]
     last, rows = deletions[-1], sum(entry["rows"] for entry in deletions)
+    corrected = sum(entry.get("corrected", 0) for entry in deletions)
     lines = [
         f"The model was made to forget {rows} records of the data that it had learnt from, in "
         f"{len(deletions)} steps; the last of them on {last['when']}, by the method "
         f"{last['method']}."
     ]
+    if corrected:
+        lines.append(
+            f"Of {corrected} of them the old values were forgotten and the corrected ones learnt."
+        )
     words = content.get("guarantee_in_words")
     if words:
         lines += ["", words["text"], f"Against whom that holds: {words['against']}"]

@@ -1,0 +1,198 @@
+"""Rectification: rows go on being known, with other values than they had."""
+
+from dataclasses import replace
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn._rows.containers import (
+    is_dataset,
+    label_digests,
+    match,
+    n_rows,
+    name_digests,
+    row_digests,
+    take,
+)
+from skunlearn._rows.identifiers import list_names
+from skunlearn._rows.seeding import seeded
+from skunlearn._unlearning import validation
+from skunlearn._unlearning.diagnosis import emptied_classes
+from skunlearn._unlearning.fitted import drafted
+from skunlearn._unlearning.removal import Removal, draw_sample, observe_both, purge_caches
+
+
+def correct(self, X_old=None, y_old=None, X_new=None, y_new=None, *, ids=None, indices=None):
+    """Put new values in the place of rows: one request that forgets the old and learns the new.
+
+    For rectification, the GDPR's article 16. The rows keep their ids, groups, weights and
+    positions; a later request that names one forgets its new values. The old values are unknown
+    from then on, and the estimator holds a copy of its rows, with the new values among them.
+
+    Parameters
+    ----------
+    X_old : rows as in ``fit``, default=None
+        The rows as they were, all equal ones with them; `X_old`, `ids` or `indices` names them.
+    y_old : array of shape (k,), default=None
+        Their labels, where rows of other labels are equal to them.
+    X_new : rows as in ``fit``, default=None
+        New values, one row for each one named, in the same order. None leaves them.
+    y_new : array of shape (k,), default=None
+        New labels, among those that ``fit`` has seen, or targets. None leaves them.
+    ids : sequence of k hashable values, default=None
+        Names of the rows, of those that ``fit`` was given.
+    indices : sequence of k int, default=None
+        Their positions in ``fit``.
+
+    Returns
+    -------
+    self : object
+
+    Raises
+    ------
+    UnknownRowsError, AlreadyForgottenError
+        When rows are named that the model does not know.
+    TypeError
+        When the method cannot learn new values: only those can that train on all retained rows
+        (the exact ones, and fine-tuning). `RetrainUnlearner` always can. When rows are known by
+        position only, in a torch Dataset, or are augmented: correct the data, and fit again.
+    ValueError
+        When old and new values do not belong together.
+
+    Notes
+    -----
+    Exact methods give the model of a training on the kept and the corrected rows. The log's entry
+    says how many rows were ``"corrected"``, and the certificate too; digests in it are those of
+    the old values, by which nobody can tell the new ones. No warning is given of rows that are
+    known still, as new values may be close to the old ones.
+
+    References
+    ----------
+    A. Warnecke, L. Pirch, C. Wressnegger, K. Rieck, "Machine Unlearning of Features and Labels",
+    NDSS 2023, https://arxiv.org/abs/2108.11577
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import Ridge
+    >>> from skunlearn import RidgeUnlearner
+    >>> X, y = load_iris(return_X_y=True)
+    >>> names = [f"flower {i}" for i in range(150)]
+    >>> unlearner = RidgeUnlearner(Ridge()).fit(X, y, ids=names)
+    >>> unlearner.correct(ids=["flower 7"], X_new=[[5.1, 3.4, 1.5, 0.2]]).deletions_[0]["corrected"]
+    1
+    >>> X[7] = 5.1, 3.4, 1.5, 0.2
+    >>> np.allclose(unlearner.estimator_.coef_, Ridge().fit(X, y).coef_, rtol=1e-9)
+    True
+    """
+    check_is_fitted(self)
+    if not self._make_promises().corrects:
+        raise TypeError(
+            f"{type(self).__name__} cannot learn new values of a row: what it makes is not trained "
+            "on the retained rows alone. Nothing was corrected. RetrainUnlearner can, with "
+            "FrozenEstimator(model) to start from the present model; or forget the rows, and train "
+            "on the new ones later."
+        )
+    record = self._record
+    _check_kind(record)
+    named = {"X_old": X_old, "ids": ids, "indices": indices}
+    given = [name for name, value in named.items() if value is not None]
+    if len(given) != 1 or (y_old is not None and X_old is None):
+        raise TypeError(
+            "Name the rows to correct in exactly one way, as X_old (with y_old, if labels are to "
+            f"tell them apart), ids= or indices=; got {', '.join(given) or 'none of them'}."
+        )
+    if X_new is None and y_new is None:
+        raise TypeError("Pass the new values: X_new, y_new or both.")
+    with drafted(self) as draft, seeded(self._seed):
+        draft._check_parameters()
+        positions, source, k = _find(draft, X_old, y_old, ids, indices)
+        record.check_unchanged(positions)
+        X_new, y_new = _read_new(draft, X_new, y_new, k)
+        old = record.view(positions)
+        X_new = old.X if X_new is None else take(X_new, source)
+        y_new = old.y if y_new is None else y_new[source]
+        new = record.corrected(positions, X_new, y_new)
+        retain = new.view(np.flatnonzero(new.retained))
+        removal = Removal(
+            positions,
+            old,
+            retain,
+            record=new,
+            sample=draw_sample(draft, retain),
+            emptied=emptied_classes(draft, new, old),
+            corrected=True,
+        )
+        before = observe_both(draft.estimator_, removal, draft._classes)
+        draft._forget(replace(removal, before=before))
+        draft._change(forgotten=None)
+        purge_caches(draft, ["memory"], record.without(positions))
+    self._commit()
+    return self
+
+
+def _check_kind(record):
+    if record.is_dataset:
+        raise TypeError(
+            "The rows are items of a torch Dataset, which gives their values itself: correct them "
+            "there, and fit again, or forget them."
+        )
+    if record.reader is not None:
+        raise TypeError(
+            "The rows were augmented, or are measured by measure_on=, which does not know the new "
+            "values: correct the data and fit again."
+        )
+
+
+def _find(unlearner, X_old, y_old, ids, indices):
+    """Positions of the rows named, for each which of the names it is, and how many names."""
+    record = unlearner._record
+    if X_old is not None:
+        X_old, y_old = unlearner._check_request(X_old, y_old, "forget")
+        record.locate(X_old, y_old)
+        digests = row_digests(X_old)
+        if y_old is None:
+            hits = match(record.digests, digests)
+        else:
+            hits = match(record.label_digests, label_digests(digests, y_old))
+        hits = [hit[record.retained[hit]] for hit in hits]
+    elif ids is not None:
+        ids = list_names(ids)
+        record.locate(ids=ids)
+        hits = match(record.ids, name_digests(ids))
+    else:
+        record.locate(indices=indices)
+        hits = [np.array([i]) for i in np.asarray(indices)]
+    if not len(hits):
+        raise ValueError("The request is empty: name at least one row to correct.")
+    positions = np.concatenate(hits).astype(np.intp)
+    source = np.repeat(np.arange(len(hits)), [len(hit) for hit in hits])
+    order = np.argsort(positions, kind="stable")
+    positions, source = positions[order], source[order]
+    if (np.diff(positions) == 0).any():
+        raise ValueError("X_old names a row twice, so that it would have two new values.")
+    return positions, source, len(hits)
+
+
+def _read_new(unlearner, X, y, k):
+    """New rows and encoded labels in the form of those of ``fit``."""
+    like = unlearner._record.row_like()
+    if X is not None:
+        if is_dataset(X):
+            raise TypeError("X_new is a torch Dataset, but the model was fitted on arrays.")
+        if isinstance(like, np.ndarray):
+            X = np.asarray(X)
+            X = X if like.dtype == object else X.astype(like.dtype)
+        X, _ = unlearner._check_request(validation.check_X(unlearner, X), None, "new")
+        if n_rows(X) != k:
+            raise ValueError(
+                f"X_new has {n_rows(X)} rows, but {k} rows are named: one new row for each."
+            )
+    if y is not None:
+        y = np.asarray(y)
+        if y.ndim == 0 or len(y) != k:
+            entries = "no length" if y.ndim == 0 else f"{len(y)} entries"
+            raise ValueError(f"y_new has {entries}, but {k} rows are named: one label for each.")
+        y = unlearner._encode(y, "y_new")
+    return X, y
