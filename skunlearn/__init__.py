@@ -40,6 +40,7 @@ from skunlearn.finetuning import (
 from skunlearn.influence import InfluenceUnlearner, PUMAUnlearner
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.relabelling import (
+    AMUNUnlearner,
     BoundaryUnlearner,
     RandomLabelUnlearner,
     SalUnUnlearner,
@@ -48,6 +49,7 @@ from skunlearn.relabelling import (
 from skunlearn.torch_net import from_torch
 
 __all__ = [
+    "AMUNUnlearner",
     "AmnesiacUnlearner",
     "AutoUnlearner",
     "BadTeacherUnlearner",

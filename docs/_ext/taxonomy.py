@@ -22,6 +22,7 @@ PLACES = {
     "Approximate: re-optimisation": (
         "Training goes on with an objective without the rows, or one that speaks against them.",
         [
+            "AMUNUnlearner",
             "AutoUnlearner",
             "BadTeacherUnlearner",
             "BoundaryUnlearner",

@@ -200,7 +200,9 @@ class Bag(nn.Module):
 
 
 # Of rows that are tokens there is no step along a gradient, and no kernel to transpose.
-NEEDS_FLOATS = ("BoundaryUnlearner", "CTUnlearner", "CoUnUnlearner", "UNSIRUnlearner")
+NEEDS_FLOATS = (
+    "AMUNUnlearner", "BoundaryUnlearner", "CTUnlearner", "CoUnUnlearner", "UNSIRUnlearner",
+)  # fmt: skip
 
 
 @every_method
@@ -384,6 +386,6 @@ def test_every_read_goes_through_the_collate_function(name, params):
     X, y = task(60)
     quick = {"norm": "fisher", "fisher_rows": 10}
     fitted = unlearner(name, net(module=Shifted, max_epochs=1, **params), **quick).fit(X, y)
-    if name in ("BoundaryUnlearner", "CoUnUnlearner", "UNSIRUnlearner"):
+    if name in ("AMUNUnlearner", "BoundaryUnlearner", "CoUnUnlearner", "UNSIRUnlearner"):
         return  # they ask the module about rows of their own making
     fitted.unlearn(indices=np.arange(10))

@@ -13,6 +13,7 @@ from torch import nn
 
 import skunlearn.base
 from skunlearn import (
+    AMUNUnlearner,
     BoundaryUnlearner,
     DELETEUnlearner,
     FineTuneUnlearner,
@@ -72,6 +73,8 @@ def pull(norm, hidden, X, forget):
 
 
 TRAINS_ON_FORGET_ROWS = {
+    "AMUN": AMUNUnlearner,
+    "AMUN, forget rows alone": partial(AMUNUnlearner, retained=False),
     "NegGrad+": NegGradPlusUnlearner,
     "random labels, in turn": partial(RandomLabelUnlearner, order="sequential"),
     "SalUn, in turn": partial(SalUnUnlearner, order="sequential"),

@@ -31,6 +31,7 @@ from tests.small import FORGET, quiet
 METHODS = all_unlearners(nets=True)
 # Methods that look at parts of the module or ask it for derivatives; others train it, no more.
 TAKE_APART = {
+    "AMUNUnlearner",
     "AmnesiacUnlearner",
     "BoundaryUnlearner",
     "CFkUnlearner",
