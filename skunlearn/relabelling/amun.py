@@ -27,7 +27,7 @@ _ALONE = 0.1  # share of the net's own rate where forget rows are trained on alo
 
 
 class AMUNUnlearner(NetUnlearner):
-    """Fine-tune on the nearest adversarial examples of the forget rows, as the net names them (AMUN).
+    """Fine-tune on the forget rows' nearest adversarial examples, named as by the net (AMUN).
 
     Choose it for single rows: the net's confidence falls around them alone, as the examples lie
     just behind the nearest boundary, and what the net says of other rows stays. `share` and `lr`
