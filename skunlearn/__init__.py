@@ -1,7 +1,7 @@
 """skunlearn: machine unlearning with the manners of scikit-learn."""
 
 from skunlearn._version import __version__
-from skunlearn.ascent import GradientAscentUnlearner, NegGradPlusUnlearner
+from skunlearn.ascent import GradientAscentUnlearner, NegGradPlusUnlearner, SFRonUnlearner
 from skunlearn.auto import AutoUnlearner
 from skunlearn.backbone import PublicBackbone
 from skunlearn.base import BaseUnlearner
@@ -82,6 +82,7 @@ __all__ = [
     "RetrainUnlearner",
     "RidgeUnlearner",
     "SCRUBUnlearner",
+    "SFRonUnlearner",
     "SSDUnlearner",
     "SalUnUnlearner",
     "ShardedUnlearner",

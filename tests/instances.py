@@ -155,6 +155,7 @@ FOR_REGRESSION = (
     "ProximalUnlearner",
     "RetrainUnlearner",
     "SCRUBUnlearner",
+    "SFRonUnlearner",
     "ShrinkPerturbUnlearner",
 )
 

@@ -47,7 +47,12 @@ PLACES = {
     ),
     "Approximate: gradient updates": (
         "Gradients of the rows are undone: recorded ones subtracted, or new ones climbed.",
-        ["AmnesiacUnlearner", "GradientAscentUnlearner", "NegGradPlusUnlearner"],
+        [
+            "AmnesiacUnlearner",
+            "GradientAscentUnlearner",
+            "NegGradPlusUnlearner",
+            "SFRonUnlearner",
+        ],
     ),
     "Approximate: editing weights": (
         "Weights are dampened or made noisy once; nothing is trained. (A heading of ours.)",

@@ -2,5 +2,6 @@
 
 from skunlearn.ascent.gradient_ascent import GradientAscentUnlearner
 from skunlearn.ascent.neg_grad_plus import NegGradPlusUnlearner
+from skunlearn.ascent.sfron import SFRonUnlearner
 
-__all__ = ["GradientAscentUnlearner", "NegGradPlusUnlearner"]
+__all__ = ["GradientAscentUnlearner", "NegGradPlusUnlearner", "SFRonUnlearner"]

@@ -69,6 +69,7 @@ SINGLE_ROWS = (
     "GradientAscentUnlearner",
     "NegGradPlusUnlearner",
     "SCRUBUnlearner",
+    "SFRonUnlearner",
 )
 
 

@@ -23,6 +23,7 @@ from skunlearn import (
     RetrainUnlearner,
     SalUnUnlearner,
     SCRUBUnlearner,
+    SFRonUnlearner,
     ShardedUnlearner,
     SSDUnlearner,
     UnlearningPipeline,
@@ -83,6 +84,7 @@ TRAINS_ON_FORGET_ROWS = {
     "shrink": BoundaryUnlearner,
     "expand": partial(BoundaryUnlearner, kind="expand"),
     "SCRUB": SCRUBUnlearner,
+    "SFR-on": SFRonUnlearner,
 }
 
 

@@ -41,6 +41,7 @@ TAKE_APART = {
     "NoTUnlearner",
     "PUMAUnlearner",
     "ProximalUnlearner",
+    "SFRonUnlearner",
     "SSDUnlearner",
 }
 
