@@ -16,6 +16,7 @@ from skunlearn.editing import (
     AmnesiacUnlearner,
     FisherForgettingUnlearner,
     LFSSDUnlearner,
+    NegMergeUnlearner,
     SSDUnlearner,
 )
 from skunlearn.exact import (
@@ -72,6 +73,7 @@ __all__ = [
     "LangevinUnlearner",
     "MSGUnlearner",
     "NegGradPlusUnlearner",
+    "NegMergeUnlearner",
     "NetUnlearner",
     "NoTUnlearner",
     "PUMAUnlearner",

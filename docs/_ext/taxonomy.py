@@ -55,8 +55,8 @@ PLACES = {
         ],
     ),
     "Approximate: editing weights": (
-        "Weights are dampened or made noisy once; nothing is trained. (A heading of ours.)",
-        ["FisherForgettingUnlearner", "LFSSDUnlearner", "SSDUnlearner"],
+        "Weights are dampened, made noisy or moved once. (A heading of ours.)",
+        ["FisherForgettingUnlearner", "LFSSDUnlearner", "NegMergeUnlearner", "SSDUnlearner"],
     ),
     "Approximate: methods made of methods": (
         "The request is split, and each part goes to a method that suits it. (A heading of ours.)",

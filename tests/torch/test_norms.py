@@ -19,6 +19,7 @@ from skunlearn import (
     FineTuneUnlearner,
     GradientAscentUnlearner,
     NegGradPlusUnlearner,
+    NegMergeUnlearner,
     RandomLabelUnlearner,
     RetrainUnlearner,
     SalUnUnlearner,
@@ -85,6 +86,7 @@ TRAINS_ON_FORGET_ROWS = {
     "expand": partial(BoundaryUnlearner, kind="expand"),
     "SCRUB": SCRUBUnlearner,
     "SFR-on": SFRonUnlearner,
+    "NegMerge": NegMergeUnlearner,
 }
 
 
