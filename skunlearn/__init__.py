@@ -43,6 +43,7 @@ from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.relabelling import (
     AMUNUnlearner,
     BoundaryUnlearner,
+    FCSUnlearner,
     RandomLabelUnlearner,
     SalUnUnlearner,
     UNSIRUnlearner,
@@ -63,6 +64,7 @@ __all__ = [
     "DELETEUnlearner",
     "DescentToDeleteUnlearner",
     "EUkUnlearner",
+    "FCSUnlearner",
     "FineTuneUnlearner",
     "FisherForgettingUnlearner",
     "ForestUnlearner",

@@ -62,7 +62,7 @@ NO_STEPS = {  # rows that are tokens, or several tensors
 }
 TOKENS = NO_KERNEL | NO_STEPS
 NO_CLASSES = refusals(
-    "for classifiers", "AMUN", "Boundary", "DELETE", "RUM", "RandomLabel", "SalUn", "UNSIR"
+    "for classifiers", "AMUN", "Boundary", "DELETE", "FCS", "RUM", "RandomLabel", "SalUn", "UNSIR"
 )
 NO_LIKELIHOOD = refusals(r"log p\(y\|x\)", "FisherForgetting", "SSD")
 NARROW = refusals("float32 or all float64", "Influence", "PUMA")
@@ -365,7 +365,7 @@ def several_targets(folder):
     return net, X, X[:, :3] + 1
 
 
-@kind("multi-label", refusals("one class per row", "AMUN", "Boundary", "DELETE", "UNSIR"))
+@kind("multi-label", refusals("one class per row", "AMUN", "Boundary", "DELETE", "FCS", "UNSIR"))
 def multi_label(folder):
     X, _ = rows()
     net = classifier(cls=NeuralNet, criterion=nn.BCEWithLogitsLoss)

@@ -32,6 +32,7 @@ PLACES = {
             "DELETEUnlearner",
             "DescentToDeleteUnlearner",
             "EUkUnlearner",
+            "FCSUnlearner",
             "FineTuneUnlearner",
             "L1SparseUnlearner",
             "LangevinUnlearner",

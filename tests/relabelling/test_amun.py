@@ -148,6 +148,6 @@ def test_a_single_class_and_regressions_are_refused(data):
         unlearner.unlearn(indices=FORGET)
 
 
-@pytest.mark.parametrize("share, way", [(None, 0.1), (0.3, 0.2)])
+@pytest.mark.parametrize("share, way", [(None, 0.3), (0.3, 0.5)])
 def test_rows_known_by_heart_come_nearer_to_a_retrained_net(share, way):
-    check_nearer(partial(AMUNUnlearner, share=share, random_state=0), way=way, others=0.6)
+    check_nearer(partial(AMUNUnlearner, share=share, random_state=0), way=way, moved=0.05)

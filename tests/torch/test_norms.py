@@ -16,6 +16,7 @@ from skunlearn import (
     AMUNUnlearner,
     BoundaryUnlearner,
     DELETEUnlearner,
+    FCSUnlearner,
     FineTuneUnlearner,
     GradientAscentUnlearner,
     NegGradPlusUnlearner,
@@ -86,6 +87,7 @@ TRAINS_ON_FORGET_ROWS = {
     "expand": partial(BoundaryUnlearner, kind="expand"),
     "SCRUB": SCRUBUnlearner,
     "SFR-on": SFRonUnlearner,
+    "FCS": FCSUnlearner,
     "NegMerge": NegMergeUnlearner,
 }
 

@@ -35,6 +35,7 @@ OF_CLASSES = {
     "AMUNUnlearner",
     "BoundaryUnlearner",
     "DELETEUnlearner",
+    "FCSUnlearner",
     "RUMUnlearner",
     "RandomLabelUnlearner",
     "SalUnUnlearner",
