@@ -82,7 +82,7 @@ class FCSUnlearner(NetUnlearner):
     >>> from skunlearn.datasets import load_digits_images
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = FCSUnlearner(digits_classifier(max_epochs=5), random_state=0)
+    >>> unlearner = FCSUnlearner(digits_classifier(max_epochs=5), max_epochs=3, random_state=0)
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """
