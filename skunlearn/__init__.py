@@ -10,7 +10,7 @@ from skunlearn.certified import (
     DescentToDeleteUnlearner,
     LangevinUnlearner,
 )
-from skunlearn.compose import RUMUnlearner, UnlearningPipeline
+from skunlearn.compose import RUMUnlearner, UAMUnlearner, UnlearningPipeline
 from skunlearn.distillation import BadTeacherUnlearner, DELETEUnlearner, SCRUBUnlearner
 from skunlearn.editing import (
     AmnesiacUnlearner,
@@ -92,6 +92,7 @@ __all__ = [
     "ShardedUnlearner",
     "ShrinkPerturbUnlearner",
     "SufficientStatisticsUnlearner",
+    "UAMUnlearner",
     "UNSIRUnlearner",
     "UnlearningPipeline",
     "__version__",

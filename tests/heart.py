@@ -58,16 +58,17 @@ def check_nearer(make, *, way, moved):
     """Nearer to the retrained net by loss, by a share of the way; by entropy, too.
 
     And it is these rows that are forgotten, not any: after a request for others they are told apart
-    by loss better, by `moved` at least.
+    by loss better, by `moved` at least; None leaves that open.
     """
     X, y, unseen, forget, net, state, before, wanted = noisy_digits()
     others, found = np.setdiff1d(np.arange(N), forget)[:GONE], []
-    for rows in (forget, others):
+    for rows in (forget,) if moved is None else (forget, others):
         unlearner = make(net)
         vars(unlearner).update(state)
         unlearner.unlearn(indices=rows)
         found.append(told_apart(unlearner, (X[forget], y[forget]), unseen))
-    told = f"original {before}, retrained {wanted}, this {found[0]}, other rows {found[1]}"
+    told = f"original {before}, retrained {wanted}, this and for others {found}"
     assert abs(found[0][0] - wanted[0]) < (1 - way) * abs(before[0] - wanted[0]), told
     assert abs(found[0][1] - wanted[1]) < abs(before[1] - wanted[1]), told
-    assert found[1][0] > found[0][0] + moved, told
+    if moved is not None:
+        assert found[1][0] > found[0][0] + moved, told

@@ -158,6 +158,7 @@ FOR_REGRESSION = (
     "SCRUBUnlearner",
     "SFRonUnlearner",
     "ShrinkPerturbUnlearner",
+    "UAMUnlearner",
 )
 
 

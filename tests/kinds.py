@@ -269,7 +269,7 @@ plain(
     refusals(
         "PyTorch says: (When use_reentrant=True|element 0 of tensors)",
         "AMUN", "Boundary", "CFk", "EUk", "FisherForgetting", "Influence", "LFSSD", "MSG", "PUMA",
-        "RUM", "SFRon", "SSD", "SalUn", "UNSIR",
+        "RUM", "SFRon", "SSD", "SalUn", "UAM", "UNSIR",
     ),
 )  # fmt: skip
 

@@ -60,8 +60,8 @@ PLACES = {
         ["FisherForgettingUnlearner", "LFSSDUnlearner", "NegMergeUnlearner", "SSDUnlearner"],
     ),
     "Approximate: methods made of methods": (
-        "The request is split, and each part goes to a method that suits it. (A heading of ours.)",
-        ["RUMUnlearner"],
+        "Requests are split between methods, or their steps changed. (A heading of ours.)",
+        ["RUMUnlearner", "UAMUnlearner"],
     ),
     "Graphs": (
         "SISA for graphs: nodes are divided so that edges or features survive the division.",

@@ -70,6 +70,7 @@ SINGLE_ROWS = (
     "NegGradPlusUnlearner",
     "SCRUBUnlearner",
     "SFRonUnlearner",
+    "UAMUnlearner",
 )
 
 

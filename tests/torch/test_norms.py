@@ -28,6 +28,7 @@ from skunlearn import (
     SFRonUnlearner,
     ShardedUnlearner,
     SSDUnlearner,
+    UAMUnlearner,
     UnlearningPipeline,
     UNSIRUnlearner,
 )
@@ -88,6 +89,7 @@ TRAINS_ON_FORGET_ROWS = {
     "SCRUB": SCRUBUnlearner,
     "SFR-on": SFRonUnlearner,
     "FCS": FCSUnlearner,
+    "UAM": UAMUnlearner,
     "NegMerge": NegMergeUnlearner,
 }
 
