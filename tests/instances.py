@@ -136,7 +136,7 @@ SETTINGS = {
     "CTUnlearner": {"max_epochs": 15},
     "CoUnUnlearner": {"max_epochs": 15},
     "EUkUnlearner": {"k": 2},
-    "FCSUnlearner": {"max_epochs": 15},
+    "FCSUnlearner": {"max_epochs": 30},
     "GradientAscentUnlearner": {"max_epochs": 3},
     "MSGUnlearner": {"max_epochs": 15},
     "NoTUnlearner": {"max_epochs": 30},
