@@ -57,7 +57,7 @@ class AMUNUnlearner(NetUnlearner):
     share : float in (0, 1) or None, default=None
         s; None takes the share of the examples among all that is trained on, as in the union
         of these sets. More forgets more: with 0.2 the figures above were 0.055, 0.108 and 0.072,
-        for one or two points of accuracy.
+        for up to three points of accuracy.
     radius : float, default=0.005
         Of the first ball, as a share of the range of values: root mean square over the values of
         a row. It doubles up to twelve times. Examples are not clipped to the range.
