@@ -1,7 +1,12 @@
 """skunlearn: machine unlearning with the manners of scikit-learn."""
 
 from skunlearn._version import __version__
-from skunlearn.ascent import GradientAscentUnlearner, JiTUnlearner, NegGradPlusUnlearner
+from skunlearn.ascent import (
+    GradientAscentUnlearner,
+    JiTUnlearner,
+    NegGradPlusUnlearner,
+    SFRonUnlearner,
+)
 from skunlearn.auto import AutoUnlearner
 from skunlearn.backbone import PublicBackbone
 from skunlearn.base import BaseUnlearner
@@ -11,12 +16,13 @@ from skunlearn.certified import (
     LangevinUnlearner,
     NoisyFineTuneUnlearner,
 )
-from skunlearn.compose import RUMUnlearner, UnlearningPipeline
+from skunlearn.compose import RUMUnlearner, UAMUnlearner, UnlearningPipeline
 from skunlearn.distillation import BadTeacherUnlearner, DELETEUnlearner, SCRUBUnlearner
 from skunlearn.editing import (
     AmnesiacUnlearner,
     FisherForgettingUnlearner,
     LFSSDUnlearner,
+    NegMergeUnlearner,
     SSDUnlearner,
 )
 from skunlearn.exact import (
@@ -41,7 +47,9 @@ from skunlearn.finetuning import (
 from skunlearn.influence import InfluenceUnlearner, PUMAUnlearner
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.relabelling import (
+    AMUNUnlearner,
     BoundaryUnlearner,
+    FCSUnlearner,
     RandomLabelUnlearner,
     SalUnUnlearner,
     UNSIRUnlearner,
@@ -49,6 +57,7 @@ from skunlearn.relabelling import (
 from skunlearn.torch_net import from_torch
 
 __all__ = [
+    "AMUNUnlearner",
     "AmnesiacUnlearner",
     "AutoUnlearner",
     "BadTeacherUnlearner",
@@ -61,6 +70,7 @@ __all__ = [
     "DELETEUnlearner",
     "DescentToDeleteUnlearner",
     "EUkUnlearner",
+    "FCSUnlearner",
     "FineTuneUnlearner",
     "FisherForgettingUnlearner",
     "ForestUnlearner",
@@ -72,6 +82,7 @@ __all__ = [
     "LangevinUnlearner",
     "MSGUnlearner",
     "NegGradPlusUnlearner",
+    "NegMergeUnlearner",
     "NetUnlearner",
     "NoTUnlearner",
     "NoisyFineTuneUnlearner",
@@ -83,11 +94,13 @@ __all__ = [
     "RetrainUnlearner",
     "RidgeUnlearner",
     "SCRUBUnlearner",
+    "SFRonUnlearner",
     "SSDUnlearner",
     "SalUnUnlearner",
     "ShardedUnlearner",
     "ShrinkPerturbUnlearner",
     "SufficientStatisticsUnlearner",
+    "UAMUnlearner",
     "UNSIRUnlearner",
     "UnlearningPipeline",
     "__version__",

@@ -17,7 +17,7 @@ from skunlearn._torch.row_losses import Targets, labels_of, row_losses
 from skunlearn.base import BaseUnlearner
 from skunlearn.callbacks import LinearDecay
 from skunlearn.exceptions import UnlearningError
-from skunlearn.search_spaces import Integers, LogUniform
+from skunlearn.search_spaces import Integers, LogUniform, in_form
 
 _SETTINGS = ("max_epochs", "batch_size", "iterator_train__batch_size")
 
@@ -219,18 +219,7 @@ class NetUnlearner(BaseUnlearner):
         >>> ProximalUnlearner(digits_classifier(lr=0.1)).search_space("grid", n_points=2)
         {'lr': [0.01, 0.3], 'max_epochs': [3, 12], 'penalty': [0.0001, 0.1]}
         """
-        space = self._space()
-        if kind == "random":
-            return {name: values.distribution() for name, values in space.items()}
-        if kind == "grid":
-            return {name: values.grid(n_points) for name, values in space.items()}
-        if kind == "optuna":
-            try:
-                from optuna import distributions
-            except ImportError as error:
-                raise ImportError("kind='optuna' needs Optuna: pip install optuna.") from error
-            return {name: values.optuna(distributions) for name, values in space.items()}
-        raise ValueError(f"kind must be 'random', 'grid' or 'optuna', got {kind!r}.")
+        return in_form(self._space(), kind, n_points)
 
     def _space(self):
         net = skorch_nets.unwrap(self.estimator)

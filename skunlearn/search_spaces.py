@@ -116,3 +116,37 @@ class Choice:
     def optuna(self, distributions):
         """For Optuna."""
         return distributions.CategoricalDistribution(self.values)
+
+
+def in_form(space, kind, n_points):
+    """A space in the form that a search takes.
+
+    Parameters
+    ----------
+    space : dict of str to LogUniform, Uniform, Integers or Choice
+    kind : {"random", "grid", "optuna"}
+    n_points : int
+        Values of each numeric parameter in a grid.
+
+    Returns
+    -------
+    space : dict of str to distribution or list
+
+    Raises
+    ------
+    ValueError
+        When `kind` is unknown.
+    ImportError
+        When `kind` is "optuna" and Optuna is not installed.
+    """
+    if kind == "random":
+        return {name: values.distribution() for name, values in space.items()}
+    if kind == "grid":
+        return {name: values.grid(n_points) for name, values in space.items()}
+    if kind == "optuna":
+        try:
+            from optuna import distributions
+        except ImportError as error:
+            raise ImportError("kind='optuna' needs Optuna: pip install optuna.") from error
+        return {name: values.optuna(distributions) for name, values in space.items()}
+    raise ValueError(f"kind must be 'random', 'grid' or 'optuna', got {kind!r}.")

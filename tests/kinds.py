@@ -60,13 +60,13 @@ OWN_STEPS = refusals("knows the steps of skorch", "NoisyFineTune")
 FEW_BITS = refusals("32 or 64 bits", "NoisyFineTune")
 ONE_LAYER_LEARNS = NO_PROOF | NO_KERNEL | refusals("layer in front of the last one", "NoT")
 NO_STEPS = {  # rows that are tokens, or several tensors
-    **refusals("one tensor of floating-point", "Boundary", "UNSIR"),
+    **refusals("one tensor of floating-point", "AMUN", "Boundary", "UNSIR"),
     **refusals("augment=", "CoUn"),
     **refusals("one tensor of floating-point", "JiT"),
 }
 TOKENS = NO_KERNEL | NO_STEPS
 NO_CLASSES = refusals(
-    "for classifiers", "Boundary", "DELETE", "RUM", "RandomLabel", "SalUn", "UNSIR"
+    "for classifiers", "AMUN", "Boundary", "DELETE", "FCS", "RUM", "RandomLabel", "SalUn", "UNSIR"
 )
 NO_LIKELIHOOD = refusals(r"log p\(y\|x\)", "FisherForgetting", "SSD")
 NARROW = refusals("float32 or all float64", "Influence", "PUMA")
@@ -264,7 +264,7 @@ plain("recurrent", Recurrent, NO_KERNEL)
 plain("one layer", Linear, NO_KERNEL)
 
 
-plain("backbone under no_grad", NoGradient, refusals("none reaches them", "Boundary"))
+plain("backbone under no_grad", NoGradient, refusals("none reaches them", "AMUN", "Boundary"))
 plain("backbone in evaluation mode", Resting, ONE_LAYER_LEARNS)
 plain("unused weights", Unused, refusals("no reset_parameters", "EUk"))
 plain(
@@ -272,8 +272,8 @@ plain(
     Checkpointed,
     refusals(
         "PyTorch says: (When use_reentrant=True|element 0 of tensors)",
-        "Boundary", "CFk", "EUk", "FisherForgetting", "Influence", "LFSSD", "MSG", "PUMA", "RUM",
-        "SSD", "SalUn", "UNSIR",
+        "AMUN", "Boundary", "CFk", "EUk", "FisherForgetting", "Influence", "LFSSD", "MSG", "PUMA",
+        "RUM", "SFRon", "SSD", "SalUn", "UAM", "UNSIR",
     ),
 )  # fmt: skip
 
@@ -369,7 +369,7 @@ def several_targets(folder):
     return net, X, X[:, :3] + 1
 
 
-@kind("multi-label", refusals("one class per row", "Boundary", "DELETE", "UNSIR"))
+@kind("multi-label", refusals("one class per row", "AMUN", "Boundary", "DELETE", "FCS", "UNSIR"))
 def multi_label(folder):
     X, _ = rows()
     net = classifier(cls=NeuralNet, criterion=nn.BCEWithLogitsLoss)

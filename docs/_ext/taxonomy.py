@@ -22,6 +22,7 @@ PLACES = {
     "Approximate: re-optimisation": (
         "Training goes on with an objective without the rows, or one that speaks against them.",
         [
+            "AMUNUnlearner",
             "AutoUnlearner",
             "BadTeacherUnlearner",
             "BoundaryUnlearner",
@@ -31,6 +32,7 @@ PLACES = {
             "DELETEUnlearner",
             "DescentToDeleteUnlearner",
             "EUkUnlearner",
+            "FCSUnlearner",
             "FineTuneUnlearner",
             "JiTUnlearner",
             "L1SparseUnlearner",
@@ -48,15 +50,20 @@ PLACES = {
     ),
     "Approximate: gradient updates": (
         "Gradients of the rows are undone: recorded ones subtracted, or new ones climbed.",
-        ["AmnesiacUnlearner", "GradientAscentUnlearner", "NegGradPlusUnlearner"],
+        [
+            "AmnesiacUnlearner",
+            "GradientAscentUnlearner",
+            "NegGradPlusUnlearner",
+            "SFRonUnlearner",
+        ],
     ),
     "Approximate: editing weights": (
-        "Weights are dampened or made noisy once; nothing is trained. (A heading of ours.)",
-        ["FisherForgettingUnlearner", "LFSSDUnlearner", "SSDUnlearner"],
+        "Weights are dampened, made noisy or moved once. (A heading of ours.)",
+        ["FisherForgettingUnlearner", "LFSSDUnlearner", "NegMergeUnlearner", "SSDUnlearner"],
     ),
     "Approximate: methods made of methods": (
-        "The request is split, and each part goes to a method that suits it. (A heading of ours.)",
-        ["RUMUnlearner"],
+        "Requests are split between methods, or their steps changed. (A heading of ours.)",
+        ["RUMUnlearner", "UAMUnlearner"],
     ),
     "Graphs": (
         "SISA for graphs: nodes are divided so that edges or features survive the division.",

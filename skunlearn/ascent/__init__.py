@@ -3,5 +3,6 @@
 from skunlearn.ascent.gradient_ascent import GradientAscentUnlearner
 from skunlearn.ascent.jit import JiTUnlearner
 from skunlearn.ascent.neg_grad_plus import NegGradPlusUnlearner
+from skunlearn.ascent.sfron import SFRonUnlearner
 
-__all__ = ["GradientAscentUnlearner", "JiTUnlearner", "NegGradPlusUnlearner"]
+__all__ = ["GradientAscentUnlearner", "JiTUnlearner", "NegGradPlusUnlearner", "SFRonUnlearner"]

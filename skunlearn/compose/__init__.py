@@ -2,8 +2,10 @@
 
 from skunlearn.compose.pipeline import UnlearningPipeline
 from skunlearn.compose.rum import RUMUnlearner
+from skunlearn.compose.uam import UAMUnlearner
 
 __all__ = [
     "RUMUnlearner",
+    "UAMUnlearner",
     "UnlearningPipeline",
 ]

@@ -1,8 +1,15 @@
-"""Methods that edit weights and train nothing."""
+"""Methods that edit weights instead of training them."""
 
 from skunlearn.editing.amnesiac import AmnesiacUnlearner
 from skunlearn.editing.fisher_forgetting import FisherForgettingUnlearner
 from skunlearn.editing.lfssd import LFSSDUnlearner
+from skunlearn.editing.neg_merge import NegMergeUnlearner
 from skunlearn.editing.ssd import SSDUnlearner
 
-__all__ = ["AmnesiacUnlearner", "FisherForgettingUnlearner", "LFSSDUnlearner", "SSDUnlearner"]
+__all__ = [
+    "AmnesiacUnlearner",
+    "FisherForgettingUnlearner",
+    "LFSSDUnlearner",
+    "NegMergeUnlearner",
+    "SSDUnlearner",
+]

@@ -17,7 +17,10 @@ from skunlearn._torch.row_losses import row_losses
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.relabelling._moved_rows import climb, floating_rows
 from skunlearn.search_spaces import LogUniform
+
+_SHRINKING = "kind='shrink'", "kind='expand'"
 
 
 class BoundaryUnlearner(ForgetOnly, NetUnlearner):
@@ -220,23 +223,9 @@ def neighbouring_class(net, x, y, step, n_classes, unseen=()):
     -------
     neighbours : tensor like `y`, int64
     """
-    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
-        raise UnlearningError(
-            "kind='shrink' moves rows along a gradient, for which they must be one tensor of "
-            "floating-point numbers. Convert them (images to float32, tokens to their embeddings), "
-            "or use kind='expand'."
-        )
-    x = x.to(net.device).detach().requires_grad_()
+    x = floating_rows(net, x, *_SHRINKING)
     y = y.long().view(-1, 1)
-    with torch.enable_grad():
-        logits = inference.class_logits(net, inference.infer(net, x), n_classes).float()
-        loss = -torch.log_softmax(logits, dim=1).gather(1, y).sum()
-        (gradient,) = torch.autograd.grad(loss, x, allow_unused=True)
-        if gradient is None:
-            raise UnlearningError(
-                "kind='shrink' moves rows along a gradient, and none reaches them: the module lets "
-                "them through a part under torch.no_grad() or detach(). Use kind='expand'."
-            )
+    _, gradient = climb(net, x, y, n_classes, *_SHRINKING)
     with torch.no_grad():
         moved = x + step * (x.max() - x.min()) * gradient.sign()
         logits = inference.class_logits(net, inference.infer(net, moved), n_classes).float()

@@ -69,6 +69,8 @@ SINGLE_ROWS = (
     "GradientAscentUnlearner",
     "NegGradPlusUnlearner",
     "SCRUBUnlearner",
+    "SFRonUnlearner",
+    "UAMUnlearner",
 )
 
 
@@ -201,7 +203,8 @@ class Bag(nn.Module):
 
 # Of rows that are tokens there is no step along a gradient, and no kernel to transpose.
 NEEDS_FLOATS = (
-    *("BoundaryUnlearner", "CTUnlearner", "CoUnUnlearner", "JiTUnlearner", "UNSIRUnlearner"),
+    *("AMUNUnlearner", "BoundaryUnlearner", "CTUnlearner", "CoUnUnlearner"),
+    *("JiTUnlearner", "UNSIRUnlearner"),
 )
 
 
@@ -386,6 +389,7 @@ def test_every_read_goes_through_the_collate_function(name, params):
     X, y = task(60)
     quick = {"norm": "fisher", "fisher_rows": 10}
     fitted = unlearner(name, net(module=Shifted, max_epochs=1, **params), **quick).fit(X, y)
-    if name in ("BoundaryUnlearner", "CoUnUnlearner", "JiTUnlearner", "UNSIRUnlearner"):
+    own_rows = ("AMUNUnlearner", "BoundaryUnlearner", "CoUnUnlearner", "JiTUnlearner")
+    if name in (*own_rows, "UNSIRUnlearner"):
         return  # they ask the module about rows of their own making
     fitted.unlearn(indices=np.arange(10))

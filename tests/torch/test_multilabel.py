@@ -49,7 +49,13 @@ from skunlearn.relabelling.random_label import RandomSets
 from skunlearn.utils import all_unlearners
 from tests.label_nets import FORGET, labelled, plain_net
 
-ONE_CLASS = {"BoundaryUnlearner", "DELETEUnlearner", "UNSIRUnlearner"}
+ONE_CLASS = {
+    "AMUNUnlearner",
+    "BoundaryUnlearner",
+    "DELETEUnlearner",
+    "FCSUnlearner",
+    "UNSIRUnlearner",
+}
 OF_NETS = {name: cls for name, cls in all_unlearners().items() if cls._promises.takes_nets}
 # Single rows hardly matter to the weights that these two look for; see their warnings.
 STILL = {"SSDUnlearner", "LFSSDUnlearner"}

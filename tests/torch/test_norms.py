@@ -13,17 +13,22 @@ from torch import nn
 
 import skunlearn.base
 from skunlearn import (
+    AMUNUnlearner,
     BoundaryUnlearner,
     DELETEUnlearner,
+    FCSUnlearner,
     FineTuneUnlearner,
     GradientAscentUnlearner,
     NegGradPlusUnlearner,
+    NegMergeUnlearner,
     RandomLabelUnlearner,
     RetrainUnlearner,
     SalUnUnlearner,
     SCRUBUnlearner,
+    SFRonUnlearner,
     ShardedUnlearner,
     SSDUnlearner,
+    UAMUnlearner,
     UnlearningPipeline,
     UNSIRUnlearner,
 )
@@ -72,6 +77,8 @@ def pull(norm, hidden, X, forget):
 
 
 TRAINS_ON_FORGET_ROWS = {
+    "AMUN": AMUNUnlearner,
+    "AMUN, forget rows alone": partial(AMUNUnlearner, retained=False),
     "NegGrad+": NegGradPlusUnlearner,
     "random labels, in turn": partial(RandomLabelUnlearner, order="sequential"),
     "SalUn, in turn": partial(SalUnUnlearner, order="sequential"),
@@ -80,6 +87,10 @@ TRAINS_ON_FORGET_ROWS = {
     "shrink": BoundaryUnlearner,
     "expand": partial(BoundaryUnlearner, kind="expand"),
     "SCRUB": SCRUBUnlearner,
+    "SFR-on": SFRonUnlearner,
+    "FCS": FCSUnlearner,
+    "UAM": UAMUnlearner,
+    "NegMerge": NegMergeUnlearner,
 }
 
 
@@ -133,6 +144,9 @@ def digits():
         BoundaryUnlearner,
         partial(BoundaryUnlearner, kind="expand"),
         SCRUBUnlearner,
+        AMUNUnlearner,
+        SFRonUnlearner,
+        FCSUnlearner,
         GradientAscentUnlearner,
         UNSIRUnlearner,
     ],

@@ -31,6 +31,7 @@ from tests.small import FORGET, quiet
 METHODS = all_unlearners(nets=True)
 # Methods that look at parts of the module or ask it for derivatives; others train it, no more.
 TAKE_APART = {
+    "AMUNUnlearner",
     "AmnesiacUnlearner",
     "BoundaryUnlearner",
     "CFkUnlearner",
@@ -40,6 +41,7 @@ TAKE_APART = {
     "NoTUnlearner",
     "PUMAUnlearner",
     "ProximalUnlearner",
+    "SFRonUnlearner",
     "SSDUnlearner",
 }
 

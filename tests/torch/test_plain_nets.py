@@ -32,8 +32,10 @@ from tests.label_nets import FORGET, labelled, plain_net, valued
 
 OF_NETS = {name: cls for name, cls in all_unlearners().items() if cls._promises.takes_nets}
 OF_CLASSES = {
+    "AMUNUnlearner",
     "BoundaryUnlearner",
     "DELETEUnlearner",
+    "FCSUnlearner",
     "RUMUnlearner",
     "RandomLabelUnlearner",
     "SalUnUnlearner",

@@ -6,7 +6,7 @@ import torch
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skunlearn import BoundaryUnlearner, CoUnUnlearner, UNSIRUnlearner
+from skunlearn import AMUNUnlearner, BoundaryUnlearner, CoUnUnlearner, UNSIRUnlearner
 from skunlearn.exceptions import UnlearningError
 from tests.small import quiet
 
@@ -72,6 +72,7 @@ def net(module=Bag):
     "cls, words",
     [
         (BoundaryUnlearner, "tokens to their embeddings.*kind='expand'"),
+        (AMUNUnlearner, "tokens to their embeddings.*RandomLabelUnlearner"),
         (UNSIRUnlearner, "tokens to their embeddings"),
         (CoUnUnlearner, "makes views of rows by noise.*Pass augment="),
     ],
@@ -94,7 +95,7 @@ def test_the_way_that_the_error_names_is_open(rows, cls, settings):
 
 
 @quiet
-@pytest.mark.parametrize("cls", [BoundaryUnlearner, UNSIRUnlearner, CoUnUnlearner])
+@pytest.mark.parametrize("cls", [AMUNUnlearner, BoundaryUnlearner, UNSIRUnlearner, CoUnUnlearner])
 def test_embeddings_are_taken(cls):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(N, 6, 8)).astype(np.float32), rng.integers(0, 3, N)

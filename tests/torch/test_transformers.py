@@ -15,6 +15,7 @@ transformers = pytest.importorskip("transformers", reason="the extra transformer
 
 # What these methods ask of rows, or of the module.
 REFUSED = {
+    "AMUNUnlearner": "one tensor of floating-point numbers",
     "BoundaryUnlearner": "one tensor of floating-point numbers",
     "CTUnlearner": "kernels of convolutions",
     "CoUnUnlearner": "one tensor each. Pass augment=",

@@ -1,0 +1,126 @@
+"""NegMerge: which elements are kept, at what scale, and where it leads."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from skunlearn import NegMergeUnlearner
+from skunlearn._torch import skorch_nets
+from skunlearn.editing.neg_merge import Agreement
+from skunlearn.utils import unlearner_tags
+from tests.heart import check_nearer
+from tests.instances import make_net
+from tests.small import FORGET
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def linear(**params):
+    """A linear net without a bias that takes one full-batch step an epoch."""
+    given = {
+        "module__in_features": 4, "module__out_features": 3, "module__bias": False, "lr": 0.5,
+        "criterion": nn.CrossEntropyLoss, "max_epochs": 20, "batch_size": -1, "train_split": None,
+        "verbose": 0,
+    }  # fmt: skip
+    return NeuralNetClassifier(nn.Linear, **(given | params))
+
+
+def weight(unlearner):
+    return unlearner.estimator_.module_.weight.detach().numpy().astype(np.float64)
+
+
+def test_elements_of_one_sign_are_averaged_and_others_dropped():
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(5, 40)).astype(np.float32)
+    vectors = rng.normal(size=(4, 5, 40)).astype(np.float32) + 1
+    vectors[2, 0] = 0  # no sign at all
+    agreed = Agreement([torch.from_numpy(start)])
+    for vector in vectors:
+        agreed.add([torch.from_numpy(start + vector)])
+    same = (vectors > 0).all(axis=0) | (vectors < 0).all(axis=0)
+    expected = np.where(same, vectors.mean(axis=0), 0)
+    (found,) = agreed.mean()
+    assert 0 < same.mean() < 1
+    assert found.numpy() == pytest.approx(expected, abs=1e-5)
+    assert not found[0].any()
+
+
+def tuned(W, X, y, lr, steps):
+    """Weights after steps on the whole set."""
+    for _ in range(steps):
+        errors = softmax(X @ W.T, axis=1) - np.eye(len(W))[y]
+        W = W - lr * errors.T @ X / len(X)
+    return W
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_the_edit_is_that_of_the_formula(data, scale):
+    """θ - λ · mean τ where signs agree, with τ by numpy; retained rows are not read."""
+    X, y = data
+    shares = (0.1, 1.0, 60.0)
+    unlearner = NegMergeUnlearner(
+        linear(), rates=shares, scale=scale, max_norm=1e6, max_epochs=3, schedule="constant",
+        random_state=0,
+    ).fit(X, y)  # fmt: skip
+    assert not unlearner_tags(unlearner).needs_retain
+    W = weight(unlearner)
+    ways = np.array([tuned(W, X[FORGET], y[FORGET], 0.5 * share, 3) - W for share in shares])
+    same = np.abs(np.sign(ways).sum(axis=0)) == 3
+    assert 0 < same.mean() < 1
+    expected = W - scale * np.where(same, ways.mean(axis=0), 0)
+    assert weight(unlearner.unlearn(indices=FORGET)) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("keep", [0.8, 0.95, 1.0])
+def test_the_largest_scale_that_keeps_a_share_of_the_accuracy(data, keep):
+    X, y = data
+    kept = np.arange(6, 60)
+    given = {"keep": keep, "bound": 1e9, "random_state": 0}
+    unlearner = NegMergeUnlearner(make_net(module__n_out=3), **given).fit(X, y)
+    before = unlearner.score(X[kept], y[kept])
+    unlearner.unlearn(indices=FORGET)
+    assert unlearner.score(X[kept], y[kept]) >= keep * before
+    gone = unlearner.deletions_[0]["measured"]["forget_after"]["loss"]
+    assert gone > unlearner.deletions_[0]["measured"]["forget_before"]["loss"]
+    least = NegMergeUnlearner(make_net(module__n_out=3), **(given | {"keep": 0.0})).fit(X, y)
+    least.unlearn(indices=FORGET)
+    assert gone < least.deletions_[0]["measured"]["forget_after"]["loss"]
+
+
+def test_rows_are_forgotten_as_far_as_the_bound_and_classes_until_none_is_named(data):
+    X, y = data
+    given = {"keep": 0.0, "random_state": 0}
+    unlearner = NegMergeUnlearner(make_net(module__n_out=3), bound=1.5, **given).fit(X, y)
+    measured = unlearner.unlearn(indices=FORGET).deletions_[0]["measured"]
+    assert measured["forget_before"]["loss"] < 1.0
+    assert 1.2 < measured["forget_after"]["loss"] <= 1.5
+    rows = np.flatnonzero(y == 1)
+    unlearner = NegMergeUnlearner(make_net(module__n_out=3), bound=1e-9, **given).fit(X, y)
+    assert unlearner.unlearn(indices=rows).score(X[rows], y[rows]) < 0.2
+
+
+def test_copies_do_not_pile_up(data, monkeypatch):
+    X, y = data
+    made, copy_net = [], skorch_nets.copy_net
+    unlearner = NegMergeUnlearner(make_net(module__n_out=3), repeats=4, random_state=0).fit(X, y)
+    monkeypatch.setattr(
+        skorch_nets, "copy_net", lambda *given, **more: made.append(1) or copy_net(*given, **more)
+    )
+    unlearner.unlearn(indices=FORGET)
+    assert len(made) <= 3  # the request's, one to train, and what looks at it
+
+
+@pytest.mark.parametrize("rates", [(), (0.0,), (1.0, float("inf")), 1.0, ("fast",)])
+def test_rates_that_are_none_are_refused(data, rates):
+    X, y = data
+    with pytest.raises(ValueError, match="rates must be a tuple of positive numbers"):
+        NegMergeUnlearner(linear(), rates=rates).fit(X, y)
+
+
+def test_rows_known_by_heart_come_nearer_to_a_retrained_net():
+    check_nearer(partial(NegMergeUnlearner, random_state=0), way=0.2, moved=0.02)
