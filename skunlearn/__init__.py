@@ -11,7 +11,12 @@ from skunlearn.certified import (
     LangevinUnlearner,
 )
 from skunlearn.compose import RUMUnlearner, UnlearningPipeline
-from skunlearn.distillation import BadTeacherUnlearner, DELETEUnlearner, SCRUBUnlearner
+from skunlearn.distillation import (
+    BadTeacherUnlearner,
+    DELETEUnlearner,
+    OracleMatchingUnlearner,
+    SCRUBUnlearner,
+)
 from skunlearn.editing import (
     AmnesiacUnlearner,
     FisherForgettingUnlearner,
@@ -72,6 +77,7 @@ __all__ = [
     "NegGradPlusUnlearner",
     "NetUnlearner",
     "NoTUnlearner",
+    "OracleMatchingUnlearner",
     "PUMAUnlearner",
     "PublicBackbone",
     "ProximalUnlearner",

@@ -152,6 +152,7 @@ FOR_REGRESSION = (
     "GradientAscentUnlearner",
     "L1SparseUnlearner",
     "NegGradPlusUnlearner",
+    "OracleMatchingUnlearner",
     "ProximalUnlearner",
     "RetrainUnlearner",
     "SCRUBUnlearner",

@@ -36,6 +36,7 @@ PLACES = {
             "LangevinUnlearner",
             "MSGUnlearner",
             "NoTUnlearner",
+            "OracleMatchingUnlearner",
             "ProximalUnlearner",
             "RandomLabelUnlearner",
             "SCRUBUnlearner",

@@ -45,7 +45,10 @@ EDITS = (
 )
 # They train the net themselves, so that there is nothing to copy.
 TRAIN_AFRESH = ("AmnesiacUnlearner", "RetrainUnlearner", "ShardedUnlearner")
-NEED_NEW_WEIGHTS = ("AutoUnlearner", "BadTeacherUnlearner", "ShrinkPerturbUnlearner")
+NEED_NEW_WEIGHTS = (
+    *("AutoUnlearner", "BadTeacherUnlearner", "OracleMatchingUnlearner"),
+    "ShrinkPerturbUnlearner",
+)
 
 
 class Stop(Callback):

@@ -35,6 +35,7 @@ FACTORY = {"factory": Net, "module__width": 8}
 AFRESH = {
     "AutoUnlearner",
     "BadTeacherUnlearner",
+    "OracleMatchingUnlearner",
     "RetrainUnlearner",
     "ShrinkPerturbUnlearner",
 }
