@@ -182,11 +182,12 @@ class OracleMatchingUnlearner(NetUnlearner):
         else:
             recipe = skorch_nets.unwrap(self.estimator)
             epochs = max(1, round(self.oracle_share * recipe.max_epochs))
-            answers = []
+            # All of them: the recipe holds out the same rows as in this request by itself.
+            rows, answers = retain if self._removal is None else self._removal.retain, []
             for i in range(self.n_oracles):
                 seed = derive_seed(self._seed, 9, len(self.deletions_), i)
                 oracle = training.train(
-                    recipe, retain, self._classes, seed, epochs=epochs, verbose=self.verbose
+                    recipe, rows, self._classes, seed, epochs=epochs, verbose=self.verbose
                 )
                 answers.append(self._answer(oracle, forget))
         if self._classes is None:
