@@ -51,7 +51,8 @@ class OracleMatchingUnlearner(NetUnlearner):
         of outputs takes the place of the divergence.
     oracle : fitted estimator, list of them or None, default=None
         Models of the same task that never saw the forget rows: nets, unlearners, or what else has
-        ``predict_proba`` and ``classes_`` (``predict`` in regressions). Searches clone parameters;
+        ``predict_proba`` (``predict`` in regressions); its columns are those of ``classes_``, its
+        own where it has them. Searches clone parameters;
         wrap models in ``FrozenEstimator`` there. None trains some.
     n_oracles : int, default=2
         How many to train where none is given.
@@ -197,8 +198,11 @@ class OracleMatchingUnlearner(NetUnlearner):
 
     def _answer(self, model, forget):
         """Logits, or values, of a model on the forget rows, of shape (n, outputs)."""
+        asked = model
+        if self._classes is not None and hasattr(model, "predict_proba"):
+            asked = model if skorch_nets.is_net(model) else _Asked(model, self.classes_)
         try:
-            seen = observe(model, forget, self._classes)
+            seen = observe(asked, forget, self._classes)
         except (IndexError, ValueError) as error:
             raise ValueError(self._of_another_task(model)) from error
         said = seen.predicted if self._classes is None else seen.logits
@@ -294,6 +298,20 @@ def match_entropy(entropy_at, wanted):
     if high <= 0:
         return _HOTTEST
     return float(np.exp(brentq(lambda b: entropy_at(np.exp(b)) - wanted, *bounds, xtol=1e-4)))
+
+
+class _Asked:
+    """A model that need not have more than ``predict_proba``; nobody asks which class it names."""
+
+    names_likeliest = True
+
+    def __init__(self, model, classes):
+        self.predict_proba = model.predict_proba
+        self.classes_ = getattr(model, "classes_", classes)
+
+    def predict(self, X):
+        """Labels of rows that have several."""
+        return self.predict_proba(X) > 0.5
 
 
 def _listed(oracle):

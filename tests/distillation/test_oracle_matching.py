@@ -1,5 +1,8 @@
 """OracleMatchingUnlearner: what nets say that never saw the forget rows."""
 
+import json
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -157,6 +160,50 @@ def test_it_moves_toward_the_retrained_net_by_loss_and_entropy():
     assert apart(unlearner) < far
 
 
+class Certain:
+    """No estimator, but it answers."""
+
+    def __init__(self, X, y):
+        self.answers = {row.tobytes(): np.eye(3)[label] for row, label in zip(X, y)}
+
+    def predict_proba(self, X):
+        return np.array([self.answers[row.tobytes()] for row in X])
+
+
+def test_what_a_model_says_is_learnt_whatever_it_is(data):
+    X, y, *_ = data
+    other = (y + 1) % 3
+    unlearner = OracleMatchingUnlearner(
+        make_net(module__n_out=3), oracle=Certain(X, other), temperature=1.0, max_epochs=40,
+        random_state=0,
+    ).fit(X, y)  # fmt: skip
+    unlearner.unlearn(indices=FORGET)
+    assert (unlearner.predict(X[:12]) == other[:12]).mean() > 0.9
+    assert (unlearner.predict(X[12:]) == y[12:]).mean() > 0.6  # what is taught contradicts them
+
+
+def test_a_class_that_no_oracle_knows_is_forgotten(data):
+    X, y, *_ = data
+    oracle = LogisticRegression().fit(X[y < 2], y[y < 2])
+    unlearner = OracleMatchingUnlearner(
+        make_net(module__n_out=3), oracle=oracle, max_epochs=20, random_state=0
+    ).fit(X, y)
+    unlearner.unlearn(indices=np.flatnonzero(y == 2))
+    assert unlearner.deletions_[0]["classes_forgotten"] == [2]
+    assert not (unlearner.predict(X) == 2).any()
+
+
+def test_a_fitted_one_is_pickled_and_saved_with_its_oracles(data, tmp_path):
+    X, y, *_ = data
+    oracle = LogisticRegression().fit(X[12:], y[12:])
+    unlearner = OracleMatchingUnlearner(make_net(module__n_out=3), oracle=oracle, random_state=0)
+    unlearner.fit(X, y).unlearn(indices=FORGET)
+    copied = pickle.loads(pickle.dumps(unlearner))
+    assert np.array_equal(copied.predict_proba(X), unlearner.predict_proba(X))
+    unlearner.save(tmp_path / "net.safetensors")
+    json.dumps(unlearner.certificate())
+
+
 def test_oracles_of_ones_own(data):
     X, y, *_ = data
     names = np.array(["a", "b", "c"])[y]
@@ -170,7 +217,7 @@ def test_oracles_of_ones_own(data):
     assert copied.unlearn(indices=FORGET).deletions_[0]["oracle"]["models"] == 1
     net = RetrainUnlearner(linear(criterion=nn.CrossEntropyLoss), random_state=0)
     net.fit(X[12:], names[12:])
-    for oracle in (net, net.estimator_):
+    for oracle in (net, net.estimator_, Certain(X, y)):
         other = clone(unlearner).set_params(oracle=[oracle, given]).fit(X, names)
         assert other.unlearn(indices=FORGET).deletions_[0]["oracle"]["models"] == 2
 
