@@ -17,7 +17,12 @@ from skunlearn.certified import (
     NoisyFineTuneUnlearner,
 )
 from skunlearn.compose import RUMUnlearner, UAMUnlearner, UnlearningPipeline
-from skunlearn.distillation import BadTeacherUnlearner, DELETEUnlearner, SCRUBUnlearner
+from skunlearn.distillation import (
+    BadTeacherUnlearner,
+    DELETEUnlearner,
+    OracleMatchingUnlearner,
+    SCRUBUnlearner,
+)
 from skunlearn.editing import (
     AmnesiacUnlearner,
     FisherForgettingUnlearner,
@@ -86,6 +91,7 @@ __all__ = [
     "NetUnlearner",
     "NoTUnlearner",
     "NoisyFineTuneUnlearner",
+    "OracleMatchingUnlearner",
     "PUMAUnlearner",
     "PublicBackbone",
     "ProximalUnlearner",

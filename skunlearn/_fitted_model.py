@@ -1,5 +1,7 @@
 """A fitted model of any kind, and rows that it is asked about."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
@@ -51,6 +53,21 @@ def read_rows(model, X, y, name=None):
     if not len(y):
         raise ValueError(f"{X_name} holds no rows.")
     return Rows(X, y, np.arange(len(y)), reader=reader)
+
+
+def read_unseen(unlearner):
+    """Rows that the net has never seen: those of the request, or of its predefined split; or None.
+
+    Parameters
+    ----------
+    unlearner : unlearner in the middle of a request
+    """
+    if unlearner._removal is not None and unlearner._removal.unseen is not None:
+        return read_rows(unlearner, *unlearner._removal.unseen)
+    split = skorch_nets.unwrap(unlearner.estimator).train_split
+    if not isinstance(split, partial) or "valid_ds" not in split.keywords:
+        return None
+    return read_rows(unlearner, split.keywords["valid_ds"], None)
 
 
 def read_targets(model, X, y, name="y"):

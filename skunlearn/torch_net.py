@@ -88,10 +88,10 @@ def from_torch(
     factory : class or callable, default=None
         Builds a module like `module` with fresh weights, of the arguments ``module__...``. Needed
         for what starts afresh: `AutoUnlearner`, `ShrinkPerturbUnlearner`, `RetrainUnlearner`,
-        `BadTeacherUnlearner`, `ShardedUnlearner`, `AmnesiacUnlearner`, cross-validation, and
-        retrained references (``MIAScorer(reference="retrain")``, ``audit``, ``compare``,
-        ``ShadowModels``), which refuse a net without. Other methods go on training, and the module
-        is enough.
+        `BadTeacherUnlearner`, `OracleMatchingUnlearner` (unless it is given oracles),
+        `ShardedUnlearner`, `AmnesiacUnlearner`, cross-validation, and retrained references
+        (``MIAScorer(reference="retrain")``, ``audit``, ``compare``, ``ShadowModels``), which refuse
+        a net without. Other methods go on training, and the module is enough.
     net_class : subclass of skorch.NeuralNet, default=None
         None: NeuralNetBinaryClassifier for binary cross-entropies, NeuralNetRegressor for squared,
         absolute and Huber losses, NeuralNetClassifier for others. For several labels per row pass

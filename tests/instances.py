@@ -156,6 +156,7 @@ FOR_REGRESSION = (
     "GradientAscentUnlearner",
     "L1SparseUnlearner",
     "NegGradPlusUnlearner",
+    "OracleMatchingUnlearner",
     "ProximalUnlearner",
     "RetrainUnlearner",
     "SCRUBUnlearner",

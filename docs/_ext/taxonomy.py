@@ -40,6 +40,7 @@ PLACES = {
             "MSGUnlearner",
             "NoTUnlearner",
             "NoisyFineTuneUnlearner",
+            "OracleMatchingUnlearner",
             "ProximalUnlearner",
             "RandomLabelUnlearner",
             "SCRUBUnlearner",

@@ -1,13 +1,12 @@
 """Forgetting without a choice of a method."""
 
 from dataclasses import replace
-from functools import partial
 from math import ceil
 from numbers import Real
 
 import numpy as np
 
-from skunlearn._fitted_model import read_rows
+from skunlearn._fitted_model import read_unseen
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import POSITIVE, Interval, StrOptions
 from skunlearn._rows.seeding import derive_seed
@@ -149,7 +148,7 @@ class AutoUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         recipe, seeds = skorch_nets.unwrap(self.estimator), self._seeds()
-        unseen = self._rows_never_seen()
+        unseen = read_unseen(self)
         one_class = task_of(self._classes).has_one_class
         whole = one_class and self._whole_classes(retain, forget)
         total, first = self._all_epochs(net, retain)
@@ -226,15 +225,6 @@ class AutoUnlearner(NetUnlearner):
         if set(before) == {NAMED}:
             return _BLIND
         return float(np.clip(np.sqrt(0.7 * self.target / max(known, 1e-9)), *_SHARES))
-
-    def _rows_never_seen(self):
-        """Rows that came with the request, or those of the net's predefined split; else None."""
-        if self._removal is not None and self._removal.unseen is not None:
-            return read_rows(self, *self._removal.unseen)
-        split = skorch_nets.unwrap(self.estimator).train_split
-        if not isinstance(split, partial) or "valid_ds" not in split.keywords:
-            return None
-        return read_rows(self, split.keywords["valid_ds"], None)
 
     def _seeds(self):
         return [derive_seed(self._seed, 6 + i, len(self.deletions_)) for i in range(3)]

@@ -2,6 +2,7 @@
 
 from skunlearn.distillation.bad_teacher import BadTeacherUnlearner
 from skunlearn.distillation.delete import DELETEUnlearner
+from skunlearn.distillation.oracle_matching import OracleMatchingUnlearner
 from skunlearn.distillation.scrub import SCRUBUnlearner
 
-__all__ = ["BadTeacherUnlearner", "DELETEUnlearner", "SCRUBUnlearner"]
+__all__ = ["BadTeacherUnlearner", "DELETEUnlearner", "OracleMatchingUnlearner", "SCRUBUnlearner"]

@@ -68,6 +68,7 @@ SINGLE_ROWS = (
     "DELETEUnlearner",
     "GradientAscentUnlearner",
     "NegGradPlusUnlearner",
+    "OracleMatchingUnlearner",
     "SCRUBUnlearner",
     "SFRonUnlearner",
     "UAMUnlearner",

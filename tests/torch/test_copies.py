@@ -48,7 +48,10 @@ TRAIN_AFRESH = (
     *("AmnesiacUnlearner", "RetrainUnlearner", "ShardedUnlearner"),
     "NoisyFineTuneUnlearner",
 )
-NEED_NEW_WEIGHTS = ("AutoUnlearner", "BadTeacherUnlearner", "ShrinkPerturbUnlearner")
+NEED_NEW_WEIGHTS = (
+    *("AutoUnlearner", "BadTeacherUnlearner", "OracleMatchingUnlearner"),
+    "ShrinkPerturbUnlearner",
+)
 
 
 class Stop(Callback):

@@ -36,6 +36,7 @@ AFRESH = {
     "AutoUnlearner",
     "BadTeacherUnlearner",
     "NoisyFineTuneUnlearner",
+    "OracleMatchingUnlearner",
     "RetrainUnlearner",
     "ShrinkPerturbUnlearner",
 }
