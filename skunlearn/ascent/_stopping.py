@@ -49,8 +49,9 @@ class StopsInTime:
         whole classes that are named rightly. With rows that the net has never seen,
         ``unlearn(..., X_val=, y_val=)``, the AUC of forget against unseen rows is compared to the
         reference's; without, its scores of the forget rows are, at the temperature at which it
-        is as sure of retained rows as the net was. It warns where more than half of the distance
-        is left. Fewer than five forget rows cannot be judged: it runs to the end. What was seen is
+        is as sure of retained rows as the net was: a poor guide, which stops too soon. For whole
+        classes these are the entropy's and the share named alone. It warns where more than half
+        of a distance is left, of what is below a reference with unseen rows only. Fewer than five forget rows cannot be judged: it runs to the end. What was seen is
         in the log, under ``"stop"``.
     """
 
@@ -110,7 +111,7 @@ class StopsInTime:
             "error": round(likeness.error, 4),
             "looks": [{k: round(float(v), 4) for k, v in found.items()} for found in nearest.seen],
             "chosen": nearest.best,
-            "missed": largest(best) > max(_NEAR + 2 * likeness.error, largest(first) / 2),
+            "missed": likeness.missed(first, best),
         }
         if self.verbose:
             print(
@@ -134,14 +135,14 @@ class StopsInTime:
         unsaid = {"forget_before": {"loss": None, "score": None}}
         super()._warn_if_wrong(change, measured | unsaid, most_lost)
         first, best = (stopped["looks"][i] for i in (0, stopped["chosen"]))
-        name = max(best, key=lambda key: abs(best[key]))
+        name = max(stopped["missed"], key=lambda key: abs(best[key]))
         what = "share of rows named rightly" if name == "named" else f"AUC by {name}"
         side = "stand out" if best[name] < 0 else "are still known"
         did = "came no nearer to" if stopped["chosen"] == 0 else "stopped nearest to"
         warn(
             f"{type(self).__name__} {did} a reference that never saw the forget rows where the "
-            f"{what} is {best[name]:+.3f} away from the reference's (the largest distance "
-            f"was {largest(first):.3f} before), so that they {side}. Try another learning rate or "
+            f"{what} is {best[name]:+.3f} away from the reference's ({first[name]:+.3f} before), "
+            f"so that they {side}. Try another learning rate or "
             "more epochs, or use AutoUnlearner or RetrainUnlearner.",
             NotForgottenWarning,
         )
@@ -238,7 +239,28 @@ class Likeness:
                 - _auc(self.sides[0][key], self.sides[1][key], self.weights)
                 for key in ours
             }
-        return found | ({"named": said.score() - self.named} if self.whole else {})
+        if not self.whole:
+            return found
+        if self.unseen is None:
+            # Nothing taught the reference how unlikely a class is that it has never met.
+            found = {"entropy": found["entropy"]}
+        return found | {"named": said.score() - self.named}
+
+    def missed(self, first, best):
+        """Names of the distances of which more than half is left, beyond what chance shows.
+
+        Without unseen rows a short reference is too sure of the rows at the net's temperature:
+        a net that was trained anew lies below it, and only what is above says anything.
+        """
+        at_first = max((abs(d) for name, d in first.items() if name != "named"), default=0.0)
+        missed = []
+        for name, distance in best.items():
+            half = abs(first["named"] if name == "named" else at_first) / 2
+            blind = self.unseen is None and name != "named"
+            far = distance if blind else abs(distance)
+            if far > max(_NEAR + 2 * self.error, half) and not (blind and self.whole):
+                missed.append(name)
+        return missed
 
     def _observe(self, net, rows):
         return observe(net, rows, self.classes)
