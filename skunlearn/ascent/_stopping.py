@@ -46,13 +46,13 @@ class StopsInTime:
         where nothing else is trained on, and keeps the state that is nearest to it: the one with
         the smallest of the largest distances over the AUCs of loss, margin, confidence, entropy
         and modified entropy (of the squared error in regressions), and over the share of rows of
-        whole classes that are named rightly. With rows that the net has never seen,
-        ``unlearn(..., X_val=, y_val=)``, the AUC of forget against unseen rows is compared to the
-        reference's; without, its scores of the forget rows are, at the temperature at which it
-        is as sure of retained rows as the net was: a poor guide, which stops too soon. For whole
-        classes these are the entropy's and the share named alone. It warns where more than half
-        of a distance is left, of what is below a reference with unseen rows only. Fewer than five forget rows cannot be judged: it runs to the end. What was seen is
-        in the log, under ``"stop"``.
+        whole classes that are named rightly. With rows that the net has never seen, ``unlearn(...,
+        X_val=, y_val=)``, the AUC of forget against unseen rows is compared to the reference's;
+        without, its scores of the forget rows are, at the temperature at which it is as sure of
+        retained rows as the net was: a poor guide, which stops too soon. For whole classes these
+        are the entropy's and the share named alone. It warns where more than half of a distance is
+        left, and with unseen rows also where the net went too far. Fewer than five forget rows
+        cannot be judged: it runs to the end. What was seen is in the log, under ``"stop"``.
     """
 
     def _make_promises(self):
