@@ -1,5 +1,6 @@
 """The base of the methods that go on training a copy of the current net."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 from skunlearn._rows.constraints import COUNT, POSITIVE, StrOptions
@@ -116,7 +117,8 @@ class NetUnlearner(BaseUnlearner):
                 )
             own = learning_rates.rates(net)
             self._set_recipe(net)
-            with holding_out(net, skorch_nets.unwrap(self.estimator), retain) as kept:
+            recipe = skorch_nets.unwrap(self.estimator)
+            with holding_out(net, recipe, retain) as kept, self._watched(net, kept, forget):
                 other = self._unlearn(net, kept, forget)
         net.callbacks_ = [
             (name, cb)
@@ -130,6 +132,10 @@ class NetUnlearner(BaseUnlearner):
         own = vars(self.estimator_)
         vars(net).update({key: own[key] for key in _SETTINGS if key in own})
         return net
+
+    def _watched(self, net, retain, forget):
+        """A context in which `net` is trained, for methods that look on."""
+        return nullcontext()
 
     def _set_recipe(self, net):
         """Give the copy the settings of this request."""

@@ -85,7 +85,8 @@ max_accuracy_drop : float, default=None
 X_val, y_val : rows and labels, default=None
     Measure the drop on these instead: rows that ``fit`` was not given. It then counts
     from the first request that was measured on the same rows, so that many small
-    requests cannot add up. `AutoUnlearner` compares the forget rows with them.
+    requests cannot add up. `AutoUnlearner` compares the forget rows with them, and so do
+    methods with ``stop="reference"``.
 **unknown : dict
     Nothing else is taken; the error says how rows are named.
 

@@ -2,10 +2,11 @@
 
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.ascent._steep import SteepGradients
+from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
 from skunlearn.net_unlearner import NetUnlearner
 
 
-class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
+class GradientAscentUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
     """Climb the loss of the forget rows, and look at nothing else (GA, NegGrad).
 
     Choose it as a baseline, or when no retained row is at hand. It easily costs the retained
@@ -19,6 +20,7 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
     ----------
     {estimator}
     {bound, max_norm}
+    {stop}
     lr : float or None, default=None
         Learning rate; None takes three hundredths of the net's own, or 0.45 times it for whole
         classes where normalisation layers have running statistics: these follow the weights over
@@ -57,6 +59,7 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
+        **STOP_CONSTRAINTS,
         **BOUND_CONSTRAINTS,
     }
 
@@ -66,6 +69,7 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
         *,
         bound="chance",
         max_norm=1.0,
+        stop=None,
         lr=None,
         max_epochs=None,
         batch_size=None,
@@ -86,6 +90,7 @@ class GradientAscentUnlearner(ForgetOnly, NetUnlearner):
             store_data=store_data,
             verbose=verbose,
         )
+        self.stop = stop
         self.bound = bound
         self.max_norm = max_norm
 

@@ -5,11 +5,12 @@ from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import moving_norms, prompt
 from skunlearn._torch.loop.optimizer_steps import clip_gradients
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, BoundedAscent, bounded
+from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
 
-class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
+class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
     r"""Descend on retained rows and climb on forget rows, batch by batch (NegGrad+).
 
     Choose it where fine-tuning forgets too slowly and retained rows are at hand. `beta` matters
@@ -27,6 +28,7 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         regressions: the ascent of a squared error leads away from the label, on whichever side. On
         eight nets 0.85 ended farther from the retrained net than it had begun on five.
     {bound, max_norm}
+    {stop}
     lr : float or None, default=None
         Learning rate; None takes the net's own, or three times that for whole classes where
         normalisation layers have running statistics, see `GradientAscentUnlearner`.
@@ -56,6 +58,7 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
+        **STOP_CONSTRAINTS,
         **BOUND_CONSTRAINTS,
         "beta": [SHARE, None],
     }
@@ -67,6 +70,7 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
         beta=None,
         bound="chance",
         max_norm=1.0,
+        stop=None,
         lr=None,
         max_epochs=None,
         batch_size=None,
@@ -87,6 +91,7 @@ class NegGradPlusUnlearner(BoundedAscent, NetUnlearner):
             store_data=store_data,
             verbose=verbose,
         )
+        self.stop = stop
         self.beta = beta
         self.bound = bound
         self.max_norm = max_norm

@@ -8,12 +8,13 @@ import torch
 from skunlearn._rows.constraints import POSITIVE, Interval
 from skunlearn._torch import inference
 from skunlearn._torch.loop.fit_loop import batches
+from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
 from skunlearn.distillation._teacher import Remembered, copied, untrained
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
 
-class BadTeacherUnlearner(NetUnlearner):
+class BadTeacherUnlearner(StopsInTime, NetUnlearner):
     """Imitate an untrained net on forget rows and the original on some retained ones.
 
     Choose it when few retained rows can be read. Forget rows end near uniform predictions, which
@@ -30,7 +31,7 @@ class BadTeacherUnlearner(NetUnlearner):
         Share of the retained rows to learn from (the paper's).
     temperature : float, default=1.0
         Of the softmax in the divergence (the paper's). It cancels out in a regression.
-    {lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
+    {stop, lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
@@ -60,6 +61,7 @@ class BadTeacherUnlearner(NetUnlearner):
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
+        **STOP_CONSTRAINTS,
         "retain_share": [Interval(Real, 0, 1, closed="right")],
         "temperature": [POSITIVE],
     }
@@ -70,6 +72,7 @@ class BadTeacherUnlearner(NetUnlearner):
         *,
         retain_share=0.3,
         temperature=1.0,
+        stop=None,
         lr=None,
         max_epochs=None,
         batch_size=None,
@@ -90,6 +93,7 @@ class BadTeacherUnlearner(NetUnlearner):
             store_data=store_data,
             verbose=verbose,
         )
+        self.stop = stop
         self.retain_share = retain_share
         self.temperature = temperature
 

@@ -6,12 +6,13 @@ from skunlearn._rows import checking
 from skunlearn._torch import inference
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
+from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 
 
-class DELETEUnlearner(ForgetOnly, NetUnlearner):
+class DELETEUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
     """Learn the original's predictions on forget rows with the true class taken out (DELETE).
 
     Choose it for whole classes when no retained row is at hand: it keeps what the original thinks
@@ -26,6 +27,7 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
         Loss at which a row is left alone, see `GradientAscentUnlearner`: it is forgotten then, and
         more would cost other classes.
     {max_norm}
+    {stop}
     lr : float or None, default=None
         Learning rate; None takes three hundredths of the net's own, or 0.45 times it for whole
         classes where normalisation layers have running statistics, see `GradientAscentUnlearner`.
@@ -63,6 +65,7 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
+        **STOP_CONSTRAINTS,
         **BOUND_CONSTRAINTS,
     }
 
@@ -72,6 +75,7 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
         *,
         bound="chance",
         max_norm=1.0,
+        stop=None,
         lr=None,
         max_epochs=None,
         batch_size=None,
@@ -92,6 +96,7 @@ class DELETEUnlearner(ForgetOnly, NetUnlearner):
             store_data=store_data,
             verbose=verbose,
         )
+        self.stop = stop
         self.bound = bound
         self.max_norm = max_norm
 

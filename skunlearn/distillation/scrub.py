@@ -15,12 +15,13 @@ from skunlearn._torch.parts.net_state import set_weights, weights
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning.phases import Phases
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, BoundedAscent
+from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
 from skunlearn.distillation._teacher import Remembered, copied
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, LogUniform
 
 
-class SCRUBUnlearner(BoundedAscent, NetUnlearner):
+class SCRUBUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
     """Disobey the original net on forget rows and obey it on retained ones (SCRUB, SCRUB+R).
 
     Choose it for whole classes and for mislabelled rows; with `rewind` for single rows,
@@ -58,6 +59,7 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         one is returned whose error on the forget rows is nearest to that on the unseen rows of
         the same classes (of a regression: on all of them). Rows of the training set would not do:
         the net knows them.
+    {stop}
     lr : float or None, default=None
         Learning rate; None takes a tenth of the net's own, which keeps a deep convolutional net
         whole, or the net's own for whole classes where normalisation layers have running
@@ -94,6 +96,7 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
+        **STOP_CONSTRAINTS,
         **BOUND_CONSTRAINTS,
         "alpha": [NOT_NEGATIVE],
         "gamma": [NOT_NEGATIVE],
@@ -115,6 +118,7 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
         max_norm=5.0,
         forget_batch_size=None,
         rewind=None,
+        stop=None,
         lr=None,
         max_epochs=None,
         batch_size=None,
@@ -135,6 +139,7 @@ class SCRUBUnlearner(BoundedAscent, NetUnlearner):
             store_data=store_data,
             verbose=verbose,
         )
+        self.stop = stop
         self.alpha = alpha
         self.gamma = gamma
         self.temperature = temperature

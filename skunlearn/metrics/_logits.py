@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import expit
 
+from skunlearn._torch.row_blocks import RowBlock, by_blocks
 from skunlearn.metrics._label_logits import check_label_logits, is_multilabel
-from skunlearn.metrics._row_blocks import RowBlock, by_blocks
 
 
 def margin(logits, y):

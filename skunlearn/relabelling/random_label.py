@@ -10,12 +10,13 @@ from skunlearn._torch.loop.norms import FollowedStatistics
 from skunlearn._torch.loop.optimizer_steps import normalisation
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.phases import Phases
+from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Choice
 
 
-class RandomLabelUnlearner(NetUnlearner):
+class RandomLabelUnlearner(StopsInTime, NetUnlearner):
     """Fine-tune on retained rows and on forget rows with random labels (RL).
 
     Choose it for whole classes and for rows that the net has memorised. With single rows that
@@ -24,7 +25,8 @@ class RandomLabelUnlearner(NetUnlearner):
 
     A rate that is too small is not always noticed: on digits with a fifth of the labels wrong, 2
     to 10 % of the net's own left an AUC of forget against unseen rows of 0.58 to 0.71 (original
-    0.71 and 0.72, retrained 0.48 and 0.53), mostly without a warning. Look at `MIAScorer`.
+    0.71 and 0.72, retrained 0.48 and 0.53), mostly without a warning. Look at `MIAScorer`, or pass
+    ``stop="reference"`` and ``X_val=, y_val=`` of the request, which notices it.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ class RandomLabelUnlearner(NetUnlearner):
     order : {"mixed", "sequential"}, default="mixed"
         Batches of both kinds of rows mixed, or all forget rows before all retained ones in each
         epoch, with an optimizer for each.
-    {lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
+    {stop, lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
@@ -64,6 +66,7 @@ class RandomLabelUnlearner(NetUnlearner):
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
+        **STOP_CONSTRAINTS,
         "redraw": ["boolean"],
         "exclude_true": ["boolean"],
         "order": [StrOptions({"mixed", "sequential"})],
@@ -76,6 +79,7 @@ class RandomLabelUnlearner(NetUnlearner):
         redraw=True,
         exclude_true=True,
         order="mixed",
+        stop=None,
         lr=None,
         max_epochs=None,
         batch_size=None,
@@ -96,6 +100,7 @@ class RandomLabelUnlearner(NetUnlearner):
             store_data=store_data,
             verbose=verbose,
         )
+        self.stop = stop
         self.redraw = redraw
         self.exclude_true = exclude_true
         self.order = order

@@ -21,7 +21,7 @@ class SalUnUnlearner(RandomLabelUnlearner):
     share : float in (0, 1], default=0.5
         Share of all weights together, those with the largest gradient of the loss on the forget
         rows, that may move (the paper's).
-    {redraw, exclude_true, order, lr, max_epochs, batch_size, schedule}
+    {redraw, exclude_true, order, stop, lr, max_epochs, batch_size, schedule}
     {random_state, memory, store_data, verbose}
 
     Attributes
@@ -57,6 +57,7 @@ class SalUnUnlearner(RandomLabelUnlearner):
         redraw=True,
         exclude_true=True,
         order="mixed",
+        stop=None,
         lr=None,
         max_epochs=None,
         batch_size=None,
@@ -71,6 +72,7 @@ class SalUnUnlearner(RandomLabelUnlearner):
             redraw=redraw,
             exclude_true=exclude_true,
             order=order,
+            stop=stop,
             lr=lr,
             max_epochs=max_epochs,
             batch_size=batch_size,

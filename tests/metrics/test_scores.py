@@ -7,8 +7,8 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 from scipy.stats import entropy
 
+from skunlearn._torch import row_blocks
 from skunlearn.metrics import (
-    _row_blocks,
     activation_distance,
     agreement,
     average_gap,
@@ -162,6 +162,6 @@ def test_confident_rows_keep_their_digits():
 
 def test_scores_of_many_rows_are_made_in_blocks(monkeypatch):
     whole = [membership_scores(Z, Y, name) for name in ALL_SCORES]
-    monkeypatch.setattr(_row_blocks, "_ENTRIES", 35)  # seven rows
+    monkeypatch.setattr(row_blocks, "_ENTRIES", 35)  # seven rows
     for name, expected in zip(ALL_SCORES, whole, strict=True):
         assert membership_scores(Z, Y, name) == pytest.approx(expected, rel=1e-12)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from skunlearn._torch import row_blocks
+from skunlearn._torch.row_blocks import RowBlock
 from skunlearn.evaluation import audit_logits
 from skunlearn.metrics import (
     Interval,
-    _row_blocks,
     auc,
     compare_scores,
     delong_covariance,
@@ -17,7 +18,6 @@ from skunlearn.metrics import (
 )
 from skunlearn.metrics._attacks.differences import difference_interval, shared_level
 from skunlearn.metrics._attacks.membership import compare_attacks
-from skunlearn.metrics._row_blocks import RowBlock
 from skunlearn.metrics._statistics import estimates
 from skunlearn.metrics._statistics.ranking import rank
 
@@ -251,7 +251,7 @@ def test_scores_are_made_and_ranked_once(monkeypatch, sides):
         counts["sorts"] += 1
         return rank(*given)
 
-    monkeypatch.setattr(_row_blocks, "RowBlock", Counted)
+    monkeypatch.setattr(row_blocks, "RowBlock", Counted)
     monkeypatch.setattr(estimates, "rank", counted)
     result = membership_inference(*sides, attack="strongest")
     assert {i.interval.method for i in result.scores.values()} == {"DeLong"}

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.special import expit
 
+from skunlearn._torch.row_blocks import RowBlock, by_blocks
 from skunlearn.metrics._attacks.learned import learned_scores
 from skunlearn.metrics._label_logits import (
     check_label_logits,
@@ -11,7 +12,6 @@ from skunlearn.metrics._label_logits import (
     row_scores,
 )
 from skunlearn.metrics._logits import check_logits
-from skunlearn.metrics._row_blocks import RowBlock, by_blocks
 
 __all__ = ["membership_scores", "squared_error"]
 

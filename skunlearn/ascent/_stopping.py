@@ -1,0 +1,320 @@
+"""Methods that push forget rows away stop where a net that never saw them would be."""
+
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import brentq
+from sklearn.metrics import roc_auc_score
+from skorch.callbacks import Callback
+
+from skunlearn._fitted_model import read_rows
+from skunlearn._recipe import training
+from skunlearn._rows.checking import warn
+from skunlearn._rows.constraints import StrOptions
+from skunlearn._rows.seeding import derive_seed
+from skunlearn._torch import skorch_nets
+from skunlearn._torch.batches.batching import n_batches
+from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.net_state import set_weights, weights
+from skunlearn._torch.parts.tasks import task_of
+from skunlearn._torch.row_blocks import RowBlock, by_blocks
+from skunlearn.exceptions import NotForgottenWarning
+
+STOP_CONSTRAINTS = {"stop": [None, StrOptions({"reference"})]}
+_SHARE = 0.1  # of the recipe's epochs, for the reference
+_LOOKS = 10
+_FEWEST = 5  # rows from which an AUC is taken
+_MOST = 2000  # rows of a side that are looked at
+_NEAR = 0.03  # distance that is no reason to warn, beside what chance shows
+# The loss and the confidence put rows in the order of the margin: their AUCs are its.
+_SCORES = {
+    "margin": RowBlock.margin,
+    "entropy": RowBlock.negative_entropy,
+    "modified_entropy": RowBlock.negative_modified_entropy,
+}
+
+
+class StopsInTime:
+    """Mixin of methods with the parameter `stop`.
+
+    Parameters
+    ----------
+    stop : {None, "reference"}, default=None
+        When to stop. None runs to the end. "reference" trains a net on the retained rows for a
+        tenth of the recipe's epochs, looks at the forget rows about ten times, or once an epoch
+        where nothing else is trained on, and keeps the state that is nearest to it: the one with
+        the smallest of the largest distances over the AUCs of loss, margin, confidence, entropy
+        and modified entropy (of the squared error in regressions), and over the share of rows of
+        whole classes that are named rightly. With rows that the net has never seen, ``unlearn(...,
+        X_val=, y_val=)``, the AUC of forget against unseen rows is compared to the reference's;
+        without, its scores of the forget rows are, at the temperature at which it is as sure of
+        retained rows as the net was: a poor guide, which stops too soon. For whole classes these
+        are the entropy's and the share named alone. It warns where more than half of a distance is
+        left, and with unseen rows also where the net went too far. Fewer than five forget rows
+        cannot be judged: it runs to the end. What was seen is in the log, under ``"stop"``.
+    """
+
+    def _make_promises(self):
+        promises = super()._make_promises()
+        if self.stop is None:
+            return promises
+        return replace(
+            promises,
+            trains_from_scratch=True,
+            reads_validation_rows=True,
+            reads_retain_rows=True,
+            reads_forget_labels=True,
+        )
+
+    def _watched(self, net, retain, forget):
+        if self.stop is None:
+            return nullcontext()
+        if len(forget) < _FEWEST:
+            self._stop = {"judged": False, "looks": []}
+            return nullcontext()
+        return self._stopping(net, retain, forget)
+
+    @contextmanager
+    def _stopping(self, net, retain, forget):
+        """Keep the nearest of the states that the training inside the block goes through."""
+        recipe = skorch_nets.unwrap(self.estimator)
+        epochs = max(1, round(_SHARE * recipe.max_epochs))
+        seed = derive_seed(self._seed, 16, len(self.deletions_))
+        reference = training.train(
+            recipe, retain, self._classes, seed, memory=self.memory, epochs=epochs
+        )
+        unseen = None
+        if self._removal is not None and self._removal.unseen is not None:
+            unseen = read_rows(self, *self._removal.unseen)
+        whole = task_of(self._classes).has_one_class and self._whole_classes(retain, forget)
+        rows = [None if r is None else r.sample(_MOST, seed) for r in (forget, retain, unseen)]
+        likeness = Likeness(net, reference, *rows, self._classes, whole)
+        if not self._promises.reads_retain_rows:
+            every = n_batches(net, len(forget))  # few steps may be enough
+        else:
+            every = -(-net.max_epochs * n_batches(net, len(retain)) // _LOOKS)
+        nearest = NearestState(likeness, max(1, every))
+        net.callbacks_ = [*net.callbacks_, ("skunlearn_nearest", nearest)]
+        try:
+            nearest.look(net)
+            yield
+            nearest.look(net)
+        finally:
+            net.callbacks_ = [named for named in net.callbacks_ if named[1] is not nearest]
+        set_weights(net, nearest.state)
+        first, best = nearest.seen[0], nearest.seen[nearest.best]
+        self._stop = {
+            "judged": True,
+            "unseen_rows": likeness.n_unseen,
+            "reference_epochs": epochs,
+            "error": round(likeness.error, 4),
+            "looks": [{k: round(float(v), 4) for k, v in found.items()} for found in nearest.seen],
+            "chosen": nearest.best,
+            "missed": likeness.missed(first, best),
+        }
+        if self.verbose:
+            print(
+                f"{type(self).__name__} keeps look {nearest.best} of {len(nearest.seen)}: distance "
+                f"to the reference {largest(best):.3f}, {largest(first):.3f} before."
+            )
+
+    def _logged(self):
+        stopped = vars(self).get("_stop")
+        return super()._logged() | ({} if stopped is None else {"stop": stopped})
+
+    def _commit(self):
+        super()._commit()
+        vars(self).pop("_stop", None)
+
+    def _warn_if_wrong(self, change, measured, most_lost):
+        stopped = vars(self).get("_stop")
+        if stopped is None or not stopped.get("missed"):
+            super()._warn_if_wrong(change, measured, most_lost)
+            return
+        unsaid = {"forget_before": {"loss": None, "score": None}}
+        super()._warn_if_wrong(change, measured | unsaid, most_lost)
+        first, best = (stopped["looks"][i] for i in (0, stopped["chosen"]))
+        name = max(stopped["missed"], key=lambda key: abs(best[key]))
+        what = "share of rows named rightly" if name == "named" else f"AUC by {name}"
+        side = "stand out" if best[name] < 0 else "are still known"
+        did = "came no nearer to" if stopped["chosen"] == 0 else "stopped nearest to"
+        warn(
+            f"{type(self).__name__} {did} a reference that never saw the forget rows where the "
+            f"{what} is {best[name]:+.3f} away from the reference's ({first[name]:+.3f} before), "
+            f"so that they {side}. Try another learning rate or "
+            "more epochs, or use AutoUnlearner or RetrainUnlearner.",
+            NotForgottenWarning,
+        )
+
+
+class NearestState(Callback):
+    """Looks at a net between the batches of its training, and keeps its nearest state.
+
+    Parameters
+    ----------
+    likeness : Likeness
+    every : int
+        Batches between two looks.
+
+    Attributes
+    ----------
+    seen : list of dict
+        Distances by name, at each look.
+    best : int
+        The look with the smallest of the largest distances.
+    state : dict
+        Weights and buffers then.
+    """
+
+    def __init__(self, likeness, every):
+        self.likeness, self.every = likeness, every
+        self.steps, self.seen, self.best, self.state = 0, [], None, None
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        """Look; here others have done with the step before, as those who freeze weights."""
+        if not training:
+            return
+        if self.steps and self.steps % self.every == 0:
+            self.look(net)
+        self.steps += 1
+
+    def look(self, net):
+        """Look at the net as it is."""
+        self.seen.append(self.likeness.distances(net))
+        if self.best is None or largest(self.seen[-1]) < largest(self.seen[self.best]):
+            self.best, self.state = len(self.seen) - 1, weights(net)
+        net._set_training(True)
+
+
+class Likeness:
+    """Distances of a net to a reference that never saw the forget rows, by what an attack sees.
+
+    Parameters
+    ----------
+    net : skorch net before the request
+    reference : skorch net
+    forget, retain : Rows
+    unseen : Rows or None
+    classes : see `task_of`
+    whole : bool, whether whole classes are forgotten
+    """
+
+    def __init__(self, net, reference, forget, retain, unseen, classes, whole):
+        self.classes, self.forget, self.whole = classes, forget, whole
+        self.unseen, self.weights = self._twins(unseen), None
+        if self.unseen is not None and task_of(classes).has_one_class:
+            self.weights = _shares(self.unseen.y, forget.y)
+        said = self._observe(reference, forget)
+        self.named = said.score() if whole else None
+        if self.unseen is not None:
+            self.sides = _scores(said), _scores(self._observe(reference, self.unseen))
+        else:
+            both = (self._observe(model, retain) for model in (net, reference))
+            self.sides = (_scores(said, _sharpening(*both)),)
+
+    @property
+    def n_unseen(self):
+        """How many unseen rows are looked at."""
+        return 0 if self.unseen is None else len(self.unseen)
+
+    @property
+    def error(self):
+        """Standard error of an AUC by chance."""
+        n, m = len(self.forget), self.n_unseen or len(self.forget)
+        return float(np.sqrt((n + m + 1) / (12 * n * m)))
+
+    def distances(self, net):
+        """Of each AUC, and of the share of rows of whole classes that are named rightly."""
+        said = self._observe(net, self.forget)
+        if not said.is_finite():
+            return {"diverged": np.inf}
+        ours = _scores(said)
+        if self.unseen is None:
+            found = {k: _auc(ours[k], theirs, None) - 0.5 for k, theirs in self.sides[0].items()}
+        else:
+            other = _scores(self._observe(net, self.unseen))
+            found = {
+                key: _auc(ours[key], other[key], self.weights)
+                - _auc(self.sides[0][key], self.sides[1][key], self.weights)
+                for key in ours
+            }
+        if not self.whole:
+            return found
+        if self.unseen is None:
+            # Nothing taught the reference how unlikely a class is that it has never met.
+            found = {"entropy": found["entropy"]}
+        return found | {"named": said.score() - self.named}
+
+    def missed(self, first, best):
+        """Names of the distances of which more than half is left, beyond what chance shows.
+
+        Without unseen rows a short reference is too sure of the rows at the net's temperature:
+        a net that was trained anew lies below it, and only what is above says anything.
+        """
+        at_first = max((abs(d) for name, d in first.items() if name != "named"), default=0.0)
+        missed = []
+        for name, distance in best.items():
+            half = abs(first["named"] if name == "named" else at_first) / 2
+            blind = self.unseen is None and name != "named"
+            far = distance if blind else abs(distance)
+            if far > max(_NEAR + 2 * self.error, half) and not (blind and self.whole):
+                missed.append(name)
+        return missed
+
+    def _observe(self, net, rows):
+        return observe(net, rows, self.classes)
+
+    def _twins(self, unseen):
+        """Unseen rows of the forget rows' classes, where there are enough."""
+        if unseen is not None and task_of(self.classes).has_one_class:
+            unseen = unseen.take(np.flatnonzero(np.isin(unseen.y, self.forget.y)))
+        return None if unseen is None or len(unseen) < _FEWEST else unseen
+
+
+def largest(distances):
+    """The largest distance."""
+    return max(map(abs, distances.values()))
+
+
+def _shares(y, like):
+    """Weights by which rows of classes `y` are as many of each as those of `like`."""
+    kinds, place, counts = np.unique(y, return_inverse=True, return_counts=True)
+    wanted = np.array([np.sum(like == kind) for kind in kinds])
+    return (wanted / counts)[place]
+
+
+def _scores(said, sharper=1.0):
+    """Scores of rows; higher looks more like a member."""
+    if said.logits is None:
+        return {"squared error": -((said.predicted - said.y) ** 2).reshape(len(said.y), -1).mean(1)}
+    z = sharper * np.asarray(said.logits, dtype=np.float64)
+    if said.task.has_one_class:
+        return by_blocks(_SCORES, z, said.y.astype(np.int64))
+    pairs = np.column_stack([np.zeros(z.size), z.ravel()])
+    found = by_blocks(_SCORES, pairs, np.asarray(said.y).ravel().astype(np.int64))
+    return {name: values.reshape(z.shape).mean(axis=1) for name, values in found.items()}
+
+
+def _sharpening(ours, theirs):
+    """Factor of the reference's logits at which it is as sure of the rows as the net is.
+
+    A net that was trained for a short time is less sure, of rows that it has never seen too.
+    """
+    if ours.logits is None:
+        return 1.0
+    wanted = _scores(ours)["entropy"].mean()
+
+    def lacks(exponent):
+        return _scores(theirs, np.exp(exponent))["entropy"].mean() - wanted
+
+    least, most = -4.0, 4.0
+    if lacks(least) >= 0 or lacks(most) <= 0:
+        return 1.0
+    return float(np.exp(brentq(lacks, least, most, xtol=1e-3)))
+
+
+def _auc(members, others, weights):
+    y = np.repeat([1, 0], [len(members), len(others)])
+    mass = None if weights is None else np.concatenate([np.ones(len(members)), weights])
+    return roc_auc_score(y, np.concatenate([members, others]), sample_weight=mass)
