@@ -103,12 +103,6 @@ def count(tasks):
     return right, faults
 
 
-def spread_of_null(found):
-    """Standard deviation of a retrained net's AUC about others', the largest of the scores."""
-    rows = [row for row in found["retrained"]["seeds"].values()]
-    return max(np.sqrt(np.mean([row["AUC"][s] ** 2 for row in rows])) for s in SCORES)
-
-
 def cell(found, name):
     """One cell of the table: apart, distance, accuracy, and how often it warned."""
     if name not in found:
@@ -140,8 +134,8 @@ def table(tasks):
         )
         + ".",
         "",
-        f"Of {len(faults)} approximate methods at their defaults, so many move at least half of the "
-        f"way by loss and by entropy, overshoot by at most {OVERSHOOT} and lose at most "
+        f"Of {len(faults)} approximate methods at their defaults, so many move at least half of "
+        f"the way by loss and by entropy, overshoot by at most {OVERSHOOT} and lose at most "
         f"{100 * LOST:.0f} points, or warn or refuse: "
         + ", ".join(f"{task} {n}" for task, n in right.items())
         + f"; on every task {len(everywhere)}. In silence fail:",
