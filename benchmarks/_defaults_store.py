@@ -96,10 +96,10 @@ def count(tasks):
     for name in sorted(names):
         here = {task: silent_faults(found, name) for task, found in tasks.items() if name in found}
         faults[name] = {task: said for task, said in here.items() if said}
-    right = {
-        task: sum(task not in faults[name] for name in names if name in found)
-        for task, found in tasks.items()
-    }
+    right = {}
+    for task, found in tasks.items():
+        there = [name for name in names if name in found]
+        right[task] = f"{sum(task not in faults[name] for name in there)} of {len(there)}"
     return right, faults
 
 
@@ -137,7 +137,7 @@ def table(tasks):
         f"Of {len(faults)} approximate methods at their defaults, so many move at least half of "
         f"the way by loss and by entropy, overshoot by at most {OVERSHOOT} and lose at most "
         f"{100 * LOST:.0f} points, or warn or refuse: "
-        + ", ".join(f"{task} {n}" for task, n in right.items())
+        + ", ".join(f"{task} {of}" for task, of in right.items())
         + f"; on every task {len(everywhere)}. In silence fail:",
         "",
     ]
