@@ -65,7 +65,8 @@ def which():
     note = (
         "Apart: the largest difference of an attack's AUC to that of retrained nets, over five "
         f"scores, on {in_words(len(judged()))} tasks with rows known by heart. The original nets "
-        f"are {original} apart, nets retrained with another seed {again}. Time: over that of a retraining."
+        f"are {original} apart, nets retrained with another seed {again}. Time: over that of a "
+        "retraining."
     )
     return "\n".join([*lines, "", _wrapped(note)]) + "\n"
 
