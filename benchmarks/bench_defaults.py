@@ -33,7 +33,7 @@ from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 from skunlearn.utils import all_unlearners
 
 TRAIN_THEMSELVES = ("AmnesiacUnlearner", "ShardedUnlearner")
-BUDGET = 0.22  # of the recipe's epochs, and ten at least: what AutoUnlearner takes
+BUDGET = 0.22  # of the recipe's epochs, and ten at least: no less than AutoUnlearner takes
 SAID = NotForgottenWarning, ModelDamagedWarning
 
 
