@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import taxonomy
-from stored_figures import spread, words
+from stored_figures import in_words, judged, spread, words
 
 from skunlearn.utils import all_unlearners, unlearner_tags
 
@@ -194,10 +194,12 @@ def measured(name):
 def context():
     """What the columns of `by_promise` mean, and the original net's figures."""
     rows, classes, _ = measured("original")
+    n_rows, n_classes = (in_words(len(judged(kind))) for kind in ("rows", "class"))
     return [
         "*Apart* is the largest difference of an attack's AUC to that of retrained nets, over five",
-        "scores, at the method's defaults: lowest and highest of three tasks where single rows are",
-        f"forgotten, and of two with a class. The original nets are {rows} and {classes} apart.",
+        f"scores, at the method's defaults: lowest and highest of {n_rows} tasks where",
+        f"single rows are forgotten, and of {n_classes} with a class. The original nets are {rows}",
+        f"and {classes} apart.",
         "*Time* is that of a request over that of a retraining, on nets so small that looking",
         "counts as well. Empty cells: not a method for nets. From ``benchmarks/bench_defaults.py``",
         "(:doc:`/project/benchmarks`).",

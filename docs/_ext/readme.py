@@ -10,7 +10,7 @@ from pathlib import Path
 
 import first_minute
 from stored_figures import first_minute as stored
-from stored_figures import percent, spread, words
+from stored_figures import in_words, judged, percent, spread, words
 
 README = Path(__file__).parents[2] / "README.md"
 _PART = re.compile(r"(<!-- figures ([\w ]+): begin -->\n).*?(<!-- figures \2: end -->)", re.S)
@@ -64,8 +64,9 @@ def which():
     original, again = (words(spread(name, "worst AUC"), 2) for name in ("original", "retrained"))
     note = (
         "Apart: the largest difference of an attack's AUC to that of retrained nets, over five "
-        f"scores, on five tasks with rows known by heart. The original nets are {original} apart, "
-        f"nets retrained with another seed {again}. Time: over that of a retraining."
+        f"scores, on {in_words(len(judged()))} tasks with rows known by heart. The original nets "
+        f"are {original} apart, nets retrained with another seed {again}. Time: over that of a "
+        "retraining."
     )
     return "\n".join([*lines, "", _wrapped(note)]) + "\n"
 

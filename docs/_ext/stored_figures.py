@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+_HARDLY = 0.1
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -16,6 +17,15 @@ def defaults():
     return json.loads((BENCHMARKS / "defaults.json").read_text())
 
 
+def judged(tasks=""):
+    """Tasks with rows enough: retrained nets are hardly apart by an attack's AUC."""
+    return {
+        task: by
+        for task, by in defaults().items()
+        if tasks in task and by["retrained"]["worst AUC"] < _HARDLY
+    }
+
+
 def spread(name, figure, *, tasks=""):
     """Lowest and highest figure of a method over the tasks whose names hold `tasks`.
 
@@ -24,8 +34,18 @@ def spread(name, figure, *, tasks=""):
     bounds : (float, float), or None where the method was not measured
     """
     short = name.removesuffix("Unlearner")
-    found = [by[short][figure] for task, by in defaults().items() if tasks in task and short in by]
+    found = [
+        by[short][figure]
+        for task, by in judged().items()
+        if tasks in task and figure in by.get(short, {})  # not where it refuses
+    ]
     return (min(found), max(found)) if found else None
+
+
+def in_words(number):
+    """Up to ten in words, as in a text."""
+    names = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    return names[number] if number < len(names) else str(number)
 
 
 def words(bounds, digits=2):

@@ -13,7 +13,7 @@ from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.parts.tasks import task_of
-from skunlearn.auto._adapting import Adapting
+from skunlearn.auto._adapting import LEAST, Adapting, LateDecay
 from skunlearn.auto._judge import NAMED, Judge, excess, strongest
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from skunlearn.finetuning._shrinking import new_net, shrink
@@ -23,13 +23,14 @@ from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
 # Share of the recipe's epochs, epochs, and steps, beyond all of which little is gained.
-_ENOUGH = 0.22, 10, 150
+_ENOUGH = 0.2, 10, 150
 # Epochs below which, where they have fewer steps than are enough, shrunk weights stay untrained.
 _FEWEST = 4
 _REFERENCE = 0.12  # share of these for the reference
 _BLIND = 0.25  # share of the old weights where nothing can be judged
 _LOST = 0.1  # accuracy on unseen rows that is worth a warning
-_SHARES = 0.3, 0.8  # of the old weights at the beginning, otherwise
+# Of the old weights at the beginning, otherwise.
+_SHARES = {"class": (0.25, 0.3), "rows": (0.22, 0.8)}
 
 
 class AutoUnlearner(NetUnlearner):
@@ -54,7 +55,7 @@ class AutoUnlearner(NetUnlearner):
         scratch.
     budget : float in (0, 1], default=0.35
         Epochs of a request, as a share of those of the net's own training, the reference's among
-        them. Of long trainings 0.22, and at least 10 epochs and 150 steps, are enough, and no
+        them. Of long trainings 0.2, and at least 10 epochs and 150 steps, are enough, and no
         more are taken. Fewer than 4 epochs, where these have fewer than 150 steps, would leave
         shrunk weights untrained: so many are taken. A net whose own training has no more of
         either is trained anew by its recipe, which is exact.
@@ -112,7 +113,7 @@ class AutoUnlearner(NetUnlearner):
     )
     # Settings of a training that are none of the user's here.
     max_epochs = None
-    schedule = "linear"
+    schedule = "constant"
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
@@ -177,9 +178,10 @@ class AutoUnlearner(NetUnlearner):
             return None
         vars(net)["max_epochs"] = total - first
         before, accuracy = judge.differences(judge.look(net)), judge.accuracy(net)
-        share = self._first_share(before)
+        kind = "class" if whole else "rows"
+        share = self._first_share(before, kind)
         shrink(net, new, share)
-        adapting = Adapting(judge, new, share, self.target / 2)
+        adapting = Adapting(judge, new, share, self.target / 2, LEAST[kind])
         self._run(net, retain, [("skunlearn_adapting", adapting)])
         seen = judge.look(net)
         after = judge.differences(seen)
@@ -198,6 +200,9 @@ class AutoUnlearner(NetUnlearner):
             },
         }
         return self._answer(retain, judge.remembered(after), errors)
+
+    def _run(self, net, rows, callbacks=()):
+        return super()._run(net, rows, [*callbacks, ("skunlearn_decay", LateDecay())])
 
     def _answer(self, retain, after, errors):
         """What `on_failure` asks for, where a difference is left."""
@@ -219,12 +224,12 @@ class AutoUnlearner(NetUnlearner):
         checking.warn(f"{said}. Try a larger budget, or on_failure='retrain'.", NotForgottenWarning)
         return None
 
-    def _first_share(self, before):
+    def _first_share(self, before, kind):
         """Share of the old weights to begin with: the less, the better the rows are known."""
         known = excess({k: d for k, d in before.items() if k != NAMED} or {NAMED: 0.0})
         if set(before) == {NAMED}:
             return _BLIND
-        return float(np.clip(np.sqrt(0.7 * self.target / max(known, 1e-9)), *_SHARES))
+        return float(np.clip(np.sqrt(0.7 * self.target / max(known, 1e-9)), *_SHARES[kind]))
 
     def _seeds(self):
         return [derive_seed(self._seed, 6 + i, len(self.deletions_)) for i in range(3)]
