@@ -25,6 +25,20 @@ class Folder:
         """Names of the files in it."""
         return [f for f in os.listdir(self.path) if f.endswith(".safetensors")]
 
+    def describe(self, what, kept):
+        """An entry of a certificate, of the files `kept`, which are all that should be there."""
+        where = "a temporary folder" if self.temporary else os.path.basename(self.path)
+        found = set(self.files()) if os.path.isdir(self.path) else set()
+        left = len(found - set(kept))
+        if left:
+            state, detail = "still there", f"{left} files that saw forgotten rows"
+        elif found:
+            state = "retrained"
+            detail = f"{len(found)} files; those that saw forgotten rows were deleted or replaced"
+        else:
+            state, detail = "deleted", "no file is left"
+        return {"what": f"{what} in {where}", "state": state, "detail": detail}
+
     def remove(self):
         """Delete the folder and what is in it."""
         shutil.rmtree(self.path, ignore_errors=True)

@@ -202,6 +202,11 @@ class AmnesiacUnlearner(NetUnlearner):
     def _commit(self):
         self._updates.sweep()
 
+    def _list_artefacts(self):
+        store = getattr(self, "_updates", None)
+        what = "recorded updates of the training"
+        return [] if store is None else [store.folder.describe(what, store.batches)]
+
     @staticmethod
     def _refuse_undeclared(count):
         if count:

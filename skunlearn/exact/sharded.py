@@ -269,11 +269,17 @@ class ShardedUnlearner(BaseUnlearner):
         vars(self).pop("_cost", None)
         self._sweep()
 
+    def _list_artefacts(self):
+        folder = getattr(self, "_folder", None)  # files of `save` have none
+        return [] if folder is None else [folder.describe("checkpoints of shards", self._kept())]
+
+    def _kept(self):
+        return {name for files in self._files.values() for name in files.values()}
+
     def _sweep(self):
         """Delete checkpoints that are in no table: those that saw forgotten rows, or half-done."""
         if self._folder is not None:
-            kept = {name for files in self._files.values() for name in files.values()}
-            for name in set(self._folder.files()) - kept:
+            for name in set(self._folder.files()) - self._kept():
                 os.unlink(os.path.join(self._folder.path, name))
 
     def _check_parameters(self):

@@ -28,6 +28,7 @@ def derived_artefacts(unlearner, given):
     if not unlearner.deletions_:
         return []
     found = [*_caches(unlearner), *_files(unlearner), *_checkpoints(unlearner)]
+    found += unlearner._list_artefacts()
     artefacts = {item["what"]: item | {"by": "skunlearn"} for item in found}
     for record in given:
         for item in record["artefacts"]:

@@ -90,7 +90,9 @@ def _parts(value):
         return [(name, getattr(value, name)) for name in names]
     if isinstance(value, BaseEstimator):
         given = value.get_params(deep=False)
-        return [(key, part) for key, part in vars(value).items() if key not in given]
+        learnt = [(key, part) for key, part in vars(value).items() if key not in given]
+        # Pipelines, feature unions and frozen estimators keep fitted ones in their parameters.
+        return learnt + [(k, part) for key in given for k, part in _estimators(given[key], key)]
     if hasattr(value, "get_arrays"):  # of neighbours: the rest of its state counts questions
         return [(str(i), np.asarray(part)) for i, part in enumerate(value.get_arrays())]
     if hasattr(value, "_digested"):  # whose state is made for pickle, at some cost
@@ -102,6 +104,15 @@ def _parts(value):
     if state is None:
         return []
     return _parts(state) if isinstance(state, Mapping | list | tuple) else [("state", state)]
+
+
+def _estimators(value, name):
+    """Estimators in a parameter, by name; all else in it was chosen and not learnt."""
+    if isinstance(value, BaseEstimator):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for i, part in enumerate(value):
+            yield from _estimators(part, f"{name}.{i}")
 
 
 def _key(key):

@@ -65,6 +65,13 @@ class RecordingMixin:
         check_is_fitted(self)
         return certify(self, self._certified_content(), request, format)
 
+    def _list_artefacts(self):
+        """What this method has on disk of its own: dicts with "what", "state" and "detail".
+
+        The state is one of those of `record`'s `derived`, after the last request.
+        """
+        return []
+
     def record(self, *, audit=None, utility=None, derived=None):
         """Let what was found out after a request join its certificate.
 
