@@ -8,7 +8,7 @@ from skunlearn._rows.constraints import COUNT, POSITIVE
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import inference
 from skunlearn._torch.loop.norms import FollowedStatistics
-from skunlearn._torch.loop.optimizer_steps import clipped, normalisation
+from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
@@ -152,7 +152,7 @@ class JiTUnlearner(NetUnlearner):
             return batch.mean(total / self.n_copies)
 
         followed = FollowedStatistics(net, retain)
-        hung = [("skunlearn_followed", followed), clipped(self.max_norm)]
+        hung = [("skunlearn_followed", followed), clip_gradients(self.max_norm)]
         with normalisation(net, "eval"):
             self._run(net, forget, hung, loss=loss)
 

@@ -14,7 +14,7 @@ from skunlearn._torch.batches.net_rows import reader
 from skunlearn._torch.batches.training_batch import Batch, mean
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics, moving_norms, prompt, unmoved
-from skunlearn._torch.loop.optimizer_steps import clipped, normalisation
+from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._torch.row_losses import row_losses
 from skunlearn.exceptions import UnlearningError
@@ -154,7 +154,7 @@ class AMUNUnlearner(NetUnlearner):
         followed = FollowedStatistics(net, retain)
         # The statistics of the forget rows alone are not those of the data.
         with normalisation(net, "eval"):
-            hung = [("skunlearn_followed", followed), clipped(self.max_norm)]
+            hung = [("skunlearn_followed", followed), clip_gradients(self.max_norm)]
             self._run(net, forget, hung, loss=self._loss(net, examples, share, []))
 
     def _examples(self, net, forget):

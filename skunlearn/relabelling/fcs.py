@@ -9,7 +9,7 @@ from skunlearn._torch import inference
 from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.norms import FollowedStatistics
-from skunlearn._torch.loop.optimizer_steps import clipped, normalisation
+from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._unlearning.phases import Phases
 from skunlearn.net_unlearner import NetUnlearner
@@ -133,7 +133,7 @@ class FCSUnlearner(NetUnlearner):
         need_one_class(self._classes, "FCSUnlearner")
         seen = torch.as_tensor(self._row_reader.seen_columns)
         others, followed = batches(net, retain), FollowedStatistics(net, retain)
-        hung = [("skunlearn_followed", followed), clipped(self.max_norm)]
+        hung = [("skunlearn_followed", followed), clip_gradients(self.max_norm)]
         weight = self.uniform
         if weight is None:
             weight = 10.0 if self._whole_classes(retain, forget) else 5.0
