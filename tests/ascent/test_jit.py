@@ -85,7 +85,7 @@ def test_neither_labels_nor_retained_rows_are_read(monkeypatch):
 
     def weights(y_forget, X_retain):
         fitted = unlearner.fit(X, y)
-        seen = fitted._record.view(np.arange(30)).relabelled(y_forget)
+        seen = fitted._record.view(np.arange(30)).relabel(y_forget)
         net = fitted._attempt(fitted._record.view(X_retain), seen, 0)
         return net.module_.out.weight.detach().numpy()
 

@@ -28,7 +28,7 @@ def artefacts(unlearner):
 @pytest.mark.parametrize("cls", [ShardedUnlearner, AmnesiacUnlearner])
 def test_files_that_saw_forgotten_rows_are_accounted_for(cls, rows):
     own = {"n_shards": 2, "n_slices": 2} if cls is ShardedUnlearner else {}
-    unlearner = cls(plain_net(), random_state=0, **own).fit(*rows)
+    unlearner = cls(plain_net(batch_size=4), random_state=0, **own).fit(*rows)
     assert artefacts(unlearner) == []  # nothing was asked to be forgotten
     folder = unlearner._folder if cls is ShardedUnlearner else unlearner._updates.folder
     old = {name: Path(folder.path, name).read_bytes() for name in folder.files()}
