@@ -25,6 +25,7 @@ def artefacts(unlearner):
     return [d for d in unlearner.certificate()["derived"] if "folder" in d["what"]]
 
 
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")  # a row of few
 @pytest.mark.parametrize("cls", [ShardedUnlearner, AmnesiacUnlearner])
 def test_files_that_saw_forgotten_rows_are_accounted_for(cls, rows):
     own = {"n_shards": 2, "n_slices": 2} if cls is ShardedUnlearner else {}
