@@ -99,15 +99,13 @@ class NoisyFineTuneUnlearner(NetUnlearner):
     It did not beat the floor. Of an MLP for 1,000 digits, a fifth wrongly labelled, a tenth
     forgotten, attacks were 0.049 AUC from retrained nets at the defaults, and 0.053 on the floor, a
     retraining in a fifth of the epochs; 0.062 and 0.055 for a class. It took twice as long, as it
-    trains that floor beside itself (``benchmarks/bench_defaults.py``, one seed). With a
-    `weight_norm` of 0.03 instead of 0.01 a convolutional net that names 0.99 of unseen digits was
-    left at chance after an epoch, where the floor had 0.97.
+    trains that floor beside itself (``benchmarks/bench_defaults.py``, one seed).
 
-    The paper's theorem for gradient clipping bounds the distance of two runs after T steps by
-    2C₀c^T + 2γC₁Σc^k, c = 1 − γλ, of which every step's noise hides a part. For λ = 0 its noise is
-    σ² = 9·ln(1/δ)(C₀ + γC₁T)²/(ε²T). The same argument is held here in the exact trade-off of
-    Gaussians (Bok, Su and Altschuler), which needs less: μ = 2(C₀ + γC₁T)/(σ√T) standard
-    deviations. Batches, not rows, are clipped, as retained rows are not hidden.
+    With gradient clipping two runs are at most 2C₀c^T + 2γC₁Σc^k apart after T steps, c = 1 − γλ,
+    of which every step's noise hides a part. The noise is not computed by the paper's own bound
+    (known here from summaries: σ² = 9·ln(1/δ)(C₀ + γC₁T)²/(ε²T) for λ = 0) but in the exact
+    trade-off of Gaussians (Bok, Su and Altschuler), which needs less: for λ = 0
+    μ = 2(C₀ + γC₁T)/(σ√T) standard deviations. Batches, not rows, are clipped, as retained rows are not hidden.
 
     References
     ----------
