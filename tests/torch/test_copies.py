@@ -37,11 +37,11 @@ from tests.odd_nets import MLP, ODD, BatchNormed, RandomFeatures, RunningMean, o
 from tests.small import quiet
 
 kinds = pytest.mark.parametrize("kind", ODD)
-# They change weights before they train, or train not at all.
+# They change weights before they train, or train not at all; one refuses a training of no step.
 EDITS = (
     *("CTUnlearner", "EUkUnlearner", "FisherForgettingUnlearner", "InfluenceUnlearner"),
     *("LFSSDUnlearner", "MSGUnlearner", "NoTUnlearner", "PUMAUnlearner", "SSDUnlearner"),
-    *("AutoUnlearner", "ShrinkPerturbUnlearner"),
+    *("AutoUnlearner", "ShrinkPerturbUnlearner", "UAMUnlearner"),
 )
 # They train the net themselves, so that there is nothing to copy, or refuse odd ones.
 TRAIN_AFRESH = (
