@@ -46,7 +46,7 @@ def trained(net, X, y, monkeypatch, *, short):
         plain = epoch_loop._epoch
         patch.setattr(epoch_loop, "_epoch", lambda *args: (calls.append(1), plain(*args)))
         if not short:
-            patch.setattr(epoch_loop, "_is_plain", lambda net: False)
+            patch.setattr(epoch_loop, "has_plain_steps", lambda net: False)
         fitted = RetrainUnlearner(net, random_state=0).fit(X, y).estimator_
     assert bool(calls) == short
     return fitted
@@ -101,7 +101,7 @@ def test_callbacks_hear_the_same(data, monkeypatch):
         heard.append(Heard())
         with monkeypatch.context() as patch:
             if not short:
-                patch.setattr(epoch_loop, "_is_plain", lambda net: False)
+                patch.setattr(epoch_loop, "has_plain_steps", lambda net: False)
             fit_loop.train(net, Rows(X, y, np.arange(60)), callbacks=[("heard", heard[-1])])
         nets.append(net)
     assert heard[0].told == heard[1].told

@@ -65,7 +65,13 @@ class TakesWeights(Plain):
 
 
 # They make rows by a gradient, or views of them, and say that they need one tensor for that.
-ONE_TENSOR = ("AMUNUnlearner", "BoundaryUnlearner", "CoUnUnlearner", "UNSIRUnlearner")
+ONE_TENSOR = (
+    "AMUNUnlearner",
+    "BoundaryUnlearner",
+    "CoUnUnlearner",
+    "JiTUnlearner",
+    "UNSIRUnlearner",
+)
 
 
 @every_method

@@ -29,7 +29,7 @@ def test_a_callback_ends_trainings_in_good_order(data, event, short, monkeypatch
     """In skunlearn's own loop and in skorch's."""
     X, y = data
     if not short:
-        monkeypatch.setattr("skunlearn._torch.loop.epoch_loop._is_plain", lambda net: False)
+        monkeypatch.setattr("skunlearn._torch.loop.epoch_loop.has_plain_steps", lambda net: False)
     model = net(callbacks=[("stop", Stops(event))], max_epochs=9)
     unlearner = FineTuneUnlearner(model, max_epochs=5, random_state=0)
     handler = signal.getsignal(signal.SIGINT)
