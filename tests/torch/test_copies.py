@@ -26,6 +26,7 @@ from skunlearn._recipe import training as _training
 from skunlearn._rows.views import Rows
 from skunlearn._torch.portable import lost
 from skunlearn._torch.skorch_nets import copy_net
+from skunlearn.editing import neg_merge
 from skunlearn.exact import _shards
 from skunlearn.exceptions import IncompleteFileWarning, UnlearningError
 from skunlearn.production import DeletionQueue, DeletionWorker
@@ -96,7 +97,8 @@ def test_requests_of_every_method_start_from_the_net_as_it_is(kind, stop, monkey
 
     But for running statistics, which are taken anew at the end of every request.
     """
-    monkeypatch.setattr(base, "renew_statistics", lambda net, rows, seed: None)
+    for where in (base, neg_merge):
+        monkeypatch.setattr(where, "renew_statistics", lambda net, rows, seed: None)
     X, y = rows()
     net = odd_net(kind, callbacks=[("stop", Stop())])
     said, state = net.predict_proba(X), parameters(net)
