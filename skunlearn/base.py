@@ -22,7 +22,7 @@ from skunlearn._unlearning.certificate.content import log_entry
 from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.class_docs import inherit_entries
-from skunlearn._unlearning.diagnosis import warn_if_wrong
+from skunlearn._unlearning.diagnosis import warn_if_damaged, warn_if_wrong
 from skunlearn._unlearning.fitted import Fitted, FittedMixin, drafted, note_own_state
 from skunlearn._unlearning.notebook import NotebookMixin
 from skunlearn._unlearning.predictor import PredictorMixin
@@ -34,6 +34,7 @@ from skunlearn._unlearning.removal import (
     keep_look,
     look_up,
     observe_both,
+    observe_unseen,
     purge_caches,
     recall_look,
 )
@@ -174,6 +175,7 @@ class BaseUnlearner(
         weights = model_digest(self.estimator_)["digest"]
         known = recall_look(self, removal, weights)
         before = removal.before or observe_both(self.estimator_, removal, self._classes, known)
+        before = *before, observe_unseen(self, removal)
         # What came along trained, and no training renews, takes an exact method its guarantee.
         exact = self._make_promises().exact
         brought = self._name_trained() if exact else []
@@ -299,8 +301,12 @@ class BaseUnlearner(
     def _warn_if_wrong(self, change, measured, most_lost):
         """Warn when the model was damaged, or has not forgotten; see `diagnosis`."""
         promises = self._make_promises()
-        # What is proved needs no measuring; and a corrected row may be close to what it was.
-        if not (promises.exact or promises.certified or self._removal.corrected):
+        if promises.certified:
+            # That it has forgotten is proved, not what the noise has left of the model.
+            warn_if_damaged(self, change, measured, most_lost)
+        elif not (
+            promises.exact or self._removal.corrected
+        ):  # those may be close to what they were
             warn_if_wrong(self, change, measured, most_lost, self._removal)
 
     def _count_held_out(self, retain):

@@ -1,6 +1,7 @@
 """One request, from the verb `unlearn` to a state that has forgotten."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -13,10 +14,12 @@ from skunlearn._rows.row_table import DigestsOfRows
 from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import Evidence, observe, summary
+from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.skorch_nets import is_net, unwrap
 from skunlearn._unlearning.accuracy_guard import Guard
 from skunlearn._unlearning.diagnosis import emptied_classes
 from skunlearn._unlearning.fitted import drafted
+from skunlearn._unlearning.unseen_rows import Apart, read_unseen
 from skunlearn.exceptions import AlreadyForgottenError, UnlearningError
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model, at most
@@ -40,11 +43,15 @@ class Removal:
     most_lost : float or None
         What the request may cost in accuracy on that sample.
     unseen : (rows, labels) or None
-        Rows that the model has never seen, for methods that judge themselves.
+        Rows that the model has never seen, by which the request is judged.
+    unseen_before : Evidence or None
+        What the present model says of these, as in `before`.
     record : TrainingRecord or None
         As the request leaves it; known once it is looked up, as are the following.
     sample : Rows or None
         Of the retained rows, by which damage is noticed.
+    others : Rows or None
+        Of `unseen`, as the model reads them.
     emptied : list
         Classes of which no retained row is left.
     corrected : bool
@@ -57,8 +64,10 @@ class Removal:
     before: tuple[Evidence, Evidence] | None = None
     most_lost: float | None = None
     unseen: tuple | None = None
+    unseen_before: Evidence | None = None
     record: TrainingRecord | None = None
     sample: Rows | None = None
+    others: Rows | None = None
     emptied: list = field(default_factory=list)
     corrected: bool = False
 
@@ -71,24 +80,44 @@ class Change:
     ----------
     forget_before, retain_before, forget_after, retain_after : Evidence or None
         None where the rows are not at hand.
+    unseen_before, unseen_after : Evidence or None
+        Of rows that the model has never seen, where there are any.
+    emptied : list
+        Encoded classes of which no retained row is left.
     """
 
     forget_before: Evidence | None
     retain_before: Evidence | None
     forget_after: Evidence | None
     retain_after: Evidence | None
+    unseen_before: Evidence | None = None
+    unseen_after: Evidence | None = None
+    emptied: tuple = ()
 
     @classmethod
     def between(cls, before, model, removal, classes):
-        """`before` is what the old model said of the rows of `removal`; `model` is the new one."""
-        change = cls(*before, *observe_both(model, removal, classes))
+        """`before` is what the old model said of the rows of `removal`; `model` is the new one.
+
+        It speaks of forget rows, of the sample of the others, and of rows that were never seen.
+        """
+        *before, never = before
+        after, kept = observe_both(model, removal, classes)
+        never = never, None if never is None else observe(model, removal.others, classes)
+        change = cls(*before, after, kept, *never, emptied_codes(removal, classes))
         change.refuse_divergence()
         return change
 
     def measure(self):
         """Losses and scores, for the log."""
-        names = ("forget_before", "forget_after", "retain_before", "retain_after")
+        names = ["forget_before", "forget_after", "retain_before", "retain_after"]
+        if self.unseen_after is not None:
+            names += ["unseen_before", "unseen_after"]
         return {name: summary(getattr(self, name)) for name in names}
+
+    @cached_property
+    def apart(self):
+        """How forget rows are told from those that were never seen, `Apart`; None without."""
+        return Apart.of(self)
 
     def refuse_divergence(self):
         """Raise where the new model gives no numbers."""
@@ -107,6 +136,20 @@ def observe_both(model, removal, classes, known=None):
     """
     said = observe(model, removal.forget, classes)
     return said, known or observe(model, removal.sample, classes)
+
+
+def observe_unseen(estimator, removal):
+    """What the present model says of rows that it has never seen, or None without any."""
+    if removal.others is None or removal.unseen_before is not None:
+        return removal.unseen_before
+    return observe(estimator.estimator_, removal.others, estimator._classes)
+
+
+def emptied_codes(removal, classes):
+    """Encoded classes, of one a row, of which a request leaves none."""
+    if not removal.emptied or not task_of(classes).has_one_class:
+        return ()
+    return tuple(task_of(classes).emptied(removal.record.retained_y, removal.forget.y).tolist())
 
 
 def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard, unknown):
@@ -159,9 +202,11 @@ def look_up(estimator, removal):
         forget, retain = record.view(positions), left.view(np.flatnonzero(left.retained))
     emptied = emptied_classes(estimator, left, forget)
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
-    return replace(
-        removal, forget=forget, retain=retain, record=left, sample=sample, emptied=emptied
-    )
+    others = None
+    if not estimator._make_promises().exact:
+        others = read_unseen(estimator, removal.unseen)
+    looked = {"sample": sample, "others": others, "emptied": emptied}
+    return replace(removal, forget=forget, retain=retain, record=left, **looked)
 
 
 def draw_sample(estimator, retain, limited=False):

@@ -10,6 +10,7 @@ from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch.observation import observe
 from skunlearn._unlearning.certificate.content import forgotten_digests, names_of
 from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
+from skunlearn._unlearning.unseen_rows import read_unseen
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose import _front_steps
 from skunlearn.compose._prepared import Subtraction
@@ -119,9 +120,11 @@ class StepsMixin:
         """Let a copy of the unlearner work on rows that are transformed for this request."""
         positions, forget, retain = removal.positions, removal.forget, removal.retain
         old, steps, sums, subtracted = self._final_estimator, self.steps[:-1], None, []
-        start, before = copy.copy(old), None
+        start, before, never = copy.copy(old), None, None
         if refit:
             before = self._observe(forget, draw_sample(old, retain))
+            never = read_unseen(old, _show(removal.unseen, steps))
+            never = None if never is None else observe(old.estimator_, never, old._classes)
             steps, X, sums, subtracted = self._new_steps(positions, forget, retain, as_stored)
             kept = _front_steps.checked(X, retain, start, reset=True)
             self._check_columns(steps, X)
@@ -140,7 +143,7 @@ class StepsMixin:
                     "take unknown values, or use refit_transformers=False."
                 ) from error
             gone = forget = None
-        known = {"before": before, "most_lost": removal.most_lost}
+        known = {"before": before, "unseen_before": never, "most_lost": removal.most_lost}
         new = start._successor(positions, gone, kept, unseen=_show(removal.unseen, steps), **known)
         return steps, new, sums, subtracted
 

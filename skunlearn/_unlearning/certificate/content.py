@@ -24,6 +24,11 @@ _SCOPE = (
     "around it (a scaler, steps of a scikit-learn Pipeline, an ensemble) is no part of it."
 )
 
+_NOT_LOOKED_AT = (
+    "Whether an attack tells the forgotten rows from rows that the model has never seen: the "
+    "request brought none that they could be compared with (X_val=, y_val=)."
+)
+
 
 def deletion_entry(unlearner, *, rows, named, classes_forgotten, seconds, measured):
     """One entry of ``deletions_``, of plain JSON types.
@@ -97,6 +102,12 @@ def log_entry(unlearner, change, model, weights, seconds, kept, brought, declare
         entry["declared"] = list(declared)
     if held_out is not None:
         entry["held_out"] = held_out
+    promises = unlearner._make_promises()
+    if not (promises.exact or promises.certified or removal.corrected):
+        if change.apart is None:
+            entry["not_looked_at"] = _NOT_LOOKED_AT
+        else:
+            entry["unseen"] = change.apart.logged()
     entry["weights"] = {**model_digest(model), "before": weights}
     return entry | unlearner._logged()
 
