@@ -31,11 +31,9 @@ def read_unseen(unlearner, given):
     given : (rows, labels) or None
         None takes those of the net's ``predefined_split``.
     """
+    given = given or predefined_rows(unlearner)
     if given is None:
-        split = getattr(skorch_nets.unwrap(unlearner.estimator), "train_split", None)
-        if not isinstance(split, partial) or "valid_ds" not in split.keywords:
-            return None
-        given = split.keywords["valid_ds"], None
+        return None
     X, y = validation.check_X(unlearner, given[0]), given[1]
     if y is None:
         y = validation.dataset_targets(X)
@@ -51,6 +49,14 @@ def read_unseen(unlearner, given):
     if not len(places):
         return None
     return Rows(X, y, places, reader=unlearner._reader).sample(_MOST, unlearner._seed)
+
+
+def predefined_rows(unlearner):
+    """Those of the net's ``predefined_split``, a data set and None for its labels; or None."""
+    split = getattr(skorch_nets.unwrap(unlearner.estimator), "train_split", None)
+    if not isinstance(split, partial) or "valid_ds" not in split.keywords:
+        return None
+    return split.keywords["valid_ds"], None
 
 
 @dataclass(frozen=True)

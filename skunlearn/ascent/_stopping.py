@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import brentq
 from skorch.callbacks import Callback
 
-from skunlearn._fitted_model import read_rows
+from skunlearn._fitted_model import read_unseen
 from skunlearn._recipe import training
 from skunlearn._rows.checking import warn
 from skunlearn._rows.constraints import StrOptions
@@ -77,9 +77,7 @@ class StopsInTime:
         reference = training.train(
             recipe, retain, self._classes, seed, memory=self.memory, epochs=epochs
         )
-        unseen = None
-        if self._removal is not None and self._removal.unseen is not None:
-            unseen = read_rows(self, *self._removal.unseen)
+        unseen = read_unseen(self)
         whole = task_of(self._classes).has_one_class and self._whole_classes(retain, forget)
         rows = [None if r is None else r.sample(_MOST, seed) for r in (forget, retain, unseen)]
         likeness = Likeness(net, reference, *rows, self._classes, whole)
@@ -201,10 +199,11 @@ class Likeness:
         said = self._observe(reference, forget)
         self.named = said.score() if whole else None
         if self.unseen is not None:
-            self.sides = scores_of(said), scores_of(self._observe(reference, self.unseen))
+            sides = scores_of(said), scores_of(self._observe(reference, self.unseen))
+            self.aucs = {key: auc(sides[0][key], sides[1][key], self.weights) for key in sides[0]}
         else:
             both = (self._observe(model, retain) for model in (net, reference))
-            self.sides = (scores_of(said, _sharpening(*both)),)
+            self.scores = scores_of(said, _sharpening(*both))
 
     @property
     def n_unseen(self):
@@ -223,13 +222,12 @@ class Likeness:
             return {"diverged": np.inf}
         ours = scores_of(said)
         if self.unseen is None:
-            found = {k: auc(ours[k], theirs, None) - 0.5 for k, theirs in self.sides[0].items()}
+            found = {key: auc(ours[key], theirs) - 0.5 for key, theirs in self.scores.items()}
         else:
             other = scores_of(self._observe(net, self.unseen))
             found = {
-                key: auc(ours[key], other[key], self.weights)
-                - auc(self.sides[0][key], self.sides[1][key], self.weights)
-                for key in ours
+                key: auc(ours[key], other[key], self.weights) - theirs
+                for key, theirs in self.aucs.items()
             }
         if not self.whole:
             return found
