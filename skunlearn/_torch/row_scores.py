@@ -1,7 +1,6 @@
 """Scores by which rows of a training are told from others, and how well each tells them."""
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from skunlearn._torch.row_blocks import RowBlock, by_blocks
 
@@ -38,10 +37,15 @@ def scores_of(said, sharper=1.0):
 
 
 def auc(members, others, weights=None):
-    """Chance that a member has a higher score than one of the `others`, which may have weights."""
-    y = np.repeat([1, 0], [len(members), len(others)])
-    mass = None if weights is None else np.concatenate([np.ones(len(members)), weights])
-    return float(roc_auc_score(y, np.concatenate([members, others]), sample_weight=mass))
+    """Chance that a member has a higher score than one of the `others`, which may have weights.
+
+    By ranks alone: scikit-learn's ``roc_auc_score`` took half of the time of a look at a net.
+    """
+    order = np.argsort(others)
+    mass = np.ones(len(others)) if weights is None else weights[order]
+    below = np.concatenate([[0.0], np.cumsum(mass)])
+    ends = (np.searchsorted(others[order], members, side) for side in ("left", "right"))
+    return float(sum(below[end].mean() for end in ends) / (2 * below[-1]))
 
 
 def auc_error(n, m):

@@ -204,7 +204,7 @@ def look_up(estimator, removal):
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
     others = None
     if not estimator._make_promises().exact:
-        others = read_unseen(estimator, removal.unseen)
+        others = read_unseen(estimator, removal.unseen, forget)
     looked = {"sample": sample, "others": others, "emptied": emptied}
     return replace(removal, forget=forget, retain=retain, record=left, **looked)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from torch.utils.data import Subset
 
 from skunlearn._rows.containers import is_dataset, n_rows
 from skunlearn._rows.views import Rows
@@ -12,7 +13,7 @@ from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.row_scores import SQUARED, auc, auc_error, class_weights, scores_of
 from skunlearn._unlearning import validation
 
-_MOST = 2000  # rows that are asked about
+_MOST = 2000  # rows that are asked about, of the forget rows' classes and of others
 _FEWEST = 5  # of a side, from which anything is said
 _BIN, _BINS = 20, 5  # unseen rows of like confidence at least, and how many such groups at most
 _NEAR = 0.03  # distance that is none, beside what chance shows
@@ -20,35 +21,47 @@ _BEYOND = 0.05  # the same on the other side
 RIGHT = "rightly named at equal confidence"
 
 
-def read_unseen(unlearner, given):
+def read_unseen(unlearner, given, forget):
     """Rows that the model has never seen, as it reads them, or None.
 
-    Those of labels that ``fit`` has not seen are left out.
+    Of many some, of the forget rows' classes and of others; those of labels that ``fit`` has not
+    seen are left out.
 
     Parameters
     ----------
     unlearner : fitted unlearner
     given : (rows, labels) or None
         None takes those of the net's ``predefined_split``.
+    forget : Rows or None
     """
     given = given or predefined_rows(unlearner)
-    if given is None:
+    if given is None or forget is None:
         return None
     X, y = validation.check_X(unlearner, given[0]), given[1]
+    rng = np.random.default_rng(unlearner._seed)
+    n = len(X) if is_dataset(X) else n_rows(X)
+    if y is None and n > 2 * _MOST:  # each is read for its label
+        X, n = Subset(X, np.sort(rng.choice(n, 2 * _MOST, replace=False)).tolist()), 2 * _MOST
     if y is None:
         y = validation.dataset_targets(X)
-    n, classes = len(X) if is_dataset(X) else n_rows(X), unlearner._classes
-    y, places = validation.check_like(y, n, classes), np.arange(n)
+    classes, places = unlearner._classes, np.arange(n)
+    y = validation.check_like(y, n, classes)
     if task_of(classes).has_one_class:
         places = np.flatnonzero(np.isin(y, classes))
         codes = np.zeros(n, dtype=np.int64)
         codes[places] = validation.encode(y[places], classes, "y_val")
         y = codes
-    elif classes is None and unlearner._record.y_dtype.kind == "f":
-        y = y.astype(unlearner._record.y_dtype)
-    if not len(places):
-        return None
-    return Rows(X, y, places, reader=unlearner._reader).sample(_MOST, unlearner._seed)
+        alike = np.isin(y[places], forget.y)
+        places = np.sort(np.r_[_some(places[alike], rng), _some(places[~alike], rng)])
+    else:
+        if classes is None and unlearner._record.y_dtype.kind == "f":
+            y = y.astype(unlearner._record.y_dtype)
+        places = _some(places, rng)
+    return Rows(X, y, places, reader=unlearner._reader) if len(places) else None
+
+
+def _some(places, rng):
+    return places if len(places) <= _MOST else rng.choice(places, _MOST, replace=False)
 
 
 def predefined_rows(unlearner):

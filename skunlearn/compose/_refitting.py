@@ -123,8 +123,9 @@ class StepsMixin:
         start, before, never = copy.copy(old), None, None
         if refit:
             before = self._observe(forget, draw_sample(old, retain))
-            never = read_unseen(old, _show(removal.unseen, steps))
-            never = None if never is None else observe(old.estimator_, never, old._classes)
+            if not old._make_promises().exact:
+                never = read_unseen(old, _show(removal.unseen, steps), forget)
+                never = never and observe(old.estimator_, never, old._classes)
             steps, X, sums, subtracted = self._new_steps(positions, forget, retain, as_stored)
             kept = _front_steps.checked(X, retain, start, reset=True)
             self._check_columns(steps, X)

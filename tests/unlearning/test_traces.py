@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from skunlearn._torch.observation import Evidence
 from skunlearn._torch.parts.tasks import Classes
+from skunlearn._torch.row_scores import auc, class_weights
 from skunlearn._unlearning.removal import Change
 from skunlearn._unlearning.traces import class_ranks, doubts, unsure_of_classes
 from skunlearn._unlearning.unseen_rows import RIGHT
@@ -109,3 +111,16 @@ def test_what_is_left_by_less_than_half_is_forgotten():
     assert apart(mostly, unseen, before=half).remembered() == RIGHT
     few = rows(y[:4], y[:4], 0.8)
     assert apart(few, unseen) is None
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_auc_is_that_of_scikit_learn(weighted):
+    rng = np.random.default_rng(0)
+    for n, m in ((1, 1), (30, 7), (50, 200)):
+        members, others = rng.integers(0, 9, n) / 3, rng.integers(0, 9, m) / 3  # many ties
+        weights = class_weights(rng.integers(0, 3, m), rng.integers(0, 3, 50)) if weighted else None
+        truth, mass = np.repeat([1, 0], [n, m]), np.ones(n + m)
+        if weighted:
+            mass[n:] = weights
+        expected = roc_auc_score(truth, np.r_[members, others], sample_weight=mass)
+        assert auc(members, others, weights) == pytest.approx(expected)
