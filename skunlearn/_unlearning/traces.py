@@ -5,7 +5,7 @@ from scipy.stats import binomtest
 
 from skunlearn._torch.row_scores import scores_of
 
-MEMORISED = 0.05  # share of the loss of chance, ln C, below which a row counts as learnt by heart
+_MEMORISED = 0.05  # share of the loss of chance, ln C, below which a row counts as learnt by heart
 _BY_HEART = 0.04  # the same of a net that has learnt wrong labels, too, of which it is less sure
 _HARDLY = 1.75  # times the mean loss before, up to which such rows are as they were
 _SURE = 0.95  # confidence that some unseen rows reach wherever most rows of the training do
@@ -40,7 +40,7 @@ def known_by_heart(before, after, chance, pushed):
     means = [float(np.mean(each)) for each in losses]
     found = [float(np.median(each)) for each in losses] if pushed else means
     as_before = found[0] < _BY_HEART * chance and means[1] < _HARDLY * means[0]
-    known = max(found) < MEMORISED * chance or (pushed and as_before)
+    known = max(found) < _MEMORISED * chance or (pushed and as_before)
     return found if known else None
 
 

@@ -18,6 +18,7 @@ _FEWEST = 5  # of a side, from which anything is said
 _BIN, _BINS = 20, 5  # unseen rows of like confidence at least, and how many such groups at most
 _NEAR = 0.03  # distance that is none, beside what chance shows
 _BEYOND = 0.05  # the same on the other side
+_PLAIN = 0.05  # error up to which a distance that is not seen is none
 RIGHT = "rightly named at equal confidence"
 
 
@@ -131,6 +132,13 @@ class Apart:
                 if self.after[name] > max(least, self.before[name] / 2):
                     return name
         return None
+
+    def are_alike(self):
+        """Whether rows of classes that stay are plainly no better known than unseen ones."""
+        if RIGHT not in self.after or self.errors[RIGHT] > _PLAIN:
+            return False
+        names = (RIGHT, "margin")
+        return all(self.after[name] <= _NEAR + self.errors[name] for name in names)
 
     def stands_out(self):
         """Whether the model was taught to be less sure of the forget rows than of unseen ones."""

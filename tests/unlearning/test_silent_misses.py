@@ -139,6 +139,7 @@ def test_noise_that_destroys_is_said_of_a_proof_too(one_class):
     unlearner, said = one_class.forgotten(NoisyFineTuneUnlearner)
     assert len(said) == 1
     assert "cost the retained rows" in said[0]
+    assert "larger epsilon" in said[0]
     assert unlearner.certificate()["guarantee"] == "(epsilon, delta)"
 
 
@@ -196,6 +197,17 @@ def test_forgetting_what_was_known_by_heart_is_no_damage(wrong):
 def test_damage_to_unseen_rows_is_noticed(wrong):
     _, said = wrong.forgotten(DELETEUnlearner, unseen=True)
     assert "cost rows that it has never seen" in said[0]
+
+
+def test_where_unseen_rows_are_known_as_well_nothing_is_remembered(monkeypatch):
+    """As a retrained net is as sure of the digits, so that training rows alone cannot tell."""
+    X, y = shuffled(*load_digits(return_X_y=True))
+    net = make_net(module__hidden=128, max_epochs=40)
+    task = Task(net, (X / 16).astype(np.float32), y, 1000, np.arange(100))
+    _, said = task.forgotten(FineTuneUnlearner)
+    assert len(said) == 1
+    for cls in (FineTuneUnlearner, TrainedAnew):
+        assert task.forgotten(cls, unseen=True)[1] == []
 
 
 # --------------------------------------------------------------------------- where rows come from
