@@ -15,11 +15,10 @@ from skunlearn._rows.constraints import HasMethods, check_parameters
 from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
 from skunlearn._torch import held_out_rows, skorch_nets
 from skunlearn._torch.loop.norms import renew_statistics
-from skunlearn._torch.parts.torch_errors import telling_torch_errors
+from skunlearn._torch.loop.run_guards import telling_torch_errors
 from skunlearn._unlearning import attachment, correction, inner_estimator, persistence, words
 from skunlearn._unlearning.accuracy_guard import refuse_drop
-from skunlearn._unlearning.certificate.content import log_entry
-from skunlearn._unlearning.certificate.model_digests import model_digest
+from skunlearn._unlearning.certificate.deletion_log import log_entry
 from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_wrong
@@ -32,10 +31,10 @@ from skunlearn._unlearning.removal import (
     Removal,
     carry_out,
     keep_look,
+    look_before,
     look_up,
     observe_both,
     purge_caches,
-    recall_look,
 )
 from skunlearn._unlearning.row_reader import read_training
 from skunlearn._unlearning.steps_before import steps_before
@@ -151,6 +150,8 @@ class BaseUnlearner(
         given, guard = (X_retain, y_retain), (max_accuracy_drop, X_val, y_val)
         return carry_out(self, X_forget, y_forget, ids, indices, groups, given, guard, unknown)
 
+    # ------------------------------------------------------------------ their steps
+
     def _fit(self, X, y, sample_weight, forget, named, **own):
         """The verb `fit`; `own` is put on the estimator before the model is trained."""
         inner_estimator.refuse_frozen_clone(self)
@@ -167,34 +168,17 @@ class BaseUnlearner(
         return self
 
     def _forget(self, removal):
-        """Take over a model that has forgotten; of a draft, which nobody else has seen yet."""
+        """One request; of a draft, which nobody else has seen yet."""
         started = time.perf_counter()
         removal = look_up(self, removal)
         self._change(removal=removal)
-        weights = model_digest(self.estimator_)["digest"]
-        known = recall_look(self, removal, weights)
-        before = removal.before or observe_both(self.estimator_, removal, self._classes, known)
-        # What came along trained, and no training renews, takes an exact method its guarantee.
-        exact = self._make_promises().exact
-        brought = self._name_trained() if exact else []
-        declared = self._name_declared() if exact else []
+        before = look_before(self, removal)
         model, kept = self._renew_model(removal)
-        change = Change.between(before, model, removal, self._classes)
+        change = Change.between(before.said, observe_both(model, removal, self._classes))
         seconds = time.perf_counter() - started
-        entry = log_entry(self, change, model, weights, seconds, kept, brought, declared)
+        entry = log_entry(self, before, change, model, kept, seconds)
         self._judge(change, entry["measured"])
-        self._change(
-            model=model,
-            record=removal.record,
-            deletions=[*self.deletions_, entry],
-            evidence=change.forget_after,
-            forgotten=removal.forget,
-            looked=keep_look(removal, change),
-            removal=None,
-        )
-        if isinstance(self.estimator, FrozenEstimator):
-            # The trained net that the user froze still knows the rows; this object lets go of it.
-            self.estimator = FrozenEstimator(model)
+        self._take_over(model, change, entry)
 
     # ------------------------------------------------------------------ what a method writes
 
@@ -285,6 +269,21 @@ class BaseUnlearner(
         if trained_on:
             kept = renew_statistics(model, removal.retain, seed)
         return held_out_rows.restore(model, skorch_nets.unwrap(self.estimator)), kept
+
+    def _take_over(self, model, change, entry):
+        """Be what the request has made of this draft."""
+        self._change(
+            model=model,
+            record=self._removal.record,
+            deletions=[*self.deletions_, entry],
+            evidence=change.forget_after,
+            forgotten=self._removal.forget,
+            looked=keep_look(self._removal, change),
+            removal=None,
+        )
+        if isinstance(self.estimator, FrozenEstimator):
+            # The trained net that the user froze still knows the rows; this object lets go of it.
+            self.estimator = FrozenEstimator(model)
 
     def _judge(self, change, measured):
         """Refuse what costs too much, and warn of what went wrong."""

@@ -143,7 +143,7 @@ def align(X, like, name):
         X = {key: part for key, (part, _) in parts.items()}
         n_rows(X)
         return X, np.all([exact for _, exact in parts.values()], axis=0)
-    if is_frame(like):
+    if not isinstance(like, np.ndarray) and is_frame(like):
         return align_frame(X, like, name)
     if is_mapping(X):
         raise TypeError(f"{name} is a dict, but the model was fitted on one array of rows.")
@@ -222,10 +222,9 @@ def name_digests(names):
     """Digest of every identifier, of the text that `identifier_text` gives it."""
     texts = [identifier_text(name) for name in names]
     if len(set(texts[:1000])) == len(texts[:1000]):  # ids, most likely
-        return _table(_blake(text.encode() for text in texts))
-    distinct = list(dict.fromkeys(texts))
-    digests = dict(zip(distinct, _blake(text.encode() for text in distinct)))
-    return _table(map(digests.__getitem__, texts))
+        return _hash(text.encode() for text in texts)
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return _hash(text.encode() for text in places)[[places[text] for text in texts]]
 
 
 def digest_of(*parts):
@@ -276,17 +275,13 @@ def first_repeated(digests):
     return at[first[counts > 1]]
 
 
-def _blake(messages):
+def _hash(messages):
     """BLAKE2b of each of these; a prepared hasher is copied, which is faster than a new one."""
     prepared, digests = hashlib.blake2b(digest_size=DIGEST_SIZE, person=b"skunlearn-row"), []
     for message in messages:
         hasher = prepared.copy()
         hasher.update(message)
         digests.append(hasher.digest())
-    return digests
-
-
-def _table(digests):
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_SIZE)
 
 
@@ -304,12 +299,12 @@ def _numpy(X):
 def _hash_rows(chunk):
     plain = _plain(chunk)
     if plain is None:
-        return _table(_blake(repr(row).encode() for row in chunk.tolist()))
+        return _hash(repr(row).encode() for row in chunk.tolist())
     width = plain.nbytes // len(plain)
     if width == 0:
-        return _table(_blake([b""]) * len(plain))
+        return _hash([b""] * len(plain))
     data = plain.reshape(-1).view(np.uint8).data
-    return _table(_blake(data[i : i + width] for i in range(0, width * len(plain), width)))
+    return _hash(data[i : i + width] for i in range(0, width * len(plain), width))
 
 
 def _plain(chunk):

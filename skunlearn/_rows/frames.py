@@ -21,6 +21,18 @@ def take_rows(X, rows):
     return X[rows] if is_polars(X) else X.iloc[rows]
 
 
+def select_columns(X, names):
+    """The columns called `names` of a frame that has others too; their order must be the same.
+
+    Where one is missing, or the order is another, and of what is no frame, `X` is returned.
+    """
+    if not is_frame(X) or len(X.shape) != 2 or X.shape[1] <= len(names):
+        return X
+    known = set(names)
+    kept = [name for name in X.columns if name in known]
+    return X[kept] if kept == list(names) else X
+
+
 def join_rows(a, b):
     """The rows of two frames, one after the other."""
     if is_polars(a):

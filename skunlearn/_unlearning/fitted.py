@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import Evidence
-from skunlearn._unlearning.certificate.keyed import new_key
+from skunlearn._unlearning.certificate.deletion_log import draw_key
 from skunlearn._unlearning.row_reader import RowReader, read_request
 
 _OWN = "_own"  # the names of what fit and requests have put on an estimator
@@ -47,7 +47,7 @@ class Fitted:
         To the parameter `estimator` as ``fit`` has checked it.
     looked : (ndarray of int, Evidence) or None
         What the model said of the sample of retained rows after the last request, and where in
-        ``fit`` these are; see `recall_look`.
+        ``fit`` these are; see `removal.look_before`.
     removal : Removal or None
         The request that a draft is at work on; None outside of one.
     records : dict of str to list of dict
@@ -72,7 +72,7 @@ class Fitted:
     removal: object = None
     records: Mapping = field(default_factory=dict)
     files: tuple = ()
-    key: bytes = field(default_factory=new_key, repr=False)
+    key: bytes = field(default_factory=draw_key, repr=False)
 
 
 _WORDS = {"model": "The current model.", "deletions": "The log of requests, a list of dicts."}
@@ -90,6 +90,13 @@ def _entry(name):
 
     read.__doc__ = _WORDS.get(name)
     return property(read)
+
+
+def share_all(estimator):
+    """A copy of an estimator that shares everything with it; for its ``__copy__``."""
+    new = object.__new__(type(estimator))
+    vars(new).update(vars(estimator))
+    return new
 
 
 class FittedMixin:
@@ -131,8 +138,7 @@ class FittedMixin:
     def __sklearn_is_fitted__(self):
         return "_fitted" in vars(self) and self._fitted.model is not None
 
-    def __copy__(self):
-        return share_all(self)
+    __copy__ = share_all
 
 
 @contextmanager
@@ -189,10 +195,3 @@ def share_state(estimator, source):
     vars(estimator).update(
         {name: held[name] for name in (*own_names(source), _OWN) if name in held}
     )
-
-
-def share_all(estimator):
-    """A copy of an estimator that shares everything with it; for its ``__copy__``."""
-    new = object.__new__(type(estimator))
-    vars(new).update(vars(estimator))
-    return new

@@ -7,8 +7,7 @@ from sklearn.pipeline import Pipeline
 from skunlearn._recipe.leaves import leaves
 from skunlearn._rows.containers import is_dataset, is_mapping
 from skunlearn._rows.frames import is_frame
-from skunlearn._rows.row_table import DigestsOfRows
-from skunlearn._rows.views import Rows
+from skunlearn._rows.views import DigestsOfRows, Rows
 from skunlearn._unlearning import validation
 
 

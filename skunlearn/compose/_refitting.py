@@ -8,7 +8,7 @@ import numpy as np
 from skunlearn._recipe import step_kinds
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch.observation import observe
-from skunlearn._unlearning.certificate.content import forgotten_digests, names_of
+from skunlearn._unlearning.certificate.deletion_log import digest_forgotten, name_rows
 from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose import _front_steps
@@ -104,7 +104,7 @@ class StepsMixin:
         entry, forgets = new.deletions_[-1], refit or not kinds["fitted"]
         entry = entry | {
             "exact": entry["exact"] and not kinds["frozen"] and forgets,
-            **forgotten_digests(new._key, *names_of(record, positions)),
+            **digest_forgotten(new._key, *name_rows(record, positions)),
             "transformers": transformers,
         }
         forgotten = None

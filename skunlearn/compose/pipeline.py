@@ -11,7 +11,9 @@ from skunlearn._recipe import step_kinds
 from skunlearn._recipe.step_kinds import kinds
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows, row_digests, shares_memory, view_of
-from skunlearn._rows.record import TrainingRecord, request_rows
+from skunlearn._rows.finding import align_request
+from skunlearn._rows.frames import select_columns
+from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.row_table import can_sketch, row_sketches
 from skunlearn._torch import skorch_nets
 from skunlearn._unlearning import validation
@@ -420,8 +422,10 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
             if name == "forget":
                 checking.refuse_positions(X, self._record.row_like(), f"X_{name}")
             like = self._record.row_like()
-            X = validation.columns_of_fit(_front_steps.as_rows(X), getattr(like, "columns", None))
-            X = request_rows(X, like, f"X_{name}")
+            X = _front_steps.as_rows(X)
+            if hasattr(like, "columns"):
+                X = select_columns(X, like.columns)
+            X = align_request(X, like, f"X_{name}")
         if y is not None:
             y = np.asarray(y)
             if y.ndim == 0 or len(y) != n_rows(X):

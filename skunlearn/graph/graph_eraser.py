@@ -16,13 +16,13 @@ from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, StrOptions, check_p
 from skunlearn._rows.seeding import draw_seed
 from skunlearn._torch.columns import label_columns
 from skunlearn._unlearning import validation
-from skunlearn._unlearning.certificate.content import (
-    content_of,
-    deletion_entry,
-    plain,
-    weights_change,
+from skunlearn._unlearning.certificate.content import content_of
+from skunlearn._unlearning.certificate.deletion_log import (
+    digest_weights,
+    draw_key,
+    make_entry,
+    to_plain,
 )
-from skunlearn._unlearning.certificate.keyed import new_key
 from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.fitted import drafted, share_all
 from skunlearn._unlearning.promises import Promises
@@ -288,7 +288,7 @@ class GraphEraser(
 
     def _fit(self, data, ids, forget):
         self._check_parameters()
-        self._seed, self._key, self._records = draw_seed(self.random_state), new_key(), {}
+        self._seed, self._key, self._records = draw_seed(self.random_state), draw_key(), {}
         graph = read_graph(self, data, reset=True)
         labels, mask = read_labels(data, len(graph))
         width = functools.partial(_nets.width, self.estimator, graph)
@@ -322,7 +322,7 @@ class GraphEraser(
         emptied = self._announce_classes(np.setdiff1d(labelled, change.graph.y))
         before, nets = self._parts(change.touched), list(self.estimators_)
         self._retrain(change.graph, change.shards, change.touched)
-        entry = deletion_entry(
+        entry = make_entry(
             self,
             rows=len(change.digests),
             named=("ids" if change.kind == "nodes" else "pairs of ids", change.digests),
@@ -339,7 +339,7 @@ class GraphEraser(
             "exact": self._settings["partition"] == "random" and not trained_before,
             "kind": change.kind,
             "shards_retrained": change.touched.tolist(),
-            "weights": weights_change(nets, self.estimators_),
+            "weights": digest_weights(nets, self.estimators_),
         }
         self._record, self.deletions_ = change.record, [*self.deletions_, entry]
 
@@ -351,7 +351,7 @@ class GraphEraser(
         return list(dict.fromkeys(name for group in names for name in group))
 
     def _announce_classes(self, codes):
-        names = [plain(name) for name in self._columns[codes]]
+        names = [to_plain(name) for name in self._columns[codes]]
         if names:
             checking.warn(
                 f"The request removes every labelled node of {names}: the model forgets the whole "

@@ -13,8 +13,8 @@ from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.learning_rates import mean_reach, scale_rates
 from skunlearn._torch.loop.optimizer_steps import clip_gradients
 from skunlearn._torch.loop.task_loss import TaskLoss, scratch_history
-from skunlearn._torch.parts.overriding import overridden
 from skunlearn._torch.parts.tasks import need_one_class
+from skunlearn._torch.skorch_nets import overridden
 from skunlearn._unlearning.phases import Phases
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner

@@ -355,7 +355,7 @@ def test_weights_that_a_module_loads_are_named():
 @pytest.mark.parametrize("partition", PARTITIONS)
 def test_the_log_and_the_certificate(partition, monkeypatch):
     # Otherwise each fit draws a key of its own for the digests.
-    monkeypatch.setattr("skunlearn._unlearning.certificate.keyed.secrets.token_bytes", bytes)
+    monkeypatch.setattr("skunlearn._unlearning.certificate.deletion_log.secrets.token_bytes", bytes)
     data = planted()
     eraser = make_eraser(partition=partition).fit(data).unlearn(nodes=[2, 9])
     eraser.unlearn(edges=[first_edge(eraser)])

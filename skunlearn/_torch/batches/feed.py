@@ -15,7 +15,7 @@ from skunlearn._torch.batches.batching import (
 from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.batches.net_rows import cast, collate_items, label_of
 from skunlearn._torch.batches.training_batch import Batch, join, n_rows_in, split
-from skunlearn._torch.parts.overriding import overridden
+from skunlearn._torch.skorch_nets import overridden
 
 
 class Feed:
@@ -36,10 +36,6 @@ class Feed:
         self.net, self.data, self.current, self._read = net, data, None, 0
         self.weights = None if weights is None else torch.as_tensor(weights)
         self.joins = joins_lone_rows(net)
-
-    def over(self, iterator):
-        """The same batches as `Batch`, a lone last row joined to the batch before it."""
-        return _Fed(self, tell_places(iterator, self.data.float_dtype, self.joins))
 
     def answered(self, X, y, whole):
         """The current batch, or the part of it that a loss is asked about, with what was said."""
@@ -75,6 +71,8 @@ class Feed:
 
 
 class _Fed:
+    """The same batches as `Batch`, a lone last row joined to the batch before it."""
+
     def __init__(self, feed, iterator):
         self.feed, self.iterator = feed, iterator
 
@@ -91,7 +89,8 @@ class _Fed:
 
     def batches(self):
         """The batches, in a pass that somebody else may interrupt to train on other ones."""
-        batches = map(_batch, self.iterator) if _told(self.iterator) else self._tracked()
+        told = isinstance(self.iterator, DataLoader | BatchLoader)
+        batches = map(_batch, self.iterator) if told else self._tracked()
         for batch in batches:
             yield self.feed.enter(batch)
         self.feed.current = None
@@ -133,10 +132,6 @@ def _batch(given):
     if isinstance(given, Collated):
         return Batch(given.x, given.y, given.rows, given.mixed)
     return given if isinstance(given, Batch) else Batch(*split(given))
-
-
-def _told(iterator):
-    return isinstance(iterator, DataLoader | BatchLoader)
 
 
 def _joined(before, batch):
@@ -314,7 +309,7 @@ def feeding(net, data, weights=None, *, shuffle=False, relabels=False):
 
     def get_iterator(dataset, training=False):
         made = plain(dataset, training=training)
-        return feed.over(made) if training else made
+        return _Fed(feed, tell_places(made, data.float_dtype, feed.joins)) if training else made
 
     changed = {"iterator_train": make, "get_iterator": get_iterator}
     if n_batches(net, len(data)) == 0:

@@ -192,18 +192,8 @@ def reader(net, rows):
     return data
 
 
-def unlabelled(net, rows):
-    """As `dataset`, without targets, for prediction."""
-    return net_rows(net, rows.source, None, rows.index)
-
-
-def all_rows(net, X):
-    """`NetRows` over every row of `X`, without targets, for prediction."""
-    return net_rows(net, X, None, np.arange(len(X) if is_dataset(X) else n_rows(X)))
-
-
 def net_rows(net, X, target, index):
-    """`NetRows` over some rows of `X` for this net."""
+    """`NetRows` over the rows of `X` at `index` for this net; for prediction without `target`."""
     dtype = float_dtype(net)
     index = np.asarray(index)
     if is_dataset(X) or has_plain_dataset(net):

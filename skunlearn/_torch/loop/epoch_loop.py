@@ -9,7 +9,7 @@ from skorch.dataset import get_len, unpack_data
 from skorch.history import History
 from skorch.utils import TeeGenerator
 
-from skunlearn._torch.parts.overriding import overridden
+from skunlearn._torch.skorch_nets import overridden
 
 # Where a net has its own version of one of these, skorch's loop runs.
 _OWN = (

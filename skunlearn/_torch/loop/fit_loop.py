@@ -17,8 +17,8 @@ from skunlearn._torch.loop.run_guards import (
     watched_interrupts,
 )
 from skunlearn._torch.loop.task_loss import TaskLoss
-from skunlearn._torch.parts.overriding import overridden
-from skunlearn._torch.skorch_nets import check_finite
+from skunlearn._torch.parts.net_state import check_finite
+from skunlearn._torch.skorch_nets import overridden
 
 
 def train(

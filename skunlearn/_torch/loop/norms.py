@@ -117,7 +117,7 @@ def renew_statistics(net, rows, seed):
         Names of modules with buffers that training moves and that are those from before: of other
         kinds than torch's norms, or not reached by a forward pass. None when training moves none.
     """
-    before = {name: _buffers(m) for name, m in _modules(net).items() if _buffers(m)}
+    before = {name: held for name, m in _modules(net).items() if (held := _copy_buffers(m))}
     if not before:
         return None
     net = skorch_nets.eager(net)  # hooks are called for sure
@@ -195,13 +195,14 @@ def _modules(net):
     }
 
 
-def _buffers(module):
+def _copy_buffers(module):
     """Copies of a module's own buffers; {} when training moves none of them by rows."""
     own = {key: b for key, b in module.named_buffers(recurse=False) if not is_lazy(b)}
-    floating = [key for key, b in own.items() if b.is_floating_point()]
-    if all(key.endswith(("_u", "_v")) for key in floating):  # spectral norm: of weights alone
-        return {}
-    return {key: b.clone() for key, b in own.items()}
+    for key, b in own.items():
+        # Those of a spectral norm are of weights alone.
+        if b.is_floating_point() and not key.endswith(("_u", "_v")):
+            return {name: buffer.clone() for name, buffer in own.items()}
+    return {}
 
 
 def _put_back(module, old):
