@@ -1,4 +1,11 @@
-"""The verb `unlearn`: what every unlearner does, step by step."""
+"""The verbs `fit` and `unlearn`: what every unlearner does, step by step.
+
+``fit`` gets to know the rows (`_begin`) and trains the first model on them (`_train_first`).
+``unlearn`` checks the request, finds its rows, and lets a draft of the unlearner forget them, whose
+state is then taken over whole or not at all (`removal.carry_out`). ``_forget`` is the request
+itself: look the rows up, look at the model, renew it by the method's own ``_attempt``, look again,
+log, judge, take over.
+"""
 
 import time
 import weakref
