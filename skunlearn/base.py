@@ -23,14 +23,21 @@ from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
 from skunlearn._torch import held_out_rows, skorch_nets
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.loop.run_guards import telling_torch_errors
-from skunlearn._unlearning import attachment, correction, inner_estimator, persistence, words
+from skunlearn._unlearning import (
+    attachment,
+    correction,
+    inner_estimator,
+    notebook,
+    persistence,
+    words,
+)
 from skunlearn._unlearning.accuracy_guard import refuse_drop
+from skunlearn._unlearning.certificate import recording
+from skunlearn._unlearning.certificate.content import content_of
 from skunlearn._unlearning.certificate.deletion_log import log_entry
-from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_wrong
 from skunlearn._unlearning.fitted import Fitted, FittedMixin, drafted, note_own_state
-from skunlearn._unlearning.notebook import NotebookMixin
 from skunlearn._unlearning.predictor import PredictorMixin
 from skunlearn._unlearning.promises import Promises
 from skunlearn._unlearning.removal import (
@@ -49,9 +56,7 @@ from skunlearn._unlearning.steps_before import steps_before
 __all__ = ["BaseUnlearner", "Promises"]
 
 
-class BaseUnlearner(
-    RecordingMixin, NotebookMixin, FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimator
-):
+class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     """Base class of all unlearners.
 
     A subclass implements ``_attempt(retain, forget, seed)`` and returns a new model; deep
@@ -345,14 +350,26 @@ class BaseUnlearner(
             # Nobody else can delete the forgotten rows from a copy that `fit` made.
             self._change(record=self._record.without_forgotten(), forgotten=None)
 
-    def _log(self, deletions):
-        self._change(deletions=deletions)
-
     # ------------------------------------------------------------------ what it tells and keeps
 
     correct = correction.correct
     attach, detach = attachment.attach, attachment.detach
     save, load = persistence.save, persistence.load
+    certificate, record = recording.certificate, recording.record
+    log_key, exclusion_manifest = recording.log_key, recording.exclusion_manifest
+    _repr_html_inner, _repr_mimebundle_ = notebook.write_html, notebook.write_bundle
+    _sk_visual_block_ = notebook.draw_block
+
+    def _certified_content(self):
+        """What the certificate holds before it is sealed."""
+        return content_of(self)
+
+    def _list_artefacts(self):
+        """What this method has on disk of its own: dicts with "what", "state" and "detail".
+
+        The state is one of those of `record`'s `derived`, after the last request.
+        """
+        return []
 
     def __getstate__(self):
         return attachment.leave_out_rows(self, super().__getstate__())

@@ -17,7 +17,8 @@ from skunlearn._recipe.from_scratch import refuse_trained
 from skunlearn._recipe.public_parts import Untouched
 from skunlearn._recipe.trained_before import walk
 from skunlearn._rows import checking
-from skunlearn._rows.containers import digest_of, digest_rows, form_of, is_dataset
+from skunlearn._rows.containers import digest_of, digest_rows, is_dataset
+from skunlearn._rows.row_forms import form_of
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import checkpoints, held_out_rows, net_checks, portable, skorch_nets
 from skunlearn._torch.first_weights import digest_weights

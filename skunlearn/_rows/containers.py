@@ -12,7 +12,6 @@ from skunlearn._rows.frames import (
     is_frame,
     is_polars,
     join_rows,
-    schema_of,
     share_values,
     take_rows,
     to_array,
@@ -97,15 +96,6 @@ def empty_like(X):
         return X.clear()
     empty = take(X, slice(0, 0))
     return empty.detach().clone() if isinstance(X, torch.Tensor) else empty.copy()
-
-
-def form_of(X):
-    """Kind, shape of a row, dtype and column names of `X`, for comparison."""
-    if is_mapping(X):
-        return {key: form_of(X[key]) for key in sorted(X)}
-    if is_frame(X) and len(X.shape) == 2:
-        return "frame", schema_of(X)
-    return type(X).__name__, tuple(X.shape[1:]), str(X.dtype)
 
 
 def shares_memory(a, b):

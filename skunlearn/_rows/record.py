@@ -231,13 +231,13 @@ class TrainingRecord:
                 (forgotten if len(hits) else unknown).append(row)
         if forgotten:
             raise AlreadyForgottenError(
-                f"{_rows_text(forgotten)} of X were forgotten and must not come back. "
-                "Attach the retained rows only."
+                f"{len(forgotten)} rows ({show_some(forgotten)}) of X were forgotten and must not "
+                "come back. Attach the retained rows only."
             )
         if unknown:
             raise UnknownRowsError(
-                f"{_rows_text(unknown)} of X were not among the training rows, or their labels "
-                "differ. Attach exactly the retained rows and their labels."
+                f"{len(unknown)} rows ({show_some(unknown)}) of X were not among the training "
+                "rows, or their labels differ. Attach exactly the retained rows and their labels."
             )
         missing = np.flatnonzero(self.retained & (slot < 0))
         if len(missing):
@@ -298,7 +298,3 @@ class TrainingRecord:
                 table[held] = made[slot[held]]
             new._table = RowTable(*tables)
         return new
-
-
-def _rows_text(rows):
-    return f"{len(rows)} rows ({show_some(rows)})"

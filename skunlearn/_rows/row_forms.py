@@ -4,7 +4,16 @@ import numpy as np
 import torch
 
 from skunlearn._rows.containers import _numpy, is_mapping
-from skunlearn._rows.frames import is_frame, is_polars
+from skunlearn._rows.frames import is_frame, is_polars, schema_of
+
+
+def form_of(X):
+    """Kind, shape of a row, dtype and column names of `X`, for comparison."""
+    if is_mapping(X):
+        return {key: form_of(X[key]) for key in sorted(X)}
+    if is_frame(X) and len(X.shape) == 2:
+        return "frame", schema_of(X)
+    return type(X).__name__, tuple(X.shape[1:]), str(X.dtype)
 
 
 def describe(like):

@@ -9,8 +9,8 @@ from skorch import NeuralNetClassifier
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
 from skunlearn._rows.views import Rows
 from skunlearn._torch.batches.batching import BatchLoader, can_batch
-from skunlearn._torch.batches.net_rows import cast, net_rows, reader
-from skunlearn._torch.batches.training_batch import main_output, split
+from skunlearn._torch.batches.net_rows import net_rows, reader
+from skunlearn._torch.batches.training_batch import cast, main_output, split
 from skunlearn._torch.parts.net_kinds import is_binary, is_plain
 from skunlearn._torch.parts.net_state import uncompiled
 from skunlearn._torch.parts.tasks import Labels, task_of

@@ -135,6 +135,12 @@ class FittedMixin:
     def _change(self, **changed):
         self._fitted = replace(self._fitted, **changed)
 
+    def _log(self, deletions):
+        self._change(deletions=deletions)
+
+    def _take_records(self, records):
+        self._change(records=records)
+
     def __sklearn_is_fitted__(self):
         return "_fitted" in vars(self) and self._fitted.model is not None
 

@@ -9,7 +9,8 @@ from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, shares_me
 from skunlearn._rows.items import ItemSample, spread
 from skunlearn._rows.leave_out import leave_out
 from skunlearn._rows.views import Rows
-from skunlearn._torch.batches.net_rows import has_plain_dataset, label_of
+from skunlearn._torch.batches.net_rows import has_plain_dataset
+from skunlearn._torch.batches.training_batch import label_of
 from skunlearn._torch.skorch_nets import is_net
 from skunlearn._unlearning.validation import check_dataset
 from skunlearn.exceptions import AugmentedRowsWarning

@@ -12,7 +12,7 @@ from skunlearn._rows.checking import check_finite
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
 from skunlearn._rows.frames import is_frame
 from skunlearn._torch import skorch_nets
-from skunlearn._torch.batches.net_rows import label_of
+from skunlearn._torch.batches.training_batch import label_of
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.inner_estimator import takes_nan
 from skunlearn.exceptions import UnknownRowsError

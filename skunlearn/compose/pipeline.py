@@ -17,9 +17,9 @@ from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.row_table import can_sketch, row_sketches
 from skunlearn._torch import skorch_nets
 from skunlearn._unlearning import validation
+from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import form_of_row
 from skunlearn._unlearning.certificate.model_digests import model_digest
-from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.fitted import drafted, share_all
 from skunlearn._unlearning.plain_rows import look_at
 from skunlearn._unlearning.removal import Removal, carry_out
@@ -39,7 +39,7 @@ _SCOPE = (
 )
 
 
-class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
+class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
     """scikit-learn's Pipeline with an unlearner at its end, and the verb ``unlearn``.
 
     Choose it when scalers, imputers, encoders or the like stand before a net: their means and
@@ -287,6 +287,9 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
     def deletions_(self):
         """The log of requests."""
         return self._final_estimator.deletions_
+
+    certificate, record = recording.certificate, recording.record
+    log_key, exclusion_manifest = recording.log_key, recording.exclusion_manifest
 
     def _certified_content(self):
         """As of the unlearner, and what the steps in front hold.

@@ -16,6 +16,7 @@ from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, StrOptions, check_p
 from skunlearn._rows.seeding import draw_seed
 from skunlearn._torch.columns import label_columns
 from skunlearn._unlearning import validation
+from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import content_of
 from skunlearn._unlearning.certificate.deletion_log import (
     digest_weights,
@@ -23,7 +24,6 @@ from skunlearn._unlearning.certificate.deletion_log import (
     make_entry,
     to_plain,
 )
-from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.fitted import drafted, share_all
 from skunlearn._unlearning.promises import Promises
 from skunlearn.exceptions import ClassForgottenWarning
@@ -43,7 +43,6 @@ _EMBEDDINGS = ("initial", "trained")
 
 
 class GraphEraser(
-    RecordingMixin,
     GraphPredictorMixin,
     ShardMixin,
     ClassifierMixin,
@@ -362,6 +361,9 @@ class GraphEraser(
 
     # ------------------------------------------------------------------ the rest of the contract
 
+    certificate, record = recording.certificate, recording.record
+    log_key, exclusion_manifest = recording.log_key, recording.exclusion_manifest
+
     def _certified_content(self):
         """See `BaseUnlearner`; rows are nodes, or edges in an entry of that kind."""
         content = content_of(self)
@@ -373,6 +375,9 @@ class GraphEraser(
                 f"partition ({kind}) was computed before, from a graph that held it."
             )
         return content
+
+    def _list_artefacts(self):
+        return []
 
     def _take_records(self, records):
         self._records = records

@@ -13,7 +13,13 @@ from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, take
 from skunlearn._rows.mapped import Reading
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch.batches import device_rows
-from skunlearn._torch.batches.training_batch import label_key, main_output, split
+from skunlearn._torch.batches.training_batch import (
+    cast,
+    label_key,
+    label_of,
+    main_output,
+    split,
+)
 from skunlearn._torch.parts.net_kinds import has_sigmoid, is_plain
 
 
@@ -166,14 +172,6 @@ def collate_items(items, collate, dtype):
     return cast(x, dtype), y
 
 
-def label_of(item):
-    """The label in an item; None where there is none."""
-    if is_mapping(item):
-        key = label_key(item)
-        return None if key is None else item[key]
-    return item[1]
-
-
 def float_dtype(net):
     """dtype of the module's first floating parameter; float32 when it has none."""
     return next((p.dtype for p in net.module_.parameters() if p.is_floating_point()), torch.float32)
@@ -291,17 +289,6 @@ def _one_by_one(x, source):
         columns = [_one_by_one(value, source[key]) for key, value in x.items()]
         return [dict(zip(x, row, strict=True)) for row in zip(*columns, strict=True)]
     return x if isinstance(source, torch.Tensor) else x.numpy(force=True)
-
-
-def cast(x, dtype):
-    """`x` with its float64 tensors and arrays in another precision, to any depth."""
-    if is_mapping(x):
-        return {key: cast(value, dtype) for key, value in x.items()}
-    if isinstance(x, list | tuple) and not hasattr(x, "_fields"):
-        return type(x)(cast(value, dtype) for value in x)
-    if isinstance(x, np.ndarray) and x.dtype == np.float64:
-        x = torch.from_numpy(np.ascontiguousarray(x))
-    return x.to(dtype) if isinstance(x, torch.Tensor) and x.dtype == torch.float64 else x
 
 
 def _any_sparse(X):
