@@ -16,7 +16,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skunlearn._recipe import public_parts, training
 from skunlearn._recipe.from_scratch import name_trained
-from skunlearn._recipe.step_kinds import kinds
+from skunlearn._recipe.step_kinds import sort_steps
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import HasMethods, check_parameters
 from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
@@ -33,7 +33,7 @@ from skunlearn._unlearning import (
 )
 from skunlearn._unlearning.accuracy_guard import refuse_drop
 from skunlearn._unlearning.certificate import recording
-from skunlearn._unlearning.certificate.content import content_of
+from skunlearn._unlearning.certificate.content import write_content
 from skunlearn._unlearning.certificate.deletion_log import log_entry
 from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_wrong
@@ -51,7 +51,7 @@ from skunlearn._unlearning.removal import (
     purge_caches,
 )
 from skunlearn._unlearning.row_reader import read_training
-from skunlearn._unlearning.steps_before import steps_before
+from skunlearn._unlearning.steps_before import find_steps_before
 
 __all__ = ["BaseUnlearner", "Promises"]
 
@@ -174,7 +174,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
             with seeded(seed):
                 draft._begin(seed, X, y, sample_weight, **named)
                 checked = weakref.ref(self.estimator)
-                draft._change(steps_before=kinds(steps_before(self)), recipe=checked)
+                draft._change(steps_before=sort_steps(find_steps_before(self)), recipe=checked)
                 draft._train_first(forget)
         self._commit()
         return self
@@ -324,7 +324,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
 
     def _name_declared(self):
         """What is declared of public backbones below the estimator's nets; see `public_parts`."""
-        return public_parts.declarations(skorch_nets.unwrap(self.estimator))
+        return public_parts.list_declarations(skorch_nets.unwrap(self.estimator))
 
     def _successor(self, positions, forget=None, retain=None, **known):
         """A copy of this estimator that has forgotten; this one stays as it is.
@@ -362,7 +362,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
 
     def _certified_content(self):
         """What the certificate holds before it is sealed."""
-        return content_of(self)
+        return write_content(self)
 
     def _list_artefacts(self):
         """What this method has on disk of its own: dicts with "what", "state" and "detail".

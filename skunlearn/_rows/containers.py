@@ -139,16 +139,16 @@ def align(X, like, name):
         raise TypeError(f"{name} is a dict, but the model was fitted on one array of rows.")
     shape = tuple(like.shape[1:])
     if sparse.issparse(like):
-        X = sparse.csr_matrix(_numpy(X) if not sparse.issparse(X) else X)
+        X = sparse.csr_matrix(_to_numpy(X) if not sparse.issparse(X) else X)
     else:
-        X = _numpy(X)
+        X = _to_numpy(X)
     if X.ndim < 1 or tuple(X.shape[1:]) != shape:
         hint = " A single row needs a leading axis: X[None]." if tuple(X.shape) == shape else ""
         raise ValueError(
             f"{name} has rows of shape {tuple(X.shape[1:])}, but the model was fitted on rows "
             f"of shape {shape}.{hint}"
         )
-    dtype = _numpy(like[:0]).dtype
+    dtype = _to_numpy(like[:0]).dtype
     return _cast_exactly(X, dtype)
 
 
@@ -169,7 +169,7 @@ def row_bytes(X):
     """Bytes of the first row of `X`, as it is hashed."""
     if is_mapping(X):
         return sum(map(row_bytes, X.values()))
-    return _numpy(take(X, slice(0, 1))).nbytes
+    return _to_numpy(take(X, slice(0, 1))).nbytes
 
 
 def row_digests(X):
@@ -194,7 +194,7 @@ def row_digests(X):
     step = max(1, _CHUNK_BYTES // size)
     reading, chunks = Reading(X), []
     for i in range(0, n, step):
-        chunks.append(_hash_rows(_numpy(take(X, slice(i, i + step)))))
+        chunks.append(_hash_rows(_to_numpy(take(X, slice(i, i + step)))))
         reading.done(step * size)
     return np.concatenate(chunks)
 
@@ -235,7 +235,7 @@ def digest_rows(X, positions):
     step = max(1, _CHUNK_BYTES // size)
     for i in range(0, len(positions), step):
         rows = take(X, positions[i : i + step])
-        plain = None if is_mapping(rows) else _plain(_numpy(rows))
+        plain = None if is_mapping(rows) else _to_bytes(_to_numpy(rows))
         whole.update(row_digests(rows) if plain is None else plain)
         reading.done(step * size)
     return whole.hexdigest()
@@ -253,7 +253,7 @@ def match(table, wanted):
     return [np.asarray(found.get(row.tobytes(), []), dtype=np.intp) for row in wanted]
 
 
-def first_repeated(digests):
+def find_repeated(digests):
     """Positions of the first of each set of equal digests, of shape (n, 16)."""
     prefix = np.ascontiguousarray(digests[:, :8]).view(np.uint64).ravel()
     order = np.sort(prefix)
@@ -275,7 +275,7 @@ def _hash(messages):
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_SIZE)
 
 
-def _numpy(X):
+def _to_numpy(X):
     if isinstance(X, np.ndarray):
         return np.asarray(X)  # of no subclass
     if isinstance(X, torch.Tensor):
@@ -287,7 +287,7 @@ def _numpy(X):
 
 
 def _hash_rows(chunk):
-    plain = _plain(chunk)
+    plain = _to_bytes(chunk)
     if plain is None:
         return _hash(repr(row).encode() for row in chunk.tolist())
     width = plain.nbytes // len(plain)
@@ -297,7 +297,7 @@ def _hash_rows(chunk):
     return _hash(data[i : i + width] for i in range(0, width * len(plain), width))
 
 
-def _plain(chunk):
+def _to_bytes(chunk):
     """The rows as bytes to hash, in this machine's order, as a pickle gives them back; or None."""
     if chunk.dtype.kind not in "biufcSU":
         return None

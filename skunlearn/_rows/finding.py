@@ -6,7 +6,7 @@ from torch.utils.data import Subset
 
 from skunlearn._rows.containers import (
     align,
-    first_repeated,
+    find_repeated,
     is_dataset,
     label_digests,
     match,
@@ -48,7 +48,7 @@ def find(record, X=None, y=None, **named):
     return positions
 
 
-def weights_of(record, X, y=None):
+def read_weights(record, X, y=None):
     """Sample weights of rows that came with a request; None where ``fit`` was given none.
 
     Equal rows are taken in the order in which ``fit`` was given them.
@@ -56,7 +56,7 @@ def weights_of(record, X, y=None):
     if record.weights is None:
         return None
     if record.is_dataset:
-        return record.weights[_rows_of_subset(record, X)]
+        return record.weights[_find_subset(record, X)]
     digests = row_digests(X)
     if y is None:
         hits = match(record.digests, digests)
@@ -100,7 +100,7 @@ def align_request(X, like, name):
 
 def _find_rows(record, X, y):
     if record.is_dataset:
-        return _check_indices(record, _rows_of_subset(record, X))
+        return _check_indices(record, _find_subset(record, X))
     if is_dataset(X):
         raise TypeError("X_forget is a torch Dataset, but the model was fitted on arrays.")
     digests = row_digests(X)
@@ -113,7 +113,7 @@ def _find_rows(record, X, y):
     return _keep_retained(record, hits, "rows of X_forget", "row")
 
 
-def _rows_of_subset(record, X):
+def _find_subset(record, X):
     if isinstance(X, Subset):
         # A Subset of a Subset counts within the outer one.
         rows, base = np.asarray(X.indices), X.dataset
@@ -135,7 +135,7 @@ def _find_names(record, table, names, kind):
         )
     names = list_names(names)
     digests = name_digests(names)
-    if kind == "ids" and len(first_repeated(digests)):
+    if kind == "ids" and len(find_repeated(digests)):
         raise ValueError("ids names a record more than once; name each record once.")
     hits = match(table, digests)
     return _keep_retained(record, hits, kind, "name", names, table)

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from datetime import datetime
 
-from skunlearn._rows.containers import first_repeated, match, name_digests
+from skunlearn._rows.containers import find_repeated, match, name_digests
 from skunlearn._rows.identifiers import plain_names
 
 _SOME = 20  # names of which other forms are looked up
@@ -38,7 +38,7 @@ def read_ids(ids, n):
     if _are_plain(ids) and len(set(ids)) == n:
         return NameTable(ids)
     digests = name_digests(ids)
-    if len(first := first_repeated(digests)):
+    if len(first := find_repeated(digests)):
         repeated = [ids[i] for i in first]
         raise ValueError(
             f"ids must be unique, but {len(repeated)} repeat ({show_some(repeated)}). Use groups= "

@@ -161,7 +161,7 @@ def check_unchanged(record, named):
         _check_length(record)
         changed = record.items and record.items.differs(record._X, record.retained)
         if changed is not None:
-            raise _changed(
+            raise _make_error(
                 f"item {changed} of the Dataset, the first of those compared that differs, is "
                 "another one or goes through another transform"
             )
@@ -189,7 +189,7 @@ def glance(record, positions):
 def _check_length(record):
     n = len(record._X) if record.is_dataset else n_rows(record._X)
     if n != record._n_stored:
-        raise _changed(f"it has {n} rows now, and had {record._n_stored}")
+        raise _make_error(f"it has {n} rows now, and had {record._n_stored}")
 
 
 def _compare(record, positions):
@@ -205,13 +205,13 @@ def _refuse_changed(positions, rows, labels):
     """Raise DataChangedError where one of the masks `rows` and `labels` is True."""
     if rows.any():
         first = positions[rows.argmax()]
-        raise _changed(f"row {first}, the first of those compared that differs, is another")
+        raise _make_error(f"row {first}, the first of those compared that differs, is another")
     if labels.any():
         first = positions[labels.argmax()]
-        raise _changed(f"the target of row {first}, the first that differs, is another", "y")
+        raise _make_error(f"the target of row {first}, the first that differs, is another", "y")
 
 
-def _changed(what, side="X"):
+def _make_error(what, side="X"):
     return DataChangedError(
         f"{side} has changed since fit: {what}. The estimator refers to the rows that fit was "
         "given, so that a request would forget others. Nothing was forgotten. Put them back as "

@@ -9,7 +9,7 @@ from skorch import NeuralNetClassifier
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
 from skunlearn._rows.views import Rows
 from skunlearn._torch.batches.batching import BatchLoader, can_batch
-from skunlearn._torch.batches.net_rows import net_rows, reader
+from skunlearn._torch.batches.net_rows import make_net_rows, make_reader
 from skunlearn._torch.batches.training_batch import cast, main_output, split
 from skunlearn._torch.parts.net_kinds import is_binary, is_plain
 from skunlearn._torch.parts.net_state import uncompiled
@@ -49,13 +49,13 @@ def _plain(out):
 
 def predict(net, X, method="predict"):
     """``net.predict`` or ``net.predict_proba`` over any container of rows."""
-    data = net_rows(net, X, None, _number_rows(X))
+    data = make_net_rows(net, X, None, _number_rows(X))
     return getattr(_make_reader(net, data), method)(data)
 
 
 def outputs(net, rows):
     """Raw float32 outputs of the module over `rows`, on the CPU; one forward pass."""
-    data = net_rows(net, rows.source, None, rows.index)
+    data = make_net_rows(net, rows.source, None, rows.index)
     return main_output(_make_reader(net, data).forward(data)).float()
 
 
@@ -128,7 +128,7 @@ def log_likelihoods(net, batch, classes):
 def loss_gradient(net, rows, params, classes):
     """Gradient by `params` of the mean of −log p(y|x) over `rows`, in evaluation mode."""
     total = [torch.zeros_like(p) for p in params]
-    data, size = reader(net, rows), 256
+    data, size = make_reader(net, rows), 256
     shares = torch.as_tensor(rows.shares())
     with evaluating(net):
         for start in range(0, len(rows), size):

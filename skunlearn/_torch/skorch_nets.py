@@ -181,10 +181,10 @@ def copy_callbacks(given):
         return tuple(map(copy_callbacks, given))
     if isinstance(given, list):
         return list(map(copy_callbacks, given))
-    return given if given is None or isinstance(given, str | type) else _copied(given)
+    return given if given is None or isinstance(given, str | type) else _copy_callback(given)
 
 
-def _copied(callback):
+def _copy_callback(callback):
     """A clone, or a copy that shares what cannot be copied (a lock, an open writer)."""
     try:
         return clone(callback)
@@ -257,7 +257,7 @@ def stand_in(net):
     return lookalike(net, **deep_copy({name: plain(getattr(net, name)) for name in names}, {}))
 
 
-def eager(net):
+def make_eager(net):
     """`net` without torch.compile, sharing its weights: hooks on layers are called for sure."""
     new = object.__new__(type(net))
     vars(new).update(vars(net))

@@ -78,7 +78,7 @@ class Fitted:
 _WORDS = {"model": "The current model.", "deletions": "The log of requests, a list of dicts."}
 
 
-def _entry(name):
+def _bind(name):
     """A property of an unlearner that is an entry of its `Fitted`."""
 
     def read(self):
@@ -102,12 +102,12 @@ def share_all(estimator):
 class FittedMixin:
     """The entries of ``_fitted`` as properties, and how they are replaced."""
 
-    estimator_, deletions_ = _entry("model"), _entry("deletions")
-    _seed, _record, _row_reader = _entry("seed"), _entry("record"), _entry("row_reader")
-    _evidence, _forgotten = _entry("evidence"), _entry("forgotten")
-    _steps_before, _removal = _entry("steps_before"), _entry("removal")
-    _looked, _recipe = _entry("looked"), _entry("recipe")
-    _records, _saved_files, _key = _entry("records"), _entry("files"), _entry("key")
+    estimator_, deletions_ = _bind("model"), _bind("deletions")
+    _seed, _record, _row_reader = _bind("seed"), _bind("record"), _bind("row_reader")
+    _evidence, _forgotten = _bind("evidence"), _bind("forgotten")
+    _steps_before, _removal = _bind("steps_before"), _bind("removal")
+    _looked, _recipe = _bind("looked"), _bind("recipe")
+    _records, _saved_files, _key = _bind("records"), _bind("files"), _bind("key")
 
     @property
     def classes_(self):
@@ -172,25 +172,25 @@ def drafted(estimator, *, anew=False):
     estimator.__dict__ = dict(vars(draft))
 
 
-def origin(estimator):
+def find_origin(estimator):
     """The estimator that a draft will give its state to; any other is its own."""
     return vars(estimator).get(_ORIGIN, estimator)
 
 
 def note_own_state(draft, names):
     """Write down what work has put on a copy; `names` are those of what it held before."""
-    own = own_names(draft) | (vars(draft).keys() - names)
+    own = list_own_names(draft) | (vars(draft).keys() - names)
     vars(draft)[_OWN] = frozenset(own & vars(draft).keys()) - {_OWN}
 
 
-def own_names(estimator):
+def list_own_names(estimator):
     """Names of what fits and requests have put on an estimator, and is there still."""
     return vars(estimator).get(_OWN, frozenset()) & vars(estimator).keys()
 
 
 def forget_own_state(estimator):
     """Remove what fits and requests have put on an estimator."""
-    for name in {*own_names(estimator), _OWN}:
+    for name in {*list_own_names(estimator), _OWN}:
         vars(estimator).pop(name, None)
 
 
@@ -199,5 +199,5 @@ def share_state(estimator, source):
     forget_own_state(estimator)
     held = vars(source)
     vars(estimator).update(
-        {name: held[name] for name in (*own_names(source), _OWN) if name in held}
+        {name: held[name] for name in (*list_own_names(source), _OWN) if name in held}
     )

@@ -60,7 +60,7 @@ class _Changed:
         shown = getattr(self.net, name)
 
         def changed(deep=False, doc_link=""):
-            found, kept = shown(deep=False), _changed(self.net)
+            found, kept = shown(deep=False), _find_changed(self.net)
             for key in set(found) - set(kept):
                 del found[key]
             found.non_default = tuple(found)
@@ -69,7 +69,7 @@ class _Changed:
         return changed
 
 
-def _changed(estimator):
+def _find_changed(estimator):
     """Parameters that differ from the defaults; those of skorch's classes are spread over bases."""
     defaults = {}
     for cls in type(estimator).__mro__:
@@ -87,19 +87,19 @@ def _changed(estimator):
 def _describe(estimator):
     said = ", ".join(
         f"{name}={_describe(value) if skorch_nets.is_net(value) else repr(value)}"
-        for name, value in _changed(estimator).items()
+        for name, value in _find_changed(estimator).items()
     )
     return f"{type(estimator).__name__}({said})"
 
 
 def _improve(unlearner, diagram):
     """The line, and the diagram without what skorch's nets write of themselves."""
-    return _line(unlearner) + diagram.replace(
+    return _write_line(unlearner) + diagram.replace(
         html.escape(str(unlearner)), html.escape(_describe(unlearner))
     )
 
 
-def _line(unlearner):
+def _write_line(unlearner):
     if not unlearner.__sklearn_is_fitted__():
         return "<p>not fitted</p>"
     certificate = json.loads(unlearner.certificate())

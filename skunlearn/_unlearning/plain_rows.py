@@ -6,7 +6,7 @@ from torch.utils.data import Subset
 
 from skunlearn._rows.checking import warn
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, shares_memory, take
-from skunlearn._rows.items import ItemSample, spread
+from skunlearn._rows.items import ItemSample, pick_spread
 from skunlearn._rows.leave_out import leave_out
 from skunlearn._rows.views import Rows
 from skunlearn._torch.batches.net_rows import has_plain_dataset
@@ -173,7 +173,7 @@ def _without_weights(net):
 
 
 def _check_labels(X, y, measure_on, rows):
-    for i in spread(rows).tolist():
+    for i in pick_spread(rows).tolist():
         ours = _label(X[i]) if is_dataset(X) else y[i]
         theirs = _label(measure_on[i])
         if ours is None or theirs is None:

@@ -7,7 +7,7 @@ import torch
 from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 
-from skunlearn._recipe.training import weight_parameter
+from skunlearn._recipe.training import name_weights
 from skunlearn._rows import checking
 from skunlearn._rows.checking import check_finite
 from skunlearn._rows.containers import is_dataset, n_rows, shares_memory
@@ -99,7 +99,7 @@ def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None,
     if sample_weight is not None:
         weights = checking.check_weights(sample_weight, n)
         if not skorch_nets.is_net(inner):
-            weight_parameter(inner, weights)  # refuses what takes none
+            name_weights(inner, weights)  # refuses what takes none
     owned = not is_dataset(X) and not shares_memory(X, given)
     parts = {"owned": owned, "items": items, "reader": how}
     return TrainingRecord(X, y, weights=weights, ids=ids, groups=groups, **parts), reader
@@ -149,7 +149,7 @@ def _find_classes(estimator, X, y):
     if getattr(net, "classes", None) is not None and len(net.classes):
         return np.asarray(net.classes), None
     if frozen:
-        return net_checks.trained_classes(net, X, y), None
+        return net_checks.read_trained_classes(net, X, y), None
     return np.unique(y), label_columns(net, y, lambda: width_of(net, X))
 
 

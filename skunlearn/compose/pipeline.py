@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._recipe import step_kinds
-from skunlearn._recipe.step_kinds import kinds
+from skunlearn._recipe.step_kinds import sort_steps
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows, row_digests, shares_memory, view_of
 from skunlearn._rows.finding import align_request
@@ -23,7 +23,7 @@ from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.fitted import drafted, share_all
 from skunlearn._unlearning.plain_rows import look_at
 from skunlearn._unlearning.removal import Removal, carry_out
-from skunlearn._unlearning.steps_before import steps_before
+from skunlearn._unlearning.steps_before import find_steps_before
 from skunlearn.compose import _front_steps
 from skunlearn.compose._prepared import Held, Subtraction
 from skunlearn.compose._refitting import StepsMixin
@@ -188,7 +188,7 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
         sketches = row_sketches(rows) if can_sketch(rows) else None
         digests = None if is_dataset(rows) or sketches is not None else row_digests(rows)
         # No clone: an unlearner around a trained model must not take itself for one.
-        self.steps = [*_front_steps.fresh(self.steps[:-1]), (name, copy.copy(unlearner))]
+        self.steps = [*_front_steps.clone_steps(self.steps[:-1]), (name, copy.copy(unlearner))]
         self._held = self._sums = None
         self._constant, shown = self._show_constant(rows, y, to_refit, params), X
         if self._held is not None:
@@ -199,9 +199,9 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
         super().fit(shown, y, **params, **own)
         if self._held is not None:
             self.steps = [*whole[: self._constant], *self.steps]
-        self._declared = step_kinds.declarations(self.steps[:-1])
+        self._declared = step_kinds.list_declarations(self.steps[:-1])
         # Its own steps forget as well.
-        self._final_estimator._change(steps_before=kinds(steps_before(self)))
+        self._final_estimator._change(steps_before=sort_steps(find_steps_before(self)))
         final = self._final_estimator._record
         self._record = TrainingRecord(
             rows, final._y, owned=owned, digests=digests, sketches=sketches, items=final.items
@@ -223,7 +223,7 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
 
         Only a public backbone is worth it, in front of steps that are fitted anew.
         """
-        n = step_kinds.constant_part(self.steps[:-1]) if to_refit else 0
+        n = step_kinds.count_constant(self.steps[:-1]) if to_refit else 0
         if n == 0 or params or self.transform_input is not None or is_dataset(rows):
             return 0
         steps, shown = _front_steps.fit_transform(self.steps[:n], rows, y)
@@ -344,7 +344,7 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
 
     def _is_as_declared(self, notes):
         """Say what is declared of the steps; False when one is no longer what it was in fit."""
-        now, same = step_kinds.declarations(self.steps[:-1]), True
+        now, same = step_kinds.list_declarations(self.steps[:-1]), True
         for then, declared in zip(self._declared, now):
             notes.append(
                 f"Step {then['step']} is declared to hold no training row, as it was trained on "

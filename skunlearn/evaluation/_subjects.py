@@ -38,7 +38,7 @@ class Chain:
     def shown(self, rows):
         """`rows` as the steps show them to the model."""
         try:
-            return _front_steps.transformed(rows, self.steps, self.unlearner)
+            return _front_steps.transform_rows(rows, self.steps, self.unlearner)
         except ValueError as error:
             raise ValueError(
                 "The steps of the pipeline cannot transform rows that an audit asks about, those "
@@ -129,7 +129,7 @@ class Subject:
         if not self.piped:
             return lambda seed=None: train(final, retain, seed)
         steps = self.whole.steps[:-1]
-        frozen = step_kinds.kinds(steps)["frozen"]
+        frozen = step_kinds.sort_steps(steps)["frozen"]
         if frozen:
             raise TypeError(
                 f"The reference would be trained behind {', '.join(frozen)}, which may have seen "
@@ -139,7 +139,7 @@ class Subject:
         start = copy.copy(final)
         with seeded(derive_seed(final._seed, 1)):
             steps, made = _front_steps.fit_transform(steps, retain.arrays()[0], y)
-        rows = _front_steps.checked(made, retain, start, reset=True)
+        rows = _front_steps.check_rows(made, retain, start, reset=True)
         return lambda seed=None: Chain(steps, start, train(start, rows, seed))
 
 

@@ -10,14 +10,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch_geometric.utils import is_undirected
 
 from skunlearn._recipe.from_scratch import name_trained
-from skunlearn._recipe.public_parts import declarations, name_changed
+from skunlearn._recipe.public_parts import list_declarations, name_changed
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, StrOptions, check_parameters
 from skunlearn._rows.seeding import draw_seed
 from skunlearn._torch.columns import label_columns
 from skunlearn._unlearning import validation
 from skunlearn._unlearning.certificate import recording
-from skunlearn._unlearning.certificate.content import content_of
+from skunlearn._unlearning.certificate.content import write_content
 from skunlearn._unlearning.certificate.deletion_log import (
     digest_weights,
     draw_key,
@@ -303,7 +303,7 @@ class GraphEraser(
         self._graph = graph
         self._directed = not is_undirected(graph.edge_index, num_nodes=len(graph))
         self._trained_before = name_trained(self.estimator)
-        self._declared = declarations(self.estimator)
+        self._declared = list_declarations(self.estimator)
         self._settings = {"partition": self.partition, "aggregate": self.aggregate}
         self.shards_ = self._divide(graph, range(len(graph)) if ids is None else ids)
         self.estimators_ = [None] * self.n_shards
@@ -329,7 +329,7 @@ class GraphEraser(
             seconds=time.perf_counter() - started,
             measured=measure(before, self._parts(change.touched), len(self._columns)),
         )
-        trained_before, declared = self._name_trained(), declarations(self.estimator)
+        trained_before, declared = self._name_trained(), list_declarations(self.estimator)
         if trained_before:
             entry |= {"trained_before": trained_before}
         if declared:
@@ -345,7 +345,7 @@ class GraphEraser(
     def _name_trained(self):
         """Names of what the nets brought along, those trained by an earlier recipe too."""
         earlier = [entry.get("trained_before", []) for entry in self.deletions_]
-        changed = name_changed(self._declared, declarations(self.estimator))
+        changed = name_changed(self._declared, list_declarations(self.estimator))
         names = [self._trained_before, *earlier, name_trained(self.estimator), changed]
         return list(dict.fromkeys(name for group in names for name in group))
 
@@ -366,7 +366,7 @@ class GraphEraser(
 
     def _certified_content(self):
         """See `BaseUnlearner`; rows are nodes, or edges in an entry of that kind."""
-        content = content_of(self)
+        content = write_content(self)
         content["versions"]["torch_geometric"] = torch_geometric.__version__
         kind = self._settings["partition"]
         if kind != "random":

@@ -54,7 +54,7 @@ class Feed:
         new = Batch(X, y, now.rows, now.mixed)
         if n < size:
             new.rows = None if now.rows is None else now.rows[start : start + n]
-        new.mixed = now.mixed or not _equal(y, now.y, start, n)
+        new.mixed = now.mixed or not _are_equal(y, now.y, start, n)
         self._weigh(new)
         return new
 
@@ -99,7 +99,7 @@ class _Fed:
         before = None
         for batch in self._noted():
             if before is not None:
-                joined = _joined(before, batch) if self.feed.joins else None
+                joined = _join_lone_row(before, batch) if self.feed.joins else None
                 if joined is not None:
                     before = joined
                     continue
@@ -133,7 +133,7 @@ def _batch(given):
     return given if isinstance(given, Batch) else Batch(*split(given))
 
 
-def _joined(before, batch):
+def _join_lone_row(before, batch):
     """One batch of both where the second is a lone row, and None where they cannot be joined."""
     if n_rows_in(*batch) != 1 or n_rows_in(*before) == 1:
         return None
@@ -147,7 +147,7 @@ def _joined(before, batch):
     return Batch(x, y, rows, before.mixed or batch.mixed)
 
 
-def _equal(y, whole, start, n):
+def _are_equal(y, whole, start, n):
     if not isinstance(y, torch.Tensor) or not isinstance(whole, torch.Tensor):
         return False
     return torch.equal(y.to(whole), whole[start : start + n])

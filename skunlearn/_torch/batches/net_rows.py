@@ -177,20 +177,20 @@ def float_dtype(net):
     return next((p.dtype for p in net.module_.parameters() if p.is_floating_point()), torch.float32)
 
 
-def dataset(net, rows):
+def make_dataset(net, rows):
     """The data set of `rows` for this net."""
-    y = None if rows.all_y is None else target(net, rows.all_y, flat=_is_flat(net, rows))
-    return net_rows(net, rows.source, y, rows.index)
+    y = None if rows.all_y is None else encode_targets(net, rows.all_y, flat=_is_flat(net, rows))
+    return make_net_rows(net, rows.source, y, rows.index)
 
 
-def reader(net, rows):
+def make_reader(net, rows):
     """As `dataset`, for `NetRows.batch`: in the form in which the net reads rows to predict."""
-    data = dataset(net, rows)
+    data = make_dataset(net, rows)
     data.collate = _collate_function(net, data)
     return data
 
 
-def net_rows(net, X, target, index):
+def make_net_rows(net, X, target, index):
     """`NetRows` over the rows of `X` at `index` for this net; for prediction without `target`."""
     dtype = float_dtype(net)
     index = np.asarray(index)
@@ -205,7 +205,7 @@ def net_rows(net, X, target, index):
     return NetRows(base, X, target, np.arange(len(index)), dtype, own_targets=True)
 
 
-def target(net, y, flat=False):
+def encode_targets(net, y, flat=False):
     """Encoded targets in the dtype and shape that the net's criterion wants.
 
     `flat` says that the module returns (n,) for a target a row, where others return (n, 1).
@@ -233,7 +233,7 @@ def _is_flat(net, rows):
     if rows.all_y.ndim != 1 or not len(rows) or not _takes_its_shape(net, rows.all_y):
         return False
     if net.module_ not in _FLAT:
-        data = net_rows(net, rows.source, None, rows.index[:1])
+        data = make_net_rows(net, rows.source, None, rows.index[:1])
         data.collate = _collate_function(net, data)
         modes = [(module, module.training) for module in net.module_.modules()]
         net._set_training(False)

@@ -88,11 +88,11 @@ def lenient_scores(net):
     scores = [cb for _, cb in net.callbacks_ if isinstance(cb, EpochScoring | BatchScoring)]
     with ExitStack() as stack:
         for callback in scores:
-            stack.enter_context(overridden(callback, _scoring=_lenient(callback)))
+            stack.enter_context(overridden(callback, _scoring=_make_lenient(callback)))
         yield
 
 
-def _lenient(callback):
+def _make_lenient(callback):
     plain, told = callback._scoring, []
 
     def scoring(net, X_test, y_test):

@@ -8,8 +8,8 @@ import torch
 
 from skunlearn._recipe import caches
 from skunlearn._rows import row_forms
-from skunlearn._unlearning.certificate.deletion_log import has_rows_in_front, kinds_in_front
-from skunlearn._unlearning.certificate.derived import derived_artefacts, file_of
+from skunlearn._unlearning.certificate.deletion_log import find_kinds_in_front, has_rows_in_front
+from skunlearn._unlearning.certificate.derived import find_file, list_artefacts
 from skunlearn._unlearning.certificate.guarantees import in_words
 from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._version import __version__
@@ -22,11 +22,12 @@ _SCOPE = (
 )
 
 
-def content_of(unlearner):
+def write_content(unlearner):
     """What the certificate of a fitted unlearner holds, a dict of JSON's types."""
-    guarantee, retained = _guarantee(unlearner), unlearner._record.retained
-    model, records, notes = _model(unlearner), records_of(unlearner), _notes(unlearner)
-    declared = _declared(unlearner)
+    guarantee, retained = _name_guarantee(unlearner), unlearner._record.retained
+    model, records = _describe_model(unlearner), read_records(unlearner)
+    notes = _write_notes(unlearner)
+    declared = _list_declared(unlearner)
     if _has_changed(unlearner, model):
         notes.append(
             "The model is not the one that the last request left: its weights have been changed "
@@ -53,21 +54,21 @@ def content_of(unlearner):
         "deletions": unlearner.deletions_,
         "verification": records.get("verification", []),
         "utility": records.get("utility", []),
-        "derived": derived_artefacts(unlearner, records.get("derived", [])),
+        "derived": list_artefacts(unlearner, records.get("derived", [])),
     }
 
 
-def with_words(content):
+def add_words(content):
     """The same content with its guarantee in words, which are those of its final state."""
     return {**content, "guarantee_in_words": in_words(content["guarantee"], content)}
 
 
-def records_of(unlearner):
+def read_records(unlearner):
     """What was recorded beside the log, by section."""
     return getattr(unlearner, "_records", None) or {}
 
 
-def _model(unlearner):
+def _describe_model(unlearner):
     model = getattr(unlearner, "estimator_", None)
     kind = type(unlearner).__name__ if model is None else type(model).__name__
     model = unlearner.estimators_ if model is None else model  # of a graph's shards
@@ -75,7 +76,7 @@ def _model(unlearner):
         "class": kind,
         "version": len(unlearner.deletions_),
         "weights": model_digest(model),
-        "file": file_of(unlearner),
+        "file": find_file(unlearner),
     }
 
 
@@ -94,7 +95,7 @@ def form_of_row(record):
         return None
 
 
-def _guarantee(unlearner):
+def _name_guarantee(unlearner):
     promises = unlearner._make_promises()
     if unlearner.deletions_ and promises.certified and not has_rows_in_front(unlearner):
         return "(epsilon, delta)"
@@ -103,9 +104,9 @@ def _guarantee(unlearner):
     return "none"
 
 
-def _notes(unlearner):
+def _write_notes(unlearner):
     """What narrows the guarantee, a sentence each."""
-    in_front = kinds_in_front(unlearner)
+    in_front = find_kinds_in_front(unlearner)
     brought = [name for entry in unlearner.deletions_ for name in entry.get("trained_before", [])]
     notes = [
         f"{name}: brought along from rows that are not known here, so that no retraining "
@@ -115,7 +116,7 @@ def _notes(unlearner):
     notes += [
         f"{item['step']} is declared to hold no training row, as it was trained on "
         f"{item['trained_on']}. Declared by: {item['declared_by']}. That is not checked."
-        for item in _declared(unlearner)
+        for item in _list_declared(unlearner)
     ]
     if in_front.get("declared"):
         notes.append(
@@ -132,8 +133,8 @@ def _notes(unlearner):
                 "speaks of the model behind them only. UnlearningPipeline forgets in steps too."
             )
     report = (unlearner.deletions_ or [{}])[-1].get("caches")
-    if report is not None or caches.caches(unlearner):
-        notes += caches.notes(report)
+    if report is not None or caches.list_caches(unlearner):
+        notes += caches.write_notes(report)
     corrected = sum(entry.get("corrected", 0) for entry in unlearner.deletions_)
     if corrected:
         notes.append(
@@ -159,7 +160,7 @@ def _notes(unlearner):
     return notes
 
 
-def _declared(unlearner):
+def _list_declared(unlearner):
     """What was declared of public backbones below nets, each version of them once."""
     found = []
     for entry in unlearner.deletions_:

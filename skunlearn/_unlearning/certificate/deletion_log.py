@@ -111,14 +111,14 @@ def digest_weights(before, after):
     return {**after, "before": before["digest"], "digest": after["digest"]}
 
 
-def kinds_in_front(unlearner):
+def find_kinds_in_front(unlearner):
     """Kinds of the steps of a Pipeline before the unlearner; see `step_kinds.kinds`."""
     return getattr(unlearner, "_steps_before", None) or {}
 
 
 def has_rows_in_front(unlearner):
     """Whether such steps know training rows that no request makes them forget."""
-    return any(kinds_in_front(unlearner).get(kind) for kind in ("fitted", "frozen"))
+    return any(find_kinds_in_front(unlearner).get(kind) for kind in ("fitted", "frozen"))
 
 
 def to_plain(value):

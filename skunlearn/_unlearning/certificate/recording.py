@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn._files.canonical import canonical, chained, json_digest
-from skunlearn._unlearning.certificate.content import records_of, with_words
+from skunlearn._files.canonical import canonical, chain_entry, json_digest
+from skunlearn._unlearning.certificate.content import add_words, read_records
 from skunlearn._unlearning.certificate.derived import check_artefacts
 from skunlearn._unlearning.certificate.document import issue
-from skunlearn._unlearning.certificate.exclusion import manifest_of
+from skunlearn._unlearning.certificate.exclusion import write_manifest
 from skunlearn._unlearning.certificate.findings import describe_finding
 
 _REQUEST = ("id", "subject", "received", "done", "deadline", "state", "reason", "next", "version")
@@ -109,7 +109,7 @@ def record(self, *, audit=None, utility=None, derived=None):
         entries.append(("derived", {"artefacts": check_artefacts(derived)}))
     if not entries:
         raise ValueError("Pass what is to be recorded: audit=, utility= or derived=.")
-    records = dict(records_of(self))
+    records = dict(read_records(self))
     about = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "after_requests": len(self.deletions_),
@@ -117,7 +117,7 @@ def record(self, *, audit=None, utility=None, derived=None):
     }
     for section, entry in entries:
         canonical(entry)
-        records[section] = chained(records.get(section, []), about | entry)
+        records[section] = chain_entry(records.get(section, []), about | entry)
     self._take_records(records)
     return self
 
@@ -163,12 +163,12 @@ def exclusion_manifest(self, key):
         When rows are known by position only (a torch Dataset without ids).
     """
     check_is_fitted(self)
-    return manifest_of(self._record, key)
+    return write_manifest(self._record, key)
 
 
 def certify(unlearner, content, request=None, format="json"):
     """The certificate of a content."""
-    content = with_words(content)
+    content = add_words(content)
     if request is not None:
         content = {"request": check_request(request), **content}
     return issue(content, key=getattr(unlearner, "_key", None), format=format)
