@@ -77,7 +77,7 @@ class Before:
         What came along trained, and no training renews, which takes an exact method its
         guarantee; see `name_trained`.
     declared : list of dict
-        What came along trained, and is declared public; see `public_parts.declarations`.
+        What came along trained, and is declared public; see `public_parts.list_declarations`.
     """
 
     weights: str
@@ -159,8 +159,7 @@ def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard,
         if X_forget is not None:
             X_forget, y_forget = draft._check_request(X_forget, y_forget, "forget")
         positions = draft._record.find(X_forget, y_forget, **named)
-        if draft.verbose:
-            _announce(len(positions), draft._record)
+        announce_request(draft, len(positions))
         forget = retain = None
         if any(part is not None for part in given):
             forget, retain = _view_given(draft, positions, X_forget, y_forget, *given)
@@ -172,8 +171,7 @@ def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard,
             draft._log(guard.check(draft))
         draft._clean_up(estimator)
     estimator._commit()
-    if estimator.verbose:
-        print(describe_result(estimator.deletions_[-1]), flush=True)
+    announce_result(estimator)
     return estimator
 
 
@@ -270,13 +268,21 @@ def _view_given(estimator, positions, X_forget, y_forget, X_retain, y_retain):
     return None, retain
 
 
-def _announce(n_rows, record):
+def announce_request(estimator, n_rows):
     """Say how many rows are about to go, of how many that the model still holds."""
-    print(f"unlearning {n_rows:,} of {int(record.retained.sum()):,} rows …", flush=True)
+    if estimator.verbose:
+        left = int(estimator._record.retained.sum())
+        print(f"unlearning {n_rows:,} of {left:,} rows …", flush=True)
+
+
+def announce_result(estimator):
+    """Say how long the last request took, and what became of the loss on its rows."""
+    if estimator.verbose:
+        print(describe_result(estimator.deletions_[-1]), flush=True)
 
 
 def describe_result(entry):
-    """How long a request took, and what became of the loss on its rows, in a line."""
+    """An entry of the log in a line."""
     seconds = entry["seconds"]
     said = f"done in {seconds:.1f} s" if seconds >= 0.1 else f"done in {seconds:.2f} s"
     measured = entry.get("measured", {})

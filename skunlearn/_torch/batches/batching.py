@@ -88,7 +88,7 @@ class BatchLoader:
         prefetch = self.prefetch
         if prefetch == "auto":
             prefetch = torch.device(device).type == "cuda" and not resident
-        yield from device_rows.make_ahead(batch, count) if prefetch else map(batch, range(count))
+        yield from device_rows.ahead(batch, count) if prefetch else map(batch, range(count))
 
 
 def count_batches(n, size, drop_last=False, joins=False):
