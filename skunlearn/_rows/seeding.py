@@ -32,10 +32,21 @@ def seeded(seed):
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         try:
-            torch.manual_seed(seed)
+            _seed_torch(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             random.seed(seed)
             yield
         finally:
             np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)
+
+
+def _seed_torch(seed):
+    """As `torch.manual_seed`, which on a machine without an accelerator takes a millisecond more.
+
+    It writes down the call stack for a CUDA that never starts.
+    """
+    if hasattr(torch, "accelerator") and not torch.accelerator.is_available():  # from torch 2.6
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
