@@ -22,6 +22,20 @@ def derive_seed(seed, *path):
     return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0])
 
 
+def seed_torch(seed):
+    """``torch.manual_seed``, without what that does for devices that are not there.
+
+    It takes a stack trace for each kind of them, lest the device be initialised later: most of a
+    millisecond, and several times in a request.
+    """
+    kinds = torch.cuda, torch.xpu, torch.mtia, torch.backends.mps
+    named = torch._C._get_privateuse1_backend_name() != "privateuseone"  # somebody's own kind
+    if named or any(kind.is_available() for kind in kinds):
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(int(seed))
+
+
 @contextmanager
 def seeded(seed):
     """Seed torch, numpy and `random` inside the block; restore them after it.
@@ -32,7 +46,7 @@ def seeded(seed):
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         try:
-            torch.manual_seed(seed)
+            seed_torch(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             random.seed(seed)
             yield
