@@ -9,7 +9,7 @@ import pytest
 from skunlearn._rows.seeding import seed_torch
 
 # They hold no tests, and import what need not be installed.
-collect_ignore_glob = ["fuzz*.py", "accelerate_script.py"]
+collect_ignore_glob = ["fuzz*.py", "accelerate_script.py", "light"]
 
 
 _SEED = 1_000_003  # none that a test gives as random_state, which would draw the same again

@@ -42,6 +42,7 @@ from skunlearn.robustness import (
 )
 from skunlearn.robustness._parsing import parse
 from tests.instances import make_net
+from tests.interpreters import environment
 from tests.small import quiet
 
 pytestmark = quiet
@@ -421,9 +422,8 @@ def live_for(measurements, folder):
 def test_a_process_killed_by_the_system_goes_on_in_another(rows, tmp_path):
     code = f"from tests.robustness.test_robustness import live_for; live_for(25, {str(tmp_path)!r})"
     root = Path(__file__).parents[2]
-    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     # Strings hash otherwise there: keys of measurements must not depend on it.
-    environ = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "77"}
+    environ = environment(PYTHONHASHSEED="77")
     ended = subprocess.run([sys.executable, "-c", code], cwd=root, env=environ, capture_output=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     (file,) = tmp_path.iterdir()

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler, default
 
 from skunlearn import BadTeacherUnlearner, FineTuneUnlearner, RetrainUnlearner
 from skunlearn.exceptions import UnlearningError
+from skunlearn.utils import all_unlearners
 from tests.batch_tools import Plain, every_method, net, task, unlearner
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -142,7 +143,13 @@ def test_iterators_of_the_users_own(name):
         )
 
 
-@every_method
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.long) if i % 3 else name
+        for i, name in enumerate(sorted(all_unlearners(nets=True)))
+    ],
+)
 def test_workers(name):
     """Batches that other processes make hold the same rows as without them."""
     X, y = task(40)
