@@ -21,7 +21,10 @@ from skunlearn.exceptions import UnlearningError
 from skunlearn.utils import all_unlearners
 from skunlearn.utils._check_tools import parameters
 from tests.crossing import cross, starts_from_a_trained_net
-from tests.kinds import EVERY, KINDS, Focal, classifier, rows, valid
+from tests.kinds import EVERY, KINDS
+from tests.kinds.outputs import Focal
+from tests.kinds.registry import classifier, rows
+from tests.kinds.training import valid
 
 FAILED_ONCE = [
     ("autocast", "PUMA"),
