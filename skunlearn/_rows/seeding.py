@@ -1,6 +1,7 @@
 """Randomness that is drawn from the user's seed and leaves the global generators alone."""
 
 import random
+import threading
 from contextlib import contextmanager
 from numbers import Integral
 
@@ -36,20 +37,55 @@ def seed_torch(seed):
         torch.default_generator.manual_seed(int(seed))
 
 
+_lock = threading.Lock()
+_inside, _before = 0, None  # how many blocks are entered, and the generators before the first
+
+
+def _generators():
+    return torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+
+
+def _restore(states):
+    ours, numpy_state, python_state = states
+    torch.set_rng_state(ours)
+    np.random.set_state(numpy_state)  # noqa: NPY002
+    random.setstate(python_state)
+
+
+@contextmanager
+def _left_alone():
+    """Put the generators back when the last block is left.
+
+    Blocks of several threads overlap, and each would bring back what another has seeded.
+    """
+    global _inside, _before
+    with _lock:
+        if not _inside:
+            _before = _generators()
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _restore(_before)
+                _before = None
+
+
 @contextmanager
 def seeded(seed):
     """Seed torch, numpy and `random` inside the block; restore them after it.
 
     Augmentation in a user's data set may draw from any of the three.
     """
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices=devices):
+    with _left_alone(), torch.random.fork_rng(devices=devices):
+        states = _generators()
         try:
             seed_torch(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             random.seed(seed)
             yield
         finally:
-            np.random.set_state(numpy_state)  # noqa: NPY002
-            random.setstate(python_state)
+            _restore(states)

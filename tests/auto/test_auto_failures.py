@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from skunlearn import (
-    AutoUnlearner,
-    RetrainUnlearner,
-)
+from skunlearn import AutoUnlearner, RetrainUnlearner
 from skunlearn.auto._judge import Judge
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from skunlearn.utils._check_tools import parameters, same_parameters

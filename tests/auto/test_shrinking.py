@@ -6,11 +6,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
-from skunlearn import (
-    AutoUnlearner,
-    FineTuneUnlearner,
-    ShrinkPerturbUnlearner,
-)
+from skunlearn import AutoUnlearner, FineTuneUnlearner, ShrinkPerturbUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn._torch.parts.net_state import weights
 from skunlearn.exceptions import UnlearningError

@@ -1,9 +1,7 @@
 """The kinds by name, in the order in which they are registered."""
 
 import numpy as np
-from skorch import (
-    NeuralNetClassifier,
-)
+from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn.utils import all_unlearners

@@ -5,9 +5,7 @@ import queue
 import threading
 
 import torch
-from skorch import (
-    NeuralNetClassifier,
-)
+from skorch import NeuralNetClassifier
 from skorch.callbacks import (
     Callback,
     Checkpoint,

@@ -11,9 +11,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from skorch import NeuralNetClassifier
-from skorch.callbacks import (
-    Callback,
-)
+from skorch.callbacks import Callback
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner
 from skunlearn._recipe import training

@@ -3,9 +3,7 @@
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
-from skunlearn import (
-    RetrainUnlearner,
-)
+from skunlearn import RetrainUnlearner
 
 N = 300
 

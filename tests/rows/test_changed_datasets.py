@@ -7,10 +7,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset, Subset, TensorDataset
 
-from skunlearn import (
-    FineTuneUnlearner,
-    RetrainUnlearner,
-)
+from skunlearn import FineTuneUnlearner, RetrainUnlearner
 from skunlearn.exceptions import DataChangedError, UnknownRowsError
 from skunlearn.utils._check_tools import Snapshot
 from tests.rows.changes import N

@@ -9,12 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from skunlearn import (
-    FineTuneUnlearner,
-    RetrainUnlearner,
-    ShardedUnlearner,
-    UnlearningPipeline,
-)
+from skunlearn import FineTuneUnlearner, RetrainUnlearner, ShardedUnlearner, UnlearningPipeline
 from tests.rows.changes import ROUTES, N, knn, named
 from tests.small import net, quiet
 

@@ -1,6 +1,7 @@
 """Seeds inside a block, and no trace of them after it."""
 
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -46,3 +47,20 @@ def test_devices_of_somebodys_own_are_seeded(monkeypatch):
     monkeypatch.setattr(torch._C, "_get_privateuse1_backend_name", lambda: "lazier")
     seed_torch(3)
     assert seeds == [3]
+
+
+def test_blocks_of_threads_that_overlap_leave_the_generators_alone():
+    before, entered, left = generators(), threading.Event(), threading.Event()
+
+    def other():
+        with seeded(1):  # begins within the block below, and ends after it
+            entered.set()
+            left.wait(60)
+
+    thread = threading.Thread(target=other)
+    with seeded(0):
+        thread.start()
+        assert entered.wait(60)
+    left.set()
+    thread.join()
+    assert generators() == before

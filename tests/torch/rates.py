@@ -6,9 +6,7 @@ import torch
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 
-from skunlearn._torch.loop.learning_rates import (
-    rates,
-)
+from skunlearn._torch.loop.learning_rates import rates
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.utils import all_unlearners
 from tests.small import FORGET, net

@@ -9,11 +9,7 @@ import pytest
 import torch
 from sklearn.base import is_classifier, is_regressor
 from sklearn.metrics import r2_score
-from skorch import (
-    NeuralNetBinaryClassifier,
-    NeuralNetClassifier,
-    NeuralNetRegressor,
-)
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 
 from skunlearn import (
     BadTeacherUnlearner,

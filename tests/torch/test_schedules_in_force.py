@@ -15,10 +15,7 @@ from skunlearn import (
 )
 from skunlearn.callbacks import LinearDecay
 from tests.small import FORGET, net, quiet
-from tests.torch.rates import (
-    Rates,
-    fresh,
-)
+from tests.torch.rates import Rates, fresh
 
 pytestmark = quiet
 

@@ -7,10 +7,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 from torch.utils.data import default_collate
 
-from skunlearn import (
-    InfluenceUnlearner,
-    RetrainUnlearner,
-)
+from skunlearn import InfluenceUnlearner, RetrainUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn._torch.loop.task_loss import TaskLoss
 from skunlearn._unlearning.fitted import Fitted

@@ -14,12 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
-from skunlearn import (
-    FineTuneUnlearner,
-    RetrainUnlearner,
-    ShardedUnlearner,
-    UnlearningPipeline,
-)
+from skunlearn import FineTuneUnlearner, RetrainUnlearner, ShardedUnlearner, UnlearningPipeline
 from skunlearn.evaluation import audit
 from skunlearn.metrics import MIAScorer
 from skunlearn.model_selection import ForgetSplit

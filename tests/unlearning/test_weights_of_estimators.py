@@ -9,12 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from skunlearn import (
-    CertifiedRemovalUnlearner,
-    RetrainUnlearner,
-    RidgeUnlearner,
-    ShardedUnlearner,
-)
+from skunlearn import CertifiedRemovalUnlearner, RetrainUnlearner, RidgeUnlearner, ShardedUnlearner
 from tests.batch_tools import net
 from tests.unlearning.weighted import FORGET, weighted
 
