@@ -27,6 +27,7 @@ from skunlearn.forget_sets import high_loss_forget_set
 from skunlearn.metrics import MIAScorer
 from skunlearn.utils import all_unlearners
 from tests.label_nets import FORGET, labelled, plain_net, valued
+from tests.turns import in_turns
 
 OF_NETS = {name: cls for name, cls in all_unlearners().items() if cls._promises.takes_nets}
 OF_CLASSES = {
@@ -50,7 +51,7 @@ def quiet():
         yield
 
 
-@pytest.mark.parametrize("name", sorted(OF_NETS))
+@pytest.mark.parametrize("name", in_turns(sorted(OF_NETS), 1))
 def test_every_method_on_several_targets(name):
     X, y = valued()
     unlearner = OF_NETS[name](plain_net(torch.nn.MSELoss), random_state=0).fit(X, y)
