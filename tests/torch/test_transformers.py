@@ -92,7 +92,7 @@ def net():
 @quiet
 @pytest.mark.parametrize("name, cls", all_unlearners(nets=True).items())
 def test_methods_take_tokens_or_say_what_they_take(net, name, cls):
-    watches = name in ("AmnesiacUnlearner", "ShardedUnlearner")
+    watches = name in ("AmnesiacUnlearner", "RewindUnlearner", "ShardedUnlearner")
     unlearner = cls(net.estimator if watches else net, random_state=0)
     how = {"sensitive": np.arange(N) < 20} if name == "AmnesiacUnlearner" else {}
     unlearner.fit(Text(), **how)
