@@ -66,3 +66,19 @@ def test_batches_that_are_not_divided_are_refused():
     net = Net(Fixed, accelerator=group, criterion=torch.nn.CrossEntropyLoss)
     with pytest.raises(ValueError, match="split_batches=True"):
         net.initialize()
+
+
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])
+def test_modules_that_are_divided_among_processes_are_refused(kind):
+    from accelerate import DistributedType
+
+    group = SimpleNamespace(
+        num_processes=2,
+        split_batches=True,
+        device_placement=False,
+        distributed_type=DistributedType[kind],
+    )
+    group.prepare = lambda module: module
+    net = Net(Fixed, accelerator=group, criterion=torch.nn.CrossEntropyLoss)
+    with pytest.raises(ValueError, match=f"divides the module among processes .{kind}"):
+        net.initialize()

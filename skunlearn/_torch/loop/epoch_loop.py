@@ -82,6 +82,7 @@ def _epoch(net, iterator, prefix):
         _listeners(net, name) for name in ("on_batch_begin", "on_grad_computed", "on_batch_end")
     )
     history, count = net.history, 0
+    noted = history[-1]["batches"]
     is_read, losses = any(map(_may_read_losses, [*begin, *computed, *end])), []
     net._set_training(True)
     try:
@@ -101,9 +102,9 @@ def _epoch(net, iterator, prefix):
                 named = TeeGenerator(net.get_all_learnable_params())
                 tell([listener], net, named_parameters=named, batch=batch, training=True)
             optimizer.step()
-            losses.append((history[-1]["batches"][-1], loss.detach().reshape(())))
+            losses.append((noted[-1], loss.detach().reshape(())))
             size = len(y) if isinstance(y, torch.Tensor) and y.ndim else get_len(X)
-            history.record_batch(prefix + "_batch_size", size)
+            noted[-1][prefix + "_batch_size"] = size
             if is_read:
                 _record(prefix, losses)
             tell(end, net, batch=batch, training=True, loss=loss, y_pred=out)
