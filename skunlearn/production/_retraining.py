@@ -6,7 +6,7 @@ from skunlearn._unlearning.fitted import share_state
 from skunlearn.exact.retrain import RetrainUnlearner
 
 
-def retrained(unlearner, positions):
+def retrain(unlearner, positions):
     """A copy of `unlearner` whose net was trained anew on the rows that are left."""
     if unlearner._make_promises().exact:
         return unlearner._successor(positions)
