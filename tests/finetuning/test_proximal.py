@@ -560,7 +560,7 @@ def test_a_search_finds_a_setting_that_forgets_rows_known_by_heart(tmp_path):
     forget = np.isin(np.arange(len(y)), gone)
     unlearner = ProximalUnlearner(net, random_state=0, memory=str(tmp_path))
     search = RandomizedSearchCV(
-        unlearner, unlearner.search_space(), n_iter=4, random_state=0, refit=one_standard_error,
+        unlearner, unlearner.search_space(), n_iter=3, random_state=0, refit=one_standard_error,
         cv=ForgetSplit(2, forget=forget, random_state=0),
         scoring={"accuracy": "accuracy", "forgetting": MIAScorer(reference="short")},
     )  # fmt: skip
