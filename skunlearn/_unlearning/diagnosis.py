@@ -4,7 +4,7 @@ import numpy as np
 
 from skunlearn._rows.checking import warn
 from skunlearn._torch.parts.tasks import Labels, task_of
-from skunlearn._unlearning.certificate.content import plain
+from skunlearn._unlearning.certificate.deletion_log import to_plain
 from skunlearn._unlearning.traces import (
     blurs_both,
     class_ranks,
@@ -29,7 +29,7 @@ def emptied_classes(unlearner, record, forget):
     gone = task_of(unlearner._classes).emptied(record.retained_y, forget.y)
     several = isinstance(unlearner._classes, Labels)
     labels = unlearner.classes_ if several else unlearner._classes
-    names = [plain(label) for label in labels[gone]]
+    names = [to_plain(label) for label in labels[gone]]
     if names:
         warn(
             f"The request removes every retained row of {names}: the model forgets the whole "

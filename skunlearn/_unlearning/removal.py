@@ -1,7 +1,6 @@
 """One request, from the verb `unlearn` to a state that has forgotten."""
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -10,17 +9,18 @@ from skunlearn._recipe import caches, training
 from skunlearn._rows.checking import check_single_request
 from skunlearn._rows.containers import n_rows
 from skunlearn._rows.record import TrainingRecord
-from skunlearn._rows.row_table import DigestsOfRows
 from skunlearn._rows.seeding import seeded
-from skunlearn._rows.views import Rows
-from skunlearn._torch.observation import Evidence, observe, summary
+from skunlearn._rows.views import DigestsOfRows, Rows
+from skunlearn._torch.observation import Evidence, observe
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.skorch_nets import is_net, unwrap
 from skunlearn._unlearning.accuracy_guard import Guard
+from skunlearn._unlearning.certificate.model_digests import model_digest
+from skunlearn._unlearning.change import Before
 from skunlearn._unlearning.diagnosis import emptied_classes
 from skunlearn._unlearning.fitted import drafted
-from skunlearn._unlearning.unseen_rows import Apart, read_unseen
-from skunlearn.exceptions import AlreadyForgottenError, UnlearningError
+from skunlearn._unlearning.unseen_rows import read_unseen
+from skunlearn.exceptions import AlreadyForgottenError
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model, at most
 _SHARE, _FEW = 0.2, 400  # without a limit a fifth of the rows does, and no fewer than these
@@ -72,61 +72,17 @@ class Removal:
     corrected: bool = False
 
 
-@dataclass(frozen=True)
-class Change:
-    """What a model said before a request and says after it, of some rows each.
-
-    Attributes
-    ----------
-    forget_before, retain_before, forget_after, retain_after : Evidence or None
-        None where the rows are not at hand.
-    unseen_before, unseen_after : Evidence or None
-        Of rows that the model has never seen, where there are any.
-    emptied : list
-        Encoded classes of which no retained row is left.
-    """
-
-    forget_before: Evidence | None
-    retain_before: Evidence | None
-    forget_after: Evidence | None
-    retain_after: Evidence | None
-    unseen_before: Evidence | None = None
-    unseen_after: Evidence | None = None
-    emptied: tuple = ()
-
-    @classmethod
-    def between(cls, before, model, removal, classes):
-        """`before` is what the old model said of the rows of `removal`; `model` is the new one.
-
-        It speaks of forget rows, of the sample of the others, and of rows that were never seen.
-        """
-        *before, never = before
-        after, kept = observe_both(model, removal, classes)
-        never = never, None if never is None else observe(model, removal.others, classes)
-        change = cls(*before, after, kept, *never, emptied_codes(removal, classes))
-        change.refuse_divergence()
-        return change
-
-    def measure(self):
-        """Losses and scores, for the log."""
-        names = ["forget_before", "forget_after", "retain_before", "retain_after"]
-        if self.unseen_after is not None:
-            names += ["unseen_before", "unseen_after"]
-        return {name: summary(getattr(self, name)) for name in names}
-
-    @cached_property
-    def apart(self):
-        """How forget rows are told from those that were never seen, `Apart`; None without."""
-        return Apart.of(self)
-
-    def refuse_divergence(self):
-        """Raise where the new model gives no numbers."""
-        for evidence in (self.forget_after, self.retain_after):
-            if evidence is not None and not evidence.is_finite():
-                raise UnlearningError(
-                    "The training diverged: the new model's outputs hold NaN or infinity. The "
-                    "model is as it was before. Try a smaller learning rate."
-                )
+def look_before(estimator, removal):
+    """The model of a fitted unlearner before the request, its `Before`."""
+    weights, exact = model_digest(estimator.estimator_)["digest"], estimator._make_promises().exact
+    said, known = removal.before, _recall_look(estimator, removal, weights)
+    said = said or observe_both(estimator.estimator_, removal, estimator._classes, known)
+    unseen = removal.unseen_before
+    if unseen is None:
+        unseen = observe(estimator.estimator_, removal.others, estimator._classes)
+    brought = estimator._name_trained() if exact else []
+    declared = estimator._name_declared() if exact else []
+    return Before(weights, (*said, unseen), brought, declared)
 
 
 def observe_both(model, removal, classes, known=None):
@@ -138,14 +94,7 @@ def observe_both(model, removal, classes, known=None):
     return said, known or observe(model, removal.sample, classes)
 
 
-def observe_unseen(estimator, removal):
-    """What the present model says of rows that it has never seen, or None without any."""
-    if removal.others is None or removal.unseen_before is not None:
-        return removal.unseen_before
-    return observe(estimator.estimator_, removal.others, estimator._classes)
-
-
-def emptied_codes(removal, classes):
+def find_emptied(removal, classes):
     """Encoded classes, of one a row, of which a request leaves none."""
     if not removal.emptied or not task_of(classes).has_one_class:
         return ()
@@ -213,7 +162,7 @@ def draw_sample(estimator, retain, limited=False):
     """Retained rows that are looked at before and after a request.
 
     Which they are depends on what is retained alone, and those of a request are mostly those of
-    the one before, see `recall_look`. `limited` says that a limit is set on what may be lost.
+    the one before, see `_recall_look`. `limited` says that a limit is set on what may be lost.
     """
     n = len(estimator._record)
     if estimator._make_promises().exact:
@@ -227,7 +176,7 @@ def draw_sample(estimator, retain, limited=False):
     return retain.take(np.flatnonzero(drawn[retain.positions]))
 
 
-def recall_look(estimator, removal, weights):
+def _recall_look(estimator, removal, weights):
     """What the present model said of the sample when the last request had made it, or None.
 
     It counts as long as the model's weights are those of then; `weights` is their digest now.
@@ -243,7 +192,7 @@ def recall_look(estimator, removal, weights):
 
 
 def keep_look(removal, change):
-    """What `recall_look` gives back, for the state after a request."""
+    """What `_recall_look` gives back, for the state after a request."""
     said, positions = change.retain_after, removal.sample.positions
     return None if said is None or said.noisy or positions is None else (positions, said)
 

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from skunlearn._torch.observation import Evidence
 from skunlearn._torch.parts.tasks import Classes
 from skunlearn._torch.row_scores import auc, class_weights
-from skunlearn._unlearning.removal import Change
+from skunlearn._unlearning.change import Change
 from skunlearn._unlearning.traces import class_ranks, doubts, unsure_of_classes
 from skunlearn._unlearning.unseen_rows import RIGHT
 
