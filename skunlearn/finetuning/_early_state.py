@@ -109,7 +109,9 @@ def write_state(net, path):
         tensors |= {f"{name}.{key}": value for key, value in found[0].items()}
         groups = [len(group["params"]) for group in held["param_groups"]]
         optimizers[name] = {"groups": groups, "plain": found[1]}
-    tensor_files.write(path, tensors, {"frozen": portable.frozen(net), "optimizers": optimizers})
+    tensor_files.write(
+        path, tensors, {"frozen": portable.name_frozen(net), "optimizers": optimizers}
+    )
 
 
 def _split(state):

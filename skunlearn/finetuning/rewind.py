@@ -11,7 +11,7 @@ from skunlearn._files.own_folder import Folder
 from skunlearn._recipe import training
 from skunlearn._rows.constraints import Interval
 from skunlearn._torch import skorch_nets
-from skunlearn._unlearning.fitted import origin
+from skunlearn._unlearning.fitted import find_origin
 from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning._early_state import Keeper, ReplayedRates
 from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
@@ -161,7 +161,7 @@ class RewindUnlearner(NetUnlearner):
         except BaseException:
             folder.remove()
             raise
-        earlier = vars(origin(self)).get("_early")
+        earlier = vars(find_origin(self)).get("_early")
         self._left = [] if earlier is None else [earlier.folder]
         self._early, self._unsettled = keeper.kept(), keeper.unsettled_
         return skorch_nets.drop_last_steps(net)

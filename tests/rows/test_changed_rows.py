@@ -19,7 +19,7 @@ from skunlearn import (
     ShardedUnlearner,
     UnlearningPipeline,
 )
-from skunlearn._rows.unchanged import _FEWEST
+from skunlearn._rows.row_table import _FEWEST, draw_retained
 from skunlearn.evaluation import audit
 from skunlearn.exceptions import DataChangedError
 from skunlearn.metrics import MIAScorer
@@ -98,7 +98,7 @@ def test_the_named_rows_are_all_compared(rows):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(5000, 4)), rng.integers(0, 3, 5000)
     unlearner = knn().fit(X, y)
-    row = next(i for i in range(4000, 5000) if i not in unlearner._record._some_retained())
+    row = next(i for i in range(4000, 5000) if i not in draw_retained(unlearner._record))
     X[row, 2] += 1
     with pytest.raises(DataChangedError, match=f"row {row},"):
         unlearner.unlearn(indices=np.arange(4000, 5000))
@@ -111,15 +111,15 @@ def test_some_of_the_retained_rows_are_compared_others_each_time(rows):
     with pytest.raises(DataChangedError, match=r"row (5\d|6\d),"):
         unlearner.unlearn(indices=[0])
     record = unlearner._record
-    assert not np.array_equal(record._some_retained(), record.without([3])._some_retained())
+    assert not np.array_equal(draw_retained(record), draw_retained(record.without([3])))
     few = record.without(np.arange(N - 5))
-    assert set(few._some_retained()) <= set(range(N - 5, N))
+    assert set(draw_retained(few)) <= set(range(N - 5, N))
 
 
 def test_few_rows_are_read_however_large_they_are():
     X = np.zeros((40, 2**17), np.float32)
     record = RetrainUnlearner(DecisionTreeClassifier(max_depth=1)).fit(X, np.arange(40) % 2)._record
-    assert len(record._some_retained()) == _FEWEST
+    assert len(draw_retained(record)) == _FEWEST
 
 
 CONTAINERS = {

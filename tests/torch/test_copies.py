@@ -24,7 +24,7 @@ from skunlearn import (
 )
 from skunlearn._recipe import training as _training
 from skunlearn._rows.views import Rows
-from skunlearn._torch.portable import lost
+from skunlearn._torch.portable import name_lost
 from skunlearn._torch.skorch_nets import copy_net
 from skunlearn.editing import neg_merge
 from skunlearn.exact import _shards
@@ -451,4 +451,4 @@ def test_the_check_of_a_file_draws_nothing_from_the_global_generators(tmp_path):
         made, before = step(), generators()
         made.save(tmp_path / "model")
         assert generators() == before
-    assert lost(unlearner.estimator_, net, 0, None) == []
+    assert name_lost(unlearner.estimator_, net, 0, None) == []

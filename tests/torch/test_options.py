@@ -108,7 +108,7 @@ def test_parts_of_compiled_nets_go_by_the_users_names(data):
     X, y = data
     torch.compiler.reset()
     made = net(compile=True, compile__backend="aot_eager", optimizer__weight_decay=0.01).fit(X, y)
-    plain = skorch_nets.eager(made)
+    plain = skorch_nets.make_eager(made)
     rows = Rows(X, y, np.arange(60))
     assert skorch_nets.plain_module(made) is plain.module_
     kept = penalised_parameters(made, rows, ["conv.*", "head"])
