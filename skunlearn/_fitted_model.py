@@ -1,7 +1,5 @@
 """A fitted model of any kind, and rows that it is asked about."""
 
-from functools import partial
-
 import numpy as np
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
@@ -14,6 +12,7 @@ from skunlearn._torch.columns import classes_of
 from skunlearn._torch.parts.net_kinds import kind_for
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning import validation
+from skunlearn._unlearning.unseen_rows import predefined_rows
 from skunlearn.base import BaseUnlearner, model_of
 
 
@@ -62,12 +61,9 @@ def read_unseen(unlearner):
     ----------
     unlearner : unlearner in the middle of a request
     """
-    if unlearner._removal is not None and unlearner._removal.unseen is not None:
-        return read_rows(unlearner, *unlearner._removal.unseen)
-    split = skorch_nets.unwrap(unlearner.estimator).train_split
-    if not isinstance(split, partial) or "valid_ds" not in split.keywords:
-        return None
-    return read_rows(unlearner, split.keywords["valid_ds"], None)
+    removal = unlearner._removal
+    given = (removal and removal.unseen) or predefined_rows(unlearner)
+    return None if given is None else read_rows(unlearner, *given)
 
 
 def read_targets(model, X, y, name="y"):

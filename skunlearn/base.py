@@ -23,6 +23,7 @@ from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
 from skunlearn._torch import held_out_rows, skorch_nets
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.loop.run_guards import telling_torch_errors
+from skunlearn._torch.observation import observe
 from skunlearn._unlearning import (
     attachment,
     correction,
@@ -35,15 +36,16 @@ from skunlearn._unlearning.accuracy_guard import refuse_drop
 from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import write_content
 from skunlearn._unlearning.certificate.deletion_log import log_entry
+from skunlearn._unlearning.change import Change
 from skunlearn._unlearning.class_docs import inherit_entries
-from skunlearn._unlearning.diagnosis import warn_if_wrong
+from skunlearn._unlearning.diagnosis import warn_if_damaged, warn_if_wrong
 from skunlearn._unlearning.fitted import Fitted, FittedMixin, drafted, note_own_state
 from skunlearn._unlearning.predictor import PredictorMixin
 from skunlearn._unlearning.promises import Promises
 from skunlearn._unlearning.removal import (
-    Change,
     Removal,
     carry_out,
+    find_emptied,
     keep_look,
     look_before,
     look_up,
@@ -186,7 +188,11 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         self._change(removal=removal)
         before = look_before(self, removal)
         model, kept = self._renew_model(removal)
-        change = Change.between(before.said, observe_both(model, removal, self._classes))
+        after = (
+            *observe_both(model, removal, self._classes),
+            observe(model, removal.others, self._classes),
+        )
+        change = Change.between(before.said, after, find_emptied(removal, self._classes))
         seconds = time.perf_counter() - started
         entry = log_entry(self, before, change, model, kept, seconds)
         self._judge(change, entry["measured"])
@@ -310,8 +316,12 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     def _warn_if_wrong(self, change, measured, most_lost):
         """Warn when the model was damaged, or has not forgotten; see `diagnosis`."""
         promises = self._make_promises()
-        # What is proved needs no measuring; and a corrected row may be close to what it was.
-        if not (promises.exact or promises.certified or self._removal.corrected):
+        if promises.certified:
+            # That it has forgotten is proved, not what the noise has left of the model.
+            warn_if_damaged(self, change, measured, most_lost)
+        elif not (
+            promises.exact or self._removal.corrected
+        ):  # those may be close to what they were
             warn_if_wrong(self, change, measured, most_lost, self._removal)
 
     def _count_held_out(self, retain):

@@ -81,7 +81,7 @@ class RowRevealedWarning(UserWarning):
 
 
 class ModelDamagedWarning(UserWarning):
-    """The unlearning cost the retained rows a large part of their accuracy."""
+    """The unlearning cost retained rows, or rows never seen, a large part of their accuracy."""
 
 
 class IncompleteFileWarning(UserWarning):

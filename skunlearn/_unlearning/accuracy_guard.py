@@ -30,8 +30,6 @@ class Guard:
             check_drop(limit, classifier=final._classes is not None)
         if X is None and y is None:
             return
-        if limit is None and not final._make_promises().reads_validation_rows:
-            raise TypeError("X_val and y_val are for max_accuracy_drop=: pass it too.")
         if y is None and is_dataset(X):
             self.y = dataset_targets(X)
         if X is None or self.y is None:

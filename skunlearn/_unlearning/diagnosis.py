@@ -1,23 +1,25 @@
-"""Warnings: what outputs give away without a row that the model has never seen."""
+"""Warnings: a request that did not forget, or that destroyed the model."""
 
 import numpy as np
-from scipy.stats import binomtest
 
 from skunlearn._rows.checking import warn
 from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn._unlearning.certificate.deletion_log import to_plain
+from skunlearn._unlearning.traces import (
+    blurs_both,
+    class_ranks,
+    doubts,
+    known_by_heart,
+    stands_out,
+    unsure_of_classes,
+)
+from skunlearn._unlearning.unseen_rows import RIGHT
 from skunlearn.exceptions import ClassForgottenWarning, ModelDamagedWarning, NotForgottenWarning
 
-_STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning
+_STILL_KNOWN = 0.02  # share of the rows of a forgotten class, named correctly, worth a warning
 _MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), that counts
-_MEMORISED = 0.05  # share of the loss of chance, ln C, below which a row counts as learnt by heart
-_BY_HEART = 0.04  # the same of a net that has learnt wrong labels, too, of which it is less sure
-_HARDLY = 1.75  # times the mean loss before, up to which such rows are as they were
-_SURE = 0.95  # confidence that some unseen rows reach wherever most rows of the training do
-_SOME = 0.15  # these are more of the unseen rows: 17 % and up on ten nets for digits and CIFAR-10
-_BLIND = 1.5  # times what noise costs retained rows: 0.5 to 1.2 on six nets for digits and a table
-_FEW = 20  # retained rows of a class that say nothing yet
-_LEVEL = 0.01  # of the test that they are fewer
+_LOST = 0.03  # accuracy on unseen rows that is worth a warning, beside what chance shows
+_ENOUGH = 50  # unseen rows from which that is measured
 
 
 def emptied_classes(unlearner, record, forget):
@@ -37,6 +39,38 @@ def emptied_classes(unlearner, record, forget):
     return names
 
 
+def warn_if_damaged(unlearner, change, measured, most_lost):
+    """Warn when a request has damaged the model; whether it wrecked it.
+
+    Where there are rows that the model has never seen they are asked: retained rows may have been
+    known by heart, which is no accuracy to keep.
+
+    Parameters
+    ----------
+    unlearner : BaseUnlearner
+    change : Change
+    measured : dict
+        Losses and scores before and after, as in the log.
+    most_lost : float
+        The loss of accuracy on retained rows that is worth a warning.
+    """
+    name = type(unlearner).__name__
+    unseen = lost_on_unseen(change)
+    if unseen is not None:
+        lost, error = unseen
+        what, too_much = "rows that it has never seen", lost > min(most_lost, _LOST + error)
+    else:
+        lost = _drop(measured["retain_before"], measured["retain_after"])
+        what, too_much = "the retained rows", lost > most_lost
+    if not too_much or not np.isfinite(most_lost):
+        return False
+    advice = "Try a smaller learning rate, fewer epochs or a larger penalty."
+    if unlearner._make_promises().certified:
+        advice = "That is the noise of its proof: allow a larger epsilon, or use RetrainUnlearner."
+    warn(f"{name} cost {what} {100 * lost:.0f} points of accuracy. {advice}", ModelDamagedWarning)
+    return lost > most_lost
+
+
 def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     """Warn when a request has damaged the model, or when it has not forgotten.
 
@@ -53,30 +87,43 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
         Looked up.
     """
     name, said = type(unlearner).__name__, change
-    lost = _drop(measured["retain_before"], measured["retain_after"])
-    if lost > most_lost:
-        warn(
-            f"{name} cost the retained rows {100 * lost:.0f} points of accuracy. Try a smaller "
-            "learning rate, fewer epochs or a larger penalty.",
-            ModelDamagedWarning,
-        )
+    if warn_if_damaged(unlearner, change, measured, most_lost):
         said = None  # what a wrecked model is sure of says nothing of what it remembers
     before, after = (measured[key]["loss"] for key in ("forget_before", "forget_after"))
     if before is None or after is None:
         return
     text = None
-    if after - before <= _MOVED * max(1.0, before):
-        text = _say_not_raised(name, before, after)
-    elif said is not None and unlearner._make_promises().adds_noise:
-        text = _say_blurred(name, measured)
-    if text is None and said is not None:
-        text = _say_known_by_heart(unlearner, said)
+    # Where unseen rows are known as well, rows that are known are not remembered.
+    if change.apart is None or not change.apart.are_alike():
+        if after - before <= _MOVED * max(1.0, before):
+            text = _say_not_raised(name, before, after)
+        elif said is not None and unlearner._make_promises().adds_noise:
+            text = _say_blurred(name, measured)
+        if text is None and said is not None:
+            text = _say_known_by_heart(unlearner, said)
     if text is None:
         text = _say_still_named(unlearner, removal, change.forget_after)
-    if text is None and said is not None and not removal.emptied:
-        text = _say_stands_out(name, said)
+    if text is None:
+        text = _say_apart(name, change)
+    if text is None and said is not None:
+        if not removal.emptied:
+            text = _say_stands_out(name, said)
+        elif said.emptied:
+            text = _say_class_is_known(unlearner, said, removal)
     if text is not None:
         warn(text, NotForgottenWarning)
+
+
+def lost_on_unseen(change):
+    """Accuracy lost on unseen rows of classes that stay, and its standard error; None without."""
+    sides = change.unseen_before, change.unseen_after
+    if any(said is None or said.noisy or not said.task.has_one_class for said in sides):
+        return None
+    right = [(said.predicted == said.y)[~np.isin(said.y, change.emptied)] for said in sides]
+    n = len(right[0])
+    if n < _ENOUGH:
+        return None
+    return float(right[0].mean() - right[1].mean()), float(np.sqrt(np.sum(right[0] ^ right[1])) / n)
 
 
 def _drop(before, after):
@@ -116,9 +163,9 @@ def _say_known_by_heart(unlearner, change):
         f"After {type(unlearner).__name__} forget rows are still known by heart: "
         f"{'half of them have a loss of at most' if pushed else 'their mean loss is'} "
         f"{losses[1]:.3g} ({losses[0]:.3g} before, {chance:.3g} for chance). "
-        "Unless a model knows unseen rows as well, it has not forgotten them: look at "
-        "MIAScorer or skunlearn.evaluation.audit. More epochs, a larger learning rate or a "
-        "smaller penalty forget more; so do RandomLabelUnlearner, SalUnUnlearner and "
+        "Unless a model knows unseen rows as well, it has not forgotten them: pass some as X_val=, "
+        "or look at MIAScorer or skunlearn.evaluation.audit. More epochs, a larger learning rate "
+        "or a smaller penalty forget more; so do RandomLabelUnlearner, SalUnUnlearner and "
         "NegGradPlusUnlearner."
     )
 
@@ -148,7 +195,16 @@ def _say_still_named(unlearner, removal, after):
 
 
 def _say_stands_out(name, change):
-    sure = stands_out(change.forget_after, change.retain_after)
+    sides = change.forget_after, change.retain_after
+    sure, hidden = stands_out(*sides), doubts(*sides)
+    if sure is None and hidden is not None:
+        return (
+            f"After {name} the forget rows stand out: the model names {100 * hidden[0]:.0f} % of "
+            f"them rightly at a mean confidence of {hidden[1]:.2f}, farther below than for "
+            "retained rows. Rows that it has never seen it would know less well: it was only "
+            "taught not to show what it remembers. Try a smaller learning rate or fewer epochs, "
+            "and look at MIAScorer with attack='entropy'."
+        )
     if sure is None:
         return None
     return (
@@ -160,69 +216,59 @@ def _say_stands_out(name, change):
     )
 
 
-def known_by_heart(before, after, chance, pushed):
-    """Losses of forget rows that were known by heart and still are, before and after; else None.
-
-    Of a method that pushed them away, the medians: a few rows with large losses hide that all
-    others are as they were. They are, too, where the mean has hardly risen: so on digits with
-    wrong labels at a small rate, after which an attack found more than before. Of a method that
-    did not push, the means: half of the rows that it has never seen may be known as well, where a
-    model generalises.
-
-    Parameters
-    ----------
-    before, after : Evidence of the forget rows
-    chance : float, the loss of a guess
-    pushed : bool
-    """
-    if before.logits is None or after.logits is None:
+def _say_class_is_known(unlearner, change, removal):
+    """Of rows of classes that are gone, where the net still tells them by what it says."""
+    ours, name = change.forget_after, type(unlearner).__name__
+    gone = np.isin(ours.y, change.emptied)
+    kept = np.unique(removal.record.retained_y)
+    sides = ours.take(gone), change.retain_after
+    ranks = class_ranks(*sides, kept)
+    if ranks is not None:
+        return (
+            f"After {name} the rows of forgotten classes still speak for their class: "
+            f"{100 * ranks[0]:.0f} % of the classes that stay are likelier for them, and "
+            f"{100 * ranks[1]:.0f} % for retained rows. For a model that never met a class it is "
+            "as unlikely for its own rows as for all others. Try more epochs, a larger learning "
+            "rate or a smaller penalty, and look at MIAScorer."
+        )
+    unsure = unsure_of_classes(*sides, kept)
+    if unsure is None:
         return None
-    losses = [evidence.losses() for evidence in (before, after)]
-    means = [float(np.mean(each)) for each in losses]
-    found = [float(np.median(each)) for each in losses] if pushed else means
-    as_before = found[0] < _BY_HEART * chance and means[1] < _HARDLY * means[0]
-    known = max(found) < _MEMORISED * chance or (pushed and as_before)
-    return found if known else None
+    return (
+        f"After {name} the rows of forgotten classes stand out: the model guesses at them (mean "
+        f"entropy {unsure[0]:.2f} of that of a guess, {unsure[1]:.2f} for retained rows)"
+        ". A model that never met a class takes its rows for others more surely. Try a smaller "
+        "learning rate or fewer epochs, and look at MIAScorer with attack='entropy'."
+    )
 
 
-def blurs_both(measured):
-    """Whether noise cost the forget rows hardly more than the retained rows.
-
-    Parameters
-    ----------
-    measured : dict
-        Losses before and after, as in the log.
-    """
-    losses = {key: said["loss"] for key, said in measured.items()}
-    if None in losses.values():
-        return False
-    raised = [losses[f"{key}_after"] - losses[f"{key}_before"] for key in ("forget", "retain")]
-    return raised[0] <= _BLIND * raised[1]
-
-
-def stands_out(forget, retained):
-    """Whether the model was taught to be unsure of the forget rows, as by random labels.
-
-    Of rows that it has never seen it is as sure as of many a row of its training, if not always
-    rightly so. Where it is unsure of their whole classes they do not stand out.
-
-    Parameters
-    ----------
-    forget, retained : Evidence after the request
-
-    Returns
-    -------
-    level, share : float
-        A confidence that half of the retained rows of their classes reach, and the share of forget
-        rows that do. None where these are not conspicuously few.
-    """
-    if any(evidence is None or evidence.logits is None for evidence in (forget, retained)):
+def _say_apart(name, change):
+    """Of rows that the model has never seen, where the request brought any."""
+    apart = change.apart
+    if apart is None:
         return None
-    alike = np.isin(retained.y, forget.y)
-    ours, theirs = (e.task.confidences(e.logits) for e in (forget, retained))
-    if ours is None or alike.sum() < _FEW:
+    way = apart.remembered()
+    if way == RIGHT:
+        now, was = (100 * distance[RIGHT] for distance in (apart.after, apart.before))
+        return (
+            f"After {name} {now:.0f} % more of the forget rows are named rightly than of the "
+            f"unseen rows of which the model is as sure ({was:.0f} % before): they are still "
+            "remembered. Try more epochs, a larger learning rate or a smaller penalty, or use "
+            "AutoUnlearner."
+        )
+    if way is not None:
+        now, was = (0.5 + distance[way] for distance in (apart.after, apart.before))
+        return (
+            f"After {name} an attack by {way} tells forget rows from the request's unseen rows "
+            f"with an AUC of {now:.2f} ({was:.2f} before). Unless they are easier than these, they "
+            "are still remembered: try more epochs, a larger learning rate or a smaller penalty, "
+            "or use AutoUnlearner."
+        )
+    if not apart.stands_out():
         return None
-    level = min(_SURE, float(np.median(theirs[alike])))
-    sure = ours >= level
-    few = binomtest(int(sure.sum()), len(sure), _SOME, alternative="less").pvalue < _LEVEL
-    return (level, float(sure.mean())) if few else None
+    return (
+        f"After {name} the forget rows stand out: an attack by entropy tells them from the unseen "
+        f"rows of the request with an AUC of {0.5 + apart.after['entropy']:.2f} "
+        f"({0.5 + apart.before['entropy']:.2f} before), as the model is less sure of them. Try a "
+        "smaller learning rate or fewer epochs, or use AutoUnlearner."
+    )

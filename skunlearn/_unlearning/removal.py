@@ -11,13 +11,16 @@ from skunlearn._rows.containers import n_rows
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import DigestsOfRows, Rows
-from skunlearn._torch.observation import Evidence, observe, summarise
+from skunlearn._torch.observation import Evidence, observe
+from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.skorch_nets import is_net, unwrap
 from skunlearn._unlearning.accuracy_guard import Guard
 from skunlearn._unlearning.certificate.model_digests import model_digest
+from skunlearn._unlearning.change import Before
 from skunlearn._unlearning.diagnosis import emptied_classes
 from skunlearn._unlearning.fitted import drafted
-from skunlearn.exceptions import AlreadyForgottenError, UnlearningError
+from skunlearn._unlearning.unseen_rows import read_unseen
+from skunlearn.exceptions import AlreadyForgottenError
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model, at most
 _SHARE, _FEW = 0.2, 400  # without a limit a fifth of the rows does, and no fewer than these
@@ -40,11 +43,15 @@ class Removal:
     most_lost : float or None
         What the request may cost in accuracy on that sample.
     unseen : (rows, labels) or None
-        Rows that the model has never seen, for methods that judge themselves.
+        Rows that the model has never seen, by which the request is judged.
+    unseen_before : Evidence or None
+        What the present model says of these, as in `before`.
     record : TrainingRecord or None
         As the request leaves it; known once it is looked up, as are the following.
     sample : Rows or None
         Of the retained rows, by which damage is noticed.
+    others : Rows or None
+        Of `unseen`, as the model reads them.
     emptied : list
         Classes of which no retained row is left.
     corrected : bool
@@ -57,65 +64,12 @@ class Removal:
     before: tuple[Evidence, Evidence] | None = None
     most_lost: float | None = None
     unseen: tuple | None = None
+    unseen_before: Evidence | None = None
     record: TrainingRecord | None = None
     sample: Rows | None = None
+    others: Rows | None = None
     emptied: list = field(default_factory=list)
     corrected: bool = False
-
-
-@dataclass(frozen=True)
-class Before:
-    """What is known of a model before it forgets.
-
-    Attributes
-    ----------
-    weights : str
-        Digest of them.
-    said : (Evidence, Evidence)
-        What it says of the forget rows, and of the sample of the others.
-    brought : list of str
-        What came along trained, and no training renews, which takes an exact method its
-        guarantee; see `name_trained`.
-    declared : list of dict
-        What came along trained, and is declared public; see `public_parts.list_declarations`.
-    """
-
-    weights: str
-    said: tuple[Evidence | None, Evidence | None]
-    brought: list
-    declared: list
-
-
-@dataclass(frozen=True)
-class Change:
-    """What a model said before a request and says after it, of some rows each.
-
-    Attributes
-    ----------
-    forget_before, retain_before, forget_after, retain_after : Evidence or None
-        None where the rows are not at hand.
-    """
-
-    forget_before: Evidence | None
-    retain_before: Evidence | None
-    forget_after: Evidence | None
-    retain_after: Evidence | None
-
-    @classmethod
-    def between(cls, before, after):
-        """From what the old and the new model said; raises where the latter gives no numbers."""
-        for evidence in after:
-            if evidence is not None and not evidence.is_finite():
-                raise UnlearningError(
-                    "The training diverged: the new model's outputs hold NaN or infinity. The "
-                    "model is as it was before. Try a smaller learning rate."
-                )
-        return cls(*before, *after)
-
-    def measure(self):
-        """Losses and scores, for the log."""
-        names = ("forget_before", "forget_after", "retain_before", "retain_after")
-        return {name: summarise(getattr(self, name)) for name in names}
 
 
 def look_before(estimator, removal):
@@ -123,8 +77,12 @@ def look_before(estimator, removal):
     weights, exact = model_digest(estimator.estimator_)["digest"], estimator._make_promises().exact
     said, known = removal.before, _recall_look(estimator, removal, weights)
     said = said or observe_both(estimator.estimator_, removal, estimator._classes, known)
+    unseen = removal.unseen_before
+    if unseen is None:
+        unseen = observe(estimator.estimator_, removal.others, estimator._classes)
     brought = estimator._name_trained() if exact else []
-    return Before(weights, said, brought, estimator._name_declared() if exact else [])
+    declared = estimator._name_declared() if exact else []
+    return Before(weights, (*said, unseen), brought, declared)
 
 
 def observe_both(model, removal, classes, known=None):
@@ -134,6 +92,13 @@ def observe_both(model, removal, classes, known=None):
     """
     said = observe(model, removal.forget, classes)
     return said, known or observe(model, removal.sample, classes)
+
+
+def find_emptied(removal, classes):
+    """Encoded classes, of one a row, of which a request leaves none."""
+    if not removal.emptied or not task_of(classes).has_one_class:
+        return ()
+    return tuple(task_of(classes).emptied(removal.record.retained_y, removal.forget.y).tolist())
 
 
 def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard, unknown):
@@ -186,9 +151,11 @@ def look_up(estimator, removal):
         forget, retain = record.view(positions), left.view(np.flatnonzero(left.retained))
     emptied = emptied_classes(estimator, left, forget)
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
-    return replace(
-        removal, forget=forget, retain=retain, record=left, sample=sample, emptied=emptied
-    )
+    others = None
+    if not estimator._make_promises().exact:
+        others = read_unseen(estimator, removal.unseen, forget)
+    looked = {"sample": sample, "others": others, "emptied": emptied}
+    return replace(removal, forget=forget, retain=retain, record=left, **looked)
 
 
 def draw_sample(estimator, retain, limited=False):

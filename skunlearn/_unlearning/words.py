@@ -83,10 +83,14 @@ max_accuracy_drop : float, default=None
     within this request, or on `X_val`. None: no limit, but a ModelDamagedWarning at ten
     points.
 X_val, y_val : rows and labels, default=None
-    Measure the drop on these instead: rows that ``fit`` was not given. It then counts
-    from the first request that was measured on the same rows, so that many small
-    requests cannot add up. `AutoUnlearner` compares the forget rows with them, and so do
-    methods with ``stop="reference"``.
+    Rows that ``fit`` was not given, like those to be forgotten. Methods that are not exact are
+    judged by them: a NotForgottenWarning is given where forget rows are still told from them, a
+    ModelDamagedWarning where their accuracy falls, and the log holds what was found, under
+    ``"unseen"``. Without them it says under ``"not_looked_at"`` what nobody knows; those of the
+    net's ``predefined_split`` stand in for them. With `max_accuracy_drop` the drop is measured on
+    them. It then counts from the first request that was measured on the same rows, so that many
+    small requests cannot add up. `AutoUnlearner` chooses by them, and so do methods with
+    ``stop="reference"``.
 **unknown : dict
     Nothing else is taken; the error says how rows are named.
 

@@ -10,6 +10,7 @@ from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch.observation import observe
 from skunlearn._unlearning.certificate.deletion_log import digest_forgotten, name_rows
 from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
+from skunlearn._unlearning.unseen_rows import read_unseen
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose import _front_steps
 from skunlearn.compose._prepared import Subtraction
@@ -119,9 +120,12 @@ class StepsMixin:
         """Let a copy of the unlearner work on rows that are transformed for this request."""
         positions, forget, retain = removal.positions, removal.forget, removal.retain
         old, steps, sums, subtracted = self._final_estimator, self.steps[:-1], None, []
-        start, before = copy.copy(old), None
+        start, before, never = copy.copy(old), None, None
         if refit:
             before = self._observe(forget, draw_sample(old, retain))
+            if not old._make_promises().exact:
+                never = read_unseen(old, _show(removal.unseen, steps), forget)
+                never = never and observe(old.estimator_, never, old._classes)
             steps, X, sums, subtracted = self._new_steps(positions, forget, retain, as_stored)
             kept = _front_steps.check_rows(X, retain, start, reset=True)
             self._check_columns(steps, X)
@@ -140,7 +144,7 @@ class StepsMixin:
                     "take unknown values, or use refit_transformers=False."
                 ) from error
             gone = forget = None
-        known = {"before": before, "most_lost": removal.most_lost}
+        known = {"before": before, "unseen_before": never, "most_lost": removal.most_lost}
         new = start._successor(positions, gone, kept, unseen=_show(removal.unseen, steps), **known)
         return steps, new, sums, subtracted
 

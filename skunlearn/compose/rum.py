@@ -42,7 +42,10 @@ class RUMUnlearner(BaseUnlearner):
 
     Attributes
     ----------
-    {estimator_, classes_, deletions_}
+    {estimator_, classes_}
+    deletions_ : list of dict
+        The log of requests; ``"parts"`` holds the method of each part of the rows that was not
+        empty, and what it has noted, such as ``"stop"``.
 
     References
     ----------
@@ -92,12 +95,20 @@ class RUMUnlearner(BaseUnlearner):
         self.memorisation = memorisation
 
     def _make_promises(self):
-        return replace(super()._make_promises(), trains_from_scratch=self.memorisation == "retrain")
+        methods = self._methods()
+        methods = methods if isinstance(methods, list | tuple) else []  # `fit` refuses others
+        given = [m._make_promises() for m in methods if isinstance(m, NetUnlearner)]
+        scratch = self.memorisation == "retrain" or any(p.trains_from_scratch for p in given)
+        return replace(
+            super()._make_promises(),
+            trains_from_scratch=scratch,
+            reads_validation_rows=any(p.reads_validation_rows for p in given),
+        )
 
     def _attempt(self, retain, forget, seed):
         if self._classes is None:
             raise UnlearningError("RUMUnlearner is for classifiers; this is a regression.")
-        order = np.argsort(self._memorised(retain, forget), kind="stable")
+        order, self._parts = np.argsort(self._memorised(retain, forget), kind="stable"), []
         model = self.estimator_
         for part, (unlearner, rows) in enumerate(
             zip(self._methods(), np.array_split(order, len(self._methods())), strict=True)
@@ -106,9 +117,17 @@ class RUMUnlearner(BaseUnlearner):
                 continue
             worker = clone(unlearner).set_params(estimator=self.estimator, memory=None)
             worker._check_parameters()
-            worker._fitted = replace(self._fitted, model=model, deletions=[], removal=None)
+            worker._fitted = replace(self._fitted, model=model, deletions=[])
             model = worker._attempt(retain, forget.take(rows), derive_seed(seed, part))
+            self._parts.append({"method": type(worker).__name__} | worker._logged())
         return model
+
+    def _logged(self):
+        return super()._logged() | {"parts": self._parts}
+
+    def _commit(self):
+        super()._commit()
+        vars(self).pop("_parts", None)
 
     def _memorised(self, retain, forget):
         """How much the net owes its knowledge of each row to the row itself."""

@@ -109,7 +109,7 @@ class UAMUnlearner(BaseUnlearner):
     def _attempt(self, retain, forget, seed):
         worker = clone(self._method()).set_params(estimator=self.estimator, memory=None)
         worker._check_parameters()
-        worker._fitted = replace(self._fitted, deletions=[], removal=None)
+        worker._fitted = replace(self._fitted, deletions=[])
         plain = worker._unlearn
 
         def perturbed(net, kept, gone):
@@ -138,6 +138,7 @@ class UAMUnlearner(BaseUnlearner):
         return replace(
             given,
             reads_retain_rows=of_method.reads_retain_rows,
+            reads_validation_rows=of_method.reads_validation_rows,
             class_only=of_method.class_only,
             trains_from_scratch=of_method.trains_from_scratch,
         )

@@ -23,10 +23,11 @@ class RandomLabelUnlearner(StopsInTime, NetUnlearner):
     it would know anyway, the random labels push it beyond a retrained net: look at the verdict on
     over-forgetting. `lr` and `max_epochs` matter most.
 
-    A rate that is too small is not always noticed: on digits with a fifth of the labels wrong, 2
-    to 10 % of the net's own left an AUC of forget against unseen rows of 0.58 to 0.71 (original
-    0.71 and 0.72, retrained 0.48 and 0.53), mostly without a warning. Look at `MIAScorer`, or pass
-    ``stop="reference"`` and ``X_val=, y_val=`` of the request, which notices it.
+    A rate that is too small leaves the rows known, and a large one makes them stand out. Rows that
+    the net has never seen, ``X_val=, y_val=`` of the request, tell both: on digits with a fifth of
+    the labels wrong there was a warning at each of seven rates from 0.01 to 1 of the net's own, for
+    an MLP and a convolutional net, which left an AUC of forget against unseen rows of 0.45 to 0.72
+    by loss and of 0.21 to 0.62 by entropy. Without them there was one at all rates but one.
 
     Parameters
     ----------

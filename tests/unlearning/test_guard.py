@@ -152,7 +152,7 @@ def test_requests_that_make_no_sense(blobs):
     unlearner = biased(X, y, 0.1)
     state = Snapshot(unlearner, X)
     for error, text, given in (
-        (TypeError, "pass it too", {"X_val": X_val, "y_val": y_val}),
+        (ValueError, "come together", {"X_val": X_val}),
         (ValueError, "come together", {"max_accuracy_drop": 0.1, "X_val": X_val}),
         (ValueError, "come together", {"max_accuracy_drop": 0.1, "y_val": y_val}),
         (ValueError, "2 training rows", {"max_accuracy_drop": 0.1, "X_val": X[:2], "y_val": y[:2]}),

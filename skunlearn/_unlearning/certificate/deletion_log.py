@@ -11,6 +11,10 @@ from skunlearn._files.canonical import link
 from skunlearn._unlearning.certificate.model_digests import model_digest
 
 _PERSON = b"skunlearn-log"
+_NOT_LOOKED_AT = (
+    "Whether an attack tells the forgotten rows from rows that the model has never seen: the "
+    "request brought none that they could be compared with (X_val=, y_val=)."
+)
 _SIZE = 8  # bytes of each digest; that one row among a million is taken for another: 1 in 10 ** 13
 
 
@@ -81,6 +85,12 @@ def log_entry(unlearner, before, change, model, kept, seconds):
         entry["declared"] = before.declared
     if held_out is not None:
         entry["held_out"] = held_out
+    promises = unlearner._make_promises()
+    if not (promises.exact or promises.certified or removal.corrected):
+        if change.apart is None:
+            entry["not_looked_at"] = _NOT_LOOKED_AT
+        else:
+            entry["unseen"] = change.apart.logged()
     entry["weights"] = {**model_digest(model), "before": before.weights}
     return entry | unlearner._logged()
 

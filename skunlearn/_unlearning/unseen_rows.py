@@ -1,0 +1,191 @@
+"""Forget rows beside rows that the model has never seen, before and after a request."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from torch.utils.data import Subset
+
+from skunlearn._rows.containers import is_dataset, n_rows
+from skunlearn._rows.views import Rows
+from skunlearn._torch import skorch_nets
+from skunlearn._torch.parts.tasks import task_of
+from skunlearn._torch.row_scores import SQUARED, auc, auc_error, class_weights, scores_of
+from skunlearn._unlearning import validation
+
+_MOST = 2000  # rows that are asked about, of the forget rows' classes and of others
+_FEWEST = 5  # of a side, from which anything is said
+_BIN, _BINS = 20, 5  # unseen rows of like confidence at least, and how many such groups at most
+_NEAR = 0.03  # distance that is none, beside what chance shows
+_BEYOND = 0.05  # the same on the other side
+_PLAIN = 0.05  # error up to which a distance that is not seen is none
+RIGHT = "rightly named at equal confidence"
+
+
+def read_unseen(unlearner, given, forget):
+    """Rows that the model has never seen, as it reads them, or None.
+
+    Of many some, of the forget rows' classes and of others; those of labels that ``fit`` has not
+    seen are left out.
+
+    Parameters
+    ----------
+    unlearner : fitted unlearner
+    given : (rows, labels) or None
+        None takes those of the net's ``predefined_split``.
+    forget : Rows or None
+    """
+    given = given or predefined_rows(unlearner)
+    if given is None or forget is None:
+        return None
+    X, y = validation.check_X(unlearner, given[0]), given[1]
+    rng = np.random.default_rng(unlearner._seed)
+    n = len(X) if is_dataset(X) else n_rows(X)
+    if y is None and n > 2 * _MOST:  # each is read for its label
+        X, n = Subset(X, np.sort(rng.choice(n, 2 * _MOST, replace=False)).tolist()), 2 * _MOST
+    if y is None:
+        y = validation.dataset_targets(X)
+    classes, places = unlearner._classes, np.arange(n)
+    y = validation.check_like(y, n, classes)
+    if task_of(classes).has_one_class:
+        places = np.flatnonzero(np.isin(y, classes))
+        codes = np.zeros(n, dtype=np.int64)
+        codes[places] = validation.encode(y[places], classes, "y_val")
+        y = codes
+        alike = np.isin(y[places], forget.y)
+        places = np.sort(np.r_[_some(places[alike], rng), _some(places[~alike], rng)])
+    else:
+        if classes is None and unlearner._record.y_dtype.kind == "f":
+            y = y.astype(unlearner._record.y_dtype)
+        places = _some(places, rng)
+    return Rows(X, y, places, reader=unlearner._reader) if len(places) else None
+
+
+def _some(places, rng):
+    return places if len(places) <= _MOST else rng.choice(places, _MOST, replace=False)
+
+
+def predefined_rows(unlearner):
+    """Those of the net's ``predefined_split``, a data set and None for its labels; or None."""
+    split = getattr(skorch_nets.unwrap(unlearner.estimator), "train_split", None)
+    if not isinstance(split, partial) or "valid_ds" not in split.keywords:
+        return None
+    return split.keywords["valid_ds"], None
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How forget rows are told from unseen rows.
+
+    Distances of the AUC of each score from 0.5; and of rows of classes that stay how many more of
+    them are named rightly than of the unseen rows of which the model is as sure, where it makes no
+    difference whether they are easier, or harder, than these.
+
+    Attributes
+    ----------
+    rows : int
+        Unseen rows that were compared.
+    before, after : dict of str to float
+        Distances by name.
+    errors : dict of str to float
+        Standard errors by chance, after the request.
+    """
+
+    rows: int
+    before: dict
+    after: dict
+    errors: dict
+
+    @classmethod
+    def of(cls, change):
+        """Look at a `Change`; None where there is nothing to compare."""
+        sides = [
+            (change.forget_before, change.unseen_before),
+            (change.forget_after, change.unseen_after),
+        ]
+        if any(
+            said is None or said.noisy or not said.is_finite() for pair in sides for said in pair
+        ):
+            return None
+        sides = [_twins(*pair) for pair in sides]
+        ours, theirs = sides[1]
+        if min(len(ours.y), len(theirs.y)) < _FEWEST:
+            return None
+        one_class = ours.task.has_one_class
+        if one_class and ours.logits is None:
+            return None
+        whole = bool(change.emptied) and bool(np.isin(ours.y, change.emptied).all())
+        weights = class_weights(theirs.y, ours.y) if one_class else None
+        was, now = (_aucs(*pair, weights) for pair in sides)
+        errors = dict.fromkeys(now, auc_error(len(ours.y), len(theirs.y)))
+        if one_class and not whole:
+            if change.emptied or len(theirs.y) < _BIN:
+                return None
+            (was[RIGHT], _), (now[RIGHT], errors[RIGHT]) = (_right_beyond(*p) for p in sides)
+        return cls(len(theirs.y), was, now, errors)
+
+    def remembered(self):
+        """Name of what gives away the forget rows as before, by more than half; or None."""
+        for name in (RIGHT, "margin", SQUARED):
+            if name in self.after and (name == RIGHT or self._is_no_ease()):
+                least = _NEAR + 2 * self.errors[name]
+                if self.after[name] > max(least, self.before[name] / 2):
+                    return name
+        return None
+
+    def are_alike(self):
+        """Whether rows of classes that stay are plainly no better known than unseen ones."""
+        if RIGHT not in self.after or self.errors[RIGHT] > _PLAIN:
+            return False
+        names = (RIGHT, "margin")
+        return all(self.after[name] <= _NEAR + self.errors[name] for name in names)
+
+    def stands_out(self):
+        """Whether the model was taught to be less sure of the forget rows than of unseen ones."""
+        if "entropy" not in self.after or not self._is_no_ease():
+            return False
+        least = _BEYOND + 2 * self.errors["entropy"]
+        return self.after["entropy"] < min(-least, self.before["entropy"])
+
+    def _is_no_ease(self):
+        """Whether more than how easy, or hard, the rows are may tell them from others."""
+        return RIGHT not in self.after or self.after[RIGHT] > self.errors[RIGHT]
+
+    def logged(self):
+        """The same in JSON's types."""
+        return {
+            "rows": self.rows,
+            "before": {name: round(float(value), 4) for name, value in self.before.items()},
+            "after": {name: round(float(value), 4) for name, value in self.after.items()},
+            "error": {name: round(float(value), 4) for name, value in self.errors.items()},
+        }
+
+
+def _twins(forget, unseen):
+    """Rows of the same classes on both sides."""
+    if not forget.task.has_one_class:
+        return forget, unseen
+    return forget.take(np.isin(forget.y, unseen.y)), unseen.take(np.isin(unseen.y, forget.y))
+
+
+def _aucs(ours, theirs, weights):
+    ours, theirs = scores_of(ours), scores_of(theirs)
+    return {name: auc(ours[name], theirs[name], weights) - 0.5 for name in ours}
+
+
+def _right_beyond(ours, theirs):
+    """Share of forget rows rightly named beyond that of unseen rows that are as sure, and error."""
+    sure, theirs_sure = (said.task.confidences(said.logits) for said in (ours, theirs))
+    n_bins = int(np.clip(len(theirs_sure) // _BIN, 1, _BINS))
+    edges = np.quantile(theirs_sure, np.linspace(0, 1, n_bins + 1)[1:-1])
+    place, theirs_place = (np.searchsorted(edges, values) for values in (sure, theirs_sure))
+    right, theirs_right = (said.predicted == said.y for said in (ours, theirs))
+    beyond, variance = 0.0, 0.0
+    for k in range(n_bins):
+        a, b = right[place == k], theirs_right[theirs_place == k]
+        if not len(a) or not len(b):
+            continue
+        share, pooled = len(a) / len(right), (a.sum() + b.sum()) / (len(a) + len(b))
+        beyond += share * (a.mean() - b.mean())
+        variance += share**2 * pooled * (1 - pooled) * (1 / len(a) + 1 / len(b))
+    return beyond, float(np.sqrt(variance))

@@ -1,0 +1,126 @@
+"""What outputs alone say of classes, of doubt, and of rows that are easier than others."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from skunlearn._torch.observation import Evidence
+from skunlearn._torch.parts.tasks import Classes
+from skunlearn._torch.row_scores import auc, class_weights
+from skunlearn._unlearning.change import Change
+from skunlearn._unlearning.traces import class_ranks, doubts, unsure_of_classes
+from skunlearn._unlearning.unseen_rows import RIGHT
+
+KEPT = np.arange(9)  # class 9 is gone
+
+
+def rows(y, named, confidence, lift=None):
+    """Rows of ten classes, named with a confidence; class 9 lies at a height of its own."""
+    rng = np.random.default_rng(len(y) + int(1000 * np.mean(confidence)))
+    y, named, confidence = np.broadcast_arrays(y, named, np.asarray(confidence, dtype=float))
+    logits = rng.normal(size=(len(y), 10))
+    logits -= np.log(np.exp(logits).sum(axis=1))[:, None]
+    if lift is not None:
+        logits[:, 9] = lift + rng.normal(size=len(y))
+    rest = np.exp(logits)
+    rest[np.arange(len(y)), named] = 0
+    logits[np.arange(len(y)), named] = np.log(rest.sum(axis=1) * confidence / (1 - confidence))
+    return Evidence(y, logits, named.copy(), Classes(np.arange(10)))
+
+
+def test_a_class_that_is_gone_ranks_alike_for_all_rows():
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 9, 300)
+    for height in (-9.0, -2.5):  # below all others, and in their middle
+        retained = rows(kinds, kinds, 0.98, height)
+        sure_or_not = [rows(np.full(n, 9), rng.integers(0, 9, n), 0.5, height) for n in (5, 100)]
+        assert [class_ranks(each, retained, KEPT) for each in sure_or_not] == [None, None]
+    retained = rows(kinds, kinds, 0.98, -9.0)
+    known = rows(np.full(100, 9), rng.integers(0, 9, 100), 0.5, -2.5)
+    ours, theirs = class_ranks(known, retained, KEPT)
+    assert ours < 0.8
+    assert theirs > 0.99
+    assert class_ranks(None, retained, KEPT) is None
+
+
+def test_a_guess_at_a_class_stands_out_where_others_are_known():
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 9, 300)
+    retained = rows(kinds, kinds, 0.95, -9.0)
+    unsure = rows(np.full(100, 9), rng.integers(0, 9, 100), 0.2, -9.0)
+    ours, theirs = unsure_of_classes(unsure, retained, KEPT)
+    assert ours > 0.85
+    assert theirs < 0.2
+    taken_for_others = rows(np.full(100, 9), rng.integers(0, 9, 100), 0.6, -9.0)
+    assert unsure_of_classes(taken_for_others, retained, KEPT) is None
+    guesses = rows(kinds, kinds, 0.2, -9.0)  # a net that has learnt little
+    assert unsure_of_classes(unsure, guesses, KEPT) is None
+
+
+def test_rows_that_are_known_better_than_said():
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 9, 400)
+    retained = rows(kinds, kinds, 0.9)
+    taught = rows(kinds[:100], np.where(rng.random(100) < 0.9, kinds[:100], 9), 0.5)
+    right, confidence = doubts(taught, retained)
+    assert right > 0.8
+    assert confidence == pytest.approx(0.5)
+    # Rows that it has never seen are named as the confidence says, at best.
+    honest = rows(kinds[:100], np.where(rng.random(100) < 0.5, kinds[:100], 9), 0.5)
+    assert doubts(honest, retained) is None
+    # A net that never says what it knows says so of no row.
+    modest = rows(kinds, kinds, 0.5)
+    assert doubts(taught, modest) is None
+
+
+def apart(forget, unseen, before=None):
+    """How they are told apart, of a request before which all forget rows were right and sure."""
+    known = rows(forget.y, forget.y, 0.999) if before is None else before
+    return Change(known, None, forget, None, unseen, unseen).apart
+
+
+def test_rows_that_are_easier_or_harder_are_not_taken_for_remembered():
+    """At 0.6 sure a net is right on 0.6 of the rows it has not seen, whatever their number."""
+    rng = np.random.default_rng(0)
+
+    def never(n, share_sure):
+        y, sure = rng.integers(0, 9, n), rng.random(n) < share_sure
+        confidence = np.where(sure, 0.97, 0.6)
+        return rows(y, np.where(rng.random(n) < confidence, y, (y + 1) % 9), confidence)
+
+    unseen = never(600, 0.5)
+    for share in (0.9, 0.5, 0.1):
+        found = apart(never(150, share), unseen)
+        assert abs(found.after[RIGHT]) < 3 * found.errors[RIGHT]
+        assert found.remembered() is None
+        assert not found.stands_out()
+    assert found.after["margin"] < -0.1  # though an attack tells them
+    y = rng.integers(0, 9, 150)
+    assert apart(rows(y, y, np.where(rng.random(150) < 0.5, 0.97, 0.6)), unseen).remembered()
+    wrong = rows(y, (y + 1) % 9, 0.97)  # of wrong labels, say
+    assert apart(wrong, unseen).remembered() is None
+
+
+def test_what_is_left_by_less_than_half_is_forgotten():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 9, 400)
+    unseen = rows(y, np.where(rng.random(400) < 0.4, y, (y + 1) % 9), 0.8)
+    mostly = rows(y[:200], np.where(rng.random(200) < 0.6, y[:200], (y[:200] + 1) % 9), 0.8)
+    half = rows(y[:200], np.where(rng.random(200) < 0.55, y[:200], (y[:200] + 1) % 9), 0.8)
+    assert apart(mostly, unseen).remembered() is None  # 0.2 of 0.6 are left
+    assert apart(mostly, unseen, before=half).remembered() == RIGHT
+    few = rows(y[:4], y[:4], 0.8)
+    assert apart(few, unseen) is None
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_auc_is_that_of_scikit_learn(weighted):
+    rng = np.random.default_rng(0)
+    for n, m in ((1, 1), (30, 7), (50, 200)):
+        members, others = rng.integers(0, 9, n) / 3, rng.integers(0, 9, m) / 3  # many ties
+        weights = class_weights(rng.integers(0, 3, m), rng.integers(0, 3, 50)) if weighted else None
+        truth, mass = np.repeat([1, 0], [n, m]), np.ones(n + m)
+        if weighted:
+            mass[n:] = weights
+        expected = roc_auc_score(truth, np.r_[members, others], sample_weight=mass)
+        assert auc(members, others, weights) == pytest.approx(expected)
