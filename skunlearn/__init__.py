@@ -4,6 +4,7 @@ from skunlearn._version import __version__
 from skunlearn.ascent import (
     GradientAscentUnlearner,
     JiTUnlearner,
+    MUMisUnlearner,
     NegGradPlusUnlearner,
     SFRonUnlearner,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "LFSSDUnlearner",
     "LangevinUnlearner",
     "MSGUnlearner",
+    "MUMisUnlearner",
     "NegGradPlusUnlearner",
     "NegMergeUnlearner",
     "NetUnlearner",

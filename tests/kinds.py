@@ -62,11 +62,12 @@ ONE_LAYER_LEARNS = NO_PROOF | NO_KERNEL | refusals("layer in front of the last o
 NO_STEPS = {  # rows that are tokens, or several tensors
     **refusals("one tensor of floating-point", "AMUN", "Boundary", "UNSIR"),
     **refusals("augment=", "CoUn"),
-    **refusals("one tensor of floating-point", "JiT"),
+    **refusals("one tensor of floating-point", "JiT", "MUMis"),
 }
 TOKENS = NO_KERNEL | NO_STEPS
 NO_CLASSES = refusals(
-    "for classifiers", "AMUN", "Boundary", "DELETE", "FCS", "RUM", "RandomLabel", "SalUn", "UNSIR"
+    "for classifiers",
+    *("AMUN", "Boundary", "DELETE", "FCS", "MUMis", "RUM", "RandomLabel", "SalUn", "UNSIR"),
 )
 NO_LIKELIHOOD = refusals(r"log p\(y\|x\)", "FisherForgetting", "SSD")
 NARROW = refusals("float32 or all float64", "Influence", "PUMA")
@@ -264,7 +265,9 @@ plain("recurrent", Recurrent, NO_KERNEL)
 plain("one layer", Linear, NO_KERNEL)
 
 
-plain("backbone under no_grad", NoGradient, refusals("none reaches them", "AMUN", "Boundary"))
+plain(
+    "backbone under no_grad", NoGradient, refusals("none reaches them", "AMUN", "Boundary", "MUMis")
+)
 plain("backbone in evaluation mode", Resting, ONE_LAYER_LEARNS)
 plain("unused weights", Unused, refusals("no reset_parameters", "EUk"))
 plain(
@@ -273,7 +276,7 @@ plain(
     refusals(
         "PyTorch says: (When use_reentrant=True|element 0 of tensors)",
         "AMUN", "Boundary", "CFk", "EUk", "FisherForgetting", "Influence", "LFSSD", "MSG", "PUMA",
-        "RUM", "SFRon", "SSD", "SalUn", "UAM", "UNSIR",
+        "MUMis", "RUM", "SFRon", "SSD", "SalUn", "UAM", "UNSIR",
     ),
 )  # fmt: skip
 
@@ -369,7 +372,10 @@ def several_targets(folder):
     return net, X, X[:, :3] + 1
 
 
-@kind("multi-label", refusals("one class per row", "AMUN", "Boundary", "DELETE", "FCS", "UNSIR"))
+@kind(
+    "multi-label",
+    refusals("one class per row", "AMUN", "Boundary", "DELETE", "FCS", "MUMis", "UNSIR"),
+)
 def multi_label(folder):
     X, _ = rows()
     net = classifier(cls=NeuralNet, criterion=nn.BCEWithLogitsLoss)

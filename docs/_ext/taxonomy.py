@@ -38,6 +38,7 @@ PLACES = {
             "L1SparseUnlearner",
             "LangevinUnlearner",
             "MSGUnlearner",
+            "MUMisUnlearner",
             "NoTUnlearner",
             "NoisyFineTuneUnlearner",
             "OracleMatchingUnlearner",
