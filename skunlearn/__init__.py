@@ -29,6 +29,7 @@ from skunlearn.editing import (
     FisherForgettingUnlearner,
     LFSSDUnlearner,
     NegMergeUnlearner,
+    PotionUnlearner,
     SSDUnlearner,
 )
 from skunlearn.exact import (
@@ -95,6 +96,7 @@ __all__ = [
     "NoisyFineTuneUnlearner",
     "OracleMatchingUnlearner",
     "PUMAUnlearner",
+    "PotionUnlearner",
     "PublicBackbone",
     "ProximalUnlearner",
     "RUMUnlearner",

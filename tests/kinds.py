@@ -67,7 +67,8 @@ NO_STEPS = {  # rows that are tokens, or several tensors
 TOKENS = NO_KERNEL | NO_STEPS
 NO_CLASSES = refusals(
     "for classifiers",
-    *("AMUN", "Boundary", "DELETE", "FCS", "MUMis", "RUM", "RandomLabel", "SalUn", "UNSIR"),
+    *("AMUN", "Boundary", "DELETE", "FCS", "MUMis", "Potion", "RUM", "RandomLabel", "SalUn"),
+    "UNSIR",
 )
 NO_LIKELIHOOD = refusals(r"log p\(y\|x\)", "FisherForgetting", "SSD")
 NARROW = refusals("float32 or all float64", "Influence", "PUMA")
@@ -276,7 +277,7 @@ plain(
     refusals(
         "PyTorch says: (When use_reentrant=True|element 0 of tensors)",
         "AMUN", "Boundary", "CFk", "EUk", "FisherForgetting", "Influence", "LFSSD", "MSG", "PUMA",
-        "MUMis", "RUM", "SFRon", "SSD", "SalUn", "UAM", "UNSIR",
+        "MUMis", "Potion", "RUM", "SFRon", "SSD", "SalUn", "UAM", "UNSIR",
     ),
 )  # fmt: skip
 
@@ -374,7 +375,7 @@ def several_targets(folder):
 
 @kind(
     "multi-label",
-    refusals("one class per row", "AMUN", "Boundary", "DELETE", "FCS", "MUMis", "UNSIR"),
+    refusals("one class per row", "AMUN", "Boundary", "DELETE", "FCS", "MUMis", "Potion", "UNSIR"),
 )
 def multi_label(folder):
     X, _ = rows()

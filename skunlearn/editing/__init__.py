@@ -4,6 +4,7 @@ from skunlearn.editing.amnesiac import AmnesiacUnlearner
 from skunlearn.editing.fisher_forgetting import FisherForgettingUnlearner
 from skunlearn.editing.lfssd import LFSSDUnlearner
 from skunlearn.editing.neg_merge import NegMergeUnlearner
+from skunlearn.editing.potion import PotionUnlearner
 from skunlearn.editing.ssd import SSDUnlearner
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "FisherForgettingUnlearner",
     "LFSSDUnlearner",
     "NegMergeUnlearner",
+    "PotionUnlearner",
     "SSDUnlearner",
 ]
