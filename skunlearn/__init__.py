@@ -25,6 +25,7 @@ from skunlearn.distillation import (
     SCRUBUnlearner,
 )
 from skunlearn.editing import (
+    LEACE,
     AmnesiacUnlearner,
     FisherForgettingUnlearner,
     LFSSDUnlearner,
@@ -64,6 +65,7 @@ from skunlearn.relabelling import (
 from skunlearn.torch_net import from_torch
 
 __all__ = [
+    "LEACE",
     "AMUNUnlearner",
     "AmnesiacUnlearner",
     "AutoUnlearner",
