@@ -55,9 +55,10 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, RecordingMix
       fitted anew. (Only the first: what comes behind it sees other rows.) With
       `RetrainUnlearner` at its end the pipeline is that of a ``fit`` on the retained rows alone.
       Methods that start from the present weights do so with slightly other inputs; the log holds
-      the accuracy before and after. Those that edit weights work on the rows as they were. Where the new steps make other columns (a category is gone,
-      say) such methods refuse. So do, in ``fit``, methods that are tied to the rows as they were
-      (recorded updates, checkpoints, proofs).
+      the accuracy before and after. Those that edit weights work on the rows as they were. Where
+      the new steps make other columns (a category is gone, say) such methods refuse. So do, in
+      ``fit``, methods that are tied to the rows as they were (recorded updates, checkpoints,
+      proofs).
     - ``refit_transformers=False`` keeps them. The log and the certificate name them as still
       holding statistics of the forgotten rows, and no exactness is claimed.
 
