@@ -50,6 +50,7 @@ from skunlearn.finetuning import (
     MSGUnlearner,
     NoTUnlearner,
     ProximalUnlearner,
+    RewindUnlearner,
     ShrinkPerturbUnlearner,
 )
 from skunlearn.influence import InfluenceUnlearner, PUMAUnlearner
@@ -104,6 +105,7 @@ __all__ = [
     "RUMUnlearner",
     "RandomLabelUnlearner",
     "RetrainUnlearner",
+    "RewindUnlearner",
     "RidgeUnlearner",
     "SCRUBUnlearner",
     "SFRonUnlearner",

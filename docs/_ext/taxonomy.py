@@ -44,6 +44,7 @@ PLACES = {
             "OracleMatchingUnlearner",
             "ProximalUnlearner",
             "RandomLabelUnlearner",
+            "RewindUnlearner",
             "SCRUBUnlearner",
             "SalUnUnlearner",
             "ShrinkPerturbUnlearner",

@@ -6,10 +6,9 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._rows.containers import n_rows, take
-from skunlearn._rows.record import request_rows
 from skunlearn._rows.seeding import derive_seed, seeded
-from skunlearn._unlearning import correction, validation
-from skunlearn._unlearning.certificate.content import forgotten_digests, names_of_old
+from skunlearn._unlearning import correction
+from skunlearn._unlearning.certificate.deletion_log import digest_forgotten, name_old_rows
 from skunlearn._unlearning.diagnosis import emptied_classes
 from skunlearn._unlearning.fitted import drafted, note_own_state
 from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
@@ -72,11 +71,11 @@ class CorrectsMixin:
         """New rows in the form of those of ``fit``, and encoded labels."""
         if X is not None:
             like = self._record.row_like()
-            X = validation.columns_of_fit(_front_steps.as_rows(X), getattr(like, "columns", None))
+            X = _front_steps.as_rows(X)
             if isinstance(like, np.ndarray):
                 X = np.asarray(X)
                 X = X if like.dtype == object else X.astype(like.dtype)
-            X = request_rows(X, like, "X_new")
+            X, _ = self._check_request(X, None, "new")
             correction.check_length(n_rows(X), "X_new", "rows", k)
         return X, correction.read_labels(self._final_estimator, y, k)
 
@@ -96,7 +95,7 @@ class CorrectsMixin:
             else:
                 shown = _front_steps.transform(steps, X)
         new = copy.copy(unlearner)
-        kept = _front_steps.checked(shown, retain, new, reset=refit)
+        kept = _front_steps.check_rows(shown, retain, new, reset=refit)
         if refit:
             self._check_columns(steps, shown)
         kept.positions, slot = retain.positions, np.full(len(record), -1)
@@ -104,7 +103,7 @@ class CorrectsMixin:
         seen = unlearner._record.with_rows(kept.source, kept.all_y, slot)
         removal = Removal(
             positions,
-            _front_steps.transformed(old, steps, new),
+            _front_steps.transform_rows(old, steps, new),
             kept,
             before=before,
             record=seen,
@@ -121,7 +120,7 @@ class CorrectsMixin:
         transformers = self._transformers(kinds, refit, [])
         entry = entry | {
             "exact": entry["exact"] and not kinds["frozen"] and clean,
-            **forgotten_digests(new._key, *names_of_old(self._record, positions)),
+            **digest_forgotten(new._key, *name_old_rows(self._record, positions)),
             "transformers": transformers,
         }
         new._change(deletions=[*new.deletions_[:-1], entry])
