@@ -279,7 +279,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         exact = self._make_promises().exact
         with telling_torch_errors(type(self).__name__, exact):
             attempt = self._attempt_correction if removal.corrected else self._attempt
-            model = attempt(removal.retain, removal.forget, seed)
+            model = attempt(*(removal.trained_on or (removal.retain, removal.forget)), seed)
         trained_on = skorch_nets.is_net(model) and not exact
         if trained_on and model is self.estimator_:
             model = skorch_nets.copy_net(model)

@@ -37,6 +37,9 @@ class Removal:
         Of the rows among those that ``fit`` was given.
     forget, retain : Rows or None
         Where they come with the request; else the record gives them.
+    trained_on : (Rows, Rows) or None
+        Retained and forget rows as the present model was trained on them, where those of this
+        request are shown in another way, and the method is to work on the former.
     before : (Evidence, Evidence) or None
         What the present model says of the forget rows and of a sample of the others, where it is
         to be asked in another way than about the rows of this request.
@@ -61,6 +64,7 @@ class Removal:
     positions: np.ndarray
     forget: Rows | None = None
     retain: Rows | None = None
+    trained_on: tuple[Rows, Rows | None] | None = None
     before: tuple[Evidence, Evidence] | None = None
     most_lost: float | None = None
     unseen: tuple | None = None
