@@ -269,6 +269,8 @@ def _model(content, path):
             wanted = theirs[-1]["weights"]["digest"]
             text = f"a later version: its log goes on from the certificate's, to {version} requests"
             findings.append(Finding(what, True, text))
+    if state is not None and state.get("method") == "retained rows":
+        return [*findings, Finding(what, *_of_rows_alone(content, path, state, wanted))]
     if wanted not in digests.values():
         return [*findings, Finding(what, False, _which(digests.values(), log))]
     findings.append(Finding(what, True, f"weights {wanted[:16]}... are those of version {version}"))
@@ -283,6 +285,21 @@ def _model(content, path):
             )
             findings.append(Finding(what, False, text))
     return findings
+
+
+def _of_rows_alone(content, path, state, wanted):
+    """Whether a version without weights, the list of its rows, is right, and that in words."""
+    version = len(state["deletions"])
+    if state["weights"] != wanted:
+        return False, "it is of other weights than those of the certificate"
+    with safe_open(path, framework="numpy") as file:
+        left = int(file.get_tensor("retained").sum())
+    if version == len(content["deletions"]) and left != content["retained_rows"]:
+        return False, f"{left} rows are retained there, {content['retained_rows']} here"
+    return True, (
+        f"its log is that of version {version}. It holds no weights but their digest "
+        f"{wanted[:16]}..., and which {left} rows are retained: a training on these gives the model"
+    )
 
 
 def _of_scikit_learn(content, path):

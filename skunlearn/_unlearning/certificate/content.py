@@ -129,13 +129,13 @@ def weights_change(before, after):
 
 def content_of(unlearner):
     """What the certificate of a fitted unlearner holds, a dict of JSON's types."""
-    guarantee, retained = _guarantee(unlearner), unlearner._record.retained
+    guarantee, log = _guarantee(unlearner), unlearner.deletions_
     model, records, notes = _model(unlearner), records_of(unlearner), _notes(unlearner)
     declared = _declared(unlearner)
     if _has_changed(unlearner, model):
         notes.append(
             "The model is not the one that the last request left: its weights have been changed "
-            "since."
+            "since, or it was trained anew with other draws."
         )
     return {
         "schema_version": SCHEMA_VERSION,
@@ -146,8 +146,9 @@ def content_of(unlearner):
             "skorch": skorch.__version__,
             "scikit-learn": sklearn.__version__,
         },
-        "retained_rows": int(retained.sum()),
-        "forgotten_rows": int((~retained).sum()),
+        "retained_rows": int(unlearner._record.retained.sum()),
+        # By the log: a model that was trained again knows the rows that are left alone.
+        "forgotten_rows": sum(entry["rows"] - entry.get("corrected", 0) for entry in log),
         "guarantee": guarantee,
         "scope": _SCOPE,
         **({"proved": unlearner._proved()} if guarantee == "(epsilon, delta)" else {}),
