@@ -18,6 +18,7 @@ from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.parts.torch_errors import telling_torch_errors
 from skunlearn._unlearning import attachment, correction, inner_estimator, persistence, words
 from skunlearn._unlearning.accuracy_guard import refuse_drop
+from skunlearn._unlearning.announcing import announce_fit, announce_fitted
 from skunlearn._unlearning.certificate.content import log_entry
 from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.certificate.recording import RecordingMixin
@@ -71,7 +72,7 @@ class BaseUnlearner(
     store_data : bool, default=True
         Whether pickles hold the retained rows.
     verbose : int, default=0
-        1 says what each request does and what came of it, and prints skorch's table of epochs.
+        1 says what each verb does and what came of it, and prints skorch's table of epochs.
 
     Attributes
     ----------
@@ -154,6 +155,7 @@ class BaseUnlearner(
     def _fit(self, X, y, sample_weight, forget, named, **own):
         """The verb `fit`; `own` is put on the estimator before the model is trained."""
         inner_estimator.refuse_frozen_clone(self)
+        started = time.perf_counter()
         with drafted(self, anew=True) as draft:
             vars(draft).update(own)
             draft._check_parameters()
@@ -164,6 +166,7 @@ class BaseUnlearner(
                 draft._change(steps_before=kinds(steps_before(self)), recipe=checked)
                 draft._train_first(forget)
         self._commit()
+        announce_fitted(self, time.perf_counter() - started)
         return self
 
     def _forget(self, removal):
@@ -245,6 +248,7 @@ class BaseUnlearner(
         record = self._record
         if forget is not None:
             forget = checking.check_forget_mask(forget, len(record))
+        announce_fit(self, forget)
         rows, recipe = record.view(np.arange(len(record))), skorch_nets.unwrap(self.estimator)
         if skorch_nets.is_net(self.estimator):
             held_out_rows.check_given(recipe, rows)

@@ -10,8 +10,8 @@ from skunlearn._recipe import caches
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows
 from skunlearn._unlearning import validation
+from skunlearn._unlearning.announcing import describe_result
 from skunlearn._unlearning.fitted import share_state
-from skunlearn._unlearning.removal import describe_result
 from skunlearn.evaluation._reference_models import check_recipe, named, other_references, outputs_of
 from skunlearn.evaluation._subjects import Subject, asked_model, check_kind
 from skunlearn.evaluation.audit import judge_outputs
