@@ -53,6 +53,7 @@ for (draws, unlearner), color in zip(
     ax.plot(sizes, [expected_regrown_share(1200, draws, k) for k in sizes], color=color, lw=1)
 ax.set(xscale="log", xlabel="rows in one request, of 1200", ylabel="share of the trees",
        title="Trees to be grown again (lines: expected)")  # fmt: skip
+ax.xaxis.set_major_formatter("{x:g}")
 figure.legend(loc="outside lower center", ncols=2, frameon=False)
 
 # %%

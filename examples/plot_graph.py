@@ -99,5 +99,5 @@ for values, said, title in (
 ):
     _, ax = plt.subplots(figsize=(5, 3), layout="constrained")
     ax.plot(shards, values, "o-", color=PALETTE["unlearned"])
-    ax.set(xlabel=f"shards of {name}", ylabel=said, title=title)
+    ax.set(xticks=shards, xlabel=f"shards of {name}", ylabel=said, title=title)
     ax.set_ylim(0 if values is again else None, None)

@@ -64,8 +64,9 @@ for n_shards, color in zip(shards, ("0.5", "#56a5d0", PALETTE["unlearned"], "#00
     ax.plot(sizes, formula, color=color)
 ax.set(xscale="log", xlabel="rows in one request", ylabel="share of a training", ylim=(0, 1.05),
        title="What shards save (lines: expected)")  # fmt: skip
+ax.xaxis.set_major_formatter("{x:g}")
 figure.legend(loc="outside lower center", ncols=4, frameon=False, columnspacing=1, handlelength=1)
 
 figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.plot(shards, [scores[n] for n in shards], "o-", color=PALETTE["unlearned"])
-ax.set(xlabel="shards", ylabel="accuracy on unseen rows", title="What shards cost")
+ax.set(xticks=shards, xlabel="shards", ylabel="accuracy on unseen rows", title="What shards cost")
