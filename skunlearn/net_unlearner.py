@@ -147,7 +147,7 @@ class NetUnlearner(BaseUnlearner):
             return
         learning_rates.scale_rates(net, share)
         if self.schedule == "net":
-            fixed = learning_rates.fixed_schedulers(net)
+            fixed = learning_rates.find_fixed_schedulers(net)
             if fixed and self.lr is not None:
                 learning_rates.refuse_fixed(fixed)
             net.callbacks_ += [

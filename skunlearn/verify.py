@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from safetensors import safe_open
 
-from skunlearn._files.canonical import broken_link, canonical, json_digest
+from skunlearn._files.canonical import canonical, find_broken_link, json_digest
 from skunlearn._files.weight_digests import file_digests, read_header
 from skunlearn._files.write_whole import checksum
 from skunlearn._rows import row_forms
@@ -21,7 +21,7 @@ from skunlearn._rows.containers import align, match, name_digests, row_digests
 from skunlearn._unlearning.certificate import skops_files
 from skunlearn._unlearning.certificate.document import Certificate, seal
 from skunlearn._unlearning.certificate.exclusion import assert_excluded
-from skunlearn._unlearning.certificate.schemas import problems, schema
+from skunlearn._unlearning.certificate.schemas import find_problems, schema
 
 __all__ = ["Certificate", "Finding", "assert_excluded", "schema", "verify"]
 
@@ -155,7 +155,7 @@ def _form(content):
                 "nothing can be checked. Issue it anew from the unlearner.",
             )
         ]
-    wrong = problems(content)
+    wrong = find_problems(content)
     if wrong:
         return [Finding("certificate", False, text) for text in wrong]
     return [Finding("certificate", True, f"schema version {version}")]
@@ -183,7 +183,7 @@ def _chains(content):
     findings, said = [], content["integrity"]
     for name in _CHAINS:
         entries = content[name]
-        broken = broken_link(entries)
+        broken = find_broken_link(entries)
         if broken is not None:
             where = f"entry {broken + 1} of {len(entries)}"
             text = (
@@ -243,7 +243,7 @@ def _state(path):
 def _model(content, path):
     what = f"model {path}"
     if skops_files.is_skops(path):
-        return [Finding(what, *_of_scikit_learn(content, path))]
+        return [Finding(what, *_compare_skops(content, path))]
     _, state = _state(path)
     digests, log = file_digests(path), content["deletions"]
     wanted, version = content["model"]["weights"]["digest"], len(log)
@@ -260,7 +260,7 @@ def _model(content, path):
                 "which knows rows that were forgotten since"
             )
             return [Finding(what, False, text)]
-        broken = broken_link(theirs)
+        broken = find_broken_link(theirs)
         if broken is not None:
             text = f"the chain of its log breaks at entry {broken + 1} of {len(theirs)}"
             return [Finding(what, False, text)]
@@ -270,7 +270,7 @@ def _model(content, path):
             text = f"a later version: its log goes on from the certificate's, to {version} requests"
             findings.append(Finding(what, True, text))
     if state is not None and state.get("method") == "retained rows":
-        return [*findings, Finding(what, *_of_rows_alone(content, path, state, wanted))]
+        return [*findings, Finding(what, *_compare_rows_alone(content, path, state, wanted))]
     if wanted not in digests.values():
         return [*findings, Finding(what, False, _which(digests.values(), log))]
     findings.append(Finding(what, True, f"weights {wanted[:16]}... are those of version {version}"))
@@ -287,7 +287,7 @@ def _model(content, path):
     return findings
 
 
-def _of_rows_alone(content, path, state, wanted):
+def _compare_rows_alone(content, path, state, wanted):
     """Whether a version without weights, the list of its rows, is right, and that in words."""
     version = len(state["deletions"])
     if state["weights"] != wanted:
@@ -302,14 +302,14 @@ def _of_rows_alone(content, path, state, wanted):
     )
 
 
-def _of_scikit_learn(content, path):
+def _compare_skops(content, path):
     """Whether the weights in a file of skops are right, and that in words."""
     model, log = content["model"], content["deletions"]
-    digests, note = skops_files.digests_in(path, model.get("steps", {}))
+    digests, note = skops_files.digest_models(path, model.get("steps", {}))
     wanted = model["weights"]["digest"]
     if wanted in digests:
         return True, f"weights {wanted[:16]}... are those of version {len(log)}{note}"
-    return False, _which(digests, log) + skops_files.versions(content)
+    return False, _which(digests, log) + skops_files.name_versions(content)
 
 
 def _which(found, log):
@@ -334,13 +334,13 @@ def _rows(rows, models):
     findings = []
     for path in models:
         try:
-            findings += [_looked_up(path, kind, values) for kind, values in rows.items()]
+            findings += [_look_up(path, kind, values) for kind, values in rows.items()]
         except (OSError, ValueError, TypeError) as error:
             findings.append(Finding(f"rows in {path}", False, str(error)))
     return findings
 
 
-def _looked_up(path, kind, values):
+def _look_up(path, kind, values):
     what, tables = f"{kind} in the record of {path}", {}
     if skops_files.is_skops(path):
         raise ValueError(

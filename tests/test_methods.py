@@ -79,7 +79,7 @@ def noisy():
 
 def by_cost(names):
     """Names of methods; those that take a tenth of a minute each are `long`."""
-    slow = ("InfluenceUnlearner", "PUMAUnlearner")
+    slow = ("AmnesiacUnlearner", "InfluenceUnlearner", "PUMAUnlearner")
     return [pytest.param(n, marks=pytest.mark.long) if n in slow else n for n in sorted(names)]
 
 

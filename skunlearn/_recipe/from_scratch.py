@@ -30,7 +30,7 @@ def name_trained(estimator, path="estimator"):
     """
     done = walk(estimator, path)
     names = [f"{item.path} ({item.what})" for item in done.found if item.kind != "declared"]
-    declared = public_parts.digests(backbone for _, backbone in done.backbones)
+    declared = public_parts.digest_tensors(backbone for _, backbone in done.backbones)
     for where, net in done.nets:
         try:
             fixed, shared = find_fixed_weights(net, declared)

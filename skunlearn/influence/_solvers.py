@@ -75,7 +75,7 @@ class _CG:
         for part in some.split(max(1, min(_BLOCK, _FLOATS // vectors.shape[1]))):
             target = vectors[part] / sizes[part, None]
             title = f"cg, vectors {part[0] + 1} to {part[-1] + 1}"
-            with _bar(title, self.inverse, self.verbose) as progress:
+            with _show_bar(title, self.inverse, self.verbose) as progress:
                 x, failed = cg(
                     self._operator(len(part), self._product),
                     self._numpy(target),
@@ -148,7 +148,7 @@ class _LiSSA:
         rng = np.random.default_rng(derive_seed(objective.seed, 3))
         x = target / self.scale
         order = np.empty(0, dtype=np.intp)
-        with _bar("lissa", self.inverse, self.verbose) as progress:
+        with _show_bar("lissa", self.inverse, self.verbose) as progress:
             for _ in range(self.inverse._most_steps):
                 if len(order) == 0:
                     order = rng.permutation(len(rows))
@@ -165,7 +165,7 @@ class _LiSSA:
         return x
 
 
-def _bar(title, inverse, verbose):
+def _show_bar(title, inverse, verbose):
     """A bar of the iterations, of which there may be fewer."""
     return tqdm(total=inverse._most_steps, desc=title, disable=not verbose)
 

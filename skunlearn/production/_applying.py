@@ -56,7 +56,7 @@ class Application:
         audit |= found.result.figures
         if found.result.stop is not None:
             self.queue._stop(self.lease, number, found.result.stop, audit)
-            raise _stopped(number, found.result.stop)
+            raise _describe_stop(number, found.result.stop)
         small = self._is_small(found.accepted)
         if small and found.failed and not may_be_small:
             self._wait(number, found.accepted, found.failed)
@@ -146,7 +146,7 @@ class Application:
     def _model_without(self, positions, full):
         """A model without these rows, its figures, and what is wrong with them."""
         if full:
-            model = _retrained(self.store.model, positions)
+            model = _retrain(self.store.model, positions)
         else:
             final = getattr(self.store.model, "_final_estimator", self.store.model)
             tests = {}
@@ -178,10 +178,10 @@ def refuse_stopped(queue):
     """Raise QueueStoppedError when a person has to look at a batch first."""
     stopped = queue.stopped()
     if stopped is not None:
-        raise _stopped(stopped["number"], stopped["reason"])
+        raise _describe_stop(stopped["number"], stopped["reason"])
 
 
-def _retrained(unlearner, positions):
+def _retrain(unlearner, positions):
     """A copy of `unlearner` whose net was trained anew on the rows that are left."""
     if unlearner._make_promises().exact:
         return unlearner._successor(positions)
@@ -197,7 +197,7 @@ def _retrained(unlearner, positions):
     return new
 
 
-def _stopped(number, reason):
+def _describe_stop(number, reason):
     return QueueStoppedError(
         f"Batch {number} was rolled back. {reason} The model is as it was before, and the requests "
         "are open. Look at queue.stopped(); then queue.release(), or queue.release(retrain=True) "

@@ -35,7 +35,7 @@ def pack(unlearner, retained):
     return save(tensors, metadata={"skunlearn": json.dumps(state)})
 
 
-def state_in(data):
+def read_state(data):
     """What stands beside the tensors in the bytes of a version."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return json.loads(header.get("__metadata__", {}).get("skunlearn", "{}"))
@@ -43,7 +43,7 @@ def state_in(data):
 
 def go_on(unlearner, data):
     """Give a model that was trained again the log of its version."""
-    state, final = state_in(data), getattr(unlearner, "_final_estimator", unlearner)
+    state, final = read_state(data), getattr(unlearner, "_final_estimator", unlearner)
     final._change(
         deletions=state["deletions"], records=state["records"], key=bytes.fromhex(state["key"])
     )

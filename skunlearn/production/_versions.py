@@ -67,7 +67,7 @@ def kind_of(unlearner):
 
 def refuse_caches(unlearner):
     """Raise ValueError when nets that saw rows to be forgotten would be kept in a cache."""
-    for name, (_, value) in caches.caches(unlearner).items():
+    for name, (_, value) in caches.list_caches(unlearner).items():
         raise ValueError(
             f"{name} keeps models that have seen what is to be forgotten, in {value!r}. It is "
             f"made for searches: use set_params({name}=None) here, and empty that folder."
@@ -189,7 +189,7 @@ class Versions:
 
     def load(self, unlearner, data, name):
         """Bring an unlearner into the state that the bytes of a version hold."""
-        tensors, state = load_tensors(data), _logs.state_in(data)
+        tensors, state = load_tensors(data), _logs.read_state(data)
         where = self.queue._objects.where(f"{_FOLDER}/{name}")
         return persistence.restore(unlearner, tensors, state, where)
 
@@ -284,7 +284,7 @@ def _same(given, weights, retained):
     return np.array_equal(given[retained], weights[retained])
 
 
-def fitted_again(unlearner, load, rows, order):
+def fit_again(unlearner, load, rows, order):
     """A copy of `unlearner` in the state of a version, with its rows.
 
     `rows` are those of now, as ``X, y, sample_weight, ids, groups, measure_on``. `load` brings a
@@ -295,20 +295,20 @@ def fitted_again(unlearner, load, rows, order):
         load(new)
         if is_dataset(X):
             return new.attach(X, y, measure_on=measure_on)
-        X, y = _taken((as_rows(X), np.asarray(y)), order)
+        X, y = _take((as_rows(X), np.asarray(y)), order)
         if is_dataset(measure_on):
             measure_on = take(measure_on, order)
         return new.attach(X, y, measure_on=measure_on)
     X = X if is_dataset(X) else as_rows(X)
-    X, y, weights, ids, groups = _taken((X, y, weights, ids, groups), order)
+    X, y, weights, ids, groups = _take((X, y, weights, ids, groups), order)
     if is_dataset(measure_on):
-        (measure_on,) = _taken((measure_on,), order)
+        (measure_on,) = _take((measure_on,), order)
     given = {"sample_weight": weights, "measure_on": measure_on}
     given = {name: value for name, value in given.items() if value is not None}
     return new.fit(X, y, ids=ids, groups=groups, **given)
 
 
-def _taken(parts, order):
+def _take(parts, order):
     """Rows in another order; untouched where the order is that in which they came."""
     result = []
     for part in parts:

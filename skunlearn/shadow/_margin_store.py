@@ -68,7 +68,7 @@ class Store:
         return self.folder / f"model-{i:05d}.npy"
 
 
-def files(folder):
+def list_files(folder):
     """What stores have written to a folder; results first."""
     names = [*folder.glob("model-*.npy"), folder / _NOTE, folder / _INDEX]
     return [path for path in names if path.exists()]

@@ -58,7 +58,7 @@ class PurgeMixin:
                 "These shadow models are in memory only: there is no folder= to purge."
             )
         folder, record = Path(self.folder), unlearner._record
-        files = _margin_store.files(folder)
+        files = _margin_store.list_files(folder)
         if not files or record.retained.all():
             return []
         what = {"what": f"shadow models in {folder.name}"}

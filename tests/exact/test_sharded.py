@@ -27,6 +27,7 @@ from skunlearn.exceptions import UnlearningError
 from skunlearn.model_selection import ForgetSplit
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.instances import make_binary_net, make_net, make_regressor_net
+from tests.interpreters import LIGHT
 from tests.small import as_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore::skunlearn.exceptions.ClassForgottenWarning")
@@ -205,7 +206,9 @@ def test_means_and_votes(data):
     assert svc.predict(X).shape == (60,)
 
 
-def test_processes(data):
+@pytest.mark.xdist_group("processes")  # joblib's workers are started once
+def test_processes(data, monkeypatch):
+    monkeypatch.syspath_prepend(LIGHT)
     X, y = data
     alone = sliced().fit(X, y).unlearn(indices=FORGET)
     many = sliced(n_jobs=2).fit(X, y).unlearn(indices=FORGET)

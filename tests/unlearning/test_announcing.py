@@ -133,7 +133,7 @@ def test_notebooks_show_what_was_set_of_a_net():
 def test_notebooks_link_to_the_documentation_where_it_has_an_address(monkeypatch):
     unlearner = FineTuneUnlearner(net())
     assert "Documentation for FineTuneUnlearner" not in unlearner._repr_html_()
-    monkeypatch.setattr(notebook, "documentation", lambda: "https://docs.example/")
+    monkeypatch.setattr(notebook, "find_documentation", lambda: "https://docs.example/")
     page = "https://docs.example/api/generated/skunlearn.FineTuneUnlearner.html"
     assert all(f'href="{page}"' in shown for shown in htmls(unlearner))
     # scikit-learn's own go on to scikit-learn's.
@@ -145,14 +145,14 @@ def test_notebooks_link_to_the_documentation_where_it_has_an_address(monkeypatch
 def test_the_address_is_that_of_the_package(monkeypatch):
     found = {"skunlearn": ["Source, https://a.example", "Documentation, https://b.example/stable"]}
     monkeypatch.setattr(notebook, "metadata", lambda name: Urls(found[name]))
-    notebook.documentation.cache_clear()
-    assert notebook.documentation() == "https://b.example/stable"
+    notebook.find_documentation.cache_clear()
+    assert notebook.find_documentation() == "https://b.example/stable"
     for urls in ([], ["Source, https://a.example"], None):
         found["skunlearn"] = urls
-        notebook.documentation.cache_clear()
-        assert notebook.documentation() == ""
+        notebook.find_documentation.cache_clear()
+        assert notebook.find_documentation() == ""
     monkeypatch.undo()
-    notebook.documentation.cache_clear()
+    notebook.find_documentation.cache_clear()
 
 
 class Urls:

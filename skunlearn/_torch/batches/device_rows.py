@@ -34,7 +34,7 @@ def gather(whole, positions):
     """Rows of what `move_rows` returned, copied."""
     if is_mapping(whole):
         return {key: gather(value, positions) for key, value in whole.items()}
-    rows = whole[sent_tensor(torch.as_tensor(np.asarray(positions)), whole.device)]
+    rows = whole[send_tensor(torch.as_tensor(np.asarray(positions)), whole.device)]
     if _channels_last(whole):
         rows = rows.contiguous(memory_format=torch.channels_last)
     return rows
@@ -44,17 +44,17 @@ def send(x, device):
     """`x` on its way to a GPU while the present batch is worked on; elsewhere `x` itself."""
     if torch.device(device).type != "cuda":
         return x
-    return _map(lambda t: sent_tensor(t, device), x)
+    return _map(lambda t: send_tensor(t, device), x)
 
 
-def sent_tensor(tensor, device):
+def send_tensor(tensor, device):
     """A tensor on its way to `device`, which is not waited for."""
     if torch.device(device).type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def ahead(make, n):
+def make_ahead(make, n):
     """``make(0)``, ..., ``make(n - 1)``, made in a thread before they are asked for."""
     with ThreadPoolExecutor(1) as thread:
         waiting = deque(thread.submit(make, i) for i in range(min(_AHEAD, n)))

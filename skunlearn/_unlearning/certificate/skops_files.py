@@ -86,7 +86,7 @@ def is_skops(path):
         return file.read(4) == _MAGIC
 
 
-def digests_in(path, steps):
+def digest_models(path, steps):
     """Digests of the model in a file, and what could not be compared.
 
     Parameters
@@ -118,7 +118,7 @@ def digests_in(path, steps):
             return digests, ""
         if not isinstance(model, Pipeline):
             return digests, f" (the steps {', '.join(steps)} are not in the file)"
-        found = {k: model_digest(step)["digest"] for k, step in _learnt(model)}
+        found = {k: model_digest(step)["digest"] for k, step in _find_learnt(model)}
         digests.append(model_digest(model.steps[-1][1])["digest"])
     except Exception as error:  # attributes are what the file says
         raise ValueError(f"{path} holds what no fitted model looks like: {error!r}.") from error
@@ -131,7 +131,7 @@ def digests_in(path, steps):
     return digests, ""
 
 
-def _learnt(pipeline):
+def _find_learnt(pipeline):
     return [(name, step) for name, step in pipeline.steps[:-1] if step_kinds.learns(step)]
 
 
@@ -154,7 +154,7 @@ def _load(path):
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of other versions of scikit-learn: see `versions`
+            warnings.simplefilter("ignore")  # of other versions: see `name_versions`
             return skops.loads(data, trusted=sorted(unknown))
     except Exception as error:
         raise ValueError(
@@ -163,7 +163,7 @@ def _load(path):
         ) from error
 
 
-def versions(content):
+def name_versions(content):
     """What to add where digests differ: other versions write other attributes."""
     theirs = content["versions"].get("scikit-learn")
     if theirs in (None, sklearn.__version__):
