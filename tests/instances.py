@@ -143,6 +143,7 @@ SETTINGS = {
     "MSGUnlearner": {"max_epochs": 15},
     "NoTUnlearner": {"max_epochs": 30},
     "NoisyFineTuneUnlearner": {"max_epochs": 30},
+    "RewindUnlearner": {"max_epochs": 27},
     "ShardedUnlearner": {"n_shards": 3},
     "ShrinkPerturbUnlearner": {"max_epochs": 30},
 }
@@ -159,6 +160,7 @@ FOR_REGRESSION = (
     "OracleMatchingUnlearner",
     "ProximalUnlearner",
     "RetrainUnlearner",
+    "RewindUnlearner",
     "SCRUBUnlearner",
     "SFRonUnlearner",
     "ShrinkPerturbUnlearner",

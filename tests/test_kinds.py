@@ -27,6 +27,7 @@ from tests.kinds.registry import classifier, rows
 from tests.kinds.training import valid
 
 FAILED_ONCE = [
+    ("Adafactor", "NoisyFineTune"),
     ("autocast", "PUMA"),
     ("backbone under no_grad", "Boundary"),
     ("batches of one row", "FineTune"),

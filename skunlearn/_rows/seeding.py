@@ -85,7 +85,7 @@ def seeded(seed):
         try:
             seed_torch(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
-            random.seed(seed)
+            random.seed(int(seed))
             yield
         finally:
             _restore(states)

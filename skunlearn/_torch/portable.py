@@ -30,7 +30,7 @@ def name_frozen(net):
 
 
 def rebuild(recipe, seed, tensors, fixed, *, verbose=0, classes=None):
-    """A net of the parameters of `recipe`, in the state of `weights` and `frozen`.
+    """A net of the parameters of `recipe`, in the state of `weights` and `name_frozen`.
 
     Raises RuntimeError when they are of a net that was made otherwise.
     """
@@ -41,7 +41,7 @@ def rebuild(recipe, seed, tensors, fixed, *, verbose=0, classes=None):
 
 
 def adopt(net, tensors, fixed):
-    """Give a net the state of `weights` and `frozen`."""
+    """Give a net the state of `weights` and `name_frozen`."""
     set_weights(net, tensors)
     for name, part in parts(net):
         for key, p in part.named_parameters():

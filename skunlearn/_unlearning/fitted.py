@@ -42,7 +42,7 @@ class Fitted:
     forgotten : Rows or None
         The rows of the last request, where they are at hand.
     steps_before : dict
-        Kinds of the steps of a Pipeline in front; see `step_kinds.kinds`.
+        Kinds of the steps of a Pipeline in front; see `step_kinds.sort_steps`.
     recipe : weak reference, or None
         To the parameter `estimator` as ``fit`` has checked it.
     looked : (ndarray of int, Evidence) or None

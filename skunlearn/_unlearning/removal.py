@@ -78,7 +78,7 @@ class Before:
         What came along trained, and no training renews, which takes an exact method its
         guarantee; see `name_trained`.
     declared : list of dict
-        What came along trained, and is declared public; see `public_parts.declarations`.
+        What came along trained, and is declared public; see `public_parts.list_declarations`.
     """
 
     weights: str

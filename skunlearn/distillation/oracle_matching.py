@@ -177,7 +177,7 @@ class OracleMatchingUnlearner(NetUnlearner):
     def _ask_oracles(self, retain, forget):
         """Logits of their mean on the forget rows, or values; their epochs; how many they are."""
         if self.oracle is not None:
-            models, epochs = _list_oracles(self.oracle), None
+            models, epochs = _listed(self.oracle), None
             for model in models:
                 _check_fitted(model)
             models = [skorch_nets.unwrap(model) for model in models]
@@ -316,7 +316,7 @@ class _Asked:
         return self.predict_proba(X) > 0.5
 
 
-def _list_oracles(oracle):
+def _listed(oracle):
     return list(oracle) if isinstance(oracle, list | tuple) else [oracle]
 
 

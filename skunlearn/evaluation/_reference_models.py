@@ -20,7 +20,7 @@ _REFERENCES = 10_000  # seeds apart from those of the unlearner's own requests
 _MIN_BLIND_ROWS = 20  # per side; the blind attack cross-validates
 
 
-def name_unlearners(unlearners, whose):
+def named(unlearners, whose):
     """A dict of unlearners; a list takes the names of the classes, those at the end of pipelines.
 
     `whose` own models, the original and the retrained ones, keep their names to themselves.

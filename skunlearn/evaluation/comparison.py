@@ -14,7 +14,7 @@ from skunlearn._unlearning.announcing import describe_result
 from skunlearn._unlearning.fitted import share_state
 from skunlearn.evaluation._reference_models import (
     check_recipe,
-    name_unlearners,
+    named,
     other_references,
     outputs_of,
 )
@@ -101,7 +101,7 @@ def compare(
     >>> list(report.wide.index)
     ['original', 'again', 'retrained']
     """
-    unlearners = name_unlearners(unlearners, "compare")
+    unlearners = named(unlearners, "compare")
     first = _first_of(unlearners)
     n = len(validation.check_dataset(X)) if is_dataset(X) else n_rows(X)
     mask = checking.check_forget_mask(forget, n)
@@ -112,7 +112,7 @@ def compare(
             print(text, flush=True)
 
     say("training the original model …")
-    retrained = _make_retrainers(first, random_state, verbose)
+    retrained = _retrained(first, random_state, verbose)
     how = {} if measure_on is None else {"measure_on": measure_on}
     retrained.fit(X, y, **how)
     subject = Subject(retrained, "compare")
@@ -178,7 +178,7 @@ def _first_of(unlearners):
     return first
 
 
-def _make_retrainers(first, random_state, verbose):
+def _retrained(first, random_state, verbose):
     """What trains the original model, and the retrained one."""
     piped = isinstance(first, Pipeline)
     final = first.steps[-1][1] if piped else first

@@ -56,7 +56,7 @@ class Application:
         audit |= found.result.figures
         if found.result.stop is not None:
             self.queue._stop(self.lease, number, found.result.stop, audit)
-            raise _describe_stop(number, found.result.stop)
+            raise _stopped(number, found.result.stop)
         small = self._is_small(found.accepted)
         if small and found.failed and not may_be_small:
             self._wait(number, found.accepted, found.failed)
@@ -178,7 +178,7 @@ def refuse_stopped(queue):
     """Raise QueueStoppedError when a person has to look at a batch first."""
     stopped = queue.stopped()
     if stopped is not None:
-        raise _describe_stop(stopped["number"], stopped["reason"])
+        raise _stopped(stopped["number"], stopped["reason"])
 
 
 def _retrain(unlearner, positions):
@@ -197,7 +197,7 @@ def _retrain(unlearner, positions):
     return new
 
 
-def _describe_stop(number, reason):
+def _stopped(number, reason):
     return QueueStoppedError(
         f"Batch {number} was rolled back. {reason} The model is as it was before, and the requests "
         "are open. Look at queue.stopped(); then queue.release(), or queue.release(retrain=True) "

@@ -284,7 +284,7 @@ def _same(given, weights, retained):
     return np.array_equal(given[retained], weights[retained])
 
 
-def fit_again(unlearner, load, rows, order):
+def fitted_again(unlearner, load, rows, order):
     """A copy of `unlearner` in the state of a version, with its rows.
 
     `rows` are those of now, as ``X, y, sample_weight, ids, groups, measure_on``. `load` brings a
@@ -295,20 +295,20 @@ def fit_again(unlearner, load, rows, order):
         load(new)
         if is_dataset(X):
             return new.attach(X, y, measure_on=measure_on)
-        X, y = _take((as_rows(X), np.asarray(y)), order)
+        X, y = _taken((as_rows(X), np.asarray(y)), order)
         if is_dataset(measure_on):
             measure_on = take(measure_on, order)
         return new.attach(X, y, measure_on=measure_on)
     X = X if is_dataset(X) else as_rows(X)
-    X, y, weights, ids, groups = _take((X, y, weights, ids, groups), order)
+    X, y, weights, ids, groups = _taken((X, y, weights, ids, groups), order)
     if is_dataset(measure_on):
-        (measure_on,) = _take((measure_on,), order)
+        (measure_on,) = _taken((measure_on,), order)
     given = {"sample_weight": weights, "measure_on": measure_on}
     given = {name: value for name, value in given.items() if value is not None}
     return new.fit(X, y, ids=ids, groups=groups, **given)
 
 
-def _take(parts, order):
+def _taken(parts, order):
     """Rows in another order; untouched where the order is that in which they came."""
     result = []
     for part in parts:

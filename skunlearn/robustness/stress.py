@@ -14,7 +14,7 @@ from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.base import BaseUnlearner
-from skunlearn.evaluation._reference_models import name_unlearners
+from skunlearn.evaluation._reference_models import named
 from skunlearn.metrics._scorers.scoring import refuse_training_rows
 from skunlearn.robustness._measuring import Work, tidy
 from skunlearn.robustness._parsing import parse
@@ -157,7 +157,7 @@ def robustness_report(
     >>> float(again["drop from retrained"].max())
     0.0
     """
-    unlearners = name_unlearners(unlearners, "robustness_report")
+    unlearners = named(unlearners, "robustness_report")
     _check_models(unlearners, net)
     if is_dataset(measure_on):
         raise TypeError("measure_on must be the transform to leave out, as rows are changed here.")

@@ -25,7 +25,7 @@ def test_draws_are_those_of_the_seed(seed):
     expected = torch.rand(3, generator=torch.Generator().manual_seed(int(seed)))
     assert torch.equal(drawn[0], expected)
     assert np.array_equal(drawn[1], np.random.RandomState(int(seed) % 2**32).rand(3))
-    assert drawn[2] == random.Random(seed).random()
+    assert drawn[2] == random.Random(int(seed)).random()
 
 
 @processor_only

@@ -7,7 +7,7 @@ from skorch import NeuralNetClassifier
 
 from skunlearn._rows.views import Rows
 from skunlearn._torch.batches import batching
-from skunlearn._torch.batches.net_rows import NetRows, dataset
+from skunlearn._torch.batches.net_rows import NetRows, make_dataset
 from skunlearn.nets import BatchLoader
 
 
@@ -15,7 +15,7 @@ def read(X, y, index, **options):
     torch.manual_seed(0)
     module = torch.nn.Linear(3, 2)
     net = NeuralNetClassifier(module, criterion=torch.nn.CrossEntropyLoss).initialize()
-    data = dataset(net, Rows(X, y, index))
+    data = make_dataset(net, Rows(X, y, index))
     torch.manual_seed(1)
     return list(BatchLoader(data, **options))
 

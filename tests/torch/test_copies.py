@@ -46,7 +46,7 @@ EDITS = (
 )
 # They train the net themselves, so that there is nothing to copy, or refuse odd ones.
 TRAIN_AFRESH = (
-    *("AmnesiacUnlearner", "RetrainUnlearner", "ShardedUnlearner"),
+    *("AmnesiacUnlearner", "RetrainUnlearner", "RewindUnlearner", "ShardedUnlearner"),
     "NoisyFineTuneUnlearner",
 )
 NEED_NEW_WEIGHTS = (

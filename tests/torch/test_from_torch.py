@@ -20,6 +20,7 @@ from skunlearn import (
     FineTuneUnlearner,
     NegGradPlusUnlearner,
     RetrainUnlearner,
+    RewindUnlearner,
     ShardedUnlearner,
     from_torch,
 )
@@ -41,7 +42,7 @@ AFRESH = {
     "RetrainUnlearner",
     "ShrinkPerturbUnlearner",
 }
-FROM_THE_START = {"AmnesiacUnlearner", "ShardedUnlearner"}
+FROM_THE_START = {"AmnesiacUnlearner", "RewindUnlearner", "ShardedUnlearner"}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_every_method_goes_on_or_says_that_it_needs_a_factory(parts, plain, cls,
 
 
 @quiet
-@pytest.mark.parametrize("cls", [ShardedUnlearner, AmnesiacUnlearner])
+@pytest.mark.parametrize("cls", [ShardedUnlearner, AmnesiacUnlearner, RewindUnlearner])
 def test_what_must_see_the_training_takes_the_net_inside(parts, plain, cls):
     net = from_torch(**parts, **FACTORY).estimator
     how = {"sensitive": np.arange(300) < 20} if cls is AmnesiacUnlearner else {}

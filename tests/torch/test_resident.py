@@ -78,7 +78,7 @@ def test_batches_are_made_ahead_in_order_and_errors_come_through():
         return i
 
     def use():
-        for i in device_rows.make_ahead(make, 9):
+        for i in device_rows.ahead(make, 9):
             assert i <= len(made) <= i + 1 + device_rows._AHEAD
 
     with pytest.raises(KeyError, match="four"):
@@ -86,7 +86,7 @@ def test_batches_are_made_ahead_in_order_and_errors_come_through():
     assert [i for i, _ in made][:5] == [0, 1, 2, 3, 4]
     assert all(other for _, other in made)
     before = threading.active_count()
-    stopped = device_rows.make_ahead(lambda i: i, 9)
+    stopped = device_rows.ahead(lambda i: i, 9)
     next(stopped)
     stopped.close()
     assert threading.active_count() == before

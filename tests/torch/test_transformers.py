@@ -94,7 +94,7 @@ def net():
 @pytest.mark.parametrize("name", in_turns(all_unlearners(nets=True), 1))
 def test_methods_take_tokens_or_say_what_they_take(net, name):
     cls = all_unlearners()[name]
-    watches = name in ("AmnesiacUnlearner", "ShardedUnlearner")
+    watches = name in ("AmnesiacUnlearner", "RewindUnlearner", "ShardedUnlearner")
     unlearner = cls(net.estimator if watches else net, random_state=0)
     how = {"sensitive": np.arange(N) < 20} if name == "AmnesiacUnlearner" else {}
     unlearner.fit(Text(), **how)

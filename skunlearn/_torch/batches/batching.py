@@ -93,7 +93,7 @@ class BatchLoader:
         if prefetch == "auto":
             prefetch = torch.device(device).type == "cuda" and not resident
         if prefetch:
-            yield from device_rows.make_ahead(batch, count)
+            yield from device_rows.ahead(batch, count)
         elif ours and not resident and data.base is None and count:
             yield from _cut_blocks(data, order, [0, *ends[:count]])
         else:

@@ -54,7 +54,7 @@ def send_tensor(tensor, device):
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def make_ahead(make, n):
+def ahead(make, n):
     """``make(0)``, ..., ``make(n - 1)``, made in a thread before they are asked for."""
     with ThreadPoolExecutor(1) as thread:
         waiting = deque(thread.submit(make, i) for i in range(min(_AHEAD, n)))

@@ -184,7 +184,7 @@ def make_dataset(net, rows):
 
 
 def make_reader(net, rows):
-    """As `dataset`, for `NetRows.batch`: in the form in which the net reads rows to predict."""
+    """As `make_dataset`, for `NetRows.batch`: in the form in which the net predicts."""
     data = make_dataset(net, rows)
     data.collate = _collate_function(net, data)
     return data

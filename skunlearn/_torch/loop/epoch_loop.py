@@ -72,7 +72,7 @@ def has_plain_steps(net):
         and list(net._modules) == ["module"]
         and list(net._optimizers) == ["optimizer"]
         # Others may call their closure twice.
-        and optimizer.__module__.startswith("torch.optim.")
+        and f"{optimizer.__module__}.".startswith("torch.optim.")  # Adafactor is in that itself
         and optimizer is not torch.optim.LBFGS
     )
 

@@ -112,7 +112,7 @@ def digest_weights(before, after):
 
 
 def find_kinds_in_front(unlearner):
-    """Kinds of the steps of a Pipeline before the unlearner; see `step_kinds.kinds`."""
+    """Kinds of the steps of a Pipeline before the unlearner; see `step_kinds.sort_steps`."""
     return getattr(unlearner, "_steps_before", None) or {}
 
 
