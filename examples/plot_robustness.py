@@ -93,5 +93,5 @@ print((100 * rates).round(1).to_string())
 # Everything in a picture
 # -----------------------
 
-RobustnessDisplay.from_frame(frame, title="Does it stay forgotten?", width=5)
+RobustnessDisplay.from_frame(frame, title="Does it stay forgotten?")
 plt.show()
