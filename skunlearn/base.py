@@ -33,6 +33,7 @@ from skunlearn._unlearning import (
     words,
 )
 from skunlearn._unlearning.accuracy_guard import refuse_drop
+from skunlearn._unlearning.announcing import announce_fit, announce_fitted
 from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import write_content
 from skunlearn._unlearning.certificate.deletion_log import log_entry
@@ -84,7 +85,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     store_data : bool, default=True
         Whether pickles hold the retained rows.
     verbose : int, default=0
-        1 says what each request does and what came of it, and prints skorch's table of epochs.
+        1 says what each verb does and what came of it, and prints skorch's table of epochs.
 
     Attributes
     ----------
@@ -247,12 +248,17 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         record = self._record
         if forget is not None:
             forget = checking.check_forget_mask(forget, len(record))
+        started = time.perf_counter()
+        if self.verbose:
+            announce_fit(self, forget)
         rows, recipe = record.view(np.arange(len(record))), skorch_nets.unwrap(self.estimator)
         if skorch_nets.is_net(self.estimator):
             held_out_rows.check_given(recipe, rows)
         self._change(model=held_out_rows.restore(self._first_model(rows), recipe))
         if forget is not None:
             self._forget(Removal(np.flatnonzero(forget)))
+        if self.verbose:
+            announce_fitted(self, time.perf_counter() - started)
 
     def _first_model(self, rows):
         if not isinstance(self.estimator, FrozenEstimator):
@@ -368,7 +374,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     certificate, record = recording.certificate, recording.record
     log_key, exclusion_manifest = recording.log_key, recording.exclusion_manifest
     _repr_html_inner, _repr_mimebundle_ = notebook.write_html, notebook.write_bundle
-    _sk_visual_block_ = notebook.draw_block
+    _sk_visual_block_, _get_doc_link = notebook.draw_block, notebook.link_to_docs
 
     def _certified_content(self):
         """What the certificate holds before it is sealed."""
