@@ -40,7 +40,13 @@ from skunlearn._unlearning.certificate.deletion_log import log_entry
 from skunlearn._unlearning.change import Change
 from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_damaged, warn_if_wrong
-from skunlearn._unlearning.fitted import Fitted, FittedMixin, drafted, note_own_state
+from skunlearn._unlearning.fitted import (
+    Fitted,
+    FittedMixin,
+    drafted,
+    find_steps_before,
+    note_own_state,
+)
 from skunlearn._unlearning.predictor import PredictorMixin
 from skunlearn._unlearning.promises import Promises
 from skunlearn._unlearning.removal import (
@@ -54,7 +60,6 @@ from skunlearn._unlearning.removal import (
     purge_caches,
 )
 from skunlearn._unlearning.row_reader import read_training
-from skunlearn._unlearning.steps_before import find_steps_before
 
 __all__ = ["BaseUnlearner", "Promises"]
 

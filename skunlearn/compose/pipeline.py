@@ -20,10 +20,9 @@ from skunlearn._unlearning import validation
 from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import form_of_row
 from skunlearn._unlearning.certificate.model_digests import model_digest
-from skunlearn._unlearning.fitted import drafted, share_all
+from skunlearn._unlearning.fitted import drafted, find_steps_before, share_all
 from skunlearn._unlearning.plain_rows import look_at
 from skunlearn._unlearning.removal import Removal, carry_out
-from skunlearn._unlearning.steps_before import find_steps_before
 from skunlearn.compose import _front_steps
 from skunlearn.compose._correcting import CorrectsMixin
 from skunlearn.compose._prepared import Held, Subtraction
