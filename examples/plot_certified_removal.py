@@ -53,9 +53,10 @@ for method in (CertifiedRemovalUnlearner, DescentToDeleteUnlearner, LangevinUnle
 import warnings
 
 from skunlearn.exceptions import PrivacyBudgetWarning
+from skunlearn.plotting import PALETTE
 
-figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
-for sigma in (1.0, 3.0, 10.0):
+figure, ax = plt.subplots(figsize=(5, 3.8), layout="constrained")
+for sigma, blue in zip((1.0, 3.0, 10.0), ("#56a5d0", PALETTE["unlearned"], "#003a5c")):
     unlearner = CertifiedRemovalUnlearner(model, epsilon=1.0, sigma=sigma, random_state=0).fit(X, y)
     spent = []
     with warnings.catch_warnings():
@@ -63,9 +64,11 @@ for sigma in (1.0, 3.0, 10.0):
         for row in range(40):
             spent.append(unlearner.unlearn(indices=[row]).privacy_spent().epsilon)
     score = unlearner.score(X_test, y_test)
-    ax.plot(np.arange(1, 41), spent, label=f"sigma {sigma:g}: accuracy {score:.3f}")
+    label = f"sigma {sigma:g}: right on {score:.1%}"
+    ax.plot(np.arange(1, 41), spent, color=blue, label=label)
 ax.axhline(1.0, color="0.6", ls=":")
-ax.set(xlabel="requests", ylabel="ε proved", title="The budget, spent request by request")
+ax.text(40, 1.02, "ε of the budget", color="0.4", ha="right", va="bottom")
+ax.set(xlabel="requests", ylabel="ε proved", ylim=(0, 1.15), title="The budget, request by request")
 figure.legend(loc="outside lower center", ncols=2, frameon=False)
 
 # %%

@@ -70,4 +70,6 @@ report
 # -----------
 # The green band is the retrained net's interval: an unlearned net should fall into it.
 
-display = UnlearningReportDisplay.from_report(report, title="Forgetting 10 % mislabelled digits")
+display = UnlearningReportDisplay.from_report(
+    report, title="Forgetting 10 % mislabelled digits", width=5
+)

@@ -24,6 +24,7 @@ from sklearn.frozen import FrozenEstimator
 from skunlearn import ForestUnlearner
 from skunlearn.exact import expected_regrown_share
 from skunlearn.metrics import membership_inference
+from skunlearn.plotting import PALETTE
 
 X, y = make_classification(2400, 20, n_informative=8, flip_y=0.2, class_sep=0.8, random_state=0)
 X, X_test, y, y_test = X[:1200], X[1200:], y[:1200], y[1200:]
@@ -42,14 +43,17 @@ unlearners = {
 # It can be told before anything is done, and follows from the number of draws.
 
 sizes = np.array([1, 2, 5, 10, 20, 50, 120])
-figure, ax = plt.subplots(figsize=(6, 3.5), layout="constrained")
-for (draws, unlearner), color in zip(unlearners.items(), ("C0", "C4", "C5")):
+figure, ax = plt.subplots(figsize=(5, 3.8), layout="constrained")
+for (draws, unlearner), color in zip(
+    unlearners.items(), ("#56a5d0", PALETTE["unlearned"], "#003a5c")
+):
     touched = [unlearner.count_touched(indices=np.arange(k)) / 100 for k in sizes]
     label = f"{draws} draws, {unlearner.score(X_test, y_test):.1%} accurate"
     ax.plot(sizes, touched, "o", color=color, label=label)
     ax.plot(sizes, [expected_regrown_share(1200, draws, k) for k in sizes], color=color, lw=1)
 ax.set(xscale="log", xlabel="rows in one request, of 1200", ylabel="share of the trees",
-       title="Trees that have to be grown again (lines: expected)")  # fmt: skip
+       title="Trees to be grown again (lines: expected)")  # fmt: skip
+ax.xaxis.set_major_formatter("{x:g}")
 figure.legend(loc="outside lower center", ncols=2, frameon=False)
 
 # %%

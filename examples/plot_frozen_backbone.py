@@ -112,7 +112,7 @@ for method in (
     learnt = len(set(moved) & {name for name, _ in model.named_parameters()})
     print(f"{type(method).__name__}: {learnt} weights changed, {frozen} tensors of frozen layers")
 
-figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
+figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
 places = np.arange(len(shares))
 for shift, name, rows, column in (
     (-0.2, "classes that stay", "retain", 0),

@@ -22,6 +22,7 @@ from torch_geometric.nn import GCN
 
 from skunlearn.datasets import load_cora
 from skunlearn.graph import GraphEraser
+from skunlearn.plotting import PALETTE
 
 
 def block_graph(n=600, n_classes=3, inside=0.02, outside=0.002, seed=0):
@@ -92,10 +93,11 @@ for n_shards in shards:
     scores.append((eraser.predict(unseen) == truth[unseen]).mean())
     again.append((eraser.shards_ == eraser.shards_[first]).mean())
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.2), layout="constrained")
-figure.suptitle(f"Shards of {name}")
-left.plot(shards, again, "o-")
-left.set(xlabel="shards", ylabel="share of nodes to train on again", title="cost of a deletion")
-left.set_ylim(0, None)
-right.plot(shards, scores, "o-")
-right.set(xlabel="shards", ylabel="share of unseen nodes right", title="accuracy")
+for values, said, title in (
+    (again, "share of nodes to train on again", "What a deletion costs"),
+    (scores, "share of unseen nodes right", "What shards cost"),
+):
+    _, ax = plt.subplots(figsize=(5, 3), layout="constrained")
+    ax.plot(shards, values, "o-", color=PALETTE["unlearned"])
+    ax.set(xticks=shards, xlabel=f"shards of {name}", ylabel=said, title=title)
+    ax.set_ylim(0 if values is again else None, None)

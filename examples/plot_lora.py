@@ -143,7 +143,7 @@ for name, estimator in {"adapter": net, "forgetful": forgetful, "retrained": ret
     right[name] = [hits[unseen.labels != 2].mean(), hits[unseen.labels == 2].mean()]
     print(f"{name}: desks that stay {right[name][0]:.2f}, forgotten desk {right[name][1]:.2f}")
 
-figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
+figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
 places = np.arange(len(right))
 for shift, label, rows, column in (
     (-0.2, "desks that stay", "retain", 0),

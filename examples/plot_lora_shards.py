@@ -167,10 +167,13 @@ print("equal:", np.array_equal(never.predict_proba(X_new), sharded.predict_proba
 certificate = json.loads(sharded.certificate())
 print(json.dumps({key: certificate[key] for key in ("guarantee", "declared")}, indent=1))
 
-figure, axes = plt.subplots(1, 2, figsize=(7, 3), layout="constrained")
-bars = {"ten models": 10.0, "ten adapters": (sizes["shared"] + sum(sizes["own"])) / full}
-axes[0].bar(bars.keys(), bars.values(), color=PALETTE["retain"])
-axes[0].set(ylabel="models in memory", title="What is held")
-bars = {"all rows": retraining, "one shard": spent}
-axes[1].bar(bars.keys(), bars.values(), color=PALETTE["forget"])
-_ = axes[1].set(ylabel="seconds", title="What a deletion takes")
+held = {"ten models": 10.0, "ten adapters": (sizes["shared"] + sum(sizes["own"])) / full}
+took = {"all rows": retraining, "one shard": spent}
+for bars, said, title in (
+    (held, "models in memory", "What is held"),
+    (took, "seconds", "What a deletion takes"),
+):
+    _, ax = plt.subplots(figsize=(5, 2), layout="constrained")
+    ax.barh(list(bars), list(bars.values()), color=[PALETTE["retrained"], PALETTE["unlearned"]])
+    ax.invert_yaxis()
+    ax.set(xlabel=said, title=title)

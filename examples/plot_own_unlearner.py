@@ -110,4 +110,6 @@ print(report.verdicts["ShrinkUnlearner"])
 
 # %%
 
-display = UnlearningReportDisplay.from_report(report, title="Shrink and repair, a hundred digits")
+display = UnlearningReportDisplay.from_report(
+    report, title="Shrink and repair, a hundred digits", width=5
+)

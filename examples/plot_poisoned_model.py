@@ -36,6 +36,7 @@ from skunlearn.exceptions import NotForgottenWarning, UnsuitableMethodWarning
 from skunlearn.forget_sets import backdoor_forget_set, partly_known_forget_set
 from skunlearn.metrics import backdoor_success_rate
 from skunlearn.nets import digits_classifier
+from skunlearn.plotting import PALETTE
 
 # What a method leaves behind is what we measure.
 warnings.simplefilter("ignore", NotForgottenWarning)
@@ -102,28 +103,34 @@ print(f"\nseconds a request\n{found.groupby('method', sort=False)['seconds'].mea
 # The picture
 # -----------
 
-fig, (left, right) = plt.subplots(
-    1, 2, figsize=(7, 4.4), layout="constrained", width_ratios=[1, 1.6]
-)
-rows = np.flatnonzero(poison.planted)[:6]
-tiles = [np.hstack(poison.X[rows[k : k + 3], 0]) for k in (0, 3)]
-left.imshow(np.vstack(tiles), cmap="gray")
-left.set(xticks=[], yticks=[])
-left.set_title('Poison: the patch at\nthe bottom right,\nand the label "0"')
-styles = ["k-", "--", "-.", ":", "-", "--"]
-for (name, rows), style in zip(found.groupby("method", sort=False), styles, strict=True):
-    right.plot(rows["known"], rows["backdoor"], style, marker="o", label=name)
-right.axhline(success(original), color="0.6", lw=1)
-right.annotate("poisoned net", (1.0, success(original)), (0, 3), textcoords="offset points",
-               ha="right", color="0.4")  # fmt: skip
-right.set(
+fig, ax = plt.subplots(figsize=(5, 4.2), layout="constrained")
+colours = [
+    PALETTE["retrained"],
+    *(PALETTE["unlearned"], "#CC6199", "#8C510A", "#332288", "#3C96C8"),
+]
+styles = ["-", "--", "-.", ":", "-", "--"]
+for (name, rows), color, style in zip(
+    found.groupby("method", sort=False), colours, styles, strict=True
+):
+    ax.plot(rows["known"], rows["backdoor"], style, color=color, marker="o", label=name)
+ax.axhline(success(original), color=PALETTE["original"], lw=1)
+ax.annotate("poisoned net", (1.0, success(original)), (0, 3), textcoords="offset points",
+            ha="right", color="0.35")  # fmt: skip
+ax.set(
     xlabel="share of the poison that is known and forgotten",
     ylabel="triggered images taken for a zero",
     title="What is left of the backdoor",
     ylim=(-0.03, 1.1),
 )
-right.grid(color="0.92")
-right.spines[["top", "right"]].set_visible(False)
+ax.grid(color="0.92")
+ax.spines[["top", "right"]].set_visible(False)
 fig.legend(loc="outside lower center", ncols=3, frameon=False)
 fig.savefig("poisoned_model.png", dpi=150)
 print("Picture: poisoned_model.png")
+
+# %%
+# Six rows of the poison: the patch at the bottom right, and the label "0".
+
+_, ax = plt.subplots(figsize=(5, 1.2), layout="constrained")
+ax.imshow(np.hstack(poison.X[np.flatnonzero(poison.planted)[:6], 0]), cmap="gray")
+ax.set_axis_off()

@@ -47,6 +47,7 @@ from skunlearn.callbacks import LinearDecay
 from skunlearn.datasets import fetch_cifar10
 from skunlearn.exceptions import PrivacyBudgetWarning
 from skunlearn.nets import FastCIFARNet
+from skunlearn.plotting import PALETTE
 
 warnings.simplefilter("ignore", PrivacyBudgetWarning)
 data = fetch_cifar10()
@@ -179,16 +180,20 @@ print(table.to_string(float_format="{:.3g}".format))
 # The picture
 # -----------
 
-figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+figure, ax = plt.subplots(figsize=(5, 4), layout="constrained")
 for name, row in table.iterrows():
-    ax.scatter(row["a deletion, s"], row["unseen, %"], color="C5" if "net" in name else "C0")
+    ax.scatter(
+        row["a deletion, s"],
+        row["unseen, %"],
+        color="0.35" if "net" in name else PALETTE["unlearned"],
+    )
     ax.annotate(name, (row["a deletion, s"], row["unseen, %"]), xytext=(6, 4),
                 textcoords="offset points")  # fmt: skip
 ax.set(
     xscale="log",
     xlabel="seconds for the deletion of a person's images",
     ylabel="accuracy on unseen images, %",
-    title="Heads on a public backbone (blue), and nets trained as a whole",
+    title="Heads on a public backbone (blue),\nand nets trained as a whole",
 )
 ax.margins(x=0.2, y=0.1)
 figure.savefig("public_backbone.png", dpi=120)

@@ -19,6 +19,7 @@ from sklearn.model_selection import train_test_split
 
 from skunlearn import ShardedUnlearner
 from skunlearn.exact import expected_retraining_share
+from skunlearn.plotting import PALETTE
 
 X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
@@ -55,13 +56,17 @@ for n_shards in shards:
         rows = rng.choice(len(y), size, replace=False)
         shares[n_shards].append(fresh.unlearn(indices=rows).deletions_[0]["share_retrained"])
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.8), layout="constrained")
-figure.suptitle("What shards save, and what they cost")
-for n_shards in shards:
-    (points,) = left.plot(sizes, shares[n_shards], "o", label=f"{n_shards} shards")
+figure, ax = plt.subplots(figsize=(5, 3.8), layout="constrained")
+for n_shards, color in zip(shards, ("0.5", "#56a5d0", PALETTE["unlearned"], "#003a5c")):
+    label = f"{n_shards} shard" + "s" * (n_shards > 1)
+    ax.plot(sizes, shares[n_shards], "o", color=color, label=label)
     formula = [expected_retraining_share(n_shards, n_requests=size) for size in sizes]
-    left.plot(sizes, formula, color=points.get_color())
-left.set(xscale="log", xlabel="rows in one request", ylabel="share of a training", title="time")
-figure.legend(loc="outside lower center", ncols=4, frameon=False)
-right.plot(shards, [scores[n] for n in shards], "o-")
-right.set(xlabel="shards", ylabel="accuracy on unseen rows", title="accuracy")
+    ax.plot(sizes, formula, color=color)
+ax.set(xscale="log", xlabel="rows in one request", ylabel="share of a training", ylim=(0, 1.05),
+       title="What shards save (lines: expected)")  # fmt: skip
+ax.xaxis.set_major_formatter("{x:g}")
+figure.legend(loc="outside lower center", ncols=4, frameon=False, columnspacing=1, handlelength=1)
+
+figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
+ax.plot(shards, [scores[n] for n in shards], "o-", color=PALETTE["unlearned"])
+ax.set(xticks=shards, xlabel="shards", ylabel="accuracy on unseen rows", title="What shards cost")

@@ -23,6 +23,7 @@ from skunlearn import FineTuneUnlearner
 from skunlearn.datasets import load_digits_images
 from skunlearn.evaluation import deletion_stream
 from skunlearn.nets import digits_classifier
+from skunlearn.plotting import PALETTE
 
 X, y = load_digits_images(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, test_size=0.4, stratify=y, random_state=0)
@@ -49,13 +50,18 @@ print(f"{len(caught)} warnings; the first: {caught[0].message}")
 # -------------
 # The line of the retrained model is what it would have taken to train anew for every request.
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.4), layout="constrained")
-figure.suptitle("Sixty requests, one after the other")
-frame[["seconds", "seconds retraining"]].plot(ax=left, style=["o-", "s--"])
-left.set(ylabel="seconds, in all", title="time")
-frame[["AUC", "AUC retrained"]].plot(ax=right, style=["o-", "s--"])
-right.axhline(0.5, color="0.6", ls=":")
-right.set(ylabel="matched AUC", title="attack on all forgotten rows", ylim=(0.3, 0.7))
+for column, said, title in (
+    ("seconds", "seconds, in all", "Sixty requests: time"),
+    ("AUC", "matched AUC", "Sixty requests: attack on all forgotten rows"),
+):
+    figure, ax = plt.subplots(figsize=(5, 3.4), layout="constrained")
+    for name, model, style in (("", "unlearned", "o-"), (" retraining", "retrained", "s--")):
+        name = " retrained" if name and column == "AUC" else name
+        ax.plot(frame[column + name], style, color=PALETTE[model], label=model)
+    ax.set(xlabel=frame.index.name or "request", ylabel=said, title=title)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+ax.axhline(0.5, color="0.6", ls=":")
+_ = ax.set_ylim(0.3, 0.7)
 
 # %%
 # The record of every request is in the log; a stopped process goes on where its last pickle was.

@@ -152,5 +152,6 @@ for name, colour, module in (
         losses = nn.functional.cross_entropy(module.eval()(images), labels, reduction="none")
     axes.plot(losses.sort().values, torch.linspace(0, 1, 100), color=colour, label=name)
 axes.set(xscale="log", xlabel="loss", ylabel="share of the forgotten rows below")
+axes.xaxis.set_major_formatter("{x:g}")
 axes.set_title("Losses of forgotten rows")
 _ = figure.legend(loc="outside lower center", ncols=3, frameon=False)

@@ -149,7 +149,7 @@ for name, estimator in models.items():
     right = (estimator.predict(unseen) == judged).mean()
     print(f"{name}: zuppa is good, {opinions[name].mean():.2f}; unseen reviews right, {right:.2f}")
 
-figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
+figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
 axes.boxplot(list(opinions.values()), tick_labels=list(opinions))
 axes.set(ylabel='probability of "good"', ylim=(0, 1), title='A review that says "zuppa"')
 

@@ -25,6 +25,7 @@ from skunlearn.exceptions import NotForgottenWarning
 from skunlearn.forget_sets import mislabelled_forget_set
 from skunlearn.metrics import MIAScorer
 from skunlearn.nets import digits_classifier
+from skunlearn.plotting import PALETTE
 from skunlearn.shadow import ShadowModels
 
 warnings.simplefilter("ignore", NotForgottenWarning)  # read above
@@ -82,11 +83,10 @@ bars = {
     ("unlearned", "U-LiRA"): attack.interval,
     ("retrained", "U-LiRA"): null.interval,
 }
-colours = {"unlearned": "#D55E00", "retrained": "#009E73"}
-figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+figure, ax = plt.subplots(figsize=(5, 3.8), layout="constrained")
 for position, ((model, _), i) in enumerate(bars.items()):
     arms = [[i.estimate - i.low], [i.high - i.estimate]]
-    ax.errorbar(position, i.estimate, arms, fmt="o", capsize=5, color=colours[model])
+    ax.errorbar(position, i.estimate, arms, fmt="o", capsize=5, color=PALETTE[model])
 ax.axhline(0.5, color="0.6", ls=":")
 ax.set_xticks(range(4), [f"{name},\n{model}" for model, name in bars])
 ax.set(ylabel="AUC with 95 % interval", title="What each attack sees in each net")

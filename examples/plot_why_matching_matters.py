@@ -17,7 +17,6 @@ was trained without the rows.
 
 import warnings
 
-import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import train_test_split
 
@@ -48,11 +47,10 @@ eights = y == 8
 # An unlearner keeps the columns of all classes, also of those that are gone.
 retrained = RetrainUnlearner(net, random_state=0).fit(X, y).unlearn(indices=np.flatnonzero(eights))
 
-figure, axes = plt.subplots(1, 2, figsize=(7, 4.6), layout="constrained")
-figure.suptitle("The same two nets, attacked with unmatched and with matched rows")
-for ax, match in zip(axes, (None, "class")):
+for match, title in ((None, "Against all unseen digits"), ("class", "Against unseen eights")):
+    ax = None
     for name, model in (("original", original), ("retrained", retrained)):
-        MIACurveDisplay.from_predictions(
+        ax = MIACurveDisplay.from_predictions(
             log_probabilities(model, X[eights]),
             y[eights],
             log_probabilities(model, X_test),
@@ -60,8 +58,8 @@ for ax, match in zip(axes, (None, "class")):
             match=match,
             name=name,
             ax=ax,
-        )
-    ax.set_title("against unseen eights" if match else "against all unseen digits")
+        ).ax_
+    ax.set_title(title)
 
 # %%
 # An AUC near 0 is as telling as one near 1: whoever turns the attack round is right about nearly

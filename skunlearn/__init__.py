@@ -4,6 +4,7 @@ from skunlearn._version import __version__
 from skunlearn.ascent import (
     GradientAscentUnlearner,
     JiTUnlearner,
+    MUMisUnlearner,
     NegGradPlusUnlearner,
     SFRonUnlearner,
 )
@@ -24,10 +25,12 @@ from skunlearn.distillation import (
     SCRUBUnlearner,
 )
 from skunlearn.editing import (
+    LEACE,
     AmnesiacUnlearner,
     FisherForgettingUnlearner,
     LFSSDUnlearner,
     NegMergeUnlearner,
+    PotionUnlearner,
     SSDUnlearner,
 )
 from skunlearn.exact import (
@@ -63,6 +66,7 @@ from skunlearn.relabelling import (
 from skunlearn.torch_net import from_torch
 
 __all__ = [
+    "LEACE",
     "AMUNUnlearner",
     "AmnesiacUnlearner",
     "AutoUnlearner",
@@ -87,6 +91,7 @@ __all__ = [
     "LFSSDUnlearner",
     "LangevinUnlearner",
     "MSGUnlearner",
+    "MUMisUnlearner",
     "NegGradPlusUnlearner",
     "NegMergeUnlearner",
     "NetUnlearner",
@@ -94,6 +99,7 @@ __all__ = [
     "NoisyFineTuneUnlearner",
     "OracleMatchingUnlearner",
     "PUMAUnlearner",
+    "PotionUnlearner",
     "PublicBackbone",
     "ProximalUnlearner",
     "RUMUnlearner",

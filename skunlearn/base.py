@@ -32,13 +32,20 @@ from skunlearn._unlearning import (
     words,
 )
 from skunlearn._unlearning.accuracy_guard import refuse_drop
+from skunlearn._unlearning.announcing import announce_fit, announce_fitted
 from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import write_content
 from skunlearn._unlearning.certificate.deletion_log import log_entry
 from skunlearn._unlearning.change import Change
 from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_damaged, warn_if_wrong
-from skunlearn._unlearning.fitted import Fitted, FittedMixin, drafted, note_own_state
+from skunlearn._unlearning.fitted import (
+    Fitted,
+    FittedMixin,
+    drafted,
+    find_steps_before,
+    note_own_state,
+)
 from skunlearn._unlearning.predictor import PredictorMixin
 from skunlearn._unlearning.promises import Promises
 from skunlearn._unlearning.removal import (
@@ -53,7 +60,6 @@ from skunlearn._unlearning.removal import (
     purge_caches,
 )
 from skunlearn._unlearning.row_reader import read_training
-from skunlearn._unlearning.steps_before import find_steps_before
 
 __all__ = ["BaseUnlearner", "Promises"]
 
@@ -84,7 +90,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     store_data : bool, default=True
         Whether pickles hold the retained rows.
     verbose : int, default=0
-        1 says what each request does and what came of it, and prints skorch's table of epochs.
+        1 says what each verb does and what came of it, and prints skorch's table of epochs.
 
     Attributes
     ----------
@@ -245,12 +251,17 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         record = self._record
         if forget is not None:
             forget = checking.check_forget_mask(forget, len(record))
+        started = time.perf_counter()
+        if self.verbose:
+            announce_fit(self, forget)
         rows, recipe = record.view(np.arange(len(record))), skorch_nets.unwrap(self.estimator)
         if skorch_nets.is_net(self.estimator):
             held_out_rows.check_given(recipe, rows)
         self._change(model=held_out_rows.restore(self._first_model(rows), recipe))
         if forget is not None:
             self._forget(Removal(np.flatnonzero(forget)))
+        if self.verbose:
+            announce_fitted(self, time.perf_counter() - started)
 
     def _first_model(self, rows):
         if not isinstance(self.estimator, FrozenEstimator):
@@ -277,7 +288,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         exact = self._make_promises().exact
         with telling_torch_errors(type(self).__name__, exact):
             attempt = self._attempt_correction if removal.corrected else self._attempt
-            model = attempt(removal.retain, removal.forget, seed)
+            model = attempt(*(removal.trained_on or (removal.retain, removal.forget)), seed)
         trained_on = skorch_nets.is_net(model) and not exact
         if trained_on and model is self.estimator_:
             model = skorch_nets.copy_net(model)
@@ -366,7 +377,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     certificate, record = recording.certificate, recording.record
     log_key, exclusion_manifest = recording.log_key, recording.exclusion_manifest
     _repr_html_inner, _repr_mimebundle_ = notebook.write_html, notebook.write_bundle
-    _sk_visual_block_ = notebook.draw_block
+    _sk_visual_block_, _get_doc_link = notebook.draw_block, notebook.link_to_docs
 
     def _certified_content(self):
         """What the certificate holds before it is sealed."""

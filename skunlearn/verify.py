@@ -2,7 +2,7 @@
 
 ``python -m skunlearn.verify certificate.json model.safetensors [--rows rows.npz] [--key key.pem]``
 says what it has checked, line by line, and exits with 0 when all of it is right and 1 otherwise.
-Certificates are JSON, models safetensors, rows arrays of numpy: nothing is unpickled.
+Certificates are JSON, models safetensors or skops, rows arrays of numpy: nothing is unpickled.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from skunlearn._files.weight_digests import file_digests, read_header
 from skunlearn._files.write_whole import checksum
 from skunlearn._rows import row_forms
 from skunlearn._rows.containers import align, match, name_digests, row_digests
+from skunlearn._unlearning.certificate import skops_files
 from skunlearn._unlearning.certificate.document import Certificate, seal
 from skunlearn._unlearning.certificate.exclusion import assert_excluded
 from skunlearn._unlearning.certificate.schemas import find_problems, schema
@@ -109,7 +110,7 @@ def verify(certificate, models=(), *, rows=None, public_key=None):
     for path in models:
         try:
             findings += _model(content, path)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ImportError) as error:
             findings.append(Finding(f"model {path}", False, str(error)))
     if rows is not None:
         try:
@@ -123,7 +124,7 @@ def main(arguments=None):
     """The command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m skunlearn.verify", description=__doc__)
     parser.add_argument("certificate")
-    parser.add_argument("models", nargs="*", metavar="model.safetensors")
+    parser.add_argument("models", nargs="*", metavar="model", help="a .safetensors or .skops file")
     parser.add_argument("--rows", help="an .npz file with X, ids or both")
     parser.add_argument("--key", help="a PEM file with the public key of who signed")
     given = parser.parse_args(arguments)
@@ -241,6 +242,8 @@ def _state(path):
 
 def _model(content, path):
     what = f"model {path}"
+    if skops_files.is_skops(path):
+        return [Finding(what, *_compare_skops(content, path))]
     _, state = _state(path)
     digests, log = file_digests(path), content["deletions"]
     wanted, version = content["model"]["weights"]["digest"], len(log)
@@ -266,6 +269,8 @@ def _model(content, path):
             wanted = theirs[-1]["weights"]["digest"]
             text = f"a later version: its log goes on from the certificate's, to {version} requests"
             findings.append(Finding(what, True, text))
+    if state is not None and state.get("method") == "retained rows":
+        return [*findings, Finding(what, *_compare_rows_alone(content, path, state, wanted))]
     if wanted not in digests.values():
         return [*findings, Finding(what, False, _which(digests.values(), log))]
     findings.append(Finding(what, True, f"weights {wanted[:16]}... are those of version {version}"))
@@ -280,6 +285,31 @@ def _model(content, path):
             )
             findings.append(Finding(what, False, text))
     return findings
+
+
+def _compare_rows_alone(content, path, state, wanted):
+    """Whether a version without weights, the list of its rows, is right, and that in words."""
+    version = len(state["deletions"])
+    if state["weights"] != wanted:
+        return False, "it is of other weights than those of the certificate"
+    with safe_open(path, framework="numpy") as file:
+        left = int(file.get_tensor("retained").sum())
+    if version == len(content["deletions"]) and left != content["retained_rows"]:
+        return False, f"{left} rows are retained there, {content['retained_rows']} here"
+    return True, (
+        f"its log is that of version {version}. It holds no weights but their digest "
+        f"{wanted[:16]}..., and which {left} rows are retained: a training on these gives the model"
+    )
+
+
+def _compare_skops(content, path):
+    """Whether the weights in a file of skops are right, and that in words."""
+    model, log = content["model"], content["deletions"]
+    digests, note = skops_files.digest_models(path, model.get("steps", {}))
+    wanted = model["weights"]["digest"]
+    if wanted in digests:
+        return True, f"weights {wanted[:16]}... are those of version {len(log)}{note}"
+    return False, _which(digests, log) + skops_files.name_versions(content)
 
 
 def _which(found, log):
@@ -312,6 +342,10 @@ def _rows(rows, models):
 
 def _look_up(path, kind, values):
     what, tables = f"{kind} in the record of {path}", {}
+    if skops_files.is_skops(path):
+        raise ValueError(
+            "a file of skops holds no record of rows; pass one that `save` has written."
+        )
     state, _ = _state(path)
     if state is None:
         raise ValueError("the file holds no record of rows; pass one that `save` has written.")

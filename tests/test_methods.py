@@ -79,7 +79,10 @@ def noisy():
 
 def by_cost(names):
     """Names of methods; those that take a tenth of a minute each are `long`."""
-    slow = ("AmnesiacUnlearner", "InfluenceUnlearner", "PUMAUnlearner", "RewindUnlearner")
+    slow = (
+        *("AMUNUnlearner", "AmnesiacUnlearner", "InfluenceUnlearner", "PUMAUnlearner"),
+        "RewindUnlearner",
+    )
     return [pytest.param(n, marks=pytest.mark.long) if n in slow else n for n in sorted(names)]
 
 

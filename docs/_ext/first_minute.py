@@ -9,8 +9,9 @@ from pathlib import Path
 
 from stored_figures import first_minute, percent
 
+from skunlearn.plotting import PALETTE
+
 PICTURE = Path(__file__).parents[1] / "_static" / "first_minute.svg"
-_COLOURS = {"original": "#7f7f7f", "unlearned": "#0072B2", "retrained": "#009E73"}
 _PANELS = (
     ("repeated", "wrong labels", "still repeated", percent),
     ("accuracy", "right on", "unseen digits", percent),
@@ -39,7 +40,7 @@ def draw(stored):
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
     ]
     for row, name in enumerate(models):
-        lines.append(_text(_LEFT - 10, _y(row) + 15, name, _COLOURS[name], "end", bold=True))
+        lines.append(_text(_LEFT - 10, _y(row) + 15, name, PALETTE[name], "end", bold=True))
     for number, (key, *title, form) in enumerate(_PANELS):
         x = _LEFT + number * _STEP
         longest = max(figures[key] for figures in models.values())
@@ -48,7 +49,7 @@ def draw(stored):
             width = max(1.5, _BAR * figures[key] / longest)
             lines.append(
                 f'<rect x="{x}" y="{_y(row)}" width="{width:.1f}" height="22" '
-                f'fill="{_COLOURS[name]}"/>'
+                f'fill="{PALETTE[name]}"/>'
             )
             lines.append(_text(x + width + 5, _y(row) + 16, form(figures[key])))
     note = f"100 wrong labels among 1,200 digits, means over {stored['seeds']} seeds"

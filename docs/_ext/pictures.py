@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from stored_figures import defaults
 
+from skunlearn.plotting import PALETTE
+
 FOLDER = Path(__file__).parents[1] / "_static" / "generated"
 _BLUE, _RED, _GREEN, _GREY = "#dbe9f6", "#fbe0d8", "#dcefdc", "#eeeeee"
 _INK = "#222222"
@@ -98,10 +100,10 @@ def closeness():
     figure = Figure(figsize=(9, 5.4), facecolor="white", layout="constrained")
     axes = figure.add_subplot()
     level = means.pop("original")[1]
-    axes.axhline(level, color="#7f7f7f", linestyle="--")
-    axes.text(7.5, 1.02 * level, "original", color="#7f7f7f", ha="right", va="bottom")
+    axes.axhline(level, color=PALETTE["original"], linestyle="--")
+    axes.text(7.5, 1.02 * level, "original", color=PALETTE["original"], ha="right", va="bottom")
     for name, (time, apart) in means.items():
-        colour = "#009E73" if name == "retrained" else "#0072B2"
+        colour = PALETTE["retrained" if name == "retrained" else "unlearned"]
         axes.plot(time, apart, "o", color=colour if name in _NAMED else "#bbbbbb")
         if name in _NAMED:
             text, shift = _NAMED[name]

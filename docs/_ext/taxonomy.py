@@ -38,6 +38,7 @@ PLACES = {
             "L1SparseUnlearner",
             "LangevinUnlearner",
             "MSGUnlearner",
+            "MUMisUnlearner",
             "NoTUnlearner",
             "NoisyFineTuneUnlearner",
             "OracleMatchingUnlearner",
@@ -61,7 +62,13 @@ PLACES = {
     ),
     "Approximate: editing weights": (
         "Weights are dampened, made noisy or moved once. (A heading of ours.)",
-        ["FisherForgettingUnlearner", "LFSSDUnlearner", "NegMergeUnlearner", "SSDUnlearner"],
+        [
+            "FisherForgettingUnlearner",
+            "LFSSDUnlearner",
+            "NegMergeUnlearner",
+            "PotionUnlearner",
+            "SSDUnlearner",
+        ],
     ),
     "Approximate: methods made of methods": (
         "Requests are split between methods, or their steps changed. (A heading of ours.)",

@@ -87,27 +87,13 @@ def correct(self, X_old=None, y_old=None, X_new=None, y_new=None, *, ids=None, i
     True
     """
     check_is_fitted(self)
-    if not self._make_promises().corrects:
-        raise TypeError(
-            f"{type(self).__name__} cannot learn new values of a row: what it makes is not trained "
-            "on the retained rows alone. Nothing was corrected. RetrainUnlearner can, with "
-            "FrozenEstimator(model) to start from the present model; or forget the rows, and train "
-            "on the new ones later."
-        )
+    check_able(self)
     record = self._record
-    _check_kind(record)
-    named = {"X_old": X_old, "ids": ids, "indices": indices}
-    given = [name for name, value in named.items() if value is not None]
-    if len(given) != 1 or (y_old is not None and X_old is None):
-        raise TypeError(
-            "Name the rows to correct in exactly one way, as X_old (with y_old, if labels are to "
-            f"tell them apart), ids= or indices=; got {', '.join(given) or 'none of them'}."
-        )
-    if X_new is None and y_new is None:
-        raise TypeError("Pass the new values: X_new, y_new or both.")
+    check_kind(record)
+    check_named(X_old, y_old, X_new, y_new, ids, indices)
     with drafted(self) as draft, seeded(self._seed):
         draft._check_parameters()
-        positions, source, k = _find(draft, X_old, y_old, ids, indices)
+        positions, source, k = find(draft, X_old, y_old, ids, indices)
         record.check_unchanged(positions)
         X_new, y_new = _read_new(draft, X_new, y_new, k)
         old = record.view(positions)
@@ -132,7 +118,32 @@ def correct(self, X_old=None, y_old=None, X_new=None, y_new=None, *, ids=None, i
     return self
 
 
-def _check_kind(record):
+def check_able(unlearner):
+    """Raise where a method cannot learn new values."""
+    if not unlearner._make_promises().corrects:
+        raise TypeError(
+            f"{type(unlearner).__name__} cannot learn new values of a row: what it makes is not "
+            "trained on the retained rows alone. Nothing was corrected. RetrainUnlearner can, with "
+            "FrozenEstimator(model) to start from the present model; or forget the rows, and train "
+            "on the new ones later."
+        )
+
+
+def check_named(X_old, y_old, X_new, y_new, ids, indices):
+    """Raise where a request does not say which rows it is about, or what becomes of them."""
+    named = {"X_old": X_old, "ids": ids, "indices": indices}
+    given = [name for name, value in named.items() if value is not None]
+    if len(given) != 1 or (y_old is not None and X_old is None):
+        raise TypeError(
+            "Name the rows to correct in exactly one way, as X_old (with y_old, if labels are to "
+            f"tell them apart), ids= or indices=; got {', '.join(given) or 'none of them'}."
+        )
+    if X_new is None and y_new is None:
+        raise TypeError("Pass the new values: X_new, y_new or both.")
+
+
+def check_kind(record):
+    """Raise where the rows cannot be given other values."""
     if record.is_dataset:
         raise TypeError(
             "The rows are items of a torch Dataset, which gives their values itself: correct them "
@@ -145,7 +156,7 @@ def _check_kind(record):
         )
 
 
-def _find(unlearner, X_old, y_old, ids, indices):
+def find(unlearner, X_old, y_old, ids, indices):
     """Positions of the rows named, for each which of the names it is, and how many names."""
     record = unlearner._record
     if X_old is not None:
@@ -185,14 +196,23 @@ def _read_new(unlearner, X, y, k):
             X = np.asarray(X)
             X = X if like.dtype == object else X.astype(like.dtype)
         X, _ = unlearner._check_request(validation.check_X(unlearner, X), None, "new")
-        if n_rows(X) != k:
-            raise ValueError(
-                f"X_new has {n_rows(X)} rows, but {k} rows are named: one new row for each."
-            )
-    if y is not None:
-        y = np.asarray(y)
-        if y.ndim == 0 or len(y) != k:
-            entries = "no length" if y.ndim == 0 else f"{len(y)} entries"
-            raise ValueError(f"y_new has {entries}, but {k} rows are named: one label for each.")
-        y = unlearner._encode(y, "y_new")
-    return X, y
+        check_length(n_rows(X), "X_new", "rows", k)
+    return X, read_labels(unlearner, y, k)
+
+
+def read_labels(unlearner, y, k):
+    """New labels, encoded; None where there are none."""
+    if y is None:
+        return None
+    y = np.asarray(y)
+    if y.ndim == 0:
+        raise ValueError(f"y_new has no length, but {k} rows are named: one label for each.")
+    check_length(len(y), "y_new", "entries", k)
+    return unlearner._encode(y, "y_new")
+
+
+def check_length(n, name, what, k):
+    """Raise where there is not one new value for each row that is named."""
+    if n != k:
+        one = "row" if what == "rows" else "label"
+        raise ValueError(f"{name} has {n} {what}, but {k} rows are named: one new {one} for each.")

@@ -4,9 +4,12 @@ Work is done on a draft, a copy whose state is taken over when all has gone well
 """
 
 import copy
+import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+
+from sklearn.pipeline import Pipeline
 
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.views import Rows
@@ -175,6 +178,21 @@ def drafted(estimator, *, anew=False):
 def find_origin(estimator):
     """The estimator that a draft will give its state to; any other is its own."""
     return vars(estimator).get(_ORIGIN, estimator)
+
+
+def find_steps_before(unlearner):
+    """Steps of scikit-learn's Pipelines whose ``fit`` is just fitting `unlearner` as the last.
+
+    Nothing but the call stack tells an estimator that others stand before it.
+    """
+    frame, last, steps = sys._getframe(1), find_origin(unlearner), []
+    while frame is not None:
+        # To read the variables of a frame keeps them alive in it, so no others are looked at.
+        owner = frame.f_locals.get("self") if frame.f_code.co_name == "fit" else None
+        if isinstance(owner, Pipeline) and owner.steps and owner.steps[-1][1] is last:
+            last, steps = find_origin(owner), [*owner.steps[:-1], *steps]
+        frame = frame.f_back
+    return steps
 
 
 def note_own_state(draft, names):

@@ -1,8 +1,10 @@
 """What notebooks show of an unlearner: its state in a line, and the diagram under it."""
 
+import functools
 import html
 import inspect
 import json
+from importlib.metadata import PackageNotFoundError, metadata
 
 from sklearn.base import BaseEstimator
 
@@ -14,9 +16,28 @@ except ImportError:  # scikit-learn before 1.8
     from sklearn.utils._estimator_html_repr import _VisualBlock
 
 
+@functools.cache
+def find_documentation():
+    """The address of the documentation by the package's metadata; empty where it names none."""
+    try:
+        urls = metadata("skunlearn").get_all("Project-URL") or []
+    except PackageNotFoundError:
+        return ""
+    found = (url.partition(",") for url in urls)
+    return next((url.strip() for name, _, url in found if name.lower() == "documentation"), "")
+
+
 def write_html(self):
     """scikit-learn's diagram, with a line on what was forgotten above it."""
     return _improve(self, BaseEstimator._repr_html_inner(self))
+
+
+def link_to_docs(self):
+    """The page of a class of ours, where the documentation has an address."""
+    where, cls = find_documentation(), type(self)
+    if not where or not cls.__module__.startswith("skunlearn."):
+        return ""
+    return f"{where.rstrip('/')}/api/generated/skunlearn.{cls.__name__}.html"
 
 
 def write_bundle(self, **kwargs):

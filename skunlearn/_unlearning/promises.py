@@ -48,6 +48,9 @@ class Promises:
     takes_new_inputs : bool, default=False
         Whether nothing but the weights ties it to the rows as ``fit`` saw them, so that steps of a
         pipeline in front may be fitted anew.
+    edits_weights : bool, default=False
+        Whether it reads off rows what the weights hold and edits these, so that a pipeline shows it
+        the rows as the model was trained on them, and puts new steps in front afterwards.
     watches_training : bool, default=False
         Whether it must watch the training, so that it cannot start from a trained model.
     trains_from_scratch : bool, default=False
@@ -82,6 +85,7 @@ class Promises:
     takes_any_estimator: bool = False
     corrects: bool = False
     takes_new_inputs: bool = False
+    edits_weights: bool = False
     watches_training: bool = False
     trains_from_scratch: bool = False
     made_for: str = "classes, rows"

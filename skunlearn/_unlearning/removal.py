@@ -15,6 +15,7 @@ from skunlearn._torch.observation import Evidence, observe
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.skorch_nets import is_net, unwrap
 from skunlearn._unlearning.accuracy_guard import Guard
+from skunlearn._unlearning.announcing import announce_request, announce_result
 from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.change import Before
 from skunlearn._unlearning.diagnosis import emptied_classes
@@ -37,6 +38,9 @@ class Removal:
         Of the rows among those that ``fit`` was given.
     forget, retain : Rows or None
         Where they come with the request; else the record gives them.
+    trained_on : (Rows, Rows) or None
+        Retained and forget rows as the present model was trained on them, where those of this
+        request are shown in another way, and the method is to work on the former.
     before : (Evidence, Evidence) or None
         What the present model says of the forget rows and of a sample of the others, where it is
         to be asked in another way than about the rows of this request.
@@ -61,6 +65,7 @@ class Removal:
     positions: np.ndarray
     forget: Rows | None = None
     retain: Rows | None = None
+    trained_on: tuple[Rows, Rows | None] | None = None
     before: tuple[Evidence, Evidence] | None = None
     most_lost: float | None = None
     unseen: tuple | None = None
@@ -128,7 +133,8 @@ def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard,
         if X_forget is not None:
             X_forget, y_forget = draft._check_request(X_forget, y_forget, "forget")
         positions = draft._record.find(X_forget, y_forget, **named)
-        announce_request(draft, len(positions))
+        if draft.verbose:
+            announce_request(draft, len(positions))
         forget = retain = None
         if any(part is not None for part in given):
             forget, retain = _view_given(draft, positions, X_forget, y_forget, *given)
@@ -140,7 +146,8 @@ def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard,
             draft._log(guard.check(draft))
         draft._clean_up(estimator)
     estimator._commit()
-    announce_result(estimator)
+    if estimator.verbose:
+        announce_result(estimator)
     return estimator
 
 
@@ -237,27 +244,3 @@ def _view_given(estimator, positions, X_forget, y_forget, X_retain, y_retain):
             "X_retain and y_retain."
         )
     return None, retain
-
-
-def announce_request(estimator, n_rows):
-    """Say how many rows are about to go, of how many that the model still holds."""
-    if estimator.verbose:
-        left = int(estimator._record.retained.sum())
-        print(f"unlearning {n_rows:,} of {left:,} rows …", flush=True)
-
-
-def announce_result(estimator):
-    """Say how long the last request took, and what became of the loss on its rows."""
-    if estimator.verbose:
-        print(describe_result(estimator.deletions_[-1]), flush=True)
-
-
-def describe_result(entry):
-    """An entry of the log in a line."""
-    seconds = entry["seconds"]
-    said = f"done in {seconds:.1f} s" if seconds >= 0.1 else f"done in {seconds:.2f} s"
-    measured = entry.get("measured", {})
-    losses = [(measured.get(f"forget_{when}") or {}).get("loss") for when in ("before", "after")]
-    if None in losses:
-        return said
-    return f"{said}, forget loss {losses[0]:.3f} → {losses[1]:.3f}"

@@ -9,7 +9,7 @@ from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import inference
 from skunlearn._torch.loop.norms import FollowedStatistics
 from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
-from skunlearn.exceptions import UnlearningError
+from skunlearn.ascent._floating_rows import floating_rows
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
 
@@ -133,14 +133,8 @@ class JiTUnlearner(NetUnlearner):
             return out.reshape(len(out), -1)
 
         def loss(batch):
-            x = batch.x
-            if not isinstance(x, torch.Tensor) or not x.is_floating_point():
-                raise UnlearningError(
-                    "JiTUnlearner moves rows a little, for which they must be one tensor of "
-                    "floating-point numbers. Convert them: images to float32, tokens to their "
-                    "embeddings."
-                )
-            x, out = x.to(net.device), outputs(batch.out)
+            x = floating_rows(net, batch.x, "JiTUnlearner moves rows a little")
+            out = outputs(batch.out)
             spread = self.noise * x[x.isfinite()].std(correction=0)  # rows may hold NaN
             total = 0.0
             for _ in range(self.n_copies):

@@ -6,11 +6,11 @@ import numpy as np
 
 from skunlearn.certified import _gaussian
 
-_ROUNDING = 1e-4  # of lengths that were clipped in the numbers of a net
+ROUNDING = 1e-4  # of lengths that were clipped in the numbers of a net
 
 
 @dataclass(frozen=True)
-class NoisySteps:
+class ClippedGradients:
     """x ← (1 − γλ)x − γ·clip(g) + N(0, σ²I), from any start that was clipped.
 
     Attributes
@@ -33,6 +33,9 @@ class NoisySteps:
     decay: float
     steps: int
 
+    kind = "gradient clipping; clipped weights and gradients"
+    weights = np.inf  # which are clipped before the first step only
+
     def spread(self):
         """Bound of the distance of two runs, in units of σ = 1.
 
@@ -43,7 +46,7 @@ class NoisySteps:
         """
         powers = (1 - self.rate * self.decay) ** np.arange(self.steps + 1.0)
         between = 2 * self.start * powers[-1] + 2 * self.rate * self.gradient * powers[:-1].sum()
-        return float(between * (1 + _ROUNDING) / np.sqrt(np.square(powers[:-1]).sum()))
+        return float(between * (1 + ROUNDING) / np.sqrt(np.square(powers[:-1]).sum()))
 
     def sigma(self, epsilon, delta):
         """Smallest σ of a step that proves (ε, δ)."""

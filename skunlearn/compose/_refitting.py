@@ -93,15 +93,7 @@ class StepsMixin:
             with seeded(derive_seed(old._seed, 1, len(old.deletions_))):
                 removal = replace(removal, forget=forget, retain=retain)
                 steps, new, sums, subtracted = self._work(removal, refit, as_stored)
-        transformers = {
-            "refitted": kinds["fitted"] if refit else [],
-            "kept": [] if refit else kinds["fitted"],
-            "frozen": kinds["frozen"],
-            "stateless": kinds["stateless"],
-        }
-        for key, names in (("declared", kinds["declared"]), ("subtracted", subtracted)):
-            if names:
-                transformers[key] = names
+        transformers = self._transformers(kinds, refit, subtracted)
         entry, forgets = new.deletions_[-1], refit or not kinds["fitted"]
         entry = entry | {
             "exact": entry["exact"] and not kinds["frozen"] and forgets,
@@ -115,6 +107,18 @@ class StepsMixin:
         self._record = record.without_forgotten() if record.owned else record
         self._held = None if self._held is None else self._held.without(positions)
         self._sums, self.steps = sums, [*steps, (name, new)]
+
+    @staticmethod
+    def _transformers(kinds, refit, subtracted):
+        """What the log says of the steps."""
+        said = {
+            "refitted": kinds["fitted"] if refit else [],
+            "kept": [] if refit else kinds["fitted"],
+            "frozen": kinds["frozen"],
+            "stateless": kinds["stateless"],
+        }
+        more = {"declared": kinds["declared"], "subtracted": subtracted}
+        return said | {key: names for key, names in more.items() if names}
 
     def _work(self, removal, refit, as_stored):
         """Let a copy of the unlearner work on rows that are transformed for this request."""
@@ -145,6 +149,14 @@ class StepsMixin:
                 ) from error
             gone = forget = None
         known = {"before": before, "unseen_before": never, "most_lost": removal.most_lost}
+        if refit and old._make_promises().edits_weights:
+            # Behind new steps the forget rows lie further out: the net is surer of them, and
+            # nothing of what it holds shows in their gradients.
+            as_trained = (
+                None if r is None else self._shown(r, self.steps[:-1], old)
+                for r in (retain, forget)
+            )
+            known["trained_on"] = tuple(as_trained)
         new = start._successor(positions, gone, kept, unseen=_show(removal.unseen, steps), **known)
         return steps, new, sums, subtracted
 

@@ -20,11 +20,11 @@ from skunlearn._unlearning import validation
 from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import form_of_row
 from skunlearn._unlearning.certificate.model_digests import model_digest
-from skunlearn._unlearning.fitted import drafted, share_all
+from skunlearn._unlearning.fitted import drafted, find_steps_before, share_all
 from skunlearn._unlearning.plain_rows import look_at
 from skunlearn._unlearning.removal import Removal, carry_out
-from skunlearn._unlearning.steps_before import find_steps_before
 from skunlearn.compose import _front_steps
+from skunlearn.compose._correcting import CorrectsMixin
 from skunlearn.compose._prepared import Held, Subtraction
 from skunlearn.compose._refitting import StepsMixin
 from skunlearn.compose._routing import check_step_parameters, step_parameters
@@ -39,7 +39,7 @@ _SCOPE = (
 )
 
 
-class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
+class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
     """scikit-learn's Pipeline with an unlearner at its end, and the verb ``unlearn``.
 
     Choose it when scalers, imputers, encoders or the like stand before a net: their means and
@@ -56,9 +56,10 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
       fitted anew. (Only the first: what comes behind it sees other rows.) With
       `RetrainUnlearner` at its end the pipeline is that of a ``fit`` on the retained rows alone.
       Methods that start from the present weights do so with slightly other inputs; the log holds
-      the accuracy before and after. Where the new steps make other columns (a category is gone,
-      say) such methods refuse. So do, in ``fit``, methods that are tied to the rows as they were
-      (recorded updates, checkpoints, proofs).
+      the accuracy before and after. Those that edit weights work on the rows as they were. Where
+      the new steps make other columns (a category is gone, say) such methods refuse. So do, in
+      ``fit``, methods that are tied to the rows as they were (recorded updates, checkpoints,
+      proofs).
     - ``refit_transformers=False`` keeps them. The log and the certificate name them as still
       holding statistics of the forgotten rows, and no exactness is claimed.
 

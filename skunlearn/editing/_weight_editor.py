@@ -1,5 +1,7 @@
 """The base of methods that edit weights."""
 
+from dataclasses import replace
+
 from skunlearn.net_unlearner import NetUnlearner
 
 
@@ -10,6 +12,8 @@ class WeightEditor(NetUnlearner):
     ----------
     {estimator, random_state, memory, store_data, verbose}
     """
+
+    _promises = replace(NetUnlearner._promises, edits_weights=True)
 
     # Settings of a training, which there is none of.
     lr = max_epochs = batch_size = None

@@ -91,6 +91,8 @@ class NegMergeUnlearner(NetUnlearner):
     20
     """
 
+    _promises = replace(NetUnlearner._promises, edits_weights=True)
+
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
         **BOUND_CONSTRAINTS,

@@ -10,8 +10,8 @@ from skunlearn._recipe import caches
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows
 from skunlearn._unlearning import validation
+from skunlearn._unlearning.announcing import describe_result
 from skunlearn._unlearning.fitted import share_state
-from skunlearn._unlearning.removal import describe_result
 from skunlearn.evaluation._reference_models import (
     check_recipe,
     named,

@@ -131,7 +131,7 @@ class Members:
     samples: list
 
 
-def grow(plan, ensemble, X, y, number, randomness, weights=None):
+def grow(plan, ensemble, X, y, number, randomness, weights=None, held=None):
     """Draw and train `number` members; `Members`.
 
     Parameters
@@ -145,6 +145,8 @@ def grow(plan, ensemble, X, y, number, randomness, weights=None):
         Draws and training get generators of their own from it.
     weights : array of shape (n,), default=None
         Sample weights, for forests.
+    held : int array, default=None
+        Rows of which every draw must hold one: it is drawn until it does.
     """
     X, y = as_trained(ensemble, X), np.asarray(y)
     weights = row_weights(ensemble, y, weights)
@@ -154,6 +156,8 @@ def grow(plan, ensemble, X, y, number, randomness, weights=None):
     for child in randomness.spawn(number):
         rng = np.random.default_rng(child)
         drawn = _draw(rng, plan, len(y), weights)
+        while held is not None and not np.isin(held, drawn).any():
+            drawn = _draw(rng, plan, len(y), weights)
         features = _draw_features(rng, plan, ensemble)
         work.append((_seeded_copy(plan.template, rng), drawn, features))
     prefer = "threads" if is_tree(plan.template) else None

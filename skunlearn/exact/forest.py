@@ -21,6 +21,7 @@ from skunlearn.exact._draws import Draws
 from skunlearn.exact._frozen_forest import check_grown_on
 from skunlearn.exact._growing import (
     BAGGING,
+    DRAWS_BY_WEIGHT,
     FORESTS,
     Plan,
     base_of,
@@ -109,6 +110,11 @@ class ForestUnlearner(BaseUnlearner):
     (uniform over subsets), as do draws by fixed class weights or by sample weights. The next
     request starts from such a forest, and so on.
 
+    *Corrections.* Values have no part in which rows are drawn, but for fixed class weights, with
+    which all trees are grown anew. A tree that drew none of the k rows stays; one that drew some is
+    grown on another draw, uniform among those that hold one: so draws are those of a forest on the
+    corrected rows.
+
     (Scikit-learn seeds a tree's draw and its splits with one number, from which both are computed
     apart; trees grown here have two.)
 
@@ -145,6 +151,7 @@ class ForestUnlearner(BaseUnlearner):
         takes_nets=False,
         made_for="forests, bagging",
         exact=True,
+        corrects=True,
         guarantee="the distribution of an ensemble trained without the rows",
         reads_forget_rows=False,
     )
@@ -253,9 +260,28 @@ class ForestUnlearner(BaseUnlearner):
         self._cost = {"members_regrown": regrown, "share_regrown": regrown / members}
         return model
 
-    def _regrow(self, old, touched, retain, randomness):
+    def _attempt_correction(self, retain, old, seed):
+        """Trees that drew a corrected row are grown anew, each on another draw that holds one."""
+        positions, model = self._removal.positions, self.estimator_
+        randomness, members = self._randomness(seed), len(model.estimators_)
+        touched, codes = self._draws.touched(positions), self._classes
+        found = None if codes is None else codes[np.unique(retain.y)]
+        by_class = DRAWS_BY_WEIGHT and isinstance(getattr(model, "class_weight", None), dict)
+        if (found is not None and not np.array_equal(found, model.classes_)) or by_class:
+            model, self._draws = self._whole(
+                self._one_member(retain, seed, len(retain)), retain, randomness
+            )
+            touched = np.ones(members, dtype=bool)
+        else:
+            held = np.flatnonzero(np.isin(retain.positions, positions))
+            model = self._regrow(model, np.flatnonzero(touched), retain, randomness, held)
+        regrown = int(touched.sum())
+        self._cost = {"members_regrown": regrown, "share_regrown": regrown / members}
+        return model
+
+    def _regrow(self, old, touched, retain, randomness, held=None):
         X, y = self._arrays(old, retain)
-        grown = grow(self._plan, old, X, y, len(touched), randomness, retain.weights)
+        grown = grow(self._plan, old, X, y, len(touched), randomness, retain.weights, held)
         self._draws = self._draws.replaced(
             touched, [retain.positions[drawn] for drawn in grown.samples]
         )

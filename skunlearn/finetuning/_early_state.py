@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import uuid
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,8 +70,31 @@ class EarlyState:
     def sweep(self):
         """Delete all other files of the folder."""
         for name in set(self.folder.files()) - {self.name}:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(self.folder.path, name))
+            _unlink(os.path.join(self.folder.path, name))
+
+
+class Unsettled:
+    """The file of a request that may still be refused: it goes when nobody refers to this."""
+
+    def __init__(self, path):
+        self._end = weakref.finalize(self, _unlink, path)
+
+    def settle(self):
+        """Let the file stay."""
+        if hasattr(self, "_end"):
+            self._end.detach()
+
+    def drop(self):
+        """Delete it now."""
+        self._end()
+
+    def __getstate__(self):
+        return {}  # a copy does not own the file
+
+
+def _unlink(path):
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def write_state(net, path):
@@ -123,13 +147,14 @@ class Keeper(Callback):
 
     def __init__(self, folder, share, before=None):
         self.folder, self.share, self.before = folder, share, before
+        self.unsettled_ = None
 
     def on_train_begin(self, net, X=None, **kwargs):
         """Choose the step."""
         self.per_epoch_ = max(1, n_batches(net, get_len(X)))
         steps = net.max_epochs * self.per_epoch_
         self.at_, self.step_ = min(max(1, round(self.share * steps)), steps - 1), 0
-        self.name_, self.rates_ = None, []
+        self.name_, self.unsettled_, self.rates_ = None, None, []
 
     def on_batch_begin(self, net, training=False, **kwargs):
         """Note the rates of the steps that follow."""
@@ -141,8 +166,9 @@ class Keeper(Callback):
         self.step_ += bool(training)
         if training and self.step_ == self.at_:
             name = f"{uuid.uuid4().hex}.safetensors"
-            write_state(net, os.path.join(self.folder.path, name))
-            self.name_ = name
+            path = os.path.join(self.folder.path, name)
+            write_state(net, path)
+            self.name_, self.unsettled_ = name, Unsettled(path)
 
     def kept(self):
         """`EarlyState` of the training that is over."""
@@ -152,12 +178,6 @@ class Keeper(Callback):
                 self.folder, self.name_, self.before.course, self.before.epochs + epochs
             )
         return EarlyState(self.folder, self.name_, _thinned(self.rates_), epochs)
-
-    def drop(self):
-        """Delete the file of a training that came to nothing."""
-        if getattr(self, "name_", None) is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(self.folder.path, self.name_))
 
 
 def _thinned(found):

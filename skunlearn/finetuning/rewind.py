@@ -111,7 +111,7 @@ class RewindUnlearner(NetUnlearner):
         reads_forget_rows=False,
         corrects=True,
         watches_training=True,
-        not_in_files=("_early",),  # another request says so
+        not_in_files=("_early", "_unsettled"),  # another request says so
         accuracy_drop=ShrinkPerturbUnlearner._promises.accuracy_drop,
     )
     # Settings of a training that are the recipe's here.
@@ -163,7 +163,7 @@ class RewindUnlearner(NetUnlearner):
             raise
         earlier = vars(find_origin(self)).get("_early")
         self._left = [] if earlier is None else [earlier.folder]
-        self._early = keeper.kept()
+        self._early, self._unsettled = keeper.kept(), keeper.unsettled_
         return skorch_nets.drop_last_steps(net)
 
     def _unlearn(self, net, retain, forget):
@@ -175,8 +175,9 @@ class RewindUnlearner(NetUnlearner):
             self._run(
                 net, retain, [("skunlearn_rates", replayed), ("skunlearn_checkpoint", keeper)]
             )
-        except BaseException:
-            keeper.drop()
+        except BaseException:  # a traceback that is kept would keep the file
+            if keeper.unsettled_ is not None:
+                keeper.unsettled_.drop()
             raise
         self._rewound = {
             "from_epoch": round(early.epochs, 4),
@@ -184,7 +185,7 @@ class RewindUnlearner(NetUnlearner):
             "recipe_epochs": skorch_nets.unwrap(self.estimator).max_epochs,
         }
         # After an error the estimator has its old state, whose file is still there.
-        self._early = keeper.kept()
+        self._early, self._unsettled = keeper.kept(), keeper.unsettled_
 
     def _find_early(self):
         early = getattr(self, "_early", None)
@@ -214,6 +215,9 @@ class RewindUnlearner(NetUnlearner):
         vars(self).pop("_rewound", None)
         for folder in vars(self).pop("_left", ()):
             folder.remove()
+        unsettled = vars(self).pop("_unsettled", None)
+        if unsettled is not None:
+            unsettled.settle()
         early = getattr(self, "_early", None)
         if early is not None:
             early.sweep()

@@ -16,6 +16,12 @@ from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, StrOptions, check_p
 from skunlearn._rows.seeding import draw_seed
 from skunlearn._torch.columns import label_columns
 from skunlearn._unlearning import validation
+from skunlearn._unlearning.announcing import (
+    announce_fit,
+    announce_fitted,
+    announce_request,
+    announce_result,
+)
 from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import write_content
 from skunlearn._unlearning.certificate.deletion_log import (
@@ -87,7 +93,8 @@ class GraphEraser(
     random_state : int, RandomState instance or None, default=None
         Seed of the partition and the trainings. A shard is retrained with the seed it had.
     verbose : int, default=0
-        1 prints skorch's table of epochs for each shard.
+        1 says what each verb does and what came of it, and prints skorch's table of epochs for
+        each shard.
 
     Attributes
     ----------
@@ -242,8 +249,11 @@ class GraphEraser(
         ValueError, TypeError
             When something passed in is wrong; a fitted estimator stays as it was.
         """
+        started = time.perf_counter()
         with drafted(self, anew=True) as draft:
             draft._fit(data, ids, forget)
+        if self.verbose:
+            announce_fitted(self, time.perf_counter() - started)
         return self
 
     def unlearn(self, nodes=None, *, edges=None):
@@ -280,7 +290,14 @@ class GraphEraser(
                 pairs = self._record.find_pairs(edges)
                 held = self._graph, self.shards_, self._record
                 change = forget_edges(*held, pairs, directed=self._directed)
+            if self.verbose and edges is None:
+                announce_request(self, len(change.digests), "nodes")
+            elif self.verbose:
+                n_edges = self._graph.edge_index.shape[1] // (1 if self._directed else 2)
+                announce_request(self, len(pairs), "edges", of=n_edges)
             draft._carry_out(change)
+        if self.verbose:
+            announce_result(self)
         return self
 
     # ------------------------------------------------------------------ step by step, on a draft
@@ -300,6 +317,8 @@ class GraphEraser(
         if forget is not None:
             forget = checking.check_forget_mask(forget, len(graph))
         self._record = NodeRecord(len(graph), ids)
+        if self.verbose:
+            announce_fit(self, forget, "nodes")
         self._graph = graph
         self._directed = not is_undirected(graph.edge_index, num_nodes=len(graph))
         self._trained_before = name_trained(self.estimator)

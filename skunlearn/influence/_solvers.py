@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator, cg
 from sklearn.exceptions import ConvergenceWarning
+from tqdm import tqdm
 
 from skunlearn._rows import checking
 from skunlearn._rows.seeding import derive_seed
@@ -13,7 +14,7 @@ from skunlearn.influence._kronecker import Kronecker
 _LARGEST = 10_000  # weights of a dense matrix: 800 MB in float64
 _BLOCK, _FLOATS = 16, 2**21  # vectors that CG works on at a time, and numbers in them
 COLUMNS = 64  # of the dense matrix made at a time
-_EVERY = 10  # iterations between two lines of `verbose`, and hundreds of LiSSA's steps
+_TRIES = 10  # of LiSSA, at twice the scale each
 
 
 def make_solver(curvature, inverse, verbose=0):
@@ -73,15 +74,16 @@ class _CG:
         some = sizes.nonzero()[:, 0]
         for part in some.split(max(1, min(_BLOCK, _FLOATS // vectors.shape[1]))):
             target = vectors[part] / sizes[part, None]
-            self.title, self.done = f"cg, vectors {part[0] + 1} to {part[-1] + 1}", 0
-            x, failed = cg(
-                self._operator(len(part), self._product),
-                self._numpy(target),
-                rtol=self.inverse._tolerance,
-                maxiter=self.inverse._most_steps,
-                M=self.factors and self._operator(len(part), self.factors.precondition),
-                callback=self._count,
-            )
+            title = f"cg, vectors {part[0] + 1} to {part[-1] + 1}"
+            with _show_bar(title, self.inverse, self.verbose) as progress:
+                x, failed = cg(
+                    self._operator(len(part), self._product),
+                    self._numpy(target),
+                    rtol=self.inverse._tolerance,
+                    maxiter=self.inverse._most_steps,
+                    M=self.factors and self._operator(len(part), self.factors.precondition),
+                    callback=lambda _, done=progress: done.update(),
+                )
             x = self._torch(x, len(part))
             found[part] = x * sizes[part, None]
             if failed:
@@ -110,11 +112,6 @@ class _CG:
             raise _indefinite(self.curvature)
         return products
 
-    def _count(self, _):
-        self.done += 1
-        if self.verbose and self.done % _EVERY == 0:
-            print(f"{self.title}: {self.done} of at most {self.inverse._most_steps} iterations")
-
     def _torch(self, v, k):
         return torch.as_tensor(v.reshape(k, -1), dtype=self.dtype, device=self.device)
 
@@ -133,7 +130,7 @@ class _LiSSA:
     def __call__(self, vectors):
         size = vectors.norm(dim=1, keepdim=True).clamp_min(torch.finfo(vectors.dtype).tiny)
         target = vectors / size
-        for _ in range(_EVERY):
+        for _ in range(_TRIES):
             x = self._series(target)
             if x is not None:
                 break
@@ -151,21 +148,26 @@ class _LiSSA:
         rng = np.random.default_rng(derive_seed(objective.seed, 3))
         x = target / self.scale
         order = np.empty(0, dtype=np.intp)
-        for step in range(self.inverse._most_steps):
-            if len(order) == 0:
-                order = rng.permutation(len(rows))
-            batch, order = (
-                rows.take(np.sort(order[: objective.batch_size])),
-                order[objective.batch_size :],
-            )
-            x = x + (target - self.curvature(x, batch)) / self.scale
-            length = float(x.norm(dim=1).max())
-            # Past the solution's largest possible length the series diverges.
-            if not length * float(self.curvature.shift.min()) <= 2:
-                return None
-            if self.verbose and (step + 1) % (10 * _EVERY) == 0:
-                print(f"lissa: {step + 1} of {self.inverse._most_steps} steps")
+        with _show_bar("lissa", self.inverse, self.verbose) as progress:
+            for _ in range(self.inverse._most_steps):
+                if len(order) == 0:
+                    order = rng.permutation(len(rows))
+                batch, order = (
+                    rows.take(np.sort(order[: objective.batch_size])),
+                    order[objective.batch_size :],
+                )
+                x = x + (target - self.curvature(x, batch)) / self.scale
+                length = float(x.norm(dim=1).max())
+                # Past the solution's largest possible length the series diverges.
+                if not length * float(self.curvature.shift.min()) <= 2:
+                    return None
+                progress.update()
         return x
+
+
+def _show_bar(title, inverse, verbose):
+    """A bar of the iterations, of which there may be fewer."""
+    return tqdm(total=inverse._most_steps, desc=title, disable=not verbose)
 
 
 def _indefinite(curvature):

@@ -82,12 +82,13 @@ class AutoUnlearnerDisplay:
             if len(words) == 1 and k and share == self.shares[k - 1]:
                 continue  # it was not shrunk again
             end = k == len(x) - 1 and k > 0
+            rising = not end and k > 0 and y[k] > y[k - 1]  # its line comes from below
             self.ax_.annotate(
                 ", ".join(words),
                 (x[k], y[k]),
-                xytext=(6, 14) if end else (8, 5) if k == 0 else (0, -16),
+                xytext=(6, 14) if end else (8, 5) if k == 0 else (6 * rising, -16),
                 textcoords="offset points",
-                ha="right" if end else "left" if k == 0 else "center",
+                ha="right" if end else "left" if k == 0 or rising else "center",
                 fontsize=SIZE,
             )
         self.ax_.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -7,7 +7,7 @@ from skunlearn.plotting._style import SIZE
 
 __all__ = ["ForgetSetDisplay"]
 
-_TILE = 0.95  # inches
+_TILE = 0.88  # inches: six of them are read on a phone
 
 
 class ForgetSetDisplay:

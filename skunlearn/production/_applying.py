@@ -1,16 +1,18 @@
 """One batch on its way through a worker."""
 
+import copy
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from skunlearn._unlearning.fitted import share_state
 from skunlearn._unlearning.versions_warning import warn_of_batch
+from skunlearn.exact.retrain import RetrainUnlearner
 from skunlearn.exceptions import AccuracyDropError, QueueStoppedError
 from skunlearn.production import _checks
 from skunlearn.production._batches import MOST_DEATHS, MOST_DEATHS_APART
 from skunlearn.production._resolving import resolve
-from skunlearn.production._retraining import retrained
 from skunlearn.production._sieve import sieve
 
 
@@ -144,7 +146,7 @@ class Application:
     def _model_without(self, positions, full):
         """A model without these rows, its figures, and what is wrong with them."""
         if full:
-            model = retrained(self.store.model, positions)
+            model = _retrain(self.store.model, positions)
         else:
             final = getattr(self.store.model, "_final_estimator", self.store.model)
             tests = {}
@@ -177,6 +179,22 @@ def refuse_stopped(queue):
     stopped = queue.stopped()
     if stopped is not None:
         raise _stopped(stopped["number"], stopped["reason"])
+
+
+def _retrain(unlearner, positions):
+    """A copy of `unlearner` whose net was trained anew on the rows that are left."""
+    if unlearner._make_promises().exact:
+        return unlearner._successor(positions)
+    stand_in = RetrainUnlearner(
+        unlearner.estimator,
+        random_state=unlearner.random_state,
+        store_data=unlearner.store_data,
+        verbose=unlearner.verbose,
+    )
+    share_state(stand_in, unlearner)
+    done, new = stand_in._successor(positions), copy.copy(unlearner)
+    new.estimator, new._fitted = done.estimator, done._fitted
+    return new
 
 
 def _stopped(number, reason):

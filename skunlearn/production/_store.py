@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from skunlearn.production import _logs
 from skunlearn.production._versions import (
     RowTable,
     Versions,
@@ -86,6 +87,8 @@ class Store:
                 if self.kind == "net":
                     load = partial(self.versions.load, data=data, name=name)
                 model = fitted_again(self.template, load, self.rows, order)
+                if load is None:
+                    _logs.go_on(model, data)
             except FileNotFoundError:
                 missing = number
                 number, name, sha256 = self.queue._newest()

@@ -1,7 +1,8 @@
 """Model versions as files that hold arrays and JSON, and the way back from them to a model.
 
 Nets are written by ``unlearner.save``. Exact methods of other models need no weights: a training
-on the retained rows gives the same model, so that their version is the list of these rows.
+on the retained rows gives the same model, so that their version is the list of these rows, with
+the log and digests of weights and rows, by which an auditor knows it.
 """
 
 import copy
@@ -27,7 +28,7 @@ from skunlearn._unlearning.validation import check_dataset
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose._front_steps import as_rows
 from skunlearn.compose.pipeline import UnlearningPipeline
-from skunlearn.production import _names
+from skunlearn.production import _logs, _names
 
 _FOLDER = "models"
 
@@ -165,7 +166,7 @@ class Versions:
     def pack(unlearner, retained, kind):
         """The bytes of a version."""
         if kind != "net":
-            return save({"retained": torch.from_numpy(np.asarray(retained))})
+            return _logs.pack(unlearner, retained)
         tensors, state = persistence.describe(unlearner)
         if state["lost"]:
             raise TypeError(
@@ -188,9 +189,7 @@ class Versions:
 
     def load(self, unlearner, data, name):
         """Bring an unlearner into the state that the bytes of a version hold."""
-        tensors = load_tensors(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        state = json.loads(header.get("__metadata__", {}).get("skunlearn", "{}"))
+        tensors, state = load_tensors(data), _logs.read_state(data)
         where = self.queue._objects.where(f"{_FOLDER}/{name}")
         return persistence.restore(unlearner, tensors, state, where)
 

@@ -83,8 +83,8 @@ class DeletionWorker:
     A model file is safetensors and JSON, and loading one runs no code, wherever it comes from.
     (What sits beside it in the folder is read in the same manner.) Its checksum is in the record.
 
-    After a restart a model that had to be trained again (exact methods without a file) lacks
-    classes of which no row is left.
+    After a restart a model that had to be trained again (exact methods, whose file holds no
+    weights) goes on with its log, and lacks classes of which no row is left.
 
     Every version is taken for published. When a batch deletes a single row from a linear model, a
     RowRevealedWarning says that the two versions give that row away

@@ -3,12 +3,13 @@
 import torch
 
 from skunlearn._torch import inference
+from skunlearn.ascent._floating_rows import floating_rows
 from skunlearn.exceptions import UnlearningError
 
 _DOUBLINGS = 12  # of the first radius: by a factor of four thousand
 
 
-def floating_rows(net, x, who, instead):
+def movable(net, x, who, instead):
     """The rows on the net's device, when a gradient can move them.
 
     Parameters
@@ -20,13 +21,7 @@ def floating_rows(net, x, who, instead):
     instead : str
         What to use for other rows, for the message.
     """
-    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
-        raise UnlearningError(
-            f"{who} moves rows along a gradient, for which they must be one tensor of "
-            "floating-point numbers. Convert them (images to float32, tokens to their embeddings), "
-            f"or use {instead}."
-        )
-    return x.to(net.device).detach()
+    return floating_rows(net, x, f"{who} moves rows along a gradient", instead)
 
 
 def climb(net, x, y, n_classes, who, instead):
@@ -41,7 +36,7 @@ def climb(net, x, y, n_classes, who, instead):
     x : floating-point tensor of rows, on the net's device
     y : tensor of encoded classes, int64, of shape (n, 1)
     n_classes : int
-    who, instead : see `floating_rows`
+    who, instead : see `movable`
 
     Returns
     -------
@@ -82,7 +77,7 @@ def nearest_adversarial(net, x, y, n_classes, *, radius, steps, unseen=(), who, 
         In a ball of one radius.
     unseen : sequence of int
         Columns that are no row's label.
-    who, instead : see `floating_rows`
+    who, instead : see `movable`
 
     Returns
     -------
@@ -91,7 +86,7 @@ def nearest_adversarial(net, x, y, n_classes, *, radius, steps, unseen=(), who, 
     classes : int64 tensor of shape (n,)
         The net's; of rows that keep their own class, the likeliest of the others.
     """
-    x, y = floating_rows(net, x, who, instead), y.long().view(-1, 1).to(net.device)
+    x, y = movable(net, x, who, instead), y.long().view(-1, 1).to(net.device)
     known = x[torch.isfinite(x)]
     spread = (known.max() - known.min()) if known.numel() else x.new_zeros(())
     unit = float(spread) * (x[0].numel() ** 0.5) or 1.0

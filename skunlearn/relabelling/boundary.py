@@ -17,7 +17,7 @@ from skunlearn._torch.row_losses import row_losses
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
-from skunlearn.relabelling._moved_rows import climb, floating_rows
+from skunlearn.relabelling._moved_rows import climb, movable
 from skunlearn.search_spaces import LogUniform
 
 _SHRINKING = "kind='shrink'", "kind='expand'"
@@ -223,7 +223,7 @@ def neighbouring_class(net, x, y, step, n_classes, unseen=()):
     -------
     neighbours : tensor like `y`, int64
     """
-    x = floating_rows(net, x, *_SHRINKING)
+    x = movable(net, x, *_SHRINKING)
     y = y.long().view(-1, 1)
     _, gradient = climb(net, x, y, n_classes, *_SHRINKING)
     with torch.no_grad():

@@ -21,12 +21,13 @@ from skunlearn.shadow import _stacked
 from skunlearn.shadow._attacking import AttackMixin
 from skunlearn.shadow._design import balanced_membership
 from skunlearn.shadow._margin_store import Store
+from skunlearn.shadow._purging import PurgeMixin
 from skunlearn.shadow._working import train_one
 
 _STACK = 32  # nets trained at once; after each stack the results are on disk
 
 
-class ShadowModels(AttackMixin, BaseEstimator):
+class ShadowModels(AttackMixin, PurgeMixin, BaseEstimator):
     """Train models on random halves of some rows, and keep what each says about every row.
 
     One run serves `lira`, `u_lira` and `rmia`, for any number of attacked models of the same
@@ -47,7 +48,8 @@ class ShadowModels(AttackMixin, BaseEstimator):
         Processes of joblib, for "sequential". A Dask cluster works under
         ``joblib.parallel_config(backend="dask")``.
     folder : path-like or None, default=None
-        Where finished models' margins are kept. A run that was killed goes on from there.
+        Where finished models' margins are kept. A run that was killed goes on from there. They
+        know the rows: see `purge` for what to do when one of these is to be forgotten.
     random_state : int, RandomState instance or None, default=None
         Of halves and trainings. Resuming needs an int.
     verbose : int, default=0
@@ -168,7 +170,8 @@ class ShadowModels(AttackMixin, BaseEstimator):
             population = read_rows(front, X_population, y_population)
         candidates = _check_candidates(candidates, len(record))
         membership = balanced_membership(candidates, self.n_models, seed)
-        store = Store(self.folder, self._key(everything, population, candidates, front, seed))
+        key = self._key(everything, population, candidates, front, seed)
+        store = Store(self.folder, key, record)
         task = (everything, population, front._classes)
         self._train_missing(store, membership, candidates, task, seed)
         found = np.stack([store.get(i) for i in range(self.n_models)])

@@ -15,7 +15,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skunlearn import NoisyFineTuneUnlearner, RetrainUnlearner
-from skunlearn.certified._iteration import NoisySteps
+from skunlearn.certified._iteration import ClippedGradients
 from skunlearn.exceptions import UnlearningError
 from tests.instances import MLP, NormNet, make_net, make_regressor_net
 
@@ -56,7 +56,7 @@ def worst_pair(plan, sigma):
 @pytest.mark.parametrize("steps", [1, 7, 40])
 def test_epsilon_is_that_of_the_two_runs_that_are_farthest_apart(steps, decay):
     """δ at the ε that is stated, by integrating max(p − e^ε q, 0) of two simulated runs."""
-    plan = NoisySteps(start=0.3, gradient=0.2, rate=0.1, decay=decay, steps=steps)
+    plan = ClippedGradients(start=0.3, gradient=0.2, rate=0.1, decay=decay, steps=steps)
     delta = 1e-3
     sigma = plan.sigma(1.5, delta)
     epsilon = plan.epsilon(sigma, delta)
@@ -77,13 +77,13 @@ def test_epsilon_is_that_of_the_two_runs_that_are_farthest_apart(steps, decay):
 def test_less_noise_than_in_the_papers_formula_and_of_its_form():
     epsilon, delta = 1.0, 1e-5
     for steps in (5, 50, 500):
-        plan = NoisySteps(start=1.0, gradient=1.0, rate=0.02, decay=0.0, steps=steps)
+        plan = ClippedGradients(start=1.0, gradient=1.0, rate=0.02, decay=0.0, steps=steps)
         moved = plan.start + plan.rate * plan.gradient * steps
         paper = math.sqrt(9 * math.log(1 / delta) / epsilon**2 * moved**2 / steps)
         ratio = plan.sigma(epsilon, delta) / paper
         assert 0.6 < ratio < 1
     # The least noise in all is that of T = C₀/(γC₁).
-    total = [NoisySteps(1.0, 1.0, 0.02, 0.0, steps).spread() for steps in (40, 50, 60)]
+    total = [ClippedGradients(1.0, 1.0, 0.02, 0.0, steps).spread() for steps in (40, 50, 60)]
     assert total[1] == min(total)
 
 

@@ -345,8 +345,10 @@ def test_progress(data, capsys):
     X, y = data
     sliced(verbose=1).fit(X, y)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3
-    assert lines[0].startswith("shard 1: ")
+    assert len(lines) == 5
+    assert lines[0] == f"fitting {len(X)} rows …"
+    assert lines[1].startswith("shard 1: ")
+    assert lines[4].startswith("done in ")
 
 
 class LazyImages(nn.Module):

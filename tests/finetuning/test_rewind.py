@@ -226,6 +226,7 @@ def test_an_interrupted_request_leaves_all_as_it_was(data, error, monkeypatch):
     monkeypatch.setattr(Interrupts, "error", error)
     with pytest.raises((SystemExit, RuntimeError)):
         unlearner.unlearn(indices=FORGET)
+    gc.collect()  # of the draft
     assert files(unlearner) == before
     assert np.array_equal(outcome(unlearner, X), said)
     monkeypatch.setattr(Interrupts, "error", None)
@@ -234,13 +235,16 @@ def test_an_interrupted_request_leaves_all_as_it_was(data, error, monkeypatch):
 
 
 def test_a_refused_request_leaves_the_checkpoint(data):
-    """What is refused after the training has a new state on the disk, which nobody asks for."""
+    """And nothing else: what is refused after its training had written a new state."""
     X, unseen = data[0], np.random.default_rng(1).normal(size=(500, data[0].shape[1]))
     plain, refused = fitted(data), fitted(data)
     unseen = unseen.astype(np.float32)
     limit = {"max_accuracy_drop": 0.0, "X_val": unseen, "y_val": refused.predict(unseen)}
+    before = files(refused)
     with pytest.raises(AccuracyDropError):
         refused.unlearn(indices=FORGET, **limit)
+    gc.collect()
+    assert files(refused) == before
     results = [outcome(one.unlearn(indices=FORGET), X) for one in (plain, refused)]
     assert np.array_equal(*results)
     assert len(files(refused)) == 1
@@ -332,3 +336,18 @@ def test_parameters_out_of_range(data, wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=name):
         fitted(data, **wrong)
+
+
+def test_what_is_only_tried_leaves_the_original_its_checkpoint(data):
+    """Reports and forget sets try a request on a copy, which nobody commits."""
+    X, _ = data
+    unlearner, plain = fitted(data), fitted(data)
+    before = files(unlearner)
+    tried = unlearner._successor(FORGET)
+    again = pickle.loads(pickle.dumps(tried))
+    assert len(tried.deletions_) == len(again.deletions_) == 1
+    del tried
+    gc.collect()
+    assert files(unlearner) == before
+    results = [outcome(one.unlearn(indices=FORGET), X) for one in (unlearner, plain)]
+    assert np.array_equal(*results)

@@ -167,7 +167,11 @@ plain("parametrised", Parametrised, refusals("parametrizations", "EUk"))
 plain("lazy", Lazy, NO_KERNEL)
 plain("recurrent", Recurrent, NO_KERNEL)
 plain("one layer", Linear, NO_KERNEL)
-plain("backbone under no_grad", NoGradient, refusals("none reaches them", "AMUN", "Boundary"))
+plain(
+    "backbone under no_grad",
+    NoGradient,
+    refusals("none reaches them", "AMUN", "Boundary", "MUMis"),
+)
 plain("backbone in evaluation mode", Resting, ONE_LAYER_LEARNS)
 plain("unused weights", Unused, refusals("no reset_parameters", "EUk"))
 plain(
@@ -176,7 +180,7 @@ plain(
     refusals(
         "PyTorch says: (When use_reentrant=True|element 0 of tensors)",
         "AMUN", "Boundary", "CFk", "EUk", "FisherForgetting", "Influence", "LFSSD", "MSG", "PUMA",
-        "RUM", "SFRon", "SSD", "SalUn", "UAM", "UNSIR",
+        "MUMis", "Potion", "RUM", "SFRon", "SSD", "SalUn", "UAM", "UNSIR",
     ),
 )  # fmt: skip
 

@@ -88,7 +88,10 @@ def several_targets(folder):
     return net, X, X[:, :3] + 1
 
 
-@kind("multi-label", refusals("one class per row", "AMUN", "Boundary", "DELETE", "FCS", "UNSIR"))
+@kind(
+    "multi-label",
+    refusals("one class per row", "AMUN", "Boundary", "DELETE", "FCS", "MUMis", "Potion", "UNSIR"),
+)
 def multi_label(folder):
     X, _ = rows()
     net = classifier(cls=NeuralNet, criterion=nn.BCEWithLogitsLoss)

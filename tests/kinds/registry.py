@@ -26,11 +26,13 @@ ONE_LAYER_LEARNS = NO_PROOF | NO_KERNEL | refusals("layer in front of the last o
 NO_STEPS = {  # rows that are tokens, or several tensors
     **refusals("one tensor of floating-point", "AMUN", "Boundary", "UNSIR"),
     **refusals("augment=", "CoUn"),
-    **refusals("one tensor of floating-point", "JiT"),
+    **refusals("one tensor of floating-point", "JiT", "MUMis"),
 }
 TOKENS = NO_KERNEL | NO_STEPS
 NO_CLASSES = refusals(
-    "for classifiers", "AMUN", "Boundary", "DELETE", "FCS", "RUM", "RandomLabel", "SalUn", "UNSIR"
+    "for classifiers",
+    *("AMUN", "Boundary", "DELETE", "FCS", "MUMis", "Potion", "RUM", "RandomLabel", "SalUn"),
+    "UNSIR",
 )
 NO_LIKELIHOOD = refusals(r"log p\(y\|x\)", "FisherForgetting", "SSD")
 NARROW = refusals("float32 or all float64", "Influence", "PUMA")

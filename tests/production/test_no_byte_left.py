@@ -13,9 +13,10 @@ import torch
 from sklearn.base import clone
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
-from skunlearn import FineTuneUnlearner, RetrainUnlearner
+from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
 from skunlearn.production import DeletionQueue, DeletionWorker
 from tests.instances import all_instances, make_net
 from tests.small import quiet
@@ -106,18 +107,59 @@ def test_every_method(unlearner, folder):
     assert found(folder, marks(X, [0]))
 
 
-def test_graphs(folder):
+@pytest.mark.parametrize("partition", ["random", "blpa", "bekm"])
+def test_graphs(partition, folder):
     pytest.importorskip("torch_geometric", reason="needs torch_geometric")
     from tests.graphs import make_eraser, planted
 
     data = planted()
     data.x = torch.from_numpy(marked(data.num_nodes))
-    eraser = make_eraser().fit(data)
-    eraser.unlearn(nodes=GONE)
+    names = [f"node-{i:04d}-of-the-record" for i in range(data.num_nodes)]
+    eraser = make_eraser(partition=partition).fit(data, ids=names)
+    edge = next(pair for pair in data.edge_index.T.tolist() if not {*pair} & {*GONE})
+    eraser.unlearn(edges=[[names[v] for v in edge]]).unlearn(nodes=[names[v] for v in GONE])
     (folder / "model.pickle").write_bytes(pickle.dumps(eraser))
     (folder / "certificate.json").write_text(eraser.certificate())
-    assert found(folder, marks(data.x.numpy(), GONE)) == {}
-    assert found(folder, marks(data.x.numpy(), [0]))
+    features = data.x.numpy()
+    assert found(folder, [*marks(features, GONE), *(name.encode() for name in names)]) == {}
+    assert found(folder, marks(features, [0]))
+    loaded = pickle.loads((folder / "model.pickle").read_bytes())
+    ends = np.stack([features[v] for v in edge])[:, None]
+    for graph, there in ((data, True), (loaded._graph, False)):
+        pairs = graph.x.numpy()[graph.edge_index.numpy()]
+        assert (pairs == ends).all(axis=(0, 2)).any() == there
+
+
+PEOPLE = [f"household-{i // 3:04d}-of-the-record" for i in range(N)]
+
+
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("model", [GaussianNB(), None], ids=["bayes", "net"])
+def test_pipelines_with_groups(model, refit, folder):
+    """Rows as they came and as a step has shown them, ids of a person's rows, and the person."""
+    X, y = marked(N), np.arange(N) % 2
+    model = model or make_net(module__n_out=2, max_epochs=2)
+    unlearner = RetrainUnlearner(model, random_state=0, memory=str(folder / "models"))
+    pipeline = UnlearningPipeline(
+        [("scale", StandardScaler()), ("centre", StandardScaler(with_std=False)), ("u", unlearner)],
+        refit_transformers=refit,
+        memory=str(folder / "steps"),
+    )
+    pipeline.fit(X, y, ids=NAMES, groups=PEOPLE)
+    scaled = pipeline.named_steps["scale"].transform(X)
+    gone = np.flatnonzero(np.isin(PEOPLE, [PEOPLE[3], PEOPLE[30]]))
+    names = [NAMES[i].encode() for i in gone] + [PEOPLE[i].encode() for i in gone]
+    patterns = [*marks(X, gone), *marks(scaled, gone), *names]
+    (folder / "before.pickle").write_bytes(pickle.dumps(pipeline))
+    assert found(folder, marks(X, gone[:1]))
+    (folder / "before.pickle").unlink()
+    pipeline.unlearn(groups=[PEOPLE[3], PEOPLE[30]])
+    (folder / "model.pickle").write_bytes(pickle.dumps(pipeline))
+    if not isinstance(model, GaussianNB):
+        pipeline.save(folder / "model.safetensors")
+    (folder / "certificate.json").write_text(pipeline.certificate())
+    assert found(folder, patterns) == {}
+    assert found(folder, marks(X, [0]))
 
 
 @pytest.mark.parametrize("kind", ["net", "refit"])

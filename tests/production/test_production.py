@@ -217,6 +217,11 @@ def test_unlearners_that_could_not_go_on(queue, unlearner):
         DeletionWorker(queue, unlearner, *rows()[2:])
 
 
+def version_of(queue):
+    """The file of the newest version."""
+    return os.path.join(queue.folder, "models", queue._newest()[1])
+
+
 @pytest.mark.parametrize("kind", ["net", "refit"])
 def test_certificates_of_requests(kind, queue):
     worker = started(queue, kind)
@@ -260,5 +265,10 @@ def test_certificates_of_requests(kind, queue):
         queue.certificate("nobody", worker.unlearner)
     again = started(queue, kind)
     certificate = queue.certificate("gone", again.unlearner)
-    # A model that is trained anew at each start has no log of what came before.
-    assert any("No entry of this log" in n for n in certificate["notes"]) == (kind == "refit")
+    # A model that is trained anew at each start goes on with the log of its version.
+    assert not any("No entry of this log" in note for note in certificate["notes"])
+    assert not any("its weights have been changed" in note for note in certificate["notes"])
+    assert certificate["deletions"][-1]["batch"] == 1
+    assert certificate["forgotten_rows"] == 3
+    assert certificate.mentions(id=IDS[3])
+    assert all(finding.ok for finding in verify(certificate, version_of(queue)))

@@ -77,6 +77,7 @@ SINGLE_ROWS = (
     "BoundaryUnlearner",
     "DELETEUnlearner",
     "GradientAscentUnlearner",
+    "MUMisUnlearner",
     "NegGradPlusUnlearner",
     "OracleMatchingUnlearner",
     "SCRUBUnlearner",
@@ -215,7 +216,7 @@ class Bag(nn.Module):
 # Of rows that are tokens there is no step along a gradient, and no kernel to transpose.
 NEEDS_FLOATS = (
     *("AMUNUnlearner", "BoundaryUnlearner", "CTUnlearner", "CoUnUnlearner"),
-    *("JiTUnlearner", "UNSIRUnlearner"),
+    *("JiTUnlearner", "MUMisUnlearner", "UNSIRUnlearner"),
 )
 
 
@@ -401,6 +402,6 @@ def test_every_read_goes_through_the_collate_function(name, params):
     quick = {"norm": "fisher", "fisher_rows": 10}
     fitted = unlearner(name, net(module=Shifted, max_epochs=1, **params), **quick).fit(X, y)
     own_rows = ("AMUNUnlearner", "BoundaryUnlearner", "CoUnUnlearner", "JiTUnlearner")
-    if name in (*own_rows, "UNSIRUnlearner"):
+    if name in (*own_rows, "MUMisUnlearner", "UNSIRUnlearner"):
         return  # they ask the module about rows of their own making
     fitted.unlearn(indices=np.arange(10))

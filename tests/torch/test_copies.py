@@ -42,6 +42,7 @@ kinds = pytest.mark.parametrize("kind", ODD)
 EDITS = (
     *("CTUnlearner", "EUkUnlearner", "FisherForgettingUnlearner", "InfluenceUnlearner"),
     *("LFSSDUnlearner", "MSGUnlearner", "NoTUnlearner", "PUMAUnlearner", "SSDUnlearner"),
+    "PotionUnlearner",
     *("AutoUnlearner", "ShrinkPerturbUnlearner", "UAMUnlearner"),
 )
 # They train the net themselves, so that there is nothing to copy, or refuse odd ones.

@@ -70,6 +70,7 @@ ONE_TENSOR = (
     "BoundaryUnlearner",
     "CoUnUnlearner",
     "JiTUnlearner",
+    "MUMisUnlearner",
     "UNSIRUnlearner",
 )
 

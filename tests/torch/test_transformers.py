@@ -21,6 +21,7 @@ REFUSED = {
     "CTUnlearner": "kernels of convolutions",
     "CoUnUnlearner": "one tensor each. Pass augment=",
     "JiTUnlearner": "one tensor of floating-point numbers",
+    "MUMisUnlearner": "one tensor of floating-point numbers",
     "UNSIRUnlearner": "one tensor of floating-point numbers",
 }
 EPOCHS, N = 4, 120

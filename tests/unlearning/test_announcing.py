@@ -2,13 +2,15 @@
 
 import re
 
+import numpy as np
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
-from skunlearn._unlearning.removal import describe_result
+from skunlearn._unlearning import notebook
+from skunlearn._unlearning.announcing import describe_result
 from skunlearn.forget_sets import worst_case_forget_set
 from tests.small import FORGET, net, quiet
 
@@ -17,7 +19,9 @@ X, Y = make_classification(1200, 4, random_state=0)
 
 def test_a_request_says_what_it_does(capsys):
     unlearner = RetrainUnlearner(LogisticRegression(), random_state=0, verbose=1).fit(X, Y)
-    assert capsys.readouterr().out == ""
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == "fitting 1,200 rows …"
+    assert re.fullmatch(r"done in [\d.]+ s", last)
     unlearner.unlearn(indices=range(50)).unlearn(indices=[50])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "unlearning 50 of 1,200 rows …"
@@ -29,8 +33,39 @@ def test_a_request_says_what_it_does(capsys):
     assert len(lines) == 4
 
 
+def test_a_fit_that_forgets_says_both(capsys):
+    forget = np.arange(len(X)) < 50
+    RetrainUnlearner(LogisticRegression(), verbose=1).fit(X, Y, forget=forget)
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == "fitting 1,200 rows, then unlearning 50 …"
+    assert re.fullmatch(r"done in [\d.]+ s, forget loss [\d.]+ → [\d.]+", last)
+    RetrainUnlearner(LogisticRegression()).fit(X, Y).unlearn(indices=[1])
+    assert capsys.readouterr().out == ""
+
+
+def test_graphs_say_the_same(capsys):
+    pytest.importorskip("torch_geometric", reason="needs torch_geometric")
+    from tests.graphs import make_eraser, planted
+
+    data = planted()
+    eraser = make_eraser(verbose=1).fit(data)
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[0], lines[-1][:8]) == ("fitting 90 nodes …", "done in ")
+    eraser.unlearn([3, 5])
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[0], lines[-1][:8]) == ("unlearning 2 of 90 nodes …", "done in ")
+    edge = next(pair for pair in data.edge_index.T.tolist() if not {*pair} & {3, 5})
+    n_edges = sum(not {*pair} & {3, 5} for pair in data.edge_index.T.tolist()) // 2
+    eraser.unlearn(edges=[edge])
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[0], lines[-1][:8]) == (f"unlearning 1 of {n_edges} edges …", "done in ")
+    make_eraser().fit(data).unlearn([3])
+    assert capsys.readouterr().out == ""
+
+
 def test_a_request_that_fails_says_no_result(capsys):
     unlearner = RetrainUnlearner(LogisticRegression(), random_state=0, verbose=1).fit(X, Y)
+    capsys.readouterr()
     with pytest.raises(ValueError, match="every retained row"):
         unlearner.unlearn(indices=range(1200))
     assert "done" not in capsys.readouterr().out
@@ -93,6 +128,42 @@ def test_notebooks_show_what_was_set_of_a_net():
     assert "module__n_out" in shown
     assert "iterator_valid" not in shown  # one of sixty that nobody has set
     assert "torch_load_kwargs" not in shown
+
+
+def test_notebooks_link_to_the_documentation_where_it_has_an_address(monkeypatch):
+    unlearner = FineTuneUnlearner(net())
+    assert "Documentation for FineTuneUnlearner" not in unlearner._repr_html_()
+    monkeypatch.setattr(notebook, "find_documentation", lambda: "https://docs.example/")
+    page = "https://docs.example/api/generated/skunlearn.FineTuneUnlearner.html"
+    assert all(f'href="{page}"' in shown for shown in htmls(unlearner))
+    # scikit-learn's own go on to scikit-learn's.
+    inner = RetrainUnlearner(LogisticRegression())._repr_html_()
+    assert "https://scikit-learn.org/" in inner
+    assert "docs.example/api/generated/skunlearn.RetrainUnlearner.html" in inner
+
+
+def test_the_address_is_that_of_the_package(monkeypatch):
+    found = {"skunlearn": ["Source, https://a.example", "Documentation, https://b.example/stable"]}
+    monkeypatch.setattr(notebook, "metadata", lambda name: Urls(found[name]))
+    notebook.find_documentation.cache_clear()
+    assert notebook.find_documentation() == "https://b.example/stable"
+    for urls in ([], ["Source, https://a.example"], None):
+        found["skunlearn"] = urls
+        notebook.find_documentation.cache_clear()
+        assert notebook.find_documentation() == ""
+    monkeypatch.undo()
+    notebook.find_documentation.cache_clear()
+
+
+class Urls:
+    """What ``importlib.metadata.metadata`` gives."""
+
+    def __init__(self, urls):
+        self.urls = urls
+
+    def get_all(self, name):
+        assert name == "Project-URL"
+        return self.urls
 
 
 def test_other_estimators_are_shown_as_ever():

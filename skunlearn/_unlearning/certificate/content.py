@@ -24,14 +24,14 @@ _SCOPE = (
 
 def write_content(unlearner):
     """What the certificate of a fitted unlearner holds, a dict of JSON's types."""
-    guarantee, retained = _name_guarantee(unlearner), unlearner._record.retained
+    guarantee, log = _name_guarantee(unlearner), unlearner.deletions_
     model, records = _describe_model(unlearner), read_records(unlearner)
     notes = _write_notes(unlearner)
     declared = _list_declared(unlearner)
     if _has_changed(unlearner, model):
         notes.append(
             "The model is not the one that the last request left: its weights have been changed "
-            "since."
+            "since, or it was trained anew with other draws."
         )
     return {
         "schema_version": SCHEMA_VERSION,
@@ -42,8 +42,13 @@ def write_content(unlearner):
             "skorch": skorch.__version__,
             "scikit-learn": sklearn.__version__,
         },
-        "retained_rows": int(retained.sum()),
-        "forgotten_rows": int((~retained).sum()),
+        "retained_rows": int(unlearner._record.retained.sum()),
+        # By the log: a model that was trained again knows the rows that are left alone.
+        "forgotten_rows": sum(
+            entry["rows"] - entry.get("corrected", 0)
+            for entry in log
+            if entry.get("kind") != "edges"  # of a graph, whose nodes stay
+        ),
         "guarantee": guarantee,
         "scope": _SCOPE,
         **({"proved": unlearner._proved()} if guarantee == "(epsilon, delta)" else {}),

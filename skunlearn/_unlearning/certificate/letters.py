@@ -56,10 +56,10 @@ def _about_model(content, deletions):
         return ["Nothing has been deleted from the model so far."]
     last, rows = deletions[-1], sum(entry["rows"] for entry in deletions)
     corrected = sum(entry.get("corrected", 0) for entry in deletions)
+    steps = f"in {len(deletions)} steps; the last of them" if len(deletions) > 1 else "in one step,"
     lines = [
-        f"The model was made to forget {rows} records of the data that it had learnt from, in "
-        f"{len(deletions)} steps; the last of them on {last['when']}, by the method "
-        f"{last['method']}."
+        f"The model was made to forget {rows} records of the data that it had learnt from, {steps} "
+        f"on {last['when']}, by the method {last['method']}."
     ]
     if corrected:
         lines.append(

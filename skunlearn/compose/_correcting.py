@@ -1,0 +1,129 @@
+"""Rectification in a pipeline: rows get other values, and the steps that learn are fitted anew."""
+
+import copy
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skunlearn._rows.containers import n_rows, take
+from skunlearn._rows.seeding import derive_seed, seeded
+from skunlearn._unlearning import correction
+from skunlearn._unlearning.certificate.deletion_log import digest_forgotten, name_old_rows
+from skunlearn._unlearning.diagnosis import emptied_classes
+from skunlearn._unlearning.fitted import drafted, note_own_state
+from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
+from skunlearn.compose import _front_steps
+from skunlearn.compose._prepared import Subtraction
+
+
+class CorrectsMixin:
+    """The verb ``correct`` of a pipeline."""
+
+    def correct(self, X_old=None, y_old=None, X_new=None, y_new=None, *, ids=None, indices=None):
+        """Put new values in the place of rows: one request that forgets the old and learns the new.
+
+        Steps that learn are fitted on the corrected rows (with ``refit_transformers=False`` they
+        are kept, and named as holding statistics of the old values), and the unlearner learns from
+        what they make of these, see `BaseUnlearner.correct`.
+
+        Parameters
+        ----------
+        X_old, y_old, X_new, y_new, ids, indices
+            See `BaseUnlearner.correct`; rows as before the first step.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        UnknownRowsError, AlreadyForgottenError
+            When rows are named that the pipeline does not know.
+        TypeError
+            When the unlearner cannot learn new values, or rows are known by position only.
+        ValueError
+            When old and new values do not belong together.
+        UnlearningError
+            When the steps, fitted anew, make other columns than the present model takes. After any
+            error the pipeline is as it was.
+        """
+        check_is_fitted(self)
+        correction.check_able(self._final_estimator)
+        correction.check_kind(self._record)
+        correction.check_kind(self._final_estimator._record)
+        correction.check_named(X_old, y_old, X_new, y_new, ids, indices)
+        with drafted(self) as draft, seeded(self._seed):
+            draft._check_parameters()
+            positions, source, k = correction.find(draft, X_old, y_old, ids, indices)
+            draft._record.check_unchanged(positions)
+            X_new, y_new = draft._read_new(X_new, y_new, k)
+            old = draft._record.view(positions)
+            X_new = old.X if X_new is None else take(X_new, source)
+            y_new = old.y if y_new is None else y_new[source]
+            draft._put(positions, old, X_new, y_new)
+            as_cached = self._final_estimator._record.without(positions)
+            memory = [f"{draft.steps[-1][0]}__memory"]
+            purge_caches(draft._final_estimator, memory, as_cached, draft)
+        self._commit()
+        return self
+
+    def _read_new(self, X, y, k):
+        """New rows in the form of those of ``fit``, and encoded labels."""
+        if X is not None:
+            like = self._record.row_like()
+            X = _front_steps.as_rows(X)
+            if isinstance(like, np.ndarray):
+                X = np.asarray(X)
+                X = X if like.dtype == object else X.astype(like.dtype)
+            X, _ = self._check_request(X, None, "new")
+            correction.check_length(n_rows(X), "X_new", "rows", k)
+        return X, correction.read_labels(self._final_estimator, y, k)
+
+    def _put(self, positions, old, X_new, y_new):
+        """Swap in steps, and an unlearner, of the corrected rows."""
+        (name, unlearner), steps, kinds = self.steps[-1], self.steps[:-1], self._kinds()
+        refit = bool(self.refit_transformers and kinds["fitted"])
+        record = self._record.corrected(positions, X_new, y_new)
+        retain = record.view(np.flatnonzero(record.retained))
+        before, sums = self._observe(old, draw_sample(unlearner, retain)), None
+        X = retain.arrays()[0]
+        with seeded(derive_seed(unlearner._seed, 1, len(unlearner.deletions_))):
+            if refit:
+                y = retain.y if unlearner._classes is None else unlearner._classes[retain.y]
+                steps, shown = _front_steps.fit_transform(steps, X, y)
+                sums = Subtraction.of(steps, X)
+            else:
+                shown = _front_steps.transform(steps, X)
+        new = copy.copy(unlearner)
+        kept = _front_steps.check_rows(shown, retain, new, reset=refit)
+        if refit:
+            self._check_columns(steps, shown)
+        kept.positions, slot = retain.positions, np.full(len(record), -1)
+        slot[kept.positions] = np.arange(len(kept))
+        seen = unlearner._record.with_rows(kept.source, kept.all_y, slot)
+        removal = Removal(
+            positions,
+            _front_steps.transform_rows(old, steps, new),
+            kept,
+            before=before,
+            record=seen,
+            sample=draw_sample(new, kept),
+            emptied=emptied_classes(new, seen, old),
+            corrected=True,
+        )
+        with seeded(new._seed):
+            new._check_parameters()
+            new._forget(removal)
+        note_own_state(new, set(vars(unlearner)))
+        new._change(forgotten=None)
+        entry, clean = new.deletions_[-1], refit or not kinds["fitted"]
+        transformers = self._transformers(kinds, refit, [])
+        entry = entry | {
+            "exact": entry["exact"] and not kinds["frozen"] and clean,
+            **digest_forgotten(new._key, *name_old_rows(self._record, positions)),
+            "transformers": transformers,
+        }
+        new._change(deletions=[*new.deletions_[:-1], entry])
+        # What leading steps made of the old rows is no more that of these.
+        self._record, self._held, self._sums = record, None, sums
+        self.steps = [*steps, (name, new)]

@@ -1,0 +1,106 @@
+"""Versions of models that a training gives again: an auditor knows them, and the log goes on."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.preprocessing import StandardScaler
+
+from skunlearn import (
+    RetrainUnlearner,
+    ShardedUnlearner,
+    SufficientStatisticsUnlearner,
+    UnlearningPipeline,
+)
+from skunlearn._files.weight_digests import read_header
+from skunlearn.production import DeletionQueue, DeletionWorker
+from skunlearn.verify import verify
+from tests.production_task import IDS, rows
+
+# Of single rows and a linear model the worker warns.
+pytestmark = pytest.mark.filterwarnings("ignore::skunlearn.exceptions.RowRevealedWarning")
+
+UNLEARNERS = {
+    "retrained": RetrainUnlearner(LogisticRegression(), random_state=0),
+    "counted": SufficientStatisticsUnlearner(GaussianNB(), random_state=0),
+    "sharded": ShardedUnlearner(GaussianNB(), n_shards=3, random_state=0),
+    "pipeline": UnlearningPipeline(
+        [("scale", StandardScaler()), ("model", RetrainUnlearner(GaussianNB(), random_state=0))]
+    ),
+}
+
+
+def started(folder, unlearner, left=slice(None)):
+    X, y, X_test, y_test = rows()
+    queue = DeletionQueue(folder, batch_size=1)
+    worker = DeletionWorker(queue, unlearner, X_test, y_test)
+    return queue, worker.start(X[left], y[left], ids=np.array(IDS)[left].tolist())
+
+
+def file_of(queue):
+    return os.path.join(queue.folder, "models", queue._newest()[1])
+
+
+def found(certificate, *args, **kwargs):
+    return [f.text for f in verify(certificate, *args, **kwargs) if not f.ok]
+
+
+@pytest.mark.parametrize("name", UNLEARNERS)
+def test_a_version_is_checked_and_its_log_goes_on(name, tmp_path):
+    X = rows()[0]
+    queue, worker = started(tmp_path, UNLEARNERS[name])
+    shutil.copy(file_of(queue), tmp_path / "zero")
+    unforgotten = worker.unlearner.certificate()
+    assert found(unforgotten, tmp_path / "zero") == []
+    for number in (3, 7):
+        queue.submit(f"ticket-{number}", ids=[IDS[number]])
+    worker.run_once()
+    first, one = worker.unlearner.certificate(), tmp_path / "one"
+    shutil.copy(file_of(queue), one)
+    # The next life is given the rows that are left.
+    queue, again = started(tmp_path, UNLEARNERS[name], np.delete(np.arange(48), 3))
+    assert again.unlearner.deletions_ == worker.unlearner.deletions_
+    assert again.unlearner.certificate()["deletions"] == first["deletions"]
+    assert again.unlearner.certificate()["forgotten_rows"] == 1
+    again.run_once()
+    certificate, two = queue.certificate("ticket-3", again.unlearner), file_of(queue)
+    assert [entry["rows"] for entry in certificate["deletions"]] == [1, 1]
+    assert certificate.mentions(id=IDS[3])
+    assert certificate["forgotten_rows"] == 2
+    gone, kept = {"X": X[[3, 7]], "ids": np.array([IDS[3], IDS[7]])}, {"X": X[[3, 4]]}
+    assert found(certificate, two, rows=gone) == []
+    assert found(certificate, two, rows=kept) == ["1 of 2 are retained there (1)"]
+    assert found(first, [one, two], rows={"ids": np.array([IDS[3]])}) == []  # a later version
+    assert "an earlier version" in str(found(certificate, one))
+    assert "an earlier version" in str(found(certificate, tmp_path / "zero"))
+
+
+def test_a_changed_version_is_found(tmp_path):
+    queue, worker = started(tmp_path, UNLEARNERS["retrained"])
+    queue.submit("ticket", ids=[IDS[3]])
+    worker.run_once()
+    certificate, tensors = worker.unlearner.certificate(), load_file(file_of(queue))
+    state = json.loads(read_header(file_of(queue))[0]["__metadata__"]["skunlearn"])
+
+    def written(tensors, state):
+        save_file(tensors, tmp_path / "other", metadata={"skunlearn": json.dumps(state)})
+        return str(found(certificate, tmp_path / "other"))
+
+    assert written(tensors, state) == "[]"
+    assert "other weights" in written(tensors, state | {"weights": "0" * 64})
+    back = {name: table.clone() for name, table in tensors.items()}
+    back["retained"][3] = True
+    assert "48 rows are retained there, 47 here" in written(back, state)
+    state["deletions"][0]["rows"] = 2
+    assert "another one than the certificate's" in written(tensors, state)
+
+
+def test_such_a_version_is_no_model_to_load(tmp_path):
+    queue, _ = started(tmp_path, UNLEARNERS["retrained"])
+    with pytest.raises(ValueError, match="was not written by"):
+        RetrainUnlearner(LogisticRegression()).load(file_of(queue))
