@@ -13,7 +13,7 @@ _SOME = 0.15  # these are more of the unseen rows: 17 % and up on ten nets for d
 _BLIND = 1.5  # times what noise costs retained rows: 0.5 to 1.2 on six nets for digits and a table
 _FEW = 20  # retained rows of a class that say nothing yet
 _LEVEL = 0.01  # of the test that they are fewer
-_DOUBT, _Z = 0.04, 2.33  # more rows rightly named than the model says, and how plainly so
+_DOUBT, _DOUBTED = 0.04, 0.02  # more rows rightly named than the model says, and the test's level
 _RANKED = 0.08  # of the other classes, by which a forgotten one ranks higher for its own rows
 _UNSURE = 0.7  # of the way from the entropy of retained rows to that of a guess
 _GUESSING = 0.6  # share of the latter from which even retained rows are guessed at
@@ -103,10 +103,10 @@ def doubts(forget, retained):
     ours, theirs = _alike(forget, retained)
     if ours is None or len(ours[0]) < 2:
         return None
-    hidden = [right - sure for sure, right in (ours, theirs)]
-    beyond = hidden[0].mean() - hidden[1].mean()
-    error = np.sqrt(sum(each.var() / len(each) for each in hidden))
-    if beyond <= max(_DOUBT, _Z * error):
+    (sure, right), (theirs_sure, theirs_right) = ours, theirs
+    usual = min(1.0, float(sure.mean() + theirs_right.mean() - theirs_sure.mean()))
+    many = binomtest(int(right.sum()), len(right), usual, alternative="greater").pvalue < _DOUBTED
+    if not many or right.mean() - usual <= _DOUBT:
         return None
     return float(ours[1].mean()), float(ours[0].mean())
 

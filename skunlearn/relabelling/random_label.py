@@ -27,7 +27,8 @@ class RandomLabelUnlearner(StopsInTime, NetUnlearner):
     the net has never seen, ``X_val=, y_val=`` of the request, tell both: on digits with a fifth of
     the labels wrong there was a warning at each of seven rates from 0.01 to 1 of the net's own, for
     an MLP and a convolutional net, which left an AUC of forget against unseen rows of 0.45 to 0.72
-    by loss and of 0.21 to 0.62 by entropy. Without them there was one at all rates but one.
+    by loss and of 0.21 to 0.62 by entropy. Without them some pass
+    unnoticed.
 
     Parameters
     ----------
