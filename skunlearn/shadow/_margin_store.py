@@ -16,10 +16,13 @@ class Store:
     folder : path-like or None
     key : str
         Digest of the task. A folder that holds another task's results is refused.
+    with_outputs : bool, default=False
+        Whether a model is finished only when its outputs are there too.
     """
 
-    def __init__(self, folder, key):
+    def __init__(self, folder, key, with_outputs=False):
         self.folder = None if folder is None else Path(folder)
+        self.with_outputs = with_outputs
         self._memory = {}
         if self.folder is None:
             return
@@ -39,19 +42,31 @@ class Store:
 
     def has(self, i):
         """Whether model `i` is finished."""
-        return i in self._memory or (self.folder is not None and self._path(i).exists())
-
-    def put(self, i, margins):
-        """Keep the margins of model `i`."""
         if self.folder is None:
-            self._memory[i] = margins
-        else:
-            with written_whole(self._path(i)) as part, open(part, "wb") as file:
-                np.save(file, margins)
+            return i in self._memory
+        kinds = ("outputs", "model") if self.with_outputs else ("model",)
+        return all(self._path(i, kind).exists() for kind in kinds)
+
+    def put(self, i, margins, outputs=None):
+        """Keep the margins of model `i`, and its outputs if given."""
+        if self.folder is None:
+            self._memory[i] = margins, outputs
+            return
+        if outputs is not None:
+            self._write(i, outputs, "outputs")
+        self._write(i, margins, "model")
 
     def get(self, i):
         """Margins of model `i`."""
-        return self._memory[i] if self.folder is None else np.load(self._path(i))
+        return self._memory[i][0] if self.folder is None else np.load(self._path(i, "model"))
 
-    def _path(self, i):
-        return self.folder / f"model-{i:05d}.npy"
+    def get_outputs(self, i):
+        """Outputs of model `i`, if kept."""
+        return self._memory[i][1] if self.folder is None else np.load(self._path(i, "outputs"))
+
+    def _write(self, i, values, kind):
+        with written_whole(self._path(i, kind)) as part, open(part, "wb") as file:
+            np.save(file, values)
+
+    def _path(self, i, kind):
+        return self.folder / f"{kind}-{i:05d}.npy"

@@ -20,17 +20,19 @@ from skunlearn.metrics._logits import margin
 from skunlearn.shadow import _stacked
 from skunlearn.shadow._attacking import AttackMixin
 from skunlearn.shadow._design import balanced_membership
+from skunlearn.shadow._lending import LendingMixin
 from skunlearn.shadow._margin_store import Store
 from skunlearn.shadow._working import train_one
 
 _STACK = 32  # nets trained at once; after each stack the results are on disk
 
 
-class ShadowModels(AttackMixin, BaseEstimator):
+class ShadowModels(AttackMixin, LendingMixin, BaseEstimator):
     """Train models on random halves of some rows, and keep what each says about every row.
 
     One run serves `lira`, `u_lira` and `rmia`, for any number of attacked models of the same
-    recipe. Only margins are kept, four bytes per model and row; the models are thrown away.
+    recipe. Only margins are kept, four bytes per model and row; the models are thrown away. With
+    `keep_outputs` they serve as oracles too, ``OracleMatchingUnlearner(net, oracle=shadows)``.
 
     Parameters
     ----------
@@ -48,6 +50,9 @@ class ShadowModels(AttackMixin, BaseEstimator):
         ``joblib.parallel_config(backend="dask")``.
     folder : path-like or None, default=None
         Where finished models' margins are kept. A run that was killed goes on from there.
+    keep_outputs : bool, default=False
+        Whether what each model says of every row is kept beside the margin, four bytes per model,
+        row and class: for `lend`.
     random_state : int, RandomState instance or None, default=None
         Of halves and trainings. Resuming needs an int.
     verbose : int, default=0
@@ -62,6 +67,8 @@ class ShadowModels(AttackMixin, BaseEstimator):
     candidates_ : ndarray of int
         Rows that are in some models only.
     population_margins_ : ndarray like `margins_`, of the population, or None
+    outputs_ : ndarray of shape (n_models, n, n_classes), float32, or None
+        Logits or log-probabilities of each row under each model.
     classes_ : ndarray of shape (n_classes,)
 
     References
@@ -95,6 +102,7 @@ class ShadowModels(AttackMixin, BaseEstimator):
         backend="auto",
         n_jobs=None,
         folder=None,
+        keep_outputs=False,
         random_state=None,
         verbose=0,
     ):
@@ -103,6 +111,7 @@ class ShadowModels(AttackMixin, BaseEstimator):
         self.backend = backend
         self.n_jobs = n_jobs
         self.folder = folder
+        self.keep_outputs = keep_outputs
         self.random_state = random_state
         self.verbose = verbose
 
@@ -168,12 +177,16 @@ class ShadowModels(AttackMixin, BaseEstimator):
             population = read_rows(front, X_population, y_population)
         candidates = _check_candidates(candidates, len(record))
         membership = balanced_membership(candidates, self.n_models, seed)
-        store = Store(self.folder, self._key(everything, population, candidates, front, seed))
+        key = self._key(everything, population, candidates, front, seed)
+        store = Store(self.folder, key, self.keep_outputs)
         task = (everything, population, front._classes)
         self._train_missing(store, membership, candidates, task, seed)
         found = np.stack([store.get(i) for i in range(self.n_models)])
         self.margins_, rest = found[:, : len(record)], found[:, len(record) :]
         self.population_margins_ = rest if population is not None else None
+        self.outputs_ = None
+        if self.keep_outputs:
+            self.outputs_ = np.stack([store.get_outputs(i) for i in range(self.n_models)])
         self.membership_, self.candidates_ = membership, np.flatnonzero(candidates)
         self.classes_, self._columns = front.classes_, front._classes
         self._rows, self._population = everything, population
@@ -196,8 +209,8 @@ class ShadowModels(AttackMixin, BaseEstimator):
                     same = [i for i in todo if sizes[i] == size]
                     for k in range(0, len(same), _STACK):
                         part = same[k : k + _STACK]
-                        for i, found in zip(part, self._stack(part, membership, task, seed)):
-                            store.put(i, found)
+                        for i, *found in zip(part, *self._stack(part, membership, task, seed)):
+                            store.put(i, *found)
                         progress.update(len(part))
                 return
             jobs = (
@@ -209,13 +222,14 @@ class ShadowModels(AttackMixin, BaseEstimator):
                     np.flatnonzero(membership[i] & candidates),
                     task,
                     derive_seed(seed, 1, i),
+                    self.keep_outputs,
                 )
                 for i in todo
             )
             run = Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")
             for i, found in run(jobs):
                 if found is not None:
-                    store.put(i, found)
+                    store.put(i, *found)
                 progress.update()
 
     def _stack(self, part, membership, task, seed):
@@ -226,12 +240,12 @@ class ShadowModels(AttackMixin, BaseEstimator):
             classes,
             [derive_seed(seed, 1, i) for i in part],
         )
-        found = [
-            np.stack([margin(z, rows.y) for z in predict(rows)])
-            for rows in (everything, population)
-            if rows is not None
-        ]
-        return np.concatenate(found, axis=1).astype(np.float32)
+        logits = predict(everything)
+        found = [np.stack([margin(z, everything.y) for z in logits])]
+        if population is not None:
+            found.append(np.stack([margin(z, population.y) for z in predict(population)]))
+        margins = np.concatenate(found, axis=1).astype(np.float32)
+        return margins, logits if self.keep_outputs else [None] * len(part)
 
     def _stacks(self, task):
         if self.backend == "sequential":
