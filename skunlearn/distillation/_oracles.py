@@ -1,5 +1,7 @@
 """Oracles: nets that are trained on the retained rows until they know the task."""
 
+import copy
+
 import numpy as np
 from skorch.callbacks import Callback
 
@@ -7,6 +9,7 @@ from skunlearn._recipe import training
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch.loop.fit_loop import StopTraining
 from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.net_state import set_weights, weights
 from skunlearn._torch.parts.tasks import task_of
 
 # Of the present net's skill. What it knows of retained rows is partly known by heart, which no
@@ -125,3 +128,22 @@ class StopWhenSkilled(Callback):
         net._set_training(True)
         if skilled:
             raise StopTraining
+
+
+class Start:
+    """Where a training of a net starts: its weights, buffers and optimizers as they are now."""
+
+    def __init__(self, net):
+        self.weights = weights(net)
+        self.optimizers = copy.deepcopy({n: getattr(net, n + "_").state_dict() for n in _of(net)})
+
+    def restore(self, net):
+        """Put the net back there."""
+        set_weights(net, self.weights)
+        for name, state in self.optimizers.items():
+            getattr(net, name + "_").load_state_dict(copy.deepcopy(state))
+
+
+def _of(net):
+    """Names of its optimizers."""
+    return [name for name in net._optimizers if getattr(net, name + "_", None) is not None]

@@ -14,16 +14,17 @@ from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.loop.fit_loop import batches
-from skunlearn._torch.loop.norms import moving_norms, unmoved
+from skunlearn._torch.loop.norms import moving_norms, prompt, renew_statistics, unmoved
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.distillation._given_oracles import GivenOracles, answer
 from skunlearn.distillation._held_out import HeldOutReference
-from skunlearn.distillation._oracles import Skill, train_oracles
+from skunlearn.distillation._oracles import Skill, Start, train_oracles
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform, Uniform
 
 _MOST = 2000  # rows of which the entropy is taken
+_LOWER = 2  # times that the weight is lowered
 _COLDEST, _HOTTEST = 0.02, 50.0
 
 
@@ -81,6 +82,8 @@ class OracleMatchingUnlearner(NetUnlearner):
         regression.
     weight : float, default=1.0
         Of the divergence on a batch of forget rows, beside the loss of a batch of retained ones.
+        Where oracles are trained and the net would come out with less skill than they need, it
+        starts anew with a third of it, and with a ninth.
     target : {"oracle", "reference"}, default="oracle"
         What forget rows are taught. "reference" is ReGUn [2]_: for the rows of a batch the mean of
         what the net itself, before the request, says of unseen rows, drawn anew for each batch,
@@ -97,6 +100,7 @@ class OracleMatchingUnlearner(NetUnlearner):
         behind a row, of shadow models), the most ``"epochs"`` of one (None of given ones) and the
         ``"temperature"``; ``"oracle_never_saw_forget_rows"`` says how that is known. With the
         target "reference" there is ``"reference"`` instead, with the number of ``"unseen_rows"``.
+        ``"weight_lowered_to"`` is there where it was.
 
     Raises
     ------
@@ -184,10 +188,12 @@ class OracleMatchingUnlearner(NetUnlearner):
         self.target = target
 
     def _unlearn(self, net, retain, forget):
+        seed = derive_seed(self._seed, 9, len(self.deletions_))
+        skill = Skill(net, retain, read_unseen(self), self._classes, seed)
         if self.target == "reference":
             taught = self._refer(net, retain, forget)
         else:
-            said = self._ask_oracles(net, retain, forget)
+            said = self._ask_oracles(skill, seed, retain, forget)
             temperature = self._find_temperature(net, retain, said)
             self._done["oracle"]["temperature"] = temperature
             table = torch.as_tensor(said / (temperature or 1.0), dtype=torch.float32)
@@ -195,6 +201,21 @@ class OracleMatchingUnlearner(NetUnlearner):
             def taught(batch):
                 return table[batch.places(type(self).__name__)]
 
+        start, weight = Start(net), float(self.weight)
+        norms = self._match(net, retain, forget, taught, weight)
+        trained = self.oracle is None and self.target == "oracle"
+        for _ in range(_LOWER if weight and trained else 0):
+            if norms:  # those of the last batch are no measure
+                renew_statistics(net, retain, self._seed)
+            if skill.is_reached(net):
+                break
+            weight /= 3
+            start.restore(net)
+            self._match(net, retain, forget, taught, weight)
+            self._done["weight_lowered_to"] = weight
+
+    def _match(self, net, retain, forget, taught, weight):
+        """Train `net`; the layers with running statistics that this moves."""
         given, norms, task = batches(net, forget), moving_norms(net), task_of(self._classes)
 
         def loss(batch):
@@ -204,9 +225,11 @@ class OracleMatchingUnlearner(NetUnlearner):
                 out = inference.infer(net, gone.x)
             student = inference.logits(net, out, self._classes)
             divergences = task.divergences(taught(gone).to(student.device), student)
-            return batch.loss() + self.weight * gone.mean(divergences)
+            return batch.loss() + weight * gone.mean(divergences)
 
-        self._run(net, retain, loss=loss)
+        with prompt(norms):
+            self._run(net, retain, loss=loss)
+        return norms
 
     def _refer(self, net, retain, forget):
         """What the net itself says of unseen rows, for batches of forget rows."""
@@ -217,7 +240,7 @@ class OracleMatchingUnlearner(NetUnlearner):
         self._done = {"reference": {"unseen_rows": len(unseen)}}
         return reference
 
-    def _ask_oracles(self, net, retain, forget):
+    def _ask_oracles(self, skill, seed, retain, forget):
         """Logits of their mean on the forget rows, or values."""
         name, task = type(self).__name__, task_of(self._classes)
         labels = getattr(self, "classes_", None)
@@ -230,7 +253,6 @@ class OracleMatchingUnlearner(NetUnlearner):
             recipe = skorch_nets.unwrap(self.estimator)
             # All of them: the recipe holds out the same rows as in this request by itself.
             rows = retain if self._removal is None else self._removal.retain
-            seed = derive_seed(self._seed, 9, len(self.deletions_))
             models, epochs = train_oracles(
                 recipe,
                 rows,
@@ -238,7 +260,7 @@ class OracleMatchingUnlearner(NetUnlearner):
                 seed,
                 n=self.n_oracles,
                 share=self.oracle_share,
-                skill=Skill(net, retain, read_unseen(self), self._classes, seed),
+                skill=skill,
                 verbose=self.verbose,
             )
             answers = [answer(model, forget, self._classes, labels, name) for model in models]

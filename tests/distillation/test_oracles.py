@@ -17,7 +17,7 @@ from torch import nn
 from skunlearn import FineTuneUnlearner, OracleMatchingUnlearner, RetrainUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn.datasets import load_digits_images
-from skunlearn.distillation import _held_out
+from skunlearn.distillation import _held_out, oracle_matching
 from skunlearn.distillation._oracles import Skill, train_oracles
 from skunlearn.exceptions import UnlearningError
 from skunlearn.shadow import ShadowModels
@@ -138,6 +138,39 @@ def test_skill_in_a_regression_is_r2(data):
     skill = Skill(known, _rows(X, y), None, None, 0)
     r2 = 1 - ((known.predict(X) - y) ** 2).mean() / y.var()
     assert np.isclose(skill.least, 2 / 3 * r2, atol=1e-5)
+
+
+class Contrary:
+    """It names the next class, of every row."""
+
+    classes_ = np.arange(3)
+
+    def __init__(self, X, y):
+        self.answers = {row.tobytes(): np.eye(3)[(label + 1) % 3] for row, label in zip(X, y)}
+
+    def predict_proba(self, X):
+        return np.array([self.answers[row.tobytes()] for row in X])
+
+
+def test_the_weight_is_lowered_where_the_net_would_be_lost(data, monkeypatch):
+    X, y, *_ = data
+    oracle = Contrary(X, y)
+    monkeypatch.setattr(oracle_matching, "train_oracles", lambda *_, **__: ([oracle], 1))
+    unlearner = OracleMatchingUnlearner(
+        make_net(module__n_out=3), temperature=1.0, max_epochs=20, schedule="constant",
+        random_state=0,
+    )  # fmt: skip
+    found = {}
+    for weight in (30.0, 10.0, 10.0 / 3, 0.0):
+        one = clone(unlearner).set_params(weight=weight).fit(X, y).unlearn(indices=np.arange(30))
+        found[weight] = one.deletions_[0].get("weight_lowered_to"), one.predict_proba(X)
+    lowered, said = found[30.0]
+    assert lowered == pytest.approx(30 / 9)
+    # As if that weight had been asked for, and the first runs had not been.
+    given = clone(unlearner).set_params(weight=lowered, oracle=oracle).fit(X, y)
+    assert "weight_lowered_to" not in given.unlearn(indices=np.arange(30)).deletions_[0]
+    assert not np.allclose(said, found[10.0][1], atol=1e-3) or found[10.0][0] == lowered
+    assert found[0.0][0] is None
 
 
 # ------------------------------------------------------------------ given ones
