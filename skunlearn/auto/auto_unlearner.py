@@ -171,29 +171,29 @@ class AutoUnlearner(NetUnlearner):
             return self._train(retain)
         judge = None
         if (unseen is not None or whole) and first:
-            reference = train_short(self, retain, epochs=first, seed=seeds[0]).model
-            judge = Judge(self._classes, forget, unseen, reference, whole, seeds[2])
+            new = train_short(self, retain, epochs=first, seed=seeds[0]).model
+            judge = Judge(self._classes, forget, unseen, new, whole, seeds[2])
+        else:
+            first, new = 0, new_net(recipe, retain, self._classes, seeds[1])
+        self._auto |= {"epochs": total - first, "reference_epochs": first}
+        vars(net)["max_epochs"] = total - first
         if judge is None or not judge.sees:
-            shrink(net, new_net(recipe, retain, self._classes, seeds[1]), _BLIND)
-            vars(net)["max_epochs"] = total
+            shrink(net, new, _BLIND)
             self._run(net, retain)
             return None
-        vars(net)["max_epochs"] = total - first
         seen, accuracy = judge.look_well(net)
         before = judge.differences(seen)
         kind = "class" if whole else "rows"
         share = self._first_share(before, kind)
-        if self._classes is None and judge.score >= _LEARNT * accuracy:
-            share = 0.0
-        shrink(net, reference, share)
-        adapting = Adapting(judge, reference, share, self.target / 2, LEAST[kind])
+        if self._classes is None and None not in (accuracy, judge.score):
+            share *= judge.score < _LEARNT * accuracy
+        shrink(net, new, share)
+        adapting = Adapting(judge, new, share, self.target / 2, LEAST[kind])
         self._run(net, retain, [("skunlearn_adapting", adapting)])
         seen, accuracy_after = judge.look_well(net)
         after = judge.differences(seen)
         errors = {name: judge.error(seen, name) for name in after}
         self._auto |= {
-            "epochs": total - first,
-            "reference_epochs": first,
             "shares": [round(s, 4) for s in adapting.shares_],
             "looks": adapting.seen_,
             "judged": True,

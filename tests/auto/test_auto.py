@@ -257,7 +257,9 @@ def test_a_limit_and_unseen_rows_together():
     auto = AutoUnlearner(unsure(), random_state=0).fit(X, y)
     auto.unlearn(indices=[0, 1], X_val=X_unseen, y_val=y_unseen, max_accuracy_drop=0.9)
     assert "guard" in auto.deletions_[0]
-    assert not auto.deletions_[0]["auto"]["judged"]  # two rows say nothing
+    done = auto.deletions_[0]["auto"]
+    assert not done["judged"]  # two rows say nothing
+    assert done["epochs"] + done["reference_epochs"] == 7  # no more than are taken otherwise
     auto.unlearn(indices=np.arange(2, 30), X_val=X_unseen, y_val=y_unseen)
     assert auto.deletions_[1]["auto"]["judged"]
 
@@ -334,8 +336,7 @@ def test_the_accuracy_comes_of_the_same_pass(gone):
 
 def test_what_was_trained_for_the_reference_is_not_lost(by_heart, monkeypatch):
     """The weights are drawn towards those of the reference, not towards untrained ones."""
-    state, _, forget, *_ = by_heart
-    X, y, X_unseen, y_unseen, _ = digits()
+    state, (_, _, X_unseen, y_unseen), forget, *_ = by_heart
     shown = {}
 
     def note(net, new, factor):
