@@ -32,7 +32,7 @@ from skunlearn import RetrainUnlearner
 from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 from skunlearn.utils import all_unlearners
 
-TRAIN_THEMSELVES = ("AmnesiacUnlearner", "ShardedUnlearner")
+TRAIN_THEMSELVES = ("AmnesiacUnlearner", "RewindUnlearner", "ShardedUnlearner")
 BUDGET = 0.22  # of the recipe's epochs, and ten at least: no less than AutoUnlearner takes
 SAID = NotForgottenWarning, ModelDamagedWarning
 

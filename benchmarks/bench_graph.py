@@ -80,8 +80,8 @@ def figures(eraser, train, test, unseen):
         np.exp(np.average(spread, weights=sizes[sizes > 0])),
         np.mean([accuracy(p) for p in posteriors]),
         accuracy(np.mean(posteriors, axis=0)),
-        accuracy(_aggregation.votes(numbered)[1]),
-        *(accuracy(_aggregation.weighted(numbered, w)) for w in learned),
+        accuracy(_aggregation.count_votes(numbered)[1]),
+        *(accuracy(_aggregation.average(numbered, w)) for w in learned),
     )
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from skunlearn import SSDUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn._torch import inference
-from skunlearn._torch.batches.net_rows import reader
+from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn._torch.gradients import row_gradients
 from skunlearn._torch.gradients.fisher import gradient_sizes
 from skunlearn.influence._objective import Objective
@@ -125,7 +125,7 @@ def measure(name, module, shape, most, least):
         return inference.log_likelihoods(net, batch, CLASSES).sum()
 
     def passes():
-        data = reader(fitted, rows)
+        data = make_reader(fitted, rows)
         with inference.evaluating(fitted):
             for i in range(0, ROWS, BATCH):
                 batch = data.batch(np.arange(i, min(i + BATCH, ROWS)))

@@ -17,11 +17,11 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn import FineTuneUnlearner
+from skunlearn._fitted_model import read_rows
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch.observation import observe
 from skunlearn.datasets import load_digits_images
 from skunlearn.metrics import auc, match_weights, membership_scores
-from skunlearn.metrics._scorers.scoring import unseen_rows
 from skunlearn.metrics._scorers.short_reference import train_short
 from skunlearn.nets import digits_classifier
 
@@ -96,7 +96,7 @@ def run(task, seed):
     unlearner = FineTuneUnlearner(net, random_state=seed).fit(X[:n], y[:n])
     record, classes = unlearner._record, unlearner._classes
     retain = record.view(np.setdiff1d(np.arange(n), forget))
-    rows = record.view(forget), unseen_rows(unlearner, X[n:], y[n:]), classes
+    rows = record.view(forget), read_rows(unlearner, X[n:], y[n:]), classes
     trainings = {
         "retrained": lambda: unlearner._train(retain),
         "other seed": lambda: unlearner._train(retain, seed=derive_seed(seed, 1)),

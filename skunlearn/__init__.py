@@ -47,6 +47,7 @@ from skunlearn.finetuning import (
     MSGUnlearner,
     NoTUnlearner,
     ProximalUnlearner,
+    RewindUnlearner,
     ShrinkPerturbUnlearner,
 )
 from skunlearn.influence import InfluenceUnlearner, PUMAUnlearner
@@ -98,6 +99,7 @@ __all__ = [
     "RUMUnlearner",
     "RandomLabelUnlearner",
     "RetrainUnlearner",
+    "RewindUnlearner",
     "RidgeUnlearner",
     "SCRUBUnlearner",
     "SFRonUnlearner",

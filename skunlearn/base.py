@@ -1,4 +1,11 @@
-"""The verb `unlearn`: what every unlearner does, step by step."""
+"""The verbs `fit` and `unlearn`: what every unlearner does, step by step.
+
+``fit`` gets to know the rows (`_begin`) and trains the first model on them (`_train_first`).
+``unlearn`` checks the request, finds its rows, and lets a draft of the unlearner forget them, whose
+state is then taken over whole or not at all (`removal.carry_out`). ``_forget`` is the request
+itself: look the rows up, look at the model, renew it by the method's own ``_attempt``, look again,
+log, judge, take over.
+"""
 
 import time
 import weakref
@@ -9,22 +16,28 @@ from sklearn.frozen import FrozenEstimator
 
 from skunlearn._recipe import public_parts, training
 from skunlearn._recipe.from_scratch import name_trained
-from skunlearn._recipe.step_kinds import kinds
+from skunlearn._recipe.step_kinds import sort_steps
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import HasMethods, check_parameters
 from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
 from skunlearn._torch import held_out_rows, skorch_nets
 from skunlearn._torch.loop.norms import renew_statistics
-from skunlearn._torch.parts.torch_errors import telling_torch_errors
-from skunlearn._unlearning import attachment, correction, inner_estimator, persistence, words
+from skunlearn._torch.loop.run_guards import telling_torch_errors
+from skunlearn._unlearning import (
+    attachment,
+    correction,
+    inner_estimator,
+    notebook,
+    persistence,
+    words,
+)
 from skunlearn._unlearning.accuracy_guard import refuse_drop
-from skunlearn._unlearning.certificate.content import log_entry
-from skunlearn._unlearning.certificate.model_digests import model_digest
-from skunlearn._unlearning.certificate.recording import RecordingMixin
+from skunlearn._unlearning.certificate import recording
+from skunlearn._unlearning.certificate.content import write_content
+from skunlearn._unlearning.certificate.deletion_log import log_entry
 from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_wrong
 from skunlearn._unlearning.fitted import Fitted, FittedMixin, drafted, note_own_state
-from skunlearn._unlearning.notebook import NotebookMixin
 from skunlearn._unlearning.predictor import PredictorMixin
 from skunlearn._unlearning.promises import Promises
 from skunlearn._unlearning.removal import (
@@ -32,20 +45,18 @@ from skunlearn._unlearning.removal import (
     Removal,
     carry_out,
     keep_look,
+    look_before,
     look_up,
     observe_both,
     purge_caches,
-    recall_look,
 )
 from skunlearn._unlearning.row_reader import read_training
-from skunlearn._unlearning.steps_before import steps_before
+from skunlearn._unlearning.steps_before import find_steps_before
 
 __all__ = ["BaseUnlearner", "Promises"]
 
 
-class BaseUnlearner(
-    RecordingMixin, NotebookMixin, FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimator
-):
+class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     """Base class of all unlearners.
 
     A subclass implements ``_attempt(retain, forget, seed)`` and returns a new model; deep
@@ -151,6 +162,8 @@ class BaseUnlearner(
         given, guard = (X_retain, y_retain), (max_accuracy_drop, X_val, y_val)
         return carry_out(self, X_forget, y_forget, ids, indices, groups, given, guard, unknown)
 
+    # ------------------------------------------------------------------ their steps
+
     def _fit(self, X, y, sample_weight, forget, named, **own):
         """The verb `fit`; `own` is put on the estimator before the model is trained."""
         inner_estimator.refuse_frozen_clone(self)
@@ -161,40 +174,23 @@ class BaseUnlearner(
             with seeded(seed):
                 draft._begin(seed, X, y, sample_weight, **named)
                 checked = weakref.ref(self.estimator)
-                draft._change(steps_before=kinds(steps_before(self)), recipe=checked)
+                draft._change(steps_before=sort_steps(find_steps_before(self)), recipe=checked)
                 draft._train_first(forget)
         self._commit()
         return self
 
     def _forget(self, removal):
-        """Take over a model that has forgotten; of a draft, which nobody else has seen yet."""
+        """One request; of a draft, which nobody else has seen yet."""
         started = time.perf_counter()
         removal = look_up(self, removal)
         self._change(removal=removal)
-        weights = model_digest(self.estimator_)["digest"]
-        known = recall_look(self, removal, weights)
-        before = removal.before or observe_both(self.estimator_, removal, self._classes, known)
-        # What came along trained, and no training renews, takes an exact method its guarantee.
-        exact = self._make_promises().exact
-        brought = self._name_trained() if exact else []
-        declared = self._name_declared() if exact else []
+        before = look_before(self, removal)
         model, kept = self._renew_model(removal)
-        change = Change.between(before, model, removal, self._classes)
+        change = Change.between(before.said, observe_both(model, removal, self._classes))
         seconds = time.perf_counter() - started
-        entry = log_entry(self, change, model, weights, seconds, kept, brought, declared)
+        entry = log_entry(self, before, change, model, kept, seconds)
         self._judge(change, entry["measured"])
-        self._change(
-            model=model,
-            record=removal.record,
-            deletions=[*self.deletions_, entry],
-            evidence=change.forget_after,
-            forgotten=removal.forget,
-            looked=keep_look(removal, change),
-            removal=None,
-        )
-        if isinstance(self.estimator, FrozenEstimator):
-            # The trained net that the user froze still knows the rows; this object lets go of it.
-            self.estimator = FrozenEstimator(model)
+        self._take_over(model, change, entry)
 
     # ------------------------------------------------------------------ what a method writes
 
@@ -286,6 +282,21 @@ class BaseUnlearner(
             kept = renew_statistics(model, removal.retain, seed)
         return held_out_rows.restore(model, skorch_nets.unwrap(self.estimator)), kept
 
+    def _take_over(self, model, change, entry):
+        """Be what the request has made of this draft."""
+        self._change(
+            model=model,
+            record=self._removal.record,
+            deletions=[*self.deletions_, entry],
+            evidence=change.forget_after,
+            forgotten=self._removal.forget,
+            looked=keep_look(self._removal, change),
+            removal=None,
+        )
+        if isinstance(self.estimator, FrozenEstimator):
+            # The trained net that the user froze still knows the rows; this object lets go of it.
+            self.estimator = FrozenEstimator(model)
+
     def _judge(self, change, measured):
         """Refuse what costs too much, and warn of what went wrong."""
         limit, tolerated = self._removal.most_lost, self._make_promises().accuracy_drop
@@ -313,7 +324,7 @@ class BaseUnlearner(
 
     def _name_declared(self):
         """What is declared of public backbones below the estimator's nets; see `public_parts`."""
-        return public_parts.declarations(skorch_nets.unwrap(self.estimator))
+        return public_parts.list_declarations(skorch_nets.unwrap(self.estimator))
 
     def _successor(self, positions, forget=None, retain=None, **known):
         """A copy of this estimator that has forgotten; this one stays as it is.
@@ -339,14 +350,26 @@ class BaseUnlearner(
             # Nobody else can delete the forgotten rows from a copy that `fit` made.
             self._change(record=self._record.without_forgotten(), forgotten=None)
 
-    def _log(self, deletions):
-        self._change(deletions=deletions)
-
     # ------------------------------------------------------------------ what it tells and keeps
 
     correct = correction.correct
     attach, detach = attachment.attach, attachment.detach
     save, load = persistence.save, persistence.load
+    certificate, record = recording.certificate, recording.record
+    log_key, exclusion_manifest = recording.log_key, recording.exclusion_manifest
+    _repr_html_inner, _repr_mimebundle_ = notebook.write_html, notebook.write_bundle
+    _sk_visual_block_ = notebook.draw_block
+
+    def _certified_content(self):
+        """What the certificate holds before it is sealed."""
+        return write_content(self)
+
+    def _list_artefacts(self):
+        """What this method has on disk of its own: dicts with "what", "state" and "detail".
+
+        The state is one of those of `record`'s `derived`, after the last request.
+        """
+        return []
 
     def __getstate__(self):
         return attachment.leave_out_rows(self, super().__getstate__())

@@ -147,7 +147,7 @@ class NetUnlearner(BaseUnlearner):
             return
         learning_rates.scale_rates(net, share)
         if self.schedule == "net":
-            fixed = learning_rates.fixed_schedulers(net)
+            fixed = learning_rates.find_fixed_schedulers(net)
             if fixed and self.lr is not None:
                 learning_rates.refuse_fixed(fixed)
             net.callbacks_ += [
@@ -223,7 +223,7 @@ class NetUnlearner(BaseUnlearner):
         >>> from skunlearn import ProximalUnlearner
         >>> from skunlearn.nets import digits_classifier
         >>> ProximalUnlearner(digits_classifier(lr=0.1)).search_space("grid", n_points=2)
-        {'lr': [0.01, 0.3], 'max_epochs': [3, 12], 'penalty': [0.0001, 0.1]}
+        {'lr': [0.01, 0.3], 'max_epochs': [3, 12], 'penalty': [0.0001, 0.1], 'anchor': [0.1, 1.0]}
         """
         return in_form(self._space(), kind, n_points)
 

@@ -89,7 +89,8 @@ def from_torch(
         Builds a module like `module` with fresh weights, of the arguments ``module__...``. Needed
         for what starts afresh: `AutoUnlearner`, `ShrinkPerturbUnlearner`, `RetrainUnlearner`,
         `BadTeacherUnlearner`, `OracleMatchingUnlearner` (unless it is given oracles),
-        `ShardedUnlearner`, `AmnesiacUnlearner`, cross-validation, and retrained references
+        `ProximalUnlearner` with ``anchor=`` below 1, `ShardedUnlearner`, `AmnesiacUnlearner`,
+        `RewindUnlearner`, cross-validation, and retrained references
         (``MIAScorer(reference="retrain")``, ``audit``, ``compare``, ``ShadowModels``), which refuse
         a net without. Other methods go on training, and the module is enough.
     net_class : subclass of skorch.NeuralNet, default=None
@@ -137,10 +138,10 @@ def from_torch(
     >>> unlearner.unlearn(indices=[3, 14, 15]).deletions_[0]["rows"]
     3
     """
-    module = _unwrapped(module)
+    module = _unwrap(module)
     check_scalar(max_epochs, "max_epochs", Integral, min_val=1)
     criterion = _criterion(criterion, params)
-    named = [*module.named_parameters(), *_named(criterion)]
+    named = [*module.named_parameters(), *_write_name(criterion)]
     scheduled = scheduler is not None
     recipe = read_optimizer(optimizer, named, lr=lr, scheduled=scheduled)
     own_sampling = any(key in params for key in _SAMPLING)
@@ -186,7 +187,7 @@ _SAMPLING = (
 )
 
 
-def _unwrapped(module):
+def _unwrap(module):
     if not isinstance(module, nn.Module):
         what = module.__name__ if isinstance(module, type) else type(module).__name__
         raise TypeError(
@@ -220,7 +221,7 @@ def _criterion(criterion, params):
     return criterion
 
 
-def _named(criterion):
+def _write_name(criterion):
     return list(criterion.named_parameters())
 
 

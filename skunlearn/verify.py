@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from safetensors import safe_open
 
-from skunlearn._files.canonical import broken_link, canonical, json_digest
+from skunlearn._files.canonical import canonical, find_broken_link, json_digest
 from skunlearn._files.weight_digests import file_digests, read_header
 from skunlearn._files.write_whole import checksum
 from skunlearn._rows import row_forms
 from skunlearn._rows.containers import align, match, name_digests, row_digests
 from skunlearn._unlearning.certificate.document import Certificate, seal
 from skunlearn._unlearning.certificate.exclusion import assert_excluded
-from skunlearn._unlearning.certificate.schemas import problems, schema
+from skunlearn._unlearning.certificate.schemas import find_problems, schema
 
 __all__ = ["Certificate", "Finding", "assert_excluded", "schema", "verify"]
 
@@ -154,7 +154,7 @@ def _form(content):
                 "nothing can be checked. Issue it anew from the unlearner.",
             )
         ]
-    wrong = problems(content)
+    wrong = find_problems(content)
     if wrong:
         return [Finding("certificate", False, text) for text in wrong]
     return [Finding("certificate", True, f"schema version {version}")]
@@ -182,7 +182,7 @@ def _chains(content):
     findings, said = [], content["integrity"]
     for name in _CHAINS:
         entries = content[name]
-        broken = broken_link(entries)
+        broken = find_broken_link(entries)
         if broken is not None:
             where = f"entry {broken + 1} of {len(entries)}"
             text = (
@@ -257,7 +257,7 @@ def _model(content, path):
                 "which knows rows that were forgotten since"
             )
             return [Finding(what, False, text)]
-        broken = broken_link(theirs)
+        broken = find_broken_link(theirs)
         if broken is not None:
             text = f"the chain of its log breaks at entry {broken + 1} of {len(theirs)}"
             return [Finding(what, False, text)]
@@ -304,13 +304,13 @@ def _rows(rows, models):
     findings = []
     for path in models:
         try:
-            findings += [_looked_up(path, kind, values) for kind, values in rows.items()]
+            findings += [_look_up(path, kind, values) for kind, values in rows.items()]
         except (OSError, ValueError, TypeError) as error:
             findings.append(Finding(f"rows in {path}", False, str(error)))
     return findings
 
 
-def _looked_up(path, kind, values):
+def _look_up(path, kind, values):
     what, tables = f"{kind} in the record of {path}", {}
     state, _ = _state(path)
     if state is None:

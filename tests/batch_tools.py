@@ -8,8 +8,14 @@ from torch import nn
 
 from skunlearn.influence import InverseCurvature
 from skunlearn.utils import all_unlearners
+from tests.turns import in_turns
 
 every_method = pytest.mark.parametrize("name", sorted(all_unlearners(nets=True)))
+# One half in the quick tests, and the other one.
+half_of_the_methods, other_half = (
+    pytest.mark.parametrize("name", in_turns(sorted(all_unlearners(nets=True)), turn))
+    for turn in (0, 1)
+)
 
 
 def task(n=300):

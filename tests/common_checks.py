@@ -1,10 +1,10 @@
 """scikit-learn's checks and ours crossed with the estimators, and a part of it that covers both.
 
 Methods for nets are fitted and asked by the same code. So a check of scikit-learn's that fits
-meets the plain method, those that watch the training and every fourth of the others, the next
+meets the plain method, those that watch the training and every tenth of the others, the next
 check the next ones; what fits nothing, and estimators other than nets, are quick and met by
-everything. Of ours each meets every method with a classifier, but for those of `BEFORE_A_METHOD`,
-and every fourth of the nets with other outputs. tests/long has the whole crossing.
+everything. Of ours each meets every method with a classifier, but for those of `AROUND_A_METHOD`,
+and every eighth of the nets with other outputs. tests/long has the whole crossing.
 """
 
 import functools
@@ -20,6 +20,7 @@ from skorch import NeuralNetClassifier
 from skunlearn import RetrainUnlearner
 from skunlearn._torch.skorch_nets import is_net
 from skunlearn.utils import parametrize_with_unlearning_checks
+from skunlearn.utils._check_tools import sharing
 from tests.instances import all_instances, binary_instances
 
 WITHOUT_WEIGHTS = (BaggingRegressor, KNeighborsRegressor, LinearDiscriminantAnalysis)
@@ -40,8 +41,19 @@ FIT_NOTHING = {
     "check_valid_tag_types",
 }
 
-# Labels and the names of rows are translated by code that all methods share: in turns, too.
-BEFORE_A_METHOD = {"check_bad_requests", "check_label_types", "check_ways_of_naming"}
+# Labels, containers, names of rows and the log are handled by code that all methods share: in
+# turns, too.
+AROUND_A_METHOD = {
+    "check_bad_requests",
+    "check_clone",
+    "check_fit_forget",
+    "check_input_untouched",
+    "check_label_types",
+    "check_log",
+    "check_pickle_containers",
+    "check_ways_of_naming",
+}
+_TRAINED = {}  # what the checks of one estimator have in common, in this process
 
 
 def name_of(value):
@@ -103,7 +115,9 @@ def covering(cases, every, whole):
 
 def met_by_all_of_sklearns(estimator, check):
     """Whether a case stays in the quick tests: those that fit no net, or fit it their own way."""
-    return fits_its_own_way(estimator) or check in FIT_NOTHING or not is_net(estimator.estimator)
+    if check in FIT_NOTHING or not is_net(estimator.estimator):
+        return True
+    return fits_its_own_way(estimator) and is_first_of_its_kind(estimator)
 
 
 def met_by_all_of_ours(estimator, check):
@@ -114,14 +128,31 @@ def met_by_all_of_ours(estimator, check):
     """
     if not is_net(estimator.estimator):
         return True
-    if type(estimator.estimator) is not NeuralNetClassifier:
+    if type(estimator.estimator) is not NeuralNetClassifier or not is_first_of_its_kind(estimator):
         return False
-    return fits_its_own_way(estimator) or check not in BEFORE_A_METHOD
+    return fits_its_own_way(estimator) or check not in AROUND_A_METHOD
 
 
 def fits_its_own_way(estimator):
-    """Whether no other method stands for this one: it watches the training, or is the plain one."""
-    return isinstance(estimator, RetrainUnlearner) or estimator._make_promises().watches_training
+    """Whether no other method stands for this one: it watches the training, or is the plain one.
+
+    One that watches does so whatever the net's output is.
+    """
+    if isinstance(estimator, RetrainUnlearner):
+        return True
+    watches = estimator._make_promises().watches_training
+    return watches and type(estimator.estimator) is NeuralNetClassifier
+
+
+def is_first_of_its_kind(estimator):
+    """Whether it is no variant of a method: shards have slices in tests of their own."""
+    return getattr(estimator, "n_slices", 1) == 1
+
+
+def run_unlearning_check(estimator, check):
+    """Run one of ours on copies of what others of the same estimator have trained."""
+    with sharing(_TRAINED):
+        check(estimator)
 
 
 def run_sklearn_check(estimator, check):

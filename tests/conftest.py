@@ -1,22 +1,35 @@
 """Fixtures for all tests."""
 
+import gc
 import random
 
 import numpy as np
 import pytest
-import torch
+
+from skunlearn._rows.seeding import seed_torch
 
 # They hold no tests, and import what need not be installed.
-collect_ignore_glob = ["fuzz*.py", "accelerate_script.py"]
+collect_ignore_glob = ["fuzz*.py", "accelerate_script.py", "light"]
 
 
 _SEED = 1_000_003  # none that a test gives as random_state, which would draw the same again
 
 
+def pytest_collection_finish():
+    """What was imported stays, and is not looked through again whenever garbage is collected."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish():
+    gc.unfreeze()  # Hypothesis, which may be imported now, asks who holds its generators
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """A net without a seed is the same in every order of the tests, and in every process."""
-    torch.manual_seed(_SEED)
+    seed_torch(_SEED)
     np.random.seed(_SEED)  # noqa: NPY002
     random.seed(_SEED)
 

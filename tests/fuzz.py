@@ -147,7 +147,7 @@ class Life:
         self.unlearner = other.load(path)
         assert same_parameters(parameters(self.unlearner.estimator_), before)
         self.stored = False
-        if type(other).__name__ == "AmnesiacUnlearner":
+        if type(other).__name__ in ("AmnesiacUnlearner", "RewindUnlearner"):
             self.task.acts.clear()
         self.do_attach()
 

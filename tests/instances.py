@@ -143,6 +143,7 @@ SETTINGS = {
     "MSGUnlearner": {"max_epochs": 15},
     "NoTUnlearner": {"max_epochs": 30},
     "NoisyFineTuneUnlearner": {"max_epochs": 30},
+    "RewindUnlearner": {"max_epochs": 27},
     "ShardedUnlearner": {"n_shards": 3},
     "ShrinkPerturbUnlearner": {"max_epochs": 30},
 }
@@ -159,6 +160,7 @@ FOR_REGRESSION = (
     "OracleMatchingUnlearner",
     "ProximalUnlearner",
     "RetrainUnlearner",
+    "RewindUnlearner",
     "SCRUBUnlearner",
     "SFRonUnlearner",
     "ShrinkPerturbUnlearner",
@@ -169,16 +171,17 @@ FOR_REGRESSION = (
 # One instance per method and kind of inner estimator; scikit-learn's checks run on each.
 def all_instances():
     """Unlearners for scikit-learn's checks."""
+    net, regressor = make_net(), make_regressor_net()  # checks may share what they know of them
     nets = [
         cls(
-            make_net().set_params(module=ConvNet) if name == "CTUnlearner" else make_net(),
+            make_net().set_params(module=ConvNet) if name == "CTUnlearner" else net,
             random_state=0,
             **SETTINGS.get(name, {}),
         )
         for name, cls in all_unlearners(nets=True).items()
     ]
     regressions = [
-        all_unlearners()[name](make_regressor_net(), random_state=0, **SETTINGS.get(name, {}))
+        all_unlearners()[name](regressor, random_state=0, **SETTINGS.get(name, {}))
         for name in FOR_REGRESSION
     ]
     for unlearner in regressions:
@@ -228,8 +231,9 @@ def linear_instances():
 
 def binary_instances():
     """Unlearners of binary nets, for our own checks: scikit-learn's bring three classes too."""
+    net = make_binary_net()
     return [
-        cls(make_binary_net(), random_state=0, **SETTINGS.get(name, {}))
+        cls(net, random_state=0, **SETTINGS.get(name, {}))
         for name, cls in all_unlearners(nets=True).items()
         if name != "CTUnlearner"  # the net has no convolution
     ]

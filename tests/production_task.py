@@ -23,7 +23,7 @@ FOLDER = os.path.dirname(skunlearn.production.__file__)
 N_TRAIN = 48
 # One server imports torch; each life is forked from it.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.production_task"])
+CONTEXT.set_forkserver_preload(["tests.without_geometric", "tests.production_task"])
 # The first optimizer imports a thousand modules: once in the server, not in every life.
 torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
 REQUESTS = {f"ticket-{k}": [f"user-{2 * k}", f"user-{2 * k + 1}"] for k in range(7)}

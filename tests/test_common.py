@@ -9,13 +9,14 @@ from tests.common_checks import (
     met_by_all_of_sklearns,
     name_of,
     run_sklearn_check,
+    run_unlearning_check,
     sklearn_crossing,
     unlearning_crossing,
 )
 
 ALL_OF_SKLEARNS, ALL_OF_OURS = sklearn_crossing(), unlearning_crossing()
-SKLEARNS = covering(ALL_OF_SKLEARNS, 4, met_by_all_of_sklearns)
-OURS = covering(ALL_OF_OURS, 4, met_by_all_of_ours)
+SKLEARNS = covering(ALL_OF_SKLEARNS, 10, met_by_all_of_sklearns)
+OURS = covering(ALL_OF_OURS, 8, met_by_all_of_ours)
 
 
 @pytest.mark.parametrize("whole, part", [(ALL_OF_SKLEARNS, SKLEARNS), (ALL_OF_OURS, OURS)])
@@ -40,4 +41,4 @@ def test_sklearn_checks(estimator, check):
 
 @pytest.mark.parametrize("estimator, check", OURS)
 def test_unlearning_checks(estimator, check):
-    check(estimator)
+    run_unlearning_check(estimator, check)

@@ -1,5 +1,6 @@
 """The rooms of the package stand on top of each other: imports run one way, names are unique."""
 
+import ast
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -9,9 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 if not (ROOT / "docs").exists():
     pytest.skip("the sdist holds no site", allow_module_level=True)
-sys.path[:0] = [str(ROOT / "docs" / "_ext")]
+sys.path[:0] = [str(ROOT / "docs" / "_ext"), str(ROOT / "benchmarks")]
 
 import rooms  # noqa: E402
+import walk_of_a_request  # noqa: E402
+
+from skunlearn import FineTuneUnlearner  # noqa: E402
 
 # From the ground up. A room may import those before it and none after it, not even in a function.
 ORDER = [
@@ -90,6 +94,25 @@ def test_rooms_stay_small():
     folders = {path.parent for path in rooms.PACKAGE.rglob("*.py")}
     sizes = {str(f.relative_to(ROOT)): len(list(f.glob("*.py"))) - 1 for f in folders}
     assert {name: size for name, size in sizes.items() if size > 22} == {}
+
+
+def test_the_contract_stands_on_one_screen():
+    tree = ast.parse((rooms.PACKAGE / "base.py").read_text(encoding="utf-8"))
+    base = next(node for node in tree.body if isinstance(node, ast.ClassDef))
+    methods = [node for node in base.body if isinstance(node, ast.FunctionDef)]
+    names = [node.name for node in methods]
+    first = names.index("fit")
+    verbs = methods[first : first + 4]
+    assert names[first : first + 4] == ["fit", "unlearn", "_fit", "_forget"]
+    assert verbs[-1].end_lineno - verbs[0].lineno < 66
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_request_is_a_short_walk():
+    """What is new in it should take the place of something, or have a good reason."""
+    files, functions, _ = walk_of_a_request.walk(FineTuneUnlearner)
+    assert len(files) <= 44
+    assert len(functions) <= 320
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def noisy():
 
 def by_cost(names):
     """Names of methods; those that take a tenth of a minute each are `long`."""
-    slow = ("InfluenceUnlearner", "PUMAUnlearner")
+    slow = ("AmnesiacUnlearner", "InfluenceUnlearner", "PUMAUnlearner", "RewindUnlearner")
     return [pytest.param(n, marks=pytest.mark.long) if n in slow else n for n in sorted(names)]
 
 
@@ -91,7 +91,8 @@ def test_defaults_work_or_say_so(noisy, name, recwarn):
     X, y, X_test, y_test, forget, net, state, original, retrained = noisy
     unlearner = all_unlearners()[name](net, random_state=0)
     if unlearner_tags(unlearner).watches_training:
-        unlearner.fit(X, y, sensitive=np.isin(np.arange(len(y)), forget))
+        declared = {"sensitive": np.isin(np.arange(len(y)), forget)}
+        unlearner.fit(X, y, **(declared if name == "AmnesiacUnlearner" else {}))
     else:
         vars(unlearner).update(state)
     unlearner.unlearn(indices=forget)

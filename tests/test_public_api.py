@@ -1,4 +1,4 @@
-"""What the package promises to the outside: names, docstrings, a quiet import."""
+"""What the package promises to the outside: names and docstrings."""
 
 import dataclasses
 import importlib
@@ -6,8 +6,6 @@ import importlib.util
 import inspect
 import pkgutil
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -93,42 +91,6 @@ def test_public_methods_have_docstrings(name):
     for key, method in inspect.getmembers(OBJECTS[name], inspect.isfunction):
         if not key.startswith("_") and method.__module__.startswith("skunlearn"):
             assert inspect.getdoc(method), f"{name}.{key}"
-
-
-IMPORT = """
-import random, sys, warnings
-import numpy as np, sklearn, torch
-before = (
-    torch.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate(),
-    list(warnings.filters), sklearn.get_config(), torch.get_num_threads(),
-    torch.get_default_dtype(), np.geterr(), np.get_printoptions(),
-    torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled(),
-)
-import skorch, sklearn.frozen, safetensors.torch
-filters = list(warnings.filters)
-drawn = random.getstate()  # accelerate draws when skorch imports it
-loaded = set(sys.modules)
-import skunlearn
-after = (
-    torch.get_rng_state().tolist(), repr(np.random.get_state()),
-    before[2] if random.getstate() == drawn else random.getstate(),
-    before[3] if list(warnings.filters) == filters else list(warnings.filters),
-    sklearn.get_config(), torch.get_num_threads(),
-    torch.get_default_dtype(), np.geterr(), np.get_printoptions(),
-    torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled(),
-)
-assert before == after
-new = {name.split(".")[0] for name in set(sys.modules) - loaded}
-print(sorted(new & {"torchvision", "matplotlib", "pandas", "pytest", "PIL"}))
-"""
-
-
-def test_import_changes_nothing_and_is_light():
-    run = subprocess.run(
-        [sys.executable, "-c", IMPORT], capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.strip() == "[]"
 
 
 def test_estimators_are_found_where_their_names_say():

@@ -43,6 +43,7 @@ PLACES = {
             "OracleMatchingUnlearner",
             "ProximalUnlearner",
             "RandomLabelUnlearner",
+            "RewindUnlearner",
             "SCRUBUnlearner",
             "SalUnUnlearner",
             "ShrinkPerturbUnlearner",

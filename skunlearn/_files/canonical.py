@@ -22,12 +22,12 @@ def link(entries):
     return json_digest(entries[-1]) if entries else START
 
 
-def chained(entries, entry):
+def chain_entry(entries, entry):
     """`entries` with one more, which names the last."""
     return [*entries, {**entry, "previous": link(entries)}]
 
 
-def broken_link(entries):
+def find_broken_link(entries):
     """The first entry that does not name the one before it, by its position; None when all do."""
     for position, entry in enumerate(entries):
         if entry.get("previous") != link(entries[:position]):

@@ -42,7 +42,7 @@ def note(memory, key, rows):
     rows : Rows
         Whose digests are written down.
     """
-    folder = _index(memory)
+    folder = _find_index(memory)
     if folder is None or os.path.exists(os.path.join(folder, f"{key}.npy")):
         return
     os.makedirs(folder, exist_ok=True)
@@ -72,7 +72,7 @@ def purge(estimator, record, cached, parts=()):
         deleted whole; "left", names of those of which it is not known what they hold. None
         without caches.
     """
-    found = caches(estimator)
+    found = list_caches(estimator)
     if not found or _KEPT.get():
         return None
     report = {"models": 0, "emptied": [], "left": []}
@@ -80,7 +80,7 @@ def purge(estimator, record, cached, parts=()):
         memory = check_memory(memory)
         try:
             if name in parts:
-                if _index(memory) is None:
+                if _find_index(memory) is None:
                     report["left"].append(name)
                 elif record.digests is not None:
                     report["models"] += _delete_models(memory, record, cached)
@@ -94,7 +94,7 @@ def purge(estimator, record, cached, parts=()):
     return report
 
 
-def caches(estimator):
+def list_caches(estimator):
     """Caches among the parameters, by name: ``(owner, memory)``."""
     params, found = estimator.get_params(), {}
     for name, value in params.items():
@@ -104,7 +104,7 @@ def caches(estimator):
     return found
 
 
-def notes(report):
+def write_notes(report):
     """What a certificate says of caches, given the report of its last request."""
     if report is None:
         return [
@@ -136,7 +136,7 @@ def _empty(memory, kind):
             raise PermissionError(f"The cache of {module} is still there.")  # joblib is silent
 
 
-def _index(memory):
+def _find_index(memory):
     """The folder of a cache's indices; None where the cache is in no folder."""
     if getattr(memory, "backend", "local") != "local":
         return None
@@ -144,17 +144,18 @@ def _index(memory):
 
 
 def _delete_models(memory, record, cached):
-    folder, deleted = _index(memory), 0
+    folder, deleted = _find_index(memory), 0
     if not os.path.isdir(folder):
         return 0
-    gone, kept_rows = (_counts(record.digests[m]) for m in (~record.retained, record.retained))
+    sides = ~record.retained, record.retained
+    gone, kept_rows = (_count_digests(record.digests[side]) for side in sides)
     for name in os.listdir(folder):
         key = name.removesuffix(".npy")
         if name == key:
             continue
         path = os.path.join(folder, name)
         try:
-            known = _counts(np.load(path))
+            known = _count_digests(np.load(path))
         except FileNotFoundError:  # another process was faster
             continue
         # A row may be there twice, and only one of them forgotten.
@@ -173,6 +174,6 @@ def _delete_models(memory, record, cached):
     return deleted
 
 
-def _counts(digests):
+def _count_digests(digests):
     rows, counts = np.unique(digests, axis=0, return_counts=True)
     return dict(zip(map(bytes, rows), counts.tolist()))

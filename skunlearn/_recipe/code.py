@@ -69,7 +69,7 @@ class _Reader:
             self.read(base)
         functions = [p for value in vars(cls).values() for p in _parts(value)]
         codes = [f.__code__ for f in functions if isinstance(f, types.FunctionType)]
-        skipped = _INCIDENTAL.union(*(_assigned(code, "STORE_ATTR") for code in codes))
+        skipped = _INCIDENTAL.union(*(_list_assigned(code, "STORE_ATTR") for code in codes))
         return [
             (name, self._value(value))
             for name, value in sorted(vars(cls).items())
@@ -78,11 +78,11 @@ class _Reader:
 
     def _function(self, function):
         names = set()
-        said = _text_of(function.__code__, names)
-        names -= _assigned(function.__code__, "STORE_GLOBAL")
+        said = _write_text(function.__code__, names)
+        names -= _list_assigned(function.__code__, "STORE_GLOBAL")
         values = [function.__defaults__, function.__kwdefaults__]
         values += [_content(cell) for cell in function.__closure__ or ()]
-        values += _named(function.__globals__, sorted(names))
+        values += _find_values(function.__globals__, sorted(names))
         return [said, *map(self._value, values)]
 
     def _value(self, value):
@@ -120,21 +120,21 @@ def _parts(thing):
     return [thing if isinstance(thing, type | types.FunctionType) else type(thing)]
 
 
-def _inner(code):
+def _list_inner(code):
     """Code of the functions that are defined inside."""
     return [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
 
 
-def _assigned(code, operation):
+def _list_assigned(code, operation):
     """Names that `code` assigns by this operation of the bytecode."""
     own = {step.argval for step in dis.get_instructions(code) if step.opname == operation}
-    return own.union(*(_assigned(inner, operation) for inner in _inner(code)))
+    return own.union(*(_list_assigned(inner, operation) for inner in _list_inner(code)))
 
 
-def _text_of(code, names):
+def _write_text(code, names):
     """Bytecode and constants as text; the names that it uses are added to `names`."""
     names.update(code.co_names)
-    inner = [_text_of(constant, names) for constant in _inner(code)]
+    inner = [_write_text(constant, names) for constant in _list_inner(code)]
     constants = [
         repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)
         for constant in code.co_consts
@@ -143,7 +143,7 @@ def _text_of(code, names):
     return repr((code.co_code.hex(), code.co_names, code.co_varnames, constants, inner))
 
 
-def _named(variables, names):
+def _find_values(variables, names):
     """Values of global names; of the user's modules, values of what they are asked for."""
     found = [variables[name] for name in names if name in variables]
     modules = [value for value in found if isinstance(value, types.ModuleType)]

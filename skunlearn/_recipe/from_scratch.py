@@ -26,11 +26,11 @@ def refuse_trained(estimator, who, path="estimator"):
 def name_trained(estimator, path="estimator"):
     """Names of what a training from scratch would not learn anew, in words for a certificate.
 
-    Without what is declared to hold no training row: see `public_parts.declarations`.
+    Without what is declared to hold no training row: see `public_parts.list_declarations`.
     """
     done = walk(estimator, path)
     names = [f"{item.path} ({item.what})" for item in done.found if item.kind != "declared"]
-    declared = public_parts.digests(backbone for _, backbone in done.backbones)
+    declared = public_parts.digest_tensors(backbone for _, backbone in done.backbones)
     for where, net in done.nets:
         try:
             fixed, shared = find_fixed_weights(net, declared)

@@ -5,24 +5,24 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
 
-def leaves(steps):
+def walk_leaves(steps):
     """Yield name and estimator of each innermost one of `steps`, a list of (name, estimator)."""
     for name, step in steps:
         if step is None or isinstance(step, str):  # "passthrough", "drop"
             continue
-        inner = _inner_steps(step)
+        inner = _list_inner_steps(step)
         if inner is None:
             yield name, step
         else:
-            yield from ((f"{name}__{below}", leaf) for below, leaf in leaves(inner))
+            yield from ((f"{name}__{below}", leaf) for below, leaf in walk_leaves(inner))
 
 
 def is_stateless(estimator):
     """Whether nothing in `estimator` needs a ``fit``, by its tags."""
-    return all(_needs_no_fit(leaf) for _, leaf in leaves([("", estimator)]))
+    return all(_needs_no_fit(leaf) for _, leaf in walk_leaves([("", estimator)]))
 
 
-def _inner_steps(step):
+def _list_inner_steps(step):
     if isinstance(step, Pipeline):
         return step.steps
     if isinstance(step, FeatureUnion):

@@ -6,7 +6,7 @@ from skunlearn._torch.parts.net_state import parts
 from skunlearn.exceptions import UnlearningError
 
 
-def declarations(estimator, path="estimator"):
+def list_declarations(estimator, path="estimator"):
     """What is declared of each backbone below a net, under "step" its place in ``get_params``."""
     return [
         {"step": f"{where} ({type(backbone).__name__})", **backbone.declaration()}
@@ -23,9 +23,9 @@ def name_changed(then, now):
     ]
 
 
-def digests(backbones):
+def digest_tensors(backbones):
     """Digests of the single tensors of backbones that are torch modules."""
-    return {digest_tensor(p) for backbone in backbones for p in _parameters(backbone)}
+    return {digest_tensor(p) for backbone in backbones for p in _list_parameters(backbone)}
 
 
 def refuse_own_layers(backbones, net):
@@ -34,7 +34,7 @@ def refuse_own_layers(backbones, net):
     held = {id(layer) for part in ours for layer in part.modules()}
     held |= {id(p) for part in ours for p in part.parameters() if p.requires_grad}
     for path, backbone in backbones:
-        if held & {id(own) for own in [*_layers(backbone), *_parameters(backbone)]}:
+        if held & {id(own) for own in [*_list_layers(backbone), *_list_parameters(backbone)]}:
             raise TypeError(
                 f"The net is built out of the very layers of {path}, a PublicBackbone, so that its "
                 "training would change what is declared public. Call its frozen_module() in the "
@@ -70,13 +70,13 @@ class Untouched:
 
     def _count(self):
         # torch counts how often a tensor was written to.
-        return [[p._version for p in _parameters(backbone)] for _, backbone in self.backbones]
+        return [[p._version for p in _list_parameters(backbone)] for _, backbone in self.backbones]
 
 
-def _layers(backbone):
+def _list_layers(backbone):
     modules = getattr(backbone.module, "modules", None)
     return list(modules()) if callable(modules) else []
 
 
-def _parameters(backbone):
-    return [p for layer in _layers(backbone) for p in layer.parameters(recurse=False)]
+def _list_parameters(backbone):
+    return [p for layer in _list_layers(backbone) for p in layer.parameters(recurse=False)]

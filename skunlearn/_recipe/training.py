@@ -17,7 +17,8 @@ from skunlearn._recipe.from_scratch import refuse_trained
 from skunlearn._recipe.public_parts import Untouched
 from skunlearn._recipe.trained_before import walk
 from skunlearn._rows import checking
-from skunlearn._rows.containers import digest_of, digest_rows, form_of, is_dataset
+from skunlearn._rows.containers import digest_of, digest_rows, is_dataset
+from skunlearn._rows.row_forms import form_of
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import checkpoints, held_out_rows, net_checks, portable, skorch_nets
 from skunlearn._torch.first_weights import digest_weights
@@ -100,13 +101,13 @@ def copy_trained(estimator, rows, classes, *, verbose=0):
         return copy.deepcopy(estimator)
     net_checks.check_seen(estimator, rows)
     net = skorch_nets.stand_in(estimator)
-    net_checks.check_outputs(net, rows, _n_classes(classes))
+    net_checks.check_outputs(net, rows, _count_classes(classes))
     drawn = set(unsized(estimator)) - set(unsized(net))
     net_checks.warn_if_untrained(net, rows, classes, drawn)
     return skorch_nets.name_columns(skorch_nets.copy_net(net, verbose=verbose), classes)
 
 
-def _n_classes(classes):
+def _count_classes(classes):
     """How many classes a row may be of; None where targets are the shape of the outputs."""
     return len(classes) if task_of(classes).has_one_class else None
 
@@ -123,12 +124,12 @@ def _train_for_cache(key, work):
     if not skorch_nets.is_net(trained):
         return trained
     estimator, rows, _, seed, *_ = work
-    lost = portable.lost(trained, estimator, seed, rows)
+    lost = portable.name_lost(trained, estimator, seed, rows)
     if lost:
         raise _NotKept(trained, lost)
     return {
         "weights": weights(trained),
-        "frozen": portable.frozen(trained),
+        "frozen": portable.name_frozen(trained),
         "history": trained.history,
     }
 
@@ -144,7 +145,7 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
         public = Untouched(estimator)
         net = skorch_nets.fresh_net(estimator, verbose=verbose)
         public.check_layers(net)
-        check = _CheckedOutputs(rows, _n_classes(classes))
+        check = _CheckedOutputs(rows, _count_classes(classes))
         if skorch_nets.has_callback(net, InputShapeSetter):  # it gives the module its shape
             callbacks = [*callbacks, ("skunlearn_check", check)]
         else:
@@ -186,20 +187,20 @@ def _fit_sklearn(estimator, rows, classes, seed, write_checkpoints):
     }
     new.set_params(**unseeded)
     X, y = rows.arrays()
-    weighted = {} if rows.weights is None else weight_parameter(new, rows.weights)
+    weighted = {} if rows.weights is None else name_weights(new, rows.weights)
     nets = [] if write_checkpoints else [net for _, net in walk(new).nets]
     with checkpoints.private_checkpoints_within(nets):
         return new.fit(X, y if classes is None else classes[y], **weighted)
 
 
-def weight_parameter(estimator, weights):
+def name_weights(estimator, weights):
     """Sample weights as the parameter under which ``fit`` of an estimator takes them.
 
     Raises TypeError when it takes none.
     """
     if isinstance(estimator, Pipeline) and not get_config()["enable_metadata_routing"]:
         name, last = estimator.steps[-1]
-        inner = weight_parameter(last, weights)
+        inner = name_weights(last, weights)
         return {f"{name}__{key}": value for key, value in inner.items()}
     parameters = inspect.signature(estimator.fit).parameters
     net = skorch_nets.is_net(estimator)  # what else skorch's fit is given goes to the module

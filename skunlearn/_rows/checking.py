@@ -142,7 +142,7 @@ def check_finite(values, name, *, allow_nan=False, names=None):
         wrong = torch.isinf if allow_nan else lambda values: ~torch.isfinite(values)
         if values.is_floating_point() and wrong(values).any():
             _refuse_values(values.detach().float().cpu().numpy(), name, allow_nan)
-    elif is_frame(values):
+    elif not isinstance(values, np.ndarray) and is_frame(values):
         names = list(values.columns) if len(values.shape) == 2 else None
         _check_array(to_array(values), name, allow_nan, names)
     else:

@@ -12,7 +12,6 @@ from skunlearn._rows.frames import (
     is_frame,
     is_polars,
     join_rows,
-    schema_of,
     share_values,
     take_rows,
     to_array,
@@ -99,15 +98,6 @@ def empty_like(X):
     return empty.detach().clone() if isinstance(X, torch.Tensor) else empty.copy()
 
 
-def form_of(X):
-    """Kind, shape of a row, dtype and column names of `X`, for comparison."""
-    if is_mapping(X):
-        return {key: form_of(X[key]) for key in sorted(X)}
-    if is_frame(X) and len(X.shape) == 2:
-        return "frame", schema_of(X)
-    return type(X).__name__, tuple(X.shape[1:]), str(X.dtype)
-
-
 def shares_memory(a, b):
     """Whether two containers of rows hold the same memory, so that one is no copy of the other."""
     if a is b:
@@ -143,22 +133,22 @@ def align(X, like, name):
         X = {key: part for key, (part, _) in parts.items()}
         n_rows(X)
         return X, np.all([exact for _, exact in parts.values()], axis=0)
-    if is_frame(like):
+    if not isinstance(like, np.ndarray) and is_frame(like):
         return align_frame(X, like, name)
     if is_mapping(X):
         raise TypeError(f"{name} is a dict, but the model was fitted on one array of rows.")
     shape = tuple(like.shape[1:])
     if sparse.issparse(like):
-        X = sparse.csr_matrix(_numpy(X) if not sparse.issparse(X) else X)
+        X = sparse.csr_matrix(_to_numpy(X) if not sparse.issparse(X) else X)
     else:
-        X = _numpy(X)
+        X = _to_numpy(X)
     if X.ndim < 1 or tuple(X.shape[1:]) != shape:
         hint = " A single row needs a leading axis: X[None]." if tuple(X.shape) == shape else ""
         raise ValueError(
             f"{name} has rows of shape {tuple(X.shape[1:])}, but the model was fitted on rows "
             f"of shape {shape}.{hint}"
         )
-    dtype = _numpy(like[:0]).dtype
+    dtype = _to_numpy(like[:0]).dtype
     return _cast_exactly(X, dtype)
 
 
@@ -179,7 +169,7 @@ def row_bytes(X):
     """Bytes of the first row of `X`, as it is hashed."""
     if is_mapping(X):
         return sum(map(row_bytes, X.values()))
-    return _numpy(take(X, slice(0, 1))).nbytes
+    return _to_numpy(take(X, slice(0, 1))).nbytes
 
 
 def row_digests(X):
@@ -204,7 +194,7 @@ def row_digests(X):
     step = max(1, _CHUNK_BYTES // size)
     reading, chunks = Reading(X), []
     for i in range(0, n, step):
-        chunks.append(_hash_rows(_numpy(take(X, slice(i, i + step)))))
+        chunks.append(_hash_rows(_to_numpy(take(X, slice(i, i + step)))))
         reading.done(step * size)
     return np.concatenate(chunks)
 
@@ -222,10 +212,9 @@ def name_digests(names):
     """Digest of every identifier, of the text that `identifier_text` gives it."""
     texts = [identifier_text(name) for name in names]
     if len(set(texts[:1000])) == len(texts[:1000]):  # ids, most likely
-        return _table(_blake(text.encode() for text in texts))
-    distinct = list(dict.fromkeys(texts))
-    digests = dict(zip(distinct, _blake(text.encode() for text in distinct)))
-    return _table(map(digests.__getitem__, texts))
+        return _hash(text.encode() for text in texts)
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return _hash(text.encode() for text in places)[[places[text] for text in texts]]
 
 
 def digest_of(*parts):
@@ -246,7 +235,7 @@ def digest_rows(X, positions):
     step = max(1, _CHUNK_BYTES // size)
     for i in range(0, len(positions), step):
         rows = take(X, positions[i : i + step])
-        plain = None if is_mapping(rows) else _plain(_numpy(rows))
+        plain = None if is_mapping(rows) else _to_bytes(_to_numpy(rows))
         whole.update(row_digests(rows) if plain is None else plain)
         reading.done(step * size)
     return whole.hexdigest()
@@ -264,7 +253,7 @@ def match(table, wanted):
     return [np.asarray(found.get(row.tobytes(), []), dtype=np.intp) for row in wanted]
 
 
-def first_repeated(digests):
+def find_repeated(digests):
     """Positions of the first of each set of equal digests, of shape (n, 16)."""
     prefix = np.ascontiguousarray(digests[:, :8]).view(np.uint64).ravel()
     order = np.sort(prefix)
@@ -276,21 +265,17 @@ def first_repeated(digests):
     return at[first[counts > 1]]
 
 
-def _blake(messages):
+def _hash(messages):
     """BLAKE2b of each of these; a prepared hasher is copied, which is faster than a new one."""
     prepared, digests = hashlib.blake2b(digest_size=DIGEST_SIZE, person=b"skunlearn-row"), []
     for message in messages:
         hasher = prepared.copy()
         hasher.update(message)
         digests.append(hasher.digest())
-    return digests
-
-
-def _table(digests):
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_SIZE)
 
 
-def _numpy(X):
+def _to_numpy(X):
     if isinstance(X, np.ndarray):
         return np.asarray(X)  # of no subclass
     if isinstance(X, torch.Tensor):
@@ -302,17 +287,17 @@ def _numpy(X):
 
 
 def _hash_rows(chunk):
-    plain = _plain(chunk)
+    plain = _to_bytes(chunk)
     if plain is None:
-        return _table(_blake(repr(row).encode() for row in chunk.tolist()))
+        return _hash(repr(row).encode() for row in chunk.tolist())
     width = plain.nbytes // len(plain)
     if width == 0:
-        return _table(_blake([b""]) * len(plain))
+        return _hash([b""] * len(plain))
     data = plain.reshape(-1).view(np.uint8).data
-    return _table(_blake(data[i : i + width] for i in range(0, width * len(plain), width)))
+    return _hash(data[i : i + width] for i in range(0, width * len(plain), width))
 
 
-def _plain(chunk):
+def _to_bytes(chunk):
     """The rows as bytes to hash, in this machine's order, as a pickle gives them back; or None."""
     if chunk.dtype.kind not in "biufcSU":
         return None

@@ -21,6 +21,18 @@ def take_rows(X, rows):
     return X[rows] if is_polars(X) else X.iloc[rows]
 
 
+def select_columns(X, names):
+    """The columns called `names` of a frame that has others too; their order must be the same.
+
+    Where one is missing, or the order is another, and of what is no frame, `X` is returned.
+    """
+    if not is_frame(X) or len(X.shape) != 2 or X.shape[1] <= len(names):
+        return X
+    known = set(names)
+    kept = [name for name in X.columns if name in known]
+    return X[kept] if kept == list(names) else X
+
+
 def join_rows(a, b):
     """The rows of two frames, one after the other."""
     if is_polars(a):
@@ -40,7 +52,7 @@ def view_frame(X):
     return X.clone() if is_polars(X) else X.copy(deep=False)
 
 
-def schema_of(X):
+def read_schema(X):
     """Name and dtype of each column, as text."""
     dtypes = X.schema.items() if is_polars(X) else X.dtypes.items()
     return [(str(name), str(dtype)) for name, dtype in dtypes]
@@ -93,21 +105,21 @@ def align_frame(X, like, name):
         raise ValueError(f"{name} must be a {kind} with the training data's columns.")
     if is_polars(like):
         cast = X.cast(dict(like.schema), strict=False)
-        held = [_held_by_polars(X[c], cast[c]) for c in columns]
+        held = [_find_kept_by_polars(X[c], cast[c]) for c in columns]
     else:
         cast = X.astype(like.dtype if columns is None else like.dtypes)
-        held = [] if columns is None else [_held(X[c], cast[c]) for c in columns]
+        held = [] if columns is None else [_find_kept(X[c], cast[c]) for c in columns]
     return cast, np.all([np.ones(len(X), bool), *held], axis=0)
 
 
-def _held(column, cast):
+def _find_kept(column, cast):
     """Where a column of another dtype holds what the given one does."""
     if cast.dtype.kind in "biu":
         return (cast == column).fillna(False).to_numpy(dtype=bool)
     return (cast.isna() == column.isna()).to_numpy()  # a category that there is not becomes NaN
 
 
-def _held_by_polars(column, cast):
+def _find_kept_by_polars(column, cast):
     held = (cast.is_null() == column.is_null()).to_numpy()
     if cast.dtype.is_float():  # rounding to a narrower float is what a model does too
         return held

@@ -39,7 +39,7 @@ class ItemSample:
 
         The global random generators are left as they were.
         """
-        positions = spread(among)
+        positions = pick_spread(among)
         with seeded(0):
             sides = _read(dataset, positions)
             stable = [True, True]
@@ -67,7 +67,7 @@ class ItemSample:
         return int(self.positions[at[wrong.argmax()]]) if wrong.any() else None
 
 
-def spread(positions):
+def pick_spread(positions):
     """A few positions from the first to the last."""
     n = len(positions)
     return positions[np.unique(np.linspace(0, n - 1, min(n, _SAMPLE)).astype(np.intp))]
@@ -75,11 +75,11 @@ def spread(positions):
 
 def _read(dataset, positions):
     """Digests of inputs and of the rest, each None where an item has no digest."""
-    items = [_halves(dataset[int(i)]) for i in positions]
+    items = [_split_item(dataset[int(i)]) for i in positions]
     return [_table(side) for side in zip(*items)]
 
 
-def _halves(item):
+def _split_item(item):
     if isinstance(item, tuple | list) and len(item):
         return item[0], tuple(item[1:])
     return item, ()

@@ -3,8 +3,17 @@
 import numpy as np
 import torch
 
-from skunlearn._rows.containers import _numpy, is_mapping
-from skunlearn._rows.frames import is_frame, is_polars
+from skunlearn._rows.containers import _to_numpy, is_mapping
+from skunlearn._rows.frames import is_frame, is_polars, read_schema
+
+
+def form_of(X):
+    """Kind, shape of a row, dtype and column names of `X`, for comparison."""
+    if is_mapping(X):
+        return {key: form_of(X[key]) for key in sorted(X)}
+    if is_frame(X) and len(X.shape) == 2:
+        return "frame", read_schema(X)
+    return type(X).__name__, tuple(X.shape[1:]), str(X.dtype)
 
 
 def describe(like):
@@ -16,7 +25,7 @@ def describe(like):
     if is_frame(like):
         return [_POLARS if is_polars(like) else _PANDAS, _schema(like)]
     if isinstance(like, torch.Tensor):
-        like = _numpy(like)  # bfloat16 as float32, which is how its rows were hashed
+        like = _to_numpy(like)  # bfloat16 as float32, which is how its rows were hashed
     return [str(np.dtype(like.dtype)), list(like.shape[1:])]
 
 

@@ -1,7 +1,7 @@
 """Digests of the rows of `fit`, each computed when it is first asked for.
 
 Until then a sketch stands for a row: a number by which a change is noticed, quickly and by no
-adversary.
+adversary. Rows are compared with what is known of them before they are used.
 """
 
 import numpy as np
@@ -11,15 +11,18 @@ from skunlearn._rows.containers import (
     DIGEST_SIZE,
     label_digests,
     n_rows,
-    name_digests,
     row_digests,
     take,
 )
 from skunlearn._rows.mapped import Reading
+from skunlearn.exceptions import DataChangedError
 
 _CHUNK_BYTES = 2**22  # of rows that are looked at at a time, which bounds the memory
 _SKETCHED = 2**18  # bytes at a time, which stay in the processor's cache through all steps
 _SEED = 0x736B756E  # of the multipliers: sketches of equal rows are equal in every process
+_LOOK = 2**19  # bytes of retained rows that are compared before a request
+_GLANCE = 2**16  # and whenever rows are taken for something else
+_FEWEST = 4  # rows that are compared however large they are
 
 
 class RowTable:
@@ -81,7 +84,7 @@ class RowTable:
         that are not what they were raise DataChangedError.
         """
         for part, X, y in self._missing(record, positions):
-            record.refuse_changed(part, *self.differ(part, X, y))
+            _refuse_changed(part, *self.differ(part, X, y))
             self._write(part, X, y)
         if positions is None:
             self._close_if_complete()
@@ -144,53 +147,80 @@ class RowTable:
             self._known = None
 
 
-class NameTable:
-    """Digests of identifiers, computed when they are first asked for.
+# ------------------------------------------------------------------ unchanged rows
 
-    Parameters
-    ----------
-    names : list of str or of int, or None
-        They are let go of once their digests are known.
-    digests : ndarray of shape (n, 16), or None
+
+def check_unchanged(record, named):
+    """Raise DataChangedError where rows lie otherwise than ``fit`` was given them.
+
+    The rows at the positions `named` are compared, and a sample of the retained ones.
     """
-
-    def __init__(self, names, digests=None):
-        self._names, self._digests = names, digests
-
-    @property
-    def digests(self):
-        """Digests of all, of shape (n, 16)."""
-        names = self._names  # first: another thread may be faster
-        if self._digests is None:
-            self._digests = name_digests(names)
-            self._names = None
-        return self._digests
-
-
-class DigestsOfRows:
-    """Digests of rows that came with a request, computed when they are asked for."""
-
-    def __init__(self, X, places=None):
-        self.X, self.places = X, places
-
-    def __getitem__(self, places):
-        return DigestsOfRows(self.X, places if self.places is None else self.places[places])
-
-    def __array__(self, dtype=None, copy=None):
-        return row_digests(self.X if self.places is None else take(self.X, self.places))
+    if not record.has_data or record.owned:
+        return
+    if record.is_dataset:
+        _check_length(record)
+        changed = record.items and record.items.differs(record._X, record.retained)
+        if changed is not None:
+            raise _make_error(
+                f"item {changed} of the Dataset, the first of those compared that differs, is "
+                "another one or goes through another transform"
+            )
+        return
+    _compare(record, np.union1d(named, draw_retained(record)).astype(np.intp))
 
 
-class DigestsOf:
-    """Digests of some positions of a record, computed when they are asked for."""
+def draw_retained(record):
+    """Positions of some retained rows, others before every request."""
+    size = max(_FEWEST, min(_LOOK // record.row_bytes, 256))
+    left = int(record.retained.sum())
+    rng = np.random.default_rng(left)
+    if left < len(record) // 2:
+        return np.flatnonzero(record.retained)[rng.integers(left, size=size)]
+    drawn = rng.integers(len(record), size=2 * size)  # quicker than to list a million rows
+    return drawn[record.retained[drawn]][:size]
 
-    def __init__(self, record, positions):
-        self.record, self.positions = record, positions
 
-    def __getitem__(self, places):
-        return DigestsOf(self.record, self.positions[places])
+def glance(record, positions):
+    """Raise where one of a few rows at these positions has changed."""
+    size = max(_FEWEST, min(_GLANCE // record.row_bytes, 32))
+    _compare(record, positions[:: max(1, len(positions) // size)])
 
-    def __array__(self, dtype=None, copy=None):
-        return self.record.digests_at(self.positions)
+
+def _check_length(record):
+    n = len(record._X) if record.is_dataset else n_rows(record._X)
+    if n != record._n_stored:
+        raise _make_error(f"it has {n} rows now, and had {record._n_stored}")
+
+
+def _compare(record, positions):
+    """Raise where the rows at `positions` are not those of ``fit`` any more."""
+    if record.owned:
+        return
+    _check_length(record)
+    if not record.is_dataset and len(positions):
+        _refuse_changed(positions, *record._table.differ(positions, *record.held(positions)))
+
+
+def _refuse_changed(positions, rows, labels):
+    """Raise DataChangedError where one of the masks `rows` and `labels` is True."""
+    if rows.any():
+        first = positions[rows.argmax()]
+        raise _make_error(f"row {first}, the first of those compared that differs, is another")
+    if labels.any():
+        first = positions[labels.argmax()]
+        raise _make_error(f"the target of row {first}, the first that differs, is another", "y")
+
+
+def _make_error(what, side="X"):
+    return DataChangedError(
+        f"{side} has changed since fit: {what}. The estimator refers to the rows that fit was "
+        "given, so that a request would forget others. Nothing was forgotten. Put them back as "
+        "they were, or call detach() and attach(X, y) with the retained rows as fit saw them. "
+        "Before sorting, shuffling or scaling in place, give fit a copy."
+    )
+
+
+# ------------------------------------------------------------------ sketches
 
 
 def can_sketch(X):

@@ -1,6 +1,7 @@
 """Randomness that is drawn from the user's seed and leaves the global generators alone."""
 
 import random
+import threading
 from contextlib import contextmanager
 from numbers import Integral
 
@@ -22,20 +23,69 @@ def derive_seed(seed, *path):
     return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0])
 
 
+def seed_torch(seed):
+    """``torch.manual_seed``, without what that does for devices that are not there.
+
+    It takes a stack trace for each kind of them, lest the device be initialised later: most of a
+    millisecond, and several times in a request.
+    """
+    kinds = torch.cuda, torch.xpu, torch.mtia, torch.backends.mps
+    named = torch._C._get_privateuse1_backend_name() != "privateuseone"  # somebody's own kind
+    if named or any(kind.is_available() for kind in kinds):
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(int(seed))
+
+
+_lock = threading.Lock()
+_inside, _before = 0, None  # how many blocks are entered, and the generators before the first
+
+
+def _generators():
+    return torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+
+
+def _restore(states):
+    ours, numpy_state, python_state = states
+    torch.set_rng_state(ours)
+    np.random.set_state(numpy_state)  # noqa: NPY002
+    random.setstate(python_state)
+
+
+@contextmanager
+def _left_alone():
+    """Put the generators back when the last block is left.
+
+    Blocks of several threads overlap, and each would bring back what another has seeded.
+    """
+    global _inside, _before
+    with _lock:
+        if not _inside:
+            _before = _generators()
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _restore(_before)
+                _before = None
+
+
 @contextmanager
 def seeded(seed):
     """Seed torch, numpy and `random` inside the block; restore them after it.
 
     Augmentation in a user's data set may draw from any of the three.
     """
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices=devices):
+    with _left_alone(), torch.random.fork_rng(devices=devices):
+        states = _generators()
         try:
-            torch.manual_seed(seed)
+            seed_torch(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
-            random.seed(seed)
+            random.seed(int(seed))
             yield
         finally:
-            np.random.set_state(numpy_state)  # noqa: NPY002
-            random.setstate(python_state)
+            _restore(states)

@@ -2,10 +2,7 @@
 
 import numpy as np
 
-from skunlearn._rows.containers import (
-    join,
-    take,
-)
+from skunlearn._rows.containers import join, row_digests, take
 
 
 class Rows:
@@ -95,6 +92,32 @@ class Rows:
         """What each row counts in a mean over the view, of shape (len(index),)."""
         weights = _weights(self)
         return weights / max(weights.sum(), np.finfo(np.float64).tiny)
+
+
+class DigestsOfRows:
+    """Digests of rows that came with a request, computed when they are asked for."""
+
+    def __init__(self, X, places=None):
+        self.X, self.places = X, places
+
+    def __getitem__(self, places):
+        return DigestsOfRows(self.X, places if self.places is None else self.places[places])
+
+    def __array__(self, dtype=None, copy=None):
+        return row_digests(self.X if self.places is None else take(self.X, self.places))
+
+
+class DigestsOf:
+    """Digests of some positions of a record, computed when they are asked for."""
+
+    def __init__(self, record, positions):
+        self.record, self.positions = record, positions
+
+    def __getitem__(self, places):
+        return DigestsOf(self.record, self.positions[places])
+
+    def __array__(self, dtype=None, copy=None):
+        return self.record.digests_at(self.positions)
 
 
 def _weights(rows):

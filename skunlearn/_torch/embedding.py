@@ -12,7 +12,7 @@ def embedding(net, rows):
     seen = []
     handle = head.register_forward_pre_hook(lambda module, given: seen.append(given[0].detach()))
     try:
-        inference.outputs(skorch_nets.eager(net), rows)
+        inference.outputs(skorch_nets.make_eager(net), rows)
     finally:
         handle.remove()
     features = np.concatenate([part.float().cpu().numpy() for part in seen])

@@ -19,7 +19,7 @@ from torch.utils.data import Subset
 
 from skunlearn._rows import checking
 from skunlearn._torch import skorch_nets
-from skunlearn._torch.batches.net_rows import dataset
+from skunlearn._torch.batches.net_rows import make_dataset
 
 _CV = KFold | StratifiedKFold | ShuffleSplit | StratifiedShuffleSplit
 
@@ -68,7 +68,7 @@ def holding_out(net, recipe, rows):
             UserWarning,
         )
     if isinstance(valid, np.ndarray):
-        valid = dataset(net, rows.take(valid)) if len(valid) else None
+        valid = make_dataset(net, rows.take(valid)) if len(valid) else None
     before = net.train_split
     net.train_split = None if valid is None else predefined_split(valid)
     try:

@@ -6,17 +6,18 @@ import numpy as np
 import torch
 from skorch import NeuralNetClassifier
 
-from skunlearn._rows.containers import is_mapping
+from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
+from skunlearn._rows.views import Rows
 from skunlearn._torch.batches.batching import BatchLoader, can_batch
-from skunlearn._torch.batches.net_rows import all_rows, cast, reader, unlabelled
-from skunlearn._torch.batches.training_batch import main_output, split
+from skunlearn._torch.batches.net_rows import make_net_rows, make_reader
+from skunlearn._torch.batches.training_batch import cast, main_output, split
 from skunlearn._torch.parts.net_kinds import is_binary, is_plain
 from skunlearn._torch.parts.net_state import uncompiled
 from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn._torch.skorch_nets import lookalike
 
 
-def _reader(net, data):
+def _make_reader(net, data):
     """A net that shares the modules of `net` and reads whole batches; for prediction only."""
     # Swapping the iterator on the shared net itself would not be thread-safe.
     other = lookalike(net)
@@ -49,25 +50,26 @@ def _plain(out):
 
 def predict(net, X, method="predict"):
     """``net.predict`` or ``net.predict_proba`` over any container of rows."""
-    data = all_rows(net, X)
-    return getattr(_reader(net, data), method)(data)
+    data = make_net_rows(net, X, None, _number_rows(X))
+    return getattr(_make_reader(net, data), method)(data)
 
 
 def outputs(net, rows):
     """Raw float32 outputs of the module over `rows`, on the CPU; one forward pass."""
-    return _forward(net, unlabelled(net, rows))
-
-
-def _forward(net, data):
-    return main_output(_reader(net, data).forward(data)).float()
+    data = make_net_rows(net, rows.source, None, rows.index)
+    return main_output(_make_reader(net, data).forward(data)).float()
 
 
 def predict_proba(net, X, classes):
     """Probabilities of classes or labels, by columns of the module's output."""
     if is_plain(net):  # whose predict_proba may return what the module does
-        said = logits(net, _forward(net, all_rows(net, X)), classes)
+        said = logits(net, outputs(net, Rows(X, None, _number_rows(X))), classes)
         return task_of(classes).probabilities(said.numpy())
     return predict(net, X, "predict_proba")
+
+
+def _number_rows(X):
+    return np.arange(len(X) if is_dataset(X) else n_rows(X))
 
 
 def logits(net, out, classes):
@@ -127,7 +129,7 @@ def log_likelihoods(net, batch, classes):
 def loss_gradient(net, rows, params, classes):
     """Gradient by `params` of the mean of −log p(y|x) over `rows`, in evaluation mode."""
     total = [torch.zeros_like(p) for p in params]
-    data, size = reader(net, rows), 256
+    data, size = make_reader(net, rows), 256
     shares = torch.as_tensor(rows.shares())
     with evaluating(net):
         for start in range(0, len(rows), size):

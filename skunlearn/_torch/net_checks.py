@@ -59,7 +59,7 @@ def refuse_sampler(net, path=""):
 
 def check_seen(net, rows):
     """Refuse `rows` when the history of a trained net says that it has seen others."""
-    seen = _rows_seen(net)
+    seen = _count_rows_seen(net)
     if seen is None:
         return
     slack = batch_size(net) if net.get_params_for("iterator_train").get("drop_last") else 0
@@ -76,7 +76,7 @@ def check_seen(net, rows):
         )
 
 
-def _rows_seen(net):
+def _count_rows_seen(net):
     """Rows in an epoch of the net's training, or None when its history does not tell.
 
     Those that its own split held out are among them.
@@ -147,7 +147,7 @@ def warn_if_untrained(net, rows, classes, drawn=()):
     )
 
 
-def trained_classes(net, X, y):
+def read_trained_classes(net, X, y):
     """Classes of a trained classifier: its columns, since it was trained on their numbers.
 
     They may be floats, as a binary cross-entropy of torch takes them.

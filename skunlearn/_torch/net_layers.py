@@ -8,7 +8,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from skunlearn._torch.inference import outputs
 from skunlearn._torch.loop.learning_rates import groups
-from skunlearn._torch.skorch_nets import eager, plain_module
+from skunlearn._torch.skorch_nets import make_eager, plain_module
 from skunlearn.exceptions import UnlearningError
 
 
@@ -63,7 +63,7 @@ def layers_in_order(net, rows):
         if next(module.parameters(recurse=False), None) is not None
     ]
     try:
-        outputs(eager(net), rows.take([0]))
+        outputs(make_eager(net), rows.take([0]))
     finally:
         for hook in hooks:
             hook.remove()

@@ -48,7 +48,7 @@ class Evidence:
         return bool(np.isfinite(self.predicted if self.logits is None else self.logits).all())
 
 
-def summary(evidence):
+def summarise(evidence):
     """Mean loss and score, as finite floats or None, which JSON can hold."""
     if evidence is None:
         return {"loss": None, "score": None}

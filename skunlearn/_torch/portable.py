@@ -10,7 +10,7 @@ from torch.nn.parameter import is_lazy
 
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import inference, skorch_nets
-from skunlearn._torch.batches.net_rows import reader
+from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn._torch.parts.net_state import parts, set_weights, weights
 
 _OWN = {*vars(nn.Module())}  # what torch keeps on every module
@@ -19,7 +19,7 @@ _DEEP = 4  # levels of attributes of attributes that are compared
 _NAMED = 6  # differences that a message names
 
 
-def frozen(net):
+def name_frozen(net):
     """Names of the parameters that do not learn."""
     return [
         f"{name}.{key}"
@@ -30,7 +30,7 @@ def frozen(net):
 
 
 def rebuild(recipe, seed, tensors, fixed, *, verbose=0, classes=None):
-    """A net of the parameters of `recipe`, in the state of `weights` and `frozen`.
+    """A net of the parameters of `recipe`, in the state of `weights` and `name_frozen`.
 
     Raises RuntimeError when they are of a net that was made otherwise.
     """
@@ -41,14 +41,14 @@ def rebuild(recipe, seed, tensors, fixed, *, verbose=0, classes=None):
 
 
 def adopt(net, tensors, fixed):
-    """Give a net the state of `weights` and `frozen`."""
+    """Give a net the state of `weights` and `name_frozen`."""
     set_weights(net, tensors)
     for name, part in parts(net):
         for key, p in part.named_parameters():
             p.requires_grad_(f"{name}.{key}" not in fixed)
 
 
-def lost(net, recipe, seed, rows):
+def name_lost(net, recipe, seed, rows):
     """Names of what `rebuild` would not give back: layers, hooks and settings made later.
 
     A setting counts when the rebuilt net says something else about `rows`, in evaluation or in
@@ -68,7 +68,7 @@ def lost(net, recipe, seed, rows):
     with seeded(seed):
         other = skorch_nets.fresh_net(recipe, verbose=0)
     try:
-        adopt(other, weights(net), frozen(net))
+        adopt(other, weights(net), name_frozen(net))
     except RuntimeError:
         return _layers(net, other) or ["layers"]
     if rows is not None:
@@ -78,7 +78,7 @@ def lost(net, recipe, seed, rows):
     changed = _layers(net, other)
     if changed:
         return changed
-    changed = settings(net, other)
+    changed = compare_settings(net, other)
     return changed if changed and not _agree(net, other, rows, seed) else []
 
 
@@ -109,7 +109,7 @@ def _layers(net, other):
     return found
 
 
-def settings(net, other):
+def compare_settings(net, other):
     """Names of the attributes of modules by which two nets of the same layers differ."""
     found = []
     for ours, theirs in _pairs(net, other):
@@ -175,7 +175,7 @@ def _same(a, b, depth):
         return True  # which a file holds
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
         a, b = a.detach(), b.detach()
-        return a.shape == b.shape and a.dtype == b.dtype and _equal(a, b)
+        return a.shape == b.shape and a.dtype == b.dtype and _are_equal(a, b)
     if isinstance(a, np.ndarray | np.generic) and isinstance(b, np.ndarray | np.generic):
         return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
     if type(a).__qualname__ != type(b).__qualname__:
@@ -196,7 +196,7 @@ def _same(a, b, depth):
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
 
 
-def _equal(a, b):
+def _are_equal(a, b):
     if a.device != b.device or a.is_sparse or a.is_quantized:
         return torch.equal(a.cpu(), b.cpu())
     both_nan = (a != a) & (b != b)
@@ -223,5 +223,5 @@ def _agree(net, other, rows, seed):
 def _says(net, rows, training, seed):
     with seeded(seed):
         net._set_training(training)
-        x, _ = reader(net, rows).batch(np.arange(len(rows)))
+        x, _ = make_reader(net, rows).batch(np.arange(len(rows)))
         return inference.infer(net, x)

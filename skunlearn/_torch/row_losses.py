@@ -3,7 +3,7 @@
 import torch
 
 from skunlearn._torch import inference
-from skunlearn._torch.batches.net_rows import target
+from skunlearn._torch.batches.net_rows import encode_targets
 from skunlearn._torch.parts.tasks import task_of
 
 
@@ -30,7 +30,7 @@ class Targets:
     """
 
     def __init__(self, net, rows):
-        self.table = torch.as_tensor(target(net, rows.y)).to(net.device)
+        self.table = torch.as_tensor(encode_targets(net, rows.y)).to(net.device)
 
     def __getitem__(self, places):
         return self.table[places.to(self.table.device)]

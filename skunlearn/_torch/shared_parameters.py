@@ -20,10 +20,10 @@ def share(nets):
     known = {}
     for net in nets:
         found = {}
-        for name, p in frozen_parameters(net).items():
+        for name, p in list_frozen(net).items():
             if id(p) in found:  # tied to another
                 continue
-            match = next((other for other in known.get(name, ()) if equal(p, other)), None)
+            match = next((other for other in known.get(name, ()) if are_equal(p, other)), None)
             if match is None:
                 known.setdefault(name, []).append(p)
             else:
@@ -31,17 +31,17 @@ def share(nets):
         replace_parameters(net, found)
 
 
-def common(nets):
+def find_common(nets):
     """The frozen parameters that more than one of `nets` holds, without repetition."""
     seen, counts = {}, Counter()
     for net in nets:
-        held = {id(p): p for p in frozen_parameters(net).values()}
+        held = {id(p): p for p in list_frozen(net).values()}
         seen |= held
         counts.update(held.keys())
     return [p for key, p in seen.items() if counts[key] > 1]
 
 
-def frozen_parameters(net):
+def list_frozen(net):
     """Name and object of the parameters that do not learn, those that are tied under each name."""
     return {
         f"{part_name}.{name}": p
@@ -51,14 +51,14 @@ def frozen_parameters(net):
     }
 
 
-def apart(net, shared):
+def set_apart(net, shared):
     """Tensors of a net by name; of those that are `shared`, where they stand there."""
     number = {id(p): i for i, p in enumerate(shared)}
-    stands = {n: number[id(p)] for n, p in frozen_parameters(net).items() if id(p) in number}
+    stands = {n: number[id(p)] for n, p in list_frozen(net).items() if id(p) in number}
     return {name: stands.get(name, tensor) for name, tensor in named_tensors(net).items()}
 
 
-def hollow(net, shared):
+def hollow_out(net, shared):
     """A net to be pickled, with nothing in the place of the parameters `shared`.
 
     Returns
@@ -71,9 +71,7 @@ def hollow(net, shared):
         Parameters of the net that it is left without: a base below the module, say.
     """
     number = {id(p): i for i, p in enumerate(shared)}
-    places = [
-        (name, number[id(p)]) for name, p in frozen_parameters(net).items() if id(p) in number
-    ]
+    places = [(name, number[id(p)]) for name, p in list_frozen(net).items() if id(p) in number]
     if not places:
         return net, places, {}
     # One for each: what is tied stays tied, and what is not stays apart.
@@ -88,8 +86,8 @@ def hollow(net, shared):
 
 
 def fill(net, shared, places, given):
-    """Give a net back what `hollow` has left out, when pickle has written and read the rest."""
-    empty = frozen_parameters(net)
+    """Give a net back what `hollow_out` has left out, when pickle has written and read the rest."""
+    empty = list_frozen(net)
     replace_parameters(net, {id(empty[name]): shared[i] for name, i in places})
     vars(net).update(given)
 
@@ -115,7 +113,7 @@ def count_bytes(nets):
     return sum(shared.values()), own
 
 
-def equal(p, other):
+def are_equal(p, other):
     """Whether two parameters are alike in everything, bit for bit."""
     if p is other:
         return True

@@ -1,28 +1,42 @@
-"""skorch nets: copying, cloning, looking inside."""
+"""skorch nets: copying them with their callbacks, cloning, looking inside."""
 
+import copy
 import functools
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    Initializer,
+    InputShapeSetter,
+    LoadInitState,
+    LRScheduler,
+    ParamMapper,
+    TrainEndCheckpoint,
+)
 from skorch.helper import predefined_split
 
 from skunlearn._rows.seeding import seeded
-from skunlearn._torch.parts.callback_roles import acts_once, copy_callbacks, sets_rates
 from skunlearn._torch.parts.copying import deep_copy
 from skunlearn._torch.parts.net_kinds import is_plain
-from skunlearn._torch.parts.net_state import (
-    parts,
-    plain,
-    refuse_unsized,
-    single,
-    uncompiled,
-    unsized,
+from skunlearn._torch.parts.net_state import plain, single, uncompiled, unsized
+
+_ONCE = (
+    # They write or read weights on disk under the user's file names: an unlearning must neither
+    # overwrite the original's checkpoint nor load it back.
+    *(Checkpoint, TrainEndCheckpoint, LoadInitState),
+    # They make the weights to start from.
+    *(Initializer, InputShapeSetter),
 )
-from skunlearn.exceptions import UnlearningError
+
+# What a net reads rows with, and what it shares with other processes.
+_SHARED = ("iterator_", "dataset", "train_split", "accelerator")
+_MISSING = object()
 
 
 def is_net(estimator):
@@ -118,10 +132,6 @@ def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
     return new
 
 
-# What a net reads rows with, and what it shares with other processes.
-_SHARED = ("iterator_", "dataset", "train_split", "accelerator")
-
-
 def _holds_callbacks(key, value):
     return key == "callbacks" or (key.startswith("callbacks__") and isinstance(value, Callback))
 
@@ -142,6 +152,54 @@ def _initialize_rest(net):
     if hasattr(net, "_initialize_accelerator"):
         net._wrapped_with_accelerator = False
         net._initialize_accelerator()
+
+
+def acts_once(callback):
+    """Whether a callback shapes the one training from scratch, and no request after it.
+
+    A ParamMapper (Freezer, Unfreezer) whose epoch is a number has had its effect, which the net's
+    copy holds.
+    """
+    return isinstance(callback, _ONCE) or (
+        isinstance(callback, ParamMapper) and _is_number(callback.at)
+    )
+
+
+def _is_number(at):
+    own = isinstance(at, functools.partial) and getattr(at.func, "__func__", None)
+    return isinstance(at, int) or own is ParamMapper._epoch_at  # as ``initialize`` leaves it
+
+
+def sets_rates(callback):
+    """Whether a callback sets the learning rate."""
+    return isinstance(callback, LRScheduler) or getattr(callback, "sets_learning_rate", False)
+
+
+def copy_callbacks(given):
+    """The parameter `callbacks` of a net, or one callback, with copies of all instances."""
+    if isinstance(given, tuple):
+        return tuple(map(copy_callbacks, given))
+    if isinstance(given, list):
+        return list(map(copy_callbacks, given))
+    return given if given is None or isinstance(given, str | type) else _copy_callback(given)
+
+
+def _copy_callback(callback):
+    """A clone, or a copy that shares what cannot be copied (a lock, an open writer)."""
+    try:
+        return clone(callback)
+    except Exception:  # from deepcopy, or a constructor that does not take all attributes
+        pass
+    try:
+        new = copy.copy(callback)
+    except Exception:
+        return callback
+    for name, value in vars(callback).items():
+        try:
+            vars(new)[name] = copy.deepcopy(value)
+        except Exception:
+            vars(new)[name] = value
+    return new
 
 
 def has_callback(net, kind):
@@ -166,37 +224,26 @@ def drop_last_steps(model):
     return model
 
 
-def check_finite(net):
-    """Raise when a weight is NaN or infinite, or is not there."""
-    refuse_unsized(net)
-    values = [
-        (f"{name}.{key}", value)
-        for name, part in parts(net)
-        for key, value in [*part.named_parameters(), *part.named_buffers()]
-    ]
-    flags = [_is_wrong(value) for _, value in values]
-    home = flags[0].device if flags else None
-    # Looked at together: a device is waited for once.
-    if flags and torch.stack([flag.to(home, non_blocking=True) for flag in flags]).any():
-        first = next(name for (name, _), flag in zip(values, flags) if flag)
-        raise UnlearningError(
-            f"The training diverged: {first} holds NaN or infinity. The model is as "
-            "it was before. Try a smaller learning rate."
-        )
-    return net
-
-
-def _is_wrong(value):
-    # A buffer may be meant to hold infinity: a mask of attention, say.
-    learnt = isinstance(value, torch.nn.Parameter)
-    return (~torch.isfinite(value) if learnt else torch.isnan(value)).any()
-
-
 def lookalike(net, **changed):
     """A net that shares everything with `net` but the attributes `changed`, which `net` keeps."""
     other = object.__new__(type(net))
     vars(other).update(vars(net), **changed)
     return other
+
+
+@contextmanager
+def overridden(net, **changed):
+    """Let `net` have these attributes of its own inside the block; afterwards those of before."""
+    before = {name: vars(net).get(name, _MISSING) for name in changed}
+    vars(net).update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is _MISSING:
+                vars(net).pop(name, None)
+            else:
+                vars(net)[name] = value
 
 
 def stand_in(net):
@@ -210,7 +257,7 @@ def stand_in(net):
     return lookalike(net, **deep_copy({name: plain(getattr(net, name)) for name in names}, {}))
 
 
-def eager(net):
+def make_eager(net):
     """`net` without torch.compile, sharing its weights: hooks on layers are called for sure."""
     new = object.__new__(type(net))
     vars(new).update(vars(net))

@@ -5,7 +5,7 @@ from scipy.stats import binomtest
 
 from skunlearn._rows.checking import warn
 from skunlearn._torch.parts.tasks import Labels, task_of
-from skunlearn._unlearning.certificate.content import plain
+from skunlearn._unlearning.certificate.deletion_log import to_plain
 from skunlearn.exceptions import ClassForgottenWarning, ModelDamagedWarning, NotForgottenWarning
 
 _STILL_KNOWN = 0.5  # share of the rows of a forgotten class, named correctly, worth a warning
@@ -27,7 +27,7 @@ def emptied_classes(unlearner, record, forget):
     gone = task_of(unlearner._classes).emptied(record.retained_y, forget.y)
     several = isinstance(unlearner._classes, Labels)
     labels = unlearner.classes_ if several else unlearner._classes
-    names = [plain(label) for label in labels[gone]]
+    names = [to_plain(label) for label in labels[gone]]
     if names:
         warn(
             f"The request removes every retained row of {names}: the model forgets the whole "

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import Evidence
-from skunlearn._unlearning.certificate.keyed import new_key
+from skunlearn._unlearning.certificate.deletion_log import draw_key
 from skunlearn._unlearning.row_reader import RowReader, read_request
 
 _OWN = "_own"  # the names of what fit and requests have put on an estimator
@@ -42,12 +42,12 @@ class Fitted:
     forgotten : Rows or None
         The rows of the last request, where they are at hand.
     steps_before : dict
-        Kinds of the steps of a Pipeline in front; see `step_kinds.kinds`.
+        Kinds of the steps of a Pipeline in front; see `step_kinds.sort_steps`.
     recipe : weak reference, or None
         To the parameter `estimator` as ``fit`` has checked it.
     looked : (ndarray of int, Evidence) or None
         What the model said of the sample of retained rows after the last request, and where in
-        ``fit`` these are; see `recall_look`.
+        ``fit`` these are; see `removal.look_before`.
     removal : Removal or None
         The request that a draft is at work on; None outside of one.
     records : dict of str to list of dict
@@ -72,13 +72,13 @@ class Fitted:
     removal: object = None
     records: Mapping = field(default_factory=dict)
     files: tuple = ()
-    key: bytes = field(default_factory=new_key, repr=False)
+    key: bytes = field(default_factory=draw_key, repr=False)
 
 
 _WORDS = {"model": "The current model.", "deletions": "The log of requests, a list of dicts."}
 
 
-def _entry(name):
+def _bind(name):
     """A property of an unlearner that is an entry of its `Fitted`."""
 
     def read(self):
@@ -92,15 +92,22 @@ def _entry(name):
     return property(read)
 
 
+def share_all(estimator):
+    """A copy of an estimator that shares everything with it; for its ``__copy__``."""
+    new = object.__new__(type(estimator))
+    vars(new).update(vars(estimator))
+    return new
+
+
 class FittedMixin:
     """The entries of ``_fitted`` as properties, and how they are replaced."""
 
-    estimator_, deletions_ = _entry("model"), _entry("deletions")
-    _seed, _record, _row_reader = _entry("seed"), _entry("record"), _entry("row_reader")
-    _evidence, _forgotten = _entry("evidence"), _entry("forgotten")
-    _steps_before, _removal = _entry("steps_before"), _entry("removal")
-    _looked, _recipe = _entry("looked"), _entry("recipe")
-    _records, _saved_files, _key = _entry("records"), _entry("files"), _entry("key")
+    estimator_, deletions_ = _bind("model"), _bind("deletions")
+    _seed, _record, _row_reader = _bind("seed"), _bind("record"), _bind("row_reader")
+    _evidence, _forgotten = _bind("evidence"), _bind("forgotten")
+    _steps_before, _removal = _bind("steps_before"), _bind("removal")
+    _looked, _recipe = _bind("looked"), _bind("recipe")
+    _records, _saved_files, _key = _bind("records"), _bind("files"), _bind("key")
 
     @property
     def classes_(self):
@@ -128,11 +135,16 @@ class FittedMixin:
     def _change(self, **changed):
         self._fitted = replace(self._fitted, **changed)
 
+    def _log(self, deletions):
+        self._change(deletions=deletions)
+
+    def _take_records(self, records):
+        self._change(records=records)
+
     def __sklearn_is_fitted__(self):
         return "_fitted" in vars(self) and self._fitted.model is not None
 
-    def __copy__(self):
-        return share_all(self)
+    __copy__ = share_all
 
 
 @contextmanager
@@ -160,25 +172,25 @@ def drafted(estimator, *, anew=False):
     estimator.__dict__ = dict(vars(draft))
 
 
-def origin(estimator):
+def find_origin(estimator):
     """The estimator that a draft will give its state to; any other is its own."""
     return vars(estimator).get(_ORIGIN, estimator)
 
 
 def note_own_state(draft, names):
     """Write down what work has put on a copy; `names` are those of what it held before."""
-    own = own_names(draft) | (vars(draft).keys() - names)
+    own = list_own_names(draft) | (vars(draft).keys() - names)
     vars(draft)[_OWN] = frozenset(own & vars(draft).keys()) - {_OWN}
 
 
-def own_names(estimator):
+def list_own_names(estimator):
     """Names of what fits and requests have put on an estimator, and is there still."""
     return vars(estimator).get(_OWN, frozenset()) & vars(estimator).keys()
 
 
 def forget_own_state(estimator):
     """Remove what fits and requests have put on an estimator."""
-    for name in {*own_names(estimator), _OWN}:
+    for name in {*list_own_names(estimator), _OWN}:
         vars(estimator).pop(name, None)
 
 
@@ -187,12 +199,5 @@ def share_state(estimator, source):
     forget_own_state(estimator)
     held = vars(source)
     vars(estimator).update(
-        {name: held[name] for name in (*own_names(source), _OWN) if name in held}
+        {name: held[name] for name in (*list_own_names(source), _OWN) if name in held}
     )
-
-
-def share_all(estimator):
-    """A copy of an estimator that shares everything with it; for its ``__copy__``."""
-    new = object.__new__(type(estimator))
-    vars(new).update(vars(estimator))
-    return new

@@ -51,6 +51,11 @@ def check_inner(unlearner):
         refuse_trained(estimator, name)
 
 
+def takes_nan(estimator):
+    """Whether the inner estimator says by scikit-learn's tag that rows may hold NaN."""
+    return get_tags(skorch_nets.unwrap(estimator.estimator)).input_tags.allow_nan
+
+
 def refuse_frozen_clone(unlearner):
     """Raise for a clone around a trained model, as cross-validation makes them."""
     if isinstance(unlearner.estimator, FrozenEstimator) and getattr(unlearner, "_is_clone", False):

@@ -4,6 +4,8 @@ import html
 import inspect
 import json
 
+from sklearn.base import BaseEstimator
+
 from skunlearn._torch import skorch_nets
 
 try:
@@ -12,32 +14,34 @@ except ImportError:  # scikit-learn before 1.8
     from sklearn.utils._estimator_html_repr import _VisualBlock
 
 
-class NotebookMixin:
+def write_html(self):
     """scikit-learn's diagram, with a line on what was forgotten above it."""
+    return _improve(self, BaseEstimator._repr_html_inner(self))
 
-    def _repr_html_inner(self):
-        return _improve(self, super()._repr_html_inner())
 
-    def _repr_mimebundle_(self, **kwargs):
-        bundle = super()._repr_mimebundle_(**kwargs)
-        if "text/html" in bundle:
-            bundle["text/html"] = _improve(self, bundle["text/html"])
-        return bundle
+def write_bundle(self, **kwargs):
+    """As `write_html`, in the bundle that a notebook asks for."""
+    bundle = BaseEstimator._repr_mimebundle_(self, **kwargs)
+    if "text/html" in bundle:
+        bundle["text/html"] = _improve(self, bundle["text/html"])
+    return bundle
 
-    def _sk_visual_block_(self):
-        inner = [
-            (key, value)
-            for key, value in self.get_params(deep=False).items()
-            if hasattr(value, "get_params") and hasattr(value, "fit")
-        ]
-        return _VisualBlock(
-            "parallel",
-            [_Changed(value) if skorch_nets.is_net(value) else value for _, value in inner],
-            names=[f"{key}: {type(value).__name__}" for key, value in inner],
-            name_details=[
-                _describe(value) if skorch_nets.is_net(value) else str(value) for _, value in inner
-            ],
-        )
+
+def draw_block(self):
+    """The block of scikit-learn's diagram: nets without the parameters that nobody has set."""
+    inner = [
+        (key, value)
+        for key, value in self.get_params(deep=False).items()
+        if hasattr(value, "get_params") and hasattr(value, "fit")
+    ]
+    return _VisualBlock(
+        "parallel",
+        [_Changed(value) if skorch_nets.is_net(value) else value for _, value in inner],
+        names=[f"{key}: {type(value).__name__}" for key, value in inner],
+        name_details=[
+            _describe(value) if skorch_nets.is_net(value) else str(value) for _, value in inner
+        ],
+    )
 
 
 class _Changed:
@@ -56,7 +60,7 @@ class _Changed:
         shown = getattr(self.net, name)
 
         def changed(deep=False, doc_link=""):
-            found, kept = shown(deep=False), _changed(self.net)
+            found, kept = shown(deep=False), _find_changed(self.net)
             for key in set(found) - set(kept):
                 del found[key]
             found.non_default = tuple(found)
@@ -65,7 +69,7 @@ class _Changed:
         return changed
 
 
-def _changed(estimator):
+def _find_changed(estimator):
     """Parameters that differ from the defaults; those of skorch's classes are spread over bases."""
     defaults = {}
     for cls in type(estimator).__mro__:
@@ -83,19 +87,19 @@ def _changed(estimator):
 def _describe(estimator):
     said = ", ".join(
         f"{name}={_describe(value) if skorch_nets.is_net(value) else repr(value)}"
-        for name, value in _changed(estimator).items()
+        for name, value in _find_changed(estimator).items()
     )
     return f"{type(estimator).__name__}({said})"
 
 
 def _improve(unlearner, diagram):
     """The line, and the diagram without what skorch's nets write of themselves."""
-    return _line(unlearner) + diagram.replace(
+    return _write_line(unlearner) + diagram.replace(
         html.escape(str(unlearner)), html.escape(_describe(unlearner))
     )
 
 
-def _line(unlearner):
+def _write_line(unlearner):
     if not unlearner.__sklearn_is_fitted__():
         return "<p>not fitted</p>"
     certificate = json.loads(unlearner.certificate())

@@ -17,7 +17,7 @@ from skunlearn._torch import held_out_rows, portable, skorch_nets
 from skunlearn._torch.parts.net_state import weights
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.certificate.recording import note_file
-from skunlearn._unlearning.fitted import Fitted, drafted, own_names
+from skunlearn._unlearning.fitted import Fitted, drafted, list_own_names
 from skunlearn._unlearning.plain_rows import PlainRows
 from skunlearn._unlearning.row_reader import RowReader
 from skunlearn.exceptions import IncompleteFileWarning
@@ -97,7 +97,7 @@ def describe(unlearner):
     multi = isinstance(classes, Labels)
     columns = unlearner._row_reader.columns
     net = skorch_nets.unwrap(unlearner.estimator)
-    lost = portable.lost(model, net, unlearner._seed, _some_rows(record))
+    lost = portable.name_lost(model, net, unlearner._seed, _some_rows(record))
     state = {
         **tensor_files.header(type(unlearner).__name__),
         "classes": None if classes is None else _labels(unlearner.classes_),
@@ -108,7 +108,7 @@ def describe(unlearner):
         "n_features_in": getattr(unlearner, "n_features_in_", None),
         "feature_names_in": _labels(getattr(unlearner, "feature_names_in_", None)),
         "seed": unlearner._seed,
-        "frozen": portable.frozen(model),
+        "frozen": portable.name_frozen(model),
         "lost": lost,
         "own": own,
         "own_arrays": kinds,
@@ -128,7 +128,7 @@ def restore(unlearner, tensors, state, path):
     """Bring an unlearner into the state that `describe` gave; `path` is for messages."""
     tensor_files.check_header(state, type(unlearner).__name__, path)
     net = skorch_nets.unwrap(unlearner.estimator)
-    model = _rebuilt(unlearner, net, tensors, state, path)
+    model = _rebuild(unlearner, net, tensors, state, path)
     record = TrainingRecord.from_tables(
         {key: value.numpy() for key, value in tensor_files.part(tensors, "record.").items()},
         is_dataset=state["is_dataset"],
@@ -140,7 +140,7 @@ def restore(unlearner, tensors, state, path):
         draft._fitted = Fitted(
             seed=state["seed"],
             record=record,
-            row_reader=_labels_read(state),
+            row_reader=_read_labels(state),
             model=held_out_rows.restore(model, net),
             deletions=state["deletions"],
             records=state["records"],
@@ -159,7 +159,7 @@ def restore(unlearner, tensors, state, path):
     return unlearner
 
 
-def _rebuilt(unlearner, net, tensors, state, path):
+def _rebuild(unlearner, net, tensors, state, path):
     kept = tensor_files.part(tensors, "net."), state["frozen"]
     built = isinstance(unlearner.estimator, FrozenEstimator) and net.initialized_
     try:
@@ -194,7 +194,7 @@ def _split_own(unlearner):
     """
     values, tensors, kinds, left = {}, {}, {}, []
     left_out = _WRITTEN | set(unlearner._make_promises().not_in_files)
-    for name in sorted(own_names(unlearner) - left_out):
+    for name in sorted(list_own_names(unlearner) - left_out):
         value = vars(unlearner)[name]
         if isinstance(value, torch.Tensor):
             tensors[name], kinds[name] = value.detach().cpu().contiguous(), "torch"
@@ -225,7 +225,7 @@ def _is_json(value):
         return False
 
 
-def _labels_read(state):
+def _read_labels(state):
     if state["classes"] is None:
         return RowReader(n_targets=state["n_targets"])
     dtype, columns = np.dtype(state["classes_dtype"]), state["columns"]
@@ -251,12 +251,12 @@ def _some_rows(record):
     if record.has_data:
         return record.view(np.flatnonzero(record.retained)[:8])
     like = record.row_like()
-    return None if like is None else Rows(_made_up(like), None, np.arange(8))
+    return None if like is None else Rows(_make_up(like), None, np.arange(8))
 
 
-def _made_up(like):
+def _make_up(like):
     if is_mapping(like):
-        return {key: _made_up(value) for key, value in like.items()}
+        return {key: _make_up(value) for key, value in like.items()}
     shape, rng = (8, *like.shape[1:]), np.random.default_rng(0)
     if isinstance(like, torch.Tensor):
         values = rng.normal(size=shape) if like.is_floating_point() else np.zeros(shape)

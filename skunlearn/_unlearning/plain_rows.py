@@ -6,10 +6,11 @@ from torch.utils.data import Subset
 
 from skunlearn._rows.checking import warn
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, shares_memory, take
-from skunlearn._rows.items import ItemSample, spread
+from skunlearn._rows.items import ItemSample, pick_spread
 from skunlearn._rows.leave_out import leave_out
 from skunlearn._rows.views import Rows
-from skunlearn._torch.batches.net_rows import has_plain_dataset, label_of
+from skunlearn._torch.batches.net_rows import has_plain_dataset
+from skunlearn._torch.batches.training_batch import label_of
 from skunlearn._torch.skorch_nets import is_net
 from skunlearn._unlearning.validation import check_dataset
 from skunlearn.exceptions import AugmentedRowsWarning
@@ -172,7 +173,7 @@ def _without_weights(net):
 
 
 def _check_labels(X, y, measure_on, rows):
-    for i in spread(rows).tolist():
+    for i in pick_spread(rows).tolist():
         ours = _label(X[i]) if is_dataset(X) else y[i]
         theirs = _label(measure_on[i])
         if ours is None or theirs is None:

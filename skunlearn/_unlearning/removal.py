@@ -9,12 +9,12 @@ from skunlearn._recipe import caches, training
 from skunlearn._rows.checking import check_single_request
 from skunlearn._rows.containers import n_rows
 from skunlearn._rows.record import TrainingRecord
-from skunlearn._rows.row_table import DigestsOfRows
 from skunlearn._rows.seeding import seeded
-from skunlearn._rows.views import Rows
-from skunlearn._torch.observation import Evidence, observe, summary
+from skunlearn._rows.views import DigestsOfRows, Rows
+from skunlearn._torch.observation import Evidence, observe, summarise
 from skunlearn._torch.skorch_nets import is_net, unwrap
 from skunlearn._unlearning.accuracy_guard import Guard
+from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.diagnosis import emptied_classes
 from skunlearn._unlearning.fitted import drafted
 from skunlearn.exceptions import AlreadyForgottenError, UnlearningError
@@ -64,6 +64,29 @@ class Removal:
 
 
 @dataclass(frozen=True)
+class Before:
+    """What is known of a model before it forgets.
+
+    Attributes
+    ----------
+    weights : str
+        Digest of them.
+    said : (Evidence, Evidence)
+        What it says of the forget rows, and of the sample of the others.
+    brought : list of str
+        What came along trained, and no training renews, which takes an exact method its
+        guarantee; see `name_trained`.
+    declared : list of dict
+        What came along trained, and is declared public; see `public_parts.list_declarations`.
+    """
+
+    weights: str
+    said: tuple[Evidence | None, Evidence | None]
+    brought: list
+    declared: list
+
+
+@dataclass(frozen=True)
 class Change:
     """What a model said before a request and says after it, of some rows each.
 
@@ -79,25 +102,29 @@ class Change:
     retain_after: Evidence | None
 
     @classmethod
-    def between(cls, before, model, removal, classes):
-        """`before` is what the old model said of the rows of `removal`; `model` is the new one."""
-        change = cls(*before, *observe_both(model, removal, classes))
-        change.refuse_divergence()
-        return change
-
-    def measure(self):
-        """Losses and scores, for the log."""
-        names = ("forget_before", "forget_after", "retain_before", "retain_after")
-        return {name: summary(getattr(self, name)) for name in names}
-
-    def refuse_divergence(self):
-        """Raise where the new model gives no numbers."""
-        for evidence in (self.forget_after, self.retain_after):
+    def between(cls, before, after):
+        """From what the old and the new model said; raises where the latter gives no numbers."""
+        for evidence in after:
             if evidence is not None and not evidence.is_finite():
                 raise UnlearningError(
                     "The training diverged: the new model's outputs hold NaN or infinity. The "
                     "model is as it was before. Try a smaller learning rate."
                 )
+        return cls(*before, *after)
+
+    def measure(self):
+        """Losses and scores, for the log."""
+        names = ("forget_before", "forget_after", "retain_before", "retain_after")
+        return {name: summarise(getattr(self, name)) for name in names}
+
+
+def look_before(estimator, removal):
+    """The model of a fitted unlearner before the request, its `Before`."""
+    weights, exact = model_digest(estimator.estimator_)["digest"], estimator._make_promises().exact
+    said, known = removal.before, _recall_look(estimator, removal, weights)
+    said = said or observe_both(estimator.estimator_, removal, estimator._classes, known)
+    brought = estimator._name_trained() if exact else []
+    return Before(weights, said, brought, estimator._name_declared() if exact else [])
 
 
 def observe_both(model, removal, classes, known=None):
@@ -168,7 +195,7 @@ def draw_sample(estimator, retain, limited=False):
     """Retained rows that are looked at before and after a request.
 
     Which they are depends on what is retained alone, and those of a request are mostly those of
-    the one before, see `recall_look`. `limited` says that a limit is set on what may be lost.
+    the one before, see `_recall_look`. `limited` says that a limit is set on what may be lost.
     """
     n = len(estimator._record)
     if estimator._make_promises().exact:
@@ -182,7 +209,7 @@ def draw_sample(estimator, retain, limited=False):
     return retain.take(np.flatnonzero(drawn[retain.positions]))
 
 
-def recall_look(estimator, removal, weights):
+def _recall_look(estimator, removal, weights):
     """What the present model said of the sample when the last request had made it, or None.
 
     It counts as long as the model's weights are those of then; `weights` is their digest now.
@@ -198,7 +225,7 @@ def recall_look(estimator, removal, weights):
 
 
 def keep_look(removal, change):
-    """What `recall_look` gives back, for the state after a request."""
+    """What `_recall_look` gives back, for the state after a request."""
     said, positions = change.retain_after, removal.sample.positions
     return None if said is None or said.noisy or positions is None else (positions, said)
 

@@ -7,16 +7,19 @@ import torch
 from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 
-from skunlearn._recipe.training import weight_parameter
+from skunlearn._recipe.training import name_weights
 from skunlearn._rows import checking
 from skunlearn._rows.checking import check_finite
 from skunlearn._rows.containers import is_dataset, n_rows, shares_memory
-from skunlearn._rows.record import TrainingRecord, request_rows
+from skunlearn._rows.finding import align_request
+from skunlearn._rows.frames import select_columns
+from skunlearn._rows.record import TrainingRecord
 from skunlearn._torch import net_checks, skorch_nets
 from skunlearn._torch.columns import label_columns, width_of
 from skunlearn._torch.parts.net_kinds import has_labels, has_sigmoid, is_plain, kind_for, kind_of
 from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn._unlearning import validation
+from skunlearn._unlearning.inner_estimator import takes_nan
 from skunlearn._unlearning.plain_rows import look_at
 
 
@@ -96,7 +99,7 @@ def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None,
     if sample_weight is not None:
         weights = checking.check_weights(sample_weight, n)
         if not skorch_nets.is_net(inner):
-            weight_parameter(inner, weights)  # refuses what takes none
+            name_weights(inner, weights)  # refuses what takes none
     owned = not is_dataset(X) and not shares_memory(X, given)
     parts = {"owned": owned, "items": items, "reader": how}
     return TrainingRecord(X, y, weights=weights, ids=ids, groups=groups, **parts), reader
@@ -146,7 +149,7 @@ def _find_classes(estimator, X, y):
     if getattr(net, "classes", None) is not None and len(net.classes):
         return np.asarray(net.classes), None
     if frozen:
-        return net_checks.trained_classes(net, X, y), None
+        return net_checks.read_trained_classes(net, X, y), None
     return np.unique(y), label_columns(net, y, lambda: width_of(net, X))
 
 
@@ -157,13 +160,15 @@ def read_request(unlearner, X, y, name):
         if name == "forget":
             checking.refuse_positions(X, record.row_like(), f"X_{name}")
         names = getattr(record.row_like(), "columns", None)
-        X = validation.columns_of_fit(X, getattr(unlearner, "feature_names_in_", names))
+        names = getattr(unlearner, "feature_names_in_", names)
+        if names is not None:  # a frame may have been given columns since
+            X = select_columns(X, names)
         if hasattr(X, "columns") and hasattr(unlearner, "feature_names_in_"):
             X = validation.check_X(unlearner, X)
         if skorch_nets.is_net(unlearner.estimator_):
-            allow_nan = validation.takes_nan(unlearner)
+            allow_nan = takes_nan(unlearner)
             check_finite(X, f"X_{name}", allow_nan=allow_nan)
-        X = request_rows(X, record.row_like(), f"X_{name}")
+        X = align_request(X, record.row_like(), f"X_{name}")
     if y is not None:
         y = np.asarray(y.toarray() if sparse.issparse(y) else y)
         if y.ndim == 0 or len(y) != n_rows(X):

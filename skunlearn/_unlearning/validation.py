@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn import config_context
-from sklearn.utils import assert_all_finite, column_or_1d, get_tags
+from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
 
@@ -12,8 +12,9 @@ from skunlearn._rows.checking import check_finite
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
 from skunlearn._rows.frames import is_frame
 from skunlearn._torch import skorch_nets
-from skunlearn._torch.batches.net_rows import label_of
+from skunlearn._torch.batches.training_batch import label_of
 from skunlearn._torch.parts.tasks import Labels
+from skunlearn._unlearning.inner_estimator import takes_nan
 from skunlearn.exceptions import UnknownRowsError
 
 
@@ -57,11 +58,6 @@ def check_X(estimator, X, *, reset=False):
     return checked
 
 
-def takes_nan(estimator):
-    """Whether the inner estimator says by scikit-learn's tag that rows may hold NaN."""
-    return get_tags(skorch_nets.unwrap(estimator.estimator)).input_tags.allow_nan
-
-
 def check_dataset(X, name="X"):
     """Refuse a torch Dataset whose rows cannot be found again."""
     stream = isinstance(X, torch.utils.data.IterableDataset)
@@ -88,18 +84,6 @@ def _check_width(estimator, X, reset):
             f"X has {X.shape[1]} features, but {type(estimator).__name__} is expecting "
             f"{estimator.n_features_in_} features as input."
         )
-
-
-def columns_of_fit(X, names):
-    """The columns of a frame that ``fit`` saw, called `names`, without those it was given since.
-
-    Where one is missing, or their order is another, the frame is returned as it is.
-    """
-    if names is None or not is_frame(X) or len(X.shape) != 2 or X.shape[1] <= len(names):
-        return X
-    known = set(names)
-    kept = [name for name in X.columns if name in known]
-    return X[kept] if kept == list(names) else X
 
 
 def check_targets(y, n, *, classifier):

@@ -18,7 +18,7 @@ from skunlearn._torch.loop.epoch_loop import has_plain_steps
 from skunlearn._torch.loop.fit_loop import StopTraining, train
 from skunlearn._torch.loop.learning_rates import recipe_rate
 from skunlearn._torch.loop.norms import NORMS
-from skunlearn._torch.observation import observe, summary
+from skunlearn._torch.observation import observe, summarise
 from skunlearn._torch.parts.net_state import plain
 from skunlearn.certified._iteration import NoisySteps
 from skunlearn.certified._privacy import PrivacySpent
@@ -279,7 +279,7 @@ class NoisyFineTuneUnlearner(NetUnlearner):
             self.estimator, retain, self._classes, self._seed, self._passes, verbose=self.verbose
         )
         scores = [
-            summary(observe(model, self._removal.sample, self._classes))["score"]
+            summarise(observe(model, self._removal.sample, self._classes))["score"]
             for model in (other, net)
         ]
         return {"epochs": self._passes, "score": scores[0], "score_of_this_model": scores[1]}

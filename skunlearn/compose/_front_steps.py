@@ -4,23 +4,22 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from skunlearn._recipe.leaves import leaves
+from skunlearn._recipe.leaves import walk_leaves
 from skunlearn._rows.containers import is_dataset, is_mapping
 from skunlearn._rows.frames import is_frame
-from skunlearn._rows.row_table import DigestsOfRows
-from skunlearn._rows.views import Rows
+from skunlearn._rows.views import DigestsOfRows, Rows
 from skunlearn._unlearning import validation
 
 
-def resampler(steps):
+def find_resampler(steps):
     """Name of a step that changes the number of rows, or None."""
-    for name, step in [*steps, *leaves(steps)]:
+    for name, step in [*steps, *walk_leaves(steps)]:
         if hasattr(step, "fit_resample"):
             return name
     return None
 
 
-def fresh(steps):
+def clone_steps(steps):
     """Unfitted copies of steps."""
     return [
         (name, step if step is None or isinstance(step, str) else clone(step))
@@ -32,7 +31,7 @@ def fit_transform(steps, X, y):
     """Fitted copies of `steps`, and what they make of `X`, as a Pipeline's ``fit`` would."""
     if not steps:
         return [], X
-    chain = Pipeline(fresh(steps))
+    chain = Pipeline(clone_steps(steps))
     X = chain.fit_transform(X, y)
     return chain.steps, X
 
@@ -74,12 +73,12 @@ def as_rows(X):
     return np.array(X, dtype=object) if text else np.asarray(X)
 
 
-def transformed(rows, steps, unlearner, *, reset=False):
+def transform_rows(rows, steps, unlearner, *, reset=False):
     """`rows` as `steps` show them to `unlearner`; `reset` takes their width for its own."""
-    return checked(transform(steps, rows.arrays()[0]), rows, unlearner, reset=reset)
+    return check_rows(transform(steps, rows.arrays()[0]), rows, unlearner, reset=reset)
 
 
-def checked(X, rows, unlearner, *, reset=False):
+def check_rows(X, rows, unlearner, *, reset=False):
     """`X`, made of `rows`, as `unlearner` wants its rows."""
     X = validation.check_X(unlearner, X, reset=reset)
     digests = None if is_dataset(X) else DigestsOfRows(X)

@@ -8,7 +8,7 @@ import numpy as np
 from skunlearn._recipe import step_kinds
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch.observation import observe
-from skunlearn._unlearning.certificate.content import forgotten_digests, names_of
+from skunlearn._unlearning.certificate.deletion_log import digest_forgotten, name_rows
 from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose import _front_steps
@@ -20,14 +20,14 @@ class StepsMixin:
     """Checks of the steps, and one request on its way through them."""
 
     def _kinds(self):
-        return step_kinds.kinds(self.steps[:-1])
+        return step_kinds.sort_steps(self.steps[:-1])
 
     def _check_steps(self):
         self._validate_params()
         if not self.steps:
             raise ValueError("The pipeline is empty: it must end in an unlearner.")
         self._validate_steps()
-        name = _front_steps.resampler(self.steps[:-1])
+        name = _front_steps.find_resampler(self.steps[:-1])
         if name is not None:
             raise TypeError(
                 f"The step {name!r} changes the number of rows (fit_resample), so that requests "
@@ -104,7 +104,7 @@ class StepsMixin:
         entry, forgets = new.deletions_[-1], refit or not kinds["fitted"]
         entry = entry | {
             "exact": entry["exact"] and not kinds["frozen"] and forgets,
-            **forgotten_digests(new._key, *names_of(record, positions)),
+            **digest_forgotten(new._key, *name_rows(record, positions)),
             "transformers": transformers,
         }
         forgotten = None
@@ -123,7 +123,7 @@ class StepsMixin:
         if refit:
             before = self._observe(forget, draw_sample(old, retain))
             steps, X, sums, subtracted = self._new_steps(positions, forget, retain, as_stored)
-            kept = _front_steps.checked(X, retain, start, reset=True)
+            kept = _front_steps.check_rows(X, retain, start, reset=True)
             self._check_columns(steps, X)
             if self._record.has_data:
                 seen = self._seen_by(steps, start, positions, kept if as_stored else None)
@@ -168,10 +168,10 @@ class StepsMixin:
     def _shown(self, rows, steps, unlearner):
         """`rows` as `steps` show them to `unlearner`, from what is held of them where it is."""
         if self._held is None or rows.positions is None:
-            return _front_steps.transformed(rows, steps, unlearner)
+            return _front_steps.transform_rows(rows, steps, unlearner)
         X = self._held.take(rows.positions)
         X = _front_steps.transform(steps[self._constant :], X)
-        return _front_steps.checked(X, rows, unlearner)
+        return _front_steps.check_rows(X, rows, unlearner)
 
     def _seen_by(self, steps, unlearner, positions, kept):
         """The unlearner's record with all retained rows as new steps show them."""

@@ -87,7 +87,7 @@ class StepFilesMixin:
         for number, (name, step) in enumerate(self.steps[:-1]):
             steps.append([name, _class_of(step)])
             if step_kinds.learns(step):
-                data = bytearray(_dumped(name, step))
+                data = bytearray(_dump(name, step))
                 tensors[f"step.{number}"] = torch.frombuffer(data, dtype=torch.uint8)
         state = tensor_files.header(type(self).__name__) | {
             "last": last,
@@ -136,14 +136,14 @@ class StepFilesMixin:
         ours = [[name, _class_of(step)] for name, step in self.steps[:-1]]
         if state["steps"] != ours:
             raise ValueError(
-                f"{path} holds a pipeline of other steps: {_listed(state['steps'])}, where this "
-                f"one has {_listed(ours)}."
+                f"{path} holds a pipeline of other steps: {_list_steps(state['steps'])}, where "
+                f"this one has {_list_steps(ours)}."
             )
         steps = []
-        for number, (name, step) in enumerate(_front_steps.fresh(self.steps[:-1])):
+        for number, (name, step) in enumerate(_front_steps.clone_steps(self.steps[:-1])):
             data = tensors.get(f"step.{number}")
             if data is not None:
-                step = _loaded(name, step, data.numpy().tobytes(), trusted, path)
+                step = _load(name, step, data.numpy().tobytes(), trusted, path)
             steps.append((name, step))
         name, unlearner = self.steps[-1]
         last = tensor_files.part(tensors, "last.")
@@ -166,7 +166,7 @@ def _class_of(step):
     return step if step is None or isinstance(step, str) else type(step).__name__
 
 
-def _listed(steps):
+def _list_steps(steps):
     return ", ".join(f"{name} ({kind})" for name, kind in steps) or "none"
 
 
@@ -180,7 +180,7 @@ def _io():
     return io
 
 
-def _dumped(name, step):
+def _dump(name, step):
     """The bytes of a step, which can be read again."""
     io = _io()
     try:
@@ -194,12 +194,12 @@ def _dumped(name, step):
     return data
 
 
-def _loaded(name, step, data, trusted, path):
+def _load(name, step, data, trusted, path):
     """The fitted step of a file; `step` is its counterpart in the pipeline that reads it."""
     io = _io()
     unknown = set(io.get_untrusted_types(data=data)) - _HARMLESS - set(trusted)
     if unknown:
-        unknown -= _named_by(io, step)
+        unknown -= _list_named(io, step)
     if unknown:
         raise TypeError(
             f"The step {name!r} in {path} names {', '.join(sorted(unknown))}, which reading it "
@@ -214,7 +214,7 @@ def _loaded(name, step, data, trusted, path):
     return fitted
 
 
-def _named_by(io, step):
+def _list_named(io, step):
     """Types and functions that a step names before it is fitted: its user has trusted those."""
     try:
         return set(io.get_untrusted_types(data=io.dumps(clone(step))))

@@ -8,20 +8,22 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._recipe import step_kinds
-from skunlearn._recipe.step_kinds import kinds
+from skunlearn._recipe.step_kinds import sort_steps
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows, row_digests, shares_memory, view_of
-from skunlearn._rows.record import TrainingRecord, request_rows
+from skunlearn._rows.finding import align_request
+from skunlearn._rows.frames import select_columns
+from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.row_table import can_sketch, row_sketches
 from skunlearn._torch import skorch_nets
 from skunlearn._unlearning import validation
+from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import form_of_row
 from skunlearn._unlearning.certificate.model_digests import model_digest
-from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.fitted import drafted, share_all
 from skunlearn._unlearning.plain_rows import look_at
 from skunlearn._unlearning.removal import Removal, carry_out
-from skunlearn._unlearning.steps_before import steps_before
+from skunlearn._unlearning.steps_before import find_steps_before
 from skunlearn.compose import _front_steps
 from skunlearn.compose._prepared import Held, Subtraction
 from skunlearn.compose._refitting import StepsMixin
@@ -37,7 +39,7 @@ _SCOPE = (
 )
 
 
-class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
+class UnlearningPipeline(StepFilesMixin, StepsMixin, Pipeline):
     """scikit-learn's Pipeline with an unlearner at its end, and the verb ``unlearn``.
 
     Choose it when scalers, imputers, encoders or the like stand before a net: their means and
@@ -186,7 +188,7 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
         sketches = row_sketches(rows) if can_sketch(rows) else None
         digests = None if is_dataset(rows) or sketches is not None else row_digests(rows)
         # No clone: an unlearner around a trained model must not take itself for one.
-        self.steps = [*_front_steps.fresh(self.steps[:-1]), (name, copy.copy(unlearner))]
+        self.steps = [*_front_steps.clone_steps(self.steps[:-1]), (name, copy.copy(unlearner))]
         self._held = self._sums = None
         self._constant, shown = self._show_constant(rows, y, to_refit, params), X
         if self._held is not None:
@@ -197,9 +199,9 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
         super().fit(shown, y, **params, **own)
         if self._held is not None:
             self.steps = [*whole[: self._constant], *self.steps]
-        self._declared = step_kinds.declarations(self.steps[:-1])
+        self._declared = step_kinds.list_declarations(self.steps[:-1])
         # Its own steps forget as well.
-        self._final_estimator._change(steps_before=kinds(steps_before(self)))
+        self._final_estimator._change(steps_before=sort_steps(find_steps_before(self)))
         final = self._final_estimator._record
         self._record = TrainingRecord(
             rows, final._y, owned=owned, digests=digests, sketches=sketches, items=final.items
@@ -221,7 +223,7 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
 
         Only a public backbone is worth it, in front of steps that are fitted anew.
         """
-        n = step_kinds.constant_part(self.steps[:-1]) if to_refit else 0
+        n = step_kinds.count_constant(self.steps[:-1]) if to_refit else 0
         if n == 0 or params or self.transform_input is not None or is_dataset(rows):
             return 0
         steps, shown = _front_steps.fit_transform(self.steps[:n], rows, y)
@@ -286,6 +288,9 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
         """The log of requests."""
         return self._final_estimator.deletions_
 
+    certificate, record = recording.certificate, recording.record
+    log_key, exclusion_manifest = recording.log_key, recording.exclusion_manifest
+
     def _certified_content(self):
         """As of the unlearner, and what the steps in front hold.
 
@@ -339,7 +344,7 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
 
     def _is_as_declared(self, notes):
         """Say what is declared of the steps; False when one is no longer what it was in fit."""
-        now, same = step_kinds.declarations(self.steps[:-1]), True
+        now, same = step_kinds.list_declarations(self.steps[:-1]), True
         for then, declared in zip(self._declared, now):
             notes.append(
                 f"Step {then['step']} is declared to hold no training row, as it was trained on "
@@ -420,8 +425,10 @@ class UnlearningPipeline(StepFilesMixin, StepsMixin, RecordingMixin, Pipeline):
             if name == "forget":
                 checking.refuse_positions(X, self._record.row_like(), f"X_{name}")
             like = self._record.row_like()
-            X = validation.columns_of_fit(_front_steps.as_rows(X), getattr(like, "columns", None))
-            X = request_rows(X, like, f"X_{name}")
+            X = _front_steps.as_rows(X)
+            if hasattr(like, "columns"):
+                X = select_columns(X, like.columns)
+            X = align_request(X, like, f"X_{name}")
         if y is not None:
             y = np.asarray(y)
             if y.ndim == 0 or len(y) != n_rows(X):

@@ -158,7 +158,7 @@ def _olivetti(home, size, *, download):
     faces = fetch_olivetti_faces(data_home=home, download_if_missing=download)
     images = np.rint(255 * faces.images[:, None]).astype(np.uint8)
     if size is not None:
-        images = _resized(images, size)
+        images = _resize(images, size)
     names = np.array([f"s{person + 1}" for person in faces.target])
     counts = np.zeros(len(names), int)
     for person in np.unique(faces.target):
@@ -168,7 +168,7 @@ def _olivetti(home, size, *, download):
     return images, names, files, f"scikit-learn's Olivetti faces in {home}"
 
 
-def _resized(images, size):
+def _resize(images, size):
     from PIL import Image
 
     shape = size[::-1]

@@ -51,13 +51,13 @@ def reference_models(subject, retain, retrained, n_seeds, share):
                 "retrained must be 'train', 'short', a fitted estimator, a list of them or None, "
                 f"got {retrained!r}."
             )
-        return _trained(subject, retain, n_seeds, share if retrained == "short" else None)
+        return _train(subject, retain, n_seeds, share if retrained == "short" else None)
     models = list(retrained) if isinstance(retrained, (list, tuple)) else [retrained]
     models = [asked_model(model) for model in models]
     return dict(zip(_names(len(models)), models)), None
 
 
-def _trained(subject, retain, n_seeds, share):
+def _train(subject, retain, n_seeds, share):
     found = []
 
     def train_some(unlearner, rows, seed):
@@ -107,7 +107,7 @@ def outputs_of(model, views, classes):
     return outputs
 
 
-def blind(views, seed, *, classes):
+def run_blind_attack(views, seed, *, classes):
     """The blind attack on forgotten and unseen rows; None where rows are no plain numbers."""
     forget, unseen = views["forget"], views["unseen"]
     if is_dataset(forget.source) or is_dataset(unseen.source):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skunlearn.metrics._attacks.class_spread import FIGURES, Spread, beside
+from skunlearn.metrics._attacks.class_spread import FIGURES, Spread, place_beside
 
 
 def spread(outputs, sets, retrained):
@@ -36,7 +36,7 @@ def spread(outputs, sets, retrained):
     }
     nulls = {}
     for key in FIGURES:
-        null = beside(0.5, [found[name][key] for name in retrained], sets.confidence)
+        null = place_beside(0.5, [found[name][key] for name in retrained], sets.confidence)
         nulls[_label(key)] = null.reference, null.low, null.high
     return figures, nulls
 

@@ -10,10 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn._fitted_model import read_rows, read_targets
 from skunlearn._recipe import step_kinds
 from skunlearn._rows.containers import is_dataset
+from skunlearn._rows.frames import select_columns
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import observe
-from skunlearn._unlearning import validation
 from skunlearn.base import BaseUnlearner, model_of
 from skunlearn.compose import _front_steps
 from skunlearn.compose.pipeline import UnlearningPipeline
@@ -38,7 +38,7 @@ class Chain:
     def shown(self, rows):
         """`rows` as the steps show them to the model."""
         try:
-            return _front_steps.transformed(rows, self.steps, self.unlearner)
+            return _front_steps.transform_rows(rows, self.steps, self.unlearner)
         except ValueError as error:
             raise ValueError(
                 "The steps of the pipeline cannot transform rows that an audit asks about, those "
@@ -101,7 +101,7 @@ class Subject:
         else:
             X = _front_steps.as_rows(X)
             names = getattr(self.whole._record.row_like(), "columns", None)
-            X = X if is_dataset(X) else validation.columns_of_fit(X, names)
+            X = X if names is None or is_dataset(X) else select_columns(X, names)
             y = read_targets(self.final, X, y)
             rows = Rows(X, y, np.arange(len(y)))
         refuse_training_rows(self.whole, rows)
@@ -129,7 +129,7 @@ class Subject:
         if not self.piped:
             return lambda seed=None: train(final, retain, seed)
         steps = self.whole.steps[:-1]
-        frozen = step_kinds.kinds(steps)["frozen"]
+        frozen = step_kinds.sort_steps(steps)["frozen"]
         if frozen:
             raise TypeError(
                 f"The reference would be trained behind {', '.join(frozen)}, which may have seen "
@@ -139,7 +139,7 @@ class Subject:
         start = copy.copy(final)
         with seeded(derive_seed(final._seed, 1)):
             steps, made = _front_steps.fit_transform(steps, retain.arrays()[0], y)
-        rows = _front_steps.checked(made, retain, start, reset=True)
+        rows = _front_steps.check_rows(made, retain, start, reset=True)
         return lambda seed=None: Chain(steps, start, train(start, rows, seed))
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from skunlearn._torch.parts.tasks import Classes, Labels
 from skunlearn.evaluation import _classes, _multilabel, _values
 from skunlearn.evaluation._assembling import assemble
-from skunlearn.evaluation._reference_models import blind as blind_baseline
 from skunlearn.evaluation._reference_models import outputs_of, reference_models
+from skunlearn.evaluation._reference_models import run_blind_attack as blind_baseline
 from skunlearn.evaluation._subjects import Subject, asked_model
 from skunlearn.evaluation.figures import SETS, Sets
 from skunlearn.metrics._label_logits import check_label_logits, is_multilabel

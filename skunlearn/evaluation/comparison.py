@@ -12,7 +12,12 @@ from skunlearn._rows.containers import is_dataset, n_rows
 from skunlearn._unlearning import validation
 from skunlearn._unlearning.fitted import share_state
 from skunlearn._unlearning.removal import describe_result
-from skunlearn.evaluation._reference_models import check_recipe, named, other_references, outputs_of
+from skunlearn.evaluation._reference_models import (
+    check_recipe,
+    named,
+    other_references,
+    outputs_of,
+)
 from skunlearn.evaluation._subjects import Subject, asked_model, check_kind
 from skunlearn.evaluation.audit import judge_outputs
 from skunlearn.exact import RetrainUnlearner

@@ -175,7 +175,7 @@ def _attack(unlearner, X_test, y_test, groups, groups_test):
     sides = [observe(model, rows, final._classes) for rows in (forget, unseen)]
     if any(side.logits is None for side in sides):
         return {"attack": None, "groups": None}
-    whole = _attacked(sides, [np.arange(len(side.y)) for side in sides], per_class=True)
+    whole = _attack_sides(sides, [np.arange(len(side.y)) for side in sides], per_class=True)
     found = {"attack": describe_finding(whole), "groups": None}
     if groups is None:
         return found
@@ -192,11 +192,11 @@ def _attack(unlearner, X_test, y_test, groups, groups_test):
             sizes = {"n_forget": len(rows[0]), "n_unseen": len(rows[1])}
             found["groups"][str(group)] = sizes | {"skipped": f"fewer than {_FEWEST} rows"}
         else:
-            found["groups"][str(group)] = describe_finding(_attacked(sides, rows))
+            found["groups"][str(group)] = describe_finding(_attack_sides(sides, rows))
     return found
 
 
-def _attacked(sides, rows, **more):
+def _attack_sides(sides, rows, **more):
     (forget, gone), (unseen, others) = zip(sides, rows)
     shown = forget.logits[gone], forget.y[gone], unseen.logits[others], unseen.y[others]
     return membership_inference(*shown, attack="strongest", random_state=0, **more)

@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._rows.views import Rows
 from skunlearn._torch import inference, skorch_nets
-from skunlearn._torch.batches.net_rows import reader
+from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn._torch.columns import columns_of
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.base import model_of
@@ -75,7 +75,7 @@ def input_gradients(model, X, y, *, batch_size=256):
             f"y must hold one label per row of X, each among {classes.tolist()}; got shape "
             f"{y.shape}."
         )
-    data = reader(net, Rows(X, columns, np.arange(len(y))))
+    data = make_reader(net, Rows(X, columns, np.arange(len(y))))
     found = []
     with inference.evaluating(net):
         for start in range(0, len(y), batch_size):

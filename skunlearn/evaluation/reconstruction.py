@@ -145,7 +145,7 @@ def reconstruction_attack(before, after, X_public, *, n_rows=None, penalty=None)
     # About the mean, which changes nothing but the rounding; the constant feature is the last.
     rows = np.column_stack([X - center, np.full(len(X), float(intercept))])
     change[-1] += center @ change[:-1]
-    gradient = known / len(rows) * _curved(after, rows, old, new, center, change)
+    gradient = known / len(rows) * _multiply_hessian(after, rows, old, new, center, change)
     gradient[:-1] += penalties * change[:-1]
     direction, sizes = np.linalg.svd(gradient, full_matrices=False)[:2]
     direction = direction[:, 0]
@@ -189,7 +189,7 @@ def _penalty(model):
     return np.asarray(getattr(model, "alpha", 0.0))
 
 
-def _curved(model, rows, old, new, center, change):
+def _multiply_hessian(model, rows, old, new, center, change):
     """Σ over `rows` of the loss's Hessian times `change`, of shape (p + 1, t)."""
     if not isinstance(model, LogisticRegression):
         return rows.T @ (rows @ change)

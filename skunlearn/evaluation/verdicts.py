@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from skunlearn.metrics._attacks.result import signed
+from skunlearn.metrics._attacks.result import format_signed
 
 _WIDE = 0.2  # an AUC interval wider than this decides little
 _MOVED = 0.1  # share of the way to the retrained loss below which nothing was unlearned
@@ -83,7 +83,7 @@ def judge(attacked, known, margin):
         )
     short = attacked.reference_kind == "short"
     whose = f"short reference ({attacked.reference_note})" if short else "retrained"
-    seen += f", {whose} {found.reference_auc:.3f}, difference {signed(d)}"
+    seen += f", {whose} {found.reference_auc:.3f}, difference {format_signed(d)}"
     apart = attacked.distinguishable
     matters = apart and abs(d.estimate) > margin
     if known.gap > known.tolerance:

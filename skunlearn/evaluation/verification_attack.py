@@ -91,7 +91,7 @@ def verification_attack(
         net = model_of(model)
         if not skorch_nets.is_net(net):
             raise TypeError(f"{name!r} is no skorch net, but {type(net).__name__}.")
-        ours, theirs = (_embedded(model, net, X) for X in (X_forgotten, X_others))
+        ours, theirs = (_embed(model, net, X) for X in (X_forgotten, X_others))
         if len(ours) != len(identity):
             raise ValueError(f"X_forgotten has {len(ours)} rows, but identity {len(identity)}.")
         same = np.triu(identity[:, None] == identity[None, :], 1)
@@ -107,7 +107,7 @@ def verification_attack(
     return results
 
 
-def _embedded(model, net, X):
+def _embed(model, net, X):
     X = check_X(model, X) if isinstance(model, BaseUnlearner) else X
     n = n_rows(X)
     # The data sets of nets hold targets beside rows; these are not read.

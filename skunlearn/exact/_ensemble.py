@@ -42,14 +42,14 @@ class ShardEnsemble:
 
     def __getstate__(self):
         nets = [m for m in self.members if skorch_nets.is_net(m)]
-        shared = shared_parameters.common(nets)
+        shared = shared_parameters.find_common(nets)
         if not shared:
             return vars(self)
         # Every net would write them, as skorch's nets do not know of each other.
         members, left = list(self.members), {}
         for i, member in enumerate(members):
             if skorch_nets.is_net(member):
-                members[i], *left[i] = shared_parameters.hollow(member, shared)
+                members[i], *left[i] = shared_parameters.hollow_out(member, shared)
         return vars(self) | {"members": members, "shared": shared, "left": left}
 
     def __setstate__(self, state):
@@ -62,11 +62,12 @@ class ShardEnsemble:
     def _digested(self):
         """What a digest of the weights is made of: what members share once, and without copies."""
         nets = [m for m in self.members if skorch_nets.is_net(m)]
-        shared = shared_parameters.common(nets)
+        shared = shared_parameters.find_common(nets)
         if not shared:
             return vars(self)
         members = [
-            shared_parameters.apart(m, shared) if skorch_nets.is_net(m) else m for m in self.members
+            shared_parameters.set_apart(member, shared) if skorch_nets.is_net(member) else member
+            for member in self.members
         ]
         return vars(self) | {"members": members, "shared": shared}
 

@@ -53,7 +53,7 @@ class ScalerStatistic:
         """The fitted step of the rows that are left; `old` is that of before."""
         n = self.sums.n[0]
         mean, var = self.sums.means()[0], self.sums.scatter()[0] / np.maximum(n, 1)
-        new = _copied(old)
+        new = _copy(old)
         seen = n.astype(np.asarray(old.n_samples_seen_).dtype)  # floats, of sparse rows
         new.n_samples_seen_ = seen[0] if n.min() == n.max() else seen
         if old.mean_ is not None:
@@ -95,7 +95,7 @@ class ComponentStatistic(ScalerStatistic):
         if values[kept - 1] < _RESOLVED * values[0]:
             return None
         components = svd_flip(None, vectors[:, ::-1].T, u_based_decision=False)[1]
-        new, like = _copied(old), old.components_.dtype
+        new, like = _copy(old), old.components_.dtype
         new.mean_ = self.sums.means()[0].astype(like)
         new.components_ = components[:kept].astype(like)
         new.explained_variance_ = values[:kept].astype(like)
@@ -116,7 +116,7 @@ def _is_full(step, n, p):
     return step.svd_solver != "auto" or tall or n <= 500 or not share
 
 
-def _copied(step):
+def _copy(step):
     new = object.__new__(type(step))
     vars(new).update(vars(step))
     return new

@@ -139,7 +139,7 @@ def _stage(recipe, model, rows, shard, stage, verbose):
 
 
 def _write(net, recipe, shard, path):
-    lost = portable.lost(net, recipe, shard.seed, shard.rows)
+    lost = portable.name_lost(net, recipe, shard.seed, shard.rows)
     if lost:
         raise UnlearningError(
             f"n_slices={shard.n_slices} keeps the net after each slice in a file, which cannot "
@@ -148,7 +148,7 @@ def _write(net, recipe, shard, path):
         )
     tensors, base = weights(net), _base(recipe, shard, net)
     kept = {k: v.contiguous().cpu() for k, v in tensors.items() if k not in base}
-    about = {"frozen": portable.frozen(net), "base": base}
+    about = {"frozen": portable.name_frozen(net), "base": base}
     save_file(kept, path, metadata={key: json.dumps(value) for key, value in about.items()})
 
 
@@ -172,9 +172,9 @@ def _read(recipe, shard, path):
 def _base(recipe, shard, net):
     """Digests of frozen parameters that the module builds as they are: no file need hold them."""
     with seeded(shard.seed):
-        fresh = shared_parameters.frozen_parameters(skorch_nets.fresh_net(recipe, verbose=0))
+        fresh = shared_parameters.list_frozen(skorch_nets.fresh_net(recipe, verbose=0))
     return {
         name: digest_tensor(p)
-        for name, p in shared_parameters.frozen_parameters(net).items()
-        if name in fresh and shared_parameters.equal(fresh[name], p)
+        for name, p in shared_parameters.list_frozen(net).items()
+        if name in fresh and shared_parameters.are_equal(fresh[name], p)
     }

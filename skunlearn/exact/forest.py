@@ -221,7 +221,7 @@ class ForestUnlearner(BaseUnlearner):
         grown = grow(self._plan, model, X, y, model.n_estimators, randomness, rows.weights)
         n = len(self._record)
         draws = Draws.of([rows.positions[drawn] for drawn in grown.samples], n)
-        model = _filled(model, grown.estimators, grown.features)
+        model = _fill(model, grown.estimators, grown.features)
         set_out_of_bag(model, draws, rows.positions, X, y)
         return model, draws
 
@@ -265,7 +265,7 @@ class ForestUnlearner(BaseUnlearner):
             estimators[number] = grown.estimators[place]
             if features is not None:
                 features[number] = grown.features[place]
-        model = _filled(old, estimators, features)
+        model = _fill(old, estimators, features)
         set_out_of_bag(model, self._draws, retain.positions, X, y)
         return model
 
@@ -278,7 +278,7 @@ class ForestUnlearner(BaseUnlearner):
         X, y = self._arrays(model, rows)
         randomness = np.random.SeedSequence([seed, 1])
         grown = grow(self._plan, model, X, y, model.n_estimators, randomness, rows.weights)
-        return _filled(model, grown.estimators, grown.features)
+        return _fill(model, grown.estimators, grown.features)
 
     def _arrays(self, model, rows):
         """Rows, with codes of the model's own classes."""
@@ -346,7 +346,7 @@ _ALL_ROWS = (
 )
 
 
-def _filled(model, estimators, features):
+def _fill(model, estimators, features):
     """A copy of an ensemble with other members, without what was true of the old draws."""
     new = object.__new__(type(model))
     vars(new).update(vars(model), estimators_=estimators)

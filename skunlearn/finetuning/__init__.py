@@ -9,6 +9,7 @@ from skunlearn.finetuning.l1_sparse import L1SparseUnlearner
 from skunlearn.finetuning.msg import MSGUnlearner
 from skunlearn.finetuning.no_t import NoTUnlearner
 from skunlearn.finetuning.proximal import ProximalUnlearner
+from skunlearn.finetuning.rewind import RewindUnlearner
 from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "MSGUnlearner",
     "NoTUnlearner",
     "ProximalUnlearner",
+    "RewindUnlearner",
     "ShrinkPerturbUnlearner",
 ]

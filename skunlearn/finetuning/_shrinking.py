@@ -3,9 +3,9 @@
 import torch
 
 from skunlearn._rows.containers import is_dataset
-from skunlearn._rows.seeding import seeded
+from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch import checkpoints, skorch_nets
-from skunlearn._torch.batches.net_rows import dataset
+from skunlearn._torch.batches.net_rows import make_dataset
 from skunlearn._torch.inference import evaluating
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.norms import NORMS
@@ -26,12 +26,19 @@ def new_net(estimator, rows, classes, seed):
     with seeded(seed):
         net = skorch_nets.fresh_net(estimator, verbose=0)
         skorch_nets.name_columns(net, classes)
-        data = dataset(net, rows)
+        data = make_dataset(net, rows)
         with checkpoints.private_checkpoints(net):
             net.notify("on_train_begin", X=data, y=None if is_dataset(rows.source) else data.y)
         with torch.no_grad(), evaluating(net):  # a batch of one row would be too few for a norm
             net.infer(next(batches(net, rows)).x)  # lazy layers get their shapes
     return net
+
+
+def shrink_net(unlearner, net, retain, factor):
+    """Draw the copy that a request of `unlearner` works on towards a net that is built anew."""
+    seed = derive_seed(unlearner._seed, 5, len(unlearner.deletions_))
+    recipe = skorch_nets.unwrap(unlearner.estimator)
+    shrink(net, new_net(recipe, retain, unlearner._classes, seed), factor)
 
 
 @torch.no_grad()

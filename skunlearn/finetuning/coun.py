@@ -144,7 +144,7 @@ def features(net, head, x):
     seen = []
     hook = head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     try:
-        skorch_nets.eager(net).infer(x)
+        skorch_nets.make_eager(net).infer(x)
     finally:
         hook.remove()
     return seen[-1].flatten(1)

@@ -3,9 +3,7 @@
 from dataclasses import replace
 
 from skunlearn._rows.constraints import SHARE
-from skunlearn._rows.seeding import derive_seed
-from skunlearn._torch import skorch_nets
-from skunlearn.finetuning._shrinking import new_net, shrink
+from skunlearn.finetuning._shrinking import shrink_net
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -94,15 +92,11 @@ class ShrinkPerturbUnlearner(NetUnlearner):
         self.shrink = shrink
 
     def _unlearn(self, net, retain, forget):
-        seed = derive_seed(self._seed, 5, len(self.deletions_))
-        recipe = skorch_nets.unwrap(self.estimator)
-        shrink(net, new_net(recipe, retain, self._classes, seed), self.shrink)
+        shrink_net(self, net, retain, self.shrink)
         self._run(net, retain)
 
-    def _epochs(self):
-        if self.max_epochs is not None:
-            return self.max_epochs
-        return -(-skorch_nets.unwrap(self.estimator).max_epochs // 3)
+    def _usual_epochs(self, net):
+        return -(-net.max_epochs // 3)
 
     def _space(self):
         return super()._space() | {"shrink": Uniform(0.1, 0.7)}

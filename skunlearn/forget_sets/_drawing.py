@@ -32,7 +32,7 @@ def as_mask(rows, n):
     return mask
 
 
-def strata_of(stratify, y, n):
+def find_strata(stratify, y, n):
     """Strata as an array: classes of `y`, another array of labels, or None."""
     if stratify is None or stratify is False:
         return None
@@ -58,7 +58,7 @@ def draw(rng, pool, k, strata=None):
     return _by_stratum(pool, k, strata, rng, lambda rows, m: rng.choice(rows, m, replace=False))
 
 
-def top(scores, pool, k, strata=None):
+def pick_top(scores, pool, k, strata=None):
     """The `k` rows of `pool` with the highest scores; equal ones in their order; sorted."""
 
     def best(rows, m):
@@ -85,7 +85,7 @@ def _shares(counts, k, rng):
     return quota
 
 
-def listed(values, limit=10):
+def list_values(values, limit=10):
     """Values in words."""
     values = [v.item() if isinstance(v, np.generic) else v for v in values]
     text = ", ".join(repr(v) for v in values[:limit])

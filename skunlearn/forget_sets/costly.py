@@ -9,7 +9,7 @@ from skunlearn._torch.embedding import features
 from skunlearn._torch.observation import observe
 from skunlearn.certified import CertifiedRemovalUnlearner
 from skunlearn.exact import ForestUnlearner, ShardedUnlearner
-from skunlearn.forget_sets._drawing import as_mask, resolve_size, top
+from skunlearn.forget_sets._drawing import as_mask, pick_top, resolve_size
 from skunlearn.forget_sets.results import ForgetSet
 
 __all__ = ["costly_forget_set"]
@@ -94,7 +94,7 @@ def costly_forget_set(unlearner, size=0.01, *, candidates=None):
     k = resolve_size(size, len(positions), of="candidates")
     scores = np.full(len(record), -np.inf)
     scores[positions] = found[0](unlearner, positions)
-    chosen = top(scores, positions, k)
+    chosen = pick_top(scores, positions, k)
     details = {"scores": scores[chosen], "size": k}
     if isinstance(unlearner, ShardedUnlearner):
         shards, slices = (place[chosen] for place in unlearner._places)

@@ -10,7 +10,7 @@ from skunlearn._torch.embedding import features
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.base import BaseUnlearner
-from skunlearn.forget_sets._drawing import as_mask, resolve_size, top
+from skunlearn.forget_sets._drawing import as_mask, pick_top, resolve_size
 from skunlearn.forget_sets.results import ForgetSet
 
 __all__ = ["damaging_forget_set"]
@@ -87,7 +87,7 @@ def damaging_forget_set(unlearner, X_target, y_target, size=0.1, *, candidates=N
     rows = record.view(positions)
     scores = np.full(len(record), -np.inf)
     scores[positions] = _alignment(model, rows, targets, classes)
-    chosen = top(scores, positions, k)
+    chosen = pick_top(scores, positions, k)
     return ForgetSet(
         as_mask(chosen, len(record)),
         "damaging",

@@ -8,10 +8,10 @@ from skunlearn._rows.containers import n_rows, take
 from skunlearn.forget_sets._drawing import (
     as_mask,
     draw,
+    find_strata,
     is_discrete,
-    listed,
+    list_values,
     resolve_size,
-    strata_of,
 )
 from skunlearn.forget_sets.results import ForgetSet
 from skunlearn.metrics._statistics.matching import check_labels
@@ -59,7 +59,7 @@ def random_forget_set(y, size=0.1, *, stratify=True, random_state=None):
     y = check_labels(y, "y")
     n = len(y)
     k = resolve_size(size, n)
-    strata = strata_of(stratify, y, n)
+    strata = find_strata(stratify, y, n)
     mask = as_mask(draw(check_random_state(random_state), np.arange(n), k, strata), n)
     how = "" if strata is None else ", each class" if stratify is True else ", each stratum"
     how += " in its share" if how else ""
@@ -113,7 +113,7 @@ def class_forget_set(y, classes, *, size=None, random_state=None):
     return ForgetSet(
         as_mask(chosen, len(y)),
         "class" if size is None else "part of a class",
-        f"{share}{len(chosen)}{of} rows of the {many} {listed(wanted)}.",
+        f"{share}{len(chosen)}{of} rows of the {many} {list_values(wanted)}.",
         {"classes": wanted, "size": len(chosen)},
     )
 
@@ -179,7 +179,7 @@ def subpopulation_forget_set(
         rows = _rows_with(attribute, wanted, "attribute", "values")
     chosen = _some(rows, size, None, rng)
     of = f" of {len(rows)}" if size is not None else ""
-    whose = "for which the condition holds" if wanted is None else f"with {listed(wanted)}"
+    whose = "for which the condition holds" if wanted is None else f"with {list_values(wanted)}"
     return ForgetSet(
         as_mask(chosen, n),
         "sub-population",
@@ -288,7 +288,8 @@ def _rows_with(labels, wanted, name, what):
     missing = [value for value in wanted if not np.any(present == value)]
     if missing:
         raise ValueError(
-            f"{what} {listed(missing)} do not occur in {name}, which holds {listed(present)}."
+            f"{what} {list_values(missing)} do not occur in {name}, which holds "
+            f"{list_values(present)}."
         )
     return np.flatnonzero(np.logical_or.reduce([labels == value for value in wanted]))
 

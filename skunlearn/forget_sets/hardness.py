@@ -5,7 +5,7 @@ import numpy as np
 from skunlearn._fitted_model import ask_about
 from skunlearn._rows.memorisation import confidence_proxy, gain
 from skunlearn._torch.observation import observe
-from skunlearn.forget_sets._drawing import as_mask, resolve_size, strata_of, top
+from skunlearn.forget_sets._drawing import as_mask, find_strata, pick_top, resolve_size
 from skunlearn.forget_sets.results import ForgetSet
 
 __all__ = ["high_loss_forget_set", "memorisation_scores", "memorised_forget_set"]
@@ -105,8 +105,8 @@ def memorised_forget_set(scores, size=0.1, *, most=True, stratify=None):
         )
     n = len(scores)
     k = resolve_size(size, n)
-    strata = strata_of(stratify, None, n)
-    rows = top(scores if most else -scores, np.arange(n), k, strata)
+    strata = find_strata(stratify, None, n)
+    rows = pick_top(scores if most else -scores, np.arange(n), k, strata)
     word = "most" if most else "least"
     return ForgetSet(
         as_mask(rows, n),
@@ -154,8 +154,8 @@ def high_loss_forget_set(model, X, y, size=0.1, *, highest=True, stratify=False)
     losses = _losses(model, X, y)
     n = len(losses)
     k = resolve_size(size, n)
-    strata = strata_of(stratify, np.asarray(y), n)
-    rows = top(losses if highest else -losses, np.arange(n), k, strata)
+    strata = find_strata(stratify, np.asarray(y), n)
+    rows = pick_top(losses if highest else -losses, np.arange(n), k, strata)
     word = "highest" if highest else "lowest"
     return ForgetSet(
         as_mask(rows, n),

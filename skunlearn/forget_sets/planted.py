@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skunlearn.forget_sets._drawing import as_mask, draw, is_discrete, listed, resolve_size
+from skunlearn.forget_sets._drawing import as_mask, draw, is_discrete, list_values, resolve_size
 from skunlearn.forget_sets.results import PlantedForgetSet
 from skunlearn.metrics._statistics.matching import check_labels
 
@@ -67,8 +67,8 @@ def mislabelled_forget_set(y, size=0.1, *, to=None, known=1.0, random_state=None
         wrong = classes[codes]
     else:
         wrong = np.array([target[label] for label in classes[codes].tolist()])
-    how = "another class at random" if target is None else listed(sorted(set(wrong.tolist())))
-    return _planted(
+    how = "another class at random" if target is None else list_values(sorted(set(wrong.tolist())))
+    return _make_planted(
         "mislabelled",
         f"{len(rows)} of {len(pool)} rows labelled as {how}",
         y,
@@ -76,7 +76,7 @@ def mislabelled_forget_set(y, size=0.1, *, to=None, known=1.0, random_state=None
         {"size": len(rows), "to": to},
         known,
         rng,
-        y=_changed(y, rows, wrong),
+        y=_change(y, rows, wrong),
     )
 
 
@@ -131,15 +131,15 @@ def interclass_confusion_forget_set(y, classes, size=0.1, *, known=1.0, random_s
     pool = np.flatnonzero((y == pair[0]) | (y == pair[1]))
     rows = draw(rng, pool, resolve_size(size, len(pool)), y)
     a, b = np.asarray(pair, dtype=y.dtype)
-    return _planted(
+    return _make_planted(
         "interclass confusion",
-        f"{len(rows)} of {len(pool)} rows of {listed(pair)} labelled as the other of the two",
+        f"{len(rows)} of {len(pool)} rows of {list_values(pair)} labelled as the other of the two",
         y,
         rows,
         {"size": len(rows), "classes": pair},
         known,
         rng,
-        y=_changed(y, rows, np.where(y[rows] == a, b, a)),
+        y=_change(y, rows, np.where(y[rows] == a, b, a)),
     )
 
 
@@ -199,7 +199,7 @@ def partly_known_forget_set(planted, known=0.5, *, random_state=None):
     )
 
 
-def _planted(kind, description, like, rows, details, known, rng, **changed):
+def _make_planted(kind, description, like, rows, details, known, rng, **changed):
     """A `PlantedForgetSet` of which `known` rows are known."""
     mask = as_mask(rows, len(like))
     whole = PlantedForgetSet(
@@ -217,7 +217,9 @@ def _classes_of(y):
         raise ValueError("y must hold class labels; wrong labels need at least two classes.")
     classes = np.unique(y)
     if len(classes) < 2:
-        raise ValueError(f"y holds one class only, {listed(classes)}: no label would be wrong.")
+        raise ValueError(
+            f"y holds one class only, {list_values(classes)}: no label would be wrong."
+        )
     return y, classes
 
 
@@ -230,7 +232,7 @@ def _targets(to, classes):
     _refuse_unknown([*mapping, *mapping.values()], classes, "to")
     same = [label for label, wrong in mapping.items() if label == wrong]
     if same:
-        raise ValueError(f"to maps {listed(same)} to itself, which is no wrong label.")
+        raise ValueError(f"to maps {list_values(same)} to itself, which is no wrong label.")
     return mapping
 
 
@@ -238,12 +240,12 @@ def _refuse_unknown(labels, classes, name):
     unknown = [label for label in dict.fromkeys(labels) if not np.any(classes == label)]
     if unknown:
         raise ValueError(
-            f"{name} names {listed(unknown)}, which y does not hold; its classes are "
-            f"{listed(classes)}."
+            f"{name} names {list_values(unknown)}, which y does not hold; its classes are "
+            f"{list_values(classes)}."
         )
 
 
-def _changed(y, rows, labels):
+def _change(y, rows, labels):
     y = y.copy()
     y[rows] = labels
     return y

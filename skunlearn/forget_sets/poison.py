@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from skunlearn.forget_sets._drawing import draw, listed, resolve_size, strata_of
-from skunlearn.forget_sets.planted import _classes_of, _planted, _refuse_unknown
+from skunlearn.forget_sets._drawing import draw, find_strata, list_values, resolve_size
+from skunlearn.forget_sets.planted import _classes_of, _make_planted, _refuse_unknown
 
 __all__ = ["PatchTrigger", "backdoor_forget_set", "gaussian_forget_set"]
 
@@ -51,7 +51,7 @@ class PatchTrigger:
         """The trigger with a size and a value that suit these rows."""
         array = _array(X)
         if self.corner not in _CORNERS:
-            raise ValueError(f"corner must be one of {listed(_CORNERS)}, got {self.corner!r}.")
+            raise ValueError(f"corner must be one of {list_values(_CORNERS)}, got {self.corner!r}.")
         side = array.shape[1] if array.ndim == 2 else min(array.shape[-2:])
         size = self.size
         if size is None:
@@ -135,15 +135,15 @@ def backdoor_forget_set(X, y, target, size=0.05, *, trigger=None, known=1.0, ran
         )
     labels = y.copy()
     labels[rows] = target
-    return _planted(
+    return _make_planted(
         "backdoor",
-        f"{k} of {len(y)} rows with a trigger and the label {listed([target])}",
+        f"{k} of {len(y)} rows with a trigger and the label {list_values([target])}",
         y,
         rows,
         {"size": k, "target": target},
         known,
         rng,
-        X=_like(X, _changed_rows(array, rows, patched)),
+        X=_like(X, _change_rows(array, rows, patched)),
         y=labels,
         trigger=trigger,
     )
@@ -205,7 +205,7 @@ def gaussian_forget_set(
     scale = float(array.std()) if scale is None else float(scale)
     if not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be positive and finite, got {scale!r}.")
-    rows = draw(rng, np.arange(n), resolve_size(size, n), strata_of(stratify, None, n))
+    rows = draw(rng, np.arange(n), resolve_size(size, n), find_strata(stratify, None, n))
     noisy = array[rows] + scale * rng.standard_normal(array[rows].shape)
     if clip is not None:
         noisy = np.clip(noisy, *clip)
@@ -213,7 +213,7 @@ def gaussian_forget_set(
         limits = np.iinfo(array.dtype)
         noisy = np.clip(np.rint(noisy), limits.min, limits.max)
     noisy = noisy.astype(array.dtype)
-    return _planted(
+    return _make_planted(
         "Gaussian poison",
         f"{len(rows)} of {n} rows with Gaussian noise of standard deviation {scale:.3g}",
         array,
@@ -221,7 +221,7 @@ def gaussian_forget_set(
         {"size": len(rows), "scale": scale},
         known,
         rng,
-        X=_like(X, _changed_rows(array, rows, noisy)),
+        X=_like(X, _change_rows(array, rows, noisy)),
         noise=(noisy.astype(np.float64) - array[rows]).astype(np.float32),
     )
 
@@ -243,7 +243,7 @@ def _like(X, array):
     return torch.as_tensor(array, device=X.device) if isinstance(X, torch.Tensor) else array
 
 
-def _changed_rows(array, rows, new):
+def _change_rows(array, rows, new):
     array = array.copy()
     array[rows] = new
     return array

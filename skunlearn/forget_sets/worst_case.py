@@ -15,7 +15,7 @@ from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.observation import observe
 from skunlearn._torch.row_losses import Targets, row_losses
-from skunlearn.forget_sets._drawing import as_mask, resolve_size, top
+from skunlearn.forget_sets._drawing import as_mask, pick_top, resolve_size
 from skunlearn.forget_sets.results import ForgetSet
 
 __all__ = ["worst_case_forget_set"]
@@ -144,7 +144,7 @@ def worst_case_forget_set(
     # Rows of weight 1, or of weight 0, tie: the losses decide among them.
     ranks = np.empty(n)
     ranks[np.lexsort((-losses, w))] = np.arange(n)
-    chosen = top(ranks if method == "bilevel" else -losses, np.arange(n), k)
+    chosen = pick_top(ranks if method == "bilevel" else -losses, np.arange(n), k)
     proxy = "" if method == "bilevel" else ", by one fine-tuning"
     return ForgetSet(
         as_mask(chosen, n),

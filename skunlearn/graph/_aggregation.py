@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 _FLOOR = 1e-12  # probability that counts for a label to which no shard gives any chance
 
 
-def weighted(posteriors, weights):
+def average(posteriors, weights):
     """Weighted mean of the shards' probabilities.
 
     Parameters
@@ -17,7 +17,7 @@ def weighted(posteriors, weights):
     return sum(weights[shard] * p for shard, p in posteriors)
 
 
-def votes(posteriors):
+def count_votes(posteriors):
     """Shares of the shards that vote for each class, and these with ties broken by the mean."""
     count = mean = total = 0
     for _, p in posteriors:

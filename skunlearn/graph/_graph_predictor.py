@@ -83,8 +83,8 @@ class GraphPredictorMixin:
             graph, rows = self._graph, self._graph.rows(self._record.locate(data))
         posteriors = ((shard, self._seen(p[rows])) for shard, p in self._posteriors(graph))
         if self._settings["aggregate"] == "vote":
-            return _aggregation.votes(posteriors)
-        return _aggregation.weighted(posteriors, self.weights_), None
+            return _aggregation.count_votes(posteriors)
+        return _aggregation.average(posteriors, self.weights_), None
 
     def _seen(self, p):
         """Probabilities of the labels that `fit` has seen, of those of all columns."""

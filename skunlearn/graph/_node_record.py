@@ -5,7 +5,7 @@ import torch
 
 from skunlearn._rows.containers import match, name_digests
 from skunlearn._rows.identifiers import list_names
-from skunlearn._rows.record import _some
+from skunlearn._rows.row_names import show_some
 from skunlearn.exceptions import AlreadyForgottenError, UnknownRowsError
 
 
@@ -45,7 +45,7 @@ class NodeRecord:
         if unknown:
             raise UnknownRowsError(
                 f"{len(unknown)} of {len(names)} nodes were never seen by this model "
-                f"({_some(unknown)}). Nothing was forgotten. Nodes go by the ids that fit was "
+                f"({show_some(unknown)}). Nothing was forgotten. Nodes go by the ids that fit was "
                 "given, or else by their number in its data."
             )
         positions = np.array([hit[0] for hit in hits], dtype=np.intp)
@@ -53,7 +53,7 @@ class NodeRecord:
         if gone:
             raise AlreadyForgottenError(
                 f"{len(gone)} of {len(names)} nodes were forgotten by an earlier request "
-                f"({_some(gone)}). Nothing more was forgotten; leave them out."
+                f"({show_some(gone)}). Nothing more was forgotten; leave them out."
             )
         return positions
 
@@ -109,7 +109,7 @@ def find_edges(graph, ends, directed):
         hint = " The graph is directed: [u, v] is the edge from u to v." if directed else ""
         raise UnknownRowsError(
             f"{len(missing)} of {len(ends)} edges are not in the graph: it never had them, or they "
-            f"were forgotten (numbers {_some(missing.tolist())} of the request). Nothing was "
+            f"were forgotten (numbers {show_some(missing.tolist())} of the request). Nothing was "
             f"forgotten.{hint}"
         )
     return np.isin(codes, wanted)

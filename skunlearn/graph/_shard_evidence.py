@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skunlearn._torch.observation import Evidence, summary
+from skunlearn._torch.observation import Evidence, summarise
 from skunlearn._torch.parts.tasks import Classes
 from skunlearn.graph import _nets
 
@@ -40,7 +40,7 @@ def measure(before, after, n_classes):
 def _summary(parts):
     y = np.concatenate([part for part, _ in parts]) if parts else ()
     if len(y) == 0:
-        return summary(None)
+        return summarise(None)
     logits = np.concatenate([part for _, part in parts])
     classes = Classes(np.arange(logits.shape[1]))
-    return summary(Evidence(y, logits, classes.name(logits), classes))
+    return summarise(Evidence(y, logits, classes.name(logits), classes))

@@ -10,20 +10,20 @@ from sklearn.utils.validation import check_is_fitted
 from torch_geometric.utils import is_undirected
 
 from skunlearn._recipe.from_scratch import name_trained
-from skunlearn._recipe.public_parts import declarations, name_changed
+from skunlearn._recipe.public_parts import list_declarations, name_changed
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, StrOptions, check_parameters
 from skunlearn._rows.seeding import draw_seed
 from skunlearn._torch.columns import label_columns
 from skunlearn._unlearning import validation
-from skunlearn._unlearning.certificate.content import (
-    content_of,
-    deletion_entry,
-    plain,
-    weights_change,
+from skunlearn._unlearning.certificate import recording
+from skunlearn._unlearning.certificate.content import write_content
+from skunlearn._unlearning.certificate.deletion_log import (
+    digest_weights,
+    draw_key,
+    make_entry,
+    to_plain,
 )
-from skunlearn._unlearning.certificate.keyed import new_key
-from skunlearn._unlearning.certificate.recording import RecordingMixin
 from skunlearn._unlearning.fitted import drafted, share_all
 from skunlearn._unlearning.promises import Promises
 from skunlearn.exceptions import ClassForgottenWarning
@@ -43,7 +43,6 @@ _EMBEDDINGS = ("initial", "trained")
 
 
 class GraphEraser(
-    RecordingMixin,
     GraphPredictorMixin,
     ShardMixin,
     ClassifierMixin,
@@ -288,7 +287,7 @@ class GraphEraser(
 
     def _fit(self, data, ids, forget):
         self._check_parameters()
-        self._seed, self._key, self._records = draw_seed(self.random_state), new_key(), {}
+        self._seed, self._key, self._records = draw_seed(self.random_state), draw_key(), {}
         graph = read_graph(self, data, reset=True)
         labels, mask = read_labels(data, len(graph))
         width = functools.partial(_nets.width, self.estimator, graph)
@@ -304,7 +303,7 @@ class GraphEraser(
         self._graph = graph
         self._directed = not is_undirected(graph.edge_index, num_nodes=len(graph))
         self._trained_before = name_trained(self.estimator)
-        self._declared = declarations(self.estimator)
+        self._declared = list_declarations(self.estimator)
         self._settings = {"partition": self.partition, "aggregate": self.aggregate}
         self.shards_ = self._divide(graph, range(len(graph)) if ids is None else ids)
         self.estimators_ = [None] * self.n_shards
@@ -322,7 +321,7 @@ class GraphEraser(
         emptied = self._announce_classes(np.setdiff1d(labelled, change.graph.y))
         before, nets = self._parts(change.touched), list(self.estimators_)
         self._retrain(change.graph, change.shards, change.touched)
-        entry = deletion_entry(
+        entry = make_entry(
             self,
             rows=len(change.digests),
             named=("ids" if change.kind == "nodes" else "pairs of ids", change.digests),
@@ -330,7 +329,7 @@ class GraphEraser(
             seconds=time.perf_counter() - started,
             measured=measure(before, self._parts(change.touched), len(self._columns)),
         )
-        trained_before, declared = self._name_trained(), declarations(self.estimator)
+        trained_before, declared = self._name_trained(), list_declarations(self.estimator)
         if trained_before:
             entry |= {"trained_before": trained_before}
         if declared:
@@ -339,19 +338,19 @@ class GraphEraser(
             "exact": self._settings["partition"] == "random" and not trained_before,
             "kind": change.kind,
             "shards_retrained": change.touched.tolist(),
-            "weights": weights_change(nets, self.estimators_),
+            "weights": digest_weights(nets, self.estimators_),
         }
         self._record, self.deletions_ = change.record, [*self.deletions_, entry]
 
     def _name_trained(self):
         """Names of what the nets brought along, those trained by an earlier recipe too."""
         earlier = [entry.get("trained_before", []) for entry in self.deletions_]
-        changed = name_changed(self._declared, declarations(self.estimator))
+        changed = name_changed(self._declared, list_declarations(self.estimator))
         names = [self._trained_before, *earlier, name_trained(self.estimator), changed]
         return list(dict.fromkeys(name for group in names for name in group))
 
     def _announce_classes(self, codes):
-        names = [plain(name) for name in self._columns[codes]]
+        names = [to_plain(name) for name in self._columns[codes]]
         if names:
             checking.warn(
                 f"The request removes every labelled node of {names}: the model forgets the whole "
@@ -362,9 +361,12 @@ class GraphEraser(
 
     # ------------------------------------------------------------------ the rest of the contract
 
+    certificate, record = recording.certificate, recording.record
+    log_key, exclusion_manifest = recording.log_key, recording.exclusion_manifest
+
     def _certified_content(self):
         """See `BaseUnlearner`; rows are nodes, or edges in an entry of that kind."""
-        content = content_of(self)
+        content = write_content(self)
         content["versions"]["torch_geometric"] = torch_geometric.__version__
         kind = self._settings["partition"]
         if kind != "random":
@@ -373,6 +375,9 @@ class GraphEraser(
                 f"partition ({kind}) was computed before, from a graph that held it."
             )
         return content
+
+    def _list_artefacts(self):
+        return []
 
     def _take_records(self, records):
         self._records = records

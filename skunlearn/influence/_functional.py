@@ -42,7 +42,7 @@ class FunctionalNet:
 
     def __init__(self, net):
         net._set_training(False)
-        net = skorch_nets.lookalike(skorch_nets.eager(net), history_=scratch_history(net))
+        net = skorch_nets.lookalike(skorch_nets.make_eager(net), history_=scratch_history(net))
         self.module = module = copy_around(skorch_nets.plain_module(net))
         for layer in module.modules():
             if isinstance(layer, torch.nn.Embedding | torch.nn.EmbeddingBag):
@@ -97,7 +97,7 @@ class FunctionalNet:
 
     def main(self, out):
         """Of what `outputs` returns, the part that predictions are made of."""
-        return out if self._layout is None else main_output(_apart(out, self._layout))
+        return out if self._layout is None else main_output(_set_apart(out, self._layout))
 
     @contextmanager
     def _twice_differentiable(self):
@@ -207,7 +207,7 @@ class FunctionalNet:
 
     def _task(self, out, y, x):
         if not self._plain:
-            whole = out if self._layout is None else _apart(out, self._layout)
+            whole = out if self._layout is None else _set_apart(out, self._layout)
             return self._net.get_loss(whole, y.to(out.device), X=x, training=True)
         return skorch_nets.lookalike(self._net, criterion_=self._criterion).get_loss(
             out, y.to(out.device), training=True
@@ -227,7 +227,7 @@ def _side_by_side(out):
     return torch.cat(rows, dim=1), (tree, shapes, fixed)
 
 
-def _apart(out, layout):
+def _set_apart(out, layout):
     tree, shapes, fixed = layout
     parts = iter(out.split([shape.numel() for shape in shapes if shape is not None], dim=1))
     leaves = [

@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch.batches.batching import n_batches
-from skunlearn._torch.batches.net_rows import reader
+from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn._torch.gradients.faster import choose_faster
 from skunlearn._torch.gradients.row_gradients import RowGradients, cut
 from skunlearn.influence._functional import FunctionalNet
@@ -72,7 +72,7 @@ class Objective:
         `cut` says that they are to be cut into rows. What a collate function of the user's makes
         cannot be (rows may lie in it end to end), and is made of one row each then.
         """
-        data = reader(self.net, rows)
+        data = make_reader(self.net, rows)
         self._collates = data.collate is not None
         size = 1 if cut and self._collates else self.batch_size
         for start in range(0, len(rows), size):

@@ -6,6 +6,9 @@ from torch import nn
 
 __all__ = ["Accelerated"]
 
+# accelerate's names of what gives each process a part of the module.
+_DIVIDED = ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP")
+
 
 class Accelerated(AccelerateMixin):
     """Mixin of skorch nets that are trained and unlearned data-parallel under accelerate.
@@ -22,6 +25,13 @@ class Accelerated(AccelerateMixin):
         together, so that learning rates and schedules mean the same for any number of them.
     *args, **kwargs
         Of the net.
+
+    Raises
+    ------
+    ValueError
+        When the net is initialised: batches are not split, or the accelerator divides the module
+        itself among processes (FSDP, DeepSpeed, Megatron-LM, tensor parallelism), of which copies
+        and digests would see a part.
 
     Notes
     -----
@@ -56,6 +66,15 @@ class Accelerated(AccelerateMixin):
 
     def _validate_params(self):
         super()._validate_params()
+        kind = str(getattr(getattr(self.accelerator, "distributed_type", None), "value", ""))
+        if kind in _DIVIDED:
+            raise ValueError(
+                f"The accelerator divides the module among processes ({kind}). An unlearning "
+                "copies nets and writes down digests of their weights, and would see a part of "
+                "them here. Use data parallelism (an Accelerator without such a plugin), with "
+                "nets.Autocast and nets.MicroBatches where memory is short, or train low-rank "
+                "adapters on a net whose other weights are frozen."
+            )
         if self.accelerator.num_processes > 1 and not self.accelerator.split_batches:
             raise ValueError(
                 "Several processes need Accelerator(dataloader_config=DataLoaderConfiguration("

@@ -18,7 +18,7 @@ __all__ = [
     "legend_below",
     "role_of",
     "style_of",
-    "wrapped",
+    "wrap_text",
 ]
 
 _STYLES = ("-", "--", "-.", (0, (1, 1)))
@@ -89,6 +89,6 @@ def legend_below(ax, *, ncols=None, **options):
     )
 
 
-def wrapped(text, inches):
+def wrap_text(text, inches):
     """`text` in lines that fit."""
     return "\n".join(textwrap.wrap(text, max(8, int(inches * _CHARACTERS))))

@@ -5,7 +5,7 @@ import numpy as np
 from skunlearn.evaluation._showing.palette import SIGNS, VERDICTS
 from skunlearn.evaluation._showing.panels import panels
 from skunlearn.evaluation.audit import audit, audit_logits
-from skunlearn.plotting._style import BAND, PALETTE, SIZE, calm, colours_of, wrapped
+from skunlearn.plotting._style import BAND, PALETTE, SIZE, calm, colours_of, wrap_text
 
 __all__ = ["UnlearningReportDisplay"]
 
@@ -78,7 +78,7 @@ class UnlearningReportDisplay:
         if not shown:
             raise ValueError("The report holds no model beside the retrained one: nothing to draw.")
         models = shown[0].models
-        names = [_in_two(name) for name in models]
+        names = [_cut_in_two(name) for name in models]
         left = min(0.3 + _LETTER * max(len(line) for n in names for line in n.split("\n")), 2.2)
         n_columns = max(1, min(int((width - left) // _LEAST), len(shown) + 1))
         n_rows = -(-(len(shown) + 1) // n_columns)
@@ -115,7 +115,7 @@ class UnlearningReportDisplay:
             ax.set_yticks(position, names, fontsize=SIZE)
         for ax in grid.flat[len(self.axes_) :]:
             ax.set_axis_off()
-        figure.supxlabel(wrapped(self._caption(shown), width), fontsize=SIZE, color="0.3")
+        figure.supxlabel(wrap_text(self._caption(shown), width), fontsize=SIZE, color="0.3")
         if title:
             figure.suptitle(title, fontsize=SIZE + 2)
         return self
@@ -187,7 +187,7 @@ class UnlearningReportDisplay:
         return cls(report).plot(figure=figure, title=title, width=width)
 
 
-def _in_two(name):
+def _cut_in_two(name):
     """A long name in two lines, the second cut where it must be."""
     if len(name) <= _LONG:
         return name
@@ -227,7 +227,7 @@ def _draw_panel(ax, panel, position, colours):
         ax.errorbar(
             [value], [where], xerr=arm, fmt="o", ms=5, color=colour, lw=1.5, capsize=0, zorder=3
         )
-    ax.set_title(_in_two(panel.title), loc="left", fontsize=SIZE)
+    ax.set_title(_cut_in_two(panel.title), loc="left", fontsize=SIZE)
     ax.set_xlabel(panel.unit)
     _scale(ax, panel)
 
@@ -253,9 +253,9 @@ def _scale(ax, panel):
         least = {"points": 5.0, "AUC": 0.05}.get(panel.unit, 1e-9)
         low, high = min(ends.min(), -least), max(ends.max(), least)
         ax.set_xlim(low - 0.06 * (high - low), high + 0.06 * (high - low))
-        ax.xaxis.set_major_formatter(FuncFormatter(_signed))
+        ax.xaxis.set_major_formatter(FuncFormatter(_format_signed))
     ax.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
 
 
-def _signed(x, _):
+def _format_signed(x, _):
     return "0" if abs(x) < 1e-12 else f"{x:+.3g}".replace("-", "−")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skunlearn.plotting._style import MARKERS, SIZE, calm, colours_of, role_of, wrapped
+from skunlearn.plotting._style import MARKERS, SIZE, calm, colours_of, role_of, wrap_text
 
 __all__ = ["RobustnessDisplay"]
 
@@ -73,8 +73,8 @@ class RobustnessDisplay:
         ValueError
             When the report holds nothing of that name.
         """
-        sets = _chosen(forget_sets, self.frame["forget set"], None, "forget set")
-        metrics = _chosen(metrics, self.frame["metric"], (*_METRICS, "backdoor success"), "metric")
+        sets = _choose(forget_sets, self.frame["forget set"], None, "forget set")
+        metrics = _choose(metrics, self.frame["metric"], (*_METRICS, "backdoor success"), "metric")
         frame = self.frame[self.frame["metric"].isin(metrics)]
         conditions = {
             name: frame[frame["forget set"] == name]["condition"].unique() for name in sets
@@ -113,7 +113,7 @@ class RobustnessDisplay:
             shown = conditions[name]
             rows = frame[(frame["forget set"] == name) & (frame["metric"] == metric)]
             _draw(ax, rows, models, shown, colours)
-            ax.set_xlabel(wrapped(f"{metric}, %", (width - left) / n_columns))
+            ax.set_xlabel(wrap_text(f"{metric}, %", (width - left) / n_columns))
             ax.set_yticks(np.arange(len(shown))[::-1], shown if column == 0 else [])
             calm(ax)
             if column == 0:
@@ -179,7 +179,7 @@ def _draw(ax, rows, models, conditions, colours):
     ax.set(xlim=(-4, 104), xticks=(0, 50, 100), ylim=(-0.6, len(conditions) - 0.4))
 
 
-def _chosen(wanted, column, usual, kind):
+def _choose(wanted, column, usual, kind):
     present = list(column.unique())
     if wanted is None:
         return [name for name in usual if name in present] if usual else present

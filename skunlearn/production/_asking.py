@@ -96,7 +96,7 @@ class AskingMixin:
                         f"The id {values['request_id']!r} stands for another request already, "
                         f"received {known['received']}. Give every request an id of its own."
                     )
-            return [public(_request(db, values["request_id"])) for values in checked]
+            return [show_request(_request(db, values["request_id"])) for values in checked]
 
     def submit_file(
         self, path, *, column, kind="ids", request_id=None, request_column=None, dtype=None
@@ -165,7 +165,7 @@ class AskingMixin:
             When there is no such request.
         """
         with self._journal.transaction(reading=True) as db:
-            return public(find_request(db, request_id))
+            return show_request(find_request(db, request_id))
 
     def log(self):
         """Every request since the beginning, in the order of arrival.
@@ -176,7 +176,7 @@ class AskingMixin:
             As of `status`.
         """
         with self._journal.transaction(reading=True) as db:
-            return [public(row) for row in db.rows(_SELECT + "ORDER BY requests.number")]
+            return [show_request(row) for row in db.rows(_SELECT + "ORDER BY requests.number")]
 
     def counts(self):
         """How many requests are in which state.
@@ -266,7 +266,7 @@ def find_request(db, request_id):
     return row
 
 
-def public(row):
+def show_request(row):
     """A request as users see it."""
     # A request is "running" until its batch is done, also while the worker is stopped.
     state = row["outcome"] or "pending"

@@ -199,7 +199,7 @@ class BatchMixin:
 
     def _batch(self, number):
         with self._journal.transaction(reading=True) as db:
-            return public(db.row("SELECT * FROM batches WHERE number = :n", n=number))
+            return show_batch(db.row("SELECT * FROM batches WHERE number = :n", n=number))
 
     def _newest(self):
         """The newest version ``(batch, file, sha256)``, None when there is none."""
@@ -212,7 +212,7 @@ class BatchMixin:
             return db.meta(key)
 
 
-def public(row):
+def show_batch(row):
     """A batch as users see it."""
     audit = None if row["audit"] is None else json.loads(row["audit"])
     return {key: row[key] for key in ("number", "state", "started", "finished", "reason")} | {

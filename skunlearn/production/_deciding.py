@@ -4,7 +4,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._files.canonical import json_digest
 from skunlearn._unlearning.certificate.recording import certify
-from skunlearn.production._asking import check_deadline, find_request, public
+from skunlearn.production._asking import check_deadline, find_request, show_request
 from skunlearn.production._journal import stamp
 
 
@@ -44,7 +44,7 @@ class DecidingMixin:
                 reason=reason,
                 now=stamp(db.now()),
             )
-            return public(find_request(db, request_id))
+            return show_request(find_request(db, request_id))
 
     def delay(self, request_id, reason, *, deadline=None):
         """Set a request aside that is not done yet, until `retry` or `refuse`.
@@ -79,7 +79,7 @@ class DecidingMixin:
                 deadline=deadline,
                 now=stamp(db.now()),
             )
-            return public(find_request(db, request_id))
+            return show_request(find_request(db, request_id))
 
     def retry(self, request_id=None):
         """Open a request again that was set aside; it has all its tries again.
@@ -106,7 +106,7 @@ class DecidingMixin:
                 query = "SELECT request_id FROM requests WHERE delayed IS NOT NULL ORDER BY number"
                 chosen = [row["request_id"] for row in db.rows(query)]
             else:
-                state = public(find_request(db, request_id))["state"]
+                state = show_request(find_request(db, request_id))["state"]
                 if state != "delayed":
                     raise ValueError(f"Request {request_id!r} was not set aside: it is {state}.")
                 chosen = [request_id]
@@ -114,7 +114,7 @@ class DecidingMixin:
                 self._decide(
                     db, name, "delayed = NULL, tries = 0, reason = NULL, not_before = NULL"
                 )
-            return [public(find_request(db, name)) for name in chosen]
+            return [show_request(find_request(db, name)) for name in chosen]
 
     def certificate(self, request_id, unlearner, *, format="json"):
         """The certificate of a model, with a request and what has become of it.

@@ -24,7 +24,7 @@ def read_requests(path, column, *, request_id, request_column, dtype):
             )
     if not len(frame):
         raise ValueError(f"{path} holds no rows.")
-    names = _typed(frame[column], dtype, path)
+    names = _convert(frame[column], dtype, path)
     keys = [request_id] * len(names) if request_column is None else frame[request_column].tolist()
     found = {}
     for key, name in zip(keys, names):
@@ -56,7 +56,7 @@ def _read(path, columns):
     raise ValueError(f"{path} is neither .parquet nor .csv.")
 
 
-def _typed(values, dtype, path):
+def _convert(values, dtype, path):
     if dtype is None:
         return [v.item() if isinstance(v, np.generic) else v for v in values.tolist()]
     if dtype == "str":

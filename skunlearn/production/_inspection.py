@@ -75,14 +75,14 @@ class Inspection:
             if last and name in _NUMBERED:
                 lost = [n for n in range(1, last + 1) if n not in read]
                 if lost:
-                    self._fault(f"{name}: {len(lost)} of {last} cannot be read: {_listed(lost)}")
+                    self._fault(f"{name}: {len(lost)} of {last} cannot be read: {_list_some(lost)}")
 
     def _check_requests(self):
         requests = self.tables["requests"]
         still_open = [row["request_id"] for row in requests if row["outcome"] is None]
         self.lines.append(f"requests: {len(requests)} can be read, {len(still_open)} of them open")
         if not self.sound and still_open:
-            self.lines.append(f"open requests, to be sent again: {_listed(still_open)}")
+            self.lines.append(f"open requests, to be sent again: {_list_some(still_open)}")
 
     def _check_files(self):
         try:
@@ -189,6 +189,6 @@ def _last_number(db, name):
     return None
 
 
-def _listed(values, most=20):
+def _list_some(values, most=20):
     shown = ", ".join(map(str, values[:most]))
     return shown if len(values) <= most else f"{shown} and {len(values) - most} more"

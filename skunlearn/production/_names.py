@@ -18,7 +18,7 @@ _SALT = "salt"
 
 def as_list(names, kind):
     """The names of a request as a list of values that `write` can write."""
-    names = [_plain(name) for name in list_names(names)]
+    names = [_to_plain(name) for name in list_names(names)]
     if not names:
         raise ValueError(f"The request names no {kind}.")
     for name in names:
@@ -34,10 +34,10 @@ def as_list(names, kind):
     return names
 
 
-def _plain(name):
+def _to_plain(name):
     """The value in a scalar of numpy or torch, the text of a UUID; the same within tuples."""
     if isinstance(name, tuple):
-        return tuple(map(_plain, name))
+        return tuple(map(_to_plain, name))
     if isinstance(name, UUID):
         return str(name)
     if hasattr(name, "to_datetime64") and getattr(name, "tzinfo", None) is None:
@@ -58,7 +58,7 @@ def _is_plain(name):
 
 def write(names):
     """Names as text."""
-    return repr([_written(name) for name in names])
+    return repr([_write(name) for name in names])
 
 
 def read(text):
@@ -66,10 +66,10 @@ def read(text):
     return [_read(name) for name in ast.literal_eval(text)]
 
 
-def _written(name):
+def _write(name):
     """A literal: a time is a dict, which no name is."""
     if isinstance(name, tuple):
-        return tuple(map(_written, name))
+        return tuple(map(_write, name))
     if isinstance(name, np.datetime64):
         return {"time": str(name)}
     return {"time with zone": name.isoformat()} if isinstance(name, datetime) else name

@@ -66,7 +66,7 @@ def kind_of(unlearner):
 
 def refuse_caches(unlearner):
     """Raise ValueError when nets that saw rows to be forgotten would be kept in a cache."""
-    for name, (_, value) in caches.caches(unlearner).items():
+    for name, (_, value) in caches.list_caches(unlearner).items():
         raise ValueError(
             f"{name} keeps models that have seen what is to be forgotten, in {value!r}. It is "
             f"made for searches: use set_params({name}=None) here, and empty that folder."

@@ -9,7 +9,7 @@ from sklearn.utils import check_scalar
 
 from skunlearn.production import _names
 from skunlearn.production._asking import AskingMixin
-from skunlearn.production._batches import BatchMixin, public
+from skunlearn.production._batches import BatchMixin, show_batch
 from skunlearn.production._deciding import DecidingMixin
 from skunlearn.production._journal import Journal
 from skunlearn.production._lease import file_lease, timed_lease
@@ -212,7 +212,7 @@ class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
             of a batch that was applied in part are open again), "stopped" and "released".
         """
         with self._journal.transaction(reading=True) as db:
-            return [public(row) for row in db.rows("SELECT * FROM batches ORDER BY number")]
+            return [show_batch(row) for row in db.rows("SELECT * FROM batches ORDER BY number")]
 
     # ------------------------------------------------------------------ for those who predict
 
@@ -310,7 +310,7 @@ class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
         """
         with self._journal.transaction(reading=True) as db:
             row = db.row("SELECT * FROM batches WHERE state = 'stopped'")
-        return None if row is None else public(row)
+        return None if row is None else show_batch(row)
 
     def release(self, *, retrain=False):
         """Let the worker go on after a stop; the requests of that batch are open again.

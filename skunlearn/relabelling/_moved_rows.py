@@ -111,11 +111,11 @@ def nearest_adversarial(net, x, y, n_classes, *, radius, steps, unseen=(), who, 
                 return moved, classes
             left, shift, gradient = left[keep], shift[keep], gradient[keep]
             if step < steps:
-                shift = _within(shift + reach / 10 * _normed(gradient), reach)
+                shift = _within(shift + reach / 10 * _scale_to_one(gradient), reach)
     return moved, classes
 
 
-def _normed(gradient):
+def _scale_to_one(gradient):
     """Gradients of length one, row by row; of zero where there is none."""
     gradient = torch.nan_to_num(gradient.float(), 0.0, 0.0, 0.0)
     largest = _by_row(gradient.flatten(1).abs().amax(1), gradient)

@@ -10,7 +10,7 @@ import torch
 from skunlearn._rows.constraints import COUNT, POSITIVE, Interval
 from skunlearn._torch import inference
 from skunlearn._torch.batches.lone_rows import lone_row
-from skunlearn._torch.batches.net_rows import reader
+from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn._torch.batches.training_batch import Batch, mean
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics, moving_norms, prompt, unmoved
@@ -163,7 +163,7 @@ class AMUNUnlearner(NetUnlearner):
         if len(seen) < 2:
             raise UnlearningError("there is one class only, and no other that a row could take.")
         unseen = np.setdiff1d(np.arange(n_classes), seen)
-        data, labels, found = reader(net, forget), torch.as_tensor(forget.y), []
+        data, labels, found = make_reader(net, forget), torch.as_tensor(forget.y), []
         with inference.evaluating(net):
             for places in np.array_split(np.arange(len(forget)), -(-len(forget) // _ROWS)):
                 moved = nearest_adversarial(

@@ -5,7 +5,7 @@ from skorch.callbacks import Callback
 
 from skunlearn._rows.constraints import StrOptions
 from skunlearn._rows.seeding import derive_seed
-from skunlearn._torch.batches.net_rows import target
+from skunlearn._torch.batches.net_rows import encode_targets
 from skunlearn._torch.loop.norms import FollowedStatistics
 from skunlearn._torch.loop.optimizer_steps import normalisation
 from skunlearn._torch.parts.tasks import Labels
@@ -224,7 +224,7 @@ class Redrawn(Callback):
         """Draw them."""
         y = self.rows.y
         y[self.places] = self.drawn()
-        self.data_.relabel(target(net, y), net)
+        self.data_.relabel(encode_targets(net, y), net)
 
     def on_train_end(self, net, **kwargs):
         """Let go of the data set."""

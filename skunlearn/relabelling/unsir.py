@@ -8,13 +8,13 @@ import torch
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import COUNT, SHARE
 from skunlearn._torch.batches.batching import n_batches
-from skunlearn._torch.batches.net_rows import target
+from skunlearn._torch.batches.net_rows import encode_targets
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.learning_rates import mean_reach, scale_rates
 from skunlearn._torch.loop.optimizer_steps import clip_gradients
 from skunlearn._torch.loop.task_loss import TaskLoss, scratch_history
-from skunlearn._torch.parts.overriding import overridden
 from skunlearn._torch.parts.tasks import need_one_class
+from skunlearn._torch.skorch_nets import overridden
 from skunlearn._unlearning.phases import Phases
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -167,7 +167,7 @@ class UNSIRUnlearner(NetUnlearner):
                 "their embeddings)."
             )
         classes = torch.as_tensor(sorted(set(forget.y.tolist()))).repeat_interleave(self.noise_rows)
-        labels = torch.as_tensor(target(net, classes.numpy())).to(net.device)
+        labels = torch.as_tensor(encode_targets(net, classes.numpy())).to(net.device)
         noise = torch.randn(len(classes), *x.shape[1:], dtype=x.dtype).to(net.device)
         noise.requires_grad_()
         task, optimizer = TaskLoss(net), torch.optim.Adam([noise], lr=0.1)

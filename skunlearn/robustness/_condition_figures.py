@@ -51,11 +51,11 @@ def of_forget_rows(right, clean, known, retrained_known, condition, confidence):
     return found
 
 
-def packed(bits):
+def pack_booleans(bits):
     """Booleans as text."""
     return np.packbits(bits).tobytes().hex()
 
 
-def unpacked(text, n):
+def unpack_booleans(text, n):
     """The first `n` booleans in a text."""
     return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=n).astype(bool)

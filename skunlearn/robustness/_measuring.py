@@ -104,8 +104,8 @@ class Work:
                 right, clean, known, theirs, condition, self.confidence
             )
             record |= {
-                "right": _condition_figures.packed(right),
-                "known": _condition_figures.packed(known),
+                "right": _condition_figures.pack_booleans(right),
+                "known": _condition_figures.pack_booleans(known),
             }
         record["figures"] = {
             metric: [None if np.isnan(v) else float(v) for v in values]
@@ -116,7 +116,7 @@ class Work:
     def _bits(self, which, condition, name, store, n):
         """Which rows a model was right about; None while it is measured itself."""
         key = self.keys[condition, name]
-        return _condition_figures.unpacked(store[key][which], n) if key in store else None
+        return _condition_figures.unpack_booleans(store[key][which], n) if key in store else None
 
     def rows(self, store):
         """Rows of the report: the original first, the retrained models last."""

@@ -11,7 +11,7 @@ def parse(conditions):
     given = [conditions] if isinstance(conditions, str | Condition) else list(conditions)
     found = [Clean()]
     for item in given:
-        found += _expanded(item)
+        found += _expand(item)
     unique = {}
     for condition in found:
         other = unique.setdefault((condition.name, condition.severity), condition)
@@ -20,7 +20,7 @@ def parse(conditions):
     return list(unique.values())
 
 
-def _expanded(item):
+def _expand(item):
     if isinstance(item, Condition):
         return [item]
     if item == "corruptions":

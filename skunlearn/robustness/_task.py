@@ -129,7 +129,7 @@ class Task:
             return new.unlearn(indices=positions).estimator_
 
 
-def untrained(net, X, y, seed, memory, measure_on=None):
+def make_untrained(net, X, y, seed, memory, measure_on=None):
     """An unlearner that knows its rows, but whose model has not been trained yet."""
     base = RetrainUnlearner(net, random_state=seed, memory=memory)
     base._check_parameters()
@@ -195,7 +195,7 @@ def _on_arrays(trigger, X):
     return lambda array: trigger(torch.as_tensor(array)).numpy(force=True)
 
 
-def encoded(y_test, classes, n):
+def encode_targets(y_test, classes, n):
     """Test labels as columns."""
     return encode(check_targets(y_test, n, classifier=True), classes, "y_test")
 

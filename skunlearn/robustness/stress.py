@@ -21,11 +21,11 @@ from skunlearn.robustness._parsing import parse
 from skunlearn.robustness._records import Records
 from skunlearn.robustness._task import (
     UNPLANTED,
-    encoded,
+    encode_targets,
     is_changed,
     make_task,
+    make_untrained,
     named_sets,
-    untrained,
 )
 from skunlearn.robustness.adversarial import toolbox
 from skunlearn.robustness.corruptions import check_rows, range_of
@@ -172,7 +172,7 @@ def robustness_report(
     value_range = range_of(X) if value_range is None else tuple(map(float, value_range))
     conditions = parse(conditions)
     _check_attacks(conditions, net)
-    plain = untrained(net, X, y, random_state, memory, measure_on)
+    plain = make_untrained(net, X, y, random_state, memory, measure_on)
     need_one_class(plain._classes, "robustness_report", ValueError)
     refuse_training_rows(plain, Rows(X_test, None, np.arange(len(X_test))))
     tasks = []
@@ -181,8 +181,8 @@ def robustness_report(
         if is_changed(forget_set):
             rows, labels = forget_set.data(X, y)
             rows = _array(rows, "X of the forget set")
-            base = untrained(net, rows, labels, random_state, memory, measure_on)
-        codes = encoded(y_test, base._classes, len(X_test))
+            base = make_untrained(net, rows, labels, random_state, memory, measure_on)
+        codes = encode_targets(y_test, base._classes, len(X_test))
         tasks.append(make_task(name, forget_set, base, rows, X_test, codes, value_range))
     works = [
         Work(task, conditions, unlearners, n_seeds, random_state, confidence) for task in tasks

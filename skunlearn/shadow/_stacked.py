@@ -12,9 +12,9 @@ from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch import net_checks, skorch_nets
 from skunlearn._torch.batches.batching import can_batch, n_batches
-from skunlearn._torch.batches.net_rows import dataset
+from skunlearn._torch.batches.net_rows import make_dataset
 from skunlearn._torch.held_out_rows import own_split
-from skunlearn._torch.portable import join_names, settings
+from skunlearn._torch.portable import compare_settings, join_names
 from skunlearn.callbacks import LinearDecay
 
 # Steps that treat every weight by itself: on stacked weights they are those of each net alone.
@@ -54,7 +54,7 @@ def why_not(net, rows, classes):
     with seeded(0):
         probe = skorch_nets.fresh_net(net, verbose=0)
         net_checks.check_outputs(probe, rows, len(classes))
-    if not can_batch(probe, dataset(probe, rows), training=True):
+    if not can_batch(probe, make_dataset(probe, rows), training=True):
         return "its data set or loader does more than batching"
     if any(True for _ in probe.module_.buffers()):
         return "the module has buffers (batch normalisation, say)"
@@ -65,7 +65,7 @@ def why_not(net, rows, classes):
     with seeded(1):
         other = skorch_nets.fresh_net(net, verbose=0)
         net_checks.check_outputs(other, rows, len(classes))
-    drawn = settings(probe, other)
+    drawn = compare_settings(probe, other)
     if drawn:
         return f"the module draws {join_names(drawn)} in its constructor, which is no parameter"
     return None
@@ -115,7 +115,7 @@ def train_stacked(net, members, classes, seeds):
     host.optimizer_ = host.optimizer(*args, **kwargs)
     # All members are views of the same rows: one gather serves a step of all nets.
     first = members[0]
-    data = dataset(host, Rows(first.source, first.all_y, np.arange(len(first.all_y))))
+    data = make_dataset(host, Rows(first.source, first.all_y, np.arange(len(first.all_y))))
     where = torch.as_tensor(np.stack([rows.index for rows in members]))
 
     def forward(w, x):
@@ -156,7 +156,7 @@ def train_stacked(net, members, classes, seeds):
 
     @torch.no_grad()
     def predict(rows):
-        held = dataset(host, rows)
+        held = make_dataset(host, rows)
         found = []
         for start in range(0, len(rows), 1000):
             x, _ = held.batch(np.arange(start, min(start + 1000, len(rows))))

@@ -1,6 +1,7 @@
 """Data, faults and snapshots for the checks of the verb `unlearn`."""
 
 import contextlib
+import copy
 import random
 import signal
 import threading
@@ -38,6 +39,46 @@ def prepare(estimator):
     if is_classifier(new):
         return new, X, np.where(noise, signal <= 0, signal > 0).astype(np.int64)
     return new, X, np.where(noise, -signal, signal) + 0.1 * rng.normal(size=N_ROWS)
+
+
+# Fits on the task, and answers of retrained models, while checks share them; None otherwise.
+_shared = None
+
+
+@contextlib.contextmanager
+def sharing(found):
+    """Let checks take copies of what others of one estimator have trained; `found` is a dict.
+
+    Not for everybody: what is copied must be one that ``copy.deepcopy`` copies truly.
+    """
+    global _shared
+    _shared = found
+    try:
+        yield
+    finally:
+        _shared = None
+
+
+def share(key, make):
+    """What ``make()`` returns, made once for all checks that share."""
+    if _shared is None:
+        return make()
+    if key not in _shared:
+        _shared[key] = make()
+    return _shared[key]
+
+
+def fitted(estimator):
+    """As `prepare`, with the clone fitted to its task."""
+    new, X, y = prepare(estimator)
+    # With the estimator itself, lest another one be given its number.
+    _, done = share(("fit", id(estimator)), lambda: (estimator, new.fit(X, y)))
+    return twin(done, lambda: done), X, y
+
+
+def twin(done, fit):
+    """One like the fitted `done`: a copy where fits are shared, or else what ``fit()`` returns."""
+    return fit() if _shared is None else copy.deepcopy(done)
 
 
 def is_classifier(estimator):

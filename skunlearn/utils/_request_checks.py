@@ -12,18 +12,20 @@ from skunlearn.utils._check_tools import (
     N_ROWS,
     OTHER,
     Snapshot,
+    fitted,
     must_raise,
     outcome,
     prepare,
     quietly,
+    twin,
 )
 
 
 @quietly
 def check_second_request(estimator):
     """The second request keeps the first one's rows forgotten."""
-    new, X, y = prepare(estimator)
-    new.fit(X, y).unlearn(indices=FORGET)
+    new, X, y = fitted(estimator)
+    new.unlearn(indices=FORGET)
     first = outcome(new, X)
     new.unlearn(indices=OTHER)
     assert not np.array_equal(outcome(new, X), first), "the second request changed nothing"
@@ -50,7 +52,8 @@ def check_ways_of_naming(estimator):
     new, X, y = prepare(estimator)
     ids = [f"user-{i}" for i in range(N_ROWS)]
     groups = np.where(np.isin(np.arange(N_ROWS), FORGET), "leaving", "staying")
-    results = []
+    results, named = [], partial(new.fit, X, y, ids=ids, groups=groups)
+    first = named()
     for request in (
         {"indices": FORGET[::-1]},
         {"X_forget": X[FORGET]},
@@ -58,7 +61,7 @@ def check_ways_of_naming(estimator):
         {"ids": [ids[i] for i in FORGET]},
         {"groups": "leaving"},
     ):
-        run = clone(new).fit(X, y, ids=ids, groups=groups).unlearn(**request)
+        run = twin(first, named).unlearn(**request)
         results.append(outcome(run, X))
         assert np.array_equal(results[0], results[-1]), f"{list(request)} led to another model"
 
@@ -69,7 +72,7 @@ def check_fit_forget(estimator):
     new, X, y = prepare(estimator)
     mask = np.isin(np.arange(N_ROWS), FORGET)
     at_once = clone(new).fit(X, y, forget=mask)
-    in_turn = clone(new).fit(X, y).unlearn(indices=FORGET)
+    in_turn = fitted(estimator)[0].unlearn(indices=FORGET)
     assert np.array_equal(outcome(at_once, X), outcome(in_turn, X)), "the two differ"
     assert len(at_once.deletions_) == 1
 

@@ -9,10 +9,9 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler
-from skorch import NeuralNetClassifier, NeuralNetRegressor
+from skorch import NeuralNetRegressor
 from skorch.dataset import Dataset
 from skorch.helper import predefined_split
-from torch import nn
 
 from skunlearn import (
     AutoUnlearner,
@@ -25,71 +24,11 @@ from skunlearn._rows.views import Rows
 from skunlearn._torch.parts.net_state import weights
 from skunlearn.auto._adapting import LateDecay
 from skunlearn.auto._judge import NAMED, Judge
-from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning, UnlearningError
-from skunlearn.finetuning._shrinking import new_net, shrink
-from skunlearn.metrics import auc, membership_scores
+from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
+from skunlearn.finetuning._shrinking import shrink
 from skunlearn.production import DeletionQueue, DeletionWorker
 from skunlearn.utils._check_tools import parameters, same_parameters
-
-# Small nets that know random labels by heart lose them with the others.
-damaged = pytest.mark.filterwarnings("ignore::skunlearn.exceptions.ModelDamagedWarning")
-SCORES = ("loss", "margin", "confidence", "entropy", "modified_entropy")
-
-
-class MLP(nn.Module):
-    def __init__(self, n_out=10, n_in=64, hidden=512, norm=False):
-        super().__init__()
-        self.first = nn.Linear(n_in, hidden)
-        self.norm = nn.BatchNorm1d(hidden) if norm else nn.Identity()
-        self.last = nn.Linear(hidden, n_out)
-
-    def forward(self, X):
-        return self.last(torch.relu(self.norm(self.first(X))))
-
-
-def net(cls=NeuralNetClassifier, **changed):
-    params = {
-        "module": MLP, "optimizer__momentum": 0.9, "lr": 0.1, "max_epochs": 60, "batch_size": 64,
-        "iterator_train__shuffle": True, "train_split": None, "verbose": 0,
-    }  # fmt: skip
-    if cls is NeuralNetClassifier:
-        params["criterion"] = nn.CrossEntropyLoss
-    return cls(**(params | changed))
-
-
-def unsure(**changed):
-    """More steps on `small` than a training that is done anew, and labels not known by heart."""
-    return net(max_epochs=20, batch_size=8, lr=0.005, **changed)
-
-
-def digits(seed=0):
-    """A fifth of the labels is wrong, in unseen rows too; 100 of 1000 rows are to go."""
-    X, y = load_digits(return_X_y=True)
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(X))
-    X, y = (X[order] / 16).astype(np.float32), y[order]
-    wrong = rng.random(len(y)) < 0.2
-    y = np.where(wrong, (y + rng.integers(1, 10, len(y))) % 10, y)
-    return X[:1000], y[:1000], X[1000:], y[1000:], rng.choice(1000, 100, replace=False)
-
-
-def small(n=120):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(2 * n, 64)).astype(np.float32)
-    y = rng.integers(0, 3, 2 * n)
-    return X[:n], y[:n], X[n:], y[n:]
-
-
-def sides(unlearner, X, y, X_unseen, y_unseen):
-    """AUC by every score."""
-    with np.errstate(divide="ignore"):
-        ours, theirs = (
-            np.maximum(np.log(unlearner.predict_proba(rows)), -80) for rows in (X, X_unseen)
-        )
-    return {
-        score: auc(membership_scores(ours, y, score), membership_scores(theirs, y_unseen, score))
-        for score in SCORES
-    }
+from tests.auto.digits import SCORES, damaged, digits, net, sides, small, started, unsure
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +44,6 @@ def by_heart():
     ]
     target = {score: np.mean([found[score] for found in retrained]) for score in SCORES}
     return state, rows, forget, target, sides(fitted, *rows)
-
-
-def started(unlearner, state):
-    vars(unlearner).update(state)
-    return unlearner
 
 
 # ------------------------------------------------------------------ whether it forgets
@@ -387,156 +321,6 @@ def test_a_rate_that_falls_late():
     assert shares[:70] == [1.0] * 70
     assert shares == sorted(shares, reverse=True)
     assert shares[-1] == pytest.approx(1 / 30)
-
-
-# ------------------------------------------------------------------ what it does when it fails
-
-
-@pytest.fixture
-def failing(monkeypatch):
-    monkeypatch.setattr(Judge, "differences", lambda judge, seen: {"loss": 0.5})
-    monkeypatch.setattr(Judge, "remembered", lambda judge, differences: differences)
-    X, y, X_unseen, y_unseen = small()
-    request = {"indices": np.arange(20), "X_val": X_unseen, "y_val": y_unseen}
-    auto = AutoUnlearner(unsure(), random_state=0).fit(X, y)
-    return auto, request, X, y
-
-
-def test_failure_is_announced(failing):
-    auto, request, *_ = failing
-    with pytest.warns(NotForgottenWarning, match=r"the AUC by loss is \+0\.500 away"):
-        auto.unlearn(**request)
-    assert min(auto.deletions_[0]["auto"]["shares"]) >= 0.12 - 1e-4
-
-
-def test_failure_raises(failing):
-    auto, request, *_ = failing
-    before = parameters(auto.estimator_)
-    with pytest.raises(UnlearningError, match="Try a larger budget"):
-        auto.set_params(on_failure="raise").unlearn(**request)
-    assert same_parameters(parameters(auto.estimator_), before)
-    assert auto.deletions_ == []
-    assert "_auto" not in vars(auto)
-    assert auto._removal is None
-
-
-def test_failure_retrains(failing):
-    auto, request, X, y = failing
-    auto.set_params(on_failure="retrain").unlearn(**request)
-    again = RetrainUnlearner(unsure(), random_state=0).fit(X, y)
-    again.unlearn(indices=np.arange(20))
-    assert same_parameters(parameters(auto.estimator_), parameters(again.estimator_))
-    assert auto.deletions_[0]["auto"]["retrained"]
-    assert len(auto.estimator_.history) == 20
-
-
-@pytest.mark.parametrize(
-    "params, message",
-    [
-        ({"budget": 0}, "budget"),
-        ({"budget": 1.5}, "budget"),
-        ({"target": 0}, "target"),
-        ({"on_failure": "ignore"}, "on_failure must be"),
-    ],
-)
-def test_bad_parameters(params, message):
-    X, y, *_ = small()
-    with pytest.raises(ValueError, match=message):
-        AutoUnlearner(net(), **params).fit(X, y)
-
-
-@pytest.mark.parametrize(
-    "epochs, budget, total", [(3, 0.35, 3), (20, 0.35, 7), (40, 0.35, 10), (100, 0.35, 18),
-                              (100, 0.1, 10), (1, 1.0, 1)],
-)  # fmt: skip
-@damaged
-@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
-def test_epochs_of_a_budget(epochs, budget, total):
-    X, y, X_unseen, y_unseen = small(40)
-    model = net(max_epochs=epochs, batch_size=2, lr=0.001)
-    auto = AutoUnlearner(model, budget=budget, random_state=0).fit(X, y)
-    auto.unlearn(indices=np.arange(10), X_val=X_unseen, y_val=y_unseen)
-    done = auto.deletions_[0]["auto"]
-    assert done["epochs"] + done["reference_epochs"] == total
-
-
-@pytest.mark.parametrize(("epochs", "batch_size"), [(5, 32), (20, 128), (3, 8)])
-def test_a_training_of_few_steps_is_done_anew(epochs, batch_size):
-    """A third of them leaves shrunk weights untrained: it cost up to 50 points of accuracy."""
-    X, y = load_digits(return_X_y=True)
-    X, y = (X / 16).astype(np.float32), y
-    recipe = net(max_epochs=epochs, batch_size=batch_size, lr=0.02)
-    auto = AutoUnlearner(recipe, random_state=0).fit(X[:256], y[:256])
-    before = auto.score(X[400:], y[400:])
-    forget = {"indices": np.arange(25)}
-    auto.unlearn(
-        **forget, X_val=X[256:400], y_val=y[256:400]
-    )  # no warning, which would be an error
-    again = RetrainUnlearner(recipe, random_state=0).fit(X[:256], y[:256]).unlearn(**forget)
-    assert same_parameters(parameters(auto.estimator_), parameters(again.estimator_))
-    assert auto.score(X[400:], y[400:]) > before - 0.08
-    done = auto.deletions_[0]["auto"]
-    assert (done["retrained"], done["epochs"], done["shares"]) == (True, epochs, [])
-
-
-@damaged
-def test_more_steps_in_fewer_epochs_are_within_the_budget():
-    X, y, *_ = small()
-    auto = AutoUnlearner(net(max_epochs=5, batch_size=2, lr=0.001), random_state=0).fit(X, y)
-    done = auto.unlearn(indices=np.arange(20)).deletions_[0]["auto"]
-    # 50 steps an epoch, of which two would be too few.
-    assert (done["epochs"], done["retrained"]) == (3, False)
-
-
-# ------------------------------------------------------------------ shrinking itself
-
-
-@damaged
-@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
-def test_the_ends_of_the_dial():
-    """At 1 it is fine-tuning, at 0 it starts from the untrained net; bit for bit."""
-    X, y, *_ = small()
-    fitted = {
-        share: ShrinkPerturbUnlearner(net(max_epochs=6), shrink=share, random_state=0).fit(X, y)
-        for share in (0.0, 1.0)
-    }
-    fine = FineTuneUnlearner(net(max_epochs=6), max_epochs=2, random_state=0).fit(X, y)
-    fine.unlearn(indices=np.arange(10))
-    fitted[1.0].unlearn(indices=np.arange(10))
-    assert same_parameters(parameters(fitted[1.0].estimator_), parameters(fine.estimator_))
-    # Of what stood in the weights nothing is left.
-    other = ShrinkPerturbUnlearner(
-        FrozenEstimator(net(max_epochs=6, lr=1e-3).fit(X, y)), shrink=0.0, lr=0.1, random_state=0
-    ).fit(X, y)
-    for one in (fitted[0.0], other):
-        one.unlearn(indices=np.arange(10))
-    assert same_parameters(parameters(fitted[0.0].estimator_), parameters(other.estimator_))
-
-
-def test_shrinking_in_numbers():
-    X, y, *_ = small()
-    model, rows = net(module__norm=True, max_epochs=2).fit(X, y), Rows(X, y, np.arange(120))
-    model.module_.first.bias.requires_grad_(False)
-    new = new_net(model, rows, np.arange(3), 7)
-    assert same_parameters(weights(new_net(model, rows, np.arange(3), 7)), weights(new))
-    assert not same_parameters(weights(new_net(model, rows, np.arange(3), 8)), weights(new))
-    before, fresh = weights(model), weights(new)
-    shrink(model, new, 0.25)
-    for key, value in weights(model).items():
-        moves = value.is_floating_point() and key != "module.first.bias"
-        expected = 0.25 * before[key] + 0.75 * fresh[key] if moves else before[key]
-        torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
-
-
-def test_layers_that_no_new_net_has():
-    X, y, *_ = small()
-    trained = net(max_epochs=2).fit(X, y)
-    trained.module_.last = nn.Sequential(nn.Linear(512, 8), nn.Linear(8, 10))
-    for cls in (ShrinkPerturbUnlearner, AutoUnlearner):
-        unlearner = cls(FrozenEstimator(trained), random_state=0).fit(X, y)
-        with pytest.raises(UnlearningError, match="changed after they were built"):
-            unlearner.unlearn(indices=np.arange(10))
-        assert unlearner.deletions_ == []
 
 
 # ------------------------------------------------------------------ as a service

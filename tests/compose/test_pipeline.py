@@ -171,7 +171,7 @@ def test_ways_of_naming_rows(data):
 def test_the_log_stands_for_rows_as_they_came(data, monkeypatch):
     X, y = data
     # Otherwise each fit draws a key of its own for the digests.
-    monkeypatch.setattr("skunlearn._unlearning.certificate.keyed.secrets.token_bytes", bytes)
+    monkeypatch.setattr("skunlearn._unlearning.certificate.deletion_log.secrets.token_bytes", bytes)
     (plain,) = logistic().fit(X, y).unlearn(X[GONE]).deletions_
     for refit in (True, False):
         (entry,) = scaled(refit_transformers=refit).fit(X, y).unlearn(X[GONE]).deletions_

@@ -71,7 +71,7 @@ def test_methods_tied_to_the_rows_as_they_were(data, tmp_path, monkeypatch):
     pipeline.fit(X, y, model__sensitive=np.arange(60) < 2)
     files = set(tmp_path.rglob("*.safetensors"))
     with monkeypatch.context() as patch:
-        patch.setattr("skunlearn.compose._refitting.forgotten_digests", interrupt)
+        patch.setattr("skunlearn.compose._refitting.digest_forgotten", interrupt)
         with pytest.raises(KeyboardInterrupt):
             pipeline.unlearn(indices=[1])
     assert files <= set(tmp_path.rglob("*.safetensors"))  # nothing is swept before all is done

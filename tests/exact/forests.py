@@ -20,7 +20,7 @@ RECENT = parse_version(sklearn.__version__) >= parse_version("1.9")
 SIX = np.arange(6.0)[:, None], np.array([0, 1, 0, 1, 0, 1])
 
 
-def stumps(cls=RandomForestClassifier, n=300, **params):
+def stumps(cls=RandomForestClassifier, n=200, **params):
     base = {"estimator": DecisionTreeClassifier(max_depth=1)} if cls is BaggingClassifier else {}
     base = base or {"max_depth": 1}
     return cls(n_estimators=n, **(base | params))

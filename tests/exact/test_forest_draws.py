@@ -22,7 +22,7 @@ def test_draws_by_sample_weight(cls, frozen):
     X, y = SIX
     # Before 1.9 a draw of rows of weight zero alone makes a tree of NaN, in scikit-learn itself.
     w = np.array([1.0, 3.0, 2.0, 0.5, 0.0 if RECENT else 0.25, 1.0])
-    forest = stumps(cls, 400, max_samples=3, bootstrap=True, random_state=0)
+    forest = stumps(cls, max_samples=3, bootstrap=True, random_state=0)
     if frozen:
         forest = FrozenEstimator(forest.fit(X, y, sample_weight=w))
         if RECENT:  # earlier trees keep no weights, and show those of zero only

@@ -20,7 +20,7 @@ from skunlearn.forget_sets import (
     random_forget_set,
     subpopulation_forget_set,
 )
-from skunlearn.forget_sets._drawing import draw, resolve_size, top
+from skunlearn.forget_sets._drawing import draw, pick_top, resolve_size
 from skunlearn.model_selection import ForgetSplit
 from tests.small import net, quiet
 
@@ -217,7 +217,7 @@ def test_the_highest_and_lowest_scores():
     assert least.kind == "least memorised"
     classes = [0, 0, 1, 1, 1]
     assert chosen(memorised_forget_set(scores, 0.4, stratify=classes)) == [0, 2]
-    assert top(-scores, np.array([0, 2, 4]), 1).tolist() == [4]
+    assert pick_top(-scores, np.array([0, 2, 4]), 1).tolist() == [4]
     for bad in (np.ones((2, 2)), [], [0.0, np.nan]):
         with pytest.raises(ValueError, match="one finite number per row"):
             memorised_forget_set(bad, 1)

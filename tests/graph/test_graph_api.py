@@ -17,7 +17,7 @@ from torch_geometric.nn import GCN
 
 from skunlearn.exceptions import AlreadyForgottenError, ClassForgottenWarning, UnknownRowsError
 from skunlearn.graph import GraphEraser
-from skunlearn.graph._aggregation import learn_weights, votes
+from skunlearn.graph._aggregation import count_votes, learn_weights
 from tests.graphs import edge_within, first_edge, make_eraser, make_net, planted, unchanged
 
 PARTITIONS = ("random", "blpa", "bekm")
@@ -240,11 +240,11 @@ def test_votes():
 
 def test_ties_of_votes_go_by_the_mean():
     split = [(0, np.array([[0.6, 0.4, 0.0]])), (1, np.array([[0.0, 0.9, 0.1]]))]
-    shares, decisive = votes(split)
+    shares, decisive = count_votes(split)
     assert shares.tolist() == [[0.5, 0.5, 0.0]]
     assert decisive.argmax() == 1
     sure = [(0, np.array([[1.0, 0.0]])), *[(i, np.array([[0.49, 0.51]])) for i in (1, 2)]]
-    assert votes(sure)[1].argmax() == 1  # two votes beat the larger mean
+    assert count_votes(sure)[1].argmax() == 1  # two votes beat the larger mean
 
 
 def test_learned_weights_solve_their_problem():
@@ -355,7 +355,7 @@ def test_weights_that_a_module_loads_are_named():
 @pytest.mark.parametrize("partition", PARTITIONS)
 def test_the_log_and_the_certificate(partition, monkeypatch):
     # Otherwise each fit draws a key of its own for the digests.
-    monkeypatch.setattr("skunlearn._unlearning.certificate.keyed.secrets.token_bytes", bytes)
+    monkeypatch.setattr("skunlearn._unlearning.certificate.deletion_log.secrets.token_bytes", bytes)
     data = planted()
     eraser = make_eraser(partition=partition).fit(data).unlearn(nodes=[2, 9])
     eraser.unlearn(edges=[first_edge(eraser)])

@@ -2,7 +2,12 @@
 
 import pytest
 
-from tests.common_checks import run_sklearn_check, sklearn_crossing, unlearning_crossing
+from tests.common_checks import (
+    run_sklearn_check,
+    run_unlearning_check,
+    sklearn_crossing,
+    unlearning_crossing,
+)
 
 
 @pytest.mark.parametrize("estimator, check", sklearn_crossing())
@@ -12,4 +17,4 @@ def test_sklearn_checks(estimator, check):
 
 @pytest.mark.parametrize("estimator, check", unlearning_crossing())
 def test_unlearning_checks(estimator, check):
-    check(estimator)
+    run_unlearning_check(estimator, check)

@@ -26,6 +26,7 @@ from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
 from skunlearn.metrics import ForgottenScorer, MIAScorer, RetainedScorer
 from skunlearn.model_selection import ForgetSplit, one_standard_error
 from tests.instances import make_net, make_regressor_net
+from tests.interpreters import LIGHT
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore::{w.__module__}.{w.__name__}")
@@ -169,7 +170,7 @@ def cache(tmp_path_factory):
 @pytest.mark.parametrize("routing", [False, True])
 def test_searches(noisy, routing, cache):
     X, y, forget = (part[:1000] for part in noisy)
-    cv = ForgetSplit(3, forget=forget, random_state=0)
+    cv = ForgetSplit(2, forget=forget, random_state=0)
     with config_context(enable_metadata_routing=routing):
         result = cross_validate(
             quick(), X, y, cv=cv, params={"forget": forget}, scoring=SCORING, error_score="raise"
@@ -203,7 +204,9 @@ def test_searches(noisy, routing, cache):
         assert halving.fit(X, y, forget=forget).best_params_["lr"] in rates["lr"]
 
 
-def test_two_processes(noisy):
+@pytest.mark.xdist_group("processes")  # joblib's workers are started once
+def test_two_processes(noisy, monkeypatch):
+    monkeypatch.syspath_prepend(LIGHT)
     X, y, forget = noisy
     common = {
         "cv": ForgetSplit(2, forget=forget, random_state=0),

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 from skunlearn.datasets import load_digits_images
 from skunlearn.production import DeletionQueue
 from skunlearn.production._store import Store
+from tests.interpreters import environment
 
 for name in ("fastapi", "httpx2", "prometheus_client", "uvicorn"):
     pytest.importorskip(name, reason=f"needs {name}: pip install skunlearn[service]")
@@ -309,12 +309,11 @@ def served(service, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    env = os.environ | {
+    env = environment() | {
         **{f"SKUNLEARN_{role.upper()}_KEY": key for role, key in KEYS.items()},
         "SKUNLEARN_QUEUE": str(tmp_path / "queue"),
         "SKUNLEARN_BATCH_SIZE": "3",
         "SKUNLEARN_MAX_AGE": "1",
-        "PYTHONPATH": os.pathsep.join(sys.path),
     }
     command = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLE.parent), "--factory"]
     command += ["deletion_service:app_of_the_environment", "--port", str(port)]

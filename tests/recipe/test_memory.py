@@ -1,7 +1,6 @@
 """``memory=`` trains each base net once, and never hands out another one's."""
 
 import importlib
-import os
 import subprocess
 import sys
 
@@ -12,15 +11,14 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from skorch import NeuralNetClassifier
-from skorch.callbacks import (
-    Callback,
-)
+from skorch.callbacks import Callback
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner
 from skunlearn._recipe import training
 from skunlearn._rows.containers import row_digests
 from skunlearn._rows.views import Rows
 from skunlearn.utils._check_tools import parameters, same_parameters
+from tests.interpreters import environment
 from tests.small import FORGET, as_dataset, net, quiet
 
 
@@ -277,12 +275,11 @@ def test_memory_keys_do_not_depend_on_the_process(data, tmp_path, source):
         "data = rng.normal(size=(60, 4)).astype(np.float32), rng.integers(0, 3, 60)\n"
         f"print(keys(written, pathlib.Path({str(tmp_path)!r}), data))\n"
     )
-    path = os.pathsep.join([str(tmp_path), os.getcwd(), *filter(None, sys.path)])
     run = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script],
         capture_output=True,
         text=True,
         check=True,
-        env=os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": path},
+        env=environment(tmp_path, PYTHONHASHSEED="7"),
     )
     assert run.stdout.strip() == str(here)

@@ -1,12 +1,5 @@
 """The stress test: its figures, its conditions, and that it goes on after a kill."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -22,7 +15,6 @@ from skunlearn import (
     GradientAscentUnlearner,
     RetrainUnlearner,
 )
-from skunlearn._recipe import training
 from skunlearn.forget_sets import (
     backdoor_forget_set,
     class_forget_set,
@@ -41,63 +33,10 @@ from skunlearn.robustness import (
     robustness_report,
 )
 from skunlearn.robustness._parsing import parse
-from tests.instances import make_net
+from tests.robustness.reports import KEY, by_hand, net, stress, value
 from tests.small import quiet
 
 pytestmark = quiet
-KEY = ["forget set", "condition", "severity", "model", "metric"]
-
-
-@pytest.fixture(scope="module")
-def rows():
-    return make_rows()
-
-
-def make_rows():
-    """Images of three classes that a linear model tells apart."""
-    rng = np.random.default_rng(0)
-    y = np.repeat([2, 5, 7], 60)
-    X = rng.random((180, 1, 4, 4)).astype(np.float32) * 0.6
-    for k, label in enumerate((2, 5, 7)):
-        X[y == label, 0, k] += 0.3
-    order = rng.permutation(180)
-    X, y = X[order], y[order]
-    return X[:100], y[:100], X[100:], y[100:]
-
-
-def net(**kwargs):
-    return make_net(**({"module__n_out": 3, "max_epochs": 12, "batch_size": 16} | kwargs))
-
-
-def stress(rows, forget_sets, conditions=("gaussian_noise",), unlearners=None, **options):
-    X, y, X_test, y_test = rows
-    unlearners = unlearners or {"tuned": FineTuneUnlearner(net(), max_epochs=2)}
-    return robustness_report(
-        unlearners, net(), X, y, X_test, y_test, forget_sets=forget_sets, conditions=conditions,
-        **options,
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def frame(rows):
-    sets = {"some": random_forget_set(rows[1], 20, random_state=0), "class": rows[1] == 5}
-    return stress(rows, sets, ["gaussian_noise", "near forgotten"], n_seeds=2)
-
-
-def value(frame, *place):
-    found = frame.set_index(KEY)["value"]
-    return found[place]
-
-
-def by_hand(rows, mask):
-    X, y, _, _ = rows
-    retrained = RetrainUnlearner(net(), random_state=0).fit(X, y)
-    original = retrained.estimator_
-    tuned = FineTuneUnlearner(net(), max_epochs=2, random_state=0).fit(X, y)
-    models = {"original": original}
-    for name, unlearner in (("tuned", tuned), ("retrained", retrained)):
-        models[name] = unlearner.unlearn(indices=np.flatnonzero(mask)).estimator_
-    return {name: lambda X, m=m: m.forward(X).numpy() for name, m in models.items()}
 
 
 # ------------------------------------------------------------------ figures
@@ -354,122 +293,6 @@ def test_models_of_scikit_learn(rows):
                                                                 y_test[y_test != 5])  # fmt: skip
     place = ("class", "clean", 0, "RetrainUnlearner", "retained accuracy")
     assert value(frame, *place) == right
-
-
-# ------------------------------------------------------------------ on disk
-
-
-def test_a_killed_run_goes_on(rows, tmp_path, monkeypatch):
-    sets = {"some": random_forget_set(rows[1], 20, random_state=0), "class": rows[1] == 5}
-    whole = stress(rows, sets)
-    put, done = _measuring.Work._record, []
-
-    def killed(self, *args):
-        if len(done) == 20:
-            raise KeyboardInterrupt
-        done.append(1)
-        return put(self, *args)
-
-    monkeypatch.setattr(_measuring.Work, "_record", killed)
-    with pytest.raises(KeyboardInterrupt):
-        stress(rows, sets, folder=tmp_path)
-    (file,) = tmp_path.iterdir()
-    assert len(file.read_bytes().splitlines()) == 20
-    with open(file, "ab") as stream:  # in the middle of a line
-        stream.write(b'{"key": "0123", "figu')
-    rest = []
-    monkeypatch.setattr(
-        _measuring.Work, "_record", lambda self, *args: rest.append(1) or put(self, *args)
-    )
-    assert stress(rows, sets, folder=tmp_path).equals(whole)
-    assert len(rest) == 2 * 6 * 3 - 20
-    lines = [json.loads(line) for line in file.read_bytes().splitlines()]
-    assert len({line["key"] for line in lines}) == 36
-
-    def refuse(*args, **kwargs):
-        raise AssertionError("nothing is left to train")
-
-    monkeypatch.setattr(training, "train", refuse)
-    assert stress(rows, sets, folder=tmp_path).equals(whole)
-    # Other names for the same questions.
-    renamed = stress(
-        rows, {"a": sets["class"]}, folder=tmp_path,
-        unlearners={"b": FineTuneUnlearner(net(), max_epochs=2)},
-    )  # fmt: skip
-    assert set(renamed["model"]) == {"original", "b", "retrained"}
-
-
-def two_sets(rows, folder=None):
-    sets = {"some": random_forget_set(rows[1], 20, random_state=0), "class": rows[1] == 5}
-    return stress(rows, sets, folder=folder)
-
-
-def live_for(measurements, folder):
-    """Run in a process of its own, which the system ends after so many measurements."""
-    put, left = _measuring.Work._record, iter(range(measurements))
-
-    def record(self, *args):
-        if next(left, None) is None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return put(self, *args)
-
-    _measuring.Work._record = record
-    two_sets(make_rows(), folder)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-def test_a_process_killed_by_the_system_goes_on_in_another(rows, tmp_path):
-    code = f"from tests.robustness.test_robustness import live_for; live_for(25, {str(tmp_path)!r})"
-    root = Path(__file__).parents[2]
-    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
-    # Strings hash otherwise there: keys of measurements must not depend on it.
-    environ = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "77"}
-    ended = subprocess.run([sys.executable, "-c", code], cwd=root, env=environ, capture_output=True)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
-    (file,) = tmp_path.iterdir()
-    assert len(file.read_bytes().splitlines()) == 25
-    assert two_sets(rows, tmp_path).equals(two_sets(rows))
-    assert len(file.read_bytes().splitlines()) == 36  # none measured twice
-
-
-def test_what_is_new_is_measured(rows, tmp_path, monkeypatch):
-    mask = rows[1] == 5
-    stress(rows, {"class": mask}, ["gaussian_noise"], folder=tmp_path)
-    counted = []
-    put = _measuring.Work._record
-    monkeypatch.setattr(
-        _measuring.Work, "_record", lambda self, *args: counted.append(1) or put(self, *args)
-    )
-
-    def new(**changed):
-        counted.clear()
-        stress(rows, **({"forget_sets": {"class": mask}, "folder": tmp_path} | changed))
-        return len(counted)
-
-    assert new() == 0
-    assert new(conditions=["gaussian_noise", Corruption("fog", 1)]) == 3
-    other = {"tuned": FineTuneUnlearner(net(), max_epochs=3)}
-    assert new(unlearners=other) == 6
-    assert new(forget_sets={"class": rows[1] == 7}) == 18
-    assert new(random_state=1) == 18
-    assert new(value_range=(0, 2)) == 18
-    assert len(list(tmp_path.iterdir())) == 3
-    half = {"conditions": Subpopulation(np.arange(80) < 40, "half")}
-    assert new(**half) == 3
-    assert new(**half) == 0
-    assert new(conditions=Subpopulation(np.arange(80) < 30, "half")) == 3
-
-
-def test_files_hold_no_rows_and_damage_is_told(rows, tmp_path):
-    mask = rows[1] == 5
-    stress(rows, {"class": mask}, folder=tmp_path)
-    (file,) = tmp_path.iterdir()
-    lines = [json.loads(line) for line in file.read_bytes().splitlines()]
-    assert {key for line in lines for key in line} == {"key", "figures", "right", "known"}
-    with open(file, "ab") as stream:
-        stream.write(b"nonsense\n")
-    with pytest.raises(ValueError, match=r"line 19 of .* is no measurement of ours"):
-        stress(rows, {"class": mask}, folder=tmp_path)
 
 
 # ------------------------------------------------------------------ bad input

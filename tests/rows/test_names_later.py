@@ -8,8 +8,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-import skunlearn._rows.row_table as row_table
 from skunlearn import RetrainUnlearner, UnlearningPipeline
+from skunlearn._rows import row_names
 from skunlearn._rows.record import TrainingRecord
 from tests.small import quiet
 
@@ -22,13 +22,13 @@ GROUPS = ["ward-a", "ward-b", "ward-a", "ward-b", "ward-b", "ward-b"]
 @pytest.fixture
 def digested(monkeypatch):
     """How many names were digested, each time."""
-    plain, found = row_table.name_digests, []
+    plain, found = row_names.name_digests, []
 
     def name_digests(names):
         found.append(len(names))
         return plain(names)
 
-    monkeypatch.setattr(row_table, "name_digests", name_digests)
+    monkeypatch.setattr(row_names, "name_digests", name_digests)
     return found
 
 

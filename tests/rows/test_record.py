@@ -99,11 +99,11 @@ def test_requests_are_not_rounded_to_the_integers_of_fit():
 def test_text_is_not_cut_to_the_width_of_fit():
     X = np.array([["ab"], ["cd"], ["ef"], ["gh"]])
     record = TrainingRecord(X, np.arange(4))
-    from skunlearn._rows.record import request_rows
+    from skunlearn._rows.finding import align_request
 
-    assert record.find(request_rows(np.array([["cd"]]), record.row_like(), "X")).tolist() == [1]
+    assert record.find(align_request(np.array([["cd"]]), record.row_like(), "X")).tolist() == [1]
     with pytest.raises(UnknownRowsError):
-        request_rows(np.array([["cdx"]]), record.row_like(), "X")
+        align_request(np.array([["cdx"]]), record.row_like(), "X")
 
 
 def test_minus_zero_equals_zero(data):

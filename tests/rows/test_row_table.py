@@ -8,7 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, RidgeUnlearner
 from skunlearn._rows import row_table
-from skunlearn._rows.containers import first_repeated, label_digests, row_digests
+from skunlearn._rows.containers import find_repeated, label_digests, row_digests
 from skunlearn._rows.row_table import can_sketch, row_sketches
 from skunlearn.exceptions import AlreadyForgottenError, DataChangedError, UnknownRowsError
 from tests.small import net, quiet
@@ -155,9 +155,9 @@ def test_what_has_no_sketch_is_hashed_at_once():
 
 def test_first_repeated():
     digests = np.random.default_rng(0).integers(256, size=(1000, 16)).astype(np.uint8)
-    assert len(first_repeated(digests)) == 0
+    assert len(find_repeated(digests)) == 0
     digests[[40, 900]] = digests[7]
     digests[[500]] = digests[41]
     digests[600, :8] = digests[601, :8]  # half of a digest
-    assert sorted(first_repeated(digests)) == [7, 41]
-    assert len(first_repeated(digests[:0])) == 0
+    assert sorted(find_repeated(digests)) == [7, 41]
+    assert len(find_repeated(digests[:0])) == 0

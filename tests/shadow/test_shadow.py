@@ -24,6 +24,7 @@ from skunlearn.shadow import ShadowModels
 from skunlearn.shadow._attacking import less_labels
 from skunlearn.shadow._design import balanced_membership
 from tests.instances import make_net, make_regressor_net
+from tests.interpreters import LIGHT
 from tests.label_nets import labelled, plain_net
 
 quiet = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -212,7 +213,9 @@ def test_a_folder_of_another_task_is_refused(pool, tmp_path):
         ShadowModels(tree(), folder=tmp_path).fit(X, y)
 
 
-def test_processes_and_threads_give_the_same(pool, tmp_path):
+@pytest.mark.xdist_group("processes")  # joblib's workers are started once
+def test_processes_and_threads_give_the_same(pool, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(LIGHT)
     X, y = pool
     one = ShadowModels(tree(), n_models=4, random_state=0).fit(X, y)
     two = ShadowModels(tree(), n_models=4, random_state=0, n_jobs=2, folder=tmp_path).fit(X, y)

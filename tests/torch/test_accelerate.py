@@ -1,6 +1,5 @@
 """One net in two processes over gloo, by accelerate."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from skunlearn import RetrainUnlearner
 from skunlearn.nets import Accelerated
 from skunlearn.utils._check_tools import parameters
 from tests.distributed_tools import Fixed, task
+from tests.interpreters import environment
 
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 ROOT = Path(__file__).parents[2]
@@ -32,8 +32,7 @@ def test_two_processes_end_with_the_model_of_one(tmp_path):
             *("-m", "tests.accelerate_script", str(tmp_path)),
         ],
         cwd=ROOT,
-        env=os.environ
-        | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        env=environment(ACCELERATE_USE_CPU="true", OMP_NUM_THREADS="1"),
         capture_output=True,
         text=True,
     )
@@ -66,4 +65,20 @@ def test_batches_that_are_not_divided_are_refused():
     group.prepare = lambda module: module
     net = Net(Fixed, accelerator=group, criterion=torch.nn.CrossEntropyLoss)
     with pytest.raises(ValueError, match="split_batches=True"):
+        net.initialize()
+
+
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])
+def test_modules_that_are_divided_among_processes_are_refused(kind):
+    from accelerate import DistributedType
+
+    group = SimpleNamespace(
+        num_processes=2,
+        split_batches=True,
+        device_placement=False,
+        distributed_type=DistributedType[kind],
+    )
+    group.prepare = lambda module: module
+    net = Net(Fixed, accelerator=group, criterion=torch.nn.CrossEntropyLoss)
+    with pytest.raises(ValueError, match=f"divides the module among processes .{kind}"):
         net.initialize()

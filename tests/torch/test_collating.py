@@ -8,7 +8,17 @@ from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler, default
 
 from skunlearn import BadTeacherUnlearner, FineTuneUnlearner, RetrainUnlearner
 from skunlearn.exceptions import UnlearningError
-from tests.batch_tools import Plain, every_method, net, task, unlearner
+from skunlearn.utils import all_unlearners
+from tests.batch_tools import (
+    Plain,
+    every_method,
+    half_of_the_methods,
+    net,
+    other_half,
+    task,
+    unlearner,
+)
+from tests.turns import in_turns
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -37,7 +47,7 @@ class Balanced(DataLoader):
 RELABELLED = ("RandomLabelUnlearner", "SalUnUnlearner", "RUMUnlearner")
 
 
-@every_method
+@half_of_the_methods
 def test_a_sampler_made_from_the_data_set(name):
     X, _ = task(240)
     y = np.repeat([0, 0, 0, 0, 0, 0, 1, 2], 30)  # six rows of class 0 for one of the others
@@ -142,7 +152,7 @@ def test_iterators_of_the_users_own(name):
         )
 
 
-@every_method
+@pytest.mark.parametrize("name", in_turns(sorted(all_unlearners(nets=True)), 0, every=3))
 def test_workers(name):
     """Batches that other processes make hold the same rows as without them."""
     X, y = task(40)
@@ -209,7 +219,7 @@ NEEDS_FLOATS = (
 )
 
 
-@every_method
+@other_half
 def test_text_with_labels_inside(name):
     rows = Texts(60, "label" if name < "M" else "labels")
     model = net(
@@ -244,7 +254,7 @@ class LongBag(Bag):
         return self.out(sums)
 
 
-@every_method
+@half_of_the_methods
 def test_batches_that_are_no_stack_of_rows(name):
     """The same as with padding: no batch is cut into what are not its rows."""
     if name in NEEDS_FLOATS:

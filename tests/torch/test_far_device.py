@@ -13,6 +13,7 @@ from tests.device_checks import check_attacks
 from tests.far_device import FAR, FarTensor, far_device
 from tests.instances import SETTINGS
 from tests.small import quiet
+from tests.turns import in_turns
 
 pytestmark = quiet
 N = 48
@@ -61,7 +62,7 @@ def test_mixing_devices_raises():
     assert (torch.ones(3) + 1).device.type == "cpu"
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", in_turns(METHODS, 0))
 def test_methods_keep_to_the_device_of_the_net(rows, name):
     X, y = rows
     unlearner = METHODS[name](far_net(), random_state=0, **SETTINGS.get(name, {}))

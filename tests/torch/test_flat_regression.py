@@ -7,7 +7,7 @@ from torch.utils.data import TensorDataset
 
 from skunlearn import RetrainUnlearner
 from skunlearn._rows.views import Rows
-from skunlearn._torch.batches.net_rows import dataset
+from skunlearn._torch.batches.net_rows import make_dataset
 from skunlearn.utils import all_unlearners
 from skunlearn.utils._check_tools import parameters
 from tests.batch_tools import task, unlearner
@@ -59,7 +59,7 @@ def test_targets_have_the_shape_of_the_outputs():
     for squeeze, shape in ((True, (60,)), (False, (60, 1))):
         net = flat(module__squeeze=squeeze)
         fitted = RetrainUnlearner(net, random_state=0).fit(X, y)
-        assert dataset(fitted.estimator_, Rows(X, y, np.arange(60))).y.shape == shape
+        assert make_dataset(fitted.estimator_, Rows(X, y, np.arange(60))).y.shape == shape
     fitted = RetrainUnlearner(flat(), random_state=0)
     fitted.fit(TensorDataset(torch.from_numpy(X), torch.from_numpy(y)))
     assert fitted.predict(X).shape == (60,)

@@ -20,6 +20,7 @@ from skunlearn import (
     FineTuneUnlearner,
     NegGradPlusUnlearner,
     RetrainUnlearner,
+    RewindUnlearner,
     ShardedUnlearner,
     from_torch,
 )
@@ -29,6 +30,7 @@ from skunlearn.shadow import ShadowModels
 from skunlearn.utils import all_unlearners
 from tests.small import quiet
 from tests.torch_loop import EPOCHS, Digits, Net, run, shift, trained
+from tests.turns import in_turns
 
 UNSEEN, FORGET = slice(300, 600), np.arange(10)
 FACTORY = {"factory": Net, "module__width": 8}
@@ -40,7 +42,7 @@ AFRESH = {
     "RetrainUnlearner",
     "ShrinkPerturbUnlearner",
 }
-FROM_THE_START = {"AmnesiacUnlearner", "ShardedUnlearner"}
+FROM_THE_START = {"AmnesiacUnlearner", "RewindUnlearner", "ShardedUnlearner"}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def test_the_recipe_is_that_of_the_loop(parts):
 
 
 @quiet
-@pytest.mark.parametrize("cls", all_unlearners(nets=True).values())
+@pytest.mark.parametrize("cls", in_turns(all_unlearners(nets=True).values(), 0))
 @pytest.mark.parametrize("factory", [{}, FACTORY], ids=["instance", "factory"])
 def test_every_method_goes_on_or_says_that_it_needs_a_factory(parts, plain, cls, factory):
     net = from_torch(**parts, **factory)
@@ -112,7 +114,7 @@ def test_every_method_goes_on_or_says_that_it_needs_a_factory(parts, plain, cls,
 
 
 @quiet
-@pytest.mark.parametrize("cls", [ShardedUnlearner, AmnesiacUnlearner])
+@pytest.mark.parametrize("cls", [ShardedUnlearner, AmnesiacUnlearner, RewindUnlearner])
 def test_what_must_see_the_training_takes_the_net_inside(parts, plain, cls):
     net = from_torch(**parts, **FACTORY).estimator
     how = {"sensitive": np.arange(300) < 20} if cls is AmnesiacUnlearner else {}
@@ -448,7 +450,7 @@ def one_logit(data, num_workers=0):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1])
 def test_one_logit_in_a_column(workers):
     """Nothing is to be reshaped by hand, and nothing warned of that a loader gives."""
     train, unseen = Columns(128, 0, noise=0.05), Columns(100, 1)

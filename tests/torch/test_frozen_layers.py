@@ -118,7 +118,7 @@ def test_layers_that_could_not_be_trained_back_are_refused(data, freeze, cls, fr
     state.check("a refusal")
 
 
-TRAIN_AFRESH = ("AmnesiacUnlearner", "RetrainUnlearner", "ShardedUnlearner")
+TRAIN_AFRESH = ("AmnesiacUnlearner", "RetrainUnlearner", "RewindUnlearner", "ShardedUnlearner")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from skunlearn.utils import all_unlearners
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.instances import make_binary_net
 from tests.small import net, quiet
+from tests.turns import in_turns
 
 METHODS = [name for name in all_unlearners(nets=True) if name != "CTUnlearner"]
 
@@ -54,7 +55,7 @@ def wide(weight=(0.0, 1.0, 1.0, 1.0), **params):
 
 
 @quiet
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", in_turns(METHODS, 0))
 def test_labels_from_one_on(rows, name):
     X, y = rows
     unlearner = all_unlearners()[name](wide(), random_state=0).fit(X, y)

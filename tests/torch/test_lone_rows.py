@@ -18,12 +18,12 @@ from skunlearn import (
 from skunlearn._torch.batches.batching import n_batches
 from skunlearn.nets import BatchLoader
 from skunlearn.utils._check_tools import parameters, same_parameters
-from tests.batch_tools import Plain, every_method, net, task, unlearner
+from tests.batch_tools import Plain, half_of_the_methods, net, other_half, task, unlearner
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@every_method
+@half_of_the_methods
 @pytest.mark.parametrize("gone", [11, 1])
 def test_a_last_batch_of_one_row_and_one_row_to_forget(name, gone):
     """289 rows of which one is left over; and a forget set of a single row."""
@@ -33,7 +33,7 @@ def test_a_last_batch_of_one_row_and_one_row_to_forget(name, gone):
     assert np.isfinite(normed.predict_proba(X)).all()
 
 
-@every_method
+@other_half
 def test_every_number_of_rows(name):
     """Modulo the batch size: of rows that stay, and of rows to forget."""
     X, y = task(40)

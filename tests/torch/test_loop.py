@@ -17,8 +17,8 @@ from torch import nn
 from skunlearn import RetrainUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn._torch.batches.batching import BatchLoader
-from skunlearn._torch.batches.net_rows import unlabelled
-from skunlearn._torch.inference import _reader, outputs
+from skunlearn._torch.batches.net_rows import make_net_rows
+from skunlearn._torch.inference import _make_reader, outputs
 from skunlearn._torch.loop import epoch_loop, fit_loop
 from skunlearn._torch.loop.epoch_loop import short_epochs
 from skunlearn.utils._check_tools import parameters, same_parameters
@@ -200,8 +200,8 @@ def test_a_look_during_a_training_reads_whole_batches():
 
     class Look(Callback):
         def on_epoch_end(self, net, **kwargs):
-            data = unlabelled(net, rows)
-            read.append((type(_reader(net, data).get_iterator(data)), outputs(net, rows)))
+            data = make_net_rows(net, rows.source, None, rows.index)
+            read.append((type(_make_reader(net, data).get_iterator(data)), outputs(net, rows)))
 
     net = fit_loop.train(make_net(max_epochs=1).initialize(), rows, callbacks=[("look", Look())])
     (kind, during), after = read[0], outputs(net, rows)

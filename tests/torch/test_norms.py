@@ -40,6 +40,7 @@ from skunlearn.utils import all_unlearners
 from skunlearn.utils._check_tools import generators, parameters, same_parameters
 from skunlearn.utils._norm_checks import check_running_statistics
 from tests.instances import SETTINGS, NormConv, NormNet, make_net, make_regressor_net
+from tests.turns import in_turns
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -49,7 +50,7 @@ def with_norm(name):
     return all_unlearners()[name](net, random_state=0, **SETTINGS.get(name, {}))
 
 
-@pytest.mark.parametrize("name", sorted(all_unlearners(nets=True)))
+@pytest.mark.parametrize("name", in_turns(sorted(all_unlearners(nets=True)), 1))
 def test_no_class_comes_back_with_other_statistics(name):
     check_running_statistics(with_norm(name))
 

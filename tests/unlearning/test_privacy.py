@@ -22,6 +22,7 @@ from skunlearn.exceptions import AlreadyForgottenError, DataNotStoredError, Unkn
 from skunlearn.utils import all_unlearners
 from skunlearn.utils._check_tools import Snapshot, outcome, parameters, same_parameters
 from tests.instances import ConvNet, make_net
+from tests.interpreters import environment
 
 # How well the methods forget on noise is not what is tested here.
 pytestmark = [
@@ -339,7 +340,8 @@ def test_kill_in_the_middle_of_save_leaves_the_old_file(data, tmp_path):
     X, y = data
     make().fit(X, y).save(tmp_path / "model")
     old = (tmp_path / "model").read_bytes()
-    run = subprocess.run([sys.executable, "-c", KILL, str(tmp_path / "model")], check=False)
+    command = [sys.executable, "-c", KILL, str(tmp_path / "model")]
+    run = subprocess.run(command, check=False, env=environment())
     assert run.returncode == -signal.SIGKILL
     assert (tmp_path / "model").read_bytes() == old
     make().load(tmp_path / "model")

@@ -1,15 +1,19 @@
 """Whole batches by index, and how many there are."""
 
+import itertools
+
 import torch
 from skorch import NeuralNet
 from torch.utils.data import DataLoader, default_collate
 
+from skunlearn._rows.containers import is_mapping
 from skunlearn._torch.batches import device_rows
 from skunlearn._torch.batches.net_rows import NetRows
 from skunlearn._torch.batches.training_batch import Batch
 
 _BATCHED_OPTIONS = {"batch_size", "shuffle", "drop_last"}
 _OWN_OPTIONS = {"resident", "prefetch"}
+_BLOCK = 2**20  # bytes that are read at a time, where batches are smaller
 
 
 class BatchLoader:
@@ -88,7 +92,37 @@ class BatchLoader:
         prefetch = self.prefetch
         if prefetch == "auto":
             prefetch = torch.device(device).type == "cuda" and not resident
-        yield from device_rows.ahead(batch, count) if prefetch else map(batch, range(count))
+        if prefetch:
+            yield from device_rows.ahead(batch, count)
+        elif ours and not resident and data.base is None and count:
+            yield from _cut_blocks(data, order, [0, *ends[:count]])
+        else:
+            yield from map(batch, range(count))
+
+
+def _cut_blocks(data, order, ends):
+    """Batches between `ends` of `order`, read several at a time.
+
+    Reading the few rows of a small batch costs more in calls than in copying.
+    """
+    i, n_batches = 0, 1
+    while i + 1 < len(ends):
+        cuts = ends[i : i + n_batches + 1]
+        start, places = cuts[0], order[cuts[0] : cuts[-1]]
+        x, y = data.batch(places)
+        rows = torch.from_numpy(places)
+        for a, b in itertools.pairwise(cuts):
+            a, b = a - start, b - start
+            yield Batch(_cut(x, a, b), y[a:b], rows[a:b])
+        i += n_batches
+        if n_batches == 1:
+            n_batches += _BLOCK // max(1, device_rows.size(x))
+
+
+def _cut(x, start, stop):
+    if is_mapping(x):
+        return {key: _cut(value, start, stop) for key, value in x.items()}
+    return x[start:stop]
 
 
 def count_batches(n, size, drop_last=False, joins=False):

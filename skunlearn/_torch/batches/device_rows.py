@@ -34,7 +34,7 @@ def gather(whole, positions):
     """Rows of what `move_rows` returned, copied."""
     if is_mapping(whole):
         return {key: gather(value, positions) for key, value in whole.items()}
-    rows = whole[sent_tensor(torch.as_tensor(np.asarray(positions)), whole.device)]
+    rows = whole[send_tensor(torch.as_tensor(np.asarray(positions)), whole.device)]
     if _channels_last(whole):
         rows = rows.contiguous(memory_format=torch.channels_last)
     return rows
@@ -44,10 +44,10 @@ def send(x, device):
     """`x` on its way to a GPU while the present batch is worked on; elsewhere `x` itself."""
     if torch.device(device).type != "cuda":
         return x
-    return _map(lambda t: sent_tensor(t, device), x)
+    return _map(lambda t: send_tensor(t, device), x)
 
 
-def sent_tensor(tensor, device):
+def send_tensor(tensor, device):
     """A tensor on its way to `device`, which is not waited for."""
     if torch.device(device).type != "cuda":
         return tensor.to(device)

@@ -3,19 +3,18 @@
 from contextlib import contextmanager
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader, default_collate
+from torch.utils.data import DataLoader
 
 from skunlearn._torch.batches.batching import (
     BatchLoader,
     can_batch,
-    count_batches,
     joins_lone_rows,
     n_batches,
 )
+from skunlearn._torch.batches.collating import Collated, JoinedBatches, TellingCollate, are_labels
 from skunlearn._torch.batches.lone_rows import lone_row
-from skunlearn._torch.batches.net_rows import cast, collate_items, label_of
-from skunlearn._torch.batches.training_batch import Batch, join, n_rows_in, split
-from skunlearn._torch.parts.overriding import overridden
+from skunlearn._torch.batches.training_batch import Batch, cast, join, n_rows_in, split
+from skunlearn._torch.skorch_nets import overridden
 
 
 class Feed:
@@ -37,10 +36,6 @@ class Feed:
         self.weights = None if weights is None else torch.as_tensor(weights)
         self.joins = joins_lone_rows(net)
 
-    def over(self, iterator):
-        """The same batches as `Batch`, a lone last row joined to the batch before it."""
-        return _Fed(self, tell_places(iterator, self.data.float_dtype, self.joins))
-
     def answered(self, X, y, whole):
         """The current batch, or the part of it that a loss is asked about, with what was said."""
         batch = self.current
@@ -59,7 +54,7 @@ class Feed:
         new = Batch(X, y, now.rows, now.mixed)
         if n < size:
             new.rows = None if now.rows is None else now.rows[start : start + n]
-        new.mixed = now.mixed or not _equal(y, now.y, start, n)
+        new.mixed = now.mixed or not _are_equal(y, now.y, start, n)
         self._weigh(new)
         return new
 
@@ -75,6 +70,8 @@ class Feed:
 
 
 class _Fed:
+    """The same batches as `Batch`, a lone last row joined to the batch before it."""
+
     def __init__(self, feed, iterator):
         self.feed, self.iterator = feed, iterator
 
@@ -91,7 +88,8 @@ class _Fed:
 
     def batches(self):
         """The batches, in a pass that somebody else may interrupt to train on other ones."""
-        batches = map(_batch, self.iterator) if _told(self.iterator) else self._tracked()
+        told = isinstance(self.iterator, DataLoader | BatchLoader)
+        batches = map(_batch, self.iterator) if told else self._tracked()
         for batch in batches:
             yield self.feed.enter(batch)
         self.feed.current = None
@@ -101,7 +99,7 @@ class _Fed:
         before = None
         for batch in self._noted():
             if before is not None:
-                joined = _joined(before, batch) if self.feed.joins else None
+                joined = _join_lone_row(before, batch) if self.feed.joins else None
                 if joined is not None:
                     before = joined
                     continue
@@ -135,11 +133,7 @@ def _batch(given):
     return given if isinstance(given, Batch) else Batch(*split(given))
 
 
-def _told(iterator):
-    return isinstance(iterator, DataLoader | BatchLoader)
-
-
-def _joined(before, batch):
+def _join_lone_row(before, batch):
     """One batch of both where the second is a lone row, and None where they cannot be joined."""
     if n_rows_in(*batch) != 1 or n_rows_in(*before) == 1:
         return None
@@ -153,109 +147,10 @@ def _joined(before, batch):
     return Batch(x, y, rows, before.mixed or batch.mixed)
 
 
-def are_labels(y, labels):
-    """Whether targets of a batch are these labels of single rows, or one-hot vectors of them."""
-    try:
-        expected, y = default_collate(list(labels)), torch.as_tensor(y)
-    except (TypeError, RuntimeError, ValueError):
-        return False
-    if not isinstance(expected, torch.Tensor):
-        return False
-    y = y.detach().cpu()
-    if y.ndim == 2 and y.numel() != expected.numel() and not expected.is_floating_point():
-        width = y.shape[1]
-        if len(y) != len(expected) or expected.min() < 0 or expected.max() >= width:
-            return False
-        expected = torch.nn.functional.one_hot(expected.long(), width)
-    return y.numel() == expected.numel() and torch.equal(
-        y.reshape(-1), expected.reshape(-1).to(y.dtype)
-    )
-
-
-def _equal(y, whole, start, n):
+def _are_equal(y, whole, start, n):
     if not isinstance(y, torch.Tensor) or not isinstance(whole, torch.Tensor):
         return False
     return torch.equal(y.to(whole), whole[start : start + n])
-
-
-# ------------------------------------------------------------------ torch's DataLoader
-
-
-class Collated:
-    """What a loader's collate function returns; in workers too, and it unpacks to ``x, y``."""
-
-    def __init__(self, x, y, rows, mixed):
-        self.x, self.y, self.rows, self.mixed = x, y, rows, mixed
-
-    def __iter__(self):
-        return iter((self.x, self.y))
-
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, i):
-        return (self.x, self.y)[i]
-
-    def pin_memory(self):
-        """With rows and targets in pinned memory, as the loader asks for."""
-        x, y = torch.utils.data._utils.pin_memory.pin_memory((self.x, self.y))
-        return Collated(x, y, self.rows, self.mixed)
-
-    def to(self, device, **kwargs):
-        """On another device, as accelerate asks for."""
-        x, y = (_moved(value, device, kwargs) for value in self)
-        return Collated(x, y, self.rows, self.mixed)
-
-
-class TellingCollate:
-    """A collate function that hands on which rows it was given.
-
-    Parameters
-    ----------
-    collate : callable
-        The loader's own, which sees items as they are.
-    dtype : torch dtype of the module's parameters
-    """
-
-    def __init__(self, collate, dtype):
-        self.collate, self.dtype = collate, dtype
-
-    def __call__(self, items):
-        rows = getattr(items, "rows", None)
-        x, y = collate_items(items, self.collate, self.dtype)
-        mixed = self.collate is not default_collate and not are_labels(y, map(label_of, items))
-        return Collated(x, y, None if rows is None else torch.as_tensor(rows), mixed)
-
-
-class JoinedBatches:
-    """Batches of places in which a lone last one has joined the batch before it.
-
-    Parameters
-    ----------
-    inner : batch sampler
-    """
-
-    def __init__(self, inner):
-        self.inner = inner
-
-    def __iter__(self):
-        before = None
-        for places in self.inner:
-            if before is not None and (len(places) > 1 or len(before) == 1):
-                yield before
-                before = None
-            before = list(places) if before is None else [*before, *places]
-        if before is not None:
-            yield before
-
-    def __len__(self):
-        inner = self.inner
-        if type(inner) is BatchSampler:
-            return count_batches(len(inner.sampler), inner.batch_size, inner.drop_last, True)
-        return len(inner)
-
-    def __getattr__(self, name):
-        return getattr(vars(self)["inner"], name)
 
 
 def tell_places(iterator, dtype, joins):
@@ -275,17 +170,6 @@ def tell_places(iterator, dtype, joins):
             # A loader refuses another sampler, lest it be at odds with its other settings.
             vars(iterator)["batch_sampler"] = JoinedBatches(iterator.batch_sampler)
     return iterator
-
-
-def _moved(value, device, kwargs):
-    if isinstance(value, dict):
-        return {key: _moved(v, device, kwargs) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_moved(v, device, kwargs) for v in value)
-    return value.to(device, **kwargs) if isinstance(value, torch.Tensor) else value
-
-
-# ------------------------------------------------------------------ around a training
 
 
 @contextmanager
@@ -314,7 +198,7 @@ def feeding(net, data, weights=None, *, shuffle=False, relabels=False):
 
     def get_iterator(dataset, training=False):
         made = plain(dataset, training=training)
-        return feed.over(made) if training else made
+        return _Fed(feed, tell_places(made, data.float_dtype, feed.joins)) if training else made
 
     changed = {"iterator_train": make, "get_iterator": get_iterator}
     if n_batches(net, len(data)) == 0:

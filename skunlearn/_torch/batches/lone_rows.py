@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import torch
 
-from skunlearn._torch.parts.overriding import overridden
+from skunlearn._torch.skorch_nets import overridden
 
 _NORMS = (torch.nn.modules.batchnorm._BatchNorm,)
 

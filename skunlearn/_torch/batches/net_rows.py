@@ -13,7 +13,13 @@ from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, take
 from skunlearn._rows.mapped import Reading
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch.batches import device_rows
-from skunlearn._torch.batches.training_batch import label_key, main_output, split
+from skunlearn._torch.batches.training_batch import (
+    cast,
+    label_key,
+    label_of,
+    main_output,
+    split,
+)
 from skunlearn._torch.parts.net_kinds import has_sigmoid, is_plain
 
 
@@ -166,44 +172,26 @@ def collate_items(items, collate, dtype):
     return cast(x, dtype), y
 
 
-def label_of(item):
-    """The label in an item; None where there is none."""
-    if is_mapping(item):
-        key = label_key(item)
-        return None if key is None else item[key]
-    return item[1]
-
-
 def float_dtype(net):
     """dtype of the module's first floating parameter; float32 when it has none."""
     return next((p.dtype for p in net.module_.parameters() if p.is_floating_point()), torch.float32)
 
 
-def dataset(net, rows):
+def make_dataset(net, rows):
     """The data set of `rows` for this net."""
-    y = None if rows.all_y is None else target(net, rows.all_y, flat=_is_flat(net, rows))
-    return net_rows(net, rows.source, y, rows.index)
+    y = None if rows.all_y is None else encode_targets(net, rows.all_y, flat=_is_flat(net, rows))
+    return make_net_rows(net, rows.source, y, rows.index)
 
 
-def reader(net, rows):
-    """As `dataset`, for `NetRows.batch`: in the form in which the net reads rows to predict."""
-    data = dataset(net, rows)
+def make_reader(net, rows):
+    """As `make_dataset`, for `NetRows.batch`: in the form in which the net predicts."""
+    data = make_dataset(net, rows)
     data.collate = _collate_function(net, data)
     return data
 
 
-def unlabelled(net, rows):
-    """As `dataset`, without targets, for prediction."""
-    return net_rows(net, rows.source, None, rows.index)
-
-
-def all_rows(net, X):
-    """`NetRows` over every row of `X`, without targets, for prediction."""
-    return net_rows(net, X, None, np.arange(len(X) if is_dataset(X) else n_rows(X)))
-
-
-def net_rows(net, X, target, index):
-    """`NetRows` over some rows of `X` for this net."""
+def make_net_rows(net, X, target, index):
+    """`NetRows` over the rows of `X` at `index` for this net; for prediction without `target`."""
     dtype = float_dtype(net)
     index = np.asarray(index)
     if is_dataset(X) or has_plain_dataset(net):
@@ -217,7 +205,7 @@ def net_rows(net, X, target, index):
     return NetRows(base, X, target, np.arange(len(index)), dtype, own_targets=True)
 
 
-def target(net, y, flat=False):
+def encode_targets(net, y, flat=False):
     """Encoded targets in the dtype and shape that the net's criterion wants.
 
     `flat` says that the module returns (n,) for a target a row, where others return (n, 1).
@@ -245,7 +233,7 @@ def _is_flat(net, rows):
     if rows.all_y.ndim != 1 or not len(rows) or not _takes_its_shape(net, rows.all_y):
         return False
     if net.module_ not in _FLAT:
-        data = net_rows(net, rows.source, None, rows.index[:1])
+        data = make_net_rows(net, rows.source, None, rows.index[:1])
         data.collate = _collate_function(net, data)
         modes = [(module, module.training) for module in net.module_.modules()]
         net._set_training(False)
@@ -301,17 +289,6 @@ def _one_by_one(x, source):
         columns = [_one_by_one(value, source[key]) for key, value in x.items()]
         return [dict(zip(x, row, strict=True)) for row in zip(*columns, strict=True)]
     return x if isinstance(source, torch.Tensor) else x.numpy(force=True)
-
-
-def cast(x, dtype):
-    """`x` with its float64 tensors and arrays in another precision, to any depth."""
-    if is_mapping(x):
-        return {key: cast(value, dtype) for key, value in x.items()}
-    if isinstance(x, list | tuple) and not hasattr(x, "_fields"):
-        return type(x)(cast(value, dtype) for value in x)
-    if isinstance(x, np.ndarray) and x.dtype == np.float64:
-        x = torch.from_numpy(np.ascontiguousarray(x))
-    return x.to(dtype) if isinstance(x, torch.Tensor) and x.dtype == torch.float64 else x
 
 
 def _any_sparse(X):

@@ -108,6 +108,14 @@ def label_key(item):
     return next((key for key in _LABELS if key in item), None)
 
 
+def label_of(item):
+    """The label in an item; None where there is none."""
+    if is_mapping(item):
+        key = label_key(item)
+        return None if key is None else item[key]
+    return item[1]
+
+
 def split(batch):
     """What an iterator or collate function gave as ``(x, y)``.
 
@@ -118,6 +126,17 @@ def split(batch):
     key = label_key(batch)
     x = {name: value for name, value in batch.items() if name != key}
     return x, (batch[key] if key is not None else torch.zeros(get_len(x)))
+
+
+def cast(x, dtype):
+    """`x` with its float64 tensors and arrays in another precision, to any depth."""
+    if is_mapping(x):
+        return {key: cast(value, dtype) for key, value in x.items()}
+    if isinstance(x, list | tuple) and not hasattr(x, "_fields"):
+        return type(x)(cast(value, dtype) for value in x)
+    if isinstance(x, np.ndarray) and x.dtype == np.float64:
+        x = torch.from_numpy(np.ascontiguousarray(x))
+    return x.to(dtype) if isinstance(x, torch.Tensor) and x.dtype == torch.float64 else x
 
 
 def n_rows_in(x, y):

@@ -6,7 +6,7 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_leaves, tree_map
 
 from skunlearn._torch import inference, net_checks, skorch_nets
-from skunlearn._torch.batches.net_rows import reader
+from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn._torch.gradients.linear_layers import copy_around
 from skunlearn._torch.gradients.row_gradients import RowGradients
 
@@ -70,7 +70,7 @@ def gradient_sizes(net, rows, params, loss, *, squared=True):
     with inference.evaluating(net):
         gradients, names = _by_row(net, params, loss)
         shares = torch.as_tensor(rows.shares())
-        for x, y in _read(reader(net, rows), net.device):
+        for x, y in _read(make_reader(net, rows), net.device):
             for start, stop, parts in gradients(x, y):
                 for sum_, name in zip(total, names, strict=True):
                     if name in parts:

@@ -9,7 +9,7 @@ from skorch.dataset import get_len, unpack_data
 from skorch.history import History
 from skorch.utils import TeeGenerator
 
-from skunlearn._torch.parts.overriding import overridden
+from skunlearn._torch.skorch_nets import overridden
 
 # Where a net has its own version of one of these, skorch's loop runs.
 _OWN = (
@@ -72,16 +72,16 @@ def has_plain_steps(net):
         and list(net._modules) == ["module"]
         and list(net._optimizers) == ["optimizer"]
         # Others may call their closure twice.
-        and optimizer.__module__.startswith("torch.optim.")
+        and f"{optimizer.__module__}.".startswith("torch.optim.")  # Adafactor is in that itself
         and optimizer is not torch.optim.LBFGS
     )
 
 
 def _epoch(net, iterator, prefix):
-    begin, computed, end = (
-        _listeners(net, name) for name in ("on_batch_begin", "on_grad_computed", "on_batch_end")
-    )
+    events = "on_batch_begin", "on_grad_computed", "on_batch_end"
+    begin, computed, end = (_find_listeners(net, event) for event in events)
     history, count = net.history, 0
+    noted = history[-1]["batches"]
     is_read, losses = any(map(_may_read_losses, [*begin, *computed, *end])), []
     net._set_training(True)
     try:
@@ -101,9 +101,9 @@ def _epoch(net, iterator, prefix):
                 named = TeeGenerator(net.get_all_learnable_params())
                 tell([listener], net, named_parameters=named, batch=batch, training=True)
             optimizer.step()
-            losses.append((history[-1]["batches"][-1], loss.detach().reshape(())))
+            losses.append((noted[-1], loss.detach().reshape(())))
             size = len(y) if isinstance(y, torch.Tensor) and y.ndim else get_len(X)
-            history.record_batch(prefix + "_batch_size", size)
+            noted[-1][prefix + "_batch_size"] = size
             if is_read:
                 _record(prefix, losses)
             tell(end, net, batch=batch, training=True, loss=loss, y_pred=out)
@@ -134,7 +134,7 @@ def tell(listeners, net, **event):
         listener(net, **event)
 
 
-def _listeners(net, name):
+def _find_listeners(net, name):
     """Bound methods `name` of the net's class and its callbacks that do anything."""
     own = [] if getattr(type(net), name) is getattr(NeuralNet, name) else [getattr(net, name)]
     return own + [

@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from skunlearn._rows.containers import is_dataset
 from skunlearn._torch.batches.batching import can_batch
 from skunlearn._torch.batches.feed import feeding
-from skunlearn._torch.batches.net_rows import dataset
+from skunlearn._torch.batches.net_rows import make_dataset
 from skunlearn._torch.batches.training_batch import Batch
 from skunlearn._torch.loop.epoch_loop import short_epochs
 from skunlearn._torch.loop.run_guards import (
@@ -17,8 +17,8 @@ from skunlearn._torch.loop.run_guards import (
     watched_interrupts,
 )
 from skunlearn._torch.loop.task_loss import TaskLoss
-from skunlearn._torch.parts.overriding import overridden
-from skunlearn._torch.skorch_nets import check_finite
+from skunlearn._torch.parts.net_state import check_finite
+from skunlearn._torch.skorch_nets import overridden
 
 
 def train(
@@ -67,7 +67,7 @@ def train(
     -------
     net : the same net
     """
-    data = dataset(net, rows)
+    data = make_dataset(net, rows)
     told = {"X": data, "y": None if is_dataset(rows.source) else data.y}
     callbacks = list(callbacks)
     for _, callback in callbacks:
@@ -129,7 +129,7 @@ def batches(net, rows):
     To be called before a training, in which the net's iterator is another. A batch of one row
     goes to the module under `lone_row`.
     """
-    data = dataset(net, rows)
+    data = make_dataset(net, rows)
     with feeding(net, data, rows.weights, shuffle=True):
         loader = net.get_iterator(data, training=True)
     return itertools.chain.from_iterable(loader.batches() for _ in itertools.repeat(None))
@@ -137,4 +137,4 @@ def batches(net, rows):
 
 def gives_plain_rows(net, rows):
     """Whether training batches of `rows` hold the rows as they are, the same in every epoch."""
-    return can_batch(net, dataset(net, rows), training=True)
+    return can_batch(net, make_dataset(net, rows), training=True)

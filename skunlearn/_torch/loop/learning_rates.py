@@ -63,7 +63,7 @@ def recipe_rate(net):
         return main_rate(skorch_nets.fresh_net(net, verbose=0))
 
 
-def fixed_schedulers(net):
+def find_fixed_schedulers(net):
     """Schedulers of the net that set rates of their own, whatever those of the optimizer are."""
     found = [cb for _, cb in net.callbacks_ if isinstance(cb, LRScheduler)]
     return [scheduler for scheduler in found if not _follows(scheduler, rates(net))]

@@ -27,7 +27,7 @@ def moving_norms(net):
     net._set_training(True)
     return [
         m
-        for m in _modules(net).values()
+        for m in _list_modules(net).values()
         if isinstance(m, NORMS) and m.training and m.running_mean is not None and m.momentum != 0
     ]
 
@@ -117,15 +117,15 @@ def renew_statistics(net, rows, seed):
         Names of modules with buffers that training moves and that are those from before: of other
         kinds than torch's norms, or not reached by a forward pass. None when training moves none.
     """
-    before = {name: _buffers(m) for name, m in _modules(net).items() if _buffers(m)}
+    before = {name: held for name, m in _list_modules(net).items() if (held := _copy_buffers(m))}
     if not before:
         return None
-    net = skorch_nets.eager(net)  # hooks are called for sure
+    net = skorch_nets.make_eager(net)  # hooks are called for sure
     with seeded(derive_seed(seed, 4)):
         norms = moving_norms(net)
         means = {m: _Mean(m) for m in norms}
         with _hooked(means):
-            for batch in _inputs(net, rows.sample(_ROWS, seed)) if len(rows) > 1 else ():
+            for batch in _read_batches(net, rows.sample(_ROWS, seed)) if len(rows) > 1 else ():
                 for mean in means.values():
                     mean.size = batch.n_rows
                 with torch.no_grad(), lone_row(net, batch):
@@ -134,7 +134,7 @@ def renew_statistics(net, rows, seed):
                     break  # one is enough to see what else moves
     net._set_training(False)
     kept = []
-    for name, m in _modules(net).items():
+    for name, m in _list_modules(net).items():
         if name in before and not (m in means and means[m].calls):
             moved = _put_back(m, before[name])
             unreached = m in means and not means[m].reached and not _is_new(m)
@@ -175,7 +175,7 @@ def _hooked(means):
                 m.num_batches_tracked.fill_(mean.calls)
 
 
-def _inputs(net, rows):
+def _read_batches(net, rows):
     """One pass of training batches; a row that is left over alone has no spread and is dropped."""
     seen = largest = 0
     for batch in batches(net, rows):
@@ -187,7 +187,7 @@ def _inputs(net, rows):
             return
 
 
-def _modules(net):
+def _list_modules(net):
     return {
         f"{name}.{key}" if key else name: m
         for name in net._modules
@@ -195,13 +195,14 @@ def _modules(net):
     }
 
 
-def _buffers(module):
+def _copy_buffers(module):
     """Copies of a module's own buffers; {} when training moves none of them by rows."""
     own = {key: b for key, b in module.named_buffers(recurse=False) if not is_lazy(b)}
-    floating = [key for key, b in own.items() if b.is_floating_point()]
-    if all(key.endswith(("_u", "_v")) for key in floating):  # spectral norm: of weights alone
-        return {}
-    return {key: b.clone() for key, b in own.items()}
+    for key, b in own.items():
+        # Those of a spectral norm are of weights alone.
+        if b.is_floating_point() and not key.endswith(("_u", "_v")):
+            return {name: buffer.clone() for name, buffer in own.items()}
+    return {}
 
 
 def _put_back(module, old):

@@ -1,14 +1,17 @@
-"""What a run of skorch's loop is guarded against: Ctrl-C, scores that fail, other weights to start.
+"""What a run is guarded against: Ctrl-C, scores that fail, other weights to start, torch's errors.
 
 skorch's ``fit`` takes Ctrl-C and the KeyboardInterrupt by which a callback ends a training both for
 an end in good order. An unlearning must not: a model half-way through it has not forgotten.
 """
 
+import os
 import signal
 import threading
+import traceback
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
+import torch
 from sklearn.exceptions import UndefinedMetricWarning
 from skorch import NeuralNet
 from skorch.callbacks import BatchScoring, Callback, EpochScoring, ParamMapper
@@ -16,11 +19,17 @@ from skorch.callbacks import BatchScoring, Callback, EpochScoring, ParamMapper
 from skunlearn._rows import checking
 from skunlearn._torch.loop import epoch_loop
 from skunlearn._torch.parts.net_state import holds, set_weights, weights
-from skunlearn._torch.parts.overriding import overridden
+from skunlearn._torch.skorch_nets import overridden
 from skunlearn.exceptions import UnlearningError
 
 _EVENTS = ("on_train_begin", "on_epoch_begin")
 _KNOWN = ("skorch", "skunlearn")  # where callbacks leave the weights alone
+_TORCH, _OURS = (os.path.dirname(path) for path in (torch.__file__, __file__))
+
+_ADVICE = (
+    "\nIf this cannot be changed in the net, use a method that asks less of it: RetrainUnlearner "
+    "only trains it."
+)
 
 
 @contextmanager
@@ -79,11 +88,11 @@ def lenient_scores(net):
     scores = [cb for _, cb in net.callbacks_ if isinstance(cb, EpochScoring | BatchScoring)]
     with ExitStack() as stack:
         for callback in scores:
-            stack.enter_context(overridden(callback, _scoring=_lenient(callback)))
+            stack.enter_context(overridden(callback, _scoring=_make_lenient(callback)))
         yield
 
 
-def _lenient(callback):
+def _make_lenient(callback):
     plain, told = callback._scoring, []
 
     def scoring(net, X_test, y_test):
@@ -162,3 +171,31 @@ class KeptStart(Callback):
         if self.state is not None:
             self.on_train_begin(net)
             self.state = None
+
+
+@contextmanager
+def telling_torch_errors(method, is_exact):
+    """Raise an UnlearningError that names the method where PyTorch refuses what it asks of a net.
+
+    A second derivative that a layer does not have, say, or a gradient by the rows that does not
+    exist. Errors from the user's own code (a module, a callback) stay what they are, and so does a
+    lack of memory.
+    """
+    try:
+        yield
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        if not _is_torchs(error):
+            raise
+        raise UnlearningError(
+            f"{method} asks for something that PyTorch cannot do with this net. The model is as it "
+            f"was before. PyTorch says: {error}" + ("" if is_exact else _ADVICE)
+        ) from error
+
+
+def _is_torchs(error):
+    if isinstance(error, torch.OutOfMemoryError) or type(error).__module__.startswith("skunlearn"):
+        return False
+    where = traceback.extract_tb(error.__traceback__)[-1].filename
+    # What PyTorch's compiled part raises has no frame of its own.
+    compiled = type(error) in (RuntimeError, NotImplementedError) and where.startswith(_OURS)
+    return compiled or where.startswith(_TORCH)

@@ -60,15 +60,20 @@ def deep_copy(held, memo):
                 f"The net cannot be copied, without which nothing can be unlearned: {error}. Give "
                 "the class of what stands in the way a __deepcopy__."
             ) from error
-    _Mending(done).mend_all(copies, found.tensors)
+    if found.refers:
+        _Mending(done).mend_all(copies, found.tensors)
     return copies
 
 
 class _Found:
-    """Modules, tensors and generators that can be reached from a value."""
+    """Modules, tensors and generators that can be reached from a value.
+
+    `refers` says whether something was met that may refer to them, and that ``copy.deepcopy``
+    leaves as it is: a function that closes over others, a weak reference, a hook, a mark.
+    """
 
     def __init__(self, value):
-        self.modules, self.tensors, self.generators = [], [], []
+        self.modules, self.tensors, self.generators, self.refers = [], [], [], False
         self._seen = {}  # by id; it keeps them alive, so that no id is given twice
         self._look(value)
 
@@ -77,6 +82,8 @@ class _Found:
             return
         if isinstance(value, torch.Tensor):
             self.tensors.append(value)
+            late = getattr(value, "_post_accumulate_grad_hooks", None)
+            self.refers |= bool(value._backward_hooks or late or vars(value))
             inner = ()
         elif isinstance(value, torch.Generator):
             self.generators.append(value)
@@ -91,8 +98,12 @@ class _Found:
         elif isinstance(value, functools.partial):
             inner = [value.func, value.args, value.keywords]
         elif isinstance(value, types.MethodType):
-            inner = [value.__self__]
+            inner = [value.__self__, value.__func__]
         else:
+            closes = isinstance(value, types.FunctionType) and bool(
+                value.__closure__ or value.__defaults__ or value.__kwdefaults__
+            )
+            self.refers |= closes or isinstance(value, weakref.ref)
             return
         self._seen[id(value)] = value
         for part in inner:

@@ -50,6 +50,32 @@ def refuse_unsized(net):
         )
 
 
+def check_finite(net):
+    """Raise when a weight is NaN or infinite, or is not there."""
+    refuse_unsized(net)
+    values = [
+        (f"{name}.{key}", value)
+        for name, part in parts(net)
+        for key, value in [*part.named_parameters(), *part.named_buffers()]
+    ]
+    flags = [_is_wrong(value) for _, value in values]
+    home = flags[0].device if flags else None
+    # Looked at together: a device is waited for once.
+    if flags and torch.stack([flag.to(home, non_blocking=True) for flag in flags]).any():
+        first = next(name for (name, _), flag in zip(values, flags) if flag)
+        raise UnlearningError(
+            f"The training diverged: {first} holds NaN or infinity. The model is as "
+            "it was before. Try a smaller learning rate."
+        )
+    return net
+
+
+def _is_wrong(value):
+    # A buffer may be meant to hold infinity: a mask of attention, say.
+    learnt = isinstance(value, torch.nn.Parameter)
+    return (~torch.isfinite(value) if learnt else torch.isnan(value)).any()
+
+
 def weights(net):
     """Parameters and all buffers, detached clones on their device."""
     refuse_unsized(net)

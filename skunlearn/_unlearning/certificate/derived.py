@@ -11,7 +11,7 @@ from skunlearn._recipe import caches
 STATES = ("deleted", "retrained", "still there", "unknown")
 
 
-def derived_artefacts(unlearner, given):
+def list_artefacts(unlearner, given):
     """What skunlearn wrote itself, and what the user has recorded; of each name the newest.
 
     Parameters
@@ -59,7 +59,7 @@ def check_artefacts(artefacts):
     return checked
 
 
-def file_of(unlearner):
+def find_file(unlearner):
     """Name and checksum of the file that holds the present model; None where none does."""
     done = len(unlearner.deletions_)
     for name, requests, path in reversed(getattr(unlearner, "_saved_files", None) or ()):
@@ -71,7 +71,7 @@ def file_of(unlearner):
 def _caches(unlearner):
     report = unlearner.deletions_[-1].get("caches")
     if report is None:
-        held = caches.caches(unlearner) if hasattr(unlearner, "get_params") else {}
+        held = caches.list_caches(unlearner) if hasattr(unlearner, "get_params") else {}
         return [
             {"what": f"cache at {name}", "state": "unknown", "detail": "it was left alone"}
             for name in held

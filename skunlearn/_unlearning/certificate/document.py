@@ -7,7 +7,7 @@ import numpy as np
 from skunlearn._files.canonical import json_digest, link
 from skunlearn._rows import row_forms
 from skunlearn._rows.containers import align, name_digests, row_digests
-from skunlearn._unlearning.certificate import keyed
+from skunlearn._unlearning.certificate.deletion_log import find_packed
 from skunlearn._unlearning.certificate.letters import as_html, as_letter
 
 FORMATS = ("json", "letter", "html")
@@ -193,7 +193,7 @@ class Certificate(str):
             held = entry.get("forgotten", {})
             if what in held and kind in (None, held["named_by"]):
                 known = True
-                found |= keyed.holds(held[what], table, key)
+                found |= find_packed(held[what], table, key)
         if not known:
             raise ValueError(
                 f"The log of this certificate does not know rows by {kind or 'their content'}."

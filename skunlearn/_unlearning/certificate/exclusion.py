@@ -15,7 +15,7 @@ _ALGORITHM = "HMAC-SHA256, 16 bytes, of BLAKE2b of the row"
 _SIZE = 16
 
 
-def manifest_of(record, key):
+def write_manifest(record, key):
     """Keyed digests of the forgotten rows of a record, a dict of JSON's types."""
     key = check_key(key)
     gone = np.flatnonzero(~record.retained)
@@ -91,11 +91,11 @@ come back (2). Leave them out.
         if is_dataset(X):
             raise TypeError("X must be an array, a frame or the like; a torch Dataset is none.")
         X, exact = align(X, row_forms.empty(manifest["row"]), "X")
-        _refuse(exact & _hits(manifest["rows"], row_digests(X), key), "rows of X")
+        _refuse(exact & _find_hits(manifest["rows"], row_digests(X), key), "rows of X")
     if ids is not None:
         if manifest["ids"] is None:
             raise ValueError("This manifest holds no ids, as fit was given none: pass X.")
-        _refuse(_hits(manifest["ids"], name_digests(list(ids)), key), "ids")
+        _refuse(_find_hits(manifest["ids"], name_digests(list(ids)), key), "ids")
 
 
 def check_key(key):
@@ -123,7 +123,7 @@ def _pack(table, key):
     return base64.b64encode(b"".join(sorted({_mac(row.tobytes(), key) for row in table}))).decode()
 
 
-def _hits(packed, table, key):
+def _find_hits(packed, table, key):
     data = base64.b64decode(packed)
     held = {data[i : i + _SIZE] for i in range(0, len(data), _SIZE)}
     return np.array([_mac(row.tobytes(), key) in held for row in table], dtype=bool)

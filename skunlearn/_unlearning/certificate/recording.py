@@ -1,4 +1,7 @@
-"""What an unlearner tells of itself: the certificate, findings that join it, what must stay out."""
+"""What an unlearner tells of itself: the certificate, findings that join it, what must stay out.
+
+The functions that take `self` are methods of unlearners, pipelines and graph estimators.
+"""
 
 import os
 from collections.abc import Mapping
@@ -6,180 +9,166 @@ from datetime import UTC, datetime
 
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn._files.canonical import canonical, chained, json_digest
-from skunlearn._unlearning.certificate.content import content_of, records_of, with_words
+from skunlearn._files.canonical import canonical, chain_entry, json_digest
+from skunlearn._unlearning.certificate.content import add_words, read_records
 from skunlearn._unlearning.certificate.derived import check_artefacts
 from skunlearn._unlearning.certificate.document import issue
-from skunlearn._unlearning.certificate.exclusion import manifest_of
+from skunlearn._unlearning.certificate.exclusion import write_manifest
 from skunlearn._unlearning.certificate.findings import describe_finding
 
 _REQUEST = ("id", "subject", "received", "done", "deadline", "state", "reason", "next", "version")
 _REQUEST_STATES = ("applied", "refused", "delayed", "pending", "running")
 
 
-class RecordingMixin:
-    """The certificate of an unlearner, and what joins it."""
+def certificate(self, *, format="json", request=None):
+    """What was forgotten, how, when, and what was measured.
 
-    def certificate(self, *, format="json", request=None):
-        """What was forgotten, how, when, and what was measured.
+    ``"guarantee"`` is ``"retrained without the rows"`` for exact methods (or the solution
+    without them, where it is computed), ``"(epsilon, delta)"`` for certified ones, with what
+    was proved under ``"proved"``, and ``"none"`` for the others, which are judged by
+    measurement only. It is ``"none"`` as well where something was trained before (a
+    ``FrozenEstimator`` inside `estimator`, weights that a module loads), or where a
+    scikit-learn Pipeline has fitted steps in front of this estimator; ``"notes"`` then names
+    it. ``"guarantee_in_words"`` says it in words, and against whom it holds; ``"scope"`` says
+    what is spoken of.
 
-        ``"guarantee"`` is ``"retrained without the rows"`` for exact methods (or the solution
-        without them, where it is computed), ``"(epsilon, delta)"`` for certified ones, with what
-        was proved under ``"proved"``, and ``"none"`` for the others, which are judged by
-        measurement only. It is ``"none"`` as well where something was trained before (a
-        ``FrozenEstimator`` inside `estimator`, weights that a module loads), or where a
-        scikit-learn Pipeline has fitted steps in front of this estimator; ``"notes"`` then names
-        it. ``"guarantee_in_words"`` says it in words, and against whom it holds; ``"scope"`` says
-        what is spoken of.
+    ``"model"`` holds a digest of the weights, ``"verification"``, ``"utility"`` and
+    ``"derived"`` what `record` was given, ``"integrity"`` the digests by which
+    ``python -m skunlearn.verify`` finds changes.
 
-        ``"model"`` holds a digest of the weights, ``"verification"``, ``"utility"`` and
-        ``"derived"`` what `record` was given, ``"integrity"`` the digests by which
-        ``python -m skunlearn.verify`` finds changes.
+    Parameters
+    ----------
+    format : {"json", "letter", "html"}, default="json"
+        JSON; plain words for the person whose rows they were; one page for the file.
+    request : dict, default=None
+        The request that is answered: "id" and "state" ("applied", "refused", "delayed",
+        "pending" or "running"), and "subject" (a pseudonym), "received", "done",
+        "deadline", "reason", "next" and "version" if there are any, all of them text. From
+        a `DeletionQueue` use its ``certificate``, which fills these in.
 
-        Parameters
-        ----------
-        format : {"json", "letter", "html"}, default="json"
-            JSON; plain words for the person whose rows they were; one page for the file.
-        request : dict, default=None
-            The request that is answered: "id" and "state" ("applied", "refused", "delayed",
-            "pending" or "running"), and "subject" (a pseudonym), "received", "done",
-            "deadline", "reason", "next" and "version" if there are any, all of them text. From
-            a `DeletionQueue` use its ``certificate``, which fills these in.
+    Returns
+    -------
+    certificate : Certificate, or str for the other formats
+        The text of a JSON object; its entries are read as those of a dict.
 
-        Returns
-        -------
-        certificate : Certificate, or str for the other formats
-            The text of a JSON object; its entries are read as those of a dict.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skunlearn import RetrainUnlearner
+    >>> X, y = np.eye(6), np.array([0, 1, 0, 1, 0, 1])
+    >>> unlearner = RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, y)
+    >>> certificate = unlearner.unlearn(X[:1]).certificate()
+    >>> certificate["deletions"][0]["rows"], certificate["guarantee"]
+    (1, 'retrained without the rows')
+    """
+    check_is_fitted(self)
+    return certify(self, self._certified_content(), request, format)
 
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sklearn.linear_model import LogisticRegression
-        >>> from skunlearn import RetrainUnlearner
-        >>> X, y = np.eye(6), np.array([0, 1, 0, 1, 0, 1])
-        >>> unlearner = RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, y)
-        >>> certificate = unlearner.unlearn(X[:1]).certificate()
-        >>> certificate["deletions"][0]["rows"], certificate["guarantee"]
-        (1, 'retrained without the rows')
-        """
-        check_is_fitted(self)
-        return certify(self, self._certified_content(), request, format)
 
-    def _list_artefacts(self):
-        """What this method has on disk of its own: dicts with "what", "state" and "detail".
+def record(self, *, audit=None, utility=None, derived=None):
+    """Let what was found out after a request join its certificate.
 
-        The state is one of those of `record`'s `derived`, after the last request.
-        """
-        return []
+    Each record names the request that it is about, the last one, and the record before it.
 
-    def record(self, *, audit=None, utility=None, derived=None):
-        """Let what was found out after a request join its certificate.
+    Parameters
+    ----------
+    audit : Report, MembershipInference, dict, or list of these, default=None
+        What `skunlearn.evaluation.audit`, ``MIAScorer.measure`` or `check_deletion` have found:
+        every figure with its interval, reference and verdict.
+    utility : dict, default=None
+        What `skunlearn.evaluation.utility_change` has found.
+    derived : list of dict, default=None
+        What was made of the model or of its rows (checkpoints, exports, distilled or
+        fine-tuned children, caches, embeddings): "what" in words, "state" ("deleted",
+        "retrained", "still there" or "unknown"), and "detail" if there is one. A later
+        state takes the place of an earlier one. Caches, checkpoints and files of `save` are
+        filled in by themselves.
 
-        Each record names the request that it is about, the last one, and the record before it.
+    Returns
+    -------
+    self : object
 
-        Parameters
-        ----------
-        audit : Report, MembershipInference, dict, or list of these, default=None
-            What `skunlearn.evaluation.audit`, ``MIAScorer.measure`` or `check_deletion` have found:
-            every figure with its interval, reference and verdict.
-        utility : dict, default=None
-            What `skunlearn.evaluation.utility_change` has found.
-        derived : list of dict, default=None
-            What was made of the model or of its rows (checkpoints, exports, distilled or
-            fine-tuned children, caches, embeddings): "what" in words, "state" ("deleted",
-            "retrained", "still there" or "unknown"), and "detail" if there is one. A later
-            state takes the place of an earlier one. Caches, checkpoints and files of `save` are
-            filled in by themselves.
+    Raises
+    ------
+    TypeError, ValueError
+        When nothing has been forgotten yet, nothing is given, or something is of another
+        kind, holds rows or values that JSON does not have. Nothing is recorded then.
+    """
+    check_is_fitted(self)
+    if not self.deletions_:
+        raise ValueError(f"This {type(self).__name__} has not forgotten anything yet.")
+    audits = [] if audit is None else list(audit) if isinstance(audit, list) else [audit]
+    entries = [
+        ("verification", {"kind": type(found).__name__, "found": describe_finding(found)})
+        for found in audits
+    ]
+    if utility is not None:
+        entries.append(("utility", {"found": describe_finding(utility)}))
+    if derived is not None:
+        entries.append(("derived", {"artefacts": check_artefacts(derived)}))
+    if not entries:
+        raise ValueError("Pass what is to be recorded: audit=, utility= or derived=.")
+    records = dict(read_records(self))
+    about = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "after_requests": len(self.deletions_),
+        "deletion": json_digest(self.deletions_[-1]),
+    }
+    for section, entry in entries:
+        canonical(entry)
+        records[section] = chain_entry(records.get(section, []), about | entry)
+    self._take_records(records)
+    return self
 
-        Returns
-        -------
-        self : object
 
-        Raises
-        ------
-        TypeError, ValueError
-            When nothing has been forgotten yet, nothing is given, or something is of another
-            kind, holds rows or values that JSON does not have. Nothing is recorded then.
-        """
-        check_is_fitted(self)
-        if not self.deletions_:
-            raise ValueError(f"This {type(self).__name__} has not forgotten anything yet.")
-        audits = [] if audit is None else list(audit) if isinstance(audit, list) else [audit]
-        entries = [
-            ("verification", {"kind": type(found).__name__, "found": describe_finding(found)})
-            for found in audits
-        ]
-        if utility is not None:
-            entries.append(("utility", {"found": describe_finding(utility)}))
-        if derived is not None:
-            entries.append(("derived", {"artefacts": check_artefacts(derived)}))
-        if not entries:
-            raise ValueError("Pass what is to be recorded: audit=, utility= or derived=.")
-        records = dict(records_of(self))
-        about = {
-            "when": datetime.now(UTC).isoformat(timespec="seconds"),
-            "after_requests": len(self.deletions_),
-            "deletion": json_digest(self.deletions_[-1]),
-        }
-        for section, entry in entries:
-            canonical(entry)
-            records[section] = chained(records.get(section, []), about | entry)
-        self._take_records(records)
-        return self
+def log_key(self):
+    """The secret of the digests of rows in ``deletions_`` and in the certificate.
 
-    def log_key(self):
-        """The secret of the digests of rows in ``deletions_`` and in the certificate.
+    It is drawn by ``fit``, and lies in pickles and files of the estimator. It protects against
+    whoever has the log or a certificate alone, and might guess a name or a row. Not against
+    whoever has the estimator, whose record holds digests without a key, by which forgotten
+    rows are recognised when they come back.
 
-        It is drawn by ``fit``, and lies in pickles and files of the estimator. It protects against
-        whoever has the log or a certificate alone, and might guess a name or a row. Not against
-        whoever has the estimator, whose record holds digests without a key, by which forgotten
-        rows are recognised when they come back.
+    Returns
+    -------
+    key : bytes
+        For ``Certificate.mentions`` of a certificate that was read from a file.
+    """
+    check_is_fitted(self)
+    return self._key
 
-        Returns
-        -------
-        key : bytes
-            For ``Certificate.mentions`` of a certificate that was read from a file.
-        """
-        check_is_fitted(self)
-        return self._key
 
-    def exclusion_manifest(self, key):
-        """Keyed digests of what was forgotten, to keep it out of the next training.
+def exclusion_manifest(self, key):
+    """Keyed digests of what was forgotten, to keep it out of the next training.
 
-        Beside a data pipeline or a backup it tells forgotten rows from others, see
-        `skunlearn.verify.assert_excluded`, and says nothing to whoever does not have the key.
+    Beside a data pipeline or a backup it tells forgotten rows from others, see
+    `skunlearn.verify.assert_excluded`, and says nothing to whoever does not have the key.
 
-        Parameters
-        ----------
-        key : bytes
-            A secret of your own, of 16 bytes at least.
+    Parameters
+    ----------
+    key : bytes
+        A secret of your own, of 16 bytes at least.
 
-        Returns
-        -------
-        manifest : dict
-            Of JSON's types.
+    Returns
+    -------
+    manifest : dict
+        Of JSON's types.
 
-        Raises
-        ------
-        TypeError
-            When the key is no key.
-        ValueError
-            When rows are known by position only (a torch Dataset without ids).
-        """
-        check_is_fitted(self)
-        return manifest_of(self._record, key)
-
-    def _certified_content(self):
-        """What the certificate holds before it is sealed."""
-        return content_of(self)
-
-    def _take_records(self, records):
-        self._change(records=records)
+    Raises
+    ------
+    TypeError
+        When the key is no key.
+    ValueError
+        When rows are known by position only (a torch Dataset without ids).
+    """
+    check_is_fitted(self)
+    return write_manifest(self._record, key)
 
 
 def certify(unlearner, content, request=None, format="json"):
     """The certificate of a content."""
-    content = with_words(content)
+    content = add_words(content)
     if request is not None:
         content = {"request": check_request(request), **content}
     return issue(content, key=getattr(unlearner, "_key", None), format=format)

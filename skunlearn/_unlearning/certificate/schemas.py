@@ -35,16 +35,16 @@ def schema():
     return json.loads(text)
 
 
-def problems(content):
+def find_problems(content):
     """What a certificate lacks by its schema, in words: types and required entries alone.
 
     A library for JSON schemas checks the rest.
     """
     whole = schema()
-    return list(_problems(content, whole, whole, "the certificate"))
+    return list(_find_problems_in(content, whole, whole, "the certificate"))
 
 
-def _problems(value, described, whole, where):
+def _find_problems_in(value, described, whole, where):
     if "$ref" in described:
         described = whole["$defs"][described["$ref"].rpartition("/")[2]]
     if "const" in described and value != described["const"]:
@@ -62,10 +62,11 @@ def _problems(value, described, whole, where):
                 yield f"{where} has no entry {name!r}"
         for name, inner in described.get("properties", {}).items():
             if name in value:
-                yield from _problems(value[name], inner, whole, f"{name} of {where}")
+                yield from _find_problems_in(value[name], inner, whole, f"{name} of {where}")
     if isinstance(value, list) and "items" in described:
         for position, item in enumerate(value, 1):
-            yield from _problems(item, described["items"], whole, f"entry {position} of {where}")
+            place = f"entry {position} of {where}"
+            yield from _find_problems_in(item, described["items"], whole, place)
 
 
 def _is(value, kind):

@@ -107,35 +107,35 @@ def _picture(report):
 
 def _by_model(report, metrics):
     """A row for each model, so that many fit."""
-    held = _held(report)
-    head = "".join(f"<th>{_named(metric)}</th>" for metric in metrics)
+    held = _describe_held(report)
+    head = "".join(f"<th>{_write_name(metric)}</th>" for metric in metrics)
     lines = []
     for name in report.frame["model"].unique():
         cells = "".join(
             _cell(title_of(metric), held.get((name, metric)), metric) for metric in metrics
         )
         lines.append(f"<tr><th>{html.escape(name)}</th>{cells}</tr>")
-    return _framed(f"<th></th>{head}", lines)
+    return _frame(f"<th></th>{head}", lines)
 
 
 def _by_figure(report, metrics):
     """A row for each figure."""
-    held, models = _held(report), list(report.frame["model"].unique())
+    held, models = _describe_held(report), list(report.frame["model"].unique())
     better = dict(zip(report.frame["metric"], report.frame["direction"]))
     head = "".join(f"<th>{html.escape(name)}</th>" for name in models)
     lines = []
     for metric in metrics:
         cells = "".join(_cell(name, held.get((name, metric)), metric) for name in models)
         good = f"<td data-of='better'>{html.escape(better[metric])}</td>"
-        lines.append(f"<tr><th>{_named(metric)}</th>{good}{cells}</tr>")
-    return _framed(f"<th></th><th>better</th>{head}", lines)
+        lines.append(f"<tr><th>{_write_name(metric)}</th>{good}{cells}</tr>")
+    return _frame(f"<th></th><th>better</th>{head}", lines)
 
 
-def _held(report):
+def _describe_held(report):
     return {(row["model"], row["metric"]): row for row in report.frame.to_dict("records")}
 
 
-def _named(metric):
+def _write_name(metric):
     """The name of a figure, and what it is for whom the pointer rests on it."""
     found = explain(metric)
     tip = html.escape(f"{found.name}: {found.text}", quote=True)
@@ -147,7 +147,7 @@ def _cell(of, row, metric):
     return f"<td data-of='{html.escape(of, quote=True)}'>{text}</td>"
 
 
-def _framed(head, lines):
+def _frame(head, lines):
     return (
         f"<div class='wide'><table><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div>"

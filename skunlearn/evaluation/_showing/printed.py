@@ -21,23 +21,23 @@ def describe(report, notes):
     """
     lines = []
     for name, verdict in report.verdicts.items():
-        lines += _wrapped(f"{SIGNS[verdict.kind]} {name}: {verdict}.")
+        lines += _wrap(f"{SIGNS[verdict.kind]} {name}: {verdict}.")
     if lines:
         lines.append("")
     lines += [*_table(report), ""]
     for text in report.warnings:
-        lines += _wrapped(f"Warning: {text}")
+        lines += _wrap(f"Warning: {text}")
     for line in notes.split("\n") if notes else []:
-        lines += _wrapped(line)
+        lines += _wrap(line)
     n = len(report.frame["metric"].unique())
-    lines += _wrapped(
+    lines += _wrap(
         f"All {n} figures with {100 * report.confidence:g} % intervals: report.table(); as a page: "
         "report.to_html(path)."
     )
     return "\n".join(lines)
 
 
-def _wrapped(text):
+def _wrap(text):
     return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 

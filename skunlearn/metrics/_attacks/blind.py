@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
-from skunlearn.metrics._attacks.cross_scoring import held_out_scores, widened
+from skunlearn.metrics._attacks.cross_scoring import held_out_scores, widen
 from skunlearn.metrics._attacks.membership import compare_scores
 from skunlearn.metrics._statistics.matching import check_labels, match_weights
 
@@ -134,7 +134,7 @@ def blind_attack(
         attack="blind",
         random_state=rng,
     )
-    return replace(result, interval=widened(result.interval))
+    return replace(result, interval=widen(result.interval))
 
 
 def _reduce(X, n_components, rng):

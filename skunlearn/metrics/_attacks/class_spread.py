@@ -199,7 +199,7 @@ def class_spread_attack(
     values, *null = ([spread.figures(f[0], u[0])[name] for name in FIGURES] for f, u in models)
     return ClassSpread(
         scores={
-            name: beside(value, [other[i] for other in null], confidence)
+            name: place_beside(value, [other[i] for other in null], confidence)
             for i, (name, value) in enumerate(zip(FIGURES, values, strict=True))
         },
         nearest=spread.nearest,
@@ -268,7 +268,7 @@ class Spread:
         return np.searchsorted(self.columns, y)
 
 
-def beside(value, null, confidence):
+def place_beside(value, null, confidence):
     """`SpreadDistance` of a value beside those of retrained models."""
     odds = logit(null)
     mean, low, high = odds.mean(), np.nan, np.nan

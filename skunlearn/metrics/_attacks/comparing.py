@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from skunlearn.metrics._attacks.cross_scoring import widened
+from skunlearn.metrics._attacks.cross_scoring import widen
 from skunlearn.metrics._attacks.differences import bonferroni, correlations, shared_level
 from skunlearn.metrics._attacks.result import MembershipInference, ScoreDistance
 from skunlearn.metrics._attacks.thresholds import accuracies, by_class, few_alarms
@@ -54,7 +54,7 @@ def compare_sides(
     def interval(place):
         found = estimates.interval(place, level, random_state=random_state)
         if attack == "learned":
-            found = widened(found)
+            found = widen(found)
         return replace(found, confidence=confidence)
 
     scores = {}

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 
-def widened(interval):
+def widen(interval):
     """The interval for scores of cross-validated rather than fixed attacks."""
     if interval.method == "exact":
         return interval

@@ -213,7 +213,7 @@ class MembershipInference:
     def _verdict(self):
         said = ""
         if self.reference_kind != "chance":
-            said = f", difference {signed(self.difference)}"
+            said = f", difference {format_signed(self.difference)}"
         if not self.distinguishable:
             return f"not distinguishable at this sample size{said}."
         decisive = self.decisive
@@ -222,7 +222,7 @@ class MembershipInference:
         if self.scores is not None and decisive != self.strongest:
             return (
                 f"distinguishable by {decisive.replace('_', ' ')}: it lies {side} the reference, "
-                f"difference {signed(found.difference)}."
+                f"difference {format_signed(found.difference)}."
             )
         return f"distinguishable: it lies {side} the reference{said}."
 
@@ -238,7 +238,7 @@ class MembershipInference:
         )
 
 
-def signed(interval):
+def format_signed(interval):
     """A difference with its interval, as "−0.06 [−0.13, +0.02]"."""
     value, low, high = (
         f"{x:+.2f}".replace("-", "−") for x in (interval.estimate, interval.low, interval.high)

@@ -54,7 +54,7 @@ def train_short(unlearner, rows, *, share=SHARE, epochs=None, seed=None):
     recipe = skorch_nets.unwrap(unlearner.estimator)
     whole = None if _trains_otherwise(unlearner) else epochs_of(recipe)
     if whole is None:
-        return Reference(unlearner._train(rows, seed=seed), "retrained", in_full(unlearner))
+        return Reference(unlearner._train(rows, seed=seed), "retrained", describe_full(unlearner))
     few = max(1, round(share * whole)) if epochs is None else epochs
     how = {"memory": unlearner.memory, "verbose": unlearner.verbose}
     if skorch_nets.is_net(recipe):
@@ -79,7 +79,7 @@ def epochs_of(recipe):
     return None
 
 
-def in_full(unlearner):
+def describe_full(unlearner):
     """Words for a short reference that was none."""
     name = type(skorch_nets.unwrap(unlearner.estimator)).__name__
     if _trains_otherwise(unlearner):

@@ -1,0 +1,196 @@
+"""Which of the rows of `fit` a request names: found by what they hold, by name, by position."""
+
+import numpy as np
+from sklearn.utils.validation import check_array
+from torch.utils.data import Subset
+
+from skunlearn._rows.containers import (
+    align,
+    find_repeated,
+    is_dataset,
+    label_digests,
+    match,
+    n_rows,
+    name_digests,
+    row_digests,
+)
+from skunlearn._rows.identifiers import list_names
+from skunlearn._rows.row_names import advise_on, show_some
+from skunlearn.exceptions import AlreadyForgottenError, UnknownRowsError
+
+
+def locate(record, X=None, y=None, *, ids=None, indices=None, groups=None):
+    """Retained positions named in one of four ways; raises when anything else is named."""
+    if ids is not None:
+        return _find_names(record, record.ids, ids, "ids")
+    if groups is not None:
+        return _find_names(record, record.groups, groups, "groups")
+    if indices is not None:
+        return _check_indices(record, indices)
+    return _find_rows(record, X, y)
+
+
+def find(record, X=None, y=None, **named):
+    """As ``locate``, for rows to forget: neither none nor all of them."""
+    positions = locate(record, X, y, **named)
+    if len(positions) == 0:
+        raise ValueError("The forget set is empty: name at least one row to forget.")
+    if len(positions) == record.retained.sum():
+        raise ValueError(
+            "The request would forget every retained row; nothing would be left to train "
+            "on. Delete the estimator instead."
+        )
+    if record.weights is not None and not np.nansum(record.without(positions).weights) > 0:
+        raise ValueError(
+            "The request would leave none but rows whose sample weight is zero; nothing would "
+            "be left to train on. Delete the estimator instead."
+        )
+    return positions
+
+
+def read_weights(record, X, y=None):
+    """Sample weights of rows that came with a request; None where ``fit`` was given none.
+
+    Equal rows are taken in the order in which ``fit`` was given them.
+    """
+    if record.weights is None:
+        return None
+    if record.is_dataset:
+        return record.weights[_find_subset(record, X)]
+    digests = row_digests(X)
+    if y is None:
+        hits = match(record.digests, digests)
+    else:
+        digests = label_digests(digests, y)
+        hits = match(record.label_digests, digests)
+    found, seen = np.empty(len(hits)), {}
+    for row, (digest, hit) in enumerate(zip(digests, hits, strict=True)):
+        hit = hit[record.retained[hit]]
+        count = seen.get(digest.tobytes(), 0)
+        seen[digest.tobytes()] = count + 1
+        found[row] = record.weights[hit[count % len(hit)]]
+    return found
+
+
+def mark_seen(record, X):
+    """Which rows of `X` are retained training rows, a boolean array."""
+    if record.is_dataset:
+        return np.zeros(n_rows(X), dtype=bool)
+    X, exact = align(X, record._like, "X")
+    hits = match(record.digests[record.retained], row_digests(X))
+    return exact & np.array([len(hit) > 0 for hit in hits], dtype=bool)
+
+
+def align_request(X, like, name):
+    """Rows of a request in the form in which the record hashed its own.
+
+    Raises UnknownRowsError for rows that no training row can equal.
+    """
+    X, exact = align(X, like, name)
+    if not exact.all():
+        wrong = np.flatnonzero(~exact).tolist()
+        dtype = getattr(like, "dtype", "the training data")  # a frame or mapping has several
+        raise UnknownRowsError(
+            f"{len(wrong)} of {len(exact)} rows of {name} hold values that {dtype} cannot "
+            f"(rows {show_some(wrong)}), so this model never saw them. Nothing was forgotten. "
+            "Check dtype and scaling: a row must equal the one that was passed to fit."
+        )
+    return X
+
+
+def _find_rows(record, X, y):
+    if record.is_dataset:
+        return _check_indices(record, _find_subset(record, X))
+    if is_dataset(X):
+        raise TypeError("X_forget is a torch Dataset, but the model was fitted on arrays.")
+    digests = row_digests(X)
+    if y is not None and len(y) != len(digests):
+        raise ValueError(f"X_forget has {len(digests)} rows, but y_forget has {len(y)}.")
+    if y is None:
+        hits = match(record.digests, digests)
+    else:
+        hits = match(record.label_digests, label_digests(digests, y))
+    return _keep_retained(record, hits, "rows of X_forget", "row")
+
+
+def _find_subset(record, X):
+    if isinstance(X, Subset):
+        # A Subset of a Subset counts within the outer one.
+        rows, base = np.asarray(X.indices), X.dataset
+        while isinstance(base, Subset) and base is not record._X:
+            rows, base = np.asarray(base.indices)[rows], base.dataset
+        if not record.has_data or base is record._X:
+            return rows
+    raise TypeError(
+        "The model was fitted on a torch Dataset, whose rows are known by position: pass "
+        "indices=..., ids=..., groups=... or torch.utils.data.Subset(dataset, indices)."
+    )
+
+
+def _find_names(record, table, names, kind):
+    if table is None:
+        raise ValueError(
+            f"The request names {kind}, but fit was called without {kind}=. Pass "
+            f"{kind}= to fit, one per row."
+        )
+    names = list_names(names)
+    digests = name_digests(names)
+    if kind == "ids" and len(find_repeated(digests)):
+        raise ValueError("ids names a record more than once; name each record once.")
+    hits = match(table, digests)
+    return _keep_retained(record, hits, kind, "name", names, table)
+
+
+def _keep_retained(record, hits, kind, noun, names=None, table=None):
+    def label(i):
+        return i if names is None else names[i]
+
+    unknown = [label(i) for i, hit in enumerate(hits) if len(hit) == 0]
+    if unknown:
+        if names is None:
+            record.check_unchanged(np.empty(0, np.intp))  # then this is what is wrong
+        advice = (
+            "Check dtype, scaling and labels: a row must equal the one that was passed to fit."
+            if names is None
+            else advise_on(unknown, table, kind)
+        )
+        raise UnknownRowsError(
+            f"{len(unknown)} of {len(hits)} {kind} were never seen by this model "
+            f"({noun}s {show_some(unknown)}). Nothing was forgotten. {advice}"
+        )
+    gone = [label(i) for i, hit in enumerate(hits) if not record.retained[hit].any()]
+    if gone:
+        raise AlreadyForgottenError(
+            f"{len(gone)} of {len(hits)} {kind} were forgotten by an earlier request "
+            f"({noun}s {show_some(gone)}). Nothing more was forgotten; leave them out."
+        )
+    positions = np.unique(np.concatenate(hits)) if hits else np.empty(0, np.intp)
+    return positions[record.retained[positions]]
+
+
+def _check_indices(record, indices):
+    indices = np.asarray(indices)
+    if indices.dtype == bool:
+        raise TypeError("indices must be integers, got a boolean mask. Pass np.flatnonzero(mask).")
+    if indices.size == 0:
+        return np.empty(0, np.intp)
+    indices = check_array(
+        indices, dtype=None, ensure_2d=False, ensure_min_samples=0, input_name="indices"
+    )
+    if indices.ndim != 1 or indices.dtype.kind not in "iu":
+        raise TypeError(f"indices must be a 1-D array of integers, got {indices.dtype}.")
+    wrong = indices[(indices < 0) | (indices >= len(record))]
+    if len(wrong):
+        raise UnknownRowsError(
+            f"{len(wrong)} of {len(indices)} indices lie outside the {len(record)} training "
+            f"rows ({show_some(wrong.tolist())}). Indices count the rows that fit was given."
+        )
+    if len(np.unique(indices)) < len(indices):
+        raise ValueError("indices names a row more than once; name each row once.")
+    gone = indices[~record.retained[indices]]
+    if len(gone):
+        raise AlreadyForgottenError(
+            f"{len(gone)} of {len(indices)} rows were forgotten by an earlier request "
+            f"(indices {show_some(gone.tolist())}). Nothing more was forgotten; leave them out."
+        )
+    return np.sort(indices).astype(np.intp)

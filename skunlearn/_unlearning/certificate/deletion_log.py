@@ -1,0 +1,173 @@
+"""The log of deletions: its entries, which know forgotten rows by keyed digests."""
+
+import base64
+import hashlib
+import secrets
+from datetime import UTC, datetime
+
+import numpy as np
+
+from skunlearn._files.canonical import link
+from skunlearn._unlearning.certificate.model_digests import model_digest
+
+_PERSON = b"skunlearn-log"
+_SIZE = 8  # bytes of each digest; that one row among a million is taken for another: 1 in 10 ** 13
+
+
+def make_entry(unlearner, *, rows, named, classes_forgotten, seconds, measured):
+    """One entry of ``deletions_``, of to_plain JSON types.
+
+    `named` is what `name_rows` gives of the forgotten rows.
+    """
+    params = {
+        key: to_plain(value)
+        for key, value in unlearner.get_params(deep=False).items()
+        if key not in ("estimator", "memory", "verbose")
+    }
+    seed, promises = int(unlearner._seed), unlearner._make_promises()
+    if promises.certified:
+        # Whoever can draw the noise again can take it away.
+        seed = params["random_state"] = None
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "method": type(unlearner).__name__,
+        "exact": promises.exact and not has_rows_in_front(unlearner),
+        "parameters": params,
+        "seed": seed,
+        "rows": int(rows),
+        **digest_forgotten(unlearner._key, *named),
+        "classes_forgotten": [to_plain(label) for label in classes_forgotten],
+        "seconds": round(float(seconds), 6),
+        "measured": measured,
+        # The entry before is complete by now: whatever changes it later breaks the chain.
+        "previous": link(unlearner.deletions_),
+    }
+
+
+def log_entry(unlearner, before, change, model, kept, seconds):
+    """The entry of a request of rows, for the draft that is at work on it.
+
+    Parameters
+    ----------
+    unlearner : BaseUnlearner, with its `Removal`
+    before : Before
+    change : Change
+    model : fitted estimator
+        That after the request.
+    kept : list of str or None
+        Layers whose running statistics are from before the request.
+    seconds : float
+    """
+    removal, record = unlearner._removal, unlearner._record
+    named = name_old_rows if removal.corrected else name_rows
+    entry = make_entry(
+        unlearner,
+        rows=len(removal.positions),
+        named=named(record, removal.positions),
+        classes_forgotten=removal.emptied,
+        seconds=seconds,
+        measured=change.measure(),
+    )
+    held_out = unlearner._count_held_out(removal.retain)
+    if removal.corrected:
+        entry["corrected"] = len(removal.positions)
+    if record.weights is not None:
+        entry["weighted"] = True
+    if kept is not None:
+        entry["statistics_kept"] = kept
+    if before.brought:
+        entry |= {"exact": False, "trained_before": before.brought}
+    if before.declared:
+        entry["declared"] = before.declared
+    if held_out is not None:
+        entry["held_out"] = held_out
+    entry["weights"] = {**model_digest(model), "before": before.weights}
+    return entry | unlearner._logged()
+
+
+def name_rows(record, positions):
+    """How a log knows forgotten rows: by what, their digests, and those of their contents."""
+    kind = "ids" if record.ids is not None else "positions" if record.is_dataset else "rows"
+    contents = None if record.is_dataset else record.digests_at(positions)
+    return kind, record.identifiers(positions), contents
+
+
+def name_old_rows(record, positions):
+    """As `name_rows`, of values that are corrected: their ids, and positions, stay in use."""
+    return "rows", record.label_digests[positions], None
+
+
+def digest_forgotten(key, kind, identifiers, contents=None):
+    """Entries of the log that stand for forgotten rows; without the key they say nothing."""
+    packed = {"named_by": kind, "identifiers": pack(identifiers, key)}
+    if contents is not None:
+        packed["rows"] = pack(contents, key)
+    return {"identifiers_digest": digest_together(identifiers, key), "forgotten": packed}
+
+
+def digest_weights(before, after):
+    """Digests of the model's weights before and after a request."""
+    before, after = model_digest(before), model_digest(after)
+    return {**after, "before": before["digest"], "digest": after["digest"]}
+
+
+def find_kinds_in_front(unlearner):
+    """Kinds of the steps of a Pipeline before the unlearner; see `step_kinds.sort_steps`."""
+    return getattr(unlearner, "_steps_before", None) or {}
+
+
+def has_rows_in_front(unlearner):
+    """Whether such steps know training rows that no request makes them forget."""
+    return any(find_kinds_in_front(unlearner).get(kind) for kind in ("fitted", "frozen"))
+
+
+def to_plain(value):
+    """`value` in JSON's types."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if hasattr(value, "shape"):  # rows, say, that are nobody's business here
+        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
+
+
+# ------------------------------------------------------------------ keyed digests
+
+
+def draw_key():
+    """A secret that nobody can guess."""
+    return secrets.token_bytes(32)
+
+
+def digest_together(table, key):
+    """One keyed digest, in hexadecimal, of the rows of a table whatever their order."""
+    table = np.ascontiguousarray(np.unique(table, axis=0))
+    return hashlib.blake2b(table.tobytes(), digest_size=16, key=key, person=_PERSON).hexdigest()
+
+
+def pack(table, key):
+    """Keyed digests of each row of a table, sorted, as one text."""
+    return base64.b64encode(b"".join(sorted(set(_digest_each(table, key))))).decode()
+
+
+def find_packed(packed, table, key):
+    """Which rows of a table are in what `pack` returned, a boolean array."""
+    data = base64.b64decode(packed)
+    held = {data[i : i + _SIZE] for i in range(0, len(data), _SIZE)}
+    return np.array([digest in held for digest in _digest_each(table, key)], dtype=bool)
+
+
+def count_packed(packed):
+    """How many rows `pack` was given."""
+    return len(base64.b64decode(packed)) // _SIZE
+
+
+def _digest_each(table, key):
+    table = np.asarray(table)
+    if table.ndim == 1:  # positions, the same on every machine
+        table = table.astype("<i8")
+    return [
+        hashlib.blake2b(row.tobytes(), digest_size=_SIZE, key=key, person=_PERSON).digest()
+        for row in np.ascontiguousarray(table)
+    ]

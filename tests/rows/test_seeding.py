@@ -1,0 +1,66 @@
+"""Seeds inside a block, and no trace of them after it."""
+
+import random
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from skunlearn._rows.seeding import seed_torch, seeded
+from skunlearn.utils._check_tools import generators
+
+processor_only = pytest.mark.skipif(
+    torch.cuda.is_available() or torch.xpu.is_available() or torch.backends.mps.is_available(),
+    reason="needs a machine without an accelerator",
+)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**31 - 1, 2**40, np.int64(3)])
+def test_draws_are_those_of_the_seed(seed):
+    before = generators()
+    with seeded(seed):
+        drawn = torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
+    assert generators() == before
+    expected = torch.rand(3, generator=torch.Generator().manual_seed(int(seed)))
+    assert torch.equal(drawn[0], expected)
+    assert np.array_equal(drawn[1], np.random.RandomState(int(seed) % 2**32).rand(3))
+    assert drawn[2] == random.Random(int(seed)).random()
+
+
+@processor_only
+def test_devices_that_are_not_there_are_not_seeded(monkeypatch):
+    """For each of them torch would take a stack trace."""
+    seeds = []
+    monkeypatch.setattr(torch, "manual_seed", seeds.append)
+    seed_torch(3)
+    assert seeds == []
+    # Initialised later, it has the seed all the same.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    seed_torch(3)
+    assert seeds == [3]
+
+
+def test_devices_of_somebodys_own_are_seeded(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch, "manual_seed", seeds.append)
+    monkeypatch.setattr(torch._C, "_get_privateuse1_backend_name", lambda: "lazier")
+    seed_torch(3)
+    assert seeds == [3]
+
+
+def test_blocks_of_threads_that_overlap_leave_the_generators_alone():
+    before, entered, left = generators(), threading.Event(), threading.Event()
+
+    def other():
+        with seeded(1):  # begins within the block below, and ends after it
+            entered.set()
+            left.wait(60)
+
+    thread = threading.Thread(target=other)
+    with seeded(0):
+        thread.start()
+        assert entered.wait(60)
+    left.set()
+    thread.join()
+    assert generators() == before
