@@ -105,6 +105,14 @@ def test_every_method_stands_under_its_promise():
     assert f"{time[1]:.2f}" in auto
 
 
+def test_tasks_that_are_left_out_are_named():
+    apart = {task: by["retrained"]["worst AUC"] for task, by in stored_figures.defaults().items()}
+    for text in (readme.which(), "\n".join(method_table.context())):
+        named = {task for task in apart if task in text}
+        assert named == {task for task, value in apart.items() if value >= 0.1}
+    assert named
+
+
 def test_the_tree_has_at_most_five_questions_and_names_methods():
     assert len(method_table.TREE) <= 5
     named = {name for _, answers in method_table.TREE for _, names in answers for name in names}
