@@ -49,7 +49,7 @@ class OracleMatchingUnlearner(NetUnlearner):
 
     Training anew for less, ``RetrainUnlearner(max_epochs=)``, forgets better by the attack: its
     AUC by the strongest score ended 0.03 and 0.02 from that of retrained nets, this one's 0.06 and
-    0.09 (0.20 and 0.25 before); outputs on forget rows are nearer here, 1.08 and 1.00 in units of
+    0.10 (0.20 and 0.25 before); outputs on forget rows are nearer here, 1.14 and 1.00 in units of
     the distance between retrained nets for 1.30 and 1.05 (``benchmarks/bench_defaults.py``, tasks
     digits-rows and cnn-rows, means over three seeds).
 
