@@ -95,7 +95,9 @@ def test_the_guide_lists_every_method_with_its_tags():
 
 def test_every_method_stands_under_its_promise():
     promises = {p: "\n".join(method_table.by_promise(p)) for p in ("exact", "proved", "measured")}
-    assert "Apart" not in promises["proved"]
+    for promise, text in promises.items():  # no columns that are empty from top to bottom
+        names = [n for n, c in all_unlearners().items() if method_table.promise_of(c) == promise]
+        assert ("Apart" in text) == any(any(method_table.measured(name)) for name in names)
     for name, cls in all_unlearners().items():
         stands = {p for p, text in promises.items() if f"skunlearn.{name}`" in text}
         assert stands == {method_table.promise_of(cls)}
