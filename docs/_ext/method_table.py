@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import taxonomy
-from stored_figures import in_words, judged, spread, words
+from stored_figures import in_words, judged, left_out, spread, words
 
 from skunlearn.utils import all_unlearners, unlearner_tags
 
@@ -199,7 +199,7 @@ def context():
         "*Apart* is the largest difference of an attack's AUC to that of retrained nets, over five",
         f"scores, at the method's defaults: lowest and highest of {n_rows} tasks where",
         f"single rows are forgotten, and of {n_classes} with a class. The original nets are {rows}",
-        f"and {classes} apart.",
+        f"and {classes} apart. {left_out()}",
         "*Time* is that of a request over that of a retraining, on nets so small that looking",
         "counts as well. Empty cells: not a method for nets. From ``benchmarks/bench_defaults.py``",
         "(:doc:`/project/benchmarks`).",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import first_minute
 from stored_figures import first_minute as stored
-from stored_figures import in_words, judged, percent, spread, words
+from stored_figures import in_words, judged, left_out, percent, spread, words
 
 README = Path(__file__).parents[2] / "README.md"
 _PART = re.compile(r"(<!-- figures ([\w ]+): begin -->\n).*?(<!-- figures \2: end -->)", re.S)
@@ -65,8 +65,8 @@ def which():
     note = (
         "Apart: the largest difference of an attack's AUC to that of retrained nets, over five "
         f"scores, on {in_words(len(judged()))} tasks with rows known by heart. The original nets "
-        f"are {original} apart, nets retrained with another seed {again}. Time: over that of a "
-        "retraining."
+        f"are {original} apart, nets retrained with another seed {again}. {left_out()} Time: "
+        "over that of a retraining."
     )
     return "\n".join([*lines, "", _wrapped(note)]) + "\n"
 

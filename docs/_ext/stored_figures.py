@@ -26,6 +26,21 @@ def judged(tasks=""):
     }
 
 
+def left_out():
+    """Which tasks `judged` leaves out, and why, in a sentence; empty where it leaves out none."""
+    apart = [
+        f"{task} ({by['retrained']['worst AUC']:.2f})"
+        for task, by in defaults().items()
+        if task not in judged()
+    ]
+    if not apart:
+        return ""
+    return (
+        f"Tasks where retrained nets are {_HARDLY} or more apart from each other are left out, as "
+        f"they could not tell a method from a retraining: {', '.join(apart)}."
+    )
+
+
 def spread(name, figure, *, tasks=""):
     """Lowest and highest figure of a method over the tasks whose names hold `tasks`.
 

@@ -22,6 +22,7 @@ def _make_reader(net, data):
     # Swapping the iterator on the shared net itself would not be thread-safe.
     other = lookalike(net)
     if can_batch(net, data, training=False):
+        vars(other).pop("get_iterator", None)  # of a training that is under way
         vars(other)["iterator_valid"] = BatchLoader
         vars(other).setdefault("iterator_valid__resident", False)  # one pass is no reason to stay
     elif data.base is not None:

@@ -7,7 +7,7 @@ from skunlearn.auto._judge import excess, strongest
 from skunlearn.callbacks import LinearDecay
 from skunlearn.finetuning._shrinking import shrink
 
-_UNTIL = 0.4  # share of the epochs after which the rest is left to settle
+_UNTIL = 0.2  # share of the epochs after which the rest is left to settle
 _LOOKS = 3  # at most, at the net
 # Share of the old weights below which hardly anything is left: of a class sooner than of single
 # rows, of which wide layers keep more.
@@ -33,7 +33,8 @@ class Adapting(Callback):
     Parameters
     ----------
     judge : Judge
-    new : skorch net, untrained
+    new : skorch net
+        That the weights are drawn towards: the reference, which has hardly been trained.
     share : float
         Share of the old weights at the beginning.
     margin : float

@@ -10,7 +10,8 @@ from skunlearn.metrics._statistics.intervals import delong_covariance
 from skunlearn.metrics._statistics.matching import match_weights
 
 _MOST_FORGET, _MOST_UNSEEN = 2000, 5000  # rows that are asked about
-_SIDES = 4, 600  # unseen rows for each to forget, and in all, beyond which an AUC gains little
+_MOST_KEPT = 1000  # for the accuracy
+_SIDES = 4, 200  # unseen rows for each to forget, and in all, beyond which an AUC gains little
 _GROWTH = 1.0  # of the reference's gap, by which that of easier rows grows with training
 _FEWEST = 5  # rows of a side from which an attack is made
 NAMED = "named"  # share of the rows of whole classes that are named rightly
@@ -36,26 +37,32 @@ class Judge:
 
     def __init__(self, classes, forget, unseen, reference, whole, seed):
         self.classes, self.whole, self.weights = classes, whole, None
-        self.forget = forget.sample(_MOST_FORGET, seed)
-        self.unseen = None if unseen is None else unseen.sample(_MOST_UNSEEN, seed)
-        self.named, self.kept = self.forget, self.unseen
-        if whole and self.kept is not None:
-            stay = ~np.isin(self.kept.y, forget.y)
-            self.kept = self.kept.take(np.flatnonzero(stay))
-        one_class = task_of(classes).has_one_class
-        if self.unseen is not None and one_class:
-            found = np.isin(self.forget.y, self.unseen.y)
-            self.forget = self.forget.take(np.flatnonzero(found))
-            used = np.isin(self.unseen.y, self.forget.y)
-            self.unseen = self.unseen.take(np.flatnonzero(used))
-        if self.unseen is not None and min(len(self.forget), len(self.unseen)) < _FEWEST:
-            self.unseen = None
-        if self.unseen is not None:
-            enough = max(_SIDES[0] * len(self.forget), _SIDES[1])
-            self.unseen = self.unseen.sample(enough, seed)
-        if self.unseen is not None and one_class:
+        self.named = self.forget = forget.sample(_MOST_FORGET, seed)
+        self.unseen = self.kept = None
+        if unseen is not None:
+            self._choose(unseen.sample(_MOST_UNSEEN, seed), np.unique(forget.y), seed)
+        self.reference, self.score = self.look_well(reference)
+        self._theirs = self._figures(self.reference)
+
+    def _choose(self, rows, gone, seed):
+        """Which unseen rows are looked at beside those to forget, and which for the accuracy."""
+        one_class, rng = task_of(self.classes).has_one_class, np.random.default_rng(seed)
+        asked, stay = np.arange(len(rows)), np.arange(len(rows))
+        if self.whole:
+            stay = stay[~np.isin(rows.y, gone)]
+        if one_class:
+            self.forget = self.forget.take(np.flatnonzero(np.isin(self.forget.y, rows.y)))
+            asked = asked[np.isin(rows.y, self.forget.y)]
+        stay = _draw(stay, _MOST_KEPT, rng)
+        self.kept = rows.take(stay)
+        if min(len(self.forget), len(asked)) < _FEWEST:
+            return
+        asked = _draw(asked, max(_SIDES[0] * len(self.forget), _SIDES[1]), rng)
+        self.unseen = rows.take(asked)
+        both = np.union1d(asked, stay)
+        self._both = rows.take(both), np.searchsorted(both, asked), np.searchsorted(both, stay)
+        if one_class:
             self.weights = match_weights(self.forget.y, self.unseen.y)
-        self.reference = self.look(reference)
 
     @property
     def sees(self):
@@ -67,8 +74,8 @@ class Judge:
 
         `seen` is what `look` returned of a net.
         """
-        ours, theirs = self._figures(seen), self._figures(self.reference)
-        return {name: ours[name] - theirs[name] for name in seen}
+        ours = self._figures(seen)
+        return {name: ours[name] - self._theirs[name] for name in seen}
 
     def remembered(self, differences):
         """Those of the `differences` that may come of what the net remembers.
@@ -79,7 +86,7 @@ class Judge:
         easier the gap grows as well, by about as much again at most: so it did on digits of which
         the unseen ones alone had wrong labels.
         """
-        theirs = self._figures(self.reference)
+        theirs = self._theirs
         return {
             name: value
             for name, value in differences.items()
@@ -114,21 +121,33 @@ class Judge:
         _, cov = delong_covariance(members, others, weights=self.weights)
         return float(np.sqrt(max(0.0, cov[0, 0] + cov[1, 1] - 2 * cov[0, 1])))
 
-    def accuracy(self, net):
-        """Score on unseen rows of classes that stay, or None without any."""
-        if self.kept is None or not len(self.kept):
-            return None
-        return observe(net, self.kept, self.classes).score()
-
     def look(self, net):
         """Scores of forget and unseen rows by name, and the share of rows that is named."""
+        unseen = None if self.unseen is None else observe(net, self.unseen, self.classes)
+        return self._compare(net, unseen)
+
+    def look_well(self, net):
+        """What `look` returns, and the score on unseen rows of classes that stay, if any."""
+        if self.unseen is None:
+            some = self.kept is not None and len(self.kept)
+            score = observe(net, self.kept, self.classes).score() if some else None
+            return self.look(net), score
+        rows, asked, stay = self._both  # in one pass, as they may be the same rows
+        seen = observe(net, rows, self.classes)
+        return self._compare(net, seen.take(asked)), seen.take(stay).score() if len(stay) else None
+
+    def _compare(self, net, unseen):
         found = {}
         if self.whole:
             found[NAMED] = observe(net, self.named, self.classes).score()
-        if self.unseen is None:
+        if unseen is None:
             return found
-        sides = [observe(net, rows, self.classes) for rows in (self.forget, self.unseen)]
-        return found | observed_scores(*sides)
+        return found | observed_scores(observe(net, self.forget, self.classes), unseen)
+
+
+def _draw(places, size, rng):
+    """At most `size` of the places."""
+    return places if len(places) <= size else np.sort(rng.choice(places, size, replace=False))
 
 
 def strongest(differences):

@@ -23,10 +23,11 @@ from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
 # Share of the recipe's epochs, epochs, and steps, beyond all of which little is gained.
-_ENOUGH = 0.2, 10, 150
-# Epochs below which, where they have fewer steps than are enough, shrunk weights stay untrained.
-_FEWEST = 4
-_REFERENCE = 0.12  # share of these for the reference
+_ENOUGH = 0.18, 10, 100
+# Epochs below which, where they have fewer steps than these, shrunk weights stay untrained.
+_FEWEST = 4, 150
+_REFERENCE = 0.2  # share of these for the reference
+_LEARNT = 0.5  # of a regression's R²: a reference that has learnt so much needs no old weights
 _BLIND = 0.25  # share of the old weights where nothing can be judged
 _LOST = 0.1  # accuracy on unseen rows that is worth a warning
 # Of the old weights at the beginning, otherwise.
@@ -36,12 +37,14 @@ _SHARES = {"class": (0.25, 0.3), "rows": (0.22, 0.8)}
 class AutoUnlearner(NetUnlearner):
     r"""Forget rows or classes in one call, and look from every side whether it has.
 
-    Choose it first. It needs no choice of a method: within `budget` it draws the weights towards
-    new random ones and trains them on the retained rows, as `ShrinkPerturbUnlearner` does, and
-    looks on the way whether the net still knows the forget rows better than a reference that never
-    saw them. As long as it does it is shrunk again, so that the method ends where training anew for
-    the same budget would, when nothing less forgets. What was done, and how far the result is from
-    the reference, is in the log.
+    Choose it first. It needs no choice of a method: within `budget` it trains a reference on the
+    retained rows for a few epochs, draws the weights towards the reference's and trains them on the
+    retained rows, similar to `ShrinkPerturbUnlearner`, and looks on the way whether the net still
+    knows the forget rows better than the reference, which never saw them. As long as it does it is
+    shrunk again, so that the method ends where training anew for the same budget would, when
+    nothing less forgets. What was done, and how far the result is from the reference, is in the
+    log. A regression that the reference has half learnt goes on from the reference itself: on two
+    data sets old weights took it only farther from retrained nets.
 
     To look it needs rows that the net has never seen, with labels: those of ``unlearn(...,
     X_val=, y_val=)``, or of the net's ``predefined_split``. Without any it shrinks by a factor
@@ -55,7 +58,7 @@ class AutoUnlearner(NetUnlearner):
         scratch.
     budget : float in (0, 1], default=0.35
         Epochs of a request, as a share of those of the net's own training, the reference's among
-        them. Of long trainings 0.2, and at least 10 epochs and 150 steps, are enough, and no
+        them. Of long trainings 0.18, and at least 10 epochs and 100 steps, are enough, and no
         more are taken. Fewer than 4 epochs, where these have fewer than 150 steps, would leave
         shrunk weights untrained: so many are taken. A net whose own training has no more of
         either is trained anew by its recipe, which is exact.
@@ -168,31 +171,33 @@ class AutoUnlearner(NetUnlearner):
             return self._train(retain)
         judge = None
         if (unseen is not None or whole) and first:
-            reference = train_short(self, retain, epochs=first, seed=seeds[0]).model
-            judge = Judge(self._classes, forget, unseen, reference, whole, seeds[2])
-        new = new_net(recipe, retain, self._classes, seeds[1])
+            new = train_short(self, retain, epochs=first, seed=seeds[0]).model
+            judge = Judge(self._classes, forget, unseen, new, whole, seeds[2])
+        else:
+            first, new = 0, new_net(recipe, retain, self._classes, seeds[1])
+        self._auto |= {"epochs": total - first, "reference_epochs": first}
+        vars(net)["max_epochs"] = total - first
         if judge is None or not judge.sees:
             shrink(net, new, _BLIND)
-            vars(net)["max_epochs"] = total
             self._run(net, retain)
             return None
-        vars(net)["max_epochs"] = total - first
-        before, accuracy = judge.differences(judge.look(net)), judge.accuracy(net)
+        seen, accuracy = judge.look_well(net)
+        before = judge.differences(seen)
         kind = "class" if whole else "rows"
         share = self._first_share(before, kind)
+        if self._classes is None and None not in (accuracy, judge.score):
+            share *= judge.score < _LEARNT * accuracy
         shrink(net, new, share)
         adapting = Adapting(judge, new, share, self.target / 2, LEAST[kind])
         self._run(net, retain, [("skunlearn_adapting", adapting)])
-        seen = judge.look(net)
+        seen, accuracy_after = judge.look_well(net)
         after = judge.differences(seen)
         errors = {name: judge.error(seen, name) for name in after}
         self._auto |= {
-            "epochs": total - first,
-            "reference_epochs": first,
             "shares": [round(s, 4) for s in adapting.shares_],
             "looks": adapting.seen_,
             "judged": True,
-            "accuracy": [accuracy, judge.accuracy(net)],
+            "accuracy": [accuracy, accuracy_after],
             "accuracy_rows": 0 if judge.kept is None else len(judge.kept),
             **{
                 key: {name: round(float(value), 4) for name, value in found.items()}
@@ -229,7 +234,7 @@ class AutoUnlearner(NetUnlearner):
         known = excess({k: d for k, d in before.items() if k != NAMED} or {NAMED: 0.0})
         if set(before) == {NAMED}:
             return _BLIND
-        return float(np.clip(np.sqrt(0.7 * self.target / max(known, 1e-9)), *_SHARES[kind]))
+        return float(np.clip(np.sqrt(0.5 * self.target / max(known, 1e-9)), *_SHARES[kind]))
 
     def _seeds(self):
         return [derive_seed(self._seed, 6 + i, len(self.deletions_)) for i in range(3)]
@@ -237,11 +242,12 @@ class AutoUnlearner(NetUnlearner):
     def _all_epochs(self, net, retain):
         """Of a request in all, and of the reference among them."""
         epochs = skorch_nets.unwrap(self.estimator).max_epochs
-        share, few, steps = _ENOUGH
-        steps /= max(1, n_batches(net, len(retain)))
-        total = round(min(self.budget * epochs, max(share * epochs, few, steps)))
-        total = min(epochs, max(total, min(_FEWEST, ceil(steps))))
-        if epochs <= steps:
+        share, few, enough = _ENOUGH
+        fewest, steps = _FEWEST
+        batches = max(1, n_batches(net, len(retain)))
+        total = round(min(self.budget * epochs, max(share * epochs, few, enough / batches)))
+        total = min(epochs, max(total, min(fewest, ceil(steps / batches))))
+        if epochs * batches <= steps:
             return epochs, 0
         return total, max(1, round(_REFERENCE * total)) if total > 1 else 0
 

@@ -10,6 +10,7 @@ from skunlearn._rows import row_forms
 from skunlearn._rows.containers import match
 
 _NOTE, _INDEX = "task.json", "rows.npy"
+_KINDS = "model", "outputs"
 
 
 class Store:
@@ -20,13 +21,16 @@ class Store:
     folder : path-like or None
     key : str
         Digest of the task. A folder that holds another task's results is refused.
-    rows : TrainingRecord, default=None
+    rows : TrainingRecord
         All rows that models are trained on. Their digests are kept beside the results, so that
         these can be found when a row is forgotten.
+    with_outputs : bool, default=False
+        Whether a model is finished only when its outputs are there too.
     """
 
-    def __init__(self, folder, key, rows=None):
+    def __init__(self, folder, key, rows, with_outputs=False):
         self.folder = None if folder is None else Path(folder)
+        self.with_outputs = with_outputs
         self._memory = {}
         if self.folder is None:
             return
@@ -39,7 +43,7 @@ class Store:
                     f"{self.folder} holds shadow models of another task: other rows, another "
                     "estimator, or another random_state. Name another folder, or empty this one."
                 )
-        elif any(self.folder.glob("model-*.npy")):
+        elif _list_results(self.folder):
             raise ValueError(f"{self.folder} holds results without a task.json; empty it.")
         else:
             # The rows first: no result is ever without them.
@@ -50,27 +54,39 @@ class Store:
 
     def has(self, i):
         """Whether model `i` is finished."""
-        return i in self._memory or (self.folder is not None and self._path(i).exists())
-
-    def put(self, i, margins):
-        """Keep the margins of model `i`."""
         if self.folder is None:
-            self._memory[i] = margins
-        else:
-            with written_whole(self._path(i)) as part, open(part, "wb") as file:
-                np.save(file, margins)
+            return i in self._memory
+        kinds = _KINDS if self.with_outputs else _KINDS[:1]
+        return all(self._path(i, kind).exists() for kind in kinds)
+
+    def put(self, i, margins, outputs=None):
+        """Keep the margins of model `i`, and its outputs if given."""
+        if self.folder is None:
+            self._memory[i] = margins, outputs
+            return
+        if outputs is not None:
+            self._write(i, outputs, "outputs")
+        self._write(i, margins, "model")
 
     def get(self, i):
         """Margins of model `i`."""
-        return self._memory[i] if self.folder is None else np.load(self._path(i))
+        return self._memory[i][0] if self.folder is None else np.load(self._path(i, "model"))
 
-    def _path(self, i):
-        return self.folder / f"model-{i:05d}.npy"
+    def get_outputs(self, i):
+        """Outputs of model `i`, if kept."""
+        return self._memory[i][1] if self.folder is None else np.load(self._path(i, "outputs"))
+
+    def _write(self, i, values, kind):
+        with written_whole(self._path(i, kind)) as part, open(part, "wb") as file:
+            np.save(file, values)
+
+    def _path(self, i, kind):
+        return self.folder / f"{kind}-{i:05d}.npy"
 
 
 def list_files(folder):
     """What stores have written to a folder; results first."""
-    names = [*folder.glob("model-*.npy"), folder / _NOTE, folder / _INDEX]
+    names = [*_list_results(folder), folder / _NOTE, folder / _INDEX]
     return [path for path in names if path.exists()]
 
 
@@ -101,3 +117,7 @@ def delete(paths):
         except OSError:
             left.append(path)
     return left
+
+
+def _list_results(folder):
+    return [path for kind in _KINDS for path in folder.glob(f"{kind}-*.npy")]

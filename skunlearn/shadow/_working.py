@@ -20,30 +20,35 @@ from skunlearn.metrics._logits import margin
 _TURN = threading.Lock()
 
 
-def train_one(store, i, estimator, members, requested, task, seed):
-    """Train one model, make it forget if it can, and return or store its margins."""
+def train_one(store, i, estimator, members, requested, task, seed, keeps):
+    """Train one model, make it forget if it can, and return or store its margins.
+
+    And, if it `keeps` them, its outputs, else None in their place.
+    """
     with _TURN if skorch_nets.is_net(getattr(estimator, "estimator", estimator)) else nullcontext():
-        return _train_in_turn(store, i, estimator, members, requested, task, seed)
+        return _train_in_turn(store, i, estimator, members, requested, task, seed, keeps)
 
 
-def _train_in_turn(store, i, estimator, members, requested, task, seed):
+def _train_in_turn(store, i, estimator, members, requested, task, seed, keeps):
     everything, population, classes = task
     rows = everything.take(members)
     if isinstance(estimator, BaseUnlearner):
         model = _train_and_forget(estimator, everything, members, requested, classes, seed)
     else:
         model = training.train(estimator, rows, classes, seed)
-    found = []
+    found, outputs = [], None
     for view in (everything, population):
         if view is not None:
             seen = observe(model, view, classes)
             if seen.logits is None:
                 raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
             found.append(margin(seen.logits, seen.y))
+        if keeps and view is everything:
+            outputs = seen.logits.astype(np.float32)
     found = np.concatenate(found).astype(np.float32)
     if store is None:
-        return i, found
-    store.put(i, found)
+        return i, (found, outputs)
+    store.put(i, found, outputs)
     return i, None
 
 

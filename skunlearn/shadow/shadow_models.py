@@ -20,6 +20,7 @@ from skunlearn.metrics._logits import margin
 from skunlearn.shadow import _stacked
 from skunlearn.shadow._attacking import AttackMixin
 from skunlearn.shadow._design import balanced_membership
+from skunlearn.shadow._lending import LendingMixin
 from skunlearn.shadow._margin_store import Store
 from skunlearn.shadow._purging import PurgeMixin
 from skunlearn.shadow._working import train_one
@@ -27,11 +28,12 @@ from skunlearn.shadow._working import train_one
 _STACK = 32  # nets trained at once; after each stack the results are on disk
 
 
-class ShadowModels(AttackMixin, PurgeMixin, BaseEstimator):
+class ShadowModels(AttackMixin, LendingMixin, PurgeMixin, BaseEstimator):
     """Train models on random halves of some rows, and keep what each says about every row.
 
     One run serves `lira`, `u_lira` and `rmia`, for any number of attacked models of the same
-    recipe. Only margins are kept, four bytes per model and row; the models are thrown away.
+    recipe. Only margins are kept, four bytes per model and row; the models are thrown away. With
+    `keep_outputs` they serve as oracles too, ``OracleMatchingUnlearner(net, oracle=shadows)``.
 
     Parameters
     ----------
@@ -50,6 +52,9 @@ class ShadowModels(AttackMixin, PurgeMixin, BaseEstimator):
     folder : path-like or None, default=None
         Where finished models' margins are kept. A run that was killed goes on from there. They
         know the rows: see `purge` for what to do when one of these is to be forgotten.
+    keep_outputs : bool, default=False
+        Whether what each model says of every row is kept beside the margin, four bytes per model,
+        row and class: for `lend`.
     random_state : int, RandomState instance or None, default=None
         Of halves and trainings. Resuming needs an int.
     verbose : int, default=0
@@ -64,6 +69,8 @@ class ShadowModels(AttackMixin, PurgeMixin, BaseEstimator):
     candidates_ : ndarray of int
         Rows that are in some models only.
     population_margins_ : ndarray like `margins_`, of the population, or None
+    outputs_ : ndarray of shape (n_models, n, n_classes), float32, or None
+        Logits or log-probabilities of each row under each model.
     classes_ : ndarray of shape (n_classes,)
 
     References
@@ -97,6 +104,7 @@ class ShadowModels(AttackMixin, PurgeMixin, BaseEstimator):
         backend="auto",
         n_jobs=None,
         folder=None,
+        keep_outputs=False,
         random_state=None,
         verbose=0,
     ):
@@ -105,6 +113,7 @@ class ShadowModels(AttackMixin, PurgeMixin, BaseEstimator):
         self.backend = backend
         self.n_jobs = n_jobs
         self.folder = folder
+        self.keep_outputs = keep_outputs
         self.random_state = random_state
         self.verbose = verbose
 
@@ -171,12 +180,15 @@ class ShadowModels(AttackMixin, PurgeMixin, BaseEstimator):
         candidates = _check_candidates(candidates, len(record))
         membership = balanced_membership(candidates, self.n_models, seed)
         key = self._key(everything, population, candidates, front, seed)
-        store = Store(self.folder, key, record)
+        store = Store(self.folder, key, record, self.keep_outputs)
         task = (everything, population, front._classes)
         self._train_missing(store, membership, candidates, task, seed)
         found = np.stack([store.get(i) for i in range(self.n_models)])
         self.margins_, rest = found[:, : len(record)], found[:, len(record) :]
         self.population_margins_ = rest if population is not None else None
+        self.outputs_ = None
+        if self.keep_outputs:
+            self.outputs_ = np.stack([store.get_outputs(i) for i in range(self.n_models)])
         self.membership_, self.candidates_ = membership, np.flatnonzero(candidates)
         self.classes_, self._columns = front.classes_, front._classes
         self._rows, self._population = everything, population
@@ -199,8 +211,8 @@ class ShadowModels(AttackMixin, PurgeMixin, BaseEstimator):
                     same = [i for i in todo if sizes[i] == size]
                     for k in range(0, len(same), _STACK):
                         part = same[k : k + _STACK]
-                        for i, found in zip(part, self._stack(part, membership, task, seed)):
-                            store.put(i, found)
+                        for i, *found in zip(part, *self._stack(part, membership, task, seed)):
+                            store.put(i, *found)
                         progress.update(len(part))
                 return
             jobs = (
@@ -212,13 +224,14 @@ class ShadowModels(AttackMixin, PurgeMixin, BaseEstimator):
                     np.flatnonzero(membership[i] & candidates),
                     task,
                     derive_seed(seed, 1, i),
+                    self.keep_outputs,
                 )
                 for i in todo
             )
             run = Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")
             for i, found in run(jobs):
                 if found is not None:
-                    store.put(i, found)
+                    store.put(i, *found)
                 progress.update()
 
     def _stack(self, part, membership, task, seed):
@@ -229,12 +242,12 @@ class ShadowModels(AttackMixin, PurgeMixin, BaseEstimator):
             classes,
             [derive_seed(seed, 1, i) for i in part],
         )
-        found = [
-            np.stack([margin(z, rows.y) for z in predict(rows)])
-            for rows in (everything, population)
-            if rows is not None
-        ]
-        return np.concatenate(found, axis=1).astype(np.float32)
+        logits = predict(everything)
+        found = [np.stack([margin(z, everything.y) for z in logits])]
+        if population is not None:
+            found.append(np.stack([margin(z, population.y) for z in predict(population)]))
+        margins = np.concatenate(found, axis=1).astype(np.float32)
+        return margins, logits if self.keep_outputs else [None] * len(part)
 
     def _stacks(self, task):
         if self.backend == "sequential":

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetRegressor
 from skorch.dataset import Dataset
@@ -20,10 +21,13 @@ from skunlearn import (
     UnlearningPipeline,
 )
 from skunlearn._rows.views import Rows
+from skunlearn._torch.parts.net_state import weights
 from skunlearn.auto._adapting import LateDecay
-from skunlearn.auto._judge import Judge
+from skunlearn.auto._judge import NAMED, Judge
 from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
+from skunlearn.finetuning._shrinking import shrink
 from skunlearn.production import DeletionQueue, DeletionWorker
+from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.auto.digits import SCORES, damaged, digits, net, sides, small, started, unsure
 
 
@@ -36,7 +40,7 @@ def by_heart():
     rows = X[forget], y[forget], X_unseen, y_unseen
     retrained = [
         sides(RetrainUnlearner(net(), random_state=seed).fit(X[kept], y[kept]), *rows)
-        for seed in (1, 2)
+        for seed in (1, 2, 3, 4)  # two of them are up to 0.06 apart
     ]
     target = {score: np.mean([found[score] for found in retrained]) for score in SCORES}
     return state, rows, forget, target, sides(fitted, *rows)
@@ -63,9 +67,9 @@ def test_rows_known_by_heart_are_forgotten_from_every_side(by_heart):
     assert set(done["before"]) == set(done["after"]) == set(done["errors"]) == set(SCORES)
     assert done["before"]["loss"] > 0.1 > 0.06 > done["after"]["loss"]
     assert done["shares"] == sorted(done["shares"], reverse=True)
-    # 0.35 of 60 epochs would be 21, of which 0.2 are enough.
-    assert (done["epochs"], done["reference_epochs"], done["recipe_epochs"]) == (11, 1, 60)
-    assert len(auto.estimator_.history) == 11
+    # 0.35 of 60 epochs would be 21, of which 0.18 are enough.
+    assert (done["epochs"], done["reference_epochs"], done["recipe_epochs"]) == (9, 2, 60)
+    assert len(auto.estimator_.history) == 9
     assert json.loads(auto.certificate())["deletions"][0]["auto"] == done
 
 
@@ -187,11 +191,14 @@ def test_a_limit_and_unseen_rows_together():
     auto = AutoUnlearner(unsure(), random_state=0).fit(X, y)
     auto.unlearn(indices=[0, 1], X_val=X_unseen, y_val=y_unseen, max_accuracy_drop=0.9)
     assert "guard" in auto.deletions_[0]
-    assert not auto.deletions_[0]["auto"]["judged"]  # two rows say nothing
+    done = auto.deletions_[0]["auto"]
+    assert not done["judged"]  # two rows say nothing
+    assert done["epochs"] + done["reference_epochs"] == 7  # no more than are taken otherwise
     auto.unlearn(indices=np.arange(2, 30), X_val=X_unseen, y_val=y_unseen)
     assert auto.deletions_[1]["auto"]["judged"]
 
 
+@damaged
 def test_classes_without_an_unseen_row_are_left_out_of_the_attack():
     X, y, X_unseen, y_unseen = small()
     auto = AutoUnlearner(unsure(), random_state=0).fit(X, y)
@@ -240,6 +247,63 @@ def test_a_net_that_finds_easier_rows_easier_is_not_accused():
     assert judge.remembered({"loss": 0.3}) == {"loss": 0.3}
     alike = Judge(np.arange(10), forget, Rows(X, y, np.arange(1000, len(y))), reference, False, 0)
     assert alike.remembered({"loss": 0.02}) == {"loss": 0.02}
+
+
+@pytest.mark.parametrize("gone", [None, 4])
+def test_the_accuracy_comes_of_the_same_pass(gone):
+    X, y, X_unseen, y_unseen, forget = digits()
+    forget = forget if gone is None else np.flatnonzero(y == gone)
+    model = net(max_epochs=2).fit(X, y)
+    rows, unseen = Rows(X, y, forget), Rows(X_unseen, y_unseen, np.arange(797))
+    judge = Judge(np.arange(10), rows, unseen, model, gone is not None, 0)
+    seen, accuracy = judge.look_well(model)
+    stay = y_unseen != gone
+    expected = np.mean(model.predict(X_unseen[stay]) == y_unseen[stay])
+    assert accuracy == judge.score == pytest.approx(expected)
+    again = judge.look(model)
+    assert set(seen) == set(again)
+    for name in set(seen) - {NAMED}:
+        for ours, theirs in zip(seen[name], again[name], strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert set(judge.differences(seen).values()) == {0.0}
+
+
+def test_what_was_trained_for_the_reference_is_not_lost(by_heart, monkeypatch):
+    """The weights are drawn towards those of the reference, not towards untrained ones."""
+    state, (_, _, X_unseen, y_unseen), forget, *_ = by_heart
+    shown = {}
+
+    def note(net, new, factor):
+        shown.setdefault("new", weights(new))
+        return shrink(net, new, factor)
+
+    monkeypatch.setattr("skunlearn.auto.auto_unlearner.shrink", note)
+    looked = Judge.look_well
+    monkeypatch.setattr(
+        Judge, "look_well",
+        lambda judge, net: shown.setdefault("reference", weights(net)) and looked(judge, net),
+    )  # fmt: skip
+    auto = started(AutoUnlearner(net(), random_state=0), state)
+    auto.unlearn(indices=forget, X_val=X_unseen, y_val=y_unseen)
+    assert same_parameters(shown["new"], shown["reference"])
+
+
+def test_of_a_regression_that_is_soon_learnt_nothing_is_left():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 64)).astype(np.float32)
+    y = (X[:, :4].sum(axis=1) + 0.3 * rng.normal(size=600)).astype(np.float32)
+    model = net(NeuralNetRegressor, module__n_out=1, lr=0.005, max_epochs=40)
+    first = RetrainUnlearner(model, random_state=0).fit(X[:400], y[:400]).estimator_
+    found = []
+    for trained in (
+        first,
+        RetrainUnlearner(model, random_state=1).fit(X[:400], y[:400]).estimator_,
+    ):
+        auto = AutoUnlearner(FrozenEstimator(trained), random_state=0).fit(X[:400], y[:400])
+        auto.unlearn(indices=np.arange(40), X_val=X[400:], y_val=y[400:])
+        assert auto.deletions_[0]["auto"]["shares"] == [0.0]
+        found.append(parameters(auto.estimator_))
+    assert same_parameters(*found)
 
 
 def test_the_unseen_rows_that_it_looks_at_are_few():

@@ -12,6 +12,7 @@ import pytest
 import skunlearn
 from skunlearn._files import tensor_files
 from skunlearn._files.write_whole import write_whole, written_whole
+from skunlearn._rows.record import TrainingRecord
 from skunlearn.shadow._margin_store import Store
 
 
@@ -42,7 +43,8 @@ def test_a_file_is_on_disk_before_it_has_its_name(tmp_path, steps, kind):
     elif kind == "tensors":
         tensor_files.write(tmp_path / "file", {}, {"a": 1})
     else:
-        Store(tmp_path, "key").put(0, np.ones(5))
+        rows = TrainingRecord(np.eye(5), np.arange(5))
+        Store(tmp_path, "key", rows).put(0, np.ones(5))
     *_, synced, appeared, folder = steps
     assert (synced[0], appeared[0], folder[0]) == ("sync file", "appear", "sync folder")
     assert synced[1] == appeared[1] > 0
