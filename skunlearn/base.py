@@ -23,7 +23,6 @@ from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
 from skunlearn._torch import held_out_rows, skorch_nets
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.loop.run_guards import telling_torch_errors
-from skunlearn._torch.observation import observe
 from skunlearn._unlearning import (
     attachment,
     correction,
@@ -57,6 +56,7 @@ from skunlearn._unlearning.removal import (
     look_before,
     look_up,
     observe_both,
+    observe_unseen,
     purge_caches,
 )
 from skunlearn._unlearning.row_reader import read_training
@@ -195,10 +195,8 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         self._change(removal=removal)
         before = look_before(self, removal)
         model, kept = self._renew_model(removal)
-        after = (
-            *observe_both(model, removal, self._classes),
-            observe(model, removal.others, self._classes),
-        )
+        unseen = observe_unseen(model, removal, self._classes)
+        after = *observe_both(model, removal, self._classes), unseen
         change = Change.between(before.said, after, find_emptied(removal, self._classes))
         seconds = time.perf_counter() - started
         entry = log_entry(self, before, change, model, kept, seconds)

@@ -83,8 +83,7 @@ def look_before(estimator, removal):
     said, known = removal.before, _recall_look(estimator, removal, weights)
     said = said or observe_both(estimator.estimator_, removal, estimator._classes, known)
     unseen = removal.unseen_before
-    if unseen is None:
-        unseen = observe(estimator.estimator_, removal.others, estimator._classes)
+    unseen = unseen or observe_unseen(estimator.estimator_, removal, estimator._classes)
     brought = estimator._name_trained() if exact else []
     declared = estimator._name_declared() if exact else []
     return Before(weights, (*said, unseen), brought, declared)
@@ -97,6 +96,11 @@ def observe_both(model, removal, classes, known=None):
     """
     said = observe(model, removal.forget, classes)
     return said, known or observe(model, removal.sample, classes)
+
+
+def observe_unseen(model, removal, classes):
+    """What a model says of rows that none has seen; None where a request has none."""
+    return None if removal.others is None else observe(model, removal.others, classes)
 
 
 def find_emptied(removal, classes):

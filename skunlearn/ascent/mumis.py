@@ -1,14 +1,17 @@
 """MU-Mis: take back how sensitive a net's outputs are to the forget rows."""
 
+from dataclasses import replace
+
 import torch
 
+from skunlearn._rows import checking
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import inference
 from skunlearn._torch.parts import net_kinds
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.ascent._floating_rows import floating_rows
-from skunlearn.exceptions import UnlearningError
+from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 
 
@@ -17,7 +20,7 @@ class MUMisUnlearner(ForgetOnly, NetUnlearner):
 
     Choose it for whole classes when no retained row is at hand: it costs the others a little less
     than `GradientAscentUnlearner` does. Single rows of classes that stay it hardly moves before
-    the others suffer. `lr` matters most.
+    the others suffer, and it warns. `lr` matters most.
 
     What a row has added to a net shows in the gradient of the output of its class by the row
     itself. The mean over forget rows x of class c is minimised of
@@ -89,6 +92,7 @@ class MUMisUnlearner(ForgetOnly, NetUnlearner):
     True
     """
 
+    _promises = replace(ForgetOnly._promises, class_only=True)
     _faster = 10  # times the rate, for whole classes
     _parameter_constraints = {**NetUnlearner._parameter_constraints, **BOUND_CONSTRAINTS}
 
@@ -123,6 +127,12 @@ class MUMisUnlearner(ForgetOnly, NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         need_one_class(self._classes, "MUMisUnlearner")
+        if not self._whole_classes(retain, forget):
+            checking.warn(
+                "MUMisUnlearner is made for whole classes: single rows of classes that stay it "
+                "hardly moves towards a retrained net before the others suffer.",
+                UnsuitableMethodWarning,
+            )
         rows = self._known_rows(net, forget, retain)
         n_classes, one_output = len(self._classes), net_kinds.is_binary(net)
         others = OtherClasses(

@@ -6,7 +6,6 @@ import numpy as np
 from skorch.callbacks import Callback
 
 from skunlearn._recipe import training
-from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch.loop.fit_loop import StopTraining
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_state import set_weights, weights
@@ -19,8 +18,8 @@ _FEWEST = 50  # unseen rows from which skill is told
 _MOST = 1000  # rows that are looked at after an epoch
 
 
-def train_oracles(recipe, rows, classes, seed, *, n, share, skill, verbose=0):
-    """Train up to `n` nets, each until it is skilled, and for all of the recipe at most.
+def train_oracles(recipe, rows, classes, seeds, *, share, skill, verbose=0):
+    """Train a net by each seed until it is skilled, and for all of the recipe at most.
 
     Parameters
     ----------
@@ -28,10 +27,8 @@ def train_oracles(recipe, rows, classes, seed, *, n, share, skill, verbose=0):
     rows : Rows
         The retained ones.
     classes : see `task_of`
-    seed : int
-    n : int
-        Oracles where their epochs together are no more than those of the recipe; fewer where they
-        would be more, but one.
+    seeds : list of int
+        Later ones are left out where the epochs together would be more than those of the recipe.
     share : float
         Epochs at least, as a share of the recipe's.
     skill : Skill
@@ -45,13 +42,15 @@ def train_oracles(recipe, rows, classes, seed, *, n, share, skill, verbose=0):
     """
     oracles, spent = [], []
     least = max(1, round(share * recipe.max_epochs))
-    while len(oracles) < n and sum(spent) + max(spent, default=0) <= max(recipe.max_epochs, least):
+    for seed in seeds:
+        if spent and sum(spent) + max(spent) > recipe.max_epochs:
+            break
         stop = StopWhenSkilled(skill, least)
         net = training.train(
             recipe,
             rows,
             classes,
-            derive_seed(seed, len(oracles)),
+            seed,
             verbose=verbose,
             callbacks=[("skunlearn_skilled", stop)],
         )

@@ -182,7 +182,7 @@ def test_training_rows_are_no_unseen_rows():
     assert auto.deletions_ == []
     with pytest.raises(ValueError, match="come together"):
         auto.unlearn(indices=[30], X_val=X[:20])
-    # Others take them too, and mind as much.
+    # Others are judged by them, too.
     other = FineTuneUnlearner(net(max_epochs=2), random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="X_val holds 20 training rows"):
         other.unlearn(indices=[30], X_val=X[:20], y_val=y[:20])

@@ -14,6 +14,9 @@ from skunlearn import NoisyFineTuneUnlearner
 from skunlearn.certified._clipped_weights import ClippedWeights
 from tests.certified.test_noisy_fine_tune import FORGET, make, task
 
+# What the noise costs is told; see tests/unlearning/test_silent_misses.py.
+pytestmark = pytest.mark.filterwarnings("ignore::skunlearn.exceptions.ModelDamagedWarning")
+
 
 def plan(steps, weights=0.3):
     return ClippedWeights(weights=weights, rate=0.1, decay=0.0, steps=steps)

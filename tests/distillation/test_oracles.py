@@ -93,21 +93,21 @@ def test_oracles_are_trained_until_they_know_the_task(data):
             return len(seen) % 3 == 0
 
     recipe = make_net(module__n_out=3, max_epochs=8)
-    nets, epochs = train_oracles(recipe, rows, classes, 0, n=2, share=0.25, skill=From())
+    nets, epochs = train_oracles(recipe, rows, classes, [0, 1], share=0.25, skill=From())
     # From the second epoch on; two times four are no more than eight.
     assert seen == [2, 3, 4] * 2
     assert (len(nets), epochs) == (2, 4)
     assert not torch.equal(*(next(net.module_.parameters()) for net in nets))
     seen.clear()
     recipe.set_params(max_epochs=6)
-    nets, epochs = train_oracles(recipe, rows, classes, 0, n=2, share=0.3, skill=From())
+    nets, epochs = train_oracles(recipe, rows, classes, [0, 1], share=0.3, skill=From())
     assert (len(nets), epochs) == (1, 4)
 
     class Never:
         def is_reached(self, net):
             return False
 
-    nets, epochs = train_oracles(recipe, rows, classes, 0, n=3, share=0.1, skill=Never())
+    nets, epochs = train_oracles(recipe, rows, classes, [0, 1, 2], share=0.1, skill=Never())
     assert (len(nets), epochs) == (1, 6)
     assert len(nets[0].history) == 6
 
