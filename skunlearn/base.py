@@ -114,6 +114,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     __metadata_request__fit = {"forget": True, "ids": True, "groups": True, "measure_on": True}
 
     _promises = Promises()
+    _judges_itself = False  # by unseen rows, so that nobody need look at these a second time
 
     _parameter_constraints = {
         "estimator": "no_validation",
@@ -311,6 +312,10 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         if isinstance(self.estimator, FrozenEstimator):
             # The trained net that the user froze still knows the rows; this object lets go of it.
             self.estimator = FrozenEstimator(model)
+
+    def _has_judged(self):
+        """Whether the method has looked at unseen rows itself, in this request."""
+        return False
 
     def _judge(self, change, measured):
         """Refuse what costs too much, and warn of what went wrong."""

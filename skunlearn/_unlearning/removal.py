@@ -163,7 +163,7 @@ def look_up(estimator, removal):
     emptied = emptied_classes(estimator, left, forget)
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
     others = None
-    if not estimator._make_promises().exact:
+    if not (estimator._make_promises().exact or estimator._judges_itself):
         others = read_unseen(estimator, removal.unseen, forget)
     looked = {"sample": sample, "others": others, "emptied": emptied}
     return replace(removal, forget=forget, retain=retain, record=left, **looked)

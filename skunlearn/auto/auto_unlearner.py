@@ -117,6 +117,7 @@ class AutoUnlearner(NetUnlearner):
     # Settings of a training that are none of the user's here.
     max_epochs = None
     schedule = "constant"
+    _judges_itself = True
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
@@ -253,6 +254,9 @@ class AutoUnlearner(NetUnlearner):
 
     def _epochs(self):
         return skorch_nets.unwrap(self.estimator).max_epochs  # until the rows are known
+
+    def _has_judged(self):
+        return self._auto["judged"]
 
     def _logged(self):
         return {"auto": self._auto}

@@ -70,6 +70,8 @@ def test_rows_known_by_heart_are_forgotten_from_every_side(by_heart):
     # 0.35 of 60 epochs would be 21, of which 0.18 are enough.
     assert (done["epochs"], done["reference_epochs"], done["recipe_epochs"]) == (9, 2, 60)
     assert len(auto.estimator_.history) == 9
+    # Nobody looks at the unseen rows a second time: it cost a twentieth of a retraining.
+    assert not {"unseen", "not_looked_at"} & set(auto.deletions_[0])
     assert json.loads(auto.certificate())["deletions"][0]["auto"] == done
 
 
@@ -80,6 +82,7 @@ def test_without_an_unseen_row_it_forgets_and_says_that_nobody_looked(by_heart):
     assert max(abs(found[score] - target[score]) for score in SCORES) < 0.09
     done = blind.deletions_[0]["auto"]
     assert not done["judged"]
+    assert "not_looked_at" in blind.deletions_[0]
     assert done["reference_epochs"] == 0
     assert "after" not in done
 

@@ -87,10 +87,10 @@ def log_entry(unlearner, before, change, model, kept, seconds):
         entry["held_out"] = held_out
     promises = unlearner._make_promises()
     if not (promises.exact or promises.certified or removal.corrected):
-        if change.apart is None:
-            entry["not_looked_at"] = _NOT_LOOKED_AT
-        else:
+        if change.apart is not None:
             entry["unseen"] = change.apart.logged()
+        elif not unlearner._has_judged():
+            entry["not_looked_at"] = _NOT_LOOKED_AT
     entry["weights"] = {**model_digest(model), "before": before.weights}
     return entry | unlearner._logged()
 
