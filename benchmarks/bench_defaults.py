@@ -8,7 +8,7 @@ three retrained nets, by the score where that is largest and by loss and entropy
 Hellinger distance of the outputs on forget rows to the retrained nets, over their distance to each
 other. Accuracy on unseen rows (of the classes that stay) is minus that of the retrained nets. Time
 is that of the processor, over a retraining's. Warned: in how many of the seeds the method refused,
-or warned that the rows are not forgotten or the net is damaged.
+or warned that the rows are not forgotten or the net is damaged; requests bring the unseen rows.
 
 What is in FILE already is not run again (with --again it is), and each method is put in when it is
 done, so that a run can be cut and continued. --kept holds the nets that all methods start from and
@@ -69,13 +69,11 @@ def run(task, seed, names, store, kept):
             unlearner.fit(X, y)
         else:
             vars(unlearner).update(state)
-        judges = unlearner._make_promises().reads_validation_rows
-        more = {"X_val": X_unseen, "y_val": y_unseen} if judges else {}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             began = time.process_time()
             try:
-                unlearner.unlearn(indices=forget, **more)
+                unlearner.unlearn(indices=forget, X_val=X_unseen, y_val=y_unseen)
             except Exception as error:
                 store.add(task, name, seed, {"refused": str(error).splitlines()[0][:200]})
                 continue
