@@ -10,7 +10,7 @@ from scipy.special import entr
 
 from skunlearn._fitted_model import read_unseen
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, Interval, StrOptions
-from skunlearn._rows.seeding import derive_seed
+from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.loop.fit_loop import batches
@@ -204,14 +204,15 @@ class OracleMatchingUnlearner(NetUnlearner):
         start, weight = Start(net), float(self.weight)
         norms = self._match(net, retain, forget, taught, weight)
         trained = self.oracle is None and self.target == "oracle"
-        for _ in range(_LOWER if weight and trained else 0):
+        for i in range(_LOWER if weight and trained else 0):
             if norms:  # those of the last batch are no measure
                 renew_statistics(net, retain, self._seed)
             if skill.is_reached(net):
                 break
             weight /= 3
             start.restore(net)
-            self._match(net, retain, forget, taught, weight)
+            with seeded(derive_seed(seed, i)):  # whatever a loader has drawn before
+                self._match(net, retain, forget, taught, weight)
             self._done["weight_lowered_to"] = weight
 
     def _match(self, net, retain, forget, taught, weight):

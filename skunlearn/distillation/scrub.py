@@ -84,7 +84,9 @@ class SCRUBUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
     >>> from skunlearn.exceptions import ClassForgottenWarning
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = SCRUBUnlearner(digits_classifier(max_epochs=20), lr=0.05, random_state=0)
+    >>> unlearner = SCRUBUnlearner(
+    ...     digits_classifier(max_epochs=20), lr=0.1, max_epochs=10, random_state=0
+    ... )
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", ClassForgottenWarning)
     ...     unlearner = unlearner.fit(X, y).unlearn(X[y == 8], y[y == 8])

@@ -69,7 +69,7 @@ class UNSIRUnlearner(NetUnlearner):
     >>> from skunlearn.exceptions import ClassForgottenWarning
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = UNSIRUnlearner(digits_classifier(max_epochs=10), random_state=0)
+    >>> unlearner = UNSIRUnlearner(digits_classifier(max_epochs=5), lr=0.05, random_state=0)
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", ClassForgottenWarning)
     ...     unlearner = unlearner.fit(X, y).unlearn(X[y == 8], y[y == 8])

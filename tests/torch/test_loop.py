@@ -167,7 +167,7 @@ def test_a_table_is_made_when_it_is_printed(data, verbose, monkeypatch, capsys):
     unlearner = RetrainUnlearner(net, random_state=0, verbose=verbose).fit(X, y)
     lines = capsys.readouterr().out.splitlines()
     assert len(made) == 3 * verbose
-    assert len(lines) == (3 + 2) * verbose  # under two lines of a head
+    assert len(lines) == (3 + 2 + 2) * verbose  # under two lines of a head, in two of the fit
     assert type(dict(unlearner.estimator_.callbacks_)["print_log"]) is PrintLog
 
 

@@ -55,6 +55,8 @@ ONE_CLASS = {
     "BoundaryUnlearner",
     "DELETEUnlearner",
     "FCSUnlearner",
+    "MUMisUnlearner",
+    "PotionUnlearner",
     "UNSIRUnlearner",
 }
 OF_NETS = {name: cls for name, cls in all_unlearners().items() if cls._promises.takes_nets}

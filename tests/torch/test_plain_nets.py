@@ -35,6 +35,8 @@ OF_CLASSES = {
     "BoundaryUnlearner",
     "DELETEUnlearner",
     "FCSUnlearner",
+    "MUMisUnlearner",
+    "PotionUnlearner",
     "RUMUnlearner",
     "RandomLabelUnlearner",
     "SalUnUnlearner",
