@@ -29,7 +29,7 @@ from _defaults_tasks import TASKS
 from _goals import goal
 
 from skunlearn import RetrainUnlearner
-from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
+from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning, UnlearningError
 from skunlearn.utils import all_unlearners
 
 TRAIN_THEMSELVES = ("AmnesiacUnlearner", "RewindUnlearner", "ShardedUnlearner")
@@ -74,7 +74,7 @@ def run(task, seed, names, store, kept):
             began = time.process_time()
             try:
                 unlearner.unlearn(indices=forget, X_val=X_unseen, y_val=y_unseen)
-            except Exception as error:
+            except (UnlearningError, ValueError) as error:
                 store.add(task, name, seed, {"refused": str(error).splitlines()[0][:200]})
                 continue
             seconds = time.process_time() - began

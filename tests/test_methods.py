@@ -55,6 +55,26 @@ def test_rows_that_come_with_the_request(data, name):
     assert bare.predict_proba(X) == pytest.approx(whole.predict_proba(X), abs=1e-5)
 
 
+@pytest.mark.parametrize("name", sorted(all_unlearners(nets=True)))
+def test_every_method_takes_unseen_rows(data, name):
+    """``X_val=`` alone sets no limit: the request is judged by them."""
+    X, y = data
+    module = {"module": ConvNet} if name == "CTUnlearner" else {}
+    given = dict(SETTINGS.get(name, {}))
+    if "max_epochs" in given:
+        given["max_epochs"] = 1
+    net = make_net(max_epochs=3).set_params(**module)
+    unlearner = all_unlearners()[name](net, random_state=0, **given)
+    declared = {"forget": np.isin(np.arange(40), FORGET)} if name == "AmnesiacUnlearner" else {}
+    unlearner.fit(X[:40], y[:40], **declared)
+    if not declared:
+        unlearner.unlearn(indices=FORGET, X_val=X[40:], y_val=y[40:])
+    entry, promises = unlearner.deletions_[0], unlearner._make_promises()
+    judged = not (promises.exact or promises.certified or declared or name == "AutoUnlearner")
+    assert ("unseen" in entry) == judged
+    assert "guard" not in entry
+
+
 # One process trains the nets, not every one.
 of_noisy = pytest.mark.xdist_group("noisy digits")
 

@@ -94,7 +94,7 @@ def closeness():
     means = {}
     stored = list(defaults().values())
     for name in stored[0]:
-        found = [task[name] for task in stored if name in task]
+        found = [task[name] for task in stored if "time" in task.get(name, ())]  # or it refused
         if len(found) == len(stored):
             means[name] = [np.mean([f[key] for f in found]) for key in ("time", "worst AUC")]
     figure = Figure(figsize=(9, 5.4), facecolor="white", layout="constrained")

@@ -3,6 +3,7 @@
 from numbers import Real
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 
 from skunlearn._rows.containers import digest_of, is_dataset, row_digests
@@ -25,7 +26,7 @@ class Guard:
     def __init__(self, unlearner, limit, X=None, y=None):
         self.limit, self.X, self.y = limit, X, y
         self._name = type(unlearner).__name__
-        final = unlearner.steps[-1][1] if hasattr(unlearner, "steps") else unlearner
+        final = unlearner.steps[-1][1] if isinstance(unlearner, Pipeline) else unlearner
         if limit is not None:
             check_drop(limit, classifier=final._classes is not None)
         if X is None and y is None:
