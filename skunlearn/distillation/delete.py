@@ -17,7 +17,7 @@ from skunlearn.net_unlearner import NetUnlearner
 
 
 class DELETEUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
-    """Learn the original's predictions on forget rows with the true class taken out (DELETE) [1]_.
+    """Learn the original's predictions on forget rows with the true class taken out (DELETE).
 
     Choose it for whole classes when no retained row is at hand: it keeps what the original thinks
     of all other classes. On single rows of classes that stay it forgets too much, and warns. `lr`
@@ -36,8 +36,8 @@ class DELETEUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
         trained without it takes its rows for theirs (RWFT, TRW [2]_): the probability of class k
         is taken times exp(`tilt` · s_k). The similarities s_k are the softmax of the sharpened
         cosines between the classes' weights in the last layer, which must be linear; how sharp is
-        ours (10 times the cosine). 0 is DELETE's own target, which spreads the probability of the
-        forgotten class over the others in proportion to theirs; [2]_ takes 10. By
+        ours (10 times the cosine). 0 is DELETE's own target [1]_, which spreads the probability of
+        the forgotten class over the others in proportion to theirs; [2]_ takes 10. By
         `class_spread_attack` 3 and 10 were no better: see the guide.
     {stop}
     lr : float or None, default=None

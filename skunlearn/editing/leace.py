@@ -49,7 +49,7 @@ class LEACE(TransformerMixin, BaseEstimator):
     left_ : ndarray of shape (n_kept, k)
         W⁺ U, U the columns that P projects on; k is the rank of the covariance.
     right_ : ndarray of shape (k, n_kept)
-        Uᵀ W, so that r(x) = x − left_ @ right_ @ (x − mean_).
+        Uᵀ W, so that r(x) is ``x - left_ @ right_ @ (x - mean_)``.
     n_features_in_, feature_names_in_
         See scikit-learn.
 
