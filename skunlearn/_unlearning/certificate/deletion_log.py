@@ -168,11 +168,6 @@ def find_packed(packed, table, key):
     return np.array([digest in held for digest in _digest_each(table, key)], dtype=bool)
 
 
-def count_packed(packed):
-    """How many rows `pack` was given."""
-    return len(base64.b64decode(packed)) // _SIZE
-
-
 def _digest_each(table, key):
     table = np.asarray(table)
     if table.ndim == 1:  # positions, the same on every machine
