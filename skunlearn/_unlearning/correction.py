@@ -19,7 +19,7 @@ from skunlearn._rows.seeding import seeded
 from skunlearn._unlearning import validation
 from skunlearn._unlearning.diagnosis import emptied_classes
 from skunlearn._unlearning.fitted import drafted
-from skunlearn._unlearning.removal import Removal, draw_sample, observe_both, purge_caches
+from skunlearn._unlearning.removal import Removal, draw_sample, observe_all, purge_caches
 
 
 def correct(self, X_old=None, y_old=None, X_new=None, y_new=None, *, ids=None, indices=None):
@@ -110,7 +110,7 @@ def correct(self, X_old=None, y_old=None, X_new=None, y_new=None, *, ids=None, i
             emptied=emptied_classes(draft, new, old),
             corrected=True,
         )
-        before = observe_both(draft.estimator_, removal, draft._classes)
+        before = observe_all(draft.estimator_, removal, draft._classes)[:2]
         draft._forget(replace(removal, before=before))
         draft._change(forgotten=None)
         purge_caches(draft, ["memory"], record.without(positions))

@@ -55,12 +55,13 @@ def warn_if_damaged(unlearner, change, measured, most_lost):
         The loss of accuracy on retained rows that is worth a warning.
     """
     name = type(unlearner).__name__
-    unseen = lost_on_unseen(change)
+    unseen = None if change.unseen_after is None else lost_on_unseen(change)
     if unseen is not None:
         lost, error = unseen
         what, too_much = "rows that it has never seen", lost > min(most_lost, _LOST + error)
     else:
-        lost = _drop(measured["retain_before"], measured["retain_after"])
+        scores = measured["retain_before"]["score"], measured["retain_after"]["score"]
+        lost = 0.0 if None in scores else scores[0] - scores[1]
         what, too_much = "the retained rows", lost > most_lost
     if not too_much or not np.isfinite(most_lost):
         return False
@@ -124,12 +125,6 @@ def lost_on_unseen(change):
     if n < _ENOUGH:
         return None
     return float(right[0].mean() - right[1].mean()), float(np.sqrt(np.sum(right[0] ^ right[1])) / n)
-
-
-def _drop(before, after):
-    if before["score"] is None or after["score"] is None:
-        return 0.0
-    return before["score"] - after["score"]
 
 
 def _say_not_raised(name, before, after):

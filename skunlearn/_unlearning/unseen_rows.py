@@ -1,7 +1,6 @@
 """Forget rows beside rows that the model has never seen, before and after a request."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from torch.utils.data import Subset
@@ -67,10 +66,8 @@ def _some(places, rng):
 
 def predefined_rows(unlearner):
     """Those of the net's ``predefined_split``, a data set and None for its labels; or None."""
-    split = getattr(skorch_nets.unwrap(unlearner.estimator), "train_split", None)
-    if not isinstance(split, partial) or "valid_ds" not in split.keywords:
-        return None
-    return split.keywords["valid_ds"], None
+    net = skorch_nets.unwrap(unlearner.estimator)
+    return (net.train_split.keywords["valid_ds"], None) if skorch_nets.is_predefined(net) else None
 
 
 @dataclass(frozen=True)
