@@ -332,7 +332,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         promises = self._make_promises()
         if promises.certified:
             # That it has forgotten is proved, not what the noise has left of the model.
-            warn_if_damaged(self, change, measured, most_lost)
+            warn_if_damaged(self, change, measured, most_lost, self._removal)
         elif not (
             promises.exact or self._removal.corrected
         ):  # those may be close to what they were
