@@ -228,6 +228,12 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         """What is proved of the present model, in JSON's types; {} when nothing is."""
         return {}
 
+    def _advise_more(self):
+        """What forgets more, for warnings that too little was forgotten."""
+        ways = {"max_epochs": "more epochs", "lr": "a larger learning rate"}
+        ours = [way for name, way in ways.items() if name in self._get_param_names()]
+        return " or ".join(ours or ["stronger parameters"])
+
     def _commit(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
 

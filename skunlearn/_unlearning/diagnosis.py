@@ -122,7 +122,7 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     # Where unseen rows are known as well, rows that are known are not remembered.
     if change.apart is None or not change.apart.are_alike():
         if after - before <= _MOVED * max(1.0, before):
-            text = _say_not_raised(name, before, after)
+            text = _say_not_raised(unlearner, before, after)
         elif said is not None and unlearner._make_promises().adds_noise:
             text = _say_blurred(name, measured)
         if text is None and said is not None:
@@ -130,7 +130,7 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     if text is None:
         text = _say_still_named(unlearner, removal, change.forget_after)
     if text is None:
-        text = _say_apart(name, change)
+        text = _say_apart(unlearner, change)
     if text is None and said is not None:
         if not removal.emptied:
             text = _say_stands_out(name, said)
@@ -158,11 +158,10 @@ def _drop(before, after):
     return before["score"] - after["score"]
 
 
-def _say_not_raised(name, before, after):
+def _say_not_raised(unlearner, before, after):
     return (
-        f"{name} did not raise the loss on the forget rows ({before:.4g} before, {after:.4g} "
-        "after): they may still be remembered. Try more epochs, a larger learning rate or a "
-        "smaller penalty."
+        f"{type(unlearner).__name__} did not raise the loss on the forget rows ({before:.4g} "
+        f"before, {after:.4g} after): they may still be remembered. Try {unlearner._advise_more()}."
     )
 
 
@@ -190,8 +189,8 @@ def _say_known_by_heart(unlearner, change, removal):
         f"{'half of them have a loss of at most' if pushed else 'their mean loss is'} "
         f"{losses[1]:.3g} ({losses[0]:.3g} before, {chance:.3g} for chance). "
         "Unless a model knows unseen rows as well, it has not forgotten them: pass some as X_val=, "
-        "or look at MIAScorer or skunlearn.evaluation.audit. More epochs, a larger learning rate "
-        "or a smaller penalty forget more; so do RandomLabelUnlearner, SalUnUnlearner and "
+        "or look at MIAScorer or skunlearn.evaluation.audit. What forgets more: "
+        f"{unlearner._advise_more()}; and RandomLabelUnlearner, SalUnUnlearner and "
         "NegGradPlusUnlearner."
     )
 
@@ -226,7 +225,7 @@ def _say_still_named(unlearner, removal, after):
         return None
     return (
         f"{type(unlearner).__name__} still names {100 * named:.0f} % of the rows of forgotten "
-        "classes correctly. Try more epochs, a larger learning rate or a smaller penalty."
+        f"classes correctly. Try {unlearner._advise_more()}."
     )
 
 
@@ -264,8 +263,8 @@ def _say_class_is_known(unlearner, change, removal):
             f"After {name} the rows of forgotten classes still speak for their class: "
             f"{100 * ranks[0]:.0f} % of the classes that stay are likelier for them, and "
             f"{100 * ranks[1]:.0f} % for retained rows. For a model that never met a class it is "
-            "as unlikely for its own rows as for all others. Try more epochs, a larger learning "
-            "rate or a smaller penalty, and look at MIAScorer."
+            "as unlikely for its own rows as for all others. Try "
+            f"{unlearner._advise_more()}, and look at MIAScorer."
         )
     unsure = unsure_of_classes(*sides, kept)
     if unsure is None:
@@ -278,9 +277,9 @@ def _say_class_is_known(unlearner, change, removal):
     )
 
 
-def _say_apart(name, change):
+def _say_apart(unlearner, change):
     """Of rows that the model has never seen, where the request brought any."""
-    apart = change.apart
+    apart, name = change.apart, type(unlearner).__name__
     if apart is None:
         return None
     way = apart.remembered()
@@ -289,16 +288,14 @@ def _say_apart(name, change):
         return (
             f"After {name} {now:.0f} % more of the forget rows are named rightly than of the "
             f"unseen rows of which the model is as sure ({was:.0f} % before): they are still "
-            "remembered. Try more epochs, a larger learning rate or a smaller penalty, or use "
-            "AutoUnlearner."
+            f"remembered. Try {unlearner._advise_more()}, or use AutoUnlearner."
         )
     if way is not None:
         now, was = (0.5 + distance[way] for distance in (apart.after, apart.before))
         return (
             f"After {name} an attack by {way} tells forget rows from the request's unseen rows "
             f"with an AUC of {now:.2f} ({was:.2f} before). Unless they are easier than these, they "
-            "are still remembered: try more epochs, a larger learning rate or a smaller penalty, "
-            "or use AutoUnlearner."
+            f"are still remembered: try {unlearner._advise_more()}, or use AutoUnlearner."
         )
     if not apart.stands_out():
         return None

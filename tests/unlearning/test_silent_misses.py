@@ -21,8 +21,10 @@ from skunlearn import (
     NetUnlearner,
     NoisyFineTuneUnlearner,
     NoTUnlearner,
+    ProximalUnlearner,
     RandomLabelUnlearner,
     SalUnUnlearner,
+    SSDUnlearner,
     UnlearningPipeline,
 )
 from skunlearn._recipe import training
@@ -211,6 +213,26 @@ def test_damage_that_is_none_of_wrong_labels_is_said_without_a_doubt(wrong):
     assert len(said) == 1
     assert said[0].startswith("GradientAscentUnlearner cost the retained rows")
     assert "neighbours" not in said[0]
+
+
+@pytest.mark.parametrize(
+    "cls, params, advice",
+    [
+        (ProximalUnlearner, {}, "anchor=0.3 (a smaller penalty alone"),
+        (ProximalUnlearner, {"anchor": 0.95, "max_epochs": 1}, "a smaller anchor="),
+        (FineTuneUnlearner, {}, "more epochs or a larger learning rate"),
+        (SSDUnlearner, {}, "stronger parameters"),
+    ],
+)
+def test_the_advice_is_what_helps(wrong, cls, params, advice):
+    """At the original weights no penalty forgets what is known by heart, 0 included."""
+    _, said = wrong.forgotten(cls, unseen=True, **params)
+    assert any(advice in text for text in said)
+
+
+def test_the_advice_for_an_anchor_is_right(wrong):
+    assert wrong.forgotten(ProximalUnlearner, unseen=True, penalty=0.0)[1]
+    assert wrong.forgotten(ProximalUnlearner, unseen=True, anchor=0.3)[1] == []
 
 
 def test_damage_to_unseen_rows_is_noticed(wrong):
