@@ -376,7 +376,7 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
 
     # ------------------------------------------------------------------ what it tells and keeps
 
-    correct = correction.correct
+    correct, _put, _read_new = correction.correct, correction.put, correction.read_new
     attach, detach = attachment.attach, attachment.detach
     save, load = persistence.save, persistence.load
     certificate, record = recording.certificate, recording.record
