@@ -417,7 +417,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     # ------------------------------------------------------------------ what it tells and keeps
 
     _check_request = read_request
-    correct = correction.correct
+    correct, _put, _read_new = correction.correct, correction.put, correction.read_new
     attach, detach = attachment.attach, attachment.detach
     save, load = persistence.save, persistence.load
     certificate, record = recording.certificate, recording.record
