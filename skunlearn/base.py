@@ -229,6 +229,12 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         """What is proved of the present model, in JSON's types; {} when nothing is."""
         return {}
 
+    def _advise_more(self):
+        """What forgets more, for warnings that too little was forgotten."""
+        ways = {"max_epochs": "more epochs", "lr": "a larger learning rate"}
+        ours = [way for name, way in ways.items() if name in self._get_param_names()]
+        return " or ".join(ours or ["stronger parameters"])
+
     def _commit(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
 
@@ -323,7 +329,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         promises = self._make_promises()
         if promises.certified:
             # That it has forgotten is proved, not what the noise has left of the model.
-            warn_if_damaged(self, change, measured, most_lost)
+            warn_if_damaged(self, change, measured, most_lost, self._removal)
         elif not (
             promises.exact or self._removal.corrected
         ):  # those may be close to what they were
@@ -411,7 +417,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     # ------------------------------------------------------------------ what it tells and keeps
 
     _check_request = read_request
-    correct = correction.correct
+    correct, _put, _read_new = correction.correct, correction.put, correction.read_new
     attach, detach = attachment.attach, attachment.detach
     save, load = persistence.save, persistence.load
     certificate, record = recording.certificate, recording.record

@@ -1,5 +1,6 @@
 """Rectification: rows go on being known, with other values than they had."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from skunlearn._rows.identifiers import list_names
 from skunlearn._rows.seeding import seeded
 from skunlearn._unlearning import validation
 from skunlearn._unlearning.diagnosis import emptied_classes
-from skunlearn._unlearning.fitted import drafted
+from skunlearn._unlearning.fitted import drafted, note_own_state
 from skunlearn._unlearning.removal import Removal, draw_sample, observe_all, purge_caches
 
 
@@ -95,27 +96,47 @@ def correct(self, X_old=None, y_old=None, X_new=None, y_new=None, *, ids=None, i
         draft._check_parameters()
         positions, source, k = find(draft, X_old, y_old, ids, indices)
         record.check_unchanged(positions)
-        X_new, y_new = _read_new(draft, X_new, y_new, k)
-        old = record.view(positions)
-        X_new = old.X if X_new is None else take(X_new, source)
-        y_new = old.y if y_new is None else y_new[source]
-        new = record.corrected(positions, X_new, y_new)
-        retain = new.view(np.flatnonzero(new.retained))
-        removal = Removal(
-            positions,
-            old,
-            retain,
-            record=new,
-            sample=draw_sample(draft, retain),
-            emptied=emptied_classes(draft, new, old),
-            corrected=True,
-        )
-        before = observe_all(draft.estimator_, removal, draft._classes)[:2]
-        draft._forget(replace(removal, before=before))
-        draft._change(forgotten=None)
+        X_new, y_new = draft._read_new(X_new, y_new, k)
+        X_new = None if X_new is None else take(X_new, source)
+        draft._put(positions, X_new, None if y_new is None else y_new[source])
         purge_caches(draft, ["memory"], record.without(positions))
     self._commit()
     return self
+
+
+def put(draft, positions, X_new=None, y_new=None):
+    """Give the rows at `positions` other values, of a draft that nobody else has seen yet.
+
+    `X_new` and `y_new` are as the record holds rows and labels, and None leaves what there is.
+    """
+    record = draft._record
+    old = record.view(positions)
+    X_new, y_new = old.X if X_new is None else X_new, old.y if y_new is None else y_new
+    new = record.corrected(positions, X_new, y_new)
+    retain = new.view(np.flatnonzero(new.retained))
+    removal = Removal(
+        positions,
+        old,
+        retain,
+        record=new,
+        sample=draw_sample(draft, retain),
+        emptied=emptied_classes(draft, new, old),
+        corrected=True,
+    )
+    before = observe_all(draft.estimator_, removal, draft._classes)[:2]
+    draft._forget(replace(removal, before=before))
+    draft._change(forgotten=None)
+
+
+def succeed(unlearner, positions, X_new, y_new):
+    """A copy of an unlearner or a pipeline that has learnt new values; it stays as it is."""
+    new = copy.copy(unlearner)
+    with seeded(unlearner._seed):
+        new._check_parameters()
+        new._record.check_unchanged(positions)
+        new._put(positions, X_new, y_new)
+    note_own_state(new, set(vars(unlearner)))
+    return new
 
 
 def check_able(unlearner):
@@ -186,7 +207,7 @@ def find(unlearner, X_old, y_old, ids, indices):
     return positions, source, len(hits)
 
 
-def _read_new(unlearner, X, y, k):
+def read_new(unlearner, X, y, k):
     """New rows and encoded labels in the form of those of ``fit``."""
     like = unlearner._record.row_like()
     if X is not None:

@@ -15,6 +15,7 @@ from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.auto._adapting import LEAST, Adapting, LateDecay
 from skunlearn.auto._judge import NAMED, Judge, excess, strongest
+from skunlearn.auto._settling import Confidence, silence
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from skunlearn.finetuning._shrinking import new_net, shrink
 from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
@@ -45,6 +46,12 @@ class AutoUnlearner(NetUnlearner):
     nothing less forgets. What was done, and how far the result is from the reference, is in the
     log. A regression that the reference has half learnt goes on from the reference itself: on two
     data sets old weights took it only farther from retrained nets.
+
+    Two things a short training leaves undone are done at its end, in the layer that makes the
+    logits, if there is one: they are scaled until the net is as sure of unseen rows as it was
+    before (the mean entropy of its outputs), as a net that was retrained in full would be; and
+    those of classes that are gone are lowered until 0.0001 of the mass of their rows is left.
+    Neither changes which of the classes that stay is named.
 
     To look it needs rows that the net has never seen, with labels: those of ``unlearn(...,
     X_val=, y_val=)``, or of the net's ``predefined_split``. Without any it shrinks by a factor
@@ -163,6 +170,8 @@ class AutoUnlearner(NetUnlearner):
             "recipe_epochs": recipe.max_epochs,
             "shares": [_BLIND],
             "judged": False,
+            "confidence": None,
+            "lowered": None,
             "retrained": False,
         }
         if total >= recipe.max_epochs:
@@ -178,9 +187,11 @@ class AutoUnlearner(NetUnlearner):
             first, new = 0, new_net(recipe, retain, self._classes, seeds[1])
         self._auto |= {"epochs": total - first, "reference_epochs": first}
         vars(net)["max_epochs"] = total - first
+        confidence = self._confidence(net, judge, np.unique(forget.y) if whole else [])
         if judge is None or not judge.sees:
             shrink(net, new, _BLIND)
             self._run(net, retain)
+            self._settle(net, forget, whole, confidence)
             return None
         seen, accuracy = judge.look_well(net)
         before = judge.differences(seen)
@@ -191,6 +202,7 @@ class AutoUnlearner(NetUnlearner):
         shrink(net, new, share)
         adapting = Adapting(judge, new, share, self.target / 2, LEAST[kind])
         self._run(net, retain, [("skunlearn_adapting", adapting)])
+        self._settle(net, forget, whole, confidence)
         seen, accuracy_after = judge.look_well(net)
         after = judge.differences(seen)
         errors = {name: judge.error(seen, name) for name in after}
@@ -206,6 +218,19 @@ class AutoUnlearner(NetUnlearner):
             },
         }
         return self._answer(retain, judge.remembered(after), errors)
+
+    def _confidence(self, net, judge, gone):
+        """How sure the net is of unseen rows, before anything is done to it; None if unknown."""
+        if self._classes is None or judge is None or judge.kept is None:
+            return None
+        return Confidence(net, judge.kept, self._classes, gone)
+
+    def _settle(self, net, forget, whole, confidence):
+        """Do what a short training leaves undone."""
+        lowered = silence(net, forget, self._classes) if whole else None
+        factor = None if confidence is None else confidence.match(net)
+        found = {"lowered": lowered, "confidence": factor}
+        self._auto |= {k: None if v is None else round(v, 4) for k, v in found.items()}
 
     def _run(self, net, rows, callbacks=()):
         return super()._run(net, rows, [*callbacks, ("skunlearn_decay", LateDecay())])
