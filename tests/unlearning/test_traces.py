@@ -173,6 +173,12 @@ def test_two_signs_together_are_seen_where_each_is_too_little():
     assert not of_rows((0.02, -0.09, 0.02), (-0.06, -0.07, 0.09)).stands_out()  # as it was
 
 
+def test_rows_that_are_known_but_not_surely_are_not_hard():
+    """As after SalUn at a fifth of the rate: a net is neither right nor sure of hard rows."""
+    assert of_rows((0.19, 0.04, 0.39), (0.133, -0.37, 0.062), 0.086, 0.044).stands_out()
+    assert not of_rows((0.19, 0.04, 0.39), (-0.2, -0.37, 0.03), 0.086, 0.044).stands_out()
+
+
 def test_rows_of_a_class_that_is_gone_may_be_too_surely_taken_for_others():
     names = "margin", "entropy"
     sides = ({"margin": 0.2, "entropy": 0.24}, {"margin": 0.0, "entropy": 0.16})
