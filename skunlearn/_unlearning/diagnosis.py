@@ -26,11 +26,11 @@ _ENOUGH = 50  # unseen rows from which that is measured
 _ASKED = 1000  # forget rows for which neighbours are looked up, at most
 
 
-def emptied_classes(unlearner, record, forget):
+def name_emptied_classes(unlearner, record, forget):
     """Names of the classes of which a request removes every row, with a warning."""
     if unlearner._classes is None or not record.has_data or forget is None:
         return []
-    gone = task_of(unlearner._classes).emptied(record.retained_y, forget.y)
+    gone = task_of(unlearner._classes).find_emptied(record.retained_y, forget.y)
     several = isinstance(unlearner._classes, Labels)
     labels = unlearner.classes_ if several else unlearner._classes
     names = [to_plain(label) for label in labels[gone]]
@@ -216,7 +216,7 @@ def _say_still_named(unlearner, removal, after):
     task, left = task_of(unlearner._classes), removal.record.retained_y
     if not task.covers(left, removal.forget.y):
         return None
-    named = task.still_named(after, task.emptied(left, removal.forget.y))
+    named = task.still_named(after, task.find_emptied(left, removal.forget.y))
     if named <= _STILL_KNOWN:
         return None
     return (
