@@ -9,6 +9,7 @@ from scipy.special import logit
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.parts.tasks import Labels, task_of
+from skunlearn.exceptions import UnlearningError
 
 
 @dataclass(frozen=True)
@@ -81,17 +82,35 @@ def observe(model, rows, classes):
         return Evidence(rows.y, logits, task.name(logits), task)
     X, y = rows.arrays()
     if classes is None:
-        return Evidence(y, None, model.predict(X), task)
+        return Evidence(y, None, np.reshape(model.predict(X), y.shape), task)
     if isinstance(classes, Labels):  # of nets in shards
         p = model.predict_proba(X)
         logits = logit(np.clip(p, np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg))
         return Evidence(y, logits, model.predict(X).astype(bool), task)
+    if len(model.classes_) == 1:
+        logits, predicted = _hear_one_class(model, X, classes)
+        return Evidence(y, logits, predicted, task)
     logits = _sklearn_logits(model, X, classes)
     if getattr(model, "names_likeliest", False):
         predicted = logits.argmax(axis=1)  # one pass for both
     else:
         predicted = np.searchsorted(classes, model.predict(X))
     return Evidence(y, logits, predicted, task)
+
+
+def _hear_one_class(model, X, classes):
+    """Logits and prediction of a model that a request has left one class, as far as it answers."""
+    try:
+        predicted = np.searchsorted(classes, model.predict(X))
+    except (IndexError, ValueError) as error:  # scikit-learn's LDA, for one
+        raise UnlearningError(
+            f"One class is left, {model.classes_[0]}, and a {type(model).__name__} of one class "
+            "cannot predict. Nothing was forgotten: there is no model of these rows to be had, "
+            "delete it."
+        ) from error
+    logits = np.full((len(predicted), len(classes)), np.log(np.finfo(np.float64).tiny))
+    logits[:, np.searchsorted(classes, model.classes_)] = 0.0
+    return logits, predicted
 
 
 def _sklearn_logits(model, X, classes):

@@ -60,8 +60,10 @@ class Change:
         for evidence in after[:2]:
             if evidence is not None and not evidence.is_finite():
                 raise UnlearningError(
-                    "The training diverged: the new model's outputs hold NaN or infinity. The "
-                    "model is as it was before. Try a smaller learning rate."
+                    "The training diverged, or the rows that are left give no model: its outputs "
+                    "hold NaN or infinity. The model is as it was before. Try a smaller learning "
+                    "rate, or for a model that is computed from its rows more smoothing (a naive "
+                    "Bayes without any has no answer where a class has a single value)."
                 )
         return cls(*before[:2], *after[:2], before[2], after[2], emptied)
 
@@ -75,4 +77,4 @@ class Change:
     @cached_property
     def apart(self):
         """How forget rows are told from those that were never seen, `Apart`; None without."""
-        return Apart.of(self)
+        return None if self.unseen_after is None else Apart.of(self)

@@ -1,6 +1,6 @@
 """What a method says about itself, for the base, the checks and the tables of methods."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +90,33 @@ class Promises:
     trains_from_scratch: bool = False
     made_for: str = "classes, rows"
     not_in_files: tuple = ()
+
+    def pass_on(self, inner):
+        """These, of a method that hands its work to others, with what comes from them.
+
+        What one of them needs is needed, and what one does not bear is not borne. None of their
+        guarantees is passed on: each is about the whole work of a method of its own.
+
+        Parameters
+        ----------
+        inner : list of Promises
+            Those of the methods inside; without any nothing changes.
+
+        Returns
+        -------
+        promises : Promises
+        """
+        if not inner:
+            return self
+        needed = (
+            *("reads_retain_rows", "reads_validation_rows", "class_only", "adds_noise"),
+            "edits_weights",
+        )
+        found = {name: any(getattr(p, name) for p in inner) for name in needed}
+        return replace(
+            self,
+            **found,
+            takes_new_inputs=all(p.takes_new_inputs for p in inner),
+            trains_from_scratch=any(p.trains_from_scratch for p in (self, *inner)),
+            accuracy_drop=max(p.accuracy_drop for p in inner),
+        )

@@ -41,7 +41,7 @@ class MUMisUnlearner(ForgetOnly, NetUnlearner):
     {max_norm}
     lr : float or None, default=None
         Learning rate; None takes three hundredths of the net's own, and ten times that for whole
-        classes.
+        classes, or up to the net's own, see `GradientAscentUnlearner`.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.

@@ -57,10 +57,8 @@ class CorrectsMixin:
             positions, source, k = correction.find(draft, X_old, y_old, ids, indices)
             draft._record.check_unchanged(positions)
             X_new, y_new = draft._read_new(X_new, y_new, k)
-            old = draft._record.view(positions)
-            X_new = old.X if X_new is None else take(X_new, source)
-            y_new = old.y if y_new is None else y_new[source]
-            draft._put(positions, old, X_new, y_new)
+            X_new = None if X_new is None else take(X_new, source)
+            draft._put(positions, X_new, None if y_new is None else y_new[source])
             as_cached = self._final_estimator._record.without(positions)
             memory = [f"{draft.steps[-1][0]}__memory"]
             purge_caches(draft._final_estimator, memory, as_cached, draft)
@@ -79,8 +77,10 @@ class CorrectsMixin:
             correction.check_length(n_rows(X), "X_new", "rows", k)
         return X, correction.read_labels(self._final_estimator, y, k)
 
-    def _put(self, positions, old, X_new, y_new):
-        """Swap in steps, and an unlearner, of the corrected rows."""
+    def _put(self, positions, X_new=None, y_new=None):
+        """Swap in steps, and an unlearner, of the corrected rows; see `correction.put`."""
+        old = self._record.view(positions)
+        X_new, y_new = old.X if X_new is None else X_new, old.y if y_new is None else y_new
         (name, unlearner), steps, kinds = self.steps[-1], self.steps[:-1], self._kinds()
         refit = bool(self.refit_transformers and kinds["fitted"])
         record = self._record.corrected(positions, X_new, y_new)

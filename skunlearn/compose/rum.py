@@ -19,6 +19,21 @@ from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.relabelling import SalUnUnlearner
 
 
+def refuse_inside(unlearner, words):
+    """Raise where a method cannot be handed a part of the work."""
+    promises, method = unlearner._make_promises(), type(unlearner).__name__
+    if promises.watches_training:
+        raise TypeError(
+            f"{words} that start from a trained one, and {method} must watch the training. Use "
+            "it by itself."
+        )
+    if promises.certified:
+        raise TypeError(
+            f"{words} that prove nothing: what {method} proves is about all of its own steps, and "
+            "would not hold inside another method. Use it by itself."
+        )
+
+
 class RUMUnlearner(BaseUnlearner):
     """Split the forget set by memorisation and forget each part with a method of its own (RUM).
 
@@ -98,12 +113,9 @@ class RUMUnlearner(BaseUnlearner):
         methods = self._methods()
         methods = methods if isinstance(methods, list | tuple) else []  # `fit` refuses others
         given = [m._make_promises() for m in methods if isinstance(m, NetUnlearner)]
-        scratch = self.memorisation == "retrain" or any(p.trains_from_scratch for p in given)
-        return replace(
-            super()._make_promises(),
-            trains_from_scratch=scratch,
-            reads_validation_rows=any(p.reads_validation_rows for p in given),
-        )
+        own, retrains = super()._make_promises(), self.memorisation == "retrain"
+        promises = replace(own, trains_from_scratch=retrains).pass_on(given)
+        return replace(promises, reads_retain_rows=retrains or promises.reads_retain_rows)
 
     def _attempt(self, retain, forget, seed):
         if self._classes is None:
@@ -161,3 +173,4 @@ class RUMUnlearner(BaseUnlearner):
                 raise TypeError(
                     f"unlearners must hold unlearners of nets, got {type(unlearner).__name__}."
                 )
+            refuse_inside(unlearner, "unlearners must hold unlearners of nets")

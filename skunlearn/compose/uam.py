@@ -14,6 +14,7 @@ from skunlearn._torch.loop.learning_rates import rates
 from skunlearn._torch.loop.norms import moving_norms
 from skunlearn._torch.row_losses import Targets, labels_of, row_losses
 from skunlearn.base import BaseUnlearner
+from skunlearn.compose.rum import refuse_inside
 from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning import FineTuneUnlearner
 from skunlearn.net_unlearner import NetUnlearner
@@ -134,23 +135,14 @@ class UAMUnlearner(BaseUnlearner):
         given, method = super()._make_promises(), self._method()
         if not isinstance(method, NetUnlearner):
             return given  # `fit` refuses it
-        of_method = method._make_promises()
-        return replace(
-            given,
-            reads_retain_rows=of_method.reads_retain_rows,
-            reads_validation_rows=of_method.reads_validation_rows,
-            class_only=of_method.class_only,
-            trains_from_scratch=of_method.trains_from_scratch,
-        )
+        return given.pass_on([method._make_promises()])
 
     def _check_parameters(self):
         super()._check_parameters()
         method = self._method()
-        if not isinstance(method, NetUnlearner) or method._make_promises().watches_training:
-            raise TypeError(
-                "unlearner must be an unlearner of nets that can start from a trained one, got "
-                f"{type(method).__name__}."
-            )
+        if not isinstance(method, NetUnlearner):
+            raise TypeError(f"unlearner must be an unlearner of nets, got {type(method).__name__}.")
+        refuse_inside(method, "unlearner must be an unlearner of nets")
 
     def search_space(self, kind="random", *, n_points=4):
         """Where to look for ρ, and for the parameters of a method that is given.

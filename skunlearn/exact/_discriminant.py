@@ -56,8 +56,13 @@ class DiscriminantStatistic:
         if len(count) == 2:
             coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
         parts |= {"coef_": coef, "intercept_": intercept, "means_": means, "priors_": priors}
+        # As scikit-learn does: a covariance is float64, and so is what is solved from it.
+        exempt = {"covariance_"}
+        if recipe.solver != "svd":
+            exempt |= {"scalings_", "explained_variance_ratio_"}
+            exempt |= {"coef_", "intercept_"} if len(count) > 2 else set()
         for name, value in parts.items():
-            dtype = np.float64 if name == "covariance_" else self.dtype
+            dtype = np.float64 if name in exempt else self.dtype
             setattr(model, name, np.asarray(value, dtype=dtype))
         return model
 

@@ -8,6 +8,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, lapack
 from sklearn.utils.extmath import safe_sparse_dot
 
 _EPS = np.finfo(np.float64).eps
+_SLACK = 8  # roundings of a mean
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,11 @@ class Moments:
             cross -= mass * np.outer(dx, dy)
         rounding = self.rounding + np.diag(self.scatter) ** 2
         return Moments(n, mass, mean_x, mean_y, scatter, cross, rounding, self.centred)
+
+    def is_flat(self):
+        """Whether no column spreads by more than the rounding of its mean."""
+        rounding = self.mass * (_SLACK * _EPS * self.mean_x) ** 2
+        return bool(self.centred and (np.diag(self.scatter) <= rounding).all())
 
     def reciprocal_condition(self):
         """Estimate of smallest over largest eigenvalue of `scatter`; 0 when singular."""

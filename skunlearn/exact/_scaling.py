@@ -89,10 +89,15 @@ class ComponentStatistic(ScalerStatistic):
         values, vectors = eigh(self.sums.scatter() / (n - 1))
         values = np.maximum(values[::-1], 0.0)
         total = values.sum()
+        if total == 0:
+            return None
         kept = p if old.n_components is None else old.n_components
         if not isinstance(kept, Integral):
             kept = int(np.searchsorted(np.cumsum(values / total), kept, side="right")) + 1
-        if values[kept - 1] < _RESOLVED * values[0]:
+            kept = min(kept, p)
+        noise = values[kept:].mean() if kept < p else 0.0
+        least = min(values[kept - 1], noise) if kept < p else values[kept - 1]
+        if least <= _RESOLVED * values[0]:
             return None
         components = svd_flip(None, vectors[:, ::-1].T, u_based_decision=False)[1]
         new, like = _copy(old), old.components_.dtype
@@ -101,7 +106,7 @@ class ComponentStatistic(ScalerStatistic):
         new.explained_variance_ = values[:kept].astype(like)
         new.explained_variance_ratio_ = (values[:kept] / total).astype(like)
         new.singular_values_ = np.sqrt(values[:kept] * (n - 1)).astype(like)
-        new.noise_variance_ = values[kept:].mean() if kept < p else 0.0
+        new.noise_variance_ = noise
         new.n_samples_, new.n_components_ = n, kept
         return new
 

@@ -156,7 +156,7 @@ class RidgeUnlearner(BaseUnlearner):
         if not isinstance(self._recipe, LinearRegression):
             return False
         smallest = (2 * getattr(self._recipe, "tol", 0.0)) ** 2
-        return self._moments.reciprocal_condition() < smallest
+        return self._moments.is_flat() or self._moments.reciprocal_condition() < smallest
 
     def _lacks_a_class(self, rows):
         # The recipe then makes a model of fewer classes.

@@ -20,6 +20,8 @@ class Change:
     graph : Graph, the retained one
     shards : ndarray of int, shard of each node of ``fit``
     record : NodeRecord
+    corrected : int
+        Nodes that stay, with other values; 0 where something goes.
     """
 
     kind: str
@@ -28,6 +30,7 @@ class Change:
     graph: Graph
     shards: np.ndarray
     record: NodeRecord
+    corrected: int = 0
 
 
 def forget_nodes(graph, shards, record, positions):

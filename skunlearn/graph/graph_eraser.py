@@ -38,6 +38,7 @@ from skunlearn.graph._changes import forget_edges, forget_nodes
 from skunlearn.graph._graph import read_graph, read_labels
 from skunlearn.graph._graph_predictor import GraphPredictorMixin
 from skunlearn.graph._graph_shards import ShardMixin
+from skunlearn.graph._node_correction import CorrectsNodesMixin
 from skunlearn.graph._node_record import NodeRecord
 from skunlearn.graph._shard_evidence import measure
 
@@ -49,6 +50,7 @@ _EMBEDDINGS = ("initial", "trained")
 
 
 class GraphEraser(
+    CorrectsNodesMixin,
     GraphPredictorMixin,
     ShardMixin,
     ClassifierMixin,
@@ -340,14 +342,19 @@ class GraphEraser(
         emptied = self._announce_classes(np.setdiff1d(labelled, change.graph.y))
         before, nets = self._parts(change.touched), list(self.estimators_)
         self._retrain(change.graph, change.shards, change.touched)
+        named = "ids" if change.kind == "nodes" else "pairs of ids"
+        if change.corrected:
+            named = "rows"
         entry = make_entry(
             self,
             rows=len(change.digests),
-            named=("ids" if change.kind == "nodes" else "pairs of ids", change.digests),
+            named=(named, change.digests),
             classes_forgotten=emptied,
             seconds=time.perf_counter() - started,
             measured=measure(before, self._parts(change.touched), len(self._columns)),
         )
+        if change.corrected:
+            entry["corrected"] = change.corrected
         trained_before, declared = self._name_trained(), list_declarations(self.estimator)
         if trained_before:
             entry |= {"trained_before": trained_before}

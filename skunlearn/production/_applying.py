@@ -6,12 +6,11 @@ from functools import partial
 
 import numpy as np
 
-from skunlearn._unlearning.fitted import share_state
 from skunlearn._unlearning.versions_warning import warn_of_batch
-from skunlearn.exact.retrain import RetrainUnlearner
 from skunlearn.exceptions import AccuracyDropError, QueueStoppedError
 from skunlearn.production import _checks
 from skunlearn.production._batches import MOST_DEATHS, MOST_DEATHS_APART
+from skunlearn.production._rectifying import correct_model, refuse_rows, stand_in
 from skunlearn.production._resolving import resolve
 from skunlearn.production._sieve import sieve
 
@@ -74,13 +73,17 @@ class Application:
         if audit["retrained"]:
             meta |= {"since retrain": 0, "baseline": audit["score"]}
         version = store.versions.write(result.data, number, self.lease)
+        if result.rows is not None:
+            meta |= store.write_table(result.rows, number, self.lease)
         self._finish(
             number, result.outcomes, audit, failed=found.failed, version=version, meta=meta
         )
+        if result.rows is not None:
+            store.rows = result.rows.rows
         store.take(result.model, number, store.origin, store.n)
         result.model._commit()
         store.sweep(self.lease)
-        warn_of_batch(result.model, audit["rows"])
+        warn_of_batch(result.model, audit["rows"] + audit.get("corrected", 0))
 
     def _finish(self, *args, **kwargs):
         self.queue._finish(self.lease, *args, **kwargs)
@@ -99,7 +102,7 @@ class Application:
         gone, count = np.empty(0, np.intp), 0
         for request in requests:
             try:
-                positions, _ = self._resolve([request])
+                positions = self._resolve([request]).touched
             except Exception:  # `sieve` will find out
                 continue
             count += len(np.setdiff1d(positions, gone)) > 0
@@ -110,11 +113,11 @@ class Application:
         """Answer the requests that forget nothing; the others wait for more of their kind."""
         answered, waiting = {}, []
         for request in requests:
-            positions, outcomes = self._resolve([request])
-            if len(positions):
+            plan = self._resolve([request])
+            if len(plan.touched):
                 waiting.append(request["number"])
             else:
-                answered |= outcomes
+                answered |= plan.outcomes
         audit = {"requests": len(answered), "rows": 0, "retrained": False, "waiting": len(waiting)}
         if failed:
             audit["failed"] = len(failed)
@@ -123,46 +126,66 @@ class Application:
     # ------------------------------------------------------------------ a new model
 
     def _resolve(self, requests):
-        return resolve(requests, self.store.model._record, self.store.origin, self.store.n)
+        store, refusal = self.store, None
+        if any(request["new_values"] is not None for request in requests):
+            refusal = refuse_rows(store.model, store.rows)
+        known = store.model._record, store.origin, store.n
+        return resolve(requests, *known, refusal=refusal, later=self.queue._find_later)
 
     def _attempt(self, requests, full):
         """A model without the rows of these requests, and what was measured of it."""
-        worker = self.worker
-        positions, outcomes = self._resolve(requests)
-        figures = {"rows": len(positions)}
-        if not len(positions):
-            return _Result(None, outcomes, figures)
-        if len(positions) == self.store.model._record.retained.sum():
+        worker, plan = self.worker, self._resolve(requests)
+        deleted, figures = plan.deleted, {"rows": len(plan.deleted)}
+        if plan.corrections:
+            corrected = np.concatenate([each.positions for each in plan.corrections])
+            figures["corrected"] = len(np.unique(corrected))
+        if not len(plan.touched):
+            return _Result(None, plan.outcomes, figures)
+        if len(deleted) == self.store.model._record.retained.sum():
             raise ValueError("The requests name every retained row; nothing would be left.")
-        model, measured, breach = self._model_without(positions, full)
+        model, measured, breach = self._model_after(plan, full)
         if breach is not None and not full and worker.on_breach == "retrain":
             full, figures["breach"] = True, breach
-            model, measured, breach = self._model_without(positions, full)
+            model, measured, breach = self._model_after(plan, full)
         if breach is not None and worker.on_breach == "set_aside":
             raise AccuracyDropError(breach)
-        figures |= measured | {"retrained": full, "seconds": model.deletions_[-1]["seconds"]}
-        return _Result(model, outcomes, figures, breach, self.store.pack(model))
+        figures |= measured
+        rows = self.store.correct(plan.corrections) if plan.corrections else None
+        return _Result(model, plan.outcomes, figures, breach, self.store.pack(model), rows)
 
-    def _model_without(self, positions, full):
-        """A model without these rows, its figures, and what is wrong with them."""
-        if full:
-            model = _retrain(self.store.model, positions)
-        else:
-            final = getattr(self.store.model, "_final_estimator", self.store.model)
+    def _model_after(self, plan, full):
+        """A model after the requests of a plan, its figures, and what is wrong with them."""
+        model, first, trained = self.store.model, len(self.store.model.deletions_), False
+        if plan.corrections:
+            model, trained = correct_model(model, plan.corrections, full=full)
+            self._number(model)
+        # Deletions come last, as the figures are about the rows that were forgotten last.
+        if len(plan.deleted) and full:
+            model = _retrain(model, plan.deleted)
+        elif len(plan.deleted):
+            final = getattr(model, "_final_estimator", model)
             tests = {}
             if final._make_promises().reads_validation_rows:
                 tests["unseen"] = self.worker.X_test, self.worker.y_test
-            model = self.store.model._successor(positions, **tests)
-        model._log([*model.deletions_[:-1], model.deletions_[-1] | {"batch": self.number}])
+            model = model._successor(plan.deleted, **tests)
+        if len(plan.deleted):
+            self._number(model)
         figures = _checks.measure(model, self.worker.X_test, self.worker.y_test)
+        seconds = sum(entry["seconds"] for entry in model.deletions_[first:])
+        retrained = full or (trained and not len(plan.deleted))
+        figures |= {"retrained": retrained, "seconds": seconds}
         breach = _checks.breach(
             figures,
             self.queue._meta("baseline"),
             max_accuracy_drop=self.worker.max_accuracy_drop,
             # A model that was trained without the rows is what the attack is held against.
-            max_auc_distance=None if full else self.worker.max_auc_distance,
+            max_auc_distance=None if retrained else self.worker.max_auc_distance,
         )
         return model, figures, breach
+
+    def _number(self, model):
+        """Write the batch into the newest entry of a log, before anything follows it."""
+        model._log([*model.deletions_[:-1], model.deletions_[-1] | {"batch": self.number}])
 
 
 @dataclass
@@ -172,6 +195,7 @@ class _Result:
     figures: dict
     stop: str | None = None  # why the figures are reason to stop
     data: bytes = b""
+    rows: object = None  # what `start` was given, where some of it was corrected
 
 
 def refuse_stopped(queue):
@@ -185,14 +209,7 @@ def _retrain(unlearner, positions):
     """A copy of `unlearner` whose net was trained anew on the rows that are left."""
     if unlearner._make_promises().exact:
         return unlearner._successor(positions)
-    stand_in = RetrainUnlearner(
-        unlearner.estimator,
-        random_state=unlearner.random_state,
-        store_data=unlearner.store_data,
-        verbose=unlearner.verbose,
-    )
-    share_state(stand_in, unlearner)
-    done, new = stand_in._successor(positions), copy.copy(unlearner)
+    done, new = stand_in(unlearner)._successor(positions), copy.copy(unlearner)
     new.estimator, new._fitted = done.estimator, done._fitted
     return new
 

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from skunlearn.production import _names
 from skunlearn.production._id_files import read_requests
 from skunlearn.production._journal import stamp
+from skunlearn.production._rectifying import digest_values, write_values
 
 _KINDS = ("ids", "groups", "indices")
+_VALUES = ("X_new", "y_new")
 _NEXT = {
     "pending": "It will be applied in one of the next batches.",
     "again": "It is tried again in a later batch.",
@@ -55,6 +57,46 @@ class AskingMixin:
         request = {"ids": ids, "groups": groups, "indices": indices, "deadline": deadline}
         return self.submit_many([{"request_id": request_id} | request])[0]
 
+    def submit_correction(
+        self, request_id, X_new=None, y_new=None, *, ids=None, indices=None, deadline=None
+    ):
+        """Write down that rows are to have other values: the old forgotten, the new learnt.
+
+        For rectification. The values stand in the record as they are until it is done, and are
+        overwritten then. In a batch a deletion of a row counts more than its correction, whichever
+        came first, and of two corrections the later. A method that cannot learn new values is
+        stood in for by a training from scratch. Correct your own table too: a worker that is
+        started later, or that another one's correction overtakes, must be given the new values.
+
+        Parameters
+        ----------
+        request_id : str
+            As for `submit`.
+        X_new : array of shape (k, ...), default=None
+            New values, numbers, one row for each one named, in the same order. None leaves them.
+        y_new : array of shape (k,), default=None
+            New labels, among those that the model knows, or targets. None leaves them.
+        ids, indices : sequence of length k, default=None
+            One of them, as for `submit`.
+        deadline : datetime with a time zone, default=None
+            As for `submit`.
+
+        Returns
+        -------
+        status : dict
+            See `status`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `submit`, and when there is not one new value for each row, or they are no arrays.
+        """
+        request = {"ids": ids, "indices": indices, "deadline": deadline}
+        values = {"X_new": X_new, "y_new": y_new}
+        if all(value is None for value in values.values()):
+            raise TypeError("Pass the new values: X_new, y_new or both.")
+        return self.submit_many([{"request_id": request_id} | request | values])[0]
+
     def submit_many(self, requests):
         """Write many requests down at once: all of them or, after an error, none.
 
@@ -64,7 +106,8 @@ class AskingMixin:
         ----------
         requests : iterable of dict
             Each with the arguments of `submit` by name: "request_id", one of "ids", "groups"
-            and "indices", and "deadline" if there is one.
+            and "indices", and "deadline" if there is one. With "X_new" or "y_new" it is a
+            correction, see `submit_correction`.
 
         Returns
         -------
@@ -87,11 +130,12 @@ class AskingMixin:
                     values["deadline"] = values["deadline"] or default
                     db.run(
                         "INSERT INTO requests "
-                        "(request_id, kind, names, digests, received, deadline) "
-                        "VALUES (:request_id, :kind, :names, :digests, :received, :deadline)",
+                        "(request_id, kind, names, digests, received, deadline, new_values, "
+                        "new_digest) VALUES (:request_id, :kind, :names, :digests, :received, "
+                        ":deadline, :new_values, :new_digest)",
                         values,
                     )
-                elif any(known[key] != values[key] for key in ("kind", "digests")):
+                elif any(known[key] != values[key] for key in ("kind", "digests", "new_digest")):
                     raise ValueError(
                         f"The id {values['request_id']!r} stands for another request already, "
                         f"received {known['received']}. Give every request an id of its own."
@@ -150,7 +194,8 @@ class AskingMixin:
         Returns
         -------
         status : dict
-            - "request_id", "kind" and "digests" of what was named;
+            - "request_id", "what" ("deletion" or "correction"), "kind" and "digests" of what was
+              named;
             - "state": "pending", "running" (from the moment that it is in a batch, also while
               that is stopped), "applied", "refused", or "delayed": set aside after `max_tries`
               tries that failed, or by `delay`;
@@ -206,7 +251,7 @@ class AskingMixin:
         """Values of a request for the table."""
         if not isinstance(request, Mapping):
             raise TypeError(f"Request {number} must be a dict, got {type(request).__name__}.")
-        unknown = set(request) - {"request_id", "deadline", *_KINDS}
+        unknown = set(request) - {"request_id", "deadline", *_KINDS, *_VALUES}
         if unknown:
             raise TypeError(f"Request {number} has unknown entries {sorted(map(str, unknown))}.")
         request_id = request.get("request_id")
@@ -221,7 +266,12 @@ class AskingMixin:
         ((kind, names),) = given.items()
         try:
             names = _names.as_list(names, kind)
-            written = _names.write(names)
+            written, values = _names.write(names), None
+            given = [request.get(name) for name in _VALUES]
+            if any(value is not None for value in given):
+                if kind == "groups":
+                    raise TypeError("a correction names rows by ids= or indices=, not groups=.")
+                values = write_values(*given, len(names))
         except UnicodeError as error:
             raise TypeError(
                 f"Request {request_id!r}: {error}, so that no file holds it."
@@ -234,6 +284,8 @@ class AskingMixin:
             "names": written,
             "digests": _names.digests(names, self._salt),
             "deadline": check_deadline(request.get("deadline")),
+            "new_values": values,
+            "new_digest": values and digest_values(written, values, self._salt),
         }
 
 
@@ -279,6 +331,7 @@ def show_request(row):
         state, what = "running", "stopped" if row["batch_state"] == "stopped" else "running"
     keys = ("request_id", "kind", "received", "deadline", "finished", "batch", "tries", "reason")
     return {key: row[key] for key in keys} | {
+        "what": "deletion" if row["new_digest"] is None else "correction",
         "state": state,
         "next": _NEXT[what],
         "digests": row["digests"].split(),

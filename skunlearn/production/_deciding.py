@@ -39,8 +39,8 @@ class DecidingMixin:
             self._decide(
                 db,
                 request_id,
-                "names = NULL, outcome = 'refused', reason = :reason, finished = :now, "
-                "delayed = NULL, batch = NULL",
+                "names = NULL, new_values = NULL, outcome = 'refused', reason = :reason, "
+                "finished = :now, delayed = NULL, batch = NULL",
                 reason=reason,
                 now=stamp(db.now()),
             )
@@ -145,6 +145,7 @@ class DecidingMixin:
         applied = status["state"] == "applied"
         request = {
             "id": request_id,
+            "what": status["what"],
             "subject": _pseudonym(status["digests"]),
             "received": status["received"],
             "done": status["finished"],
@@ -170,8 +171,8 @@ class DecidingMixin:
 
     def _older_versions(self):
         newest = self._newest()
-        keep = None if newest is None else f"models/{newest[1]}"
-        left = [name for name in self._objects.names("models") if name != keep]
+        keep = set() if newest is None else {f"models/{newest[1]}", self._meta("rows")[0]}
+        left = [name for name in self._objects.names("models") if name not in keep]
         return {
             "what": "older versions of the model in the queue",
             "state": "still there" if left else "deleted",

@@ -168,6 +168,8 @@ class Inspection:
         with journal.transaction() as db:
             for name in _TABLES:
                 for row in self.tables[name]:
+                    if name == "meta" and row["key"] == "format":
+                        continue  # that of the new tables
                     if name == "requests" and row["batch"] not in batches:
                         row = row | {"batch": None}
                     self._insert(db, name, row)

@@ -10,7 +10,7 @@ import os
 import sqlite3
 from datetime import UTC, datetime
 
-from skunlearn.production._schema import FORMAT, sqlite_statements
+from skunlearn.production._schema import FORMAT, sqlite_additions, sqlite_statements
 
 WAIT = 60.0  # seconds for another process's transaction, which takes milliseconds
 
@@ -123,12 +123,21 @@ class Journal:
                     db.run(statement)
                 db.set_meta("format", FORMAT)
                 prepare(db)
+            bring_up_to_date(db, sqlite_additions())
             check_format(db, self.path)
         with contextlib.suppress(OSError):
             os.chmod(self.path, 0o600)
 
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def bring_up_to_date(db, additions):
+    """Add to tables of the format before what came later."""
+    if db.meta("format") == 2:
+        for statement in additions:
+            db.run(statement)
+        db.set_meta("format", 3)
 
 
 def check_format(db, where):

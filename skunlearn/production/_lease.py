@@ -12,13 +12,13 @@ it was taken for dead (a machine that slept, a network that was cut) is refused,
 import contextlib
 import os
 import socket
+import sqlite3
 import threading
 import time
 import uuid
 from datetime import datetime, timedelta
 
 from skunlearn.production._journal import stamp
-from skunlearn.production._lock import worker_lock
 
 _NAME = "worker"
 
@@ -49,6 +49,36 @@ class Lease:
         with self._journal.transaction() as db:
             self.check(db)
             yield
+
+
+@contextlib.contextmanager
+def worker_lock(path, *, wait):
+    """Yield whether the lock was taken; wait for it first when asked to.
+
+    Two workers of one folder would each unlearn from a model that lacks the other's requests, and
+    the later one's would be written over the earlier one's. A file that says "taken" outlives a
+    process that dies, and Python's own locks of files are other ones on each system (``fcntl``,
+    ``msvcrt``). SQLite, which comes with Python, locks files on all of them, and the system takes
+    its lock from a process that dies.
+    """
+    db = sqlite3.connect(path, timeout=1.0 if wait else 0.0, isolation_level=None)
+    try:
+        taken = _lock(db)
+        while wait and not taken:
+            taken = _lock(db)
+        yield taken
+    finally:
+        db.close()
+
+
+def _lock(db):
+    try:
+        db.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise
+        return False
+    return True
 
 
 @contextlib.contextmanager

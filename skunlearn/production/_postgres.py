@@ -4,8 +4,8 @@ import contextlib
 import re
 from datetime import UTC
 
-from skunlearn.production._journal import WAIT, Transaction, check_format
-from skunlearn.production._schema import FORMAT, postgres_statements
+from skunlearn.production._journal import WAIT, Transaction, bring_up_to_date, check_format
+from skunlearn.production._schema import FORMAT, postgres_additions, postgres_statements
 
 
 class _PostgresTransaction(Transaction):
@@ -101,6 +101,9 @@ class PostgresJournal:
                     db.run(statement)
                 db.set_meta("format", FORMAT)
                 prepare(db)
+            if db.meta("format") == 2:
+                db.run("LOCK TABLE meta IN SHARE ROW EXCLUSIVE MODE")  # another may be at it
+                bring_up_to_date(db, postgres_additions())
             check_format(db, self.path)
 
     def _exists(self, db):

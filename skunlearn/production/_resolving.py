@@ -1,48 +1,101 @@
 """From the names in a batch of requests to rows of the model's record."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from skunlearn._rows.containers import match, name_digests
 from skunlearn.production import _names
+from skunlearn.production._rectifying import GONE, LATER, Correction, read_values
 
 
-def resolve(requests, record, origin, n):
-    """Positions of the rows that are named and retained, and what becomes of each request.
+@dataclass
+class Plan:
+    """What a batch comes to.
+
+    Attributes
+    ----------
+    deleted : ndarray of int
+        Positions of retained rows that are to be forgotten.
+    corrections : list of Correction
+        In the order of their requests, of retained rows that are not deleted.
+    outcomes : dict of int to None or str
+        Number of each request, with the reason of a refusal. A request is refused as a whole when
+        a name in it is unknown; names that are forgotten already do no harm.
+    """
+
+    deleted: np.ndarray
+    corrections: list = field(default_factory=list)
+    outcomes: dict = field(default_factory=dict)
+
+    @property
+    def touched(self):
+        """Positions of all rows that the batch changes anything about."""
+        return np.unique(np.concatenate([self.deleted, *(c.positions for c in self.corrections)]))
+
+
+def resolve(requests, record, origin, n, *, refusal=None, later=lambda request: ()):
+    """The `Plan` of some requests.
 
     Parameters
     ----------
     requests : rows of the journal
     record : TrainingRecord
-    origin : ndarray of int
+    origin : ndarray of int, ascending
         Position at the first start of each row of `record`, which `indices` count.
     n : int
         Rows at the first start.
-
-    Returns
-    -------
-    positions : ndarray of int
-    outcomes : dict of int to None or str
-        Number of each request, with the reason of a refusal. A request is refused as a whole when
-        a name in it is unknown; names that are forgotten already do no harm.
+    refusal : str, default=None
+        Why the rows of this record take no other values.
+    later : callable
+        Gives the numbers, within a correction, of the names that a later one has corrected.
     """
-    found, outcomes = [], {}
-    for request in requests:
+    plan, found, corrected = Plan(np.empty(0, np.intp)), [], []
+    for request in sorted(requests, key=lambda request: request["number"]):
         kind, names = request["kind"], _names.read(request["names"])
         table = origin if kind == "indices" else getattr(record, kind)
         if table is None:
-            outcomes[request["number"]] = f"the model was started without {kind}="
+            plan.outcomes[request["number"]] = f"the model was started without {kind}="
             continue
         if kind == "indices":
-            unknown = sum(not 0 <= i < n for i in names)
-            hits = [np.flatnonzero(np.isin(origin, names))]
+            unknown, hits = sum(not 0 <= i < n for i in names), _find(origin, names)
         else:
             hits = match(table, name_digests(names))
             unknown = sum(len(hit) == 0 for hit in hits)
         if unknown:
             reason = f"{unknown} of {len(names)} {kind} were never seen by this model"
-            outcomes[request["number"]] = reason
+            plan.outcomes[request["number"]] = reason
+        elif request["new_values"] is not None:
+            plan.outcomes[request["number"]] = refusal
+            corrected += [] if refusal else [(request, hits)]
         else:
-            outcomes[request["number"]] = None
+            plan.outcomes[request["number"]] = None
             found += hits
-    positions = np.unique(np.concatenate([np.empty(0, np.intp), *found]))
-    return positions[record.retained[positions]], outcomes
+    positions = np.unique(np.concatenate([plan.deleted, *found]))
+    plan.deleted = positions[record.retained[positions]]
+    left = record.retained.copy()
+    left[plan.deleted] = False
+    for request, hits in corrected:
+        _add(plan, request, hits, left, set(later(request)))
+    return plan
+
+
+def _find(origin, names):
+    """Where each of the names stands in `origin`, an array of one position or none."""
+    places = np.searchsorted(origin, names)
+    return [np.flatnonzero(origin[i : i + 1] == name) + i for i, name in zip(places, names)]
+
+
+def _add(plan, request, hits, left, superseded):
+    """A correction, of those of its rows that are there and have no newer values."""
+    X, y = read_values(request["new_values"])
+    source = np.array([i for i, hit in enumerate(hits) for _ in hit], dtype=np.intp)
+    positions = np.concatenate([plan.deleted[:0], *hits])
+    there = left[positions]
+    fresh = there & ~np.isin(source, list(superseded))
+    if not fresh.any():
+        plan.outcomes[request["number"]] = LATER if there.any() else GONE
+        return
+    source, positions = source[fresh], positions[fresh]
+    X, y = (None if part is None else part[source] for part in (X, y))
+    plan.corrections.append(Correction(request["number"], positions, X, y))

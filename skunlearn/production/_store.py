@@ -1,10 +1,13 @@
 """The newest model of a folder: begun, taken up again, replaced."""
 
+import contextlib
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from skunlearn.production import _logs
+from skunlearn.production._rectifying import correct_rows
 from skunlearn.production._versions import (
     RowTable,
     Versions,
@@ -12,6 +15,7 @@ from skunlearn.production._versions import (
     fitted_again,
     kind_of,
     refuse_caches,
+    taken,
     template,
 )
 
@@ -65,6 +69,7 @@ class Store:
         with self.queue._journal.transaction() as db:
             lease.check(db)
             self.queue._set_version(db, 0, version, meta)
+        self.places = np.arange(table.n)
         self.take(model, 0, np.arange(table.n), table.n)
 
     def catch_up(self):
@@ -82,7 +87,10 @@ class Store:
                 X, y, weights, ids, *_ = self.rows
                 table = RowTable.read(self.queue)
                 given = RowTable.of(X, y, weights, ids, self.queue._salt)
-                order = table.order(given, retained)
+                order = self._order(table, given, retained, number)
+                if order is None:
+                    number, name, sha256 = self.queue._newest()
+                    continue
                 load = None
                 if self.kind == "net":
                     load = partial(self.versions.load, data=data, name=name)
@@ -96,8 +104,36 @@ class Store:
                     raise
                 continue
             self.check(model)
+            self.places = np.full(table.n, -1)
+            self.places[np.flatnonzero(retained)] = order
             origin = np.arange(table.n) if self.kind == "net" else np.flatnonzero(retained)
             self.take(model, number, origin, table.n)
+
+    def _order(self, table, given, retained, number):
+        """See `RowTable.order`; None where a newer version has come in between."""
+        try:
+            return table.order(given, retained)
+        except ValueError:
+            if self.queue._newest()[0] != number:
+                return None
+            raise
+
+    def correct(self, corrections):
+        """What `start` was given with new values in it, `_Rows`; the store stays as it is."""
+        positions = np.unique(np.concatenate([each.positions for each in corrections]))
+        first = self.origin[positions]
+        places = self.places[first]
+        rows = correct_rows(self.rows, places, positions, corrections)
+        return _Rows(rows, first, places)
+
+    def write_table(self, corrected, number, lease):
+        """Write digests of all rows, those of the corrected ones new; what the record must hold."""
+        X, y, weights, ids, *_ = corrected.rows
+        few = taken((X, y, weights, ids), corrected.places)
+        digests = RowTable.of(*few, self.queue._salt).digests
+        table = RowTable.read(self.queue).replaced(corrected.first, digests)
+        old = self.queue._meta("rows")[0]
+        return {"rows": table.write(self.queue, lease, number), "stale rows": old}
 
     def take(self, model, number, origin, n):
         """Make this the present model.
@@ -116,3 +152,23 @@ class Store:
     def sweep(self, lease):
         """Delete all files but the newest version's, which know more than it does."""
         self.versions.sweep(lease)
+        stale, objects = self.queue._meta("stale rows"), self.queue._objects
+        if stale is not None and not stale.startswith("models/"):  # the others are swept there
+            with lease.held(), contextlib.suppress(FileNotFoundError):
+                objects.delete(stale)
+
+
+@dataclass
+class _Rows:
+    """What `start` was given, with new values in it, and which rows have them.
+
+    Attributes
+    ----------
+    rows : tuple
+    first : ndarray of int, their positions at the first start
+    places : ndarray of int, those in `rows`
+    """
+
+    rows: tuple
+    first: np.ndarray
+    places: np.ndarray

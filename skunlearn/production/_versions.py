@@ -111,12 +111,23 @@ class RowTable:
         n = int(tables["n"])
         return cls(tables["digests"].numpy() if "digests" in tables else None, n)
 
-    def write(self, queue, lease):
-        """Write the table once and for all; return its file and checksum."""
+    def replaced(self, positions, digests):
+        """A table in which some rows are known by other digests."""
+        held = self.digests.copy()
+        held[positions] = digests
+        return type(self)(held, self.n)
+
+    def write(self, queue, lease, number=None):
+        """Write the table; return its file and checksum.
+
+        `number` is that of the batch that has corrected rows; None at the first start.
+        """
         tables = {"n": torch.tensor(self.n)}
         if self.digests is not None:
             tables["digests"] = torch.from_numpy(self.digests.copy())
         data, name = save(tables), f"rows{lease.suffix}.safetensors"
+        if number is not None:
+            name = f"{_FOLDER}/rows{number:08d}{lease.suffix}.safetensors"
         queue._objects.write(name, data, lease.held())
         return name, _sha256(data)
 
@@ -147,7 +158,8 @@ class RowTable:
                 f"These are not the rows that the model was trained on: {missing} of "
                 f"{int(retained.sum())} retained ones are missing, and {int((~known).sum())} were "
                 "never among them. Pass the same rows, labels, sample weights and ids as at the "
-                "first start; those that were forgotten may be left out."
+                "first start; those that were forgotten may be left out, and those that were "
+                "corrected have their new values."
             )
         return np.asarray(order, dtype=np.intp)
 
@@ -206,9 +218,9 @@ class Versions:
         """
         objects = self.queue._objects
         with lease.held():
-            keep = f"{_FOLDER}/{self.queue._newest()[1]}"
+            keep = {f"{_FOLDER}/{self.queue._newest()[1]}", self.queue._meta("rows")[0]}
             for name in objects.names(_FOLDER):
-                if name != keep and (not lease.suffix or _token(name) <= lease.token):
+                if name not in keep and (not lease.suffix or _token(name) <= lease.token):
                     objects.delete(name)
 
 
@@ -295,20 +307,20 @@ def fitted_again(unlearner, load, rows, order):
         load(new)
         if is_dataset(X):
             return new.attach(X, y, measure_on=measure_on)
-        X, y = _taken((as_rows(X), np.asarray(y)), order)
+        X, y = taken((as_rows(X), np.asarray(y)), order)
         if is_dataset(measure_on):
             measure_on = take(measure_on, order)
         return new.attach(X, y, measure_on=measure_on)
     X = X if is_dataset(X) else as_rows(X)
-    X, y, weights, ids, groups = _taken((X, y, weights, ids, groups), order)
+    X, y, weights, ids, groups = taken((X, y, weights, ids, groups), order)
     if is_dataset(measure_on):
-        (measure_on,) = _taken((measure_on,), order)
+        (measure_on,) = taken((measure_on,), order)
     given = {"sample_weight": weights, "measure_on": measure_on}
     given = {name: value for name, value in given.items() if value is not None}
     return new.fit(X, y, ids=ids, groups=groups, **given)
 
 
-def _taken(parts, order):
+def taken(parts, order):
     """Rows in another order; untouched where the order is that in which they came."""
     result = []
     for part in parts:

@@ -162,8 +162,9 @@ class DeletionWorker:
         ----------
         X, y : rows and labels, as for ``fit`` of the unlearner
             At the first start all of them. Later at least those that are retained, in any order;
-            rows that were forgotten are recognised and left out. `y` may be None for a Dataset
-            that gives labels.
+            rows that were forgotten are recognised and left out, and rows that were corrected have
+            their new values: correct your own table once a correction is applied. `y` may be None
+            for a Dataset that gives labels.
         sample_weight : array of shape (n,), default=None
             As for ``fit``; later starts must be given the same.
         ids, groups : sequence, default=None

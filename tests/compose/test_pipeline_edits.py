@@ -4,13 +4,24 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from skunlearn import LFSSDUnlearner, NegMergeUnlearner, SSDUnlearner, UnlearningPipeline
+from skunlearn import (
+    LFSSDUnlearner,
+    NegMergeUnlearner,
+    RUMUnlearner,
+    SSDUnlearner,
+    UnlearningPipeline,
+)
 from tests.instances import make_net
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@pytest.mark.parametrize("cls", [SSDUnlearner, LFSSDUnlearner, NegMergeUnlearner])
+def in_parts(net, **params):
+    """SSD, which RUM hands the rows in two parts."""
+    return RUMUnlearner(net, unlearners=[SSDUnlearner(net)] * 2, **params)
+
+
+@pytest.mark.parametrize("cls", [SSDUnlearner, LFSSDUnlearner, NegMergeUnlearner, in_parts])
 def test_a_class_is_forgotten_as_well_as_behind_steps_that_are_kept(cls):
     """Behind a scaler without them its rows lie further out, and a net that is sure of them has no
     gradient left there: nothing of what it holds would show."""

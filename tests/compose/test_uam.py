@@ -12,6 +12,7 @@ from skunlearn import (
     AmnesiacUnlearner,
     FineTuneUnlearner,
     NegGradPlusUnlearner,
+    NoisyFineTuneUnlearner,
     RandomLabelUnlearner,
     RetrainUnlearner,
     SSDUnlearner,
@@ -106,7 +107,8 @@ def test_methods_that_train_nothing_are_refused_and_nothing_is_lost(data):
     with pytest.raises(UnlearningError, match="SSDUnlearner takes none"):
         unlearner.unlearn(indices=np.flatnonzero(y == 1))
     before.check("a refusal")
-    for bad in (RetrainUnlearner(net()), AmnesiacUnlearner(net()), "fine-tuning", 3):
+    inside = AmnesiacUnlearner(net()), NoisyFineTuneUnlearner(net())
+    for bad in (RetrainUnlearner(net()), *inside, "fine-tuning", 3):
         with pytest.raises(TypeError, match="unlearner must be an unlearner of nets"):
             UAMUnlearner(net(), unlearner=bad).fit(X, y)
 
@@ -116,6 +118,7 @@ def test_what_the_method_says_of_itself_holds_of_both():
     assert not unlearner_tags(UAMUnlearner(net())).class_only
     inside = UAMUnlearner(net(), unlearner=SSDUnlearner(net()))
     assert unlearner_tags(inside).class_only
+    assert inside._make_promises().edits_weights
 
 
 def test_the_space_holds_that_of_the_method():

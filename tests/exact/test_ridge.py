@@ -104,6 +104,16 @@ def test_a_class_that_goes():
     assert_same(unlearner, RidgeClassifier().fit(X[kept], labels[kept]))
 
 
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.ClassForgottenWarning")
+def test_one_class_of_two_is_left():
+    X, y = task()
+    unlearner = RidgeUnlearner(RidgeClassifier()).fit(X, y > 0)
+    unlearner.unlearn(indices=np.flatnonzero(y > 0))
+    again = RidgeClassifier().fit(X[y <= 0], y[y <= 0] > 0)
+    assert np.array_equal(unlearner.predict(X), again.predict(X))
+    assert not unlearner.predict(X).any()
+
+
 @pytest.mark.parametrize("form", ["sparse", "frame", "float32", "list"])
 def test_containers(form):
     X, y = task()
@@ -188,6 +198,17 @@ def test_what_linear_regression_leaves_out():
     X = X * 10.0 ** np.arange(-9, 1, 2)
     unlearner = RidgeUnlearner(LinearRegression()).fit(X, y).unlearn(indices=FORGET)
     assert_same(unlearner, LinearRegression().fit(without(X), without(y)))
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 1e5 + 0.1])
+def test_columns_that_do_not_vary(value):
+    # Their sums are nothing but rounding, as was a coefficient of -6e12.
+    y = np.random.default_rng(0).normal(size=77)
+    X = np.full((77, 1), value)
+    unlearner = RidgeUnlearner(LinearRegression()).fit(X, y).unlearn(indices=[3])
+    again = LinearRegression().fit(X[1:], np.delete(y, 3))
+    assert unlearner.estimator_.coef_ == pytest.approx(again.coef_)
+    assert unlearner.predict(X) == pytest.approx(again.predict(X), rel=1e-9)
 
 
 def test_more_features_than_rows():

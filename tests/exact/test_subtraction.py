@@ -193,6 +193,26 @@ def test_pca_that_does_not_follow_from_sums_is_fitted_anew(step, n):
     assert np.array_equal(pipeline[0].components_, never[0].components_)
 
 
+@pytest.mark.parametrize("kept", [1, 0.9, None])
+def test_pca_of_rows_that_do_not_spread_is_not_taken_from_sums(kept):
+    X = np.full((30, 1), 0.1)
+    X[0] = 5.0
+    old = PCA(kept, svd_solver="full").fit(X)
+    # It gave a share of the variance of 0 / 0.
+    assert STATISTICS[PCA].of(old, X).without(old, X[:1]) is None
+
+
+def test_noise_of_a_pca_that_sums_do_not_resolve():
+    X = np.random.default_rng(0).normal(size=(400, 3)) * [1e6, 1, 1]
+    old = PCA(1, svd_solver="full").fit(X)
+    assert STATISTICS[PCA].of(old, X).without(old, X[GONE]) is None
+    X *= [1e-3, 1, 1]
+    old = PCA(1, svd_solver="full").fit(X)
+    new = STATISTICS[PCA].of(old, X).without(old, X[GONE])[1]
+    again = clone(old).fit(X[KEPT])
+    assert new.noise_variance_ == pytest.approx(again.noise_variance_, rel=1e-8)
+
+
 # ---------------------------------------------------------------------- in a pipeline
 
 

@@ -189,6 +189,40 @@ def test_a_class_that_goes(recipe):
     assert set(unlearner.predict(X)) == {"c"}
 
 
+@quiet
+@pytest.mark.parametrize("solver", ["lsqr", "eigen"])
+def test_one_class_of_two_is_left(solver):
+    X, y = task()
+    X, y = X[y != "c"], y[y != "c"]
+    unlearner = SufficientStatisticsUnlearner(LinearDiscriminantAnalysis(solver=solver)).fit(X, y)
+    refusal = pytest.raises(UnlearningError, match=r"One class is left, a, .* cannot predict")
+    with np.errstate(invalid="ignore"), refusal:  # scikit-learn's eigen divides by nothing
+        unlearner.unlearn(indices=np.flatnonzero(y == "b"))
+    assert np.array_equal(unlearner.classes_, ["a", "b"])
+    assert not unlearner.deletions_
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("solver", ["svd", "lsqr", "eigen"])
+def test_types_of_a_discriminant_of_single_floats(solver, n_classes):
+    X, y = task()
+    chosen = y < "abcd"[n_classes]
+    X, y = X[chosen].astype(np.float32), y[chosen]
+    recipe = LinearDiscriminantAnalysis(solver=solver)
+    ours = SufficientStatisticsUnlearner(recipe).fit(X, y).unlearn(indices=[0, 7]).estimator_
+    again = clone(recipe).fit(np.delete(X, [0, 7], axis=0), np.delete(y, [0, 7]))
+    for name in ("coef_", "intercept_", "means_"):
+        assert getattr(ours, name).dtype == getattr(again, name).dtype, name
+
+
+def test_a_model_without_an_answer():
+    X, y = np.arange(6.0)[:, None] % 3, np.array([0, 0, 0, 1, 1, 1])
+    X[y == 1] = 7.0
+    unlearner = SufficientStatisticsUnlearner(GaussianNB(var_smoothing=0.0))
+    with np.errstate(all="ignore"), pytest.raises(UnlearningError, match="smoothing"):
+        unlearner.fit(X, y).unlearn(indices=[0])
+
+
 @pytest.mark.parametrize("form", ["frame", "list", "sparse"])
 @pytest.mark.parametrize(
     "recipe", [GaussianNB(), MultinomialNB(), LinearDiscriminantAnalysis(), KNeighborsClassifier()]

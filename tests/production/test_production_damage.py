@@ -178,7 +178,7 @@ def test_a_worker_without_its_lock_publishes_nothing(queue, monkeypatch):
     def unlearn(self, *args):
         calls.append(self)
         if len(calls) == 1:
-            monkeypatch.setattr("skunlearn.production._lock._take", lambda db: True)
+            monkeypatch.setattr("skunlearn.production._lease._lock", lambda db: True)
             fast.run_once(flush=True)
         plain(self, *args)
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from skunlearn.production._lock import worker_lock
+from skunlearn.production._lease import worker_lock
 from tests import production_task as task
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")

@@ -97,13 +97,15 @@ def log_entry(unlearner, before, change, model, kept, seconds):
 
 def name_rows(record, positions):
     """How a log knows forgotten rows: by what, their digests, and those of their contents."""
-    kind = "ids" if record.ids is not None else "positions" if record.is_dataset else "rows"
+    kind = "ids" if record.has_ids else "positions" if record.is_dataset else "rows"
     contents = None if record.is_dataset else record.digests_at(positions)
     return kind, record.identifiers(positions), contents
 
 
 def name_old_rows(record, positions):
     """As `name_rows`, of values that are corrected: their ids, and positions, stay in use."""
+    if record.is_dataset:
+        return "corrected positions", np.asarray(positions), None
     return "rows", record.label_digests[positions], None
 
 

@@ -20,7 +20,10 @@ _STATES = {
 def as_letter(content):
     """Plain words for the person whose rows they were."""
     request, deletions = content.get("request"), content["deletions"]
-    lines = ["About your request to delete data from a machine-learning model", ""]
+    what = "delete data from"
+    if request is not None and request.get("what") == "correction":
+        what = "correct data in"
+    lines = [f"About your request to {what} a machine-learning model", ""]
     if request is not None:
         lines += _about_request(request)
     if request is None or request["state"] == "applied":

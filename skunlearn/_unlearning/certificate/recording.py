@@ -16,7 +16,10 @@ from skunlearn._unlearning.certificate.document import issue
 from skunlearn._unlearning.certificate.exclusion import write_manifest
 from skunlearn._unlearning.certificate.findings import describe_finding
 
-_REQUEST = ("id", "subject", "received", "done", "deadline", "state", "reason", "next", "version")
+_REQUEST = (
+    *("id", "what", "subject", "received", "done"),
+    *("deadline", "state", "reason", "next", "version"),
+)
 _REQUEST_STATES = ("applied", "refused", "delayed", "pending", "running")
 
 
@@ -42,9 +45,10 @@ def certificate(self, *, format="json", request=None):
         JSON; plain words for the person whose rows they were; one page for the file.
     request : dict, default=None
         The request that is answered: "id" and "state" ("applied", "refused", "delayed",
-        "pending" or "running"), and "subject" (a pseudonym), "received", "done",
-        "deadline", "reason", "next" and "version" if there are any, all of them text. From
-        a `DeletionQueue` use its ``certificate``, which fills these in.
+        "pending" or "running"), and "what" ("deletion" or "correction"), "subject" (a
+        pseudonym), "received", "done", "deadline", "reason", "next" and "version" if there
+        are any, all of them text. From a `DeletionQueue` use its ``certificate``, which fills
+        these in.
 
     Returns
     -------
