@@ -230,6 +230,7 @@ def shake(x):
     return x + 0.1 * torch.randn_like(x)
 
 
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")  # after one epoch
 @pytest.mark.parametrize("kind", ["net", "slices", "fine-tuning"])
 @pytest.mark.parametrize("place", [False, True], ids=["another", "the same, changed"])
 def test_items_of_a_dataset(kind, place):
