@@ -205,6 +205,13 @@ class TrainingRecord:
         new.owned, new._table = True, RowTable(digests, labels)
         return new
 
+    def with_items(self, X, y, items, reader=None):
+        """A record of the same positions in another Dataset."""
+        new = copy.copy(self)
+        new.items, new.reader = items, reader
+        new._store(X, y, self._slot)
+        return new
+
     def attach(self, X, y, reader=None):
         """A record that holds these rows, every one checked against its digest."""
         if self.is_dataset:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
+from torch.utils.data import Subset
 
 from skunlearn._rows.containers import (
     is_dataset,
@@ -17,13 +18,26 @@ from skunlearn._rows.containers import (
 )
 from skunlearn._rows.identifiers import list_names
 from skunlearn._rows.seeding import seeded
+from skunlearn._torch import skorch_nets
+from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning import validation
 from skunlearn._unlearning.diagnosis import emptied_classes
 from skunlearn._unlearning.fitted import drafted, note_own_state
+from skunlearn._unlearning.plain_rows import look_at
 from skunlearn._unlearning.removal import Removal, draw_sample, observe_both, purge_caches
 
 
-def correct(self, X_old=None, y_old=None, X_new=None, y_new=None, *, ids=None, indices=None):
+def correct(
+    self,
+    X_old=None,
+    y_old=None,
+    X_new=None,
+    y_new=None,
+    *,
+    ids=None,
+    indices=None,
+    measure_on=None,
+):
     """Put new values in the place of rows: one request that forgets the old and learns the new.
 
     For rectification, the GDPR's article 16. The rows keep their ids, groups, weights and
@@ -37,13 +51,18 @@ def correct(self, X_old=None, y_old=None, X_new=None, y_new=None, *, ids=None, i
     y_old : array of shape (k,), default=None
         Their labels, where rows of other labels are equal to them.
     X_new : rows as in ``fit``, default=None
-        New values, one row for each one named, in the same order. None leaves them.
+        New values, one row for each one named, in the same order. None leaves them. After a
+        ``fit`` on a torch Dataset: the whole Dataset, of as many items, in which those that are
+        named have their new values and labels; the one of ``fit`` too, once it was changed.
     y_new : array of shape (k,), default=None
         New labels, among those that ``fit`` has seen, or targets. None leaves them.
     ids : sequence of k hashable values, default=None
         Names of the rows, of those that ``fit`` was given.
     indices : sequence of k int, default=None
         Their positions in ``fit``.
+    measure_on : torch Dataset or callable, default=None
+        As in ``fit``, with the new values at their positions; needed again where ``fit`` was given
+        a Dataset to measure on, or augmented items of a Dataset.
 
     Returns
     -------
@@ -55,8 +74,8 @@ def correct(self, X_old=None, y_old=None, X_new=None, y_new=None, *, ids=None, i
         When rows are named that the model does not know.
     TypeError
         When the method cannot learn new values: only those can that train on all retained rows
-        (the exact ones, and fine-tuning). `RetrainUnlearner` always can. When rows are known by
-        position only, in a torch Dataset, or are augmented: correct the data, and fit again.
+        (the exact ones, and fine-tuning). `RetrainUnlearner` always can. When `measure_on` is
+        missing, or the new values do not come as ``fit`` was given the old ones.
     ValueError
         When old and new values do not belong together.
 
@@ -90,21 +109,25 @@ def correct(self, X_old=None, y_old=None, X_new=None, y_new=None, *, ids=None, i
     check_is_fitted(self)
     check_able(self)
     record = self._record
-    check_kind(record)
+    check_new(record, X_old, X_new, y_new, measure_on)
     check_named(X_old, y_old, X_new, y_new, ids, indices)
     with drafted(self) as draft, seeded(self._seed):
         draft._check_parameters()
         positions, source, k = find(draft, X_old, y_old, ids, indices)
-        record.check_unchanged(positions)
-        X_new, y_new = draft._read_new(X_new, y_new, k)
-        X_new = None if X_new is None else take(X_new, source)
-        draft._put(positions, X_new, None if y_new is None else y_new[source])
+        if record.is_dataset:
+            learn(draft, positions, _replace_items(draft, positions, X_new, measure_on))
+        else:
+            record.check_unchanged(positions)
+            X_new, y_new = draft._read_new(X_new, y_new, k)
+            X_new = None if X_new is None else take(X_new, source)
+            y_new = None if y_new is None else y_new[source]
+            draft._put(positions, X_new, y_new, measure_on)
         purge_caches(draft, ["memory"], record.without(positions))
     self._commit()
     return self
 
 
-def put(draft, positions, X_new=None, y_new=None):
+def put(draft, positions, X_new=None, y_new=None, measure_on=None):
     """Give the rows at `positions` other values, of a draft that nobody else has seen yet.
 
     `X_new` and `y_new` are as the record holds rows and labels, and None leaves what there is.
@@ -113,6 +136,14 @@ def put(draft, positions, X_new=None, y_new=None):
     old = record.view(positions)
     X_new, y_new = old.X if X_new is None else X_new, old.y if y_new is None else y_new
     new = record.corrected(positions, X_new, y_new)
+    if record.reader is not None or measure_on is not None:
+        new.reader = _read_plain(draft, positions, new, measure_on)
+    learn(draft, positions, new)
+
+
+def learn(draft, positions, new):
+    """Forget old values at `positions` and learn those in the record `new`."""
+    old = draft._record.view(positions)
     retain = new.view(np.flatnonzero(new.retained))
     removal = Removal(
         positions,
@@ -139,9 +170,69 @@ def succeed(unlearner, positions, X_new, y_new):
     return new
 
 
+def _read_plain(draft, positions, new, measure_on):
+    """How corrected arrays are read to be measured."""
+    left = new.retained.copy()
+    left[positions] = False
+    order = np.concatenate([np.flatnonzero(left), positions])  # as the new record holds them
+    if measure_on is None:
+        return draft._record.reader.among(order, new._X)
+    if is_dataset(measure_on):
+        validation.check_dataset(measure_on, "measure_on")
+        if len(measure_on) != len(new):
+            raise ValueError(
+                f"measure_on has {len(measure_on)} rows, but fit was given {len(new)}: it must "
+                "hold the same rows in the same order, with the new values."
+            )
+        measure_on = Subset(measure_on, order)
+    net, y = skorch_nets.unwrap(draft.estimator), new._y
+    y = draft._classes[y] if task_of(draft._classes).has_one_class else y
+    return look_at(new._X, y, net, measure_on)[1]
+
+
+def _replace_items(draft, positions, dataset, measure_on):
+    """The record with another Dataset, of which only the items at `positions` are other ones."""
+    record = draft._record
+    record.view(positions)  # raises where there are none
+    validation.check_dataset(dataset, "X_new")
+    if len(dataset) != len(record):
+        raise ValueError(
+            f"X_new has {len(dataset)} items, but the Dataset of fit has {len(record)}: pass the "
+            "whole Dataset, with the new values at their positions."
+        )
+    kept = record.retained.copy()
+    kept[positions] = False
+    y = validation.check_like(validation.dataset_targets(dataset), len(record), draft._classes)
+    codes = record._y.copy()
+    at = np.flatnonzero(record.retained)
+    codes[at] = draft._encode(y[at], "the labels of X_new")
+    other = np.flatnonzero(kept & _differ(codes, record._y))
+    changed = record.items and record.items.differs(dataset, kept)
+    if len(other) or changed is not None:
+        changed = other[0] if len(other) else changed
+        raise ValueError(
+            f"Item {changed} of X_new is another one than in fit, and the request does not name "
+            "it. Name all items that have changed."
+        )
+    items, reader = look_at(dataset, y, skorch_nets.unwrap(draft.estimator), measure_on, at)
+    return record.with_items(dataset, codes, items, reader)
+
+
+def _differ(a, b):
+    return (a != b).reshape(len(a), -1).any(axis=1)
+
+
 def check_able(unlearner):
     """Raise where a method cannot learn new values."""
-    if not unlearner._make_promises().corrects:
+    promises = unlearner._make_promises()
+    if promises.certified:
+        raise TypeError(
+            f"{type(unlearner).__name__} cannot learn new values of a row: what it proves is that "
+            "rows are gone, against a training without them, and the new ones were in neither. "
+            "Nothing was corrected. Forget the rows, and fit anew with the corrected ones, in one "
+            "training for many requests; or use RetrainUnlearner."
+        )
+    if not promises.corrects:
         raise TypeError(
             f"{type(unlearner).__name__} cannot learn new values of a row: what it makes is not "
             "trained on the retained rows alone. Nothing was corrected. RetrainUnlearner can, with "
@@ -163,8 +254,27 @@ def check_named(X_old, y_old, X_new, y_new, ids, indices):
         raise TypeError("Pass the new values: X_new, y_new or both.")
 
 
+def check_new(record, X_old, X_new, y_new, measure_on):
+    """Raise where new values do not come as ``fit`` was given the old ones."""
+    again = record.reader is not None and measure_on is None
+    if again and (
+        record.reader.dataset is not None or (record.is_dataset and not record.reader.noisy)
+    ):
+        raise TypeError(
+            "fit was told what rows are measured on: pass measure_on= again, as in fit, with the "
+            "new values at their positions."
+        )
+    if not record.is_dataset:
+        return
+    if X_old is not None or y_new is not None or not is_dataset(X_new):
+        raise TypeError(
+            "The model was fitted on a torch Dataset: name items by ids= or indices=, and pass as "
+            "X_new the whole Dataset in which they have their new values and labels, without y_new."
+        )
+
+
 def check_kind(record):
-    """Raise where the rows cannot be given other values."""
+    """Raise where the rows of a pipeline cannot be given other values."""
     if record.is_dataset:
         raise TypeError(
             "The rows are items of a torch Dataset, which gives their values itself: correct them "

@@ -208,6 +208,111 @@ def test_fine_tuning_goes_towards_a_net_of_the_corrected_rows():
     assert json.loads(unlearner.certificate())["guarantee"] == "none"
 
 
+# ---------------------------------------------------------------------- Datasets, augmented rows
+
+
+class Items(torch.utils.data.Dataset):
+    """Rows through a transform, which may draw at random."""
+
+    def __init__(self, X, y, transform=None):
+        y = np.zeros(len(X), int) if y is None else y
+        self.X, self.y, self.transform = torch.tensor(X).float(), torch.tensor(y), transform
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, i):
+        x = self.X[i]
+        return (x if self.transform is None else self.transform(x)), int(self.y[i])
+
+
+def shake(x):
+    return x + 0.1 * torch.randn_like(x)
+
+
+@pytest.mark.parametrize("kind", ["net", "slices", "fine-tuning"])
+@pytest.mark.parametrize("place", [False, True], ids=["another", "the same, changed"])
+def test_items_of_a_dataset(kind, place):
+    X, y = task()
+    X_true, y_true = corrected(X, y)
+    net = make_net(max_epochs=2, module__n_out=2)
+    make = EXACT.get(kind, lambda: FineTuneUnlearner(net, max_epochs=1, random_state=0))
+    data, names = Items(X, y), [f"id {i}" for i in range(len(X))]
+    unlearner = make().fit(data, y, ids=names)
+    right = data if place else Items(X_true, y_true)
+    if place:
+        data.X[ROWS], data.y[ROWS] = torch.tensor(X_true[ROWS]).float(), torch.tensor(y_true[ROWS])
+    unlearner.correct(ids=[names[i] for i in ROWS], X_new=right)
+    entry = unlearner.deletions_[0]
+    assert (entry["corrected"], entry["forgotten"]["named_by"]) == (3, "corrected positions")
+    if kind != "fine-tuning":
+        expected = make().fit(Items(X_true, y_true), y_true, ids=names)
+        assert np.array_equal(outputs(unlearner, right), outputs(expected, right))
+        assert json.loads(unlearner.certificate())["deletions"][0]["exact"]
+        unlearner.unlearn(indices=[3])  # the item is known still
+        assert len(unlearner.deletions_) == 2
+
+
+def test_items_that_are_not_named_must_stay():
+    X, y = task()
+    X_true, y_true = corrected(X, y)
+    unlearner = RetrainUnlearner(make_net(max_epochs=1, module__n_out=2)).fit(Items(X, y))
+    before = unlearner.predict_proba(X)
+    with pytest.raises(ValueError, match=r"Item 77 of X_new is another one .* does not name"):
+        unlearner.correct(indices=[3, 40], X_new=Items(X_true, y_true))
+    other = X.copy()
+    other[0] += 1  # the first is among the items that are compared
+    with pytest.raises(ValueError, match="Item 0 of X_new"):
+        unlearner.correct(indices=[3], X_new=Items(other, y))
+    with pytest.raises(ValueError, match="X_new has 3 items, but the Dataset of fit has 120"):
+        unlearner.correct(indices=[3], X_new=Items(X[:3], y[:3]))
+    for given in ({"y_new": [1]}, {"X_new": X[:1]}, {"X_new": Items(X, y), "y_new": [1]}):
+        with pytest.raises(TypeError, match="whole Dataset"):
+            unlearner.correct(indices=[3], **given)
+    assert np.array_equal(unlearner.predict_proba(X), before)
+    assert unlearner.deletions_ == []
+
+
+def test_augmented_items_are_measured_as_they_are():
+    X, y = task()
+    X_true, y_true = corrected(X, y)
+    unlearner = RetrainUnlearner(make_net(max_epochs=3, module__n_out=2), random_state=0)
+    unlearner.fit(Items(X, y, shake), measure_on=Items(X, y))
+    right, plain = Items(X_true, y_true, shake), Items(X_true, y_true)
+    with pytest.raises(TypeError, match="pass measure_on= again"):
+        unlearner.correct(indices=ROWS, X_new=right)
+    unlearner.correct(indices=ROWS, X_new=right, measure_on=plain)
+    expected = RetrainUnlearner(unlearner.estimator, random_state=0).fit(right, measure_on=plain)
+    assert np.array_equal(outputs(unlearner, plain), outputs(expected, plain))
+    measured = unlearner.deletions_[0]["measured"]
+    p = outputs(unlearner, Items(X, y))[np.arange(len(y)), y][ROWS]
+    assert measured["forget_after"]["loss"] == pytest.approx(-np.log(p).mean(), rel=1e-4)
+    unlearner.unlearn(indices=[3])
+
+
+@pytest.mark.parametrize("by", ["dataset", "transform"])
+def test_augmented_arrays(by):
+    X, y = task()
+    X = X.astype(np.float32)
+    X_true, y_true = corrected(X, y)
+    net = make_net(max_epochs=2, module__n_out=2, dataset=Items, dataset__transform=shake)
+    plain = {"dataset": (Items(X, y), Items(X_true, y_true)), "transform": (shake, None)}[by]
+    unlearner = RetrainUnlearner(net, random_state=0).fit(X, y, measure_on=plain[0])
+    if by == "dataset":
+        with pytest.raises(TypeError, match="pass measure_on= again"):
+            unlearner.correct(indices=ROWS, y_new=y_true[ROWS])
+        with pytest.raises(ValueError, match="measure_on has 3 rows"):
+            unlearner.correct(indices=ROWS, y_new=y_true[ROWS], measure_on=Items(X[:3], y[:3]))
+    new = {"X_new": X_true[ROWS], "y_new": y_true[ROWS]}
+    unlearner.correct(indices=ROWS, **new, measure_on=plain[1])
+    expected = RetrainUnlearner(net, random_state=0).fit(
+        X_true, y_true, measure_on=plain[1] if by == "dataset" else shake
+    )
+    assert np.array_equal(outputs(unlearner, Items(X, y)), outputs(expected, Items(X, y)))
+    measured = [u.unlearn(indices=[3]).deletions_[-1]["measured"] for u in (unlearner, expected)]
+    assert measured[0]["forget_before"] == measured[1]["forget_before"]  # read without the shaking
+
+
 # ---------------------------------------------------------------------- what is refused
 
 
@@ -219,7 +324,9 @@ def test_methods_that_cannot_learn_say_so():
             continue
         refused.add(name)
         unlearner.__sklearn_is_fitted__ = lambda: True
-        with pytest.raises(TypeError, match=f"{name} cannot learn new values"):
+        certified = unlearner._make_promises().certified
+        words = "fit anew with the corrected" if certified else "RetrainUnlearner can"
+        with pytest.raises(TypeError, match=f"{name} cannot learn new values.*{words}"):
             unlearner.correct(indices=[0], y_new=[0])
     assert {"SSDUnlearner", "DELETEUnlearner", "LangevinUnlearner"} <= refused
     able = {name for name, cls in all_unlearners().items() if cls._promises.corrects}
@@ -253,12 +360,8 @@ def test_bad_requests_change_nothing(request_, error, says):
     assert unlearner.deletions_ == []
 
 
-def test_a_row_named_twice_and_data_sets_are_refused():
+def test_a_row_named_twice_is_refused():
     X, y = task()
     unlearner = RetrainUnlearner(LogisticRegression()).fit(X, y)
     with pytest.raises(ValueError, match="names a row twice"):
         unlearner.correct(X_old=X[[0, 0]], X_new=np.zeros((2, 5)))
-    data = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(y))
-    unlearner = RetrainUnlearner(make_net(max_epochs=1, module__n_out=2)).fit(data, y)
-    with pytest.raises(TypeError, match="torch Dataset"):
-        unlearner.correct(indices=[0], y_new=[1])

@@ -104,6 +104,8 @@ def name_rows(record, positions):
 
 def name_old_rows(record, positions):
     """As `name_rows`, of values that are corrected: their ids, and positions, stay in use."""
+    if record.is_dataset:
+        return "corrected positions", np.asarray(positions), None
     return "rows", record.label_digests[positions], None
 
 
