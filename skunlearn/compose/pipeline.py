@@ -16,7 +16,7 @@ from skunlearn._rows.frames import select_columns
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.row_table import can_sketch, row_sketches
 from skunlearn._torch import skorch_nets
-from skunlearn._unlearning import validation
+from skunlearn._unlearning import notebook, validation
 from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import form_of_row
 from skunlearn._unlearning.certificate.model_digests import model_digest
@@ -119,6 +119,7 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
     ['scale (StandardScaler)']
     """
 
+    __repr__ = notebook.write_text
     _parameter_constraints = {
         **Pipeline._parameter_constraints,
         "refit_transformers": ["boolean"],
