@@ -167,8 +167,9 @@ for name in models:
 # Retrained nets, which never saw the person, manage well, if not as well as the original: telling
 # strangers apart is what such a net is good at. So deleting a person from the training set does
 # not keep anyone from recognising them by the embedding, and the aim is the retrained nets'
-# figure, not chance. Fine-tuning stays at the original's. Random labels end far below: the
-# person's photographs are scattered as no stranger's would be, and whoever notices knows who asked.
+# figure, not chance. Fine-tuning stays at the original's. Random labels end below, for two of the
+# five people far below: their photographs are scattered as no stranger's would be, and whoever
+# notices knows who asked.
 
 verified = pd.DataFrame(verified)
 verified["mean"] = verified.mean(axis=1)

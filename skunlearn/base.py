@@ -422,7 +422,8 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     save, load = persistence.save, persistence.load
     certificate, record = recording.certificate, recording.record
     log_key, exclusion_manifest = recording.log_key, recording.exclusion_manifest
-    _repr_html_inner, _repr_mimebundle_ = notebook.write_html, notebook.write_bundle
+    __repr__, _repr_html_inner = notebook.write_text, notebook.write_html
+    _repr_mimebundle_ = notebook.write_bundle
     _sk_visual_block_, _get_doc_link = notebook.draw_block, notebook.link_to_docs
 
     def _certified_content(self):

@@ -45,6 +45,15 @@ def test_a_run_that_was_cut_is_continued(kept, tmp_path):
     assert again.tasks["task"]["FineTune"]["AUC loss"] == pytest.approx(0.3)
 
 
+def test_rows_that_were_judged_otherwise_are_marked_until_they_are_run_again(kept, tmp_path):
+    store = kept.Store(tmp_path / "x.json")
+    store.add("task", "X", 0, row(kept, older=True))
+    store.add("task", "X", 1, row(kept))
+    assert kept.cell(store.tasks["task"], "X").endswith("†")
+    store.add("task", "X", 0, row(kept))
+    assert "†" not in kept.cell(store.tasks["task"], "X")
+
+
 @pytest.mark.parametrize(
     "made, wrong",
     [

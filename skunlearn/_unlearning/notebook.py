@@ -1,4 +1,4 @@
-"""What notebooks show of an unlearner: its state in a line, and the diagram under it."""
+"""How an unlearner shows itself: as text, and in notebooks by its state and a diagram."""
 
 import functools
 import html
@@ -25,6 +25,32 @@ def find_documentation():
         return ""
     found = (url.partition(",") for url in urls)
     return next((url.strip() for name, _, url in found if name.lower() == "documentation"), "")
+
+
+def write_text(self, N_CHAR_MAX=700):
+    """scikit-learn's text, with no more of a net than was set."""
+    return BaseEstimator.__repr__(_shorten(self), N_CHAR_MAX)
+
+
+def _shorten(value):
+    """`value` with the text of its nets in their places."""
+    if skorch_nets.is_net(value):
+        return _Text(_describe(value))
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):  # steps of a pipeline
+        return type(value)(map(_shorten, value))
+    if not isinstance(value, BaseEstimator):
+        return value
+    shown = object.__new__(type(value))
+    vars(shown).update({k: _shorten(v) for k, v in value.get_params(deep=False).items()})
+    return shown
+
+
+class _Text:
+    def __init__(self, text):
+        self.text = text
+
+    def __repr__(self):
+        return self.text
 
 
 def write_html(self):
@@ -100,17 +126,21 @@ def _find_changed(estimator):
     found = {}
     for name, value in estimator.get_params(deep=False).items():
         default = defaults.get(name, inspect.Parameter.empty)
-        if value is not default and repr(value) != repr(default):
+        private = name.startswith("_")  # what skorch keeps among its parameters
+        if not private and value is not default and repr(value) != repr(default):
             found[name] = value
     return found
 
 
 def _describe(estimator):
-    said = ", ".join(
-        f"{name}={_describe(value) if skorch_nets.is_net(value) else repr(value)}"
-        for name, value in _find_changed(estimator).items()
-    )
+    said = ", ".join(f"{name}={_name(value)}" for name, value in _find_changed(estimator).items())
     return f"{type(estimator).__name__}({said})"
+
+
+def _name(value):
+    if skorch_nets.is_net(value):
+        return _describe(value)
+    return value.__name__ if inspect.isclass(value) or inspect.isfunction(value) else repr(value)
 
 
 def _improve(unlearner, diagram):

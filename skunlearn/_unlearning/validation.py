@@ -49,13 +49,33 @@ def check_X(estimator, X, *, reset=False):
         if len(X.shape) > 1:
             validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X.tocsr() if sparse.issparse(X) else X
-    with config_context(assume_finite=True):  # its values are checked below
-        checked = validate_data(
-            estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
-        )
+    try:
+        with config_context(assume_finite=True):  # its values are checked below
+            checked = validate_data(
+                estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
+            )
+    except ValueError as error:
+        words = _find_words(X)
+        if not words:
+            raise
+        raise ValueError(
+            f"{error}: a net takes numbers, and {', '.join(map(repr, words))} of X hold words. "
+            "Encode these columns, in an UnlearningPipeline for one, or leave them out."
+        ) from error
     names = list(X.columns) if is_frame(X) and len(X.shape) == 2 else None
     check_finite(checked, "X", allow_nan=allow_nan, names=names)
     return checked
+
+
+def _find_words(X):
+    """Columns of a frame that are no numbers."""
+    found = []
+    for name in X.columns if is_frame(X) and len(X.shape) == 2 else ():
+        try:
+            np.asarray(X[name], dtype=np.float64)
+        except (TypeError, ValueError):
+            found.append(name)
+    return found
 
 
 def check_dataset(X, name="X"):

@@ -177,9 +177,10 @@ class OtherClasses:
 
     def draw(self, y):
         """Classes of shape (b,), on the device of `y`."""
-        own = torch.searchsorted(self.classes, y.cpu())
+        self.classes = self.classes.to(y.device)  # what is drawn goes there; nothing comes back
+        own = torch.searchsorted(self.classes, y)
         steps = torch.randint(1, len(self.classes), own.shape, generator=self.generator)
-        return self.classes[(own + steps) % len(self.classes)].to(y.device)
+        return self.classes[(own + steps.to(y.device)) % len(self.classes)]
 
 
 def sensitivities(net, x, columns, n_classes):

@@ -14,6 +14,7 @@ from skunlearn._rows.finding import align_request
 from skunlearn._rows.frames import select_columns
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.row_table import can_sketch, row_sketches
+from skunlearn._unlearning import notebook
 from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.fitted import drafted, find_steps_before, share_all
 from skunlearn._unlearning.removal import Removal, carry_out
@@ -109,6 +110,7 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
     ['scale (StandardScaler)']
     """
 
+    __repr__ = notebook.write_text
     _parameter_constraints = {
         **Pipeline._parameter_constraints,
         "refit_transformers": ["boolean"],

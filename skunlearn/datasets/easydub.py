@@ -113,7 +113,20 @@ class _Layout:
 
     def __init__(self, folder, forget_set, n_models):
         self.folder, self.forget_set, self.n_models = folder, forget_set, n_models
-        self.forget = _read(folder / self.indices.format(forget_set)).astype(np.int64)
+        path = folder / self.indices.format(forget_set)
+        forget = _read(path)
+        if forget.ndim != 1 or not len(forget) or not np.array_equal(forget, np.rint(forget)):
+            raise ValueError(
+                f"{path} must hold the numbers of the rows to forget, got {forget.dtype} of shape "
+                f"{forget.shape}."
+            )
+        self.forget = forget.astype(np.int64)
+        if (
+            forget.dtype.kind not in "iuf"
+            or len(np.unique(forget)) < len(forget)
+            or min(forget) < 0
+        ):
+            raise ValueError(f"{path} must name rows by their numbers, each once: got {forget}.")
 
     def read(self, split):
         pretrained, retrained, rows = self.margins(split)
@@ -151,13 +164,23 @@ class _Layout:
             paths = [self.folder / folder / name.format(len(found)) for name in names]
             path = next((path for path in paths if path.is_file()), None)
             if path is None:
-                if self.n_models is None and found:
+                later = sum(len(list(self._list(folder, name))) for name in names)
+                if self.n_models is None and found and later <= len(found):
                     break
                 raise FileNotFoundError(f"{paths[0]} is missing; {len(found)} nets were found.")
-            found.append(_read(path).astype(np.float32).ravel())
+            margins = _read(path).astype(np.float32)
+            if margins.size != max(margins.shape, default=0):
+                raise ValueError(
+                    f"{path} must hold a margin for each row, got shape {margins.shape}."
+                )
+            found.append(margins.ravel())
         if len({len(margins) for margins in found}) > 1:
             raise ValueError(f"Nets in {self.folder / folder} have margins of different rows.")
         return np.stack(found)
+
+    def _list(self, folder, name):
+        """Files of nets that are called so, whatever their number."""
+        return (self.folder / folder).glob(name.format("*"))
 
 
 class _EasyDUB(_Layout):
@@ -204,7 +227,14 @@ class _KLOMModels(_Layout):
         retrained = self.stack(f"{self.marker}/forget_set_{self.forget_set}", names)
         whole = self.folder / "full_models/CIFAR10" / f"{which}_margins_all.pt"
         if whole.is_file():
-            pretrained = _read(whole).astype(np.float32)[: self.n_models]
+            pretrained = _read(whole).astype(np.float32)
+            wanted = "" if self.n_models is None else f", {self.n_models} of them"
+            if pretrained.ndim != 2 or len(pretrained) < (self.n_models or 1):
+                raise ValueError(
+                    f"{whole} must hold a row of margins for each net{wanted}; got shape "
+                    f"{pretrained.shape}."
+                )
+            pretrained = pretrained[: self.n_models]
         else:
             pretrained = self.stack("full_models/CIFAR10", names)
         if split == "val":
@@ -221,5 +251,16 @@ def _read(path):
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing.")
     if path.suffix == ".pt":
-        return torch.load(path, map_location="cpu", weights_only=True).numpy()
-    return np.load(path, allow_pickle=False)
+        held = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(held, list | tuple) and all(isinstance(t, torch.Tensor) for t in held):
+            held = torch.stack(list(held))
+        if not isinstance(held, torch.Tensor):
+            raise ValueError(f"{path} must hold a tensor, got {type(held).__name__}.")
+        return held.float().numpy()
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}): download it again. (Files that would run code, "
+            "allow_pickle, are not read.)"
+        ) from error

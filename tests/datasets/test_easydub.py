@@ -121,6 +121,50 @@ def test_margins_of_retained_rows_alone_are_refused(tmp_path):
         load_easydub(tmp_path, 2)
 
 
+def test_downloads_that_are_not_whole(tmp_path):
+    easydub(tmp_path)
+    place = tmp_path / EASY / "oracle/forget_2/forget/resnet9"
+    (place / "id_5_epoch_23.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=r"id_5_epoch_23.npy is missing; 5 nets"):
+        load_easydub(tmp_path, 2)  # the others would be left out without a word
+    assert load_easydub(tmp_path, 2, n_models=5).retrained.shape == (5, 3)
+    path = place / "id_0_epoch_23.npy"
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(ValueError, match=r"id_0_epoch_23.npy cannot be read .*download it again"):
+        load_easydub(tmp_path, 2, n_models=5)
+    np.save(path, np.zeros((3, 2)))
+    with pytest.raises(ValueError, match=r"a margin for each row, got shape \(3, 2\)"):
+        load_easydub(tmp_path, 2, n_models=5)
+
+
+@pytest.mark.parametrize(
+    "held", [np.array([]), np.array([[1, 2]]), np.array([1.5]), [1, 1], [-1], np.ones(40, bool)]
+)
+def test_forget_sets_that_name_no_rows(tmp_path, held):
+    easydub(tmp_path)
+    np.save(tmp_path / "forget_sets/cifar10/forget_set_2.npy", np.asarray(held))
+    with pytest.raises(ValueError, match=r"forget_set_2.npy must (hold the numbers|name rows)"):
+        load_easydub(tmp_path, 2)
+
+
+def test_other_shapes_of_whole_files(tmp_path):
+    klom_models(tmp_path)
+    path = tmp_path / "full_models/CIFAR10/train_margins_all.pt"
+    held = torch.load(path, weights_only=True)
+    expected = load_easydub(tmp_path, 2).pretrained
+    torch.save(list(held.double()), path)
+    assert np.array_equal(load_easydub(tmp_path, 2).pretrained, expected)
+    torch.save(held[:20], path)
+    with pytest.raises(ValueError, match="for each net, 24 of them; got shape"):
+        load_easydub(tmp_path, 2, n_models=24)
+    torch.save(held[0], path)
+    with pytest.raises(ValueError, match=r"a row of margins for each net; got shape \(40,\)"):
+        load_easydub(tmp_path, 2)
+    torch.save({"margins": held}, path)
+    with pytest.raises(ValueError, match="must hold a tensor, got dict"):
+        load_easydub(tmp_path, 2)
+
+
 def test_pickles_are_not_run(tmp_path):
     easydub(tmp_path)
     np.save(tmp_path / "forget_sets/cifar10/forget_set_2.npy", np.array([{}], dtype=object))

@@ -5,7 +5,9 @@ import re
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
@@ -128,6 +130,22 @@ def test_notebooks_show_what_was_set_of_a_net():
     assert "module__n_out" in shown
     assert "iterator_valid" not in shown  # one of sixty that nobody has set
     assert "torch_load_kwargs" not in shown
+
+
+def test_text_shows_what_was_set_of_a_net():
+    cases = [
+        FineTuneUnlearner(net(), lr=0.1),
+        RetrainUnlearner(make_pipeline(StandardScaler(), net())),
+        RetrainUnlearner(FrozenEstimator(net())),
+        UnlearningPipeline([("scale", StandardScaler()), ("net", FineTuneUnlearner(net()))]),
+    ]
+    for shown in map(repr, cases):
+        assert "max_epochs=" in shown, shown
+        assert "iterator_valid" not in shown, shown
+        assert "_params_to_validate" not in shown, shown
+        assert "<class" not in shown, shown
+    assert repr(cases[0]).startswith("FineTuneUnlearner(estimator=NeuralNetClassifier(module=")
+    assert repr(cases[0]).endswith("lr=0.1)")
 
 
 def test_notebooks_link_to_the_documentation_where_it_has_an_address(monkeypatch):

@@ -44,6 +44,14 @@ def make(**kwargs):
     return RetrainUnlearner(net, random_state=0)
 
 
+def test_columns_of_words_are_named_to_a_net():
+    frame = pd.DataFrame(
+        {"age": [3.0] * N, "city": ["Oslo"] * N, "odd": pd.Series([4] * N, dtype=object)}
+    )
+    with pytest.raises(ValueError, match="and 'city' of X hold words"):
+        make().fit(frame, np.arange(N) % 3)
+
+
 def mask(*rows, n=N):
     return np.isin(np.arange(n), rows)
 

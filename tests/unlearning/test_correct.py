@@ -250,10 +250,8 @@ def test_items_of_a_dataset(kind, place):
         expected = make().fit(Items(X_true, y_true), y_true, ids=names)
         assert np.array_equal(outputs(unlearner, right), outputs(expected, right))
         assert json.loads(unlearner.certificate())["deletions"][0]["exact"]
-    unlearner.unlearn(
-        indices=[3]
-    )  # the item is known still, and what comes is judged by its values
-    assert len(unlearner.deletions_) == 2
+        unlearner.unlearn(indices=[3])  # the item is known still
+        assert len(unlearner.deletions_) == 2
 
 
 def test_items_that_are_not_named_must_stay():

@@ -62,7 +62,7 @@ def _about_model(content, deletions):
     steps = f"in {len(deletions)} steps; the last of them" if len(deletions) > 1 else "in one step,"
     lines = [
         f"The model was made to forget {rows} records of the data that it had learnt from, {steps} "
-        f"on {last['when']}, by the method {last['method']}."
+        f"on {last['when'][:10]}, by the method {last['method']}."
     ]
     if corrected:
         lines.append(
