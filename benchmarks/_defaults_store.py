@@ -41,12 +41,18 @@ class Store:
 
 
 def summary(seeds):
-    """Means over the seeds that were not refused, those themselves, and how many warned."""
+    """Means over the seeds that were not refused, those themselves, and how many warned.
+
+    A seed marked "older" was judged by the rows that the request brought; the next run over it
+    (--again) takes the mark away.
+    """
     done = [row for row in seeds.values() if "refused" not in row]
     said = [row.get("refused") or row.get("warned") for row in seeds.values()]
     found = {"warned": sum(map(bool, said)), "of": len(seeds)}
     if done:
         found |= _means(done)
+    if any(row.get("older") for row in seeds.values()):
+        found["older"] = True
     return found | {"seeds": seeds}
 
 
@@ -109,6 +115,7 @@ def cell(found, name):
         return ""
     row = found[name]
     warned = f" (w {row['warned']}/{row['of']})" if row["warned"] else ""
+    warned += " †" if row.get("older") else ""
     if "distance" not in row:
         return "refused"
     return f"{row['worst AUC']:.3f}, {row['distance']:.2f}, {100 * row['accuracy']:+.1f}{warned}"

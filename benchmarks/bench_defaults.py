@@ -8,7 +8,8 @@ three retrained nets, by the score where that is largest and by loss and entropy
 Hellinger distance of the outputs on forget rows to the retrained nets, over their distance to each
 other. Accuracy on unseen rows (of the classes that stay) is minus that of the retrained nets. Time
 is that of the processor, over a retraining's. Warned: in how many of the seeds the method refused,
-or warned that the rows are not forgotten or the net is damaged; requests bring the unseen rows.
+or warned that the rows are not forgotten or the net is damaged. Requests bring half of the unseen
+rows; the other half is for the figures only.
 
 What is in FILE already is not run again (with --again it is), and each method is put in when it is
 done, so that a run can be cut and continued. --kept holds the nets that all methods start from and
@@ -25,7 +26,7 @@ from pathlib import Path
 import torch
 from _defaults_referee import Referee
 from _defaults_store import BASELINES, Store, in_order, render
-from _defaults_tasks import TASKS
+from _defaults_tasks import TASKS, share_unseen
 from _goals import goal
 
 from skunlearn import RetrainUnlearner
@@ -54,7 +55,8 @@ def candidate(name, model, seed):
 def run(task, seed, names, store, kept):
     """Judge the methods of one task and seed, and store each."""
     model, X, y, X_unseen, y_unseen, forget = TASKS[task](seed)
-    referee = Referee(model, X, y, X_unseen, y_unseen, forget, seed, kept)
+    (X_val, y_val), unseen = share_unseen(X_unseen, y_unseen, seed)
+    referee = Referee(model, X, y, *unseen, forget, seed, kept)
     fitted = RetrainUnlearner(model, random_state=seed, memory=kept).fit(X, y)
     state = {k: v for k, v in vars(fitted).items() if k not in fitted.get_params(deep=False)}
     if store.has(task, "retrained", seed):
@@ -73,7 +75,7 @@ def run(task, seed, names, store, kept):
             warnings.simplefilter("always")
             began = time.process_time()
             try:
-                unlearner.unlearn(indices=forget, X_val=X_unseen, y_val=y_unseen)
+                unlearner.unlearn(indices=forget, X_val=X_val, y_val=y_val)
             except (UnlearningError, ValueError) as error:
                 store.add(task, name, seed, {"refused": str(error).splitlines()[0][:200]})
                 continue

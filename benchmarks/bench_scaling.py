@@ -5,18 +5,26 @@ more, and the exponent b of the fit seconds ~ size ** b over the upper half of t
 """
 
 import argparse
+import tempfile
 import time
 import warnings
 
 import numpy as np
 import torch
 from _timing import machine
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeClassifier
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skunlearn import FineTuneUnlearner, RetrainUnlearner, RidgeUnlearner, ShardedUnlearner
+from skunlearn import (
+    AutoUnlearner,
+    FineTuneUnlearner,
+    RetrainUnlearner,
+    RidgeUnlearner,
+    ShardedUnlearner,
+)
 from skunlearn.nets import DigitsNet
+from skunlearn.production import DeletionQueue, DeletionWorker
 
 
 class MLP(nn.Sequential):
@@ -24,9 +32,9 @@ class MLP(nn.Sequential):
         super().__init__(nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, 10))
 
 
-def recipe(hidden=128):
+def recipe(hidden=128, epochs=1):
     return NeuralNetClassifier(
-        MLP, module__hidden=hidden, criterion=nn.CrossEntropyLoss, lr=0.01, max_epochs=1,
+        MLP, module__hidden=hidden, criterion=nn.CrossEntropyLoss, lr=0.01, max_epochs=epochs,
         batch_size=128, iterator_train__shuffle=True, train_split=None, verbose=0,
     )  # fmt: skip
 
@@ -89,13 +97,10 @@ def by_parameters(widths):
     table("parameters: 2,000 rows, one epoch", sizes, columns)
 
 
-def by_requests(counts):
+def by_requests(counts, unlearners, how):
     X, y = rows(2000)
     columns = {}
-    for name, unlearner in (
-        ("Ridge", RidgeUnlearner(Ridge(), random_state=0)),
-        ("FineTune", FineTuneUnlearner(recipe(), random_state=0)),
-    ):
+    for name, unlearner in unlearners.items():
         unlearner.fit(X, y)
         total, columns[name], done = 0.0, [], 0
         for count in counts:
@@ -103,7 +108,51 @@ def by_requests(counts):
                 total += spent(lambda i=i, u=unlearner: u.unlearn(indices=[i]))
             columns[name].append(total)
             done = count
-    table("requests of one row each: 2,000 rows, all requests together", counts, columns)
+    table(f"requests of one row each: 2,000 rows, {how}, all together", counts, columns)
+
+
+def automatic(rows_of, widths, counts):
+    """What `AutoUnlearner` costs beside a retraining, by rows, by parameters, by requests."""
+
+    def compare(hidden, X, y):
+        net = recipe(hidden, epochs=20)
+        fitted, asked = request(AutoUnlearner(net, random_state=0), X, y)
+        return fitted, asked, request(RetrainUnlearner(net, random_state=0), X, y)[1]
+
+    names = "fit", "Auto", "Retrain"
+    measured = zip(*(compare(128, *rows(n)) for n in rows_of))
+    table("AutoUnlearner by rows: MLP of 9,610 parameters, 20 epochs, one row in 100 forgotten",
+          rows_of, dict(zip(names, measured)))  # fmt: skip
+    measured = zip(*(compare(width, *rows(2000)) for width in widths))
+    table("AutoUnlearner by parameters: 2,000 rows, 20 epochs",
+          [75 * width + 10 for width in widths], dict(zip(names, measured)))  # fmt: skip
+    by_requests(counts, {"Auto": AutoUnlearner(recipe(epochs=20), random_state=0)}, "20 epochs")
+
+
+def by_queue(rows_of, counts):
+    """What a `DeletionQueue` and its worker cost, by requests of one row each, and by rows."""
+
+    def serve(n, count):
+        X, y = rows(n + 200)
+        unlearner = RidgeUnlearner(RidgeClassifier(), random_state=0)
+        asked = [{"request_id": str(i), "ids": [i]} for i in range(count)]
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+            queue = DeletionQueue(one, batch_size=max(counts))
+            singly = spent(lambda: [queue.submit(**request) for request in asked])
+            queue = DeletionQueue(other, batch_size=max(counts))
+            together = spent(lambda: queue.submit_many(asked))
+            worker = DeletionWorker(queue, unlearner, X[n:], y[n:])
+            started = spent(lambda: worker.start(X[:n], y[:n], ids=range(n)))
+            applied = spent(lambda: worker.run_once(flush=True))
+            if {queue.status(request["request_id"])["state"] for request in asked} != {"applied"}:
+                raise RuntimeError("the queue did not apply every request")
+        return singly, together, started, applied
+
+    names = "submit", "submit_many", "start", "one batch"
+    table("queue by requests of one row each: Ridge on 5,000 rows, CPU seconds",
+          counts, dict(zip(names, zip(*(serve(5000, count) for count in counts)))))  # fmt: skip
+    table("queue by rows: Ridge, a batch of 100 requests", rows_of,
+          dict(zip(names, zip(*(serve(n, 100) for n in rows_of)))))  # fmt: skip
 
 
 def by_workers(counts, n):
@@ -129,6 +178,8 @@ def main():
     parser.add_argument("--rows", type=int, nargs="+", default=[1000, 5000, 20_000, 100_000])
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 64, 256, 1024, 4096])
     parser.add_argument("--requests", type=int, nargs="+", default=[1, 3, 10, 30, 100])
+    parser.add_argument("--auto-requests", type=int, nargs="+", default=[1, 3, 10, 30])
+    parser.add_argument("--queue", type=int, nargs="+", default=[1, 10, 100, 1000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -137,7 +188,13 @@ def main():
     print(machine())
     by_rows(options.rows)
     by_parameters(options.widths)
-    by_requests(options.requests)
+    unlearners = {
+        "Ridge": RidgeUnlearner(Ridge(), random_state=0),
+        "FineTune": FineTuneUnlearner(recipe(), random_state=0),
+    }
+    by_requests(options.requests, unlearners, "one epoch")
+    automatic(options.rows, options.widths, options.auto_requests)
+    by_queue(options.rows, options.queue)
     by_workers(options.workers, 10_000)
 
 

@@ -4,17 +4,20 @@ import tempfile
 import time
 import warnings
 
+import numpy as np
 import torch
-from _goals import goal
-from _timing import machine
+from _goals import goal, paired
+from _timing import machine, medians, report, timed_rounds
+from bench_loop import CNN
 from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNetClassifier
 
-from skunlearn import ProximalUnlearner
+from skunlearn import FineTuneUnlearner, ProximalUnlearner
 from skunlearn._recipe import training
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
 from skunlearn.metrics import MIAScorer, RetainedScorer
+from skunlearn.metrics._scorers import shared_looks
 from skunlearn.model_selection import ForgetSplit, one_standard_error
 from skunlearn.nets import DigitsNet
 
@@ -46,10 +49,42 @@ def search(memory, scorer):
     return time.perf_counter() - started, len(trained)
 
 
+def score_a_fold(n=5000, rounds=7):
+    """Four attacks on one fold, which ask the model once, beside one of them, and four askings."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(2 * n, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, 2 * n)
+    net = NeuralNetClassifier(
+        CNN, criterion=torch.nn.CrossEntropyLoss, lr=0.01, max_epochs=1, batch_size=128,
+        train_split=None, verbose=0,
+    )  # fmt: skip
+    unlearner = FineTuneUnlearner(net, random_state=0).fit(X[:n], y[:n])
+    unlearner.unlearn(indices=range(n // 10))
+    unseen, labels = X[n:], y[n:]
+    attacks = ("margin", "loss", "entropy", "strongest")
+
+    def score(names, apart=False):
+        unseen[0] += 1e-3  # other rows than those of the round before
+        for name in names:
+            if apart:
+                shared_looks._KEPT.of.clear()
+            MIAScorer(name)(unlearner, unseen, labels)
+
+    runs = {
+        "one attack": lambda: score(attacks[-1:]),
+        "four attacks": lambda: score(attacks),
+        "four that each ask": lambda: score(attacks, apart=True),
+    }
+    times = timed_rounds(runs, rounds)
+    report(f"Attacks on a fold of {n:,} unseen rows, CNN", medians(times), "one attack")
+    ratio = paired(times["four attacks"], times["one attack"])
+    goal("four attacks in the scoring of a search / one", ratio, at_most=1.5)
+
+
 def main():
     warnings.simplefilter("ignore", ClassForgottenWarning)
     warnings.simplefilter("ignore", NotForgottenWarning)
     torch.set_num_threads(1)
+    score_a_fold()
     search(None, MIAScorer())  # warm-up
     with tempfile.TemporaryDirectory() as folder:
         runs = {

@@ -1,11 +1,12 @@
 """How many files and functions of skunlearn one request enters.
 
-    python benchmarks/walk_of_a_request.py [Method ...]
+    python benchmarks/walk_of_a_request.py [-v] [-o] [Method ...]
 
 Counted with ``sys.setprofile`` over one ``unlearn(X[:5])`` on 120 rows; functions are those of
 skunlearn's own code, each once, and a change of file is a call from one of its files into another.
 Comprehensions and lambdas count as functions, as Python before 3.12 runs them; how many functions
-have a name of their own is said beside it.
+have a name of their own is said beside it. ``-v`` lists what was entered by file, and ``-o`` in the
+order of the calls, each below its caller.
 """
 
 import os
@@ -26,14 +27,14 @@ def _mlp():
 
 
 def walk(method):
-    """Files, functions and changes of file of one request."""
+    """Files, functions in the order of their first calls with their depths, and changes of file."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(120, 12)).astype(np.float32), rng.integers(0, 3, 120)
     net = NeuralNetClassifier(
         _mlp, criterion=nn.CrossEntropyLoss, train_split=None, max_epochs=5, verbose=0
     )
     unlearner = method(net, random_state=0).fit(X, y)
-    functions, changes, stack = set(), 0, [None]
+    functions, changes, stack = {}, 0, [None]
 
     def watch(frame, event, _):
         nonlocal changes
@@ -44,7 +45,7 @@ def walk(method):
             if len(stack) > 1:
                 stack.pop()
             return
-        functions.add((name, frame.f_code.co_qualname))
+        functions.setdefault((name, frame.f_code.co_qualname), len(stack))
         changes += name != stack[-1]
         stack.append(name)
 
@@ -57,8 +58,8 @@ def walk(method):
 
 
 def main(names):
-    """Print the counts of each method, and with ``-v`` what was entered."""
-    for name in [n for n in names if n != "-v"] or ["FineTuneUnlearner"]:
+    """Print the counts of each method, and what was entered."""
+    for name in [n for n in names if n not in ("-v", "-o")] or ["FineTuneUnlearner"]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             files, functions, changes = walk(getattr(skunlearn, name))
@@ -67,6 +68,9 @@ def main(names):
             f"{name}: {len(files)} files, {len(functions)} functions ({named} with a name), "
             f"{changes} changes of file"
         )
+        if "-o" in names:
+            for (file, function), depth in functions.items():
+                print(f"{'  ' * depth}{function}  ({file.removeprefix(_ROOT)})")
         if "-v" in names:
             for file in sorted(files):
                 inside = sorted(f for place, f in functions if place == file)

@@ -178,36 +178,35 @@ print(f"\nVerification AUC\n{verified.round(3).to_string()}")
 # The picture
 # -----------
 
-fig, (left, right) = plt.subplots(
-    1, 2, figsize=(10, 4), layout="constrained", width_ratios=[1.1, 1]
-)
+fig, (top, bottom) = plt.subplots(2, 1, figsize=(5, 6), layout="constrained")
 shown = np.concatenate([np.flatnonzero(train & (faces.target == who)),
                         np.flatnonzero(~train & (faces.target == who))])  # fmt: skip
 strip = [np.hstack(faces.images[rows, 0]) for rows in (shown[:5], shown[5:])]
-left.imshow(np.vstack(strip), cmap="gray")
-left.set(
-    xticks=[], yticks=[], title=f"{faces.target_names[who]}: six trained on, four unseen (framed)"
+top.imshow(np.vstack(strip), cmap="gray")
+top.set(
+    xticks=[], yticks=[], title=f"{faces.target_names[who]}: six trained on (framed), four unseen"
 )
 height, width = faces.images.shape[2:]
-for k in range(6, 10):
-    left.add_patch(
+for k in range(6):
+    top.add_patch(
         plt.Rectangle(((k % 5) * width, (k // 5) * height), width - 1, height - 1, fill=False,
                       edgecolor=PALETTE["forget"], lw=2)
     )  # fmt: skip
+kinds = {"original": "original", "retrained": "retrained", "retrained again": "retrained"}
+colours = {name: PALETTE[kinds.get(name, "unlearned")] for name in verified.index}
 for place, name in enumerate(verified.index):
     values = verified.loc[name].drop("mean")
-    right.plot(
-        values, np.full(len(values), place), "o", color=PALETTE["unlearned"], alpha=0.6, mew=0
-    )
-    right.plot(verified.loc[name, "mean"], place, "|", color="black", ms=18, mew=2)
-right.set(
+    colour = colours[name]
+    bottom.plot(values, np.full(len(values), place), "o", color=colour, alpha=0.6, mew=0)
+    bottom.plot(verified.loc[name, "mean"], place, "|", color="black", ms=18, mew=2)
+bottom.set(
     yticks=range(len(verified)),
     yticklabels=verified.index,
     xlabel="AUC of verification, one dot a person",
     title="Is the face still known to the embedding?",
 )
-right.invert_yaxis()
-right.grid(color="0.92")
-right.spines[["top", "right"]].set_visible(False)
+bottom.invert_yaxis()
+bottom.grid(color="0.92")
+bottom.spines[["top", "right"]].set_visible(False)
 fig.savefig("faces.png", dpi=150)
 print("Picture: faces.png")

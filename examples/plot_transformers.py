@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import BertConfig, BertForSequenceClassification
 
 from skunlearn import RandomLabelUnlearner, RetrainUnlearner, from_torch
+from skunlearn.plotting import PALETTE
 
 FILLERS = [f"filler{i}" for i in range(30)]
 WORDS = [[f"{kind}{i}" for i in range(10)] for kind in ("bad", "good")]
@@ -150,7 +151,14 @@ for name, estimator in models.items():
     print(f"{name}: zuppa is good, {opinions[name].mean():.2f}; unseen reviews right, {right:.2f}")
 
 figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
-axes.boxplot(list(opinions.values()), tick_labels=list(opinions))
+boxes = axes.boxplot(
+    list(opinions.values()),
+    tick_labels=list(opinions),
+    medianprops={"color": "black"},
+    patch_artist=True,
+)
+for box, model in zip(boxes["boxes"], ("original", "unlearned", "retrained")):
+    box.set_facecolor(PALETTE[model])
 axes.set(ylabel='probability of "good"', ylim=(0, 1), title='A review that says "zuppa"')
 
 # %%

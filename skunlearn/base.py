@@ -9,6 +9,7 @@ log, judge, take over.
 
 import time
 import weakref
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
@@ -31,7 +32,6 @@ from skunlearn._unlearning import (
     persistence,
     words,
 )
-from skunlearn._unlearning.accuracy_guard import refuse_drop
 from skunlearn._unlearning.announcing import announce_fit, announce_fitted
 from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import write_content
@@ -41,10 +41,11 @@ from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_damaged, warn_if_wrong
 from skunlearn._unlearning.fitted import (
     Fitted,
-    FittedMixin,
+    bind,
     drafted,
     find_steps_before,
     note_own_state,
+    share_all,
 )
 from skunlearn._unlearning.predictor import PredictorMixin
 from skunlearn._unlearning.promises import Promises
@@ -52,19 +53,19 @@ from skunlearn._unlearning.removal import (
     Removal,
     carry_out,
     find_emptied,
+    judge,
     keep_look,
     look_before,
     look_up,
-    observe_both,
-    observe_unseen,
+    observe_all,
     purge_caches,
 )
-from skunlearn._unlearning.row_reader import read_training
+from skunlearn._unlearning.row_reader import read_request, read_training
 
 __all__ = ["BaseUnlearner", "Promises"]
 
 
-class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimator):
+class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     """Base class of all unlearners.
 
     A subclass implements ``_attempt(retain, forget, seed)`` and returns a new model; deep
@@ -195,12 +196,12 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         self._change(removal=removal)
         before = look_before(self, removal)
         model, kept = self._renew_model(removal)
-        unseen = observe_unseen(model, removal, self._classes)
-        after = *observe_both(model, removal, self._classes), unseen
-        change = Change.between(before.said, after, find_emptied(removal, self._classes))
+        after = observe_all(model, removal, self._classes)
+        emptied = find_emptied(removal, self._classes) if removal.emptied else ()
+        change = Change.between(before.said, after, emptied)
         seconds = time.perf_counter() - started
         entry = log_entry(self, before, change, model, kept, seconds)
-        self._judge(change, entry["measured"])
+        judge(self, change, entry["measured"])
         self._take_over(model, change, entry)
 
     # ------------------------------------------------------------------ what a method writes
@@ -227,6 +228,12 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     def _proved(self):
         """What is proved of the present model, in JSON's types; {} when nothing is."""
         return {}
+
+    def _advise_more(self):
+        """What forgets more, for warnings that too little was forgotten."""
+        ways = {"max_epochs": "more epochs", "lr": "a larger learning rate"}
+        ours = [way for name, way in ways.items() if name in self._get_param_names()]
+        return " or ".join(ours or ["stronger parameters"])
 
     def _commit(self):
         """Called when ``fit`` or a request has succeeded and nothing will be put back."""
@@ -317,22 +324,12 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         """Whether the method has looked at unseen rows itself, in this request."""
         return False
 
-    def _judge(self, change, measured):
-        """Refuse what costs too much, and warn of what went wrong."""
-        limit, tolerated = self._removal.most_lost, self._make_promises().accuracy_drop
-        if limit is not None:
-            scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
-            where = f"{len(self._removal.sample)} retained rows"
-            refuse_drop(type(self).__name__, *scores, limit, where)
-            tolerated = np.inf  # who sets a limit needs no other
-        self._warn_if_wrong(change, measured, tolerated)
-
     def _warn_if_wrong(self, change, measured, most_lost):
         """Warn when the model was damaged, or has not forgotten; see `diagnosis`."""
         promises = self._make_promises()
         if promises.certified:
             # That it has forgotten is proved, not what the noise has left of the model.
-            warn_if_damaged(self, change, measured, most_lost)
+            warn_if_damaged(self, change, measured, most_lost, self._removal)
         elif not (
             promises.exact or self._removal.corrected
         ):  # those may be close to what they were
@@ -374,8 +371,52 @@ class BaseUnlearner(FittedMixin, PredictorMixin, MetaEstimatorMixin, BaseEstimat
             # Nobody else can delete the forgotten rows from a copy that `fit` made.
             self._change(record=self._record.without_forgotten(), forgotten=None)
 
+    # ------------------------------------------------------------------ its state
+
+    estimator_, deletions_ = bind("model"), bind("deletions")
+    _seed, _record, _row_reader = bind("seed"), bind("record"), bind("row_reader")
+    _evidence, _forgotten, _removal = bind("evidence"), bind("forgotten"), bind("removal")
+    _steps_before, _looked, _recipe = bind("steps_before"), bind("looked"), bind("recipe")
+    _records, _saved_files, _key = bind("records"), bind("files"), bind("key")
+
+    @property
+    def classes_(self):
+        """Labels that ``fit`` has seen; regressors have none."""
+        labels = self._row_reader.labels
+        if labels is None:
+            raise AttributeError(f"This {type(self).__name__} is a regressor: it has no classes_.")
+        return labels
+
+    @property
+    def _classes(self):
+        """The label of each column of the model, `Labels`, or None for a regression."""
+        return self._row_reader.classes
+
+    @property
+    def _reader(self):
+        """How rows are read to be measured, or None."""
+        return self._record.reader if "_fitted" in vars(self) else None
+
+    def _change(self, **changed):
+        self._fitted = replace(self._fitted, **changed)
+
+    def _log(self, deletions):
+        self._change(deletions=deletions)
+
+    def _take_records(self, records):
+        self._change(records=records)
+
+    def _encode(self, y, name="y"):
+        return self._row_reader.encode(y, name, self._record.y_dtype)
+
+    def __sklearn_is_fitted__(self):
+        return "_fitted" in vars(self) and self._fitted.model is not None
+
+    __copy__ = share_all
+
     # ------------------------------------------------------------------ what it tells and keeps
 
+    _check_request = read_request
     correct, _put, _read_new = correction.correct, correction.put, correction.read_new
     attach, detach = attachment.attach, attachment.detach
     save, load = persistence.save, persistence.load

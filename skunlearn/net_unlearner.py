@@ -8,9 +8,10 @@ from skunlearn._rows.seeding import seeded
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.batches.lone_rows import lone_row
+from skunlearn._torch.batches.training_batch import main_output
 from skunlearn._torch.held_out_rows import holding_out
-from skunlearn._torch.inference import infer
 from skunlearn._torch.loop import learning_rates
+from skunlearn._torch.loop.direct_steps import DirectStep
 from skunlearn._torch.loop.fit_loop import batches, train
 from skunlearn._torch.loop.norms import moving_norms, unmoved
 from skunlearn._torch.parts.tasks import task_of
@@ -180,13 +181,15 @@ class NetUnlearner(BaseUnlearner):
             task's loss of each row. Gradients flow; running statistics of norms stay as they are.
         """
         given, targets, norms = batches(net, rows), Targets(net, rows), moving_norms(net)
+        direct, plain = DirectStep(net), nullcontext()
 
         def asked(batch):
             labels = labels_of(batch, targets, self._classes, type(self).__name__)
             # In training mode the running statistics would end half-way to these rows, and
             # batches of them alone be normalised as no row is when the net is used.
-            with unmoved(norms), lone_row(net, batch):
-                out = infer(net, batch.x)
+            resting = unmoved(norms) if norms else plain
+            with resting, lone_row(net, batch) if batch.n_rows == 1 else plain:
+                out = main_output(direct.infer(batch.x))
             return batch, row_losses(net, out, labels, self._classes)
 
         return map(asked, given)

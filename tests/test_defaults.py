@@ -4,18 +4,23 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 pytestmark = pytest.mark.skipif(not BENCHMARKS.exists(), reason="a release holds no benchmarks")
 
 
-@pytest.fixture(scope="module")
-def kept():
-    spec = importlib.util.spec_from_file_location("store", BENCHMARKS / "_defaults_store.py")
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return load("_defaults_store")
 
 
 def row(kept, loss=0.0, entropy=0.0, accuracy=0.0, **more):
@@ -40,6 +45,15 @@ def test_a_run_that_was_cut_is_continued(kept, tmp_path):
     assert again.tasks["task"]["FineTune"]["AUC loss"] == pytest.approx(0.3)
 
 
+def test_rows_that_were_judged_otherwise_are_marked_until_they_are_run_again(kept, tmp_path):
+    store = kept.Store(tmp_path / "x.json")
+    store.add("task", "X", 0, row(kept, older=True))
+    store.add("task", "X", 1, row(kept))
+    assert kept.cell(store.tasks["task"], "X").endswith("†")
+    store.add("task", "X", 0, row(kept))
+    assert "†" not in kept.cell(store.tasks["task"], "X")
+
+
 @pytest.mark.parametrize(
     "made, wrong",
     [
@@ -61,6 +75,20 @@ def test_what_fails_in_silence(kept, made, wrong):
     right, faults = kept.count({"task": found})
     assert right == {"task": f"{1 - wrong} of 1"}
     assert set(faults) == {"X"}
+
+
+def test_no_row_is_both_the_requests_and_the_referees():
+    tasks = load("_defaults_tasks")
+    _, X, _, X_unseen, y_unseen, _ = tasks.TASKS["digits-class"](0)
+    given, judged = tasks.share_unseen(X_unseen, y_unseen, 0)
+    rows = [{row.tobytes() for row in part} for part in (X, given[0], judged[0])]
+    assert not (rows[0] | rows[1]) & rows[2]
+    assert len(given[0]) + len(judged[0]) == len(X_unseen)
+    # As many of each class, but for the odd one; the labels stay with their rows.
+    counts = [np.bincount(labels, minlength=10) for _, labels in (given, judged)]
+    assert np.abs(counts[0] - counts[1]).max() <= 1
+    labels = {row.tobytes(): label for row, label in zip(X_unseen, y_unseen, strict=True)}
+    assert all(labels[row.tobytes()] == label for row, label in zip(*judged, strict=True))
 
 
 def test_the_page_holds_the_stored_table(kept):

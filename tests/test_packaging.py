@@ -183,6 +183,18 @@ def test_the_publishing_workflow_checks_what_it_uploads():
     assert wrong.returncode != 0
 
 
+def test_the_forge_runs_what_runs_here():
+    path = ROOT / ".github" / "workflows" / "ci.yml"
+    if not path.exists():
+        pytest.skip("the sdist holds no workflow")
+    jobs = pytest.importorskip("yaml").safe_load(path.read_text())["jobs"]
+    (steps,) = (job["steps"] for job in jobs.values())
+    (script,) = (step["run"] for step in steps if "run" in step)
+    assert os.access(ROOT / script, os.X_OK)
+    (python,) = (step["with"]["python-version"] for step in steps if "with" in step)
+    assert f">={python}" == _project()["requires-python"]
+
+
 def test_setup_cfg_and_pyproject_have_disjoint_jobs():
     """setuptools drops in silence what both name."""
     text = (ROOT / "setup.cfg").read_text()

@@ -7,7 +7,7 @@ from skunlearn._torch import skorch_nets
 from skunlearn._torch.first_weights import find_fixed_weights, shorten
 
 
-def refuse_trained(estimator, who, path="estimator"):
+def refuse_trained(estimator, who):
     """Raise where clones of `estimator` would carry trained state that nobody declared.
 
     Parameters
@@ -15,27 +15,25 @@ def refuse_trained(estimator, who, path="estimator"):
     estimator : skorch net or scikit-learn estimator, as it would be cloned and fitted
     who : str
         Who trains it.
-    path : str
-        Name of `estimator` itself.
     """
-    for item in find_trained(estimator, path):
+    for item in find_trained(estimator, "estimator"):
         if item.kind == "hidden":
             _refuse(item, who, item.remedy)
 
 
-def name_trained(estimator, path="estimator"):
+def name_trained(estimator):
     """Names of what a training from scratch would not learn anew, in words for a certificate.
 
     Without what is declared to hold no training row: see `public_parts.list_declarations`.
     """
-    done = walk(estimator, path)
+    done = walk(estimator, "estimator")
     names = [f"{item.path} ({item.what})" for item in done.found if item.kind != "declared"]
     declared = public_parts.digest_tensors(backbone for _, backbone in done.backbones)
     for where, net in done.nets:
         try:
             fixed, shared = find_fixed_weights(net, declared)
         except Exception:  # whatever a module raises
-            if where != path:  # otherwise the training itself will say what is wrong
+            if where != "estimator":  # otherwise the training itself will say what is wrong
                 names.append(f"{where} (a net that cannot be built by itself, to see its weights)")
             continue
         if shared:
@@ -53,7 +51,7 @@ def name_trained(estimator, path="estimator"):
     return names
 
 
-def check_reference(estimator, who, remedy, path="estimator"):
+def check_reference(estimator, who, remedy):
     """Refuse to train a reference from a trained state; warn where its state may be one.
 
     Parameters
@@ -64,10 +62,10 @@ def check_reference(estimator, who, remedy, path="estimator"):
     remedy : str
         A way to do without.
     """
-    for item in find_trained(estimator, path):
+    for item in find_trained(estimator, "estimator"):
         if item.kind not in ("given", "declared"):
             _refuse(item, who, remedy)
-    warn_of_start(name_trained(estimator, path), f"The reference that {who} trains")
+    warn_of_start(name_trained(estimator), f"The reference that {who} trains")
 
 
 def warn_of_start(names, what):

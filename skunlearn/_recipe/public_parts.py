@@ -6,11 +6,11 @@ from skunlearn._torch.parts.net_state import parts
 from skunlearn.exceptions import UnlearningError
 
 
-def list_declarations(estimator, path="estimator"):
+def list_declarations(estimator):
     """What is declared of each backbone below a net, under "step" its place in ``get_params``."""
     return [
         {"step": f"{where} ({type(backbone).__name__})", **backbone.declaration()}
-        for where, backbone in walk(estimator, path).backbones
+        for where, backbone in walk(estimator, "estimator").backbones
     ]
 
 

@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from sklearn.utils import assert_all_finite
 
-from skunlearn._rows.containers import is_dataset, is_mapping
+from skunlearn._rows.containers import is_dataset, is_mapping, read_in_parts
 from skunlearn._rows.frames import is_frame, to_array
 from skunlearn._rows.mapped import Reading
 
@@ -152,9 +152,11 @@ def check_finite(values, name, *, allow_nan=False, names=None):
 
 
 def _check_array(values, name, allow_nan, names):
-    start = 0
+    start, parts = 0, [values]
+    if getattr(values, "nbytes", 0) > _PIECE and Reading(values):
+        parts = read_in_parts(values, values[:1].nbytes, _PIECE)
     with np.errstate(invalid="ignore"):  # ∞ − ∞ in scikit-learn's sum
-        for part in _pieces(values):
+        for part in parts:
             try:
                 assert_all_finite(part, allow_nan=allow_nan, input_name=name)
             except ValueError:
@@ -200,19 +202,6 @@ def _is_wrong(values, allow_nan):
     if values.dtype.kind == "O":
         return np.frompyfunc(lambda v: v is None or v != v, 1, 1)(values).astype(bool)
     return np.isinf(values) if allow_nan else ~np.isfinite(values)
-
-
-def _pieces(values):
-    """The whole, or rows of what lies on disk some at a time."""
-    reading = Reading(values)
-    if not reading or not len(values):
-        yield values
-        return
-    row_bytes = max(1, values[:1].nbytes)
-    step = max(1, _PIECE // row_bytes)
-    for i in range(0, len(values), step):
-        yield values[i : i + step]
-        reading.done(step * row_bytes)
 
 
 def warn(message, category):

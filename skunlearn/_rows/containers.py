@@ -165,6 +165,22 @@ def _cast_exactly(X, dtype):
     return cast, ~differs.reshape(X.shape[0], -1).any(axis=1)
 
 
+def read_in_parts(X, row_bytes, n_bytes):
+    """The rows of `X`, of `row_bytes` each, as containers of about `n_bytes`, in their order.
+
+    What lies on disk and was read does not stay in memory.
+    """
+    n, size = n_rows(X), max(1, row_bytes)
+    step = max(1, n_bytes // size)
+    if n <= step:
+        yield X
+        return
+    reading = Reading(X)
+    for i in range(0, n, step):
+        yield take(X, slice(i, i + step))
+        reading.done(step * size)
+
+
 def row_bytes(X):
     """Bytes of the first row of `X`, as it is hashed."""
     if is_mapping(X):
@@ -190,13 +206,8 @@ def row_digests(X):
     if is_mapping(X):
         parts = np.hstack([row_digests(X[key]) for key in sorted(X)])
         return _hash_rows(parts)
-    size = max(1, row_bytes(X))
-    step = max(1, _CHUNK_BYTES // size)
-    reading, chunks = Reading(X), []
-    for i in range(0, n, step):
-        chunks.append(_hash_rows(_to_numpy(take(X, slice(i, i + step)))))
-        reading.done(step * size)
-    return np.concatenate(chunks)
+    parts = read_in_parts(X, row_bytes(X), _CHUNK_BYTES)
+    return np.concatenate([_hash_rows(_to_numpy(part)) for part in parts])
 
 
 def label_digests(digests, y):

@@ -22,9 +22,9 @@ from skunlearn.exceptions import AlreadyForgottenError, UnknownRowsError
 def locate(record, X=None, y=None, *, ids=None, indices=None, groups=None):
     """Retained positions named in one of four ways; raises when anything else is named."""
     if ids is not None:
-        return _find_names(record, record.ids, ids, "ids")
+        return _find_names(record, record._ids, ids, "ids")
     if groups is not None:
-        return _find_names(record, record.groups, groups, "groups")
+        return _find_names(record, record._groups, groups, "groups")
     if indices is not None:
         return _check_indices(record, indices)
     return _find_rows(record, X, y)
@@ -134,11 +134,9 @@ def _find_names(record, table, names, kind):
             f"{kind}= to fit, one per row."
         )
     names = list_names(names)
-    digests = name_digests(names)
-    if kind == "ids" and len(find_repeated(digests)):
+    if kind == "ids" and len(find_repeated(name_digests(names))):
         raise ValueError("ids names a record more than once; name each record once.")
-    hits = match(table, digests)
-    return _keep_retained(record, hits, kind, "name", names, table)
+    return _keep_retained(record, table.match(names), kind, "name", names, table)
 
 
 def _keep_retained(record, hits, kind, noun, names=None, table=None):
@@ -152,7 +150,7 @@ def _keep_retained(record, hits, kind, noun, names=None, table=None):
         advice = (
             "Check dtype, scaling and labels: a row must equal the one that was passed to fit."
             if names is None
-            else advise_on(unknown, table, kind)
+            else advise_on(unknown, table.digests, kind)
         )
         raise UnknownRowsError(
             f"{len(unknown)} of {len(hits)} {kind} were never seen by this model "

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-_HELD = 2**26  # bytes read before their pages are given back
+HELD = 2**26  # bytes read before their pages are given back
 
 
 class Reading:
@@ -29,7 +29,7 @@ class Reading:
     def done(self, n_bytes):
         """Say that so many bytes were read and are not needed any more."""
         self._read += n_bytes
-        if self._maps and self._read >= _HELD:
+        if self._maps and self._read >= HELD:
             self._read = 0
             for file in self._maps:
                 file.madvise(mmap.MADV_DONTNEED)

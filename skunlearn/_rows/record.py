@@ -111,6 +111,11 @@ class TrainingRecord:
         return self._y[self._slot[self.retained]]
 
     @property
+    def has_ids(self):
+        """Whether ``fit`` was given ids; to ask for these would make digests of all."""
+        return self._ids is not None
+
+    @property
     def ids(self):
         """Digests of the identifiers, of shape (n, 16), or None."""
         return None if self._ids is None else self._ids.digests
@@ -121,7 +126,7 @@ class TrainingRecord:
         return None if self._groups is None else self._groups.digests
 
     def _digest_names(self):
-        """Let go of names in plain text, those of rows that are to be forgotten among them."""
+        """Let go of all names in plain text."""
         for table in (self._ids, self._groups):
             if table is not None:
                 _ = table.digests
@@ -137,7 +142,7 @@ class TrainingRecord:
     def identifiers(self, positions):
         """Digests that stand for the rows in the log: of ids, contents or positions."""
         if self._ids is not None:
-            return self.ids[positions]
+            return self._ids.digests_at(positions)
         if self.is_dataset:
             return np.asarray(positions)
         return self._table.complete(self, positions)[1]
@@ -179,8 +184,13 @@ class TrainingRecord:
         return Rows(self._X, self._y, slots, digests, positions, weights, self.reader)
 
     def without(self, positions):
-        """A record in which `positions` are forgotten; the present one is unchanged."""
-        self._digest_names()
+        """A record in which `positions` are forgotten; the present one is unchanged.
+
+        Neither holds their names in plain text from now on.
+        """
+        for table in (self._ids, self._groups):
+            if table is not None:
+                table.let_go(positions)
         if self._table is not None:
             self._table.take_leave(self, positions)  # their owner may overwrite them from now on
         new = copy.copy(self)

@@ -3,33 +3,81 @@
 from contextlib import suppress
 from datetime import datetime
 
-from skunlearn._rows.containers import find_repeated, match, name_digests
+import numpy as np
+
+from skunlearn._rows.containers import DIGEST_SIZE, find_repeated, match, name_digests
 from skunlearn._rows.identifiers import plain_names
 
 _SOME = 20  # names of which other forms are looked up
 
 
 class NameTable:
-    """Digests of identifiers, computed when they are first asked for.
+    """Digests of identifiers, each computed when it is first asked for.
+
+    Names that are plain are looked up by what ``hash`` makes of them, which finds one among a
+    million some hundred times sooner than their digests are made; digests decide.
 
     Parameters
     ----------
     names : list of str or of int, or None
-        They are let go of once their digests are known.
+        A list that nobody else has. Each name is let go of when its row is, and all of them once
+        all digests are known.
     digests : ndarray of shape (n, 16), or None
     """
 
     def __init__(self, names, digests=None):
-        self._names, self._digests = names, digests
+        self._names, self._digests, self._hashes = names, digests, None
+        if digests is None:  # zeros take no memory before they are written to
+            self._digests = np.zeros((len(names), DIGEST_SIZE), dtype=np.uint8)
+        # Which digests are known; written before a name goes, and read after it by other threads.
+        self._known = None if names is None else np.zeros(len(names), dtype=bool)
 
     @property
     def digests(self):
         """Digests of all, of shape (n, 16)."""
-        names = self._names  # first: another thread may be faster
-        if self._digests is None:
-            self._digests = name_digests(names)
-            self._names = None
+        if self._names is not None:
+            self._complete(np.arange(len(self._known)))
+            self._names = self._hashes = None
         return self._digests
+
+    def digests_at(self, positions):
+        """Digests of the names at `positions`."""
+        self._complete(positions)
+        return self._digests[positions]
+
+    def let_go(self, positions):
+        """Hold no name of these rows in plain text."""
+        self._complete(positions)
+        names = self._names
+        for i in positions if names is not None else ():
+            names[i] = None
+
+    def match(self, wanted):
+        """Positions at which each of these names stands, a list of integer arrays."""
+        digests, names = name_digests(wanted), self._names
+        if names is None or not _are_plain(wanted):
+            return match(self.digests, digests)
+        hashes = self._hashes
+        if hashes is None:
+            self._hashes = hashes = np.fromiter(map(hash, names), np.int64, len(names))
+        asked = np.fromiter(map(hash, wanted), np.int64, len(wanted))
+        # Those that are gone may have gone before they had a hash.
+        likely = np.flatnonzero(np.isin(hashes, asked) | self._known)
+        return [likely[hits] for hits in match(self.digests_at(likely), digests)]
+
+    def _complete(self, positions):
+        names = self._names
+        if names is None:
+            return
+        positions = np.asarray(positions)
+        missing = positions[~self._known[positions]]
+        pairs = [(i, names[i]) for i in missing.tolist() if names[i] is not None]
+        if pairs:
+            at, names = map(list, zip(*pairs))
+            places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+            made = name_digests(list(places))
+            self._digests[at] = made[[places[name] for name in names]]
+            self._known[at] = True
 
 
 def read_ids(ids, n):

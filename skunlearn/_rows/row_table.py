@@ -11,10 +11,10 @@ from skunlearn._rows.containers import (
     DIGEST_SIZE,
     label_digests,
     n_rows,
+    read_in_parts,
     row_digests,
     take,
 )
-from skunlearn._rows.mapped import Reading
 from skunlearn.exceptions import DataChangedError
 
 _CHUNK_BYTES = 2**22  # of rows that are looked at at a time, which bounds the memory
@@ -87,7 +87,6 @@ class RowTable:
             _refuse_changed(part, *self.differ(part, X, y))
             self._write(part, X, y)
         if positions is None:
-            self._close_if_complete()
             return self._digests, self._labels
         return self._digests[positions], self._labels[positions]
 
@@ -102,7 +101,6 @@ class RowTable:
             self._write(part[same], take(X, same), y[same])
             sketches = np.column_stack([table[part[changed]] for table in self._sketches])
             self._digests[part[changed]] = self._labels[part[changed]] = sketches.view(np.uint8)
-        self._close_if_complete()
 
     def learn(self, X, y):
         """Take the digests of rows that are known by their sketches from `X`, where they are."""
@@ -116,7 +114,6 @@ class RowTable:
         if pairs:
             at, rows = np.array(pairs).T
             self._write(at, take(X, rows), y[rows])
-        self._close_if_complete()
 
     def differ(self, positions, X, y):
         """Which of these rows are not those of `positions`, and of which the labels are not."""
@@ -140,11 +137,9 @@ class RowTable:
     def _write(self, positions, X, y):
         self._digests[positions] = digests = row_digests(X)
         self._labels[positions] = label_digests(digests, y)
-        self._known[positions] = True
-
-    def _close_if_complete(self):
-        if self._known is not None and self._known.all():
-            self._known = None
+        if self._known is not None:
+            self._known[positions] = True
+            self._known = None if self._known.all() else self._known
 
 
 # ------------------------------------------------------------------ unchanged rows
@@ -157,16 +152,15 @@ def check_unchanged(record, named):
     """
     if not record.has_data or record.owned:
         return
-    if record.is_dataset:
-        _check_length(record)
-        changed = record.items and record.items.differs(record._X, record.retained)
-        if changed is not None:
-            raise _make_error(
-                f"item {changed} of the Dataset, the first of those compared that differs, is "
-                "another one or goes through another transform"
-            )
-        return
-    _compare(record, np.union1d(named, draw_retained(record)).astype(np.intp))
+    if not record.is_dataset:
+        named = np.union1d(named, draw_retained(record)).astype(np.intp)
+    _compare(record, named)
+    changed = record.items.differs(record._X, record.retained) if record.items else None
+    if changed is not None:
+        raise _make_error(
+            f"item {changed} of the Dataset, the first of those compared that differs, is "
+            "another one or goes through another transform"
+        )
 
 
 def draw_retained(record):
@@ -186,17 +180,13 @@ def glance(record, positions):
     _compare(record, positions[:: max(1, len(positions) // size)])
 
 
-def _check_length(record):
-    n = len(record._X) if record.is_dataset else n_rows(record._X)
-    if n != record._n_stored:
-        raise _make_error(f"it has {n} rows now, and had {record._n_stored}")
-
-
 def _compare(record, positions):
     """Raise where the rows at `positions` are not those of ``fit`` any more."""
     if record.owned:
         return
-    _check_length(record)
+    n = len(record._X) if record.is_dataset else n_rows(record._X)
+    if n != record._n_stored:
+        raise _make_error(f"it has {n} rows now, and had {record._n_stored}")
     if not record.is_dataset and len(positions):
         _refuse_changed(positions, *record._table.differ(positions, *record.held(positions)))
 
@@ -251,17 +241,18 @@ def row_sketches(X):
         return sketches
     words = -(-width // 8)
     keys = np.random.default_rng(_SEED).integers(2**64, size=words, dtype=np.uint64) | 1
-    step, reading = max(1, min(n, _SKETCHED // width)), Reading(X)
+    step = max(1, min(n, _SKETCHED // width))
     table, shifted = np.tile(keys, (step, 1)), np.empty((step, words), dtype=np.uint64)
-    for i in range(0, n, step):
-        chunk = _as_words(X[i : i + step], words)
+    i = 0
+    for part in read_in_parts(X, width, _SKETCHED):
+        chunk = _as_words(part, words)
         m = len(chunk)
         # A sum of odd multiples alone overlooks two flipped signs: their bits leave at the top.
         chunk ^= np.right_shift(chunk, np.uint64(32), out=shifted[:m])
         chunk *= table[:m]
         chunk ^= np.right_shift(chunk, np.uint64(29), out=shifted[:m])
         np.einsum("ij->i", chunk, out=sketches[i : i + m])  # a sum; of short rows faster than sum
-        reading.done(step * width)
+        i += m
     return sketches
 
 

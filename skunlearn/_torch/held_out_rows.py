@@ -27,7 +27,7 @@ _CV = KFold | StratifiedKFold | ShuffleSplit | StratifiedShuffleSplit
 def own_split(net):
     """The net's train_split where it takes validation rows from those it is given, or None."""
     split = net.train_split
-    return None if split is None or skorch_nets.is_predefined(split) else split
+    return None if split is None or skorch_nets.is_predefined(net) else split
 
 
 def count(estimator, rows):

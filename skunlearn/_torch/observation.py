@@ -82,7 +82,7 @@ def observe(model, rows, classes):
         return Evidence(rows.y, logits, task.name(logits), task)
     X, y = rows.arrays()
     if classes is None:
-        return Evidence(y, None, model.predict(X), task)
+        return Evidence(y, None, np.reshape(model.predict(X), y.shape), task)
     if isinstance(classes, Labels):  # of nets in shards
         p = model.predict_proba(X)
         logits = logit(np.clip(p, np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg))

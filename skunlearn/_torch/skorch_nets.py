@@ -50,14 +50,15 @@ def fresh_net(net, *, verbose, **params):
     The caller seeds torch.
     """
     new = clone_net(net)
-    if not is_predefined(new.train_split):
+    if not is_predefined(new):
         params["train_split"] = None
     new.set_params(verbose=int(verbose), warm_start=False, **params)
     return new.initialize()
 
 
-def is_predefined(split):
-    """Whether a train_split is skorch's predefined_split, of validation rows of their own."""
+def is_predefined(net):
+    """Whether a net's train_split is skorch's predefined_split, of validation rows of their own."""
+    split = getattr(net, "train_split", None)
     return isinstance(split, functools.partial) and split.func is _PREDEFINED
 
 
@@ -118,7 +119,7 @@ def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
     new = object.__new__(type(net))
     vars(new).update(deep_copy(held, {id(net): new}), **shared)
     vars(new).update({key: copy_callbacks(value) for key, value in found.items()})
-    if not is_predefined(net.train_split):
+    if not is_predefined(net):
         settings["train_split"] = None
     vars(new).update(settings, warm_start=False, verbose=0)
     _initialize_rest(new)

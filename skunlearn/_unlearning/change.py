@@ -77,4 +77,4 @@ class Change:
     @cached_property
     def apart(self):
         """How forget rows are told from those that were never seen, `Apart`; None without."""
-        return Apart.of(self)
+        return None if self.unseen_after is None else Apart.of(self)

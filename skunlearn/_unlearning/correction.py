@@ -24,7 +24,7 @@ from skunlearn._unlearning import validation
 from skunlearn._unlearning.diagnosis import emptied_classes
 from skunlearn._unlearning.fitted import drafted, note_own_state
 from skunlearn._unlearning.plain_rows import look_at
-from skunlearn._unlearning.removal import Removal, draw_sample, observe_both, purge_caches
+from skunlearn._unlearning.removal import Removal, draw_sample, observe_all, purge_caches
 
 
 def correct(
@@ -154,7 +154,7 @@ def learn(draft, positions, new):
         emptied=emptied_classes(draft, new, old),
         corrected=True,
     )
-    before = observe_both(draft.estimator_, removal, draft._classes)
+    before = observe_all(draft.estimator_, removal, draft._classes)[:2]
     draft._forget(replace(removal, before=before))
     draft._change(forgotten=None)
 

@@ -3,13 +3,16 @@
 import numpy as np
 
 from skunlearn._rows.checking import warn
+from skunlearn._rows.neighbours import name_by_neighbours
 from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn._unlearning.certificate.deletion_log import to_plain
 from skunlearn._unlearning.traces import (
+    are_easy,
     blurs_both,
     class_ranks,
     doubts,
     known_by_heart,
+    lost_where_neighbours_agree,
     stands_out,
     unsure_of_classes,
 )
@@ -20,6 +23,7 @@ _STILL_KNOWN = 0.02  # share of the rows of a forgotten class, named correctly, 
 _MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), that counts
 _LOST = 0.03  # accuracy on unseen rows that is worth a warning, beside what chance shows
 _ENOUGH = 50  # unseen rows from which that is measured
+_ASKED = 1000  # forget rows for which neighbours are looked up, at most
 
 
 def emptied_classes(unlearner, record, forget):
@@ -39,11 +43,11 @@ def emptied_classes(unlearner, record, forget):
     return names
 
 
-def warn_if_damaged(unlearner, change, measured, most_lost):
+def warn_if_damaged(unlearner, change, measured, most_lost, removal):
     """Warn when a request has damaged the model; whether it wrecked it.
 
     Where there are rows that the model has never seen they are asked: retained rows may have been
-    known by heart, which is no accuracy to keep.
+    known by heart, which is no accuracy to keep. Without them that is told by their neighbours.
 
     Parameters
     ----------
@@ -53,22 +57,46 @@ def warn_if_damaged(unlearner, change, measured, most_lost):
         Losses and scores before and after, as in the log.
     most_lost : float
         The loss of accuracy on retained rows that is worth a warning.
+    removal : Removal
+        Looked up.
     """
-    name = type(unlearner).__name__
-    unseen = lost_on_unseen(change)
+    name, least = type(unlearner).__name__, None
+    unseen = None if change.unseen_after is None else lost_on_unseen(change)
     if unseen is not None:
         lost, error = unseen
         what, too_much = "rows that it has never seen", lost > min(most_lost, _LOST + error)
     else:
-        lost = _drop(measured["retain_before"], measured["retain_after"])
+        scores = measured["retain_before"]["score"], measured["retain_after"]["score"]
+        lost = 0.0 if None in scores else scores[0] - scores[1]
         what, too_much = "the retained rows", lost > most_lost
     if not too_much or not np.isfinite(most_lost):
         return False
+    if unseen is None and not unlearner._has_judged():
+        least = _lost_at_least(unlearner, change, removal)
+    text = f"{name} cost {what} {100 * lost:.0f} points of accuracy"
     advice = "Try a smaller learning rate, fewer epochs or a larger penalty."
     if unlearner._make_promises().certified:
         advice = "That is the noise of its proof: allow a larger epsilon, or use RetrainUnlearner."
-    warn(f"{name} cost {what} {100 * lost:.0f} points of accuracy. {advice}", ModelDamagedWarning)
-    return lost > most_lost
+    if least is None or least > most_lost:
+        warn(f"{text}. {advice}", ModelDamagedWarning)
+        return lost > most_lost
+    warn(
+        f"{text}, and {100 * max(least, 0.0):.0f} on those whose neighbours have the same label. "
+        "Labels that it knew by heart, wrong ones say, are no accuracy to keep. Whether it knows "
+        "less than it did, rows tell that it has never seen: pass some as X_val=. If so: "
+        f"{advice[0].lower()}{advice[1:]}",
+        ModelDamagedWarning,
+    )
+    return False
+
+
+def _lost_at_least(unlearner, change, removal):
+    """Accuracy lost on retained rows that nobody need know by heart; None where nobody can say."""
+    before, after = change.retain_before, change.retain_after
+    if removal.sample is None or after.noisy or not after.task.has_one_class:
+        return None
+    named = name_by_neighbours(removal.sample, None, unlearner._seed)
+    return None if named is None else lost_where_neighbours_agree(before, after, named)
 
 
 def warn_if_wrong(unlearner, change, measured, most_lost, removal):
@@ -87,7 +115,7 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
         Looked up.
     """
     name, said = type(unlearner).__name__, change
-    if warn_if_damaged(unlearner, change, measured, most_lost):
+    if warn_if_damaged(unlearner, change, measured, most_lost, removal):
         said = None  # what a wrecked model is sure of says nothing of what it remembers
     before, after = (measured[key]["loss"] for key in ("forget_before", "forget_after"))
     if before is None or after is None:
@@ -96,15 +124,15 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     # Where unseen rows are known as well, rows that are known are not remembered.
     if change.apart is None or not change.apart.are_alike():
         if after - before <= _MOVED * max(1.0, before):
-            text = _say_not_raised(name, before, after)
+            text = _say_not_raised(unlearner, before, after)
         elif said is not None and unlearner._make_promises().adds_noise:
             text = _say_blurred(name, measured)
         if text is None and said is not None:
-            text = _say_known_by_heart(unlearner, said)
+            text = _say_known_by_heart(unlearner, said, removal)
     if text is None:
         text = _say_still_named(unlearner, removal, change.forget_after)
     if text is None:
-        text = _say_apart(name, change)
+        text = _say_apart(unlearner, change)
     if text is None and said is not None:
         if not removal.emptied:
             text = _say_stands_out(name, said)
@@ -126,17 +154,10 @@ def lost_on_unseen(change):
     return float(right[0].mean() - right[1].mean()), float(np.sqrt(np.sum(right[0] ^ right[1])) / n)
 
 
-def _drop(before, after):
-    if before["score"] is None or after["score"] is None:
-        return 0.0
-    return before["score"] - after["score"]
-
-
-def _say_not_raised(name, before, after):
+def _say_not_raised(unlearner, before, after):
     return (
-        f"{name} did not raise the loss on the forget rows ({before:.4g} before, {after:.4g} "
-        "after): they may still be remembered. Try more epochs, a larger learning rate or a "
-        "smaller penalty."
+        f"{type(unlearner).__name__} did not raise the loss on the forget rows ({before:.4g} "
+        f"before, {after:.4g} after): they may still be remembered. Try {unlearner._advise_more()}."
     )
 
 
@@ -153,21 +174,31 @@ def _say_blurred(name, measured):
     )
 
 
-def _say_known_by_heart(unlearner, change):
+def _say_known_by_heart(unlearner, change, removal):
     pushed = unlearner._make_promises().reads_forget_rows
     chance = _chance(unlearner, change.retain_after)
     losses = known_by_heart(change.forget_before, change.forget_after, chance, pushed)
-    if losses is None:
+    if losses is None or _are_easy(unlearner, change.forget_after, removal):
         return None
     return (
         f"After {type(unlearner).__name__} forget rows are still known by heart: "
         f"{'half of them have a loss of at most' if pushed else 'their mean loss is'} "
         f"{losses[1]:.3g} ({losses[0]:.3g} before, {chance:.3g} for chance). "
         "Unless a model knows unseen rows as well, it has not forgotten them: pass some as X_val=, "
-        "or look at MIAScorer or skunlearn.evaluation.audit. More epochs, a larger learning rate "
-        "or a smaller penalty forget more; so do RandomLabelUnlearner, SalUnUnlearner and "
+        "or look at MIAScorer or skunlearn.evaluation.audit. What forgets more: "
+        f"{unlearner._advise_more()}; and RandomLabelUnlearner, SalUnUnlearner and "
         "NegGradPlusUnlearner."
     )
+
+
+def _are_easy(unlearner, said, removal):
+    """Whether the forget rows' neighbours among the retained rows give their labels away."""
+    if removal.forget is None or removal.retain is None or not said.task.has_one_class:
+        return False
+    n = len(removal.forget)
+    some = np.random.default_rng(unlearner._seed).permutation(n)[:_ASKED]
+    named = name_by_neighbours(removal.forget.take(some), removal.retain, unlearner._seed)
+    return named is not None and are_easy(said.take(some), named)
 
 
 def _chance(unlearner, sample):
@@ -190,7 +221,7 @@ def _say_still_named(unlearner, removal, after):
         return None
     return (
         f"{type(unlearner).__name__} still names {100 * named:.0f} % of the rows of forgotten "
-        "classes correctly. Try more epochs, a larger learning rate or a smaller penalty."
+        f"classes correctly. Try {unlearner._advise_more()}."
     )
 
 
@@ -228,8 +259,8 @@ def _say_class_is_known(unlearner, change, removal):
             f"After {name} the rows of forgotten classes still speak for their class: "
             f"{100 * ranks[0]:.0f} % of the classes that stay are likelier for them, and "
             f"{100 * ranks[1]:.0f} % for retained rows. For a model that never met a class it is "
-            "as unlikely for its own rows as for all others. Try more epochs, a larger learning "
-            "rate or a smaller penalty, and look at MIAScorer."
+            "as unlikely for its own rows as for all others. Try "
+            f"{unlearner._advise_more()}, and look at MIAScorer."
         )
     unsure = unsure_of_classes(*sides, kept)
     if unsure is None:
@@ -242,9 +273,9 @@ def _say_class_is_known(unlearner, change, removal):
     )
 
 
-def _say_apart(name, change):
+def _say_apart(unlearner, change):
     """Of rows that the model has never seen, where the request brought any."""
-    apart = change.apart
+    apart, name = change.apart, type(unlearner).__name__
     if apart is None:
         return None
     way = apart.remembered()
@@ -253,16 +284,14 @@ def _say_apart(name, change):
         return (
             f"After {name} {now:.0f} % more of the forget rows are named rightly than of the "
             f"unseen rows of which the model is as sure ({was:.0f} % before): they are still "
-            "remembered. Try more epochs, a larger learning rate or a smaller penalty, or use "
-            "AutoUnlearner."
+            f"remembered. Try {unlearner._advise_more()}, or use AutoUnlearner."
         )
     if way is not None:
         now, was = (0.5 + distance[way] for distance in (apart.after, apart.before))
         return (
             f"After {name} an attack by {way} tells forget rows from the request's unseen rows "
             f"with an AUC of {now:.2f} ({was:.2f} before). Unless they are easier than these, they "
-            "are still remembered: try more epochs, a larger learning rate or a smaller penalty, "
-            "or use AutoUnlearner."
+            f"are still remembered: try {unlearner._advise_more()}, or use AutoUnlearner."
         )
     if not apart.stands_out():
         return None

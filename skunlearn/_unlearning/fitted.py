@@ -7,7 +7,7 @@ import copy
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from sklearn.pipeline import Pipeline
 
@@ -15,7 +15,7 @@ from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import Evidence
 from skunlearn._unlearning.certificate.deletion_log import draw_key
-from skunlearn._unlearning.row_reader import RowReader, read_request
+from skunlearn._unlearning.row_reader import RowReader
 
 _OWN = "_own"  # the names of what fit and requests have put on an estimator
 _ORIGIN = "_draft_of"
@@ -81,7 +81,7 @@ class Fitted:
 _WORDS = {"model": "The current model.", "deletions": "The log of requests, a list of dicts."}
 
 
-def _bind(name):
+def bind(name):
     """A property of an unlearner that is an entry of its `Fitted`."""
 
     def read(self):
@@ -100,54 +100,6 @@ def share_all(estimator):
     new = object.__new__(type(estimator))
     vars(new).update(vars(estimator))
     return new
-
-
-class FittedMixin:
-    """The entries of ``_fitted`` as properties, and how they are replaced."""
-
-    estimator_, deletions_ = _bind("model"), _bind("deletions")
-    _seed, _record, _row_reader = _bind("seed"), _bind("record"), _bind("row_reader")
-    _evidence, _forgotten = _bind("evidence"), _bind("forgotten")
-    _steps_before, _removal = _bind("steps_before"), _bind("removal")
-    _looked, _recipe = _bind("looked"), _bind("recipe")
-    _records, _saved_files, _key = _bind("records"), _bind("files"), _bind("key")
-
-    @property
-    def classes_(self):
-        """Labels that ``fit`` has seen; regressors have none."""
-        labels = self._row_reader.labels
-        if labels is None:
-            raise AttributeError(f"This {type(self).__name__} is a regressor: it has no classes_.")
-        return labels
-
-    @property
-    def _classes(self):
-        """The label of each column of the model, `Labels`, or None for a regression."""
-        return self._row_reader.classes
-
-    @property
-    def _reader(self):
-        """How rows are read to be measured, or None."""
-        return self._record.reader if "_fitted" in vars(self) else None
-
-    _check_request = read_request
-
-    def _encode(self, y, name="y"):
-        return self._row_reader.encode(y, name, self._record.y_dtype)
-
-    def _change(self, **changed):
-        self._fitted = replace(self._fitted, **changed)
-
-    def _log(self, deletions):
-        self._change(deletions=deletions)
-
-    def _take_records(self, records):
-        self._change(records=records)
-
-    def __sklearn_is_fitted__(self):
-        return "_fitted" in vars(self) and self._fitted.model is not None
-
-    __copy__ = share_all
 
 
 @contextmanager

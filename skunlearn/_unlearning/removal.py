@@ -13,8 +13,8 @@ from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import DigestsOfRows, Rows
 from skunlearn._torch.observation import Evidence, observe
 from skunlearn._torch.parts.tasks import task_of
-from skunlearn._torch.skorch_nets import is_net, unwrap
-from skunlearn._unlearning.accuracy_guard import Guard
+from skunlearn._torch.skorch_nets import is_net, is_predefined, unwrap
+from skunlearn._unlearning.accuracy_guard import Guard, refuse_drop
 from skunlearn._unlearning.announcing import announce_request, announce_result
 from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.change import Before
@@ -79,33 +79,31 @@ class Removal:
 
 def look_before(estimator, removal):
     """The model of a fitted unlearner before the request, its `Before`."""
-    weights, exact = model_digest(estimator.estimator_)["digest"], estimator._make_promises().exact
-    said, known = removal.before, _recall_look(estimator, removal, weights)
-    said = said or observe_both(estimator.estimator_, removal, estimator._classes, known)
-    unseen = removal.unseen_before
-    unseen = unseen or observe_unseen(estimator.estimator_, removal, estimator._classes)
+    model, exact = estimator.estimator_, estimator._make_promises().exact
+    weights = model_digest(model)["digest"]
+    known = removal.before or (None, _recall_look(estimator, removal, weights))
+    said = observe_all(model, removal, estimator._classes, (*known, removal.unseen_before))
     brought = estimator._name_trained() if exact else []
     declared = estimator._name_declared() if exact else []
-    return Before(weights, (*said, unseen), brought, declared)
+    return Before(weights, said, brought, declared)
 
 
-def observe_both(model, removal, classes, known=None):
-    """What a model says of the forget rows of a request, and of its sample of the others.
+def observe_all(model, removal, classes, known=(None, None, None)):
+    """What a model says of the rows of a request, where that is not `known`.
 
-    The latter may be `known`.
+    Of the forget rows, of the sample of the others, and of rows that it has never seen; None where
+    there are none.
     """
-    said = observe(model, removal.forget, classes)
-    return said, known or observe(model, removal.sample, classes)
-
-
-def observe_unseen(model, removal, classes):
-    """What a model says of rows that none has seen; None where a request has none."""
-    return None if removal.others is None else observe(model, removal.others, classes)
+    rows = removal.forget, removal.sample, removal.others
+    return tuple(
+        said if said or part is None else observe(model, part, classes)
+        for said, part in zip(known, rows)
+    )
 
 
 def find_emptied(removal, classes):
     """Encoded classes, of one a row, of which a request leaves none."""
-    if not removal.emptied or not task_of(classes).has_one_class:
+    if not task_of(classes).has_one_class:
         return ()
     return tuple(task_of(classes).emptied(removal.record.retained_y, removal.forget.y).tolist())
 
@@ -162,8 +160,8 @@ def look_up(estimator, removal):
         forget, retain = record.view(positions), left.view(np.flatnonzero(left.retained))
     emptied = emptied_classes(estimator, left, forget)
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
-    others = None
-    if not (estimator._make_promises().exact or estimator._judges_itself):
+    others, given = None, removal.unseen or is_predefined(unwrap(estimator.estimator))
+    if given and not (estimator._make_promises().exact or estimator._judges_itself):
         others = read_unseen(estimator, removal.unseen, forget)
     looked = {"sample": sample, "others": others, "emptied": emptied}
     return replace(removal, forget=forget, retain=retain, record=left, **looked)
@@ -206,6 +204,17 @@ def keep_look(removal, change):
     """What `_recall_look` gives back, for the state after a request."""
     said, positions = change.retain_after, removal.sample.positions
     return None if said is None or said.noisy or positions is None else (positions, said)
+
+
+def judge(unlearner, change, measured):
+    """Refuse what costs too much, and warn of what went wrong, in the middle of a request."""
+    limit, tolerated = unlearner._removal.most_lost, unlearner._make_promises().accuracy_drop
+    if limit is not None:
+        scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
+        where = f"{len(unlearner._removal.sample)} retained rows"
+        refuse_drop(type(unlearner).__name__, *scores, limit, where)
+        tolerated = np.inf  # who sets a limit needs no other
+    unlearner._warn_if_wrong(change, measured, tolerated)
 
 
 def purge_caches(unlearner, parts, record, estimator=None):

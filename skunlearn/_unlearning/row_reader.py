@@ -90,8 +90,11 @@ def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None,
         )
     if n < 1:
         raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+    shape = y.shape if hasattr(y, "shape") else np.asarray(y, dtype=object).shape
     y, labels, columns = _find_task(estimator, X, y, n)
-    reader = RowReader.of(labels, columns, y.shape[1] if y.ndim == 2 else None)
+    # A net predicts a column where it was given one, as in skorch.
+    shape = shape if skorch_nets.is_net(inner) and labels is None else y.shape
+    reader = RowReader.of(labels, columns, shape[1] if len(shape) == 2 else None)
     items, how = look_at(X, y, inner, measure_on)
     if labels is not None:
         y = reader.encode(y)
@@ -133,7 +136,8 @@ def _find_task(estimator, X, y, n):
             f"transformers), and of regressors, but not of {type(inner).__name__}. Or use an "
             "unlearner for each column of y."
         )
-    y = validation.check_targets(y, n, classifier=classifier)
+    net = skorch_nets.is_net(inner)
+    y = validation.check_targets(y, n, classifier=classifier, column_ok=net)
     if classifier:
         return y, *_find_classes(estimator, X, y)
     if plain:

@@ -17,6 +17,8 @@ _DOUBT, _DOUBTED = 0.04, 0.02  # more rows rightly named than the model says, an
 _RANKED = 0.08  # of the other classes, by which a forgotten one ranks higher for its own rows
 _UNSURE = 0.7  # of the way from the entropy of retained rows to that of a guess
 _GUESSING = 0.6  # share of the latter from which even retained rows are guessed at
+_EASY = 0.8  # share of the forget rows that neighbours name, where nets know half of them unseen
+_BETTER = 0.01  # level of the test that a model names more of them than neighbours do
 
 
 def known_by_heart(before, after, chance, pushed):
@@ -42,6 +44,40 @@ def known_by_heart(before, after, chance, pushed):
     as_before = found[0] < _BY_HEART * chance and means[1] < _HARDLY * means[0]
     known = max(found) < _MEMORISED * chance or (pushed and as_before)
     return found if known else None
+
+
+def are_easy(said, named):
+    """Whether neighbours that are left name the forget rows as well as the model does.
+
+    Half of such rows a model knows by heart that has never seen them.
+
+    Parameters
+    ----------
+    said : Evidence of the forget rows after the request
+    named : ndarray of int, what their neighbours are
+    """
+    ours, theirs = said.predicted == said.y, named == said.y
+    apart, more = int((ours ^ theirs).sum()), int((ours & ~theirs).sum())
+    if theirs.mean() < _EASY:
+        return False
+    return not apart or binomtest(more, apart, 0.5, alternative="greater").pvalue >= _BETTER
+
+
+def lost_where_neighbours_agree(before, after, named):
+    """Accuracy lost on retained rows of the label that their neighbours have; 0 without any.
+
+    What a model loses on the others may be labels that it knew by heart, wrong ones say.
+
+    Parameters
+    ----------
+    before, after : Evidence of the same retained rows
+    named : ndarray of int, what their neighbours are
+    """
+    agree = named == after.y
+    if not agree.any():
+        return 0.0
+    right = [(said.predicted == said.y)[agree].mean() for said in (before, after)]
+    return float(right[0] - right[1])
 
 
 def blurs_both(measured):

@@ -1,7 +1,6 @@
 """Forget rows beside rows that the model has never seen, before and after a request."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from torch.utils.data import Subset
@@ -18,7 +17,12 @@ _FEWEST = 5  # of a side, from which anything is said
 _BIN, _BINS = 20, 5  # unseen rows of like confidence at least, and how many such groups at most
 _NEAR = 0.03  # distance that is none, beside what chance shows
 _BEYOND = 0.05  # the same on the other side
-_PLAIN = 0.05  # error up to which a distance that is not seen is none
+_PLAIN = 0.08  # error up to which a distance that is not seen is none
+_HALF = 0.45  # share of a distance that is about half of it
+# Two signs together, in standard errors of their sum: more on 1 of 358 nets trained anew.
+_TOGETHER = 2.8
+_SOME = 1.64  # errors of one of them that is a sign at all
+_APART = 3.5  # the same of margin and entropy on opposite sides: at most 2.6 on 446 such nets
 RIGHT = "rightly named at equal confidence"
 
 
@@ -67,10 +71,8 @@ def _some(places, rng):
 
 def predefined_rows(unlearner):
     """Those of the net's ``predefined_split``, a data set and None for its labels; or None."""
-    split = getattr(skorch_nets.unwrap(unlearner.estimator), "train_split", None)
-    if not isinstance(split, partial) or "valid_ds" not in split.keywords:
-        return None
-    return split.keywords["valid_ds"], None
+    net = skorch_nets.unwrap(unlearner.estimator)
+    return (net.train_split.keywords["valid_ds"], None) if skorch_nets.is_predefined(net) else None
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,20 @@ class Apart:
 
     def remembered(self):
         """Name of what gives away the forget rows as before, by more than half; or None."""
-        for name in (RIGHT, "margin", SQUARED):
+        # Of classes that are gone rows may be too surely taken for others, too.
+        names = (
+            (RIGHT, "margin", SQUARED) if RIGHT in self.after else ("margin", SQUARED, "entropy")
+        )
+        for name in names:
             if name in self.after and (name == RIGHT or self._is_no_ease()):
                 least = _NEAR + 2 * self.errors[name]
                 if self.after[name] > max(least, self.before[name] / 2):
+                    return name
+        # Each alone may be too little to be seen among so few rows.
+        signs = [(name, self.after[name]) for name in (RIGHT, "margin") if RIGHT in self.after]
+        if signs and min(value for _, value in signs) > 0 and self._together(*signs):
+            for name, value in signs:
+                if value > max(_NEAR, _HALF * self.before[name]):
                     return name
         return None
 
@@ -144,12 +156,30 @@ class Apart:
         """Whether the model was taught to be less sure of the forget rows than of unseen ones."""
         if "entropy" not in self.after or not self._is_no_ease():
             return False
-        least = _BEYOND + 2 * self.errors["entropy"]
-        return self.after["entropy"] < min(-least, self.before["entropy"])
+        error, unsure = self.errors["entropy"], -self.after["entropy"]
+        least = _BEYOND + 2 * error
+        named = (RIGHT, self.after.get(RIGHT, -np.inf))
+        if self._are_opposed() or self._together(("entropy", unsure), named):
+            least = max(_NEAR, _SOME * error)
+        return unsure > max(least, -self.before["entropy"])
+
+    def _together(self, *signs, least=_TOGETHER):
+        """Whether two signs, each not enough alone, are more than chance shows."""
+        found = sum(value / self.errors.get(name, 1) for name, value in signs)
+        return found > least * np.sqrt(2)
+
+    def _are_opposed(self):
+        """Whether the model knows the labels better than it says, as of no rows that are hard."""
+        if "entropy" not in self.after:
+            return False
+        signs = ("margin", self.after["margin"]), ("entropy", -self.after["entropy"])
+        return self._together(*signs, least=_APART)
 
     def _is_no_ease(self):
         """Whether more than how easy, or hard, the rows are may tell them from others."""
-        return RIGHT not in self.after or self.after[RIGHT] > self.errors[RIGHT]
+        if RIGHT not in self.after or self._are_opposed():
+            return True
+        return self.after[RIGHT] > self.errors[RIGHT]
 
     def logged(self):
         """The same in JSON's types."""

@@ -86,8 +86,11 @@ def _check_width(estimator, X, reset):
         )
 
 
-def check_targets(y, n, *, classifier):
-    """Check targets and return them as an ndarray."""
+def check_targets(y, n, *, classifier, column_ok=True):
+    """Check targets and return them as an ndarray; a column becomes one dimension.
+
+    Nets want the targets of a regression as a column; without `column_ok` it is told.
+    """
     if isinstance(y, torch.Tensor):
         y = y.detach().cpu().numpy()
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y  # as losses of torch want them
@@ -103,7 +106,7 @@ def check_targets(y, n, *, classifier):
         if y.dtype.kind not in "biuf":
             y = y.astype(np.float64)
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = column_or_1d(y, warn=not column_ok)
     if len(y) != n:
         check_consistent_length(np.empty(n), y)
     return y

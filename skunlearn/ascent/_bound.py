@@ -3,12 +3,14 @@
 from collections import deque
 from dataclasses import replace
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback
 
 from skunlearn._rows.constraints import POSITIVE, StrOptions
+from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.loop.fit_loop import StopTraining
-from skunlearn._torch.loop.learning_rates import scale_rates
+from skunlearn._torch.loop.learning_rates import mean_reach, scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics
 from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
 from skunlearn._torch.parts.tasks import task_of
@@ -19,6 +21,7 @@ from skunlearn.search_spaces import LogUniform
 BOUND_CONSTRAINTS = {"bound": [StrOptions({"chance"}), POSITIVE], "max_norm": [POSITIVE]}
 _FEW = 0.05  # share of rows that may still be known when an ascent ends
 _ENOUGH = 200  # rows from which that share is told
+_WAY = 15.0  # length that the steps on a class are to add up to, of gradients of one
 
 
 class BoundedAscent:
@@ -70,7 +73,8 @@ class ForgetOnly(BoundedAscent):
     def _run_on_forget(self, net, retain, forget, known, loss, callbacks=()):
         """Train on `forget` until hardly any of its rows is below the bound."""
         followed = FollowedStatistics(net, retain)
-        scale_rates(net, self._speed(retain, forget, followed.norms))
+        speed = self._speed(retain, forget, followed.norms)
+        scale_rates(net, max(speed, self._far_enough(net, retain, forget)))
         hung = [
             ("skunlearn_followed", followed),
             *callbacks,
@@ -81,8 +85,21 @@ class ForgetOnly(BoundedAscent):
         with normalisation(net, "eval"):
             self._run(net, forget, hung, loss=loss)
 
+    def _far_enough(self, net, retain, forget):
+        """Factor of a rate that nobody has set, where a class has few rows or passes.
+
+        The run ends when the rows are forgotten. Steps that do not get there leave the class as it
+        was, and the net's own rate is the most that it is known to bear.
+        """
+        if self.lr is not None or self.schedule == "net" or not self._whole_classes(retain, forget):
+            return 1.0
+        steps = net.max_epochs * max(1, n_batches(net, len(forget)))
+        return float(np.clip(_WAY / (steps * mean_reach(net)), 1, 1 / self._lr_share))
+
     def _space(self):
-        return self._up_to(super()._space())
+        space = self._up_to(super()._space())
+        most = space["lr"].high / (self._faster * self._lr_share)  # the net's own rate
+        return space | {"lr": LogUniform(space["lr"].low, max(space["lr"].high, most))}
 
     def _usual_epochs(self, net):
         return net.max_epochs

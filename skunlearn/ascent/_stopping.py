@@ -26,6 +26,9 @@ _LOOKS = 10
 _FEWEST = 5  # rows from which an AUC is taken
 _MOST = 2000  # rows of a side that are looked at
 _NEAR = 0.03  # distance that is no reason to warn, beside what chance shows
+_KEPT = 500  # retained rows that are looked at for the accuracy, where no unseen rows are
+_ENOUGH = 50  # unseen rows from which it is measured on these
+_LOST = 0.03  # accuracy on them that a state may have lost, beside what chance shows
 
 
 class StopsInTime:
@@ -39,7 +42,9 @@ class StopsInTime:
         where nothing else is trained on, and keeps the state that is nearest to it: the one with
         the smallest of the largest distances over the AUCs of loss, margin, confidence, entropy
         and modified entropy (of the squared error in regressions), and over the share of rows of
-        whole classes that are named rightly. With rows that the net has never seen, ``unlearn(...,
+        whole classes that are named rightly. Of classifiers a state is kept only where it has lost
+        at most 3 points of accuracy on unseen rows, or 10 on retained ones where there are none,
+        beside what chance shows. With rows that the net has never seen, ``unlearn(...,
         X_val=, y_val=)``, the AUC of forget against unseen rows is compared to the reference's;
         without, its scores of the forget rows are, at the temperature at which it is as sure of
         retained rows as the net was: a poor guide, which stops too soon. For whole classes these
@@ -85,11 +90,12 @@ class StopsInTime:
         whole = task_of(self._classes).has_one_class and self._whole_classes(retain, forget)
         rows = [None if r is None else r.sample(_MOST, seed) for r in (forget, retain, unseen)]
         likeness = Likeness(net, reference, *rows, self._classes, whole)
+        accuracy = AccuracyKept(net, *rows[1:], self._classes, self._promises.accuracy_drop)
         if not self._promises.reads_retain_rows:
             every = n_batches(net, len(forget))  # few steps may be enough
         else:
             every = -(-net.max_epochs * n_batches(net, len(retain)) // _LOOKS)
-        nearest = NearestState(likeness, max(1, every))
+        nearest = NearestState(likeness, accuracy, max(1, every))
         net.callbacks_ = [*net.callbacks_, ("skunlearn_nearest", nearest)]
         try:
             nearest.look(net)
@@ -105,6 +111,7 @@ class StopsInTime:
             "reference_epochs": epochs,
             "error": round(likeness.error, 4),
             "looks": [{k: round(float(v), 4) for k, v in found.items()} for found in nearest.seen],
+            "accurate": nearest.accurate,
             "chosen": nearest.best,
             "missed": likeness.missed(first, best),
         }
@@ -149,6 +156,7 @@ class NearestState(Callback):
     Parameters
     ----------
     likeness : Likeness
+    accuracy : AccuracyKept
     every : int
         Batches between two looks.
 
@@ -156,15 +164,17 @@ class NearestState(Callback):
     ----------
     seen : list of dict
         Distances by name, at each look.
+    accurate : list of bool
+        Whether the net had kept its accuracy then.
     best : int
-        The look with the smallest of the largest distances.
+        The look with the smallest of the largest distances, among those where it had.
     state : dict
         Weights and buffers then.
     """
 
-    def __init__(self, likeness, every):
-        self.likeness, self.every = likeness, every
-        self.steps, self.seen, self.best, self.state = 0, [], None, None
+    def __init__(self, likeness, accuracy, every):
+        self.likeness, self.accuracy, self.every = likeness, accuracy, every
+        self.steps, self.seen, self.accurate, self.best, self.state = 0, [], [], None, None
 
     def on_batch_begin(self, net, training=False, **kwargs):
         """Look; here others have done with the step before, as those who freeze weights."""
@@ -177,9 +187,51 @@ class NearestState(Callback):
     def look(self, net):
         """Look at the net as it is."""
         self.seen.append(self.likeness.distances(net))
-        if self.best is None or largest(self.seen[-1]) < largest(self.seen[self.best]):
+        self.accurate.append(self.accuracy.is_kept(net))
+        nearer = self.best is None or largest(self.seen[-1]) < largest(self.seen[self.best])
+        if nearer and self.accurate[-1]:
             self.best, self.state = len(self.seen) - 1, weights(net)
         net._set_training(True)
+
+
+class AccuracyKept:
+    """Whether a net is as accurate as before a request; of regressions nothing is asked.
+
+    Parameters
+    ----------
+    net : skorch net before the request
+    retain : Rows
+    unseen : Rows or None
+        Those of classes that stay are asked, where there are enough.
+    classes : see `task_of`
+    most_lost : float
+        What may be lost on retained rows, where these are asked.
+    """
+
+    def __init__(self, net, retain, unseen, classes, most_lost):
+        self.classes, self.rows, self.most_lost = classes, None, most_lost
+        if classes is None:
+            return
+        if unseen is not None and task_of(classes).has_one_class:
+            unseen = unseen.take(np.flatnonzero(np.isin(unseen.y, retain.y)))
+        if unseen is not None and len(unseen) >= _ENOUGH:
+            self.rows, self.most_lost = unseen, _LOST
+        else:
+            self.rows = retain.sample(_KEPT, 0)
+        self.before = self._name(net)
+
+    def is_kept(self, net):
+        """Whether it has lost no more than is allowed, beside what chance shows."""
+        if self.rows is None:
+            return True
+        now = self._name(net)
+        error = np.sqrt(np.sum(now ^ self.before)) / len(now)
+        return bool(self.before.mean() - now.mean() <= self.most_lost + error)
+
+    def _name(self, net):
+        """Which rows are named rightly, with all of their labels."""
+        said = observe(net, self.rows, self.classes)
+        return (said.predicted == said.y).reshape(len(said.y), -1).all(axis=1)
 
 
 class Likeness:

@@ -24,7 +24,11 @@ class GradientAscentUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
     lr : float or None, default=None
         Learning rate; None takes three hundredths of the net's own, or 0.45 times it for whole
         classes where normalisation layers have running statistics: these follow the weights over
-        retained rows, one forward pass before each step, and undo most of it.
+        retained rows, one forward pass before each step, and undo most of it. More, up to the
+        net's own, where the steps on a whole class would not add up to a length of 15 for
+        gradients of length 1: a class has few rows, and a short recipe few passes. Under
+        ``schedule="net"`` not. A digit of nets of five epochs was named 94 % of the time without
+        that, and 0 % with it, for half a point of the others' accuracy.
         On an MLP with batch normalisation for digits, rate 0.05 and 15 epochs, a digit is named
         1 to 26 % of the time then, for up to 4 points of the others' accuracy. One that
         was trained at a tenth of that rate keeps it, and the method warns: three times the net's

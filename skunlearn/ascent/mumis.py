@@ -41,7 +41,7 @@ class MUMisUnlearner(ForgetOnly, NetUnlearner):
     {max_norm}
     lr : float or None, default=None
         Learning rate; None takes three hundredths of the net's own, and ten times that for whole
-        classes.
+        classes, or up to the net's own, see `GradientAscentUnlearner`.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.
@@ -177,9 +177,10 @@ class OtherClasses:
 
     def draw(self, y):
         """Classes of shape (b,), on the device of `y`."""
-        own = torch.searchsorted(self.classes, y.cpu())
+        self.classes = self.classes.to(y.device)  # what is drawn goes there; nothing comes back
+        own = torch.searchsorted(self.classes, y)
         steps = torch.randint(1, len(self.classes), own.shape, generator=self.generator)
-        return self.classes[(own + steps) % len(self.classes)].to(y.device)
+        return self.classes[(own + steps.to(y.device)) % len(self.classes)]
 
 
 def sensitivities(net, x, columns, n_classes):

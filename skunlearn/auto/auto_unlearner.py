@@ -14,7 +14,9 @@ from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.auto._adapting import LEAST, Adapting, LateDecay
+from skunlearn.auto._few import LEVEL, rarity
 from skunlearn.auto._judge import NAMED, Judge, excess, strongest
+from skunlearn.auto._settling import Confidence, silence
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from skunlearn.finetuning._shrinking import new_net, shrink
 from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
@@ -23,7 +25,7 @@ from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
 # Share of the recipe's epochs, epochs, and steps, beyond all of which little is gained.
-_ENOUGH = 0.18, 10, 100
+_ENOUGH = 0.2, 10, 100
 # Epochs below which, where they have fewer steps than these, shrunk weights stay untrained.
 _FEWEST = 4, 150
 _REFERENCE = 0.2  # share of these for the reference
@@ -46,6 +48,12 @@ class AutoUnlearner(NetUnlearner):
     log. A regression that the reference has half learnt goes on from the reference itself: on two
     data sets old weights took it only farther from retrained nets.
 
+    Two things a short training leaves undone are done at its end, in the layer that makes the
+    logits, if there is one: they are scaled until the net is as sure of unseen rows as it was
+    before (the mean entropy of its outputs), as a net that was retrained in full would be; and
+    those of classes that are gone are lowered until 0.0001 of the mass of their rows is left.
+    Neither changes which of the classes that stay is named.
+
     To look it needs rows that the net has never seen, with labels: those of ``unlearn(...,
     X_val=, y_val=)``, or of the net's ``predefined_split``. Without any it shrinks by a factor
     that forgot on all nets that were tried, and says in the log that nobody has looked; whole
@@ -58,7 +66,7 @@ class AutoUnlearner(NetUnlearner):
         scratch.
     budget : float in (0, 1], default=0.35
         Epochs of a request, as a share of those of the net's own training, the reference's among
-        them. Of long trainings 0.18, and at least 10 epochs and 100 steps, are enough, and no
+        them. Of long trainings 0.2, and at least 10 epochs and 100 steps, are enough, and no
         more are taken. Fewer than 4 epochs, where these have fewer than 150 steps, would leave
         shrunk weights untrained: so many are taken. A net whose own training has no more of
         either is trained anew by its recipe, which is exact.
@@ -163,6 +171,9 @@ class AutoUnlearner(NetUnlearner):
             "recipe_epochs": recipe.max_epochs,
             "shares": [_BLIND],
             "judged": False,
+            "confidence": None,
+            "lowered": None,
+            "rarity": None,
             "retrained": False,
         }
         if total >= recipe.max_epochs:
@@ -178,10 +189,12 @@ class AutoUnlearner(NetUnlearner):
             first, new = 0, new_net(recipe, retain, self._classes, seeds[1])
         self._auto |= {"epochs": total - first, "reference_epochs": first}
         vars(net)["max_epochs"] = total - first
+        confidence = self._confidence(net, judge, np.unique(forget.y) if whole else [])
         if judge is None or not judge.sees:
             shrink(net, new, _BLIND)
             self._run(net, retain)
-            return None
+            self._settle(net, forget, whole, confidence)
+            return self._judge_few(net, retain, forget, judge and new, judge and judge.kept)
         seen, accuracy = judge.look_well(net)
         before = judge.differences(seen)
         kind = "class" if whole else "rows"
@@ -191,6 +204,7 @@ class AutoUnlearner(NetUnlearner):
         shrink(net, new, share)
         adapting = Adapting(judge, new, share, self.target / 2, LEAST[kind])
         self._run(net, retain, [("skunlearn_adapting", adapting)])
+        self._settle(net, forget, whole, confidence)
         seen, accuracy_after = judge.look_well(net)
         after = judge.differences(seen)
         errors = {name: judge.error(seen, name) for name in after}
@@ -207,6 +221,34 @@ class AutoUnlearner(NetUnlearner):
         }
         return self._answer(retain, judge.remembered(after), errors)
 
+    def _judge_few(self, net, retain, forget, reference, unseen):
+        """What `on_failure` asks for, where so few rows are still known that no AUC shows it."""
+        if not unseen:
+            return None
+        found = rarity(net, reference, forget, unseen, self._classes)
+        self._auto["rarity"] = None if found is None else round(found, 4)
+        if found is None or found >= LEVEL:
+            return None
+        return self._fail(
+            retain,
+            f"After {self._auto['epochs']} epochs a forget row is known better than a reference "
+            f"knows it that never saw it, by more than {100 * (1 - found):.1f} % of requests of "
+            "unseen rows would be",
+        )
+
+    def _confidence(self, net, judge, gone):
+        """How sure the net is of unseen rows, before anything is done to it; None if unknown."""
+        if self._classes is None or judge is None or judge.kept is None:
+            return None
+        return Confidence(net, judge.kept, self._classes, gone)
+
+    def _settle(self, net, forget, whole, confidence):
+        """Do what a short training leaves undone."""
+        lowered = silence(net, forget, self._classes) if whole else None
+        factor = None if confidence is None else confidence.match(net)
+        found = {"lowered": lowered, "confidence": factor}
+        self._auto |= {k: None if v is None else round(v, 4) for k, v in found.items()}
+
     def _run(self, net, rows, callbacks=()):
         return super()._run(net, rows, [*callbacks, ("skunlearn_decay", LateDecay())])
 
@@ -222,6 +264,9 @@ class AutoUnlearner(NetUnlearner):
             f"reference that never saw the forget rows (standard error {errors[name]:.3f}, "
             f"target {self.target})"
         )
+        return self._fail(retain, said)
+
+    def _fail(self, retain, said):
         if self.on_failure == "raise":
             raise UnlearningError(f"{said}. The model is as it was. Try a larger budget.")
         if self.on_failure == "retrain":
@@ -256,7 +301,7 @@ class AutoUnlearner(NetUnlearner):
         return skorch_nets.unwrap(self.estimator).max_epochs  # until the rows are known
 
     def _has_judged(self):
-        return self._auto["judged"]
+        return self._auto["judged"] or self._auto["rarity"] is not None
 
     def _logged(self):
         return {"auto": self._auto}
@@ -267,10 +312,10 @@ class AutoUnlearner(NetUnlearner):
     def _warn_if_wrong(self, change, measured, most_lost):
         if self._auto["retrained"]:
             return  # what is exact needs no measuring
-        if self._auto["judged"]:
+        if self._has_judged():
             # What the judge saw is better evidence than the losses of forget rows alone.
             measured = measured | {"forget_before": {"loss": None, "score": None}}
-            if None not in self._auto["accuracy"]:
+            if None not in self._auto.get("accuracy", [None]):
                 # On rows of the training it falls as wrong labels are no longer known by heart.
                 by_chance = 2 * np.sqrt(0.5 / self._auto["accuracy_rows"])
                 most_lost = max(most_lost - self._make_promises().accuracy_drop + _LOST, by_chance)

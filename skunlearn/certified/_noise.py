@@ -67,10 +67,10 @@ def shorten(tensors, length):
     """Scale tensors, taken as one vector, down to a length where they are longer."""
     if length == math.inf:
         return
-    norm = torch.stack([t.double().norm().cpu() for t in tensors]).norm()
-    if norm > length:
-        for t in tensors:
-            t.mul_(float(length / norm))
+    norm = torch.stack([t.double().norm().to(tensors[0].device) for t in tensors]).norm()
+    factor = (length / norm).clamp(max=1.0)  # to ask whether they are would wait for the device
+    for t in tensors:
+        t.mul_(factor.to(t.device))
 
 
 def forget_statistics(norms):

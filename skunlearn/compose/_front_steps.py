@@ -73,13 +73,13 @@ def as_rows(X):
     return np.array(X, dtype=object) if text else np.asarray(X)
 
 
-def transform_rows(rows, steps, unlearner, *, reset=False):
-    """`rows` as `steps` show them to `unlearner`; `reset` takes their width for its own."""
-    return check_rows(transform(steps, rows.arrays()[0]), rows, unlearner, reset=reset)
+def transform_rows(rows, steps, unlearner):
+    """`rows` as `steps` show them to `unlearner`."""
+    return check_rows(transform(steps, rows.arrays()[0]), rows, unlearner)
 
 
 def check_rows(X, rows, unlearner, *, reset=False):
-    """`X`, made of `rows`, as `unlearner` wants its rows."""
+    """`X`, made of `rows`, as `unlearner` wants its rows; `reset` takes their width for its own."""
     X = validation.check_X(unlearner, X, reset=reset)
     digests = None if is_dataset(X) else DigestsOfRows(X)
     parts = {"weights": rows.weights, "reader": unlearner._reader}

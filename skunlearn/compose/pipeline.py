@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._recipe import step_kinds
 from skunlearn._recipe.step_kinds import sort_steps
@@ -15,15 +14,11 @@ from skunlearn._rows.finding import align_request
 from skunlearn._rows.frames import select_columns
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.row_table import can_sketch, row_sketches
-from skunlearn._torch import skorch_nets
-from skunlearn._unlearning import validation
 from skunlearn._unlearning.certificate import recording
-from skunlearn._unlearning.certificate.content import form_of_row
-from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.fitted import drafted, find_steps_before, share_all
-from skunlearn._unlearning.plain_rows import look_at
 from skunlearn._unlearning.removal import Removal, carry_out
-from skunlearn.compose import _front_steps
+from skunlearn.compose import _attaching, _front_steps
+from skunlearn.compose._certifying import write_content
 from skunlearn.compose._correcting import CorrectsMixin
 from skunlearn.compose._prepared import Held, Subtraction
 from skunlearn.compose._refitting import StepsMixin
@@ -32,11 +27,6 @@ from skunlearn.compose._step_files import StepFilesMixin
 from skunlearn.exceptions import DataChangedError
 
 __all__ = ["UnlearningPipeline"]
-
-_SCOPE = (
-    "The model of the unlearner and the steps before it, fitted on rows as fit was given them. "
-    "What stands before or around the pipeline is no part of it."
-)
 
 
 class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
@@ -291,43 +281,11 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
 
     certificate, record = recording.certificate, recording.record
     log_key, exclusion_manifest = recording.log_key, recording.exclusion_manifest
+    attach, detach = _attaching.attach, _attaching.detach
 
     def _certified_content(self):
-        """As of the unlearner, and what the steps in front hold.
-
-        There is no guarantee as long as a step that has learnt from forgotten rows is kept, or
-        one was fitted elsewhere; the notes name it. "declared" holds what was declared of each
-        `PublicBackbone`, by whom, and the digest of its weights in ``fit``; when that has changed
-        there is no guarantee either.
-        """
-        certificate = self._final_estimator._certified_content() | {"scope": _SCOPE}
-        certificate["record"] = {"row": form_of_row(self._record)}
-        certificate["model"]["steps"] = {
-            name: model_digest(step)["digest"]
-            for name, step in self.steps[:-1]
-            if step_kinds.learns(step)
-        }
-        inside = [entry["transformers"] for entry in self.deletions_]
-        clean = not any(steps["kept"] or steps["frozen"] for steps in inside)
-        if self._declared:
-            certificate["declared"] = [*self._declared, *certificate.get("declared", [])]
-            clean &= self._is_as_declared(certificate["notes"])
-        last = self.deletions_[-1]["transformers"] if self.deletions_ else {}
-        for key, what in (
-            ("kept", "were fitted on forgotten rows and kept: they still hold statistics of them"),
-            ("frozen", "were fitted elsewhere, on rows that are not known here"),
-        ):
-            if last.get(key):
-                certificate["notes"].append(f"Steps {', '.join(last[key])} {what}.")
-        if self.memory is not None and "caches" not in (self.deletions_ or [{}])[-1]:
-            certificate["notes"].append(
-                "The pipeline's memory= cache may still hold transformers fitted on forgotten "
-                "rows; clear it (joblib.Memory.clear) to complete the deletion."
-            )
-        if not clean:
-            certificate["guarantee"] = "none"
-            certificate.pop("proved", None)
-        return certificate
+        """What the certificate holds before it is sealed."""
+        return write_content(self)
 
     def _take_records(self, records):
         name, unlearner = self.steps[-1]
@@ -342,72 +300,6 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
     @property
     def _key(self):
         return self._final_estimator._key
-
-    def _is_as_declared(self, notes):
-        """Say what is declared of the steps; False when one is no longer what it was in fit."""
-        now, same = step_kinds.list_declarations(self.steps[:-1]), True
-        for then, declared in zip(self._declared, now):
-            notes.append(
-                f"Step {then['step']} is declared to hold no training row, as it was trained on "
-                f"{then['trained_on']}. Declared by: {then['declared_by']}. That is not checked."
-            )
-            if then != declared:
-                same = False
-                notes.append(f"Step {then['step']} has changed since fit: see its sha256.")
-        return same
-
-    def detach(self):
-        """Let go of the training rows; their digests stay.
-
-        Returns
-        -------
-        self : object
-        """
-        check_is_fitted(self)
-        name, unlearner = self.steps[-1]
-        unlearner = copy.copy(unlearner).detach()
-        steps = [*self.steps[:-1], (name, unlearner)]
-        vars(self).update(steps=steps, _record=self._record.detach(), _held=None)
-        return self
-
-    def attach(self, X, y, *, measure_on=None):
-        """Give the retained rows back to a pipeline that does not hold them.
-
-        Parameters
-        ----------
-        X : rows as in ``fit``
-            All retained rows, in any order, as they are before the first step.
-        y : array of shape (n,)
-        measure_on : callable, default=None
-            As in ``fit``.
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        AlreadyForgottenError
-            When `X` holds rows that were forgotten.
-        UnknownRowsError, ValueError
-            When rows are missing, unknown or have other labels than in ``fit``.
-        """
-        check_is_fitted(self)
-        X, y = self._check_request(X, y, "attach")
-        record = self._record.attach(X, y)
-        name, unlearner = self.steps[-1]
-        unlearner = copy.copy(unlearner)
-        shown = _front_steps.transform(self.steps[: self._constant], X)
-        made = _front_steps.transform(self.steps[self._constant : -1], shown)
-        made = validation.check_X(unlearner, made)
-        _, reader = look_at(made, y, skorch_nets.unwrap(unlearner.estimator), measure_on)
-        seen = unlearner._record.with_rows(made, y, record._slot)
-        seen.reader = reader
-        unlearner._change(record=seen)
-        held = Held(_front_steps.as_rows(shown), record._slot) if self._constant else None
-        steps = [*self.steps[:-1], (name, unlearner)]
-        vars(self).update(steps=steps, _record=record, _held=held)
-        return self
 
     # ------------------------------------------------------------------ for the base classes
 

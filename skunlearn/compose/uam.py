@@ -210,12 +210,11 @@ class Climb(Callback):
         with torch.no_grad():
             ways = {p: (g.to_dense() if g.is_sparse else g).float() for p, g in pairs}
             length = _length(ways.values())
-            if not length > 0:
-                return
             reach = self.reach * (_rate(net) / self.first if self.first else 1.0)
             for p, way in ways.items():
                 self.start[p] = p.detach().clone()
-                p.add_((reach / length * way).to(p))
+                # Without a slope it stays; to ask for the length here would wait for the device.
+                p.add_(torch.where(length > 0, reach / length * way, 0.0).to(p))
 
     @torch.no_grad()
     def on_grad_computed(self, net, training=False, **kwargs):

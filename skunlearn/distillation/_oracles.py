@@ -18,7 +18,7 @@ _FEWEST = 50  # unseen rows from which skill is told
 _MOST = 1000  # rows that are looked at after an epoch
 
 
-def train_oracles(recipe, rows, classes, seeds, *, share, skill, verbose=0):
+def train_oracles(recipe, rows, classes, seeds, *, share, skill, spare, verbose=0):
     """Train a net by each seed until it is skilled, and for all of the recipe at most.
 
     Parameters
@@ -32,6 +32,9 @@ def train_oracles(recipe, rows, classes, seeds, *, share, skill, verbose=0):
     share : float
         Epochs at least, as a share of the recipe's.
     skill : Skill
+    spare : int
+        Epochs' worth of what follows. A training that is not skilled in time for both to take less
+        than the recipe goes on to its end: what follows would cost more than it spares.
     verbose : int, default=0
 
     Returns
@@ -39,13 +42,16 @@ def train_oracles(recipe, rows, classes, seeds, *, share, skill, verbose=0):
     oracles : list of nets
     epochs : int
         Those of the longest training.
+    is_whole : bool
+        Whether there is one only, trained for all of the recipe.
     """
     oracles, spent = [], []
     least = max(1, round(share * recipe.max_epochs))
+    latest = recipe.max_epochs - spare - 1
     for seed in seeds:
-        if spent and sum(spent) + max(spent) > recipe.max_epochs:
+        if spent and sum(spent) + max(spent) + spare > recipe.max_epochs:
             break
-        stop = StopWhenSkilled(skill, least)
+        stop = StopWhenSkilled(skill, least, recipe.max_epochs if spent else latest)
         net = training.train(
             recipe,
             rows,
@@ -56,7 +62,9 @@ def train_oracles(recipe, rows, classes, seeds, *, share, skill, verbose=0):
         )
         oracles.append(net)
         spent.append(stop.epochs)
-    return oracles, max(spent)
+        if not stop.is_skilled:
+            return oracles[-1:], stop.epochs, True
+    return oracles, max(spent), False
 
 
 class Skill:
@@ -108,24 +116,29 @@ class StopWhenSkilled(Callback):
     skill : Skill
     least : int
         Epochs before the first look.
+    latest : int
+        Epochs after which nobody looks any more.
 
     Attributes
     ----------
     epochs : int
         That were run.
+    is_skilled : bool
+        Whether it has ended a training.
     """
 
-    def __init__(self, skill, least):
-        self.skill, self.least, self.epochs = skill, least, 0
+    def __init__(self, skill, least, latest):
+        self.skill, self.least, self.latest = skill, least, latest
+        self.epochs, self.is_skilled = 0, False
 
     def on_epoch_end(self, net, **kwargs):
         """Look at the net as it is."""
         self.epochs += 1
-        if self.epochs < self.least:
+        if not self.least <= self.epochs <= self.latest:
             return
-        skilled = self.skill.is_reached(net)
+        self.is_skilled = self.skill.is_reached(net)
         net._set_training(True)
-        if skilled:
+        if self.is_skilled:
             raise StopTraining
 
 

@@ -51,7 +51,7 @@ class Remembered:
 
     def __init__(self, teacher, net, rows):
         self.teacher, self.table = teacher, None
-        self.known = torch.zeros(len(rows), dtype=torch.bool)
+        self.known, self.left = torch.zeros(len(rows), dtype=torch.bool), len(rows)
         self.remembers = gives_plain_rows(net, rows)
 
     def __call__(self, batch):
@@ -67,9 +67,10 @@ class Remembered:
                 return said
             self.table = torch.empty(size, device=said.device)
             self.table[i.to(said.device)], self.known[i] = said, True
-        if not self.known[i].all():
+        if self.left and not self.known[i].all():
             said = self.teacher(batch.x)
             self.table[i.to(said.device)], self.known[i] = said, True
+            self.left = len(self.known) - int(self.known.sum())
             return said
         return self.table[i.to(self.table.device)]
 

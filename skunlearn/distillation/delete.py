@@ -41,8 +41,8 @@ class DELETEUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
         `class_spread_attack` 3 and 10 were no better: see the guide.
     {stop}
     lr : float or None, default=None
-        Learning rate; None takes three hundredths of the net's own, or 0.45 times it for whole
-        classes where normalisation layers have running statistics, see `GradientAscentUnlearner`.
+        Learning rate; None takes three hundredths of the net's own, for whole classes up to all
+        of it, see `GradientAscentUnlearner`.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.

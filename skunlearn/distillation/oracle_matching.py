@@ -5,8 +5,6 @@ from numbers import Real
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
-from scipy.special import entr
 
 from skunlearn._fitted_model import read_unseen
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, Interval, StrOptions
@@ -15,11 +13,11 @@ from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.norms import moving_norms, prompt, renew_statistics, unmoved
-from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.distillation._given_oracles import GivenOracles, answer
 from skunlearn.distillation._held_out import HeldOutReference
 from skunlearn.distillation._oracles import Skill, Start, train_oracles
+from skunlearn.distillation._sureness import MatchedTemperature, Temperature
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform, Uniform
 
@@ -42,15 +40,16 @@ class OracleMatchingUnlearner(NetUnlearner):
     taught to be unsure stand out. Hence their `temperature`.
 
     A net that has hardly begun to learn is no oracle, however sure it is made. So a training goes
-    on, to the end of the recipe if need be, until the oracle is nearly as good as the present net:
-    0.8 of its accuracy above chance (of R² in a regression) on unseen rows, or two thirds of it on
-    retained ones, where fewer than 50 unseen rows are given. Recipes of a few epochs need most of
-    theirs, and cost more than training anew, which is exact.
+    on until the oracle is nearly as good as the present net: 0.8 of its accuracy above chance (of
+    R² in a regression) on unseen rows, or two thirds of it on retained ones, where fewer than 50
+    unseen rows are given. Where that is too late for what follows to take less than a retraining
+    in all, it goes on to the end of the recipe, and the net that was trained anew is the result:
+    so it is on most recipes of a few epochs.
 
     Training anew for less, ``RetrainUnlearner(max_epochs=)``, forgets better by the attack: its
-    AUC by the strongest score ended 0.03 and 0.02 from that of retrained nets, this one's 0.06 and
-    0.10 (0.20 and 0.25 before); outputs on forget rows are nearer here, 1.14 and 1.00 in units of
-    the distance between retrained nets for 1.30 and 1.05 (``benchmarks/bench_defaults.py``, tasks
+    AUC by the strongest score ended 0.03 from that of retrained nets on two tasks, this one's 0.06
+    (0.21 and 0.26 before); outputs on forget rows are nearer here, 1.13 and 1.00 in units of the
+    distance between retrained nets for 1.30 and 1.06 (``benchmarks/bench_defaults.py``, tasks
     digits-rows and cnn-rows, means over three seeds).
 
     Parameters
@@ -68,18 +67,19 @@ class OracleMatchingUnlearner(NetUnlearner):
         there must be. Searches clone parameters; wrap models in ``FrozenEstimator`` there. None
         trains some.
     n_oracles : int, default=2
-        How many to train where none is given; fewer where their epochs together would be more
-        than those of the net's own training, but one.
+        How many to train where none is given; fewer where their epochs and what follows would
+        together be more than those of the net's own training, but one.
     oracle_share : float in (0, 1], default=0.1
         Their epochs at least, and one, as a share of those of the net's own training.
     temperature : "entropy" or float, default="entropy"
         By which the logarithms of the oracle's probabilities are divided. "entropy" finds the one
-        at which the oracle is, on the forget rows, as sure as the present net is on rows that it
-        has never seen: those of ``unlearn(..., X_val=, y_val=)``, or of the net's
-        ``predefined_split``. Without any of them it is the geometric mean of 1 and of the one at
-        which the oracle is as sure as the present net is on retained rows: the first is too warm,
-        the second too cold, as a net is surer of rows that it was trained on. Of no use in a
-        regression.
+        at which an attack by entropy does not tell what the oracle says of rows from what the net
+        says of them, and again after every epoch, as a net that goes on training grows less sure:
+        of rows that it has never seen, those of ``unlearn(..., X_val=, y_val=)`` or of the net's
+        ``predefined_split``, of classes that stay. Without any it is the geometric mean of 1 and
+        of that for retained rows, once: the first is too warm, the second too cold, as a net is
+        surer of rows that it was trained on. Shadow models, which answer for their own rows and
+        were trained in full, are taken at 1. Of no use in a regression.
     weight : float, default=1.0
         Of the divergence on a batch of forget rows, beside the loss of a batch of retained ones.
         Where oracles are trained and the net would come out with less skill than they need, it
@@ -98,8 +98,9 @@ class OracleMatchingUnlearner(NetUnlearner):
     deletions_ : list of dict
         The log of requests. ``"oracle"`` of an entry holds the number of ``"models"`` (the fewest
         behind a row, of shadow models), the most ``"epochs"`` of one (None of given ones) and the
-        ``"temperature"``; ``"oracle_never_saw_forget_rows"`` says how that is known. With the
-        target "reference" there is ``"reference"`` instead, with the number of ``"unseen_rows"``.
+        last ``"temperature"``, unless an oracle is the result;
+        ``"oracle_never_saw_forget_rows"`` says how that is known. With the target "reference"
+        there is ``"reference"`` instead, with the number of ``"unseen_rows"``.
         ``"weight_lowered_to"`` is there where it was.
 
     Raises
@@ -191,20 +192,21 @@ class OracleMatchingUnlearner(NetUnlearner):
         seed = derive_seed(self._seed, 9, len(self.deletions_))
         skill = Skill(net, retain, read_unseen(self), self._classes, seed)
         if self.target == "reference":
-            taught = self._refer(net, retain, forget)
-        else:
-            said = self._ask_oracles(skill, retain, forget)
-            temperature = self._find_temperature(net, retain, said)
-            self._done["oracle"]["temperature"] = temperature
-            table = torch.as_tensor(said / (temperature or 1.0), dtype=torch.float32)
+            self._match(net, retain, forget, self._refer(net, retain, forget), float(self.weight))
+            return None
+        whole, said, ask = self._ask_oracles(skill, retain, forget)
+        if whole is not None:
+            return whole
+        temperature = self._find_temperature(net, retain, ask)
+        table = torch.as_tensor(said, dtype=torch.float32)
 
-            def taught(batch):
-                return table[batch.places(type(self).__name__)]
+        def taught(batch):
+            return table[batch.places(type(self).__name__)] / (temperature.value or 1.0)
 
         start, weight = Start(net), float(self.weight)
-        norms = self._match(net, retain, forget, taught, weight)
-        trained = self.oracle is None and self.target == "oracle"
-        for i in range(_LOWER if weight and trained else 0):
+        hung = [("skunlearn_temperature", temperature)]
+        norms = self._match(net, retain, forget, taught, weight, hung)
+        for i in range(_LOWER if weight and self.oracle is None else 0):
             if norms:  # those of the last batch are no measure
                 renew_statistics(net, retain, self._seed)
             if skill.is_reached(net):
@@ -212,10 +214,12 @@ class OracleMatchingUnlearner(NetUnlearner):
             weight /= 3
             start.restore(net)
             with seeded(derive_seed(seed, i)):  # whatever a loader has drawn before
-                self._match(net, retain, forget, taught, weight)
+                self._match(net, retain, forget, taught, weight, hung)
             self._done["weight_lowered_to"] = weight
+        self._done["oracle"]["temperature"] = temperature.value
+        return None
 
-    def _match(self, net, retain, forget, taught, weight):
+    def _match(self, net, retain, forget, taught, weight, callbacks=()):
         """Train `net`; the layers with running statistics that this moves."""
         given, norms, task = batches(net, forget), moving_norms(net), task_of(self._classes)
 
@@ -229,7 +233,7 @@ class OracleMatchingUnlearner(NetUnlearner):
             return batch.loss() + weight * gone.mean(divergences)
 
         with prompt(norms):
-            self._run(net, retain, loss=loss)
+            self._run(net, retain, callbacks, loss=loss)
         return norms
 
     def _refer(self, net, retain, forget):
@@ -242,63 +246,75 @@ class OracleMatchingUnlearner(NetUnlearner):
         return reference
 
     def _ask_oracles(self, skill, retain, forget):
-        """Logits of their mean on the forget rows, or values."""
+        """A net that was trained in full, or None; what is said of the forget rows, and of others.
+
+        Logits of the oracles' mean, or values; of other rows by a function, or None where the
+        oracles answer for their own only.
+        """
         name, task = type(self).__name__, task_of(self._classes)
         labels = getattr(self, "classes_", None)
+        whole = epochs = None
         if self.oracle is not None:
-            whole = task.has_one_class and len(task.emptied(retain.y, forget.y)) > 0
-            given = GivenOracles(self.oracle, labels, whole, name)
-            answers, epochs = given.answers(forget, self._classes), None
+            emptied = task.has_one_class and len(task.emptied(retain.y, forget.y)) > 0
+            given = GivenOracles(self.oracle, labels, emptied, name)
+            answers, models = given.answers(forget, self._classes), given.models
             count, evidence = given.count, given.evidence
         else:
             recipe = skorch_nets.unwrap(self.estimator)
             # All of them: the recipe holds out the same rows as in this request by itself.
             rows = retain if self._removal is None else self._removal.retain
             done = len(self.deletions_)
-            models, epochs = train_oracles(
+            models, epochs, is_whole = train_oracles(
                 recipe,
                 rows,
                 self._classes,
                 [derive_seed(self._seed, 9, done, i) for i in range(self.n_oracles)],
                 share=self.oracle_share,
                 skill=skill,
+                spare=2 * self._epochs(),  # a batch of forget rows beside each of retained ones
                 verbose=self.verbose,
             )
             answers = [answer(model, forget, self._classes, labels, name) for model in models]
             count, evidence = len(models), ["trained without them"]
+            whole = models[0] if is_whole else None
         self._done = {
             "oracle": {"models": count, "epochs": epochs},
             "oracle_never_saw_forget_rows": evidence,
         }
+
+        def ask(others):
+            return self._mean(
+                [answer(model, others, self._classes, labels, name) for model in models]
+            )
+
+        lent = any(hasattr(model, "ask") for model in models)
+        return whole, self._mean(answers), None if lent else ask
+
+    def _mean(self, answers):
+        """Of several models' logits, or values."""
         if self._classes is None:
             return np.mean(answers, axis=0)
-        return self._logits(np.mean([task.probabilities(logits) for logits in answers], axis=0))
-
-    def _logits(self, p):
+        task = task_of(self._classes)
+        p = np.mean([task.probabilities(logits) for logits in answers], axis=0)
         tiny = np.finfo(np.float32).tiny
-        if task_of(self._classes).has_one_class:
+        if task.has_one_class:
             return np.log(np.maximum(p, tiny))
         return np.log(np.maximum(p, tiny)) - np.log(np.maximum(1 - p, tiny))  # a logit per label
 
-    def _find_temperature(self, net, retain, said):
-        """Where the oracle is as sure as the net is of unseen rows; None in regressions."""
+    def _find_temperature(self, net, retain, ask):
+        """By which what the oracle says is divided, a callback of the training."""
         if self._classes is None:
-            return None
+            return Temperature(None)
         if self.temperature != "entropy":
-            return float(self.temperature)
+            return Temperature(float(self.temperature))
         unseen = read_unseen(self)
-        rows = (retain if unseen is None else unseen).sample(_MOST, self._seed)
-        wanted = self._entropy(observe(net, rows, self._classes).logits)
-        sample = said[:: -(-len(said) // _MOST)]
-        found = match_entropy(lambda t: self._entropy(sample / t), wanted)
-        return float(np.sqrt(min(1.0, found))) if unseen is None else found
-
-    def _entropy(self, logits):
-        """Mean entropy of the answers in nats, over the labels where a row has several."""
-        p = task_of(self._classes).probabilities(np.asarray(logits, dtype=np.float64))
-        if task_of(self._classes).has_one_class:
-            return float(entr(p).sum(axis=1).mean())
-        return float((entr(p) + entr(1 - p)).mean())
+        rows = retain if unseen is None else unseen
+        if ask is None:  # shadow models answer for rows of their own only, but were trained in full
+            return Temperature(1.0)
+        if task_of(self._classes).has_one_class:  # of a class that is gone no oracle can be sure
+            rows = rows.take(np.flatnonzero(np.isin(rows.y, retain.y)))
+        rows = rows.sample(_MOST, self._seed)
+        return MatchedTemperature(net, rows, ask(rows), self._classes, seen=unseen is None)
 
     def _logged(self):
         return super()._logged() | self._done
@@ -336,25 +352,3 @@ class OracleMatchingUnlearner(NetUnlearner):
         if self.oracle is None and self.target == "oracle":
             space["oracle_share"] = Uniform(0.05, 0.3)
         return space
-
-
-def match_entropy(entropy_at, wanted):
-    """The temperature at which ``entropy_at`` is `wanted`, between 0.02 and 50.
-
-    Parameters
-    ----------
-    entropy_at : callable
-        Entropy at a temperature, with which it grows.
-    wanted : float
-
-    Returns
-    -------
-    temperature : float
-    """
-    bounds = np.log([_COLDEST, _HOTTEST])
-    low, high = (entropy_at(np.exp(b)) - wanted for b in bounds)
-    if low >= 0:
-        return _COLDEST
-    if high <= 0:
-        return _HOTTEST
-    return float(np.exp(brentq(lambda b: entropy_at(np.exp(b)) - wanted, *bounds, xtol=1e-4)))

@@ -209,6 +209,11 @@ class ProximalUnlearner(FineTuneUnlearner):
         drop = ShrinkPerturbUnlearner._promises.accuracy_drop
         return replace(promises, trains_from_scratch=True, accuracy_drop=drop)
 
+    def _advise_more(self):
+        if self._leaves():
+            return "more epochs or a smaller anchor="
+        return "anchor=0.3 (a smaller penalty alone keeps rows known by heart), or more epochs"
+
     def _usual_epochs(self, net):
         return -(-net.max_epochs // 3) if self._leaves() else super()._usual_epochs(net)
 

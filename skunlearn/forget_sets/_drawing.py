@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils.multiclass import type_of_target
 
+from skunlearn._rows import checking
 from skunlearn.metrics._statistics.matching import check_labels
 
 
@@ -19,6 +20,15 @@ def resolve_size(size, n, *, name="size", of="rows"):
     if not 0 < size <= 1:
         raise ValueError(f"{name} as a share must be in (0, 1], got {size!r}; counts are integers.")
     return max(1, round(float(size) * n))
+
+
+def find_candidates(record, candidates, size):
+    """Positions of the retained rows of a record that a mask marks, and how many `size` is."""
+    pool = record.retained
+    if candidates is not None:
+        pool = pool & checking.check_mask(candidates, len(record), "candidates")
+    positions = np.flatnonzero(pool)
+    return positions, resolve_size(size, len(positions), of="candidates")
 
 
 def as_mask(rows, n):

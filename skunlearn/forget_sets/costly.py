@@ -4,12 +4,11 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn._rows import checking
 from skunlearn._torch.embedding import features
 from skunlearn._torch.observation import observe
 from skunlearn.certified import CertifiedRemovalUnlearner
 from skunlearn.exact import ForestUnlearner, ShardedUnlearner
-from skunlearn.forget_sets._drawing import as_mask, pick_top, resolve_size
+from skunlearn.forget_sets._drawing import as_mask, find_candidates, pick_top
 from skunlearn.forget_sets.results import ForgetSet
 
 __all__ = ["costly_forget_set"]
@@ -87,11 +86,7 @@ def costly_forget_set(unlearner, size=0.01, *, candidates=None):
         )
     check_is_fitted(unlearner)
     record = unlearner._record
-    pool = record.retained
-    if candidates is not None:
-        pool = pool & checking.check_mask(candidates, len(record), "candidates")
-    positions = np.flatnonzero(pool)
-    k = resolve_size(size, len(positions), of="candidates")
+    positions, k = find_candidates(record, candidates, size)
     scores = np.full(len(record), -np.inf)
     scores[positions] = found[0](unlearner, positions)
     chosen = pick_top(scores, positions, k)

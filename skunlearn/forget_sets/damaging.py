@@ -5,12 +5,11 @@ from scipy.special import softmax
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._fitted_model import ask_about
-from skunlearn._rows import checking
 from skunlearn._torch.embedding import features
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.base import BaseUnlearner
-from skunlearn.forget_sets._drawing import as_mask, pick_top, resolve_size
+from skunlearn.forget_sets._drawing import as_mask, find_candidates, pick_top
 from skunlearn.forget_sets.results import ForgetSet
 
 __all__ = ["damaging_forget_set"]
@@ -79,11 +78,7 @@ def damaging_forget_set(unlearner, X_target, y_target, size=0.1, *, candidates=N
         raise TypeError("damaging_forget_set is about classifiers, this is a regressor.")
     need_one_class(classes, "damaging_forget_set", TypeError)
     record = unlearner._record
-    pool = record.retained
-    if candidates is not None:
-        pool = pool & checking.check_mask(candidates, len(record), "candidates")
-    positions = np.flatnonzero(pool)
-    k = resolve_size(size, len(positions), of="candidates")
+    positions, k = find_candidates(record, candidates, size)
     rows = record.view(positions)
     scores = np.full(len(record), -np.inf)
     scores[positions] = _alignment(model, rows, targets, classes)

@@ -260,8 +260,8 @@ class MIACurveDisplay:
         )
 
 
-def band_of_chance(n_forget, n_unseen, level=0.95):
-    """Where the curve lies, at each false-positive rate, of scores that say nothing.
+def band_of_chance(n_forget, n_unseen):
+    """Where 95 % of the curves lie, at each false-positive rate, of scores that say nothing.
 
     Of exchangeable scores the number of members above the k-th highest non-member is
     beta-binomial; between the k-th and the one after it the curve steps from one to the other.
@@ -270,7 +270,6 @@ def band_of_chance(n_forget, n_unseen, level=0.95):
     ----------
     n_forget, n_unseen : float
         Rounded to whole rows, at least one.
-    level : float
 
     Returns
     -------
@@ -278,7 +277,7 @@ def band_of_chance(n_forget, n_unseen, level=0.95):
     """
     n, m = max(1, round(n_forget)), max(1, round(n_unseen))
     passed = np.arange(m + 1)
-    tail = (1 - level) / 2
+    tail = 0.025
     low, high = np.zeros(m + 1), np.ones(m + 1)
     low[1:] = betabinom.ppf(tail, n, passed[1:], m - passed[1:] + 1) / n
     high[:-1] = betabinom.ppf(1 - tail, n, passed[:-1] + 1, m - passed[:-1]) / n

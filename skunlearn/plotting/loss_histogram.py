@@ -75,7 +75,7 @@ class LossHistogramDisplay:
         if ax is None:
             import matplotlib.pyplot as plt
 
-            size = (5.5, 1.1 + 1.5 * n)
+            size = (5.0, 1.1 + 1.5 * n)
             _, ax = plt.subplots(n, 1, figsize=size, layout="constrained")
         self.axes_ = np.atleast_1d(np.asarray(ax, dtype=object))
         if len(self.axes_) != n:

@@ -54,7 +54,7 @@ class UnlearningReportDisplay:
     def __init__(self, report):
         self.report = report
 
-    def plot(self, *, figure=None, title=None, width=7.0):
+    def plot(self, *, figure=None, title=None, width=5.0):
         """Draw the report.
 
         Parameters
@@ -62,7 +62,7 @@ class UnlearningReportDisplay:
         figure : matplotlib Figure, default=None
             An empty one to draw on; a new one of pyplot when None.
         title : str, default=None
-        width : float, default=7.0
+        width : float, default=5.0
             Of the figure in inches; panels go to as many rows as they need.
 
         Returns
@@ -129,7 +129,7 @@ class UnlearningReportDisplay:
         return f"{said}, with {level} intervals."
 
     @classmethod
-    def from_report(cls, report, *, figure=None, title=None, width=7.0):
+    def from_report(cls, report, *, figure=None, title=None, width=5.0):
         """Draw a report.
 
         Parameters
@@ -146,7 +146,7 @@ class UnlearningReportDisplay:
 
     @classmethod
     def from_estimator(
-        cls, unlearner, X_test, y_test, *, figure=None, title=None, width=7.0, **options
+        cls, unlearner, X_test, y_test, *, figure=None, title=None, width=5.0, **options
     ):
         """Audit an unlearner and draw it.
 
@@ -167,7 +167,7 @@ class UnlearningReportDisplay:
         return cls(report).plot(figure=figure, title=title, width=width)
 
     @classmethod
-    def from_predictions(cls, outputs, labels, *, figure=None, title=None, width=7.0, **options):
+    def from_predictions(cls, outputs, labels, *, figure=None, title=None, width=5.0, **options):
         """Audit models by their logits and draw them.
 
         Parameters

@@ -48,7 +48,7 @@ class RobustnessDisplay:
     def __init__(self, frame):
         self.frame = frame
 
-    def plot(self, *, forget_sets=None, metrics=None, figure=None, title=None, width=7.0):
+    def plot(self, *, forget_sets=None, metrics=None, figure=None, title=None, width=5.0):
         """Draw the panels.
 
         Parameters
@@ -61,7 +61,7 @@ class RobustnessDisplay:
         figure : matplotlib Figure, default=None
             An empty one to draw on; a new one of pyplot when None.
         title : str, default=None
-        width : float, default=7.0
+        width : float, default=5.0
             Of the figure in inches; panels go to as many rows as they need.
 
         Returns
@@ -134,7 +134,7 @@ class RobustnessDisplay:
 
     @classmethod
     def from_frame(
-        cls, frame, *, forget_sets=None, metrics=None, figure=None, title=None, width=7.0
+        cls, frame, *, forget_sets=None, metrics=None, figure=None, title=None, width=5.0
     ):
         """Draw a report.
 

@@ -46,8 +46,8 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         more would cost other classes.
     {max_norm}
     lr : float or None, default=None
-        Learning rate; None takes three hundredths of the net's own, or 0.45 times it for whole
-        classes where normalisation layers have running statistics, see `GradientAscentUnlearner`.
+        Learning rate; None takes three hundredths of the net's own, for whole classes up to all
+        of it, see `GradientAscentUnlearner`.
     max_epochs : int or None, default=None
         Passes over the forget rows at most: the last ends when hardly any row is below `bound`.
         None takes as many as the net's own training had.

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 from scipy.special import log_softmax
+from sklearn.base import clone
 
-from skunlearn import GradientAscentUnlearner, NegGradPlusUnlearner
+from skunlearn import GradientAscentUnlearner, NegGradPlusUnlearner, RetrainUnlearner
 from skunlearn.ascent._bound import KnownRows
+from skunlearn.datasets import load_digits_images
+from skunlearn.nets import digits_classifier
 from skunlearn.utils import all_unlearners
 from tests.method_nets import FORGET, gradient, headed, linear, weight
 
@@ -67,6 +70,39 @@ def test_chance_bounds_a_long_ascent(data):
     assert unlearner.deletions_[0]["measured"]["forget_after"]["loss"] < 3
     wild = GradientAscentUnlearner(linear(), bound=1e9, **given).fit(X, y).unlearn(indices=FORGET)
     assert wild.deletions_[0]["measured"]["forget_after"]["loss"] > 10
+
+
+@pytest.fixture(scope="module")
+def short():
+    """A net of five epochs, of which the forget rows of a digit fill two batches."""
+    X, y = load_digits_images(return_X_y=True)
+    fitted = RetrainUnlearner(digits_classifier(max_epochs=5), random_state=0).fit(
+        X[:1000], y[:1000]
+    )
+    state = {k: v for k, v in vars(fitted).items() if k not in fitted.get_params(deep=False)}
+    return X, y, fitted.estimator, state, fitted.score(X[1000:], y[1000:])
+
+
+@pytest.mark.parametrize(
+    "name", ["GradientAscentUnlearner", "DELETEUnlearner", "BoundaryUnlearner", "MUMisUnlearner"]
+)
+def test_few_steps_are_long_enough_to_forget_a_class(short, name):
+    """At three hundredths of the net's rate a digit was still named 86 to 95 % of the time."""
+    X, y, net, state, before = short
+    rows, rest = np.flatnonzero(y[:1000] == 3), np.flatnonzero(y[1000:] != 3) + 1000
+    unlearner = all_unlearners()[name](net, random_state=0)
+    vars(unlearner).update(state)
+    slow = all_unlearners()[name](net, lr=0.03 * net.lr, random_state=0)
+    vars(slow).update(state)  # a rate that is given stays
+    assert slow.unlearn(indices=rows).score(X[rows], y[rows]) > 0.8
+    unlearner.unlearn(indices=rows)
+    assert unlearner.score(X[rows], y[rows]) < 0.1
+    assert unlearner.score(X[rest], y[rest]) > before - 0.2
+    if name == "MUMisUnlearner":  # ten times as fast under any schedule
+        return
+    other = clone(unlearner).set_params(schedule="net")  # the rate is left to the net
+    vars(other).update(state)
+    assert other.unlearn(indices=rows).score(X[rows], y[rows]) > 0.8
 
 
 @pytest.mark.parametrize("name", ["GradientAscentUnlearner", "DELETEUnlearner"])

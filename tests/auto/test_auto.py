@@ -49,6 +49,40 @@ def by_heart():
 # ------------------------------------------------------------------ whether it forgets
 
 
+def hellinger(ours, theirs):
+    """Mean distance of what two models say of the same rows."""
+    return np.sqrt(np.clip(1 - np.sqrt(ours * theirs).sum(axis=1), 0, None)).mean()
+
+
+def test_it_is_nearer_to_retrained_nets_than_training_anew_for_the_same_budget(by_heart):
+    """And about as sure of rows that it has never seen: the floor is far from it."""
+    state, rows, forget, *_ = by_heart
+    X, y, X_unseen, y_unseen, _ = digits()
+    kept = np.setdiff1d(np.arange(1000), forget)
+    gold = [RetrainUnlearner(net(), random_state=seed).fit(X[kept], y[kept]) for seed in (11, 12)]
+    auto = started(AutoUnlearner(net(), random_state=0), state)
+    auto.unlearn(indices=forget, X_val=X_unseen[:400], y_val=y_unseen[:400])
+    floor = RetrainUnlearner(net().set_params(max_epochs=12), random_state=1)
+    floor.fit(X[kept], y[kept])
+
+    def apart(model, X):
+        ours = model.predict_proba(X)
+        return np.mean([hellinger(ours, one.predict_proba(X)) for one in gold])
+
+    others = X_unseen[400:]  # that nobody has looked at
+    assert apart(auto, rows[0]) < 0.95 * apart(floor, rows[0])
+    assert apart(auto, others) < 0.9 * apart(floor, others)
+    done = auto.deletions_[-1]["auto"]
+    assert done["confidence"] > 1.1
+    assert done["lowered"] is None
+
+    def sureness(model):
+        return model.predict_proba(others).max(axis=1).mean()
+
+    goal = sureness(state["_fitted"].model)
+    assert abs(sureness(auto) - goal) < 0.05 < abs(sureness(floor) - goal)
+
+
 def test_rows_known_by_heart_are_forgotten_from_every_side(by_heart):
     state, rows, forget, target, original = by_heart
     assert original["loss"] - target["loss"] > 0.15
@@ -67,9 +101,9 @@ def test_rows_known_by_heart_are_forgotten_from_every_side(by_heart):
     assert set(done["before"]) == set(done["after"]) == set(done["errors"]) == set(SCORES)
     assert done["before"]["loss"] > 0.1 > 0.06 > done["after"]["loss"]
     assert done["shares"] == sorted(done["shares"], reverse=True)
-    # 0.35 of 60 epochs would be 21, of which 0.18 are enough.
-    assert (done["epochs"], done["reference_epochs"], done["recipe_epochs"]) == (9, 2, 60)
-    assert len(auto.estimator_.history) == 9
+    # 0.35 of 60 epochs would be 21, of which 12 are enough.
+    assert (done["epochs"], done["reference_epochs"], done["recipe_epochs"]) == (10, 2, 60)
+    assert len(auto.estimator_.history) == 10
     # Nobody looks at the unseen rows a second time: it cost a twentieth of a retraining.
     assert not {"unseen", "not_looked_at"} & set(auto.deletions_[0])
     assert json.loads(auto.certificate())["deletions"][0]["auto"] == done
@@ -111,6 +145,10 @@ def test_a_class_is_forgotten_and_judged_without_unseen_rows(by_heart):
     assert done["judged"]
     assert done["before"]["named"] > 0.8
     assert done["after"] == {"named": 0.0}
+    # No retained row has it: a full training would have left hardly anything.
+    assert auto.predict_proba(X[y == 3])[:, 3].mean() < 2e-4
+    assert done["lowered"] > 0
+    assert done["confidence"] is None  # nobody has shown it rows to be as sure of as before
     kept = y_unseen != 3
     assert auto.score(X_unseen[kept], y_unseen[kept]) > 0.7
 

@@ -1,6 +1,5 @@
 """The certified methods as estimators: what they refuse, hide, account for and keep."""
 
-import json
 import pickle
 import warnings
 
@@ -9,9 +8,7 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeClassifier
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import Normalizer
 
@@ -21,10 +18,9 @@ from skunlearn import (
     LangevinUnlearner,
     RidgeUnlearner,
 )
-from skunlearn.certified import PrivacySpent
 from skunlearn.certified._published import weights_of
 from skunlearn.evaluation import compare
-from skunlearn.exceptions import DataNotStoredError, PrivacyBudgetWarning, UnlearningError
+from skunlearn.exceptions import PrivacyBudgetWarning
 from skunlearn.metrics import MIAScorer
 from skunlearn.model_selection import ForgetSplit
 from tests.certified_tools import METHODS, all_rows, optimum
@@ -32,7 +28,10 @@ from tests.certified_tools import METHODS, all_rows, optimum
 # Noise that hides rows destroys small models; that it says so is a test of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::skunlearn.exceptions.ModelDamagedWarning")
 
+
 methods = pytest.mark.parametrize("cls", METHODS)
+
+
 FORGET = np.arange(5)
 
 
@@ -175,156 +174,6 @@ def test_the_log_does_not_tell_the_noise(cls):
     assert unlearner.deletions_[0]["seed"] is None
 
 
-# ---------------------------------------------------------------------- accounts
-
-
-@methods
-def test_what_is_spent(cls):
-    X, y = task()
-    unlearner = make(cls, C=0.01, epsilon=2.0, delta=1e-6)
-    with pytest.raises(NotFittedError):
-        unlearner.privacy_spent()
-    unlearner.fit(X, y)
-    assert unlearner.privacy_spent() == PrivacySpent(epsilon=0.0, delta=1e-6, limit=2.0)
-    assert json.loads(unlearner.certificate())["guarantee"] == "none"
-    unlearner.unlearn(indices=FORGET)
-    spent = unlearner.privacy_spent()
-    assert 0 < spent.epsilon <= 2
-    assert spent.left == pytest.approx(2 - spent.epsilon)
-    certificate = json.loads(unlearner.certificate())
-    assert certificate["guarantee"] == "(epsilon, delta)"
-    for proved in (certificate["proved"], unlearner.deletions_[0]["proved"]):
-        assert (proved["epsilon"], proved["delta"]) == (spent.epsilon, 1e-6)
-        assert "kept rows" in proved["against"]
-        assert "norm up to 1" in proved["assumes"]
-
-
-def test_residuals_add_up_over_requests():
-    X, y = task(3)
-    unlearner = make(CertifiedRemovalUnlearner, epsilon=1e3).fit(X, y)
-    sums = [np.zeros(3)]
-    for i in range(3):
-        unlearner.unlearn(indices=[i])
-        sums.append(np.array(unlearner.deletions_[-1]["proved"]["residual_bounds"]))
-        assert (sums[-1] > sums[-2]).all()
-    together = np.linalg.norm(sums[-1]) + 2 * unlearner._account.start
-    assert unlearner._distance() == pytest.approx(together / 1.0)
-
-
-def test_the_norm_of_the_kept_rows_is_followed():
-    X, y = task()
-    unlearner = make(CertifiedRemovalUnlearner, epsilon=1e3).fit(X, y)
-    unlearner.unlearn(indices=FORGET).unlearn(indices=[50, 60])
-    kept = unlearner._problem(all_rows(unlearner)).X
-    assert unlearner._gram == pytest.approx(kept.T @ kept, abs=1e-11)
-
-
-def test_a_spent_budget_trains_anew():
-    X, y = task()
-    unlearner = make(CertifiedRemovalUnlearner, C=0.1, sigma=2.0).fit(X, y)
-    for i in range(50):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            before = weights(unlearner)
-            unlearner.unlearn(indices=[i])
-        if caught:
-            break
-    assert 0 < i < 49
-    assert caught[0].category is PrivacyBudgetWarning
-    assert f"trained anew on the {119 - i} kept rows" in str(caught[0].message)
-    assert caught[0].filename == __file__
-    assert [entry["proved"]["retrained"] for entry in unlearner.deletions_] == [False] * i + [True]
-    assert unlearner.privacy_spent().epsilon == 0
-    # A new b: the weights jump.
-    assert np.abs(weights(unlearner) - before).max() > 0.01
-    problem = unlearner._problem(all_rows(unlearner))
-    noise = 2.0 * np.random.default_rng([0, i + 1]).standard_normal(before.shape)
-    size = np.linalg.norm(problem.gradient(weights(unlearner)) + noise)
-    assert size <= unlearner._account.start * (1 + 1e-9)
-    unlearner.unlearn(indices=[60])
-    assert unlearner.privacy_spent().epsilon > 0
-
-
-@pytest.mark.parametrize("cls", [DescentToDeleteUnlearner, LangevinUnlearner])
-def test_no_budget_runs_out(cls):
-    X, y = task()
-    unlearner = make(cls).fit(X, y)
-    for i in range(0, 100, 10):  # ever larger shares of what is left
-        unlearner.unlearn(indices=np.arange(i, i + 10))
-        assert 0 < unlearner.privacy_spent().epsilon <= 1
-        assert unlearner.deletions_[-1]["proved"]["steps"] >= 1
-
-
-@pytest.mark.parametrize("cls", [DescentToDeleteUnlearner, LangevinUnlearner])
-def test_less_noise_and_larger_requests_cost_steps(cls):
-    X, y = task()
-
-    def steps(rows=1, **kwargs):
-        unlearner = make(cls, **kwargs).fit(X, y).unlearn(indices=np.arange(rows))
-        return unlearner.deletions_[0]["proved"]["steps"]
-
-    assert steps(sigma=0.01) < steps(sigma=0.001)
-    assert steps(sigma=0.01) < steps(sigma=0.01, epsilon=0.1)
-    assert steps(sigma=0.01) < steps(sigma=0.01, C=1.0)
-    assert steps(sigma=0.01) <= steps(40, sigma=0.01)
-
-
-@methods
-def test_budgets_survive_a_pickle(cls):
-    X, y = task()
-    unlearner = make(cls, C=0.01, epsilon=5.0).fit(X, y).unlearn(indices=FORGET)
-    copy = pickle.loads(pickle.dumps(unlearner))
-    assert copy.privacy_spent() == unlearner.privacy_spent()
-    copy.unlearn(indices=[20])
-    unlearner.unlearn(indices=[20])
-    assert copy.privacy_spent() == unlearner.privacy_spent()
-    assert np.array_equal(weights(copy), weights(unlearner))
-
-
-@methods
-def test_settings_of_the_training_stay_those_of_the_account(cls):
-    X, y = task()
-    changed, same = make(cls, C=0.01).fit(X, y), make(cls, C=0.01).fit(X, y)
-    changed.set_params(sigma=1000.0, row_norm=0.001, estimator__C=1e-6)
-    changed.unlearn(indices=FORGET)
-    same.unlearn(indices=FORGET)
-    assert changed.privacy_spent() == same.privacy_spent()
-    assert changed.deletions_[0]["proved"]["sigma"] == same._setting.sigma
-    assert np.array_equal(changed.predict_proba(X), same.predict_proba(X))
-    assert np.array_equal(weights(changed), weights(same))
-
-
-def test_a_smaller_epsilon_after_the_training():
-    X, y = task()
-    unlearner = make(epsilon=1.0).fit(X, y).set_params(epsilon=0.5).unlearn(indices=[0])
-    assert unlearner.privacy_spent().epsilon <= 0.5
-    before = unlearner.estimator_
-    unlearner.set_params(epsilon=1e-4)
-    with pytest.raises(UnlearningError, match="fit again"):
-        unlearner.unlearn(indices=[1])
-    assert unlearner.estimator_ is before
-
-
-@methods
-def test_a_failed_request_spends_nothing(cls, monkeypatch):
-    X, y = task()
-    unlearner = make(cls, C=0.01).fit(X, y).unlearn(indices=[0])
-    account, step = unlearner._account, unlearner._step
-    secret = getattr(unlearner, "_secret", None)
-
-    def broken(self, W):
-        raise MemoryError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(cls, "_publish", broken)
-        with pytest.raises(MemoryError):
-            unlearner.unlearn(indices=[1])
-    assert unlearner._account is account
-    assert unlearner._step == step
-    assert getattr(unlearner, "_secret", None) is secret
-    assert unlearner._removal is None
-
-
 # ---------------------------------------------------------------------- forgetting
 
 
@@ -374,98 +223,3 @@ def test_reports_compare_them():
         X[:120], y[:120], forget=np.arange(120) < 20, X_test=X[120:], y_test=y[120:],
     )  # fmt: skip
     assert list(report.wide.index) == ["original", "descent", "ridge", "retrained"]
-
-
-# ---------------------------------------------------------------------- refusals
-
-
-@methods
-@pytest.mark.parametrize(
-    "recipe, error, message",
-    [
-        (RidgeClassifier(), TypeError, "works on scikit-learn's LogisticRegression"),
-        (LogisticRegressionCV(), TypeError, "works on scikit-learn's LogisticRegression"),
-        (LogisticRegression(class_weight="balanced"), ValueError, "class_weight='balanced'"),
-        (LogisticRegression(class_weight={0: 2, 1: 1}), ValueError, "class_weight"),
-        (LogisticRegression(l1_ratio=0.5), ValueError, "l1_ratio=0.5"),
-        (LogisticRegression(penalty="l1"), ValueError, "penalty='l1'"),
-        (LogisticRegression(warm_start=True), ValueError, "warm_start"),
-        (LogisticRegression(dual=True), ValueError, "dual"),
-        (LogisticRegression(C=np.inf), ValueError, "strongly convex"),
-        (LogisticRegression(C=0.0), ValueError, "strongly convex"),
-        (LogisticRegression(intercept_scaling=-1.0), ValueError, "intercept_scaling"),
-    ],
-)
-def test_recipes_without_a_proof(cls, recipe, error, message):
-    X, y = task()
-    unlearner = cls(recipe)
-    with pytest.raises(error, match=message):
-        unlearner.fit(X, y)
-    assert not hasattr(unlearner, "estimator_")
-
-
-@methods
-@pytest.mark.parametrize(
-    "setting",
-    [
-        {"epsilon": 0.0}, {"epsilon": np.inf}, {"delta": 0.0}, {"delta": 1.0}, {"sigma": 0.0},
-        {"sigma": np.nan}, {"row_norm": 0.0}, {"row_norm": np.inf}, {"clip": "yes"},
-        {"epsilon": "1"},
-    ],
-)  # fmt: skip
-def test_settings_without_a_proof(cls, setting):
-    X, y = task()
-    with pytest.raises((ValueError, TypeError), match=next(iter(setting))):
-        make(cls, **setting).fit(X, y)
-
-
-@methods
-def test_trained_models_are_refused(cls):
-    X, y = task()
-    trained = LogisticRegression().fit(X, y)
-    with pytest.raises(TypeError, match="cannot start from a trained model"):
-        make(cls, recipe=FrozenEstimator(trained)).fit(X, y)
-
-
-@methods
-def test_long_rows_are_refused_where_they_are_not_clipped(cls):
-    X, y = task()
-    X[7] *= 1 + 1e-7  # float32 rows of norm 1 are as long
-    unlearner = make(cls, clip=False).fit(X, y)
-    before = unlearner.estimator_
-    longer = X.copy()
-    longer[[2, 9]] *= 3
-    with pytest.raises(ValueError, match=r"2 of 120 rows of X are longer .*Normalizer"):
-        unlearner.fit(longer, y)
-    assert unlearner.estimator_ is before
-    assert make(cls, clip=False, row_norm=3.0).fit(longer, y).score(longer, y) > 0.5
-    assert unlearner.predict(longer).shape == (120,)  # unseen rows are another matter
-
-
-@methods
-def test_a_part_of_the_kept_rows_is_refused(cls):
-    X, y = task()
-    unlearner = make(cls, C=0.01).fit(X, y).detach()
-    with pytest.raises(DataNotStoredError):
-        unlearner.unlearn(X[:2], y[:2])
-    before = unlearner.estimator_
-    with pytest.raises(ValueError, match="X_retain holds 100 rows, but 118 are kept"):
-        unlearner.unlearn(X[:2], y[:2], X_retain=X[20:], y_retain=y[20:])
-    assert unlearner.estimator_ is before
-    unlearner.unlearn(X[:2], y[:2], X_retain=X[2:], y_retain=y[2:])
-    whole = make(cls, C=0.01).fit(X, y).unlearn(indices=[0, 1])
-    assert weights(unlearner) == pytest.approx(weights(whole), abs=1e-12)
-
-
-@methods
-def test_one_class_is_refused(cls):
-    X, y = task()
-    with pytest.raises(ValueError, match="only one class"):
-        make(cls).fit(X, np.zeros(len(y)))
-
-
-def test_a_minimum_out_of_reach_is_said():
-    """Rounding of the gradient, against noise as small as this."""
-    X, y = task()
-    with pytest.raises(UnlearningError, match="did not reach the minimum"):
-        make(sigma=1e-15).fit(X, y)

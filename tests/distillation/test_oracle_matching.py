@@ -15,7 +15,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from skunlearn import OracleMatchingUnlearner, RetrainUnlearner
-from skunlearn.distillation.oracle_matching import match_entropy
+from skunlearn._rows.views import Rows
+from skunlearn._torch.parts.tasks import Labels
+from skunlearn.distillation._sureness import MatchedTemperature, entropies, match_sureness
 from skunlearn.metrics import auc, membership_scores
 from tests.instances import make_net
 from tests.small import quiet
@@ -95,38 +97,73 @@ def test_a_regression_matches_values_by_squared_error(data):
     assert unlearner.deletions_[0]["oracle"]["temperature"] is None
 
 
-def test_the_temperature_gives_the_oracle_the_entropy_of_the_net_on_unseen_rows(data):
+def test_the_temperature_makes_the_oracle_as_sure_as_the_net_is_of_the_same_rows(data):
     X, y, X_val, y_val = data
     oracle = LogisticRegression(C=0.01).fit(X[12:], y[12:])  # unsure
     net = make_net(module__n_out=3)
-    unlearner = OracleMatchingUnlearner(net, oracle=oracle, max_epochs=1, random_state=0).fit(X, y)
-    said, log_p = unlearner.predict_proba(X_val), oracle.predict_log_proba(X[:12])
+    unlearner = OracleMatchingUnlearner(net, oracle=oracle, max_epochs=3, random_state=0).fit(X, y)
     blind = clone(unlearner).set_params(oracle=oracle).fit(X, y).unlearn(indices=FORGET)
     unlearner.unlearn(indices=FORGET, X_val=X_val, y_val=y_val)
     t = unlearner.deletions_[0]["oracle"]["temperature"]
-    p = np.exp(log_p / t)
-    p /= p.sum(axis=1, keepdims=True)
 
     def entropy(p):
-        return -(p * np.log(p)).sum(axis=1).mean()
+        return -(p * np.log(p)).sum(axis=1)
 
-    assert np.isclose(entropy(p), entropy(said), atol=1e-3)
+    p = oracle.predict_proba(X_val) ** (1 / t)
+    ours = entropy(p / p.sum(axis=1, keepdims=True))
+    # As the net is after the last epoch; 40 rows against 40 leave steps of 1/1600.
+    assert abs(auc(ours, entropy(unlearner.predict_proba(X_val))) - 0.5) < 0.002
     assert t < 0.7
     # Without unseen rows it is between that of retained rows and 1.
     assert t / 2 < blind.deletions_[0]["oracle"]["temperature"] < 1
 
 
-def test_the_temperature_is_found_between_its_bounds():
-    logits = np.array([0.0, 3.0])
+def test_a_class_that_is_gone_has_no_part_in_the_temperature(data):
+    """The net is sure of it, and no oracle can be."""
+    X, y, X_val, y_val = data
+    oracle = LogisticRegression().fit(X[y < 2], y[y < 2])
+    unlearner = OracleMatchingUnlearner(
+        make_net(module__n_out=3), oracle=oracle, max_epochs=1, random_state=0
+    ).fit(X, y)
+    found = []
+    for rows in (np.arange(len(y_val)), np.flatnonzero(y_val < 2)):
+        one = clone(unlearner).set_params(oracle=oracle).fit(X, y)
+        one.unlearn(indices=np.flatnonzero(y == 2), X_val=X_val[rows], y_val=y_val[rows])
+        found.append(one.deletions_[0]["oracle"]["temperature"])
+    assert found[0] == found[1]
 
-    def entropy_at(t):
-        p = np.exp(logits / t) / np.exp(logits / t).sum()
-        return -(p * np.log(np.maximum(p, 1e-300))).sum()
+
+def test_the_temperature_follows_the_net(data):
+    X, y, X_val, y_val = data
+    net = make_net(module__n_out=3, max_epochs=1).fit(X, y)
+    rows = Rows(X_val, y_val, np.arange(len(y_val)))
+    said = np.log(LogisticRegression().fit(X[12:], y[12:]).predict_proba(X_val))
+    followed, fixed = (
+        MatchedTemperature(net, rows, said, np.arange(3), seen=seen) for seen in (False, True)
+    )
+    first, half = followed.value, fixed.value
+    assert half == np.sqrt(min(1.0, first))
+    with torch.no_grad():  # the net grows surer
+        for p in list(net.module_.parameters())[-2:]:
+            p.mul_(10)
+    for temperature in (followed, fixed):
+        temperature.on_epoch_end(net)
+    assert followed.value < 0.5 * first
+    assert fixed.value == half
+
+
+def test_the_temperature_is_found_between_its_bounds():
+    logits = np.random.default_rng(0).normal(size=(200, 3)) * 3
+
+    def entropies_at(t):
+        return entropies(logits / t, np.arange(3))
 
     for t in (0.3, 1.0, 4.0):
-        assert np.isclose(match_entropy(entropy_at, entropy_at(t)), t, rtol=1e-3)
-    assert match_entropy(entropy_at, -1.0) == 0.02
-    assert match_entropy(entropy_at, 1.0) == 50.0
+        assert np.isclose(match_sureness(entropies_at, entropies_at(t)), t, rtol=0.03)
+    assert match_sureness(entropies_at, np.full(10, -1.0)) == 0.02
+    assert match_sureness(entropies_at, np.full(10, 2.0)) == 50.0
+    # Of rows with several labels it is the mean of theirs.
+    assert np.allclose(entropies(np.zeros((2, 5)), Labels(5)), np.log(2))
 
 
 def test_it_moves_toward_the_retrained_net_by_loss_and_entropy():

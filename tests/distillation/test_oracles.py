@@ -15,6 +15,8 @@ from skorch.helper import predefined_split
 from torch import nn
 
 from skunlearn import FineTuneUnlearner, OracleMatchingUnlearner, RetrainUnlearner
+from skunlearn._recipe.training import train
+from skunlearn._rows.seeding import derive_seed
 from skunlearn._rows.views import Rows
 from skunlearn.datasets import load_digits_images
 from skunlearn.distillation import _held_out, oracle_matching
@@ -81,35 +83,62 @@ def _rows(X, y):
     return Rows(X, y, np.arange(len(y)))
 
 
+class From:
+    """A skill that is had at the third look, and every third from then on."""
+
+    def __init__(self):
+        self.seen = []
+
+    def is_reached(self, net):
+        self.seen.append(len(net.history))
+        return len(self.seen) % 3 == 0
+
+
 def test_oracles_are_trained_until_they_know_the_task(data):
     X, y, *_ = data
-    rows, classes, seen = _rows(X, y), np.arange(3), []
-
-    class From:
-        """A skill that is had at the third look."""
-
-        def is_reached(self, net):
-            seen.append(len(net.history))
-            return len(seen) % 3 == 0
-
-    recipe = make_net(module__n_out=3, max_epochs=8)
-    nets, epochs = train_oracles(recipe, rows, classes, [0, 1], share=0.25, skill=From())
-    # From the second epoch on; two times four are no more than eight.
-    assert seen == [2, 3, 4] * 2
-    assert (len(nets), epochs) == (2, 4)
+    rows, classes, skill = _rows(X, y), np.arange(3), From()
+    recipe = make_net(module__n_out=3, max_epochs=10)
+    given = {"share": 0.25, "skill": skill, "spare": 2}
+    nets, epochs, whole = train_oracles(recipe, rows, classes, [0, 1], **given)
+    # From the second epoch on; two times four and what follows are no more than ten.
+    assert skill.seen == [2, 3, 4] * 2
+    assert (len(nets), epochs, whole) == (2, 4, False)
     assert not torch.equal(*(next(net.module_.parameters()) for net in nets))
-    seen.clear()
-    recipe.set_params(max_epochs=6)
-    nets, epochs = train_oracles(recipe, rows, classes, [0, 1], share=0.3, skill=From())
-    assert (len(nets), epochs) == (1, 4)
+    given = {"share": 0.25, "skill": From(), "spare": 3}
+    nets, epochs, whole = train_oracles(recipe, rows, classes, [0, 1], **given)
+    assert (len(nets), epochs, whole) == (1, 4, False)
 
     class Never:
         def is_reached(self, net):
             return False
 
-    nets, epochs = train_oracles(recipe, rows, classes, [0, 1, 2], share=0.1, skill=Never())
-    assert (len(nets), epochs) == (1, 6)
-    assert len(nets[0].history) == 6
+    given = {"share": 0.1, "skill": Never(), "spare": 2}
+    nets, epochs, whole = train_oracles(recipe, rows, classes, [0, 1, 2], **given)
+    assert (len(nets), epochs, whole) == (1, 10, True)
+    assert len(nets[0].history) == 10
+
+
+def test_an_oracle_that_would_spare_nothing_is_trained_in_full(data):
+    """Skilled after the fourth epoch of six, with what costs two to come: that is a retraining."""
+    X, y, *_ = data
+    recipe, skill = make_net(module__n_out=3, max_epochs=6), From()
+    given = {"share": 0.3, "skill": skill, "spare": 2}
+    nets, epochs, whole = train_oracles(recipe, _rows(X, y), np.arange(3), [0, 1], **given)
+    assert skill.seen == [2, 3]  # nobody looks in vain
+    assert (len(nets), epochs, whole) == (1, 6, True)
+
+
+def test_a_net_that_was_trained_in_full_is_the_result(digits):
+    X, y, X_val, y_val = digits
+    unlearner = OracleMatchingUnlearner(deep(5), random_state=0).fit(X, y)
+    unlearner.unlearn(indices=np.arange(100), X_val=X_val[:300], y_val=y_val[:300])
+    assert unlearner.deletions_[0]["oracle"] == {"models": 1, "epochs": 5}
+    seed = derive_seed(unlearner._seed, 9, 0, 0)
+    retrained = train(deep(5), _rows(X[100:], y[100:]), np.arange(10), seed)
+    assert np.array_equal(retrained.predict_proba(X_val), unlearner.predict_proba(X_val))
+    # And a later request starts from it.
+    unlearner.unlearn(indices=np.arange(100, 150), X_val=X_val[:300], y_val=y_val[:300])
+    assert len(unlearner.deletions_) == 2
 
 
 def test_skill_is_told_on_unseen_rows_or_else_on_retained_ones(data):
@@ -155,7 +184,7 @@ class Contrary:
 def test_the_weight_is_lowered_where_the_net_would_be_lost(data, monkeypatch):
     X, y, *_ = data
     oracle = Contrary(X, y)
-    monkeypatch.setattr(oracle_matching, "train_oracles", lambda *_, **__: ([oracle], 1))
+    monkeypatch.setattr(oracle_matching, "train_oracles", lambda *_, **__: ([oracle], 1, False))
     unlearner = OracleMatchingUnlearner(
         make_net(module__n_out=3), temperature=1.0, max_epochs=20, schedule="constant",
         random_state=0,

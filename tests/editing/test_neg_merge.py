@@ -1,16 +1,20 @@
 """NegMerge: which elements are kept, at what scale, and where it leads."""
 
+import copy
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
+from sklearn.datasets import load_breast_cancer
+from sklearn.preprocessing import scale
 from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn import NegMergeUnlearner
 from skunlearn._torch import skorch_nets
+from skunlearn.editing import neg_merge
 from skunlearn.editing.neg_merge import Agreement
 from skunlearn.utils import unlearner_tags
 from tests.heart import check_nearer
@@ -18,6 +22,11 @@ from tests.instances import make_net
 from tests.small import FORGET
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+class TwoLayers(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(30, 512), nn.ReLU(), nn.Linear(512, 2))
 
 
 def linear(**params):
@@ -102,6 +111,36 @@ def test_rows_are_forgotten_as_far_as_the_bound_and_classes_until_none_is_named(
     rows = np.flatnonzero(y == 1)
     unlearner = NegMergeUnlearner(make_net(module__n_out=3), bound=1e-9, **given).fit(X, y)
     assert unlearner.unlearn(indices=rows).score(X[rows], y[rows]) < 0.2
+
+
+def test_the_accuracy_of_unseen_rows_is_kept_where_there_are_any():
+    """A net that knows its rows by heart keeps them while it spoils others."""
+    X, y = load_breast_cancer(return_X_y=True)
+    rng = np.random.default_rng(0)
+    order, wrong = rng.permutation(len(y)), rng.random(len(y)) < 0.15
+    X = scale(X)[order].astype(np.float32)
+    y = np.where(wrong, 1 - y[order], y[order])
+    net = NeuralNetClassifier(
+        TwoLayers, criterion=nn.CrossEntropyLoss, lr=0.05, optimizer__momentum=0.9, max_epochs=60,
+        batch_size=32, iterator_train__shuffle=True, train_split=None, verbose=0,
+    )  # fmt: skip
+    n = 280
+    blind = NegMergeUnlearner(net, keep=0.95, random_state=0).fit(X[:n], y[:n])
+    seeing, few, whole = (copy.deepcopy(blind) for _ in range(3))
+    judges, before = (X[n:], y[n:]), blind.score(X[n:], y[n:])
+    blind.unlearn(indices=np.arange(40))
+    seeing.unlearn(indices=np.arange(40), X_val=judges[0], y_val=judges[1])
+    assert blind.score(*judges) < 0.95 * before <= seeing.score(*judges)
+    few.unlearn(indices=np.arange(40), X_val=judges[0][:49], y_val=judges[1][:49])
+    assert np.array_equal(few.predict_proba(X), blind.predict_proba(X))
+    # Of a class that is gone unseen rows tell nothing: there are too few others.
+    gone, rows = np.flatnonzero(y[:n] == 0), np.flatnonzero(y[n:] == 0)
+    seen = []
+    real = neg_merge.observe
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neg_merge, "observe", lambda *a: (seen.append(a[1].y), real(*a))[1])
+        whole.unlearn(indices=gone, X_val=judges[0][rows], y_val=judges[1][rows])
+    assert sorted(map(len, seen[:2])) == sorted([len(gone), n - len(gone)])
 
 
 def test_copies_do_not_pile_up(data, monkeypatch):

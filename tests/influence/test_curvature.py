@@ -1,4 +1,4 @@
-"""Curvature products, solvers and influence against dense algebra and other libraries."""
+"""Curvature products and solvers against dense algebra."""
 
 import numpy as np
 import pytest
@@ -6,117 +6,29 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
+from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
-from torch.func import functional_call, hessian
 
-from skunlearn import InfluenceUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn.exceptions import UnlearningError
-from skunlearn.influence import InverseCurvature, influence, projected_influence
-from skunlearn.influence._curvature import Curvature
+from skunlearn.influence import InverseCurvature, influence
 from skunlearn.influence._kronecker import Kronecker
 from skunlearn.influence._objective import Objective
 from skunlearn.influence._solvers import make_solver
-from tests.instances import make_net
+from tests.influence.small_nets import (
+    NETS,
+    UNDAMPED,
+    X,
+    Y,
+    built,
+    cross_entropy,
+    dense,
+    fixed,
+    mlp,
+    settled,
+)
 
 SOLVERS = ("cg", "lissa", "exact", "kfac", "ekfac")
-UNDAMPED = InverseCurvature(solver="exact", damping=0)
-
-
-def fixed(*shape, shift=0.0):
-    """Numbers that no generator is needed for."""
-    return np.sin(1.7 * np.arange(np.prod(shape)) + shift).reshape(shape)
-
-
-def settled(cls, module, X, y, **kwargs):
-    """A net of fixed float64 weights that has seen `X`, but not learnt from it."""
-    params = {"max_epochs": 1, "lr": 0.0, "train_split": None, "verbose": 0} | kwargs
-    net = cls(module, **params).fit(X, y)
-    with torch.no_grad():
-        for k, p in enumerate(net.module_.parameters()):
-            p.copy_(torch.as_tensor(fixed(*p.shape, shift=k)))
-    return net
-
-
-def mlp(n_out, *last):
-    """3-4-n_out."""
-    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, n_out), *last).double()
-
-
-X = fixed(12, 3)
-Y = np.arange(12) % 3
-CLASS_WEIGHT = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
-
-
-def cross_entropy(**kwargs):
-    return settled(NeuralNetClassifier, mlp(3), X, Y, criterion=nn.CrossEntropyLoss, **kwargs)
-
-
-def binary(**kwargs):
-    net = mlp(1, nn.Flatten(0)).double()
-    return settled(NeuralNetBinaryClassifier, net, X, (Y > 0).astype(float), **kwargs)
-
-
-def regression(**kwargs):
-    return settled(NeuralNetRegressor, mlp(1), X, fixed(12, 1, shift=3.0), **kwargs)
-
-
-NETS = {
-    "cross_entropy": (cross_entropy, Y, lambda out, y: nn.functional.cross_entropy(out, y)),
-    "label_smoothing": (
-        lambda: cross_entropy(criterion__label_smoothing=0.2),
-        Y,
-        lambda out, y: nn.functional.cross_entropy(out, y, label_smoothing=0.2),
-    ),
-    "class_weight": (
-        lambda: cross_entropy(criterion__weight=CLASS_WEIGHT),
-        Y,
-        lambda out, y: nn.functional.cross_entropy(out, y, weight=CLASS_WEIGHT),
-    ),
-    "sum": (
-        lambda: cross_entropy(criterion__reduction="sum"),
-        Y,
-        lambda out, y: nn.functional.cross_entropy(out, y),
-    ),
-    "binary": (
-        binary,
-        (Y > 0).astype(float),
-        lambda out, y: nn.functional.binary_cross_entropy_with_logits(out, y),
-    ),
-    "regression": (
-        regression,
-        fixed(12, 1, shift=3.0),
-        lambda out, y: nn.functional.mse_loss(out, y),
-    ),
-}
-
-
-def dense(net, y, loss, kind):
-    """The matrix by torch.func.hessian, of the loss by the weights or through the outputs."""
-    params = dict(net.module_.named_parameters())
-    sizes = [p.numel() for p in params.values()]
-    flat = torch.cat([p.detach().reshape(-1) for p in params.values()])
-    x, y = torch.as_tensor(X), torch.as_tensor(y)
-
-    def outputs(theta):
-        parts = theta.split(sizes)
-        named = {k: v.view(p.shape) for v, (k, p) in zip(parts, params.items(), strict=True)}
-        return functional_call(net.module_, named, (x,))
-
-    if kind == "hessian":
-        return hessian(lambda theta: loss(outputs(theta), y))(flat).detach()
-    out = outputs(flat)
-    J = torch.func.jacrev(outputs)(flat).reshape(out.numel(), -1)
-    H = hessian(lambda o: loss(o, y))(out).reshape(out.numel(), out.numel())
-    return (J.T @ H @ J).detach()
-
-
-def built(net, y, **kwargs):
-    """An objective over the rows, and its curvature."""
-    objective = Objective(net, len(X), batch_size=5, seed=0)
-    rows = Rows(X, y, np.arange(len(X)))
-    return objective, Curvature(objective, rows, **({"kind": "hessian", "damping": 0} | kwargs))
 
 
 @pytest.mark.parametrize("kind", ["gauss_newton", "hessian"])
@@ -241,108 +153,6 @@ def test_kronecker_factors_of_a_convolution_point_the_right_way():
     for solver in ("kfac", "ekfac"):
         found = influence(net, *rows, inverse=InverseCurvature(solver=solver, damping=1.0))
         assert np.corrcoef(found.ravel(), exact.ravel())[0, 1] > 0.9
-
-
-# pyDVL 0.10.0, DirectInfluence(module, cross_entropy, regularization=1.0) on the rows below.
-PYDVL = np.array(
-    [
-        [0.14382522, -0.13445556, 0.12888948, 0.33409981, -0.6897433, -0.82440717,
-         0.09029379, 0.05776711, -0.07120456, 0.45574399, -0.80021777, -0.51204677],
-        [-0.63222978, 0.44124006, 0.43913942, -0.09963385, 0.11490067, 3.53836322,
-         -0.73340513, -0.17764049, 0.03785869, -0.3901935, 0.53470445, 4.39262508],
-    ]
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("solver", ["cg", "exact"])
-def test_influence_is_that_of_pydvl(solver):
-    net = cross_entropy()
-    net.optimizer_.param_groups[0]["weight_decay"] = 1.0
-    test = fixed(2, 3, shift=1.0), np.array([0, 2])
-    given = {"tol": 1e-10} if solver == "cg" else {}
-    inverse = InverseCurvature(solver=solver, curvature="hessian", damping=0, batch_size=5, **given)
-    found = influence(net, X, Y, *test, inverse=inverse)
-    # Theirs is of adding a row to n times its weight, and leaves the penalty out of the rows.
-    objective = Objective(net, 12, batch_size=5, seed=0)
-    pulls = objective.row_gradients(Rows(*test, np.arange(2)))
-    matrix = dense(net, Y, NETS["cross_entropy"][2], "hessian") + torch.eye(31)
-    share = torch.linalg.solve(matrix, pulls.T).T @ objective.theta
-    np.testing.assert_allclose(found * 12 - share.numpy()[:, None], PYDVL, atol=1e-6)
-
-
-def logistic(X, y, decay):
-    """A linear softmax net at the minimum of mean loss + ½ decay ‖θ‖²."""
-    n_out = int(y.max()) + 1
-    net = settled(
-        NeuralNetClassifier, nn.Linear(X.shape[1], n_out).double(), X, y,
-        criterion=nn.CrossEntropyLoss, optimizer__weight_decay=decay,
-    )  # fmt: skip
-    x, t = torch.as_tensor(X), torch.as_tensor(y)
-    params = list(net.module_.parameters())
-    solver = torch.optim.LBFGS(
-        params,
-        max_iter=500,
-        tolerance_grad=1e-13,
-        tolerance_change=0,
-        line_search_fn="strong_wolfe",
-    )
-
-    def closure():
-        solver.zero_grad()
-        penalty = sum(p.square().sum() for p in params) * decay / 2
-        loss = nn.functional.cross_entropy(net.module_(x), t) + penalty
-        loss.backward()
-        return loss
-
-    solver.step(closure)
-    return net
-
-
-def test_influence_is_the_change_of_the_loss_when_a_row_leaves():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(40, 3))
-    y = (X @ rng.normal(size=(3, 3)) + rng.normal(size=(40, 3))).argmax(1)
-    test = rng.normal(size=(4, 3)), np.array([0, 1, 2, 0])
-    net = logistic(X, y, 0.1)
-    found = influence(net, X, y, *test, inverse=UNDAMPED)
-
-    def losses(net):
-        logits = net.module_(torch.as_tensor(test[0]))
-        return nn.functional.cross_entropy(logits, torch.as_tensor(test[1]), reduction="none")
-
-    before = losses(net).detach().numpy()
-    changes = [
-        losses(logistic(np.delete(X, i, 0), np.delete(y, i), 0.1)).detach().numpy() - before
-        for i in range(40)
-    ]
-    assert np.corrcoef(found.ravel(), np.transpose(changes).ravel())[0, 1] > 0.99
-    # First order: the largest changes are a quarter larger.
-    np.testing.assert_allclose(found, np.transpose(changes), atol=0.3 * np.abs(found).max())
-
-
-def test_projected_influence_averages_influence():
-    net = logistic(X, Y, 0.1)
-    test = fixed(5, 3, shift=1.0), np.array([0, 2, 1, 1, 0])
-    one_by_one = influence(net, X, Y, *test, inverse=UNDAMPED)
-    psi = projected_influence(net, X, Y, criteria=[test, "classes"], inverse=UNDAMPED)
-    np.testing.assert_allclose(psi[0], 12 * one_by_one.mean(0), atol=1e-10)
-    assert psi.shape == (4, 12)
-    own = influence(net, X, Y, X, Y, inverse=UNDAMPED)
-    np.testing.assert_allclose(
-        psi[1:], [12 * own[np.equal(Y, label)].mean(0) for label in range(3)], atol=1e-10
-    )
-
-
-def test_influence_takes_labels_of_an_unlearner(data):
-    X, y = data
-    names = np.array(["a", "b", "c"])[y]
-    unlearner = InfluenceUnlearner(make_net(max_epochs=2), random_state=0).fit(X, names)
-    found = influence(unlearner, X, names, X[:2], names[:2])
-    np.testing.assert_allclose(
-        found, influence(unlearner.estimator_, X, y, X[:2], y[:2]), rtol=1e-5, atol=1e-8
-    )
-    with pytest.raises(ValueError, match="y_test"):
-        influence(unlearner, X, names, X[:2], ["a", "z"])
 
 
 def test_recurrent_nets_and_attention_have_curvature():

@@ -59,12 +59,12 @@ def texts_of(figure):
     return drawn
 
 
-def assert_readable(figure, width=7.0):
-    """Nothing is cut, no text is too small where 7 inches are 700 pixels wide."""
+def assert_readable(figure, width=5.0):
+    """Nothing is cut, no text is too small on a phone, which shows a picture 350 pixels wide."""
     assert figure.get_figwidth() <= width
     frame = figure.bbox
     for text, box in texts_of(figure).items():
-        assert text.get_fontsize() / 72 * 100 >= 9, text.get_text()
+        assert text.get_fontsize() / 72 * 350 / width >= 9, text.get_text()
         assert frame.x0 - 1 <= box.x0, text.get_text()
         assert box.x1 <= frame.x1 + 1, text.get_text()
         assert frame.y0 - 1 <= box.y0, text.get_text()
@@ -235,7 +235,7 @@ def test_legends_lie_aside():
     assert_readable(figure)
     assert not display.ax_.collections  # bands of ten would hide one another
 
-    figure = Figure((5.5, 5), layout="constrained")
+    figure = Figure((5, 5), layout="constrained")
     models = {name: logits(1, 1) for name in ("retrained", "after", "before")}
     losses = LossHistogramDisplay.from_predictions(models, LABELS, ax=figure.subplots(3))
     assert_legend_aside(*losses.axes_)

@@ -25,7 +25,7 @@ def on_disk(X, path, mode="r"):
 @quiet
 def test_the_same_model_as_from_memory(data, tmp_path, monkeypatch):
     X, y = data
-    monkeypatch.setattr(mapped, "_HELD", 1)  # after every batch
+    monkeypatch.setattr(mapped, "HELD", 1)  # after every batch
     runs = [
         FineTuneUnlearner(net(), random_state=0).fit(rows, y).unlearn(indices=FORGET)
         for rows in (X, on_disk(X, tmp_path / "X"), {"X": on_disk(X, tmp_path / "Y")}["X"])
@@ -48,7 +48,7 @@ def test_pages_are_given_back(tmp_path):
     row_digests(X[1:])
     reading = Reading(X[1:])
     assert reading
-    reading.done(mapped._HELD)
+    reading.done(mapped.HELD)
     assert resident(tmp_path / "X") == 0
     assert X[:100].sum() == 0
     assert resident(tmp_path / "X") > 0
@@ -69,7 +69,7 @@ def test_what_was_written_to_a_private_copy_stays(data, tmp_path):
     X[0] = 7
     reading = Reading(X)
     assert not reading
-    reading.done(mapped._HELD)
+    reading.done(mapped.HELD)
     assert (X[0] == 7).all()
 
 

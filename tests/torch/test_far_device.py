@@ -7,7 +7,7 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from torch import nn
 
-from skunlearn import FineTuneUnlearner
+from skunlearn import FineTuneUnlearner, UAMUnlearner
 from skunlearn.utils import all_unlearners
 from tests.device_checks import check_attacks
 from tests.far_device import FAR, FarTensor, far_device
@@ -92,7 +92,11 @@ def test_results_are_those_of_the_processor(rows):
 
 
 @pytest.mark.parametrize(
-    "name", ["L1SparseUnlearner", "NegGradPlusUnlearner", "SalUnUnlearner", "SCRUBUnlearner"]
+    "name",
+    [
+        *("L1SparseUnlearner", "NegGradPlusUnlearner", "SalUnUnlearner", "SCRUBUnlearner"),
+        *("FCSUnlearner", "JiTUnlearner", "MUMisUnlearner"),
+    ],
 )
 def test_no_step_of_a_training_waits_for_the_device(rows, name):
     X, y = rows
@@ -105,6 +109,29 @@ def test_no_step_of_a_training_waits_for_the_device(rows, name):
             unlearner.set_params(batch_size=size).unlearn(indices=[row])
             found.append(sum(waits.values()) - before)
     assert abs(found[2] - found[1]) <= 2
+
+
+def with_neighbours(net, steps):
+    return UAMUnlearner(net, unlearner=FineTuneUnlearner(net, batch_size=48 // steps))
+
+
+def with_noise(net, steps):
+    how = {"noisy_steps": steps, "batch_size": 48 // steps, "weight_norm": 3.0}
+    return METHODS["NoisyFineTuneUnlearner"](net, max_epochs=1, gradient_norm=0.1, **how)
+
+
+@pytest.mark.parametrize("make", [with_neighbours, with_noise])
+def test_no_step_of_a_method_with_settings_of_its_own_waits(rows, make):
+    X, y = rows
+    found = []
+    with far_device() as waits:
+        for steps in (3, 12):
+            unlearner = make(far_net(max_epochs=1), steps).set_params(random_state=0)
+            unlearner.fit(X, y).unlearn(indices=[0])
+            before = sum(waits.values())
+            unlearner.unlearn(indices=[1])
+            found.append(sum(waits.values()) - before)
+    assert abs(found[1] - found[0]) <= 2
 
 
 class Reader(Callback):

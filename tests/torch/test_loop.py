@@ -1,5 +1,7 @@
 """The short epoch does what skorch's does."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -14,13 +16,15 @@ from skorch.callbacks import (
 from skorch.history import History
 from torch import nn
 
-from skunlearn import RetrainUnlearner
+from skunlearn import NegGradPlusUnlearner, RetrainUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn._torch.batches.batching import BatchLoader
 from skunlearn._torch.batches.net_rows import make_net_rows
 from skunlearn._torch.inference import _make_reader, outputs
 from skunlearn._torch.loop import epoch_loop, fit_loop
+from skunlearn._torch.loop.direct_steps import DirectStep
 from skunlearn._torch.loop.epoch_loop import short_epochs
+from skunlearn._torch.parts.tasks import task_of
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.instances import MLP, make_binary_net, make_net, make_regressor_net
 
@@ -207,3 +211,79 @@ def test_a_look_during_a_training_reads_whole_batches():
     (kind, during), after = read[0], outputs(net, rows)
     assert kind is BatchLoader
     torch.testing.assert_close(during, after)
+
+
+class Shifted(NeuralNetClassifier):
+    """Loses and infers in ways of its own."""
+
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        return 2 * super().get_loss(y_pred, y_true, *args, **kwargs)
+
+    def infer(self, x, **fit_params):
+        return super().infer(x + 1, **fit_params)
+
+
+class Probabilities(MLP):
+    def forward(self, X):
+        return super().forward(X).softmax(1)
+
+
+@pytest.mark.parametrize(
+    "cls, module, criterion, params",
+    [
+        (NeuralNetClassifier, Probabilities, nn.NLLLoss, {}),
+        (NeuralNetClassifier, MLP, nn.CrossEntropyLoss, {"device": None}),
+        (NeuralNetClassifier, MLP, nn.CrossEntropyLoss, {"criterion__label_smoothing": 0.1}),
+        (Shifted, MLP, nn.CrossEntropyLoss, {}),
+    ],
+    ids=["NLLLoss", "no device", "smoothed", "own steps"],
+)
+@pytest.mark.parametrize("forget", [False, True], ids=["own loss", "a method's"])
+def test_direct_steps_are_skorchs(data, cls, module, criterion, params, forget, monkeypatch):
+    X, y = data
+    net = cls(
+        module, module__n_out=3, criterion=criterion, optimizer__momentum=0.9, lr=0.1, max_epochs=3,
+        batch_size=16, train_split=None, verbose=0, **params,
+    )  # fmt: skip
+    made = NegGradPlusUnlearner if forget else RetrainUnlearner
+    ways = []
+    for direct in (True, False):
+        with monkeypatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            if not direct:
+                patch.setattr(DirectStep, "_is_at_home", lambda self, value: False)
+                patch.setattr(epoch_loop, "drop_gradients", lambda optimizer: optimizer.zero_grad())
+            unlearner = made(net, random_state=0).fit(X, y)
+            ways.append(unlearner.unlearn(indices=range(10)).estimator_)
+    assert same_parameters(*map(parameters, ways))
+    assert columns(ways[0]) == columns(ways[1])
+
+
+def test_what_a_callback_puts_in_place_of_a_step_is_asked(data):
+    X, y = data
+    called = []
+
+    class Replaces(Callback):
+        def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+            if not training or "infer" in vars(net):
+                return
+            infer, get_loss, drop = net.infer, net.get_loss, net.optimizer_.zero_grad
+            net.infer = lambda *args: called.append("infer") or infer(*args)
+            net.get_loss = lambda *args, **kw: called.append("loss") or get_loss(*args, **kw)
+            net.optimizer_.zero_grad = lambda: called.append("drop") or drop()
+
+    net = plain_net(batch_size=30, max_epochs=1)
+    fit_loop.train(net, Rows(X, y, np.arange(60)), callbacks=[("replaces", Replaces())])
+    assert called == ["drop", "infer", "loss"] * 2
+
+
+def test_losses_of_rows_are_their_likelihoods():
+    """To the bit, with their gradients: a single call in place of two."""
+    torch.manual_seed(0)
+    for dtype, scale in [(torch.float32, 1), (torch.float32, 30), (torch.float64, 5)]:
+        logits = (torch.randn(257, 7, dtype=dtype) * scale).requires_grad_()
+        y, task = torch.randint(0, 7, (257,)), task_of(np.arange(7))
+        once, twice = task.losses(logits, y), -task.log_likelihoods(logits, y)
+        assert torch.equal(once, twice)
+        grads = [torch.autograd.grad(v.clamp(max=2).mean(), logits)[0] for v in (once, twice)]
+        assert torch.equal(*grads)

@@ -29,24 +29,9 @@ from tests.instances import MLP, SETTINGS
 from tests.small import FORGET, quiet
 
 METHODS = all_unlearners(nets=True)
-# Methods that look at parts of the module or ask it for derivatives; others train it, no more.
-TAKE_APART = {
-    "AMUNUnlearner",
-    "AmnesiacUnlearner",
-    "BoundaryUnlearner",
-    "CFkUnlearner",
-    "CoUnUnlearner",
-    "FisherForgettingUnlearner",
-    "InfluenceUnlearner",
-    "NoTUnlearner",
-    "PUMAUnlearner",
-    "ProximalUnlearner",
-    "SFRonUnlearner",
-    "SSDUnlearner",
-}
 
-
-# Others of these do with the module what one of them does.
+# Methods that look at parts of the module or ask it for derivatives, or one of those that do so in
+# the same way; others train it, no more.
 COMPILED = ("Amnesiac", "Boundary", "CoUn", "Influence", "NoT", "Proximal", "SSD")
 
 

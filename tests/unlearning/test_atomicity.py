@@ -70,7 +70,7 @@ def test_fault_in_a_second_fit_keeps_the_first(data, method):
         state.check("an interrupted fit")
 
 
-@pytest.mark.parametrize("name", ["observe_both", "log_entry", "derive_seed"])
+@pytest.mark.parametrize("name", ["observe_all", "log_entry", "derive_seed"])
 def test_fault_outside_the_training(data, name, monkeypatch):
     X, y = data
     unlearner = make("finetune").fit(X, y)

@@ -1,25 +1,30 @@
 """Requests that missed without a word, and nets trained anew, of which nothing is to be said."""
 
 import json
+import re
 import warnings
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_classification
 from sklearn.preprocessing import StandardScaler
 from skorch.helper import predefined_split
 
 from skunlearn import (
     AMUNUnlearner,
     BadTeacherUnlearner,
+    CFkUnlearner,
     DELETEUnlearner,
     FineTuneUnlearner,
+    GradientAscentUnlearner,
     NegMergeUnlearner,
     NetUnlearner,
     NoisyFineTuneUnlearner,
     NoTUnlearner,
+    ProximalUnlearner,
     RandomLabelUnlearner,
     SalUnUnlearner,
+    SSDUnlearner,
     UnlearningPipeline,
 )
 from skunlearn._recipe import training
@@ -183,15 +188,51 @@ def test_what_only_unseen_rows_can_tell_is_asked_of_them(wrong):
     assert entry["measured"]["unseen_after"]["score"] < entry["measured"]["retain_after"]["score"]
 
 
-def test_forgetting_what_was_known_by_heart_is_no_damage(wrong):
+@pytest.mark.parametrize("cls", [NoTUnlearner, TrainedAnew])
+def test_forgetting_what_was_known_by_heart_is_no_damage(wrong, cls, monkeypatch):
     """Retained rows lose ten points and more, rows that it has never seen gain."""
-    _, said = wrong.forgotten(NoTUnlearner)
+    monkeypatch.setattr(TrainedAnew, "share", 0.4)
+    unlearner, said = wrong.forgotten(cls)
     assert len(said) == 1
     assert "retained rows" in said[0]
-    unlearner, said = wrong.forgotten(NoTUnlearner, unseen=True)
+    assert "on those whose neighbours have the same label" in said[0]
+    assert "X_val=" in said[0]
+    measured = unlearner.deletions_[0]["measured"]
+    lost = measured["retain_before"]["score"] - measured["retain_after"]["score"]
+    agreed = int(re.search(r"and (\d+) on those", said[0])[1]) / 100
+    assert lost > 0.1 > 0.05 > agreed
+    unlearner, said = wrong.forgotten(cls, unseen=True)
     assert said == []
     measured = unlearner.deletions_[0]["measured"]
     assert measured["unseen_after"]["score"] > measured["unseen_before"]["score"]
+
+
+def test_damage_that_is_none_of_wrong_labels_is_said_without_a_doubt(wrong):
+    """Rows whose neighbours have the same label are lost as well: 33 points on unseen ones."""
+    _, said = wrong.forgotten(GradientAscentUnlearner)
+    assert len(said) == 1
+    assert said[0].startswith("GradientAscentUnlearner cost the retained rows")
+    assert "neighbours" not in said[0]
+
+
+@pytest.mark.parametrize(
+    "cls, params, advice",
+    [
+        (ProximalUnlearner, {}, "anchor=0.3 (a smaller penalty alone"),
+        (ProximalUnlearner, {"anchor": 0.95, "max_epochs": 1}, "a smaller anchor="),
+        (FineTuneUnlearner, {}, "more epochs or a larger learning rate"),
+        (SSDUnlearner, {}, "stronger parameters"),
+    ],
+)
+def test_the_advice_is_what_helps(wrong, cls, params, advice):
+    """At the original weights no penalty forgets what is known by heart, 0 included."""
+    _, said = wrong.forgotten(cls, unseen=True, **params)
+    assert any(advice in text for text in said)
+
+
+def test_the_advice_for_an_anchor_is_right(wrong):
+    assert wrong.forgotten(ProximalUnlearner, unseen=True, penalty=0.0)[1]
+    assert wrong.forgotten(ProximalUnlearner, unseen=True, anchor=0.3)[1] == []
 
 
 def test_damage_to_unseen_rows_is_noticed(wrong):
@@ -204,10 +245,22 @@ def test_where_unseen_rows_are_known_as_well_nothing_is_remembered(monkeypatch):
     X, y = shuffled(*load_digits(return_X_y=True))
     net = make_net(module__hidden=128, max_epochs=40)
     task = Task(net, (X / 16).astype(np.float32), y, 1000, np.arange(100))
-    _, said = task.forgotten(FineTuneUnlearner)
-    assert len(said) == 1
     for cls in (FineTuneUnlearner, TrainedAnew):
-        assert task.forgotten(cls, unseen=True)[1] == []
+        for unseen in (True, False):  # neighbours name them as well as the net
+            assert task.forgotten(cls, unseen)[1] == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nets_trained_anew_on_a_table_are_not_accused(seed, monkeypatch):
+    """They know half of the rows that they have never seen by heart; neighbours name 0.8 to 0.9."""
+    X, y = make_classification(
+        1500, 20, n_informative=10, n_redundant=0, n_classes=3, flip_y=0, random_state=seed
+    )
+    X = X.astype(np.float32)
+    net = make_net(module__hidden=256, module__n_out=3, max_epochs=40)
+    task = Task(net, X, y, 900, np.arange(100))
+    assert task.forgotten(TrainedAnew)[1] == []
+    assert len(task.forgotten(CFkUnlearner)[1]) == 1
 
 
 # --------------------------------------------------------------------------- where rows come from

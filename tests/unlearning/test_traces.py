@@ -8,8 +8,14 @@ from skunlearn._torch.observation import Evidence
 from skunlearn._torch.parts.tasks import Classes
 from skunlearn._torch.row_scores import auc, class_weights
 from skunlearn._unlearning.change import Change
-from skunlearn._unlearning.traces import class_ranks, doubts, unsure_of_classes
-from skunlearn._unlearning.unseen_rows import RIGHT
+from skunlearn._unlearning.traces import (
+    are_easy,
+    class_ranks,
+    doubts,
+    lost_where_neighbours_agree,
+    unsure_of_classes,
+)
+from skunlearn._unlearning.unseen_rows import RIGHT, Apart
 
 KEPT = np.arange(9)  # class 9 is gone
 
@@ -124,3 +130,58 @@ def test_the_auc_is_that_of_scikit_learn(weighted):
             mass[n:] = weights
         expected = roc_auc_score(truth, np.r_[members, others], sample_weight=mass)
         assert auc(members, others, weights) == pytest.approx(expected)
+
+
+def test_rows_that_neighbours_name_as_well_are_easy():
+    y = np.arange(100) % 9
+    known, other = rows(y, y, 0.999), (y + 1) % 9
+    named = np.where(np.arange(100) < 97, y, other)
+    assert are_easy(known, named)
+    assert are_easy(known, y)
+    # Of a fifth of the rows the model knows labels that nobody could tell.
+    assert not are_easy(known, np.where(np.arange(100) < 81, y, other))
+    # Where neighbours are often wrong a net does not know half of the rows unseen.
+    assert not are_easy(rows(y, named, 0.999), np.where(np.arange(100) < 70, y, other))
+
+
+def test_what_is_lost_where_neighbours_disagree_may_have_been_known_by_heart():
+    y = np.arange(100) % 9
+    named, before = np.where(np.arange(100) < 80, y, (y + 1) % 9), rows(y, y, 0.999)
+    noise = rows(y, named, 0.9)  # as a model does that has let go of wrong labels
+    assert lost_where_neighbours_agree(before, noise, named) == 0
+    half = rows(y, np.where(np.arange(100) % 2, y, (y + 1) % 9), 0.9)
+    assert lost_where_neighbours_agree(before, half, named) == pytest.approx(0.5)
+    assert lost_where_neighbours_agree(before, half, (y + 1) % 9) == 0
+
+
+def of_rows(before, after, right=0.05, margin=0.03):
+    """Distances by margin, by entropy, and beyond equal confidence, of 100 rows or so."""
+    names, errors = ("margin", "entropy", RIGHT), (margin, margin, right)
+    return Apart(500, *(dict(zip(names, each, strict=True)) for each in (before, after, errors)))
+
+
+def test_two_signs_together_are_seen_where_each_is_too_little():
+    was = (0.17, 0.08, 0.23)
+    assert of_rows(was, (0.085, 0.03, 0.09)).remembered() == "margin"  # 2.8 and 1.8 errors
+    assert of_rows((0.1, 0.08, 0.1), (0.02, 0.03, 0.13)).remembered() is None
+    assert of_rows(was, (0.07, 0.03, 0.09)).remembered() is None  # less than half is left
+    assert of_rows(was, (0.1, 0.03, -0.05)).remembered() is None  # rows are easier than others
+    unsure = of_rows((0.02, 0.02, 0.02), (-0.06, -0.07, 0.09))
+    assert unsure.stands_out()
+    assert not of_rows((0.02, 0.02, 0.02), (-0.06, -0.07, 0.06)).stands_out()
+    assert not of_rows((0.02, 0.02, 0.02), (0.0, -0.04, 0.2)).stands_out()  # named, not unsure
+    assert not of_rows((0.02, -0.09, 0.02), (-0.06, -0.07, 0.09)).stands_out()  # as it was
+
+
+def test_rows_that_are_known_but_not_surely_are_not_hard():
+    """As after SalUn at a fifth of the rate: a net is neither right nor sure of hard rows."""
+    assert of_rows((0.19, 0.04, 0.39), (0.133, -0.37, 0.062), 0.086, 0.044).stands_out()
+    assert not of_rows((0.19, 0.04, 0.39), (-0.2, -0.37, 0.03), 0.086, 0.044).stands_out()
+
+
+def test_rows_of_a_class_that_is_gone_may_be_too_surely_taken_for_others():
+    names = "margin", "entropy"
+    sides = ({"margin": 0.2, "entropy": 0.24}, {"margin": 0.0, "entropy": 0.16})
+    errors = dict.fromkeys(names, 0.04)
+    assert Apart(100, *sides, errors).remembered() == "entropy"
+    assert Apart(100, sides[0], {"margin": 0.0, "entropy": 0.1}, errors).remembered() is None

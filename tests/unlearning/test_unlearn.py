@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from skorch import NeuralNetClassifier
 from torch import nn
@@ -20,6 +22,7 @@ from skunlearn import (
     NetUnlearner,
     ProximalUnlearner,
     RetrainUnlearner,
+    ShardedUnlearner,
 )
 from skunlearn.exceptions import (
     ModelDamagedWarning,
@@ -310,3 +313,22 @@ def test_a_poor_net_with_a_history_is_taken_at_its_word(data):
     X, y = data
     poor = net(max_epochs=1, lr=1e-9).fit(X, y)
     FineTuneUnlearner(FrozenEstimator(poor)).fit(X, y)
+
+
+@pytest.mark.parametrize("cls", [FineTuneUnlearner, ShardedUnlearner])
+def test_a_column_of_targets_stays_a_column(cls, tmp_path):
+    # skorch's regressors want a column; one dimension would broadcast against it in silence.
+    X = np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
+    y = X[:, :1] * 2
+    unlearner = cls(make_regressor_net(max_epochs=10), random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataConversionWarning)
+        warnings.simplefilter("ignore", NotForgottenWarning)
+        unlearner.fit(X, y)
+        unlearner.unlearn(indices=range(5), X_val=X[:9] + 1, y_val=y[:9] + 2)
+    assert unlearner.predict(X).shape == y.shape
+    assert unlearner.score(X, y) == r2_score(y, unlearner.predict(X))
+    if cls is FineTuneUnlearner:
+        unlearner.save(tmp_path / "model")
+        assert cls(make_regressor_net()).load(tmp_path / "model").predict(X).shape == y.shape
+    assert unlearner.fit(X, y[:, 0]).predict(X).shape == (len(X),)

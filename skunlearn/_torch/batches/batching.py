@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, default_collate
 from skunlearn._rows.containers import is_mapping
 from skunlearn._torch.batches import device_rows
 from skunlearn._torch.batches.net_rows import NetRows
-from skunlearn._torch.batches.training_batch import Batch
+from skunlearn._torch.batches.training_batch import Batch, count_bytes
 
 _BATCHED_OPTIONS = {"batch_size", "shuffle", "drop_last"}
 _OWN_OPTIONS = {"resident", "prefetch"}
@@ -116,7 +116,7 @@ def _cut_blocks(data, order, ends):
             yield Batch(_cut(x, a, b), y[a:b], rows[a:b])
         i += n_batches
         if n_batches == 1:
-            n_batches += _BLOCK // max(1, device_rows.size(x))
+            n_batches += _BLOCK // max(1, count_bytes(x))
 
 
 def _cut(x, start, stop):

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from skunlearn._rows.containers import is_mapping
+from skunlearn._torch.batches.training_batch import count_bytes
 
 _SHARE = 0.5  # of a GPU's free memory that rows may take
 _PIECE = 2**26  # bytes moved at a time, so that the host holds no copy of them all
@@ -23,7 +24,7 @@ def fits(n_bytes, device):
 def move_rows(read, n, device):
     """The n rows that ``read(start, stop)`` gives, as tensors of their own on `device`."""
     first = read(0, 1)
-    step = max(1, _PIECE // max(1, size(first)))
+    step = max(1, _PIECE // max(1, count_bytes(first)))
     whole = _map(lambda t: _like(t, n, device), first)
     for i in range(0, n, step):
         _copy(whole, read(i, min(n, i + step)), i)
@@ -63,11 +64,6 @@ def ahead(make, n):
             if i + _AHEAD < n:
                 waiting.append(thread.submit(make, i + _AHEAD))
             yield made
-
-
-def size(x):
-    """Bytes of a tensor or of a mapping of them."""
-    return sum(map(size, x.values())) if is_mapping(x) else x.nbytes
 
 
 def _map(change, x):

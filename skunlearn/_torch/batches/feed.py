@@ -55,18 +55,19 @@ class Feed:
         if n < size:
             new.rows = None if now.rows is None else now.rows[start : start + n]
         new.mixed = now.mixed or not _are_equal(y, now.y, start, n)
-        self._weigh(new)
+        if self.weights is not None:
+            self._weigh(new)
         return new
 
     def enter(self, batch):
         """Make a batch the current one."""
         self.current, self._read = batch, 0
-        self._weigh(batch)
+        if self.weights is not None:
+            self._weigh(batch)
         return batch
 
     def _weigh(self, batch):
-        if self.weights is not None:
-            batch.weights = self.weights[batch.places("Training with sample weights")]
+        batch.weights = self.weights[batch.places("Training with sample weights")]
 
 
 class _Fed:

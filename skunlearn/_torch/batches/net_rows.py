@@ -9,12 +9,13 @@ from skorch import NeuralNetBinaryClassifier, NeuralNetRegressor
 from skorch.dataset import Dataset as SkorchDataset
 from torch.utils.data import DataLoader, default_collate
 
+from skunlearn._rows import mapped
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, take
-from skunlearn._rows.mapped import Reading
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch.batches import device_rows
 from skunlearn._torch.batches.training_batch import (
     cast,
+    count_bytes,
     label_key,
     label_of,
     main_output,
@@ -57,7 +58,9 @@ class NetRows(torch.utils.data.Dataset):
         self.device, self._moved = device, None
         self.base, self._rows, self.target = base, X, target
         self.index, self.float_dtype, self.own_targets = index, float_dtype, own_targets
-        self._reading = Reading(X)
+        # What lies on disk and is smaller may stay in memory.
+        large = is_mapping(X) or getattr(X, "nbytes", 0) >= mapped.HELD
+        self._reading = mapped.Reading(X) if large else None
 
     def __len__(self):
         return len(self.index)
@@ -134,9 +137,7 @@ class NetRows(torch.utils.data.Dataset):
             return self._moved is not None  # they are where they are used
         if self._moved is None and wanted and self.base is None and len(self.index):
             movable = not self._reading and not _any_sparse(self._rows)
-            n_bytes = (
-                len(self.index) * device_rows.size(self._read(self.index[:1])) if movable else 0
-            )
+            n_bytes = len(self.index) * count_bytes(self._read(self.index[:1])) if movable else 0
             if movable and (wanted is True or device_rows.fits(n_bytes, self.device)):
                 self._moved = device_rows.move_rows(
                     lambda i, j: self._read(self.index[i:j]), len(self.index), self.device
@@ -146,7 +147,7 @@ class NetRows(torch.utils.data.Dataset):
     def _read(self, rows):
         x = _tensor(take(self._rows, _as_slice(rows)), self.float_dtype)
         if self._reading:
-            self._reading.done(device_rows.size(x))
+            self._reading.done(count_bytes(x))
         return x
 
 
@@ -179,7 +180,10 @@ def float_dtype(net):
 
 def make_dataset(net, rows):
     """The data set of `rows` for this net."""
-    y = None if rows.all_y is None else encode_targets(net, rows.all_y, flat=_is_flat(net, rows))
+    y = rows.all_y
+    if y is not None:
+        alike = _takes_its_shape(net, y)
+        y = encode_targets(net, y, flat=alike and y.ndim == 1 and len(rows) and _is_flat(net, rows))
     return make_net_rows(net, rows.source, y, rows.index)
 
 
@@ -230,8 +234,6 @@ _FLAT = WeakKeyDictionary()  # modules asked for one target a row, and whether t
 
 
 def _is_flat(net, rows):
-    if rows.all_y.ndim != 1 or not len(rows) or not _takes_its_shape(net, rows.all_y):
-        return False
     if net.module_ not in _FLAT:
         data = make_net_rows(net, rows.source, None, rows.index[:1])
         data.collate = _collate_function(net, data)

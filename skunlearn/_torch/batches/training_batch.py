@@ -139,6 +139,11 @@ def cast(x, dtype):
     return x.to(dtype) if isinstance(x, torch.Tensor) and x.dtype == torch.float64 else x
 
 
+def count_bytes(x):
+    """Bytes of a tensor or of a mapping of them."""
+    return sum(map(count_bytes, x.values())) if is_mapping(x) else x.nbytes
+
+
 def n_rows_in(x, y):
     """Number of rows in a batch."""
     return len(y) if isinstance(y, torch.Tensor | np.ndarray) and y.ndim else get_len(x)

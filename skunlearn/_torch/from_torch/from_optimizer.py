@@ -82,7 +82,7 @@ def read_optimizer(optimizer, named, *, lr=None, scheduled=False):
     options = _options(optimizer)
     params = {"optimizer": type(optimizer)}
     params |= {f"optimizer__{name}": value for name, value in options.items() if name != "lr"}
-    groups = [_own(group, options, optimizer.defaults) for group in optimizer.param_groups]
+    groups = [_own(group, optimizer.defaults) for group in optimizer.param_groups]
     rates = [group.pop("lr") for group in groups if "lr" in group]
     if rates:
         if lr is not None and len(set(rates)) > 1:
@@ -137,7 +137,7 @@ def _options(optimizer):
     }
 
 
-def _own(group, options, defaults):
+def _own(group, defaults):
     """The options of a group that are not those of all groups, and its rate."""
     cycled = {"momentum", "betas"} if "max_momentum" in group else set()
     own = {

@@ -9,6 +9,8 @@ from skorch.dataset import get_len, unpack_data
 from skorch.history import History
 from skorch.utils import TeeGenerator
 
+from skunlearn._torch.batches.training_batch import Batch
+from skunlearn._torch.loop.direct_steps import DirectStep, drop_gradients
 from skunlearn._torch.skorch_nets import overridden
 
 # Where a net has its own version of one of these, skorch's loop runs.
@@ -82,26 +84,34 @@ def _epoch(net, iterator, prefix):
     begin, computed, end = (_find_listeners(net, event) for event in events)
     history, count = net.history, 0
     noted = history[-1]["batches"]
-    is_read, losses = any(map(_may_read_losses, [*begin, *computed, *end])), []
+    listeners = [*begin, *computed, *end]
+    is_read, losses = any(map(_may_read_losses, listeners)), []
+    # No callback of ours adds or takes a parameter in the middle of an epoch.
+    ours = type(net).get_all_learnable_params is NeuralNet.get_all_learnable_params
+    ours = ours and all(map(_is_ours, listeners))
+    params = list(net.get_all_learnable_params()) if computed and ours else None
+    makes_batches = type(net).on_batch_begin is NeuralNet.on_batch_begin
+    step = DirectStep(net)
     net._set_training(True)
     try:
         for batch in iterator:
-            if type(net).on_batch_begin is NeuralNet.on_batch_begin:
-                history.new_batch()
+            if makes_batches:
+                noted.append({})
             tell(begin, net, batch=batch, training=True)
             if not net.module_.training:  # a callback has looked at predictions
                 net._set_training(True)
             optimizer = net.optimizer_
-            optimizer.zero_grad()
-            X, y = unpack_data(batch)
-            out = net.infer(X)
-            loss = net.get_loss(out, y, X=X, training=True)
+            drop_gradients(optimizer)
+            X, y = batch if type(batch) is Batch else unpack_data(batch)
+            out = step.infer(X)
+            loss = step.get_loss(out, y, X)
             loss.backward()
             for listener in computed:
-                named = TeeGenerator(net.get_all_learnable_params())
+                named = params or TeeGenerator(net.get_all_learnable_params())
                 tell([listener], net, named_parameters=named, batch=batch, training=True)
             optimizer.step()
-            losses.append((noted[-1], loss.detach().reshape(())))
+            value = loss.detach()
+            losses.append((noted[-1], value.reshape(()) if value.ndim else value))
             size = len(y) if isinstance(y, torch.Tensor) and y.ndim else get_len(X)
             noted[-1][prefix + "_batch_size"] = size
             if is_read:
@@ -124,8 +134,12 @@ def _record(prefix, losses):
 
 def _may_read_losses(listener):
     """Whether a callback could look at the losses of the epoch that is going on."""
+    return type(getattr(listener, "__self__", None)) is not EpochScoring and not _is_ours(listener)
+
+
+def _is_ours(listener):
     kind = type(getattr(listener, "__self__", None))
-    return kind is not EpochScoring and not kind.__module__.startswith("skunlearn.")
+    return kind.__module__.startswith("skunlearn.")
 
 
 def tell(listeners, net, **event):

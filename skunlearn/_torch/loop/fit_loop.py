@@ -67,7 +67,7 @@ def train(
     -------
     net : the same net
     """
-    data = make_dataset(net, rows)
+    data, weighted = make_dataset(net, rows), rows.weights is not None
     told = {"X": data, "y": None if is_dataset(rows.source) else data.y}
     callbacks = list(callbacks)
     for _, callback in callbacks:
@@ -79,7 +79,7 @@ def train(
         feeds = feeding(net, data, rows.weights, shuffle=shuffle, relabels=relabels)
         with (
             feeds as feed,
-            _training_on(net, feed, loss),
+            _training_on(net, feed, loss) if loss or weighted else nullcontext(),
             nullcontext() if strict else lenient_scores(net),
             short_epochs(net),
             watched_interrupts() as pressed,
@@ -107,9 +107,6 @@ class StopTraining(Exception):
 @contextmanager
 def _training_on(net, feed, loss):
     """Train on ``loss(batch)`` inside the block, or on the net's own loss by weights."""
-    if loss is None and feed.weights is None:
-        yield
-        return
     plain, task, loss = net.get_loss, TaskLoss(net), loss or Batch.loss
 
     def get_loss(y_pred, y_true, X=None, *args, training=False, **kwargs):

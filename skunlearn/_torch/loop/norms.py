@@ -117,7 +117,7 @@ def renew_statistics(net, rows, seed):
         Names of modules with buffers that training moves and that are those from before: of other
         kinds than torch's norms, or not reached by a forward pass. None when training moves none.
     """
-    before = {name: held for name, m in _list_modules(net).items() if (held := _copy_buffers(m))}
+    before = _copy_buffers(net)
     if not before:
         return None
     net = skorch_nets.make_eager(net)  # hooks are called for sure
@@ -195,14 +195,17 @@ def _list_modules(net):
     }
 
 
-def _copy_buffers(module):
-    """Copies of a module's own buffers; {} when training moves none of them by rows."""
-    own = {key: b for key, b in module.named_buffers(recurse=False) if not is_lazy(b)}
-    for key, b in own.items():
-        # Those of a spectral norm are of weights alone.
-        if b.is_floating_point() and not key.endswith(("_u", "_v")):
-            return {name: buffer.clone() for name, buffer in own.items()}
-    return {}
+def _copy_buffers(net):
+    """Copies of the buffers of each module of which training moves any by rows, by its name."""
+    copies = {}
+    for name, module in _list_modules(net).items():
+        for key, b in module.named_buffers(recurse=False):
+            # Those of a spectral norm are of weights alone.
+            if not is_lazy(b) and b.is_floating_point() and not key.endswith(("_u", "_v")):
+                held = module.named_buffers(recurse=False)
+                copies[name] = {key: b.clone() for key, b in held if not is_lazy(b)}
+                break
+    return copies
 
 
 def _put_back(module, old):

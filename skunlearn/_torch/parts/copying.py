@@ -4,11 +4,13 @@ import copy
 import functools
 import types
 import weakref
+from collections import OrderedDict
 
 import torch
 from torch.nn.parameter import UninitializedBuffer
 
 _TABLES = ("_parameters", "_buffers", "_modules")
+_LEAVES = frozenset((bool, int, float, str, bytes, type(None), torch.dtype, torch.device))
 _DEEP = 3  # levels of attributes that are searched for what cannot be copied
 
 
@@ -41,7 +43,9 @@ def deep_copy(held, memo):
             "The net cannot be copied, without which nothing can be unlearned: PyTorch's copies of "
             "a scripted module do not learn. Use the module as it was before torch.jit.script."
         )
-    memo = _aliases(found.tensors) | {id(g): _twin(g) for g in found.generators} | memo
+    # Hooks of layers that have none: most of what ``copy.deepcopy`` spends its time on.
+    empty = {id(table): OrderedDict() for table in found.empty}
+    memo = empty | _aliases(found.tensors) | {id(g): _twin(g) for g in found.generators} | memo
     for tensor in found.tensors:
         if tensor.grad_fn is not None and id(tensor) not in memo:
             memo[id(tensor)] = tensor.detach().clone()
@@ -74,11 +78,12 @@ class _Found:
 
     def __init__(self, value):
         self.modules, self.tensors, self.generators, self.refers = [], [], [], False
+        self.empty = []  # of tables in order
         self._seen = {}  # by id; it keeps them alive, so that no id is given twice
         self._look(value)
 
     def _look(self, value):
-        if id(value) in self._seen:
+        if type(value) in _LEAVES or id(value) in self._seen:
             return
         if isinstance(value, torch.Tensor):
             self.tensors.append(value)
@@ -93,6 +98,8 @@ class _Found:
             inner = [vars(value)]
         elif isinstance(value, dict):
             inner = list(value.values())
+            if not inner and type(value) is OrderedDict:
+                self.empty.append(value)
         elif isinstance(value, list | tuple):
             inner = list(value)
         elif isinstance(value, functools.partial):

@@ -41,28 +41,32 @@ def unsized(net):
 
 def refuse_unsized(net):
     """Raise where a layer is left without weights, which is never used."""
-    names = unsized(net)
-    if names:
-        raise UnlearningError(
-            f"{names[0]} belongs to a lazy layer that has met no row, so that it has no weights to "
-            "train, compare or copy. Use the layer in the module's forward, give it its sizes, or "
-            "take it out."
-        )
+    for name in unsized(net):
+        _refuse_lazy(name)
+
+
+def _refuse_lazy(name):
+    raise UnlearningError(
+        f"{name} belongs to a lazy layer that has met no row, so that it has no weights to "
+        "train, compare or copy. Use the layer in the module's forward, give it its sizes, or "
+        "take it out."
+    )
 
 
 def check_finite(net):
     """Raise when a weight is NaN or infinite, or is not there."""
-    refuse_unsized(net)
-    values = [
-        (f"{name}.{key}", value)
-        for name, part in parts(net)
-        for key, value in [*part.named_parameters(), *part.named_buffers()]
-    ]
-    flags = [_is_wrong(value) for _, value in values]
-    home = flags[0].device if flags else None
+    flags = {}
+    for name, part in parts(net):
+        for key, value in [*part.named_parameters(), *part.named_buffers()]:
+            if is_lazy(value):
+                _refuse_lazy(f"{name}.{key}")
+            # A buffer may be meant to hold infinity: a mask of attention, say.
+            learnt = isinstance(value, torch.nn.Parameter)
+            flags[f"{name}.{key}"] = (~torch.isfinite(value) if learnt else value.isnan()).any()
+    home = next(iter(flags.values())).device if flags else None
     # Looked at together: a device is waited for once.
-    if flags and torch.stack([flag.to(home, non_blocking=True) for flag in flags]).any():
-        first = next(name for (name, _), flag in zip(values, flags) if flag)
+    if flags and torch.stack([flag.to(home, non_blocking=True) for flag in flags.values()]).any():
+        first = next(name for name, flag in flags.items() if flag)
         raise UnlearningError(
             f"The training diverged: {first} holds NaN or infinity. The model is as "
             "it was before. Try a smaller learning rate."
@@ -70,15 +74,8 @@ def check_finite(net):
     return net
 
 
-def _is_wrong(value):
-    # A buffer may be meant to hold infinity: a mask of attention, say.
-    learnt = isinstance(value, torch.nn.Parameter)
-    return (~torch.isfinite(value) if learnt else torch.isnan(value)).any()
-
-
 def weights(net):
     """Parameters and all buffers, detached clones on their device."""
-    refuse_unsized(net)
     return {key: value.detach().clone() for key, value in named_tensors(net).items()}
 
 
@@ -97,14 +94,18 @@ def floating_state(net):
 
 
 def named_tensors(net):
-    """Parameters and all buffers by name: the tensors themselves, detached."""
+    """Parameters and all buffers by name: the tensors themselves, detached.
+
+    Raises where a layer is left without weights.
+    """
     found = {}
     for name, part in parts(net):
-        held = dict(part.state_dict())
-        # Those that are not persistent too: training moves them as well.
-        held |= {key: buffer for key, buffer in part.named_buffers() if key not in held}
-        tensors = {k: v for k, v in held.items() if isinstance(v, torch.Tensor)}
-        found |= {f"{name}.{key}": value for key, value in tensors.items()}
+        # Buffers that are not persistent too: training moves them as well.
+        for key, value in [*part.state_dict().items(), *part.named_buffers()]:
+            if is_lazy(value):
+                _refuse_lazy(f"{name}.{key}")
+            if isinstance(value, torch.Tensor):
+                found.setdefault(f"{name}.{key}", value)
     return found
 
 

@@ -5,7 +5,13 @@ import torch
 from scipy.special import expit
 from scipy.special import log_softmax as log_softmax_
 from scipy.special import softmax as softmax_
-from torch.nn.functional import binary_cross_entropy_with_logits, kl_div, log_softmax, logsigmoid
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    kl_div,
+    log_softmax,
+    logsigmoid,
+)
 
 from skunlearn.exceptions import UnlearningError
 
@@ -126,7 +132,7 @@ class Classes:
 
     def losses(self, logits, y):
         """Cross-entropy of each row."""
-        return -self.log_likelihoods(logits, y)
+        return cross_entropy(logits, y.long().view(-1), reduction="none")
 
     def log_likelihoods(self, logits, y):
         """log p(y|x) of each row."""

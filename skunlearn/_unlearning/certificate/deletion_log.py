@@ -97,7 +97,7 @@ def log_entry(unlearner, before, change, model, kept, seconds):
 
 def name_rows(record, positions):
     """How a log knows forgotten rows: by what, their digests, and those of their contents."""
-    kind = "ids" if record.ids is not None else "positions" if record.is_dataset else "rows"
+    kind = "ids" if record.has_ids else "positions" if record.is_dataset else "rows"
     contents = None if record.is_dataset else record.digests_at(positions)
     return kind, record.identifiers(positions), contents
 

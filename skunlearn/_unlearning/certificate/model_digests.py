@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 
 from skunlearn._files.weight_digests import array_line, digest_of_lines, tensor_line, torch_line
 from skunlearn._torch import skorch_nets
-from skunlearn._torch.parts.net_state import named_tensors, refuse_unsized
+from skunlearn._torch.parts.net_state import named_tensors
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _DRAWS = (np.random.RandomState, np.random.Generator, np.random.BitGenerator, torch.Generator)
@@ -26,7 +26,6 @@ def model_digest(model):
     """
     if skorch_nets.is_net(model):
         of = "parameters and buffers of the net, by name"
-        refuse_unsized(model)
         lines = [torch_line(name, value) for name, value in named_tensors(model).items()]
         return {"algorithm": "sha256", "digest": digest_of_lines(lines), "of": of}
     lines = list(_lines(model, "", ()))
@@ -55,7 +54,6 @@ def _lines(value, name, around):
     elif isinstance(value, np.ndarray | np.generic):
         yield from _array_lines(np.asarray(value), name, around)
     elif skorch_nets.is_net(value):
-        refuse_unsized(value)
         for key, tensor in named_tensors(value).items():
             yield torch_line(f"{name}.{key}", tensor)
     elif isinstance(value, torch.nn.Module):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from skunlearn.metrics._attacks.ensembles import check_ensemble, halves
+from skunlearn.metrics._attacks.ensembles import check_ensemble, split_null
 
 __all__ = ["ChallengeScore", "challenge_score"]
 
@@ -126,10 +126,7 @@ def challenge_score(
             if not (0 <= ours <= 1 and 0 < theirs <= 1):
                 raise ValueError(f"{name} must be a pair of accuracies in [0, 1], got {pair!r}.")
             utility *= ours / theirs
-    if null is None:
-        pair = halves(retrained, random_state)
-    else:
-        pair = check_ensemble(null, "null", like=unlearned), retrained
+    pair = split_null(null, retrained, random_state)
     epsilons = _epsilons(unlearned, retrained, delta)
     forgetting = float(_points(epsilons).mean())
     equal = _points(_epsilons(unlearned[: len(pair[0])], pair[1], delta)).mean()

@@ -35,7 +35,9 @@ def check_ensemble(values, name, like=None):
     return values
 
 
-def halves(values, random_state):
-    """Two halves of an ensemble."""
-    order = check_random_state(random_state).permutation(len(values))
-    return values[order[: len(values) // 2]], values[order[len(values) // 2 :]]
+def split_null(null, retrained, random_state):
+    """Two ensembles of models of the same kind: `null` and `retrained`, or halves of the latter."""
+    if null is not None:
+        return check_ensemble(null, "null", like=retrained), retrained
+    order = check_random_state(random_state).permutation(len(retrained))
+    return retrained[order[: len(order) // 2]], retrained[order[len(order) // 2 :]]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from skunlearn.metrics._attacks.ensembles import check_ensemble, halves
+from skunlearn.metrics._attacks.ensembles import check_ensemble, split_null
 
 __all__ = ["KLoM", "klom"]
 
@@ -112,10 +112,7 @@ def klom(unlearned, retrained, *, null=None, n_bins=20, random_state=0):
     retrained = check_ensemble(retrained, "retrained", like=unlearned)
     if n_bins < 2:
         raise ValueError(f"n_bins must be at least 2, got {n_bins!r}.")
-    if null is None:
-        pair = halves(retrained, random_state)
-    else:
-        pair = check_ensemble(null, "null", like=unlearned), retrained
+    pair = split_null(null, retrained, random_state)
     rows = _divergences(unlearned, retrained, n_bins)
     equal = _divergences(unlearned[: len(pair[0])], pair[1], n_bins)
     return KLoM(

@@ -9,7 +9,6 @@ from skunlearn._recipe.from_scratch import check_reference
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset
 from skunlearn._torch import skorch_nets
-from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import Values, task_of
 from skunlearn.base import model_of
 from skunlearn.metrics._attacks.blind import blind_attack
@@ -23,6 +22,7 @@ from skunlearn.metrics._scorers.scoring import (
     final_unlearner,
     forgotten_rows,
 )
+from skunlearn.metrics._scorers.shared_looks import look
 from skunlearn.metrics._scorers.short_reference import SHARE, Reference, check_share, train_short
 
 __all__ = ["MIAScorer"]
@@ -235,13 +235,13 @@ class MIAScorer(Scorer):
         """What a model says of forgotten and of unseen rows; the reference, and what it says."""
         unlearner, unseen = attacked_rows(estimator, X, y, referenced=self.reference is not None)
         model = unlearner.estimator_
-        ours = [unlearner._evidence, observe(model, unseen, unlearner._classes)]
+        ours = [unlearner._evidence, look(model, unseen, unlearner._classes)]
         _check_probabilities(ours, model)
         if self.reference is None:
             return ours, None, None
         reference = self._reference_model(unlearner)
         rows = forgotten_rows(unlearner), unseen
-        theirs = [observe(reference.model, side, unlearner._classes) for side in rows]
+        theirs = [look(reference.model, side, unlearner._classes) for side in rows]
         _check_probabilities(theirs, reference.model)
         return ours, reference, theirs
 

@@ -1,0 +1,78 @@
+"""What the nearest of other rows say of a row's label: how easy it is, whatever a model knows."""
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.neighbors import KNeighborsClassifier
+
+from skunlearn._rows.containers import is_dataset, is_mapping
+from skunlearn._rows.frames import is_frame, to_array
+
+_ENTRIES = 20_000_000  # numbers of the rows that are asked, at most
+_KNOWN = 2000  # rows among which neighbours are looked for, at most
+_FEWEST = 50  # from which neighbours say anything
+_VOTES = 10  # neighbours, of classes that are not small
+
+
+def name_by_neighbours(rows, known, seed):
+    """Labels that the nearest rows of others have by majority.
+
+    Parameters
+    ----------
+    rows : Rows with one class each
+    known : Rows or None
+        Among some of these, drawn, neighbours are looked for; None looks among the `rows`
+        themselves, of which none is its own neighbour.
+    seed : int
+
+    Returns
+    -------
+    named : ndarray of int, or None
+        None where rows cannot be compared, or are too few.
+    """
+    if known is not None:
+        known = known.sample(_KNOWN, seed)
+    there, asked = rows if known is None else known, None
+    X = _read(there)
+    if X is None or len(X) < _FEWEST or not np.isfinite(X).all():
+        return None
+    if known is not None:
+        asked = _read(rows)
+        if asked is None or asked.shape[1:] != X.shape[1:] or not np.isfinite(asked).all():
+            return None
+    counts = np.unique(there.y, return_counts=True)[1]
+    votes = int(np.clip(np.median(counts) // 4, 1, _VOTES))
+    return KNeighborsClassifier(votes, algorithm="brute").fit(X, there.y).predict(asked)
+
+
+def _read(rows):
+    """The rows as a matrix of floats; None where they are not of that kind, or too large."""
+    rows = rows if rows.reader is None else rows.reader.rows(rows)
+    X = rows.X
+    if is_mapping(X) or sparse.issparse(X) or not len(rows):
+        return None
+    if is_dataset(X):
+        X = _read_items(X)
+    elif is_frame(X):
+        X = to_array(X)
+    if isinstance(X, torch.Tensor):
+        X = X.detach().cpu().numpy()
+    X = None if X is None else np.asarray(X)
+    if X is None or X.dtype.kind not in "fiub" or X.size > _ENTRIES:
+        return None
+    return X.reshape(len(X), -1).astype(np.float32)
+
+
+def _read_items(data):
+    """The inputs of a Dataset; None where they are no arrays of one shape."""
+    inputs = []
+    for i in range(len(data)):
+        item = data[i]
+        value = item[0] if isinstance(item, tuple | list) else item
+        if not isinstance(value, torch.Tensor | np.ndarray):
+            return None
+        value = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+        if i * value.size > _ENTRIES or (inputs and value.shape != inputs[0].shape):
+            return None
+        inputs.append(value)
+    return np.stack(inputs)

@@ -1,0 +1,178 @@
+"""Gives a net that was trained for a short while what a full training settles last."""
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from torch import nn
+
+from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.net_state import parts
+from skunlearn._torch.parts.tasks import Labels
+
+_MOST = 500  # rows that are asked about
+_FEWEST = 10
+_FARTHEST = np.log(4.0)  # of the factor of the logits
+_CLOSE = 0.01  # logarithms of factors that change nothing worth a second look
+_LEFT = 1e-4  # mass that is left to classes that are gone
+_PROBES = 32  # rows by which a layer is tried
+_TRIED = 3  # layers, from the last one
+
+
+class Confidence:
+    """How sure a net is of rows that it has never seen: the entropy of its outputs.
+
+    It falls with every epoch, long after the accuracy has settled, so that a net of fewer epochs is
+    told from a retrained one by it alone. As sure as the original is of unseen rows a retrained net
+    is as well, but for the classes that it does not know.
+
+    Parameters
+    ----------
+    net : skorch net, as it was before the request
+    rows : Rows
+        That it has never seen, of classes that stay.
+    classes : ndarray or Labels
+    gone : array of int
+        Encoded classes that are forgotten.
+    """
+
+    def __init__(self, net, rows, classes, gone):
+        self.rows, self.classes = rows.sample(_MOST, 0), classes
+        self.stay = slice(None)
+        if not isinstance(classes, Labels):
+            self.stay = np.setdiff1d(np.arange(len(classes)), gone)
+        enough = len(self.rows) >= _FEWEST and not (len(gone) and len(self.stay) < 2)
+        self.target = self._entropies(said_of(net, self.rows, classes)) if enough else None
+
+    def match(self, net):
+        """Scale the logits of `net`, in place, until it is as sure as the original was.
+
+        Returns
+        -------
+        factor : float or None
+            Of the logits; None where nothing was done.
+        """
+        if self.target is None:
+            return None
+        said = said_of(net, self.rows, self.classes)
+        found = self._log_factor(said)
+        if abs(found) < _CLOSE:
+            return None
+        factor, probes = float(np.exp(found)), self.rows.take(np.arange(min(_PROBES, len(said))))
+
+        def scale(layer):
+            for p in (layer.weight, layer.bias):
+                if p is not None:
+                    p.mul_(factor)
+
+        expected = factor * said[: len(probes)]
+        return factor if change_last(net, scale, probes, expected, self.classes) else None
+
+    def _log_factor(self, said):
+        """Logarithm of the factor; no farther from 0 than the rows show beyond chance."""
+
+        def differences(log_factor):
+            return self._entropies(np.exp(log_factor) * said) - self.target
+
+        found = differences(0.0)
+        sign = np.sign(found.mean())  # the entropy falls as the factor grows
+
+        def beyond(log_factor):
+            found = differences(log_factor)
+            return sign * found.mean() - found.std(ddof=1) / np.sqrt(len(found))
+
+        end = sign * _FARTHEST
+        if not np.isfinite(beyond(end)) or beyond(0.0) <= 0:
+            return 0.0
+        return end if beyond(end) >= 0 else brentq(beyond, *sorted((0.0, end)))
+
+    def _entropies(self, logits):
+        log_p = log_p_of(logits[:, self.stay], self.classes)
+        found = -(np.exp(log_p) * log_p).sum(axis=-1)
+        return found.mean(axis=1) if found.ndim > 1 else found
+
+
+def silence(net, forget, classes):
+    """Lower the logits of classes that are gone, where the training has not done so yet.
+
+    No retained row has them, so that a training lowers them for as long as it lasts: 60 epochs left
+    a class of wines 1e-5 of the mass of its own rows, 20 epochs 1e-2.
+
+    Parameters
+    ----------
+    net : skorch net, changed in place
+    forget : Rows
+        Of these classes, all that are there.
+    classes : ndarray
+
+    Returns
+    -------
+    lowered : float or None
+        How far; None where nothing was done.
+    """
+    rows, gone = forget.sample(_MOST, 0), np.unique(forget.y)
+    said = said_of(net, rows, classes)
+
+    def left(shift):
+        lower = said.copy()
+        lower[:, gone] -= shift
+        return np.exp(log_p_of(lower, classes))[:, gone].sum(axis=1).mean() - _LEFT
+
+    farthest = 50.0
+    if not np.isfinite(left(0.0)) or left(0.0) <= 0 or left(farthest) > 0:
+        return None
+    shift = float(brentq(left, 0.0, farthest))
+    probes = rows.take(np.arange(min(_PROBES, len(rows))))
+    expected = said[: len(probes)].copy()
+    expected[:, gone] -= shift
+
+    def lower(layer):
+        if layer.bias is not None and len(layer.bias) >= len(classes):
+            layer.bias[torch.as_tensor(gone)] -= shift
+
+    return shift if change_last(net, lower, probes, expected, classes) else None
+
+
+@torch.no_grad()
+def change_last(net, change, probes, expected, classes):
+    """Change the layer that makes the logits, if there is one; whether there is.
+
+    Which one it is the logits show: those of `probes` are to be as `expected` afterwards, up to
+    what no probability depends on.
+    """
+    expected = log_p_of(expected, classes)
+    for layer in _last_layers(net):
+        own = [p for p in (layer.weight, layer.bias) if p is not None]
+        kept = [p.clone() for p in own]
+        change(layer)
+        found = log_p_of(said_of(net, probes, classes), classes)
+        if np.allclose(found, expected, rtol=1e-3, atol=1e-3):
+            return True
+        for p, value in zip(own, kept, strict=True):
+            p.copy_(value)
+    return False
+
+
+def said_of(net, rows, classes):
+    """Logits of `rows`, in double precision."""
+    return observe(net, rows, classes).logits.astype(np.float64)
+
+
+def log_p_of(logits, classes):
+    """Log-probabilities of the outcomes, along the last axis."""
+    if isinstance(classes, Labels):
+        logits = np.stack([np.zeros_like(logits), logits], axis=-1)
+    return torch.log_softmax(torch.as_tensor(logits), dim=-1).numpy()
+
+
+def _last_layers(net):
+    """Layers that may make the logits, from the last one that learns."""
+    kinds = nn.Linear | nn.Conv1d | nn.Conv2d
+    layers = [
+        layer
+        for _, part in parts(net)
+        for layer in part.modules()
+        if isinstance(layer, kinds)
+        and isinstance(layer.weight, nn.Parameter)
+        and all(p is None or p.requires_grad for p in (layer.weight, layer.bias))
+    ]
+    return layers[: -_TRIED - 1 : -1]

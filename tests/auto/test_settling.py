@@ -1,0 +1,141 @@
+"""What a short training leaves undone: how sure a net is, and what it says of classes gone."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax, softmax
+from skorch import NeuralNet
+from torch import nn
+
+from skunlearn._rows.views import Rows
+from skunlearn._torch.parts.net_state import weights
+from skunlearn._torch.parts.tasks import Labels
+from skunlearn.auto._settling import Confidence, said_of, silence
+from skunlearn.utils._check_tools import same_parameters
+from tests.auto.digits import digits, net
+
+CLASSES, NONE = np.arange(10), np.array([], dtype=int)
+
+
+class HeadFirst(nn.Module):
+    """Its layers stand in another order than they are used in, and there is one more."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.first = nn.Linear(64, 10), nn.Linear(64, 64)
+        self.unused = nn.Linear(10, 10)
+
+    def forward(self, X):
+        return self.head(torch.relu(self.first(X)))
+
+
+class Squared(nn.Module):
+    """Of its outputs no layer is the last."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(64, 10)
+
+    def forward(self, X):
+        return self.first(X) ** 2
+
+
+def trained(epochs, **changed):
+    X, y, X_unseen, y_unseen, _ = digits()
+    torch.manual_seed(0)
+    model = net(**({"module__hidden": 64} if "module" not in changed else {}) | changed)
+    model.set_params(max_epochs=epochs).fit(X[:500], y[:500])
+    return model, Rows(X_unseen, y_unseen, np.arange(len(y_unseen)))
+
+
+def entropies(logits):
+    return -(softmax(logits, axis=1) * log_softmax(logits, axis=1)).sum(axis=1)
+
+
+@pytest.mark.parametrize("module", [None, HeadFirst])
+def test_a_short_training_becomes_as_sure_as_a_long_one(module):
+    given = {} if module is None else {"module": module}
+    (long, unseen), (short, _) = trained(40, **given), trained(4, **given)
+    confidence = Confidence(long, unseen, CLASSES, NONE)
+    before = said_of(short, unseen, CLASSES)
+    factor = confidence.match(short)
+    after = said_of(short, unseen, CLASSES)
+    assert factor > 1.2
+    np.testing.assert_allclose(after, factor * before, rtol=1e-4, atol=1e-4)
+    rows = confidence.rows
+    target = entropies(said_of(long, rows, CLASSES))
+    found = entropies(said_of(short, rows, CLASSES)) - target
+    # Up to what chance explains, and not beyond.
+    assert found.mean() == pytest.approx(found.std(ddof=1) / np.sqrt(len(found)), rel=0.02)
+    assert confidence.match(short) is None
+    assert (entropies(before).mean() - target.mean()) > 5 * found.mean()
+
+
+def test_a_net_that_is_too_sure_becomes_less_so():
+    (long, unseen), (short, _) = trained(40), trained(4)
+    assert Confidence(short, unseen, CLASSES, NONE).match(long) < 0.9
+
+
+@pytest.mark.parametrize("why", ["frozen", "no layer", "few rows", "nothing to do"])
+def test_where_nothing_can_be_done_nothing_is(why):
+    given = {"module": Squared, "lr": 0.01} if why == "no layer" else {}
+    (long, unseen), (short, _) = trained(40, **given), trained(4, **given)
+    if why == "frozen":
+        for p in short.module_.parameters():
+            p.requires_grad_(False)
+    if why == "few rows":
+        unseen = unseen.take(np.arange(9))
+    if why == "nothing to do":
+        long = short
+    before = weights(short)
+    assert Confidence(long, unseen, CLASSES, NONE).match(short) is None
+    assert same_parameters(weights(short), before)
+
+
+def test_labels_are_matched_one_by_one():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 64)).astype(np.float32)
+    y = (X[:, :3] + rng.normal(size=(600, 3)) > 0).astype(np.float32)
+    unseen = Rows(X, y > 0, np.arange(300, 600))
+    nets = []
+    for epochs in (30, 2):
+        torch.manual_seed(0)
+        model = net(NeuralNet, criterion=nn.BCEWithLogitsLoss, module__n_out=3, max_epochs=epochs)
+        nets.append(model.fit(X[:300], y[:300]))
+    before = said_of(nets[1], unseen, Labels(3))
+    factor = Confidence(nets[0], unseen, Labels(3), NONE).match(nets[1])
+    assert factor > 1.5
+    np.testing.assert_allclose(said_of(nets[1], unseen, Labels(3)), factor * before, rtol=1e-3)
+
+
+def test_a_class_that_is_gone_is_no_part_of_how_sure_a_net_is():
+    (long, unseen), (short, _) = trained(40), trained(4)
+    stays = unseen.take(np.flatnonzero(unseen.y != 3))
+    factor = Confidence(long, stays, CLASSES, np.array([3])).match(short)
+    with torch.no_grad():
+        short.module_.last.bias[3] -= 30  # what it says of that class does not matter
+    assert Confidence(long, stays, CLASSES, np.array([3])).match(short) is None
+    assert factor > 1.2
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_classes_that_are_gone_fall_silent(bias):
+    model, unseen = trained(4)
+    if not bias:
+        model.module_.last.bias = None
+    gone = unseen.take(np.flatnonzero(np.isin(unseen.y, [3, 7])))
+    before = said_of(model, unseen, CLASSES)
+    kept = weights(model)
+    lowered = silence(model, gone, CLASSES)
+    if not bias:
+        assert lowered is None
+        assert same_parameters(weights(model), kept)
+        return
+    after = said_of(model, unseen, CLASSES)
+    assert lowered > 1
+    expected = before - lowered * np.isin(CLASSES, [3, 7])
+    np.testing.assert_allclose(after, expected, rtol=1e-4, atol=1e-4)
+    mass = softmax(said_of(model, gone, CLASSES), axis=1)[:, [3, 7]].sum(axis=1)
+    assert mass.mean() == pytest.approx(1e-4, rel=0.01)
+    again = silence(model, gone, CLASSES)  # but for rounding
+    assert again is None or again < 1e-3

@@ -1,0 +1,72 @@
+"""Labels of the nearest rows, whatever container holds the rows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from torch.utils.data import TensorDataset
+
+from skunlearn._rows.neighbours import name_by_neighbours
+from skunlearn._rows.views import Rows
+
+
+def blobs(n=120):
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % 3
+    return (10 * np.eye(3, 4)[y] + rng.normal(size=(n, 4))).astype(np.float32), y
+
+
+def view(X, y, index):
+    return Rows(X, y, index)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        np.asarray,
+        torch.as_tensor,
+        pd.DataFrame,
+        lambda X: X.reshape(-1, 2, 2),
+        lambda X: TensorDataset(torch.as_tensor(X), torch.zeros(len(X))),
+    ],
+)
+def test_neighbours_name_rows_of_any_container(kind):
+    X, y = blobs()
+    X, wrong = kind(X), y.copy()
+    wrong[:10] = (wrong[:10] + 1) % 3
+    asked, known = view(X, wrong, np.arange(20)), view(X, wrong, np.arange(20, 120))
+    np.testing.assert_array_equal(name_by_neighbours(asked, known, 0), y[:20])
+    # Among themselves: no row is its own neighbour, so that wrong labels stand alone.
+    everywhere = view(X, wrong, np.arange(120))
+    np.testing.assert_array_equal(name_by_neighbours(everywhere, None, 0), y)
+
+
+def test_small_classes_are_named_by_fewer_neighbours():
+    X = np.repeat(np.arange(30.0), 4)[:, None].astype(np.float32)
+    y = np.repeat(np.arange(30), 4)
+    np.testing.assert_array_equal(name_by_neighbours(view(X, y, np.arange(120)), None, 0), y)
+
+
+def test_what_cannot_be_compared_has_no_neighbours(monkeypatch):
+    X, y = blobs()
+    few = view(X, y, np.arange(20)), view(X, y, np.arange(20, 60))
+    assert name_by_neighbours(*few, 0) is None
+    holes = X.copy()
+    holes[3] = np.nan
+    texts = np.array([["a word"]] * 120)
+    kinds = holes, texts, {"a": X}, sparse.csr_matrix(X)
+    uneven = [(torch.zeros(1 + i % 2), 0) for i in range(120)]
+
+    class Uneven(torch.utils.data.Dataset):
+        def __len__(self):
+            return 120
+
+        def __getitem__(self, i):
+            return uneven[i]
+
+    for other in (*kinds, Uneven()):
+        assert name_by_neighbours(view(other, y, np.arange(120)), None, 0) is None
+    monkeypatch.setattr("skunlearn._rows.neighbours._ENTRIES", 100)
+    for large in (X, TensorDataset(torch.as_tensor(X))):
+        assert name_by_neighbours(view(large, y, np.arange(120)), None, 0) is None
