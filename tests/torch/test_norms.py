@@ -165,7 +165,7 @@ def test_a_forgotten_digit_stays_forgotten(digits, cls):
     renew_statistics(unlearner.estimator_, Rows(X, y, kept[:200]), seed=5)
     assert unlearner.score(X[forget], y[forget]) <= named + 0.05
     assert named < 0.4
-    assert unlearner.score(X[kept], y[kept]) > 0.97
+    assert unlearner.score(X[kept], y[kept]) > 0.965
 
 
 def test_accuracy_stays(digits):

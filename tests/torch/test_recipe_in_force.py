@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.frozen import FrozenEstimator
 from torch.utils.data import DataLoader
 
 from skunlearn import (
@@ -53,7 +54,8 @@ def test_the_rate_that_lr_stands_for(recipe):
     low, high = FineTuneUnlearner(model).search_space("grid", n_points=2)["lr"]
     assert (low, high) == pytest.approx((main / 10, main * 3), rel=1e-2)
     low, high = GradientAscentUnlearner(model).search_space("grid", n_points=2)["lr"]
-    assert (low, high) == pytest.approx((0.03 * main / 10, 0.03 * main * 15), rel=1e-2)
+    # Up to the net's own rate, which small classes may get.
+    assert (low, high) == pytest.approx((0.03 * main / 10, main), rel=1e-2)
 
 
 @recipes
@@ -82,6 +84,9 @@ def test_a_rate_of_nothing_moves_nothing(data, recipe, name):
         options = [{"order": "mixed"}, {"order": "sequential"}]
     elif name == "L1SparseUnlearner":
         options = [{"gamma": 1e-4}]  # the default makes up for the rate
+    elif name == "OracleMatchingUnlearner":
+        oracle = fresh(recipe)[0].fit(X, y)  # without one it trains anew in so short a recipe
+        options = [{"oracle": FrozenEstimator(oracle)}]
     for params in options:
         unlearner = TRAINS[name](model, lr=1e-12, max_epochs=2, random_state=0, **params)
         before = parameters(unlearner.fit(X, y).estimator_)
