@@ -19,7 +19,7 @@ _NEAR = 0.03  # distance that is none, beside what chance shows
 _BEYOND = 0.05  # the same on the other side
 _PLAIN = 0.08  # error up to which a distance that is not seen is none
 _HALF = 0.45  # share of a distance that is about half of it
-# Two signs together, in standard errors of their sum: more on 1 of 358 nets trained anew.
+# Two signs together, in standard errors of their sum: more on 2 of 358 nets trained anew.
 _TOGETHER = 2.8
 _SOME = 1.64  # errors of one of them that is a sign at all
 _APART = 3.5  # the same of margin and entropy on opposite sides: at most 2.6 on 446 such nets
