@@ -48,7 +48,7 @@ for (draws, unlearner), color in zip(
     unlearners.items(), ("#56a5d0", PALETTE["unlearned"], "#003a5c")
 ):
     touched = [unlearner.count_touched(indices=np.arange(k)) / 100 for k in sizes]
-    label = f"{draws} draws, {unlearner.score(X_test, y_test):.1%} accurate"
+    label = f"{draws} draws, {unlearner.score(X_test, y_test):.1%} right"
     ax.plot(sizes, touched, "o", color=color, label=label)
     ax.plot(sizes, [expected_regrown_share(1200, draws, k) for k in sizes], color=color, lw=1)
 ax.set(xscale="log", xlabel="rows in one request, of 1200", ylabel="share of the trees",

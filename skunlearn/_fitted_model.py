@@ -12,7 +12,7 @@ from skunlearn._torch.columns import classes_of
 from skunlearn._torch.parts.net_kinds import kind_for
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning import validation
-from skunlearn._unlearning.unseen_rows import predefined_rows
+from skunlearn._unlearning.unseen_rows import find_predefined_rows
 from skunlearn.base import BaseUnlearner, model_of
 
 
@@ -62,7 +62,7 @@ def read_unseen(unlearner):
     unlearner : unlearner in the middle of a request
     """
     removal = unlearner._removal
-    given = (removal and removal.unseen) or predefined_rows(unlearner)
+    given = (removal and removal.unseen) or find_predefined_rows(unlearner)
     return None if given is None else read_rows(unlearner, *given)
 
 

@@ -221,11 +221,11 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         """As ``_attempt``, where `retain` holds new values of the rows whose old ones are `old`."""
         return self._attempt(retain, old, seed)
 
-    def _logged(self):
+    def _describe_attempt(self):
         """What the method adds to the entry of the log, in JSON's types."""
         return {}
 
-    def _proved(self):
+    def _state_proof(self):
         """What is proved of the present model, in JSON's types; {} when nothing is."""
         return {}
 

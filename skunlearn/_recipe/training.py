@@ -23,7 +23,7 @@ from skunlearn._rows.seeding import seeded
 from skunlearn._torch import checkpoints, held_out_rows, net_checks, portable, skorch_nets
 from skunlearn._torch.first_weights import digest_weights
 from skunlearn._torch.loop import fit_loop
-from skunlearn._torch.parts.net_state import parts, unsized, weights
+from skunlearn._torch.parts.net_state import find_unsized, parts, weights
 from skunlearn._torch.parts.tasks import task_of
 
 
@@ -102,7 +102,7 @@ def copy_trained(estimator, rows, classes, *, verbose=0):
     net_checks.check_seen(estimator, rows)
     net = skorch_nets.stand_in(estimator)
     net_checks.check_outputs(net, rows, _count_classes(classes))
-    drawn = set(unsized(estimator)) - set(unsized(net))
+    drawn = set(find_unsized(estimator)) - set(find_unsized(net))
     net_checks.warn_if_untrained(net, rows, classes, drawn)
     return skorch_nets.name_columns(skorch_nets.copy_net(net, verbose=verbose), classes)
 

@@ -161,7 +161,7 @@ class TrainingRecord:
         """Digests of the rows at `positions`."""
         return self._table.complete(self, positions)[0]
 
-    def held(self, positions):
+    def read(self, positions):
         """The rows and labels that lie at `positions` now, copied."""
         slots = self._slot[positions]
         return take(self._X, slots), self._y[slots]
@@ -200,7 +200,7 @@ class TrainingRecord:
             new.weights = np.where(new.retained, self.weights, np.nan)
         return new
 
-    def corrected(self, positions, X, y):
+    def correct(self, positions, X, y):
         """A record, with a copy of its rows, in which those at `positions` have other values."""
         digests, labels = self.digests.copy(), self.label_digests.copy()
         digests[positions] = made = row_digests(X)
@@ -235,7 +235,7 @@ class TrainingRecord:
                     f"Item {changed} of X, the first of those compared that differs, is not the "
                     "one that fit was given. Attach the Dataset of fit, with its transforms."
                 )
-            return self._holding(X, y, np.arange(len(self)), reader)
+            return self._hold(X, y, np.arange(len(self)), reader)
         self._table.learn(X, y)
         digests = row_digests(X)
         labels = label_digests(digests, y)
@@ -262,9 +262,9 @@ class TrainingRecord:
                 f"{len(missing)} retained training rows are missing from X (first at training "
                 f"position {missing[0]}). Attach all retained rows."
             )
-        return self._holding(X, y, slot, reader)
+        return self._hold(X, y, slot, reader)
 
-    def _holding(self, X, y, slot, reader):
+    def _hold(self, X, y, slot, reader):
         new = copy.copy(self)
         new.reader, new.owned = reader, False
         new._store(view_of(X), y, slot)

@@ -132,7 +132,7 @@ class RowTable:
         missing = asked[~self._known[asked]]
         step = max(1, _CHUNK_BYTES // record.row_bytes)
         for i in range(0, len(missing), step):
-            yield missing[i : i + step], *record.held(missing[i : i + step])
+            yield missing[i : i + step], *record.read(missing[i : i + step])
 
     def _write(self, positions, X, y):
         self._digests[positions] = digests = row_digests(X)
@@ -188,7 +188,7 @@ def _compare(record, positions):
     if n != record._n_stored:
         raise _make_error(f"it has {n} rows now, and had {record._n_stored}")
     if not record.is_dataset and len(positions):
-        _refuse_changed(positions, *record._table.differ(positions, *record.held(positions)))
+        _refuse_changed(positions, *record._table.differ(positions, *record.read(positions)))
 
 
 def _refuse_changed(positions, rows, labels):

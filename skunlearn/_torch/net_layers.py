@@ -12,7 +12,7 @@ from skunlearn._torch.skorch_nets import make_eager, plain_module
 from skunlearn.exceptions import UnlearningError
 
 
-def penalised_parameters(net, rows, exclude):
+def list_penalised_parameters(net, rows, exclude):
     """Trainable parameters but for the excluded ones; excluding nothing real is an error."""
     exclude = [exclude] if isinstance(exclude, str) else list(exclude)
     named = {name: p for name, p in plain_module(net).named_parameters() if p.requires_grad}
@@ -107,7 +107,7 @@ def weight_parameter(module):
     return made_of.original if hasattr(made_of, "original") else made_of.original1
 
 
-def moved_parameters(net):
+def list_moved_parameters(net):
     """Parameters that a training moves: they require a gradient, and have a rate above zero."""
     found = [p for group in groups(net) if group.get("lr") != 0 for p in group["params"]]
     return {p for p in found if p.requires_grad}

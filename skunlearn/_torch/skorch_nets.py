@@ -24,7 +24,7 @@ from skorch.helper import predefined_split
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch.parts.copying import deep_copy
 from skunlearn._torch.parts.net_kinds import is_plain
-from skunlearn._torch.parts.net_state import plain, single, uncompiled, unsized
+from skunlearn._torch.parts.net_state import find_unsized, plain, single, uncompiled
 
 _ONCE = (
     # They write or read weights on disk under the user's file names: an unlearning must neither
@@ -252,7 +252,7 @@ def stand_in(net):
 
     So that a first look at its outputs draws no weights of the net that was given.
     """
-    if not unsized(net):
+    if not find_unsized(net):
         return net
     names = [f"{name}_" for name in (*net._modules, *net._criteria)]
     return lookalike(net, **deep_copy({name: plain(getattr(net, name)) for name in names}, {}))

@@ -21,7 +21,7 @@ from skunlearn._rows.seeding import seeded
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning import validation
-from skunlearn._unlearning.diagnosis import emptied_classes
+from skunlearn._unlearning.diagnosis import name_emptied_classes
 from skunlearn._unlearning.fitted import drafted, note_own_state
 from skunlearn._unlearning.plain_rows import look_at
 from skunlearn._unlearning.removal import Removal, draw_sample, observe_all, purge_caches
@@ -135,7 +135,7 @@ def put(draft, positions, X_new=None, y_new=None, measure_on=None):
     record = draft._record
     old = record.view(positions)
     X_new, y_new = old.X if X_new is None else X_new, old.y if y_new is None else y_new
-    new = record.corrected(positions, X_new, y_new)
+    new = record.correct(positions, X_new, y_new)
     if record.reader is not None or measure_on is not None:
         new.reader = _read_plain(draft, positions, new, measure_on)
     learn(draft, positions, new)
@@ -151,7 +151,7 @@ def learn(draft, positions, new):
         retain,
         record=new,
         sample=draw_sample(draft, retain),
-        emptied=emptied_classes(draft, new, old),
+        emptied=name_emptied_classes(draft, new, old),
         corrected=True,
     )
     before = observe_all(draft.estimator_, removal, draft._classes)[:2]

@@ -21,16 +21,17 @@ from skunlearn.exceptions import ClassForgottenWarning, ModelDamagedWarning, Not
 
 _STILL_KNOWN = 0.02  # share of the rows of a forgotten class, named correctly, worth a warning
 _MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), that counts
+_GREW = 0.3  # the same of a small loss, relative to itself
 _LOST = 0.03  # accuracy on unseen rows that is worth a warning, beside what chance shows
 _ENOUGH = 50  # unseen rows from which that is measured
 _ASKED = 1000  # forget rows for which neighbours are looked up, at most
 
 
-def emptied_classes(unlearner, record, forget):
+def name_emptied_classes(unlearner, record, forget):
     """Names of the classes of which a request removes every row, with a warning."""
     if unlearner._classes is None or not record.has_data or forget is None:
         return []
-    gone = task_of(unlearner._classes).emptied(record.retained_y, forget.y)
+    gone = task_of(unlearner._classes).find_emptied(record.retained_y, forget.y)
     several = isinstance(unlearner._classes, Labels)
     labels = unlearner.classes_ if several else unlearner._classes
     names = [to_plain(label) for label in labels[gone]]
@@ -123,7 +124,7 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     text = None
     # Where unseen rows are known as well, rows that are known are not remembered.
     if change.apart is None or not change.apart.are_alike():
-        if after - before <= _MOVED * max(1.0, before):
+        if after - before <= min(_MOVED * max(1.0, before), _GREW * before):
             text = _say_not_raised(unlearner, before, after)
         elif said is not None and unlearner._make_promises().adds_noise:
             text = _say_blurred(name, measured)
@@ -216,7 +217,7 @@ def _say_still_named(unlearner, removal, after):
     task, left = task_of(unlearner._classes), removal.record.retained_y
     if not task.covers(left, removal.forget.y):
         return None
-    named = task.still_named(after, task.emptied(left, removal.forget.y))
+    named = task.still_named(after, task.find_emptied(left, removal.forget.y))
     if named <= _STILL_KNOWN:
         return None
     return (

@@ -18,7 +18,7 @@ from skunlearn._unlearning.accuracy_guard import Guard, refuse_drop
 from skunlearn._unlearning.announcing import announce_request, announce_result
 from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.change import Before
-from skunlearn._unlearning.diagnosis import emptied_classes
+from skunlearn._unlearning.diagnosis import name_emptied_classes
 from skunlearn._unlearning.fitted import drafted
 from skunlearn._unlearning.unseen_rows import read_unseen
 from skunlearn.exceptions import AlreadyForgottenError
@@ -105,7 +105,9 @@ def find_emptied(removal, classes):
     """Encoded classes, of one a row, of which a request leaves none."""
     if not task_of(classes).has_one_class:
         return ()
-    return tuple(task_of(classes).emptied(removal.record.retained_y, removal.forget.y).tolist())
+    return tuple(
+        task_of(classes).find_emptied(removal.record.retained_y, removal.forget.y).tolist()
+    )
 
 
 def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard, unknown):
@@ -158,7 +160,7 @@ def look_up(estimator, removal):
     left, forget, retain = record.without(positions), removal.forget, removal.retain
     if retain is None:
         forget, retain = record.view(positions), left.view(np.flatnonzero(left.retained))
-    emptied = emptied_classes(estimator, left, forget)
+    emptied = name_emptied_classes(estimator, left, forget)
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
     others, given = None, removal.unseen or is_predefined(unwrap(estimator.estimator))
     if given and not (estimator._make_promises().exact or estimator._judges_itself):

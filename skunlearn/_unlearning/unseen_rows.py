@@ -39,7 +39,7 @@ def read_unseen(unlearner, given, forget):
         None takes those of the net's ``predefined_split``.
     forget : Rows or None
     """
-    given = given or predefined_rows(unlearner)
+    given = given or find_predefined_rows(unlearner)
     if given is None or forget is None:
         return None
     X, y = validation.check_X(unlearner, given[0]), given[1]
@@ -69,7 +69,7 @@ def _some(places, rng):
     return places if len(places) <= _MOST else rng.choice(places, _MOST, replace=False)
 
 
-def predefined_rows(unlearner):
+def find_predefined_rows(unlearner):
     """Those of the net's ``predefined_split``, a data set and None for its labels; or None."""
     net = skorch_nets.unwrap(unlearner.estimator)
     return (net.train_split.keywords["valid_ds"], None) if skorch_nets.is_predefined(net) else None
@@ -181,7 +181,7 @@ class Apart:
             return True
         return self.after[RIGHT] > self.errors[RIGHT]
 
-    def logged(self):
+    def describe(self):
         """The same in JSON's types."""
         return {
             "rows": self.rows,

@@ -153,6 +153,6 @@ class KnownRows(Callback):
             raise StopTraining
 
 
-def bounded(losses, bound):
+def bound_losses(losses, bound):
     """Losses that stop growing at the bound, and have no gradient beyond it."""
     return torch.clamp(losses, max=bound)

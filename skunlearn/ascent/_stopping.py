@@ -113,7 +113,7 @@ class StopsInTime:
             "looks": [{k: round(float(v), 4) for k, v in found.items()} for found in nearest.seen],
             "accurate": nearest.accurate,
             "chosen": nearest.best,
-            "missed": likeness.missed(first, best),
+            "missed": likeness.find_missed(first, best),
         }
         if self.verbose:
             print(
@@ -121,9 +121,9 @@ class StopsInTime:
                 f"to the reference {largest(best):.3f}, {largest(first):.3f} before."
             )
 
-    def _logged(self):
+    def _describe_attempt(self):
         stopped = vars(self).get("_stop")
-        return super()._logged() | ({} if stopped is None else {"stop": stopped})
+        return super()._describe_attempt() | ({} if stopped is None else {"stop": stopped})
 
     def _commit(self):
         super()._commit()
@@ -292,7 +292,7 @@ class Likeness:
             found = {"entropy": found["entropy"]}
         return found | {"named": said.score() - self.named}
 
-    def missed(self, first, best):
+    def find_missed(self, first, best):
         """Names of the distances of which more than half is left, beyond what chance shows.
 
         Without unseen rows a short reference is too sure of the rows at the net's temperature:

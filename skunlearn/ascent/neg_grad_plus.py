@@ -4,7 +4,7 @@ from skunlearn._rows.constraints import SHARE
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import moving_norms, prompt
 from skunlearn._torch.loop.optimizer_steps import clip_gradients
-from skunlearn.ascent._bound import BOUND_CONSTRAINTS, BoundedAscent, bounded
+from skunlearn.ascent._bound import BOUND_CONSTRAINTS, BoundedAscent, bound_losses
 from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
@@ -104,7 +104,7 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
 
         def loss(batch):
             gone, climbed = next(pairs)
-            return beta * batch.loss() - (1 - beta) * gone.mean(bounded(climbed, bound))
+            return beta * batch.loss() - (1 - beta) * gone.mean(bound_losses(climbed, bound))
 
         scale_rates(net, self._speed(retain, forget, norms))
         with prompt(norms):

@@ -5,7 +5,7 @@ import numpy as np
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.metrics._attacks.comparing import aucs_by_name
-from skunlearn.metrics._scorers.observed import observed_scores
+from skunlearn.metrics._scorers.observed import observe_scores
 from skunlearn.metrics._statistics.intervals import delong_covariance
 from skunlearn.metrics._statistics.matching import match_weights
 
@@ -142,7 +142,7 @@ class Judge:
             found[NAMED] = observe(net, self.named, self.classes).score()
         if unseen is None:
             return found
-        return found | observed_scores(observe(net, self.forget, self.classes), unseen)
+        return found | observe_scores(observe(net, self.forget, self.classes), unseen)
 
 
 def _draw(places, size, rng):

@@ -303,7 +303,7 @@ class AutoUnlearner(NetUnlearner):
     def _has_judged(self):
         return self._auto["judged"] or self._auto["rarity"] is not None
 
-    def _logged(self):
+    def _describe_attempt(self):
         return {"auto": self._auto}
 
     def _commit(self):

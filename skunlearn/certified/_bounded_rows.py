@@ -9,7 +9,7 @@ _SLACK = 1e-6  # float32 rows of norm 1 are off by this much
 _ROUNDING = 1e-12  # of a norm that was made to be the bound
 
 
-def bounded_rows(X, row_norm, clip):
+def bound_rows(X, row_norm, clip):
     """`X` as float64 with ‖x‖ ≤ row_norm: longer rows are scaled down, or refused.
 
     The scale of a row depends on that row and on nothing else.

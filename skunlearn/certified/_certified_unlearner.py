@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn._rows.constraints import POSITIVE, Interval, check_parameters
 from skunlearn.base import BaseUnlearner
 from skunlearn.certified import _gaussian
-from skunlearn.certified._bounded_rows import bounded_rows, with_constant
+from skunlearn.certified._bounded_rows import bound_rows, with_constant
 from skunlearn.certified._logistic import Logistic
 from skunlearn.certified._privacy import PrivacySpent
 from skunlearn.certified._published import publish
@@ -205,10 +205,10 @@ class CertifiedUnlearner(BaseUnlearner):
         epsilon = _gaussian.epsilon_of(self._distance(), self.delta)
         return PrivacySpent(epsilon=epsilon, delta=float(self.delta), limit=float(self.epsilon))
 
-    def _logged(self):
-        return {"proved": self._proved()}
+    def _describe_attempt(self):
+        return {"proved": self._state_proof()}
 
-    def _proved(self):
+    def _state_proof(self):
         spent = self.privacy_spent()
         return {
             "epsilon": spent.epsilon,
@@ -270,7 +270,7 @@ class CertifiedUnlearner(BaseUnlearner):
         """The objective over some rows, which are checked or clipped to their bound."""
         X, y = rows.arrays()
         setting = self._setting
-        X = bounded_rows(X, setting.row_norm, setting.clip)
+        X = bound_rows(X, setting.row_norm, setting.clip)
         X = with_constant(X, setting.constant)
         binary = len(self.classes_) == 2
         T = np.asarray(y)[:, None] == np.arange(1 if binary else 0, len(self.classes_))

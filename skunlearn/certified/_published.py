@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn.certified._bounded_rows import bounded_rows
+from skunlearn.certified._bounded_rows import bound_rows
 
 
 class PublishedLogisticRegression(LogisticRegression):
@@ -19,7 +19,7 @@ class PublishedLogisticRegression(LogisticRegression):
     def decision_function(self, X):
         """Scores of the classes, of shape (n,) or (n, n_classes)."""
         check_is_fitted(self)
-        X = bounded_rows(X, self.row_norm_, clip=True)
+        X = bound_rows(X, self.row_norm_, clip=True)
         scores = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
         return scores.ravel() if scores.shape[1] == 1 else scores
 

@@ -224,18 +224,18 @@ class NoisyFineTuneUnlearner(NetUnlearner):
             With the fields ``epsilon``, ``delta``, ``limit`` and ``left``; ε is 0 before the first
             request, when nothing is to be hidden.
         """
-        proved = self._proved()
+        proved = self._state_proof()
         return PrivacySpent(
             epsilon=proved.get("epsilon", 0.0),
             delta=proved.get("delta", float(self.delta)),
             limit=proved.get("limit", float(self.epsilon)),
         )
 
-    def _proved(self):
+    def _state_proof(self):
         # That of the last request, whatever parameters were set since.
         return self.deletions_[-1]["proved"] if self.deletions_ else {}
 
-    def _logged(self):
+    def _describe_attempt(self):
         return {"proved": self._request}
 
     def _attempt(self, retain, forget, seed):
@@ -304,7 +304,7 @@ class NoisyFineTuneUnlearner(NetUnlearner):
         return derive_seed(self._seed, len(self.deletions_), 7)
 
     def _floor(self, net, retain):
-        """What a training from scratch gives in as many epochs; see `_proved`."""
+        """What a training from scratch gives in as many epochs; see `_state_proof`."""
         other = train_short(
             self.estimator, retain, self._classes, self._seed, self._passes, verbose=self.verbose
         )
@@ -338,7 +338,7 @@ class NoisyFineTuneUnlearner(NetUnlearner):
                 )
             if p.dtype not in (torch.float32, torch.float64):
                 raise TypeError(f"{name} needs weights of 32 or 64 bits; {key} is {p.dtype}.")
-        moved = _moved_buffers(net, skorch_nets.build(recipe, self._seed))
+        moved = _find_moved_buffers(net, skorch_nets.build(recipe, self._seed))
         if moved:
             raise TypeError(
                 f"{name} hides weights by noise, but the buffers {', '.join(moved)} are not those "
@@ -352,7 +352,7 @@ class NoisyFineTuneUnlearner(NetUnlearner):
         }
 
 
-def _moved_buffers(net, fresh):
+def _find_moved_buffers(net, fresh):
     """Names of buffers, but of norms, that are not those of a net that has seen no row."""
     new = dict(plain(fresh.module_).named_buffers())
     return [

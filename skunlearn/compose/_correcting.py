@@ -9,7 +9,7 @@ from skunlearn._rows.containers import n_rows, take
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._unlearning import correction
 from skunlearn._unlearning.certificate.deletion_log import digest_forgotten, name_old_rows
-from skunlearn._unlearning.diagnosis import emptied_classes
+from skunlearn._unlearning.diagnosis import name_emptied_classes
 from skunlearn._unlearning.fitted import drafted, note_own_state
 from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
 from skunlearn.compose import _front_steps
@@ -83,7 +83,7 @@ class CorrectsMixin:
         X_new, y_new = old.X if X_new is None else X_new, old.y if y_new is None else y_new
         (name, unlearner), steps, kinds = self.steps[-1], self.steps[:-1], self._kinds()
         refit = bool(self.refit_transformers and kinds["fitted"])
-        record = self._record.corrected(positions, X_new, y_new)
+        record = self._record.correct(positions, X_new, y_new)
         retain = record.view(np.flatnonzero(record.retained))
         before, sums = self._observe(old, draw_sample(unlearner, retain)), None
         X = retain.arrays()[0]
@@ -108,7 +108,7 @@ class CorrectsMixin:
             before=before,
             record=seen,
             sample=draw_sample(new, kept),
-            emptied=emptied_classes(new, seen, old),
+            emptied=name_emptied_classes(new, seen, old),
             corrected=True,
         )
         with seeded(new._seed):

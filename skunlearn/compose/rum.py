@@ -120,7 +120,10 @@ class RUMUnlearner(BaseUnlearner):
     def _attempt(self, retain, forget, seed):
         if self._classes is None:
             raise UnlearningError("RUMUnlearner is for classifiers; this is a regression.")
-        order, self._parts = np.argsort(self._memorised(retain, forget), kind="stable"), []
+        order, self._parts = (
+            np.argsort(self._measure_memorisation(retain, forget), kind="stable"),
+            [],
+        )
         model = self.estimator_
         for part, (unlearner, rows) in enumerate(
             zip(self._methods(), np.array_split(order, len(self._methods())), strict=True)
@@ -131,17 +134,17 @@ class RUMUnlearner(BaseUnlearner):
             worker._check_parameters()
             worker._fitted = replace(self._fitted, model=model, deletions=[])
             model = worker._attempt(retain, forget.take(rows), derive_seed(seed, part))
-            self._parts.append({"method": type(worker).__name__} | worker._logged())
+            self._parts.append({"method": type(worker).__name__} | worker._describe_attempt())
         return model
 
-    def _logged(self):
-        return super()._logged() | {"parts": self._parts}
+    def _describe_attempt(self):
+        return super()._describe_attempt() | {"parts": self._parts}
 
     def _commit(self):
         super()._commit()
         vars(self).pop("_parts", None)
 
-    def _memorised(self, retain, forget):
+    def _measure_memorisation(self, retain, forget):
         """How much the net owes its knowledge of each row to the row itself."""
         losses = observe(self.estimator_, forget, self._classes).losses()
         if self.memorisation == "confidence":

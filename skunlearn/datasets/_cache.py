@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["cached_folder", "default_home"]
+__all__ = ["find_cached_folder", "default_home"]
 
 FORMAT = 1  # raise it when the files of a cache change their meaning
 STALE_SECONDS = 3600  # a temporary folder older than this belongs to a killed process
@@ -27,7 +27,7 @@ def _home(cache_dir):
     return Path(cache_dir).expanduser()
 
 
-def cached_folder(source_path, subset, fingerprint, variant, build, cache_dir=None):
+def find_cached_folder(source_path, subset, fingerprint, variant, build, cache_dir=None):
     """The folder that ``build(folder)`` fills for this source, built once.
 
     It is ``<cache>/images/<name>-<digest of path and subset>/<fingerprint>-<variant>``. `build`

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from sklearn.utils import Bunch
 
-from skunlearn.datasets._cache import cached_folder
+from skunlearn.datasets._cache import find_cached_folder
 from skunlearn.datasets._decoding import check_channels, check_size, decode_images
 from skunlearn.datasets._sources import open_source
 
@@ -97,7 +97,7 @@ def load_image_folder(
     """
     size, channels = check_size(size), check_channels(channels)
     source = open_source(path, subset)
-    folder = cached_folder(
+    folder = find_cached_folder(
         source.path,
         subset,
         source.fingerprint(),

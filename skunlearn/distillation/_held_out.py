@@ -29,7 +29,7 @@ class HeldOutReference:
                 "target='reference' needs rows that the net has never seen, with their labels: "
                 "pass X_val= and y_val= to unlearn, or give the net a predefined_split."
             )
-        emptied = task_of(classes).emptied(retain.y, forget.y)
+        emptied = task_of(classes).find_emptied(retain.y, forget.y)
         if len(emptied):
             raise UnlearningError(
                 f"No retained row is left of class {classes[emptied].tolist()[0]!r}: "

@@ -75,12 +75,12 @@ class Remembered:
         return self.table[i.to(self.table.device)]
 
 
-def copied(net, classes):
+def copy_teacher(net, classes):
     """A teacher with the weights of `net` as they are now; it shares none of them."""
     return Teacher(skorch_nets.copy_net(net), classes)
 
 
-def untrained(net, classes):
+def make_untrained_teacher(net, classes):
     """A teacher with new random weights."""
     refuse_trained(net, "The untrained teacher")
     fixed, _ = find_fixed_weights(net)

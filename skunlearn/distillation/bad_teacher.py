@@ -9,7 +9,7 @@ from skunlearn._rows.constraints import POSITIVE, Interval
 from skunlearn._torch import inference
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
-from skunlearn.distillation._teacher import Remembered, copied, untrained
+from skunlearn.distillation._teacher import Remembered, copy_teacher, make_untrained_teacher
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -98,7 +98,7 @@ class BadTeacherUnlearner(StopsInTime, NetUnlearner):
         self.temperature = temperature
 
     def _unlearn(self, net, retain, forget):
-        good, bad = copied(net, self._classes), untrained(net, self._classes)
+        good, bad = copy_teacher(net, self._classes), make_untrained_teacher(net, self._classes)
         sample = retain.sample(max(1, round(self.retain_share * len(retain))), self._seed)
         rows = sample.union(forget)
         bad(next(batches(net, rows.take([0]))).x)  # gives lazy modules their shapes

@@ -11,7 +11,7 @@ from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
 from skunlearn.distillation._class_similarity import class_similarities
-from skunlearn.distillation._teacher import Remembered, copied
+from skunlearn.distillation._teacher import Remembered, copy_teacher
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 
@@ -126,7 +126,7 @@ class DELETEUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
                 "classes, or another method for these rows.",
                 UnsuitableMethodWarning,
             )
-        teacher = copied(net, self._classes)
+        teacher = copy_teacher(net, self._classes)
         task, teacher = teacher.task, Remembered(teacher, net, forget)
         rows = self._known_rows(net, forget, retain)
         likeness = None

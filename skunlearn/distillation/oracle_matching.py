@@ -255,7 +255,7 @@ class OracleMatchingUnlearner(NetUnlearner):
         labels = getattr(self, "classes_", None)
         whole = epochs = None
         if self.oracle is not None:
-            emptied = task.has_one_class and len(task.emptied(retain.y, forget.y)) > 0
+            emptied = task.has_one_class and len(task.find_emptied(retain.y, forget.y)) > 0
             given = GivenOracles(self.oracle, labels, emptied, name)
             answers, models = given.answers(forget, self._classes), given.models
             count, evidence = given.count, given.evidence
@@ -316,8 +316,8 @@ class OracleMatchingUnlearner(NetUnlearner):
         rows = rows.sample(_MOST, self._seed)
         return MatchedTemperature(net, rows, ask(rows), self._classes, seen=unseen is None)
 
-    def _logged(self):
-        return super()._logged() | self._done
+    def _describe_attempt(self):
+        return super()._describe_attempt() | self._done
 
     def _commit(self):
         vars(self).pop("_done", None)

@@ -16,7 +16,7 @@ from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning.phases import Phases
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, BoundedAscent
 from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
-from skunlearn.distillation._teacher import Remembered, copied
+from skunlearn.distillation._teacher import Remembered, copy_teacher
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, LogUniform
 
@@ -152,7 +152,7 @@ class SCRUBUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
         self.rewind = rewind
 
     def _unlearn(self, net, retain, forget):
-        teacher = copied(net, self._classes)
+        teacher = copy_teacher(net, self._classes)
         unseen = None if self.rewind is None else self._unseen(forget)
 
         of_forget, of_retain = (Remembered(teacher, net, rows) for rows in (forget, retain))

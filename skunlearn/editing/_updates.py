@@ -52,7 +52,7 @@ class UpdateStore:
         """Files of the batches that held any of these rows."""
         return [name for name, held in self.batches.items() if np.isin(held, numbers).any()]
 
-    def changed(self, without, added, steps):
+    def change(self, without, added, steps):
         """A store without some files, and with others; nothing on disk is changed."""
         kept = {name: held for name, held in self.batches.items() if name not in set(without)}
         return UpdateStore(self.folder, self.sensitive, kept | added, self.steps + steps)

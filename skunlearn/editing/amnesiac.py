@@ -172,7 +172,7 @@ class AmnesiacUnlearner(NetUnlearner):
             write_checkpoints=True,
             callbacks=[("skunlearn_updates", recorder)],
         )
-        self._updates = store.changed((), recorder.batches, recorder.steps)
+        self._updates = store.change((), recorder.batches, recorder.steps)
         return net
 
     def _unlearn(self, net, retain, forget):
@@ -197,7 +197,7 @@ class AmnesiacUnlearner(NetUnlearner):
         if self._epochs():
             self._run(net, retain, [("skunlearn_updates", recorder)])
         # After an error the estimator has its old store.
-        self._updates = store.changed(names, recorder.batches, recorder.steps)
+        self._updates = store.change(names, recorder.batches, recorder.steps)
 
     def _commit(self):
         self._updates.sweep()

@@ -93,11 +93,11 @@ class LFSSDUnlearner(SSDUnlearner):
         )
         self.importance = importance
 
-    def _squared(self):
+    def _takes_squares(self):
         return self.importance == "squared"
 
     def _default_alpha(self, largest):
-        return min(3, largest / 2) if self._squared() else min(2.25, largest / 4)
+        return min(3, largest / 2) if self._takes_squares() else min(2.25, largest / 4)
 
     def _check_loss(self, net):
         pass

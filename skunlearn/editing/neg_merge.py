@@ -147,13 +147,13 @@ class NegMergeUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         params = [p for p in net.module_.parameters() if p.requires_grad]
-        edit = Edit(params, self._merged(net, params, forget))
+        edit = Edit(params, self._merge(net, params, forget))
         if self.scale is not None:
             edit.apply(self.scale)
         else:
             self._search(net, edit, retain, forget)
 
-    def _merged(self, net, params, forget):
+    def _merge(self, net, params, forget):
         """What trainings of a copy on the forget rows agree on."""
         copy = skorch_nets.copy_net(net, keep_schedule=self.schedule == "net")
         moved = [p for p in copy.module_.parameters() if p.requires_grad]

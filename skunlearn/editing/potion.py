@@ -169,8 +169,8 @@ class PotionUnlearner(WeightEditor):
         share = moved / sum(p.numel() for p in params)
         self._dampened = {"alpha": round(thresholds[step], 4), "weights": round(share, 6)}
 
-    def _logged(self):
-        return super()._logged() | {"dampened": self._dampened}
+    def _describe_attempt(self):
+        return super()._describe_attempt() | {"dampened": self._dampened}
 
     def _commit(self):
         super()._commit()

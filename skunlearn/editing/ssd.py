@@ -111,7 +111,7 @@ class SSDUnlearner(WeightEditor):
                 rows.sample(self.importance_rows, self._seed),
                 params,
                 self._row_loss,
-                squared=self._squared(),
+                squared=self._takes_squares(),
             )
             for rows in (forget, everything)
         )
@@ -120,7 +120,7 @@ class SSDUnlearner(WeightEditor):
             alpha = self._default_alpha(len(everything) / len(forget))
         dampen(params, ours, all_, alpha, self.dampening)
 
-    def _squared(self):
+    def _takes_squares(self):
         return True
 
     def _default_alpha(self, largest):

@@ -112,10 +112,10 @@ class Null:
     def _rows(self, rows, *pair):
         key = rows, *sorted(pair)
         if key not in self._pairs:
-            self._pairs[key] = self._distance(*(self._made(rows, name) for name in pair))
+            self._pairs[key] = self._distance(*(self._make(rows, name) for name in pair))
         return self._pairs[key]
 
-    def _made(self, rows, name):
+    def _make(self, rows, name):
         if (rows, name) not in self._prepared:
             self._prepared[rows, name] = self._prepare(self._outputs[name][rows])
         return self._prepared[rows, name]

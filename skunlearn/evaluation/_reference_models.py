@@ -12,7 +12,7 @@ from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import task_of
-from skunlearn.evaluation._subjects import Chain, asked_model
+from skunlearn.evaluation._subjects import Chain, find_asked_model
 from skunlearn.metrics._attacks.blind import blind_attack
 from skunlearn.metrics._scorers.short_reference import check_share, train_short
 
@@ -20,7 +20,7 @@ _REFERENCES = 10_000  # seeds apart from those of the unlearner's own requests
 _MIN_BLIND_ROWS = 20  # per side; the blind attack cross-validates
 
 
-def named(unlearners, whose):
+def name_unlearners(unlearners, whose):
     """A dict of unlearners; a list takes the names of the classes, those at the end of pipelines.
 
     `whose` own models, the original and the retrained ones, keep their names to themselves.
@@ -53,7 +53,7 @@ def reference_models(subject, retain, retrained, n_seeds, share):
             )
         return _train(subject, retain, n_seeds, share if retrained == "short" else None)
     models = list(retrained) if isinstance(retrained, (list, tuple)) else [retrained]
-    models = [asked_model(model) for model in models]
+    models = [find_asked_model(model) for model in models]
     return dict(zip(_names(len(models)), models)), None
 
 

@@ -17,7 +17,7 @@ from skunlearn._torch.observation import observe
 from skunlearn.base import BaseUnlearner, model_of
 from skunlearn.compose import _front_steps
 from skunlearn.compose.pipeline import UnlearningPipeline
-from skunlearn.metrics._scorers.scoring import forgotten_rows, refuse_training_rows
+from skunlearn.metrics._scorers.scoring import read_forgotten, refuse_training_rows
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Chain:
         return observe(self.model, self.shown(rows), classes)
 
 
-def asked_model(estimator):
+def find_asked_model(estimator):
     """What `observe` asks of a fitted estimator of any kind, an `UnlearningPipeline` included."""
     check_is_fitted(estimator)
     if isinstance(estimator, UnlearningPipeline):
@@ -92,7 +92,7 @@ class Subject:
     @property
     def model(self):
         """The model to judge."""
-        return asked_model(self.whole)
+        return find_asked_model(self.whole)
 
     def unseen(self, X, y):
         """Rows that the model never saw, checked and encoded."""
@@ -114,7 +114,7 @@ class Subject:
 
     def forgotten(self):
         """Rows of the last request."""
-        return forgotten_rows(self.whole)
+        return read_forgotten(self.whole)
 
     def numbers(self, rows):
         """`rows` as the model itself is given them."""

@@ -9,7 +9,7 @@ from skunlearn.evaluation import _classes, _multilabel, _values
 from skunlearn.evaluation._assembling import assemble
 from skunlearn.evaluation._reference_models import outputs_of, reference_models
 from skunlearn.evaluation._reference_models import run_blind_attack as blind_baseline
-from skunlearn.evaluation._subjects import Subject, asked_model
+from skunlearn.evaluation._subjects import Subject, find_asked_model
 from skunlearn.evaluation.figures import SETS, Sets
 from skunlearn.metrics._label_logits import check_label_logits, is_multilabel
 from skunlearn.metrics._logits import check_logits
@@ -102,7 +102,7 @@ def audit(
     }
     models = {subject.name: subject.model}
     if original is not None:
-        models = {"original": asked_model(original)} | models
+        models = {"original": find_asked_model(original)} | models
     references, asked = reference_models(subject, views["retain"], retrained, n_seeds, short)
     if not references and subject.final._evidence is not None:
         refuse_noise(subject.final._evidence)
@@ -255,7 +255,7 @@ def audit_logits(
     multi, gone = is_multilabel(y["forget"]), np.array([], dtype=int)
     if "retain" in y:
         task = Labels(y["forget"].shape[1]) if multi else Classes(None)
-        gone = task.emptied(y["retain"], y["forget"])
+        gone = task.find_emptied(y["retain"], y["forget"])
     if forgotten_classes is not None:
         gone = np.asarray(forgotten_classes)
     return assemble(

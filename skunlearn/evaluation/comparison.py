@@ -14,11 +14,11 @@ from skunlearn._unlearning.announcing import describe_result
 from skunlearn._unlearning.fitted import share_state
 from skunlearn.evaluation._reference_models import (
     check_recipe,
-    named,
+    name_unlearners,
     other_references,
     outputs_of,
 )
-from skunlearn.evaluation._subjects import Subject, asked_model, check_kind
+from skunlearn.evaluation._subjects import Subject, check_kind, find_asked_model
 from skunlearn.evaluation.audit import judge_outputs
 from skunlearn.exact import RetrainUnlearner
 
@@ -101,7 +101,7 @@ def compare(
     >>> list(report.wide.index)
     ['original', 'again', 'retrained']
     """
-    unlearners = named(unlearners, "compare")
+    unlearners = name_unlearners(unlearners, "compare")
     first = _first_of(unlearners)
     n = len(validation.check_dataset(X)) if is_dataset(X) else n_rows(X)
     mask = checking.check_forget_mask(forget, n)
@@ -112,7 +112,7 @@ def compare(
             print(text, flush=True)
 
     say("training the original model …")
-    retrained = _retrained(first, random_state, verbose)
+    retrained = _find_trainers(first, random_state, verbose)
     how = {} if measure_on is None else {"measure_on": measure_on}
     retrained.fit(X, y, **how)
     subject = Subject(retrained, "compare")
@@ -122,7 +122,7 @@ def compare(
     train = subject.trainer(views["retain"]) if n_seeds != 1 else None
 
     def ask(unlearner):
-        return outputs_of(asked_model(unlearner), views, subject.classes)
+        return outputs_of(find_asked_model(unlearner), views, subject.classes)
 
     trained = copy.copy(retrained)
     outputs, seconds = {"original": ask(retrained)}, {}
@@ -178,7 +178,7 @@ def _first_of(unlearners):
     return first
 
 
-def _retrained(first, random_state, verbose):
+def _find_trainers(first, random_state, verbose):
     """What trains the original model, and the retrained one."""
     piped = isinstance(first, Pipeline)
     final = first.steps[-1][1] if piped else first

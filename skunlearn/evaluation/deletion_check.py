@@ -10,7 +10,7 @@ from skunlearn._unlearning.certificate.findings import describe_finding
 from skunlearn.evaluation.audit import audit
 from skunlearn.evaluation.reconstruction import _linear, reconstruction_attack
 from skunlearn.metrics._attacks.membership import membership_inference
-from skunlearn.metrics._scorers.scoring import attacked_rows, forgotten_rows
+from skunlearn.metrics._scorers.scoring import read_attacked, read_forgotten
 
 __all__ = ["check_deletion", "utility_change"]
 
@@ -168,10 +168,10 @@ def _check_groups(groups, n, name):
 
 def _attack(unlearner, X_test, y_test, groups, groups_test):
     """The attack by every score, within each class, and within each group."""
-    final, unseen = attacked_rows(unlearner, X_test, y_test, referenced=True)
+    final, unseen = read_attacked(unlearner, X_test, y_test, referenced=True)
     if final._classes is None or isinstance(final._classes, Labels):
         return {"attack": None, "groups": None}
-    model, forget = final.estimator_, forgotten_rows(final)
+    model, forget = final.estimator_, read_forgotten(final)
     sides = [observe(model, rows, final._classes) for rows in (forget, unseen)]
     if any(side.logits is None for side in sides):
         return {"attack": None, "groups": None}

@@ -8,7 +8,7 @@ from sklearn.base import is_classifier
 from skunlearn._fitted_model import read_rows
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import need_one_class
-from skunlearn.evaluation.streams import check_recipe, deletion_stream, retrained_model
+from skunlearn.evaluation.streams import check_recipe, deletion_stream, retrain_model
 
 __all__ = ["RetentionCurve", "retention_curve"]
 
@@ -183,7 +183,7 @@ def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=F
         done.append(audit["requests"])
         accuracy.append(_by_class(unlearner, unlearner.estimator_, unseen))
         if reference:
-            retrained.append(_by_class(unlearner, retrained_model(unlearner), unseen))
+            retrained.append(_by_class(unlearner, retrain_model(unlearner), unseen))
     if not audits:
         raise ValueError("No request is left: the unlearner has fulfilled all of them.")
     present = np.unique(unseen.y)

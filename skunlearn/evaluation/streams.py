@@ -14,7 +14,7 @@ from skunlearn._torch import skorch_nets
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import Classes, Labels
 from skunlearn.base import BaseUnlearner
-from skunlearn.metrics._scorers.observed import observed_aucs
+from skunlearn.metrics._scorers.observed import observe_aucs
 from skunlearn.metrics._scorers.scoring import refuse_training_rows
 from skunlearn.metrics._scorers.short_reference import train_short
 
@@ -109,7 +109,7 @@ def check_recipe(unlearner):
     )
 
 
-def retrained_model(unlearner):
+def retrain_model(unlearner):
     """The unlearner's estimator, trained anew on the rows that are left."""
     return training.train(
         skorch_nets.unwrap(unlearner.estimator),
@@ -173,7 +173,7 @@ def _figures(unlearner, model, unseen, forgotten):
 
 def _reference(unlearner, reference):
     if reference != "short":
-        return retrained_model(unlearner), None
+        return retrain_model(unlearner), None
     found = train_short(unlearner, _view(unlearner._record, unlearner._record.retained))
     return found.model, found.note
 
@@ -184,7 +184,7 @@ def _attack(seen, new):
         return {}
     if isinstance(seen.task, Classes | Labels) and seen.logits is None:
         return {}
-    return observed_aucs(seen, new)
+    return observe_aucs(seen, new)
 
 
 def _strongest(ours, theirs):

@@ -21,7 +21,7 @@ class Draws:
         """The table of draws given as positions, one array (with repeats) a member."""
         return cls(np.stack([_pack(drawn, n) for drawn in samples]), n)
 
-    def touched(self, positions):
+    def mark_touched(self, positions):
         """Which members drew one of the rows, a bool array."""
         return self.counts(positions) > 0
 
@@ -36,7 +36,7 @@ class Draws:
         drawn = np.unpackbits(self.bits[member], count=self.n).astype(bool)
         return drawn[positions]
 
-    def replaced(self, members, samples):
+    def replace_draws(self, members, samples):
         """A table in which some members have new draws."""
         bits = self.bits.copy()
         for member, drawn in zip(members, samples, strict=True):

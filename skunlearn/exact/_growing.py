@@ -159,7 +159,7 @@ def grow(plan, ensemble, X, y, number, randomness, weights=None, held=None):
         while held is not None and not np.isin(held, drawn).any():
             drawn = _draw(rng, plan, len(y), weights)
         features = _draw_features(rng, plan, ensemble)
-        work.append((_seeded_copy(plan.template, rng), drawn, features))
+        work.append((_copy_seeded(plan.template, rng), drawn, features))
     prefer = "threads" if is_tree(plan.template) else None
     estimators = Parallel(n_jobs=ensemble.n_jobs, prefer=prefer)(
         delayed(_fit)(member, ensemble, X, y, drawn, features, weights)
@@ -211,7 +211,7 @@ def _draw_features(rng, plan, ensemble):
     return rng.choice(width, plan.n_features, replace=replace)
 
 
-def _seeded_copy(template, rng):
+def _copy_seeded(template, rng):
     new = clone(template)
     names = sorted(n for n in new.get_params() if n.rsplit("__", 1)[-1] == "random_state")
     return new.set_params(**{name: int(rng.integers(2**31 - 1)) for name in names})

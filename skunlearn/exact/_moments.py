@@ -54,14 +54,14 @@ class Moments:
         Y = Y - mean_y
         if sparse.issparse(X):
             # Centring would fill it; the cancellation is counted in `rounding`.
-            weighted = _weighted(X, weights)
+            weighted = _weigh(X, weights)
             scatter = safe_sparse_dot(weighted.T, X, dense_output=True)
             rounding = np.diag(scatter) ** 2
             scatter -= mass * np.outer(mean_x, mean_x)
             # Y is centred, which centres X in the product.
             return cls(n, mass, mean_x, mean_y, scatter, weighted.T @ Y, rounding, centred)
         X = X - mean_x
-        weighted = _weighted(X, weights)
+        weighted = _weigh(X, weights)
         scatter = weighted.T @ X
         rounding = np.diag(scatter) ** 2
         return cls(n, mass, mean_x, mean_y, scatter, weighted.T @ Y, rounding, centred)
@@ -76,7 +76,7 @@ class Moments:
         n = self.n - len(X)
         mass = n if weights is None else self.mass - weights.sum()
         X, Y = X - self.mean_x, Y - self.mean_y
-        weighted = _weighted(X, weights)
+        weighted = _weigh(X, weights)
         scatter, cross = self.scatter - weighted.T @ X, self.cross - weighted.T @ Y
         mean_x, mean_y = self.mean_x, self.mean_y
         if self.centred:
@@ -138,7 +138,7 @@ class Moments:
         return coef, error, fresh
 
 
-def _weighted(X, weights):
+def _weigh(X, weights):
     if weights is None:
         return X
     return sparse.diags(weights) @ X if sparse.issparse(X) else X * weights[:, None]

@@ -35,7 +35,7 @@ class GaussianStatistic:
         # Its own `fit` checks parameters and learns classes; the rows of zeros mean nothing.
         empty = np.zeros((seen.sum(), self.sums.n.shape[1]), self.dtype)
         model = clone(recipe).fit(empty, classes[seen])
-        count, pooled = self.sums.count()[seen], self.sums.pooled()
+        count, pooled = self.sums.count()[seen], self.sums.pool()
         spread = pooled.scatter()[0] / pooled.count()
         model.epsilon_ = model.var_smoothing * spread.max()
         var = self.sums.scatter()[seen] / count[:, None] + model.epsilon_

@@ -27,19 +27,19 @@ class ScalerStatistic:
     @classmethod
     def of(cls, step, X):
         """The statistic of the rows that a fitted step was fitted on."""
-        X = cls._checked(step, X)
+        X = cls._check_rows(step, X)
         return cls(Sums.of(X, np.zeros(X.shape[0], int), 1, cls.kind))
 
     def without(self, step, X):
         """The statistic when rows go, and the step of the others; None when it must be fitted."""
-        X = self._checked(step, X)
+        X = self._check_rows(step, X)
         sums = self.sums.without(X, np.zeros(X.shape[0], int))
         statistic = None if sums.is_coarse() else type(self)(sums)
         new = None if statistic is None else statistic.step(step)
         return None if new is None else (statistic, new)
 
     @staticmethod
-    def _checked(step, X):
+    def _check_rows(step, X):
         return validate_data(
             step,
             X,

@@ -118,7 +118,7 @@ class Sums:
             high, low = _double.divide(_double.of_integers(self.first, _BITS), self.n * 1.0)
         return np.ldexp(high + low, -self.shift)
 
-    def pooled(self):
+    def pool(self):
         """The sums over all groups as one."""
         second = self.second
         if self.kind == "squares":
@@ -150,7 +150,7 @@ class Sums:
 
     def is_coarse(self):
         """Whether rounding to the columns' steps may be felt: values far larger have gone, say."""
-        pooled = self.pooled()
+        pooled = self.pool()
         diagonal = pooled.second
         if self.kind is None:
             size = np.abs(pooled.totals()[0])

@@ -185,7 +185,7 @@ class ForestUnlearner(BaseUnlearner):
         if X_forget is not None:
             X_forget, y_forget = self._check_request(X_forget, y_forget, "forget")
         positions = self._record.find(X_forget, y_forget, ids=ids, indices=indices, groups=groups)
-        return int(self._draws.touched(positions).sum())
+        return int(self._draws.mark_touched(positions).sum())
 
     # ------------------------------------------------------------------ fit
 
@@ -254,7 +254,7 @@ class ForestUnlearner(BaseUnlearner):
             )
             touched = np.ones(members, dtype=bool)
         else:
-            touched = self._draws.touched(gone)
+            touched = self._draws.mark_touched(gone)
             model = self._regrow(old, np.flatnonzero(touched), retain, randomness)
         regrown = int(touched.sum())
         self._cost = {"members_regrown": regrown, "share_regrown": regrown / members}
@@ -264,7 +264,7 @@ class ForestUnlearner(BaseUnlearner):
         """Trees that drew a corrected row are grown anew, each on another draw that holds one."""
         positions, model = self._removal.positions, self.estimator_
         randomness, members = self._randomness(seed), len(model.estimators_)
-        touched, codes = self._draws.touched(positions), self._classes
+        touched, codes = self._draws.mark_touched(positions), self._classes
         found = None if codes is None else codes[np.unique(retain.y)]
         by_class = DRAWS_BY_WEIGHT and isinstance(getattr(model, "class_weight", None), dict)
         if (found is not None and not np.array_equal(found, model.classes_)) or by_class:
@@ -282,7 +282,7 @@ class ForestUnlearner(BaseUnlearner):
     def _regrow(self, old, touched, retain, randomness, held=None):
         X, y = self._arrays(old, retain)
         grown = grow(self._plan, old, X, y, len(touched), randomness, retain.weights, held)
-        self._draws = self._draws.replaced(
+        self._draws = self._draws.replace_draws(
             touched, [retain.positions[drawn] for drawn in grown.samples]
         )
         estimators = list(old.estimators_)
@@ -327,7 +327,7 @@ class ForestUnlearner(BaseUnlearner):
         names = [self._trained_before, *earlier, super()._name_trained()]
         return list(dict.fromkeys(name for group in names for name in group))
 
-    def _logged(self):
+    def _describe_attempt(self):
         # Whoever knows the seed can foresee draws.
         return self._cost | ({"seed": None} if self.random_state is None else {})
 

@@ -126,7 +126,7 @@ class RetrainUnlearner(BaseUnlearner):
         guarantee = f"{promises.guarantee}, for {last[0]} of the recipe's {last[1]} epochs"
         return replace(promises, guarantee=guarantee)
 
-    def _logged(self):
+    def _describe_attempt(self):
         if self.max_epochs is None:
             return {}
         return {"epochs": [self.max_epochs, int(skorch_nets.unwrap(self.estimator).max_epochs)]}

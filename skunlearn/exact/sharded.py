@@ -262,7 +262,7 @@ class ShardedUnlearner(BaseUnlearner):
         found = [count(recipe, retain.take(np.flatnonzero(shards == k))) for k in np.unique(shards)]
         return None if None in found else sum(found)
 
-    def _logged(self):
+    def _describe_attempt(self):
         return self._cost
 
     def _commit(self):
@@ -271,15 +271,17 @@ class ShardedUnlearner(BaseUnlearner):
 
     def _list_artefacts(self):
         folder = getattr(self, "_folder", None)  # files of `save` have none
-        return [] if folder is None else [folder.describe("checkpoints of shards", self._kept())]
+        return (
+            [] if folder is None else [folder.describe("checkpoints of shards", self._list_kept())]
+        )
 
-    def _kept(self):
+    def _list_kept(self):
         return {name for files in self._files.values() for name in files.values()}
 
     def _sweep(self):
         """Delete checkpoints that are in no table: those that saw forgotten rows, or half-done."""
         if self._folder is not None:
-            for name in set(self._folder.files()) - self._kept():
+            for name in set(self._folder.files()) - self._list_kept():
                 os.unlink(os.path.join(self._folder.path, name))
 
     def _check_parameters(self):

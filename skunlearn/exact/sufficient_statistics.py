@@ -135,7 +135,7 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
 
     def _first_model(self, rows):
         self._n = len(rows)
-        model = self._solution(self._summed(rows), rows)
+        model = self._solution(self._sum_up(rows), rows)
         if isinstance(self.estimator, FrozenEstimator):
             _check_same(self._recipe, model, self._kind)
         return model
@@ -146,17 +146,17 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
         if self._statistic is not None and not (len(retain) == n and len(forget) > n):
             statistic = self._statistic.without(self._recipe, *self._arrays(forget))
         if statistic is None:
-            statistic = self._summed(self._whole(retain))
+            statistic = self._sum_up(self._whole(retain))
         return self._solution(statistic, retain)
 
     def _attempt_correction(self, retain, old, seed):
-        return self._solution(self._summed(retain), retain)
+        return self._solution(self._sum_up(retain), retain)
 
     @property
     def _kind(self):
         return _STATISTICS.get(type(self._recipe))
 
-    def _summed(self, rows):
+    def _sum_up(self, rows):
         if self._kind is None or rows.weights is not None:
             return None
         return self._kind.of(self._recipe, *self._arrays(rows), len(self.classes_))

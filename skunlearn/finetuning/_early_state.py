@@ -177,10 +177,10 @@ class Keeper(Callback):
             return EarlyState(
                 self.folder, self.name_, self.before.course, self.before.epochs + epochs
             )
-        return EarlyState(self.folder, self.name_, _thinned(self.rates_), epochs)
+        return EarlyState(self.folder, self.name_, _thin_out(self.rates_), epochs)
 
 
-def _thinned(found):
+def _thin_out(found):
     course = np.array([[np.nan if r is None else r for r in each] for each in found], dtype=float)
     if len(course) > _MOST:
         course = course[np.linspace(0, len(course) - 1, _MOST).round().astype(int)]

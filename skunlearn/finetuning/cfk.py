@@ -91,7 +91,7 @@ class CFkUnlearner(NetUnlearner):
             self._run(net, retain)
 
     def _prepare(self, net, layers):
-        if net_layers.moved_parameters(net).isdisjoint(net_layers.own_parameters(layers)):
+        if net_layers.list_moved_parameters(net).isdisjoint(net_layers.own_parameters(layers)):
             raise UnlearningError(
                 f"{type(self).__name__} trains the last {self.k} layers, which are frozen. Let "
                 "them learn (requires_grad_()), or raise k."

@@ -47,7 +47,7 @@ class CTUnlearner(NetUnlearner):
     _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
 
     def _unlearn(self, net, retain, forget):
-        moved = net_layers.moved_parameters(net)
+        moved = net_layers.list_moved_parameters(net)
         layers = [m for m in net.module_.modules() if isinstance(m, nn.modules.conv._ConvNd)]
         kernels = [
             kernel

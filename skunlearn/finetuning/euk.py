@@ -39,7 +39,7 @@ class EUkUnlearner(CFkUnlearner):
     """
 
     def _prepare(self, net, layers):
-        net_layers.reset(layers, net_layers.moved_parameters(net))
+        net_layers.reset(layers, net_layers.list_moved_parameters(net))
 
     def _usual_epochs(self, net):
         return net.max_epochs

@@ -101,11 +101,11 @@ class L1SparseUnlearner(NetUnlearner):
                 "takes no penalty on all of them, and L1SparseUnlearner is nothing without one. "
                 "Use SGD, Adagrad or another method."
             )
-        params = net_layers.penalised_parameters(net, retain, self.exclude)
-        gamma = self._adapted(net, retain, params) if self.gamma is None else self.gamma
+        params = net_layers.list_penalised_parameters(net, retain, self.exclude)
+        gamma = self._adapt(net, retain, params) if self.gamma is None else self.gamma
         self._run(net, retain, [("skunlearn_l1", FadingL1(params, gamma))])
 
-    def _adapted(self, net, retain, params):
+    def _adapt(self, net, retain, params):
         if not isinstance(net.optimizer_, torch.optim.SGD):
             return 5e-4
         size = sum(p.detach().abs().sum() for p in params) / sum(p.numel() for p in params)

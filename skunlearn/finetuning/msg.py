@@ -95,7 +95,7 @@ class MSGUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         layers = [m for m in net.module_.modules() if isinstance(m, _WEIGHTED)]
-        moved = net_layers.moved_parameters(net)
+        moved = net_layers.list_moved_parameters(net)
         weights = [w for w in map(net_layers.weight_parameter, layers) if w in moved]
         if not weights:
             raise UnlearningError(

@@ -50,7 +50,7 @@ class NoTUnlearner(NetUnlearner):
     def _unlearn(self, net, retain, forget):
         order = net_layers.layers_in_order(net, retain)
         weights = [net_layers.weight_parameter(m) for m in order if isinstance(m, _WEIGHTED)]
-        moved = net_layers.moved_parameters(net)
+        moved = net_layers.list_moved_parameters(net)
         learning = [weight for weight in weights if weight in moved]
         # A negated head alone turns every answer round, and has no features to learn again.
         if not learning or (len(weights) > 1 and learning[0] is weights[-1]):

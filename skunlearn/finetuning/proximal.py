@@ -186,9 +186,9 @@ class ProximalUnlearner(FineTuneUnlearner):
         if self._leaves():
             shrink_net(self, net, retain, self.anchor)
         callbacks = []
-        penalty = self._adapted(net, retain) if self.penalty is None else self.penalty
+        penalty = self._adapt(net, retain) if self.penalty is None else self.penalty
         if penalty > 0:
-            params = net_layers.penalised_parameters(net, retain, self.exclude)
+            params = net_layers.list_penalised_parameters(net, retain, self.exclude)
             anchors = {p: p.detach().clone() for p in params}
             importance = None
             if self.norm == "fisher" and params:
@@ -217,7 +217,7 @@ class ProximalUnlearner(FineTuneUnlearner):
     def _usual_epochs(self, net):
         return -(-net.max_epochs // 3) if self._leaves() else super()._usual_epochs(net)
 
-    def _adapted(self, net, retain):
+    def _adapt(self, net, retain):
         mean = 1 / 2 if self.schedule == "linear" else 1
         return _PULL / self._reach(net, retain, mean)
 

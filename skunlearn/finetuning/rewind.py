@@ -208,7 +208,7 @@ class RewindUnlearner(NetUnlearner):
             )
         return early
 
-    def _logged(self):
+    def _describe_attempt(self):
         return {"rewind": self._rewound}
 
     def _commit(self):

@@ -96,7 +96,7 @@ def costly_forget_set(unlearner, size=0.01, *, candidates=None):
         details["shards"] = np.unique(shards)
         details["slices"] = np.array([slices[shards == s].min() for s in details["shards"]])
     elif isinstance(unlearner, ForestUnlearner):
-        details["members"] = int(unlearner._draws.touched(chosen).sum())
+        details["members"] = int(unlearner._draws.mark_touched(chosen).sum())
     return ForgetSet(
         as_mask(chosen, len(record)),
         "costly",

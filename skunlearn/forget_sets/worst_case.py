@@ -134,7 +134,7 @@ def worst_case_forget_set(
     )
     for t in rounds:
         with seeded(derive_seed(seed, t)):
-            tuned = _fine_tuned(net, rows, classes, 1 - w, lr, max_epochs)
+            tuned = _fine_tune_copy(net, rows, classes, 1 - w, lr, max_epochs)
         losses = observe(tuned, rows, classes).losses()
         if not np.isfinite(losses).all():
             raise ValueError(f"the fine-tuning diverged: take a smaller lr than {lr}.")
@@ -160,7 +160,7 @@ def project(a, k):
     return np.clip(a - shift, 0, 1)
 
 
-def _fine_tuned(net, rows, classes, weight, lr, epochs):
+def _fine_tune_copy(net, rows, classes, weight, lr, epochs):
     """A copy of the net, fine-tuned by steps of fixed length on weighted rows."""
     new = skorch_nets.copy_net(net)
     targets = Targets(new, rows)

@@ -35,7 +35,7 @@ class Change:
 
 def forget_nodes(graph, shards, record, positions):
     """The change that forgets the nodes at `positions`, with their edges."""
-    remaining = graph.induced(~np.isin(graph.position, positions))
+    remaining = graph.induce(~np.isin(graph.position, positions))
     if not len(remaining.labelled):
         raise ValueError(
             "The request would forget every labelled node; nothing would be left to train on. "

@@ -44,7 +44,7 @@ class Graph:
         """Rows of retained nodes by their position in ``fit``."""
         return np.searchsorted(self.position, positions)
 
-    def induced(self, kept):
+    def induce(self, kept):
         """The nodes marked in the bool array `kept`, and the edges among them, in order.
 
         Everything is copied: nothing of the other nodes stays in memory behind it.

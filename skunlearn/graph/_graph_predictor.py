@@ -32,7 +32,7 @@ class GraphPredictorMixin:
         UnknownRowsError, AlreadyForgottenError
             When nodes are named that are not retained.
         """
-        proba, decisive = self._aggregated(data)
+        proba, decisive = self._aggregate(data)
         return self.classes_[(proba if decisive is None else decisive).argmax(axis=1)]
 
     def predict_proba(self, data):
@@ -46,7 +46,7 @@ class GraphPredictorMixin:
         -------
         proba : ndarray of shape (n, n_classes), float64
         """
-        return self._aggregated(data)[0]
+        return self._aggregate(data)[0]
 
     def score(self, data, y=None, *, mask=None):
         """Accuracy.
@@ -74,7 +74,7 @@ class GraphPredictorMixin:
             y, predicted = y[mask], predicted[mask]
         return accuracy_score(y, predicted)
 
-    def _aggregated(self, data):
+    def _aggregate(self, data):
         """Probabilities, and scores that decide where these are tied, or None."""
         check_is_fitted(self)
         if isinstance(data, Data):

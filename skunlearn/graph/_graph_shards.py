@@ -75,4 +75,4 @@ class ShardMixin:
 
 
 def _part(graph, shards, shard):
-    return graph.induced(shards[graph.position] == shard)
+    return graph.induce(shards[graph.position] == shard)

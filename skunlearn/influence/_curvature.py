@@ -47,7 +47,7 @@ class Curvature:
     def __call__(self, v, rows=None):
         """The matrix times a vector, or times those of a (k, P) tensor; of fewer rows if given."""
         rows = self.rows if rows is None else rows
-        return self._averaged(self.kind, v, rows) + self.shift * v
+        return self._average(self.kind, v, rows) + self.shift * v
 
     def time_product(self, vectors=None):
         """Seconds of a product with these vectors, or with one."""
@@ -56,10 +56,10 @@ class Curvature:
         given = torch.ones_like(self.objective.theta) if vectors is None else vectors
         return time_once(lambda: self(given), given.device)
 
-    def _averaged(self, kind, v, rows):
+    def _average(self, kind, v, rows):
         total = torch.zeros_like(v)
         product = _gauss_newton if kind == "gauss_newton" else _hessian
-        for x, y, w in self.objective.weighted_batches(rows):
+        for x, y, w in self.objective.read_weighted_batches(rows):
             total += product(self.objective, x, y, w, v)
         return total / self.objective.mass(rows)
 
@@ -71,7 +71,7 @@ class Curvature:
 
         def probe(v):
             nonlocal total
-            total += v @ self._averaged("gauss_newton", v, self.rows)
+            total += v @ self._average("gauss_newton", v, self.rows)
 
         for v in signs:
             times.append(time_once(lambda v=v: probe(v), v.device))

@@ -7,7 +7,7 @@ from skunlearn._rows.constraints import POSITIVE
 from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.exceptions import CostWarning, UnsuitableMethodWarning
 from skunlearn.influence._objective import Objective
-from skunlearn.influence.inverse_curvature import InverseCurvature, checked
+from skunlearn.influence.inverse_curvature import InverseCurvature, check_inverse
 from skunlearn.search_spaces import LogUniform
 
 _OVERSHOT = 1.5  # times the retained rows' loss: a step that holds lowers it
@@ -97,7 +97,7 @@ class CurvatureEditor(WeightEditor):
     def _objective(self, net, retain, forget):
         """The training's objective, and (H_r + damping)⁻¹ over the retained rows."""
         n = len(retain) + len(forget)
-        inverse = checked(self.inverse)
+        inverse = check_inverse(self.inverse)
         objective = Objective(net, n, batch_size=inverse.batch_size, seed=self._seed)
         return objective, inverse._solver_of(
             objective,
@@ -109,7 +109,7 @@ class CurvatureEditor(WeightEditor):
 
     def _announce(self, curvature):
         """Say what the products with the curvature may take, where that is long."""
-        inverse = checked(self.inverse)
+        inverse = check_inverse(self.inverse)
         most = inverse._most_seconds(curvature, self._n_solved())
         trained = _seconds_trained(self.estimator_)
         if most <= _LONG or (trained and most <= _TRAININGS * trained):
@@ -146,7 +146,7 @@ class CurvatureEditor(WeightEditor):
 
     def _check_parameters(self):
         super()._check_parameters()
-        checked(self.inverse)
+        check_inverse(self.inverse)
 
     def _space(self):
         return {"step": LogUniform(0.1, 10.0), "inverse__damping": LogUniform(1e-3, 10.0)}

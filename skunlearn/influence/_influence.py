@@ -5,7 +5,7 @@ import numpy as np
 from skunlearn._fitted_model import need_net, read_rows
 from skunlearn._rows.seeding import draw_seed
 from skunlearn.influence._objective import Objective
-from skunlearn.influence.inverse_curvature import USUAL_DAMPING, checked
+from skunlearn.influence.inverse_curvature import USUAL_DAMPING, check_inverse
 
 __all__ = ["influence"]
 
@@ -93,7 +93,7 @@ def influence(
     (2, 300)
     """
     net = need_net(estimator, "influence")
-    inverse = checked(inverse)
+    inverse = check_inverse(inverse)
     train = read_rows(estimator, X_train, y_train, "train")
     test = read_rows(estimator, X_test, y_test, "test")
     seed = draw_seed(random_state)

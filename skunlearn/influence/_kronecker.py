@@ -101,7 +101,7 @@ class Kronecker:
         """Inputs (batch, positions, in) and gradients (batch, positions, out), layer by layer."""
         theta = self.objective.theta
         generator = torch.Generator().manual_seed(derive_seed(self.objective.seed, 2, seed))
-        for x, y, w in self.objective.weighted_batches(self.curvature.rows):
+        for x, y, w in self.objective.read_weighted_batches(self.curvature.rows):
             with _Tap(self.layers, theta) as tap, torch.enable_grad():
                 out = self.f.outputs({}, x)
             signs = torch.randint(0, 2, out.shape, generator=generator, dtype=torch.int8)

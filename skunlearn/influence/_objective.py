@@ -82,7 +82,7 @@ class Objective:
             x, y = tree_map(self._to_device, batch)
             yield x, y, positions
 
-    def weighted_batches(self, rows):
+    def read_weighted_batches(self, rows):
         """Batches ``(x, y, w)`` of `rows` in order, with their sample weights or None."""
         for x, y, positions in self.batches(rows):
             w = None

@@ -4,7 +4,7 @@ from skunlearn._fitted_model import find_classes, need_net, read_rows
 from skunlearn._rows.seeding import draw_seed
 from skunlearn.influence._criteria import check_criteria, slopes
 from skunlearn.influence._objective import Objective
-from skunlearn.influence.inverse_curvature import USUAL_DAMPING, checked
+from skunlearn.influence.inverse_curvature import USUAL_DAMPING, check_inverse
 
 __all__ = ["projected_influence"]
 
@@ -83,7 +83,7 @@ def projected_influence(
     """
     net = need_net(estimator, "projected_influence")
     criteria = check_criteria(criteria)
-    inverse = checked(inverse)
+    inverse = check_inverse(inverse)
     rows = read_rows(estimator, X, y, "train")
     objective = Objective(
         net, len(rows), batch_size=inverse.batch_size, seed=draw_seed(random_state)

@@ -165,7 +165,7 @@ class InverseCurvature(BaseEstimator):
         return 0.0
 
 
-def checked(inverse):
+def check_inverse(inverse):
     """`inverse`, or the default for None; an error when it is none or has a wrong setting."""
     if inverse is None:
         return InverseCurvature()

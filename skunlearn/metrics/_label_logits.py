@@ -28,7 +28,7 @@ def check_label_logits(logits, y, *, logits_name="logits", y_name="y"):
     return z, y.astype(bool)
 
 
-def matched_scores(members, y_members, others, y_others):
+def match_scores(members, y_members, others, y_others):
     """Scores of rows, each label compared with unseen rows that have it, or lack it, as well.
 
     From the score of a label its mean over the unseen rows of the same value is taken, so that

@@ -8,7 +8,7 @@ from skunlearn._torch.observation import observe
 from skunlearn.metrics._attacks.membership import membership_inference
 from skunlearn.metrics._attacks.scores import attack_scores
 from skunlearn.metrics._label_logits import is_multilabel
-from skunlearn.metrics._scorers.scoring import attacked_rows
+from skunlearn.metrics._scorers.scoring import read_attacked
 from skunlearn.metrics._statistics.matching import match_weights
 from skunlearn.plotting._style import (
     PALETTE,
@@ -247,7 +247,7 @@ class MIACurveDisplay:
         -------
         display : MIACurveDisplay
         """
-        unlearner, unseen = attacked_rows(unlearner, X_test, y_test)
+        unlearner, unseen = read_attacked(unlearner, X_test, y_test)
         forgotten = unlearner._evidence
         observed = observe(unlearner.estimator_, unseen, unlearner._classes)
         return cls.from_predictions(

@@ -6,7 +6,7 @@ from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.base import model_of
 from skunlearn.metrics._logits import cross_entropy
-from skunlearn.metrics._scorers.scoring import attacked_rows, forgotten_rows
+from skunlearn.metrics._scorers.scoring import read_attacked, read_forgotten
 from skunlearn.plotting._style import PALETTE, SIZE, calm, legend_below, role_of
 
 __all__ = ["LossHistogramDisplay"]
@@ -158,7 +158,7 @@ class LossHistogramDisplay:
         -------
         display : LossHistogramDisplay
         """
-        unlearner, unseen = attacked_rows(unlearner, X_test, y_test, referenced=bool(models))
+        unlearner, unseen = read_attacked(unlearner, X_test, y_test, referenced=bool(models))
         record = unlearner._record
         strata = task_of(unlearner._classes).strata
         twins = np.flatnonzero(np.isin(strata(unseen.y), strata(unlearner._evidence.y)))
@@ -174,7 +174,7 @@ class LossHistogramDisplay:
             forget = (
                 unlearner._evidence
                 if model is unlearner.estimator_
-                else observe(model, forgotten_rows(unlearner), unlearner._classes)
+                else observe(model, read_forgotten(unlearner), unlearner._classes)
             )
             seen = {"forget": forget} | {
                 key: observe(model, rows, unlearner._classes) for key, rows in views.items()

@@ -76,15 +76,12 @@ class RobustnessDisplay:
         sets = _choose(forget_sets, self.frame["forget set"], None, "forget set")
         metrics = _choose(metrics, self.frame["metric"], (*_METRICS, "backdoor success"), "metric")
         frame = self.frame[self.frame["metric"].isin(metrics)]
-        conditions = {
-            name: frame[frame["forget set"] == name]["condition"].unique() for name in sets
-        }
         if figure is None:
             import matplotlib.pyplot as plt
 
             figure = plt.figure()
         models = list(frame["model"].unique())
-        labels = [str(c) for name in sets for c in conditions[name]]
+        labels = frame.loc[frame["forget set"].isin(sets), "condition"].astype(str).unique()
         left = 0.3 + _LETTER * max(map(len, labels))
         n_columns = max(1, min(int((width - left) // _LEAST), len(metrics)))
         # A forget set begins a new row; only panels that hold something take a place.
@@ -94,9 +91,13 @@ class RobustnessDisplay:
             for k, metric in enumerate(m for m in metrics if m in held):
                 row += k % n_columns == 0
                 places[name, metric] = row, k % n_columns
-        owners = {row: name for (name, _), (row, _) in places.items()}
+        # A row of panels shows the conditions of which one of them holds something.
+        conditions = []
+        for number in range(row + 1):
+            held = _is_of(frame, [at for at, (row, _) in places.items() if row == number])
+            conditions.append(frame.loc[held & frame["value"].notna(), "condition"].unique())
         step = 0.2 + 0.07 * len(models)
-        heights = [1.0 + step * len(conditions[owners[row]]) for row in sorted(owners)]
+        heights = [1.0 + step * len(shown) for shown in conditions]
         figure.set_layout_engine("constrained")
         legend = _legend_lines(models, width)
         figure.set_size_inches(width, sum(heights) + 0.25 * legend[1] + (0.4 if title else 0.1))
@@ -110,8 +111,8 @@ class RobustnessDisplay:
         for (name, metric), (row, column) in places.items():
             ax = self.axes_[name, metric] = grid[row, column]
             ax.set_axis_on()
-            shown = conditions[name]
-            rows = frame[(frame["forget set"] == name) & (frame["metric"] == metric)]
+            shown = conditions[row]
+            rows = frame[_is_of(frame, [(name, metric)])]
             _draw(ax, rows, models, shown, colours)
             ax.set_xlabel(wrap_text(f"{metric}, %", (width - left) / n_columns))
             ax.set_yticks(np.arange(len(shown))[::-1], shown if column == 0 else [])
@@ -152,6 +153,11 @@ class RobustnessDisplay:
         return cls(frame).plot(
             forget_sets=forget_sets, metrics=metrics, figure=figure, title=title, width=width
         )
+
+
+def _is_of(frame, panels):
+    """Rows of the panels, named by forget set and metric."""
+    return np.array([at in panels for at in zip(frame["forget set"], frame["metric"])], dtype=bool)
 
 
 def _legend_lines(models, width):

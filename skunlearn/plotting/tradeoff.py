@@ -100,6 +100,9 @@ class TradeoffDisplay:
             ring = {"ms": 14, "mfc": "none", "mec": PALETTE["forget"], "mew": 2}
             self.ax_.plot(*at, "s", zorder=3, **ring)
         self.ax_.set(xlabel="forgetting (score, 0 is best)", ylabel="accuracy")
+        if self.region_ is not None:  # not in the title's place, which is the caller's
+            said = "shaded: within one standard error of the best"
+            self.ax_.set_xlabel(f"{self.ax_.get_xlabel()}\n{said}")
         self.ax_.margins(0.12, 0.2)
         self.ax_.xaxis.set_major_locator(MaxNLocator(5))
         calm(self.ax_)
@@ -112,9 +115,6 @@ class TradeoffDisplay:
         best = forgetting[self.best_]
         self.region_ = float(best - self.forgetting_error[self.best_]), float(best)
         self.ax_.axvspan(self.region_[0], self.region_[1], color=BAND, lw=0, zorder=0)
-        self.ax_.set_title(
-            "shaded: within one standard error of the best", loc="left", fontsize=SIZE, color="0.3"
-        )
 
     def _label(self, forgetting, accuracy, drawn):
         """Names of the chosen, the best, the first and the last, away from one another."""

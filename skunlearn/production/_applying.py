@@ -55,7 +55,7 @@ class Application:
         audit |= found.result.figures
         if found.result.stop is not None:
             self.queue._stop(self.lease, number, found.result.stop, audit)
-            raise _stopped(number, found.result.stop)
+            raise _make_error(number, found.result.stop)
         small = self._is_small(found.accepted)
         if small and found.failed and not may_be_small:
             self._wait(number, found.accepted, found.failed)
@@ -202,7 +202,7 @@ def refuse_stopped(queue):
     """Raise QueueStoppedError when a person has to look at a batch first."""
     stopped = queue.stopped()
     if stopped is not None:
-        raise _stopped(stopped["number"], stopped["reason"])
+        raise _make_error(stopped["number"], stopped["reason"])
 
 
 def _retrain(unlearner, positions):
@@ -214,7 +214,7 @@ def _retrain(unlearner, positions):
     return new
 
 
-def _stopped(number, reason):
+def _make_error(number, reason):
     return QueueStoppedError(
         f"Batch {number} was rolled back. {reason} The model is as it was before, and the requests "
         "are open. Look at queue.stopped(); then queue.release(), or queue.release(retrain=True) "

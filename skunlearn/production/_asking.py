@@ -119,7 +119,7 @@ class AskingMixin:
         TypeError, ValueError
             As `submit`; the message names the request.
         """
-        checked = [self._checked(number, request) for number, request in enumerate(requests)]
+        checked = [self._check_values(number, request) for number, request in enumerate(requests)]
         with self._journal.transaction() as db:
             now = db.now()
             default = stamp(now + timedelta(seconds=self.answer_within))
@@ -247,7 +247,7 @@ class AskingMixin:
         row.pop("total")
         return row
 
-    def _checked(self, number, request):
+    def _check_values(self, number, request):
         """Values of a request for the table."""
         if not isinstance(request, Mapping):
             raise TypeError(f"Request {number} must be a dict, got {type(request).__name__}.")

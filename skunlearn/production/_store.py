@@ -12,7 +12,7 @@ from skunlearn.production._versions import (
     RowTable,
     Versions,
     check_rows,
-    fitted_again,
+    fit_again,
     kind_of,
     refuse_caches,
     taken,
@@ -62,7 +62,7 @@ class Store:
         if hasattr(model, "_record"):
             check_rows(model, self.kind, X, y, weights)
         else:
-            model = fitted_again(model, None, self.rows, np.arange(table.n))
+            model = fit_again(model, None, self.rows, np.arange(table.n))
         meta = {"baseline": self.check(model), "kind": self.kind, "since retrain": 0, "rows": rows}
         data = self.versions.pack(model, model._record.retained, self.kind)
         version = self.versions.write(data, 0, lease)
@@ -94,7 +94,7 @@ class Store:
                 load = None
                 if self.kind == "net":
                     load = partial(self.versions.load, data=data, name=name)
-                model = fitted_again(self.template, load, self.rows, order)
+                model = fit_again(self.template, load, self.rows, order)
                 if load is None:
                     _logs.go_on(model, data)
             except FileNotFoundError:

@@ -296,7 +296,7 @@ def _same(given, weights, retained):
     return np.array_equal(given[retained], weights[retained])
 
 
-def fitted_again(unlearner, load, rows, order):
+def fit_again(unlearner, load, rows, order):
     """A copy of `unlearner` in the state of a version, with its rows.
 
     `rows` are those of now, as ``X, y, sample_weight, ids, groups, measure_on``. `load` brings a

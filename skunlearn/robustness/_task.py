@@ -103,9 +103,9 @@ class Task:
             yield UNPLANTED, self.base._train(rows)
         for name, unlearner in unlearners.items():
             if name in names:
-                yield name, self._unlearned(name, unlearner, positions, seed)
+                yield name, self._unlearn_copy(name, unlearner, positions, seed)
 
-    def _unlearned(self, name, unlearner, positions, seed):
+    def _unlearn_copy(self, name, unlearner, positions, seed):
         new = clone(unlearner).set_params(estimator=self.base.estimator)
         if "memory" in new.get_params(deep=False):
             new.set_params(memory=self.base.memory)
@@ -148,7 +148,7 @@ def names_of(task, unlearners, n_seeds):
     return [RETRAINED, ORIGINAL, *unlearners, *extra, *cured]
 
 
-def named_sets(forget_sets):
+def name_sets(forget_sets):
     """A dict of forget sets from a dict, a list or one of them; masks are sets of no kind."""
     if isinstance(forget_sets, ForgetSet | np.ndarray):
         forget_sets = [forget_sets]

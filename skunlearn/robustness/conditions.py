@@ -126,25 +126,25 @@ class Adversarial(Condition):
 
     def perturb(self, task, seed, model):
         """Rows moved against `model`; which rows they are is the same for all."""
-        test, forget = self._chosen(task, seed)
+        test, forget = self._choose(task, seed)
         X, y = task.X_test[test], task.y_test[test]
-        near = self._moved(task, model, X, y, seed, _TEST)
+        near = self._move(task, model, X, y, seed, _TEST)
         X, y = task.X_forget[forget], task.y_forget[forget]
-        back = self._moved(task, model, X, y, seed, _FORGET, targeted=True)
+        back = self._move(task, model, X, y, seed, _FORGET, targeted=True)
         return Perturbed(near, test, back, forget)
 
     def foreign(self, task, seed, retrained):
         """Forget rows moved against the retrained model."""
-        _, rows = self._chosen(task, seed)
+        _, rows = self._choose(task, seed)
         X, y = task.X_forget[rows], task.y_forget[rows]
-        return self._moved(task, retrained, X, y, seed, _FOREIGN)
+        return self._move(task, retrained, X, y, seed, _FOREIGN)
 
-    def _chosen(self, task, seed):
+    def _choose(self, task, seed):
         rng = np.random.RandomState(derive_seed(seed, _CHOICE))
         test = _some(rng, task.all_test, self.max_rows, task.y_test)
         return test, _some(rng, task.all_forget, self.max_rows, task.y_forget)
 
-    def _moved(self, task, model, X, y, seed, stream, targeted=False):
+    def _move(self, task, model, X, y, seed, stream, targeted=False):
         return adversarial_rows(
             task.front(model),
             X,

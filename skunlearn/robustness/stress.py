@@ -14,7 +14,7 @@ from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.base import BaseUnlearner
-from skunlearn.evaluation._reference_models import named
+from skunlearn.evaluation._reference_models import name_unlearners
 from skunlearn.metrics._scorers.scoring import refuse_training_rows
 from skunlearn.robustness._measuring import Work, tidy
 from skunlearn.robustness._parsing import parse
@@ -25,7 +25,7 @@ from skunlearn.robustness._task import (
     is_changed,
     make_task,
     make_untrained,
-    named_sets,
+    name_sets,
 )
 from skunlearn.robustness.adversarial import toolbox
 from skunlearn.robustness.corruptions import check_rows, range_of
@@ -157,7 +157,7 @@ def robustness_report(
     >>> float(again["drop from retrained"].max())
     0.0
     """
-    unlearners = named(unlearners, "robustness_report")
+    unlearners = name_unlearners(unlearners, "robustness_report")
     _check_models(unlearners, net)
     if is_dataset(measure_on):
         raise TypeError("measure_on must be the transform to leave out, as rows are changed here.")
@@ -176,7 +176,7 @@ def robustness_report(
     need_one_class(plain._classes, "robustness_report", ValueError)
     refuse_training_rows(plain, Rows(X_test, None, np.arange(len(X_test))))
     tasks = []
-    for name, forget_set in named_sets(forget_sets).items():
+    for name, forget_set in name_sets(forget_sets).items():
         base, rows = plain, X
         if is_changed(forget_set):
             rows, labels = forget_set.data(X, y)

@@ -14,7 +14,7 @@ from skunlearn.metrics._attacks.lira import lira, u_lira
 from skunlearn.metrics._attacks.membership import compare_scores
 from skunlearn.metrics._attacks.rmia import rmia
 from skunlearn.metrics._attacks.thresholds import auc_by_label
-from skunlearn.metrics._label_logits import is_multilabel, matched_scores
+from skunlearn.metrics._label_logits import is_multilabel, match_scores
 from skunlearn.metrics._logits import margin
 
 _FOLDS = 5
@@ -151,7 +151,7 @@ class AttackMixin:
         alone = np.column_stack(
             [_SCORES[method](*_of_label(said, i), **options) for i in range(y.shape[1])]
         )
-        matched = matched_scores(alone[forget], labels[0], alone[unseen], labels[1])
+        matched = match_scores(alone[forget], labels[0], alone[unseen], labels[1])
         classes, skipped = auc_by_label(*matched, result.interval.confidence, random_state)
         return replace(result, per_class=classes, skipped_classes=skipped)
 

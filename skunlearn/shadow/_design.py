@@ -5,7 +5,7 @@ import numpy as np
 from skunlearn._rows.seeding import derive_seed
 
 
-def balanced_membership(candidates, n_models, seed):
+def draw_membership(candidates, n_models, seed):
     """Random halves of the candidates, every second model trained on the others.
 
     So each candidate is in half of the models, exactly for an even number of them; rows that are

@@ -19,7 +19,7 @@ from skunlearn.exact import RetrainUnlearner
 from skunlearn.metrics._logits import margin
 from skunlearn.shadow import _stacked
 from skunlearn.shadow._attacking import AttackMixin
-from skunlearn.shadow._design import balanced_membership
+from skunlearn.shadow._design import draw_membership
 from skunlearn.shadow._lending import LendingMixin
 from skunlearn.shadow._margin_store import Store
 from skunlearn.shadow._purging import PurgeMixin
@@ -178,7 +178,7 @@ class ShadowModels(AttackMixin, LendingMixin, PurgeMixin, BaseEstimator):
         if X_population is not None:
             population = read_rows(front, X_population, y_population)
         candidates = _check_candidates(candidates, len(record))
-        membership = balanced_membership(candidates, self.n_models, seed)
+        membership = draw_membership(candidates, self.n_models, seed)
         key = self._key(everything, population, candidates, front, seed)
         store = Store(self.folder, key, record, self.keep_outputs)
         task = (everything, population, front._classes)

@@ -34,9 +34,9 @@ def check_running_statistics(estimator):
     if not is_net(net):
         return  # an ensemble, say, of models that were trained anew
     kept = np.delete(X, forget, axis=0)
-    named = _named(new, X[forget])
+    named = _name_classes(new, X[forget])
     with _statistics_of(net, kept) as distances:
-        revived = _named(new, X[forget])
+        revived = _name_classes(new, X[forget])
     for layer, distance in distances.items():
         assert distance < _APART, (
             f"the running mean of {layer} lies {distance:.2f} standard deviations from that of "
@@ -48,7 +48,7 @@ def check_running_statistics(estimator):
     )
 
 
-def _named(estimator, X):
+def _name_classes(estimator, X):
     if not is_classifier(estimator):
         return 0.0
     return float(np.mean(estimator.predict(X) == 1))

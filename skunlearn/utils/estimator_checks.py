@@ -275,7 +275,7 @@ def check_moves_toward_retrained(estimator):
     else:
         inner = estimator.estimator
         key = "retrained", id(inner), tuple(forget)
-        _, target = share(key, lambda: (inner, _retrained_says(inner, X, y, forget)))
+        _, target = share(key, lambda: (inner, _ask_retrained(inner, X, y, forget)))
     was, is_ = np.abs(before - target).mean(), np.abs(after - target).mean()
     if was == 0:
         raise SkipTest("the model has memorised nothing of the forget rows")
@@ -285,7 +285,7 @@ def check_moves_toward_retrained(estimator):
     )
 
 
-def _retrained_says(inner, X, y, forget):
+def _ask_retrained(inner, X, y, forget):
     reference = RetrainUnlearner(clone(inner), random_state=0).fit(X, y)
     return outcome(reference.unlearn(indices=forget), X[forget])
 

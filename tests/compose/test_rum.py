@@ -68,4 +68,4 @@ def test_memorisation_by_retraining(data):
     never = RetrainUnlearner(headed(max_epochs=60), random_state=0).fit(X[12:], y[12:])
     rows = np.arange(12), y[FORGET]
     expected = unlearner.predict_proba(X[FORGET])[rows] - never.predict_proba(X[FORGET])[rows]
-    assert unlearner._memorised(retain, forget) == pytest.approx(expected, abs=1e-5)
+    assert unlearner._measure_memorisation(retain, forget) == pytest.approx(expected, abs=1e-5)

@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 from skunlearn import DELETEUnlearner, SCRUBUnlearner
 from skunlearn._torch.parts.tasks import Classes
 from skunlearn.datasets import load_digits_images
-from skunlearn.distillation._teacher import copied, untrained
+from skunlearn.distillation._teacher import copy_teacher, make_untrained_teacher
 from skunlearn.nets import digits_classifier
 from tests.method_nets import headed, linear, weight
 
@@ -35,7 +35,7 @@ def test_teachers_share_no_weights(data):
     X, y = data
     net = headed().fit(X, y)
     x = torch.as_tensor(X)
-    teacher, fresh = copied(net, np.arange(3)), untrained(net, np.arange(3))
+    teacher, fresh = copy_teacher(net, np.arange(3)), make_untrained_teacher(net, np.arange(3))
     before = teacher(x).clone()
     with torch.no_grad():
         for p in net.module_.parameters():

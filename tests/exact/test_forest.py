@@ -46,7 +46,7 @@ def test_trees_are_those_of_their_draws(data, forest):
     plain = clone(forest).set_params(random_state=0).fit(X, y)
     assert np.array_equal(unlearner.predict_proba(X), plain.predict_proba(X))  # scikit-learn's own
     assert_truthful(unlearner, X, y)
-    before, touched = list(unlearner.estimator_.estimators_), unlearner._draws.touched([3, 17])
+    before, touched = list(unlearner.estimator_.estimators_), unlearner._draws.mark_touched([3, 17])
     said = unlearner.count_touched(indices=[3, 17])
     unlearner.unlearn(indices=[3, 17])
     assert_truthful(unlearner, X, y)
@@ -115,7 +115,7 @@ def test_a_class_that_goes(data, forest):
     assert unlearner.deletions_[1]["share_regrown"] < 1
     kept = np.setdiff1d(np.arange(60), np.append(gone, more))
     assert unlearner.score(X[kept], labels[kept]) > 0.8
-    assert not unlearner._draws.touched(np.append(gone, more)).any()
+    assert not unlearner._draws.mark_touched(np.append(gone, more)).any()
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_bases_that_look_at_rows_without_weight_are_shown_their_draws_alone():
     for number, member in enumerate(unlearner.estimator_.estimators_):
         held = np.flatnonzero(unlearner._draws.holds(number, np.arange(40)))
         assert np.array_equal(member.seen_, X[held, 0])
-    assert not unlearner._draws.touched([7]).any()
+    assert not unlearner._draws.mark_touched([7]).any()
     with pytest.raises(ValueError, match="train it around a Pipeline of Nosy"):
         ForestUnlearner(FrozenEstimator(bagging)).fit(X, y)
 

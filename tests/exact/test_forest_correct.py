@@ -15,13 +15,13 @@ def test_draws_after_it_are_those_of_a_forest_on_the_corrected_rows(cls, rows):
     X, y = SIX
     unlearner = ForestUnlearner(stumps(cls, n=300, max_samples=3), random_state=0).fit(X, y)
     before = list(unlearner.estimator_.estimators_)
-    touched = unlearner._draws.touched(np.array(rows))
+    touched = unlearner._draws.mark_touched(np.array(rows))
     unlearner.correct(indices=rows, X_new=X[rows] + 10)
     expected = law(6, 3, replace=True)
     assert p_value(patterns(unlearner, np.arange(6)), expected) > LIKELY
     after = unlearner.estimator_.estimators_
     assert [a is b for a, b in zip(after, before, strict=True)] == (~touched).tolist()
-    assert np.array_equal(unlearner._draws.touched(np.array(rows)), touched)
+    assert np.array_equal(unlearner._draws.mark_touched(np.array(rows)), touched)
     entry = unlearner.deletions_[0]
     assert entry["members_regrown"] == touched.sum()
     assert entry["corrected"] == len(rows)
@@ -40,7 +40,7 @@ def test_trees_are_grown_on_the_corrected_rows(cls):
     assert 0 < unlearner.deletions_[0]["members_regrown"] < 20
     assert_truthful(unlearner, X_true, y_true)
     unlearner.unlearn(indices=[3])
-    assert not unlearner._draws.touched(np.array([3])).any()
+    assert not unlearner._draws.mark_touched(np.array([3])).any()
     left = np.delete(np.arange(60), 3)
     assert unlearner._record.retained.sum() == 59
     assert_truthful(unlearner, X_true, y_true)

@@ -30,7 +30,7 @@ def test_draws_by_sample_weight(cls, frozen):
                 ForestUnlearner(forest).fit(X, y, sample_weight=w[::-1])
     unlearner = ForestUnlearner(forest, random_state=0).fit(X, y, sample_weight=w)
     unlearner.unlearn(indices=[2])
-    assert not unlearner._draws.touched([2]).any()
+    assert not unlearner._draws.mark_touched([2]).any()
     kept = np.array([0, 1, 3, 4, 5])
     law_ = law(5, 3, True, w[kept] if RECENT else None)
     assert p_value(patterns(unlearner, kept), law_) > LIKELY
@@ -57,7 +57,7 @@ def test_draws_after_a_request_are_draws_from_the_kept_rows(forest, m, replace):
     unlearner = ForestUnlearner(forest, random_state=0).fit(X, y)
     unlearner.unlearn(indices=[2]).unlearn(indices=[5])
     kept = np.array([0, 1, 3, 4])
-    assert not unlearner._draws.touched([2, 5]).any()
+    assert not unlearner._draws.mark_touched([2, 5]).any()
     counts = patterns(unlearner, kept)
     assert p_value(counts, law(4, m, replace)) > LIKELY
     # The same law by a forest of another seed that never saw them, where there is one.
@@ -98,7 +98,7 @@ def test_a_request_chosen_after_looking_bends_the_law():
             gone = others[~held][0]  # it stays, without row 1
         unlearner.unlearn(indices=[gone])
         holds_one += unlearner._draws.holds(0, [1])[0]
-        assert not unlearner._draws.touched([gone]).any()  # which holds for any request
+        assert not unlearner._draws.mark_touched([gone]).any()  # which holds for any request
     expected = 1 - (4 / 5) ** 3
     assert stats.binomtest(int(holds_one), 100, expected).pvalue < LIKELY
 
@@ -123,7 +123,7 @@ def test_more_draws_than_rows_are_left():
     unlearner = ForestUnlearner(RandomForestClassifier(8), random_state=0).fit(X, y)
     unlearner.unlearn(indices=np.arange(90))
     assert {t.tree_.weighted_n_node_samples[0] for t in unlearner.estimator_.estimators_} == {100}
-    assert not unlearner._draws.touched(np.arange(90)).any()
+    assert not unlearner._draws.mark_touched(np.arange(90)).any()
     pasting = BaggingClassifier(n_estimators=3, bootstrap=False, max_samples=60)
     pasting = ForestUnlearner(pasting, random_state=0).fit(X, y)
     with pytest.raises(UnlearningError, match="draws 60 rows without replacement, and only 10"):
@@ -151,7 +151,7 @@ def test_a_seed_of_the_forest_does_not_give_the_old_draws_again(data):
     forest = RandomForestClassifier(40, random_state=0, max_samples=30)
     unlearner = ForestUnlearner(forest, random_state=0).fit(X, y)
     old = np.array([unlearner._draws.holds(k, np.arange(60)) for k in range(40)])
-    touched = unlearner._draws.touched([59])
+    touched = unlearner._draws.mark_touched([59])
     unlearner.unlearn(indices=[59])
     new = np.array([unlearner._draws.holds(k, np.arange(60)) for k in range(40)])
     assert np.array_equal(old[~touched], new[~touched])

@@ -47,7 +47,7 @@ def test_containers(data, form):
         unlearner.unlearn(indices=[3, 17])
         assert unlearner.predict_proba(given).shape == (60, 3)
         assert not np.array_equal(unlearner.predict_proba(given), before)
-        assert not unlearner._draws.touched([3, 17]).any()
+        assert not unlearner._draws.mark_touched([3, 17]).any()
 
 
 def test_copies_go_on_and_hold_no_forgotten_row(data):
@@ -93,7 +93,7 @@ def test_searches_pipelines_audits_and_queues(data, tmp_path):
     worker = DeletionWorker(queue, forest, X_test, y_test).start(X, y, ids=range(300))
     queue.submit("ticket", ids=[17])
     assert worker.run_once()["audit"]["rows"] == 1
-    assert not worker.unlearner._draws.touched([17]).any()
+    assert not worker.unlearner._draws.mark_touched([17]).any()
 
 
 @pytest.mark.parametrize("n, m, k", [(40, 40, 1), (40, 20, 1), (40, 4, 1), (40, 4, 10)])

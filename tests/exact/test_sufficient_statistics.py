@@ -109,7 +109,7 @@ def no_training(monkeypatch):
         raise AssertionError("the kept rows were read")
 
     monkeypatch.setattr(SufficientStatisticsUnlearner, "_train", refuse)
-    monkeypatch.setattr(SufficientStatisticsUnlearner, "_summed", refuse)
+    monkeypatch.setattr(SufficientStatisticsUnlearner, "_sum_up", refuse)
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero")  # scikit-learn's, of alpha=0

@@ -91,7 +91,7 @@ def test_l1_adapts_to_the_recipe(data):
         net = skorch_nets.copy_net(
             unlearner.estimator_, lr=unlearner.lr, max_epochs=unlearner.max_epochs
         )
-        return unlearner._adapted(net, Rows(X, y, np.arange(60)), list(net.module_.parameters()))
+        return unlearner._adapt(net, Rows(X, y, np.arange(60)), list(net.module_.parameters()))
 
     base = gamma(lr=0.1, max_epochs=8, random_state=0)
     assert gamma(lr=0.05, max_epochs=8, random_state=0) == pytest.approx(2 * base)

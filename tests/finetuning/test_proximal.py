@@ -8,7 +8,7 @@ from skunlearn import (
     FineTuneUnlearner,
     ProximalUnlearner,
 )
-from skunlearn._torch.net_layers import layers_in_order, penalised_parameters
+from skunlearn._torch.net_layers import layers_in_order, list_penalised_parameters
 from skunlearn.callbacks import ProximalStep
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.finetuning.nets import ALL, convolutional, line, ridge, w
@@ -129,7 +129,7 @@ def test_exclude(data, exclude, left_out):
     unlearner = ProximalUnlearner(convolutional(), random_state=0).fit(X, y)
     net, rows = unlearner.estimator_, unlearner._record.view(np.arange(80))
     names = {id(p): name for name, p in net.module_.named_parameters()}
-    penalised = {names[id(p)] for p in penalised_parameters(net, rows, exclude)}
+    penalised = {names[id(p)] for p in list_penalised_parameters(net, rows, exclude)}
     assert penalised == ALL - left_out
     assert [type(m) for m in layers_in_order(net, rows)][-1] is nn.Linear
     assert layers_in_order(net, rows)[-1] is net.module_.head

@@ -257,7 +257,9 @@ def test_rum_splits_by_the_same_scores(data):
     X, y = data
     rum = RUMUnlearner(net(), random_state=0).fit(X, y)
     forget = rum._record.view(np.arange(12))
-    assert rum._memorised(None, forget) == pytest.approx(memorisation_scores(rum, X[:12], y[:12]))
+    assert rum._measure_memorisation(None, forget) == pytest.approx(
+        memorisation_scores(rum, X[:12], y[:12])
+    )
     assert confidence_proxy(np.log([2.0, 4.0])) == pytest.approx([-0.5, -0.25])
     assert gain(np.log([2.0]), [np.log([4.0]), np.log([8.0])]) == pytest.approx([0.5 - 3 / 16])
 

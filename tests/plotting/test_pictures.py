@@ -276,6 +276,7 @@ def test_tradeoff_labels_chosen_best_and_ends():
     assert texts == {"a", "b\nbest forgetting", "c\nchosen", "e"}
     assert display.best_ == 1
     assert display.region_ == pytest.approx((-0.04, -0.02))
+    display.ax_.set_title("A title of the caller's")
     region = display.ax_.patches[0].get_extents().transformed(display.ax_.transData.inverted())
     assert [region.x0, region.x1] == pytest.approx([-0.04, -0.02])
     assert_readable(figure)
@@ -306,6 +307,12 @@ def test_robustness_is_readable(n_models):
     assert_readable(display.figure_)
     assert_legend_aside(*display.axes_.values())
     assert len(display.axes_) == 7
+    # A row of panels has no conditions of which none of them holds anything.
+    few = frame[(frame["metric"] != "backdoor success") | (frame["condition"] == "clean")]
+    alone = RobustnessDisplay.from_frame(few, figure=Figure(), width=2.8)
+    told = {at: [t.get_text() for t in ax.get_yticklabels()] for at, ax in alone.axes_.items()}
+    assert told["backdoor", "backdoor success"] == ["clean"]
+    assert told["backdoor", "forget accuracy"] == ["clean", "gaussian noise", "near forgotten"]
     drawn = {
         line.get_label(): line.get_color()
         for line in display.axes_["class", "forget accuracy"].lines

@@ -22,7 +22,7 @@ from skunlearn.metrics import auc, lira, margin
 from skunlearn.nets import DigitsNet
 from skunlearn.shadow import ShadowModels
 from skunlearn.shadow._attacking import less_labels
-from skunlearn.shadow._design import balanced_membership
+from skunlearn.shadow._design import draw_membership
 from tests.instances import make_net, make_regressor_net
 from tests.interpreters import LIGHT
 from tests.label_nets import labelled, plain_net
@@ -50,13 +50,13 @@ def net(**kwargs):
 @pytest.mark.parametrize("n", [40, 41])
 def test_every_candidate_is_in_half_of_the_models(n):
     candidates = np.arange(n) % 4 != 0
-    membership = balanced_membership(candidates, 8, 0)
+    membership = draw_membership(candidates, 8, 0)
     assert (membership[:, candidates].sum(axis=0) == 4).all()
     assert membership[:, ~candidates].all()
     assert len(np.unique(membership, axis=0)) == 8
-    assert not np.array_equal(membership, balanced_membership(candidates, 8, 1))
+    assert not np.array_equal(membership, draw_membership(candidates, 8, 1))
     # More models later leave the first ones as they were.
-    assert np.array_equal(balanced_membership(candidates, 6, 0), membership[:6])
+    assert np.array_equal(draw_membership(candidates, 6, 0), membership[:6])
 
 
 def test_margins_are_those_of_models_trained_by_hand(pool):

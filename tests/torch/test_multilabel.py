@@ -42,7 +42,7 @@ from skunlearn.metrics import (
     membership_inference,
     membership_scores,
 )
-from skunlearn.metrics._label_logits import matched_scores
+from skunlearn.metrics._label_logits import match_scores
 from skunlearn.model_selection import ForgetSplit
 from skunlearn.plotting import LossHistogramDisplay, MIACurveDisplay
 from skunlearn.relabelling.random_label import RandomSets
@@ -229,7 +229,7 @@ def test_a_rare_label_does_not_look_forgotten():
     assert abs(matched.auc - 0.5) < 0.05
     assert all(abs(i.estimate - 0.5) < 0.1 for i in matched.per_class.values())
     with pytest.raises(ValueError, match="No unseen row has a label of forget row 0"):
-        matched_scores(
+        match_scores(
             np.ones((2, 1)), np.ones((2, 1), bool), np.ones((3, 1)), np.zeros((3, 1), bool)
         )
 

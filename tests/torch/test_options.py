@@ -19,7 +19,7 @@ from skunlearn import (
 from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.embedding import embedding
-from skunlearn._torch.net_layers import penalised_parameters
+from skunlearn._torch.net_layers import list_penalised_parameters
 from skunlearn.exceptions import UnlearningError
 from skunlearn.influence import InverseCurvature, influence
 from skunlearn.nets import Autocast, MicroBatches
@@ -96,7 +96,7 @@ def test_parts_of_compiled_nets_go_by_the_users_names(data):
     plain = skorch_nets.make_eager(made)
     rows = Rows(X, y, np.arange(60))
     assert skorch_nets.plain_module(made) is plain.module_
-    kept = penalised_parameters(made, rows, ["conv.*", "head"])
+    kept = list_penalised_parameters(made, rows, ["conv.*", "head"])
     assert [id(p) for p in kept] == [id(p) for p in plain.module_.norm.parameters()]
     for solver in ("cg", "ekfac"):
         found, other = (

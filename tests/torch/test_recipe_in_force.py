@@ -121,9 +121,9 @@ def test_penalties_adapt_to_the_rates_in_force(data):
     sizes = [sum(p.numel() for p in g["params"]) for g in new.optimizer_.param_groups]
     mean = np.average(own, weights=sizes) / (1 - 0.9)
     retain = unlearner._record.view(np.arange(60))
-    assert unlearner._adapted(new, retain) == pytest.approx(0.25 / (mean * 3 * 4))
+    assert unlearner._adapt(new, retain) == pytest.approx(0.25 / (mean * 3 * 4))
     gamma = [
-        L1SparseUnlearner(model, lr=rate).fit(X, y)._adapted(scaled, retain, params)
+        L1SparseUnlearner(model, lr=rate).fit(X, y)._adapt(scaled, retain, params)
         for rate in (None, 0.2)
         for scaled in [copy_net(unlearner.estimator_)]
         for params in [list(scaled.module_.parameters())]

@@ -30,7 +30,7 @@ class Collated:
 
     def to(self, device, **kwargs):
         """On another device, as accelerate asks for."""
-        x, y = (_moved(value, device, kwargs) for value in self)
+        x, y = (_move(value, device, kwargs) for value in self)
         return Collated(x, y, self.rows, self.mixed)
 
 
@@ -104,9 +104,9 @@ def are_labels(y, labels):
     )
 
 
-def _moved(value, device, kwargs):
+def _move(value, device, kwargs):
     if isinstance(value, dict):
-        return {key: _moved(v, device, kwargs) for key, v in value.items()}
+        return {key: _move(v, device, kwargs) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_moved(v, device, kwargs) for v in value)
+        return type(value)(_move(v, device, kwargs) for v in value)
     return value.to(device, **kwargs) if isinstance(value, torch.Tensor) else value

@@ -36,7 +36,7 @@ class Feed:
         self.weights = None if weights is None else torch.as_tensor(weights)
         self.joins = joins_lone_rows(net)
 
-    def answered(self, X, y, whole):
+    def answer(self, X, y, whole):
         """The current batch, or the part of it that a loss is asked about, with what was said."""
         batch = self.current
         if y is not batch.y or X is not batch.x:
@@ -90,15 +90,15 @@ class _Fed:
     def batches(self):
         """The batches, in a pass that somebody else may interrupt to train on other ones."""
         told = isinstance(self.iterator, DataLoader | BatchLoader)
-        batches = map(_batch, self.iterator) if told else self._tracked()
+        batches = map(_batch, self.iterator) if told else self._track_rows()
         for batch in batches:
             yield self.feed.enter(batch)
         self.feed.current = None
 
-    def _tracked(self):
+    def _track_rows(self):
         """Batches of an iterator of the user's own, each held back until the next is known."""
         before = None
-        for batch in self._noted():
+        for batch in self._note_rows():
             if before is not None:
                 joined = _join_lone_row(before, batch) if self.feed.joins else None
                 if joined is not None:
@@ -109,7 +109,7 @@ class _Fed:
         if before is not None:
             yield before
 
-    def _noted(self):
+    def _note_rows(self):
         # Which items were read since the batch before tells what is in this one. It does so as
         # long as they are as many as its rows: then none was read ahead of its time.
         data = self.feed.data

@@ -112,7 +112,7 @@ def _training_on(net, feed, loss):
     def get_loss(y_pred, y_true, X=None, *args, training=False, **kwargs):
         if not training:
             return plain(y_pred, y_true, X, *args, training=training, **kwargs)
-        batch = feed.answered(X, y_true, y_pred)
+        batch = feed.answer(X, y_true, y_pred)
         batch.task = task
         return loss(batch)
 

@@ -29,7 +29,7 @@ def uncompiled(module):
     return getattr(module, "_orig_mod", module)
 
 
-def unsized(net):
+def find_unsized(net):
     """Names of the parameters and buffers of lazy layers that no row has given a shape."""
     return [
         f"{name}.{key}"
@@ -41,7 +41,7 @@ def unsized(net):
 
 def refuse_unsized(net):
     """Raise where a layer is left without weights, which is never used."""
-    for name in unsized(net):
+    for name in find_unsized(net):
         _refuse_lazy(name)
 
 
@@ -129,7 +129,7 @@ def set_weights(net, state):
         missing = {key for key in known.keys() - own.keys() if isinstance(known[key], torch.Tensor)}
         fleeting = dict(part.named_buffers()).keys() - known.keys()
         extra = {key: own.pop(key) for key in own.keys() & fleeting}
-        fixed = _frozen(part, own)
+        fixed = _find_frozen(part, own)
         others = {
             id(p): torch.nn.Parameter(own[key].detach().clone().to(p.device), requires_grad=False)
             for key, p in fixed.items()
@@ -148,7 +148,7 @@ def set_weights(net, state):
         _size_lazy_layers(part)
 
 
-def _frozen(part, own):
+def _find_frozen(part, own):
     """Parameters that do not learn, and fit what is in `own` under their names."""
     return {
         key: p

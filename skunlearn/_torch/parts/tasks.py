@@ -102,13 +102,13 @@ class Labels:
         """Rows that a sample is to hold in proportion: there are too many sets of labels."""
         return np.zeros(len(y), dtype=int)
 
-    def emptied(self, left, gone):
+    def find_emptied(self, left, gone):
         """Labels of rows that are `gone` which no row that is `left` has."""
         return np.flatnonzero(gone.any(axis=0) & ~left.any(axis=0))
 
     def covers(self, left, gone):
         """Whether every row that is `gone` has a label which no row has that is `left`."""
-        emptied = self.emptied(left, gone)
+        emptied = self.find_emptied(left, gone)
         return bool(gone[:, emptied].any(axis=1).all())
 
     def still_named(self, said, emptied):
@@ -182,7 +182,7 @@ class Classes:
         """Rows that a sample is to hold in proportion."""
         return y
 
-    def emptied(self, left, gone):
+    def find_emptied(self, left, gone):
         """Classes of rows that are `gone` which no row has that is `left`."""
         return np.setdiff1d(gone, left)
 
@@ -240,7 +240,7 @@ class Values:
         """Rows that a sample is to hold in proportion: they are all alike."""
         return np.zeros(len(y), dtype=int)
 
-    def emptied(self, left, gone):
+    def find_emptied(self, left, gone):
         """A regression has no classes to lose."""
         return np.array([], dtype=int)
 

@@ -51,7 +51,7 @@ def write_content(unlearner):
         ),
         "guarantee": guarantee,
         "scope": _SCOPE,
-        **({"proved": unlearner._proved()} if guarantee == "(epsilon, delta)" else {}),
+        **({"proved": unlearner._state_proof()} if guarantee == "(epsilon, delta)" else {}),
         "notes": notes,
         **({"declared": declared} if declared else {}),
         "model": model,

@@ -88,11 +88,11 @@ def log_entry(unlearner, before, change, model, kept, seconds):
     promises = unlearner._make_promises()
     if not (promises.exact or promises.certified or removal.corrected):
         if change.apart is not None:
-            entry["unseen"] = change.apart.logged()
+            entry["unseen"] = change.apart.describe()
         elif not unlearner._has_judged():
             entry["not_looked_at"] = _NOT_LOOKED_AT
     entry["weights"] = {**model_digest(model), "before": before.weights}
-    return entry | unlearner._logged()
+    return entry | unlearner._describe_attempt()
 
 
 def name_rows(record, positions):

@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
-from skunlearn.metrics._attacks.cross_scoring import held_out_scores, widen
+from skunlearn.metrics._attacks.cross_scoring import score_held_out, widen
 from skunlearn.metrics._attacks.membership import compare_scores
 from skunlearn.metrics._statistics.matching import check_labels, match_weights
 
@@ -118,7 +118,7 @@ def blind_attack(
             f"{len(sides[0])} forgotten and {len(sides[1])} unseen rows are too few for {cv} folds."
         )
     n = len(sides[0])
-    scores = held_out_scores(
+    scores = score_held_out(
         _reduce(np.concatenate(sides), n_components, rng),
         np.arange(n + len(sides[1])) < n,
         np.concatenate(labels),

@@ -20,7 +20,7 @@ def widen(interval):
     )
 
 
-def held_out_scores(X, is_member, labels, cv, rng):
+def score_held_out(X, is_member, labels, cv, rng):
     """Score of each row by an attack trained on the other folds."""
     codes = np.unique(labels, return_inverse=True)[1]
     # Folds are dealt out within side and class, so that neither tells the fold.

@@ -5,13 +5,13 @@ from scipy.stats import rankdata
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils import check_random_state
 
-from skunlearn.metrics._attacks.cross_scoring import held_out_scores
+from skunlearn.metrics._attacks.cross_scoring import score_held_out
 from skunlearn.metrics._statistics.matching import match_weights
 
 _FOLDS = 5
 
 
-def learned_scores(members, others, y_forget, y_unseen, *, match, random_state):
+def learn_scores(members, others, y_forget, y_unseen, *, match, random_state):
     """Score of each row by a logistic regression on its scores, trained on the other folds.
 
     Parameters
@@ -41,7 +41,7 @@ def learned_scores(members, others, y_forget, y_unseen, *, match, random_state):
     features = PolynomialFeatures(2, include_bias=False).fit_transform(2 * ranks)
     # Without a seed always the same folds: a metric draws from no global generator.
     rng = check_random_state(0 if random_state is None else random_state)
-    found = held_out_scores(
+    found = score_held_out(
         features,
         np.arange(len(features)) < n,
         np.concatenate([labels[0], labels[1][used]]),

@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 from sklearn.utils import check_random_state
 
 from skunlearn.metrics._logits import check_logits, cross_entropy
-from skunlearn.metrics._statistics.balancing import balanced_rows
+from skunlearn.metrics._statistics.balancing import balance_rows
 
 __all__ = ["LogisticAttack", "logistic_attack"]
 
@@ -122,7 +122,7 @@ def logistic_attack(
         unseen_logits, y_unseen, logits_name="unseen_logits", y_name="y_unseen"
     )
     rng = check_random_state(random_state)
-    ours, theirs = balanced_rows(y_forget, y_unseen, rng, match=match is not None)
+    ours, theirs = balance_rows(y_forget, y_unseen, rng, match=match is not None)
     if len(ours) < _MIN_ROWS:
         raise ValueError(
             f"{len(ours)} rows a side are left after balancing; the attack needs {_MIN_ROWS}. Pass "

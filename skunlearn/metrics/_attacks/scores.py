@@ -4,11 +4,11 @@ import numpy as np
 from scipy.special import expit
 
 from skunlearn._torch.row_blocks import RowBlock, by_blocks
-from skunlearn.metrics._attacks.learned import learned_scores
+from skunlearn.metrics._attacks.learned import learn_scores
 from skunlearn.metrics._label_logits import (
     check_label_logits,
     is_multilabel,
-    matched_scores,
+    match_scores,
     row_scores,
 )
 from skunlearn.metrics._logits import check_logits
@@ -81,7 +81,7 @@ def scores_by_label(forget, unseen, names, match="class"):
     if match is None:
         return sides
     y = np.asarray(forget[1]), np.asarray(unseen[1])
-    return {name: matched_scores(m, y[0], o, y[1]) for name, (m, o) in sides.items()}
+    return {name: match_scores(m, y[0], o, y[1]) for name, (m, o) in sides.items()}
 
 
 def squared_error(prediction, y):
@@ -162,7 +162,7 @@ def attack_scores(forget, unseen, attack, *, match="class", random_state=0):
     if attack != "learned":
         return sides
     both, match = zip(*sides.values(), strict=True), None if several else match
-    scores = learned_scores(*both, forget[1], unseen[1], match=match, random_state=random_state)
+    scores = learn_scores(*both, forget[1], unseen[1], match=match, random_state=random_state)
     return {attack: scores}
 
 

@@ -14,13 +14,13 @@ from skunlearn.base import model_of
 from skunlearn.metrics._attacks.blind import blind_attack
 from skunlearn.metrics._attacks.comparing import compare_sides
 from skunlearn.metrics._attacks.membership import compare_attacks
-from skunlearn.metrics._scorers.observed import SQUARED, observed_aucs, observed_scores
+from skunlearn.metrics._scorers.observed import SQUARED, observe_aucs, observe_scores
 from skunlearn.metrics._scorers.scoring import (
     Scorer,
     TrainingRowsError,
-    attacked_rows,
     final_unlearner,
-    forgotten_rows,
+    read_attacked,
+    read_forgotten,
 )
 from skunlearn.metrics._scorers.shared_looks import look
 from skunlearn.metrics._scorers.short_reference import SHARE, Reference, check_share, train_short
@@ -188,10 +188,10 @@ class MIAScorer(Scorer):
         task = ours[0].task
         if isinstance(task, Values):
             return compare_sides(
-                observed_scores(*ours),
+                observe_scores(*ours),
                 np.ones(len(ours[1].y)),
                 attack=SQUARED,
-                reference_sides=None if theirs is None else observed_scores(*theirs),
+                reference_sides=None if theirs is None else observe_scores(*theirs),
                 **how,
             )
         return compare_attacks(
@@ -219,8 +219,8 @@ class MIAScorer(Scorer):
         -------
         result : MembershipInference
         """
-        unlearner, unseen = attacked_rows(estimator, X, y, referenced=True)  # no model is asked
-        forget = forgotten_rows(unlearner)
+        unlearner, unseen = read_attacked(estimator, X, y, referenced=True)  # no model is asked
+        forget = read_forgotten(unlearner)
         classifier = task_of(unlearner._classes).has_one_class
         return blind_attack(
             _flat(forget.arrays()[0]),
@@ -233,21 +233,21 @@ class MIAScorer(Scorer):
 
     def _look(self, estimator, X, y):
         """What a model says of forgotten and of unseen rows; the reference, and what it says."""
-        unlearner, unseen = attacked_rows(estimator, X, y, referenced=self.reference is not None)
+        unlearner, unseen = read_attacked(estimator, X, y, referenced=self.reference is not None)
         model = unlearner.estimator_
         ours = [unlearner._evidence, look(model, unseen, unlearner._classes)]
         _check_probabilities(ours, model)
         if self.reference is None:
             return ours, None, None
         reference = self._reference_model(unlearner)
-        rows = forgotten_rows(unlearner), unseen
+        rows = read_forgotten(unlearner), unseen
         theirs = [look(reference.model, side, unlearner._classes) for side in rows]
         _check_probabilities(theirs, reference.model)
         return ours, reference, theirs
 
     def _aucs(self, sides):
         how = {"match": self.match, "random_state": self.random_state}
-        return observed_aucs(*sides, self.attack, **how)
+        return observe_aucs(*sides, self.attack, **how)
 
     def _reference_model(self, unlearner):
         if self.reference not in ("retrain", "short"):

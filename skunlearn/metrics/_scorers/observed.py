@@ -8,7 +8,7 @@ from skunlearn.metrics._statistics.matching import weigh
 SQUARED = "squared error"  # the one attack on regressors
 
 
-def observed_scores(seen, new, attack="strongest", *, match="class", random_state=0):
+def observe_scores(seen, new, attack="strongest", *, match="class", random_state=0):
     """Scores of both sides by each score of an attack.
 
     Parameters
@@ -28,15 +28,15 @@ def observed_scores(seen, new, attack="strongest", *, match="class", random_stat
     return attack_scores(*sides, attack, match=match, random_state=random_state)
 
 
-def observed_weights(seen, new, *, match="class"):
+def observe_weights(seen, new, *, match="class"):
     """Weights of the unseen rows that match their classes; None where there are none to match."""
     if match is None or not seen.task.has_one_class:
         return None
     return weigh(seen.y, new.y)
 
 
-def observed_aucs(seen, new, attack="strongest", *, match="class", random_state=0):
+def observe_aucs(seen, new, attack="strongest", *, match="class", random_state=0):
     """AUC of each score of an attack, by name."""
-    weights = observed_weights(seen, new, match=match)
-    sides = observed_scores(seen, new, attack, match=match, random_state=random_state)
+    weights = observe_weights(seen, new, match=match)
+    sides = observe_scores(seen, new, attack, match=match, random_state=random_state)
     return aucs_by_name(sides, weights)

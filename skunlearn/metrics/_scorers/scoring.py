@@ -43,7 +43,7 @@ def final_unlearner(estimator):
     return final
 
 
-def attacked_rows(estimator, X, y, *, referenced=False):
+def read_attacked(estimator, X, y, *, referenced=False):
     """The unlearner inside `estimator` and the unseen rows, when both are fit for an attack.
 
     `referenced` says that another model's answers on the same rows are looked at beside it.
@@ -121,7 +121,7 @@ def refuse_training_rows(unlearner, unseen):
         )
 
 
-def forgotten_rows(unlearner):
+def read_forgotten(unlearner):
     """Rows of the last request."""
     if unlearner._forgotten is None:
         raise ValueError(

@@ -5,7 +5,7 @@ import numpy as np
 from skunlearn.metrics._statistics.matching import check_labels, match_weights
 
 
-def balanced_rows(y_forget, y_unseen, rng, *, match=True):
+def balance_rows(y_forget, y_unseen, rng, *, match=True):
     """As many forgotten as unseen rows, in the same class proportions.
 
     Where unseen rows of a class are fewer than forgotten ones, both sides shrink.
