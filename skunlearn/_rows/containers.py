@@ -149,10 +149,11 @@ def align(X, like, name):
             f"of shape {shape}.{hint}"
         )
     dtype = _to_numpy(like[:0]).dtype
-    return _cast_exactly(X, dtype)
+    return cast_exactly(X, dtype)
 
 
-def _cast_exactly(X, dtype):
+def cast_exactly(X, dtype):
+    """`X` in another dtype, and for each row whether that holds its values; see `align`."""
     with np.errstate(all="ignore"):
         cast = X.astype(dtype)
         if dtype.kind in "fcO":  # rounding to a narrower float is what the net does too

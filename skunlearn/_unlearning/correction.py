@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Subset
 
 from skunlearn._rows.containers import (
+    cast_exactly,
     is_dataset,
     label_digests,
     match,
@@ -17,6 +18,7 @@ from skunlearn._rows.containers import (
     take,
 )
 from skunlearn._rows.identifiers import list_names
+from skunlearn._rows.row_names import show_some
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.parts.tasks import task_of
@@ -324,11 +326,26 @@ def read_new(unlearner, X, y, k):
         if is_dataset(X):
             raise TypeError("X_new is a torch Dataset, but the model was fitted on arrays.")
         if isinstance(like, np.ndarray):
-            X = np.asarray(X)
-            X = X if like.dtype == object else X.astype(like.dtype)
+            X = cast_new(X, like.dtype)
         X, _ = unlearner._check_request(validation.check_X(unlearner, X), None, "new")
         check_length(n_rows(X), "X_new", "rows", k)
     return X, read_labels(unlearner, y, k)
+
+
+def cast_new(X, dtype, name="X_new"):
+    """New values as an array in the dtype of the old ones; ValueError where it cannot hold them."""
+    X = np.asarray(X)
+    if dtype.kind == "O" or not X.ndim:
+        return X
+    cast, exact = cast_exactly(X, dtype)
+    if not exact.all():
+        wrong = np.flatnonzero(~exact).tolist()
+        raise ValueError(
+            f"{len(wrong)} of {len(exact)} rows of {name} (rows {show_some(wrong)}) hold values "
+            f"that {dtype}, the dtype of the rows of fit, cannot. Nothing was corrected. Round "
+            "them, or fit anew on rows of floats."
+        )
+    return cast
 
 
 def read_labels(unlearner, y, k):

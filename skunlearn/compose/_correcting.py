@@ -71,8 +71,7 @@ class CorrectsMixin:
             like = self._record.row_like()
             X = _front_steps.as_rows(X)
             if isinstance(like, np.ndarray):
-                X = np.asarray(X)
-                X = X if like.dtype == object else X.astype(like.dtype)
+                X = correction.cast_new(X, like.dtype)
             X, _ = self._check_request(X, None, "new")
             correction.check_length(n_rows(X), "X_new", "rows", k)
         return X, correction.read_labels(self._final_estimator, y, k)

@@ -126,11 +126,11 @@ class Application:
     # ------------------------------------------------------------------ a new model
 
     def _resolve(self, requests):
-        store, refusal = self.store, None
+        store, how = self.store, {}
         if any(request["new_values"] is not None for request in requests):
-            refusal = refuse_rows(store.model, store.rows)
-        known = store.model._record, store.origin, store.n
-        return resolve(requests, *known, refusal=refusal, later=self.queue._find_later)
+            how["refusal"] = refuse_rows(store.model, store.rows)
+            how["newest"] = store.read_newest()
+        return resolve(requests, store.model._record, store.origin, store.n, **how)
 
     def _attempt(self, requests, full):
         """A model without the rows of these requests, and what was measured of it."""

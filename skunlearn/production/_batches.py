@@ -4,7 +4,6 @@ import contextlib
 import json
 from datetime import timedelta
 
-from skunlearn.production import _names
 from skunlearn.production._journal import stamp
 
 MOST_DEATHS = 10  # of processes at one batch, before it is taken for the reason
@@ -202,16 +201,6 @@ class BatchMixin:
     def _batch(self, number):
         with self._journal.transaction(reading=True) as db:
             return show_batch(db.row("SELECT * FROM batches WHERE number = :n", n=number))
-
-    def _find_later(self, request):
-        """Which names of a correction a later one, that is applied, has given newer values."""
-        later = "SELECT digests FROM requests WHERE outcome = 'applied' AND kind = :kind "
-        later += "AND new_digest IS NOT NULL AND number > :number"
-        with self._journal.transaction(reading=True) as db:
-            rows = db.rows(later, kind=request["kind"], number=request["number"])
-        newer = {digest for row in rows for digest in row["digests"].split()}
-        names = _names.read(request["names"]) if newer else []
-        return [i for i, name in enumerate(names) if _names.digests([name], self._salt) in newer]
 
     def _newest(self):
         """The newest version ``(batch, file, sha256)``, None when there is none."""

@@ -63,7 +63,7 @@ def digest_values(names, values, salt):
 
 @dataclass(frozen=True)
 class Correction:
-    """One request: `positions` in the record, and new values of each, None where they stay."""
+    """Of one request: `positions` in the record, and new values of each, None where they stay."""
 
     number: int
     positions: np.ndarray
@@ -143,14 +143,16 @@ def correct_rows(rows, places, positions, corrections):
     X, y, *others = rows
     X = np.array(as_rows(X))
     y = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
+    # Labels of the rows that are left may be shorter than a new one.
+    texts = [each.y.dtype for each in corrections if each.y is not None and y.dtype.kind == "U"]
+    y = y.astype(np.result_type(y.dtype, *texts))
 
     def prepare(X_new, y_new, k):
-        X_new = None if X_new is None else X_new.reshape(k, *X.shape[1:]).astype(X.dtype)
-        y_new = None if y_new is None else y_new.reshape(k, *y.shape[1:]).astype(y.dtype)
-        return X_new, y_new
+        if X_new is not None:
+            X_new = correction.cast_new(X_new, X.dtype).reshape(k, *X.shape[1:])
+        return X_new, None if y_new is None else y_new.reshape(k, *y.shape[1:])
 
     held = take(X, places), y[places]
     X[places], new = overlay(held, positions, corrections, prepare)
-    y = y.copy()
     y[places] = new
     return X, y, *others

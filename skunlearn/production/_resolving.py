@@ -34,7 +34,7 @@ class Plan:
         return np.unique(np.concatenate([self.deleted, *(c.positions for c in self.corrections)]))
 
 
-def resolve(requests, record, origin, n, *, refusal=None, later=lambda request: ()):
+def resolve(requests, record, origin, n, *, refusal=None, newest=None):
     """The `Plan` of some requests.
 
     Parameters
@@ -47,8 +47,9 @@ def resolve(requests, record, origin, n, *, refusal=None, later=lambda request: 
         Rows at the first start.
     refusal : str, default=None
         Why the rows of this record take no other values.
-    later : callable
-        Gives the numbers, within a correction, of the names that a later one has corrected.
+    newest : ndarray of int of shape (n, 2), default=None
+        Number of the correction that each row at the first start has its values, and its label,
+        of; 0 where of none. An older one comes too late.
     """
     plan, found, corrected = Plan(np.empty(0, np.intp)), [], []
     for request in sorted(requests, key=lambda request: request["number"]):
@@ -76,7 +77,7 @@ def resolve(requests, record, origin, n, *, refusal=None, later=lambda request: 
     left = record.retained.copy()
     left[plan.deleted] = False
     for request, hits in corrected:
-        _add(plan, request, hits, left, set(later(request)))
+        _add(plan, request, hits, left, None if newest is None else newest[origin])
     return plan
 
 
@@ -86,16 +87,23 @@ def _find(origin, names):
     return [np.flatnonzero(origin[i : i + 1] == name) + i for i, name in zip(places, names)]
 
 
-def _add(plan, request, hits, left, superseded):
+def _add(plan, request, hits, left, newest):
     """A correction, of those of its rows that are there and have no newer values."""
-    X, y = read_values(request["new_values"])
     source = np.array([i for i, hit in enumerate(hits) for _ in hit], dtype=np.intp)
-    positions = np.concatenate([plan.deleted[:0], *hits])
+    positions, late = np.concatenate([plan.deleted[:0], *hits]), False
     there = left[positions]
-    fresh = there & ~np.isin(source, list(superseded))
-    if not fresh.any():
-        plan.outcomes[request["number"]] = LATER if there.any() else GONE
-        return
-    source, positions = source[fresh], positions[fresh]
-    X, y = (None if part is None else part[source] for part in (X, y))
-    plan.corrections.append(Correction(request["number"], positions, X, y))
+    for part, values in enumerate(read_values(request["new_values"])):
+        if values is None or not there.any():
+            continue
+        fresh = there
+        if newest is not None:
+            fresh = there & (newest[positions, part] < request["number"])
+        if fresh.any():
+            parts = [None, None]
+            parts[part] = values[source[fresh]]
+            plan.corrections.append(Correction(request["number"], positions[fresh], *parts))
+            late = None
+        elif late is not None:
+            late = True
+    if late is not None:
+        plan.outcomes[request["number"]] = LATER if late else GONE

@@ -38,6 +38,7 @@ class Store:
         self.given, self.template = unlearner, template(unlearner)
         self.versions = Versions(queue)
         self.rows, self.present = None, (None, None)  # rows: as `start` was given them
+        self._newest = None, None  # name of a `RowTable`, and what stands in it
 
     @property
     def model(self):
@@ -124,14 +125,22 @@ class Store:
         first = self.origin[positions]
         places = self.places[first]
         rows = correct_rows(self.rows, places, positions, corrections)
-        return _Rows(rows, first, places)
+        by = [(self.origin[each.positions], each) for each in corrections]
+        return _Rows(rows, first, places, by)
+
+    def read_newest(self):
+        """See `resolve`; None where nothing was corrected so far."""
+        name = self.queue._meta("rows")[0]
+        if self._newest[0] != name:
+            self._newest = name, RowTable.read(self.queue).newest
+        return self._newest[1]
 
     def write_table(self, corrected, number, lease):
         """Write digests of all rows, those of the corrected ones new; what the record must hold."""
         X, y, weights, ids, *_ = corrected.rows
         few = taken((X, y, weights, ids), corrected.places)
         digests = RowTable.of(*few, self.queue._salt).digests
-        table = RowTable.read(self.queue).replaced(corrected.first, digests)
+        table = RowTable.read(self.queue).correct(corrected.first, digests, corrected.by)
         old = self.queue._meta("rows")[0]
         return {"rows": table.write(self.queue, lease, number), "stale rows": old}
 
@@ -167,8 +176,10 @@ class _Rows:
     rows : tuple
     first : ndarray of int, their positions at the first start
     places : ndarray of int, those in `rows`
+    by : list of (ndarray of int, Correction), whose positions at the first start come first
     """
 
     rows: tuple
     first: np.ndarray
     places: np.ndarray
+    by: list

@@ -78,11 +78,12 @@ class RowTable:
     """Salted digests of all rows as they came first, to know them again in any order.
 
     A digest is of row, label, sample weight and id. Rows of a torch Dataset are known by position
-    (and weight, if they have any).
+    (and weight, if they have any). Once rows were corrected, `newest` holds by which request: see
+    `resolve`.
     """
 
-    def __init__(self, digests, n):
-        self.digests, self.n = digests, n
+    def __init__(self, digests, n, newest=None):
+        self.digests, self.n, self.newest = digests, n, newest
 
     @classmethod
     def of(cls, X, y, weights, ids, salt):
@@ -108,14 +109,22 @@ class RowTable:
     def read(cls, queue):
         """The table of a queue."""
         tables = load_tensors(read_whole(queue, *queue._meta("rows")))
-        n = int(tables["n"])
-        return cls(tables["digests"].numpy() if "digests" in tables else None, n)
+        held = {name: table.numpy() for name, table in tables.items()}
+        return cls(held.get("digests"), int(held["n"]), held.get("newest"))
 
-    def replaced(self, positions, digests):
-        """A table in which some rows are known by other digests."""
+    def correct(self, positions, digests, by):
+        """A table in which some rows are known by other digests.
+
+        `by` holds each `Correction`, behind the positions of its rows at the first start.
+        """
         held = self.digests.copy()
         held[positions] = digests
-        return type(self)(held, self.n)
+        newest = np.zeros((self.n, 2), np.int64) if self.newest is None else self.newest.copy()
+        for rows, each in by:
+            for part, values in enumerate((each.X, each.y)):
+                if values is not None:
+                    newest[rows, part] = each.number
+        return type(self)(held, self.n, newest)
 
     def write(self, queue, lease, number=None):
         """Write the table; return its file and checksum.
@@ -125,6 +134,8 @@ class RowTable:
         tables = {"n": torch.tensor(self.n)}
         if self.digests is not None:
             tables["digests"] = torch.from_numpy(self.digests.copy())
+        if self.newest is not None:
+            tables["newest"] = torch.from_numpy(self.newest)
         data, name = save(tables), f"rows{lease.suffix}.safetensors"
         if number is not None:
             name = f"{_FOLDER}/rows{number:08d}{lease.suffix}.safetensors"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_validate
+from sklearn.neighbors import KNeighborsClassifier
 from torch.utils.data import TensorDataset
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner
@@ -24,6 +25,14 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 64)).astype(np.float32)
 Y = RNG.integers(0, 3, 90)
 X_NEW, Y_NEW = RNG.normal(size=(40, 64)).astype(np.float32), RNG.integers(0, 3, 40)
+
+
+class Bent(torch.nn.Sequential):
+    """A layer, and a slope that is no weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.act = torch.nn.Linear(64, 3), torch.nn.LeakyReLU(0.1)
 
 
 def net():
@@ -104,6 +113,24 @@ def test_whatever_changes_is_seen(asked, unlearner):
     assert len(asked) == 4
     shared_looks._KEPT.of.clear()
     assert scores(unlearner, X_NEW, Y_NEW) == changed
+
+
+@pytest.mark.parametrize("kind", ["net", "scikit-learn"])
+def test_settings_that_change_are_seen(asked, kind):
+    made = RetrainUnlearner(KNeighborsClassifier(15))
+    if kind == "net":
+        made = FineTuneUnlearner(make_net(max_epochs=4).set_params(module=Bent), random_state=0)
+    unlearner = made.fit(X, Y).unlearn(indices=range(30))
+    before = scores(unlearner)
+    if kind == "net":
+        unlearner.estimator_.module_.act.negative_slope = -5.0
+    else:
+        unlearner.estimator_.set_params(n_neighbors=2)
+    after = scores(unlearner)
+    assert after != before
+    assert len(asked) == 2
+    shared_looks._KEPT.of.clear()
+    assert scores(unlearner) == after
 
 
 def test_a_request_makes_another_model(asked, unlearner):

@@ -1,5 +1,6 @@
 """Corrections in a queue: old values forgotten and new ones learnt, beside deletions."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -12,9 +13,10 @@ import torch
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 
-from skunlearn import RetrainUnlearner, SalUnUnlearner, UnlearningPipeline
+from skunlearn import FineTuneUnlearner, RetrainUnlearner, SalUnUnlearner, UnlearningPipeline
 from skunlearn.production import DeletionQueue, DeletionWorker
 from skunlearn.production._inspection import Inspection
+from skunlearn.production._rectifying import write_values
 from tests.production.workers import contents, same, started
 from tests.production_task import IDS, make_unlearner, rows
 from tests.small import net, quiet
@@ -128,6 +130,68 @@ def test_an_old_correction_does_not_undo_a_newer_one(queue):
     assert worker.unlearner is before
 
 
+def test_what_came_late_is_known_whatever_named_the_rows(queue):
+    X, y, X_test, y_test = rows()
+    worker = started(queue, "refit")
+    queue.submit_correction("old", NEW, ids=["user-7", "user-9"])
+    queue.submit_correction("old label", y_new=[1 - y[7]], indices=[7])
+    for name in ("old", "old label"):
+        queue.delay(name, "asked back")
+    queue.submit_correction("new", NEW[:1] + 1, indices=[7])
+    worker.run_once(flush=True)
+    X, y = X.copy(), y.copy()
+    X[7] = NEW[0] + 1
+    for life in range(2):
+        if life:
+            worker = DeletionWorker(queue, make_unlearner("refit"), X_test, y_test)
+            worker.start(X, y, ids=IDS)
+        # A newer row does not make its older label moot; and "old" has another row.
+        name = ("old", "old label")[life]
+        queue.retry(name)
+        worker.run_once(flush=True)
+        if life:
+            y[7] = 1 - y[7]
+        else:
+            X[9] = NEW[1]
+        assert queue.status(name)["state"] == "applied"
+        assert same(worker.unlearner, make_unlearner("refit").fit(X, y))
+
+
+def test_labels_of_the_rows_that_are_left_do_not_cut_new_ones(queue):
+    X, y, X_test, y_test = rows()
+    words = np.array(["no", "yes indeed"])
+    y, y_test = words[y], words[y_test]
+    small = net(module__n_out=2, module__hidden=4, max_epochs=2)
+
+    def start(chosen, y):
+        unlearner = FineTuneUnlearner(small, max_epochs=1, random_state=0)
+        worker = DeletionWorker(queue, unlearner, X_test, y_test, max_accuracy_drop=1.0)
+        return worker.start(X[chosen], y, ids=[IDS[i] for i in chosen])
+
+    worker, everything = None, np.arange(len(X))
+    worker = start(everything, y)
+    queue.submit("gone", indices=np.flatnonzero(y == words[1]).tolist())
+    worker.run_once(flush=True)
+    left = np.flatnonzero(y == words[0])
+    worker = start(left, np.array(y[left].tolist()))
+    queue.submit_correction("a", y_new=[words[1]], indices=[int(left[0])])
+    assert worker.run_once(flush=True)["state"] == "applied"
+    y[left[0]] = words[1]
+    assert start(left, y[left]).version == 2
+
+
+def test_values_that_the_rows_cannot_hold_are_not_learnt(queue):
+    X, y, X_test, y_test = rows()
+    X, X_test = (np.round(10 * part).astype(np.int64) for part in (X, X_test))
+    worker = DeletionWorker(queue, make_unlearner("refit"), X_test, y_test)
+    worker.start(X, y, ids=IDS)
+    queue.submit_correction("a", NEW[:1] + 0.25, ids=["user-7"])
+    before = worker.unlearner
+    assert worker.run_once(flush=True)["state"] == "failed"
+    assert "hold values that int64" in queue.status("a")["reason"]
+    assert worker.unlearner is before
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_methods_that_cannot_learn_are_stood_in_for(queue, full):
     X, y, _, _ = rows()
@@ -182,6 +246,8 @@ def test_values_are_overwritten_once_they_are_learnt(queue, tmp_path):
     worker = started(queue, "refit")
     queue.submit_correction("a", secret, ids=["user-7"])
     queue.submit_correction("b", secret, ids=["user-8"])
+    text = json.loads(write_values(secret, None, 1))["X_new"][-40:].encode()
+    assert text in contents(tmp_path)  # so that below it is searched for in the form it had
     queue.refuse("b", "not theirs")
     worker.run_once(flush=True)
     with closing(sqlite3.connect(os.path.join(queue.folder, "queue.sqlite"))) as db:
@@ -189,6 +255,7 @@ def test_values_are_overwritten_once_they_are_learnt(queue, tmp_path):
     assert [row[:2] for row in held] == [(None, None)] * 2
     assert all(len(row[2]) == 32 for row in held)
     folder = contents(tmp_path)
+    assert not any(text[i : i + 12] in folder for i in range(len(text) - 12))
     for value in (secret, secret.astype(np.float32)):
         assert value[0, :2].tobytes() not in folder
     assert b"user-7" not in folder

@@ -12,6 +12,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.naive_bayes import BernoulliNB, GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from skunlearn import (
@@ -20,6 +21,7 @@ from skunlearn import (
     RidgeUnlearner,
     ShardedUnlearner,
     SufficientStatisticsUnlearner,
+    UnlearningPipeline,
 )
 from skunlearn.exceptions import UnknownRowsError
 from skunlearn.utils import all_unlearners
@@ -252,6 +254,26 @@ def test_items_of_a_dataset(kind, place):
         assert json.loads(unlearner.certificate())["deletions"][0]["exact"]
         unlearner.unlearn(indices=[3])  # the item is known still
         assert len(unlearner.deletions_) == 2
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+@pytest.mark.parametrize("pipeline", [False, True])
+def test_values_that_the_dtype_of_the_rows_cannot_hold(dtype, pipeline):
+    X, y = task()
+    X = np.clip(2 * X, 0, 9).astype(dtype)
+    unlearner = RetrainUnlearner(DecisionTreeClassifier(random_state=0))
+    if pipeline:
+        unlearner = UnlearningPipeline([("scale", StandardScaler()), ("model", unlearner)])
+    unlearner.fit(X, y)
+    before = unlearner.predict_proba(X)
+    for wrong in (0.5, np.nan, 1e30):
+        X_new = X[[3, 4]].astype(float)
+        X_new[1, 2] = wrong
+        with pytest.raises(ValueError, match=rf"1 of 2 rows of X_new \(rows 1\) hold .*{X.dtype}"):
+            unlearner.correct(indices=[3, 4], X_new=X_new)
+    assert np.array_equal(unlearner.predict_proba(X), before)
+    unlearner.correct(indices=[3, 4], X_new=X[[5, 6]].astype(float))  # these it can
+    assert unlearner.deletions_[0]["corrected"] == 2
 
 
 def test_items_that_are_not_named_must_stay():
