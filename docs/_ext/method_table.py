@@ -46,7 +46,7 @@ QUESTIONS = [
     (
         "A net, and a whole class is to go",
         {"nets": True, "class_only": True},
-        "Made for it; fine-tuning is often enough too.",
+        "Made for it; fine-tuning does it too where its rate is high.",
     ),
     (
         "The training is still to come",

@@ -52,11 +52,11 @@ class JiTUnlearner(NetUnlearner):
 
     Notes
     -----
-    It did not beat the floor, a retraining in a fifth of the epochs: attacks were 0.223 AUC from
+    It did not beat the floor, a retraining in a fifth of the epochs: attacks were 0.206 AUC from
     retrained nets for a tenth of 1,000 digits, and 0.247 for a class, which was named 0.89 of the
-    time; the floor had 0.053, 0.055 and 0.00, an unchanged net 0.226, 0.260 and 0.94
-    (``benchmarks/bench_defaults.py``, one seed). It is for those who have no retained rows, and
-    its rate must be found for each net.
+    time; the floor had 0.031, 0.063 and 0.00, an unchanged net 0.207, 0.239 and 0.95
+    (``benchmarks/bench_defaults.py``, means over three seeds). It is for those who have no retained
+    rows, and its rate must be found for each net.
 
     The paper's formula has a gradient in f(x + ξ) too, the authors' code has none, and that is what
     forgets: with both, six passes over a class of digits left it named 0.96 of the time and the

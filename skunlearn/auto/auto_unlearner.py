@@ -89,7 +89,10 @@ class AutoUnlearner(NetUnlearner):
         whether there was anything to judge by; ``"looks"``, how far it was from the reference on
         the way; ``"before"`` and ``"after"``, the differences to
         the reference by score; ``"errors"``, standard errors of these; ``"accuracy"`` (R²
-        of regressions) on the unseen rows, before and after; ``"retrained"``.
+        of regressions) on the unseen rows, before and after, and ``"accuracy_rows"``, how many
+        these were; ``"confidence"``, the factor of the logits, and ``"lowered"``, by how much
+        those of classes that are gone; ``"rarity"`` of few rows: in what share of requests of
+        unseen rows one would stand out as much; ``"retrained"``.
 
     See Also
     --------

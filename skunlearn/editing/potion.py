@@ -27,8 +27,8 @@ class PotionUnlearner(WeightEditor):
 
     Choose it when a net learnt from poisoned rows (a backdoor's trigger and a false label) of which
     only a part is known: forget the known ones, with the labels that they had in training. Not for
-    ordinary rows, which no few weights stand for: it then wrecks the net, and warns. `left` matters
-    most.
+    ordinary rows, which no few weights stand for: it then dampens all that it may, mostly to no
+    use, and warns. `left` matters most.
 
     The importance of a weight is the mean absolute derivative of ‖f(x)‖ by it, f(x) the net's raw
     output for a row: I_f of the known poison, I_r of the other rows, the unknown poison among

@@ -38,11 +38,11 @@ class AMUNUnlearner(NetUnlearner):
     is trained on D_r ∪ {(x', y')}: the loss is (1 − s)·CE(D_r) + s·CE(x', y').
 
     Retraining for the same budget, the floor, was not beaten: on digits with a fifth of the labels
-    wrong, the worst AUC of five attacks was 0.103, 0.161 and 0.080 from that of retrained nets
-    (rows of an MLP, a class of it, rows of a convolutional net) where the floor was 0.053, 0.055
-    and 0.027 and the original 0.226, 0.260 and 0.231, with 3, 2 and 3 points less accuracy than
-    retrained nets where the floor had 4, 6 and 8 more. It has its use where the budget is far too
-    short to train anew (``benchmarks/bench_defaults.py --methods AMUN --seeds 1``, one seed).
+    wrong, the worst AUC of five attacks was 0.071, 0.206 and 0.073 from that of retrained nets
+    (rows of an MLP, a class of it, rows of a convolutional net) where the floor was 0.031, 0.063
+    and 0.025 and the original 0.207, 0.239 and 0.257, with 3 points less accuracy than retrained
+    nets, 1 more and 2 less where the floor had 2, 6 and 8 more. It has its use where the budget is
+    far too short to train anew (``benchmarks/bench_defaults.py``, means over three seeds).
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ class AMUNUnlearner(NetUnlearner):
         does, and leaves them out for large forget sets; rows known by heart stay so with it.
     share : float in (0, 1) or None, default=None
         s; None takes the share of the examples among all that is trained on, as in the union
-        of these sets. More forgets more: with 0.2 the figures above were 0.055, 0.108 and 0.072,
-        for up to three points of accuracy.
+        of these sets. More forgets more: with 0.2 an AUC was 0.055, 0.108 and 0.072 away in place
+        of 0.103, 0.161 and 0.080 (one seed), for up to three points of accuracy.
     radius : float, default=0.005
         Of the first ball, as a share of the range of values: root mean square over the values of
         a row. It doubles up to twelve times. Examples are not clipped to the range.

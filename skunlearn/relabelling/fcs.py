@@ -36,11 +36,11 @@ class FCSUnlearner(NetUnlearner):
     retained row of the batch as like any other.
 
     Retraining for the same budget, the floor, was not beaten: on digits with a fifth of the labels
-    wrong, the worst AUC of five attacks was 0.140, 0.147 and 0.063 from that of retrained nets
-    (rows of an MLP, a class of it, rows of a convolutional net) where the floor was 0.053, 0.055
-    and 0.027 and the original 0.226, 0.260 and 0.231. Its accuracy was that of retrained nets to a
-    point, where the floor's was 4 to 8 above. (``benchmarks/bench_defaults.py --methods FCS --seeds
-    1``, one seed.)
+    wrong, the worst AUC of five attacks was 0.116, 0.084 and 0.060 from that of retrained nets
+    (rows of an MLP, a class of it, rows of a convolutional net) where the floor was 0.031, 0.063
+    and 0.025 and the original 0.207, 0.239 and 0.257. Its accuracy was that of retrained nets to
+    three points, where the floor's was 2 to 8 above (``benchmarks/bench_defaults.py``, means over
+    three seeds).
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ class FCSUnlearner(NetUnlearner):
     uniform : float or None, default=None
         Weight of the loss of the first pass; None takes 5, or 10 for whole classes. The winner's
         rate in it was 1.25 times that of the passes over retained rows, which left nets that know
-        their rows by heart nearly as they were (an AUC of 0.177, 0.282 and 0.174 in place of the
-        figures above, clipped to 5).
+        their rows by heart nearly as they were (of one seed, clipped to 5, 0.177, 0.282 and 0.174
+        in place of 0.140, 0.147 and 0.063).
     contrast : float, default=0.075
         Weight of the loss of the contrastive passes: the winner's rate in them over that of the
         passes over retained rows.
