@@ -1,5 +1,6 @@
 """Run by torchrun in two processes: each writes what it ended with."""
 
+import gc
 import sys
 import warnings
 from pathlib import Path
@@ -38,6 +39,10 @@ def main(folder):
         found |= {f"{cls.__name__} {k}": v for k, v in parameters(made.estimator_).items()}
         found[f"{cls.__name__} says"] = made.predict_proba(X)
     np.savez(Path(folder) / f"process-{accelerator.process_index}.npz", **found)
+    # A process that leaves while another still talks to it has been seen to abort at its end.
+    del made, net
+    gc.collect()
+    accelerator.wait_for_everyone()
     accelerator.end_training()
 
 
