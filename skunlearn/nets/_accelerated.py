@@ -36,7 +36,9 @@ class Accelerated(AccelerateMixin):
     Notes
     -----
     Not for ``memory=``, shards, stopping callbacks of skorch (each process sees its own losses)
-    and methods that look at single batches (`AmnesiacUnlearner`).
+    and methods that look at single batches (`AmnesiacUnlearner`). End a script with
+    ``accelerator.wait_for_everyone()`` and ``accelerator.end_training()``: a process that leaves
+    while another still talks to it may abort at its very end.
 
     Examples
     --------
