@@ -1,10 +1,13 @@
 """Random logistic problems with rows of norm up to 1, for the tests of certified methods."""
 
 import numpy as np
+import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import Normalizer
 
 from skunlearn import CertifiedRemovalUnlearner, DescentToDeleteUnlearner, LangevinUnlearner
 from skunlearn.certified._logistic import minimise
+from skunlearn.certified._published import weights_of
 
 METHODS = (CertifiedRemovalUnlearner, DescentToDeleteUnlearner, LangevinUnlearner)
 
@@ -36,3 +39,23 @@ def optimum(unlearner, rows, slope=0.0):
 def all_rows(unlearner):
     """View of every row that is kept."""
     return unlearner._record.view(np.flatnonzero(unlearner._record.retained))
+
+
+methods = pytest.mark.parametrize("cls", METHODS)
+
+
+def task(classes=2, n=120, seed=0):
+    rng = np.random.default_rng(seed)
+    X = Normalizer().fit_transform(rng.normal(size=(n, 4)))
+    scores = X[:, :classes] if classes > 2 else np.column_stack([X[:, 0], np.zeros(n)])
+    return X, (scores + 0.3 * rng.normal(size=scores.shape)).argmax(axis=1)
+
+
+def make(cls=DescentToDeleteUnlearner, C=0.1, recipe=None, **kwargs):
+    if recipe is None:
+        recipe = LogisticRegression(C=C)
+    return cls(recipe, **({"random_state": 0} | kwargs))
+
+
+def weights(unlearner):
+    return weights_of(unlearner.estimator_, unlearner._setting.constant)

@@ -14,42 +14,20 @@ from sklearn.preprocessing import Normalizer
 
 from skunlearn import (
     CertifiedRemovalUnlearner,
-    DescentToDeleteUnlearner,
     LangevinUnlearner,
     RidgeUnlearner,
 )
-from skunlearn.certified._published import weights_of
 from skunlearn.evaluation import compare
 from skunlearn.exceptions import PrivacyBudgetWarning
 from skunlearn.metrics import MIAScorer
 from skunlearn.model_selection import ForgetSplit
-from tests.certified_tools import METHODS, all_rows, optimum
+from tests.certified_tools import all_rows, make, methods, optimum, task, weights
 
 # Noise that hides rows destroys small models; that it says so is a test of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::skunlearn.exceptions.ModelDamagedWarning")
 
 
-methods = pytest.mark.parametrize("cls", METHODS)
-
-
 FORGET = np.arange(5)
-
-
-def task(classes=2, n=120, seed=0):
-    rng = np.random.default_rng(seed)
-    X = Normalizer().fit_transform(rng.normal(size=(n, 4)))
-    scores = X[:, :classes] if classes > 2 else np.column_stack([X[:, 0], np.zeros(n)])
-    return X, (scores + 0.3 * rng.normal(size=scores.shape)).argmax(axis=1)
-
-
-def make(cls=DescentToDeleteUnlearner, C=0.1, recipe=None, **kwargs):
-    if recipe is None:
-        recipe = LogisticRegression(C=C)
-    return cls(recipe, **({"random_state": 0} | kwargs))
-
-
-def weights(unlearner):
-    return weights_of(unlearner.estimator_, unlearner._setting.constant)
 
 
 # ---------------------------------------------------------------------- the model

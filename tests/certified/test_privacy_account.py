@@ -7,8 +7,6 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import Normalizer
 
 from skunlearn import (
     CertifiedRemovalUnlearner,
@@ -16,35 +14,14 @@ from skunlearn import (
     LangevinUnlearner,
 )
 from skunlearn.certified import PrivacySpent
-from skunlearn.certified._published import weights_of
 from skunlearn.exceptions import PrivacyBudgetWarning, UnlearningError
-from tests.certified_tools import METHODS, all_rows
+from tests.certified_tools import all_rows, make, methods, task, weights
 
 # Noise that hides rows destroys small models; that it says so is a test of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::skunlearn.exceptions.ModelDamagedWarning")
 
 
-methods = pytest.mark.parametrize("cls", METHODS)
-
-
 FORGET = np.arange(5)
-
-
-def task(classes=2, n=120, seed=0):
-    rng = np.random.default_rng(seed)
-    X = Normalizer().fit_transform(rng.normal(size=(n, 4)))
-    scores = X[:, :classes] if classes > 2 else np.column_stack([X[:, 0], np.zeros(n)])
-    return X, (scores + 0.3 * rng.normal(size=scores.shape)).argmax(axis=1)
-
-
-def make(cls=DescentToDeleteUnlearner, C=0.1, recipe=None, **kwargs):
-    if recipe is None:
-        recipe = LogisticRegression(C=C)
-    return cls(recipe, **({"random_state": 0} | kwargs))
-
-
-def weights(unlearner):
-    return weights_of(unlearner.estimator_, unlearner._setting.constant)
 
 
 # ---------------------------------------------------------------------- accounts

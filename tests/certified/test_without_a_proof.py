@@ -4,37 +4,12 @@ import numpy as np
 import pytest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeClassifier
-from sklearn.preprocessing import Normalizer
 
-from skunlearn import (
-    DescentToDeleteUnlearner,
-)
-from skunlearn.certified._published import weights_of
 from skunlearn.exceptions import DataNotStoredError, UnlearningError
-from tests.certified_tools import METHODS
+from tests.certified_tools import make, methods, task, weights
 
 # Noise that hides rows destroys small models; that it says so is a test of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::skunlearn.exceptions.ModelDamagedWarning")
-
-
-methods = pytest.mark.parametrize("cls", METHODS)
-
-
-def task(classes=2, n=120, seed=0):
-    rng = np.random.default_rng(seed)
-    X = Normalizer().fit_transform(rng.normal(size=(n, 4)))
-    scores = X[:, :classes] if classes > 2 else np.column_stack([X[:, 0], np.zeros(n)])
-    return X, (scores + 0.3 * rng.normal(size=scores.shape)).argmax(axis=1)
-
-
-def make(cls=DescentToDeleteUnlearner, C=0.1, recipe=None, **kwargs):
-    if recipe is None:
-        recipe = LogisticRegression(C=C)
-    return cls(recipe, **({"random_state": 0} | kwargs))
-
-
-def weights(unlearner):
-    return weights_of(unlearner.estimator_, unlearner._setting.constant)
 
 
 # ---------------------------------------------------------------------- refusals
