@@ -27,6 +27,7 @@ def no_screen():
     import matplotlib.pyplot as plt
 
     before = matplotlib.get_backend()
+    plt.close("all")  # what other tests have drawn
     plt.switch_backend("Agg")
     yield
     plt.close("all")

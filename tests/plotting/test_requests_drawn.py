@@ -27,6 +27,7 @@ Y = np.arange(90) % 3
 @pytest.fixture(autouse=True)
 def no_window():
     before = matplotlib.get_backend()
+    matplotlib.pyplot.close("all")  # what other tests have drawn
     matplotlib.pyplot.switch_backend("Agg")
     yield
     matplotlib.pyplot.close("all")
