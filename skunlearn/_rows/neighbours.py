@@ -56,11 +56,21 @@ def _read(rows):
     elif is_frame(X):
         X = to_array(X)
     if isinstance(X, torch.Tensor):
-        X = X.detach().cpu().numpy()
+        X = _to_array(X)
     X = None if X is None else np.asarray(X)
-    if X is None or X.dtype.kind not in "fiub" or X.size > _ENTRIES:
+    if X is None or X.dtype.kind not in "fiub" or not 0 < X.size <= _ENTRIES:
         return None
-    return X.reshape(len(X), -1).astype(np.float32)
+    with np.errstate(over="ignore"):  # what is infinite then is not compared
+        return X.reshape(len(X), -1).astype(np.float32)
+
+
+def _to_array(values):
+    """A tensor as an array; None where it is not dense, or too large."""
+    if values.layout is not torch.strided or values.numel() > _ENTRIES:
+        return None
+    values = values.detach().cpu()
+    # numpy has no bfloat16.
+    return (values.float() if values.is_floating_point() else values).numpy()
 
 
 def _read_items(data):
@@ -71,7 +81,9 @@ def _read_items(data):
         value = item[0] if isinstance(item, tuple | list) else item
         if not isinstance(value, torch.Tensor | np.ndarray):
             return None
-        value = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+        value = _to_array(value) if isinstance(value, torch.Tensor) else value
+        if value is None:
+            return None
         if i * value.size > _ENTRIES or (inputs and value.shape != inputs[0].shape):
             return None
         inputs.append(value)

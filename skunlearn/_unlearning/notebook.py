@@ -33,15 +33,22 @@ def write_text(self, N_CHAR_MAX=700):
 
 
 def _shorten(value):
-    """`value` with the text of its nets in their places."""
+    """`value` with the text of its nets in their places; itself where it holds none."""
     if skorch_nets.is_net(value):
         return _Text(_describe(value))
     if isinstance(value, list | tuple) and type(value) in (list, tuple):  # steps of a pipeline
-        return type(value)(map(_shorten, value))
+        parts = [_shorten(part) for part in value]
+        same = all(a is b for a, b in zip(parts, value, strict=True))
+        return value if same else type(value)(parts)
     if not isinstance(value, BaseEstimator):
         return value
+    found = {k: (v, _shorten(v)) for k, v in value.get_params(deep=False).items()}
+    changed = {k: new for k, (old, new) in found.items() if new is not old}
+    if not changed:
+        return value
     shown = object.__new__(type(value))
-    vars(shown).update({k: _shorten(v) for k, v in value.get_params(deep=False).items()})
+    # All that it has: of others' estimators parameters may stand under other names.
+    vars(shown).update(vars(value) | changed)
     return shown
 
 

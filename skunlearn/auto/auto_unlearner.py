@@ -247,8 +247,9 @@ class AutoUnlearner(NetUnlearner):
 
     def _settle(self, net, forget, whole, confidence):
         """Do what a short training leaves undone."""
-        lowered = silence(net, forget, self._classes) if whole else None
         factor = None if confidence is None else confidence.match(net)
+        # Afterwards, as a factor below 1 would raise again what was lowered.
+        lowered = silence(net, forget, self._classes) if whole else None
         found = {"lowered": lowered, "confidence": factor}
         self._auto |= {k: None if v is None else round(v, 4) for k, v in found.items()}
 

@@ -23,7 +23,6 @@ from skunlearn.search_spaces import LogUniform, Uniform
 
 _MOST = 2000  # rows of which the entropy is taken
 _LOWER = 2  # times that the weight is lowered
-_COLDEST, _HOTTEST = 0.02, 50.0
 
 
 class OracleMatchingUnlearner(NetUnlearner):
@@ -307,14 +306,15 @@ class OracleMatchingUnlearner(NetUnlearner):
             return Temperature(None)
         if self.temperature != "entropy":
             return Temperature(float(self.temperature))
-        unseen = read_unseen(self)
-        rows = retain if unseen is None else unseen
         if ask is None:  # shadow models answer for rows of their own only, but were trained in full
             return Temperature(1.0)
-        if task_of(self._classes).has_one_class:  # of a class that is gone no oracle can be sure
+        rows = read_unseen(self)
+        if rows is not None and task_of(self._classes).has_one_class:
+            # Of a class that is gone no oracle can be sure.
             rows = rows.take(np.flatnonzero(np.isin(rows.y, retain.y)))
-        rows = rows.sample(_MOST, self._seed)
-        return MatchedTemperature(net, rows, ask(rows), self._classes, seen=unseen is None)
+        seen = rows is None or not len(rows)
+        rows = (retain if seen else rows).sample(_MOST, self._seed)
+        return MatchedTemperature(net, rows, ask(rows), self._classes, seen=seen)
 
     def _describe_attempt(self):
         return super()._describe_attempt() | self._done

@@ -1,5 +1,7 @@
 """What a short training leaves undone: how sure a net is, and what it says of classes gone."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from scipy.special import log_softmax, softmax
 from skorch import NeuralNet
 from torch import nn
 
+from skunlearn import AutoUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn._torch.parts.net_state import weights
 from skunlearn._torch.parts.tasks import Labels
@@ -38,6 +41,30 @@ class Squared(nn.Module):
 
     def forward(self, X):
         return self.first(X) ** 2
+
+
+class Autocast(nn.Module):
+    """Of its outputs each is rounded to 8 bits."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 64), nn.Linear(64, 10)
+
+    def forward(self, X):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.last(torch.relu(self.first(X)))
+
+
+class Tied(nn.Module):
+    """What is scaled at its end is scaled at its beginning too."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 64, bias=False), nn.Linear(64, 64)
+        self.last.weight = self.first.weight
+
+    def forward(self, X):
+        return self.last(torch.tanh(self.first(X)))[:, :10]
 
 
 def trained(epochs, **changed):
@@ -76,9 +103,9 @@ def test_a_net_that_is_too_sure_becomes_less_so():
     assert Confidence(short, unseen, CLASSES, NONE).match(long) < 0.9
 
 
-@pytest.mark.parametrize("why", ["frozen", "no layer", "few rows", "nothing to do"])
+@pytest.mark.parametrize("why", ["frozen", "no layer", "tied", "few rows", "nothing to do"])
 def test_where_nothing_can_be_done_nothing_is(why):
-    given = {"module": Squared, "lr": 0.01} if why == "no layer" else {}
+    given = {"no layer": {"module": Squared, "lr": 0.01}, "tied": {"module": Tied}}.get(why, {})
     (long, unseen), (short, _) = trained(40, **given), trained(4, **given)
     if why == "frozen":
         for p in short.module_.parameters():
@@ -90,6 +117,19 @@ def test_where_nothing_can_be_done_nothing_is(why):
     before = weights(short)
     assert Confidence(long, unseen, CLASSES, NONE).match(short) is None
     assert same_parameters(weights(short), before)
+
+
+def test_outputs_that_are_rounded_are_matched_as_well():
+    (long, unseen), (short, _) = (trained(n, module=Autocast) for n in (40, 4))
+    before = said_of(short, unseen, CLASSES)
+    factor = Confidence(long, unseen, CLASSES, NONE).match(short)
+    assert factor > 1.2
+    after = said_of(short, unseen, CLASSES)
+    np.testing.assert_allclose(after, factor * before, atol=2.0**-6 * abs(after).max())
+    gone = unseen.take(np.flatnonzero(unseen.y == 3))
+    assert silence(short, gone, CLASSES) > 1
+    mass = softmax(said_of(short, gone, CLASSES), axis=1)[:, 3]
+    assert mass.mean() == pytest.approx(1e-4, rel=0.1)
 
 
 def test_labels_are_matched_one_by_one():
@@ -139,3 +179,16 @@ def test_classes_that_are_gone_fall_silent(bias):
     assert mass.mean() == pytest.approx(1e-4, rel=0.01)
     again = silence(model, gone, CLASSES)  # but for rounding
     assert again is None or again < 1e-3
+
+
+def test_a_net_that_becomes_less_sure_says_no_more_of_a_class_that_is_gone():
+    (long, unseen), (short, _) = trained(40), trained(4)
+    gone = unseen.take(np.flatnonzero(unseen.y == 3))
+    stays = unseen.take(np.flatnonzero(unseen.y != 3))
+    auto = AutoUnlearner(long)
+    auto._auto = {}
+    auto._fitted = SimpleNamespace(row_reader=SimpleNamespace(classes=CLASSES))
+    auto._settle(long, gone, True, Confidence(short, stays, CLASSES, np.array([3])))
+    assert auto._auto["confidence"] < 0.9
+    mass = softmax(said_of(long, gone, CLASSES), axis=1)[:, 3]
+    assert mass.mean() == pytest.approx(1e-4, rel=0.01)

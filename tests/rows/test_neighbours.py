@@ -26,9 +26,11 @@ def view(X, y, index):
     [
         np.asarray,
         torch.as_tensor,
+        lambda X: torch.as_tensor(X).bfloat16(),
         pd.DataFrame,
         lambda X: X.reshape(-1, 2, 2),
         lambda X: TensorDataset(torch.as_tensor(X), torch.zeros(len(X))),
+        lambda X: TensorDataset(torch.as_tensor(X).bfloat16(), torch.zeros(len(X))),
     ],
 )
 def test_neighbours_name_rows_of_any_container(kind):
@@ -55,17 +57,22 @@ def test_what_cannot_be_compared_has_no_neighbours(monkeypatch):
     holes = X.copy()
     holes[3] = np.nan
     texts = np.array([["a word"]] * 120)
-    kinds = holes, texts, {"a": X}, sparse.csr_matrix(X)
+    kinds = holes, texts, {"a": X}, sparse.csr_matrix(X), X.astype(np.float64) * 1e300
     uneven = [(torch.zeros(1 + i % 2), 0) for i in range(120)]
 
-    class Uneven(torch.utils.data.Dataset):
+    class Items(torch.utils.data.Dataset):
+        def __init__(self, items):
+            self.items = items
+
         def __len__(self):
             return 120
 
         def __getitem__(self, i):
-            return uneven[i]
+            return self.items[i]
 
-    for other in (*kinds, Uneven()):
+    loose = [(torch.as_tensor(row).to_sparse(), 0) for row in X]
+    empty = [(torch.zeros(0), 0)] * 120
+    for other in (*kinds, *map(Items, (uneven, loose, empty))):
         assert name_by_neighbours(view(other, y, np.arange(120)), None, 0) is None
     monkeypatch.setattr("skunlearn._rows.neighbours._ENTRIES", 100)
     for large in (X, TensorDataset(torch.as_tensor(X))):
