@@ -133,6 +133,20 @@ def test_a_class_that_is_gone_has_no_part_in_the_temperature(data):
     assert found[0] == found[1]
 
 
+def test_unseen_rows_of_a_class_that_is_gone_alone_are_as_none(data):
+    X, y, X_val, y_val = data
+    gone, given = np.flatnonzero(y == 2), np.flatnonzero(y_val == 2)
+    found = []
+    for unseen in ({}, {"X_val": X_val[given], "y_val": y_val[given]}):
+        unlearner = OracleMatchingUnlearner(
+            make_net(module__n_out=3), max_epochs=1, random_state=0
+        ).fit(X, y)
+        unlearner.unlearn(indices=gone, **unseen)
+        found.append(unlearner.deletions_[0]["oracle"])
+    assert found[0] == found[1]
+    assert found[0]["temperature"] < 1
+
+
 def test_the_temperature_follows_the_net(data):
     X, y, X_val, y_val = data
     net = make_net(module__n_out=3, max_epochs=1).fit(X, y)

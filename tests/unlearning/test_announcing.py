@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import make_classification
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
@@ -146,6 +147,26 @@ def test_text_shows_what_was_set_of_a_net():
         assert "<class" not in shown, shown
     assert repr(cases[0]).startswith("FineTuneUnlearner(estimator=NeuralNetClassifier(module=")
     assert repr(cases[0]).endswith("lr=0.1)")
+
+
+class Renaming(TransformerMixin, BaseEstimator):
+    """It has more parameters than its signature says, as LightGBM's estimators have."""
+
+    def __init__(self, name="a"):
+        self.name = name
+        self.others = {"depth": 3}
+
+    def get_params(self, deep=True):
+        return super().get_params(deep) | self.others
+
+
+def test_text_of_others_estimators_needs_all_that_they_hold():
+    steps = [("own", Renaming("b")), ("last", LogisticRegression())]
+    for last in (LogisticRegression(), net()):
+        steps[-1] = "last", last
+        shown = repr(RetrainUnlearner(Pipeline(steps)))
+        assert "name='b'" in shown
+        assert "iterator_valid" not in shown
 
 
 def test_notebooks_link_to_the_documentation_where_it_has_an_address(monkeypatch):
