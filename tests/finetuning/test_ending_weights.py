@@ -20,15 +20,8 @@ from tests.instances import make_net
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@pytest.fixture
-def data():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(80, 6)).astype(np.float32)
-    return X, rng.integers(0, 3, 80)
-
-
-def test_early_stopping_restores_the_best_epoch(data, monkeypatch):
-    X, y = data
+def test_early_stopping_restores_the_best_epoch(unrelated, monkeypatch):
+    X, y = unrelated
     states = []
 
     plain = HeldOutStopping.on_epoch_end
@@ -58,8 +51,8 @@ def test_early_stopping_restores_the_best_epoch(data, monkeypatch):
     assert not same_parameters(parameters(unlearner.estimator_), states[-1][1])
 
 
-def test_rows_held_out_are_stratified_and_not_trained_on(data):
-    X, y = data
+def test_rows_held_out_are_stratified_and_not_trained_on(unrelated):
+    X, y = unrelated
     unlearner = FineTuneUnlearner(
         make_net(module__n_out=3, max_epochs=1), early_stopping=True, validation_fraction=0.25
     ).fit(X, y)
@@ -78,8 +71,8 @@ class Normalised(nn.Sequential):
 
 
 @pytest.mark.parametrize("cls", [FineTuneUnlearner, ProximalUnlearner, CoUnUnlearner])
-def test_average_weights_ends_with_the_mean_over_all_batches(data, cls, monkeypatch):
-    X, y = data
+def test_average_weights_ends_with_the_mean_over_all_batches(unrelated, cls, monkeypatch):
+    X, y = unrelated
     states = []
     plain = MeanWeights.on_batch_end
 
@@ -100,8 +93,8 @@ def test_average_weights_ends_with_the_mean_over_all_batches(data, cls, monkeypa
     assert not same_parameters(parameters(averaged.estimator_), states[-1])
 
 
-def test_average_weights_covers_batch_normalisation(data, monkeypatch):
-    X, y = data
+def test_average_weights_covers_batch_normalisation(unrelated, monkeypatch):
+    X, y = unrelated
     # At the end of a request they would be taken anew.
     monkeypatch.setattr(base, "renew_statistics", lambda net, rows, seed: None)
     net = NeuralNetClassifier(
@@ -118,6 +111,6 @@ def test_average_weights_covers_batch_normalisation(data, monkeypatch):
     assert not torch.equal(norms[0].running_mean, norms[1].running_mean)
 
 
-def test_average_weights_and_early_stopping_exclude_each_other(data):
+def test_average_weights_and_early_stopping_exclude_each_other(unrelated):
     with pytest.raises(ValueError, match="use one"):
-        FineTuneUnlearner(make_net(), average_weights=True, early_stopping=True).fit(*data)
+        FineTuneUnlearner(make_net(), average_weights=True, early_stopping=True).fit(*unrelated)

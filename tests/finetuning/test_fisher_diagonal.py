@@ -20,13 +20,6 @@ from tests.instances import make_net
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@pytest.fixture
-def data():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(80, 6)).astype(np.float32)
-    return X, rng.integers(0, 3, 80)
-
-
 class Logistic(nn.Module):
     def __init__(self, n_in=6, n_out=3):
         super().__init__()
@@ -36,8 +29,8 @@ class Logistic(nn.Module):
         return self.w(X)
 
 
-def test_fisher_is_the_per_row_closed_form(data):
-    X, y = data
+def test_fisher_is_the_per_row_closed_form(unrelated):
+    X, y = unrelated
     net = NeuralNetClassifier(Logistic, criterion=nn.CrossEntropyLoss, lr=0.1, train_split=None)
     unlearner, net, rows = fitted(net, X, y)
     weight = net.module_.w.weight
@@ -53,8 +46,8 @@ def test_fisher_is_the_per_row_closed_form(data):
 
 
 @pytest.mark.parametrize("kind", ["NLLLoss", "BCEWithLogitsLoss", "BCELoss"])
-def test_fisher_of_other_criteria(data, kind):
-    X, y = data
+def test_fisher_of_other_criteria(unrelated, kind):
+    X, y = unrelated
     y = y % 2
     if kind == "NLLLoss":
 
@@ -83,8 +76,8 @@ def test_fisher_of_other_criteria(data, kind):
     np.testing.assert_allclose(fisher, expected / expected.mean(), rtol=1e-3)
 
 
-def test_fisher_leaves_batch_norm_and_dropout_alone(data):
-    X, y = data
+def test_fisher_leaves_batch_norm_and_dropout_alone(unrelated):
+    X, y = unrelated
     unlearner, net, rows = fitted(convolutional(), X, y)
     before = parameters(net)
     params = [net.module_.body.weight]
@@ -100,8 +93,8 @@ def test_fisher_leaves_batch_norm_and_dropout_alone(data):
     assert not torch.equal(one[params[0]], few)
 
 
-def test_fisher_needs_a_likelihood(data):
-    X, y = data
+def test_fisher_needs_a_likelihood(unrelated):
+    X, y = unrelated
     net = make_net(module__n_out=3, max_epochs=2, criterion=nn.MultiMarginLoss)
     unlearner = ProximalUnlearner(net, norm="fisher").fit(X, y)
     with pytest.raises(UnlearningError, match="MultiMarginLoss"):
@@ -109,12 +102,12 @@ def test_fisher_needs_a_likelihood(data):
     unlearner.set_params(norm="l2").unlearn(indices=[0])
 
 
-def test_fisher_over_a_torch_dataset(data):
-    X, y = data
+def test_fisher_over_a_torch_dataset(unrelated):
+    X, y = unrelated
     params = {"norm": "fisher", "max_epochs": 2, "random_state": 0}
     plain = ProximalUnlearner(convolutional(), **params).fit(X, y)
-    data = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
-    whole = ProximalUnlearner(convolutional(), **params).fit(data)
+    unrelated = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+    whole = ProximalUnlearner(convolutional(), **params).fit(unrelated)
     fishers = []
     for unlearner in (plain, whole):
         net = skorch_nets.copy_net(plain.estimator_)

@@ -18,15 +18,6 @@ from tests.instances import make_net
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@pytest.fixture
-def quadratic():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(40, 3))
-    y = X @ [1.0, -2.0, 3.0] + rng.normal(size=40)
-    y[:8] += 10
-    return X, y
-
-
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("norm", ["l2", "fisher"])
 @pytest.mark.parametrize("penalty", [0.1, 3.0])
@@ -73,15 +64,8 @@ def test_huge_fisher_penalty_is_stable_in_float32(penalty):
     assert max(moved) < 0.1
 
 
-@pytest.fixture
-def data():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(80, 6)).astype(np.float32)
-    return X, rng.integers(0, 3, 80)
-
-
-def test_no_penalty_equals_fine_tuning_bitwise(data):
-    X, y = data
+def test_no_penalty_equals_fine_tuning_bitwise(unrelated):
+    X, y = unrelated
     params = {"max_epochs": 3, "random_state": 0}
     fine = FineTuneUnlearner(convolutional(), **params).fit(X, y).unlearn(indices=np.arange(9))
     prox = ProximalUnlearner(convolutional(), penalty=0, **params).fit(X, y)
@@ -94,9 +78,9 @@ def test_no_penalty_equals_fine_tuning_bitwise(data):
 
 @pytest.mark.parametrize("schedule", ["linear", "constant"])
 @pytest.mark.parametrize("recipe", [{}, {"lr": 0.01}, {"max_epochs": 7}, {"batch_size": 5}])
-def test_default_penalty_adapts_to_the_recipe(data, monkeypatch, schedule, recipe):
+def test_default_penalty_adapts_to_the_recipe(unrelated, monkeypatch, schedule, recipe):
     """λ times the sum of the rates is a quarter: the pull alone undoes 1 − exp(−0.25)."""
-    X, y = data
+    X, y = unrelated
     penalties, rates = [], []
     plain = ProximalStep.on_batch_end
 
@@ -124,8 +108,8 @@ def test_default_penalty_adapts_to_the_recipe(data, monkeypatch, schedule, recip
         ("*", ALL),
     ],
 )
-def test_exclude(data, exclude, left_out):
-    X, y = data
+def test_exclude(unrelated, exclude, left_out):
+    X, y = unrelated
     unlearner = ProximalUnlearner(convolutional(), random_state=0).fit(X, y)
     net, rows = unlearner.estimator_, unlearner._record.view(np.arange(80))
     names = {id(p): name for name, p in net.module_.named_parameters()}
@@ -135,8 +119,8 @@ def test_exclude(data, exclude, left_out):
     assert layers_in_order(net, rows)[-1] is net.module_.head
 
 
-def test_excluded_parameters_move_and_others_do_not(data):
-    X, y = data
+def test_excluded_parameters_move_and_others_do_not(unrelated):
+    X, y = unrelated
     unlearner = ProximalUnlearner(
         convolutional(), penalty=1e30, norm="l2", exclude="head", max_epochs=2, random_state=0
     ).fit(X, y)
@@ -147,8 +131,8 @@ def test_excluded_parameters_move_and_others_do_not(data):
     assert np.array_equal(after["module.frozen.weight"], before["module.frozen.weight"])
 
 
-def test_excluding_everything_is_fine_tuning(data):
-    X, y = data
+def test_excluding_everything_is_fine_tuning(unrelated):
+    X, y = unrelated
     for norm in ("l2", "fisher"):
         unlearner = ProximalUnlearner(convolutional(), norm=norm, exclude="*", random_state=0)
         unlearner.fit(X, y).unlearn(indices=[0])
@@ -156,8 +140,8 @@ def test_excluding_everything_is_fine_tuning(data):
         assert same_parameters(parameters(fine.estimator_), parameters(unlearner.estimator_))
 
 
-def test_unknown_pattern_is_an_error(data):
-    X, y = data
+def test_unknown_pattern_is_an_error(unrelated):
+    X, y = unrelated
     unlearner = ProximalUnlearner(convolutional(), exclude=["bias", "conv9.*"]).fit(X, y)
     with pytest.raises(ValueError, match=r"conv9.*head\.weight"):
         unlearner.unlearn(indices=[0])

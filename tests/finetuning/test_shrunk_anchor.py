@@ -22,27 +22,11 @@ from tests.instances import make_net
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@pytest.fixture
-def quadratic():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(40, 3))
-    y = X @ [1.0, -2.0, 3.0] + rng.normal(size=40)
-    y[:8] += 10
-    return X, y
-
-
-@pytest.fixture
-def data():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(80, 6)).astype(np.float32)
-    return X, rng.integers(0, 3, 80)
-
-
 # ------------------------------------------------------------------ the anchor
 
 
-def test_a_share_of_the_weights_without_a_penalty_is_shrink_and_perturb(data):
-    X, y = data
+def test_a_share_of_the_weights_without_a_penalty_is_shrink_and_perturb(unrelated):
+    X, y = unrelated
     for share in (0.0, 0.4):
         ours = ProximalUnlearner(convolutional(), penalty=0, anchor=share, random_state=0)
         other = ShrinkPerturbUnlearner(convolutional(), shrink=share, random_state=0)
@@ -51,9 +35,9 @@ def test_a_share_of_the_weights_without_a_penalty_is_shrink_and_perturb(data):
         assert same_parameters(parameters(ours.estimator_), parameters(other.estimator_))
 
 
-def test_the_anchor_is_a_point_between_the_original_and_new_weights(data):
+def test_the_anchor_is_a_point_between_the_original_and_new_weights(unrelated):
     """A huge penalty stays where it starts: at a θᵒ + (1 − a) θⁿᵉʷ, whatever θᵒ is."""
-    X, y = data
+    X, y = unrelated
     held = {}
     for share in (1.0, 0.25, 0.0):
         for lr in (0.1, 0.01):
@@ -83,8 +67,8 @@ def test_the_fixed_point_is_that_of_the_penalty_to_this_anchor(quadratic):
     np.testing.assert_allclose(w(free), expected, rtol=1e-5)
 
 
-def test_only_a_shrunk_anchor_needs_a_net_built_anew(data):
-    X, y = data
+def test_only_a_shrunk_anchor_needs_a_net_built_anew(unrelated):
+    X, y = unrelated
     trained = convolutional().fit(X, y)
     trained.module_.head = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 3))
     unlearner = ProximalUnlearner(FrozenEstimator(trained), random_state=0).fit(X, y)

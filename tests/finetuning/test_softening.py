@@ -18,16 +18,9 @@ from tests.instances import make_binary_net, make_net, make_regressor_net
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@pytest.fixture
-def data():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(80, 6)).astype(np.float32)
-    return X, rng.integers(0, 3, 80)
-
-
 @pytest.mark.parametrize("kind", ["label_smoothing", "confidence"])
-def test_softening_terms(data, kind):
-    X, y = data
+def test_softening_terms(unrelated, kind):
+    X, y = unrelated
     unlearner, net, _ = fitted(make_net(module__n_out=3, max_epochs=1), X, y)
     out = net.infer(torch.from_numpy(X)).detach()
     target = torch.from_numpy(y)
@@ -47,8 +40,8 @@ def test_softening_terms(data, kind):
     assert "get_loss" not in vars(net)
 
 
-def test_softening_keeps_predictions_less_certain(data):
-    X, y = data
+def test_softening_keeps_predictions_less_certain(unrelated):
+    X, y = unrelated
     net = make_net(module__n_out=3, max_epochs=40)
     certainty = {}
     for kind in (None, "label_smoothing", "confidence"):
@@ -61,8 +54,8 @@ def test_softening_keeps_predictions_less_certain(data):
     assert certainty["confidence"] < certainty[None] - 0.02
 
 
-def test_softening_of_binary_nets_and_regressors(data):
-    X, y = data
+def test_softening_of_binary_nets_and_regressors(unrelated):
+    X, y = unrelated
     binary = ProximalUnlearner(make_binary_net(), softening="label_smoothing").fit(X, y % 2)
     binary.unlearn(indices=[0])
     regressor = ProximalUnlearner(make_regressor_net(), softening="confidence").fit(X, y * 1.0)

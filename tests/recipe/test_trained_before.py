@@ -39,20 +39,12 @@ from skunlearn._recipe.trained_before import find_trained
 from skunlearn._torch.first_weights import find_fixed_weights
 from skunlearn.nets import CIFARResNet18, FastCIFARNet, digits_classifier
 from tests import carriers
-from tests.carriers import Around, N, Net, Votes, net, tree
+from tests.carriers import Around, Net, Votes, net, tree
 
 FORGET = np.arange(20)
 
 
 quiet = pytest.mark.filterwarnings("ignore::UserWarning")
-
-
-@pytest.fixture
-def data():
-    """Rows without a pattern."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(N, 12)).astype(np.float32)
-    return X, rng.integers(0, 3, N)
 
 
 def certified(unlearner):
@@ -98,8 +90,8 @@ def clean_nets(X, y):
     }
 
 
-def test_clean_nets_stay_exact(data):
-    X, y = data
+def test_clean_nets_stay_exact(unrelated):
+    X, y = unrelated
     for name, clean in clean_nets(X, y).items():
         unlearner = RetrainUnlearner(clean, random_state=0).fit(X, y).unlearn(indices=FORGET)
         found = certified(unlearner)
@@ -130,8 +122,8 @@ def test_clean_nets_stay_exact(data):
         lambda X, y: KNeighborsClassifier(metric="minkowski", metric_params={"w": np.ones(12)}),
     ],
 )
-def test_clean_estimators_stay_exact(data, clean):
-    X, y = data
+def test_clean_estimators_stay_exact(unrelated, clean):
+    X, y = unrelated
     unlearner = RetrainUnlearner(clean(X, y), random_state=0).fit(X, y).unlearn(indices=FORGET)
     found = certified(unlearner)
     assert (found["guarantee"], found["notes"]) == ("retrained without the rows", [])
@@ -164,8 +156,8 @@ def test_a_frozen_tree_of_random_labels(around, right):
     assert "a FrozenEstimator of DecisionTreeClassifier" in found["notes"][0]
 
 
-def test_paths_are_those_of_get_params(data):
-    X, y = data
+def test_paths_are_those_of_get_params(unrelated):
+    X, y = unrelated
     frozen = FrozenEstimator(tree(X, y))
     for estimator, path in (
         (CalibratedClassifierCV(frozen), "estimator"),
@@ -178,9 +170,9 @@ def test_paths_are_those_of_get_params(data):
         assert estimator.get_params()[path] is frozen
 
 
-def test_prefit_estimators_are_refused(data):
+def test_prefit_estimators_are_refused(unrelated):
     """Copies of them are not fitted."""
-    X, y = data
+    X, y = unrelated
     for estimator, path in (
         (StackingClassifier([("a", tree(X, y))], cv="prefit"), "estimator__cv"),
         (make_pipeline(SelectFromModel(tree(X, y), prefit=True), tree(X, y)), "from.*__prefit"),
@@ -203,8 +195,8 @@ class Learnt(nn.Module):
         return nn.functional.cross_entropy(self.scale(out), y)
 
 
-def test_criteria_that_learn(data):
-    X, y = data
+def test_criteria_that_learn(unrelated):
+    X, y = unrelated
     for estimator in (net(Inited, criterion=Learnt()), make_pipeline(net(criterion=Learnt()))):
         with pytest.raises(TypeError, match=r"criterion is a module instance \(Learnt\)"):
             RetrainUnlearner(estimator).fit(X, y)
@@ -212,8 +204,8 @@ def test_criteria_that_learn(data):
     assert certified(unlearner)["guarantee"] == "retrained without the rows"
 
 
-def test_errors_leave_everything_as_it_was(data):
-    X, y = data
+def test_errors_leave_everything_as_it_was(unrelated):
+    X, y = unrelated
     unlearner = FineTuneUnlearner(net()).fit(X, y)
     before = unlearner.certificate()
     unlearner.estimator = net(Around, module__enc=Net())
@@ -222,8 +214,8 @@ def test_errors_leave_everything_as_it_was(data):
     assert unlearner.certificate() == before
 
 
-def test_modules_that_are_shared_are_refused(data):
-    X, y = data
+def test_modules_that_are_shared_are_refused(unrelated):
+    X, y = unrelated
     held = [Net()]
 
     class Same(nn.Module):
@@ -240,9 +232,9 @@ def test_modules_that_are_shared_are_refused(data):
 
 
 @quiet
-def test_frozen_outside_means_trained_on_these_rows(data):
+def test_frozen_outside_means_trained_on_these_rows(unrelated):
     """It is retrained, and then exact."""
-    X, y = data
+    X, y = unrelated
     unlearner = RetrainUnlearner(FrozenEstimator(tree(X, y)), random_state=0).fit(X, y)
     unlearner.unlearn(indices=FORGET)
     assert certified(unlearner)["guarantee"] == "retrained without the rows"
@@ -251,8 +243,8 @@ def test_frozen_outside_means_trained_on_these_rows(data):
         RetrainUnlearner(FrozenEstimator(FrozenEstimator(tree(X, y)))).fit(X, y)
 
 
-def test_untouched_shards_keep_what_an_earlier_recipe_froze(data):
-    X, y = data
+def test_untouched_shards_keep_what_an_earlier_recipe_froze(unrelated):
+    X, y = unrelated
     frozen = VotingClassifier([("a", FrozenEstimator(tree(X, y)))])
     unlearner = ShardedUnlearner(frozen, aggregate="vote", random_state=0).fit(X, y)
     unlearner.estimator = DecisionTreeClassifier()
@@ -262,9 +254,9 @@ def test_untouched_shards_keep_what_an_earlier_recipe_froze(data):
 
 
 @quiet
-def test_checkpoints_of_nets_in_pipelines(data, tmp_path):
+def test_checkpoints_of_nets_in_pipelines(unrelated, tmp_path):
     """A retraining reads and writes in a folder of its own."""
-    X, y = data
+    X, y = unrelated
     inner = net(callbacks=[carriers._checkpoint(X, y, tmp_path)])
     inner.callbacks[0].set_params(monitor=carriers.never, load_best=True, event_name=None)
     unlearner = RetrainUnlearner(make_pipeline(FunctionTransformer(), inner), random_state=0)

@@ -39,14 +39,6 @@ FORGET = np.arange(20)
 quiet = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@pytest.fixture
-def data():
-    """Rows without a pattern."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(N, 12)).astype(np.float32)
-    return X, rng.integers(0, 3, N)
-
-
 def certified(unlearner):
     return json.loads(unlearner.certificate())
 
@@ -68,8 +60,8 @@ INSTANCE = "module is a module instance"
 
 
 @quiet
-def test_references_never_start_from_trained_weights(data):
-    X, y = data
+def test_references_never_start_from_trained_weights(unrelated):
+    X, y = unrelated
     new = np.random.default_rng(1).normal(size=X.shape).astype(np.float32), y
     unlearner = from_instance(FineTuneUnlearner, X, y).unlearn(indices=FORGET)
     mask = np.isin(np.arange(N), FORGET)
@@ -102,8 +94,8 @@ def test_references_never_start_from_trained_weights(data):
 
 
 @quiet
-def test_references_around_frozen_parts_are_refused(data):
-    X, y = data
+def test_references_around_frozen_parts_are_refused(unrelated):
+    X, y = unrelated
     new = np.random.default_rng(1).normal(size=X.shape).astype(np.float32), y
     frozen = CalibratedClassifierCV(FrozenEstimator(tree(X, y)))
     unlearner = RetrainUnlearner(frozen, random_state=0).fit(X, y).unlearn(indices=FORGET)
@@ -125,9 +117,9 @@ def test_references_around_frozen_parts_are_refused(data):
     assert audit(unlearner, *new, retrained=tree(X[20:], y[20:])).verdicts
 
 
-def test_references_that_start_from_a_file_warn(data, tmp_path):
+def test_references_that_start_from_a_file_warn(unrelated, tmp_path):
     """Public weights in a module's __init__ are allowed; the reference has them too."""
-    X, y = data
+    X, y = unrelated
     new = np.random.default_rng(1).normal(size=X.shape).astype(np.float32), y
     start = carriers.NETS["file"](X, y, tmp_path)
     unlearner = RetrainUnlearner(start, random_state=0).fit(X, y).unlearn(indices=FORGET)
@@ -143,8 +135,8 @@ def test_references_that_start_from_a_file_warn(data, tmp_path):
 # ------------------------------------------------------------------ pipelines and caches
 
 
-def test_a_plain_pipeline_is_named(data):
-    X, y = data
+def test_a_plain_pipeline_is_named(unrelated):
+    X, y = unrelated
     for steps, named in (
         ([("scale", StandardScaler())], "Steps scale (StandardScaler) of a Pipeline in front"),
         ([("a", make_pipeline(PCA(3)))], "a__pca (PCA)"),
@@ -166,9 +158,9 @@ def test_a_plain_pipeline_is_named(data):
     assert "scale (StandardScaler), a__pca (PCA)" in outer[-1][-1].certificate()
 
 
-def test_steps_that_hold_the_labels(data):
+def test_steps_that_hold_the_labels(unrelated):
     """The rows' own numbers, encoded by their labels: the model behind learns the code alone."""
-    _, y = data
+    _, y = unrelated
     X = np.column_stack([np.arange(N), np.zeros(N)])
     encoder = TargetEncoder(cv=2, smooth=1e-9)
     pipe = Pipeline([("code", encoder), ("model", RetrainUnlearner(DecisionTreeClassifier()))])
@@ -177,8 +169,8 @@ def test_steps_that_hold_the_labels(data):
     assert certified(pipe[-1])["guarantee"] == "none"
 
 
-def test_steps_without_memory_take_nothing_away(data):
-    X, y = data
+def test_steps_without_memory_take_nothing_away(unrelated):
+    X, y = unrelated
     pipe = make_pipeline(Normalizer(), RetrainUnlearner(LogisticRegression())).fit(X, y)
     pipe[-1].unlearn(indices=FORGET)
     assert certified(pipe[-1])["guarantee"] == "retrained without the rows"
@@ -194,8 +186,8 @@ def test_steps_without_memory_take_nothing_away(data):
     assert "pca (PCA)" in certified(around[-1])["notes"][0]
 
 
-def test_what_stood_before_survives_files(data, tmp_path):
-    X, y = data
+def test_what_stood_before_survives_files(unrelated, tmp_path):
+    X, y = unrelated
     pipe = make_pipeline(
         FunctionTransformer(), FrozenEstimator(PCA(12).fit(X)), FineTuneUnlearner(net())
     )
@@ -207,8 +199,8 @@ def test_what_stood_before_survives_files(data, tmp_path):
     assert certified(clone(loaded).fit(X, y))["notes"] == []
 
 
-def test_caches_inside_are_named(data, tmp_path):
-    X, y = data
+def test_caches_inside_are_named(unrelated, tmp_path):
+    X, y = unrelated
     cached = Pipeline([("pca", PCA(3)), ("m", LogisticRegression())], memory=str(tmp_path))
     unlearner = RetrainUnlearner(cached, random_state=0).fit(X, y).unlearn(indices=FORGET)
     assert ["estimator__memory" in note for note in certified(unlearner)["notes"]] == [True]
