@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, lapack
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, lapack, svdvals
 from sklearn.utils.extmath import safe_sparse_dot
 
 _EPS = np.finfo(np.float64).eps
@@ -99,6 +99,16 @@ class Moments:
         except LinAlgError:
             return 0.0
         return lapack.dpocon(factor, _norm(self.scatter), uplo="L")[0]
+
+    def singular_values(self):
+        """Of the rows about their mean, each times the root of its weight; the largest first.
+
+        Those of a Cholesky factor whose columns were brought to one size first: where columns are
+        of very different sizes, `scatter` itself would have lost the smallest.
+        """
+        size = np.sqrt(np.diag(self.scatter))
+        factor = cholesky(self.scatter / size[:, None] / size)
+        return svdvals(factor * size)
 
     def solve(self, alpha):
         """Ridge coefficients of shape (p, t), with their error and what a fresh sum would have.

@@ -281,3 +281,25 @@ def test_search():
     search.fit(X, y, forget=mask)
     assert search.best_params_ == {"estimator__alpha": 1e-3}
     assert "to rounding" in search.best_estimator_.certificate()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rank_and_singular_values_are_those_of_the_kept_rows(weighted, no_training):
+    X, y = task()
+    X = X * [1e2, 1, 1, 1e-2, 1]
+    w = np.random.default_rng(0).uniform(0.5, 2, len(X)) if weighted else None
+    for recipe in (LinearRegression(), LinearRegression(fit_intercept=False)):
+        ours = RidgeUnlearner(recipe).fit(X, y, w).unlearn(indices=FORGET).estimator_
+        left = None if w is None else without(w)
+        theirs = LinearRegression(**recipe.get_params()).fit(without(X), without(y), left)
+        assert ours.rank_ == theirs.rank_ == 5
+        scale = theirs.singular_[0]
+        assert ours.singular_ == pytest.approx(theirs.singular_, rel=1e-11, abs=1e-15 * scale)
+        assert vars(ours).keys() == vars(theirs).keys()
+
+
+def test_sparse_rows_have_no_rank():
+    X, y = task()
+    ours = RidgeUnlearner(LinearRegression()).fit(sparse.csr_matrix(X), y).estimator_
+    assert not hasattr(ours, "rank_")
+    assert not hasattr(LinearRegression().fit(sparse.csr_matrix(X), y), "rank_")
