@@ -14,6 +14,7 @@ _LOOKED_AT = 1000  # items of a container, at most
 _MANY = 64  # numbers of a weight from which a likeness says something
 _ALIKE = 0.3  # correlation of two drawings that is one
 _BY_CHANCE = 8.0  # the same in standard errors of independent ones
+_APART = 4.0  # two levels, in deviations about them: 2.7 of the halves of a normal distribution
 _OF_TORCH = frozenset(vars(torch.nn.Module()))
 
 
@@ -81,8 +82,22 @@ def _resemble(one, other):
     if one.ndim < 2 or one.numel() < _MANY or not one.is_floating_point():
         return False  # of biases some are often set apart, the same ones each time
     both = torch.stack([one.detach().flatten(), other.detach().flatten()]).double()
+    both = both - _find_levels(both.mean(dim=0))
     likeness = float(torch.corrcoef(both)[0, 1])
     return likeness > max(_ALIKE, _BY_CHANCE / one.numel() ** 0.5)
+
+
+def _find_levels(values):
+    """The two constants that weights lie about, each where it is; zeros where there are not two.
+
+    An identity to which noise is added has them, and nothing learnt.
+    """
+    upper = values > (values.min() + values.max()) / 2
+    if not 0 < upper.sum() < len(values):
+        return torch.zeros_like(values)
+    levels = torch.where(upper, values[upper].mean(), values[~upper].mean())
+    apart, spread = levels.max() - levels.min(), (values - levels).std()
+    return levels if apart > _APART * spread else torch.zeros_like(values)
 
 
 def _weights(net):

@@ -254,3 +254,23 @@ def test_clean_ones_stay_exact(rows, callbacks):
 def test_weights_drawn_anew_are_not_alike():
     for n in range(20):
         assert find_fixed_weights(net(functools.partial(nn.Linear, 2 ** (n % 8), 64)))[0] == []
+
+
+class Near(nn.Module):
+    """Begins near a matrix that is known to all, or near one that was learnt."""
+
+    def __init__(self, learnt=False):
+        super().__init__()
+        self.layer = nn.Linear(12, 12)
+        start = torch.randn(12, 12, generator=torch.Generator().manual_seed(3))
+        with torch.no_grad():
+            start = start if learnt else torch.eye(12)
+            self.layer.weight.copy_(start + 0.02 * torch.randn(12, 12))
+
+    def forward(self, X):
+        return self.layer(X)
+
+
+def test_an_identity_with_noise_was_not_learnt():
+    assert find_fixed_weights(net(Near))[0] == []
+    assert find_fixed_weights(net(Near, module__learnt=True))[0] == ["module.layer.weight"]
