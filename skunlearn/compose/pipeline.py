@@ -110,7 +110,8 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
     ['scale (StandardScaler)']
     """
 
-    __repr__ = notebook.write_text
+    __repr__, _repr_html_inner = notebook.write_text, notebook.write_html
+    _repr_mimebundle_ = notebook.write_bundle
     _parameter_constraints = {
         **Pipeline._parameter_constraints,
         "refit_transformers": ["boolean"],

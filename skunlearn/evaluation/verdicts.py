@@ -150,7 +150,7 @@ def warn_if_unmoved(name, losses, confidence, *, cap=None, accuracies=None):
     return [
         f"{name}: nothing was unlearned. Its {what} on the forget set is {now:.3f}, the "
         f"original's {before:.3f}, the retrained model's {target:.3f}: it went "
-        f"{100 * ways[what]:.0f} % of the way."
+        f"{round(100 * ways[what])} % of the way."
     ]
 
 
