@@ -66,6 +66,8 @@ def list_functions(member):
     """The functions that a member of a class, or a wrapped function, is made of."""
     if isinstance(member, types.FunctionType):
         return [member]
+    if isinstance(member, types.MethodType):  # it speaks for the object that it is bound to
+        return []
     if isinstance(member, property):
         return [f for f in (member.fget, member.fset, member.fdel) if f is not None]
     if isinstance(member, staticmethod | classmethod):

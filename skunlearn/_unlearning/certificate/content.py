@@ -29,6 +29,7 @@ def write_content(unlearner):
     notes = _write_notes(unlearner)
     declared = _list_declared(unlearner)
     if _has_changed(unlearner, model):
+        guarantee = "none"
         notes.append(
             "The model is not the one that the last request left: its weights have been changed "
             "since, or it was trained anew with other draws."
@@ -145,6 +146,13 @@ def _write_notes(unlearner):
         notes.append(
             f"{corrected} of the rows in the log were corrected, not deleted: their old values are "
             "forgotten, and the model was trained on the new ones."
+        )
+    equal = sum(entry.get("equal_rows_left", 0) for entry in unlearner.deletions_)
+    if equal:
+        notes.append(
+            f"{equal} retained rows equal one that was forgotten: another record, or the same row "
+            "with another label. What the model knows of them stays. X_forget= alone names all "
+            "rows that are equal."
         )
     if unlearner._record.weights is not None:
         notes.append(

@@ -75,6 +75,9 @@ def log_entry(unlearner, before, change, model, kept, seconds):
     held_out = unlearner._count_held_out(removal.retain)
     if removal.corrected:
         entry["corrected"] = len(removal.positions)
+    equal = None if removal.corrected else removal.record.count_equal_left(removal.positions)
+    if equal:
+        entry["equal_rows_left"] = equal
     if record.weights is not None:
         entry["weighted"] = True
     if kept is not None:
