@@ -81,7 +81,7 @@ def is_table(value):
     Settings are short, or lists of single numbers.
     """
     if is_frame(value):
-        return len(value.shape) == 2 and min(value.shape) > 1
+        return len(value.shape) == 2 and len(value) >= _MANY and value.shape[1] > 1
     if not isinstance(value, Mapping | list | tuple) or len(value) < _MANY:
         return False
     some = list(itertools.islice(value, _MANY))
