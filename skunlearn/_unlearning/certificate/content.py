@@ -8,6 +8,7 @@ import torch
 
 from skunlearn._recipe import caches
 from skunlearn._rows import row_forms
+from skunlearn._torch.portable import join_names
 from skunlearn._unlearning.certificate.deletion_log import find_kinds_in_front, has_rows_in_front
 from skunlearn._unlearning.certificate.derived import find_file, list_artefacts
 from skunlearn._unlearning.certificate.guarantees import in_words
@@ -163,6 +164,13 @@ def _write_notes(unlearner):
         notes.append(
             "Training rows were measured through their random augmentation, not as they are: "
             "fit was not given measure_on=."
+        )
+    written = unlearner.deletions_[-1].get("written_kept") if unlearner.deletions_ else None
+    if written:
+        notes.append(
+            f"{join_names(written)} was written to in the training before the request, by code of "
+            "the modules themselves, and is kept: what it holds of forgotten rows is still there, "
+            "and in pickles. RetrainUnlearner starts it anew."
         )
     kept = unlearner.deletions_[-1].get("statistics_kept") if unlearner.deletions_ else None
     if kept:
