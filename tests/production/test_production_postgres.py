@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner
-from skunlearn.production import DeletionQueue, DeletionWorker, _lease
+from skunlearn.production import DeletionQueue, DeletionWorker, _lease, _schema
 from skunlearn.production._lease import LeaseLostError, timed_lease
 from tests import postgres_server
 from tests import production_task as task
@@ -372,3 +372,70 @@ def test_poison_is_set_aside_there_too(place, monkeypatch):
         pass
     assert worker.queue.counts()["applied"] == 9
     assert worker.queue.status("3")["state"] == "delayed"
+
+
+def test_a_queue_of_the_format_before_is_brought_up_to_date(place):
+    """By four machines at once; requests of before are kept, and stay unchangeable."""
+    import sqlalchemy
+
+    queue = machine(place)
+    queue.submit("old", ids=["user-0"])
+    with queue._journal.transaction() as db:
+        db.run("DROP TRIGGER requests_keep ON requests")
+        db.run("ALTER TABLE requests DROP COLUMN new_values, DROP COLUMN new_digest")
+        lines = _schema._REQUEST_CHANGED.splitlines()
+        old = "\n".join(line for line in lines if "new_" not in line)
+        db.run(
+            f"CREATE TRIGGER requests_keep BEFORE UPDATE ON requests FOR EACH ROW WHEN ({old}) "
+            "EXECUTE FUNCTION skunlearn_refuse('kept')"
+        )
+        db.set_meta("format", 2)
+    errors = []
+
+    def open_again():
+        try:
+            machine(place)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=open_again) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    worker = started(queue, "refit")
+    X = rows()[0]
+    queue.submit_correction("new", X[:1] + 1, ids=["user-3"])
+    for change in ("new_values = 'x'", "new_digest = 'x'", "digests = ''"):
+        with (
+            pytest.raises(sqlalchemy.exc.IntegrityError, match="never changed"),
+            queue._journal.transaction() as db,
+        ):
+            db.run(f"UPDATE requests SET {change}")
+    audit = worker.run_once(flush=True)["audit"]
+    assert (audit["rows"], audit["corrected"]) == (1, 1)
+    with queue._journal.transaction(reading=True) as db:
+        held = db.rows("SELECT names, new_values, new_digest FROM requests ORDER BY number")
+    assert [(row["names"], row["new_values"]) for row in held] == [(None, None)] * 2
+    assert held[0]["new_digest"] is None
+    assert len(held[1]["new_digest"]) == 32
+
+
+@pytest.mark.parametrize("kind", ["net", "refit"])
+def test_machines_take_up_each_others_corrections(place, kind):
+    """One that holds the old values says so; started with the new ones it goes on."""
+    one, two = started(machine(place), kind), started(machine(place), kind)
+    X, y, X_test, y_test = rows()
+    one.queue.submit_correction("a", X[:1] + 1, ids=["user-3"])
+    assert one.run_once(flush=True)["state"] == "applied"
+    one.queue.submit("b", ids=["user-4"])
+    with pytest.raises(ValueError, match="those that were corrected have their new values"):
+        two.run_once(flush=True)
+    X[3] = X[0] + 1
+    two = DeletionWorker(machine(place), make_unlearner(kind), X_test, y_test)
+    two.start(X, y, ids=IDS)
+    assert two.run_once(flush=True)["audit"]["rows"] == 1
+    assert one.run_once(flush=True) is None
+    assert one.version == two.version == 2
+    assert same(one.unlearner, two.unlearner)
