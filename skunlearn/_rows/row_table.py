@@ -4,6 +4,8 @@ Until then a sketch stands for a row: a number by which a change is noticed, qui
 adversary. Rows are compared with what is known of them before they are used.
 """
 
+import functools
+
 import numpy as np
 import torch
 
@@ -248,7 +250,7 @@ def row_sketches(X):
     if not width:
         return sketches
     words = -(-width // 8)
-    keys = np.random.default_rng(_SEED).integers(2**64, size=words, dtype=np.uint64) | 1
+    keys = _draw_keys(words)
     step = max(1, min(n, _SKETCHED // width))
     table, shifted = np.tile(keys, (step, 1)), np.empty((step, words), dtype=np.uint64)
     i = 0
@@ -262,6 +264,13 @@ def row_sketches(X):
         np.einsum("ij->i", chunk, out=sketches[i : i + m])  # a sum; of short rows faster than sum
         i += m
     return sketches
+
+
+@functools.lru_cache(maxsize=8)
+def _draw_keys(words):
+    keys = np.random.default_rng(_SEED).integers(2**64, size=words, dtype=np.uint64) | 1
+    keys.flags.writeable = False
+    return keys
 
 
 def _as_words(chunk, words):
