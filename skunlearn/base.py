@@ -177,6 +177,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     def _fit(self, X, y, sample_weight, forget, named, **own):
         """The verb `fit`; `own` is put on the estimator before the model is trained."""
         inner_estimator.refuse_frozen_clone(self)
+        checking.refuse_other_order(X, forget=forget, ids=named["ids"], groups=named["groups"])
         with drafted(self, anew=True) as draft:
             vars(draft).update(own)
             draft._check_parameters()

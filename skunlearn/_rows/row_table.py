@@ -124,6 +124,14 @@ class RowTable:
         now, known = (digests, label_digests(digests, y)), (self._digests, self._labels)
         return tuple((a != b[positions]).any(axis=1) for a, b in zip(now, known))
 
+    def count_equal(self, positions, others):
+        """How many of the rows at `others` equal one of those at `positions`, by content."""
+        if self._sketches is not None:
+            keys = self._sketches[0]
+        else:
+            keys = np.ascontiguousarray(self._digests).view(np.uint64)[:, 0]
+        return int(np.isin(keys[others], keys[positions]).sum())
+
     def _missing(self, record, positions=None):
         """Those of `positions` whose digests are not known, with rows and labels, part by part."""
         if self._known is None or not record.has_data:
@@ -231,8 +239,8 @@ def row_sketches(X):
     Returns
     -------
     sketches : ndarray of shape (n,), uint64
-        Equal rows have equal sketches, 0.0 and -0.0 counting as equal; a row that was changed keeps
-        its sketch with a chance of about 2**-64.
+        Equal rows have equal sketches, 0.0 and -0.0 counting as equal, and all NaN; a row that was
+        changed keeps its sketch with a chance of about 2**-64.
     """
     n = len(X)
     sketches = np.zeros(n, dtype=np.uint64)
@@ -266,6 +274,8 @@ def _as_words(chunk, words):
     into[:, flat.shape[1] :] = 0
     if chunk.dtype.kind == "f":
         np.add(flat, 0.0, out=into[:, : flat.shape[1]])  # -0.0 becomes 0.0
+        if np.isnan(into.max(initial=0.0)):
+            into[np.isnan(into)] = np.nan  # 0 / 0 has other bits
     else:
         into[:, : flat.shape[1]] = flat
     return rows

@@ -1,5 +1,6 @@
 """What a model says about some rows: logits, losses, accuracy, from one forward pass."""
 
+import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -96,6 +97,24 @@ def observe(model, rows, classes):
     else:
         predicted = np.searchsorted(classes, model.predict(X))
     return Evidence(y, logits, predicted, task)
+
+
+def observe_forgotten(model, rows, classes):
+    """As `observe`, of rows that a model of the other rows may have no answer to; None then.
+
+    Within a radius, say, there need be no neighbour of theirs. A net has an answer always.
+    """
+    if rows is None or skorch_nets.is_net(model):
+        return observe(model, rows, classes)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "One or more samples have no neighbors")
+            said = observe(model, rows, classes)
+    except ValueError as error:
+        if "No neighbors found" not in str(error):
+            raise
+        return None
+    return said if said.is_finite() else None
 
 
 def _hear_one_class(model, X, classes):

@@ -11,7 +11,7 @@ from skunlearn._rows.containers import n_rows
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import DigestsOfRows, Rows
-from skunlearn._torch.observation import Evidence, observe
+from skunlearn._torch.observation import Evidence, observe, observe_forgotten
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.skorch_nets import is_net, is_predefined, unwrap
 from skunlearn._unlearning.accuracy_guard import Guard, refuse_drop
@@ -95,9 +95,10 @@ def observe_all(model, removal, classes, known=(None, None, None)):
     there are none.
     """
     rows = removal.forget, removal.sample, removal.others
+    ask = observe_forgotten, observe, observe
     return tuple(
-        said if said or part is None else observe(model, part, classes)
-        for said, part in zip(known, rows)
+        said if said or part is None else hear(model, part, classes)
+        for said, part, hear in zip(known, rows, ask)
     )
 
 

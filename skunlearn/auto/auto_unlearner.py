@@ -29,11 +29,12 @@ _ENOUGH = 0.2, 10, 100
 # Epochs below which, where they have fewer steps than these, shrunk weights stay untrained.
 _FEWEST = 4, 150
 _REFERENCE = 0.2  # share of these for the reference
-_LEARNT = 0.5  # of a regression's R²: a reference that has learnt so much needs no old weights
 _BLIND = 0.25  # share of the old weights where nothing can be judged
 _LOST = 0.1  # accuracy on unseen rows that is worth a warning
 # Of the old weights at the beginning, otherwise.
 _SHARES = {"class": (0.25, 0.3), "rows": (0.22, 0.8)}
+# As much more in regressions: what shrunk weights have left too small no scaling mends at the end.
+_OF_VALUES = 2.0
 
 
 class AutoUnlearner(NetUnlearner):
@@ -45,8 +46,7 @@ class AutoUnlearner(NetUnlearner):
     knows the forget rows better than the reference, which never saw them. As long as it does it is
     shrunk again, so that the method ends where training anew for the same budget would, when
     nothing less forgets. What was done, and how far the result is from the reference, is in the
-    log. A regression that the reference has half learnt goes on from the reference itself: on two
-    data sets old weights took it only farther from retrained nets.
+    log.
 
     Two things a short training leaves undone are done at its end, in the layer that makes the
     logits, if there is one: they are scaled until the net is as sure of unseen rows as it was
@@ -202,8 +202,6 @@ class AutoUnlearner(NetUnlearner):
         before = judge.differences(seen)
         kind = "class" if whole else "rows"
         share = self._first_share(before, kind)
-        if self._classes is None and None not in (accuracy, judge.score):
-            share *= judge.score < _LEARNT * accuracy
         shrink(net, new, share)
         adapting = Adapting(judge, new, share, self.target / 2, LEAST[kind])
         self._run(net, retain, [("skunlearn_adapting", adapting)])
@@ -284,7 +282,9 @@ class AutoUnlearner(NetUnlearner):
         known = excess({k: d for k, d in before.items() if k != NAMED} or {NAMED: 0.0})
         if set(before) == {NAMED}:
             return _BLIND
-        return float(np.clip(np.sqrt(0.5 * self.target / max(known, 1e-9)), *_SHARES[kind]))
+        share = np.sqrt(0.5 * self.target / max(known, 1e-9))
+        share *= _OF_VALUES if self._classes is None else 1.0
+        return float(np.clip(share, *_SHARES[kind]))
 
     def _seeds(self):
         return [derive_seed(self._seed, 6 + i, len(self.deletions_)) for i in range(3)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from skunlearn._recipe import step_kinds
 from skunlearn._rows.seeding import derive_seed, seeded
-from skunlearn._torch.observation import observe
+from skunlearn._torch.observation import observe, observe_forgotten
 from skunlearn._unlearning.certificate.deletion_log import digest_forgotten, name_rows
 from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
 from skunlearn._unlearning.unseen_rows import read_unseen
@@ -206,8 +206,8 @@ class StepsMixin:
         return [
             None
             if rows is None
-            else observe(old.estimator_, self._shown(rows, steps, old), old._classes)
-            for rows in (forget, sample)
+            else hear(old.estimator_, self._shown(rows, steps, old), old._classes)
+            for rows, hear in ((forget, observe_forgotten), (sample, observe))
         ]
 
     def _check_columns(self, steps, X):

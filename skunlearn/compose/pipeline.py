@@ -166,6 +166,7 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
         self._check_steps()
         to_refit = self._kinds()["fitted"] if self.refit_transformers else []
         check_step_parameters(self, params, refit=to_refit)
+        checking.refuse_other_order(X, forget=forget, ids=named["ids"], groups=named["groups"])
         rows = _front_steps.as_rows(X)
         owned = not shares_memory(rows, X)
         rows = view_of(rows)  # steps may give a frame more columns

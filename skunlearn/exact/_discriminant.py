@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import sklearn
-from scipy.linalg import eigh, lstsq, svd
+from scipy.linalg import LinAlgError, eigh, lstsq, svd
 from sklearn.base import clone
 from sklearn.covariance import shrunk_covariance
 from sklearn.utils.fixes import parse_version
@@ -125,7 +125,10 @@ def _solve_eigen(model, count, priors, means, within):
     total = within + ((means - center).T * count / count.sum()) @ (means - center)
     shrinkage = model.shrinkage or 0.0
     within, total = shrunk_covariance(within, shrinkage), shrunk_covariance(total, shrinkage)
-    values, vectors = eigh(total - within, within)
+    try:
+        values, vectors = eigh(total - within, within)
+    except LinAlgError:  # no spread within the classes along some direction
+        return None
     values, vectors = values[::-1], vectors[:, ::-1]
     coef = means @ vectors @ vectors.T
     intercept = -0.5 * np.einsum("cp,cp->c", means, coef) + np.log(priors)

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.special import softmax
+from sklearn.utils.metaestimators import available_if
 
 from skunlearn._rows.containers import n_rows
 from skunlearn._torch import inference, shared_parameters, skorch_nets
@@ -94,6 +95,7 @@ class ShardEnsemble:
             return self.classes_[self._shares(X).argmax(axis=1)]
         return sum(self._values(m, X) for m in self._present()) / len(self._present())
 
+    @available_if(lambda ensemble: ensemble._classifies)
     def predict_proba(self, X):
         """Mean probability of each class or label, or its share of the votes."""
         return self._shares(X)

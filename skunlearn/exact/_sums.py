@@ -19,6 +19,7 @@ _CELLS = 2**17  # numbers that are worked on at a time, so that they stay in the
 _MOST_ROWS = 2**25  # 37 bits and 25 fit an int64
 # By the power of 2^18 that it stands for, each product of two parts and how often it occurs.
 _PRODUCTS = (((0, 0, 1),), ((0, 1, 2),), ((0, 2, 2), (1, 1, 1)), ((1, 2, 2),), ((2, 2, 1),))
+_RESOLVED = 98  # bits of a sum of squares below which nothing but rounding is left of a spread
 _FINE = 2.0**-40  # largest step of a column in units of its root mean square
 
 
@@ -129,6 +130,7 @@ class Sums:
     def scatter(self):
         """Σ(x − mean)² by group and column, or Σ(x − mean)(x − mean)ᵀ about the groups' means."""
         total = _double.of_integers(self.second, _BITS)
+        least = np.ldexp(total[0], -_RESOLVED)
         first = _double.of_integers(self.first, _BITS)
         for g, n in enumerate(self.n):
             ours = first[0][g], first[1][g]
@@ -143,10 +145,12 @@ class Sums:
                 column = ours[0][:, None], ours[1][:, None]
                 total = _double.subtract(total, _double.multiply(column, mean))
         shift = 2 * self.shift if self.kind == "squares" else self.shift[:, None] + self.shift
-        scatter = np.ldexp(total[0] + total[1], -shift)
-        if self.kind == "squares":
-            return np.maximum(scatter, 0.0)
-        return (scatter + scatter.T) / 2
+        total = total[0] + total[1]
+        spreads = total > least
+        if self.kind == "products":
+            spreads = np.outer(spreads.diagonal(), spreads.diagonal())
+            total = (total + total.T) / 2
+        return np.ldexp(np.where(spreads, total, 0.0), -shift)
 
     def is_coarse(self):
         """Whether rounding to the columns' steps may be felt: values far larger have gone, say."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 from numbers import Real
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge, RidgeClassifier
@@ -149,7 +150,11 @@ class RidgeUnlearner(BaseUnlearner):
         if error > _ACCURATE or self._lacks_a_class(rows) or self._cuts_off():
             return self._train(self._whole(rows))
         intercept = self._moments.mean_y - self._moments.mean_x @ coef
-        return self._model_with(coef.T, intercept)
+        model = self._model_with(coef.T, intercept)
+        if isinstance(model, LinearRegression) and not sparse.issparse(rows.source):
+            # As its own solver for arrays says of them; `_cuts_off` has seen to full rank.
+            model.rank_, model.singular_ = coef.shape[0], self._moments.singular_values()
+        return model
 
     def _cuts_off(self):
         # LinearRegression leaves out directions along which the rows spread less than `tol`.
@@ -178,7 +183,7 @@ class RidgeUnlearner(BaseUnlearner):
         return Moments.of(X, Y, self._recipe.fit_intercept, weights)
 
     def _arrays(self, rows):
-        X, y = rows.arrays()
+        X, y = rows.lend()
         X = check_array(X, accept_sparse="csr", dtype=np.float64, input_name="X")
         if self._classes is None:
             return X, np.asarray(y, dtype=np.float64).reshape(len(y), -1), rows.weights

@@ -142,6 +142,7 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
         return model
 
     def _attempt(self, retain, forget, seed):
+        self._refuse_few(retain)
         n, statistic = self._n - len(forget), None
         self._n = n
         if self._statistic is not None and not (len(retain) == n and len(forget) > n):
@@ -161,6 +162,16 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
         if self._kind is None or rows.weights is not None:
             return None
         return self._kind.of(self._recipe, *self._arrays(rows), len(self.classes_))
+
+    def _refuse_few(self, rows):
+        """Raise where fewer rows are left than an answer is made of."""
+        least = getattr(self._recipe, "n_neighbors", None)
+        if least is not None and len(rows) < least:
+            raise UnlearningError(
+                f"Only {len(rows)} rows would be left, and each answer of this "
+                f"{type(self._recipe).__name__} takes {least} neighbours. Nothing was forgotten: "
+                "set fewer n_neighbors and fit anew, or delete the model."
+            )
 
     def _solution(self, statistic, rows):
         self._statistic = statistic

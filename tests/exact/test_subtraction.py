@@ -75,6 +75,20 @@ def test_constant_columns_have_no_spread(value):
     assert not sums.rounded.any()
 
 
+@pytest.mark.parametrize("kind", ["squares", "products"])
+def test_constant_columns_have_no_spread_in_groups(kind):
+    """Their sums over groups of other sizes leave rounding, above zero or below it."""
+    rng = np.random.default_rng(0)
+    for value in (-7.3, 0.1, 1e8 + 0.1, np.pi):
+        for n in (18, 44, 210):
+            X = np.column_stack([np.full(n, value), rng.normal(size=n)])
+            groups = rng.integers(0, 3, n)
+            scatter = Sums.of(X, groups, 3, kind).scatter()
+            constant = scatter[:, 0] if kind == "squares" else [*scatter[0], *scatter[:, 0]]
+            assert not np.any(constant), (value, n)
+            assert scatter[-1, -1] > 0
+
+
 def test_values_that_dwarf_the_others_call_for_new_sums():
     X = rows(p=2)
     X[0] = 1e30

@@ -25,9 +25,9 @@ from sklearn.neighbors import (
     RadiusNeighborsClassifier,
     RadiusNeighborsRegressor,
 )
-from sklearn.preprocessing import Normalizer
+from sklearn.preprocessing import Normalizer, StandardScaler
 
-from skunlearn import SufficientStatisticsUnlearner, UnlearningPipeline
+from skunlearn import RetrainUnlearner, SufficientStatisticsUnlearner, UnlearningPipeline
 from skunlearn.exceptions import UnlearningError
 from skunlearn.production import DeletionQueue, DeletionWorker
 
@@ -363,3 +363,59 @@ def test_searches_pipelines_queues_and_pickles(tmp_path):
     assert worker.run_once()["audit"]["rows"] == 1
     expected = GaussianNB().fit(np.delete(X[:250], 17, axis=0), np.delete(y[:250], 17))
     assert_same(worker.unlearner.estimator_, expected)
+
+
+@pytest.mark.parametrize("label", [None, "a"], ids=["error", "label"])
+@pytest.mark.parametrize("piped", [False, True])
+def test_rows_without_neighbours_can_go(label, piped):
+    X, y = task()
+    X[7] = 1e3
+    classifier = RadiusNeighborsClassifier(30.0, outlier_label=label)
+    for recipe in (classifier, RadiusNeighborsRegressor(30.0)):
+        y = y if recipe is classifier else X[:, 0]
+        unlearner = SufficientStatisticsUnlearner(recipe)
+        if piped:
+            steps = [("scale", StandardScaler(with_std=False))]
+            unlearner = UnlearningPipeline([*steps, ("model", RetrainUnlearner(recipe))])
+        unlearner.fit(X, y).unlearn(indices=[7])
+        left = np.delete(np.arange(300), 7)
+        again = clone(recipe).fit(X[left], y[left])
+        assert np.array_equal(unlearner.predict(X[left]), again.predict(X[left]))
+        found = unlearner.deletions_[0]["measured"]
+        assert found["forget_before"]["score"] is not None or isinstance(
+            recipe, RadiusNeighborsRegressor
+        )
+        assert found["retain_after"]["score"] is not None
+        if not piped and (recipe is not classifier or label is None):
+            assert found["forget_after"]["score"] is None
+
+
+@quiet
+def test_fewer_rows_than_neighbours_are_refused():
+    X, y = task()
+    unlearner = SufficientStatisticsUnlearner(KNeighborsClassifier(3)).fit(X, y)
+    model = unlearner.estimator_
+    with pytest.raises(UnlearningError, match=r"Only 2 rows would be left, .* takes 3 neighbours"):
+        unlearner.unlearn(indices=np.arange(2, 300))
+    assert unlearner.estimator_ is model
+    assert not unlearner.deletions_
+
+
+@pytest.mark.parametrize("solver", ["svd", "lsqr"])
+def test_a_discriminant_of_constant_columns(solver):
+    X, y = task()
+    X[:, 0] = -7.3
+    unlearner = SufficientStatisticsUnlearner(LinearDiscriminantAnalysis(solver=solver))
+    unlearner.fit(X, y).unlearn(indices=GONE)
+    again = LinearDiscriminantAnalysis(solver=solver).fit(X[KEPT, 1:], y[KEPT])
+    expected = again.predict_proba(X[:, 1:])
+    assert unlearner.predict_proba(X) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_what_eigen_cannot_solve_is_left_to_the_recipe():
+    X, y = task()
+    X[:, 0] = -7.3  # scikit-learn's own sums leave rounding, which it takes for a spread
+    recipe = LinearDiscriminantAnalysis(solver="eigen")
+    unlearner = SufficientStatisticsUnlearner(recipe).fit(X, y).unlearn(indices=GONE)
+    again = clone(recipe).fit(X[KEPT], y[KEPT])
+    assert np.array_equal(unlearner.decision_function(X), again.decision_function(X))
