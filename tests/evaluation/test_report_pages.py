@@ -15,7 +15,7 @@ from skunlearn.evaluation._showing.key_figures import key_figures
 from skunlearn.evaluation._showing.palette import sign_of
 from skunlearn.evaluation._showing.short_names import estimate_width, shorten
 from skunlearn.evaluation._showing.strips import _find_ticks, _write_number
-from skunlearn.evaluation.verdicts import Verdict
+from skunlearn.evaluation.verdicts import Verdict, warn_if_unmoved
 from skunlearn.metrics._attacks.result import format_signed
 from skunlearn.metrics._statistics.interval_forms import Interval
 
@@ -238,3 +238,15 @@ def test_page_without_a_retrained_model():
     page = _Page(report_of(1, retrained=False).to_html())
     assert "There is no retrained model to compare with." in page.texts
     assert "? no reference" in page.texts
+
+
+@pytest.mark.parametrize(
+    ("now", "said"), [(1.0, "nothing"), (1.06, "hardly anything"), (0.9, "nothing"), (2.0, None)]
+)
+def test_a_tenth_of_the_way_is_not_nothing(now, said):
+    rng = np.random.default_rng(0)
+    losses = [level + 0.01 * rng.random(80) for level in (1.0, now, 2.0)]
+    warned = warn_if_unmoved("mine", losses, 0.95)
+    assert len(warned) == (said is not None)
+    assert all(text.startswith(f"mine: {said} was unlearned.") for text in warned)
+    assert not any("-0 %" in text for text in warned)

@@ -20,7 +20,7 @@ _STYLE = """
 .skunlearn-report li{margin:.4em 0}
 .skunlearn-report ul{list-style:none!important;padding:0!important;margin:1em 0!important}
 .skunlearn-report .warn{border-left:4px solid #D55E00;padding-left:.7em}
-.skunlearn-report .strips{display:flex;flex-wrap:wrap;gap:12px 20px}
+.skunlearn-report .strips{display:flex;flex-wrap:wrap;gap:12px 16px}
 .skunlearn-report svg{font:12px system-ui,sans-serif;fill:#222;max-width:100%}
 .skunlearn-report .wide{overflow-x:auto;overflow-wrap:normal;margin:16px 0}
 .skunlearn-report table{border-collapse:collapse;font-size:14px}

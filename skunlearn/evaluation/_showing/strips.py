@@ -7,7 +7,7 @@ import numpy as np
 from skunlearn.evaluation._showing.palette import BAND, PALETTE, role_of
 from skunlearn.evaluation._showing.short_names import estimate_width, shorten
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 320, 118, 12, 22, 26
+_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 312, 118, 12, 22, 26
 _SIZE = 12  # of letters, in pixels
 _TICKS = 4  # at most
 _NEAR = 1e-9  # of rounding
