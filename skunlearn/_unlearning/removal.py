@@ -95,11 +95,10 @@ def observe_all(model, removal, classes, known=(None, None, None)):
     there are none.
     """
     rows = removal.forget, removal.sample, removal.others
-    ask = observe_forgotten, observe, observe
-    return tuple(
-        said if said or part is None else hear(model, part, classes)
-        for said, part, hear in zip(known, rows, ask)
-    )
+    heard = []
+    for said, part, ask in zip(known, rows, (observe_forgotten, observe, observe)):
+        heard.append(said if said or part is None else ask(model, part, classes))
+    return tuple(heard)
 
 
 def find_emptied(removal, classes):

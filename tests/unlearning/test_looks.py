@@ -16,13 +16,17 @@ pytestmark = quiet
 @pytest.fixture
 def looks(monkeypatch):
     """Numbers of rows of all looks."""
-    plain, found = removal.observe, []
+    found = []
 
-    def observe(model, rows, classes):
-        found.append(len(rows))
-        return plain(model, rows, classes)
+    def count(plain):
+        def observe(model, rows, classes):
+            found.append(len(rows))
+            return plain(model, rows, classes)
 
-    monkeypatch.setattr(removal, "observe", observe)
+        return observe
+
+    for name in ("observe", "observe_forgotten"):
+        monkeypatch.setattr(removal, name, count(getattr(removal, name)))
     return found
 
 
