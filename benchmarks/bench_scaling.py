@@ -139,9 +139,9 @@ def by_queue(rows_of, counts):
         unlearner = RidgeUnlearner(RidgeClassifier(), random_state=0)
         asked = [{"request_id": str(i), "ids": [i]} for i in range(count)]
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-            queue = DeletionQueue(one, batch_size=max(counts))
+            queue = DeletionQueue(one, batch_size=count)
             singly = spent(lambda: [queue.submit(**request) for request in asked])
-            queue = DeletionQueue(other, batch_size=max(counts))
+            queue = DeletionQueue(other, batch_size=count)
             together = spent(lambda: queue.submit_many(asked))
             worker = DeletionWorker(queue, unlearner, X[n:], y[n:])
             started = spent(lambda: worker.start(X[:n], y[:n], ids=range(n)))

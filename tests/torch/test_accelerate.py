@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNetClassifier
 
-from skunlearn import RetrainUnlearner
+from skunlearn import FineTuneUnlearner, RetrainUnlearner
+from skunlearn.exceptions import UnlearningError
 from skunlearn.nets import Accelerated
 from skunlearn.utils._check_tools import parameters
 from tests.distributed_tools import Fixed, task
@@ -66,6 +68,41 @@ def test_batches_that_are_not_divided_are_refused():
     net = Net(Fixed, accelerator=group, criterion=torch.nn.CrossEntropyLoss)
     with pytest.raises(ValueError, match="split_batches=True"):
         net.initialize()
+
+
+@pytest.mark.parametrize(
+    "frozen, error, words",
+    [
+        (False, UnlearningError, r"divided among processes \(a DTensor"),
+        (True, TypeError, "cannot be copied, .*FSDP does not support deepcopy"),
+    ],
+)
+def test_a_module_that_the_user_divides_is_refused(frozen, error, words):
+    import torch.distributed as dist
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    class Divided(NeuralNetClassifier):
+        def initialize_module(self):
+            super().initialize_module()
+            fully_shard(self.module_, mesh=init_device_mesh("cpu", (1,)))
+            return self
+
+    X, y, _ = task()
+    net = Divided(
+        Fixed, criterion=torch.nn.CrossEntropyLoss, lr=0.1, max_epochs=1, batch_size=32,
+        train_split=None, verbose=0, device=None,
+    )  # fmt: skip
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        if frozen:
+            net = FrozenEstimator(net.fit(X, y))
+        unlearner = FineTuneUnlearner(net, random_state=0)
+        with pytest.raises(error, match=words):
+            unlearner.fit(X, y)
+        assert not hasattr(unlearner, "_fitted")
+    finally:
+        dist.destroy_process_group()
 
 
 @pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])

@@ -53,13 +53,25 @@ def _refuse_lazy(name):
     )
 
 
+def _refuse_divided(name):
+    raise UnlearningError(
+        f"{name} is divided among processes (a DTensor, as fully_shard makes them). An unlearning "
+        "copies nets, which FSDP does not support, and writes down digests of whole weights. Use "
+        "data parallelism (nets.Accelerated without such a plugin), with nets.Autocast and "
+        "nets.MicroBatches where memory is short, or train low-rank adapters on a net whose "
+        "other weights are frozen."
+    )
+
+
 def check_finite(net):
-    """Raise when a weight is NaN or infinite, or is not there."""
+    """Raise when a weight is NaN or infinite, is not there, or only in part."""
     flags = {}
     for name, part in parts(net):
         for key, value in [*part.named_parameters(), *part.named_buffers()]:
             if is_lazy(value):
                 _refuse_lazy(f"{name}.{key}")
+            if hasattr(type(value), "full_tensor"):  # DTensor, without the import of its package
+                _refuse_divided(f"{name}.{key}")
             # A buffer may be meant to hold infinity: a mask of attention, say.
             learnt = isinstance(value, torch.nn.Parameter)
             flags[f"{name}.{key}"] = (~torch.isfinite(value) if learnt else value.isnan()).any()
