@@ -76,15 +76,17 @@ def by_name(n):
     y = X @ rng.normal(size=10)
     ids, groups = [f"user-{i}" for i in range(n)], np.arange(n) // 100
     unlearner = RidgeUnlearner(Ridge())
-    plain = min(spent(lambda: Ridge().fit(X, y)) for _ in range(3))
-    bare = min(spent(lambda: unlearner.fit(X, y)) for _ in range(3))
+    both = {"plain": lambda: Ridge().fit(X, y), "bare": lambda: unlearner.fit(X, y)}
+    rounds = [{name: spent(fit) for name, fit in both.items()} for _ in range(6)][1:]
+    plain, bare = (float(np.median([r[name] for r in rounds])) for name in both)
+    ratio = np.median([r["bare"] / r["plain"] for r in rounds])
     named = min(spent(lambda: unlearner.fit(X, y, ids=ids, groups=groups)) for _ in range(3))
     asked = {"ids": ["user-5"], "groups": [7]}
     first = {name: spent(lambda k=name: unlearner.unlearn(**{k: asked[k]})) for name in asked}
     print(f"\nRidge, {n:,} rows, CPU seconds")
     print(f"  Ridge.fit {plain:.3f}, RidgeUnlearner.fit {bare:.3f}, with names {named:.3f}")
     print("  the first request by " + ", by ".join(f"{k} {s:.3f}" for k, s in first.items()))
-    goal("RidgeUnlearner.fit / Ridge.fit", bare / plain, at_most=1.5)
+    goal(f"RidgeUnlearner.fit / Ridge.fit, {n:,} rows", ratio, at_most=1.5)
     goal(f"ids= and groups= of {n:,} rows, with a request by each, s",
          named - bare + sum(first.values()), at_most=0.5)  # fmt: skip
 

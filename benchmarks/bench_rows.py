@@ -44,7 +44,7 @@ def main():
     print(f"  a request by index                  {by_index / plain:8.2f}")
     print(f"  the first by content, which hashes  {first / plain:8.2f}")
     print(f"  the second                          {second / plain:8.2f}")
-    goal("RidgeUnlearner.fit / Ridge.fit, a million rows", bare / plain, at_most=1.5)
+    goal(f"RidgeUnlearner.fit / Ridge.fit, {n:,} rows", bare / plain, at_most=1.5)
 
     labels = (y > 0).astype(int)
     with tempfile.TemporaryDirectory() as folder:

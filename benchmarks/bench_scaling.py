@@ -58,7 +58,9 @@ def request(unlearner, X, y, share=100):
 
 
 def exponent(sizes, seconds):
-    upper = slice(len(sizes) // 2, None)
+    if len(sizes) < 2:
+        return float("nan")
+    upper = slice(min(len(sizes) // 2, len(sizes) - 2), None)
     return np.polyfit(np.log(sizes[upper]), np.log(seconds[upper]), 1)[0]
 
 

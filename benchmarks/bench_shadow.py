@@ -49,7 +49,8 @@ def training(module, n_models, rounds, backends):
 
 def attacks(n_models=64, n=10_000):
     rng = np.random.default_rng(0)
-    membership = rng.random((n_models, n)) < 0.5
+    half = rng.random((n_models // 2, n)) < 0.5
+    membership = np.concatenate([half, ~half])  # each row is in half of the models
     margins = rng.normal(scale=3, size=(n_models, n)) + membership
     log_p = -np.logaddexp(0, -margins)
     contenders = {
@@ -62,14 +63,16 @@ def attacks(n_models=64, n=10_000):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", type=int, default=64)
+    parser.add_argument("--models", type=int, default=64, help="even, 4 or more (%(default)s)")
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
+    if options.models < 4 or options.models % 2:
+        parser.error(f"--models must be even and at least 4, got {options.models}.")
     torch.set_num_threads(2)
     attacks(options.models)
     training(MLP, options.models, options.rounds, ["auto"])
     # A convolution, for which "auto" stays sequential; fewer, since they take longer.
-    training(DigitsNet, options.models // 4, options.rounds, ["auto", "stacked"])
+    training(DigitsNet, max(4, options.models // 4), options.rounds, ["auto", "stacked"])
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """Everything on a GPU, in one command: every method, speed, memory, shadow models, influence.
 
     python benchmarks/gpu.py                       # a bare machine with torch, torchvision, skorch
-    python benchmarks/gpu.py --device cpu --rows 256 --net small    # to try it where there is none
+    python benchmarks/gpu.py --device cpu --small  # every line of it where there is none, minutes
 
-Made-up images of 3 x 32 x 32; ratios are of rounds after the first. A line that says FAIL names
-what the method raised. Afterwards run ``python -m pytest tests/gpu``.
+Made-up images of 3 x 32 x 32 (8 x 8 with ``--small``, whose ratios mean nothing); ratios are of
+rounds after the first. A line that says FAIL names what the method raised, and the script ends with
+an error. Afterwards run ``python -m pytest tests/gpu``.
 """
 
 import argparse
 import statistics
+import sys
 import time
 import warnings
 
@@ -67,22 +69,26 @@ def peak(device):
 
 
 def every_method(module, X, y, device, batch_size):
-    print(f"\n{module.__name__}, {len(y)} rows: seconds of fit and of forgetting 32 rows, peak MiB")
+    """Fit and one request of each; names of those that raised."""
+    gone, failed = min(32, len(y) // 8), []
+    print(f"\n{module.__name__}, {len(y)} rows: seconds of fit and of forgetting {gone}, peak MiB")
     for name, cls in all_unlearners(nets=True).items():
         unlearner = cls(recipe(module, device, batch_size), random_state=0)
         if "max_epochs" in unlearner.get_params(deep=False):
             unlearner.set_params(max_epochs=1)
-        declared = {"forget": np.arange(len(y)) < 32} if name == "AmnesiacUnlearner" else {}
+        declared = {"forget": np.arange(len(y)) < gone} if name == "AmnesiacUnlearner" else {}
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         try:
             _, fitted = spent(lambda u=unlearner, d=declared: u.fit(X, y, **d), device)
             asked = 0.0
             if not declared:
-                _, asked = spent(lambda u=unlearner: u.unlearn(indices=range(32)), device)
+                _, asked = spent(lambda u=unlearner: u.unlearn(indices=range(gone)), device)
             print(f"  {name:26} {fitted:8.2f} {asked:8.2f} {peak(device):8.0f}", flush=True)
         except Exception as error:  # the table goes on
             print(f"  {name:26} FAIL {type(error).__name__}: {str(error)[:200]}", flush=True)
+            failed.append(name)
+    return failed
 
 
 def throughput(module, X, y, device, batch_size, rounds):
@@ -113,13 +119,13 @@ def throughput(module, X, y, device, batch_size, rounds):
     goal(f"hand-written epoch / ours on the device, {module.__name__}", loop, at_least=0.95)
 
 
-def shadows(X, y, device):
-    net = recipe(Small, device, 64)
-    models = ShadowModels(net, n_models=32, random_state=0)
-    _, alone = spent(lambda: recipe(Small, device, 64).fit(X[:2000], y[:2000]), device)
-    _, stacked = spent(lambda: models.fit(X[:4000], y[:4000]), device)
-    print(f"\n32 shadow models of {min(len(y), 4000) // 2} rows: {stacked:.1f} s, "
-          f"{stacked / (32 * alone):.2f} of one after the other")  # fmt: skip
+def shadows(X, y, device, n_models):
+    net, half = recipe(Small, device, 64), min(len(y), 4000) // 2
+    models = ShadowModels(net, n_models=n_models, random_state=0)
+    _, alone = spent(lambda: recipe(Small, device, 64).fit(X[:half], y[:half]), device)
+    _, stacked = spent(lambda: models.fit(X[: 2 * half], y[: 2 * half]), device)
+    print(f"\n{n_models} shadow models of {half} rows: {stacked:.1f} s, "
+          f"{stacked / (n_models * alone):.2f} of one after the other")  # fmt: skip
 
 
 def influences(X, y, device):
@@ -140,20 +146,28 @@ def main():
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--net", choices=[*NETS, "both"], default="both")
+    parser.add_argument("--small", action="store_true", help="few small images, to try it out")
     options = parser.parse_args()
+    if options.small:
+        options.rows, options.batch, options.rounds = 64, 16, 1
+    side, n_models = (8, 4) if options.small else (32, 32)
     warnings.simplefilter("ignore", UserWarning)
     device = options.device
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(options.rows, 3, 32, 32)).astype(np.float32)
+    X = rng.normal(size=(options.rows, 3, side, side)).astype(np.float32)
     y = rng.integers(0, 10, options.rows)
     where = torch.cuda.get_device_name() if device == "cuda" else device
     print(f"{where}, torch {torch.__version__}, {options.rows} rows, batch {options.batch}")
-    for name in NETS if options.net == "both" else [options.net]:
+    names = NETS if options.net == "both" else [options.net]
+    for name in names:
         throughput(NETS[name], X, y, device, options.batch, options.rounds)
-    shadows(X, y, device)
+    shadows(X, y, device, n_models)
     influences(X, y, device)
-    for name in NETS if options.net == "both" else [options.net]:
-        every_method(NETS[name], X, y, device, options.batch)
+    failed = [
+        each for name in names for each in every_method(NETS[name], X, y, device, options.batch)
+    ]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -136,6 +136,13 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         self.store_data = store_data
         self.verbose = verbose
 
+    @classmethod
+    def _get_param_names(cls):
+        # scikit-learn looks at the signature anew at each call, of which a request makes several.
+        if "_param_names" not in vars(cls):
+            cls._param_names = tuple(super()._get_param_names())
+        return list(cls._param_names)
+
     # ------------------------------------------------------------------ the two verbs
 
     @words.described(words.FIT)
@@ -177,6 +184,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     def _fit(self, X, y, sample_weight, forget, named, **own):
         """The verb `fit`; `own` is put on the estimator before the model is trained."""
         inner_estimator.refuse_frozen_clone(self)
+        checking.refuse_other_order(X, forget=forget, ids=named["ids"], groups=named["groups"])
         with drafted(self, anew=True) as draft:
             vars(draft).update(own)
             draft._check_parameters()
@@ -427,6 +435,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     __repr__, _repr_html_inner = notebook.write_text, notebook.write_html
     _repr_mimebundle_ = notebook.write_bundle
     _sk_visual_block_, _get_doc_link = notebook.draw_block, notebook.link_to_docs
+    _get_params_html = notebook.list_parameters
 
     def _certified_content(self):
         """What the certificate holds before it is sealed."""

@@ -5,6 +5,7 @@ correctly after a ``fit`` of a clone on some of them: that is what must never be
 """
 
 import functools
+import json
 
 import numpy as np
 import torch
@@ -24,6 +25,26 @@ from skorch.dataset import Dataset
 from torch import nn
 
 N, CLASSES, HIDDEN = 60, 3, 64
+FORGET = np.arange(20)
+
+
+def attack(unlearner, X, y):
+    """Fails where rows that a model remembers are certified as forgotten."""
+    try:
+        unlearner.fit(X, y)
+    except TypeError:  # refused: no certificate at all
+        return
+    unlearner.unlearn(indices=FORGET)
+    assert np.mean(unlearner.predict(X[FORGET]) == y[FORGET]) > 0.9
+    certificate = json.loads(unlearner.certificate())
+    assert certificate["guarantee"] == "none"
+    assert certificate["notes"]
+
+
+def check_exact(unlearner, X, y):
+    """Fails where something is said to have been trained before."""
+    certificate = json.loads(unlearner.fit(X, y).unlearn(indices=FORGET).certificate())
+    assert (certificate["guarantee"], certificate["notes"]) == ("retrained without the rows", [])
 
 
 # ------------------------------------------------------------------ scikit-learn

@@ -6,7 +6,10 @@ import sys
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.patches import FancyBboxPatch
 
 from tests.interpreters import environment
 from tests.test_public_api import OBJECTS
@@ -23,12 +26,14 @@ import explained  # noqa: E402
 import first_minute  # noqa: E402
 import gallery  # noqa: E402
 import method_table  # noqa: E402
+import pictures  # noqa: E402
 import readme  # noqa: E402
 import run_code  # noqa: E402
 import stored_figures  # noqa: E402
 import taxonomy  # noqa: E402
 
 from skunlearn.evaluation import figures, verdicts  # noqa: E402
+from skunlearn.plotting import PALETTE  # noqa: E402
 from skunlearn.utils import all_unlearners, unlearner_table  # noqa: E402
 
 
@@ -334,3 +339,18 @@ def test_examples_are_described():
         title, line, *_ = doc.splitlines()
         assert set(line) == {"="}, path.name
         assert len(line) >= len(title), path.name
+
+
+def test_the_diagram_has_the_colours_of_all_pictures():
+    axes = pictures.overview().axes[0]
+    shades = {}
+    for box, text in zip([p for p in axes.patches if isinstance(p, FancyBboxPatch)], axes.texts):
+        shades.setdefault(text.get_text().split()[0], set()).add(box.get_facecolor()[:3])
+    shades = {said: found.pop() for said, found in shades.items() if len(found) == 1}
+    assert sorted(shades) == ["original", "retained", "retrained", "rows", "unlearned"]
+    roles = {"rows": "forget", "retained": "retain"}
+    for said, shade in shades.items():
+        hue = np.array(to_rgb(PALETTE[roles.get(said, said)]))
+        pale = np.array(shade)
+        assert pale.min() > 0.75  # dark letters stand on it
+        np.testing.assert_allclose((1 - pale) / (1 - pale).max(), (1 - hue) / (1 - hue).max())

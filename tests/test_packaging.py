@@ -25,6 +25,7 @@ SHIPPED = [
     "MANIFEST.in",
     "Makefile",
     "README.md",
+    "examples",
     "pyproject.toml",
     "setup.cfg",
     "skunlearn",
@@ -133,9 +134,15 @@ def test_every_folder_with_code_is_a_package():
 def test_sdist_holds_sources_and_tests(built):
     with tarfile.open(built[0]) as sdist:
         names = {m.name.partition("/")[2] for m in sdist.getmembers() if m.isfile()}
-    expected = _source_files("skunlearn") | _source_files("tests")
+    expected = set().union(*map(_source_files, ("skunlearn", "tests", "examples")))
     expected |= {name for name in SHIPPED if (ROOT / name).is_file()}
     assert expected - names == set()
+    # Every script that the Makefile runs by its path, but the site's and the benchmarks'.
+    scripts = set(
+        re.findall(r"(?:examples|skunlearn|tests)/\w+\.py", (ROOT / "Makefile").read_text())
+    )
+    assert scripts
+    assert scripts <= names
 
 
 def test_wheel_metadata(built):

@@ -5,13 +5,18 @@ It keeps the structure of every tree, which all rows have chosen, and fills the 
 """
 
 import argparse
+import sys
 
-import lightgbm
 import numpy as np
 from sklearn.datasets import make_classification
 
 from skunlearn import ShardedUnlearner
 from skunlearn.metrics import membership_inference
+
+try:
+    import lightgbm
+except ImportError:
+    sys.exit("This comparison needs LightGBM: pip install lightgbm")
 
 N, GONE = 1200, 120
 

@@ -122,14 +122,14 @@ def run(options, done):
                 done.add(**names, **figures(fitted.estimator_, sets, fitted.classes_))
                 continue
             unlearner = clone(methods[name](net, random_state=seed))
-            if unlearner_tags(unlearner).watches_training:
-                unlearner.fit(X, y, sensitive=masks[setting])
-            else:
-                vars(unlearner).update(state)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:
-                    unlearner.unlearn(indices=forget)
+                    if unlearner_tags(unlearner).watches_training:
+                        unlearner.fit(X, y, forget=masks[setting])
+                    else:
+                        vars(unlearner).update(state)
+                        unlearner.unlearn(indices=forget)
                 except UnlearningError as error:
                     done.add(**names, said=f"error: {str(error).split(':')[0]}")
                     continue

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import rooms
 from matplotlib import rc_context
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from stored_figures import defaults
@@ -12,7 +13,6 @@ from stored_figures import defaults
 from skunlearn.plotting import PALETTE
 
 FOLDER = Path(__file__).parents[1] / "_static" / "generated"
-_BLUE, _RED, _GREEN, _GREY = "#dbe9f6", "#fbe0d8", "#dcefdc", "#eeeeee"
 _INK = "#222222"
 # Methods that the picture of closeness names, and how many points away the names stand.
 _NAMED = {
@@ -70,12 +70,13 @@ def _axes(width, height):
 def overview():
     """Training, unlearning and retraining, and what is compared."""
     figure, axes = _axes(9, 4.3)
-    _box(axes, 0.2, 3.0, 1.9, 0.9, "retained rows", _BLUE)
-    _box(axes, 0.2, 2.2, 1.9, 0.6, "rows to forget", _RED)
-    _box(axes, 0.2, 0.45, 1.9, 0.9, "retained rows", _BLUE)
-    _box(axes, 3.5, 2.5, 2.0, 1.1, "original model\nhas seen all rows", _GREY)
-    _box(axes, 6.9, 2.5, 1.9, 1.1, "unlearned\nmodel", _GREEN)
-    _box(axes, 6.9, 0.35, 1.9, 1.1, "retrained\nmodel", _GREEN)
+    pale = {role: 0.8 + 0.2 * np.array(to_rgb(colour)) for role, colour in PALETTE.items()}
+    _box(axes, 0.2, 3.0, 1.9, 0.9, "retained rows", pale["retain"])
+    _box(axes, 0.2, 2.2, 1.9, 0.6, "rows to forget", pale["forget"])
+    _box(axes, 0.2, 0.45, 1.9, 0.9, "retained rows", pale["retain"])
+    _box(axes, 3.5, 2.5, 2.0, 1.1, "original model\nhas seen all rows", pale["original"])
+    _box(axes, 6.9, 2.5, 1.9, 1.1, "unlearned\nmodel", pale["unlearned"])
+    _box(axes, 6.9, 0.35, 1.9, 1.1, "retrained\nmodel", pale["retrained"])
     _arrow(axes, (2.15, 3.05), (3.45, 3.05), "fit", (2.8, 3.25))
     _arrow(axes, (5.55, 3.05), (6.85, 3.05), "unlearn", (6.2, 3.25))
     _arrow(axes, (2.15, 0.9), (6.85, 0.9), "fit again: slow, and the yardstick", (4.5, 1.1))

@@ -45,8 +45,8 @@ def name_trained(estimator):
             )
         if fixed:
             names.append(
-                f"{where} (weights that are the same whatever the seed, loaded perhaps: "
-                f"{shorten(fixed)})"
+                f"{where} (weights that are the same whatever the seed, or much alike, and were "
+                f"perhaps loaded: {shorten(fixed)})"
             )
     return names
 

@@ -1,11 +1,15 @@
 """Signs by which trained state is known."""
 
 import functools
+import itertools
 import os
 import sys
 import types
+from collections.abc import Mapping
+from numbers import Number
 from pathlib import Path
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
@@ -13,9 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
 from skunlearn._recipe.leaves import is_stateless
+from skunlearn._rows.frames import is_frame
 
 # Names by which a callback's code reads weights.
-_LOADING = {"load_params", "load_state_dict", "load_checkpoint", "load_file"}
+LOADING = {"load_params", "load_state_dict", "load_checkpoint", "load_file"}
+_MANY = 8  # rows from which they are a table
 
 
 def is_users_own(obj):
@@ -69,12 +75,46 @@ def reads_elsewhere(checkpoint):
     )
 
 
+def is_table(value):
+    """Whether a container of numbers looks like rows: what a model that looks rows up is made of.
+
+    Settings are short, or lists of single numbers.
+    """
+    if is_frame(value):
+        return len(value.shape) == 2 and len(value) >= _MANY and value.shape[1] > 1
+    if not isinstance(value, Mapping | list | tuple) or len(value) < _MANY:
+        return False
+    some = list(itertools.islice(value, _MANY))
+    if not isinstance(value, Mapping):
+        return all(map(_is_row, some))
+    arrays = [item for item in itertools.islice(value.values(), _MANY) if _is_array(item)]
+    return len(arrays) == _MANY or all(isinstance(key, bytes) or _is_row(key) for key in some)
+
+
+def _is_array(value):
+    if isinstance(value, torch.Tensor):
+        return value.ndim == 1 and len(value) > 1 and value.is_floating_point()
+    return (
+        isinstance(value, np.ndarray)
+        and value.ndim == 1
+        and value.dtype.kind == "f"
+        and value.size > 1
+    )
+
+
+def _is_row(value):
+    if isinstance(value, list | tuple) and len(value) > 1:
+        numbers = [isinstance(number, Number) for number in value]
+        return all(numbers) and any(isinstance(number, float | np.floating) for number in value)
+    return _is_array(value)
+
+
 def loads_weights(cls):
     """Whether the code of a callback's class names a function that loads weights."""
     for own in filter(is_users_own, cls.__mro__):
         for name, value in vars(own).items():
             # What is put back at the end was learnt in between.
             function = isinstance(value, types.FunctionType) and name != "on_train_end"
-            if function and _LOADING & set(value.__code__.co_names):
+            if function and LOADING & set(value.__code__.co_names):
                 return True
     return False

@@ -1,7 +1,8 @@
 """What an estimator brings along that was trained before, at any depth."""
 
+import contextlib
 import functools
-import inspect
+import itertools
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +18,18 @@ from skorch.callbacks import Callback, Checkpoint, LoadInitState
 from torch.utils.data import Dataset
 
 from skunlearn._recipe.leaves import is_stateless
+from skunlearn._recipe.reach import (
+    list_functions,
+    list_held,
+    list_members,
+    list_named,
+    loads_models,
+)
 from skunlearn._recipe.signs import (
     clones_fitted,
     is_fitted,
     is_state_dict,
+    is_table,
     is_users_own,
     loads_weights,
     reads_elsewhere,
@@ -28,6 +37,11 @@ from skunlearn._recipe.signs import (
 from skunlearn.backbone import PublicBackbone
 
 _ROWS = ("train_split", "dataset", "iterator_train", "iterator_valid")  # parameters of nets
+_LOOKED_AT = 1000  # items of a container, at most
+_RUN = {  # methods that are called for sure
+    *("forward", "infer", "get_loss", "train_step", "train_step_single", "validation_step"),
+    *("fit", "transform", "predict", "predict_proba", "decision_function", "__call__"),
+}
 _PLAIN = (str, bytes, Number, np.generic, type(None), torch.dtype, torch.device, types.ModuleType)
 
 _FACTORY = (
@@ -72,8 +86,9 @@ class Brought:
 def find_trained(estimator, path=""):
     """List of `Brought`: all that a clone of `estimator` would not learn anew.
 
-    Code is not read but for the names of functions, so that weights which a module loads by itself
-    are not found; see `skunlearn._torch.first_weights`.
+    Of the user's code what it reaches by name is looked at (see `skunlearn._recipe.reach`), and
+    whether it names a function that loads weights. Weights which a module loads in its constructor
+    are found by what a net begins with; see `skunlearn._torch.first_weights`.
     """
     return walk(estimator, path).found
 
@@ -101,6 +116,7 @@ class Walk:
     def __init__(self):
         self.found, self.nets, self.estimators, self.backbones = [], [], [], []
         self._inside = None  # path of the net whose parameters are looked at
+        self._in_code = False  # of a class: what it names is not handed on, but may be used
         self._seen = {}
 
     def visit(self, value, path, *, kept=False, arrays=True):
@@ -134,20 +150,26 @@ class Walk:
             self._visit_class(value, path)
         elif isinstance(value, NeuralNet):
             self._visit_net(value, path, kept)
+        elif is_table(value):
+            if arrays:
+                what = f"a {type(value).__name__} of {len(value)} rows of numbers"
+                self._find(path, what, "given", "may have been made from rows")
         elif isinstance(value, Mapping | list | tuple | set | frozenset):
             # Of these types alone clone goes through the items.
             how["kept"] |= type(value) not in (dict, list, tuple, set, frozenset)
             visit = self._visit_mapping if isinstance(value, Mapping) else self._visit_items
             visit(value, path, how)
-        elif isinstance(value, functools.partial):
+        elif isinstance(value, functools.partial | functools.partialmethod):
             self.visit(value.func, path, **how)
             self._visit_items(value.args, path, how | {"kept": True})
             for name, inner in value.keywords.items():
                 self.visit(inner, f"{path}({name}=)", kept=True, arrays=arrays)
-        elif isinstance(value, types.FunctionType):
-            self._visit_function(value, path, arrays)
+        elif list_functions(value):
+            for function in list_functions(value):
+                self._visit_function(function, path, arrays)
         elif callable(value) and getattr(value, "__self__", None) is not None:  # a bound method
             self.visit(value.__self__, f"{path}.__self__", kept=True, arrays=arrays)
+            self.visit(getattr(value, "__func__", None), path, kept=True, arrays=arrays)
         elif hasattr(value, "get_params"):
             self._visit_estimator(value, path, kept)
         else:
@@ -176,7 +198,7 @@ class Walk:
         except TypeError:  # something else of that name
             return
         for key, value in params.items():
-            if type(value) in (list, tuple):
+            if type(value) in (list, tuple) and not is_table(value):
                 how = {"kept": kept, "arrays": True}
                 self._visit_items(value, _join(path, key), how, owner=path)
             else:
@@ -193,8 +215,8 @@ class Walk:
             return
         self.estimators.append(net)
         self.nets.append((path, net))
-        self._visit_class(type(net), path)
         around, self._inside = self._inside, path
+        self._visit_class(type(net), path, arrays=False)
         self._visit_parameters(net, path)
         self._inside = around
         own = net.callbacks if isinstance(net.callbacks, list | tuple) else []
@@ -208,10 +230,8 @@ class Walk:
     def _visit_parameters(self, net, path):
         for key, value in net.get_params(deep=False).items():
             if key not in ("callbacks", "accelerator"):  # which knows all nets of the process
-                # Validation rows and a matrix of costs are nothing learnt, and what a function
-                # makes weights of is found in them.
-                built = callable(value) and not isinstance(value, torch.nn.Module)
-                arrays = not built and key.split("__")[0] not in (*_ROWS, "criterion")
+                # Validation rows and a matrix of costs are nothing learnt.
+                arrays = key.split("__")[0] not in (*_ROWS, "criterion")
                 self.visit(value, _join(path, key), arrays=arrays)
 
     def _visit_callback(self, callback, path):
@@ -242,6 +262,12 @@ class Walk:
             if callback is not cls:
                 for name, value in vars(callback).items():
                     self.visit(value, f"{path}.{name}", kept=True, arrays=False)
+            self._visit_class(cls, path, arrays=False)
+        elif callback is not cls:
+            with self._used_by_code():
+                for name, value in vars(callback).items():
+                    if callable(value) and not isinstance(value, type | Callback):
+                        self.visit(value, f"{path}.{name}", kept=True, arrays=False)
 
     # ------------------------------------------------------------------ what they hold
 
@@ -261,8 +287,12 @@ class Walk:
             for name, value in vars(part).items():
                 if not name.startswith("_"):
                     self.visit(value, f"{path}.{name}", kept=True, arrays=arrays)
+            self._visit_class(type(part), path, arrays)
 
     def _visit_array(self, array, path, arrays):
+        if isinstance(array, np.ndarray) and array.dtype == object:
+            self._visit_items(list(array.flat[:_LOOKED_AT]), path, {"kept": True, "arrays": arrays})
+            return
         what = f"a {type(array).__name__} of shape {tuple(array.shape)}"
         if isinstance(array, torch.Tensor) and array.requires_grad:
             self._find(path, f"{what} that learns", remedy=_FACTORY)
@@ -278,12 +308,12 @@ class Walk:
         if is_state_dict(mapping):
             self._find(path, "a state_dict", effect="holds weights", remedy=_FACTORY)
             return
-        for key, value in mapping.items():
+        for key, value in itertools.islice(mapping.items(), _LOOKED_AT):
             self.visit(value, f"{path}[{key!r}]", **how)
 
     def _visit_items(self, items, path, how, owner=None):
         """Visit a list; the steps of `owner`, which have names, are called by these."""
-        for i, item in enumerate(items):
+        for i, item in enumerate(itertools.islice(items, _LOOKED_AT)):
             named = isinstance(item, tuple | list) and len(item) > 1 and isinstance(item[0], str)
             where = f"{path}[{i}]"
             if named and owner is not None:
@@ -294,35 +324,54 @@ class Walk:
     def _visit_function(self, function, path, arrays):
         if not is_users_own(function):
             return
-        try:
-            used = inspect.getclosurevars(function)
-        except ValueError:  # a variable that has no value yet
-            return
-        held = dict(used.nonlocals) | dict(used.globals)
-        held |= {
-            name: parameter.default
-            for name, parameter in inspect.signature(function).parameters.items()
-            if parameter.default is not parameter.empty
-        }
-        for name, value in held.items():
+        if self._inside is None and loads_models(function.__code__):
+            self._find(path, f"{function.__name__}, which loads something learnt", "given")
+        for name, value in list_named(function):
             self.visit(value, f"{path} ({function.__name__} uses {name})", kept=True, arrays=arrays)
 
-    def _visit_class(self, cls, path):
+    def _visit_class(self, cls, path, arrays=True):
+        """Look at what a class of the user's own holds, and at what its code uses."""
+        key = "class", id(cls), arrays
+        if key in self._seen:
+            return
+        self._seen[key] = cls
         for own in filter(is_users_own, cls.__mro__):
-            for name, value in vars(own).items():
+            for name, value in list_members(own):
+                where = f"{path} ({cls.__name__}.{name})"
                 if isinstance(value, torch.nn.Module | BaseEstimator | NeuralNet):
-                    self.visit(value, f"{path} ({cls.__name__}.{name})", kept=True)
+                    self.visit(value, where, kept=True)
+                    continue
+                for function in list_functions(value):
+                    if name in _RUN and loads_models(function.__code__):
+                        self._find(where, "code that loads something learnt", "given")
+                with self._used_by_code():
+                    self.visit(value, where, kept=True, arrays=arrays)
+
+    @contextlib.contextmanager
+    def _used_by_code(self):
+        """What is found within is not handed on, and may or may not be used: it is "given"."""
+        before, self._in_code = self._in_code, True
+        try:
+            yield
+        finally:
+            self._in_code = before
 
     def _visit_object(self, value, path, arrays):
         if isinstance(value, Dataset):
             return
         if callable(getattr(value, "predict", None)):
             self._find(path, f"an object that predicts ({type(value).__name__})")
-        elif is_users_own(type(value)):
-            for name, inner in getattr(value, "__dict__", {}).items():
-                self.visit(inner, f"{path}.{name}", kept=True, arrays=arrays)
+            return
+        if arrays and callable(getattr(value, "query", None)) and hasattr(value, "data"):
+            self._find(path, f"an object that looks rows up ({type(value).__name__})", "given")
+        for name, inner in list_held(value):
+            self.visit(inner, f"{path}.{name}", kept=True, arrays=arrays)
+        if is_users_own(type(value)):
+            self._visit_class(type(value), path, arrays)
 
     def _find(self, path, what, kind="hidden", effect=Brought.effect, **rest):
+        if kind == "hidden" and self._in_code:
+            kind = "given"
         self.found.append(Brought(path, what, kind, effect, **rest))
 
 

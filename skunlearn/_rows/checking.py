@@ -70,6 +70,27 @@ def check_mask(mask, n, name, hint=""):
     return mask
 
 
+def refuse_other_order(X, **given):
+    """Raise where a series and the frame `X` have the same index in another order.
+
+    Whether it goes by position or by the index nobody can say, and one of them hits other rows.
+    """
+    for name, values in given.items():
+        ours, theirs = getattr(X, "index", None), getattr(values, "index", None)
+        if not (hasattr(X, "iloc") and hasattr(values, "iloc")) or len(ours) != len(theirs):
+            continue
+        if (
+            not ours.equals(theirs)
+            and ours.is_unique
+            and ours.sort_values().equals(theirs.sort_values())
+        ):
+            raise ValueError(
+                f"{name} is a series with the index of X in another order. Pass "
+                f"{name}.loc[X.index] where it goes by the index, {name}.to_numpy() where it goes "
+                "by position."
+            )
+
+
 def check_single_request(unknown, **named):
     """Exactly one way of naming rows must be used; `unknown` are other arguments by name."""
     if unknown:

@@ -199,7 +199,7 @@ def row_digests(X):
     Returns
     -------
     digests : ndarray of shape (n, 16), uint8
-        Equal rows have equal digests; 0.0 and -0.0 count as equal.
+        Equal rows have equal digests; 0.0 and -0.0 count as equal, and so do all NaN.
     """
     n = n_rows(X)
     if n == 0:
@@ -315,4 +315,7 @@ def _to_bytes(chunk):
         return None
     if chunk.dtype.kind in "fc":
         chunk = chunk + 0.0  # -0.0 becomes 0.0
+        missing = np.isnan(chunk)
+        if missing.any():
+            chunk[missing] = np.nan  # 0 / 0 has other bits
     return np.ascontiguousarray(chunk, dtype=chunk.dtype.newbyteorder("="))

@@ -100,9 +100,13 @@ def align_frame(X, like, name):
     """A request's frame in the dtypes of the training rows; see `containers.align`."""
     columns = list(like.columns) if len(like.shape) == 2 else None
     kind = "polars data frame" if is_polars(like) else "data frame"
-    same = is_frame(X) and is_polars(X) == is_polars(like)
+    same = is_frame(X) and is_polars(X) == is_polars(like) and len(X.shape) == len(like.shape)
     if not same or (columns is not None and list(X.columns) != columns):
-        raise ValueError(f"{name} must be a {kind} with the training data's columns.")
+        series = columns is not None and is_frame(X) and len(X.shape) == 1
+        hint = " A single row is one too when it is taken with a list: X.iloc[[3]]."
+        raise ValueError(
+            f"{name} must be a {kind} with the training data's columns.{hint if series else ''}"
+        )
     if is_polars(like):
         cast = X.cast(dict(like.schema), strict=False)
         held = [_find_kept_by_polars(X[c], cast[c]) for c in columns]

@@ -200,6 +200,15 @@ class TrainingRecord:
             new.weights = np.where(new.retained, self.weights, np.nan)
         return new
 
+    def count_equal_left(self, positions):
+        """How many retained rows equal one of those at `positions`; None where that is not known.
+
+        They may have other labels, or other names.
+        """
+        if self._table is None:
+            return None
+        return self._table.count_equal(positions, np.flatnonzero(self.retained))
+
     def correct(self, positions, X, y):
         """A record, with a copy of its rows, in which those at `positions` have other values."""
         digests, labels = self.digests.copy(), self.label_digests.copy()

@@ -4,6 +4,8 @@ Until then a sketch stands for a row: a number by which a change is noticed, qui
 adversary. Rows are compared with what is known of them before they are used.
 """
 
+import functools
+
 import numpy as np
 import torch
 
@@ -124,6 +126,14 @@ class RowTable:
         now, known = (digests, label_digests(digests, y)), (self._digests, self._labels)
         return tuple((a != b[positions]).any(axis=1) for a, b in zip(now, known))
 
+    def count_equal(self, positions, others):
+        """How many of the rows at `others` equal one of those at `positions`, by content."""
+        if self._sketches is not None:
+            keys = self._sketches[0]
+        else:
+            keys = np.ascontiguousarray(self._digests).view(np.uint64)[:, 0]
+        return int(np.isin(keys[others], keys[positions]).sum())
+
     def _missing(self, record, positions=None):
         """Those of `positions` whose digests are not known, with rows and labels, part by part."""
         if self._known is None or not record.has_data:
@@ -231,8 +241,8 @@ def row_sketches(X):
     Returns
     -------
     sketches : ndarray of shape (n,), uint64
-        Equal rows have equal sketches, 0.0 and -0.0 counting as equal; a row that was changed keeps
-        its sketch with a chance of about 2**-64.
+        Equal rows have equal sketches, 0.0 and -0.0 counting as equal, and all NaN; a row that was
+        changed keeps its sketch with a chance of about 2**-64.
     """
     n = len(X)
     sketches = np.zeros(n, dtype=np.uint64)
@@ -240,7 +250,7 @@ def row_sketches(X):
     if not width:
         return sketches
     words = -(-width // 8)
-    keys = np.random.default_rng(_SEED).integers(2**64, size=words, dtype=np.uint64) | 1
+    keys = _draw_keys(words)
     step = max(1, min(n, _SKETCHED // width))
     table, shifted = np.tile(keys, (step, 1)), np.empty((step, words), dtype=np.uint64)
     i = 0
@@ -256,6 +266,13 @@ def row_sketches(X):
     return sketches
 
 
+@functools.lru_cache(maxsize=8)
+def _draw_keys(words):
+    keys = np.random.default_rng(_SEED).integers(2**64, size=words, dtype=np.uint64) | 1
+    keys.flags.writeable = False
+    return keys
+
+
 def _as_words(chunk, words):
     """A copy of these rows as unsigned integers of 64 bits."""
     chunk = chunk.detach().numpy() if isinstance(chunk, torch.Tensor) else np.asarray(chunk)
@@ -266,6 +283,8 @@ def _as_words(chunk, words):
     into[:, flat.shape[1] :] = 0
     if chunk.dtype.kind == "f":
         np.add(flat, 0.0, out=into[:, : flat.shape[1]])  # -0.0 becomes 0.0
+        if np.isnan(into.max(initial=0.0)):
+            into[np.isnan(into)] = np.nan  # 0 / 0 has other bits
     else:
         into[:, : flat.shape[1]] = flat
     return rows

@@ -88,6 +88,14 @@ class Rows:
         """The rows themselves, copied: ``(X, y)``."""
         return self.X, self.y
 
+    def lend(self):
+        """As ``arrays``, where they lie if the view is one run of them: never to be written to."""
+        i, n = self.index, len(self.index)
+        if n and i[-1] - i[0] == n - 1 and (i == np.arange(i[0], i[0] + n)).all():
+            run = slice(i[0], i[0] + n)
+            return take(self.source, run), None if self.all_y is None else self.all_y[run]
+        return self.arrays()
+
     def shares(self):
         """What each row counts in a mean over the view, of shape (len(index),)."""
         weights = _weights(self)

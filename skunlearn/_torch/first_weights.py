@@ -1,6 +1,7 @@
 """The weights that a net starts from: drawn at random, or brought along by its module's code."""
 
 import hashlib
+from itertools import islice
 
 import torch
 from torch.nn.parameter import UninitializedTensorMixin
@@ -9,13 +10,21 @@ from skunlearn._torch import skorch_nets
 from skunlearn._torch.parts.net_state import parts
 
 _SHOWN = 3  # names in a text
+_LOOKED_AT = 1000  # items of a container, at most
+_MANY = 64  # numbers of a weight from which a likeness says something
+_ALIKE = 0.3  # correlation of two drawings that is one
+_BY_CHANCE = 8.0  # the same in standard errors of independent ones
+_APART = 4.0  # two levels, in deviations about them: 2.7 of the halves of a normal distribution
+_OF_TORCH = frozenset(vars(torch.nn.Module()))
 
 
 def find_fixed_weights(net, declared=()):
-    """Parameters that a net begins with whatever the seed, though they are no constants.
+    """Weights that a net begins with whatever the seed, though they are no constants.
 
     They were loaded by the module's code, from a file of pre-trained weights say, or are drawn by a
-    seed of the module's own, which looks the same. Zeros and ones are nothing learnt.
+    seed of the module's own, which looks the same. Noise may have been added to them. Zeros and
+    ones are nothing learnt. Modules count that a module keeps in a list or a plain attribute, where
+    torch does not see them, and buffers where layers have their weights.
 
     Parameters
     ----------
@@ -30,14 +39,13 @@ def find_fixed_weights(net, declared=()):
         Whether two nets even begin with the same objects that learn, so that each would train the
         other.
     """
-    one, other = (_parameters(skorch_nets.build(net, seed)) for seed in (0, 1))
+    one, other = (_weights(skorch_nets.build(net, seed)) for seed in (0, 1))
     same = [
         name
         for name, value in one.items()
         if name in other
         and value.shape == other[name].shape
-        and torch.equal(value, other[name])
-        and value.unique().numel() > 2  # an identity has zeros and ones
+        and _resemble(value, other[name])
         and not (declared and digest_tensor(value) in declared)
     ]
     shared = any(value is other.get(name) and value.requires_grad for name, value in one.items())
@@ -67,10 +75,65 @@ def shorten(names):
     return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _parameters(net):
+def _resemble(one, other):
+    """Whether two drawings of a weight have more in common than constants."""
+    if torch.equal(one, other):
+        return one.unique().numel() > 2  # an identity has zeros and ones
+    if one.ndim < 2 or one.numel() < _MANY or not one.is_floating_point():
+        return False  # of biases some are often set apart, the same ones each time
+    both = torch.stack([one.detach().flatten(), other.detach().flatten()]).double()
+    both = both - _find_levels(both.mean(dim=0))
+    likeness = float(torch.corrcoef(both)[0, 1])
+    return likeness > max(_ALIKE, _BY_CHANCE / one.numel() ** 0.5)
+
+
+def _find_levels(values):
+    """The two constants that weights lie about, each where it is; zeros where there are not two.
+
+    An identity to which noise is added has them, and nothing learnt.
+    """
+    upper = values > (values.min() + values.max()) / 2
+    if not 0 < upper.sum() < len(values):
+        return torch.zeros_like(values)
+    levels = torch.where(upper, values[upper].mean(), values[~upper].mean())
+    apart, spread = levels.max() - levels.min(), (values - levels).std()
+    return levels if apart > _APART * spread else torch.zeros_like(values)
+
+
+def _weights(net):
     return {
         f"{name}.{key}": value
         for name, part in parts(net)
-        for key, value in part.named_parameters()
+        for key, value in _walk_weights(part)
         if not isinstance(value, UninitializedTensorMixin)
     }
+
+
+def _walk_weights(module):
+    """Names and tensors of parameters, and of what is like them but unknown to torch."""
+    yield from module.named_parameters()
+    for key, value in module.named_buffers():
+        if _is_weight(key, value):
+            yield key, value
+    for where, part in module.named_modules():
+        for name, held in vars(part).items():
+            if name not in _OF_TORCH:
+                for key, value in _list_kept(f"{where}.{name}" if where else name, held):
+                    if isinstance(value, torch.nn.Module):
+                        yield from ((f"{key}.{own}", p) for own, p in value.named_parameters())
+                    elif key.endswith("']") and _is_weight(key[:-2], value):
+                        yield key, value
+
+
+def _list_kept(name, held):
+    """What a plain attribute is or contains, each with a name."""
+    if isinstance(held, dict):
+        return [(f"{name}[{key!r}]", item) for key, item in islice(held.items(), _LOOKED_AT)]
+    if isinstance(held, list | tuple):
+        return [(f"{name}[{i}]", item) for i, item in enumerate(held[:_LOOKED_AT])]
+    return [(name, held)]
+
+
+def _is_weight(key, value):
+    named = isinstance(value, torch.Tensor) and key.rpartition(".")[2] == "weight"
+    return named and value.is_floating_point() and value.ndim > 1

@@ -168,7 +168,17 @@ def check_outputs(net, rows, n_classes):
 
     The forward pass over two rows also gives lazy modules their shapes.
     """
-    out = outputs(net, rows.take(np.arange(min(2, len(rows)))))
+    some = rows.take(np.arange(min(2, len(rows))))
+    try:
+        out = outputs(net, some)
+    except RuntimeError as error:
+        if "zero-dimensional" not in str(error):
+            raise
+        raise ValueError(
+            f"{type(net).__name__}'s module returns a single number beside what it says of rows, a "
+            "loss say, which cannot be joined over batches. Keep it in an attribute for get_loss "
+            "in evaluation mode, or return one of each row."
+        ) from error
     if n_classes is None:
         flat = rows.all_y.ndim == 1
         columns = 1 if flat else rows.all_y.shape[1]

@@ -70,10 +70,14 @@ def layers_in_order(net, rows):
     return list(dict.fromkeys(seen))
 
 
-def last_layers(net, rows, k):
-    """The last `k` weighted layers in the order of the forward pass, with the norms among them."""
+def last_layers(net, rows, k, *, or_fewer=False):
+    """The last `k` weighted layers in the order of the forward pass, with the norms among them.
+
+    `or_fewer` takes all of a net that has fewer, which else is an error.
+    """
     order = layers_in_order(net, rows)
     weighted = [i for i, module in enumerate(order) if not isinstance(module, _NORMS)]
+    k = min(k, len(weighted)) if or_fewer else k
     if k > len(weighted):
         raise ValueError(
             f"k={k}, but {type(plain_module(net)).__name__} has {len(weighted)} layers with "
@@ -119,24 +123,31 @@ def reset(modules, moved):
     `moved` holds the parameters that the training after it moves.
     """
     for module in modules:
-        name = type(module).__name__
-        if not hasattr(module, "reset_parameters"):
-            raise UnlearningError(
-                f"{name} has weights of its own but no reset_parameters(), so it cannot be "
-                "initialised again. Give it that method."
-            )
-        if not moved.issuperset(own_parameters([module])):
-            raise UnlearningError(
-                f"A {name} among the layers to initialise again is frozen, and would stay as it is "
-                "drawn. Let it learn (requires_grad_()), or take another k or CFkUnlearner."
-            )
-        if is_parametrized(module) or "weight_v" in module._parameters:
-            raise UnlearningError(
-                f"The weight of a {name} is made of other parameters (torch's parametrizations), "
-                "which reset_parameters() does not reach. Remove them, or use CFkUnlearner."
-            )
+        if hindered := say_why_not_reset(module, moved):
+            raise UnlearningError(hindered)
         with _unpruned(module):
             module.reset_parameters()
+
+
+def say_why_not_reset(module, moved):
+    """Why `reset` would refuse a module; None where it would not."""
+    name = type(module).__name__
+    if not hasattr(module, "reset_parameters"):
+        return (
+            f"{name} has weights of its own but no reset_parameters(), so it cannot be "
+            "initialised again. Give it that method."
+        )
+    if not moved.issuperset(own_parameters([module])):
+        return (
+            f"A {name} among the layers to initialise again is frozen, and would stay as it is "
+            "drawn. Let it learn (requires_grad_()), or take another k or CFkUnlearner."
+        )
+    if is_parametrized(module) or "weight_v" in module._parameters:
+        return (
+            f"The weight of a {name} is made of other parameters (torch's parametrizations), "
+            "which reset_parameters() does not reach. Remove them, or use CFkUnlearner."
+        )
+    return None
 
 
 @contextmanager

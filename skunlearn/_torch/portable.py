@@ -1,6 +1,9 @@
 """Nets as tensors in a file, the way back, and what of a net such a file cannot hold."""
 
+import itertools
+import math
 import types
+from collections import deque
 
 import numpy as np
 import torch
@@ -16,6 +19,8 @@ from skunlearn._torch.parts.net_state import parts, set_weights, weights
 _OWN = {*vars(nn.Module())}  # what torch keeps on every module
 _HOOKS = sorted(n for n in _OWN if n.endswith("_hooks") and ("forward" in n or "backward" in n))
 _DEEP = 4  # levels of attributes of attributes that are compared
+_CONTAINERS = (list, tuple, set, dict, deque)
+_HOLDERS = (list, set, dict, deque, torch.Tensor, np.ndarray)  # what is written to
 _NAMED = 6  # differences that a message names
 
 
@@ -80,6 +85,72 @@ def name_lost(net, recipe, seed, rows):
         return changed
     changed = compare_settings(net, other)
     return changed if changed and not _agree(net, other, rows, seed) else []
+
+
+def find_written(net, estimator, seed):
+    """Names of what training has written to modules beside weights: rows, or what became of them.
+
+    A memory bank say, in a plain attribute or in the buffers of a criterion. What a net has that is
+    built anew by the same seed was not written.
+
+    Parameters
+    ----------
+    net : initialised net
+    estimator : net of the same parameters
+        Where it is a FrozenEstimator the seed is not known: what differs in numbers alone is then
+        left out.
+    seed : int
+
+    Returns
+    -------
+    names : list of str
+    """
+    held = False
+    for name, part in parts(net):
+        for module in part.modules():
+            for key, value in vars(module).items():
+                held |= key not in _OWN and isinstance(value, _HOLDERS)
+            for buffer in module._buffers.values() if name != "module" else ():
+                held |= buffer is not None
+    return _name_written(net, estimator, seed) if held else []
+
+
+def _name_written(net, estimator, seed):
+    recipe, found = skorch_nets.unwrap(estimator), []
+    with seeded(seed):
+        other = skorch_nets.fresh_net(recipe, verbose=0)
+    for ours, theirs in _pairs(net, other):
+        for path in sorted(ours.keys() & theirs.keys()):
+            sides = [_find_kept(module) for module in (ours[path], theirs[path])]
+            if path.startswith("criterion"):
+                for side, module in zip(sides, (ours[path], theirs[path]), strict=True):
+                    side.update(module.named_buffers(recurse=False))
+            for name, value in sides[0].items():
+                like = sides[1].get(name)
+                grown = like is None or _measure(value) != _measure(like)
+                if grown or (recipe is estimator and not _same(value, like, _DEEP)):
+                    found.append(f"{path}.{name}")
+    return found
+
+
+def _find_kept(module):
+    """Attributes of a module that hold numbers, or contain what does."""
+    return {key: value for key, value in _attributes(module).items() if _holds_numbers(value)}
+
+
+def _holds_numbers(value, deep=True):
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return not isinstance(value, nn.Parameter) and math.prod(value.shape) > 1
+    if not deep or not isinstance(value, _CONTAINERS):
+        return False
+    first = itertools.islice(value, _NAMED)
+    inner = itertools.islice(value.values(), _NAMED) if isinstance(value, dict) else ()
+    kinds = (isinstance(x, bytes) or _holds_numbers(x, deep=False) for x in (*first, *inner))
+    return any(kinds)
+
+
+def _measure(value):
+    return len(value) if isinstance(value, _CONTAINERS) else tuple(value.shape)
 
 
 def join_names(names):

@@ -4,6 +4,7 @@ import functools
 import html
 import inspect
 import json
+import textwrap
 from importlib.metadata import PackageNotFoundError, metadata
 
 from sklearn.base import BaseEstimator
@@ -62,7 +63,7 @@ class _Text:
 
 def write_html(self):
     """scikit-learn's diagram, with a line on what was forgotten above it."""
-    return _improve(self, BaseEstimator._repr_html_inner(self))
+    return _write_line(self) + BaseEstimator._repr_html_inner(self)
 
 
 def link_to_docs(self):
@@ -77,8 +78,17 @@ def write_bundle(self, **kwargs):
     """As `write_html`, in the bundle that a notebook asks for."""
     bundle = BaseEstimator._repr_mimebundle_(self, **kwargs)
     if "text/html" in bundle:
-        bundle["text/html"] = _improve(self, bundle["text/html"])
+        bundle["text/html"] = _write_line(self) + bundle["text/html"]
     return bundle
+
+
+def list_parameters(self, *args, **kwargs):
+    """scikit-learn's table, in which nets are their names: their own tables are below."""
+    found = BaseEstimator._get_params_html(self, *args, **kwargs)
+    for key, value in found.items():
+        if skorch_nets.is_net(value):
+            found[key] = _Text(f"{type(value).__name__}(…)")
+    return found
 
 
 def draw_block(self):
@@ -93,7 +103,8 @@ def draw_block(self):
         [_Changed(value) if skorch_nets.is_net(value) else value for _, value in inner],
         names=[f"{key}: {type(value).__name__}" for key, value in inner],
         name_details=[
-            _describe(value) if skorch_nets.is_net(value) else str(value) for _, value in inner
+            _wrap(_describe(value)) if skorch_nets.is_net(value) else str(value)
+            for _, value in inner
         ],
     )
 
@@ -106,7 +117,7 @@ class _Changed:
 
     def _sk_visual_block_(self):
         name = type(self.net).__name__
-        return _VisualBlock("single", self, names=name, name_details=_describe(self.net))
+        return _VisualBlock("single", self, names=name, name_details=_wrap(_describe(self.net)))
 
     def __getattr__(self, name):
         if name != "_get_params_html":  # scikit-learn before 1.7 has none
@@ -150,11 +161,9 @@ def _name(value):
     return value.__name__ if inspect.isclass(value) or inspect.isfunction(value) else repr(value)
 
 
-def _improve(unlearner, diagram):
-    """The line, and the diagram without what skorch's nets write of themselves."""
-    return _write_line(unlearner) + diagram.replace(
-        html.escape(str(unlearner)), html.escape(_describe(unlearner))
-    )
+def _wrap(text):
+    """In lines, as a diagram is as wide as the longest of its texts."""
+    return textwrap.fill(text, 44, subsequent_indent=" " * 4, break_long_words=False)
 
 
 def _write_line(unlearner):
@@ -165,5 +174,5 @@ def _write_line(unlearner):
     said = f"{kept + gone:,} rows fitted, {gone:,} forgotten"
     if gone:
         guarantee = certificate["guarantee"]
-        said += ", measured only" if guarantee == "none" else f", guarantee: {guarantee}"
+        said += ", no guarantee" if guarantee == "none" else f", guarantee: {guarantee}"
     return f"<p>{html.escape(said)}</p>"

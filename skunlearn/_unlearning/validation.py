@@ -1,5 +1,7 @@
 """Checks of what users pass in: rows, labels, masks, requests."""
 
+from datetime import date
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -54,28 +56,54 @@ def check_X(estimator, X, *, reset=False):
             checked = validate_data(
                 estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
             )
-    except ValueError as error:
-        words = _find_words(X)
-        if not words:
-            raise
-        raise ValueError(
-            f"{error}: a net takes numbers, and {', '.join(map(repr, words))} of X hold words. "
-            "Encode these columns, in an UnlearningPipeline for one, or leave them out."
-        ) from error
+    except (TypeError, ValueError) as error:
+        _refuse_no_numbers(X, error)
+        raise
+    if checked.dtype.kind not in "biufc":  # of dates alone; of categories
+        _refuse_no_numbers(X)
     names = list(X.columns) if is_frame(X) and len(X.shape) == 2 else None
     check_finite(checked, "X", allow_nan=allow_nan, names=names)
     return checked
 
 
-def _find_words(X):
-    """Columns of a frame that are no numbers."""
-    found = []
+def _refuse_no_numbers(X, error=None):
+    columns = _find_no_numbers(X)
+    if columns:
+        named = ", ".join(f"{name!r} ({kind})" for name, kind in columns.items())
+        raise ValueError(
+            f"A net takes numbers, and these columns of X hold others: {named}. Encode them, in "
+            "an UnlearningPipeline for one, or leave them out."
+        ) from error
+
+
+def _find_no_numbers(X):
+    """Columns of a frame that are no numbers, and what they are."""
+    found = {}
     for name in X.columns if is_frame(X) and len(X.shape) == 2 else ():
+        values = np.asarray(X[name])
+        if values.dtype.kind in "mM":  # they would pass for numbers
+            found[name] = "dates" if values.dtype.kind == "M" else "spans of time"
+            continue
         try:
-            np.asarray(X[name], dtype=np.float64)
+            values.astype(np.float64)
         except (TypeError, ValueError):
-            found.append(name)
+            found[name] = _name_kind(values)
     return found
+
+
+def _name_kind(values):
+    missing = ("NoneType", "NAType", "NaTType")
+    kinds = {
+        type(value)
+        for value in values.ravel()
+        if type(value).__name__ not in missing and not (isinstance(value, float) and value != value)
+    }
+    if len(kinds) == 1:
+        kind = kinds.pop()
+        if issubclass(kind, str):
+            return "words"
+        return "dates" if issubclass(kind, date) else f"of type {kind.__name__}"
+    return "of several types"
 
 
 def check_dataset(X, name="X"):

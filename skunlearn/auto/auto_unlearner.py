@@ -15,7 +15,7 @@ from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.auto._adapting import LEAST, Adapting, LateDecay
 from skunlearn.auto._few import LEVEL, rarity
-from skunlearn.auto._judge import NAMED, Judge, excess, strongest
+from skunlearn.auto._judge import NAMED, Judge, strongest
 from skunlearn.auto._settling import Confidence, silence
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from skunlearn.finetuning._shrinking import new_net, shrink
@@ -25,15 +25,16 @@ from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
 # Share of the recipe's epochs, epochs, and steps, beyond all of which little is gained.
-_ENOUGH = 0.2, 10, 100
+_ENOUGH = 0.18, 10, 100
 # Epochs below which, where they have fewer steps than these, shrunk weights stay untrained.
 _FEWEST = 4, 150
 _REFERENCE = 0.2  # share of these for the reference
-_LEARNT = 0.5  # of a regression's R²: a reference that has learnt so much needs no old weights
 _BLIND = 0.25  # share of the old weights where nothing can be judged
 _LOST = 0.1  # accuracy on unseen rows that is worth a warning
 # Of the old weights at the beginning, otherwise.
 _SHARES = {"class": (0.25, 0.3), "rows": (0.22, 0.8)}
+# As much more in regressions: what shrunk weights have left too small no scaling mends at the end.
+_OF_VALUES = 2.0
 
 
 class AutoUnlearner(NetUnlearner):
@@ -45,8 +46,7 @@ class AutoUnlearner(NetUnlearner):
     knows the forget rows better than the reference, which never saw them. As long as it does it is
     shrunk again, so that the method ends where training anew for the same budget would, when
     nothing less forgets. What was done, and how far the result is from the reference, is in the
-    log. A regression that the reference has half learnt goes on from the reference itself: on two
-    data sets old weights took it only farther from retrained nets.
+    log.
 
     Two things a short training leaves undone are done at its end, in the layer that makes the
     logits, if there is one: they are scaled until the net is as sure of unseen rows as it was
@@ -66,7 +66,7 @@ class AutoUnlearner(NetUnlearner):
         scratch.
     budget : float in (0, 1], default=0.35
         Epochs of a request, as a share of those of the net's own training, the reference's among
-        them. Of long trainings 0.2, and at least 10 epochs and 100 steps, are enough, and no
+        them. Of long trainings 0.18, and at least 10 epochs and 100 steps, are enough, and no
         more are taken. Fewer than 4 epochs, where these have fewer than 150 steps, would leave
         shrunk weights untrained: so many are taken. A net whose own training has no more of
         either is trained anew by its recipe, which is exact.
@@ -201,9 +201,7 @@ class AutoUnlearner(NetUnlearner):
         seen, accuracy = judge.look_well(net)
         before = judge.differences(seen)
         kind = "class" if whole else "rows"
-        share = self._first_share(before, kind)
-        if self._classes is None and None not in (accuracy, judge.score):
-            share *= judge.score < _LEARNT * accuracy
+        share = self._first_share(before, judge.error(seen, max(before, key=before.get)), kind)
         shrink(net, new, share)
         adapting = Adapting(judge, new, share, self.target / 2, LEAST[kind])
         self._run(net, retain, [("skunlearn_adapting", adapting)])
@@ -279,12 +277,19 @@ class AutoUnlearner(NetUnlearner):
         checking.warn(f"{said}. Try a larger budget, or on_failure='retrain'.", NotForgottenWarning)
         return None
 
-    def _first_share(self, before, kind):
-        """Share of the old weights to begin with: the less, the better the rows are known."""
-        known = excess({k: d for k, d in before.items() if k != NAMED} or {NAMED: 0.0})
-        if set(before) == {NAMED}:
+    def _first_share(self, before, error, kind):
+        """Share of the old weights to begin with: the less, the better the rows are known.
+
+        They may be known better than they seem, where there are too few to tell: an `error` beyond
+        the target counts as knowledge.
+        """
+        scores = [value for name, value in before.items() if name != NAMED]
+        if not scores:
             return _BLIND
-        return float(np.clip(np.sqrt(0.5 * self.target / max(known, 1e-9)), *_SHARES[kind]))
+        known = max(0.0, *scores) + max(0.0, error - self.target)
+        share = np.sqrt(0.5 * self.target / max(known, 1e-9))
+        share *= _OF_VALUES if self._classes is None else 1.0
+        return float(np.clip(share, *_SHARES[kind]))
 
     def _seeds(self):
         return [derive_seed(self._seed, 6 + i, len(self.deletions_)) for i in range(3)]

@@ -110,7 +110,8 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
     ['scale (StandardScaler)']
     """
 
-    __repr__ = notebook.write_text
+    __repr__, _repr_html_inner = notebook.write_text, notebook.write_html
+    _repr_mimebundle_ = notebook.write_bundle
     _parameter_constraints = {
         **Pipeline._parameter_constraints,
         "refit_transformers": ["boolean"],
@@ -165,6 +166,7 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
         self._check_steps()
         to_refit = self._kinds()["fitted"] if self.refit_transformers else []
         check_step_parameters(self, params, refit=to_refit)
+        checking.refuse_other_order(X, forget=forget, ids=named["ids"], groups=named["groups"])
         rows = _front_steps.as_rows(X)
         owned = not shares_memory(rows, X)
         rows = view_of(rows)  # steps may give a frame more columns

@@ -63,8 +63,9 @@ class OracleMatchingUnlearner(NetUnlearner):
         the log says that it is their owner's word. Or fitted
         ``ShadowModels(keep_outputs=True)``: each row is asked of those that were not trained on
         it, or all of those that were trained on none, where there are such; for whole classes
-        there must be. Searches clone parameters; wrap models in ``FrozenEstimator`` there. None
-        trains some.
+        there must be. Rows that resemble each other, those of a person say, need shadow models
+        that were fitted with ``groups=``: others have seen some of them. Searches clone
+        parameters; wrap models in ``FrozenEstimator`` there. None trains some.
     n_oracles : int, default=2
         How many to train where none is given; fewer where their epochs and what follows would
         together be more than those of the net's own training, but one.

@@ -8,7 +8,8 @@ from scipy.special import ndtri
 from skunlearn.metrics._attacks.result import format_signed
 
 _WIDE = 0.2  # an AUC interval wider than this decides little
-_MOVED = 0.1  # share of the way to the retrained loss below which nothing was unlearned
+_MOVED = 0.1  # share of the way to the retrained loss below which little was unlearned
+_STAYED = 0.01  # and nothing
 _SEEN = 0.01  # difference of accuracies of which a share of the way can be told
 
 
@@ -147,10 +148,11 @@ def warn_if_unmoved(name, losses, confidence, *, cap=None, accuracies=None):
         return []
     what = max(ways, key=ways.get)
     before, now, target = figures[what]
+    amount = "hardly anything" if ways[what] > _STAYED else "nothing"
     return [
-        f"{name}: nothing was unlearned. Its {what} on the forget set is {now:.3f}, the "
+        f"{name}: {amount} was unlearned. Its {what} on the forget set is {now:.3f}, the "
         f"original's {before:.3f}, the retrained model's {target:.3f}: it went "
-        f"{100 * ways[what]:.0f} % of the way."
+        f"{round(100 * ways[what])} % of the way."
     ]
 
 

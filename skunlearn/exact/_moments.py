@@ -9,6 +9,8 @@ from sklearn.utils.extmath import safe_sparse_dot
 
 _EPS = np.finfo(np.float64).eps
 _SLACK = 8  # roundings of a mean
+_BLOCK = 2**18  # bytes of rows at a time
+_FEWEST = 512  # rows at a time, however wide: each block adds to a whole matrix
 
 
 @dataclass(frozen=True)
@@ -46,25 +48,21 @@ class Moments:
 
         `weights` of shape (n,) are those of the rows; None stands for ones.
         """
+        if not sparse.issparse(X):
+            return cls(X.shape[0], *_add_up(X, Y, centred, weights), centred)
         n = X.shape[0]
         mass = n if weights is None else weights.sum()
         mean_x, mean_y = np.zeros(X.shape[1]), np.zeros(Y.shape[1])
         if centred:
             mean_x, mean_y = _sum(X, weights) / mass, _sum(Y, weights) / mass
-        Y = Y - mean_y
-        if sparse.issparse(X):
-            # Centring would fill it; the cancellation is counted in `rounding`.
-            weighted = _weigh(X, weights)
-            scatter = safe_sparse_dot(weighted.T, X, dense_output=True)
-            rounding = np.diag(scatter) ** 2
-            scatter -= mass * np.outer(mean_x, mean_x)
-            # Y is centred, which centres X in the product.
-            return cls(n, mass, mean_x, mean_y, scatter, weighted.T @ Y, rounding, centred)
-        X = X - mean_x
+        # Centring would fill X; the cancellation is counted in `rounding`.
         weighted = _weigh(X, weights)
-        scatter = weighted.T @ X
+        scatter = safe_sparse_dot(weighted.T, X, dense_output=True)
         rounding = np.diag(scatter) ** 2
-        return cls(n, mass, mean_x, mean_y, scatter, weighted.T @ Y, rounding, centred)
+        scatter -= mass * np.outer(mean_x, mean_x)
+        # Y is centred, which centres X in the product.
+        cross = weighted.T @ (Y - mean_y)
+        return cls(n, mass, mean_x, mean_y, scatter, cross, rounding, centred)
 
     def without(self, X, Y, weights=None):
         """The sums when some rows go: Σ over all = Σ over the kept + m' d dᵀ + Σ over the gone.
@@ -146,6 +144,56 @@ class Moments:
             error = max(error, _EPS * lost / smallest)
             fresh = max(fresh, _EPS / smallest)
         return coef, error, fresh
+
+
+def _add_up(X, Y, centred, weights):
+    """What stands in `Moments` after `n`, of an array, by blocks that the processor's cache holds.
+
+    The sums are taken about means that have been rounded themselves; what these have missed shows
+    in the sums of the centred rows, and is taken off at the end.
+    """
+    n, step = len(X), max(_FEWEST, _BLOCK // max(1, X[:1].nbytes))
+    ones = np.ones(min(step, n))
+    blocks = [slice(i, i + step) for i in range(0, n, step)]
+    counts = [ones[: n - b.start] if weights is None else weights[b] for b in blocks]
+    mass = n if weights is None else weights.sum()
+    centre_x, centre_y = (_Centre(Z, step, centred, blocks, counts, mass) for Z in (X, Y))
+    scatter, cross = 0.0, 0.0
+    for b, count in zip(blocks, counts):
+        x, y = centre_x.subtract(b, count), centre_y.subtract(b, count)
+        weighted = x if weights is None else x * count[:, None]
+        scatter, cross = scatter + weighted.T @ x, cross + weighted.T @ y
+    (mean_x, dx), (mean_y, dy) = centre_x.correct(mass), centre_y.correct(mass)
+    scatter, cross = scatter - mass * np.outer(dx, dx), cross - mass * np.outer(dx, dy)
+    return mass, mean_x, mean_y, scatter, cross, np.diag(scatter) ** 2
+
+
+class _Centre:
+    """The mean of rows, taken off block by block: from a table, as broadcasting it is slower."""
+
+    def __init__(self, X, step, centred, blocks, counts, mass):
+        self.X, self.centred = X, centred
+        self.mean, self.left = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+        if centred:
+            self.mean = sum(count @ X[b] for b, count in zip(blocks, counts)) / mass
+            self.block = np.empty_like(X[:step])
+            self.table = np.empty_like(self.block)
+            self.table[:] = self.mean
+
+    def subtract(self, b, count):
+        """The rows of block `b` less the mean; they are overwritten by the next block."""
+        rows = self.X[b]
+        if not self.centred:
+            return rows
+        m = len(rows)
+        rows = np.subtract(rows, self.table[:m], out=self.block[:m])
+        self.left += count @ rows
+        return rows
+
+    def correct(self, mass):
+        """The mean to its last bits, and what the first one had missed."""
+        missed = self.left / mass
+        return self.mean + missed, missed
 
 
 def _weigh(X, weights):

@@ -150,6 +150,7 @@ class ForestUnlearner(BaseUnlearner):
         BaseUnlearner._promises,
         takes_nets=False,
         made_for="forests, bagging",
+        watches_training=True,  # which tree has drawn which rows
         exact=True,
         corrects=True,
         guarantee="the distribution of an ensemble trained without the rows",

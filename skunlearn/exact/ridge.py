@@ -183,7 +183,7 @@ class RidgeUnlearner(BaseUnlearner):
         return Moments.of(X, Y, self._recipe.fit_intercept, weights)
 
     def _arrays(self, rows):
-        X, y = rows.arrays()
+        X, y = rows.lend()
         X = check_array(X, accept_sparse="csr", dtype=np.float64, input_name="X")
         if self._classes is None:
             return X, np.asarray(y, dtype=np.float64).reshape(len(y), -1), rows.weights

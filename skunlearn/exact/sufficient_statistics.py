@@ -126,6 +126,7 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
         rtol=1e-9,
         takes_nets=False,
         made_for="naive Bayes, LDA, neighbours",
+        watches_training=True,  # sums over the rows
     )
 
     def __init__(self, estimator, *, random_state=None, store_data=True, verbose=0):

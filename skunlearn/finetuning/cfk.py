@@ -81,7 +81,7 @@ class CFkUnlearner(NetUnlearner):
         self.k = k
 
     def _unlearn(self, net, retain, forget):
-        layers = net_layers.last_layers(net, retain, self.k)
+        layers = self._list_layers(net, retain)
         self._prepare(net, layers)
         frozen = [m for m in net.module_.modules() if m not in layers]
         with (
@@ -89,6 +89,10 @@ class CFkUnlearner(NetUnlearner):
             normalisation(net, "eval", frozen),
         ):
             self._run(net, retain)
+
+    def _list_layers(self, net, retain):
+        """Modules that are trained."""
+        return net_layers.last_layers(net, retain, self.k)
 
     def _prepare(self, net, layers):
         if net_layers.list_moved_parameters(net).isdisjoint(net_layers.own_parameters(layers)):

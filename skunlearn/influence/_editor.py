@@ -4,6 +4,8 @@ import torch
 
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import POSITIVE
+from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.tasks import task_of
 from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.exceptions import CostWarning, UnsuitableMethodWarning
 from skunlearn.influence._objective import Objective
@@ -11,6 +13,9 @@ from skunlearn.influence.inverse_curvature import InverseCurvature, check_invers
 from skunlearn.search_spaces import LogUniform
 
 _OVERSHOT = 1.5  # times the retained rows' loss: a step that holds lowers it
+_RISE, _LITTLE = 0.1, 0.01  # of that loss, and of chance's: a rise that is none
+_ROWS = 2000  # retained rows of which it is taken
+_SHORTEST = 2.0**-6
 _DAMPING = 1.0  # where none is given
 _LONG, _TRAININGS = 5.0, 5.0  # seconds, and trainings, that a request takes unannounced
 
@@ -22,8 +27,14 @@ class CurvatureEditor(WeightEditor):
     ----------
     {estimator}
         Weights of float32 or float64; frozen ones stay as they are.
-    step : float, default=1.0
-        s. 1 is Newton's.
+    step : float or None, default=None
+        s. 1 is Newton's. None takes it for whole classes, and for rows of classes that stay the
+        longest of it, its half, its quarter and so on that does not raise the mean loss of the
+        retained rows by more than a tenth, or a hundredth of the loss of chance: where its
+        derivatives hold it lowers that loss. On rows of digits that a net knew by heart a step of 1
+        cost unseen rows 3.5 points, of one seed of three and with no warning; this one costs at
+        most 0.7, forgets less, and warns that the rows are known. Of a class that is gone shorter
+        steps left 65 to 78 % named rightly in place of none (``benchmarks/bench_defaults.py``).
     inverse : InverseCurvature or None, default=None
         How (H_r + d)⁻¹ v is computed: the solver, the kind of curvature, d and what these cost.
         None for ``InverseCurvature()``, whose damping is 1 here.
@@ -32,7 +43,7 @@ class CurvatureEditor(WeightEditor):
 
     _parameter_constraints = {
         **WeightEditor._parameter_constraints,
-        "step": [POSITIVE],
+        "step": [POSITIVE, None],
         "inverse": "no_validation",
     }
 
@@ -40,7 +51,7 @@ class CurvatureEditor(WeightEditor):
         self,
         estimator,
         *,
-        step=1.0,
+        step=None,
         inverse=None,
         random_state=None,
         memory=None,
@@ -127,10 +138,30 @@ class CurvatureEditor(WeightEditor):
         """Vectors that systems are solved for."""
         return 1
 
-    @torch.no_grad()
-    def _move(self, objective, direction):
-        for name, step in objective.weights(self.step * direction).items():
-            objective.f.params[name].add_(step)
+    def _move(self, net, retain, forget, objective, direction):
+        """Take the step, or what of it the retained rows bear where nobody has set its length."""
+        moves = Moves(objective, direction)
+        whole = self._classes is not None and self._whole_classes(retain, forget)
+        if self.step is not None or whole:
+            moves.go(1.0 if self.step is None else self.step)
+            return
+        rows = retain.sample(_ROWS, self._seed)
+        before = _mean_loss(net, rows, self._classes)
+        most = before + max(_RISE * before, _LITTLE * task_of(self._classes).chance(rows.y))
+        step = 1.0
+        moves.go(step)
+        while not _mean_loss(net, rows, self._classes) <= most and step > _SHORTEST:
+            step /= 2
+            moves.go(step)
+        self._taken = step
+
+    def _describe_attempt(self):
+        taken = vars(self).get("_taken")
+        return super()._describe_attempt() | ({} if taken is None else {"step": taken})
+
+    def _commit(self):
+        super()._commit()
+        vars(self).pop("_taken", None)
 
     def _warn_if_wrong(self, change, measured, most_lost):
         super()._warn_if_wrong(change, measured, most_lost)
@@ -150,6 +181,30 @@ class CurvatureEditor(WeightEditor):
 
     def _space(self):
         return {"step": LogUniform(0.1, 10.0), "inverse__damping": LogUniform(1e-3, 10.0)}
+
+
+class Moves:
+    """Takes the weights some way along a direction, from where they were.
+
+    Parameters
+    ----------
+    objective : Objective
+    direction : tensor of shape (P,)
+    """
+
+    def __init__(self, objective, direction):
+        self.params, self.steps = objective.f.params, objective.weights(direction)
+        self.starts = {name: p.detach().clone() for name, p in self.params.items()}
+
+    @torch.no_grad()
+    def go(self, step):
+        """Go `step` times the direction."""
+        for name, p in self.params.items():
+            p.copy_(self.starts[name] + step * self.steps[name])
+
+
+def _mean_loss(net, rows, classes):
+    return float(observe(net, rows, classes).losses().mean())
 
 
 def _seconds_trained(net):

@@ -102,7 +102,7 @@ class PUMAUnlearner(CurvatureEditor):
         criteria="retained",
         penalty=0.05,
         l1_ratio=0.5,
-        step=1.0,
+        step=None,
         inverse=None,
         random_state=None,
         memory=None,
@@ -135,7 +135,7 @@ class PUMAUnlearner(CurvatureEditor):
         )
         pushed = objective.gradient(forget) - objective.gradient(retain, weights)
         n = objective.mass(retain) + objective.mass(forget)
-        self._move(objective, solve(pushed[None])[0] / n)
+        self._move(net, retain, forget, objective, solve(pushed[None])[0] / n)
 
     def _n_solved(self):
         classes = len(self._classes) if task_of(self._classes).has_one_class else 1

@@ -7,6 +7,8 @@ from skunlearn.plotting._style import BAND, PALETTE, SIZE, axes_of, calm, legend
 
 __all__ = ["AutoUnlearnerDisplay"]
 
+_NEAR = 0.15  # share of the axis that a label may take
+
 
 class AutoUnlearnerDisplay:
     """Distance to the reference against time, a point for each net that was looked at.
@@ -76,20 +78,25 @@ class AutoUnlearnerDisplay:
         self.ax_.plot(x[:1], y[:1], "o", color=PALETTE["original"], zorder=3)
         ring = {"ms": 14, "mfc": "none", "mec": PALETTE["forget"], "mew": 2}
         self.ax_.plot(x[-1:], y[-1:], "s", zorder=3, **ring)
+        below, last = True, -np.inf  # labels of points that are near each other take turns
         for k, share in enumerate(self.shares):
             words = ["taken"] if k == len(x) - 1 else []
             words += [f"{100 * share:.0f} %"] if k else ["before"]
             if len(words) == 1 and k and share == self.shares[k - 1]:
                 continue  # it was not shrunk again
             end = k == len(x) - 1 and k > 0
-            rising = not end and k > 0 and y[k] > y[k - 1]  # its line comes from below
+            if k and not end:
+                below = not (below and x[k] - last < _NEAR * np.ptp(x))
+                last = x[k]
+            rising = below and not end and k > 0 and y[k] > y[k - 1]  # its line comes from below
             self.ax_.annotate(
                 ", ".join(words),
                 (x[k], y[k]),
-                xytext=(6, 14) if end else (8, 5) if k == 0 else (6 * rising, -16),
+                xytext=(6, 14) if end else (8, 5) if k == 0 else (6 * rising, -16 if below else 8),
                 textcoords="offset points",
                 ha="right" if end else "left" if k == 0 or rising else "center",
                 fontsize=SIZE,
+                bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1},  # above lines
             )
         self.ax_.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         self.ax_.margins(x=0.08, y=0.2)

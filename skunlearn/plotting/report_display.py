@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from skunlearn.evaluation._showing.palette import SIGNS, VERDICTS
+from skunlearn.evaluation._showing.palette import VERDICTS, sign_of
 from skunlearn.evaluation._showing.panels import panels
+from skunlearn.evaluation._showing.short_names import shorten
 from skunlearn.evaluation.audit import audit, audit_logits
 from skunlearn.plotting._style import BAND, PALETTE, SIZE, calm, colours_of, wrap_text
 
@@ -195,14 +196,14 @@ def _cut_in_two(name):
     if " " in head:
         at = head.rindex(" ")
         head, tail = name[:at], name[at + 1 :]
-    return f"{head}\n{tail if len(tail) <= _LONG else tail[: _LONG - 1] + '…'}"
+    return f"{head}\n{shorten(tail, _LONG)}"
 
 
 def _draw_verdicts(ax, report, models, position):
     for name, where in zip(models, position):
         verdict = report.verdicts.get(name)
         if verdict is not None:
-            said = f"{SIGNS[verdict.kind]} {verdict.kind}"
+            said = f"{sign_of(verdict)} {verdict.kind}"
             ax.text(0, where, said, va="center", fontsize=SIZE, color=VERDICTS[verdict.kind])
     ax.set(xlim=(0, 1), xticks=[])
     ax.set_title("verdict", loc="left", fontsize=SIZE)

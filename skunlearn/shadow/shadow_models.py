@@ -13,6 +13,7 @@ from skunlearn._fitted_model import read_rows
 from skunlearn._recipe import training
 from skunlearn._recipe.from_scratch import check_reference
 from skunlearn._rows.containers import digest_of, is_dataset, row_digests
+from skunlearn._rows.row_names import read_groups
 from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
 from skunlearn._torch import skorch_nets
 from skunlearn.exact import RetrainUnlearner
@@ -124,6 +125,7 @@ class ShadowModels(AttackMixin, LendingMixin, PurgeMixin, BaseEstimator):
         sample_weight=None,
         *,
         candidates=None,
+        groups=None,
         X_population=None,
         y_population=None,
         measure_on=None,
@@ -141,6 +143,10 @@ class ShadowModels(AttackMixin, LendingMixin, PurgeMixin, BaseEstimator):
         candidates : bool array of shape (n,), default=None
             Rows to be attacked, forgotten and unseen ones; the others are in every model, as
             retained rows are in the attacked one. All rows when None.
+        groups : array-like of shape (n,), default=None
+            Whose each row is: a person, say. The candidates of a group are all in the training set
+            of a model or none of them, so that half of the models have seen nothing of it. Where
+            rows of a group resemble each other, models that saw some know the others as well.
         X_population, y_population : rows and labels, default=None
             Rows that no model is trained on, neither the attacked one; for `rmia`.
         measure_on : torch Dataset or callable, default=None
@@ -178,8 +184,9 @@ class ShadowModels(AttackMixin, LendingMixin, PurgeMixin, BaseEstimator):
         if X_population is not None:
             population = read_rows(front, X_population, y_population)
         candidates = _check_candidates(candidates, len(record))
-        membership = draw_membership(candidates, self.n_models, seed)
-        key = self._key(everything, population, candidates, front, seed)
+        groups = _number_groups(groups, candidates)
+        membership = draw_membership(candidates, self.n_models, seed, groups)
+        key = self._key(everything, population, candidates, groups, front, seed)
         store = Store(self.folder, key, record, self.keep_outputs)
         task = (everything, population, front._classes)
         self._train_missing(store, membership, candidates, task, seed)
@@ -283,7 +290,7 @@ class ShadowModels(AttackMixin, LendingMixin, PurgeMixin, BaseEstimator):
                 "folder= needs an int random_state: results of other seeds would not fit."
             )
 
-    def _key(self, everything, population, candidates, front, seed):
+    def _key(self, everything, population, candidates, groups, front, seed):
         if self.folder is None:
             return ""
         if is_dataset(everything.source):
@@ -298,7 +305,21 @@ class ShadowModels(AttackMixin, LendingMixin, PurgeMixin, BaseEstimator):
             for name in ("estimator", "memory", "verbose", "store_data", "random_state"):
                 params.pop(name)
             parts.append(joblib_hash([type(self.estimator), params]).encode())
+        if groups is not None:
+            parts.append(groups)
         return digest_of(*parts, candidates)
+
+
+def _number_groups(groups, candidates):
+    """A number for each row's group, in the order in which they come."""
+    if groups is None:
+        return None
+    digests = read_groups(groups, len(candidates)).digests
+    _, first, places = np.unique(digests, axis=0, return_index=True, return_inverse=True)
+    numbers = first[places.ravel()]
+    if len(np.unique(numbers[candidates])) < 2:
+        raise ValueError("All candidates are of one group: no model could be trained without it.")
+    return numbers
 
 
 def _check_candidates(candidates, n):

@@ -378,7 +378,7 @@ def test_means_of_a_few_losses_do_not_say_that_nothing_was_unlearned(labels):
     way = (table["mine"] - table["original"]) / (table["retrained"] - table["original"])
     assert way < 0.1  # by means
     assert report.wide.loc["mine", "forget train"] < 0.2
-    assert not any("nothing was unlearned" in text for text in report.warnings)
+    assert not any("was unlearned" in text for text in report.warnings)
     still = {"original": original, "mine": original, "retrained": retrained}
     assert any(
         "mine: nothing was unlearned" in text for text in audit_logits(still, labels).warnings

@@ -3,12 +3,23 @@
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import train_test_split
+from sklearn.naive_bayes import GaussianNB
 
-from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
+from skunlearn import (
+    FineTuneUnlearner,
+    ForestUnlearner,
+    ProximalUnlearner,
+    RetrainUnlearner,
+    RidgeUnlearner,
+    SufficientStatisticsUnlearner,
+)
 from skunlearn.evaluation import compare
 from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
 from skunlearn.metrics import MIAScorer
+from skunlearn.utils import all_unlearners
 from tests.instances import make_net
 
 pytestmark = [
@@ -140,6 +151,31 @@ def test_training_rows_are_refused(split):
     unlearner = FineTuneUnlearner(make_net(max_epochs=1))
     with pytest.raises(ValueError, match="These rows are training rows"):
         compare([unlearner], X, y, forget=y == 1, X_test=X, y_test=y)
+
+
+def test_methods_with_a_training_of_their_own_stand_beside_others(split):
+    """What they keep of their own training, none of another has."""
+    X, X_test, y, y_test = (part.reshape(len(part), -1)[:120] if part.ndim > 1 else part[:120]
+                            for part in split)  # fmt: skip
+    cases = {
+        SufficientStatisticsUnlearner: GaussianNB(),
+        ForestUnlearner: RandomForestClassifier(3),
+        RidgeUnlearner: Ridge(),
+    }
+    assert set(all_unlearners(exact=True, nets=False)) <= {cls.__name__ for cls in cases}
+    for cls, model in cases.items():
+        report = compare(
+            {"again": RetrainUnlearner(model), "own": cls(model)},
+            X,
+            y.astype(float) if cls is RidgeUnlearner else y,
+            forget=np.arange(len(X)) < 20,
+            X_test=X_test,
+            y_test=y_test,
+        )
+        assert set(report.verdicts) == {"own", "again"}
+        if cls is not ForestUnlearner:  # it has randomness of its own
+            found = report.wide.loc[["own", "retrained"], "AUC"]
+            assert found["own"] == pytest.approx(found["retrained"])
 
 
 def test_demo(tmp_path, capsys):

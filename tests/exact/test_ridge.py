@@ -9,9 +9,10 @@ from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Lasso, LinearRegression, Ridge, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
+from sklearn.utils.validation import check_array
 
 from skunlearn import RidgeUnlearner
-from skunlearn.exact import ridge
+from skunlearn.exact import _moments, ridge
 from skunlearn.exact._moments import Moments
 from skunlearn.exceptions import UnlearningError
 
@@ -153,6 +154,47 @@ def test_requests_without_drift(n, no_training):
     assert unlearner._moments.n == 100
     assert unlearner._moments.scatter == pytest.approx(kept.scatter, rel=1e-10)
     assert unlearner._moments.mean_x == pytest.approx(kept.mean_x, rel=1e-12)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("centred", [True, False])
+def test_sums_by_blocks_are_those_of_long_doubles(monkeypatch, order, weighted, centred):
+    monkeypatch.setattr(_moments, "_FEWEST", 7)
+    monkeypatch.setattr(_moments, "_BLOCK", 1)
+    X, y = task(n=100, targets=2)
+    X[:, 0], X[:, 1] = 0.1, X[:, 1] + 1e6
+    X = np.asarray(X, order=order)
+    before = X.copy()
+    w = np.random.default_rng(1).integers(0, 3, 100).astype(float) if weighted else None
+    sums = Moments.of(X, y, centred, w)
+    v = np.ones(100, np.longdouble) if w is None else w.astype(np.longdouble)
+    exact_X, exact_y = X.astype(np.longdouble), y.astype(np.longdouble)
+    mean_x, mean_y = v @ exact_X / v.sum(), v @ exact_y / v.sum()
+    assert (sums.n, sums.mass, sums.centred) == (100, v.sum(), centred)
+    if centred:
+        assert np.abs(sums.mean_x - mean_x).max() <= 2e-16 * 1e6
+        assert np.abs(sums.mean_y - mean_y).max() <= 1e-14
+        exact_X, exact_y = exact_X - mean_x, exact_y - mean_y
+    scatter, cross = (exact_X.T * v) @ exact_X, (exact_X.T * v) @ exact_y
+    # 1e6 is rounded to 1e-10, and the rows' deviations are of the order of 1.
+    assert np.abs(sums.scatter - scatter).max() <= (1e-7 if centred else 1e-15 * scatter.max())
+    assert np.abs(sums.cross - cross).max() <= (1e-7 if centred else 1e-14 * cross.max())
+    assert not centred or abs(sums.scatter[0, 0]) < 1e-40
+    assert np.array_equal(X, before)
+
+
+def test_rows_are_summed_where_they_lie(monkeypatch):
+    X, y = task()
+    seen = []
+    monkeypatch.setattr(
+        ridge, "check_array", lambda X, **kwargs: seen.append(X) or check_array(X, **kwargs)
+    )
+    unlearner = RidgeUnlearner(Ridge()).fit(X, y)
+    assert [np.shares_memory(part, X) for part in seen] == [True]
+    unlearner.unlearn(indices=np.arange(50, 199))  # more than stay, which are no one run
+    assert [len(part) for part in seen[1:]] == [51]
+    assert_same(unlearner, Ridge().fit(X[np.r_[:50, 199]], y[np.r_[:50, 199]]))
 
 
 def poisoned():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax
+from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNetClassifier
 from torch import nn
 
@@ -66,6 +67,24 @@ def test_eu_k_owes_nothing_to_the_old_head(data):
         results.append(weights_of(unlearner.unlearn(indices=FORGET)))
     assert same_parameters(*results)
     assert len(unlearner.estimator_.history) == 10  # the net's own number of epochs
+
+
+def test_eu_k_draws_two_layers_anew_where_that_can_be(data):
+    X, y = data
+
+    def moved(net):
+        unlearner = EUkUnlearner(FrozenEstimator(net), max_epochs=1, random_state=0).fit(X, y)
+        before = weights_of(unlearner)
+        after = weights_of(unlearner.unlearn(indices=FORGET))
+        return {name for name in before if not np.array_equal(before[name], after[name])}
+
+    net = headed().fit(X, y)
+    assert {"module.first.weight", "module.head.weight"} <= moved(net)
+    net.module_.first.requires_grad_(False)
+    names = moved(net)
+    assert "module.first.weight" not in names
+    assert "module.head.weight" in names
+    assert "module.weight" in moved(linear().fit(X, y))
 
 
 def test_l1_fades_linearly():

@@ -97,6 +97,54 @@ def test_the_step_and_its_parts(data):
     assert not np.allclose(moved(curvature_rows=20), moved())
 
 
+def known_by_heart():
+    """A net that knows random labels, far from a minimum of its curvature."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 4)).astype(np.float32), rng.integers(0, 3, 60)
+    net = make_net(module__n_out=3, max_epochs=150, verbose=0)
+    return net.fit(X, y), X, y
+
+
+@pytest.mark.parametrize("cls", [InfluenceUnlearner, PUMAUnlearner])
+def test_a_step_that_nobody_has_set_spares_the_retained_rows(cls):
+    net, X, y = known_by_heart()
+
+    def losses(**given):
+        inverse = InverseCurvature(solver="ekfac", damping=0.02)
+        unlearner = cls(FrozenEstimator(net), inverse=inverse, random_state=0, **given).fit(X, y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            (log,) = unlearner.unlearn(indices=np.arange(6)).deletions_
+        before, after = (log["measured"][f"retain_{k}"]["loss"] for k in ("before", "after"))
+        return log.get("step"), after > before + max(0.1 * before, 0.02)
+
+    assert losses(step=1.0) == (None, True)
+    step, raised = losses()
+    assert step < 1
+    assert not raised
+
+
+def test_a_step_that_holds_is_taken_whole():
+    X, y = problem(200)
+    net = logistic(X, y, 0.05)
+    taken = exact(net).fit(X, y).unlearn(indices=np.arange(4))
+    given = exact(net).set_params(step=1.0).fit(X, y).unlearn(indices=np.arange(4))
+    assert taken.deletions_[0]["step"] == 1.0
+    assert np.array_equal(weights_of(taken.estimator_), weights_of(given.estimator_))
+
+
+def test_classes_that_are_gone_take_the_whole_step():
+    net, X, y = known_by_heart()
+
+    def weights(**given):
+        unlearner = InfluenceUnlearner(FrozenEstimator(net), **QUICK, **given).fit(X, y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return weights_of(unlearner.unlearn(indices=np.flatnonzero(y == 2)).estimator_)
+
+    assert np.array_equal(weights(), weights(step=1.0))
+
+
 @pytest.mark.parametrize("cls", [InfluenceUnlearner, PUMAUnlearner])
 def test_frozen_weights_stay_bitwise(data, cls):
     X, y = data

@@ -136,8 +136,9 @@ def test_report_draws_paired_differences_and_the_null_band():
     assert marks[0].get_color() == PALETTE["original"]
     assert {mark.get_color() for mark in marks[1:]} == {PALETTE["unlearned"]}
     said = [text.get_text() for text in display.axes_["verdict"].texts]
-    assert said == [f"{'✓' if v.kind == 'indistinguishable' else '✗'} {v.kind}"
+    assert said == [f"{'≈' if v.kind == 'indistinguishable' else '✗'} {v.kind}"
                     for v in report.verdicts.values()]  # fmt: skip
+    assert not any(v.within_margin for v in report.verdicts.values())
 
 
 def test_interval_of_a_difference_of_accuracies():

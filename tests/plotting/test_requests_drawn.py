@@ -38,6 +38,20 @@ def no_window():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+def test_labels_of_looks_that_are_near_each_other_do_not_meet():
+    display = AutoUnlearnerDisplay(
+        epochs=[0, 1, 2, 3, 10],
+        distances=[-0.26, 0.03, 0.04, 0.045, 0.05],
+        shares=[1, 0.25, 0.17, 0.14, 0.12],
+        target=0.03,
+    ).plot()
+    display.figure_.canvas.draw()
+    boxes = [text.get_window_extent() for text in display.ax_.texts]
+    assert len(boxes) == 5
+    for k, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:k])
+
+
 def test_looks_of_an_auto_unlearner_are_logged_and_drawn():
     unlearner = AutoUnlearner(net(max_epochs=60), budget=0.3, target=0.001, random_state=0)
     unlearner.fit(X[:60], Y[:60])

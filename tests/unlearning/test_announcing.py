@@ -1,5 +1,6 @@
 """What `verbose=1` prints, and what notebooks show."""
 
+import html
 import re
 
 import numpy as np
@@ -118,11 +119,42 @@ def test_notebooks_show_the_state_in_a_line(data):
     unlearner.fit(*data)
     assert all(shown.startswith("<p>60 rows fitted, 0 forgotten</p>") for shown in htmls(unlearner))
     unlearner.unlearn(indices=FORGET)
-    said = "<p>60 rows fitted, 6 forgotten, measured only</p>"
+    said = "<p>60 rows fitted, 6 forgotten, no guarantee</p>"
     assert all(shown.startswith(said) and shown.count(said) == 1 for shown in htmls(unlearner))
     exact = RetrainUnlearner(net(), random_state=0).fit(*data).unlearn(indices=FORGET)
     said = "6 forgotten, guarantee: retrained without the rows</p>"
     assert all(said in shown for shown in htmls(exact))
+
+
+@quiet
+def test_notebooks_show_the_state_of_a_pipeline(data):
+    pipeline = UnlearningPipeline(
+        [("scale", StandardScaler()), ("net", FineTuneUnlearner(net(), random_state=0))]
+    )
+    assert all(shown.startswith("<p>not fitted</p>") for shown in htmls(pipeline))
+    pipeline.fit(*data).unlearn(indices=FORGET)
+    said = "<p>60 rows fitted, 6 forgotten, no guarantee</p>"
+    assert all(shown.startswith(said) and shown.count(said) == 1 for shown in htmls(pipeline))
+
+
+def test_diagrams_are_no_wider_than_a_page():
+    """A long text that cannot wrap makes the whole diagram as wide."""
+    shown = FineTuneUnlearner(net(), lr=0.1)._repr_html_()
+    texts = [html.unescape(text) for text in re.findall("<pre>(.*?)</pre>", shown, re.S)]
+    details = [text for text in texts if text.startswith("NeuralNetClassifier(")]
+    assert details
+    assert max(len(line) for text in details for line in text.splitlines()) <= 44
+
+
+@pytest.mark.skipif(
+    not hasattr(BaseEstimator, "_get_params_html"), reason="tables of parameters: scikit-learn 1.7"
+)
+def test_tables_of_parameters_name_nets():
+    shown = FineTuneUnlearner(net())._get_params_html()
+    assert repr(shown["estimator"]) == "NeuralNetClassifier(…)"
+    assert "NeuralNetClassifier(…)" in shown._repr_html_()
+    model = RetrainUnlearner(LogisticRegression())._get_params_html()["estimator"]
+    assert isinstance(model, LogisticRegression)  # all others are as scikit-learn has them
 
 
 def test_notebooks_show_what_was_set_of_a_net():

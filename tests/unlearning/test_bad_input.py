@@ -44,12 +44,28 @@ def make(**kwargs):
     return RetrainUnlearner(net, random_state=0)
 
 
-def test_columns_of_words_are_named_to_a_net():
-    frame = pd.DataFrame(
-        {"age": [3.0] * N, "city": ["Oslo"] * N, "odd": pd.Series([4] * N, dtype=object)}
-    )
-    with pytest.raises(ValueError, match="and 'city' of X hold words"):
-        make().fit(frame, np.arange(N) % 3)
+DAYS = pd.date_range("2026-01-01", periods=N)
+COLUMNS = {
+    "words": (["Oslo"] * N, "words"),
+    "words, some missing": (["Oslo", None] * (N // 2), "words"),
+    "categories": (pd.Categorical(["a", "b"] * (N // 2)), "words"),
+    "days": (DAYS, "dates"),
+    "days of a time zone": (DAYS.tz_localize("UTC"), "of type Timestamp|dates"),
+    "Python's dates": (list(DAYS.date), "dates"),
+    "spans of time": (DAYS - DAYS[0], "spans of time"),
+    "lists": ([[1]] * N, "of type list"),
+    "this and that": (["Oslo", 3] * (N // 2), "of several types"),
+}
+
+
+@pytest.mark.parametrize("case", COLUMNS)
+def test_columns_that_are_no_numbers_are_named_to_a_net(case):
+    values, kind = COLUMNS[case]
+    odd = pd.Series([4] * N, dtype=object)
+    frame = pd.DataFrame({"age": [3.0] * N, "city": values, "odd": odd})
+    for X in (frame, frame[["age", "city"]], frame[["city"]]):
+        with pytest.raises(ValueError, match=rf"of X hold others: 'city' \(({kind})\)\. Encode"):
+            make().fit(X, np.arange(N) % 3)
 
 
 def mask(*rows, n=N):

@@ -10,7 +10,7 @@ import torch
 from torch.nn.parameter import UninitializedBuffer
 
 _TABLES = ("_parameters", "_buffers", "_modules")
-_LEAVES = frozenset((bool, int, float, str, bytes, type(None), torch.dtype, torch.device))
+_LEAVES = frozenset((bool, int, float, str, bytes, type(None), type, torch.dtype, torch.device))
 _DEEP = 3  # levels of attributes that are searched for what cannot be copied
 
 
@@ -85,7 +85,11 @@ class _Found:
     def _look(self, value):
         if type(value) in _LEAVES or id(value) in self._seen:
             return
-        if isinstance(value, torch.Tensor):
+        if type(value) in (dict, OrderedDict):  # the most frequent, and asked for the soonest
+            inner = list(value.values())
+            if not inner and type(value) is OrderedDict:
+                self.empty.append(value)
+        elif isinstance(value, torch.Tensor):
             self.tensors.append(value)
             late = getattr(value, "_post_accumulate_grad_hooks", None)
             self.refers |= bool(value._backward_hooks or late or vars(value))
@@ -98,8 +102,6 @@ class _Found:
             inner = [vars(value)]
         elif isinstance(value, dict):
             inner = list(value.values())
-            if not inner and type(value) is OrderedDict:
-                self.empty.append(value)
         elif isinstance(value, list | tuple):
             inner = list(value)
         elif isinstance(value, functools.partial):

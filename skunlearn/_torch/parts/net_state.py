@@ -137,7 +137,13 @@ def set_weights(net, state):
         }
         replace_parameters(net, others)
         own = {key: value for key, value in own.items() if key not in fixed}
-        report = part.load_state_dict(own, strict=False)
+        try:
+            report = part.load_state_dict(own, strict=False)
+        except KeyError as error:  # a layer wants what is no tensor, as quantised ones do
+            raise RuntimeError(
+                f"{name} keeps something in its state_dict that is no tensor, as quantised layers "
+                f"do: {error} cannot be given back to it."
+            ) from error
         wrong = sorted(missing), sorted(getattr(report, "unexpected_keys", ()))
         if any(wrong):
             raise RuntimeError(f"{name} misses {wrong[0]} and does not know {wrong[1]}.")

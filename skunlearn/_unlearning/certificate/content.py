@@ -8,6 +8,7 @@ import torch
 
 from skunlearn._recipe import caches
 from skunlearn._rows import row_forms
+from skunlearn._torch.portable import join_names
 from skunlearn._unlearning.certificate.deletion_log import find_kinds_in_front, has_rows_in_front
 from skunlearn._unlearning.certificate.derived import find_file, list_artefacts
 from skunlearn._unlearning.certificate.guarantees import in_words
@@ -29,6 +30,7 @@ def write_content(unlearner):
     notes = _write_notes(unlearner)
     declared = _list_declared(unlearner)
     if _has_changed(unlearner, model):
+        guarantee = "none"
         notes.append(
             "The model is not the one that the last request left: its weights have been changed "
             "since, or it was trained anew with other draws."
@@ -146,6 +148,13 @@ def _write_notes(unlearner):
             f"{corrected} of the rows in the log were corrected, not deleted: their old values are "
             "forgotten, and the model was trained on the new ones."
         )
+    equal = sum(entry.get("equal_rows_left", 0) for entry in unlearner.deletions_)
+    if equal:
+        notes.append(
+            f"{equal} retained rows equal one that was forgotten: another record, or the same row "
+            "with another label. What the model knows of them stays. X_forget= alone names all "
+            "rows that are equal."
+        )
     if unlearner._record.weights is not None:
         notes.append(
             "The training weighs rows by sample_weight; what was measured counts each once."
@@ -155,6 +164,13 @@ def _write_notes(unlearner):
         notes.append(
             "Training rows were measured through their random augmentation, not as they are: "
             "fit was not given measure_on=."
+        )
+    written = unlearner.deletions_[-1].get("written_kept") if unlearner.deletions_ else None
+    if written:
+        notes.append(
+            f"{join_names(written)} was written to in the training before the request, by code of "
+            "the modules themselves, and is kept: what it holds of forgotten rows is still there, "
+            "and in pickles. RetrainUnlearner starts it anew."
         )
     kept = unlearner.deletions_[-1].get("statistics_kept") if unlearner.deletions_ else None
     if kept:

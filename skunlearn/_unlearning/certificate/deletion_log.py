@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from skunlearn._files.canonical import link
+from skunlearn._torch.portable import find_written
+from skunlearn._torch.skorch_nets import is_net
 from skunlearn._unlearning.certificate.model_digests import model_digest
 
 _PERSON = b"skunlearn-log"
@@ -75,17 +77,24 @@ def log_entry(unlearner, before, change, model, kept, seconds):
     held_out = unlearner._count_held_out(removal.retain)
     if removal.corrected:
         entry["corrected"] = len(removal.positions)
+    equal = None if removal.corrected else removal.record.count_equal_left(removal.positions)
+    if equal:
+        entry["equal_rows_left"] = equal
     if record.weights is not None:
         entry["weighted"] = True
     if kept is not None:
         entry["statistics_kept"] = kept
+    promises, written = unlearner._make_promises(), []
+    if not promises.exact and is_net(model):
+        written = find_written(model, unlearner.estimator, unlearner._seed)
+    if written:
+        entry["written_kept"] = written
     if before.brought:
         entry |= {"exact": False, "trained_before": before.brought}
     if before.declared:
         entry["declared"] = before.declared
     if held_out is not None:
         entry["held_out"] = held_out
-    promises = unlearner._make_promises()
     if not (promises.exact or promises.certified or removal.corrected):
         if change.apart is not None:
             entry["unseen"] = change.apart.describe()

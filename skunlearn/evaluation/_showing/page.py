@@ -4,25 +4,32 @@ import html
 
 from skunlearn.evaluation._showing.explained import explain
 from skunlearn.evaluation._showing.key_figures import cell, key_figures, title_of
-from skunlearn.evaluation._showing.palette import SIGNS, VERDICTS
+from skunlearn.evaluation._showing.palette import VERDICTS, sign_of
 from skunlearn.evaluation._showing.panels import panels
 from skunlearn.evaluation._showing.strips import draw
 
 _ROWS = {"forget": "forgotten", "retain": "retained", "unseen": "unseen"}
+# Dark letters on white wherever it is shown: dark notebooks and sites colour rows of tables
+# by rules of their own, which nothing but "important" is sure to overrule.
 _STYLE = """
 .skunlearn-report{font:15px/1.45 system-ui,sans-serif;max-width:1080px;color:#222;
-  background:#fff;overflow-wrap:anywhere}
-.skunlearn-report h1{font-size:1.4em;margin:.2em 0}
-.skunlearn-report .chip{color:#fff;border-radius:1em;padding:.1em .7em;white-space:nowrap}
-.skunlearn-report li{margin:.4em 0}.skunlearn-report ul{list-style:none;padding:0}
+  color-scheme:light;background:#fff;padding:4px 12px;overflow-wrap:anywhere}
+.skunlearn-report h1{font-size:1.4em;margin:.2em 0;color:#222}
+.skunlearn-report .chip{border:2px solid;border-radius:1em;padding:0 .6em;white-space:nowrap}
+.skunlearn-report .chip span{color:#222}
+.skunlearn-report li{margin:.4em 0}
+.skunlearn-report ul{list-style:none!important;padding:0!important;margin:1em 0!important}
 .skunlearn-report .warn{border-left:4px solid #D55E00;padding-left:.7em}
-.skunlearn-report .strips{display:flex;flex-wrap:wrap;gap:12px 20px}
+.skunlearn-report .strips{display:flex;flex-wrap:wrap;gap:12px 16px}
 .skunlearn-report svg{font:12px system-ui,sans-serif;fill:#222;max-width:100%}
 .skunlearn-report .wide{overflow-x:auto;overflow-wrap:normal;margin:16px 0}
 .skunlearn-report table{border-collapse:collapse;font-size:14px}
 .skunlearn-report td{white-space:nowrap}
-.skunlearn-report th,.skunlearn-report td{text-align:left;padding:.2em .8em .2em 0;
+.skunlearn-report tr,.skunlearn-report th,.skunlearn-report td{color:#222!important;
+  background:#fff!important;text-align:left!important}
+.skunlearn-report th,.skunlearn-report td{padding:.2em .8em .2em 0;
   vertical-align:top;border-bottom:1px solid #ddd}
+.skunlearn-report th:first-child{position:sticky;left:0;min-width:8em}
 .skunlearn-report abbr{text-decoration:underline dotted;cursor:help}
 .skunlearn-report summary{cursor:pointer;padding:.4em 0}
 @media(max-width:640px){
@@ -67,6 +74,8 @@ def fragment(report, notes):
             "</details>"
         )
     said = "".join(f"<p>{html.escape(line)}</p>" for line in notes.split("\n"))
+    # Fingers and keyboards do not rest on names.
+    said += "".join(map(_explain, [*keys, *rest]))
     parts.append(f"<details><summary>What the figures mean</summary>{said}</details></div>")
     return "".join(parts)
 
@@ -82,9 +91,9 @@ def page(body):
 
 
 def _verdict(name, verdict):
-    chip = f"{SIGNS[verdict.kind]} {verdict.kind}"
+    chip = f"<span>{sign_of(verdict)} {verdict.kind}</span>"
     return (
-        f"<li><span class='chip' style='background:{VERDICTS[verdict.kind]}'>{chip}</span> "
+        f"<li><span class='chip' style='color:{VERDICTS[verdict.kind]}'>{chip}</span> "
         f"<b>{html.escape(name)}</b>: {html.escape(str(verdict))}.</li>"
     )
 
@@ -140,6 +149,12 @@ def _write_name(metric):
     found = explain(metric)
     tip = html.escape(f"{found.name}: {found.text}", quote=True)
     return f"<abbr title='{tip}'>{html.escape(title_of(metric))}</abbr>"
+
+
+def _explain(metric):
+    found = explain(metric)
+    name, also = title_of(metric), "" if found.name == metric else f" ({found.name})"
+    return f"<p><b>{html.escape(name)}</b>{html.escape(f'{also}: {found.text}')}</p>"
 
 
 def _cell(of, row, metric):

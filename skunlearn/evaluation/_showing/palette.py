@@ -22,9 +22,14 @@ VERDICTS = {
     "over-forgotten": "#882255",
     "no reference": PALETTE["original"],
 }
-SIGNS = {"indistinguishable": "✓", "not forgotten": "✗", "over-forgotten": "✗", "no reference": "?"}
+_SIGNS = {"not forgotten": "✗", "over-forgotten": "✗", "no reference": "?"}
 
 _BEFORE = ("original", "before")
+
+
+def sign_of(verdict):
+    """A tick only where a difference that matters is ruled out, not where none was found."""
+    return _SIGNS.get(verdict.kind) or ("✓" if verdict.within_margin else "≈")
 
 
 def role_of(name):

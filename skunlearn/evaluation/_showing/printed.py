@@ -3,7 +3,8 @@
 import textwrap
 
 from skunlearn.evaluation._showing.key_figures import cell, key_figures, title_of
-from skunlearn.evaluation._showing.palette import SIGNS
+from skunlearn.evaluation._showing.palette import sign_of
+from skunlearn.evaluation._showing.short_names import count_columns, justify, shorten
 
 WIDTH = 100
 _FEWEST = 8  # letters of a name
@@ -21,7 +22,7 @@ def describe(report, notes):
     """
     lines = []
     for name, verdict in report.verdicts.items():
-        lines += _wrap(f"{SIGNS[verdict.kind]} {name}: {verdict}.")
+        lines += _wrap(f"{sign_of(verdict)} {name}: {verdict}.")
     if lines:
         lines.append("")
     lines += [*_table(report), ""]
@@ -59,6 +60,6 @@ def _table(report):
         columns.append([text.rjust(width) for text in head + cells])
     room = WIDTH - sum(len(column[0]) + 2 for column in columns)
     names = ["", "", *report.frame["model"].unique()]
-    width = max(_FEWEST, min(room, max(map(len, names))))
-    names = [(n if len(n) <= width else n[: width - 1] + "…").ljust(width) for n in names]
+    width = max(_FEWEST, min(room, max(map(count_columns, names))))
+    names = [justify(shorten(name, width), width) for name in names]
     return ["  ".join(line).rstrip() for line in zip(names, *columns)]

@@ -5,9 +5,12 @@ import html
 import numpy as np
 
 from skunlearn.evaluation._showing.palette import BAND, PALETTE, role_of
+from skunlearn.evaluation._showing.short_names import estimate_width, shorten
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 320, 118, 12, 22, 26
-_LETTERS = 15  # of a name
+_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 312, 118, 12, 22, 26
+_SIZE = 12  # of letters, in pixels
+_TICKS = 4  # at most
+_NEAR = 1e-9  # of rounding
 
 
 def draw(panel, roles):
@@ -46,7 +49,7 @@ def draw(panel, roles):
         parts.append(_line(x(panel.zero), _TOP, x(panel.zero), bottom, colour))
     for k, name in enumerate(panel.models):
         y = _TOP + _ROW * (k + 0.5)
-        short = name if len(name) <= _LETTERS else name[: _LETTERS - 1] + "…"
+        short = shorten(name, (_LEFT - 8) / _SIZE, estimate_width)
         parts.append(
             f"<text x='{_LEFT - 8}' y='{y + 4:.1f}' text-anchor='end'>{html.escape(short)}"
             f"<title>{html.escape(name)}</title></text>"
@@ -59,18 +62,19 @@ def draw(panel, roles):
         if not np.isnan(panel.low[k]):
             parts.append(_line(x(panel.low[k]), y, x(panel.high[k]), y, colour))
         parts.append(f"<circle cx='{x(value):.1f}' cy='{y:.1f}' r='4' fill='{colour}'/>")
-    for value, anchor in ((low, "start"), (high, "end")):
+    for value in _find_ticks(low, high):
+        parts.append(_line(x(value), bottom, x(value), bottom + 4, "#999", 1))
         parts.append(
-            f"<text x='{x(value):.1f}' y='{bottom + 15}' text-anchor='{anchor}' fill='#555'>"
-            f"{_number(value)}</text>"
+            f"<text x='{x(value):.1f}' y='{bottom + 16}' text-anchor='middle' fill='#555'>"
+            f"{_write_number(value)}</text>"
         )
     return "".join(parts) + "</svg>"
 
 
-def _line(x1, y1, x2, y2, colour):
+def _line(x1, y1, x2, y2, colour, width=2):
     return (
         f"<line x1='{x1:.1f}' y1='{y1:.1f}' x2='{x2:.1f}' y2='{y2:.1f}' stroke='{colour}' "
-        "stroke-width='2'/>"
+        f"stroke-width='{width}'/>"
     )
 
 
@@ -86,5 +90,15 @@ def _ends(panel):
     return (0.0 if panel.unit in ("s", "× retraining") else low - room), high + room
 
 
-def _number(value):
-    return f"{value:.2g}".replace("-", "−")
+def _find_ticks(low, high):
+    """Round numbers, of which 0 is one where it lies on the axis."""
+    power = 10.0 ** np.floor(np.log10((high - low) / _TICKS))
+    for step in (power, 2 * power, 5 * power, 10 * power):
+        first, last = int(np.ceil(low / step - _NEAR)), int(np.floor(high / step + _NEAR))
+        if last - first < _TICKS:
+            break
+    return [step * k for k in range(first, last + 1)]
+
+
+def _write_number(value):
+    return f"{value:,.10g}".replace("-", "−")

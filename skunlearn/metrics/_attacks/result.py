@@ -240,7 +240,10 @@ class MembershipInference:
 
 def format_signed(interval):
     """A difference with its interval, as "−0.06 [−0.13, +0.02]"."""
+    ends = (interval.low, interval.high)
+    # An end near 0 says on which side of it the interval lies.
+    digits = [2, *(3 if abs(end) < 0.005 else 2 for end in ends)]
     value, low, high = (
-        f"{x:+.2f}".replace("-", "−") for x in (interval.estimate, interval.low, interval.high)
+        f"{x:+.{n}f}".replace("-", "−") for x, n in zip([interval.estimate, *ends], digits)
     )
     return f"{value} [{low}, {high}]"

@@ -1,0 +1,136 @@
+"""What the code of functions and classes reaches by name: variables, defaults, closures."""
+
+import collections
+import contextlib
+import dis
+import functools
+import sys
+import types
+
+from skunlearn._recipe.signs import LOADING, is_users_own
+
+# What is asked of an array by these tells nothing of what is in it.
+_FORM = {"shape", "ndim", "size", "dtype", "device", "columns", "__class__", "__name__"}
+# Names by which code reads models; and what "load" is asked of.
+_MODELS = {"from_pretrained", "load_model", "load_weights", "load_state_dict_from_url"}
+_LOADERS = {"torch", "joblib", "pickle", "cloudpickle", "dill", "skops"}
+_INCIDENTAL = {"__dict__", "__doc__", "__module__", "__weakref__", "__slots__", "__annotations__"}
+
+
+def list_named(function):
+    """Pairs ``(name, value)`` of what a function's code reaches, and of its default values.
+
+    Variables are left out of which the code asks nothing but their form, ``X.shape`` say. Of the
+    user's own modules what is asked of them counts.
+
+    Parameters
+    ----------
+    function : types.FunctionType
+    """
+    found = {}
+    around = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    for name, enclosed, attributes in _list_loads(function.__code__):
+        if not enclosed and name in function.__globals__:
+            _follow(found, name, function.__globals__[name], attributes)
+        elif enclosed and name in around:
+            with contextlib.suppress(ValueError):  # a variable that has no value yet
+                _follow(found, name, around[name].cell_contents, attributes)
+    for name, attributes in _list_imports(function.__code__):
+        _follow(found, name, sys.modules.get(name), attributes)
+    code, defaults = function.__code__, function.__defaults__ or ()
+    arguments = code.co_varnames[: code.co_argcount]
+    found |= dict(zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True))
+    found |= function.__kwdefaults__ or {}
+    found |= {f"{function.__name__}.{name}": value for name, value in vars(function).items()}
+    return list(found.items())
+
+
+def list_members(cls):
+    """Pairs ``(name, value)`` of what stands in the body of a class."""
+    return [(name, value) for name, value in vars(cls).items() if name not in _INCIDENTAL]
+
+
+def list_held(value):
+    """Pairs ``(name, value)`` of what an object of the user's own, or a mere holder, holds."""
+    if isinstance(value, collections.deque):
+        return [(str(i), item) for i, item in enumerate(value)]
+    if not (is_users_own(type(value)) or isinstance(value, types.SimpleNamespace)):
+        return []
+    slots = [vars(cls).get("__slots__", ()) for cls in type(value).__mro__]
+    slots = [name for each in slots for name in ([each] if isinstance(each, str) else each)]
+    held = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    return list((held | getattr(value, "__dict__", {})).items())
+
+
+def list_functions(member):
+    """The functions that a member of a class, or a wrapped function, is made of."""
+    if isinstance(member, types.FunctionType):
+        return [member]
+    if isinstance(member, types.MethodType):  # it speaks for the object that it is bound to
+        return []
+    if isinstance(member, property):
+        return [f for f in (member.fget, member.fset, member.fdel) if f is not None]
+    if isinstance(member, staticmethod | classmethod):
+        return list_functions(member.__func__)
+    if isinstance(member, functools.cached_property):
+        return list_functions(member.func)
+    inner = getattr(member, "__wrapped__", None)  # of lru_cache, say
+    return [] if inner is None or isinstance(member, type) else list_functions(inner)
+
+
+def loads_models(code):
+    """Whether code names a function by which weights or models are read."""
+    names = _list_names(code)
+    return bool((LOADING | _MODELS) & names) or ("load" in names and bool(_LOADERS & names))
+
+
+def _follow(found, name, value, attributes):
+    """Note a variable; of one of the user's modules what is asked of it."""
+    while isinstance(value, types.ModuleType) and attributes and _is_users(value):
+        name, attributes = f"{name}.{attributes[0]}", attributes[1:]
+        value = getattr(value, name.rpartition(".")[2], None)
+    if not isinstance(value, types.ModuleType):
+        found[name] = value
+
+
+def _is_users(module):
+    return is_users_own(types.SimpleNamespace(__module__=module.__name__))
+
+
+@functools.lru_cache(maxsize=4096)
+def _list_loads(code):
+    """Variables that code loads: name, whether of a function around it, attributes asked for."""
+    steps, found = list(dis.get_instructions(code)), []
+    for i, step in enumerate(steps):
+        if step.opname not in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF"):
+            continue
+        name, attributes = step.argval, []
+        for later in steps[i + 1 :]:
+            if later.opname not in ("LOAD_ATTR", "LOAD_METHOD"):
+                break
+            attributes.append(later.argval)
+        measured = i > 0 and steps[i - 1].argval == "len"
+        if not (measured or (attributes and attributes[0] in _FORM)):
+            found.append((name, "DEREF" in step.opname, tuple(attributes)))
+    return [*found, *(pair for inner in _list_inner(code) for pair in _list_loads(inner))]
+
+
+@functools.lru_cache(maxsize=4096)
+def _list_imports(code):
+    """Modules that code imports itself, with the one name that it takes from each."""
+    found, module = [], None
+    for step in dis.get_instructions(code):
+        if step.opname == "IMPORT_NAME":
+            module = step.argval
+        elif step.opname == "IMPORT_FROM":
+            found.append((module, (step.argval,)))
+    return [*found, *(pair for inner in _list_inner(code) for pair in _list_imports(inner))]
+
+
+def _list_names(code):
+    return set(code.co_names).union(*(_list_names(inner) for inner in _list_inner(code)))
+
+
+def _list_inner(code):
+    """Code of the functions that are defined inside."""
+    return [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
