@@ -99,7 +99,7 @@ def observe_all(model, removal, classes, known=(None, None, None)):
     there are none.
     """
     rows = removal.forget, removal.sample, removal.others
-    ask = observe_forgotten, observe, observe
+    ask = observe if is_net(model) else observe_forgotten, observe, observe
     return tuple(
         said if said or part is None else hear(model, part, classes)
         for said, part, hear in zip(known, rows, ask)
