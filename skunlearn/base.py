@@ -301,6 +301,8 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     def _renew_model(self, removal):
         """The model after a request, and what `renew_statistics` could not renew in it."""
         seed, kept = derive_seed(self._seed, len(self.deletions_)), None
+        if removal.made_from is not None:
+            return self.estimator_, kept
         exact = self._make_promises().exact
         with telling_torch_errors(type(self).__name__, exact):
             attempt = self._attempt_correction if removal.corrected else self._attempt

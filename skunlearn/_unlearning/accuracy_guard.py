@@ -6,9 +6,12 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 
-from skunlearn._rows.containers import digest_of, is_dataset, row_digests
+from skunlearn._rows.checking import warn
+from skunlearn._rows.containers import digest_of, is_dataset, row_digests, take
 from skunlearn._unlearning.validation import dataset_targets
 from skunlearn.exceptions import AccuracyDropError
+
+_BY_CHANCE = 0.05  # share of rows that a table holds twice; more were passed by mistake
 
 
 class Guard:
@@ -35,16 +38,11 @@ class Guard:
             self.y = dataset_targets(X)
         if X is None or self.y is None:
             raise ValueError("X_val and y_val come together: rows and their labels.")
-        seen = np.count_nonzero(unlearner._record.mark_seen(X))
-        if seen:
-            raise ValueError(
-                f"X_val holds {seen} training rows. Accuracy on rows to be forgotten is meant to "
-                "fall: pass rows that fit was not given."
-            )
+        self._leave_out_seen(unlearner._record.mark_seen(X))
         if limit is None:
             return
-        self._digest = _digest(X, self.y)
-        self._before = unlearner.score(X, self.y)
+        self._digest = _digest(self.X, self.y)
+        self._before = unlearner.score(self.X, self.y)
         self._first = next(
             (
                 entry["guard"]["before"]
@@ -53,6 +51,23 @@ class Guard:
             ),
             self._before,
         )
+
+    def _leave_out_seen(self, seen):
+        """Leave rows out that are training rows too, by chance; refuse where they are many."""
+        n = np.count_nonzero(seen)
+        if not n:
+            return
+        if n > _BY_CHANCE * len(seen):
+            raise ValueError(
+                f"X_val holds {n} training rows, of {len(seen)}. Accuracy on rows to be forgotten "
+                "is meant to fall: pass rows that fit was not given."
+            )
+        warn(
+            f"X_val holds {n} of {len(seen)} rows that are training rows too. They are left out: "
+            "the model has seen them."
+        )
+        places = np.flatnonzero(~seen)
+        self.X, self.y = take(self.X, places), take(self.y, places)
 
     @property
     def unseen(self):

@@ -21,8 +21,10 @@ from skunlearn._rows.identifiers import list_names
 from skunlearn._rows.row_names import show_some
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import skorch_nets
+from skunlearn._torch.observation import observe_forgotten
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning import validation
+from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.diagnosis import name_emptied_classes
 from skunlearn._unlearning.fitted import drafted, note_own_state
 from skunlearn._unlearning.plain_rows import look_at
@@ -129,10 +131,11 @@ def correct(
     return self
 
 
-def put(draft, positions, X_new=None, y_new=None, measure_on=None):
+def put(draft, positions, X_new=None, y_new=None, measure_on=None, gone=()):
     """Give the rows at `positions` other values, of a draft that nobody else has seen yet.
 
-    `X_new` and `y_new` are as the record holds rows and labels, and None leaves what there is.
+    `X_new` and `y_new` are as the record holds rows and labels, and None leaves what there is. The
+    rows at `gone`, others, are forgotten in the same training.
     """
     record = draft._record
     old = record.view(positions)
@@ -140,12 +143,14 @@ def put(draft, positions, X_new=None, y_new=None, measure_on=None):
     new = record.correct(positions, X_new, y_new)
     if record.reader is not None or measure_on is not None:
         new.reader = _read_plain(draft, positions, new, measure_on)
-    learn(draft, positions, new)
+    learn(draft, positions, new, gone)
 
 
-def learn(draft, positions, new):
-    """Forget old values at `positions` and learn those in the record `new`."""
+def learn(draft, positions, new, gone=()):
+    """Forget old values at `positions`, and rows at `gone`; learn those in the record `new`."""
     old = draft._record.view(positions)
+    also = draft._record.view(gone) if len(gone) else None
+    new = new.without(gone) if len(gone) else new
     retain = new.view(np.flatnonzero(new.retained))
     removal = Removal(
         positions,
@@ -157,17 +162,55 @@ def learn(draft, positions, new):
         corrected=True,
     )
     before = observe_all(draft.estimator_, removal, draft._classes)[:2]
+    forgotten = forget_too(draft, removal, gone, also, before[1])
     draft._forget(replace(removal, before=before))
     draft._change(forgotten=None)
+    if forgotten is not None:
+        draft._forget(forgotten)
 
 
-def succeed(unlearner, positions, X_new, y_new):
-    """A copy of an unlearner or a pipeline that has learnt new values; it stays as it is."""
+def forget_too(draft, removal, gone, rows, said, hear=None):
+    """The `Removal` of further rows that the training of a correction leaves out; None of none.
+
+    Parameters
+    ----------
+    draft : unlearner before the correction
+    removal : Removal
+        The correction.
+    gone : int array, positions of the rows
+    rows : Rows
+        Themselves, as the model of the correction will read them.
+    said : Evidence
+        What the present model says of the sample of retained rows.
+    hear : callable, default=None
+        ``hear()`` gives what it says of `rows`, where it reads them in another way.
+    """
+    if not len(gone):
+        return None
+    model, classes = draft.estimator_, draft._classes
+    first = observe_forgotten(model, rows, classes) if hear is None else hear()
+    return replace(
+        removal,
+        positions=gone,
+        forget=rows,
+        before=(first, said),
+        emptied=name_emptied_classes(draft, removal.record, rows),
+        corrected=False,
+        made_from=model_digest(model)["digest"],
+    )
+
+
+def succeed(unlearner, positions, X_new, y_new, gone=()):
+    """A copy of an unlearner or a pipeline that has learnt new values; it stays as it is.
+
+    In the same training it has forgotten the rows at `gone`.
+    """
     new = copy.copy(unlearner)
     with seeded(unlearner._seed):
         new._check_parameters()
-        new._record.check_unchanged(positions)
-        new._put(positions, X_new, y_new)
+        new._record.check_unchanged(np.union1d(positions, gone).astype(np.intp))
+        new._put(positions, X_new, y_new, gone=gone)
+    new._drop_copies()
     note_own_state(new, set(vars(unlearner)))
     return new
 
@@ -236,8 +279,9 @@ def check_able(unlearner):
         )
     if not promises.corrects:
         raise TypeError(
-            f"{type(unlearner).__name__} cannot learn new values of a row: what it makes is not "
-            "trained on the retained rows alone. Nothing was corrected. RetrainUnlearner can, with "
+            f"{type(unlearner).__name__} cannot learn new values of a row: only methods can whose "
+            "training would learn them as any other row. Nothing was corrected. RetrainUnlearner "
+            "can, with "
             "FrozenEstimator(model) to start from the present model; or forget the rows, and train "
             "on the new ones later."
         )

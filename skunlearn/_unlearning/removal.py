@@ -60,6 +60,9 @@ class Removal:
         Classes of which no retained row is left.
     corrected : bool
         Whether the rows stay, with new values, and `forget` are the old ones.
+    made_from : str or None
+        Digest of the weights before, where the model is there already: the request before has made
+        it, in one training, without these rows.
     """
 
     positions: np.ndarray
@@ -75,12 +78,13 @@ class Removal:
     others: Rows | None = None
     emptied: list = field(default_factory=list)
     corrected: bool = False
+    made_from: str | None = None
 
 
 def look_before(estimator, removal):
     """The model of a fitted unlearner before the request, its `Before`."""
     model, exact = estimator.estimator_, estimator._make_promises().exact
-    weights = model_digest(model)["digest"]
+    weights = removal.made_from or model_digest(model)["digest"]
     known = removal.before or (None, _recall_look(estimator, removal, weights))
     said = observe_all(model, removal, estimator._classes, (*known, removal.unseen_before))
     brought = estimator._name_trained() if exact else []
@@ -95,8 +99,8 @@ def observe_all(model, removal, classes, known=(None, None, None)):
     there are none.
     """
     rows = removal.forget, removal.sample, removal.others
-    heard = []
-    for said, part, ask in zip(known, rows, (observe_forgotten, observe, observe)):
+    heard, asked = [], (observe if is_net(model) else observe_forgotten, observe, observe)
+    for said, part, ask in zip(known, rows, asked):
         heard.append(said if said or part is None else ask(model, part, classes))
     return tuple(heard)
 

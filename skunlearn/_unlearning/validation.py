@@ -39,6 +39,11 @@ def check_X(estimator, X, *, reset=False):
         check_finite(X, "X", allow_nan=allow_nan)
         return X
     if isinstance(X, torch.Tensor):
+        if X.layout is not torch.strided:
+            raise TypeError(
+                f"X is a sparse tensor ({X.layout}), of which no rows can be taken. Pass "
+                "X.to_dense(), or a matrix of scipy where the estimator takes one."
+            )
         check_finite(X, "X", allow_nan=allow_nan)
         _check_width(estimator, X, reset)
         return X.detach()

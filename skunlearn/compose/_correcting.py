@@ -5,10 +5,15 @@ import copy
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._files.canonical import chain_entry
 from skunlearn._rows.containers import n_rows, take
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._unlearning import correction
-from skunlearn._unlearning.certificate.deletion_log import digest_forgotten, name_old_rows
+from skunlearn._unlearning.certificate.deletion_log import (
+    digest_forgotten,
+    name_old_rows,
+    name_rows,
+)
 from skunlearn._unlearning.diagnosis import name_emptied_classes
 from skunlearn._unlearning.fitted import drafted, note_own_state
 from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
@@ -76,13 +81,20 @@ class CorrectsMixin:
             correction.check_length(n_rows(X), "X_new", "rows", k)
         return X, correction.read_labels(self._final_estimator, y, k)
 
-    def _put(self, positions, X_new=None, y_new=None):
+    def _drop_copies(self):
+        if self._record.owned:
+            self._record = self._record.without_forgotten()
+        self._final_estimator._drop_copies()
+
+    def _put(self, positions, X_new=None, y_new=None, *, gone=()):
         """Swap in steps, and an unlearner, of the corrected rows; see `correction.put`."""
         old = self._record.view(positions)
         X_new, y_new = old.X if X_new is None else X_new, old.y if y_new is None else y_new
         (name, unlearner), steps, kinds = self.steps[-1], self.steps[:-1], self._kinds()
         refit = bool(self.refit_transformers and kinds["fitted"])
+        also = self._record.view(gone) if len(gone) else None
         record = self._record.correct(positions, X_new, y_new)
+        record = record.without(gone) if len(gone) else record
         retain = record.view(np.flatnonzero(record.retained))
         before, sums = self._observe(old, draw_sample(unlearner, retain)), None
         X = retain.arrays()[0]
@@ -99,7 +111,8 @@ class CorrectsMixin:
             self._check_columns(steps, shown)
         kept.positions, slot = retain.positions, np.full(len(record), -1)
         slot[kept.positions] = np.arange(len(kept))
-        seen = unlearner._record.with_rows(kept.source, kept.all_y, slot)
+        seen = unlearner._record.without(gone) if len(gone) else unlearner._record
+        seen = seen.with_rows(kept.source, kept.all_y, slot)
         removal = Removal(
             positions,
             _front_steps.transform_rows(old, steps, new),
@@ -110,19 +123,30 @@ class CorrectsMixin:
             emptied=name_emptied_classes(new, seen, old),
             corrected=True,
         )
+        shown = None if also is None else _front_steps.transform_rows(also, steps, new)
+        forgotten = correction.forget_too(
+            unlearner, removal, gone, shown, before[1], lambda: self._observe(also, None)[0]
+        )
         with seeded(new._seed):
             new._check_parameters()
             new._forget(removal)
+            new._change(forgotten=None)
+            if forgotten is not None:
+                new._forget(forgotten)
         note_own_state(new, set(vars(unlearner)))
-        new._change(forgotten=None)
-        entry, clean = new.deletions_[-1], refit or not kinds["fitted"]
-        transformers = self._transformers(kinds, refit, [])
-        entry = entry | {
-            "exact": entry["exact"] and not kinds["frozen"] and clean,
-            **digest_forgotten(new._key, *name_old_rows(self._record, positions)),
-            "transformers": transformers,
-        }
-        new._change(deletions=[*new.deletions_[:-1], entry])
+        named = [name_old_rows(self._record, positions)]
+        named += [name_rows(self._record, gone)] if len(gone) else []
+        clean, log = not kinds["frozen"] and (refit or not kinds["fitted"]), unlearner.deletions_
+        for entry, names in zip(new.deletions_[len(log) :], named, strict=True):
+            more = {
+                "exact": entry["exact"] and clean,
+                **digest_forgotten(new._key, *names),
+                "transformers": self._transformers(kinds, refit, []),
+            }
+            log = chain_entry(log, entry | more)
+        if forgotten is not None:
+            new._change(forgotten=_front_steps.TransformedRows(also, steps, new))
+        new._change(deletions=log)
         # What leading steps made of the old rows is no more that of these.
         self._record, self._held, self._sums = record, None, sums
         self.steps = [*steps, (name, new)]

@@ -241,12 +241,8 @@ class ForestUnlearner(BaseUnlearner):
                 "ForestUnlearner grows trees on draws from all retained rows: give them back with "
                 "attach(X, y) instead of passing X_retain with the request."
             )
-        if not self._plan.replace and self._plan.n_draws > len(retain):
-            raise UnlearningError(
-                f"Each member draws {self._plan.n_draws} rows without replacement, and only "
-                f"{len(retain)} are left. Use bootstrap=True or a smaller max_samples."
-            )
-        gone = np.setdiff1d(np.flatnonzero(self._record.retained), retain.positions)
+        self._refuse_few(retain)
+        gone = self._find_gone(retain)
         randomness = self._randomness(seed)
         old, members = self.estimator_, len(self.estimator_.estimators_)
         if self._loses_a_class(retain):
@@ -261,11 +257,27 @@ class ForestUnlearner(BaseUnlearner):
         self._cost = {"members_regrown": regrown, "share_regrown": regrown / members}
         return model
 
+    def _refuse_few(self, retain):
+        if not self._plan.replace and self._plan.n_draws > len(retain):
+            raise UnlearningError(
+                f"Each member draws {self._plan.n_draws} rows without replacement, and only "
+                f"{len(retain)} are left. Use bootstrap=True or a smaller max_samples."
+            )
+
+    def _find_gone(self, retain):
+        return np.setdiff1d(np.flatnonzero(self._record.retained), retain.positions)
+
     def _attempt_correction(self, retain, old, seed):
-        """Trees that drew a corrected row are grown anew, each on another draw that holds one."""
+        """Trees that drew a corrected row are grown anew, each on another draw that holds one.
+
+        Those that drew a row that goes are drawn anew, whatever they come to hold.
+        """
+        self._refuse_few(retain)
         positions, model = self._removal.positions, self.estimator_
         randomness, members = self._randomness(seed), len(model.estimators_)
-        touched, codes = self._draws.mark_touched(positions), self._classes
+        drawn = self._draws.mark_touched(self._find_gone(retain))
+        changed = self._draws.mark_touched(positions) & ~drawn
+        touched, codes = drawn | changed, self._classes
         found = None if codes is None else codes[np.unique(retain.y)]
         by_class = DRAWS_BY_WEIGHT and isinstance(getattr(model, "class_weight", None), dict)
         if (found is not None and not np.array_equal(found, model.classes_)) or by_class:
@@ -275,7 +287,9 @@ class ForestUnlearner(BaseUnlearner):
             touched = np.ones(members, dtype=bool)
         else:
             held = np.flatnonzero(np.isin(retain.positions, positions))
-            model = self._regrow(model, np.flatnonzero(touched), retain, randomness, held)
+            if drawn.any():
+                model = self._regrow(model, np.flatnonzero(drawn), retain, randomness)
+            model = self._regrow(model, np.flatnonzero(changed), retain, randomness, held)
         regrown = int(touched.sum())
         self._cost = {"members_regrown": regrown, "share_regrown": regrown / members}
         return model

@@ -152,6 +152,8 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
         return self._solution(statistic, retain)
 
     def _attempt_correction(self, retain, old, seed):
+        self._refuse_few(retain)
+        self._n = len(retain)
         return self._solution(self._sum_up(retain), retain)
 
     @property

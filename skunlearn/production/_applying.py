@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from skunlearn._files.canonical import chain_entry
 from skunlearn._unlearning.versions_warning import warn_of_batch
 from skunlearn.exceptions import AccuracyDropError, QueueStoppedError
 from skunlearn.production import _checks
@@ -157,22 +158,20 @@ class Application:
         """A model after the requests of a plan, its figures, and what is wrong with them."""
         model, first, trained = self.store.model, len(self.store.model.deletions_), False
         if plan.corrections:
-            model, trained = correct_model(model, plan.corrections, full=full)
-            self._number(model)
-        # Deletions come last, as the figures are about the rows that were forgotten last.
-        if len(plan.deleted) and full:
+            model, trained = correct_model(model, plan.corrections, plan.deleted, full=full)
+        elif full:
             model = _retrain(model, plan.deleted)
-        elif len(plan.deleted):
+        else:
             final = getattr(model, "_final_estimator", model)
             tests = {}
             if final._make_promises().reads_validation_rows:
                 tests["unseen"] = self.worker.X_test, self.worker.y_test
             model = model._successor(plan.deleted, **tests)
-        if len(plan.deleted):
-            self._number(model)
+        # The batch is written into the new entries of the log before anything follows them.
+        model._log(_number(model.deletions_, first, self.number))
         figures = _checks.measure(model, self.worker.X_test, self.worker.y_test)
         seconds = sum(entry["seconds"] for entry in model.deletions_[first:])
-        retrained = full or (trained and not len(plan.deleted))
+        retrained = full or trained
         figures |= {"retrained": retrained, "seconds": seconds}
         breach = _checks.breach(
             figures,
@@ -182,10 +181,6 @@ class Application:
             max_auc_distance=None if retrained else self.worker.max_auc_distance,
         )
         return model, figures, breach
-
-    def _number(self, model):
-        """Write the batch into the newest entry of a log, before anything follows it."""
-        model._log([*model.deletions_[:-1], model.deletions_[-1] | {"batch": self.number}])
 
 
 @dataclass
@@ -212,6 +207,14 @@ def _retrain(unlearner, positions):
     done, new = stand_in(unlearner)._successor(positions), copy.copy(unlearner)
     new.estimator, new._fitted = done.estimator, done._fitted
     return new
+
+
+def _number(log, first, batch):
+    """A log whose entries from `first` on name the batch, each linked to those before it."""
+    numbered = log[:first]
+    for entry in log[first:]:
+        numbered = chain_entry(numbered, entry | {"batch": batch})
+    return numbered
 
 
 def _make_error(number, reason):

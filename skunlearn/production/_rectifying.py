@@ -106,10 +106,11 @@ def overlay(held, positions, corrections, prepare):
     return X, y
 
 
-def correct_model(unlearner, corrections, *, full):
-    """A copy of a worker's unlearner that has learnt new values.
+def correct_model(unlearner, corrections, deleted, *, full):
+    """A copy of a worker's unlearner that has learnt new values, and forgotten the rows `deleted`.
 
-    Where its method cannot, or with `full`, its net is trained anew on the corrected rows.
+    In one training. Where its method cannot, or with `full`, its net is trained anew on the
+    corrected rows.
     """
     positions = np.unique(np.concatenate([each.positions for each in corrections]))
     held = unlearner._record.view(positions)
@@ -117,8 +118,9 @@ def correct_model(unlearner, corrections, *, full):
     final = getattr(unlearner, "_final_estimator", unlearner)
     promises = final._make_promises()
     if promises.corrects and (promises.exact or not full):
-        return correction.succeed(unlearner, positions, X, y), False
-    done, new = correction.succeed(stand_in(unlearner), positions, X, y), copy.copy(unlearner)
+        return correction.succeed(unlearner, positions, X, y, deleted), False
+    done = correction.succeed(stand_in(unlearner), positions, X, y, deleted)
+    new = copy.copy(unlearner)
     new.estimator, new._fitted = done.estimator, done._fitted
     return new, True
 

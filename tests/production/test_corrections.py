@@ -1,5 +1,6 @@
 """Corrections in a queue: old values forgotten and new ones learnt, beside deletions."""
 
+import copy
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, SalUnUnlearner, UnlearningPipeline
+from skunlearn._files.canonical import find_broken_link
+from skunlearn.exceptions import AlreadyForgottenError
 from skunlearn.production import DeletionQueue, DeletionWorker
 from skunlearn.production._inspection import Inspection
 from skunlearn.production._rectifying import write_values
@@ -114,6 +117,69 @@ def test_deletions_win_and_the_later_of_two_corrections(tmp_path):
         assert "nothing to correct" in states[name][1]
     assert [entry.get("batch") for entry in worker.unlearner.deletions_] == [1, 1]
     assert worker.unlearner.certificate() is not None
+
+
+@pytest.mark.parametrize("kind", ["net", "refit", "cannot", "pipeline"])
+def test_deletions_and_corrections_of_a_batch_are_one_training(tmp_path, kind, monkeypatch):
+    X, y, _, _ = rows()
+    small = net(module__n_out=2, module__hidden=4, max_epochs=2)
+    model = RetrainUnlearner(GaussianNB(), random_state=0)
+    unlearner = {
+        "cannot": SalUnUnlearner(small, max_epochs=1, random_state=0),
+        "pipeline": UnlearningPipeline([("scale", StandardScaler()), ("model", model)]),
+    }.get(kind) or make_unlearner(kind)
+    queue = DeletionQueue(tmp_path / "queue", batch_size=10)
+    worker = started(queue, unlearner=unlearner)
+    queue.submit_correction("a", NEW, ids=["user-7", "user-3"])
+    queue.submit("b", ids=["user-5", "user-9"])
+    cls = FineTuneUnlearner if kind == "net" else RetrainUnlearner
+    calls = count_calls(cls, "_attempt", monkeypatch)
+    audit = worker.run_once(flush=True)["audit"]
+    assert (audit["rows"], audit["corrected"], len(calls)) == (2, 2, 1)
+    assert audit["AUC"] is not None  # of the rows that went, not of those that were corrected
+    assert audit["retrained"] == (kind == "cannot")
+    X_true = X.copy()
+    X_true[[7, 3]] = NEW
+    left = np.delete(np.arange(len(X)), [5, 9])
+    if kind == "refit":
+        assert same(worker.unlearner, make_unlearner(kind).fit(X_true[left], y[left]))
+    elif kind == "cannot":
+        plain = RetrainUnlearner(small, random_state=0).fit(X, y)
+        plain.correct(indices=[3, 7], X_new=X_true[[3, 7]]).unlearn(indices=[5, 9])
+        assert worker.unlearner.predict_proba(X) == pytest.approx(plain.predict_proba(X), abs=0.2)
+    elif kind == "pipeline":
+        plain = UnlearningPipeline([("scale", StandardScaler()), ("model", model)])
+        plain.fit(X_true[left], y[left])
+        np.testing.assert_allclose(
+            worker.unlearner.predict_proba(X), plain.predict_proba(X), rtol=1e-5
+        )
+    log = worker.unlearner.deletions_
+    assert [entry["batch"] for entry in log] == [1, 1]
+    assert [entry.get("corrected") for entry in log] == [2, None]
+    assert [entry.get("made_with") for entry in log] == [None, 1]
+    assert log[0]["weights"] == log[1]["weights"]
+    assert find_broken_link(log) is None
+    certificate = worker.unlearner.certificate()
+    assert certificate["forgotten_rows"] == 2
+    # By their names, and gone from whatever the worker holds.
+    with pytest.raises(AlreadyForgottenError):
+        copy.copy(worker.unlearner).unlearn(indices=[5])
+    assert worker.unlearner._record.read(np.arange(len(left)))[0].shape[0] == len(left)
+    again = DeletionWorker(queue, unlearner, *rows()[2:]).start(X_true, y, ids=IDS)
+    assert again.version == 1
+    queue.submit("c", ids=["user-7"])
+    assert again.run_once(flush=True)["audit"]["rows"] == 1
+
+
+def count_calls(cls, name, monkeypatch):
+    plain, calls = getattr(cls, name), []
+
+    def call(self, *args):
+        calls.append(args)
+        return plain(self, *args)
+
+    monkeypatch.setattr(cls, name, call)
+    return calls
 
 
 def test_an_old_correction_does_not_undo_a_newer_one(queue):

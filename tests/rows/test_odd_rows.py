@@ -90,3 +90,13 @@ def test_rows_of_a_shape_that_the_module_does_not_take(data):
     for verb in (unlearner.predict, unlearner.predict_proba):
         with pytest.raises(ValueError, match=r"rows of shape \(4, 2\).* of shape \(4,\)"):
             verb(np.zeros((3, 4, 2), np.float32))
+
+
+@pytest.mark.parametrize("form", ["to_sparse", "to_sparse_csr"])
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support:UserWarning")
+def test_a_sparse_tensor_is_refused_with_a_remedy(form):
+    X = getattr(torch.eye(12, 4), form)()
+    unlearner = FineTuneUnlearner(net())
+    with pytest.raises(TypeError, match=r"sparse tensor .* X\.to_dense\(\)"):
+        unlearner.fit(X, np.arange(12) % 3)
+    assert not hasattr(unlearner, "estimator_")

@@ -101,6 +101,8 @@ def log_entry(unlearner, before, change, model, kept, seconds):
         elif not unlearner._has_judged():
             entry["not_looked_at"] = _NOT_LOOKED_AT
     entry["weights"] = {**model_digest(model), "before": before.weights}
+    if removal.made_from is not None:
+        return entry | {"made_with": len(unlearner.deletions_)}
     return entry | unlearner._describe_attempt()
 
 
