@@ -64,7 +64,8 @@ class Guard:
             )
         warn(
             f"X_val holds {n} of {len(seen)} rows that are training rows too. They are left out: "
-            "the model has seen them."
+            "the model has seen them.",
+            UserWarning,
         )
         places = np.flatnonzero(~seen)
         self.X, self.y = take(self.X, places), take(self.y, places)

@@ -226,6 +226,24 @@ def test_training_rows_are_no_unseen_rows():
         other.unlearn(indices=[30], X_val=X[:20], y_val=y[:20])
 
 
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
+def test_training_rows_that_unseen_rows_equal_by_chance_are_left_out():
+    X, y, X_unseen, y_unseen = small()
+    with_one = np.concatenate([X_unseen, X[3:4]]), np.append(y_unseen, y[3])
+    assert len(X_unseen) >= 19
+    for shown in (np.asarray, torch.as_tensor):
+        one, other = (
+            FineTuneUnlearner(net(max_epochs=2), random_state=0, lr=1e-3).fit(shown(X), y)
+            for _ in range(2)
+        )
+        with pytest.warns(UserWarning, match="holds 1 of .* training rows too. They are left out"):
+            one.unlearn(
+                indices=[30], X_val=shown(with_one[0]), y_val=with_one[1], max_accuracy_drop=1.0
+            )
+        other.unlearn(indices=[30], X_val=shown(X_unseen), y_val=y_unseen, max_accuracy_drop=1.0)
+        assert one.deletions_[0]["guard"] == other.deletions_[0]["guard"]
+
+
 @damaged
 def test_a_limit_and_unseen_rows_together():
     X, y, X_unseen, y_unseen = small()
