@@ -46,6 +46,10 @@ class Application:
             self._wait(number, requests, {})
             return
         full = self._is_full_training_due()
+        # Before the requests are tried: that these cannot be read is no fault of theirs.
+        self.baseline = self.queue._meta("baseline")
+        if self.store.kind != "net" or any(r["new_values"] is not None for r in requests):
+            self.store.read_table()
         found = sieve(requests, partial(self._attempt, full=full))
         audit = {"requests": len(found.accepted), "rows": 0, "retrained": False}
         if found.failed:
@@ -107,8 +111,10 @@ class Application:
             except Exception:  # `sieve` will find out
                 continue
             count += len(np.setdiff1d(positions, gone)) > 0
+            if count == self.queue.min_batch:
+                return False
             gone = np.union1d(gone, positions)
-        return 0 < count < self.queue.min_batch
+        return count > 0
 
     def _wait(self, number, requests, failed):
         """Answer the requests that forget nothing; the others wait for more of their kind."""
@@ -130,7 +136,9 @@ class Application:
         store, how = self.store, {}
         if any(request["new_values"] is not None for request in requests):
             how["refusal"] = refuse_rows(store.model, store.rows)
-            how["newest"] = store.read_newest()
+            how["newest"] = store.read_table().newest
+        if store.kind != "net":  # trained again, it holds names of the retained rows only
+            how["was_seen"] = store.was_seen
         return resolve(requests, store.model._record, store.origin, store.n, **how)
 
     def _attempt(self, requests, full):
@@ -175,7 +183,7 @@ class Application:
         figures |= {"retrained": retrained, "seconds": seconds}
         breach = _checks.breach(
             figures,
-            self.queue._meta("baseline"),
+            self.baseline,
             max_accuracy_drop=self.worker.max_accuracy_drop,
             # A model that was trained without the rows is what the attack is held against.
             max_auc_distance=None if retrained else self.worker.max_auc_distance,

@@ -66,11 +66,16 @@ class BatchMixin:
 
     def _ready(self, db, flush):
         """Requests that may be applied now, the oldest first."""
+        now = db.now()
+        longest = max(self.retry_after, _LONGEST_WAIT)
         return db.rows(
             "SELECT number, kind, digests, received, deadline, tries, apart FROM requests "
             "WHERE outcome IS NULL AND delayed IS NULL AND batch IS NULL "
-            "AND (not_before IS NULL OR not_before <= :now) ORDER BY number",
-            now=stamp(db.now() + timedelta(days=36500)) if flush else stamp(db.now()),
+            # Nothing waits longer than that: a later time is one of before the clock was set back.
+            "AND (not_before IS NULL OR not_before <= :now OR not_before > :longest) "
+            "ORDER BY number",
+            now=stamp(now + timedelta(days=36500)) if flush else stamp(now),
+            longest=stamp(now + timedelta(seconds=longest)),
         )
 
     def _finish(

@@ -34,7 +34,7 @@ class Plan:
         return np.unique(np.concatenate([self.deleted, *(c.positions for c in self.corrections)]))
 
 
-def resolve(requests, record, origin, n, *, refusal=None, newest=None):
+def resolve(requests, record, origin, n, *, refusal=None, newest=None, was_seen=None):
     """The `Plan` of some requests.
 
     Parameters
@@ -50,21 +50,19 @@ def resolve(requests, record, origin, n, *, refusal=None, newest=None):
     newest : ndarray of int of shape (n, 2), default=None
         Number of the correction that each row at the first start has its values, and its label,
         of; 0 where of none. An older one comes too late.
+    was_seen : callable, default=None
+        ``was_seen(kind, digests)`` tells which names, that no row of `record` bears, rows at the
+        first start bore; None where `record` holds all of these.
     """
     plan, found, corrected = Plan(np.empty(0, np.intp)), [], []
-    for request in sorted(requests, key=lambda request: request["number"]):
-        kind, names = request["kind"], _names.read(request["names"])
-        table = origin if kind == "indices" else getattr(record, kind)
-        if table is None:
-            plan.outcomes[request["number"]] = f"the model was started without {kind}="
-            continue
-        if kind == "indices":
-            unknown, hits = sum(not 0 <= i < n for i in names), _find(origin, names)
-        else:
-            hits = match(table, name_digests(names))
-            unknown = sum(len(hit) == 0 for hit in hits)
-        if unknown:
-            reason = f"{unknown} of {len(names)} {kind} were never seen by this model"
+    requests = sorted(requests, key=lambda request: request["number"])
+    for request, (hits, unknown) in zip(
+        requests, _find_all(requests, record, origin, n, was_seen), strict=True
+    ):
+        if hits is None:
+            plan.outcomes[request["number"]] = f"the model was started without {request['kind']}="
+        elif unknown:
+            reason = f"{unknown} of {len(hits)} {request['kind']} were never seen by this model"
             plan.outcomes[request["number"]] = reason
         elif request["new_values"] is not None:
             plan.outcomes[request["number"]] = refusal
@@ -79,6 +77,32 @@ def resolve(requests, record, origin, n, *, refusal=None, newest=None):
     for request, hits in corrected:
         _add(plan, request, hits, left, None if newest is None else newest[origin])
     return plan
+
+
+def _find_all(requests, record, origin, n, was_seen):
+    """Of each request the rows that bear its names, None without such names, and how many names
+    are unknown: the names of all requests are looked for at once."""
+    found = [(None, 0)] * len(requests)
+    for kind in {request["kind"] for request in requests}:
+        chosen = [i for i, request in enumerate(requests) if request["kind"] == kind]
+        names = [_names.read(requests[i]["names"]) for i in chosen]
+        each = [name for some in names for name in some]
+        table = origin if kind == "indices" else getattr(record, kind)
+        if table is None:
+            continue
+        if kind == "indices":
+            unknown = np.array([not 0 <= i < n for i in each])
+            hits = _find(origin, [-1 if strange else i for i, strange in zip(each, unknown)])
+        else:
+            digests = name_digests(each)
+            hits = match(table, digests)
+            unknown = np.array([len(hit) == 0 for hit in hits])
+            if was_seen is not None and unknown.any():
+                unknown[unknown] = ~was_seen(kind, digests[unknown])
+        end = np.cumsum([len(some) for some in names])
+        for i, start, stop in zip(chosen, end - [len(some) for some in names], end):
+            found[i] = hits[start:stop], int(unknown[start:stop].sum())
+    return found
 
 
 def _find(origin, names):

@@ -38,7 +38,7 @@ class Store:
         self.given, self.template = unlearner, template(unlearner)
         self.versions = Versions(queue)
         self.rows, self.present = None, (None, None)  # rows: as `start` was given them
-        self._newest = None, None  # name of a `RowTable`, and what stands in it
+        self._table = None, None  # name of a `RowTable`, and the table
 
     @property
     def model(self):
@@ -57,8 +57,9 @@ class Store:
                 f"{self.queue._journal.path} has applied requests, but holds no version of the "
                 "model: trained anew, it would know again what was forgotten. Restore a backup."
             )
-        X, y, weights, ids, *_ = self.rows
+        X, y, weights, ids, groups, _ = self.rows
         table, model = RowTable.of(X, y, weights, ids, self.queue._salt), self.given
+        table.keep_names(self.queue._salt, ids=ids, groups=groups)
         rows = table.write(self.queue, lease)
         if hasattr(model, "_record"):
             check_rows(model, self.kind, X, y, weights)
@@ -128,12 +129,16 @@ class Store:
         by = [(self.origin[each.positions], each) for each in corrections]
         return _Rows(rows, first, places, by)
 
-    def read_newest(self):
-        """See `resolve`; None where nothing was corrected so far."""
+    def read_table(self):
+        """The `RowTable` of the present version, which is kept."""
         name = self.queue._meta("rows")[0]
-        if self._newest[0] != name:
-            self._newest = name, RowTable.read(self.queue).newest
-        return self._newest[1]
+        if self._table[0] != name:
+            self._table = name, RowTable.read(self.queue)
+        return self._table[1]
+
+    def was_seen(self, kind, digests):
+        """See `resolve`."""
+        return self.read_table().was_seen(kind, digests, self.queue._salt)
 
     def write_table(self, corrected, number, lease):
         """Write digests of all rows, those of the corrected ones new; what the record must hold."""

@@ -31,6 +31,7 @@ from skunlearn.compose.pipeline import UnlearningPipeline
 from skunlearn.production import _logs, _names
 
 _FOLDER = "models"
+_NAMES = ("ids", "groups")
 
 
 def kind_of(unlearner):
@@ -79,11 +80,12 @@ class RowTable:
 
     A digest is of row, label, sample weight and id. Rows of a torch Dataset are known by position
     (and weight, if they have any). Once rows were corrected, `newest` holds by which request: see
-    `resolve`.
+    `resolve`. `names` maps "ids" and "groups" to salted digests of those of the first start.
     """
 
-    def __init__(self, digests, n, newest=None):
+    def __init__(self, digests, n, newest=None, names=None):
         self.digests, self.n, self.newest = digests, n, newest
+        self.names = names or {}
 
     @classmethod
     def of(cls, X, y, weights, ids, salt):
@@ -102,15 +104,28 @@ class RowTable:
         if len({len(part) for part in parts}) != 1:
             sizes = [len(part) for part in parts]
             raise ValueError(f"X, y, sample_weight and ids (those given) have {sizes} rows.")
-        salted = [_names.digest(row.tobytes(), salt) for row in np.hstack(parts)]
-        return cls(np.frombuffer(b"".join(salted), np.uint8).reshape(-1, 16), len(salted))
+        salted = _salted(np.hstack(parts), salt)
+        return cls(salted, len(salted))
 
     @classmethod
     def read(cls, queue):
         """The table of a queue."""
         tables = load_tensors(read_whole(queue, *queue._meta("rows")))
         held = {name: table.numpy() for name, table in tables.items()}
-        return cls(held.get("digests"), int(held["n"]), held.get("newest"))
+        names = {kind: held[kind] for kind in _NAMES if kind in held}
+        return cls(held.get("digests"), int(held["n"]), held.get("newest"), names)
+
+    def keep_names(self, salt, **names):
+        """Keep what tells later which names were here: of forgotten rows no other file may."""
+        for kind, given in names.items():
+            if given is not None:
+                self.names[kind] = _salted(np.unique(name_digests(list(given)), axis=0), salt)
+
+    def was_seen(self, kind, digests, salt):
+        """Which of these names rows bore at the first start."""
+        if kind not in self.names:
+            return np.zeros(len(digests), dtype=bool)
+        return np.array([len(hit) > 0 for hit in match(self.names[kind], _salted(digests, salt))])
 
     def correct(self, positions, digests, by):
         """A table in which some rows are known by other digests.
@@ -124,7 +139,7 @@ class RowTable:
             for part, values in enumerate((each.X, each.y)):
                 if values is not None:
                     newest[rows, part] = each.number
-        return type(self)(held, self.n, newest)
+        return type(self)(held, self.n, newest, self.names)
 
     def write(self, queue, lease, number=None):
         """Write the table; return its file and checksum.
@@ -136,6 +151,7 @@ class RowTable:
             tables["digests"] = torch.from_numpy(self.digests.copy())
         if self.newest is not None:
             tables["newest"] = torch.from_numpy(self.newest)
+        tables |= {kind: torch.from_numpy(held.copy()) for kind, held in self.names.items()}
         data, name = save(tables), f"rows{lease.suffix}.safetensors"
         if number is not None:
             name = f"{_FOLDER}/rows{number:08d}{lease.suffix}.safetensors"
@@ -173,6 +189,12 @@ class RowTable:
                 "corrected have their new values."
             )
         return np.asarray(order, dtype=np.intp)
+
+
+def _salted(digests, salt):
+    """Keyed digests of digests, of shape (n, 16)."""
+    salted = b"".join(_names.digest(row.tobytes(), salt) for row in digests)
+    return np.frombuffer(salted, np.uint8).reshape(-1, 16)
 
 
 def _values(y):

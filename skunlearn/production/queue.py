@@ -48,11 +48,12 @@ class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
     min_batch : int, default=1
         Fewer are not published by themselves, as two versions of a model that differ by one
         person tell about this person: requests wait, also beyond `max_age`, until so many that
-        forget something have come. One whose deadline is nearer than `max_age` waits no longer;
+        forget something have come. One whose deadline is near (see `max_age`) waits no longer;
         the audit of its batch then says "below min_batch".
     max_age : float, default=86400.0
         Seconds; a batch is also due when the oldest open request is older. A day leaves time
-        for a second try where the law gives a month.
+        for a second try where the law gives a month. A request whose deadline is nearer, and
+        more than half of whose time has passed, makes a batch due at once.
     answer_within : float, default=2592000.0
         Seconds from the receipt of a request to its deadline: thirty days. Your policy; nothing is
         refused or dropped when it passes, see `counts`.
@@ -278,7 +279,7 @@ class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
         due : bool
             True with an unfinished batch, with `batch_size` open requests, and with `min_batch`
             of them when the oldest is older than `max_age`. With fewer when a deadline is nearer
-            than `max_age`.
+            than `max_age`, and more than half of the time until it has passed.
         """
         with self._journal.transaction(reading=True) as db:
             if db.row("SELECT 1 FROM batches WHERE state = 'running'") is not None:
@@ -287,18 +288,28 @@ class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
         clean = [row for row in ready if row["apart"] is None]
         if len(clean) >= self.batch_size and self._enough(clean):
             return True
-        if not ready or (now - _time(ready[0]["received"])).total_seconds() < self.max_age:
+        if self._is_urgent(ready):
+            return True
+        # What lies far ahead was received before the clock was set back.
+        if not ready or abs((now - _time(ready[0]["received"])).total_seconds()) < self.max_age:
             return False
-        return len(clean) < len(ready) or self._enough(clean) or self._is_urgent(clean)
+        return len(clean) < len(ready) or self._enough(clean)
 
     def _enough(self, requests):
         # The same names twice are no two deletions.
         return len({(row["kind"], row["digests"]) for row in requests}) >= self.min_batch
 
     def _is_urgent(self, requests):
+        """Whether one of them waits for no others: its deadline is near."""
         with self._journal.transaction(reading=True) as db:
-            latest = db.now() + timedelta(seconds=self.max_age)
-        return any(_time(row["deadline"]) <= latest for row in requests)
+            now = db.now()
+        for row in requests:
+            deadline = _time(row["deadline"])
+            # A deadline that was near from the beginning still leaves time for others to come.
+            margin = min(timedelta(seconds=self.max_age), (deadline - _time(row["received"])) / 2)
+            if now >= min(deadline, deadline - margin):
+                return True
+        return False
 
     def stopped(self):
         """The batch at which the worker stopped and rolled back, if there is one.

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,6 +192,19 @@ def test_reasons_of_the_machine_are_nobodys_fault(queue, monkeypatch):
                 worker.run_once(flush=True)
     assert queue.status("a")["tries"] == 0
     assert worker.run_once()["state"] == "applied"  # the same batch, taken up again
+
+
+def test_what_the_record_cannot_give_is_nobodys_fault(queue):
+    worker = started(queue, "refit")
+    queue.submit_correction("a", y_new=[1], ids=["user-0"])
+    table = Path(queue.folder) / "rows.safetensors"
+    table.rename(table.with_suffix(".away"))
+    for _ in range(4):
+        with pytest.raises(FileNotFoundError, match=r"rows.safetensors is gone\. Restore it"):
+            worker.run_once(flush=True)
+    assert queue.status("a")["tries"] == 0
+    table.with_suffix(".away").rename(table)
+    assert worker.run_once()["state"] == "applied"
 
 
 def test_breaches_may_be_set_aside(queue, monkeypatch):

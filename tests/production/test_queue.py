@@ -55,6 +55,33 @@ def test_due_by_size_and_age(queue, monkeypatch):
     assert DeletionQueue(queue.folder, batch_size=3, max_age=0).due()
 
 
+def test_a_deadline_before_max_age_is_met(queue, monkeypatch):
+    start = _journal.now()
+    queue.submit("a", ids=[1], deadline=start + timedelta(hours=2))
+    assert not queue.due()  # others may still come
+    monkeypatch.setattr(_journal, "now", lambda: start + timedelta(minutes=62))
+    assert queue.due()
+    queue.refuse("a", "withdrawn")
+    assert not queue.due()
+    queue.submit("b", ids=[2], deadline=start)  # passed already
+    assert queue.due()
+
+
+@pytest.mark.parametrize("back", [timedelta(days=400), timedelta(hours=1)])
+def test_a_clock_that_is_set_back_delays_no_request_for_long(queue, monkeypatch, back):
+    start = _journal.now()
+    queue.submit("a", ids=[1])
+    with queue._journal.transaction() as db:
+        later = {"later": _journal.stamp(start + timedelta(seconds=60))}
+        db.run("UPDATE requests SET tries = 1, not_before = :later", later)
+    monkeypatch.setattr(_journal, "now", lambda: start - back)
+    assert queue.due() == (back > timedelta(days=1))
+    monkeypatch.setattr(
+        _journal, "now", lambda: start - back + timedelta(days=1, hours=1, minutes=2)
+    )
+    assert queue.due()
+
+
 @pytest.mark.parametrize(
     "names, error",
     [

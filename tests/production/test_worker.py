@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
 from skunlearn.exceptions import UnlearningError
-from skunlearn.production import DeletionQueue, DeletionWorker
+from skunlearn.production import DeletionQueue, DeletionWorker, _resolving
 from tests.production.workers import same, started
 from tests.production_task import IDS, make_unlearner, rows
 from tests.small import quiet
@@ -103,6 +103,47 @@ def test_requests_that_cannot_be_fulfilled(queue):
     batch = worker.run_once(flush=True)
     assert (batch["state"], queue.status("all")["state"]) == ("failed", "pending")
     assert "every retained row" in queue.status("all")["reason"]
+
+
+@pytest.mark.parametrize("kind", ["net", "refit"])
+def test_names_that_are_forgotten_are_known_after_a_restart(queue, kind):
+    def start():
+        X, y, X_test, y_test = rows()
+        worker = DeletionWorker(queue, make_unlearner(kind), X_test, y_test)
+        return worker.start(X, y, ids=IDS, groups=[f"group-{i // 4}" for i in range(len(X))])
+
+    worker = start()
+    queue.submit("a", indices=[8, 9, 10, 11])
+    worker.run_once(flush=True)
+    worker = start()
+    queue.submit("b", ids=["user-8", "user-20"])
+    queue.submit("c", groups=["group-2"])
+    queue.submit_correction("d", y_new=[1], ids=["user-9"])
+    queue.submit("e", ids=["user-21", "nobody"])
+    queue.submit("f", ids=["nobody", "user-8", "no one"])
+    queue.submit("g", indices=[10**30, 1])
+    while worker.run_once(flush=True) is not None:
+        pass
+    states = {entry["request_id"]: entry["state"] for entry in queue.log()}
+    assert states == dict(zip("abc", 3 * ["applied"])) | dict(zip("defg", 4 * ["refused"]))
+    assert "forgotten" in queue.status("d")["reason"]
+    assert queue.status("e")["reason"].startswith("1 of 2 ids")
+    assert queue.status("f")["reason"].startswith("2 of 3 ids")
+    assert queue.status("g")["reason"].startswith("1 of 2 indices")
+    if kind == "refit":
+        X, y, _, _ = rows()
+        kept = np.delete(np.arange(len(X)), [8, 9, 10, 11, 20])
+        assert same(worker.unlearner, make_unlearner(kind).fit(X[kept], y[kept]))
+
+
+def test_names_of_a_batch_are_looked_for_once(tmp_path, monkeypatch):
+    queue, calls = DeletionQueue(tmp_path, batch_size=10), []
+    worker = started(queue, "refit")
+    plain = _resolving.match
+    monkeypatch.setattr(_resolving, "match", lambda *a: calls.append(1) or plain(*a))
+    queue.submit_many({"request_id": f"{i}", "ids": [f"user-{i}"]} for i in range(10))
+    assert worker.run_once()["audit"]["rows"] == 10
+    assert len(calls) == 1
 
 
 def test_groups(queue):
