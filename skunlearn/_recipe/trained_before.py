@@ -34,6 +34,7 @@ from skunlearn._recipe.signs import (
     loads_weights,
     reads_elsewhere,
 )
+from skunlearn._recipe.written_out import is_written_out
 from skunlearn.backbone import PublicBackbone
 
 _ROWS = ("train_split", "dataset", "iterator_train", "iterator_valid")  # parameters of nets
@@ -117,6 +118,7 @@ class Walk:
         self.found, self.nets, self.estimators, self.backbones = [], [], [], []
         self._inside = None  # path of the net whose parameters are looked at
         self._in_code = False  # of a class: what it names is not handed on, but may be used
+        self._module = None  # name of that whose code is looked at
         self._seen = {}
 
     def visit(self, value, path, *, kept=False, arrays=True):
@@ -151,7 +153,7 @@ class Walk:
         elif isinstance(value, NeuralNet):
             self._visit_net(value, path, kept)
         elif is_table(value):
-            if arrays:
+            if arrays and not is_written_out(value, self._module):
                 what = f"a {type(value).__name__} of {len(value)} rows of numbers"
                 self._find(path, what, "given", "may have been made from rows")
         elif isinstance(value, Mapping | list | tuple | set | frozenset):
@@ -301,7 +303,8 @@ class Walk:
             floating = array.is_floating_point()
         else:
             floating = array.dtype.kind == "f"
-        if arrays and floating and sum(size > 1 for size in array.shape) > 1:
+        matrix = floating and sum(size > 1 for size in array.shape) > 1
+        if arrays and matrix and not is_written_out(array, self._module):
             self._find(path, what, "given", "may have been made from rows")
 
     def _visit_mapping(self, mapping, path, how):
@@ -326,8 +329,10 @@ class Walk:
             return
         if self._inside is None and loads_models(function.__code__):
             self._find(path, f"{function.__name__}, which loads something learnt", "given")
-        for name, value in list_named(function):
-            self.visit(value, f"{path} ({function.__name__} uses {name})", kept=True, arrays=arrays)
+        where = f"{path} ({function.__name__} uses "
+        with self._reading(function):
+            for name, value in list_named(function):
+                self.visit(value, f"{where}{name})", kept=True, arrays=arrays)
 
     def _visit_class(self, cls, path, arrays=True):
         """Look at what a class of the user's own holds, and at what its code uses."""
@@ -346,8 +351,17 @@ class Walk:
                 for function in list_functions(value):
                     if name in _RUN and loads_models(function.__code__):
                         self._find(where, "code that loads something learnt", "given")
-                with self._used_by_code():
+                with self._used_by_code(), self._reading(own):
                     self.visit(value, where, kept=True, arrays=arrays)
+
+    @contextlib.contextmanager
+    def _reading(self, code):
+        """What is found within is reached by the code of this function or class."""
+        before, self._module = self._module, code.__module__
+        try:
+            yield
+        finally:
+            self._module = before
 
     @contextlib.contextmanager
     def _used_by_code(self):

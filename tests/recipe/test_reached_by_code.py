@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KDTree, KNeighborsClassifier
@@ -19,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skunlearn import RetrainUnlearner, UnlearningPipeline
+from skunlearn._recipe.from_scratch import name_trained
 from tests import carriers
 from tests.carriers import Asks, Nearest, tree
 
@@ -289,6 +291,37 @@ class Configured(Asks):
 def _scaled(X, how=np.tanh):
     tree_of_all = X.mean()
     return how(X) + 0 * np.array([tree_of_all for _ in X])[:, None]
+
+
+ANCHORS = np.array([(10.0, 13.0), (16.0, 30.0), (33.0, 23.0), (30.0, 61.0)])
+STEPS = [(0.5, 1 / 3, n) for n in (1, 2, 3, 4, 5, 6, 7, 8)]  # not as it is below
+SIZES = [(1, 0.5), (2, 0.5), (3, 0.5), (4, 0.5), (5, 0.5), (6, 1 / 3), (7, 0.5), (8, -1.0)]
+library.costs = torch.tensor([[0.0, 1.0, 2.5], [1.0, 0.0, 1.0], [2.5, 1.0, 0.0]])
+
+
+class WrittenOut(Configured):
+    """Its tables stand in the code."""
+
+    kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 1.0
+    per_class = {"one": [[0.1, 0.2], [0.3, 0.4]]}
+
+    def predict(self, X):
+        weight = library.costs.sum() + ANCHORS.mean() + len(str(SIZES)) + self.kernel.sum()
+        return self.encoder(X * float(weight) / float(weight))
+
+
+class Computed(Configured):
+    """Its table does not, or not as it is."""
+
+    def predict(self, X):
+        return self.encoder(X) if np.asarray(STEPS).sum() else None
+
+
+def test_tables_that_stand_in_the_code_are_no_rows(rows):
+    assert name_trained(WrittenOut()) == []
+    assert len(name_trained(Computed())) == 1
+    library.costs = library.costs + 1e-3
+    assert "library.costs" in name_trained(WrittenOut())[0]
 
 
 @functools.lru_cache
