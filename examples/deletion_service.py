@@ -211,6 +211,7 @@ def create_app(folder, *, keys, answer_after=86400.0, poll=0.5, stop_within=30.0
                 if done is None:
                     stop.wait(poll)
             except QueueStoppedError:
+                app.state.error = None
                 stop.wait(poll)  # until somebody has looked, and called queue.release()
             except Exception as error:  # a full disk, say: predictions go on, and health tells
                 app.state.error = f"{type(error).__name__}: {error}"
