@@ -124,8 +124,12 @@ print(table("forget accuracy"))
 print(table("calibration error"))
 
 # %%
-# Everything in a picture
-# -----------------------
+# Both accuracies in a picture
+# ----------------------------
 
-RobustnessDisplay.from_frame(frame, title="All automobiles forgotten")
+RobustnessDisplay.from_frame(
+    frame,
+    metrics=["retained accuracy", "forget accuracy"],
+    title="All automobiles forgotten",
+)
 plt.show()

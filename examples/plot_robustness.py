@@ -90,8 +90,12 @@ rates = frame.query("metric == 'backdoor success'").set_index("model")[["value",
 print((100 * rates).round(1).to_string())
 
 # %%
-# Everything in a picture
-# -----------------------
+# Both accuracies in a picture
+# ----------------------------
 
-RobustnessDisplay.from_frame(frame, title="Does it stay forgotten?")
+RobustnessDisplay.from_frame(
+    frame,
+    metrics=["retained accuracy", "forget accuracy"],
+    title="Does it stay forgotten?",
+)
 plt.show()

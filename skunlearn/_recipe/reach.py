@@ -81,7 +81,19 @@ def list_functions(member):
 def loads_models(code):
     """Whether code names a function by which weights or models are read."""
     names = _list_names(code)
-    return bool((LOADING | _MODELS) & names) or ("load" in names and bool(_LOADERS & names))
+    return bool((LOADING | _MODELS) & names) or (bool(_LOADERS & names) and _calls_load(code))
+
+
+def _calls_load(code):
+    """Whether something is asked for its "load", other than the object itself for a value."""
+    steps, own = list(dis.get_instructions(code)), code.co_varnames[: min(code.co_argcount, 1)]
+    for i, step in enumerate(steps):
+        if step.argval != "load" or step.opname.startswith("STORE"):
+            continue
+        called = step.opname == "LOAD_METHOD" or "NULL|self" in step.argrepr
+        if called or step.opname != "LOAD_ATTR" or steps[i - 1].argval not in own:
+            return True
+    return any(map(_calls_load, _list_inner(code)))
 
 
 def _follow(found, name, value, attributes):

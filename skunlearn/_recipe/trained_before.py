@@ -337,6 +337,8 @@ class Walk:
         self._seen[key] = cls
         for own in filter(is_users_own, cls.__mro__):
             for name, value in list_members(own):
+                if name == "on_train_end" and issubclass(cls, Callback):
+                    continue  # what is put back at the end was learnt in between
                 where = f"{path} ({cls.__name__}.{name})"
                 if isinstance(value, torch.nn.Module | BaseEstimator | NeuralNet):
                     self.visit(value, where, kept=True)

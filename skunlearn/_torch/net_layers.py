@@ -70,20 +70,26 @@ def layers_in_order(net, rows):
     return list(dict.fromkeys(seen))
 
 
-def last_layers(net, rows, k, *, or_fewer=False):
-    """The last `k` weighted layers in the order of the forward pass, with the norms among them.
-
-    `or_fewer` takes all of a net that has fewer, which else is an error.
-    """
+def last_layers(net, rows, k):
+    """The last `k` weighted layers in the order of the forward pass, with the norms among them."""
     order = layers_in_order(net, rows)
     weighted = [i for i, module in enumerate(order) if not isinstance(module, _NORMS)]
-    k = min(k, len(weighted)) if or_fewer else k
     if k > len(weighted):
         raise ValueError(
             f"k={k}, but {type(plain_module(net)).__name__} has {len(weighted)} layers with "
             "weights."
         )
     return order[weighted[-k] :]
+
+
+def count_resettable(net, rows):
+    """How many weighted layers, counted from the last one, `reset` takes with the norms after."""
+    moved, count = list_moved_parameters(net), 0
+    for module in reversed(layers_in_order(net, rows)):
+        if say_why_not_reset(module, moved):
+            break
+        count += not isinstance(module, _NORMS)
+    return count
 
 
 def own_parameters(modules):

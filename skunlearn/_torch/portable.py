@@ -1,5 +1,6 @@
 """Nets as tensors in a file, the way back, and what of a net such a file cannot hold."""
 
+import contextlib
 import itertools
 import math
 import types
@@ -87,11 +88,13 @@ def name_lost(net, recipe, seed, rows):
     return changed if changed and not _agree(net, other, rows, seed) else []
 
 
-def find_written(net, estimator, seed):
+def find_written(net, estimator, seed, rows=None):
     """Names of what training has written to modules beside weights: rows, or what became of them.
 
     A memory bank say, in a plain attribute or in the buffers of a criterion. What a net has that is
-    built anew by the same seed was not written.
+    built anew by the same seed was not written. Nor is what every batch replaces, the attention
+    over the last one say, where there are `rows`: both nets read a few of these first, so that
+    `net` holds no other any more.
 
     Parameters
     ----------
@@ -100,6 +103,8 @@ def find_written(net, estimator, seed):
         Where it is a FrozenEstimator the seed is not known: what differs in numbers alone is then
         left out.
     seed : int
+    rows : Rows, default=None
+        That may be held.
 
     Returns
     -------
@@ -112,13 +117,15 @@ def find_written(net, estimator, seed):
                 held |= key not in _OWN and isinstance(value, _HOLDERS)
             for buffer in module._buffers.values() if name != "module" else ():
                 held |= buffer is not None
-    return _name_written(net, estimator, seed) if held else []
+    return _name_written(net, estimator, seed, rows) if held else []
 
 
-def _name_written(net, estimator, seed):
+def _name_written(net, estimator, seed, rows):
     recipe, found = skorch_nets.unwrap(estimator), []
     with seeded(seed):
         other = skorch_nets.fresh_net(recipe, verbose=0)
+        if rows is not None and len(rows):
+            _read_alike(net, other, rows.take(np.arange(min(8, len(rows)))))
     for ours, theirs in _pairs(net, other):
         for path in sorted(ours.keys() & theirs.keys()):
             sides = [_find_kept(module) for module in (ours[path], theirs[path])]
@@ -131,6 +138,24 @@ def _name_written(net, estimator, seed):
                 if grown or (recipe is estimator and not _same(value, like, _DEEP)):
                     found.append(f"{path}.{name}")
     return found
+
+
+@torch.no_grad()
+def _read_alike(net, other, rows):
+    """Have two nets read the same batch with the same weights, as they do to predict."""
+    # Neither is there for what a user's code raises; what differs then is named.
+    with contextlib.suppress(Exception):
+        x, y = make_reader(net, rows).batch(np.arange(len(rows)))
+        for side in (other, net):  # the first call gives lazy modules their shapes
+            side._set_training(False)
+            side.infer(x)
+        held = [b for name, part in parts(other) if name != "module" for b in part.buffers()]
+        begun = [buffer.clone() for buffer in held]
+        adopt(other, weights(net), name_frozen(net))
+        for buffer, value in zip(held, begun, strict=True):  # those of criteria are looked at
+            buffer.copy_(value)
+        for side in (net, other):
+            side.get_loss(side.infer(x), y, X=x, training=False)
 
 
 def _find_kept(module):

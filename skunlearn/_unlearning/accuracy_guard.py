@@ -68,7 +68,10 @@ class Guard:
             UserWarning,
         )
         places = np.flatnonzero(~seen)
-        self.X, self.y = take(self.X, places), take(self.y, places)
+        self.X, self.y = (
+            [part[i] for i in places] if isinstance(part, list | tuple) else take(part, places)
+            for part in (self.X, self.y)
+        )
 
     @property
     def unseen(self):

@@ -83,10 +83,10 @@ max_accuracy_drop : float, default=None
     within this request, or on `X_val`. None: no limit, but a ModelDamagedWarning at ten
     points.
 X_val, y_val : rows and labels, default=None
-    Rows that ``fit`` was not given, like those to be forgotten; of the few that equal training
-    rows by chance, at most a twentieth, a warning tells and they are left out. Methods that are not exact are
-    judged by them: a NotForgottenWarning is given where forget rows are still told from them, a
-    ModelDamagedWarning where their accuracy falls, and the log holds what was found, under
+    Rows that ``fit`` was not given, like those to be forgotten; of the few that equal training rows
+    by chance, at most a twentieth, a warning tells and they are left out. Methods that are not
+    exact are judged by them: a NotForgottenWarning is given where forget rows are still told from
+    them, a ModelDamagedWarning where their accuracy falls, and the log holds what was found, under
     ``"unseen"``. Without them it says under ``"not_looked_at"`` what nobody knows; those of the
     net's ``predefined_split`` stand in for them. With `max_accuracy_drop` the drop is measured on
     them. It then counts from the first request that was measured on the same rows, so that many

@@ -238,7 +238,10 @@ def test_training_rows_that_unseen_rows_equal_by_chance_are_left_out():
         )
         with pytest.warns(UserWarning, match="holds 1 of .* training rows too. They are left out"):
             one.unlearn(
-                indices=[30], X_val=shown(with_one[0]), y_val=with_one[1], max_accuracy_drop=1.0
+                indices=[30],
+                X_val=shown(with_one[0]),
+                y_val=with_one[1].tolist(),
+                max_accuracy_drop=1.0,
             )
         other.unlearn(indices=[30], X_val=shown(X_unseen), y_val=y_unseen, max_accuracy_drop=1.0)
         assert one.deletions_[0]["guard"] == other.deletions_[0]["guard"]

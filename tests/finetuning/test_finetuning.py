@@ -69,6 +69,20 @@ def test_eu_k_owes_nothing_to_the_old_head(data):
     assert len(unlearner.estimator_.history) == 10  # the net's own number of epochs
 
 
+def test_eu_k_draws_half_of_the_layers_anew(data):
+    X, y = data
+    module = nn.Sequential(*(nn.Linear(4, 4) for _ in range(4)), nn.Linear(4, 3))
+    params = {"criterion": nn.CrossEntropyLoss, "max_epochs": 1, "train_split": None}
+    net = NeuralNetClassifier(module, **params).fit(X, y)
+    rows, names = Rows(X, y, np.arange(60)), []
+    for frozen in (None, "2", "3", "4"):
+        if frozen is not None:
+            net.module_.get_submodule(frozen).requires_grad_(False)
+        drawn = EUkUnlearner(net)._list_layers(net, rows)
+        names.append([k for k, m in net.module_.named_children() if m in drawn])
+    assert names == [["2", "3", "4"], ["3", "4"], ["4"], ["4"]]
+
+
 def test_eu_k_draws_two_layers_anew_where_that_can_be(data):
     X, y = data
 

@@ -239,9 +239,24 @@ class Logs(Callback):
         losses.append(net.history[-1, "train_loss"])
 
 
+class KeepsBest(Callback):
+    """Puts the best weights back at the end."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.best = None
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.best is None or net.history[-1, "train_loss_best"]:
+            self.best = {key: value.clone() for key, value in net.module_.state_dict().items()}
+
+    def on_train_end(self, net, **kwargs):
+        net.module_.load_state_dict(self.best)
+
+
 @pytest.mark.parametrize(
     "callbacks",
     [
+        lambda: [KeepsBest()],
         lambda: [Logs()],
         lambda: [Logs, Initializer("one.weight", fn=nn.init.xavier_normal_)],
     ],
@@ -249,6 +264,19 @@ class Logs(Callback):
 def test_clean_ones_stay_exact(rows, callbacks):
     clean = net(Sized, callbacks=callbacks())
     carriers.check_exact(RetrainUnlearner(clean, random_state=0), *rows)
+
+
+class Routed(Net):
+    """Notes the load of its experts; reads nothing."""
+
+    def forward(self, X):
+        out = super().forward(X)
+        self.load = torch.softmax(out.detach(), dim=1).mean(dim=0)
+        return out + 0 * self.load
+
+
+def test_a_load_is_no_reading():
+    assert name_trained(net(Routed)) == []
 
 
 def test_weights_drawn_anew_are_not_alike():

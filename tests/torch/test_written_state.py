@@ -122,6 +122,38 @@ def test_what_a_constructor_draws_was_not_written(make, frozen):
     assert "written_kept" not in unlearner.deletions_[0]
 
 
+class Shows(MLP):
+    """Keeps what it computed of the last batch, to be looked at, and what it needs for a length."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.places, self.last = {}, {}, None
+        self.register_forward_hook(lambda module, args, out: self.seen.update(out=out.detach()))
+
+    def forward(self, X):
+        self.places.setdefault(X.shape[1], torch.arange(4.0))
+        self.last = torch.softmax(X.detach(), dim=1)
+        return super().forward(X)
+
+
+class Last(nn.CrossEntropyLoss):
+    """Keeps the losses of the last batch."""
+
+    def forward(self, out, y):
+        self.last = nn.functional.cross_entropy(out, y, reduction="none").detach()
+        return self.last.mean() + super().forward(out, y)
+
+
+@pytest.mark.parametrize("cls", [FineTuneUnlearner, SSDUnlearner])
+def test_what_each_batch_replaces_was_not_written(cls):
+    X, y = rows()
+    unlearner = cls(net(Shows, criterion=Last), random_state=0).fit(X, y)
+    unlearner.unlearn(indices=GONE)
+    assert "written_kept" not in unlearner.deletions_[0]
+    module = unlearner.estimator_.module_
+    assert torch.equal(module.last[0], torch.as_tensor(X[len(GONE)]).softmax(0))  # of a kept row
+
+
 class Quantised(nn.Module):
     """A quantised encoder, which keeps its weights in no tensor, before a scale that learns."""
 

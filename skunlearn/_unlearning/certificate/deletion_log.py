@@ -86,7 +86,7 @@ def log_entry(unlearner, before, change, model, kept, seconds):
         entry["statistics_kept"] = kept
     promises, written = unlearner._make_promises(), []
     if not promises.exact and is_net(model):
-        written = find_written(model, unlearner.estimator, unlearner._seed)
+        written = find_written(model, unlearner.estimator, unlearner._seed, removal.retain)
     if written:
         entry["written_kept"] = written
     if before.brought:
