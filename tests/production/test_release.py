@@ -10,7 +10,7 @@ from sklearn.naive_bayes import GaussianNB
 from torch.utils.data import TensorDataset
 
 from skunlearn import AutoUnlearner, FineTuneUnlearner, RetrainUnlearner
-from skunlearn.exceptions import QueueStoppedError
+from skunlearn.exceptions import NotForgottenWarning, QueueStoppedError
 from skunlearn.production import DeletionWorker
 from tests.instances import make_net
 from tests.production.workers import same, started
@@ -76,6 +76,22 @@ def test_a_class_that_is_gone_on_purpose_is_no_drop(queue, kind, as_dataset):
     hits = worker.unlearner.predict(X[1000:]) == y[1000:]
     assert hits.mean() < hits[~np.isin(y[1000:], [3, 7])].mean() - 0.1
     assert queue.batches()[-1]["audit"]["score"] == hits[~np.isin(y[1000:], [3, 7])].mean()
+
+
+def test_the_audit_holds_what_the_method_warned_of(queue):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 8)).astype(np.float32), rng.integers(0, 2, 200)
+    net = make_net(module__n_out=2, module__hidden=256, max_epochs=60, lr=0.2)
+    nothing = FineTuneUnlearner(net, lr=1e-9, max_epochs=1, random_state=0)
+    worker = DeletionWorker(queue, nothing, X[150:], y[150:]).start(X[:150], y[:150])
+    queue.submit("a", indices=range(40))
+    with pytest.warns(NotForgottenWarning) as said:
+        audit = worker.run_once(flush=True)["audit"]
+    said = [str(w.message) for w in said if issubclass(w.category, NotForgottenWarning)]
+    assert audit["warnings"] == said
+    queue.submit("b", indices=range(40, 60))
+    queue.release(retrain=True)
+    assert "warnings" not in worker.run_once(flush=True)["audit"]
 
 
 def test_release_with_a_full_training(queue, monkeypatch):
