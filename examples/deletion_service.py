@@ -99,6 +99,7 @@ class Status(BaseModel):
     """Everything about a request."""
 
     request_id: str
+    what: Literal["deletion", "correction"]
     kind: str
     state: Literal["pending", "running", "applied", "refused", "delayed"]
     received: datetime
@@ -205,9 +206,12 @@ def create_app(folder, *, keys, answer_after=86400.0, poll=0.5, stop_within=30.0
     def work(worker, stop):
         while not stop.is_set():
             try:
+                done = worker.run_once()
                 app.state.error = None
-                worker.run(stop, poll=poll)
+                if done is None:
+                    stop.wait(poll)
             except QueueStoppedError:
+                app.state.error = None
                 stop.wait(poll)  # until somebody has looked, and called queue.release()
             except Exception as error:  # a full disk, say: predictions go on, and health tells
                 app.state.error = f"{type(error).__name__}: {error}"
@@ -257,7 +261,7 @@ def create_app(folder, *, keys, answer_after=86400.0, poll=0.5, stop_within=30.0
             raise HTTPException(409, str(error)) from error
         return receipt(status, answer_after)
 
-    @app.get("/deletions/{request_id}", dependencies=allow["delete"])
+    @app.get("/deletions/{request_id:path}", dependencies=allow["delete"])
     def ask(request_id: str) -> Receipt:
         return receipt(known(request_id), answer_after)
 
@@ -276,11 +280,11 @@ def create_app(folder, *, keys, answer_after=86400.0, poll=0.5, stop_within=30.0
     def requests(state: str | None = None) -> list[Status]:
         return [s for s in app.state.worker.queue.log() if state in (None, s["state"])]
 
-    @app.get("/operator/requests/{request_id}", dependencies=allow["operator"])
+    @app.get("/operator/requests/{request_id:path}", dependencies=allow["operator"])
     def status(request_id: str) -> Status:
         return known(request_id)
 
-    @app.post("/operator/requests/{request_id}/{verb}", dependencies=allow["operator"])
+    @app.post("/operator/requests/{request_id:path}/{verb}", dependencies=allow["operator"])
     def decide(
         request_id: str,
         verb: Literal["refuse", "delay", "retry"],
@@ -368,15 +372,27 @@ def app_of_the_environment():
     missing = [name for name in names.values() if not os.environ.get(name)]
     if missing:
         raise SystemExit(f"Set {', '.join(missing)}: nobody may do anything without a key.")
-    number = {
-        name: float(os.environ[f"SKUNLEARN_{name.upper()}"])
-        for name in ("answer_after", "stop_within", "max_age")
-        if f"SKUNLEARN_{name.upper()}" in os.environ
+    numbers = {
+        name: _number(f"SKUNLEARN_{name.upper()}", kind)
+        for name, kind in {
+            "answer_after": float,
+            "stop_within": float,
+            "max_age": float,
+            "batch_size": int,
+            "min_batch": int,
+        }.items()
+        if os.environ.get(f"SKUNLEARN_{name.upper()}")
     }
     return create_app(
         os.environ.get("SKUNLEARN_QUEUE", "skunlearn-queue"),
         keys={role: os.environ[name] for role, name in names.items()},
-        batch_size=int(os.environ.get("SKUNLEARN_BATCH_SIZE", "10")),
-        min_batch=int(os.environ.get("SKUNLEARN_MIN_BATCH", "1")),
-        **({"max_age": 60.0} | number),
+        **({"max_age": 60.0, "batch_size": 10} | numbers),
     )
+
+
+def _number(name, kind):
+    try:
+        return kind(os.environ[name])
+    except ValueError:
+        what = "a whole number" if kind is int else "a number of seconds"
+        raise SystemExit(f"{name} must be {what}, got {os.environ[name]!r}.") from None

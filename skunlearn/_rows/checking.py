@@ -1,5 +1,7 @@
 """Checks that need no model: masks, weights, requests, values of rows; and how to warn."""
 
+import contextlib
+import contextvars
 import sys
 import warnings
 from collections.abc import Mapping
@@ -13,6 +15,7 @@ from skunlearn._rows.containers import is_dataset, is_mapping, read_in_parts
 from skunlearn._rows.frames import is_frame, to_array
 from skunlearn._rows.mapped import Reading
 
+_HEARD = contextvars.ContextVar("heard", default=((), []))  # categories, and what was said
 _PIECE = 2**24  # bytes of memory-mapped rows checked at a time
 _NOT_HERE = (
     " Where a cross-validation has handed out the rows, none of this fold's training part is "
@@ -225,8 +228,21 @@ def _is_wrong(values, allow_nan):
     return np.isinf(values) if allow_nan else ~np.isfinite(values)
 
 
+@contextlib.contextmanager
+def hear_warnings(*categories):
+    """Yield a list of what `warn` says in this thread meanwhile, which is said all the same."""
+    token = _HEARD.set((categories, heard := []))
+    try:
+        yield heard
+    finally:
+        _HEARD.reset(token)
+
+
 def warn(message, category):
     """Warn in the name of the code that called into this package."""
+    categories, heard = _HEARD.get()
+    if issubclass(category, categories):
+        heard.append(message)
     level, frame = 1, sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").startswith("skunlearn."):
         level, frame = level + 1, frame.f_back

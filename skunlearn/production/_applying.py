@@ -7,8 +7,14 @@ from functools import partial
 import numpy as np
 
 from skunlearn._files.canonical import chain_entry
+from skunlearn._rows.checking import hear_warnings
 from skunlearn._unlearning.versions_warning import warn_of_batch
-from skunlearn.exceptions import AccuracyDropError, QueueStoppedError
+from skunlearn.exceptions import (
+    AccuracyDropError,
+    ModelDamagedWarning,
+    NotForgottenWarning,
+    QueueStoppedError,
+)
 from skunlearn.production import _checks
 from skunlearn.production._batches import MOST_DEATHS, MOST_DEATHS_APART
 from skunlearn.production._rectifying import correct_model, refuse_rows, stand_in
@@ -165,22 +171,25 @@ class Application:
     def _model_after(self, plan, full):
         """A model after the requests of a plan, its figures, and what is wrong with them."""
         model, first, trained = self.store.model, len(self.store.model.deletions_), False
-        if plan.corrections:
-            model, trained = correct_model(model, plan.corrections, plan.deleted, full=full)
-        elif full:
-            model = _retrain(model, plan.deleted)
-        else:
-            final = getattr(model, "_final_estimator", model)
-            tests = {}
-            if final._make_promises().reads_validation_rows:
-                tests["unseen"] = self.worker.X_test, self.worker.y_test
-            model = model._successor(plan.deleted, **tests)
+        # What a service's thread warns of is seen by nobody, and once only: the audit holds it.
+        with hear_warnings(NotForgottenWarning, ModelDamagedWarning) as heard:
+            if plan.corrections:
+                model, trained = correct_model(model, plan.corrections, plan.deleted, full=full)
+            elif full:
+                model = _retrain(model, plan.deleted)
+            else:
+                final = getattr(model, "_final_estimator", model)
+                tests = {}
+                if final._make_promises().reads_validation_rows:
+                    tests["unseen"] = self.worker.X_test, self.worker.y_test
+                model = model._successor(plan.deleted, **tests)
         # The batch is written into the new entries of the log before anything follows them.
         model._log(_number(model.deletions_, first, self.number))
         figures = _checks.measure(model, self.worker.X_test, self.worker.y_test)
         seconds = sum(entry["seconds"] for entry in model.deletions_[first:])
         retrained = full or trained
         figures |= {"retrained": retrained, "seconds": seconds}
+        figures |= {"warnings": heard} if heard else {}
         breach = _checks.breach(
             figures,
             self.baseline,

@@ -256,7 +256,10 @@ class AskingMixin:
             raise TypeError(f"Request {number} has unknown entries {sorted(map(str, unknown))}.")
         request_id = request.get("request_id")
         if not isinstance(request_id, str) or not request_id or not _is_storable(request_id):
-            raise TypeError(f"request_id must be text, got {request_id!r}.")
+            raise TypeError(
+                "request_id must be text, not empty and without NUL or lone surrogates, got "
+                f"{request_id!r}."
+            )
         given = {k: request[k] for k in _KINDS if request.get(k) is not None}
         if len(given) != 1:
             raise TypeError(

@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skunlearn._fitted_model import read_rows
-from skunlearn._rows.containers import is_dataset
+from skunlearn._rows.containers import is_dataset, take
+from skunlearn._unlearning.validation import dataset_targets
 from skunlearn.metrics import MIAScorer
 from skunlearn.metrics._scorers.scoring import refuse_training_rows, rows_before_steps
 
@@ -20,11 +21,14 @@ def refuse_seen(model, X_test, y_test):
 def measure(model, X_test, y_test):
     """Figures of a model that has just forgotten a batch, in JSON's types.
 
-    "score" is accuracy (R² of regressors) on the test rows; "AUC" that of the matched attack on the
-    rows just forgotten, by the "attack" of all scores that lies farthest from 0.5, with its 95 %
-    interval, which holds for the farthest; None, and a "note", where it cannot be made.
+    "score" is accuracy (R² of regressors) on the test rows, without those of classes of which no
+    retained row is left: to answer them wrong is what was asked for. "AUC" is that of the matched
+    attack on the rows just forgotten, by the "attack" of all scores that lies farthest from 0.5,
+    with its 95 % interval, which holds for the farthest; None, and a "note", where it cannot be
+    made.
     """
-    figures = {"score": float(model.score(X_test, y_test)), "attack": None}
+    X_test, y_test = of_known_classes(model, X_test, y_test)
+    figures = {"score": score_of(model, X_test, y_test), "attack": None}
     figures |= {"AUC": None, "AUC interval": None}
     try:
         result = MIAScorer().measure(model, X_test, y_test)
@@ -39,10 +43,37 @@ def measure(model, X_test, y_test):
 
 
 def score_of(model, X_test, y_test):
-    """Accuracy, or R², as a float."""
+    """Accuracy on test rows of classes that are left, or R², as a float."""
     if y_test is None and not is_dataset(X_test):
         raise ValueError("The audits need labels of the test rows: pass y_test.")
+    classes = _classes(model)
+    if classes is not None and model._record.has_data:
+        left = np.unique(model._record.retained_y)
+        if len(left) < len(classes):
+            X_test, y_test = _of_classes(classes[left], X_test, y_test)
     return float(model.score(X_test, y_test))
+
+
+def of_known_classes(model, X_test, y_test):
+    """Test rows without those of classes that a model lacks: it was trained once they had gone."""
+    if _classes(model) is None or y_test is None:
+        return X_test, y_test
+    return _of_classes(_classes(model), X_test, y_test)
+
+
+def _classes(model):
+    classes = getattr(model, "_final_estimator", model)._classes
+    return classes if isinstance(classes, np.ndarray) else None
+
+
+def _of_classes(classes, X_test, y_test):
+    """Test rows of some classes; all where none is of them, which is for others to refuse."""
+    y = dataset_targets(X_test) if y_test is None else y_test
+    y = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
+    kept = np.flatnonzero(np.isin(y, classes)) if y.ndim == 1 else ()
+    if len(kept) in (0, len(y)):
+        return X_test, y_test
+    return take(X_test, kept), None if y_test is None else y[kept]
 
 
 def breach(figures, baseline, *, max_accuracy_drop, max_auc_distance):

@@ -28,7 +28,7 @@ class Store:
     queue : DeletionQueue
     unlearner : unlearner or UnlearningPipeline
     check : callable
-        ``check(model)`` raises when a model cannot be judged, and returns its score.
+        ``check(model, first=...)`` raises when a model cannot be judged, and returns its score.
     """
 
     def __init__(self, queue, unlearner, check):
@@ -65,7 +65,12 @@ class Store:
             check_rows(model, self.kind, X, y, weights)
         else:
             model = fit_again(model, None, self.rows, np.arange(table.n))
-        meta = {"baseline": self.check(model), "kind": self.kind, "since retrain": 0, "rows": rows}
+        meta = {
+            "baseline": self.check(model, first=True),
+            "kind": self.kind,
+            "since retrain": 0,
+            "rows": rows,
+        }
         data = self.versions.pack(model, model._record.retained, self.kind)
         version = self.versions.write(data, 0, lease)
         with self.queue._journal.transaction() as db:
@@ -105,7 +110,7 @@ class Store:
                 if number == missing:  # not replaced by a newer one in the meantime
                     raise
                 continue
-            self.check(model)
+            self.check(model, first=False)
             self.places = np.full(table.n, -1)
             self.places[np.flatnonzero(retained)] = order
             origin = np.arange(table.n) if self.kind == "net" else np.flatnonzero(retained)

@@ -46,7 +46,8 @@ def kind_of(unlearner):
         pipeline and not isinstance(unlearner, UnlearningPipeline)
     ):
         raise TypeError(
-            f"A DeletionWorker needs an unlearner or an UnlearningPipeline, got {unlearner!r}."
+            f"A DeletionWorker needs an unlearner or an UnlearningPipeline, got {unlearner!r}. "
+            "Pass an unlearner around it: RetrainUnlearner takes any estimator or pipeline."
         )
     net = skorch_nets.is_net(skorch_nets.unwrap(final.estimator))
     if not pipeline and net and not final._make_promises().watches_training:

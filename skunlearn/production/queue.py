@@ -209,8 +209,10 @@ class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
         -------
         batches : list of dict
             "number", "state", "started", "finished", "reason" and "audit": the figures that were
-            measured. States are "running", "applied", "failed" (every request in it; the others
-            of a batch that was applied in part are open again), "stopped" and "released".
+            measured, and "warnings" where the method said that it had not forgotten the rows or
+            had damaged the model. States are "running", "applied", "failed" (every request in it;
+            the others of a batch that was applied in part are open again), "stopped" and
+            "released".
         """
         with self._journal.transaction(reading=True) as db:
             return [show_batch(row) for row in db.rows("SELECT * FROM batches ORDER BY number")]

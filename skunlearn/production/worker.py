@@ -209,9 +209,11 @@ class DeletionWorker:
         """Present model and its number, ``(unlearner, version)``, which belong together."""
         return self._store.present
 
-    def _check(self, model):
-        _checks.refuse_seen(model, self.X_test, self.y_test)
-        return _checks.score_of(model, self.X_test, self.y_test)
+    def _check(self, model, *, first):
+        tests = self.X_test, self.y_test
+        tests = tests if first else _checks.of_known_classes(model, *tests)
+        _checks.refuse_seen(model, *tests)
+        return _checks.score_of(model, *tests)
 
     # ------------------------------------------------------------------ work
 

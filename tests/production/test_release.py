@@ -5,9 +5,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
+from sklearn.naive_bayes import GaussianNB
+from torch.utils.data import TensorDataset
 
-from skunlearn import FineTuneUnlearner, RetrainUnlearner
-from skunlearn.exceptions import QueueStoppedError
+from skunlearn import AutoUnlearner, FineTuneUnlearner, RetrainUnlearner
+from skunlearn.exceptions import NotForgottenWarning, QueueStoppedError
 from skunlearn.production import DeletionWorker
 from tests.instances import make_net
 from tests.production.workers import same, started
@@ -46,6 +49,49 @@ def test_a_worse_model_is_rolled_back(queue, monkeypatch):
     assert queue.status("a")["state"] == "pending"
     assert worker.run_once()["number"] == 2
     assert [batch["state"] for batch in queue.batches()] == ["released", "applied"]
+
+
+@pytest.mark.parametrize("kind, as_dataset", [("net", False), ("net", True), ("refit", False)])
+def test_a_class_that_is_gone_on_purpose_is_no_drop(queue, kind, as_dataset):
+    """Every deletion of a whole class stopped the worker, and a training from scratch as well."""
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    tests = (X[1000:], y[1000:])
+    if as_dataset:
+        tests = (TensorDataset(*map(torch.from_numpy, tests)),)
+
+    def start():
+        estimator = RetrainUnlearner(GaussianNB(), random_state=0)
+        if kind == "net":
+            net = make_net(module__n_out=10, module__hidden=32, max_epochs=15, lr=0.1)
+            estimator = AutoUnlearner(net, random_state=0)
+        worker = DeletionWorker(queue, estimator, *tests, max_accuracy_drop=0.06)
+        return worker.start(X[:1000], y[:1000])
+
+    worker = start()
+    for digit in (3, 7):
+        queue.submit(f"{digit}", indices=np.flatnonzero(y[:1000] == digit))
+        assert worker.run_once(flush=True)["state"] == "applied"
+        worker = start()
+    hits = worker.unlearner.predict(X[1000:]) == y[1000:]
+    assert hits.mean() < hits[~np.isin(y[1000:], [3, 7])].mean() - 0.1
+    assert queue.batches()[-1]["audit"]["score"] == hits[~np.isin(y[1000:], [3, 7])].mean()
+
+
+def test_the_audit_holds_what_the_method_warned_of(queue):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 8)).astype(np.float32), rng.integers(0, 2, 200)
+    net = make_net(module__n_out=2, module__hidden=256, max_epochs=60, lr=0.2)
+    nothing = FineTuneUnlearner(net, lr=1e-9, max_epochs=1, random_state=0)
+    worker = DeletionWorker(queue, nothing, X[150:], y[150:]).start(X[:150], y[:150])
+    queue.submit("a", indices=range(40))
+    with pytest.warns(NotForgottenWarning) as said:
+        audit = worker.run_once(flush=True)["audit"]
+    said = [str(w.message) for w in said if issubclass(w.category, NotForgottenWarning)]
+    assert audit["warnings"] == said
+    queue.submit("b", indices=range(40, 60))
+    queue.release(retrain=True)
+    assert "warnings" not in worker.run_once(flush=True)["audit"]
 
 
 def test_release_with_a_full_training(queue, monkeypatch):

@@ -10,6 +10,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -187,6 +188,9 @@ def test_no_key_is_without_protection(service, monkeypatch, tmp_path):
             service.app_of_the_environment()
         monkeypatch.setenv(f"SKUNLEARN_{role.upper()}_KEY", key)
     assert service.app_of_the_environment().title == "skunlearn deletion service"
+    monkeypatch.setenv("SKUNLEARN_BATCH_SIZE", "ten")
+    with pytest.raises(SystemExit, match="SKUNLEARN_BATCH_SIZE must be a whole number, got 'ten'"):
+        service.app_of_the_environment()
 
 
 def test_bodies_are_bounded(service, tmp_path):
@@ -220,12 +224,13 @@ def test_bodies_are_bounded(service, tmp_path):
         assert client.get("/operator/requests", headers=OPERATOR).json() == []
 
 
-def test_an_operator_decides(service, tmp_path):
+@pytest.mark.parametrize("name", ["a", "2026/11 ü?#%/refuse"])
+def test_an_operator_decides(service, tmp_path, name):
     with make_client(service, tmp_path, batch_size=10) as client:
-        body = {"request_id": "a", "ids": ["digit-0"]}
+        body = {"request_id": name, "ids": ["digit-0"]}
         received = client.post("/deletions", json=body, headers=DELETE).json()
         assert received["state"] == "received"
-        path = "/operator/requests/a"
+        path = f"/operator/requests/{quote(name, safe='')}"
 
         def decide(verb, **body):
             return client.post(f"{path}/{verb}", json=body or None, headers=OPERATOR)
@@ -235,14 +240,15 @@ def test_an_operator_decides(service, tmp_path):
         assert (found["state"], found["reason"]) == ("delayed", "a dispute")
         assert found["deadline"].startswith("2031-01-01")
         listed = client.get("/operator/requests?state=delayed", headers=OPERATOR).json()
-        assert [status["request_id"] for status in listed] == ["a"]
+        assert [(s["request_id"], s["what"]) for s in listed] == [(name, "deletion")]
+        assert client.get(path, headers=OPERATOR).json()["request_id"] == name
         assert decide("retry").json()["state"] == "pending"
         assert decide("retry").status_code == 409
         assert decide("refuse").status_code == 422
         assert decide("forget", reason="x").status_code == 422
         assert decide("refuse", reason="withdrawn").json()["state"] == "refused"
         assert decide("refuse", reason="withdrawn").status_code == 409
-        told = client.get("/deletions/a", headers=DELETE).json()
+        told = client.get(f"/deletions/{quote(name, safe='')}", headers=DELETE).json()
         assert (told["state"], told["reason"]) == ("refused", "withdrawn")
         assert client.post("/operator/requests/none/retry", headers=OPERATOR).status_code == 404
         assert client.post("/operator/release", headers=OPERATOR).status_code == 200
@@ -256,7 +262,7 @@ def test_a_worker_in_trouble_is_seen(service, monkeypatch, tmp_path):
             return client.get("/operator/health", headers=OPERATOR).json()["error"]
 
         wait_until(lambda: error() is not None)
-        assert "No space left" in error()
+        assert all("No space left" in error() for _ in range(20))  # also while it tries again
         assert client.get("/health").json() == {"status": "ok"}
         metrics = client.get("/metrics", headers=OPERATOR).text
         assert "skunlearn_worker_in_trouble 1.0" in metrics
