@@ -204,7 +204,8 @@ class Walk:
                 how = {"kept": kept, "arrays": True}
                 self._visit_items(value, _join(path, key), how, owner=path)
             else:
-                self.visit(value, _join(path, key), kept=kept)
+                # Rows that candidates are scored on are not learnt from.
+                self.visit(value, _join(path, key), kept=kept, arrays=key != "scoring")
         prefit = params.get("cv") == "prefit" if isinstance(params.get("cv"), str) else False
         if (prefit or params.get("prefit") is True) and len(self.found) == before:
             key = "cv" if prefit else "prefit"

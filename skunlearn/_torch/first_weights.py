@@ -7,6 +7,7 @@ import torch
 from torch.nn.parameter import UninitializedTensorMixin
 
 from skunlearn._torch import skorch_nets
+from skunlearn._torch.formulas import is_formula
 from skunlearn._torch.parts.net_state import parts
 
 _SHOWN = 3  # names in a text
@@ -78,7 +79,8 @@ def shorten(names):
 def _resemble(one, other):
     """Whether two drawings of a weight have more in common than constants."""
     if torch.equal(one, other):
-        return one.unique().numel() > 2  # an identity has zeros and ones
+        # An identity has zeros and ones.
+        return one.unique().numel() > 2 and not is_formula(one)
     if one.ndim < 2 or one.numel() < _MANY or not one.is_floating_point():
         return False  # of biases some are often set apart, the same ones each time
     both = torch.stack([one.detach().flatten(), other.detach().flatten()]).double()

@@ -6,6 +6,7 @@ that stays exact.
 
 import collections
 import functools
+import json
 import types
 
 import joblib
@@ -15,6 +16,7 @@ import pytest
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KDTree, KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -322,6 +324,22 @@ def test_tables_that_stand_in_the_code_are_no_rows(rows):
     assert len(name_trained(Computed())) == 1
     library.costs = library.costs + 1e-3
     assert "library.costs" in name_trained(WrittenOut())[0]
+
+
+def test_a_search_may_score_on_rows_of_its_own(rows):
+    search = GridSearchCV(LogisticRegression(), {"C": [1.0]}, scoring=_score_elsewhere)
+    assert name_trained(search) == []
+
+
+def _score_elsewhere(estimator, X, y):
+    return estimator.score(table[:, :-1], table[:, -1])
+
+
+def test_the_certificate_says_what_can_be_done(rows):
+    X, y = rows
+    unlearner = RetrainUnlearner(Computed(), random_state=0).fit(X, y).unlearn(indices=[0])
+    notes = json.loads(unlearner.certificate())["notes"]
+    assert any("not named where the module computes it in its __init__" in note for note in notes)
 
 
 @functools.lru_cache

@@ -120,6 +120,12 @@ def _write_notes(unlearner):
         "starts from nothing."
         for name in dict.fromkeys(brought)
     ]
+    if any("(a FrozenEstimator" not in name for name in brought):
+        notes.append(
+            "What of this holds nothing of any row is not named where the module computes it in "
+            "its __init__ (an estimator in fit), or where it stands in the code as a list of at "
+            "most 100 numbers. Public weights are declared by PublicBackbone."
+        )
     notes += [
         f"{item['step']} is declared to hold no training row, as it was trained on "
         f"{item['trained_on']}. Declared by: {item['declared_by']}. That is not checked."
