@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from skunlearn.production._journal import stamp
 
 _NAME = "worker"
+_LONGEST = 86400.0  # seconds; a longer lease is one that nobody renews in time
 
 
 class LeaseLostError(RuntimeError):
@@ -115,7 +116,9 @@ def _take(journal, seconds):
     with journal.transaction() as db:
         now, row = db.now(), db.row("SELECT * FROM lease WHERE name = :name", name=_NAME)
         expires = None if row is None or seconds is None else row["expires"]
-        if expires is not None and datetime.fromisoformat(expires) > now:
+        # Later than any lease ends: the database's clock was set back, and its holder may be gone.
+        longest = timedelta(seconds=max(seconds or 0.0, _LONGEST))
+        if expires is not None and now < datetime.fromisoformat(expires) <= now + longest:
             return None
         token = 1 if row is None else row["token"] + 1
         expires = None if seconds is None else stamp(now + timedelta(seconds=seconds))

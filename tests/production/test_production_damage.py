@@ -5,6 +5,7 @@ import os
 import sqlite3
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from skunlearn import FineTuneUnlearner
 from skunlearn.production import DeletionQueue, DeletionWorker, _journal
 from skunlearn.production.__main__ import main
+from skunlearn.production._lease import timed_lease
 from tests.production_task import IDS, make_unlearner, rows, state_of
 from tests.small import quiet
 
@@ -93,6 +95,19 @@ def test_a_disk_that_is_full_when_a_version_is_written(queue, monkeypatch):
     assert worker.version == 0
     assert worker.run_once()["audit"]["rows"] == 1
     assert queue.status("a")["tries"] == 0
+
+
+def test_a_lease_from_before_the_clock_was_set_back_ends(queue, monkeypatch):
+    start, journal = _journal.now(), queue._journal
+    with journal.transaction() as db:
+        expires = _journal.stamp(start + timedelta(seconds=60))
+        values = {"expires": expires}
+        db.run("INSERT INTO lease (name, token, expires) VALUES ('worker', 7, :expires)", values)
+    for back, free in ((0, False), (3600, False), (90000, True)):
+        now = start - timedelta(seconds=back)
+        monkeypatch.setattr(_journal, "now", lambda now=now: now)
+        with timed_lease(journal, 60.0, wait=False) as lease:
+            assert (lease is not None) == free
 
 
 # ---------------------------------------------------------------------- submit_many
