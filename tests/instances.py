@@ -1,6 +1,7 @@
 """Nets and constructor parameters with which every estimator is tested."""
 
 import torch
+from sklearn.base import clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import BaggingRegressor, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
@@ -169,12 +170,13 @@ FOR_REGRESSION = (
 
 
 # One instance per method and kind of inner estimator; scikit-learn's checks run on each.
-def all_instances():
-    """Unlearners for scikit-learn's checks."""
-    net, regressor = make_net(), make_regressor_net()  # checks may share what they know of them
+def all_instances(net=None, regressor=None):
+    """Unlearners for scikit-learn's checks and ours, around these nets, or those of `make_net`."""
+    # One of each: checks may share what they know of them.
+    net, regressor = net or make_net(), regressor or make_regressor_net()
     nets = [
         cls(
-            make_net().set_params(module=ConvNet) if name == "CTUnlearner" else net,
+            clone(net).set_params(module=ConvNet) if name == "CTUnlearner" else net,
             random_state=0,
             **SETTINGS.get(name, {}),
         )
@@ -193,7 +195,7 @@ def all_instances():
         RetrainUnlearner(LogisticRegression(max_iter=500), random_state=0),
         RetrainUnlearner(LinearRegression(), random_state=0),
         ShardedUnlearner(make_net(max_epochs=20), n_shards=2, n_slices=3, random_state=0),
-        ShardedUnlearner(make_regressor_net(), n_shards=2, random_state=0),
+        ShardedUnlearner(regressor, n_shards=2, random_state=0),
         ShardedUnlearner(DecisionTreeClassifier(), random_state=0),
         ShardedUnlearner(LinearRegression(), random_state=0),
         *linear_instances(),

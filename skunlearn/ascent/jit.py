@@ -75,7 +75,7 @@ class JiTUnlearner(NetUnlearner):
     >>> from skunlearn.datasets import load_digits_images
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = JiTUnlearner(digits_classifier(max_epochs=10), random_state=0)
+    >>> unlearner = JiTUnlearner(digits_classifier(max_epochs=5), random_state=0)
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")  # that a class goes, and is known still, in part
     ...     unlearner = unlearner.fit(X, y).unlearn(X[y == 8])

@@ -81,7 +81,7 @@ class MUMisUnlearner(ForgetOnly, NetUnlearner):
     >>> from skunlearn.datasets import load_digits_images
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = MUMisUnlearner(digits_classifier(max_epochs=10), random_state=0)
+    >>> unlearner = MUMisUnlearner(digits_classifier(max_epochs=5), random_state=0)
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")  # that a class goes
     ...     unlearner = unlearner.fit(X, y).unlearn(X[y == 8], y[y == 8])

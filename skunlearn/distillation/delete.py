@@ -67,7 +67,7 @@ class DELETEUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
     >>> from skunlearn.exceptions import ClassForgottenWarning
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = DELETEUnlearner(digits_classifier(max_epochs=10), lr=0.05, random_state=0)
+    >>> unlearner = DELETEUnlearner(digits_classifier(max_epochs=5), lr=0.05, random_state=0)
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", ClassForgottenWarning)
     ...     unlearner = unlearner.fit(X, y).unlearn(X[y == 8], y[y == 8])

@@ -68,7 +68,7 @@ class AmnesiacUnlearner(NetUnlearner):
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
     >>> sensitive = np.arange(len(X)) < 5
-    >>> unlearner = AmnesiacUnlearner(digits_classifier(max_epochs=10), random_state=0)
+    >>> unlearner = AmnesiacUnlearner(digits_classifier(max_epochs=5), random_state=0)
     >>> unlearner = unlearner.fit(X, y, sensitive=sensitive).unlearn(indices=[2, 3])
     >>> unlearner.deletions_[0]["rows"]
     2

@@ -52,7 +52,7 @@ class LFSSDUnlearner(SSDUnlearner):
     >>> from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = LFSSDUnlearner(digits_classifier(max_epochs=10), random_state=0)
+    >>> unlearner = LFSSDUnlearner(digits_classifier(max_epochs=5), random_state=0)
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", ClassForgottenWarning)
     ...     warnings.simplefilter("ignore", NotForgottenWarning)  # of traces in the logits

@@ -94,7 +94,7 @@ class PotionUnlearner(WeightEditor):
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
     >>> poison = backdoor_forget_set(X, y, target=0, size=60, known=0.5, random_state=0)
-    >>> unlearner = PotionUnlearner(digits_classifier(max_epochs=15), random_state=0)
+    >>> unlearner = PotionUnlearner(digits_classifier(max_epochs=5), random_state=0)
     >>> unlearner = unlearner.fit(*poison.data(X, y)).unlearn(indices=np.flatnonzero(poison.mask))
     >>> unknown = poison.X[poison.planted & ~poison.mask]
     >>> bool((unlearner.predict(unknown) == 0).mean() < 0.2)

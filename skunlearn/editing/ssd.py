@@ -54,7 +54,7 @@ class SSDUnlearner(WeightEditor):
     >>> from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> unlearner = SSDUnlearner(digits_classifier(max_epochs=10), random_state=0)
+    >>> unlearner = SSDUnlearner(digits_classifier(max_epochs=5), random_state=0)
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", ClassForgottenWarning)
     ...     warnings.simplefilter("ignore", NotForgottenWarning)  # of traces in the logits

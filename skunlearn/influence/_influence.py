@@ -86,7 +86,7 @@ def influence(
     >>> from skunlearn.influence import InverseCurvature, influence
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> net = digits_classifier(max_epochs=10, verbose=0).fit(X[:300], y[:300])
+    >>> net = digits_classifier(max_epochs=5, verbose=0).fit(X[:300], y[:300])
     >>> inverse = InverseCurvature(solver="ekfac")
     >>> found = influence(net, X[:300], y[:300], X[300:302], y[300:302], inverse=inverse)
     >>> found.shape

@@ -79,7 +79,7 @@ class InfluenceUnlearner(CurvatureEditor):
     >>> from skunlearn.influence import InverseCurvature
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> net = digits_classifier(max_epochs=10)
+    >>> net = digits_classifier(max_epochs=5)
     >>> inverse = InverseCurvature(solver="ekfac", curvature_rows=500)
     >>> unlearner = InfluenceUnlearner(net, inverse=inverse, random_state=0)
     >>> forget = (y == 8).nonzero()[0][:60]

@@ -76,7 +76,7 @@ class PUMAUnlearner(CurvatureEditor):
     >>> from skunlearn.influence import InverseCurvature
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
-    >>> net = digits_classifier(max_epochs=10)
+    >>> net = digits_classifier(max_epochs=5)
     >>> inverse = InverseCurvature(solver="ekfac", curvature_rows=500)
     >>> unlearner = PUMAUnlearner(
     ...     net, criteria=["retained", "classes"], inverse=inverse, random_state=0
