@@ -68,6 +68,7 @@ def test_rows_that_were_judged_otherwise_are_marked_until_they_are_run_again(kep
 def test_what_fails_in_silence(kept, made, wrong):
     found = {
         "original": kept.summary({"0": row(kept, 0.2, 0.1, accuracy=-0.04)}),
+        "retrained": kept.summary({"0": row(kept, 0.01), "1": row(kept, -0.03)}),
         "X": kept.summary({"0": row(kept, **made)}),
         "Sharded": kept.summary({"0": row(kept, 0.9)}),
     }
@@ -75,6 +76,18 @@ def test_what_fails_in_silence(kept, made, wrong):
     right, faults = kept.count({"task": found})
     assert right == {"task": f"{1 - wrong} of 1"}
     assert set(faults) == {"X"}
+
+
+def test_what_retrained_nets_are_apart_is_no_fault(kept):
+    found = {
+        "original": kept.summary({"0": row(kept, 0.2, 0.2)}),
+        "retrained": kept.summary({"0": row(kept, 0.16, -0.1), "1": row(kept, -0.14, 0.1)}),
+        "X": kept.summary({"0": row(kept, 0.14, -0.09)}),
+        "Y": kept.summary({"0": row(kept, 0.16, -0.11)}),
+    }
+    assert kept.silent_faults(found, "X") == []
+    assert len(kept.silent_faults(found, "Y")) == 2
+    assert kept.silent_faults(found, "retrained") == []
 
 
 def test_no_row_is_both_the_requests_and_the_referees():

@@ -141,28 +141,40 @@ def test_noise_is_of_the_operating_system_unless_seeded():
     assert entry["parameters"]["random_state"] is None
 
 
+class Counter(Callback):
+    """Counts the batches of every training that asks it."""
+
+    called = 0
+
+    def on_batch_begin(self, net, **kwargs):
+        Counter.called += 1
+
+
 class Carrier(Callback):
-    """Puts the weights of the first training back whenever it is asked."""
+    """Keeps the weights of the first training, to put them back."""
 
     def on_train_end(self, net, **kwargs):
         Carrier.kept = {key: v.clone() for key, v in net.module_.state_dict().items()}
 
-    def on_batch_begin(self, net, **kwargs):
-        if getattr(Carrier, "kept", None):
-            Carrier.called += 1
-
 
 def test_no_callback_of_the_users_sees_the_noisy_steps():
     X, y = task()
-    Carrier.called = 0
-    unlearner = make(small_net(callbacks=[Carrier()]), max_epochs=1).fit(X, y)
-    Carrier.called = 0
+    unlearner = make(small_net(callbacks=[Counter()]), max_epochs=1).fit(X, y)
+    Counter.called = 0
     steps = unlearner.unlearn(indices=FORGET).deletions_[0]["proved"]["steps"]
     per_epoch = 2  # of 110 rows, and as many in the retraining beside it
     assert steps > 2
-    assert Carrier.called == per_epoch * (
+    assert Counter.called == per_epoch * (
         1 + unlearner.deletions_[0]["proved"]["retraining"]["epochs"]
     )
+
+
+def test_a_callback_that_holds_weights_is_refused():
+    X, y = task()
+    unlearner = make(small_net(callbacks=[Carrier()]), max_epochs=1).fit(X, y)
+    with pytest.raises(TypeError, match="Carrier.kept"):
+        unlearner.unlearn(indices=FORGET)
+    assert unlearner.deletions_ == []
 
 
 def test_running_statistics_carry_nothing_past_the_noise():
