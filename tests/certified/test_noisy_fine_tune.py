@@ -172,7 +172,7 @@ def test_no_callback_of_the_users_sees_the_noisy_steps():
 def test_a_callback_that_holds_weights_is_refused():
     X, y = task()
     unlearner = make(small_net(callbacks=[Carrier()]), max_epochs=1).fit(X, y)
-    with pytest.raises(TypeError, match="Carrier.kept"):
+    with pytest.raises(TypeError, match=r"Carrier\.kept"):
         unlearner.unlearn(indices=FORGET)
     assert unlearner.deletions_ == []
 
