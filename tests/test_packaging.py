@@ -54,7 +54,9 @@ def _source_files(folder):
     Caches and hidden files are none, nor are the pictures that examples leave where they run.
     """
     paths = (path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.is_file())
-    hidden = re.compile(r"__pycache__|\..*|.*\.png" if folder == "examples" else r"__pycache__|\..*")
+    hidden = re.compile(
+        r"__pycache__|\..*|.*\.png" if folder == "examples" else r"__pycache__|\..*"
+    )
     return {p.as_posix() for p in paths if not any(hidden.fullmatch(part) for part in p.parts)}
 
 
