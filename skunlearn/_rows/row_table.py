@@ -132,7 +132,7 @@ class RowTable:
             keys = self._sketches[0]
         else:
             keys = np.ascontiguousarray(self._digests).view(np.uint64)[:, 0]
-        return int(np.isin(keys[others], keys[positions]).sum())
+        return int(np.isin(keys[others], keys[positions], kind="sort").sum())
 
     def _missing(self, record, positions=None):
         """Those of `positions` whose digests are not known, with rows and labels, part by part."""
