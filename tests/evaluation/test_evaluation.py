@@ -175,7 +175,8 @@ def test_methods_with_a_training_of_their_own_stand_beside_others(split):
         assert set(report.verdicts) == {"own", "again"}
         if cls is not ForestUnlearner:  # it has randomness of its own
             found = report.wide.loc[["own", "retrained"], "AUC"]
-            assert found["own"] == pytest.approx(found["retrained"])
+            # Rounding orders a few of the rows of which naive Bayes is as sure as can be.
+            assert found["own"] == pytest.approx(found["retrained"], abs=0.005)
 
 
 def test_demo(tmp_path, capsys):
