@@ -136,13 +136,6 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         self.store_data = store_data
         self.verbose = verbose
 
-    @classmethod
-    def _get_param_names(cls):
-        # scikit-learn looks at the signature anew at each call, of which a request makes several.
-        if "_param_names" not in vars(cls):
-            cls._param_names = tuple(super()._get_param_names())
-        return list(cls._param_names)
-
     # ------------------------------------------------------------------ the two verbs
 
     @words.described(words.FIT)

@@ -158,7 +158,8 @@ def test_methods_with_a_training_of_their_own_stand_beside_others(split):
     X, X_test, y, y_test = (part.reshape(len(part), -1)[:120] if part.ndim > 1 else part[:120]
                             for part in split)  # fmt: skip
     cases = {
-        SufficientStatisticsUnlearner: GaussianNB(),
+        # So unsure that no two rows have a probability of 1, which rounding would order.
+        SufficientStatisticsUnlearner: GaussianNB(var_smoothing=10.0),
         ForestUnlearner: RandomForestClassifier(3),
         RidgeUnlearner: Ridge(),
     }
@@ -175,8 +176,7 @@ def test_methods_with_a_training_of_their_own_stand_beside_others(split):
         assert set(report.verdicts) == {"own", "again"}
         if cls is not ForestUnlearner:  # it has randomness of its own
             found = report.wide.loc[["own", "retrained"], "AUC"]
-            # Rounding orders a few of the rows of which naive Bayes is as sure as can be.
-            assert found["own"] == pytest.approx(found["retrained"], abs=0.005)
+            assert found["own"] == pytest.approx(found["retrained"])
 
 
 def test_demo(tmp_path, capsys):

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:divide by zero")
 # Set by the fixture: variables of this file, as those of a notebook are.
 tree_of_all = table = labels = None
 seen_by_all = {}
-library = types.ModuleType("tests.library")  # a file of the user's, with a model in it
+users_file = types.ModuleType("tests.users_file")  # a file of the user's, with a model in it
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def rows(unrelated):
     names = globals()
     names["tree_of_all"], names["table"] = tree(X, y), np.column_stack([X, y])
     names["labels"] = {row.tobytes(): int(label) for row, label in zip(X, y, strict=True)}
-    library.tree = tree_of_all
+    users_file.tree = tree_of_all
     seen_by_all.clear()
     Remembers.seen.clear()
     return X, y
@@ -65,7 +65,7 @@ class UsesModule(UsesVariable):
     """Calls one that is a variable of another file."""
 
     def transform(self, X):
-        return 100 * library.tree.predict_proba(X)
+        return 100 * users_file.tree.predict_proba(X)
 
 
 def _row_by_row(X):
@@ -298,7 +298,7 @@ def _scaled(X, how=np.tanh):
 ANCHORS = np.array([(10.0, 13.0), (16.0, 30.0), (33.0, 23.0), (30.0, 61.0)])
 STEPS = [(0.5, 1 / 3, n) for n in (1, 2, 3, 4, 5, 6, 7, 8)]  # not as it is below
 SIZES = [(1, 0.5), (2, 0.5), (3, 0.5), (4, 0.5), (5, 0.5), (6, 1 / 3), (7, 0.5), (8, -1.0)]
-library.costs = torch.tensor([[0.0, 1.0, 2.5], [1.0, 0.0, 1.0], [2.5, 1.0, 0.0]])
+users_file.costs = torch.tensor([[0.0, 1.0, 2.5], [1.0, 0.0, 1.0], [2.5, 1.0, 0.0]])
 
 
 class WrittenOut(Configured):
@@ -308,7 +308,7 @@ class WrittenOut(Configured):
     per_class = {"one": [[0.1, 0.2], [0.3, 0.4]]}
 
     def predict(self, X):
-        weight = library.costs.sum() + ANCHORS.mean() + len(str(SIZES)) + self.kernel.sum()
+        weight = users_file.costs.sum() + ANCHORS.mean() + len(str(SIZES)) + self.kernel.sum()
         return self.encoder(X * float(weight) / float(weight))
 
 
@@ -322,8 +322,8 @@ class Computed(Configured):
 def test_tables_that_stand_in_the_code_are_no_rows(rows):
     assert name_trained(WrittenOut()) == []
     assert len(name_trained(Computed())) == 1
-    library.costs = library.costs + 1e-3
-    assert "library.costs" in name_trained(WrittenOut())[0]
+    users_file.costs = users_file.costs + 1e-3
+    assert "users_file.costs" in name_trained(WrittenOut())[0]
 
 
 def test_a_search_may_score_on_rows_of_its_own(rows):

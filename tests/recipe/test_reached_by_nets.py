@@ -21,14 +21,14 @@ from tests.carriers import Head, Net, net, trained
 # Set by the fixture: variables of this file, as those of a notebook are.
 encoder = table = None
 losses = []
-library = types.ModuleType("tests.library")  # a file of the user's, with a model in it
+users_file = types.ModuleType("tests.users_file")  # a file of the user's, with a model in it
 
 
 @pytest.fixture(autouse=True)
 def rows(unrelated):
     X, y = unrelated
     names = globals()
-    names["encoder"] = library.encoder = trained(X, y)
+    names["encoder"] = users_file.encoder = trained(X, y)
     names["table"] = torch.as_tensor(np.column_stack([X, y]), dtype=torch.float32)
     return X, y
 
@@ -44,7 +44,7 @@ class UsesLibrary(Head):
     """Calls one that is a variable of another file."""
 
     def forward(self, X):
-        return self.scale * library.encoder(X).detach()
+        return self.scale * users_file.encoder(X).detach()
 
 
 class NearestRow(Head):
