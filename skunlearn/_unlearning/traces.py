@@ -20,7 +20,6 @@ _UNSURE = 0.7  # of the way from the entropy of retained rows to that of a guess
 _GUESSING = 0.6  # share of the latter from which even retained rows are guessed at
 _EASY = 0.8  # share of the forget rows that neighbours name, where nets know half of them unseen
 _PICKED = 2  # standard errors beyond which rows are no random draw
-_SHAKEN = 0.3  # change of the logarithm of a loss that is more than of a net that is nearly what it was
 _BETTER = 0.01  # level of the test that a model names more of them than neighbours do
 
 
@@ -82,12 +81,6 @@ def find_ease(forget, retained):
     found = {name: auc(ours[name], theirs[name], weights) - 0.5 for name in ours}
     plain = _PICKED * auc_error(len(forget.y), len(retained.y))
     return found if abs(found.get("margin", found.get(SQUARED))) > plain else {}
-
-
-def are_shaken(before, after):
-    """Whether the losses of rows have moved, up or down, as in a model trained anew."""
-    losses = [np.log(said.losses() + np.finfo(float).tiny) for said in (before, after)]
-    return float(np.median(np.abs(losses[1] - losses[0]))) > _SHAKEN
 
 
 def are_easy(said, named):
