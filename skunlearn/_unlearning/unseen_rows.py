@@ -192,6 +192,8 @@ class Apart:
         """Whether the model was taught to be less sure of the forget rows than of unseen ones."""
         if "entropy" not in self.after or not self._is_no_ease():
             return False
+        if self.ease and not (self._are_easy or self._are_opposed()):
+            return False  # of hard rows it is less sure in any case
         error, unsure = self.errors["entropy"], -self.after["entropy"]
         least = _BEYOND + 2 * error
         named = (RIGHT, self.after.get(RIGHT, -np.inf))
