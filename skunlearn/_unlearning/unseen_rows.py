@@ -24,6 +24,8 @@ _HALF = 0.45  # share of a distance that is about half of it
 _TOGETHER = 2.8
 _SOME = 1.64  # errors of one of them that is a sign at all
 _APART = 3.5  # the same of margin and entropy on opposite sides: at most 2.6 on 446 such nets
+_BY_HEART = 0.12  # distance of retained from unseen rows in a net that has learnt them by heart
+_LOST = 0.15  # share of it that easy rows lose: 0.19 and up in 40 such nets trained anew
 _AGREEING = (0.15, 0.45, 0.75, 0.95)  # of their neighbours, between which rows are alike
 RIGHT = "rightly named at equal confidence"
 
@@ -86,8 +88,9 @@ class Apart:
     little difference whether they are easier, or harder, than these.
 
     Rows that were picked are no random draw: see `Change.ease`. Harder ones are compared to the
-    unseen rows whose neighbours have their label as seldom; what easier ones are, a model that has
-    never seen them may know them better by.
+    unseen rows whose neighbours have their label as seldom. Easier ones a model that has never seen
+    them knows better than others, too. Where retained rows are known by heart it is told from one
+    that remembers them by what the request has cost them, beside unseen rows.
 
     Attributes
     ----------
@@ -101,6 +104,9 @@ class Apart:
         By name, how much easier, or harder, than others the forget rows plainly are; {} if not.
     matched : bool
         Whether they are compared to unseen rows that are as hard.
+    kept : bool
+        Whether easy rows have lost next to nothing of what a net has by heart that knows retained
+        rows better than unseen ones.
     """
 
     rows: int
@@ -109,6 +115,7 @@ class Apart:
     errors: dict
     ease: dict = field(default_factory=dict)
     matched: bool = False
+    kept: bool = False
 
     @classmethod
     def of(cls, change):
@@ -144,7 +151,8 @@ class Apart:
         if one_class and not whole:
             (was[RIGHT], _), (now[RIGHT], errors[RIGHT]) = (_right_beyond(*p, alike) for p in sides)
         ease = {} if whole else change.ease
-        return cls(len(places[1]), was, now, errors, ease, alike is not None)
+        kept = bool(ease) and one_class and change.is_easy and _have_kept(change, sides)
+        return cls(len(places[1]), was, now, errors, ease, alike is not None, kept)
 
     def remembered(self):
         """Name of what gives away the forget rows as before, by more than half; or None."""
@@ -160,7 +168,7 @@ class Apart:
                 if self.after[name] > max(least, self.before[name] / 2):
                     return name
         if self._are_easy:
-            return None
+            return "margin" if self.kept else None
         # Each alone may be too little to be seen among so few rows.
         signs = [(name, self.after[name]) for name in (RIGHT, "margin") if RIGHT in self.after]
         if signs and min(value for _, value in signs) > 0 and self._together(*signs):
@@ -176,7 +184,7 @@ class Apart:
         if self.ease and not (self._are_easy or self.matched):
             return False  # harder ones are known less well in any case
         names = ("margin",) if self._are_easy else (RIGHT, "margin")
-        return all(
+        return not self.kept and all(
             self.after[name] <= self._explained(name) + _NEAR + self.errors[name] for name in names
         )
 
@@ -258,6 +266,21 @@ def _match_agreeing(rows, places, weights):
     for k in shared:
         weights[theirs == k] *= np.mean(ours == k) / weights[theirs == k].sum()
     return (places[0][ours_kept], places[1][theirs_kept]), weights
+
+
+def _have_kept(change, sides):
+    """Whether easy forget rows are as far ahead of unseen ones as ever; see `Apart`."""
+    (ours_was, theirs_was), (ours, theirs) = (
+        [scores_of(said)["margin"] for said in pair] for pair in sides
+    )
+    if min(len(ours), len(theirs)) < _BIN:
+        return False
+    known = change.retain_before.take(np.isin(change.retain_before.y, sides[0][0].y))
+    known = scores_of(known)["margin"]
+    if auc(known, theirs_was) - 0.5 <= _BY_HEART:
+        return False
+    ahead = np.median(known) - np.median(theirs_was)
+    return bool(np.median(ours_was - ours) - np.median(theirs_was - theirs) < _LOST * ahead)
 
 
 def _count_weighted(weights, n):

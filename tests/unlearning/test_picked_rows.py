@@ -152,6 +152,27 @@ def test_what_ease_explains_is_not_remembered():
     assert found["easy"].remembered() is None
 
 
+@pytest.mark.parametrize("cost, kept", [(0.0, True), (0.2, True), (0.8, False), (2.4, False)])
+def test_easy_rows_that_a_request_has_cost_nothing_are_remembered(cost, kept):
+    """Log odds: of retained rows they are 3, of unseen ones 1; the forget rows lay at 4."""
+    rng = np.random.default_rng(0)
+    y = np.arange(600) % 2
+
+    def lie_at(mean):
+        return says(y[:200], 1 / (1 + np.exp(-rng.normal(mean, 1, 200))))
+
+    before, retained, unseen = lie_at(4), lie_at(3), lie_at(1)
+    sure = 1 / (1 + np.exp(cost - before.logits.max(axis=1)))
+    apart = Change(before, retained, says(y[:200], sure), retained, unseen, unseen).apart
+    assert apart.ease["margin"] > 0.1
+    assert apart.kept == kept
+    assert apart.remembered() == ("margin" if kept else None)
+    assert not (kept and apart.are_alike())
+    # Where retained rows are known no better than unseen ones there is nothing to keep.
+    others = lie_at(2.8)
+    assert not Change(before, retained, says(y[:200], sure), retained, others, others).apart.kept
+
+
 def test_rows_that_are_surer_than_retained_ones_were_not_taught_to_doubt():
     """All are right, which the model says of nine in ten: easy rows, of a net trained briefly."""
     rng = np.random.default_rng(0)
