@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from skunlearn.nets import FastCIFARNet
 from skunlearn.utils import all_unlearners, unlearner_tags
 
 HERE = Path(__file__).parent
+FLOOR = 2  # epochs of the methods that train, by default
 COLUMNS = ["UA", "RA", "TA", "MIA", "average gap", "AUC", "ToW", "seconds", "of retraining"]
 
 
@@ -44,6 +46,7 @@ def recipe(options):
         train_split=None,
         callbacks=[("rate", LinearDecay(warmup=0.2))],
         verbose=0,
+        device=options.device,
     )
 
 
@@ -98,6 +101,7 @@ def run(options, done):
         "random": np.random.default_rng(1).random(len(y)) < 0.1,
     }
     methods = {"Retrain": RetrainUnlearner, **all_unlearners(exact=False, nets=True)}
+    methods["Retrain, same budget"] = partial(RetrainUnlearner, max_epochs=FLOOR)
     for seed in range(options.seeds):
         wanted = [
             (setting, name)
@@ -191,8 +195,8 @@ def write(options, rows):
     lines = [
         "# All methods on CIFAR-10",
         "",
-        f"{datetime.date.today()}, {os.cpu_count()} cores ({platform.machine()}), torch "
-        f"{torch.__version__}; `{command(options)}`.",
+        f"{datetime.date.today()}, {options.machine or describe_machine(options)}; "
+        f"`{command(options)}`.",
         "",
         f"`FastCIFARNet` of widths {tuple(options.widths)}, {options.rows:,} training rows, "
         f"{options.epochs} epochs. Every method at its defaults: **no tuning**. Means over "
@@ -208,6 +212,13 @@ def write(options, rows):
     if note.exists():
         lines += ["", note.read_text().strip()]
     (HERE / "RESULTS.md").write_text("\n".join(lines) + "\n")
+
+
+def describe_machine(options):
+    here = f"{os.cpu_count()} cores ({platform.machine()})"
+    if torch.device(options.device).type == "cuda":
+        here = f"{torch.cuda.get_device_name()}, {here}"
+    return f"{here}, torch {torch.__version__}"
 
 
 def command(options):
@@ -252,6 +263,8 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--widths", type=int, nargs=3, default=[32, 128, 256])
     parser.add_argument("--settings", nargs="+", default=["class", "random"])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--machine", help="for the table's heading (processor and cores)")
     parser.add_argument("--table", action="store_true", help="write the table again, run nothing")
     options = parser.parse_args()
     key = f"{options.rows}-{options.epochs}-{options.widths}"

@@ -7,6 +7,7 @@ import torch
 from skunlearn._rows.constraints import COUNT, POSITIVE
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import inference
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.loop.norms import FollowedStatistics
 from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
 from skunlearn.ascent._floating_rows import floating_rows
@@ -139,7 +140,7 @@ class JiTUnlearner(NetUnlearner):
             total = 0.0
             for _ in range(self.n_copies):
                 drawn = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-                shift = spread * drawn.to(x.device)
+                shift = spread * send_tensor(drawn, x.device)
                 with torch.no_grad():
                     other = outputs(inference.infer(net, x + shift))
                 total = total + row_norms(out - other) / row_norms(shift).clamp_min(1e-12)

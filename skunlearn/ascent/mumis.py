@@ -7,6 +7,7 @@ import torch
 from skunlearn._rows import checking
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import inference
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.parts import net_kinds
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
@@ -178,7 +179,7 @@ class OtherClasses:
         self.classes = self.classes.to(y.device)  # what is drawn goes there; nothing comes back
         own = torch.searchsorted(self.classes, y)
         steps = torch.randint(1, len(self.classes), own.shape, generator=self.generator)
-        return self.classes[(own + steps.to(y.device)) % len(self.classes)]
+        return self.classes[(own + send_tensor(steps, y.device)) % len(self.classes)]
 
 
 def sensitivities(net, x, columns, n_classes):

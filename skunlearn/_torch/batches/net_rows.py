@@ -55,7 +55,7 @@ class NetRows(torch.utils.data.Dataset):
     collate = log = None
 
     def __init__(self, base, X, target, index, float_dtype, own_targets=False, device="cpu"):
-        self.device, self._moved = device, None
+        self.device, self._moved, self._moved_target = device, None, None
         self.base, self._rows, self.target = base, X, target
         self.index, self.float_dtype, self.own_targets = index, float_dtype, own_targets
         # What lies on disk and is smaller may stay in memory.
@@ -124,10 +124,19 @@ class NetRows(torch.utils.data.Dataset):
         y = np.zeros(len(rows), np.float32) if self.target is None else self.target[rows]
         return x, y
 
+    def take_moved(self, places):
+        """``(x, y)`` at `places` of this view, a tensor on the device, once rows were moved."""
+        if self._moved_target is None:
+            y = self.y
+            y = torch.zeros(len(self)) if y is None else torch.as_tensor(y)
+            self._moved_target = device_rows.send_tensor(y, self.device)
+        return device_rows.gather(self._moved, places), self._moved_target[places]
+
     def relabel(self, y, net):
         """Give the rows in view other targets from now on, in the form of `target`."""
         self.target = self.target.copy()
         self.target[self.index] = y
+        self._moved_target = None
         if self.own_targets:
             self.base = net.get_dataset(self._rows, self.target)
 
