@@ -10,6 +10,7 @@ from skunlearn._torch import inference
 from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.parts import net_kinds
 from skunlearn._torch.parts.tasks import need_one_class
+from skunlearn._torch.skorch_nets import make_eager
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.ascent._floating_rows import floating_rows
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
@@ -197,6 +198,7 @@ def sensitivities(net, x, columns, n_classes):
     -------
     sizes : float32 tensor of shape (b, k)
     """
+    net = make_eager(net)  # derivatives of derivatives go through no compiled module
     x = floating_rows(net, x, "MUMisUnlearner takes gradients by the rows").requires_grad_()
     logits = inference.class_logits(net, inference.infer(net, x), n_classes)
     chosen = logits.gather(1, columns.to(logits.device))

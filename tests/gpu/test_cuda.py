@@ -75,7 +75,7 @@ def test_methods(rows, name, option):
 
 
 WITHOUT_WAITING = (
-    *("FineTuneUnlearner", "ProximalUnlearner", "L1SparseUnlearner", "SCRUBUnlearner"),
+    *("FineTuneUnlearner", "ProximalUnlearner", "L1SparseUnlearner"),
     *("BadTeacherUnlearner", "RandomLabelUnlearner", "SalUnUnlearner", "NoTUnlearner"),
     *("NoisyFineTuneUnlearner", "ShrinkPerturbUnlearner", "RetrainUnlearner"),
 )
