@@ -59,9 +59,6 @@ class StepsMixin:
     def _check_parameters(self):
         self._check_steps()
 
-    def _log(self, deletions):
-        self._final_estimator._log(deletions)
-
     def _clean_up(self, before):
         """Let go of what knows the forgotten rows still; `before` is the pipeline before."""
         gone = np.flatnonzero(before._record.retained & ~self._record.retained)
