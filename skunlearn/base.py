@@ -112,7 +112,6 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     __metadata_request__fit = {"forget": True, "ids": True, "groups": True, "measure_on": True}
 
     _promises = Promises()
-    _judges_itself = False  # by unseen rows, so that nobody need look at these a second time
 
     _parameter_constraints = {
         "estimator": "no_validation",
@@ -276,8 +275,11 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
             self.estimator.estimator, rows, self._classes, verbose=self.verbose
         )
 
-    def _train(self, rows, *, seed=None, write_checkpoints=False):
-        """A(rows): a freshly trained estimator, taken from ``memory`` when it is there."""
+    def _train(self, rows, *, seed=None, write_checkpoints=False, callbacks=()):
+        """A(rows): a freshly trained estimator, taken from ``memory`` when it is there.
+
+        `callbacks`, pairs of name and callback, watch the training of a net without `memory`.
+        """
         return training.train(
             skorch_nets.unwrap(self.estimator),
             rows,
@@ -286,12 +288,13 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
             memory=self.memory,
             verbose=self.verbose,
             write_checkpoints=write_checkpoints,
+            callbacks=callbacks,
         )
 
     _renew_model = renew_model
 
     def _has_judged(self):
-        """Whether the method has looked at unseen rows itself, in this request."""
+        """Whether a method that judges itself (see `Promises`) could do so, in this request."""
         return False
 
     def _warn_if_wrong(self, change, measured, most_lost):

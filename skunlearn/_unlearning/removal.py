@@ -171,7 +171,8 @@ def look_up(estimator, removal):
     emptied = name_emptied_classes(estimator, left, forget)
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
     others, given = None, removal.unseen or is_predefined(unwrap(estimator.estimator))
-    if given and not (estimator._make_promises().exact or estimator._judges_itself):
+    promises = estimator._make_promises()
+    if given and not (promises.exact or promises.judges_itself):
         others = read_unseen(estimator, removal.unseen, forget)
     looked = {"sample": sample, "others": others, "emptied": emptied}
     return replace(removal, forget=forget, retain=retain, record=left, **looked)
