@@ -8,7 +8,7 @@ import numpy as np
 from skunlearn._recipe import step_kinds
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch.observation import observe, observe_forgotten
-from skunlearn._unlearning.certificate.deletion_log import digest_forgotten, name_rows
+from skunlearn._unlearning.certificate.deletion_log import digest_forgotten
 from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
 from skunlearn._unlearning.unseen_rows import read_unseen
 from skunlearn.base import BaseUnlearner
@@ -94,7 +94,7 @@ class StepsMixin:
         entry, forgets = new.deletions_[-1], refit or not kinds["fitted"]
         entry = entry | {
             "exact": entry["exact"] and not kinds["frozen"] and forgets,
-            **digest_forgotten(new._key, *name_rows(record, positions)),
+            **digest_forgotten(new._key, *record.name_rows(positions)),
             "transformers": transformers,
         }
         forgotten = None
