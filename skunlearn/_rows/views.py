@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skunlearn._rows.containers import join, row_digests, take
+from skunlearn._rows.containers import join, row_digests, slice_run, take
 
 
 class Rows:
@@ -90,11 +90,8 @@ class Rows:
 
     def lend(self):
         """As ``arrays``, where they lie if the view is one run of them: never to be written to."""
-        i, n = self.index, len(self.index)
-        if n and i[-1] - i[0] == n - 1 and (i == np.arange(i[0], i[0] + n)).all():
-            run = slice(i[0], i[0] + n)
-            return take(self.source, run), None if self.all_y is None else self.all_y[run]
-        return self.arrays()
+        run = slice_run(self.index)
+        return take(self.source, run), None if self.all_y is None else self.all_y[run]
 
     def shares(self):
         """What each row counts in a mean over the view, of shape (len(index),)."""
