@@ -34,7 +34,6 @@ from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import write_content
 from skunlearn._unlearning.certificate.deletion_log import log_entry
 from skunlearn._unlearning.change import Change
-from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_damaged, warn_if_wrong
 from skunlearn._unlearning.fitted import (
     Fitted,
@@ -123,7 +122,7 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        inherit_entries(cls)
+        words.inherit_entries(cls)
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
         self.estimator = estimator
