@@ -59,7 +59,7 @@ class PredictorMixin:
         check_is_fitted(self)
         X = self._as_they_are(check_X(self, X))
         if isinstance(self._classes, Labels):
-            return (self._proba(X) > 0.5).astype(np.int64)
+            return (self._ask_proba(X) > 0.5).astype(np.int64)
         if not skorch_nets.is_net(self.estimator_):
             if self._row_reader.columns is not None:  # nets in shards
                 return self.classes_[self.predict_proba(X).argmax(axis=1)]
@@ -88,14 +88,14 @@ class PredictorMixin:
             estimator has seen no row keeps its column, filled with zeros.
         """
         check_is_fitted(self)
-        return self._proba(self._as_they_are(check_X(self, X)))
+        return self._ask_proba(self._as_they_are(check_X(self, X)))
 
-    def _proba(self, X):
+    def _ask_proba(self, X):
         if skorch_nets.is_net(self.estimator_):
             return self._net_proba(X)
         p = self.estimator_.predict_proba(X)
         if self._row_reader.columns is not None:
-            return self._seen(p)
+            return self._keep_seen(p)
         return self._all_columns(p, 0.0)
 
     @available_if(_inner_is_not_net("decision_function"))
@@ -157,11 +157,11 @@ class PredictorMixin:
 
     def _net_proba(self, X):
         classes = self._classes
-        return self._seen(
+        return self._keep_seen(
             self._net_says(X, lambda net, X: inference.predict_proba(net, X, classes))
         )
 
-    def _seen(self, p):
+    def _keep_seen(self, p):
         """Probabilities of the labels that `fit` has seen."""
         if isinstance(self._classes, Labels) or p.shape[1] == len(self.classes_):
             return p

@@ -145,23 +145,23 @@ def inherit_entries(cls):
         slot = _SLOT.fullmatch(line)
         if slot is None or section not in _SECTIONS:
             continue
-        entries = [_find(cls, section, name) for name in slot[1].split(", ")]
+        entries = [_find_entry(cls, section, name) for name in slot[1].split(", ")]
         if all(entries):
             lines[i], changed = "\n".join(entries), True
     if changed:
         cls.__doc__ = "\n".join(lines)
 
 
-def _find(cls, section, name):
+def _find_entry(cls, section, name):
     for base in cls.__mro__[1:]:
-        entry = _entries(base.__dict__.get("__doc__") or "").get((section, name))
+        entry = _read_entries(base.__dict__.get("__doc__") or "").get((section, name))
         if entry is not None:
             return entry
     return None
 
 
 @functools.cache
-def _entries(doc):
+def _read_entries(doc):
     """Entries of the two sections, by section and name."""
     lines, section, name, found = inspect.cleandoc(doc).splitlines(), None, None, {}
     for i, line in enumerate(lines):

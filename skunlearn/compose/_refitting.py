@@ -131,12 +131,12 @@ class StepsMixin:
             kept = _front_steps.check_rows(X, retain, start, reset=True)
             self._check_columns(steps, X)
             if self._record.has_data:
-                seen = self._seen_by(steps, start, positions, kept if as_stored else None)
+                seen = self._record_shown(steps, start, positions, kept if as_stored else None)
                 start._change(record=seen)
         else:
-            kept = self._shown(retain, steps, start)
+            kept = self._show_rows(retain, steps, start)
         try:
-            gone = None if forget is None else self._shown(forget, steps, start)
+            gone = None if forget is None else self._show_rows(forget, steps, start)
         except ValueError as error:  # a category of the forget rows alone, say
             if old._make_promises().reads_forget_rows:
                 raise UnlearningError(
@@ -150,7 +150,7 @@ class StepsMixin:
             # Behind new steps the forget rows lie further out: the net is surer of them, and
             # nothing of what it holds shows in their gradients.
             as_trained = (
-                None if r is None else self._shown(r, self.steps[:-1], old)
+                None if r is None else self._show_rows(r, self.steps[:-1], old)
                 for r in (retain, forget)
             )
             known["trained_on"] = tuple(as_trained)
@@ -178,7 +178,7 @@ class StepsMixin:
         steps = [*steps[:first], *after]
         return steps, made, Subtraction.of(steps, X, first) if as_stored else None, []
 
-    def _shown(self, rows, steps, unlearner):
+    def _show_rows(self, rows, steps, unlearner):
         """`rows` as `steps` show them to `unlearner`, from what is held of them where it is."""
         if self._held is None or rows.positions is None:
             return _front_steps.transform_rows(rows, steps, unlearner)
@@ -186,12 +186,12 @@ class StepsMixin:
         X = _front_steps.transform(steps[self._constant :], X)
         return _front_steps.check_rows(X, rows, unlearner)
 
-    def _seen_by(self, steps, unlearner, positions, kept):
+    def _record_shown(self, steps, unlearner, positions, kept):
         """The unlearner's record with all retained rows as new steps show them."""
         record = self._record.without(positions)
         left = np.flatnonzero(record.retained)
         if kept is None:
-            kept = self._shown(record.view(left), steps, unlearner)
+            kept = self._show_rows(record.view(left), steps, unlearner)
         kept.positions = left
         slot = np.full(len(record), -1)
         slot[left] = np.arange(len(left))
@@ -203,7 +203,7 @@ class StepsMixin:
         return [
             None
             if rows is None
-            else hear(old.estimator_, self._shown(rows, steps, old), old._classes)
+            else hear(old.estimator_, self._show_rows(rows, steps, old), old._classes)
             for rows, hear in ((forget, observe_forgotten), (sample, observe))
         ]
 
