@@ -88,7 +88,7 @@ def name_lost(net, recipe, seed, rows):
     return changed if changed and not _agree(net, other, rows, seed) else []
 
 
-def find_written(net, estimator, seed, rows=None):
+def find_written(net, estimator, seed, rows):
     """Names of what training has written to modules beside weights: rows, or what became of them.
 
     A memory bank say, in a plain attribute or in the buffers of a criterion. What a net has that is
@@ -103,8 +103,8 @@ def find_written(net, estimator, seed, rows=None):
         Where it is a FrozenEstimator the seed is not known: what differs in numbers alone is then
         left out.
     seed : int
-    rows : Rows, default=None
-        That may be held.
+    rows : Rows
+        That may be held; there may be none.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def _name_written(net, estimator, seed, rows):
     recipe, found = skorch_nets.unwrap(estimator), []
     with seeded(seed):
         other = skorch_nets.fresh_net(recipe, verbose=0)
-        if rows is not None and len(rows):
+        if len(rows):
             _read_alike(net, other, rows.take(np.arange(min(8, len(rows)))))
     for ours, theirs in _pairs(net, other):
         for path in sorted(ours.keys() & theirs.keys()):

@@ -14,29 +14,21 @@ from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.validation import check_X, dataset_targets
 
 
-def _inner_has(method):
-    def check(self):
-        fitted = getattr(self, "estimator_", None)
-        return hasattr(self.estimator if fitted is None else fitted, method)
-
-    return check
+def _inner_has(unlearner, method):
+    fitted = getattr(unlearner, "estimator_", None)
+    return hasattr(unlearner.estimator if fitted is None else fitted, method)
 
 
-def _is_classifier_with(method):
-    def check(self):
-        classifies = hasattr(self, "classes_") or get_tags(self).estimator_type == "classifier"
-        return classifies and _inner_has(method)(self)
+def _has_probabilities(unlearner):
+    classifies = (
+        hasattr(unlearner, "classes_") or get_tags(unlearner).estimator_type == "classifier"
+    )
+    return classifies and _inner_has(unlearner, "predict_proba")
 
-    return check
 
-
-def _inner_is_not_net(method):
-    def check(self):
-        return not skorch_nets.is_net(skorch_nets.unwrap(self.estimator)) and _inner_has(method)(
-            self
-        )
-
-    return check
+def _has_decisions(unlearner):
+    inner = skorch_nets.unwrap(unlearner.estimator)
+    return not skorch_nets.is_net(inner) and _inner_has(unlearner, "decision_function")
 
 
 class PredictorMixin:
@@ -72,7 +64,7 @@ class PredictorMixin:
             return self.classes_[self._net_says(X).astype(np.intp)]
         return self.classes_[self._net_proba(X).argmax(axis=1)]
 
-    @available_if(_is_classifier_with("predict_proba"))
+    @available_if(_has_probabilities)
     def predict_proba(self, X):
         """Class probabilities of the current model.
 
@@ -98,7 +90,7 @@ class PredictorMixin:
             return self._keep_seen(p)
         return self._all_columns(p, 0.0)
 
-    @available_if(_inner_is_not_net("decision_function"))
+    @available_if(_has_decisions)
     def decision_function(self, X):
         """``decision_function`` of the inner scikit-learn estimator.
 

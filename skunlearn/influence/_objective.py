@@ -134,7 +134,7 @@ class Objective:
                         columns.copy_(parts[name].unfold().reshape(columns.shape))
         return found * torch.as_tensor(_weights(rows)).to(found)[:, None]
 
-    def dots(self, rows, vectors, *, penalised=True):
+    def dots(self, rows, vectors):
         """∇ℓ(z)ᵀ v for every row z and vector v.
 
         Parameters
@@ -151,9 +151,8 @@ class Objective:
         for x, y, positions in self.batches(rows):
             take = take or self._way_to_dots(x, y, vectors)
             found[:, positions] = take(x, y, vectors).double().cpu().numpy()
-        if penalised:
-            share = (vectors @ (self.decay * self.theta)).double().cpu().numpy()
-            found += share[:, None] * self.f.masses(rows.y)
+        share = (vectors @ (self.decay * self.theta)).double().cpu().numpy()
+        found += share[:, None] * self.f.masses(rows.y)
         return found * _weights(rows)
 
     def _way_to_dots(self, x, y, vectors):
