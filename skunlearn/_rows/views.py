@@ -63,7 +63,7 @@ class Rows:
         """
         weights = None
         if self.weights is not None or other.weights is not None:
-            weights = np.concatenate([_weights(self), _weights(other)])
+            weights = np.concatenate([fill_weights(self), fill_weights(other)])
         if self.source is other.source:
             both = np.concatenate([self.index, other.index])
             return Rows(self.source, self.all_y, both, weights=weights)
@@ -95,7 +95,7 @@ class Rows:
 
     def shares(self):
         """What each row counts in a mean over the view, of shape (len(index),)."""
-        weights = _weights(self)
+        weights = fill_weights(self)
         return weights / max(weights.sum(), np.finfo(np.float64).tiny)
 
 
@@ -125,5 +125,6 @@ class DigestsOf:
         return self.record.digests_at(self.positions)
 
 
-def _weights(rows):
+def fill_weights(rows):
+    """The weight of each row in view, which is one where there are none."""
     return np.ones(len(rows)) if rows.weights is None else rows.weights

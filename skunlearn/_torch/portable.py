@@ -22,7 +22,7 @@ _HOOKS = sorted(n for n in _OWN if n.endswith("_hooks") and ("forward" in n or "
 _DEEP = 4  # levels of attributes of attributes that are compared
 _CONTAINERS = (list, tuple, set, dict, deque)
 _HOLDERS = (list, set, dict, deque, torch.Tensor, np.ndarray)  # what is written to
-_NAMED = 6  # differences that a message names
+_LOOKED = 6  # entries of a container that are looked at
 
 
 def name_frozen(net):
@@ -168,20 +168,14 @@ def _holds_numbers(value, deep=True):
         return not isinstance(value, nn.Parameter) and math.prod(value.shape) > 1
     if not deep or not isinstance(value, _CONTAINERS):
         return False
-    first = itertools.islice(value, _NAMED)
-    inner = itertools.islice(value.values(), _NAMED) if isinstance(value, dict) else ()
+    first = itertools.islice(value, _LOOKED)
+    inner = itertools.islice(value.values(), _LOOKED) if isinstance(value, dict) else ()
     kinds = (isinstance(x, bytes) or _holds_numbers(x, deep=False) for x in (*first, *inner))
     return any(kinds)
 
 
 def _measure(value):
     return len(value) if isinstance(value, _CONTAINERS) else tuple(value.shape)
-
-
-def join_names(names):
-    """A few of them, for a message."""
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _layers(net, other):
