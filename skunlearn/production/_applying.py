@@ -184,7 +184,7 @@ class Application:
                     tests["unseen"] = self.worker.X_test, self.worker.y_test
                 model = model._successor(plan.deleted, **tests)
         # The batch is written into the new entries of the log before anything follows them.
-        model._log(_number(model.deletions_, first, self.number))
+        model._change(deletions=_number(model.deletions_, first, self.number))
         figures = _checks.measure(model, self.worker.X_test, self.worker.y_test)
         seconds = sum(entry["seconds"] for entry in model.deletions_[first:])
         retrained = full or trained

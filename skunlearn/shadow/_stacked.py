@@ -8,6 +8,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
+from skunlearn._rows.row_names import join_names
 from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch import net_checks, skorch_nets
@@ -15,7 +16,7 @@ from skunlearn._torch.batches.batching import BatchLoader, can_batch, n_batches
 from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.batches.net_rows import make_dataset
 from skunlearn._torch.held_out_rows import own_split
-from skunlearn._torch.portable import compare_settings, join_names
+from skunlearn._torch.portable import compare_settings
 from skunlearn.callbacks import LinearDecay
 
 # Steps that treat every weight by itself: on stacked weights they are those of each net alone.

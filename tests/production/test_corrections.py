@@ -3,7 +3,6 @@
 import copy
 import json
 import os
-import shutil
 import sqlite3
 from contextlib import closing
 
@@ -412,44 +411,3 @@ def test_tensors_and_lists_of_labels(queue):
     X[[7, 3]], y[[7, 3]] = NEW, [0, 1]
     again = DeletionWorker(queue, make_unlearner("refit"), X_test, y_test).start(X, y.tolist())
     assert same(again.unlearner, worker.unlearner)
-
-
-# ---------------------------------------------------------------------- queues from before
-
-
-def make_old(folder):
-    """A queue as the format before knew it."""
-    queue = DeletionQueue(folder)
-    queue.submit("a", ids=["user-7"])
-    with closing(sqlite3.connect(os.path.join(folder, "queue.sqlite"))) as db, db:
-        sql = "SELECT sql FROM sqlite_master WHERE name = 'requests_keep'"
-        trigger = db.execute(sql).fetchone()[0]
-        db.execute("DROP TRIGGER requests_keep")
-        db.execute("ALTER TABLE requests DROP COLUMN new_digest")
-        db.execute("ALTER TABLE requests DROP COLUMN new_values")
-        db.execute("UPDATE meta SET value = '2' WHERE key = 'format'")
-        old = [line for line in trigger.splitlines() if "new_" not in line]
-        db.execute("\n".join(old))
-
-
-def test_a_queue_of_the_format_before_is_brought_up_to_date(tmp_path):
-    make_old(tmp_path / "queue")
-    queue = DeletionQueue(tmp_path / "queue")
-    assert queue.status("a")["what"] == "deletion"
-    queue.submit_correction("b", NEW[:1], ids=["user-4"])
-    worker = started(queue, "refit")
-    assert worker.run_once(flush=True)["audit"]["corrected"] == 1
-    with (
-        closing(sqlite3.connect(os.path.join(queue.folder, "queue.sqlite"))) as db,
-        pytest.raises(sqlite3.IntegrityError, match="never changed"),
-    ):
-        db.execute("UPDATE requests SET new_digest = 'x'")
-    assert DeletionQueue(tmp_path / "queue").counts()["applied"] == 2
-
-
-def test_a_queue_of_the_format_before_can_be_rescued(tmp_path):
-    make_old(tmp_path / "queue")
-    shutil.copytree(tmp_path / "queue", tmp_path / "copy")
-    Inspection(tmp_path / "copy").rescue(tmp_path / "rescued")
-    queue = DeletionQueue(tmp_path / "rescued")
-    assert [entry["request_id"] for entry in queue.log()] == ["a"]

@@ -8,7 +8,7 @@ from skorch import NeuralNet
 from skorch.dataset import Dataset
 from torch.utils.data import DataLoader, default_collate
 
-from skunlearn._rows.containers import is_mapping
+from skunlearn._rows.containers import take
 from skunlearn._torch.batches import device_rows
 from skunlearn._torch.batches.net_rows import NetRows
 from skunlearn._torch.batches.training_batch import Batch, count_bytes
@@ -130,16 +130,10 @@ def _cut_blocks(data, order, ends):
         rows = torch.from_numpy(places)
         for a, b in itertools.pairwise(cuts):
             a, b = a - start, b - start
-            yield Batch(_cut(x, a, b), y[a:b], rows[a:b])
+            yield Batch(take(x, slice(a, b)), y[a:b], rows[a:b])
         i += n_batches
         if n_batches == 1:
             n_batches += _BLOCK // max(1, count_bytes(x))
-
-
-def _cut(x, start, stop):
-    if is_mapping(x):
-        return {key: _cut(value, start, stop) for key, value in x.items()}
-    return x[start:stop]
 
 
 def count_batches(n, size, drop_last=False, joins=False):

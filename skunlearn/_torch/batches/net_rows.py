@@ -10,7 +10,7 @@ from skorch.dataset import Dataset as SkorchDataset
 from torch.utils.data import DataLoader, default_collate
 
 from skunlearn._rows import mapped
-from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, take
+from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, slice_run, take
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch.batches import device_rows
 from skunlearn._torch.batches.training_batch import (
@@ -154,7 +154,7 @@ class NetRows(torch.utils.data.Dataset):
         return self._moved is not None
 
     def _read(self, rows):
-        x = _tensor(take(self._rows, _as_slice(rows)), self.float_dtype)
+        x = _tensor(take(self._rows, slice_run(rows)), self.float_dtype)
         if self._reading:
             self._reading.done(count_bytes(x))
         return x
@@ -271,13 +271,6 @@ def _collate_function(net, data):
 def has_plain_dataset(net):
     """Whether the net makes skorch's own data sets of arrays."""
     return net.dataset is SkorchDataset and not net.get_params_for("dataset")
-
-
-def _as_slice(rows):
-    # A contiguous run is sliced, which is faster than a gather.
-    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and np.all(np.diff(rows) == 1):
-        return slice(rows[0], rows[-1] + 1)
-    return rows
 
 
 def _tensor(x, dtype):
