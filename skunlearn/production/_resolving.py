@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from skunlearn._rows.containers import match, name_digests
+from skunlearn._rows.containers import match, name_digests, take
 from skunlearn.production import _names
 from skunlearn.production._rectifying import GONE, LATER, Correction, read_values
 
@@ -124,7 +124,7 @@ def _add(plan, request, hits, left, newest):
             fresh = there & (newest[positions, part] < request["number"])
         if fresh.any():
             parts = [None, None]
-            parts[part] = values[source[fresh]]
+            parts[part] = take(values, source[fresh])
             plan.corrections.append(Correction(request["number"], positions[fresh], *parts))
             late = None
         elif late is not None:
