@@ -81,6 +81,7 @@ class Application:
         """The model's file first, which is none before the transaction that names it."""
         result, store = found.result, self.store
         meta = {"since retrain": self.queue._meta("since retrain") + 1, "retrain": False}
+        meta["parameters"] = store.digest_parameters()
         if audit["retrained"]:
             meta |= {"since retrain": 0, "baseline": audit["score"]}
         version = store.versions.write(result.data, number, self.lease)
@@ -145,6 +146,7 @@ class Application:
             how["newest"] = store.read_table().newest
         if store.kind != "net":  # trained again, it holds names of the retained rows only
             how["was_seen"] = store.was_seen
+            how["kept"] = store.read_table().names
         return resolve(requests, store.model._record, store.origin, store.n, **how)
 
     def _attempt(self, requests, full):

@@ -7,11 +7,11 @@ import sqlite3
 from contextlib import closing
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
+from torch.utils.data import TensorDataset
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, SalUnUnlearner, UnlearningPipeline
 from skunlearn._files.canonical import find_broken_link
@@ -361,7 +361,11 @@ def test_certificates_and_letters(queue):
         ({"X_new": NEW, "ids": ["user-1"]}, ValueError, "X_new has 2 rows, but 1"),
         ({"y_new": [1, 0], "ids": ["user-1"]}, ValueError, "y_new has 2 entries, but 1"),
         ({"y_new": 1, "ids": ["user-1"]}, ValueError, "no length"),
-        ({"X_new": [["a"]], "ids": ["user-1"]}, TypeError, "must be an array of numbers"),
+        (
+            {"X_new": [[{1}]], "ids": ["user-1"]},
+            TypeError,
+            "X_new holds values that a file does not",
+        ),
         ({"y_new": [None], "ids": ["user-1"]}, TypeError, "numbers or text"),
     ],
 )
@@ -391,16 +395,16 @@ def test_what_no_model_can_learn(queue):
     assert queue.status("good")["state"] == "applied"
 
 
-def test_rows_that_are_no_arrays_are_refused_with_a_remedy(queue):
+def test_items_of_a_dataset_are_refused_with_a_remedy(queue):
     X, y, X_test, y_test = rows()
-    columns = list("abcd")
-    model = RetrainUnlearner(GaussianNB(), random_state=0)
-    worker = DeletionWorker(queue, model, pd.DataFrame(X_test, columns=columns), y_test)
-    worker.start(pd.DataFrame(X, columns=columns), y)
+    data, tests = (TensorDataset(*map(torch.from_numpy, p)) for p in ((X, y), (X_test, y_test)))
+    worker = DeletionWorker(queue, make_unlearner("net"), tests).start(data)
     queue.submit_correction("a", NEW[:1], indices=[4])
     worker.run_once(flush=True)
     assert queue.status("a")["state"] == "refused"
     assert "correct the data, delete the rows" in queue.status("a")["reason"]
+    with pytest.raises(TypeError, match="a torch Dataset, of which a queue holds no rows"):
+        queue.submit_correction("b", data, indices=[4])
 
 
 def test_tensors_and_lists_of_labels(queue):
