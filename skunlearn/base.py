@@ -194,7 +194,8 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         model, kept = self._renew_model(removal)
         after = observe_all(model, removal, self._classes)
         emptied = find_emptied(removal, self._classes) if removal.emptied else ()
-        change = Change.between(before.said, after, emptied)
+        rows = removal.forget, removal.retain, removal.others
+        change = Change.between(before.said, after, emptied, rows)
         seconds = time.perf_counter() - started
         entry = log_entry(self, before, change, model, kept, seconds)
         judge(self, change, entry["measured"])
