@@ -26,7 +26,8 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name, own", [("installed_there", False), ("installed_there.part", False), ("of_the_user", True)]
+    "name, own",
+    [("installed_there", False), ("installed_there.part", False), ("of_the_user", True)],
 )
 def test_code_outside_of_site_packages(folder, name, own):
     assert is_users_own(importlib.import_module(name).function) == own
