@@ -190,8 +190,8 @@ def telling_torch_errors(method, is_exact):
         other = re.match(r"\w+_loss\w*\(\): .*'input' .*must be Tensor, not (.*)", str(error))
         if other:
             raise UnlearningError(
-                f"The net's loss takes a tensor, and the module returns a {other[1]}. Let it return "
-                "the logits (for one of transformers a module around it, whose forward returns "
+                f"The net's loss takes a tensor, and the module returns a {other[1]}. Let it "
+                "return the logits (for one of transformers a module around it, whose forward returns "
                 "self.model(**tokens).logits), or give the net a get_loss that finds them. The "
                 "model is as it was before."
             ) from error
