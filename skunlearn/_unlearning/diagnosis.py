@@ -125,7 +125,7 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     # Where unseen rows are known as well, rows that are known are not remembered.
     if change.apart is None or not change.apart.are_alike():
         if after - before <= min(_MOVED * max(1.0, before), _GREW * before):
-            text = _say_not_raised(unlearner, before, after)
+            text = _say_not_raised(unlearner, before, after, change.apart is None)
         elif said is not None and unlearner._make_promises().adds_noise:
             text = _say_blurred(name, measured)
         if text is None and said is not None:
@@ -155,10 +155,13 @@ def lost_on_unseen(change):
     return float(right[0].mean() - right[1].mean()), float(np.sqrt(np.sum(right[0] ^ right[1])) / n)
 
 
-def _say_not_raised(unlearner, before, after):
+def _say_not_raised(unlearner, before, after, unjudged):
+    # A net that was not trained to its end may have learnt what they share with unseen rows.
+    tell = " Unseen rows, as X_val=, would tell." if unjudged else ""
     return (
         f"{type(unlearner).__name__} did not raise the loss on the forget rows ({before:.4g} "
-        f"before, {after:.4g} after): they may still be remembered. Try {unlearner._advise_more()}."
+        f"before, {after:.4g} after): they may still be remembered.{tell} Try "
+        f"{unlearner._advise_more()}."
     )
 
 

@@ -191,9 +191,9 @@ def telling_torch_errors(method, is_exact):
         if other:
             raise UnlearningError(
                 f"The net's loss takes a tensor, and the module returns a {other[1]}. Let it "
-                "return the logits (for one of transformers a module around it, whose forward returns "
-                "self.model(**tokens).logits), or give the net a get_loss that finds them. The "
-                "model is as it was before."
+                "return the logits (for one of transformers a module around it, whose forward "
+                "returns self.model(**tokens).logits), or give the net a get_loss that finds them. "
+                "The model is as it was before."
             ) from error
         raise UnlearningError(
             f"{method} asks for something that PyTorch cannot do with this net. The model is as it "
