@@ -192,7 +192,7 @@ def _unwrap(module):
     if not isinstance(module, nn.Module):
         if is_mapping(module):
             raise TypeError(
-                "module must be a trained torch.nn.Module, got a mapping. To bring in a state_dict, "
+                "module must be a trained torch.nn.Module, got a mapping. Of a state_dict "
                 "build the module and load it: module.load_state_dict(state)."
             )
         what = module.__name__ if isinstance(module, type) else type(module).__name__
