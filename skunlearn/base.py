@@ -351,7 +351,7 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     __repr__, _repr_html_inner = notebook.write_text, notebook.write_html
     _repr_mimebundle_ = notebook.write_bundle
     _sk_visual_block_, _get_doc_link = notebook.draw_block, notebook.link_to_docs
-    _get_params_html = notebook.list_parameters
+    _get_params_html, _get_fitted_attr_html = notebook.list_parameters, notebook.list_fitted
 
     def _certified_content(self):
         """What the certificate holds before it is sealed."""

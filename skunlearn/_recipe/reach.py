@@ -69,7 +69,8 @@ def list_functions(member):
     if isinstance(member, types.MethodType):  # it speaks for the object that it is bound to
         return []
     if isinstance(member, property):
-        return [f for f in (member.fget, member.fset, member.fdel) if f is not None]
+        accessors = member.fget, member.fset, member.fdel  # compiled ones among them
+        return [function for each in accessors for function in list_functions(each)]
     if isinstance(member, staticmethod | classmethod):
         return list_functions(member.__func__)
     if isinstance(member, functools.cached_property):

@@ -130,7 +130,8 @@ def _find_subset(record, X):
             return rows
     raise TypeError(
         "The model was fitted on a torch Dataset, whose rows are known by position: pass "
-        "indices=..., ids=..., groups=... or torch.utils.data.Subset(dataset, indices)."
+        "indices=..., ids=..., groups=... or torch.utils.data.Subset(dataset, indices) of the very "
+        "dataset that fit was given."
     )
 
 

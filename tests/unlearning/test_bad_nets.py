@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
 from sklearn.ensemble import VotingClassifier
@@ -144,3 +145,25 @@ def test_hold_out_needs_rows_on_both_sides(data):
     with pytest.raises(ValueError, match="validation_fraction"):
         unlearner.unlearn(indices=[1])
     state.check("a hold-out of nothing")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["a", None, "b", "a"] * 5, dtype=object),
+        pd.Series([0, pd.NA, 1, 1] * 5, dtype="Int64"),
+        pd.Series(["a", np.nan, "b", "a"] * 5, dtype="category"),
+        np.array([0.0, np.nan, 1.0, 1.0] * 5),
+    ],
+)
+def test_rows_without_a_label_are_counted(labels):
+    X = np.arange(20.0)[:, None]
+    with pytest.raises(ValueError, match=r"y contains NaN: 5 of 20 rows.* the first is row 1"):
+        RetrainUnlearner(LogisticRegression()).fit(X, labels)
+
+
+@pytest.mark.parametrize("cls", [LogisticRegression, NeuralNetClassifier])
+@pytest.mark.parametrize("method", [RetrainUnlearner, FineTuneUnlearner])
+def test_a_class_is_no_estimator(data, cls, method):
+    with pytest.raises(TypeError, match=rf"got the class {cls.__name__}: pass {cls.__name__}\("):
+        method(cls).fit(*data)
