@@ -93,6 +93,11 @@ class Finished:
         print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
 
 
+def list_methods():
+    methods = {"Retrain": RetrainUnlearner, **all_unlearners(exact=False, nets=True)}
+    return methods | {"Retrain, same budget": partial(RetrainUnlearner, max_epochs=FLOOR)}
+
+
 def run(options, done):
     X, y, X_test, y_test = load(options)
     net = recipe(options)
@@ -100,8 +105,7 @@ def run(options, done):
         "class": y == 1,
         "random": np.random.default_rng(1).random(len(y)) < 0.1,
     }
-    methods = {"Retrain": RetrainUnlearner, **all_unlearners(exact=False, nets=True)}
-    methods["Retrain, same budget"] = partial(RetrainUnlearner, max_epochs=FLOOR)
+    methods = list_methods()
     for seed in range(options.seeds):
         wanted = [
             (setting, name)
@@ -199,15 +203,24 @@ def write(options, rows):
         f"`{command(options)}`.",
         "",
         f"`FastCIFARNet` of widths {tuple(options.widths)}, {options.rows:,} training rows, "
-        f"{options.epochs} epochs. Every method at its defaults: **no tuning**. Means over "
-        f"{options.seeds} seeds, standard deviations in brackets; UA, RA, TA, MIA and the average "
-        "gap in per cent. UA: one minus the accuracy on the forget set. MIA: efficacy of an SVC. "
+        f"{options.epochs} epochs. Every method at its defaults: **no tuning**. {describe_seeds(options)}; "
+        "UA, RA, TA, MIA and the average gap in per cent. UA: one minus the accuracy on the forget set. MIA: efficacy of an SVC. "
         "AUC: matched margin attack. The gap, ToW and time are against the retrained net of the "
-        'same seed; "Retrain, other seed" is the band below which nothing can be told apart.',
+        "same seed"
+        + (
+            '; "Retrain, other seed" is the band below which nothing can be told apart.'
+            if options.seeds > 1
+            else "."
+        ),
     ]
     for setting in options.settings:
         title = "One class (automobiles)" if setting == "class" else "A random tenth of the rows"
-        lines += ["", f"## {title}", "", *markdown(frame[frame["setting"] == setting])]
+        shown = frame[frame["setting"] == setting]
+        lines += ["", f"## {title}", "", *markdown(shown)]
+        missing = [name for name in list_methods() if name not in set(shown["method"])]
+        if missing:
+            names = ", ".join(name.removesuffix("Unlearner") for name in missing)
+            lines += ["", f"Not reached before the run was ended: {names}."]
     note = HERE / "words.md"
     if note.exists():
         lines += ["", note.read_text().strip()]
@@ -219,6 +232,12 @@ def describe_machine(options):
     if torch.device(options.device).type == "cuda":
         here = f"{torch.cuda.get_device_name()}, {here}"
     return f"{here}, torch {torch.__version__}"
+
+
+def describe_seeds(options):
+    if options.seeds == 1:
+        return "One seed"
+    return f"Means over {options.seeds} seeds, standard deviations in brackets"
 
 
 def command(options):
