@@ -24,7 +24,7 @@ PYTHON_FLOORS ?= $(call find-python,(3, 12),$(PYTHON) python3.11 python3.12 pyth
 JOBS ?= 2
 # Two processes of one thread each take less time than one of two threads. One hash seed for all of
 # them: a net's repr, hence the name of a test, holds a set.
-PYTEST = PYTHONHASHSEED=0 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE \
+PYTEST = PYTHONDONTWRITEBYTECODE= PYTHONHASHSEED=0 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE \
     $(1)/bin/python -m pytest -n $(JOBS) --dist loadgroup
 comma := ,
 BENCHMARKS ?= $(wildcard benchmarks/bench_*.py)

@@ -90,7 +90,14 @@ def unlearning_crossing(estimators=None):
     """Every estimator with each of our checks, as parameters of a test."""
     if estimators is None:
         estimators = all_instances() + binary_instances()
-    return parametrize_with_unlearning_checks(estimators).mark.args[1]
+    cases = parametrize_with_unlearning_checks(estimators).mark.args[1]
+    return [in_one_process(case) for case in cases]
+
+
+def in_one_process(case):
+    """The same case, run where the others of its estimator are: they share what is trained."""
+    group = pytest.mark.xdist_group(case.id.rpartition("-")[0])
+    return pytest.param(*case.values, id=case.id, marks=[*case.marks, group])
 
 
 def case_of(case):

@@ -18,6 +18,7 @@ from skunlearn.utils import all_unlearners, unlearner_tags
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.instances import FOR_REGRESSION, SETTINGS, ConvNet, make_net, make_regressor_net
 from tests.method_nets import FORGET
+from tests.turns import in_turns
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -98,12 +99,15 @@ def noisy():
 
 
 def by_cost(names):
-    """Names of methods; those that take a tenth of a minute each are `long`."""
+    """Names of methods in turns; those that take a tenth of a minute each are `long`."""
     slow = (
         *("AMUNUnlearner", "AmnesiacUnlearner", "InfluenceUnlearner", "PUMAUnlearner"),
         "RewindUnlearner",
     )
-    return [pytest.param(n, marks=pytest.mark.long) if n in slow else n for n in sorted(names)]
+    return [
+        *in_turns(sorted(set(names) - set(slow)), 1),
+        *(pytest.param(name, marks=pytest.mark.long) for name in slow),
+    ]
 
 
 @of_noisy

@@ -130,7 +130,7 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     if not raised and _are_shaken(change.forget_before.losses(), change.forget_after.losses()):
         raised = change.is_easy
     if not raised and (not alike or change.is_easy):
-        text = _say_not_raised(unlearner, before, after)
+        text = _say_not_raised(unlearner, before, after, change.apart is None)
     if not alike:
         if raised and said is not None and unlearner._make_promises().adds_noise:
             text = _say_blurred(name, measured)
@@ -168,10 +168,13 @@ def _are_shaken(before, after):
     return bool(len(moved)) and float(np.median(moved)) > _SHAKEN
 
 
-def _say_not_raised(unlearner, before, after):
+def _say_not_raised(unlearner, before, after, unjudged):
+    # A net that was not trained to its end may have learnt what they share with unseen rows.
+    tell = " Unseen rows, as X_val=, would tell." if unjudged else ""
     return (
         f"{type(unlearner).__name__} did not raise the loss on the forget rows ({before:.4g} "
-        f"before, {after:.4g} after): they may still be remembered. Try {unlearner._advise_more()}."
+        f"before, {after:.4g} after): they may still be remembered.{tell} Try "
+        f"{unlearner._advise_more()}."
     )
 
 

@@ -188,12 +188,12 @@ class Weighted:
         self.pairs, self.focus, self.bound = pairs, focus, bound
 
     def __call__(self):
-        """The mean, or None when no row of the batch is below the bound."""
+        """The mean; and whether any row of the batch is below the bound, on the net's device."""
         batch, losses = next(self.pairs)
         held = losses.detach()
         shares = (held < self.bound) * held.clamp_min(_TINY).pow(-self.focus)
         total = batch.mean(shares)
-        return batch.mean(shares / total * losses) if total > 0 else None
+        return batch.mean(shares / total * losses), total > 0
 
 
 class Forgetting(Callback):
@@ -204,7 +204,7 @@ class Forgetting(Callback):
 
     Parameters
     ----------
-    losses : callable that gives the loss to climb, or None
+    losses : callable that gives the loss to climb and whether to climb it, a bool tensor
     masks : dict of parameter to bool tensor
         Weights that may move.
     strength, max_norm : float
@@ -247,9 +247,7 @@ class Forgetting(Callback):
     def _climb(self, net, rates):
         net._set_training(True)
         with torch.enable_grad():
-            loss = self.losses()
-        if loss is None:
-            return
+            loss, any_known = self.losses()
         params = list(self.masks)
         grads = torch.autograd.grad(loss, params, allow_unused=True)
         with torch.no_grad():
@@ -262,8 +260,10 @@ class Forgetting(Callback):
                 return
             length = torch.stack([step.float().norm() for step in steps.values()]).norm()
             factor = (self.max_norm / length.clamp_min(_TINY)).clamp(max=1.0)
+            # Asked of the device, which is not waited for: of no row the loss is 0 / 0.
             for p, step in steps.items():
-                p.add_(rates.get(p, net.lr) * factor.to(step) * step)
+                way = rates.get(p, net.lr) * factor.to(step) * step
+                p.add_(way.where(any_known.to(way.device), 0.0))
 
     def _share(self, p, rates):
         """The strength, which falls with the rate."""

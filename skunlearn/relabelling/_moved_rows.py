@@ -92,17 +92,18 @@ def nearest_adversarial(net, x, y, n_classes, *, radius, steps, unseen=(), who, 
     unit = float(spread) * (x[0].numel() ** 0.5) or 1.0
     moved, classes = x.clone(), torch.full((len(x),), -1, device=x.device)
     left = torch.arange(len(x), device=x.device)
+    unseen = torch.as_tensor(unseen, dtype=torch.long, device=x.device)
     for doubling in range(_DOUBLINGS + 1):
         reach, shift = radius * unit * 2**doubling, torch.zeros_like(x[left], dtype=torch.float32)
         for step in range(steps + 1):
             at = x[left] + shift.to(x.dtype)
             logits, gradient = climb(net, at, y[left], n_classes, who, instead)
-            logits[:, torch.as_tensor(unseen, dtype=torch.long)] = float("-inf")
+            logits.index_fill_(1, unseen.to(logits.device), float("-inf"))
             named = logits.argmax(dim=1)
             others = logits.scatter(1, y[left].to(logits.device), float("-inf")).argmax(dim=1)
             moved[left], classes[left] = at, others.to(x.device)
-            keep = (named == y[left, 0].to(named.device)).to(x.device)
-            if not keep.any():
+            keep = (named == y[left, 0].to(named.device)).nonzero()[:, 0].to(x.device)
+            if not len(keep):
                 return moved, classes
             left, shift, gradient = left[keep], shift[keep], gradient[keep]
             if step < steps:

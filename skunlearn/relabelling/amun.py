@@ -14,7 +14,7 @@ from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn._torch.batches.training_batch import Batch, mean
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics, moving_norms, prompt, unmoved
-from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
+from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._torch.row_losses import row_losses
 from skunlearn.exceptions import UnlearningError
@@ -153,7 +153,7 @@ class AMUNUnlearner(NetUnlearner):
             share = 0.5 if self.share is None else self.share
         followed = FollowedStatistics(net, retain)
         # The statistics of the forget rows alone are not those of the data.
-        with normalisation(net, "eval"):
+        with norms_at_rest(net):
             hung = [("skunlearn_followed", followed), clip_gradients(self.max_norm)]
             self._run(net, forget, hung, loss=self._loss(net, examples, share, []))
 
@@ -184,7 +184,7 @@ class AMUNUnlearner(NetUnlearner):
     def _loss(self, net, examples, share, norms):
         """(1 - s) · the net's own loss of a batch + s · CE of as many examples as that asks for."""
         moved, named, weights = examples
-        drawn = Drawn(len(moved))
+        drawn = Drawn(len(moved), moved.device)
 
         def loss(batch):
             few = batch.n_rows if share == 1 else math.ceil(batch.n_rows * share / (1 - share))
@@ -207,14 +207,17 @@ def _share(n_examples, n_rows):
 
 
 class Drawn:
-    """Places of `n` rows in random order, some at a time; another order in every pass."""
+    """Places of `n` rows in random order, some at a time; another order in every pass.
 
-    def __init__(self, n):
-        self.n, self.left = n, torch.empty(0, dtype=torch.int64)
+    They lie on `device`, to which they go once in a pass.
+    """
+
+    def __init__(self, n, device=None):
+        self.n, self.device, self.left = n, device, torch.empty(0, dtype=torch.int64)
 
     def __call__(self, size):
         """The next `size` places; all that are left of a pass where these are fewer."""
         if not len(self.left):
-            self.left = torch.randperm(self.n)
+            self.left = torch.randperm(self.n).to(self.device)
         taken, self.left = self.left[:size], self.left[size:]
         return taken

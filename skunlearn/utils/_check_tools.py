@@ -41,7 +41,7 @@ def prepare(estimator):
     return new, X, np.where(noise, -signal, signal) + 0.1 * rng.normal(size=N_ROWS)
 
 
-# Fits on the task, and answers of retrained models, while checks share them; None otherwise.
+# Fits on the task, and answers of others, while checks share them; None otherwise.
 _shared = None
 
 
@@ -74,6 +74,19 @@ def fitted(estimator):
     # With the estimator itself, lest another one be given its number.
     _, done = share(("fit", id(estimator)), lambda: (estimator, new.fit(X, y)))
     return twin(done, lambda: done), X, y
+
+
+def outcome_after(estimator, rows=FORGET, start=None):
+    """What a model of the task says of all rows after a request for some.
+
+    `start` is what `fitted` gave to a check that has asked it, and to which the request goes.
+    """
+
+    def ask():
+        new = fitted(estimator)[0] if start is None else start
+        return estimator, outcome(new.unlearn(indices=rows), prepare(estimator)[1])
+
+    return share(("request", id(estimator), tuple(rows)), ask)[1]
 
 
 def twin(done, fit):

@@ -105,11 +105,13 @@ def test_counts_against_tensorflow_privacy():
 def test_null_bounds_are_rarely_above_zero():
     """At most 5 % by construction; the threshold that flatters itself finds far more."""
     rng = np.random.default_rng(0)
-    n, runs = 2000, 100
+    n, runs, trapped = 2000, 100, 25
     honest = same = 0
-    for _ in range(runs):
+    for run in range(runs):
         members, others = rng.normal(size=n), rng.normal(size=n)
         honest += epsilon_lower_bound(members, others, random_state=rng.integers(2**31)).epsilon > 0
+        if run >= trapped:
+            continue
         thresholds = np.concatenate([members, others])
         hits, alarms = (
             n - np.searchsorted(np.sort(side), thresholds) for side in (members, others)
@@ -123,7 +125,7 @@ def test_null_bounds_are_rarely_above_zero():
                 break
         same += same_side
     assert honest <= 0.05 * runs
-    assert same > 0.05 * runs  # the trap
+    assert same > 0.05 * trapped  # the trap
 
 
 def test_both_sides_are_found():

@@ -21,9 +21,22 @@ from tests.small import quiet
 pytestmark = quiet
 
 
-def test_a_killed_run_goes_on(rows, tmp_path, monkeypatch):
+def two_sets(rows, folder=None):
     sets = {"some": random_forget_set(rows[1], 20, random_state=0), "class": rows[1] == 5}
-    whole = stress(rows, sets)
+    return stress(rows, sets, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def whole(rows):
+    """The report of a run that nothing cuts short."""
+    return two_sets(rows)
+
+
+of_whole = pytest.mark.xdist_group("whole robustness report")  # it is made once
+
+
+@of_whole
+def test_a_killed_run_goes_on(rows, whole, tmp_path, monkeypatch):
     put, done = _measuring.Work._record, []
 
     def killed(self, *args):
@@ -34,7 +47,7 @@ def test_a_killed_run_goes_on(rows, tmp_path, monkeypatch):
 
     monkeypatch.setattr(_measuring.Work, "_record", killed)
     with pytest.raises(KeyboardInterrupt):
-        stress(rows, sets, folder=tmp_path)
+        two_sets(rows, tmp_path)
     (file,) = tmp_path.iterdir()
     assert len(file.read_bytes().splitlines()) == 20
     with open(file, "ab") as stream:  # in the middle of a line
@@ -43,7 +56,7 @@ def test_a_killed_run_goes_on(rows, tmp_path, monkeypatch):
     monkeypatch.setattr(
         _measuring.Work, "_record", lambda self, *args: rest.append(1) or put(self, *args)
     )
-    assert stress(rows, sets, folder=tmp_path).equals(whole)
+    assert two_sets(rows, tmp_path).equals(whole)
     assert len(rest) == 2 * 6 * 3 - 20
     lines = [json.loads(line) for line in file.read_bytes().splitlines()]
     assert len({line["key"] for line in lines}) == 36
@@ -52,18 +65,13 @@ def test_a_killed_run_goes_on(rows, tmp_path, monkeypatch):
         raise AssertionError("nothing is left to train")
 
     monkeypatch.setattr(training, "train", refuse)
-    assert stress(rows, sets, folder=tmp_path).equals(whole)
+    assert two_sets(rows, tmp_path).equals(whole)
     # Other names for the same questions.
     renamed = stress(
-        rows, {"a": sets["class"]}, folder=tmp_path,
+        rows, {"a": rows[1] == 5}, folder=tmp_path,
         unlearners={"b": FineTuneUnlearner(net(), max_epochs=2)},
     )  # fmt: skip
     assert set(renamed["model"]) == {"original", "b", "retrained"}
-
-
-def two_sets(rows, folder=None):
-    sets = {"some": random_forget_set(rows[1], 20, random_state=0), "class": rows[1] == 5}
-    return stress(rows, sets, folder=folder)
 
 
 def live_for(measurements, folder):
@@ -79,8 +87,9 @@ def live_for(measurements, folder):
     two_sets(make_rows(), folder)
 
 
+@of_whole
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-def test_a_process_killed_by_the_system_goes_on_in_another(rows, tmp_path):
+def test_a_process_killed_by_the_system_goes_on_in_another(rows, whole, tmp_path):
     code = f"from {__name__} import live_for; live_for(25, {str(tmp_path)!r})"
     root = Path(__file__).parents[2]
     # Strings hash otherwise there: keys of measurements must not depend on it.
@@ -89,7 +98,7 @@ def test_a_process_killed_by_the_system_goes_on_in_another(rows, tmp_path):
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     (file,) = tmp_path.iterdir()
     assert len(file.read_bytes().splitlines()) == 25
-    assert two_sets(rows, tmp_path).equals(two_sets(rows))
+    assert two_sets(rows, tmp_path).equals(whole)
     assert len(file.read_bytes().splitlines()) == 36  # none measured twice
 
 

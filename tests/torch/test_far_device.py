@@ -8,6 +8,8 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skunlearn import FineTuneUnlearner, UAMUnlearner
+from skunlearn.nets import BatchLoader
+from skunlearn.relabelling import _moved_rows
 from skunlearn.utils import all_unlearners
 from tests.device_checks import check_attacks
 from tests.far_device import FAR, FarTensor, far_device
@@ -34,7 +36,8 @@ def far_net(**kwargs):
     params = {
         "criterion": nn.CrossEntropyLoss, "lr": 0.05, "optimizer__momentum": 0.9, "max_epochs": 2,
         "batch_size": 16, "iterator_train__shuffle": True, "train_split": None, "verbose": 0,
-        "device": "lazy",
+        # As a GPU with room for the rows has them.
+        "iterator_train": BatchLoader, "iterator_train__resident": True, "device": "lazy",
     }  # fmt: skip
     return NeuralNetClassifier(Net, **(params | kwargs))
 
@@ -53,6 +56,9 @@ def test_mixing_devices_raises():
         assert far.device == FAR
         assert (far + 1).sum().item() == 6
         assert dict(waits) == {"aten::_local_scalar_dense": 1}
+        assert len(far[far > 0]) == 3
+        assert waits["aten::index"] == 1
+        waits.clear()
         with pytest.raises(RuntimeError, match="same device"):
             far + near
         with pytest.raises(RuntimeError, match="same device"):
@@ -95,7 +101,7 @@ def test_results_are_those_of_the_processor(rows):
     "name",
     [
         *("L1SparseUnlearner", "NegGradPlusUnlearner", "SalUnUnlearner", "SCRUBUnlearner"),
-        *("FCSUnlearner", "JiTUnlearner", "MUMisUnlearner"),
+        *("FCSUnlearner", "JiTUnlearner", "MUMisUnlearner", "SFRonUnlearner"),
     ],
 )
 def test_no_step_of_a_training_waits_for_the_device(rows, name):
@@ -120,7 +126,12 @@ def with_noise(net, steps):
     return METHODS["NoisyFineTuneUnlearner"](net, max_epochs=1, gradient_norm=0.1, **how)
 
 
-@pytest.mark.parametrize("make", [with_neighbours, with_noise])
+def with_examples(net, steps):
+    how = {"batch_size": 48 // steps, "radius": 100.0}  # they lie one step away
+    return METHODS["AMUNUnlearner"](net, max_epochs=1, **how)
+
+
+@pytest.mark.parametrize("make", [with_neighbours, with_noise, with_examples])
 def test_no_step_of_a_method_with_settings_of_its_own_waits(rows, make):
     X, y = rows
     found = []
@@ -132,6 +143,21 @@ def test_no_step_of_a_method_with_settings_of_its_own_waits(rows, make):
             unlearner.unlearn(indices=[1])
             found.append(sum(waits.values()) - before)
     assert abs(found[1] - found[0]) <= 2
+
+
+def test_a_step_towards_an_example_waits_once(rows, monkeypatch):
+    X, y = rows
+    steps, climb = [], _moved_rows.climb
+    monkeypatch.setattr(_moved_rows, "climb", lambda *args: steps.append(1) or climb(*args))
+    unlearner = METHODS["AMUNUnlearner"](far_net(max_epochs=1), max_epochs=1, random_state=0)
+    with far_device() as waits:
+        unlearner.fit(X, y)
+        before = waits.copy()
+        unlearner.unlearn(indices=range(8))
+    found = waits - before
+    assert len(steps) > 20
+    assert found["aten::nonzero"] == len(steps)
+    assert found["aten::index"] + found["aten::_local_scalar_dense"] < 20
 
 
 class Reader(Callback):
