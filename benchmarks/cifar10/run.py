@@ -203,10 +203,10 @@ def write(options, rows):
         f"`{command(options)}`.",
         "",
         f"`FastCIFARNet` of widths {tuple(options.widths)}, {options.rows:,} training rows, "
-        f"{options.epochs} epochs. Every method at its defaults: **no tuning**. {describe_seeds(options)}; "
-        "UA, RA, TA, MIA and the average gap in per cent. UA: one minus the accuracy on the forget set. MIA: efficacy of an SVC. "
-        "AUC: matched margin attack. The gap, ToW and time are against the retrained net of the "
-        "same seed"
+        f"{options.epochs} epochs. Every method at its defaults: **no tuning**. "
+        f"{describe_seeds(options)}; UA, RA, TA, MIA and the average gap in per cent. UA: one "
+        "minus the accuracy on the forget set. MIA: efficacy of an SVC. AUC: matched margin "
+        "attack. The gap, ToW and time are against the retrained net of the same seed"
         + (
             '; "Retrain, other seed" is the band below which nothing can be told apart.'
             if options.seeds > 1
