@@ -126,9 +126,7 @@ def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
     new.verbose = int(verbose)
     # The parameter `callbacks` keeps them: it is the recipe, for a later retraining say.
     new.callbacks_ = [
-        (name, callback)
-        for name, callback in new.callbacks_
-        if not acts_once(callback) and (keep_schedule or not sets_rates(callback))
+        (name, callback) for name, callback in new.callbacks_ if _is_kept(callback, keep_schedule)
     ]
     return new
 
@@ -155,25 +153,22 @@ def _initialize_rest(net):
         net._initialize_accelerator()
 
 
-def acts_once(callback):
-    """Whether a callback shapes the one training from scratch, and no request after it.
+def _is_kept(callback, keep_schedule):
+    """Whether a copy keeps a callback: not one that shapes the training from scratch alone.
 
     A ParamMapper (Freezer, Unfreezer) whose epoch is a number has had its effect, which the net's
     copy holds.
     """
-    return isinstance(callback, _ONCE) or (
+    acts_once = isinstance(callback, _ONCE) or (
         isinstance(callback, ParamMapper) and _is_number(callback.at)
     )
+    sets_rates = isinstance(callback, LRScheduler) or getattr(callback, "sets_learning_rate", False)
+    return not acts_once and (keep_schedule or not sets_rates)
 
 
 def _is_number(at):
     own = isinstance(at, functools.partial) and getattr(at.func, "__func__", None)
     return isinstance(at, int) or own is ParamMapper._epoch_at  # as ``initialize`` leaves it
-
-
-def sets_rates(callback):
-    """Whether a callback sets the learning rate."""
-    return isinstance(callback, LRScheduler) or getattr(callback, "sets_learning_rate", False)
 
 
 def copy_callbacks(given):

@@ -231,25 +231,20 @@ def renew_model(unlearner, removal):
 
 def take_over(draft, model, change, entry):
     """Let a draft be what its request has made of it."""
-    removal = draft._removal
+    removal, said = draft._removal, change.retain_after
+    can_recall = said is not None and not said.noisy and removal.sample.positions is not None
     draft._change(
         model=model,
         record=removal.record,
         deletions=[*draft.deletions_, entry],
         evidence=change.forget_after,
         forgotten=removal.forget,
-        looked=_keep_look(removal, change),
+        looked=(removal.sample.positions, said) if can_recall else None,  # see `_recall_look`
         removal=None,
     )
     if isinstance(draft.estimator, FrozenEstimator):
         # The trained net that the user froze still knows the rows; this object lets go of it.
         draft.estimator = FrozenEstimator(model)
-
-
-def _keep_look(removal, change):
-    """What `_recall_look` gives back, for the state after a request."""
-    said, positions = change.retain_after, removal.sample.positions
-    return None if said is None or said.noisy or positions is None else (positions, said)
 
 
 def judge(unlearner, change, measured):

@@ -14,9 +14,9 @@ from skunlearn import (
     MSGUnlearner,
     NoTUnlearner,
     SSDUnlearner,
-    base,
 )
 from skunlearn._torch.skorch_nets import copy_net
+from skunlearn._unlearning import removal
 from skunlearn.editing import neg_merge
 from skunlearn.exceptions import UnlearningError
 from skunlearn.utils import all_unlearners
@@ -94,7 +94,7 @@ def test_requests_of_every_method_start_from_the_net_as_it_is(kind, turn, stop, 
     But for running statistics, which are taken anew at the end of every request. A kind meets
     every third method in a turn, the next kind the next ones.
     """
-    for where in (base, neg_merge):
+    for where in (removal, neg_merge):
         monkeypatch.setattr(where, "renew_statistics", lambda net, rows, seed: None)
     X, y = rows()
     net = odd_net(kind, callbacks=[("stop", Stop())])
