@@ -300,12 +300,12 @@ def test_weights_and_buffers_that_are_not_finite(size, dtype):
     place = net.module_.weight.data[1], net.module_.mask[1]
     for value in (np.inf, -np.inf, np.nan):
         place[0][2] = value
-        with pytest.raises(UnlearningError, match="module.weight holds NaN or infinity"):
+        with pytest.raises(UnlearningError, match=r"module\.weight holds NaN or infinity"):
             check_finite(net)
         place[0][2] = torch.finfo(dtype).max
         place[1][2] = value  # infinity may be meant
         if np.isnan(value):
-            with pytest.raises(UnlearningError, match="module.mask holds NaN"):
+            with pytest.raises(UnlearningError, match=r"module\.mask holds NaN"):
                 check_finite(net)
         else:
             assert check_finite(net) is net
