@@ -5,8 +5,9 @@
 Counted with ``sys.setprofile`` over one ``unlearn(X[:5])`` on 120 rows; functions are those of
 skunlearn's own code, each once, and a change of file is a call from one of its files into another.
 Comprehensions and lambdas count as functions, as Python before 3.12 runs them; how many functions
-have a name of their own is said beside it. ``-v`` lists what was entered by file, and ``-o`` in the
-order of the calls, each below its caller.
+have a name of their own is said beside it, and how many are about the request itself, rather than
+about rows, nets and files. ``-v`` lists what was entered by file, and ``-o`` in the order of the
+calls, each below its caller.
 """
 
 import os
@@ -20,6 +21,8 @@ from torch import nn
 import skunlearn
 
 _ROOT = os.path.dirname(skunlearn.__file__) + os.sep
+# The rooms that know of no request: what is in them serves trainings and measurements as well.
+_GROUND = ("_files", "_rows", "_torch", "_recipe")
 
 
 def _mlp():
@@ -57,6 +60,13 @@ def walk(method):
     return {name for name, _ in functions}, functions, changes
 
 
+def keep_requests(entered):
+    """Those files, or functions with their files, that are about the request itself."""
+    ground = tuple(_ROOT + room + os.sep for room in _GROUND)
+    names = [name if isinstance(name, str) else name[0] for name in entered]
+    return [one for one, name in zip(entered, names) if not name.startswith(ground)]
+
+
 def main(names):
     """Print the counts of each method, and what was entered."""
     for name in [n for n in names if n not in ("-v", "-o")] or ["FineTuneUnlearner"]:
@@ -66,7 +76,8 @@ def main(names):
         named = sum(not function.endswith(">") for _, function in functions)
         print(
             f"{name}: {len(files)} files, {len(functions)} functions ({named} with a name), "
-            f"{changes} changes of file"
+            f"{changes} changes of file; of the request itself {len(keep_requests(files))} files, "
+            f"{len(keep_requests(functions))} functions"
         )
         if "-o" in names:
             for (file, function), depth in functions.items():

@@ -306,7 +306,10 @@ def create_app(folder, *, keys, answer_after=86400.0, poll=0.5, stop_within=30.0
 
     @app.post("/operator/release", dependencies=allow["operator"])
     def release(retrain: bool = False) -> OperatorHealth:
-        app.state.worker.queue.release(retrain=retrain)
+        try:
+            app.state.worker.queue.release(retrain=retrain)
+        except ValueError as error:
+            raise HTTPException(409, str(error)) from error
         return operator_health()
 
     @app.get("/metrics", dependencies=allow["operator"])

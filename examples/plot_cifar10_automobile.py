@@ -54,6 +54,7 @@ net = NeuralNetClassifier(
     batch_size=500,
     iterator_train__shuffle=True,
     train_split=None,
+    device="cuda" if torch.cuda.is_available() else "cpu",
     callbacks=[("rate", LinearDecay(warmup=0.2))],
 )
 

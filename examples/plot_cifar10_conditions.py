@@ -60,6 +60,7 @@ net = NeuralNetClassifier(
     batch_size=100,
     iterator_train__shuffle=True,
     train_split=None,
+    device="cuda" if torch.cuda.is_available() else "cpu",
     callbacks=[("rate", LinearDecay(warmup=0.2))],
 )
 unlearners = {

@@ -9,7 +9,6 @@ log, judge, take over.
 
 import time
 import weakref
-from dataclasses import replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
@@ -20,10 +19,8 @@ from skunlearn._recipe.from_scratch import name_trained
 from skunlearn._recipe.step_kinds import sort_steps
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import HasMethods, check_parameters
-from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
+from skunlearn._rows.seeding import draw_seed, seeded
 from skunlearn._torch import held_out_rows, skorch_nets
-from skunlearn._torch.loop.norms import renew_statistics
-from skunlearn._torch.loop.run_guards import telling_torch_errors
 from skunlearn._unlearning import (
     attachment,
     correction,
@@ -37,15 +34,13 @@ from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import write_content
 from skunlearn._unlearning.certificate.deletion_log import log_entry
 from skunlearn._unlearning.change import Change
-from skunlearn._unlearning.class_docs import inherit_entries
 from skunlearn._unlearning.diagnosis import warn_if_damaged, warn_if_wrong
 from skunlearn._unlearning.fitted import (
     Fitted,
-    bind,
+    HoldsFitted,
     drafted,
     find_steps_before,
-    note_own_state,
-    share_all,
+    succeeding,
 )
 from skunlearn._unlearning.predictor import PredictorMixin
 from skunlearn._unlearning.promises import Promises
@@ -54,18 +49,19 @@ from skunlearn._unlearning.removal import (
     carry_out,
     find_emptied,
     judge,
-    keep_look,
     look_before,
     look_up,
     observe_all,
     purge_caches,
+    renew_model,
+    take_over,
 )
 from skunlearn._unlearning.row_reader import read_request, read_training
 
 __all__ = ["BaseUnlearner", "Promises"]
 
 
-class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
+class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     """Base class of all unlearners.
 
     A subclass implements ``_attempt(retain, forget, seed)`` and returns a new model; deep
@@ -115,7 +111,6 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     __metadata_request__fit = {"forget": True, "ids": True, "groups": True, "measure_on": True}
 
     _promises = Promises()
-    _judges_itself = False  # by unseen rows, so that nobody need look at these a second time
 
     _parameter_constraints = {
         "estimator": "no_validation",
@@ -127,7 +122,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        inherit_entries(cls)
+        words.inherit_entries(cls)
 
     def __init__(self, estimator, *, random_state=None, memory=None, store_data=True, verbose=0):
         self.estimator = estimator
@@ -199,11 +194,12 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         model, kept = self._renew_model(removal)
         after = observe_all(model, removal, self._classes)
         emptied = find_emptied(removal, self._classes) if removal.emptied else ()
-        change = Change.between(before.said, after, emptied)
+        rows = removal.forget, removal.retain, removal.others
+        change = Change.between(before.said, after, emptied, rows)
         seconds = time.perf_counter() - started
         entry = log_entry(self, before, change, model, kept, seconds)
         judge(self, change, entry["measured"])
-        self._take_over(model, change, entry)
+        take_over(self, model, change, entry)
 
     # ------------------------------------------------------------------ what a method writes
 
@@ -279,8 +275,11 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
             self.estimator.estimator, rows, self._classes, verbose=self.verbose
         )
 
-    def _train(self, rows, *, seed=None, write_checkpoints=False):
-        """A(rows): a freshly trained estimator, taken from ``memory`` when it is there."""
+    def _train(self, rows, *, seed=None, write_checkpoints=False, callbacks=()):
+        """A(rows): a freshly trained estimator, taken from ``memory`` when it is there.
+
+        `callbacks`, pairs of name and callback, watch the training of a net without `memory`.
+        """
         return training.train(
             skorch_nets.unwrap(self.estimator),
             rows,
@@ -289,42 +288,13 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
             memory=self.memory,
             verbose=self.verbose,
             write_checkpoints=write_checkpoints,
+            callbacks=callbacks,
         )
 
-    def _renew_model(self, removal):
-        """The model after a request, and what `renew_statistics` could not renew in it."""
-        seed, kept = derive_seed(self._seed, len(self.deletions_)), None
-        if removal.made_from is not None:
-            return self.estimator_, kept
-        exact = self._make_promises().exact
-        with telling_torch_errors(type(self).__name__, exact):
-            attempt = self._attempt_correction if removal.corrected else self._attempt
-            model = attempt(*(removal.trained_on or (removal.retain, removal.forget)), seed)
-        trained_on = skorch_nets.is_net(model) and not exact
-        if trained_on and model is self.estimator_:
-            model = skorch_nets.copy_net(model)
-        model = skorch_nets.drop_last_steps(model)
-        if trained_on:
-            kept = renew_statistics(model, removal.retain, seed)
-        return held_out_rows.restore(model, skorch_nets.unwrap(self.estimator)), kept
-
-    def _take_over(self, model, change, entry):
-        """Be what the request has made of this draft."""
-        self._change(
-            model=model,
-            record=self._removal.record,
-            deletions=[*self.deletions_, entry],
-            evidence=change.forget_after,
-            forgotten=self._removal.forget,
-            looked=keep_look(self._removal, change),
-            removal=None,
-        )
-        if isinstance(self.estimator, FrozenEstimator):
-            # The trained net that the user froze still knows the rows; this object lets go of it.
-            self.estimator = FrozenEstimator(model)
+    _renew_model = renew_model
 
     def _has_judged(self):
-        """Whether the method has looked at unseen rows itself, in this request."""
+        """Whether a method that judges itself (see `Promises`) could do so, in this request."""
         return False
 
     def _warn_if_wrong(self, change, measured, most_lost):
@@ -356,12 +326,8 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
         The caller calls ``_commit`` of the copy once nothing will be put back. `known` goes to
         the `Removal`.
         """
-        new = self.__copy__()
-        with seeded(self._seed):
-            new._check_parameters()
+        with succeeding(self) as new:
             new._forget(Removal(positions, forget, retain, **known))
-        new._drop_copies()
-        note_own_state(new, set(vars(self)))
         return new
 
     def _clean_up(self, before):
@@ -374,49 +340,6 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
             # Nobody else can delete the forgotten rows from a copy that `fit` made.
             self._change(record=self._record.without_forgotten(), forgotten=None)
 
-    # ------------------------------------------------------------------ its state
-
-    estimator_, deletions_ = bind("model"), bind("deletions")
-    _seed, _record, _row_reader = bind("seed"), bind("record"), bind("row_reader")
-    _evidence, _forgotten, _removal = bind("evidence"), bind("forgotten"), bind("removal")
-    _steps_before, _looked, _recipe = bind("steps_before"), bind("looked"), bind("recipe")
-    _records, _saved_files, _key = bind("records"), bind("files"), bind("key")
-
-    @property
-    def classes_(self):
-        """Labels that ``fit`` has seen; regressors have none."""
-        labels = self._row_reader.labels
-        if labels is None:
-            raise AttributeError(f"This {type(self).__name__} is a regressor: it has no classes_.")
-        return labels
-
-    @property
-    def _classes(self):
-        """The label of each column of the model, `Labels`, or None for a regression."""
-        return self._row_reader.classes
-
-    @property
-    def _reader(self):
-        """How rows are read to be measured, or None."""
-        return self._record.reader if "_fitted" in vars(self) else None
-
-    def _change(self, **changed):
-        self._fitted = replace(self._fitted, **changed)
-
-    def _log(self, deletions):
-        self._change(deletions=deletions)
-
-    def _take_records(self, records):
-        self._change(records=records)
-
-    def _encode(self, y, name="y"):
-        return self._row_reader.encode(y, name, self._record.y_dtype)
-
-    def __sklearn_is_fitted__(self):
-        return "_fitted" in vars(self) and self._fitted.model is not None
-
-    __copy__ = share_all
-
     # ------------------------------------------------------------------ what it tells and keeps
 
     _check_request = read_request
@@ -428,7 +351,7 @@ class BaseUnlearner(PredictorMixin, MetaEstimatorMixin, BaseEstimator):
     __repr__, _repr_html_inner = notebook.write_text, notebook.write_html
     _repr_mimebundle_ = notebook.write_bundle
     _sk_visual_block_, _get_doc_link = notebook.draw_block, notebook.link_to_docs
-    _get_params_html = notebook.list_parameters
+    _get_params_html, _get_fitted_attr_html = notebook.list_parameters, notebook.list_fitted
 
     def _certified_content(self):
         """What the certificate holds before it is sealed."""

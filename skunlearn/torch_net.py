@@ -10,6 +10,7 @@ from sklearn.utils import check_scalar
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
+from skunlearn._rows.containers import is_mapping
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch.from_torch.factory import check_factory
 from skunlearn._torch.from_torch.from_loader import read_loader
@@ -189,6 +190,11 @@ _SAMPLING = (
 
 def _unwrap(module):
     if not isinstance(module, nn.Module):
+        if is_mapping(module):
+            raise TypeError(
+                "module must be a trained torch.nn.Module, got a mapping. Of a state_dict "
+                "build the module and load it: module.load_state_dict(state)."
+            )
         what = module.__name__ if isinstance(module, type) else type(module).__name__
         raise TypeError(
             f"module must be a trained torch.nn.Module, got {what}. What is not trained yet goes "

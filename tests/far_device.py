@@ -3,8 +3,8 @@
 Tensors on it hold their values in ordinary memory and report another device, ``"lazy"``, which
 PyTorch knows and has no code for. Operations on them are carried out; one that is given tensors of
 both devices raises, as CUDA does, except where CUDA takes them: numbers, indices, copies. What a
-device is waited for, a number read back, a copy to the processor or a size that depends on values,
-is counted.
+device is waited for is counted: a number read back, a copy to the processor, one from there that
+is not called ``non_blocking``, a size that depends on values.
 """
 
 import contextlib
@@ -89,6 +89,8 @@ def _carry_out(func, args, kwargs, waits):
         waits[name] += 1
     elif name in _TAKE_INDICES:  # the places that a mask stands for have to be counted
         waits[name] += any(isinstance(at, FarTensor) and at.dtype is torch.bool for at in args[1])
+    if near and goes_far and name in _MOVE and not _goes_on(args, kwargs):
+        waits["from the processor"] += 1
     inner_args, inner_kwargs = tree_map(_near, args), tree_map(_near, kwargs)
     out = func(*inner_args, **inner_kwargs)
     if name == "aten::copy_":
@@ -102,6 +104,11 @@ def _carry_out(func, args, kwargs, waits):
         return FarTensor(result) if goes_far and isinstance(result, torch.Tensor) else result
 
     return tree_map(wrapped, out)
+
+
+def _goes_on(args, kwargs):
+    """Whether a copy is not waited for."""
+    return kwargs.get("non_blocking") or any(arg is True for arg in args[2:])
 
 
 def _near(value):

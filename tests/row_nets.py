@@ -314,5 +314,5 @@ NETS = {
     "LSTM": (Recurrent, vectors(), None),
     "noisy": (Noisy, vectors(), False),
     "channels last": (ChannelsLast, images(), None),
-    "channels last, bfloat16": (narrow_cnn, images(), None),
+    "channels last, bfloat16": (narrow_cnn, images(), True),
 }

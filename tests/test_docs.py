@@ -223,6 +223,36 @@ def test_other_stored_figures_would_be_seen(monkeypatch):
     assert "After `unlearn` it\nrepeats 50.0 %" in readme.render(text)
 
 
+# Of EUk another k was measured as well, and single scores.
+QUOTING = [
+    name
+    for name, cls in all_unlearners().items()
+    if "bench_defaults" in (cls.__doc__ or "") and name != "EUkUnlearner"
+]
+
+
+@pytest.mark.parametrize("name", QUOTING)
+def test_docstrings_quote_the_stored_figures(name):
+    parts = inspect.getdoc(all_unlearners()[name]).split("\n\n")
+    quoted = {
+        figure
+        for part in parts
+        if "bench_defaults" in part
+        for figure in re.findall(r"\b0\.\d{3}\b", part)
+    }
+    beside = "floor", "original", "retrained", "FineTune", "GradientAscent"
+    stored = {
+        f"{by[method]['worst AUC']:.3f}"
+        for by in stored_figures.defaults().values()
+        for method in (name.removesuffix("Unlearner"), *beside)
+    }
+    assert quoted <= stored
+
+
+def test_some_docstrings_quote_stored_figures():
+    assert len(QUOTING) > 5
+
+
 def test_the_first_picture_is_drawn_from_the_stored_figures():
     stored = stored_figures.first_minute()
     assert first_minute.PICTURE.read_text() == first_minute.draw(stored)

@@ -99,11 +99,13 @@ def test_rooms_stay_small():
 def test_files_stay_short():
     files = [*rooms.PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
     lines = {str(f.relative_to(ROOT)): f.read_text(encoding="utf-8").count("\n") for f in files}
-    assert {name: n for name, n in lines.items() if n > 480} == {}
+    assert {name: n for name, n in lines.items() if n > 465} == {}
 
 
 def test_the_contract_stands_on_one_screen():
-    tree = ast.parse((rooms.PACKAGE / "base.py").read_text(encoding="utf-8"))
+    text = (rooms.PACKAGE / "base.py").read_text(encoding="utf-8")
+    assert text.count("\n") <= 380
+    tree = ast.parse(text)
     base = next(node for node in tree.body if isinstance(node, ast.ClassDef))
     methods = [node for node in base.body if isinstance(node, ast.FunctionDef)]
     names = [node.name for node in methods]
@@ -118,7 +120,10 @@ def test_a_request_is_a_short_walk():
     """What is new in it should take the place of something, or have a good reason."""
     files, functions, _ = walk_of_a_request.walk(FineTuneUnlearner)
     assert len(files) <= 41
-    assert len(functions) <= 290
+    assert len(functions) <= 285
+    # The rest is reading rows, and a training.
+    assert len(walk_of_a_request.keep_requests(files)) <= 12
+    assert len(walk_of_a_request.keep_requests(functions)) <= 78
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,16 @@ def test_what_pytorch_says_and_what_others_say():
         ):
             nn.Linear(2, 3)(torch.ones(1, 4))
         assert isinstance(told.value.__cause__, RuntimeError)
+    several = (torch.ones(1, 3), torch.ones(1))
+    for call, words in (
+        (nn.CrossEntropyLoss(), "the module returns a tuple. Let it return the logits"),
+        (lambda rows, _: nn.Linear(3, 3)(rows), "X asks for something"),
+    ):
+        with (
+            pytest.raises(UnlearningError, match=words),
+            telling_torch_errors("X", False),
+        ):
+            call(several, torch.ones(1))
     with pytest.raises(ValueError, match="of my own"), telling_torch_errors("X", False):
         raise ValueError("of my own")
     with pytest.raises(torch.OutOfMemoryError), telling_torch_errors("X", False):

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from skunlearn.nets import FastCIFARNet
 from skunlearn.utils import all_unlearners, unlearner_tags
 
 HERE = Path(__file__).parent
+FLOOR = 2  # epochs of the methods that train, by default
 COLUMNS = ["UA", "RA", "TA", "MIA", "average gap", "AUC", "ToW", "seconds", "of retraining"]
 
 
@@ -44,6 +46,7 @@ def recipe(options):
         train_split=None,
         callbacks=[("rate", LinearDecay(warmup=0.2))],
         verbose=0,
+        device=options.device,
     )
 
 
@@ -90,6 +93,11 @@ class Finished:
         print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
 
 
+def list_methods():
+    methods = {"Retrain": RetrainUnlearner, **all_unlearners(exact=False, nets=True)}
+    return methods | {"Retrain, same budget": partial(RetrainUnlearner, max_epochs=FLOOR)}
+
+
 def run(options, done):
     X, y, X_test, y_test = load(options)
     net = recipe(options)
@@ -97,7 +105,7 @@ def run(options, done):
         "class": y == 1,
         "random": np.random.default_rng(1).random(len(y)) < 0.1,
     }
-    methods = {"Retrain": RetrainUnlearner, **all_unlearners(exact=False, nets=True)}
+    methods = list_methods()
     for seed in range(options.seeds):
         wanted = [
             (setting, name)
@@ -191,23 +199,45 @@ def write(options, rows):
     lines = [
         "# All methods on CIFAR-10",
         "",
-        f"{datetime.date.today()}, {os.cpu_count()} cores ({platform.machine()}), torch "
-        f"{torch.__version__}; `{command(options)}`.",
+        f"{datetime.date.today()}, {options.machine or describe_machine(options)}; "
+        f"`{command(options)}`.",
         "",
         f"`FastCIFARNet` of widths {tuple(options.widths)}, {options.rows:,} training rows, "
-        f"{options.epochs} epochs. Every method at its defaults: **no tuning**. Means over "
-        f"{options.seeds} seeds, standard deviations in brackets; UA, RA, TA, MIA and the average "
-        "gap in per cent. UA: one minus the accuracy on the forget set. MIA: efficacy of an SVC. "
-        "AUC: matched margin attack. The gap, ToW and time are against the retrained net of the "
-        'same seed; "Retrain, other seed" is the band below which nothing can be told apart.',
+        f"{options.epochs} epochs. Every method at its defaults: **no tuning**. "
+        f"{describe_seeds(options)}; UA, RA, TA, MIA and the average gap in per cent. UA: one "
+        "minus the accuracy on the forget set. MIA: efficacy of an SVC. AUC: matched margin "
+        "attack. The gap, ToW and time are against the retrained net of the same seed"
+        + (
+            '; "Retrain, other seed" is the band below which nothing can be told apart.'
+            if options.seeds > 1
+            else "."
+        ),
     ]
     for setting in options.settings:
         title = "One class (automobiles)" if setting == "class" else "A random tenth of the rows"
-        lines += ["", f"## {title}", "", *markdown(frame[frame["setting"] == setting])]
+        shown = frame[frame["setting"] == setting]
+        lines += ["", f"## {title}", "", *markdown(shown)]
+        missing = [name for name in list_methods() if name not in set(shown["method"])]
+        if missing:
+            names = ", ".join(name.removesuffix("Unlearner") for name in missing)
+            lines += ["", f"Not reached before the run was ended: {names}."]
     note = HERE / "words.md"
     if note.exists():
         lines += ["", note.read_text().strip()]
     (HERE / "RESULTS.md").write_text("\n".join(lines) + "\n")
+
+
+def describe_machine(options):
+    here = f"{os.cpu_count()} cores ({platform.machine()})"
+    if torch.device(options.device).type == "cuda":
+        here = f"{torch.cuda.get_device_name()}, {here}"
+    return f"{here}, torch {torch.__version__}"
+
+
+def describe_seeds(options):
+    if options.seeds == 1:
+        return "One seed"
+    return f"Means over {options.seeds} seeds, standard deviations in brackets"
 
 
 def command(options):
@@ -252,6 +282,8 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--widths", type=int, nargs=3, default=[32, 128, 256])
     parser.add_argument("--settings", nargs="+", default=["class", "random"])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--machine", help="for the table's heading (processor and cores)")
     parser.add_argument("--table", action="store_true", help="write the table again, run nothing")
     options = parser.parse_args()
     key = f"{options.rows}-{options.epochs}-{options.widths}"

@@ -10,8 +10,10 @@ import joblib
 import numpy as np
 import torch
 
+from skunlearn._recipe.reach import is_users_module, list_inner
 from skunlearn._recipe.signs import is_users_own
 from skunlearn._torch.first_weights import digest_tensor
+from skunlearn._torch.parts.copying import read_cell
 
 _CONSTANT = (str, bytes, int, float, complex, type(None), type(Ellipsis))
 _INCIDENTAL = {
@@ -81,7 +83,7 @@ class _Reader:
         said = _write_text(function.__code__, names)
         names -= _list_assigned(function.__code__, "STORE_GLOBAL")
         values = [function.__defaults__, function.__kwdefaults__]
-        values += [_content(cell) for cell in function.__closure__ or ()]
+        values += [read_cell(cell) for cell in function.__closure__ or ()]
         values += _find_values(function.__globals__, sorted(names))
         return [said, *map(self._value, values)]
 
@@ -120,21 +122,16 @@ def _parts(thing):
     return [thing if isinstance(thing, type | types.FunctionType) else type(thing)]
 
 
-def _list_inner(code):
-    """Code of the functions that are defined inside."""
-    return [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-
-
 def _list_assigned(code, operation):
     """Names that `code` assigns by this operation of the bytecode."""
     own = {step.argval for step in dis.get_instructions(code) if step.opname == operation}
-    return own.union(*(_list_assigned(inner, operation) for inner in _list_inner(code)))
+    return own.union(*(_list_assigned(inner, operation) for inner in list_inner(code)))
 
 
 def _write_text(code, names):
     """Bytecode and constants as text; the names that it uses are added to `names`."""
     names.update(code.co_names)
-    inner = [_write_text(constant, names) for constant in _list_inner(code)]
+    inner = [_write_text(constant, names) for constant in list_inner(code)]
     constants = [
         repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)
         for constant in code.co_consts
@@ -147,17 +144,6 @@ def _find_values(variables, names):
     """Values of global names; of the user's modules, values of what they are asked for."""
     found = [variables[name] for name in names if name in variables]
     modules = [value for value in found if isinstance(value, types.ModuleType)]
-    own = [vars(module) for module in modules if _is_users_module(module)]
+    own = [vars(module) for module in modules if is_users_module(module)]
     asked = [there[name] for there in own for name in names if name in there]
     return [value for value in [*found, *asked] if not isinstance(value, types.ModuleType)]
-
-
-def _is_users_module(module):
-    return is_users_own(types.SimpleNamespace(__module__=module.__name__))
-
-
-def _content(cell):
-    try:
-        return cell.cell_contents
-    except ValueError:  # not filled yet
-        return None

@@ -69,7 +69,8 @@ def list_functions(member):
     if isinstance(member, types.MethodType):  # it speaks for the object that it is bound to
         return []
     if isinstance(member, property):
-        return [f for f in (member.fget, member.fset, member.fdel) if f is not None]
+        accessors = member.fget, member.fset, member.fdel  # compiled ones among them
+        return [function for each in accessors for function in list_functions(each)]
     if isinstance(member, staticmethod | classmethod):
         return list_functions(member.__func__)
     if isinstance(member, functools.cached_property):
@@ -93,19 +94,20 @@ def _calls_load(code):
         called = step.opname == "LOAD_METHOD" or "NULL|self" in step.argrepr
         if called or step.opname != "LOAD_ATTR" or steps[i - 1].argval not in own:
             return True
-    return any(map(_calls_load, _list_inner(code)))
+    return any(map(_calls_load, list_inner(code)))
 
 
 def _follow(found, name, value, attributes):
     """Note a variable; of one of the user's modules what is asked of it."""
-    while isinstance(value, types.ModuleType) and attributes and _is_users(value):
+    while isinstance(value, types.ModuleType) and attributes and is_users_module(value):
         name, attributes = f"{name}.{attributes[0]}", attributes[1:]
         value = getattr(value, name.rpartition(".")[2], None)
     if not isinstance(value, types.ModuleType):
         found[name] = value
 
 
-def _is_users(module):
+def is_users_module(module):
+    """Whether a module is of the user's own code; see `is_users_own`."""
     return is_users_own(types.SimpleNamespace(__module__=module.__name__))
 
 
@@ -124,7 +126,7 @@ def _list_loads(code):
         measured = i > 0 and steps[i - 1].argval == "len"
         if not (measured or (attributes and attributes[0] in _FORM)):
             found.append((name, "DEREF" in step.opname, tuple(attributes)))
-    return [*found, *(pair for inner in _list_inner(code) for pair in _list_loads(inner))]
+    return [*found, *(pair for inner in list_inner(code) for pair in _list_loads(inner))]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -136,13 +138,13 @@ def _list_imports(code):
             module = step.argval
         elif step.opname == "IMPORT_FROM":
             found.append((module, (step.argval,)))
-    return [*found, *(pair for inner in _list_inner(code) for pair in _list_imports(inner))]
+    return [*found, *(pair for inner in list_inner(code) for pair in _list_imports(inner))]
 
 
 def _list_names(code):
-    return set(code.co_names).union(*(_list_names(inner) for inner in _list_inner(code)))
+    return set(code.co_names).union(*(_list_names(inner) for inner in list_inner(code)))
 
 
-def _list_inner(code):
+def list_inner(code):
     """Code of the functions that are defined inside."""
     return [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]

@@ -6,6 +6,7 @@ import os
 import sys
 import types
 from collections.abc import Mapping
+from importlib.metadata import distributions
 from numbers import Number
 from pathlib import Path
 
@@ -34,8 +35,21 @@ def _is_library(name):
     root = name.partition(".")[0]
     if root in ("skunlearn", "builtins") or root in sys.stdlib_module_names - {"__main__"}:
         return True
-    file = getattr(sys.modules.get(name) or sys.modules.get(root), "__file__", None)
-    return file is not None and not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
+    while not getattr(sys.modules.get(name), "__file__", None):  # parts of compiled modules
+        name = name.rpartition(".")[0]
+        if not name:
+            return False
+    file = Path(sys.modules[name].__file__)
+    if not {"site-packages", "dist-packages"}.isdisjoint(file.parts):
+        return True
+    # Packages may lie elsewhere (``pip install --target``), and the user's own code beside them.
+    return any(_is_recorded(file, Path(entry)) for entry in sys.path if file.is_relative_to(entry))
+
+
+def _is_recorded(file, folder):
+    line = f"\n{file.relative_to(folder).as_posix()},"
+    records = (found.read_text("RECORD") for found in distributions(path=[str(folder)]))
+    return any(line in f"\n{record}" for record in records)
 
 
 def is_fitted(estimator):

@@ -19,6 +19,7 @@ from skunlearn._recipe.trained_before import walk
 from skunlearn._rows import checking
 from skunlearn._rows.containers import digest_of, digest_rows, is_dataset
 from skunlearn._rows.row_forms import form_of
+from skunlearn._rows.row_names import join_names
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import checkpoints, held_out_rows, net_checks, portable, skorch_nets
 from skunlearn._torch.first_weights import digest_weights
@@ -81,7 +82,7 @@ def train(
         net, lost = stop.args
         checking.warn(
             f"memory= does not keep this net: an entry holds weights and buffers, and not "
-            f"{portable.join_names(lost)}, which the training has changed on the modules "
+            f"{join_names(lost)}, which the training has changed on the modules "
             "themselves. It is trained each time.",
             UserWarning,
         )

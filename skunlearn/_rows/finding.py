@@ -90,6 +90,13 @@ def align_request(X, like, name):
     if not exact.all():
         wrong = np.flatnonzero(~exact).tolist()
         dtype = getattr(like, "dtype", "the training data")  # a frame or mapping has several
+        if name == "X_new":
+            raise ValueError(
+                f"{len(wrong)} of {len(exact)} rows of X_new (rows {show_some(wrong)}) hold values "
+                f"that {dtype} cannot: a word that is no category of its column, a fraction "
+                "among whole numbers, or a finer time than its column's unit. Nothing was "
+                "corrected. Fit anew on rows that hold them."
+            )
         raise UnknownRowsError(
             f"{len(wrong)} of {len(exact)} rows of {name} hold values that {dtype} cannot "
             f"(rows {show_some(wrong)}), so this model never saw them. Nothing was forgotten. "
@@ -123,7 +130,8 @@ def _find_subset(record, X):
             return rows
     raise TypeError(
         "The model was fitted on a torch Dataset, whose rows are known by position: pass "
-        "indices=..., ids=..., groups=... or torch.utils.data.Subset(dataset, indices)."
+        "indices=..., ids=..., groups=... or torch.utils.data.Subset(dataset, indices) of the very "
+        "dataset that fit was given."
     )
 
 

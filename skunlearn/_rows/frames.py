@@ -111,13 +111,29 @@ def align_frame(X, like, name):
         cast = X.cast(dict(like.schema), strict=False)
         held = [_find_kept_by_polars(X[c], cast[c]) for c in columns]
     else:
-        cast = X.astype(like.dtype if columns is None else like.dtypes)
+        known = _drop_unknown_words(X, like, columns)
+        cast = known.astype(like.dtype if columns is None else like.dtypes)
         held = [] if columns is None else [_find_kept(X[c], cast[c]) for c in columns]
     return cast, np.all([np.ones(len(X), bool), *held], axis=0)
 
 
+def _drop_unknown_words(X, like, columns):
+    """`X` with no value that is none of a column's categories, which a cast would not take."""
+    if columns is None:
+        categories = getattr(like.dtype, "categories", None)
+        return X if categories is None else X.where(X.isin(categories))
+    X = X.copy(deep=False)
+    for name in columns:
+        categories = getattr(like[name].dtype, "categories", None)
+        if categories is not None:
+            X[name] = X[name].where(X[name].isin(categories))
+    return X
+
+
 def _find_kept(column, cast):
     """Where a column of another dtype holds what the given one does."""
+    if cast.dtype.kind in "mM" and column.dtype.kind == cast.dtype.kind:  # of another unit
+        return ((cast == column) | (cast.isna() & column.isna())).to_numpy(dtype=bool)
     if cast.dtype.kind in "biu":
         return (cast == column).fillna(False).to_numpy(dtype=bool)
     return (cast.isna() == column.isna()).to_numpy()  # a category that there is not becomes NaN

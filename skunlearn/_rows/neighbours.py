@@ -30,6 +30,24 @@ def name_by_neighbours(rows, known, seed):
     named : ndarray of int, or None
         None where rows cannot be compared, or are too few.
     """
+    asked = _ask(rows, known, seed)
+    return None if asked is None else asked[0].predict(asked[1])
+
+
+def count_agreeing(rows, known, seed):
+    """Share of the nearest of other rows that have a row's own label; see `name_by_neighbours`."""
+    asked = _ask(rows, known, seed)
+    if asked is None:
+        return None
+    model, X = asked
+    shares = model.predict_proba(X)
+    places = np.searchsorted(model.classes_, rows.y).clip(max=len(model.classes_) - 1)
+    found = model.classes_[places] == rows.y  # of other labels there is no neighbour
+    return np.where(found, shares[np.arange(len(places)), places], 0.0)
+
+
+def _ask(rows, known, seed):
+    """Neighbours, and the rows of whose labels they are asked; None where these do not compare."""
     if known is not None:
         known = known.sample(_KNOWN, seed)
     there, asked = rows if known is None else known, None
@@ -42,7 +60,7 @@ def name_by_neighbours(rows, known, seed):
             return None
     counts = np.unique(there.y, return_counts=True)[1]
     votes = int(np.clip(np.median(counts) // 4, 1, _VOTES))
-    return KNeighborsClassifier(votes, algorithm="brute").fit(X, there.y).predict(asked)
+    return KNeighborsClassifier(votes, algorithm="brute").fit(X, there.y), asked
 
 
 def _read(rows):

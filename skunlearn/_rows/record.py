@@ -111,11 +111,6 @@ class TrainingRecord:
         return self._y[self._slot[self.retained]]
 
     @property
-    def has_ids(self):
-        """Whether ``fit`` was given ids; to ask for these would make digests of all."""
-        return self._ids is not None
-
-    @property
     def ids(self):
         """Digests of the identifiers, of shape (n, 16), or None."""
         return None if self._ids is None else self._ids.digests
@@ -139,13 +134,20 @@ class TrainingRecord:
         """An empty container in the form of the rows, to convert requests to."""
         return self._like
 
-    def identifiers(self, positions):
-        """Digests that stand for the rows in the log: of ids, contents or positions."""
-        if self._ids is not None:
-            return self._ids.digests_at(positions)
+    def name_rows(self, positions, corrected=False):
+        """How a log knows rows: by what, that itself or its digests, and digests of their contents.
+
+        Of values that are `corrected` the ids, and positions, stay in use.
+        """
         if self.is_dataset:
-            return np.asarray(positions)
-        return self._table.complete(self, positions)[1]
+            kind, names, contents = "positions", np.asarray(positions), None
+        else:
+            kind, (contents, names) = "rows", self._table.complete(self, positions)
+        if corrected:
+            return "corrected positions" if self.is_dataset else kind, names, None
+        if self._ids is not None:
+            return "ids", self._ids.digests_at(positions), contents
+        return kind, names, contents
 
     @property
     def digests(self):

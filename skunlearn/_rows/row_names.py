@@ -107,6 +107,12 @@ def show_some(values, limit=5):
     return text + (", ..." if len(values) > limit else "")
 
 
+def join_names(names, limit=6):
+    """The first of these as text, and how many more there are, for messages."""
+    rest = len(names) - limit
+    return ", ".join(map(str, names[:limit])) + (f" and {rest} more" if rest > 0 else "")
+
+
 def advise_on(unknown, table, kind):
     """What may be wrong with names that are not in `table`."""
     pairs = [(name, other) for name in unknown[:_SOME] for other in _misspelt(name)]

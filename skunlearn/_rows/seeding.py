@@ -41,7 +41,7 @@ _lock = threading.Lock()
 _inside, _before = 0, None  # how many blocks are entered, and the generators before the first
 
 
-def _generators():
+def _read_generators():
     return torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
 
 
@@ -61,7 +61,7 @@ def _left_alone():
     global _inside, _before
     with _lock:
         if not _inside:
-            _before = _generators()
+            _before = _read_generators()
         _inside += 1
     try:
         yield
@@ -81,7 +81,7 @@ def seeded(seed):
     """
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with _left_alone(), torch.random.fork_rng(devices=devices):
-        states = _generators()
+        states = _read_generators()
         try:
             seed_torch(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002

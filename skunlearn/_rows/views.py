@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skunlearn._rows.containers import join, row_digests, take
+from skunlearn._rows.containers import join, row_digests, slice_run, take
 
 
 class Rows:
@@ -63,7 +63,7 @@ class Rows:
         """
         weights = None
         if self.weights is not None or other.weights is not None:
-            weights = np.concatenate([_weights(self), _weights(other)])
+            weights = np.concatenate([fill_weights(self), fill_weights(other)])
         if self.source is other.source:
             both = np.concatenate([self.index, other.index])
             return Rows(self.source, self.all_y, both, weights=weights)
@@ -90,15 +90,12 @@ class Rows:
 
     def lend(self):
         """As ``arrays``, where they lie if the view is one run of them: never to be written to."""
-        i, n = self.index, len(self.index)
-        if n and i[-1] - i[0] == n - 1 and (i == np.arange(i[0], i[0] + n)).all():
-            run = slice(i[0], i[0] + n)
-            return take(self.source, run), None if self.all_y is None else self.all_y[run]
-        return self.arrays()
+        run = slice_run(self.index)
+        return take(self.source, run), None if self.all_y is None else self.all_y[run]
 
     def shares(self):
         """What each row counts in a mean over the view, of shape (len(index),)."""
-        weights = _weights(self)
+        weights = fill_weights(self)
         return weights / max(weights.sum(), np.finfo(np.float64).tiny)
 
 
@@ -128,5 +125,6 @@ class DigestsOf:
         return self.record.digests_at(self.positions)
 
 
-def _weights(rows):
+def fill_weights(rows):
+    """The weight of each row in view, which is one where there are none."""
     return np.ones(len(rows)) if rows.weights is None else rows.weights

@@ -6,11 +6,11 @@ from itertools import islice
 import torch
 from torch.nn.parameter import UninitializedTensorMixin
 
+from skunlearn._rows.row_names import join_names
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.formulas import is_formula
 from skunlearn._torch.parts.net_state import parts
 
-_SHOWN = 3  # names in a text
 _LOOKED_AT = 1000  # items of a container, at most
 _MANY = 64  # numbers of a weight from which a likeness says something
 _ENOUGH = 2**17  # numbers of a large weight; a correlation of them is known to 0.003
@@ -72,9 +72,8 @@ def digest_tensor(tensor):
 
 
 def shorten(names):
-    """The first of some names, and how many more there are."""
-    rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+    """Names of weights in a text: the first three, and how many more there are."""
+    return join_names(names, 3)
 
 
 def _resemble(one, other):

@@ -12,12 +12,17 @@ from skunlearn._torch.batches.batching import BatchLoader, can_batch
 from skunlearn._torch.batches.net_rows import make_net_rows, make_reader
 from skunlearn._torch.batches.training_batch import cast, main_output, split
 from skunlearn._torch.parts.net_kinds import is_binary, is_plain
-from skunlearn._torch.parts.net_state import uncompiled
+from skunlearn._torch.parts.net_state import parts, uncompiled
 from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn._torch.skorch_nets import lookalike
 
+# Bytes of rows and rows that go through a net at a time where its own batches are smaller, and how
+# many of these make one. A training keeps what every layer makes of a batch, and a pass without
+# gradients what two of them do.
+_WIDEST = 2**18, 256, 16
 
-def _make_reader(net, data):
+
+def _make_reader(net, data, widen=False):
     """A net that shares the modules of `net` and reads whole batches; for prediction only."""
     # Swapping the iterator on the shared net itself would not be thread-safe.
     other = lookalike(net)
@@ -25,6 +30,8 @@ def _make_reader(net, data):
         vars(other).pop("get_iterator", None)  # of a training that is under way
         vars(other)["iterator_valid"] = BatchLoader
         vars(other).setdefault("iterator_valid__resident", False)  # one pass is no reason to stay
+        if widen and "batch_size" not in net.get_params_for("iterator_valid"):
+            vars(other)["iterator_valid__batch_size"] = _widen(net, data)
     elif data.base is not None:
 
         def get_iterator(dataset, training=False):
@@ -37,6 +44,29 @@ def _make_reader(net, data):
     # may return.
     vars(other)["infer"] = lambda *args, **kwargs: _plain(infer(*args, **kwargs))
     return other
+
+
+def _widen(net, data):
+    """How many rows go through `net` at a time; no fewer than in its own batches."""
+    own, (most_bytes, most_rows, times) = net.batch_size, _WIDEST
+    compiled = any(getattr(net, name + "_") is not part for name, part in parts(net))
+    if not 0 < own < min(most_rows, len(data)) or compiled or _mixes_rows(net):
+        return own  # what was compiled for one size would be compiled again for another
+    row = data.batch(np.arange(1))[0]
+    if not isinstance(row, torch.Tensor) or not row.is_floating_point():
+        return own  # a few bytes of text or of a table may become large in the first layer
+    return max(own, min(most_bytes // max(1, row.nbytes), most_rows, times * own))
+
+
+def _mixes_rows(net):
+    """Whether what a net says of a row may depend on how many are beside it."""
+    net._set_training(False)
+    return any(
+        isinstance(m, torch.nn.modules.batchnorm._BatchNorm)
+        and (m.training or m.running_mean is None)
+        for _, part in parts(net)
+        for m in part.modules()
+    )
 
 
 def _plain(out):
@@ -57,7 +87,7 @@ def predict(net, X, method="predict"):
 def outputs(net, rows):
     """Raw float32 outputs of the module over `rows`, on the CPU; one forward pass."""
     data = make_net_rows(net, rows.source, None, rows.index)
-    return main_output(_make_reader(net, data).forward(data)).float()
+    return main_output(_make_reader(net, data, widen=True).forward(data)).float()
 
 
 def predict_proba(net, X, classes):

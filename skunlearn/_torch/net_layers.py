@@ -11,6 +11,8 @@ from skunlearn._torch.loop.learning_rates import groups
 from skunlearn._torch.skorch_nets import make_eager, plain_module
 from skunlearn.exceptions import UnlearningError
 
+WEIGHTED = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
+
 
 def list_penalised_parameters(net, rows, exclude):
     """Trainable parameters but for the excluded ones; excluding nothing real is an error."""

@@ -22,7 +22,7 @@ _HOOKS = sorted(n for n in _OWN if n.endswith("_hooks") and ("forward" in n or "
 _DEEP = 4  # levels of attributes of attributes that are compared
 _CONTAINERS = (list, tuple, set, dict, deque)
 _HOLDERS = (list, set, dict, deque, torch.Tensor, np.ndarray)  # what is written to
-_NAMED = 6  # differences that a message names
+_LOOKED = 6  # entries of a container that are looked at
 
 
 def name_frozen(net):
@@ -88,7 +88,7 @@ def name_lost(net, recipe, seed, rows):
     return changed if changed and not _agree(net, other, rows, seed) else []
 
 
-def find_written(net, estimator, seed, rows=None):
+def find_written(net, estimator, seed, rows):
     """Names of what training has written to modules beside weights: rows, or what became of them.
 
     A memory bank say, in a plain attribute or in the buffers of a criterion. What a net has that is
@@ -103,8 +103,8 @@ def find_written(net, estimator, seed, rows=None):
         Where it is a FrozenEstimator the seed is not known: what differs in numbers alone is then
         left out.
     seed : int
-    rows : Rows, default=None
-        That may be held.
+    rows : Rows
+        That may be held; there may be none.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def _name_written(net, estimator, seed, rows):
     recipe, found = skorch_nets.unwrap(estimator), []
     with seeded(seed):
         other = skorch_nets.fresh_net(recipe, verbose=0)
-        if rows is not None and len(rows):
+        if len(rows):
             _read_alike(net, other, rows.take(np.arange(min(8, len(rows)))))
     for ours, theirs in _pairs(net, other):
         for path in sorted(ours.keys() & theirs.keys()):
@@ -168,20 +168,14 @@ def _holds_numbers(value, deep=True):
         return not isinstance(value, nn.Parameter) and math.prod(value.shape) > 1
     if not deep or not isinstance(value, _CONTAINERS):
         return False
-    first = itertools.islice(value, _NAMED)
-    inner = itertools.islice(value.values(), _NAMED) if isinstance(value, dict) else ()
+    first = itertools.islice(value, _LOOKED)
+    inner = itertools.islice(value.values(), _LOOKED) if isinstance(value, dict) else ()
     kinds = (isinstance(x, bytes) or _holds_numbers(x, deep=False) for x in (*first, *inner))
     return any(kinds)
 
 
 def _measure(value):
     return len(value) if isinstance(value, _CONTAINERS) else tuple(value.shape)
-
-
-def join_names(names):
-    """A few of them, for a message."""
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _layers(net, other):

@@ -3,6 +3,7 @@
 import torch
 
 from skunlearn._torch import inference
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.batches.net_rows import encode_targets
 from skunlearn._torch.parts.tasks import task_of
 
@@ -33,7 +34,7 @@ class Targets:
         self.table = torch.as_tensor(encode_targets(net, rows.y)).to(net.device)
 
     def __getitem__(self, places):
-        return self.table[places.to(self.table.device)]
+        return self.table[send_tensor(places, self.table.device)]
 
 
 def labels_of(batch, targets, classes, method):
@@ -54,4 +55,4 @@ def labels_of(batch, targets, classes, method):
         plain = bool((y == y.round()).all())  # of a binary net, unless rows were mixed
     if batch.mixed or not plain:
         return targets[batch.places(method)]
-    return y.to(one.device)
+    return send_tensor(y, one.device)

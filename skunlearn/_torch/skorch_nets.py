@@ -260,11 +260,8 @@ def stand_in(net):
 
 def make_eager(net):
     """`net` without torch.compile, sharing its weights: hooks on layers are called for sure."""
-    new = object.__new__(type(net))
-    vars(new).update(vars(net))
-    for name in (*net._modules, *net._criteria):
-        vars(new)[name + "_"] = uncompiled(getattr(net, name + "_"))
-    return new
+    names = [f"{name}_" for name in (*net._modules, *net._criteria)]
+    return lookalike(net, **{name: uncompiled(getattr(net, name)) for name in names})
 
 
 def plain_module(net):

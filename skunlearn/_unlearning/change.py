@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from skunlearn._torch.observation import Evidence, summarise
+from skunlearn._torch.row_scores import SQUARED
+from skunlearn._unlearning.traces import find_ease
 from skunlearn._unlearning.unseen_rows import Apart
 from skunlearn.exceptions import UnlearningError
 
@@ -44,6 +46,8 @@ class Change:
         Of rows that the model has never seen, where there are any.
     emptied : tuple of int
         Encoded classes of which no retained row is left.
+    rows : (Rows, Rows, Rows) or None
+        To forget, retained, and never seen, whose neighbours may be asked.
     """
 
     forget_before: Evidence | None
@@ -53,9 +57,10 @@ class Change:
     unseen_before: Evidence | None = None
     unseen_after: Evidence | None = None
     emptied: tuple = ()
+    rows: tuple | None = None
 
     @classmethod
-    def between(cls, before, after, emptied=()):
+    def between(cls, before, after, emptied=(), rows=None):
         """From what the old and the new model said; raises where the latter gives no numbers."""
         for evidence in after[:2]:
             if evidence is not None and not evidence.is_finite():
@@ -65,7 +70,7 @@ class Change:
                     "rate, or for a model that is computed from its rows more smoothing (a naive "
                     "Bayes without any has no answer where a class has a single value)."
                 )
-        return cls(*before[:2], *after[:2], before[2], after[2], emptied)
+        return cls(*before[:2], *after[:2], before[2], after[2], emptied, rows)
 
     def measure(self):
         """Losses and scores, for the log."""
@@ -73,6 +78,25 @@ class Change:
         if self.unseen_after is not None:
             names += ["unseen_before", "unseen_after"]
         return {name: summarise(getattr(self, name)) for name in names}
+
+    @cached_property
+    def ease(self):
+        """How much easier the forget rows are than retained ones, as of no random draw; or {}."""
+        return find_ease(self.forget_before, self.retain_before)
+
+    @property
+    def is_easy(self):
+        """Whether they plainly are."""
+        return self._leading_ease > 0
+
+    @property
+    def is_hard(self):
+        """Whether they are plainly harder."""
+        return self._leading_ease < 0
+
+    @property
+    def _leading_ease(self):
+        return self.ease.get("margin", self.ease.get(SQUARED, 0.0))
 
     @cached_property
     def apart(self):

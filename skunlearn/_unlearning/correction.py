@@ -1,6 +1,5 @@
 """Rectification: rows go on being known, with other values than they had."""
 
-import copy
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +25,7 @@ from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning import validation
 from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.diagnosis import name_emptied_classes
-from skunlearn._unlearning.fitted import drafted, note_own_state
+from skunlearn._unlearning.fitted import drafted, succeeding
 from skunlearn._unlearning.plain_rows import look_at
 from skunlearn._unlearning.removal import Removal, draw_sample, observe_all, purge_caches
 
@@ -205,13 +204,9 @@ def succeed(unlearner, positions, X_new, y_new, gone=()):
 
     In the same training it has forgotten the rows at `gone`.
     """
-    new = copy.copy(unlearner)
-    with seeded(unlearner._seed):
-        new._check_parameters()
+    with succeeding(unlearner) as new:
         new._record.check_unchanged(np.union1d(positions, gone).astype(np.intp))
         new._put(positions, X_new, y_new, gone=gone)
-    new._drop_copies()
-    note_own_state(new, set(vars(unlearner)))
     return new
 
 

@@ -7,11 +7,12 @@ import copy
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sklearn.pipeline import Pipeline
 
 from skunlearn._rows.record import TrainingRecord
+from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import Evidence
 from skunlearn._unlearning.certificate.deletion_log import draw_key
@@ -95,6 +96,47 @@ def bind(name):
     return property(read)
 
 
+class HoldsFitted:
+    """An estimator whose state is a `Fitted`, of which its attributes are entries."""
+
+    estimator_, deletions_ = bind("model"), bind("deletions")
+    _seed, _record, _row_reader = bind("seed"), bind("record"), bind("row_reader")
+    _evidence, _forgotten, _removal = bind("evidence"), bind("forgotten"), bind("removal")
+    _steps_before, _looked, _recipe = bind("steps_before"), bind("looked"), bind("recipe")
+    _records, _saved_files, _key = bind("records"), bind("files"), bind("key")
+
+    @property
+    def classes_(self):
+        """Labels that ``fit`` has seen; regressors have none."""
+        labels = self._row_reader.labels
+        if labels is None:
+            raise AttributeError(f"This {type(self).__name__} is a regressor: it has no classes_.")
+        return labels
+
+    @property
+    def _classes(self):
+        """The label of each column of the model, `Labels`, or None for a regression."""
+        return self._row_reader.classes
+
+    @property
+    def _reader(self):
+        """How rows are read to be measured, or None."""
+        return self._record.reader if "_fitted" in vars(self) else None
+
+    def _encode(self, y, name="y"):
+        return self._row_reader.encode(y, name, self._record.y_dtype)
+
+    def _change(self, **changed):
+        """Give entries of the state other values."""
+        self._fitted = replace(self._fitted, **changed)
+
+    def __sklearn_is_fitted__(self):
+        return "_fitted" in vars(self) and self._fitted.model is not None
+
+    def __copy__(self):
+        return share_all(self)
+
+
 def share_all(estimator):
     """A copy of an estimator that shares everything with it; for its ``__copy__``."""
     new = object.__new__(type(estimator))
@@ -125,6 +167,20 @@ def drafted(estimator, *, anew=False):
     note_own_state(draft, names)
     # One assignment, which no interrupt can cut in half.
     estimator.__dict__ = dict(vars(draft))
+
+
+@contextmanager
+def succeeding(unlearner):
+    """Yield a copy to work on, which stays one: `unlearner` is as it was, whatever happens.
+
+    Of an unlearner or a pipeline; its copies of rows that are gone by the end are dropped.
+    """
+    new = copy.copy(unlearner)
+    with seeded(unlearner._seed):
+        new._check_parameters()
+        yield new
+    new._drop_copies()
+    note_own_state(new, set(vars(unlearner)))
 
 
 def find_origin(estimator):

@@ -26,6 +26,11 @@ def check_inner(unlearner):
     if known is not None and known() is unlearner.estimator and not scratch:
         return
     net_checks.refuse_module(estimator, name)
+    if isinstance(estimator, type):
+        raise TypeError(
+            f"{name} needs an estimator, got the class {estimator.__name__}: pass "
+            f"{estimator.__name__}(...), with its settings."
+        )
     if skorch_nets.is_net(estimator):
         net_checks.check_net(estimator, name)
     elif not promises.takes_any_estimator:
@@ -33,10 +38,9 @@ def check_inner(unlearner):
             f"{name} works on skorch nets, got {type(estimator).__name__}. Wrap the PyTorch "
             "module in skorch's NeuralNetClassifier, or use RetrainUnlearner."
         )
-    elif (
-        isinstance(estimator, type)
-        or not hasattr(estimator, "__sklearn_tags__")
-        or get_tags(estimator).estimator_type not in ("classifier", "regressor")
+    elif not hasattr(estimator, "__sklearn_tags__") or get_tags(estimator).estimator_type not in (
+        "classifier",
+        "regressor",
     ):
         raise TypeError(
             f"{name} needs a scikit-learn classifier or regressor, or a skorch net, got "

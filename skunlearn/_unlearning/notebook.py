@@ -91,6 +91,19 @@ def list_parameters(self, *args, **kwargs):
     return found
 
 
+def list_fitted(self, *args, **kwargs):
+    """scikit-learn's table of what `fit` made, in which models and the log are a word or two."""
+    found = BaseEstimator._get_fitted_attr_html(self, *args, **kwargs)
+    for name, told in found.items():
+        value = told["value"]
+        plain = isinstance(value, BaseEstimator) and not skorch_nets.is_net(value)
+        if name == "estimator_" and not plain:  # a net, or shards
+            told["value"] = _Text(f"{type(value).__name__}(…)")
+        elif name == "deletions_":
+            told["value"] = _Text(f"{len(value)} request{'s' * (len(value) != 1)}")
+    return found
+
+
 def draw_block(self):
     """The block of scikit-learn's diagram: nets without the parameters that nobody has set."""
     inner = [

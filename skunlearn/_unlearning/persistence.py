@@ -12,6 +12,7 @@ from skunlearn._rows import row_forms
 from skunlearn._rows.checking import warn
 from skunlearn._rows.containers import is_mapping
 from skunlearn._rows.record import TrainingRecord
+from skunlearn._rows.row_names import join_names
 from skunlearn._rows.views import Rows
 from skunlearn._torch import held_out_rows, portable, skorch_nets
 from skunlearn._torch.parts.net_state import weights
@@ -180,7 +181,7 @@ def _rebuild(unlearner, net, tensors, state, path):
     if state["lost"] and not built:
         warn(
             f"{path} does not hold all of the net that was saved: "
-            f"{portable.join_names(state['lost'])}. They are now as the module's class builds "
+            f"{join_names(state['lost'])}. They are now as the module's class builds "
             "them.",
             IncompleteFileWarning,
         )
@@ -239,7 +240,7 @@ def warn_of_lost(path, lost):
     """Say what `save` has not written of a net."""
     if lost:
         warn(
-            f"{path} does not hold all of the net: {portable.join_names(lost)}. load "
+            f"{path} does not hold all of the net: {join_names(lost)}. load "
             "would build these as the module's class does. Load it into an estimator whose "
             "FrozenEstimator(net) was changed in the same way, or use pickle.",
             IncompleteFileWarning,

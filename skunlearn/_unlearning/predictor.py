@@ -14,29 +14,21 @@ from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.validation import check_X, dataset_targets
 
 
-def _inner_has(method):
-    def check(self):
-        fitted = getattr(self, "estimator_", None)
-        return hasattr(self.estimator if fitted is None else fitted, method)
-
-    return check
+def _inner_has(unlearner, method):
+    fitted = getattr(unlearner, "estimator_", None)
+    return hasattr(unlearner.estimator if fitted is None else fitted, method)
 
 
-def _is_classifier_with(method):
-    def check(self):
-        classifies = hasattr(self, "classes_") or get_tags(self).estimator_type == "classifier"
-        return classifies and _inner_has(method)(self)
+def _has_probabilities(unlearner):
+    classifies = (
+        hasattr(unlearner, "classes_") or get_tags(unlearner).estimator_type == "classifier"
+    )
+    return classifies and _inner_has(unlearner, "predict_proba")
 
-    return check
 
-
-def _inner_is_not_net(method):
-    def check(self):
-        return not skorch_nets.is_net(skorch_nets.unwrap(self.estimator)) and _inner_has(method)(
-            self
-        )
-
-    return check
+def _has_decisions(unlearner):
+    inner = skorch_nets.unwrap(unlearner.estimator)
+    return not skorch_nets.is_net(inner) and _inner_has(unlearner, "decision_function")
 
 
 class PredictorMixin:
@@ -59,7 +51,7 @@ class PredictorMixin:
         check_is_fitted(self)
         X = self._as_they_are(check_X(self, X))
         if isinstance(self._classes, Labels):
-            return (self._proba(X) > 0.5).astype(np.int64)
+            return (self._ask_proba(X) > 0.5).astype(np.int64)
         if not skorch_nets.is_net(self.estimator_):
             if self._row_reader.columns is not None:  # nets in shards
                 return self.classes_[self.predict_proba(X).argmax(axis=1)]
@@ -72,7 +64,7 @@ class PredictorMixin:
             return self.classes_[self._net_says(X).astype(np.intp)]
         return self.classes_[self._net_proba(X).argmax(axis=1)]
 
-    @available_if(_is_classifier_with("predict_proba"))
+    @available_if(_has_probabilities)
     def predict_proba(self, X):
         """Class probabilities of the current model.
 
@@ -88,17 +80,17 @@ class PredictorMixin:
             estimator has seen no row keeps its column, filled with zeros.
         """
         check_is_fitted(self)
-        return self._proba(self._as_they_are(check_X(self, X)))
+        return self._ask_proba(self._as_they_are(check_X(self, X)))
 
-    def _proba(self, X):
+    def _ask_proba(self, X):
         if skorch_nets.is_net(self.estimator_):
             return self._net_proba(X)
         p = self.estimator_.predict_proba(X)
         if self._row_reader.columns is not None:
-            return self._seen(p)
+            return self._keep_seen(p)
         return self._all_columns(p, 0.0)
 
-    @available_if(_inner_is_not_net("decision_function"))
+    @available_if(_has_decisions)
     def decision_function(self, X):
         """``decision_function`` of the inner scikit-learn estimator.
 
@@ -157,11 +149,11 @@ class PredictorMixin:
 
     def _net_proba(self, X):
         classes = self._classes
-        return self._seen(
+        return self._keep_seen(
             self._net_says(X, lambda net, X: inference.predict_proba(net, X, classes))
         )
 
-    def _seen(self, p):
+    def _keep_seen(self, p):
         """Probabilities of the labels that `fit` has seen."""
         if isinstance(self._classes, Labels) or p.shape[1] == len(self.classes_):
             return p

@@ -22,6 +22,9 @@ class Promises:
         Whether it trains on retained rows, or reads them.
     reads_validation_rows : bool, default=False
         Whether it looks at rows that the model has never seen, ``X_val`` of a request.
+    judges_itself : bool, default=False
+        Whether it compares forget rows with unseen ones itself, so that nobody need look at these
+        a second time. What became of that in a request says its ``_has_judged``.
     class_only : bool, default=False
         Whether it is made for forgetting whole classes.
     exact : bool, default=False
@@ -74,6 +77,7 @@ class Promises:
     reads_forget_labels: bool = True
     reads_retain_rows: bool = True
     reads_validation_rows: bool = False
+    judges_itself: bool = False
     class_only: bool = False
     exact: bool = False
     guarantee: str = "retrained without the rows"

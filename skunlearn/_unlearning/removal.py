@@ -3,17 +3,21 @@
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._recipe import caches, training
 from skunlearn._rows.checking import check_single_request
 from skunlearn._rows.containers import n_rows
 from skunlearn._rows.record import TrainingRecord
-from skunlearn._rows.seeding import seeded
+from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._rows.views import DigestsOfRows, Rows
+from skunlearn._torch import held_out_rows
+from skunlearn._torch.loop.norms import renew_statistics
+from skunlearn._torch.loop.run_guards import telling_torch_errors
 from skunlearn._torch.observation import Evidence, observe, observe_forgotten
 from skunlearn._torch.parts.tasks import task_of
-from skunlearn._torch.skorch_nets import is_net, is_predefined, unwrap
+from skunlearn._torch.skorch_nets import copy_net, drop_last_steps, is_net, is_predefined, unwrap
 from skunlearn._unlearning.accuracy_guard import Guard, refuse_drop
 from skunlearn._unlearning.announcing import announce_request, announce_result
 from skunlearn._unlearning.certificate.model_digests import model_digest
@@ -147,7 +151,7 @@ def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard,
             removal = replace(removal, most_lost=guard.on_sample, unseen=guard.unseen)
         draft._forget(removal)
         if guard is not None:
-            draft._log(guard.check(draft))
+            draft._change(deletions=guard.check(draft))
         draft._clean_up(estimator)
     estimator._commit()
     if estimator.verbose:
@@ -167,7 +171,8 @@ def look_up(estimator, removal):
     emptied = name_emptied_classes(estimator, left, forget)
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
     others, given = None, removal.unseen or is_predefined(unwrap(estimator.estimator))
-    if given and not (estimator._make_promises().exact or estimator._judges_itself):
+    promises = estimator._make_promises()
+    if given and not (promises.exact or promises.judges_itself):
         others = read_unseen(estimator, removal.unseen, forget)
     looked = {"sample": sample, "others": others, "emptied": emptied}
     return replace(removal, forget=forget, retain=retain, record=left, **looked)
@@ -206,7 +211,42 @@ def _recall_look(estimator, removal, weights):
     return evidence.take(same) if np.array_equal(positions[same], sample.positions) else None
 
 
-def keep_look(removal, change):
+def renew_model(unlearner, removal):
+    """The model after a request, and what `renew_statistics` could not renew in it."""
+    seed, kept = derive_seed(unlearner._seed, len(unlearner.deletions_)), None
+    if removal.made_from is not None:
+        return unlearner.estimator_, kept
+    exact = unlearner._make_promises().exact
+    with telling_torch_errors(type(unlearner).__name__, exact):
+        attempt = unlearner._attempt_correction if removal.corrected else unlearner._attempt
+        model = attempt(*(removal.trained_on or (removal.retain, removal.forget)), seed)
+    trained_on = is_net(model) and not exact
+    if trained_on and model is unlearner.estimator_:
+        model = copy_net(model)
+    model = drop_last_steps(model)
+    if trained_on:
+        kept = renew_statistics(model, removal.retain, seed)
+    return held_out_rows.restore(model, unwrap(unlearner.estimator)), kept
+
+
+def take_over(draft, model, change, entry):
+    """Let a draft be what its request has made of it."""
+    removal = draft._removal
+    draft._change(
+        model=model,
+        record=removal.record,
+        deletions=[*draft.deletions_, entry],
+        evidence=change.forget_after,
+        forgotten=removal.forget,
+        looked=_keep_look(removal, change),
+        removal=None,
+    )
+    if isinstance(draft.estimator, FrozenEstimator):
+        # The trained net that the user froze still knows the rows; this object lets go of it.
+        draft.estimator = FrozenEstimator(model)
+
+
+def _keep_look(removal, change):
     """What `_recall_look` gives back, for the state after a request."""
     said, positions = change.retain_after, removal.sample.positions
     return None if said is None or said.noisy or positions is None else (positions, said)

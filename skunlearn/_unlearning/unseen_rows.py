@@ -1,11 +1,12 @@
 """Forget rows beside rows that the model has never seen, before and after a request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch.utils.data import Subset
 
 from skunlearn._rows.containers import is_dataset, n_rows
+from skunlearn._rows.neighbours import count_agreeing
 from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.parts.tasks import task_of
@@ -23,6 +24,7 @@ _HALF = 0.45  # share of a distance that is about half of it
 _TOGETHER = 2.8
 _SOME = 1.64  # errors of one of them that is a sign at all
 _APART = 3.5  # the same of margin and entropy on opposite sides: at most 2.6 on 446 such nets
+_AGREEING = (0.15, 0.45, 0.75, 0.95)  # of their neighbours, between which rows are alike
 RIGHT = "rightly named at equal confidence"
 
 
@@ -80,8 +82,12 @@ class Apart:
     """How forget rows are told from unseen rows.
 
     Distances of the AUC of each score from 0.5; and of rows of classes that stay how many more of
-    them are named rightly than of the unseen rows of which the model is as sure, where it makes no
-    difference whether they are easier, or harder, than these.
+    them are named rightly than of the unseen rows of which the model is as sure, where it makes
+    little difference whether they are easier, or harder, than these.
+
+    Rows that were picked are no random draw: see `Change.ease`. Harder ones are compared to the
+    unseen rows whose neighbours have their label as seldom; what easier ones are, a model that has
+    never seen them may know them better by.
 
     Attributes
     ----------
@@ -91,12 +97,18 @@ class Apart:
         Distances by name.
     errors : dict of str to float
         Standard errors by chance, after the request.
+    ease : dict of str to float
+        By name, how much easier, or harder, than others the forget rows plainly are; {} if not.
+    matched : bool
+        Whether they are compared to unseen rows that are as hard.
     """
 
     rows: int
     before: dict
     after: dict
     errors: dict
+    ease: dict = field(default_factory=dict)
+    matched: bool = False
 
     @classmethod
     def of(cls, change):
@@ -109,22 +121,30 @@ class Apart:
             said is None or said.noisy or not said.is_finite() for pair in sides for said in pair
         ):
             return None
-        sides = [_twins(*pair) for pair in sides]
-        ours, theirs = sides[1]
+        places = _find_twins(*sides[1])
+        ours, theirs = sides[1][0].take(places[0]), sides[1][1].take(places[1])
         if min(len(ours.y), len(theirs.y)) < _FEWEST:
             return None
         one_class = ours.task.has_one_class
         if one_class and ours.logits is None:
             return None
         whole = bool(change.emptied) and bool(np.isin(ours.y, change.emptied).all())
-        weights = class_weights(theirs.y, ours.y) if one_class else None
+        if one_class and not whole and (change.emptied or len(theirs.y) < _BIN):
+            return None
+        weights, alike = class_weights(theirs.y, ours.y) if one_class else None, None
+        if one_class and not whole and change.is_hard:
+            found = _match_agreeing(change.rows, places, weights)
+            if found is not None:
+                places, weights = found
+                alike = weights
+        sides = [tuple(said.take(at) for said, at in zip(p, places, strict=True)) for p in sides]
         was, now = (_aucs(*pair, weights) for pair in sides)
-        errors = dict.fromkeys(now, auc_error(len(ours.y), len(theirs.y)))
+        n, counted = len(places[0]), _count_weighted(alike, len(places[1]))
+        errors = dict.fromkeys(now, auc_error(n, counted))
         if one_class and not whole:
-            if change.emptied or len(theirs.y) < _BIN:
-                return None
-            (was[RIGHT], _), (now[RIGHT], errors[RIGHT]) = (_right_beyond(*p) for p in sides)
-        return cls(len(theirs.y), was, now, errors)
+            (was[RIGHT], _), (now[RIGHT], errors[RIGHT]) = (_right_beyond(*p, alike) for p in sides)
+        ease = {} if whole else change.ease
+        return cls(len(places[1]), was, now, errors, ease, alike is not None)
 
     def remembered(self):
         """Name of what gives away the forget rows as before, by more than half; or None."""
@@ -132,11 +152,15 @@ class Apart:
         names = (
             (RIGHT, "margin", SQUARED) if RIGHT in self.after else ("margin", SQUARED, "entropy")
         )
+        if self._are_easy:
+            names = [name for name in names if name != RIGHT]  # of which they are more often right
         for name in names:
             if name in self.after and (name == RIGHT or self._is_no_ease()):
-                least = _NEAR + 2 * self.errors[name]
+                least = self._explained(name) + _NEAR + 2 * self.errors[name]
                 if self.after[name] > max(least, self.before[name] / 2):
                     return name
+        if self._are_easy:
+            return None
         # Each alone may be too little to be seen among so few rows.
         signs = [(name, self.after[name]) for name in (RIGHT, "margin") if RIGHT in self.after]
         if signs and min(value for _, value in signs) > 0 and self._together(*signs):
@@ -149,8 +173,20 @@ class Apart:
         """Whether rows of classes that stay are plainly no better known than unseen ones."""
         if RIGHT not in self.after or self.errors[RIGHT] > _PLAIN:
             return False
-        names = (RIGHT, "margin")
-        return all(self.after[name] <= _NEAR + self.errors[name] for name in names)
+        if self.ease and not (self._are_easy or self.matched):
+            return False  # harder ones are known less well in any case
+        names = ("margin",) if self._are_easy else (RIGHT, "margin")
+        return all(
+            self.after[name] <= self._explained(name) + _NEAR + self.errors[name] for name in names
+        )
+
+    @property
+    def _are_easy(self):
+        return self.ease.get("margin", self.ease.get(SQUARED, 0.0)) > 0
+
+    def _explained(self, name):
+        """Distance that comes of how easy the rows are."""
+        return max(0.0, self.ease.get(name, 0.0))
 
     def stands_out(self):
         """Whether the model was taught to be less sure of the forget rows than of unseen ones."""
@@ -183,19 +219,48 @@ class Apart:
 
     def describe(self):
         """The same in JSON's types."""
-        return {
-            "rows": self.rows,
-            "before": {name: round(float(value), 4) for name, value in self.before.items()},
-            "after": {name: round(float(value), 4) for name, value in self.after.items()},
-            "error": {name: round(float(value), 4) for name, value in self.errors.items()},
+        found = {"before": self.before, "after": self.after, "error": self.errors}
+        if self.ease:
+            found["easier"] = self.ease
+        return {"rows": self.rows} | {
+            key: {name: round(float(value), 4) for name, value in values.items()}
+            for key, values in found.items()
         }
 
 
-def _twins(forget, unseen):
-    """Rows of the same classes on both sides."""
+def _find_twins(forget, unseen):
+    """Places of rows of the same classes on both sides."""
     if not forget.task.has_one_class:
-        return forget, unseen
-    return forget.take(np.isin(forget.y, unseen.y)), unseen.take(np.isin(unseen.y, forget.y))
+        return np.arange(len(forget.y)), np.arange(len(unseen.y))
+    ours, theirs = np.isin(forget.y, unseen.y), np.isin(unseen.y, forget.y)
+    return np.flatnonzero(ours), np.flatnonzero(theirs)
+
+
+def _match_agreeing(rows, places, weights):
+    """Places on both sides, and weights, with which their neighbours have their labels as often.
+
+    Forget rows like which no unseen ones are go. None where rows cannot be compared.
+    """
+    if rows is None:
+        return None
+    forget, retain, unseen = rows
+    shares = [count_agreeing(part, retain, 0) for part in (forget, unseen)]
+    if any(share is None for share in shares):
+        return None
+    ours, theirs = (np.digitize(s[at], _AGREEING) for s, at in zip(shares, places, strict=True))
+    shared = [k for k in np.unique(ours) if np.sum(theirs == k) >= _FEWEST]
+    ours_kept, theirs_kept = np.isin(ours, shared), np.isin(theirs, shared)
+    if min(ours_kept.sum(), theirs_kept.sum()) < _BIN:
+        return None
+    ours, theirs, weights = ours[ours_kept], theirs[theirs_kept], weights[theirs_kept].copy()
+    for k in shared:
+        weights[theirs == k] *= np.mean(ours == k) / weights[theirs == k].sum()
+    return (places[0][ours_kept], places[1][theirs_kept]), weights
+
+
+def _count_weighted(weights, n):
+    """How many rows without weights would tell as much."""
+    return n if weights is None else weights.sum() ** 2 / (weights**2).sum()
 
 
 def _aucs(ours, theirs, weights):
@@ -203,19 +268,21 @@ def _aucs(ours, theirs, weights):
     return {name: auc(ours[name], theirs[name], weights) - 0.5 for name in ours}
 
 
-def _right_beyond(ours, theirs):
+def _right_beyond(ours, theirs, weights=None):
     """Share of forget rows rightly named beyond that of unseen rows that are as sure, and error."""
     sure, theirs_sure = (said.task.confidences(said.logits) for said in (ours, theirs))
     n_bins = int(np.clip(len(theirs_sure) // _BIN, 1, _BINS))
     edges = np.quantile(theirs_sure, np.linspace(0, 1, n_bins + 1)[1:-1])
     place, theirs_place = (np.searchsorted(edges, values) for values in (sure, theirs_sure))
     right, theirs_right = (said.predicted == said.y for said in (ours, theirs))
+    weights = np.ones(len(theirs_sure)) if weights is None else weights
     beyond, variance = 0.0, 0.0
     for k in range(n_bins):
-        a, b = right[place == k], theirs_right[theirs_place == k]
+        a, b, mass = right[place == k], *(v[theirs_place == k] for v in (theirs_right, weights))
         if not len(a) or not len(b):
             continue
-        share, pooled = len(a) / len(right), (a.sum() + b.sum()) / (len(a) + len(b))
-        beyond += share * (a.mean() - b.mean())
-        variance += share**2 * pooled * (1 - pooled) * (1 / len(a) + 1 / len(b))
+        share, usual, m = len(a) / len(right), np.average(b, weights=mass), _count_weighted(mass, 0)
+        pooled = (a.sum() + m * usual) / (len(a) + m)
+        beyond += share * (a.mean() - usual)
+        variance += share**2 * pooled * (1 - pooled) * (1 / len(a) + 1 / m)
     return beyond, float(np.sqrt(variance))

@@ -97,18 +97,18 @@ def _find_no_numbers(X):
 
 
 def _name_kind(values):
-    missing = ("NoneType", "NAType", "NaTType")
-    kinds = {
-        type(value)
-        for value in values.ravel()
-        if type(value).__name__ not in missing and not (isinstance(value, float) and value != value)
-    }
+    kinds = {type(value) for value in values.ravel() if not _is_missing(value)}
     if len(kinds) == 1:
         kind = kinds.pop()
         if issubclass(kind, str):
             return "words"
         return "dates" if issubclass(kind, date) else f"of type {kind.__name__}"
     return "of several types"
+
+
+def _is_missing(value):
+    missing = ("NoneType", "NAType", "NaTType")
+    return type(value).__name__ in missing or (isinstance(value, float) and value != value)
 
 
 def check_dataset(X, name="X"):
@@ -149,10 +149,12 @@ def check_targets(y, n, *, classifier, column_ok=True):
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y  # as losses of torch want them
     if classifier:
         y = column_or_1d(y, warn=True)
+        _refuse_unlabelled(y)
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
     else:
         y = np.asarray(y)
+        _refuse_unlabelled(y)
         assert_all_finite(y, input_name="y")
         if y.dtype.kind == "c":
             raise ValueError("Complex data not supported: y holds complex numbers.")
@@ -163,6 +165,19 @@ def check_targets(y, n, *, classifier, column_ok=True):
     if len(y) != n:
         check_consistent_length(np.empty(n), y)
     return y
+
+
+def _refuse_unlabelled(y):
+    if y.dtype.kind == "O":
+        missing = np.reshape([_is_missing(value) for value in y.ravel()], y.shape)
+    else:
+        missing = y != y
+    rows = np.flatnonzero(missing.reshape(len(y), -1).any(axis=1)) if y.ndim and len(y) else []
+    if len(rows):
+        raise ValueError(
+            f"Input y contains NaN: {len(rows)} of {len(y)} rows without a label or target, the "
+            f"first is row {rows[0]}. Leave them out, of X too."
+        )
 
 
 def check_like(y, n, classes):

@@ -12,7 +12,7 @@ from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.loop.fit_loop import StopTraining
 from skunlearn._torch.loop.learning_rates import mean_reach, scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics
-from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
+from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.row_losses import Targets, labels_of, row_losses
 from skunlearn.net_unlearner import NetUnlearner
@@ -82,7 +82,7 @@ class ForgetOnly(BoundedAscent):
             ("skunlearn_known", known),
         ]
         # The statistics of the forget rows alone are not those of the data.
-        with normalisation(net, "eval"):
+        with norms_at_rest(net):
             self._run(net, forget, hung, loss=loss)
 
     def _far_enough(self, net, retain, forget):

@@ -7,8 +7,9 @@ import torch
 from skunlearn._rows.constraints import COUNT, POSITIVE
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import inference
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.loop.norms import FollowedStatistics
-from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
+from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
 from skunlearn.ascent._floating_rows import floating_rows
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
@@ -139,7 +140,7 @@ class JiTUnlearner(NetUnlearner):
             total = 0.0
             for _ in range(self.n_copies):
                 drawn = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-                shift = spread * drawn.to(x.device)
+                shift = spread * send_tensor(drawn, x.device)
                 with torch.no_grad():
                     other = outputs(inference.infer(net, x + shift))
                 total = total + row_norms(out - other) / row_norms(shift).clamp_min(1e-12)
@@ -147,7 +148,7 @@ class JiTUnlearner(NetUnlearner):
 
         followed = FollowedStatistics(net, retain)
         hung = [("skunlearn_followed", followed), clip_gradients(self.max_norm)]
-        with normalisation(net, "eval"):
+        with norms_at_rest(net):
             self._run(net, forget, hung, loss=loss)
 
     def _usual_epochs(self, net):

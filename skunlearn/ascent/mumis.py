@@ -7,8 +7,10 @@ import torch
 from skunlearn._rows import checking
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import inference
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.parts import net_kinds
 from skunlearn._torch.parts.tasks import need_one_class
+from skunlearn._torch.skorch_nets import make_eager
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.ascent._floating_rows import floating_rows
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
@@ -178,7 +180,7 @@ class OtherClasses:
         self.classes = self.classes.to(y.device)  # what is drawn goes there; nothing comes back
         own = torch.searchsorted(self.classes, y)
         steps = torch.randint(1, len(self.classes), own.shape, generator=self.generator)
-        return self.classes[(own + steps.to(y.device)) % len(self.classes)]
+        return self.classes[(own + send_tensor(steps, y.device)) % len(self.classes)]
 
 
 def sensitivities(net, x, columns, n_classes):
@@ -196,6 +198,7 @@ def sensitivities(net, x, columns, n_classes):
     -------
     sizes : float32 tensor of shape (b, k)
     """
+    net = make_eager(net)  # derivatives of derivatives go through no compiled module
     x = floating_rows(net, x, "MUMisUnlearner takes gradients by the rows").requires_grad_()
     logits = inference.class_logits(net, inference.infer(net, x), n_classes)
     chosen = logits.gather(1, columns.to(logits.device))

@@ -51,7 +51,8 @@ class Judge:
         if self.whole:
             stay = stay[~np.isin(rows.y, gone)]
         if one_class:
-            self.forget = self.forget.take(np.flatnonzero(np.isin(self.forget.y, rows.y)))
+            self._comparable = np.isin(self.forget.y, rows.y)
+            self.forget = self.forget.take(np.flatnonzero(self._comparable))
             asked = asked[np.isin(rows.y, self.forget.y)]
         stay = _draw(stay, _MOST_KEPT, rng)
         self.kept = rows.take(stay)
@@ -137,12 +138,15 @@ class Judge:
         return self._compare(net, seen.take(asked)), seen.take(stay).score() if len(stay) else None
 
     def _compare(self, net, unseen):
-        found = {}
-        if self.whole:
-            found[NAMED] = observe(net, self.named, self.classes).score()
+        if not self.whole:
+            if unseen is None:
+                return {}
+            return observe_scores(observe(net, self.forget, self.classes), unseen)
+        forget = observe(net, self.named, self.classes)
+        found = {NAMED: forget.score()}
         if unseen is None:
             return found
-        return found | observe_scores(observe(net, self.forget, self.classes), unseen)
+        return found | observe_scores(forget.take(self._comparable), unseen)
 
 
 def _draw(places, size, rng):

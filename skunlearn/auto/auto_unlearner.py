@@ -124,11 +124,11 @@ class AutoUnlearner(NetUnlearner):
         trains_from_scratch=True,
         accuracy_drop=ShrinkPerturbUnlearner._promises.accuracy_drop,
         reads_validation_rows=True,
+        judges_itself=True,
     )
     # Settings of a training that are none of the user's here.
     max_epochs = None
     schedule = "constant"
-    _judges_itself = True
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,

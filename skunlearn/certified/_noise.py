@@ -5,6 +5,7 @@ import math
 import torch
 from skorch.callbacks import Callback
 
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.loop.fit_loop import StopTraining
 from skunlearn._torch.loop.norms import NORMS
 
@@ -22,7 +23,7 @@ class Noise(Callback):
 
     def __init__(self, plan, sigma, seed):
         self.plan, self.sigma = plan, sigma
-        self.generator = torch.Generator().manual_seed(seed)
+        self.seed, self.generators = seed, {}
 
     def optimizer(self, net):
         """Steps x ← x − γ(g + λx), and nothing else that would remember earlier ones."""
@@ -56,11 +57,18 @@ class Noise(Callback):
             return
         shorten(self.params, self.plan.weights)
         for p in self.params:
-            drawn = torch.randn(p.shape, generator=self.generator, dtype=p.dtype)
-            p.add_(drawn.to(p.device), alpha=self.sigma)
+            p.add_(self._draw(p), alpha=self.sigma)
         self.left -= 1
         if self.left == 0:
             raise StopTraining
+
+    def _draw(self, p):
+        # On a GPU by the GPU: drawn on the processor, noise takes longer than all the rest.
+        device = p.device if p.device.type == "cuda" else torch.device("cpu")
+        if device not in self.generators:
+            self.generators[device] = torch.Generator(device).manual_seed(self.seed)
+        how = {"generator": self.generators[device], "dtype": p.dtype, "device": device}
+        return send_tensor(torch.randn(p.shape, **how), p.device)
 
 
 def shorten(tensors, length):

@@ -11,8 +11,6 @@ from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._unlearning import correction
 from skunlearn._unlearning.certificate.deletion_log import (
     digest_forgotten,
-    name_old_rows,
-    name_rows,
 )
 from skunlearn._unlearning.diagnosis import name_emptied_classes
 from skunlearn._unlearning.fitted import drafted, note_own_state
@@ -134,8 +132,8 @@ class CorrectsMixin:
             if forgotten is not None:
                 new._forget(forgotten)
         note_own_state(new, set(vars(unlearner)))
-        named = [name_old_rows(self._record, positions)]
-        named += [name_rows(self._record, gone)] if len(gone) else []
+        named = [self._record.name_rows(positions, corrected=True)]
+        named += [self._record.name_rows(gone)] if len(gone) else []
         clean, log = not kinds["frozen"] and (refit or not kinds["fitted"]), unlearner.deletions_
         for entry, names in zip(new.deletions_[len(log) :], named, strict=True):
             more = {

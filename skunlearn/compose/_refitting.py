@@ -8,7 +8,7 @@ import numpy as np
 from skunlearn._recipe import step_kinds
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch.observation import observe, observe_forgotten
-from skunlearn._unlearning.certificate.deletion_log import digest_forgotten, name_rows
+from skunlearn._unlearning.certificate.deletion_log import digest_forgotten
 from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
 from skunlearn._unlearning.unseen_rows import read_unseen
 from skunlearn.base import BaseUnlearner
@@ -59,9 +59,6 @@ class StepsMixin:
     def _check_parameters(self):
         self._check_steps()
 
-    def _log(self, deletions):
-        self._final_estimator._log(deletions)
-
     def _clean_up(self, before):
         """Let go of what knows the forgotten rows still; `before` is the pipeline before."""
         gone = np.flatnonzero(before._record.retained & ~self._record.retained)
@@ -97,7 +94,7 @@ class StepsMixin:
         entry, forgets = new.deletions_[-1], refit or not kinds["fitted"]
         entry = entry | {
             "exact": entry["exact"] and not kinds["frozen"] and forgets,
-            **digest_forgotten(new._key, *name_rows(record, positions)),
+            **digest_forgotten(new._key, *record.name_rows(positions)),
             "transformers": transformers,
         }
         forgotten = None
@@ -134,12 +131,12 @@ class StepsMixin:
             kept = _front_steps.check_rows(X, retain, start, reset=True)
             self._check_columns(steps, X)
             if self._record.has_data:
-                seen = self._seen_by(steps, start, positions, kept if as_stored else None)
+                seen = self._record_shown(steps, start, positions, kept if as_stored else None)
                 start._change(record=seen)
         else:
-            kept = self._shown(retain, steps, start)
+            kept = self._show_rows(retain, steps, start)
         try:
-            gone = None if forget is None else self._shown(forget, steps, start)
+            gone = None if forget is None else self._show_rows(forget, steps, start)
         except ValueError as error:  # a category of the forget rows alone, say
             if old._make_promises().reads_forget_rows:
                 raise UnlearningError(
@@ -153,7 +150,7 @@ class StepsMixin:
             # Behind new steps the forget rows lie further out: the net is surer of them, and
             # nothing of what it holds shows in their gradients.
             as_trained = (
-                None if r is None else self._shown(r, self.steps[:-1], old)
+                None if r is None else self._show_rows(r, self.steps[:-1], old)
                 for r in (retain, forget)
             )
             known["trained_on"] = tuple(as_trained)
@@ -181,7 +178,7 @@ class StepsMixin:
         steps = [*steps[:first], *after]
         return steps, made, Subtraction.of(steps, X, first) if as_stored else None, []
 
-    def _shown(self, rows, steps, unlearner):
+    def _show_rows(self, rows, steps, unlearner):
         """`rows` as `steps` show them to `unlearner`, from what is held of them where it is."""
         if self._held is None or rows.positions is None:
             return _front_steps.transform_rows(rows, steps, unlearner)
@@ -189,12 +186,12 @@ class StepsMixin:
         X = _front_steps.transform(steps[self._constant :], X)
         return _front_steps.check_rows(X, rows, unlearner)
 
-    def _seen_by(self, steps, unlearner, positions, kept):
+    def _record_shown(self, steps, unlearner, positions, kept):
         """The unlearner's record with all retained rows as new steps show them."""
         record = self._record.without(positions)
         left = np.flatnonzero(record.retained)
         if kept is None:
-            kept = self._shown(record.view(left), steps, unlearner)
+            kept = self._show_rows(record.view(left), steps, unlearner)
         kept.positions = left
         slot = np.full(len(record), -1)
         slot[left] = np.arange(len(left))
@@ -206,7 +203,7 @@ class StepsMixin:
         return [
             None
             if rows is None
-            else hear(old.estimator_, self._shown(rows, steps, old), old._classes)
+            else hear(old.estimator_, self._show_rows(rows, steps, old), old._classes)
             for rows, hear in ((forget, observe_forgotten), (sample, observe))
         ]
 

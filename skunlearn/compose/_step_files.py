@@ -72,12 +72,12 @@ class StepFilesMixin:
         True
         """
         check_is_fitted(self)
-        tensors, state = self._saved()
+        tensors, state = self._describe()
         tensor_files.write(path, tensors, state)
         note_file(self._final_estimator, path)
         persistence.warn_of_lost(path, state["last"]["lost"])
 
-    def _saved(self):
+    def _describe(self):
         """What ``save`` writes: tensors by name, and the rest in JSON's types."""
         own, last = persistence.describe(self._final_estimator)
         tensors = {f"last.{name}": value for name, value in own.items()}

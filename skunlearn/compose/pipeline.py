@@ -291,10 +291,11 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
         """What the certificate holds before it is sealed."""
         return write_content(self)
 
-    def _take_records(self, records):
+    def _change(self, **changed):
+        """Give entries of the unlearner's state other values; those who hold it too see none."""
         name, unlearner = self.steps[-1]
         unlearner = copy.copy(unlearner)
-        unlearner._take_records(records)
+        unlearner._change(**changed)
         self.steps = [*self.steps[:-1], (name, unlearner)]
 
     @property

@@ -130,10 +130,10 @@ def _from_torchvision(home, download=False):
 
     # torchvision checks every file's MD5 before it unpickles it.
     train, test = (CIFAR10(home, train=part, download=download) for part in (True, False))
-    return _bunch(*_arrays(train), *_arrays(test), home / "cifar-10-batches-py")
+    return _bunch(*_read_arrays(train), *_read_arrays(test), home / "cifar-10-batches-py")
 
 
-def _arrays(dataset):
+def _read_arrays(dataset):
     images = np.ascontiguousarray(dataset.data.transpose(0, 3, 1, 2))
     return images, np.asarray(dataset.targets, dtype=np.int64)
 

@@ -4,6 +4,7 @@ import torch
 
 from skunlearn._recipe.from_scratch import refuse_trained, warn_of_start
 from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.first_weights import find_fixed_weights, shorten
 from skunlearn._torch.loop.fit_loop import gives_plain_rows
 from skunlearn._torch.parts.tasks import task_of
@@ -66,13 +67,13 @@ class Remembered:
             if not self.remembers:
                 return said
             self.table = torch.empty(size, device=said.device)
-            self.table[i.to(said.device)], self.known[i] = said, True
+            self.table[send_tensor(i, said.device)], self.known[i] = said, True
         if self.left and not self.known[i].all():
             said = self.teacher(batch.x)
-            self.table[i.to(said.device)], self.known[i] = said, True
+            self.table[send_tensor(i, said.device)], self.known[i] = said, True
             self.left = len(self.known) - int(self.known.sum())
             return said
-        return self.table[i.to(self.table.device)]
+        return self.table[send_tensor(i, self.table.device)]
 
 
 def copy_teacher(net, classes):

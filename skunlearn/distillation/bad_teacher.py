@@ -7,6 +7,7 @@ import torch
 
 from skunlearn._rows.constraints import POSITIVE, Interval
 from skunlearn._torch import inference
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
 from skunlearn.distillation._teacher import Remembered, copy_teacher, make_untrained_teacher
@@ -108,7 +109,7 @@ class BadTeacherUnlearner(StopsInTime, NetUnlearner):
         def loss(batch):
             gone = batch.places(type(self).__name__) >= len(sample)
             good_says, bad_says = good(batch), bad(batch)
-            taught = torch.where(gone.to(good_says.device)[:, None], bad_says, good_says)
+            taught = torch.where(send_tensor(gone, good_says.device)[:, None], bad_says, good_says)
             student = inference.logits(net, batch.out, self._classes)
             return batch.mean(task.divergences(taught, student, self.temperature))
 

@@ -10,6 +10,7 @@ from skunlearn._fitted_model import read_unseen
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, Interval, StrOptions
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.norms import moving_norms, prompt, renew_statistics, unmoved
@@ -229,7 +230,7 @@ class OracleMatchingUnlearner(NetUnlearner):
             with unmoved(norms), lone_row(net, gone):
                 out = inference.infer(net, gone.x)
             student = inference.logits(net, out, self._classes)
-            divergences = task.divergences(taught(gone).to(student.device), student)
+            divergences = task.divergences(send_tensor(taught(gone), student.device), student)
             return batch.loss() + weight * gone.mean(divergences)
 
         with prompt(norms):

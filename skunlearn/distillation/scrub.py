@@ -9,7 +9,7 @@ from skunlearn._rows.views import Rows
 from skunlearn._torch import inference
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics
-from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
+from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_state import set_weights, weights
 from skunlearn._torch.parts.tasks import task_of
@@ -181,7 +181,7 @@ class SCRUBUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
         phases = Phases(net, self.schedule)
         for epoch in phases:
             if epoch < climbs:
-                with normalisation(net, "eval"):
+                with norms_at_rest(net):
                     phases.train(
                         forget, callbacks=hung, loss=apart, batch_size=self.forget_batch_size
                     )

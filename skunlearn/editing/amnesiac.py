@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skunlearn._files.own_folder import Folder
-from skunlearn._recipe import training
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import Interval
 from skunlearn.editing._updates import UpdateRecorder, UpdateStore, subtract
@@ -162,16 +161,8 @@ class AmnesiacUnlearner(NetUnlearner):
         table = chosen.index if chosen.digests is None else chosen.digests
         store = UpdateStore(Folder(self.folder, "skunlearn-amnesiac-"), table)
         recorder = UpdateRecorder(store, rows)
-
-        net = training.train(
-            self.estimator,
-            rows,
-            self._classes,
-            self._seed,
-            verbose=self.verbose,
-            write_checkpoints=True,
-            callbacks=[("skunlearn_updates", recorder)],
-        )
+        watching = [("skunlearn_updates", recorder)]
+        net = self._train(rows, write_checkpoints=True, callbacks=watching)
         self._updates = store.change((), recorder.batches, recorder.steps)
         return net
 

@@ -12,7 +12,7 @@ from skunlearn._rows.constraints import COUNT, POSITIVE, SHARE
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.loop.learning_rates import rates, set_rates
 from skunlearn._torch.loop.norms import renew_statistics
-from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation, renew_optimizer
+from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest, renew_optimizer
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS
@@ -166,7 +166,7 @@ class NegMergeUnlearner(NetUnlearner):
                 renew_optimizer(copy)
                 set_rates(copy, start, share)
                 # The statistics of the forget rows alone are not those of the data.
-                with normalisation(copy, "eval"):
+                with norms_at_rest(copy):
                     self._run(copy, forget, [clip_gradients(self.max_norm)])
                 agreed.add(moved)
         return agreed.mean()

@@ -11,7 +11,7 @@ from skunlearn._rows.seeding import seeded
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.loop.fit_loop import train
 from skunlearn._torch.loop.learning_rates import scale_rates
-from skunlearn._torch.loop.optimizer_steps import normalisation
+from skunlearn._torch.loop.optimizer_steps import norms_at_rest
 from skunlearn._torch.observation import observe
 
 __all__ = ["relearning_attack"]
@@ -162,7 +162,7 @@ def _attack(net, classes, forget, order, size, others, unseen, lr, max_epochs, s
         scale_rates(new, lr)
         owned = forget.take(np.sort(order[:size]))
         owned = owned if others is None else owned.union(others)
-        with normalisation(new, "eval"):
+        with norms_at_rest(new):
             train(new, owned, shuffle=True)
     found = {"before": _score(net, rest, classes), "after": _score(new, rest, classes)}
     for name, rows in (("unseen after", unseen), ("others after", others)):

@@ -127,7 +127,7 @@ def _run(unlearner, requests, unseen, every, reference):
         done += 1
         if done % every and done < len(requests):
             continue
-        audit = _counts(unlearner)
+        audit = _count_requests(unlearner)
         forgotten = _view(start, start.retained & ~unlearner._record.retained)
         figures, aucs = _figures(unlearner, unlearner.estimator_, unseen, forgotten)
         audit |= figures
@@ -151,7 +151,7 @@ def _arguments(request):
     return {"indices": np.atleast_1d(request)}
 
 
-def _counts(unlearner):
+def _count_requests(unlearner):
     return {
         "requests": len(unlearner.deletions_),
         "rows": sum(entry["rows"] for entry in unlearner.deletions_),

@@ -100,13 +100,13 @@ class Plan:
         if is_forest(ensemble):
             template.set_params(**{p: getattr(ensemble, p) for p in ensemble.estimator_params})
         if is_tree(template):
-            template.set_params(**_counts(template, n))
+            template.set_params(**_count_thresholds(template, n))
         n_features = None if is_forest(ensemble) else len(ensemble.estimators_features_[0])
         n_draws = len(ensemble.estimators_samples_[0])
         return cls(template, n_draws, bool(ensemble.bootstrap), n_features)
 
 
-def _counts(tree, n):
+def _count_thresholds(tree, n):
     """Thresholds on the number of rows of a node, which may be given as shares of all rows."""
     return {
         name: max(least, int(np.ceil(value * n)))

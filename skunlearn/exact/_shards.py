@@ -11,6 +11,7 @@ from safetensors.torch import load_file, safe_open, save_file
 from sklearn.dummy import DummyClassifier
 
 from skunlearn._recipe import training
+from skunlearn._rows.row_names import join_names
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch import portable, shared_parameters, skorch_nets
@@ -143,7 +144,7 @@ def _write(net, recipe, shard, path):
     if lost:
         raise UnlearningError(
             f"n_slices={shard.n_slices} keeps the net after each slice in a file, which cannot "
-            f"hold {portable.join_names(lost)}: the training has changed that on the modules "
+            f"hold {join_names(lost)}: the training has changed that on the modules "
             "themselves. Use n_slices=1, or let the module hold it as a buffer."
         )
     tensors, base = weights(net), _base(recipe, shard, net)

@@ -225,7 +225,7 @@ class ForestUnlearner(BaseUnlearner):
 
     def _whole(self, model, rows, randomness):
         """`model` with all members new, and their draws."""
-        X, y = self._arrays(model, rows)
+        X, y = self._read_arrays(model, rows)
         grown = grow(self._plan, model, X, y, model.n_estimators, randomness, rows.weights)
         n = len(self._record)
         draws = Draws.of([rows.positions[drawn] for drawn in grown.samples], n)
@@ -295,7 +295,7 @@ class ForestUnlearner(BaseUnlearner):
         return model
 
     def _regrow(self, old, touched, retain, randomness, held=None):
-        X, y = self._arrays(old, retain)
+        X, y = self._read_arrays(old, retain)
         grown = grow(self._plan, old, X, y, len(touched), randomness, retain.weights, held)
         self._draws = self._draws.replace_draws(
             touched, [retain.positions[drawn] for drawn in grown.samples]
@@ -316,12 +316,12 @@ class ForestUnlearner(BaseUnlearner):
             return super()._train(rows, seed=seed, write_checkpoints=write_checkpoints)
         seed = self._seed if seed is None else seed
         model = self._one_member(rows, seed, len(rows))
-        X, y = self._arrays(model, rows)
+        X, y = self._read_arrays(model, rows)
         randomness = np.random.SeedSequence([seed, 1])
         grown = grow(self._plan, model, X, y, model.n_estimators, randomness, rows.weights)
         return _fill(model, grown.estimators, grown.features)
 
-    def _arrays(self, model, rows):
+    def _read_arrays(self, model, rows):
         """Rows, with codes of the model's own classes."""
         X, y = rows.arrays()
         if self._classes is not None:

@@ -131,7 +131,7 @@ class RidgeUnlearner(BaseUnlearner):
         if moments is None or (whole and len(forget) > len(retain)):
             self._moments = self._sums(retain)
         else:
-            self._moments = moments.without(*self._arrays(forget))
+            self._moments = moments.without(*self._read_arrays(forget))
         return self._solution(retain)
 
     def _attempt_correction(self, retain, old, seed):
@@ -179,10 +179,10 @@ class RidgeUnlearner(BaseUnlearner):
         )
 
     def _sums(self, rows):
-        X, Y, weights = self._arrays(rows)
+        X, Y, weights = self._read_arrays(rows)
         return Moments.of(X, Y, self._recipe.fit_intercept, weights)
 
-    def _arrays(self, rows):
+    def _read_arrays(self, rows):
         X, y = rows.lend()
         X = check_array(X, accept_sparse="csr", dtype=np.float64, input_name="X")
         if self._classes is None:

@@ -146,7 +146,7 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
         n, statistic = self._n - len(forget), None
         self._n = n
         if self._statistic is not None and not (len(retain) == n and len(forget) > n):
-            statistic = self._statistic.without(self._recipe, *self._arrays(forget))
+            statistic = self._statistic.without(self._recipe, *self._read_arrays(forget))
         if statistic is None:
             statistic = self._sum_up(self._whole(retain))
         return self._solution(statistic, retain)
@@ -163,7 +163,7 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
     def _sum_up(self, rows):
         if self._kind is None or rows.weights is not None:
             return None
-        return self._kind.of(self._recipe, *self._arrays(rows), len(self.classes_))
+        return self._kind.of(self._recipe, *self._read_arrays(rows), len(self.classes_))
 
     def _refuse_few(self, rows):
         """Raise where fewer rows are left than an answer is made of."""
@@ -196,7 +196,7 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
             f"must bring all {self._n} retained rows, not {len(rows)} of them."
         )
 
-    def _arrays(self, rows):
+    def _read_arrays(self, rows):
         X, y = rows.arrays()
         X = check_array(
             X,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from skunlearn._rows.constraints import COUNT
 from skunlearn._torch import net_layers
-from skunlearn._torch.loop.optimizer_steps import normalisation, only_trained
+from skunlearn._torch.loop.optimizer_steps import norms_at_rest, only_trained
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers
@@ -86,7 +86,7 @@ class CFkUnlearner(NetUnlearner):
         frozen = [m for m in net.module_.modules() if m not in layers]
         with (
             only_trained(net, net_layers.own_parameters(layers)),
-            normalisation(net, "eval", frozen),
+            norms_at_rest(net, frozen),
         ):
             self._run(net, retain)
 

@@ -9,8 +9,6 @@ from skunlearn._torch import net_layers, skorch_nets
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 
-_WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
-
 
 class CTUnlearner(NetUnlearner):
     """Transpose the kernels of all convolutions, then fine-tune on the retained rows (CT).

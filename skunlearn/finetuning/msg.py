@@ -12,8 +12,6 @@ from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
-_WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
-
 
 class MSGUnlearner(NetUnlearner):
     """Initialise the weights that matter least to the difference again, then fine-tune (MSG).
@@ -94,7 +92,7 @@ class MSGUnlearner(NetUnlearner):
         self.damping = damping
 
     def _unlearn(self, net, retain, forget):
-        layers = [m for m in net.module_.modules() if isinstance(m, _WEIGHTED)]
+        layers = [m for m in net.module_.modules() if isinstance(m, net_layers.WEIGHTED)]
         moved = net_layers.list_moved_parameters(net)
         weights = [w for w in map(net_layers.weight_parameter, layers) if w in moved]
         if not weights:

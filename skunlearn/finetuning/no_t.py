@@ -3,13 +3,10 @@
 from dataclasses import replace
 
 import torch
-from torch import nn
 
 from skunlearn._torch import net_layers, skorch_nets
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner
-
-_WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
 
 
 class NoTUnlearner(NetUnlearner):
@@ -49,7 +46,8 @@ class NoTUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         order = net_layers.layers_in_order(net, retain)
-        weights = [net_layers.weight_parameter(m) for m in order if isinstance(m, _WEIGHTED)]
+        layers = [m for m in order if isinstance(m, net_layers.WEIGHTED)]
+        weights = list(map(net_layers.weight_parameter, layers))
         moved = net_layers.list_moved_parameters(net)
         learning = [weight for weight in weights if weight in moved]
         # A negated head alone turns every answer round, and has no features to learn again.

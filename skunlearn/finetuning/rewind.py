@@ -8,7 +8,6 @@ from os import PathLike
 from sklearn.frozen import FrozenEstimator
 
 from skunlearn._files.own_folder import Folder
-from skunlearn._recipe import training
 from skunlearn._rows.constraints import Interval
 from skunlearn._torch import skorch_nets
 from skunlearn._unlearning.fitted import find_origin
@@ -148,16 +147,9 @@ class RewindUnlearner(NetUnlearner):
     def _first_model(self, rows):
         folder = Folder(self.checkpoint_dir, "skunlearn-rewind-")
         keeper = Keeper(folder, self.checkpoint_at)
+        watching = [("skunlearn_checkpoint", keeper)]
         try:
-            net = training.train(
-                self.estimator,
-                rows,
-                self._classes,
-                self._seed,
-                verbose=self.verbose,
-                write_checkpoints=True,
-                callbacks=[("skunlearn_checkpoint", keeper)],
-            )
+            net = self._train(rows, write_checkpoints=True, callbacks=watching)
         except BaseException:
             folder.remove()
             raise

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.multiclass import type_of_target
 
 from skunlearn._rows import checking
+from skunlearn._rows.row_names import join_names
 from skunlearn.metrics._statistics.matching import check_labels
 
 
@@ -95,8 +96,7 @@ def _shares(counts, k, rng):
     return quota
 
 
-def list_values(values, limit=10):
+def list_values(values):
     """Values in words."""
     values = [v.item() if isinstance(v, np.generic) else v for v in values]
-    text = ", ".join(repr(v) for v in values[:limit])
-    return text + (f" and {len(values) - limit} more" if len(values) > limit else "")
+    return join_names(list(map(repr, values)), 10)

@@ -37,6 +37,7 @@ def random_forget_set(y, size=0.1, *, stratify=True, random_state=None):
         Whether each class of `y` gives its share of the set (targets of a regression have no
         classes); an array names other strata.
     random_state : int, RandomState instance or None, default=None
+        Of what is drawn; an integer draws the same again, None something else each time.
 
     Returns
     -------
@@ -83,6 +84,7 @@ def class_forget_set(y, classes, *, size=None, random_state=None):
         Number of rows, or their share of the rows of these classes, drawn at random and each
         class in its share; None takes all.
     random_state : int, RandomState instance or None, default=None
+        Of what is drawn; an integer draws the same again, None something else each time.
 
     Returns
     -------
@@ -135,6 +137,7 @@ def subpopulation_forget_set(
     size : int, float or None, default=None
         Number of rows, or their share of the sub-population, drawn at random; None takes all.
     random_state : int, RandomState instance or None, default=None
+        Of what is drawn; an integer draws the same again, None something else each time.
 
     Returns
     -------

@@ -34,6 +34,7 @@ def mislabelled_forget_set(y, size=0.1, *, to=None, known=1.0, random_state=None
     known : int or float, default=1.0
         See `partly_known_forget_set`.
     random_state : int, RandomState instance or None, default=None
+        Of what is drawn; an integer draws the same again, None something else each time.
 
     Returns
     -------
@@ -97,6 +98,7 @@ def interclass_confusion_forget_set(y, classes, size=0.1, *, known=1.0, random_s
     known : int or float, default=1.0
         See `partly_known_forget_set`.
     random_state : int, RandomState instance or None, default=None
+        Of what is drawn; an integer draws the same again, None something else each time.
 
     Returns
     -------
@@ -155,6 +157,7 @@ def partly_known_forget_set(planted, known=0.5, *, random_state=None):
     known : int or float, default=0.5
         Number, or share, of the planted rows that are known, drawn at random.
     random_state : int, RandomState instance or None, default=None
+        Of what is drawn; an integer draws the same again, None something else each time.
 
     Returns
     -------

@@ -86,6 +86,7 @@ def backdoor_forget_set(X, y, target, size=0.05, *, trigger=None, known=1.0, ran
     known : int or float, default=1.0
         See `partly_known_forget_set`.
     random_state : int, RandomState instance or None, default=None
+        Of what is drawn; an integer draws the same again, None something else each time.
 
     Returns
     -------
@@ -175,6 +176,7 @@ def gaussian_forget_set(
     known : int or float, default=1.0
         See `partly_known_forget_set`.
     random_state : int, RandomState instance or None, default=None
+        Of what is drawn; an integer draws the same again, None something else each time.
 
     Returns
     -------

@@ -81,12 +81,12 @@ class GraphPredictorMixin:
             graph, rows = read_graph(self, data), slice(None)
         else:
             graph, rows = self._graph, self._graph.rows(self._record.locate(data))
-        posteriors = ((shard, self._seen(p[rows])) for shard, p in self._posteriors(graph))
+        posteriors = ((shard, self._keep_seen(p[rows])) for shard, p in self._posteriors(graph))
         if self._settings["aggregate"] == "vote":
             return _aggregation.count_votes(posteriors)
         return _aggregation.average(posteriors, self.weights_), None
 
-    def _seen(self, p):
+    def _keep_seen(self, p):
         """Probabilities of the labels that `fit` has seen, of those of all columns."""
         if p.shape[1] == len(self.classes_):
             return p

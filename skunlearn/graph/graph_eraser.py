@@ -405,7 +405,7 @@ class GraphEraser(
     def _list_artefacts(self):
         return []
 
-    def _take_records(self, records):
+    def _change(self, records):
         self._records = records
 
     def _make_promises(self):

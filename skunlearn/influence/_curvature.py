@@ -118,12 +118,22 @@ class Curvature:
 # for no forward-mode derivatives, which some layers lack.
 
 
+def _grad(out, at, v, many):
+    """Gradient of v · out, or of each of many v, one after the other where vmap takes them not."""
+    if not many:
+        return grad(out, at, v, retain_graph=True)[0]
+    try:
+        return grad(out, at, v, is_grads_batched=True, retain_graph=True)[0]
+    except RuntimeError:
+        return torch.stack([grad(out, at, one, retain_graph=True)[0] for one in v])
+
+
 def _hessian(objective, x, y, w, v):
     with torch.enable_grad():
         theta = objective.theta.detach().requires_grad_()
         loss = objective.f.loss(objective.f.outputs(objective.weights(theta), x), y, x, w)
         (slope,) = grad(loss, theta, create_graph=True)
-        return grad(slope, theta, v, is_grads_batched=v.ndim == 2)[0]
+        return _grad(slope, theta, v, v.ndim == 2)
 
 
 def _gauss_newton(objective, x, y, w, v):
@@ -134,8 +144,8 @@ def _gauss_newton(objective, x, y, w, v):
         # J v is the derivative of uᵀ J v by u.
         u = torch.zeros_like(out, requires_grad=True)
         (back,) = grad(out, theta, u, create_graph=True)
-        (pushed,) = grad(back, u, v, is_grads_batched=many)
+        pushed = _grad(back, u, v, many)
         at = out.detach().requires_grad_()
         (slope,) = grad(objective.f.loss(at, y, x, w), at, create_graph=True)
-        (bent,) = grad(slope, at, pushed, is_grads_batched=many)
-        return grad(out, theta, bent, is_grads_batched=many)[0]
+        bent = _grad(slope, at, pushed, many)
+        return _grad(out, theta, bent, many)

@@ -13,10 +13,8 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.training_batch import main_output, part
 from skunlearn._torch.gradients.linear_layers import copy_around
-from skunlearn._torch.loop.task_loss import SKORCH_LOSSES, scratch_history
+from skunlearn._torch.loop.task_loss import BY_CLASS, SKORCH_LOSSES, scratch_history
 from skunlearn.exceptions import UnlearningError
-
-_BY_CLASS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
 
 
 class FunctionalNet:
@@ -66,7 +64,7 @@ class FunctionalNet:
             self._criterion, self._to_logits = _by_logits(net)
         self._layout = None  # of several outputs in one tensor
         kind = getattr(self._criterion, "reduction", None) if plain else None
-        by_class = plain and isinstance(self._criterion, _BY_CLASS)
+        by_class = plain and isinstance(self._criterion, BY_CLASS)
         self._weight = self._criterion.weight if by_class else None
         self.sums = kind == "sum"
         if self._weight is not None and kind == "mean":

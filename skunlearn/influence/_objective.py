@@ -7,6 +7,7 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
 from skunlearn._rows.seeding import derive_seed, seeded
+from skunlearn._rows.views import fill_weights
 from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn._torch.gradients.faster import choose_faster
@@ -64,7 +65,7 @@ class Objective:
 
     def mass(self, rows):
         """Number of rows, or the sum of their class weights times their sample weights."""
-        return float(_weights(rows) @ self.f.masses(rows.y))
+        return float(fill_weights(rows) @ self.f.masses(rows.y))
 
     def batches(self, rows, cut=False):
         """Batches ``(x, y, positions)`` of `rows` in order, on the net's device.
@@ -107,7 +108,7 @@ class Objective:
             ``losses(out, y)`` in place of the net's own, of shape (n,).
         """
         shares = np.ones(len(rows)) if shares is None else np.asarray(shares, dtype=np.float64)
-        shares = shares * _weights(rows)
+        shares = shares * fill_weights(rows)
         total = torch.zeros_like(self.theta)
         for x, y, positions in self.batches(rows):
             s = torch.as_tensor(shares[positions], dtype=self.theta.dtype, device=total.device)
@@ -132,9 +133,9 @@ class Objective:
                 for name, columns in zip(self.f.params, some.split(self._sizes, 1), strict=True):
                     if name in parts:
                         columns.copy_(parts[name].unfold().reshape(columns.shape))
-        return found * torch.as_tensor(_weights(rows)).to(found)[:, None]
+        return found * torch.as_tensor(fill_weights(rows)).to(found)[:, None]
 
-    def dots(self, rows, vectors, *, penalised=True):
+    def dots(self, rows, vectors):
         """∇ℓ(z)ᵀ v for every row z and vector v.
 
         Parameters
@@ -151,10 +152,9 @@ class Objective:
         for x, y, positions in self.batches(rows):
             take = take or self._way_to_dots(x, y, vectors)
             found[:, positions] = take(x, y, vectors).double().cpu().numpy()
-        if penalised:
-            share = (vectors @ (self.decay * self.theta)).double().cpu().numpy()
-            found += share[:, None] * self.f.masses(rows.y)
-        return found * _weights(rows)
+        share = (vectors @ (self.decay * self.theta)).double().cpu().numpy()
+        found += share[:, None] * self.f.masses(rows.y)
+        return found * fill_weights(rows)
 
     def _way_to_dots(self, x, y, vectors):
         """From gradients of single rows, whose time k hardly matters for, or without them."""
@@ -191,7 +191,3 @@ class Objective:
             for name, part in parts.items():
                 found[:, start:stop] += part.dot(named[name])
         return found
-
-
-def _weights(rows):
-    return np.ones(len(rows)) if rows.weights is None else rows.weights

@@ -29,6 +29,7 @@ def interclass_confusion(y_true, y_pred, classes, *, confidence=0.95):
         True and predicted labels, of unseen rows say.
     classes : pair of labels
     confidence : float, default=0.95
+        Share of such intervals that hold the true value; 0.95 is the custom.
 
     Returns
     -------
@@ -76,6 +77,7 @@ def backdoor_success_rate(y_true, y_pred, target, *, confidence=0.95):
         What the model says of them.
     target : label
     confidence : float, default=0.95
+        Share of such intervals that hold the true value; 0.95 is the custom.
 
     Returns
     -------
@@ -151,6 +153,7 @@ def gaussian_unlearning_score(gradients, noise, *, scale=None, confidence=0.95):
     scale : float, default=None
         Standard deviation of the noise's entries; None takes it from `noise`.
     confidence : float, default=0.95
+        Share of such intervals that hold the true value; 0.95 is the custom.
 
     Returns
     -------

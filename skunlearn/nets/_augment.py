@@ -3,6 +3,8 @@
 import torch
 import torch.nn.functional as F
 
+from skunlearn._torch.batches.device_rows import send_tensor
+
 __all__ = ["flip_and_shift"]
 
 
@@ -28,6 +30,6 @@ def flip_and_shift(x, pixels):
     columns = offsets[1] + torch.arange(width)
     columns = torch.where(flip[:, None], columns.flip(1), columns)
     padded = F.pad(x, (pixels,) * 4, mode="reflect").permute(0, 2, 3, 1)
-    rows, columns = rows.to(x.device), columns.to(x.device)
+    rows, columns = send_tensor(rows, x.device), send_tensor(columns, x.device)
     samples = torch.arange(n, device=x.device)[:, None, None]
     return padded[samples, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

@@ -52,7 +52,7 @@ class Autocast(nn.Module):
     def forward(self, *args, **kwargs):
         """Outputs of the inner module in float32."""
         if self.channels_last:
-            args = [_channels_last(a) for a in args]
+            args = [to_channels_last(a) for a in args]
         device = next(self.inner.parameters()).device.type
         with torch.autocast(device, self.dtype):
             out = self.inner(*args, **kwargs)
@@ -123,9 +123,14 @@ def _part(values, start, stop):
     return to_tensor(values, device=None)[start:stop]
 
 
-def _channels_last(a):
-    is_image = isinstance(a, torch.Tensor) and a.ndim == 4
-    return a.contiguous(memory_format=torch.channels_last) if is_image else a
+def to_channels_last(a):
+    """`a`, if it is images, in that memory format."""
+    if not isinstance(a, torch.Tensor) or a.ndim != 4:
+        return a
+    try:
+        return a.contiguous(memory_format=torch.channels_last)
+    except RuntimeError:  # in a vmap, which asks for no format
+        return a
 
 
 def _float(out):

@@ -5,6 +5,7 @@ from torch import nn
 
 from skunlearn.nets._augment import flip_and_shift
 from skunlearn.nets._inputs import as_float
+from skunlearn.nets._options import to_channels_last
 
 __all__ = ["FastCIFARNet"]
 
@@ -77,7 +78,7 @@ class FastCIFARNet(nn.Module):
 
     def forward(self, x):
         """Logits of shape (n, n_classes), float32."""
-        x = as_float(x).contiguous(memory_format=torch.channels_last)
+        x = to_channels_last(as_float(x))
         if self.augment and self.training:
             x = flip_and_shift(x, 2)
         if self.mirror and not self.training:

@@ -221,8 +221,9 @@ def _draw_panel(ax, panel, position, colours):
     arms = np.array([panel.values - panel.low, panel.high - panel.values])
     for k, (value, where, colour) in enumerate(zip(panel.values, position, colours)):
         if np.isnan(value):
-            ax.text(0.5, where, "–", transform=ax.get_yaxis_transform(), ha="center", va="center",
-                    fontsize=SIZE, color="0.5")  # fmt: skip
+            # At the edge, in words: a dash among the points would pass for one.
+            ax.text(0.02, where, "no value", transform=ax.get_yaxis_transform(), va="center",
+                    fontsize=SIZE, color="0.4")  # fmt: skip
             continue
         arm = np.maximum(np.nan_to_num(arms[:, k : k + 1]), 0)
         ax.errorbar(

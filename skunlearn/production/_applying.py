@@ -81,6 +81,7 @@ class Application:
         """The model's file first, which is none before the transaction that names it."""
         result, store = found.result, self.store
         meta = {"since retrain": self.queue._meta("since retrain") + 1, "retrain": False}
+        meta["parameters"] = store.digest_parameters()
         if audit["retrained"]:
             meta |= {"since retrain": 0, "baseline": audit["score"]}
         version = store.versions.write(result.data, number, self.lease)
@@ -145,6 +146,7 @@ class Application:
             how["newest"] = store.read_table().newest
         if store.kind != "net":  # trained again, it holds names of the retained rows only
             how["was_seen"] = store.was_seen
+            how["kept"] = store.read_table().names
         return resolve(requests, store.model._record, store.origin, store.n, **how)
 
     def _attempt(self, requests, full):
@@ -184,7 +186,7 @@ class Application:
                     tests["unseen"] = self.worker.X_test, self.worker.y_test
                 model = model._successor(plan.deleted, **tests)
         # The batch is written into the new entries of the log before anything follows them.
-        model._log(_number(model.deletions_, first, self.number))
+        model._change(deletions=_number(model.deletions_, first, self.number))
         figures = _checks.measure(model, self.worker.X_test, self.worker.y_test)
         seconds = sum(entry["seconds"] for entry in model.deletions_[first:])
         retrained = full or trained

@@ -72,8 +72,11 @@ class AskingMixin:
         ----------
         request_id : str
             As for `submit`.
-        X_new : array of shape (k, ...), default=None
-            New values, numbers, one row for each one named, in the same order. None leaves them.
+        X_new : array, sparse matrix, data frame or dict of these, of k rows, default=None
+            New values, one row for each one named, in the same order, in the container that
+            ``start`` of the worker is given: an array of numbers, words or both, or a frame of
+            pandas or polars, whose words, categories, dates and gaps stand in the record with
+            their dtypes. None leaves them.
         y_new : array of shape (k,), default=None
             New labels, among those that the model knows, or targets. None leaves them.
         ids, indices : sequence of length k, default=None
@@ -89,7 +92,8 @@ class AskingMixin:
         Raises
         ------
         TypeError, ValueError
-            As `submit`, and when there is not one new value for each row, or they are no arrays.
+            As `submit`, and when there is not one new value for each row, or a value is one that
+            a file does not give back as it was (objects of your own, say); it says which.
         """
         request = {"ids": ids, "indices": indices, "deadline": deadline}
         values = {"X_new": X_new, "y_new": y_new}

@@ -7,11 +7,13 @@ import shutil
 import sqlite3
 
 from skunlearn._files.write_whole import checksum
+from skunlearn._rows.row_names import join_names
 from skunlearn.production import _names
 from skunlearn.production._journal import Journal
 
 _TABLES = ("meta", "batches", "requests", "versions")
 _NUMBERED = ("batches", "requests")  # in this order: a request refers to its batch
+_LISTED = 20  # numbers and names that a line holds
 _AFTER = 1000  # numbers looked at beyond the last that could be read, where none is known
 
 
@@ -75,14 +77,15 @@ class Inspection:
             if last and name in _NUMBERED:
                 lost = [n for n in range(1, last + 1) if n not in read]
                 if lost:
-                    self._fault(f"{name}: {len(lost)} of {last} cannot be read: {_list_some(lost)}")
+                    some = join_names(lost, _LISTED)
+                    self._fault(f"{name}: {len(lost)} of {last} cannot be read: {some}")
 
     def _check_requests(self):
         requests = self.tables["requests"]
         still_open = [row["request_id"] for row in requests if row["outcome"] is None]
         self.lines.append(f"requests: {len(requests)} can be read, {len(still_open)} of them open")
         if not self.sound and still_open:
-            self.lines.append(f"open requests, to be sent again: {_list_some(still_open)}")
+            self.lines.append(f"open requests, to be sent again: {join_names(still_open, _LISTED)}")
 
     def _check_files(self):
         try:
@@ -189,8 +192,3 @@ def _last_number(db, name):
         row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (name,)).fetchone()
         return None if row is None else row[0]
     return None
-
-
-def _list_some(values, most=20):
-    shown = ", ".join(map(str, values[:most]))
-    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"

@@ -1,21 +1,21 @@
 """Corrections in a queue: new values of rows as text, and on their way into a model."""
 
-import base64
 import copy
-import io
 import json
 from dataclasses import dataclass
 
 import numpy as np
 
-from skunlearn._rows.containers import is_dataset, take
+from skunlearn._rows.containers import is_dataset, is_mapping, join, n_rows, take
+from skunlearn._rows.finding import align_request
+from skunlearn._rows.frames import select_columns
+from skunlearn._rows.written_rows import read_rows, write_rows
 from skunlearn._unlearning import correction
 from skunlearn._unlearning.fitted import share_state
 from skunlearn.compose._front_steps import as_rows
 from skunlearn.exact.retrain import RetrainUnlearner
 from skunlearn.production import _names
 
-_KINDS = "biufU"  # of arrays that a file holds without running code
 GONE = "its rows are forgotten, so that there is nothing to correct"
 LATER = "a later correction of the same rows has been applied"
 
@@ -25,35 +25,45 @@ def write_values(X_new, y_new, k):
     if X_new is None and y_new is None:
         raise TypeError("Pass the new values: X_new, y_new or both.")
     written = {}
-    for name, values, what in (("X_new", X_new, "rows"), ("y_new", y_new, "entries")):
-        if values is None:
-            continue
-        array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
-        if array.dtype.kind not in _KINDS or (name == "X_new" and array.dtype.kind == "U"):
-            kinds = "numbers" if name == "X_new" else "numbers or text"
+    if X_new is not None:
+        if is_dataset(X_new):
             raise TypeError(
-                f"{name} in a queue must be an array of {kinds}, which a file can hold; got "
-                f"{type(values).__name__} of {array.dtype}. Call "
-                "correct() of the unlearner for rows of other kinds."
+                "X_new is a torch Dataset, of which a queue holds no rows: correct the data and "
+                "start anew, or call correct() of the unlearner."
             )
-        if array.ndim == 0:
-            raise ValueError(f"{name} has no length, but {k} rows are named: one for each.")
-        correction.check_length(len(array), name, what, k)
-        file = io.BytesIO()
-        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
-        written[name] = base64.b64encode(file.getvalue()).decode()
+        X_new = as_rows(X_new)
+        _check_length(X_new, "X_new", "rows", k)
+        written["X_new"] = write_rows(X_new, "X_new")
+    if y_new is not None:
+        y_new = _as_labels(y_new)
+        _check_length(y_new, "y_new", "entries", k)
+        written["y_new"] = write_rows(y_new, "y_new")
     return json.dumps(written, sort_keys=True)
+
+
+def _check_length(values, name, what, k):
+    if not is_mapping(values) and not values.shape:
+        raise ValueError(f"{name} has no length, but {k} rows are named: one for each.")
+    correction.check_length(n_rows(values), name, what, k)
+
+
+def _as_labels(y):
+    """Labels or targets as an array of numbers or text; TypeError for others."""
+    array = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
+    if array.dtype.kind == "O" and len({type(value) for value in array.ravel().tolist()}) == 1:
+        array = np.array(array.tolist())  # words of a data frame's column
+    if array.dtype.kind not in "biufU":
+        raise TypeError(
+            "y_new in a queue must be an array of numbers or text, which a file can hold; got "
+            f"{type(y).__name__} of {array.dtype}. Call correct() of the unlearner for others."
+        )
+    return array
 
 
 def read_values(text):
     """New rows and labels from text, either None where they stay."""
     held = json.loads(text)
-    return tuple(
-        np.load(io.BytesIO(base64.b64decode(held[name])), allow_pickle=False)
-        if name in held
-        else None
-        for name in ("X_new", "y_new")
-    )
+    return tuple(read_rows(held[name]) if name in held else None for name in ("X_new", "y_new"))
 
 
 def digest_values(names, values, salt):
@@ -67,7 +77,7 @@ class Correction:
 
     number: int
     positions: np.ndarray
-    X: np.ndarray | None
+    X: object | None  # any container of rows but a Dataset
     y: np.ndarray | None
 
 
@@ -75,11 +85,10 @@ def refuse_rows(unlearner, rows):
     """Why a worker with these rows cannot correct any, or None."""
     if unlearner._record.reader is not None:
         return "the worker's rows are augmented or measured by measure_on=: correct the data"
-    X = rows[0]
-    if is_dataset(X) or not isinstance(as_rows(X), np.ndarray):
+    if is_dataset(rows[0]):
         return (
-            f"the worker's rows are a {type(X).__name__}, and only arrays are corrected in a "
-            "queue: correct the data, delete the rows, or call correct() of an unlearner"
+            f"the worker's rows are items of a {type(rows[0]).__name__}, which gives their values "
+            "itself: correct the data, delete the rows, or call correct() of an unlearner"
         )
     return None
 
@@ -89,21 +98,28 @@ def overlay(held, positions, corrections, prepare):
 
     Parameters
     ----------
-    held : (X, y), arrays of the rows at `positions` as they are
+    held : (X, y), the rows at `positions` as they are, in any container, and an array
     positions : ndarray of int, sorted
     corrections : list of Correction
     prepare : callable
         ``prepare(X, y, k)`` gives new values in the form of those that are held.
     """
-    X, y = (np.array(part) for part in held)
+    X, y = held[0], np.array(held[1])
     for each in corrections:
         X_new, y_new = prepare(each.X, each.y, len(each.positions))
         places = np.searchsorted(positions, each.positions)
         if X_new is not None:
-            X[places] = X_new
+            X = put_rows(X, places, X_new)
         if y_new is not None:
             y[places] = y_new
     return X, y
+
+
+def put_rows(X, places, X_new):
+    """A copy of the rows of any container in which those at `places` are others."""
+    order = np.arange(n_rows(X))
+    order[places] = len(order) + np.arange(len(places))
+    return take(join(X, X_new), order)
 
 
 def correct_model(unlearner, corrections, deleted, *, full):
@@ -143,18 +159,25 @@ def correct_rows(rows, places, positions, corrections):
     `places` are the rows of it that stand for `positions` of the record, sorted as these.
     """
     X, y, *others = rows
-    X = np.array(as_rows(X))
+    X = as_rows(X)
     y = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
     # Labels of the rows that are left may be shorter than a new one.
     texts = [each.y.dtype for each in corrections if each.y is not None and y.dtype.kind == "U"]
     y = y.astype(np.result_type(y.dtype, *texts))
 
     def prepare(X_new, y_new, k):
-        if X_new is not None:
-            X_new = correction.cast_new(X_new, X.dtype).reshape(k, *X.shape[1:])
+        X_new = None if X_new is None else read_like(X_new, X, k)
         return X_new, None if y_new is None else y_new.reshape(k, *y.shape[1:])
 
     held = take(X, places), y[places]
-    X[places], new = overlay(held, positions, corrections, prepare)
-    y[places] = new
-    return X, y, *others
+    few, y[places] = overlay(held, positions, corrections, prepare)
+    return put_rows(X, places, few), y, *others
+
+
+def read_like(X_new, X, k):
+    """New rows in the form of `X`, what ``start`` was given."""
+    if isinstance(X, np.ndarray) and isinstance(X_new, np.ndarray):
+        return correction.cast_new(X_new, X.dtype).reshape(k, *X.shape[1:])
+    if hasattr(X, "columns"):
+        X_new = select_columns(X_new, X.columns)
+    return align_request(X_new, X, "X_new")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from skunlearn._rows.containers import match, name_digests
+from skunlearn._rows.containers import match, name_digests, take
 from skunlearn.production import _names
 from skunlearn.production._rectifying import GONE, LATER, Correction, read_values
 
@@ -34,7 +34,7 @@ class Plan:
         return np.unique(np.concatenate([self.deleted, *(c.positions for c in self.corrections)]))
 
 
-def resolve(requests, record, origin, n, *, refusal=None, newest=None, was_seen=None):
+def resolve(requests, record, origin, n, *, refusal=None, newest=None, was_seen=None, kept=None):
     """The `Plan` of some requests.
 
     Parameters
@@ -53,6 +53,8 @@ def resolve(requests, record, origin, n, *, refusal=None, newest=None, was_seen=
     was_seen : callable, default=None
         ``was_seen(kind, digests)`` tells which names, that no row of `record` bears, rows at the
         first start bore; None where `record` holds all of these.
+    kept : container of str, default=None
+        Kinds of names that `was_seen` knows of: a queue of long ago kept no digests of them.
     """
     plan, found, corrected = Plan(np.empty(0, np.intp)), [], []
     requests = sorted(requests, key=lambda request: request["number"])
@@ -63,6 +65,11 @@ def resolve(requests, record, origin, n, *, refusal=None, newest=None, was_seen=
             plan.outcomes[request["number"]] = f"the model was started without {request['kind']}="
         elif unknown:
             reason = f"{unknown} of {len(hits)} {request['kind']} were never seen by this model"
+            if kept is not None and request["kind"] not in {*kept, "indices"}:
+                reason += (
+                    ", or are forgotten: this queue was begun before it kept digests of names, and "
+                    "knows those of retained rows only. Send the others in a request of their own"
+                )
             plan.outcomes[request["number"]] = reason
         elif request["new_values"] is not None:
             plan.outcomes[request["number"]] = refusal
@@ -124,7 +131,7 @@ def _add(plan, request, hits, left, newest):
             fresh = there & (newest[positions, part] < request["number"])
         if fresh.any():
             parts = [None, None]
-            parts[part] = values[source[fresh]]
+            parts[part] = take(values, source[fresh])
             plan.corrections.append(Correction(request["number"], positions[fresh], *parts))
             late = None
         elif late is not None:

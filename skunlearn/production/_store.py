@@ -1,12 +1,14 @@
 """The newest model of a folder: begun, taken up again, replaced."""
 
 import contextlib
+import warnings
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from skunlearn.production import _logs
+from skunlearn._recipe.parameter_texts import write_parameters
+from skunlearn.production import _logs, _names
 from skunlearn.production._rectifying import correct_rows
 from skunlearn.production._versions import (
     RowTable,
@@ -70,6 +72,7 @@ class Store:
             "kind": self.kind,
             "since retrain": 0,
             "rows": rows,
+            "parameters": self.digest_parameters(),
         }
         data = self.versions.pack(model, model._record.retained, self.kind)
         version = self.versions.write(data, 0, lease)
@@ -101,6 +104,7 @@ class Store:
                 load = None
                 if self.kind == "net":
                     load = partial(self.versions.load, data=data, name=name)
+                self._warn_of_parameters(number)
                 model = fit_again(self.template, load, self.rows, order)
                 if load is None:
                     _logs.go_on(model, data)
@@ -115,6 +119,31 @@ class Store:
             self.places[np.flatnonzero(retained)] = order
             origin = np.arange(table.n) if self.kind == "net" else np.flatnonzero(retained)
             self.take(model, number, origin, table.n)
+
+    def digest_parameters(self):
+        """Keyed digests of the unlearner's parameters, by name."""
+        texts, salt = write_parameters(self.template), self.queue._salt
+        return {name: _names.digest(text.encode(), salt).hex() for name, text in texts.items()}
+
+    def _warn_of_parameters(self, number):
+        """Warn where a version of an exact method was made with other parameters than these."""
+        before, now = self.queue._meta("parameters") or {}, self.digest_parameters()
+        other = sorted(name for name in now if before.get(name, now[name]) != now[name])
+        if not other or not self.template._make_promises().exact:
+            return
+        what = "its file holds the weights of before, and the next batch trains with these"
+        if self.kind == "refit":
+            what = (
+                "its rows are trained on anew with these, which gives another model than that "
+                "whose weights are in the log"
+            )
+        warnings.warn(
+            f"Version {number} was made with other parameters ({', '.join(other)}): {what}. Pass "
+            "those of before; or keep these if they are meant, and the next batch makes a version "
+            "of them.",
+            UserWarning,
+            stacklevel=4,
+        )
 
     def _order(self, table, given, retained, number):
         """See `RowTable.order`; None where a newer version has come in between."""

@@ -21,8 +21,8 @@ from skunlearn._recipe import caches
 from skunlearn._rows.checking import check_weights
 from skunlearn._rows.containers import is_dataset, match, name_digests, row_digests, take
 from skunlearn._rows.record import TrainingRecord
+from skunlearn._rows.row_names import join_names
 from skunlearn._torch import skorch_nets
-from skunlearn._torch.portable import join_names
 from skunlearn._unlearning import persistence
 from skunlearn._unlearning.validation import check_dataset
 from skunlearn.base import BaseUnlearner

@@ -332,9 +332,21 @@ class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
         ----------
         retrain : bool, default=False
             Whether the next batch is fulfilled by a training from scratch on the retained rows.
+
+        Raises
+        ------
+        ValueError
+            When no batch is stopped, or somebody has released it already; nothing has changed.
         """
         with self._journal.transaction() as db:
-            for row in db.rows("SELECT number FROM batches WHERE state = 'stopped'"):
+            stopped = db.rows("SELECT number FROM batches WHERE state = 'stopped'")
+            if not stopped:
+                raise ValueError(
+                    "No batch is stopped, so that there is nothing to release, and nothing has "
+                    "changed. For trainings from scratch without a stop start the worker with "
+                    "retrain_every=1."
+                )
+            for row in stopped:
                 db.run(
                     "UPDATE requests SET batch = NULL WHERE batch = :number AND outcome IS NULL",
                     row,

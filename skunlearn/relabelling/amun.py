@@ -14,7 +14,7 @@ from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn._torch.batches.training_batch import Batch, mean
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics, moving_norms, prompt, unmoved
-from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
+from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._torch.row_losses import row_losses
 from skunlearn.exceptions import UnlearningError
@@ -153,7 +153,7 @@ class AMUNUnlearner(NetUnlearner):
             share = 0.5 if self.share is None else self.share
         followed = FollowedStatistics(net, retain)
         # The statistics of the forget rows alone are not those of the data.
-        with normalisation(net, "eval"):
+        with norms_at_rest(net):
             hung = [("skunlearn_followed", followed), clip_gradients(self.max_norm)]
             self._run(net, forget, hung, loss=self._loss(net, examples, share, []))
 

@@ -9,6 +9,7 @@ from torch import nn
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import POSITIVE, StrOptions
 from skunlearn._torch import inference, net_layers, skorch_nets
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.loop.fit_loop import gives_plain_rows
 from skunlearn._torch.loop.optimizer_steps import renew_optimizer
 from skunlearn._torch.parts import net_kinds
@@ -148,12 +149,12 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         def find_neighbours(batch):
             places = batch.rows if same and not batch.mixed else None
             if places is not None and asked[places.numpy()].all():
-                return table[places.to(table.device)]
+                return table[send_tensor(places, table.device)]
             y = rows.labels(batch)
             found = neighbouring_class(original, batch.x, y, self.step, n_classes, unseen)
             if places is not None:
                 asked[places.numpy()] = True
-                table[places.to(table.device)] = found
+                table[send_tensor(places, table.device)] = found
             return found
 
         def loss(batch):

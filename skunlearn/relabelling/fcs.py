@@ -9,7 +9,7 @@ from skunlearn._torch import inference
 from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.norms import FollowedStatistics
-from skunlearn._torch.loop.optimizer_steps import clip_gradients, normalisation
+from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._unlearning.phases import Phases
 from skunlearn.net_unlearner import NetUnlearner
@@ -154,7 +154,7 @@ class FCSUnlearner(NetUnlearner):
         for epoch in phases:
             for loss in [flat, apart] if epoch == 0 else [apart]:
                 # The statistics of the forget rows alone are not those of the data.
-                with normalisation(net, "eval"):
+                with norms_at_rest(net):
                     phases.train(forget, callbacks=hung, loss=loss)
             phases.train(retain)
 

@@ -7,7 +7,7 @@ from skunlearn._rows.constraints import StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch.batches.net_rows import encode_targets
 from skunlearn._torch.loop.norms import FollowedStatistics
-from skunlearn._torch.loop.optimizer_steps import normalisation
+from skunlearn._torch.loop.optimizer_steps import norms_at_rest
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.phases import Phases
 from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
@@ -133,7 +133,7 @@ class RandomLabelUnlearner(StopsInTime, NetUnlearner):
         for epoch in phases:
             if epoch and self.redraw:
                 relabelled = forget.relabel(drawn())
-            with normalisation(net, "eval"):
+            with norms_at_rest(net):
                 phases.train(relabelled, callbacks=[*callbacks, followed])
             phases.train(retain, callbacks=callbacks)
 

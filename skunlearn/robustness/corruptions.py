@@ -41,11 +41,13 @@ def corrupt(X, kind, severity=3, *, value_range=None, random_state=None):
         "impulse_noise", "gaussian_blur", "motion_blur", "brightness", "contrast", "fog",
         "pixelate", "jpeg".
     severity : {1, 2, 3, 4, 5}, default=3
+        How strong, 5 the most; the default is the middle.
     value_range : pair of float, default=None
         Lowest and highest value of a row; results are clipped to it. None takes 0 to 255 for
         uint8 (the range of the dtype for other integers), 0 to 1 for floats between them, and
         otherwise those of `X`.
     random_state : int, RandomState instance or None, default=None
+        Of what is drawn; an integer draws the same again, None something else each time.
 
     Returns
     -------

@@ -8,13 +8,15 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
+from skunlearn._rows.row_names import join_names
 from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch import net_checks, skorch_nets
-from skunlearn._torch.batches.batching import can_batch, n_batches
+from skunlearn._torch.batches.batching import BatchLoader, can_batch, n_batches
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.batches.net_rows import make_dataset
 from skunlearn._torch.held_out_rows import own_split
-from skunlearn._torch.portable import compare_settings, join_names
+from skunlearn._torch.portable import compare_settings
 from skunlearn.callbacks import LinearDecay
 
 # Steps that treat every weight by itself: on stacked weights they are those of each net alone.
@@ -49,8 +51,8 @@ def why_not(net, rows, classes):
         return "the module is compiled"
     if own_split(net) is not None:
         return "its train_split holds rows out"
-    if not isinstance(net.iterator_train, type) or net.iterator_train is not DataLoader:
-        return "iterator_train is not torch's DataLoader"
+    if net.iterator_train not in (DataLoader, BatchLoader):
+        return "iterator_train is neither torch's DataLoader nor skunlearn's BatchLoader"
     with seeded(0):
         probe = skorch_nets.fresh_net(net, verbose=0)
         net_checks.check_outputs(probe, rows, len(classes))
@@ -116,6 +118,7 @@ def train_stacked(net, members, classes, seeds):
     # All members are views of the same rows: one gather serves a step of all nets.
     first = members[0]
     data = make_dataset(host, Rows(first.source, first.all_y, np.arange(len(first.all_y))))
+    resident = data.move(host.get_params_for("iterator_train").get("resident", "auto"))
     where = torch.as_tensor(np.stack([rows.index for rows in members]))
 
     def forward(w, x):
@@ -133,12 +136,13 @@ def train_stacked(net, members, classes, seeds):
     base.train()
     for epoch in range(net.max_epochs):
         rows_of = where.gather(1, torch.stack([order[epoch] for order in orders]))
+        rows_of = send_tensor(rows_of, host.device) if resident else rows_of
         for k in range(count):
             last = k == count - 1 and not options.get("drop_last")
-            places = rows_of[:, k * size : n if last else (k + 1) * size]
-            x, y = data.batch(places.ravel().numpy())
-            x = x.to(host.device).unflatten(0, (len(hosts), -1))
-            y = y.to(host.device)
+            places = rows_of[:, k * size : n if last else (k + 1) * size].flatten()
+            x, y = data.take_moved(places) if resident else data.batch(places.numpy())
+            x = send_tensor(x, host.device).unflatten(0, (len(hosts), -1))
+            y = send_tensor(y, host.device)
             for cb in callbacks:
                 cb.on_batch_begin(host, training=True)
             host.optimizer_.zero_grad()

@@ -7,10 +7,10 @@ import torch
 from sklearn.base import clone
 
 from skunlearn._rows.seeding import seeded
+from skunlearn._torch.loop.norms import NORMS
 from skunlearn._torch.skorch_nets import is_net
 from skunlearn.utils._check_tools import FORGET, is_classifier, prepare, quietly
 
-_NORMS = (torch.nn.modules.batchnorm._NormBase,)
 _REVIVED = 0.1  # share of a class's rows that other running statistics may bring back
 _APART = 0.2  # mean distance to the statistics of kept rows, in standard deviations
 
@@ -21,7 +21,7 @@ def has_running_statistics(estimator):
         return False
     with seeded(0):
         module = clone(estimator).initialize().module_
-    return any(isinstance(m, _NORMS) and m.track_running_stats for m in module.modules())
+    return any(isinstance(m, NORMS) and m.track_running_stats for m in module.modules())
 
 
 @quietly
@@ -61,7 +61,7 @@ def _statistics_of(net, X):
     norms = {
         name: m
         for name, m in net.module_.named_modules()
-        if isinstance(m, _NORMS) and m.running_mean is not None and m.training
+        if isinstance(m, NORMS) and m.running_mean is not None and m.training
     }
     before = {
         name: (m.momentum, m.running_mean.clone(), m.running_var.clone())

@@ -10,8 +10,8 @@ from skunlearn import (
     CoUnUnlearner,
     FineTuneUnlearner,
     ProximalUnlearner,
-    base,
 )
+from skunlearn._unlearning import removal
 from skunlearn.callbacks import HeldOutStopping, MeanWeights
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.instances import make_net
@@ -96,7 +96,7 @@ def test_average_weights_ends_with_the_mean_over_all_batches(unrelated, cls, mon
 def test_average_weights_covers_batch_normalisation(unrelated, monkeypatch):
     X, y = unrelated
     # At the end of a request they would be taken anew.
-    monkeypatch.setattr(base, "renew_statistics", lambda net, rows, seed: None)
+    monkeypatch.setattr(removal, "renew_statistics", lambda net, rows, seed: None)
     net = NeuralNetClassifier(
         Normalised, criterion=torch.nn.CrossEntropyLoss, train_split=None, batch_size=200
     )

@@ -193,6 +193,40 @@ def test_a_layer_used_twice_has_no_kronecker_factors():
         influence(net, X, Y, X, Y, inverse=InverseCurvature(solver="ekfac"))
 
 
+class Picky(torch.autograd.Function):
+    """A square whose gradient looks at what it is given, which no vmap can do."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return 2 * x * grad if bool(grad.isfinite().all()) else grad
+
+
+@pytest.mark.parametrize("kind", ["gauss_newton", "hessian"])
+def test_vectors_that_cannot_be_taken_together_are_taken_one_by_one(kind):
+    class Layer(nn.Module):
+        def __init__(self, of):
+            super().__init__()
+            self.of = of
+
+        def forward(self, x):
+            return self.of(x)
+
+    products = []
+    for of in (Picky.apply, torch.square):
+        module = nn.Sequential(nn.Linear(3, 4), Layer(of), nn.Linear(4, 3)).double()
+        net = settled(NeuralNetClassifier, module, X, Y, criterion=nn.CrossEntropyLoss)
+        curvature = built(net, Y, kind=kind)[1]
+        products.append(curvature(torch.eye(len(curvature.shift)).double()))
+    np.testing.assert_allclose(*products, rtol=0, atol=1e-10)
+    assert float(products[0].abs().max()) > 1e-3
+
+
 def test_what_cannot_be_solved_is_an_error():
     net = cross_entropy()
     with pytest.raises(UnlearningError, match="Hessian is not positive definite"):

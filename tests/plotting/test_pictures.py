@@ -178,7 +178,9 @@ def test_report_without_reference_or_with_absent_figures():
     assert {"seconds", "of retraining"}.isdisjoint(alone.axes_)
     report = report_of(2, retrained=2)
     timed = UnlearningReportDisplay.from_report(report, figure=Figure())
-    assert [t.get_text() for t in timed.axes_["of retraining"].texts] == ["–"]  # the original
+    assert [t.get_text() for t in timed.axes_["of retraining"].texts] == [
+        "no value"
+    ]  # the original
     names = [t.get_text() for t in timed.axes_["verdict"].get_yticklabels()]
     assert names == ["original", "method 0", "method 1", "retrained (2)"]
     only = audit_logits({"retrained": logits(0, 3)}, LABELS)

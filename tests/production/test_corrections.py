@@ -3,16 +3,15 @@
 import copy
 import json
 import os
-import shutil
 import sqlite3
 from contextlib import closing
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
+from torch.utils.data import TensorDataset
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, SalUnUnlearner, UnlearningPipeline
 from skunlearn._files.canonical import find_broken_link
@@ -362,7 +361,11 @@ def test_certificates_and_letters(queue):
         ({"X_new": NEW, "ids": ["user-1"]}, ValueError, "X_new has 2 rows, but 1"),
         ({"y_new": [1, 0], "ids": ["user-1"]}, ValueError, "y_new has 2 entries, but 1"),
         ({"y_new": 1, "ids": ["user-1"]}, ValueError, "no length"),
-        ({"X_new": [["a"]], "ids": ["user-1"]}, TypeError, "must be an array of numbers"),
+        (
+            {"X_new": [[{1}]], "ids": ["user-1"]},
+            TypeError,
+            "X_new holds values that a file does not",
+        ),
         ({"y_new": [None], "ids": ["user-1"]}, TypeError, "numbers or text"),
     ],
 )
@@ -392,16 +395,16 @@ def test_what_no_model_can_learn(queue):
     assert queue.status("good")["state"] == "applied"
 
 
-def test_rows_that_are_no_arrays_are_refused_with_a_remedy(queue):
+def test_items_of_a_dataset_are_refused_with_a_remedy(queue):
     X, y, X_test, y_test = rows()
-    columns = list("abcd")
-    model = RetrainUnlearner(GaussianNB(), random_state=0)
-    worker = DeletionWorker(queue, model, pd.DataFrame(X_test, columns=columns), y_test)
-    worker.start(pd.DataFrame(X, columns=columns), y)
+    data, tests = (TensorDataset(*map(torch.from_numpy, p)) for p in ((X, y), (X_test, y_test)))
+    worker = DeletionWorker(queue, make_unlearner("net"), tests).start(data)
     queue.submit_correction("a", NEW[:1], indices=[4])
     worker.run_once(flush=True)
     assert queue.status("a")["state"] == "refused"
     assert "correct the data, delete the rows" in queue.status("a")["reason"]
+    with pytest.raises(TypeError, match="a torch Dataset, of which a queue holds no rows"):
+        queue.submit_correction("b", data, indices=[4])
 
 
 def test_tensors_and_lists_of_labels(queue):
@@ -412,44 +415,3 @@ def test_tensors_and_lists_of_labels(queue):
     X[[7, 3]], y[[7, 3]] = NEW, [0, 1]
     again = DeletionWorker(queue, make_unlearner("refit"), X_test, y_test).start(X, y.tolist())
     assert same(again.unlearner, worker.unlearner)
-
-
-# ---------------------------------------------------------------------- queues from before
-
-
-def make_old(folder):
-    """A queue as the format before knew it."""
-    queue = DeletionQueue(folder)
-    queue.submit("a", ids=["user-7"])
-    with closing(sqlite3.connect(os.path.join(folder, "queue.sqlite"))) as db, db:
-        sql = "SELECT sql FROM sqlite_master WHERE name = 'requests_keep'"
-        trigger = db.execute(sql).fetchone()[0]
-        db.execute("DROP TRIGGER requests_keep")
-        db.execute("ALTER TABLE requests DROP COLUMN new_digest")
-        db.execute("ALTER TABLE requests DROP COLUMN new_values")
-        db.execute("UPDATE meta SET value = '2' WHERE key = 'format'")
-        old = [line for line in trigger.splitlines() if "new_" not in line]
-        db.execute("\n".join(old))
-
-
-def test_a_queue_of_the_format_before_is_brought_up_to_date(tmp_path):
-    make_old(tmp_path / "queue")
-    queue = DeletionQueue(tmp_path / "queue")
-    assert queue.status("a")["what"] == "deletion"
-    queue.submit_correction("b", NEW[:1], ids=["user-4"])
-    worker = started(queue, "refit")
-    assert worker.run_once(flush=True)["audit"]["corrected"] == 1
-    with (
-        closing(sqlite3.connect(os.path.join(queue.folder, "queue.sqlite"))) as db,
-        pytest.raises(sqlite3.IntegrityError, match="never changed"),
-    ):
-        db.execute("UPDATE requests SET new_digest = 'x'")
-    assert DeletionQueue(tmp_path / "queue").counts()["applied"] == 2
-
-
-def test_a_queue_of_the_format_before_can_be_rescued(tmp_path):
-    make_old(tmp_path / "queue")
-    shutil.copytree(tmp_path / "queue", tmp_path / "copy")
-    Inspection(tmp_path / "copy").rescue(tmp_path / "rescued")
-    queue = DeletionQueue(tmp_path / "rescued")
-    assert [entry["request_id"] for entry in queue.log()] == ["a"]

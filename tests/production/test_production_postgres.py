@@ -17,6 +17,7 @@ from skunlearn.production import DeletionQueue, DeletionWorker, _lease, _schema
 from skunlearn.production._lease import LeaseLostError, timed_lease
 from tests import postgres_server
 from tests import production_task as task
+from tests.production import frames
 from tests.production_task import IDS, make_unlearner, rows, state_of
 from tests.small import quiet
 
@@ -439,3 +440,24 @@ def test_machines_take_up_each_others_corrections(place, kind):
     assert one.run_once(flush=True) is None
     assert one.version == two.version == 2
     assert same(one.unlearner, two.unlearner)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_corrections_of_tables(place, kind):
+    pytest.importorskip(kind)
+    make, (X_true, y_true) = frames.MAKE[kind], frames.new_values()[2:]
+    X_true.loc[7, "grower"] += " \N{NULL}"  # which PostgreSQL holds in no text
+    one = frames.started(machine(place), make, frames.make_unlearner())
+    ids = [frames.NAMES[i] for i in (7, 3)]
+    given = make(X_true.iloc[[7, 3]]), y_true[[7, 3]]
+    machine(place).submit_correction("a", *given, ids=ids)
+    machine(place).submit_correction("a", *given, ids=ids)  # once more: nothing happens
+    assert one.run_once(flush=True)["audit"]["corrected"] == 2
+    two = frames.started(machine(place), make, frames.make_unlearner(), X_true, y_true)
+    fresh = frames.make_unlearner().fit(make(X_true[: frames.N]), y_true[: frames.N])
+    for worker in (one, two):
+        said = worker.unlearner.predict_proba(make(X_true))
+        np.testing.assert_allclose(said, fresh.predict_proba(make(X_true)), atol=1e-12)
+    with machine(place)._journal.transaction(reading=True) as db:
+        row = db.row("SELECT names, new_values, new_digest FROM requests")
+    assert (row["names"], row["new_values"], len(row["new_digest"])) == (None, None, 32)

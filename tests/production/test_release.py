@@ -90,7 +90,7 @@ def test_the_audit_holds_what_the_method_warned_of(queue):
     said = [str(w.message) for w in said if issubclass(w.category, NotForgottenWarning)]
     assert audit["warnings"] == said
     queue.submit("b", indices=range(40, 60))
-    queue.release(retrain=True)
+    worker.retrain_every = 1
     assert "warnings" not in worker.run_once(flush=True)["audit"]
 
 
@@ -111,6 +111,15 @@ def test_release_with_a_full_training(queue, monkeypatch):
     queue.submit("b", ids=["user-1"])  # the wish is fulfilled: this one is approximate again
     with pytest.raises(QueueStoppedError):
         worker.run_once(flush=True)
+
+
+@pytest.mark.parametrize("retrain", [False, True])
+def test_nothing_to_release(queue, retrain):
+    worker = started(queue)
+    with pytest.raises(ValueError, match=r"No batch is stopped.*retrain_every=1"):
+        queue.release(retrain=retrain)
+    queue.submit("a", ids=["user-0"])
+    assert not worker.run_once(flush=True)["audit"]["retrained"]  # no wish was left behind
 
 
 def test_on_breach_retrain(queue, monkeypatch):

@@ -251,7 +251,8 @@ def test_an_operator_decides(service, tmp_path, name):
         told = client.get(f"/deletions/{quote(name, safe='')}", headers=DELETE).json()
         assert (told["state"], told["reason"]) == ("refused", "withdrawn")
         assert client.post("/operator/requests/none/retry", headers=OPERATOR).status_code == 404
-        assert client.post("/operator/release", headers=OPERATOR).status_code == 200
+        told = client.post("/operator/release", headers=OPERATOR)
+        assert (told.status_code, "No batch is stopped" in told.text) == (409, True)
 
 
 def test_a_worker_in_trouble_is_seen(service, monkeypatch, tmp_path):

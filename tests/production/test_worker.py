@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 from joblib import Memory
+from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
@@ -13,7 +14,7 @@ from skunlearn.exceptions import UnlearningError
 from skunlearn.production import DeletionQueue, DeletionWorker, _resolving
 from tests.production.workers import same, started
 from tests.production_task import IDS, make_unlearner, rows
-from tests.small import quiet
+from tests.small import net, quiet
 
 pytestmark = quiet
 
@@ -236,3 +237,74 @@ def test_errors_count_as_tries_and_interrupts_do_not(queue, monkeypatch):
     assert queue.status("a")["tries"] == 1
     assert queue.status("b")["tries"] == 0
     assert worker.run_once(flush=True)["audit"]["requests"] == 2
+
+
+# ---------------------------------------------------------------------- other parameters
+
+
+def restarted(queue, unlearner):
+    return started(DeletionQueue(queue.folder, batch_size=2), unlearner=unlearner)
+
+
+@pytest.mark.parametrize("kind", ["refit", "net", "pipeline"])
+def test_other_parameters_of_an_exact_method_are_noticed(queue, kind):
+    def make(changed=False):
+        if kind == "refit":
+            return RetrainUnlearner(GaussianNB(var_smoothing=0.1 if changed else 1e-9))
+        if kind == "net":
+            small = net(module__n_out=2, module__hidden=8 if changed else 4, max_epochs=1)
+            return RetrainUnlearner(small, random_state=0)
+        scale = StandardScaler(with_mean=not changed)
+        return UnlearningPipeline([("scale", scale), ("model", RetrainUnlearner(GaussianNB()))])
+
+    started(queue, unlearner=make())
+    restarted(queue, make())  # as it was: no word
+    changed = make(changed=True)
+    if kind == "net":  # weights of another shape are no version of it
+        changed = make().set_params(estimator__max_epochs=2, verbose=0)
+    name = {"refit": "var_smoothing", "net": "max_epochs", "pipeline": "scale__with_mean"}[kind]
+    with pytest.warns(UserWarning, match=rf"other parameters \(\w*{name}\).*Pass those of before"):
+        worker = restarted(queue, changed)
+    queue.submit("a", ids=["user-0"])
+    worker.run_once(flush=True)
+    restarted(queue, changed)  # the new version is theirs
+    with pytest.warns(UserWarning, match="Version 1 was made with other parameters"):
+        restarted(queue, make())
+
+
+def test_parameters_of_an_approximate_method_are_free(queue):
+    started(queue)
+    small = make_unlearner("net").estimator
+    restarted(queue, FineTuneUnlearner(small, max_epochs=2, random_state=0))
+
+
+def test_a_queue_of_before_says_nothing_of_parameters(queue):
+    started(queue, "refit")
+    with queue._journal.transaction() as db:
+        db.run("DELETE FROM meta WHERE key = 'parameters'")
+    worker = restarted(queue, RetrainUnlearner(GaussianNB(var_smoothing=0.1)))
+    queue.submit("a", ids=["user-0"])
+    worker.run_once(flush=True)
+    with pytest.warns(UserWarning, match="other parameters"):
+        restarted(queue, RetrainUnlearner(GaussianNB()))
+
+
+def test_names_of_a_queue_that_kept_none(queue):
+    worker = started(queue, "refit")
+    queue.submit("a", ids=["user-0"])
+    worker.run_once(flush=True)
+    table = worker._store.read_table()
+    table.names = {}
+    with queue._lease(60.0, wait=True) as lease:
+        written = table.write(queue, lease, 1)
+    with queue._journal.transaction() as db:
+        db.set_meta("rows", written)
+    worker = restarted(queue, make_unlearner("refit"))
+    queue.submit("b", ids=["user-0", "user-1"])
+    queue.submit("c", ids=["user-2"])
+    assert worker.run_once(flush=True)["audit"]["rows"] == 1
+    assert queue.status("b")["state"] == "refused"
+    assert (
+        "1 of 2 ids were never seen by this model, or are forgotten" in queue.status("b")["reason"]
+    )
+    assert "request of their own" in queue.status("b")["reason"]

@@ -326,3 +326,14 @@ class Near(nn.Module):
 def test_an_identity_with_noise_was_not_learnt():
     assert find_fixed_weights(net(Near))[0] == []
     assert find_fixed_weights(net(Near, module__learnt=True))[0] == ["module.layer.weight"]
+
+
+class Compiled(Net):
+    """A property by a function that has no Python code."""
+
+    elements = property(torch.numel)
+    activated = property(nn.functional.gelu)
+
+
+def test_a_compiled_property_holds_nothing():
+    assert name_trained(net(Compiled)) == []

@@ -62,7 +62,7 @@ def test_digests_are_those_of_the_rows(rows):
     some = np.array([5, 17, 5])
     assert np.array_equal(record.digests_at(some), row_digests(X[some]))
     assert np.array_equal(record.view(some).digests, row_digests(X[some]))
-    assert np.array_equal(record.identifiers(some), label_digests(row_digests(X), y)[some])
+    assert np.array_equal(record.name_rows(some)[1], label_digests(row_digests(X), y)[some])
     assert np.array_equal(record.digests, row_digests(X))
     assert np.array_equal(record.label_digests, label_digests(row_digests(X), y))
 

@@ -19,7 +19,7 @@ from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn.callbacks import LinearDecay
 from skunlearn.metrics import auc, lira, margin
-from skunlearn.nets import DigitsNet
+from skunlearn.nets import BatchLoader, DigitsNet
 from skunlearn.shadow import ShadowModels
 from skunlearn.shadow._attacking import less_labels
 from skunlearn.shadow._design import draw_membership
@@ -93,8 +93,9 @@ def test_labels_of_any_type_and_seeds(pool):
         {"callbacks": [LinearDecay(warmup=0.2)], "criterion__label_smoothing": 0.1},
         {"iterator_train__drop_last": True},
         {"batch_size": -1, "iterator_train__shuffle": False},
+        {"iterator_train": BatchLoader, "iterator_train__resident": True},
     ],
-    ids=["sgd", "adam", "decay", "drop_last", "whole batch"],
+    ids=["sgd", "adam", "decay", "drop_last", "whole batch", "resident"],
 )
 @quiet
 def test_stacked_nets_are_those_of_one_after_the_other(pool, recipe):

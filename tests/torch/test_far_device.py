@@ -8,6 +8,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skunlearn import FineTuneUnlearner, UAMUnlearner
+from skunlearn.nets import BatchLoader
 from skunlearn.relabelling import _moved_rows
 from skunlearn.utils import all_unlearners
 from tests.device_checks import check_attacks
@@ -35,7 +36,8 @@ def far_net(**kwargs):
     params = {
         "criterion": nn.CrossEntropyLoss, "lr": 0.05, "optimizer__momentum": 0.9, "max_epochs": 2,
         "batch_size": 16, "iterator_train__shuffle": True, "train_split": None, "verbose": 0,
-        "device": "lazy",
+        # As a GPU with room for the rows has them.
+        "iterator_train": BatchLoader, "iterator_train__resident": True, "device": "lazy",
     }  # fmt: skip
     return NeuralNetClassifier(Net, **(params | kwargs))
 

@@ -94,6 +94,7 @@ def test_log_probabilities_stay_what_they_are():
     "changed, error, words",
     [
         ({"module": Net}, TypeError, "must be a trained torch.nn.Module, got Net"),
+        ({"module": Net().state_dict()}, TypeError, "build the module and load it"),
         ({"factory": Net(8)}, TypeError, "factory is a module instance"),
         ({"factory": Net, "module__width": 4}, ValueError, "factory builds another module"),
         ({"module__width": 8}, ValueError, "an argument of a factory="),

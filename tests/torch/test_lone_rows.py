@@ -13,9 +13,9 @@ from skunlearn import (
     NegGradPlusUnlearner,
     RetrainUnlearner,
     ShardedUnlearner,
-    base,
 )
 from skunlearn._torch.batches.batching import n_batches
+from skunlearn._unlearning import removal
 from skunlearn.nets import BatchLoader
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.batch_tools import Plain, half_of_the_methods, net, other_half, task, unlearner
@@ -219,7 +219,7 @@ def test_one_row_to_forget_leaves_the_other_batches_alone(compile, monkeypatch):
     model = net(module__normed=True, compile=compile, compile__backend="eager", batch_size=8)
     fitted = NegGradPlusUnlearner(model, max_epochs=2, random_state=0).fit(X, y)
     before = int(fitted.estimator_.module_.norm.num_batches_tracked)
-    monkeypatch.setattr(base, "renew_statistics", lambda net, rows, seed: None)
+    monkeypatch.setattr(removal, "renew_statistics", lambda net, rows, seed: None)
     new = fitted.unlearn(indices=[0]).estimator_
     assert int(new.module_.norm.num_batches_tracked) == before + 2 * 4
     assert "_set_training" not in vars(new)

@@ -11,7 +11,6 @@ from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from torch import nn
 
-import skunlearn.base
 from skunlearn import (
     AMUNUnlearner,
     BoundaryUnlearner,
@@ -35,6 +34,7 @@ from skunlearn import (
 )
 from skunlearn._rows.views import Rows
 from skunlearn._torch.loop.norms import renew_statistics
+from skunlearn._unlearning import removal
 from skunlearn.datasets import load_digits_images
 from skunlearn.shadow import ShadowModels
 from skunlearn.utils import all_unlearners
@@ -100,7 +100,7 @@ TRAINS_ON_FORGET_ROWS = {
 @pytest.mark.parametrize("method", TRAINS_ON_FORGET_ROWS)
 def test_batches_of_forget_rows_move_no_statistics(method, monkeypatch):
     """Not even until the end of the request, when they are taken anew."""
-    monkeypatch.setattr(skunlearn.base, "renew_statistics", lambda *given: [])
+    monkeypatch.setattr(removal, "renew_statistics", lambda *given: [])
     X, y = blobs()
     net = make_net(module__n_out=3).set_params(module=NormNet)
     forget = np.flatnonzero(y == 2)
@@ -424,9 +424,7 @@ def test_pipelines_and_shadow_models_too(data, monkeypatch):
     assert pipeline.unlearn(indices=np.arange(6)).deletions_[0]["statistics_kept"] == []
     seen = []
     plain = renew_statistics
-    monkeypatch.setattr(
-        skunlearn.base, "renew_statistics", lambda *given: seen.append(1) or plain(*given)
-    )
+    monkeypatch.setattr(removal, "renew_statistics", lambda *given: seen.append(1) or plain(*given))
     shadows = ShadowModels(SSDUnlearner(net), n_models=4, random_state=0)
     shadows.fit(X, y, candidates=np.arange(60) < 8)
     assert len(seen) >= 2
@@ -442,7 +440,7 @@ def test_an_error_leaves_the_original_statistics(data, monkeypatch):
         renew_statistics(*given)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(skunlearn.base, "renew_statistics", fails)
+    monkeypatch.setattr(removal, "renew_statistics", fails)
     with pytest.raises(KeyboardInterrupt):
         unlearner.unlearn(indices=np.arange(6))
     assert same_parameters(parameters(unlearner.estimator_), before)

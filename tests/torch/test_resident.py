@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import sparse
 from skorch.dataset import Dataset
+from torch.utils.data import DataLoader
 
 from skunlearn import FineTuneUnlearner, ProximalUnlearner, SalUnUnlearner
 from skunlearn._torch.batches import device_rows
@@ -98,6 +99,18 @@ def test_the_loader_works_in_plain_skorch(data):
     assert [b["train_batch_size"] for b in plain.history[-1]["batches"]] == [16, 16, 16, 12]
     loader = BatchLoader(Dataset(X, y), batch_size=50, drop_last=True)
     assert len(list(loader)) == len(loader) == 1
+
+
+@pytest.mark.parametrize("as_is", [np.asarray, torch.as_tensor])
+def test_whole_batches_of_arrays_are_read_at_once(data, as_is, monkeypatch):
+    X, y = map(as_is, data)
+    read, plain = [], Dataset.__getitem__
+    monkeypatch.setattr(Dataset, "__getitem__", lambda d, i: read.append(np.size(i)) or plain(d, i))
+    found = list(BatchLoader(Dataset(X, y), batch_size=25))
+    assert read == [25, 25, 10]
+    expected = list(DataLoader(Dataset(X, y), batch_size=25))
+    for a, b in zip(found, expected, strict=True):
+        assert all(torch.equal(*pair) and pair[0].dtype == pair[1].dtype for pair in zip(a, b))
 
 
 def test_bad_options():

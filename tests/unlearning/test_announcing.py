@@ -157,6 +157,20 @@ def test_tables_of_parameters_name_nets():
     assert isinstance(model, LogisticRegression)  # all others are as scikit-learn has them
 
 
+@pytest.mark.skipif(
+    not hasattr(BaseEstimator, "_get_fitted_attr_html"), reason="such tables: scikit-learn 1.9"
+)
+@quiet
+def test_tables_of_what_was_fitted_name_nets(data):
+    unlearner = FineTuneUnlearner(net(), random_state=0).fit(*data).unlearn(indices=FORGET)
+    shown = unlearner._get_fitted_attr_html()
+    assert repr(shown["estimator_"]["value"]) == "NeuralNetClassifier(…)"
+    assert repr(shown["deletions_"]["value"]) == "1 request"
+    assert "NeuralNetClassifier(…)" in unlearner._repr_html_()
+    exact = RetrainUnlearner(LogisticRegression()).fit(data[0][:, :2], data[1])
+    assert exact._get_fitted_attr_html()["estimator_"]["value"] is exact.estimator_
+
+
 def test_notebooks_show_what_was_set_of_a_net():
     shown = FineTuneUnlearner(net(), lr=0.1)._repr_html_()
     assert "max_epochs" in shown

@@ -1,34 +1,19 @@
 """Bad input: a clear error, and nothing has changed."""
 
-import functools
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.ensemble import VotingClassifier
-from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch import NeuralNetClassifier
-from skorch.callbacks import LoadInitState
-from skorch.dataset import ValidSplit
-from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
-from skunlearn import (
-    FineTuneUnlearner,
-    ProximalUnlearner,
-    RetrainUnlearner,
-    UnlearningPipeline,
-)
+from skunlearn import RetrainUnlearner, UnlearningPipeline
 from skunlearn.exceptions import AlreadyForgottenError, ClassForgottenWarning, UnknownRowsError
 from skunlearn.production import DeletionQueue, DeletionWorker
 from skunlearn.utils._check_tools import Snapshot
-from tests.instances import MLP, make_dict_net, make_net, make_regressor_net
+from tests.instances import make_dict_net, make_net
 
 N = 30
 
@@ -335,120 +320,3 @@ def test_forgetting_a_whole_class_is_announced(data):
     assert list(unlearner.classes_) == ["ant", "bee", "cat"]
     assert np.all(unlearner.predict_proba(X)[:, 1] == 0)
     assert "bee" not in unlearner.predict(X)
-
-
-def test_unfitted_nets(data):
-    X, y = data
-    with pytest.raises(NotFittedError):
-        make().unlearn(X[:2])
-    with pytest.raises(NotFittedError):
-        FineTuneUnlearner(FrozenEstimator(make_net())).fit(X, y)
-    with pytest.raises(NotFittedError):
-        RetrainUnlearner(FrozenEstimator(LogisticRegression())).fit(X, y)
-    for act in ("predict", "score", "attach"):
-        with pytest.raises(NotFittedError):
-            getattr(make(), act)(X)
-    for act in ("certificate", "detach"):
-        with pytest.raises(NotFittedError):
-            getattr(make(), act)()
-
-
-@pytest.mark.parametrize(
-    "net, error, message",
-    [
-        (make_net(train_split=ValidSplit(31)), ValueError, "train_split.*30.*predefined_split"),
-        (make_net(train_split=lambda data, y: ([1, 2], [3])), ValueError, "train_split.*Subset"),
-        (
-            NeuralNetClassifier(MLP(), train_split=None),
-            TypeError,
-            "instance.*FrozenEstimator",
-        ),
-        (make_net(callbacks=[LoadInitState(None)]), ValueError, "LoadInitState"),
-        (make_net(iterator_train__sampler=[1, 2]), ValueError, "iterator_train__sampler"),
-        (make_net(module__n_out=2), ValueError, "3 classes.*2 outputs"),
-        (make_regressor_net(module__n_out=2), ValueError, r"shape \(n, 1\).*got \(n, 2\)"),
-        (nn.Linear(4, 2), TypeError, "skorch"),
-        ("net", TypeError, "skorch"),
-    ],
-)
-@pytest.mark.parametrize("cls", [RetrainUnlearner, FineTuneUnlearner])
-def test_bad_nets(data, net, error, message, cls):
-    with pytest.raises(error, match=f"(?s){message}"):
-        cls(net).fit(*data)
-
-
-SAMPLERS = [
-    {"iterator_train__sampler": RandomSampler(range(N))},
-    {"iterator_train__batch_sampler": BatchSampler(RandomSampler(range(N)), 16, False)},
-    {"iterator_train": functools.partial(DataLoader, sampler=RandomSampler(range(N)))},
-]
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize(
-    "around",
-    [
-        lambda net: make_pipeline(StandardScaler(), net),
-        lambda net: VotingClassifier([("net", net)]),
-        lambda net: make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), net)),
-    ],
-)
-def test_fixed_samplers_are_refused_inside_estimators_too(data, sampler, around):
-    estimator = around(make_net(module__n_out=3, **sampler))
-    with pytest.raises(ValueError, match=r"estimator__.*sampler is made for a fixed set of rows"):
-        RetrainUnlearner(estimator).fit(*data)
-    with pytest.raises(ValueError, match="sampler is made for a fixed set of rows"):
-        RetrainUnlearner(make_net(module__n_out=3, **sampler)).fit(*data)
-
-
-PARAMETERS = [
-    {"lr": 0},
-    {"lr": -1.0},
-    {"lr": np.nan},
-    {"max_epochs": 0},
-    {"max_epochs": 1.5},
-    {"batch_size": 0},
-    {"schedule": "cosine"},
-    {"validation_fraction": 1.0},
-    {"n_iter_no_change": 0},
-    {"penalty": -0.1},
-    {"penalty": np.inf},
-    {"penalty": "much"},
-    {"norm": "l1"},
-    {"fisher_rows": 0},
-    {"softening": "dropout"},
-    {"softening_strength": -1},
-]
-
-
-@pytest.mark.parametrize("params", PARAMETERS, ids=str)
-def test_bad_parameters(data, params):
-    name = next(iter(params))
-    with pytest.raises((ValueError, TypeError), match=name):
-        ProximalUnlearner(make_net(max_epochs=2), **params).fit(*data)
-
-
-@pytest.mark.parametrize("seed", ["zero", -1, 1.5])
-def test_bad_seeds(data, seed):
-    with pytest.raises(ValueError, match=r"[sS]eed"):
-        RetrainUnlearner(make_net(max_epochs=1), random_state=seed).fit(*data)
-
-
-def test_linear_models_need_retraining():
-    with pytest.raises(TypeError, match="RetrainUnlearner"):
-        ProximalUnlearner(LogisticRegression()).fit(np.eye(4), [0, 1, 0, 1])
-    from sklearn.cluster import KMeans
-
-    with pytest.raises(TypeError, match="classifier or regressor"):
-        RetrainUnlearner(KMeans()).fit(np.eye(4), [0, 1, 0, 1])
-
-
-def test_hold_out_needs_rows_on_both_sides(data):
-    X, y = data
-    unlearner = FineTuneUnlearner(
-        make_net(max_epochs=2), early_stopping=True, validation_fraction=0.01
-    ).fit(X, y)
-    state = Snapshot(unlearner, X)
-    with pytest.raises(ValueError, match="validation_fraction"):
-        unlearner.unlearn(indices=[1])
-    state.check("a hold-out of nothing")

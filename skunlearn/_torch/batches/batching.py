@@ -2,11 +2,13 @@
 
 import itertools
 
+import numpy as np
 import torch
 from skorch import NeuralNet
+from skorch.dataset import Dataset
 from torch.utils.data import DataLoader, default_collate
 
-from skunlearn._rows.containers import is_mapping
+from skunlearn._rows.containers import take
 from skunlearn._torch.batches import device_rows
 from skunlearn._torch.batches.net_rows import NetRows
 from skunlearn._torch.batches.training_batch import Batch, count_bytes
@@ -81,23 +83,38 @@ class BatchLoader:
         ends = [*range(size, count * size, size), count * size if self.drop_last else n]
 
         def batch(i):
-            places = order[i * size : ends[i]]
+            some = slice(i * size, ends[i])
+            places = order[some]
             if not ours:
-                return default_collate([data[j] for j in places.tolist()])
-            x, y = data.batch(places)
-            rows = torch.from_numpy(places)
-            return Batch(device_rows.send(x, device) if prefetch else x, y, rows)
+                return _collate(data, places)
+            x, y = data.batch(places) if there is None else data.take_moved(there[some])
+            if prefetch:
+                x, y = (device_rows.send(part, device) for part in (x, y))
+            return Batch(x, y, torch.from_numpy(places))
 
         resident = ours and data.move(self.resident)
-        prefetch = self.prefetch
+        # Once for all batches: a device is not waited for, nor asked, in each.
+        there = device_rows.send_tensor(torch.from_numpy(order), device) if resident else None
+        prefetch = not resident and self.prefetch
         if prefetch == "auto":
-            prefetch = torch.device(device).type == "cuda" and not resident
+            prefetch = torch.device(device).type == "cuda"
         if prefetch:
             yield from device_rows.ahead(batch, count)
         elif ours and not resident and data.base is None and count:
             yield from _cut_blocks(data, order, [0, *ends[:count]])
         else:
             yield from map(batch, range(count))
+
+
+def _collate(data, places):
+    """A batch of a data set that is not ours, at once where skorch's own holds arrays."""
+    if type(data) is Dataset and data.y is not None and all(map(_is_array, (data.X, data.y))):
+        return [torch.as_tensor(part) for part in data[places]]
+    return default_collate([data[j] for j in places.tolist()])
+
+
+def _is_array(values):
+    return type(values) in (np.ndarray, torch.Tensor)
 
 
 def _cut_blocks(data, order, ends):
@@ -113,16 +130,10 @@ def _cut_blocks(data, order, ends):
         rows = torch.from_numpy(places)
         for a, b in itertools.pairwise(cuts):
             a, b = a - start, b - start
-            yield Batch(_cut(x, a, b), y[a:b], rows[a:b])
+            yield Batch(take(x, slice(a, b)), y[a:b], rows[a:b])
         i += n_batches
         if n_batches == 1:
             n_batches += _BLOCK // max(1, count_bytes(x))
-
-
-def _cut(x, start, stop):
-    if is_mapping(x):
-        return {key: _cut(value, start, stop) for key, value in x.items()}
-    return x[start:stop]
 
 
 def count_batches(n, size, drop_last=False, joins=False):

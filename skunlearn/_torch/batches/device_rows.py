@@ -3,7 +3,6 @@
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import torch
 
 from skunlearn._rows.containers import is_mapping
@@ -35,7 +34,7 @@ def gather(whole, positions):
     """Rows of what `move_rows` returned, copied."""
     if is_mapping(whole):
         return {key: gather(value, positions) for key, value in whole.items()}
-    rows = whole[send_tensor(torch.as_tensor(np.asarray(positions)), whole.device)]
+    rows = whole[send_tensor(torch.as_tensor(positions), whole.device)]
     if _channels_last(whole):
         rows = rows.contiguous(memory_format=torch.channels_last)
     return rows
@@ -49,10 +48,13 @@ def send(x, device):
 
 
 def send_tensor(tensor, device):
-    """A tensor on its way to `device`, which is not waited for."""
-    if torch.device(device).type != "cuda":
+    """A tensor on its way to `device`, which is not waited for; one that is there, itself."""
+    far = torch.device(device).type
+    if far == "cpu":  # whose next reader would not wait
         return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+    if far == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def ahead(make, n):

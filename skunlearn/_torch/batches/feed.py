@@ -12,6 +12,7 @@ from skunlearn._torch.batches.batching import (
     n_batches,
 )
 from skunlearn._torch.batches.collating import Collated, JoinedBatches, TellingCollate, are_labels
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.batches.training_batch import Batch, cast, join, n_rows_in, split
 from skunlearn._torch.skorch_nets import overridden
@@ -67,7 +68,8 @@ class Feed:
         return batch
 
     def _weigh(self, batch):
-        batch.weights = self.weights[batch.places("Training with sample weights")]
+        weights = self.weights[batch.places("Training with sample weights")]
+        batch.weights = send_tensor(weights, self.data.device)
 
 
 class _Fed:

@@ -10,7 +10,7 @@ from skorch.dataset import Dataset as SkorchDataset
 from torch.utils.data import DataLoader, default_collate
 
 from skunlearn._rows import mapped
-from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, take
+from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, slice_run, take
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch.batches import device_rows
 from skunlearn._torch.batches.training_batch import (
@@ -55,7 +55,7 @@ class NetRows(torch.utils.data.Dataset):
     collate = log = None
 
     def __init__(self, base, X, target, index, float_dtype, own_targets=False, device="cpu"):
-        self.device, self._moved = device, None
+        self.device, self._moved, self._moved_target = device, None, None
         self.base, self._rows, self.target = base, X, target
         self.index, self.float_dtype, self.own_targets = index, float_dtype, own_targets
         # What lies on disk and is smaller may stay in memory.
@@ -124,10 +124,19 @@ class NetRows(torch.utils.data.Dataset):
         y = np.zeros(len(rows), np.float32) if self.target is None else self.target[rows]
         return x, y
 
+    def take_moved(self, places):
+        """``(x, y)`` at `places` of this view, a tensor on the device, once rows were moved."""
+        if self._moved_target is None:
+            y = self.y
+            y = torch.zeros(len(self)) if y is None else torch.as_tensor(y)
+            self._moved_target = device_rows.send_tensor(y, self.device)
+        return device_rows.gather(self._moved, places), self._moved_target[places]
+
     def relabel(self, y, net):
         """Give the rows in view other targets from now on, in the form of `target`."""
         self.target = self.target.copy()
         self.target[self.index] = y
+        self._moved_target = None
         if self.own_targets:
             self.base = net.get_dataset(self._rows, self.target)
 
@@ -145,7 +154,7 @@ class NetRows(torch.utils.data.Dataset):
         return self._moved is not None
 
     def _read(self, rows):
-        x = _tensor(take(self._rows, _as_slice(rows)), self.float_dtype)
+        x = _tensor(take(self._rows, slice_run(rows)), self.float_dtype)
         if self._reading:
             self._reading.done(count_bytes(x))
         return x
@@ -262,13 +271,6 @@ def _collate_function(net, data):
 def has_plain_dataset(net):
     """Whether the net makes skorch's own data sets of arrays."""
     return net.dataset is SkorchDataset and not net.get_params_for("dataset")
-
-
-def _as_slice(rows):
-    # A contiguous run is sliced, which is faster than a gather.
-    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and np.all(np.diff(rows) == 1):
-        return slice(rows[0], rows[-1] + 1)
-    return rows
 
 
 def _tensor(x, dtype):

@@ -3,7 +3,7 @@
 import torch
 from torch.nn.parameter import is_lazy
 
-_SHOWN = 3
+from skunlearn._rows.row_names import join_names
 
 
 def check_factory(fresh, trained):
@@ -24,15 +24,16 @@ def check_factory(fresh, trained):
         differs = {name for name in found.keys() | wanted if found.get(name) != wanted.get(name)}
     if differs:
         raise ValueError(
-            f"factory builds another module than the trained one: {_some(differs)} differ. Pass "
-            "its arguments as module__...=, or a function that builds it."
+            "factory builds another module than the trained one: "
+            f"{join_names(sorted(differs), 3)} differ. Pass its arguments as module__...=, or a "
+            "function that builds it."
         )
     flags = [name for name, p in own.items() if p.requires_grad != other[name].requires_grad]
     if flags:
         raise ValueError(
-            f"factory builds a module in which {_some(flags)} are frozen, or learn, otherwise than "
-            "in the trained one. Let it call requires_grad_ as you did, so that references learn "
-            "the same weights."
+            f"factory builds a module in which {join_names(sorted(flags), 3)} are frozen, or "
+            "learn, otherwise than in the trained one. Let it call requires_grad_ as you did, so "
+            "that references learn the same weights."
         )
     if _is_trained(own, other):
         raise ValueError(
@@ -55,9 +56,3 @@ def _is_trained(fresh, trained):
 def _shapes(module):
     tensors = [*module.named_parameters(), *module.named_buffers()]
     return {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors}
-
-
-def _some(names):
-    names = sorted(names)
-    rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -7,6 +7,8 @@ import inspect
 import torch
 from torch.optim import Optimizer
 
+from skunlearn._rows.row_names import join_names
+
 _GROUP = "skunlearn_group"
 
 
@@ -162,9 +164,8 @@ def _check_parameters(optimizer, named):
         )
     left = [name for name, p in named if p.requires_grad and id(p) not in held]
     if left:
-        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
         raise ValueError(
-            f"The optimizer does not train {', '.join(left[:3])}{more}, which require gradients. "
+            f"The optimizer does not train {join_names(left, 3)}, which require gradients. "
             "Freeze what was not trained, in the factory too: requires_grad_(False)."
         )
 

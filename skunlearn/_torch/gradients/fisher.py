@@ -69,7 +69,7 @@ def gradient_sizes(net, rows, params, loss, *, squared=True):
     total = [torch.zeros(p.shape, dtype=d, device=p.device) for p, d in zip(params, kinds)]
     with inference.evaluating(net):
         gradients, names = _by_row(net, params, loss)
-        shares = torch.as_tensor(rows.shares())
+        shares = torch.as_tensor(rows.shares()).to(net.device)
         for x, y in _read(make_reader(net, rows), net.device):
             for start, stop, parts in gradients(x, y):
                 for sum_, name in zip(total, names, strict=True):

@@ -15,6 +15,7 @@ _MOST_ROWS = 512
 _FEW_ROWS = 32  # on which ways are tried; fewer are taken one by one
 _FLOATS = 2**24  # gradients of single rows that are held at a time, in numbers
 _ACTIVATIONS = 2**22  # outputs of all layers that are held at a time, in numbers
+_UNIT = 2**31  # bytes free on a GPU for each of which as many may be held
 _LEAST_ROWS = 4
 _NEAR = 0.05  # two ways differ by rounding alone, half-precision included, or by far more
 _NOISE = 1e-6  # of a parameter that hardly matters, in units of all gradients
@@ -130,7 +131,10 @@ class RowGradients:
             return False
         for self._layers in [layers, {}] if layers else [{}]:
             held = sum(self._params[k].numel() for k in self._whole())
-            self._size = min(_MOST_ROWS, _FLOATS // max(1, held), _ACTIVATIONS // max(1, outputs))
+            room = self._room()
+            self._size = min(
+                _MOST_ROWS, room * _FLOATS // max(1, held), room * _ACTIVATIONS // max(1, outputs)
+            )
             few = min(self._size, _FEW_ROWS)
             if few < _LEAST_ROWS:
                 continue
@@ -139,6 +143,12 @@ class RowGradients:
             if parts is not None and self._agrees(parts, first):
                 return self._is_faster(some, first[0])
         return False
+
+    def _room(self):
+        device = next(iter(self._params.values())).device
+        if device.type != "cuda":
+            return 1
+        return max(1, torch.cuda.mem_get_info(device)[0] // _UNIT)
 
     def _agrees(self, parts, first):
         for i, row in enumerate(first):

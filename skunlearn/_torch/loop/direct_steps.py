@@ -19,7 +19,8 @@ class DirectStep:
 
     def __init__(self, net):
         self._net = net
-        self._device = None if net.device is None else torch.device(net.device)
+        # "cuda" is no tensor's device: that has a number.
+        self._device = None if net.device is None else torch.empty(0, device=net.device).device
         self._infers = type(net).infer is NeuralNet.infer
         # skorch takes the log of what goes to a classifier's NLLLoss.
         logs = isinstance(getattr(net, "criterion_", None), torch.nn.NLLLoss)

@@ -17,7 +17,7 @@ from skunlearn._torch.loop.run_guards import (
     watched_interrupts,
 )
 from skunlearn._torch.loop.task_loss import TaskLoss
-from skunlearn._torch.parts.net_state import check_finite
+from skunlearn._torch.parts.net_state import refuse_diverged
 from skunlearn._torch.skorch_nets import overridden
 
 
@@ -97,7 +97,7 @@ def train(
                 net.notify("on_train_end", **told)
     finally:
         net.callbacks_ = own
-    return check_finite(net)
+    return refuse_diverged(net)
 
 
 class StopTraining(Exception):

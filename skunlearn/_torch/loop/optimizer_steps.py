@@ -88,15 +88,12 @@ def largest(values, count):
 
 
 @contextmanager
-def normalisation(net, mode, modules=None):
-    """Run normalisation with running statistics in "train" or "eval" mode while the net trains.
+def norms_at_rest(net, modules=None):
+    """Keep layers with running statistics in evaluation mode while the net trains.
 
-    In training mode the statistics of the forget rows enter the running ones; "eval" leaves them
-    alone. `modules` restricts it to some layers.
+    In training mode the statistics of the forget rows would enter the running ones. `modules`
+    restricts it to some layers.
     """
-    if mode == "train":
-        yield
-        return
     plain = net._set_training
     given = modules
     if modules is None:

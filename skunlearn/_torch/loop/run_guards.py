@@ -5,6 +5,7 @@ an end in good order. An unlearning must not: a model half-way through it has no
 """
 
 import os
+import re
 import signal
 import threading
 import traceback
@@ -186,6 +187,14 @@ def telling_torch_errors(method, is_exact):
     except (RuntimeError, TypeError, ValueError, AttributeError) as error:
         if not _is_torchs(error):
             raise
+        other = re.match(r"\w+_loss\w*\(\): .*'input' .*must be Tensor, not (.*)", str(error))
+        if other:
+            raise UnlearningError(
+                f"The net's loss takes a tensor, and the module returns a {other[1]}. Let it "
+                "return the logits (for one of transformers a module around it, whose forward "
+                "returns self.model(**tokens).logits), or give the net a get_loss that finds them. "
+                "The model is as it was before."
+            ) from error
         raise UnlearningError(
             f"{method} asks for something that PyTorch cannot do with this net. The model is as it "
             f"was before. PyTorch says: {error}" + ("" if is_exact else _ADVICE)

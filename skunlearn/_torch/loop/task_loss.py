@@ -16,7 +16,7 @@ SKORCH_LOSSES = {
     cls.get_loss
     for cls in (NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor)
 }
-_BY_CLASS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+BY_CLASS = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
 
 
 def scratch_history(net):
@@ -95,7 +95,7 @@ class TaskLoss:
     def _masses(self, losses, y):
         """What each loss counts in the mean that the criterion takes: 1, or its class weight."""
         masses = torch.ones_like(losses)
-        if not isinstance(self._criterion, _BY_CLASS) or y.is_floating_point():
+        if not isinstance(self._criterion, BY_CLASS) or y.is_floating_point():
             return masses
         y, ignored = y.to(losses.device), self._criterion.ignore_index
         if self._criterion.weight is not None:

@@ -279,7 +279,7 @@ class _Mending:
             return self._functions[id(f)][1]
         self._functions[id(f)] = f, f  # what a function that refers to itself finds
         cells = list(f.__closure__ or ())
-        held = [_content(cell) for cell in cells]
+        held = [read_cell(cell) for cell in cells]
         old = *held, f.__defaults__, f.__kwdefaults__
         *moved, defaults, keywords = new = tuple(map(self._copy_of, old))
         if _same(new, old):
@@ -304,8 +304,9 @@ def _same(new, old):
     return all(a is b for a, b in zip(new, old))
 
 
-def _content(cell):
+def read_cell(cell):
+    """What a cell of a closure holds; None where it is not filled yet."""
     try:
         return cell.cell_contents
-    except ValueError:  # not filled yet
+    except ValueError:
         return None

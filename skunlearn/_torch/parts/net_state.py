@@ -65,7 +65,7 @@ def _refuse_divided(name):
     )
 
 
-def check_finite(net):
+def refuse_diverged(net):
     """Raise when a weight is NaN or infinite, is not there, or only in part."""
     flags = {}
     for name, part in parts(net):

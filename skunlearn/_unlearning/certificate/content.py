@@ -8,7 +8,7 @@ import torch
 
 from skunlearn._recipe import caches
 from skunlearn._rows import row_forms
-from skunlearn._torch.portable import join_names
+from skunlearn._rows.row_names import join_names
 from skunlearn._unlearning.certificate.deletion_log import find_kinds_in_front, has_rows_in_front
 from skunlearn._unlearning.certificate.derived import find_file, list_artefacts
 from skunlearn._unlearning.certificate.guarantees import in_words

@@ -23,7 +23,7 @@ _SIZE = 8  # bytes of each digest; that one row among a million is taken for ano
 def make_entry(unlearner, *, rows, named, classes_forgotten, seconds, measured):
     """One entry of ``deletions_``, of to_plain JSON types.
 
-    `named` is what `name_rows` gives of the forgotten rows.
+    `named` is what `name_rows` of a record gives of the forgotten rows.
     """
     params = {
         key: to_plain(value)
@@ -65,11 +65,10 @@ def log_entry(unlearner, before, change, model, kept, seconds):
     seconds : float
     """
     removal, record = unlearner._removal, unlearner._record
-    named = name_old_rows if removal.corrected else name_rows
     entry = make_entry(
         unlearner,
         rows=len(removal.positions),
-        named=named(record, removal.positions),
+        named=record.name_rows(removal.positions, removal.corrected),
         classes_forgotten=removal.emptied,
         seconds=seconds,
         measured=change.measure(),
@@ -104,20 +103,6 @@ def log_entry(unlearner, before, change, model, kept, seconds):
     if removal.made_from is not None:
         return entry | {"made_with": len(unlearner.deletions_)}
     return entry | unlearner._describe_attempt()
-
-
-def name_rows(record, positions):
-    """How a log knows forgotten rows: by what, their digests, and those of their contents."""
-    kind = "ids" if record.has_ids else "positions" if record.is_dataset else "rows"
-    contents = None if record.is_dataset else record.digests_at(positions)
-    return kind, record.identifiers(positions), contents
-
-
-def name_old_rows(record, positions):
-    """As `name_rows`, of values that are corrected: their ids, and positions, stay in use."""
-    if record.is_dataset:
-        return "corrected positions", np.asarray(positions), None
-    return "rows", record.label_digests[positions], None
 
 
 def digest_forgotten(key, kind, identifiers, contents=None):

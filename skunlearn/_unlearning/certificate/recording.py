@@ -122,7 +122,7 @@ def record(self, *, audit=None, utility=None, derived=None):
     for section, entry in entries:
         canonical(entry)
         records[section] = chain_entry(records.get(section, []), about | entry)
-    self._take_records(records)
+    self._change(records=records)
     return self
 
 

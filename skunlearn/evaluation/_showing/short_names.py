@@ -42,10 +42,9 @@ def shorten(name, room, measure=count_columns):
     return best
 
 
-def justify(text, width, *, right=False):
+def justify(text, width):
     """Fill up a text to a number of columns."""
-    blank = " " * (width - count_columns(text))
-    return blank + text if right else text + blank
+    return text + " " * (width - count_columns(text))
 
 
 def _count(letter):

@@ -81,6 +81,7 @@ def logistic_attack(
     n_splits : int, default=10
         Stratified shuffle splits, a tenth of the rows in each test (the kit's).
     confidence : float, default=0.95
+        Share of such intervals that hold the true value; 0.95 is the custom.
     random_state : int, RandomState instance or None, default=None
         Of the draw and the splits.
 

@@ -30,6 +30,7 @@ def lira(target, shadow, membership, *, mode="online", variance="auto"):
     membership : bool array-like of shape (n_models, n)
         Which shadow model was trained on which row.
     mode : {"online", "offline"}, default="online"
+        Online compares models with the row to those without; offline uses those without alone.
     variance : {"auto", "per_row", "fixed"}, default="auto"
         One variance for each row, or one for all rows, estimated around each row's own mean; in
         both cases one for models with the row and another for those without (and, of several

@@ -41,6 +41,7 @@ def quantile_scores(
     regressor : scikit-learn regressor, default=None
         None takes ``HistGradientBoostingRegressor``.
     n_splits : int, default=5
+        Folds; an unseen row is judged by regressions on the others.
     random_state : int, RandomState instance or None, default=None
         Of the folds and the regressor.
 
@@ -142,6 +143,7 @@ def quantile_attack(
     y_forget, y_unseen, match, reference, per_class, confidence
         See `compare_scores`.
     random_state : int, RandomState instance or None, default=None
+        Of what is drawn; an integer draws the same again, None something else each time.
 
     Returns
     -------

@@ -10,11 +10,12 @@ from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.parts.tasks import Values, task_of
+from skunlearn._torch.row_scores import SQUARED
 from skunlearn.base import model_of
 from skunlearn.metrics._attacks.blind import blind_attack
 from skunlearn.metrics._attacks.comparing import compare_sides
 from skunlearn.metrics._attacks.membership import compare_attacks
-from skunlearn.metrics._scorers.observed import SQUARED, observe_aucs, observe_scores
+from skunlearn.metrics._scorers.observed import observe_aucs, observe_scores
 from skunlearn.metrics._scorers.scoring import (
     Scorer,
     TrainingRowsError,

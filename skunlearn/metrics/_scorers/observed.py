@@ -1,11 +1,10 @@
 """Attacks on what a model was seen to say of forgotten and of unseen rows."""
 
 from skunlearn._torch.parts.tasks import Values
+from skunlearn._torch.row_scores import SQUARED
 from skunlearn.metrics._attacks.comparing import aucs_by_name
 from skunlearn.metrics._attacks.scores import attack_scores, squared_error
 from skunlearn.metrics._statistics.matching import weigh
-
-SQUARED = "squared error"  # the one attack on regressors
 
 
 def observe_scores(seen, new, attack="strongest", *, match="class", random_state=0):

@@ -120,6 +120,7 @@ def epsilon_lower_bound(
     delta : float in [0, 1), default=0.0
         The δ of (ε, δ).
     confidence : float in (0, 1), default=0.95
+        Share of such bounds that lie below the true ε; 0.95 is the custom.
     random_state : int, RandomState instance or None, default=None
         Of the halves, and of the draw of unseen rows.
 

@@ -54,6 +54,7 @@ def delong_interval(
     member_strata : array-like of shape (n_members,), default=None
         Class labels of the members.
     confidence : float in (0, 1), default=0.95
+        Share of such intervals that hold the true value; 0.95 is the custom.
 
     Returns
     -------
@@ -185,7 +186,9 @@ def bootstrap_interval(
     member_strata : array-like of shape (n_members,), default=None
         Class labels of the members.
     confidence : float in (0, 1), default=0.95
+        Share of such intervals that hold the true value; 0.95 is the custom.
     n_resamples : int, default=2000
+        Of the rows, for the bootstrap.
     random_state : int, RandomState instance or None, default=None
         Seeds the resamples.
 
@@ -247,6 +250,7 @@ def auc_interval(
     member_strata : array-like of shape (n_members,), default=None
         Class labels of the members.
     confidence : float in (0, 1), default=0.95
+        Share of such intervals that hold the true value; 0.95 is the custom.
     method : {"auto", "DeLong", "bootstrap"}, default="auto"
         "auto" is DeLong where rows are enough for it, and else the bootstrap: for fewer than 50
         rows on a side, or 300 where weights are unequal; and for an AUC outside [0.1, 0.9] unless

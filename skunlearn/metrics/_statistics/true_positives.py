@@ -59,6 +59,7 @@ def tpr_at_fpr(forget_scores, unseen_scores, *, fpr=0.01, weights=None, confiden
     weights : array-like of shape (n_unseen,), float, default=None
         Weights of the unseen rows, from `match_weights` say; equal when None.
     confidence : float in (0, 1), default=0.95
+        Share of such intervals that hold the true value; 0.95 is the custom.
 
     Returns
     -------

@@ -1,0 +1,250 @@
+"""Random requests to exact methods, beside a fresh fit on what remains after each of them.
+
+A `Trial` holds what a user holds: rows, labels, weights, ids and groups as they should be now. It
+asks for deletions and corrections in every way in which rows are named, refused ones among them,
+and goes through pickles and files in the middle.
+"""
+
+import os
+import pickle
+import tempfile
+
+import numpy as np
+
+from skunlearn._torch.skorch_nets import is_net
+from skunlearn.exceptions import AlreadyForgottenError, UnknownRowsError
+
+N_TEST, WIDTH = 30, 5
+KINDS = ("indices", "ids", "groups", "rows", "rows with labels", "correct indices", "correct ids")
+LEAVING = ("correct ids", "correct indices", "gone", "stranger", "all", "pickle", "save")
+ODD = ("correct rows", "gone", "stranger", "all", "pickle", "save")
+ACTS = (*KINDS, *ODD)
+
+
+class Trial:
+    """One estimator and its requests.
+
+    Parameters
+    ----------
+    make : callable
+        ``make()`` gives an unfitted unlearner.
+    draw : callable
+        ``draw(rng, n)`` gives rows and labels.
+    fresh : callable
+        ``fresh(X, y, weights, ids, groups)`` gives a model of these rows alone.
+    seed : int
+    n : int, default=90
+        Training rows.
+    fewest : int, default=20
+        With so many rows left or fewer, no more are deleted.
+    weighted : bool, default=False
+        Whether the rows have weights.
+    """
+
+    def __init__(self, make, draw, fresh, seed, *, n=90, fewest=20, weighted=False):
+        self.n, self.rng = n, np.random.default_rng(seed)
+        self.make, self.draw, self.fresh, self.fewest = make, draw, fresh, fewest
+        self.seed, self.drift, self.done = seed, 0.0, []
+        X, y = draw(self.rng, n + N_TEST)
+        X[3], y[3] = X[4], y[4]  # equal rows with equal labels
+        X[5] = X[6]  # and perhaps with others
+        self.X, self.y, self.X_test = X[: self.n], y[: self.n], X[self.n :]
+        self.weights = self.rng.uniform(0.1, 2.0, self.n) if weighted else None
+        self.known = np.unique(y)
+        self.ids = np.array([f"row-{i}" for i in range(self.n)])
+        self.groups = np.array([f"person-{i // 3}" for i in range(self.n)])
+        self.left = np.ones(self.n, dtype=bool)
+        given = {} if self.weights is None else {"sample_weight": self.weights}
+        # A copy: rows are referred to, and these are corrected.
+        self.unlearner = make().fit(
+            self.X.copy(), self.y.copy(), ids=self.ids, groups=self.groups, **given
+        )
+
+    def run(self, n):
+        """Ask `n` times, and compare after each; the greatest difference, of the outputs' size."""
+        self.compare()
+        for _ in range(n):
+            act = str(self.rng.choice(ACTS))
+            if self.left.sum() <= self.fewest:  # only what leaves all rows
+                act = str(self.rng.choice(LEAVING))
+            self.done.append(act)
+            try:
+                getattr(self, "do_" + act.replace(" ", "_"))()
+                self.compare()
+            except Exception as error:
+                error.add_note(f"seed {self.seed}, after {self.done}")
+                raise
+        return self.drift
+
+    def compare(self):
+        """The model's outputs, those of a fresh fit, and what is known of the rows."""
+        chosen = self.left
+        weights = None if self.weights is None else self.weights[chosen]
+        given = (self.X[chosen], self.y[chosen], weights, self.ids[chosen], self.groups[chosen])
+        shown = np.concatenate([self.X_test, self.X[chosen][:20]])
+        model, found = self.fresh(*given), outputs(self.unlearner, shown)
+        expected = outputs(model, shown)
+        if found.shape != expected.shape:  # a class that nobody is left of
+            assert set(model.classes_) < set(self.known)
+            assert np.array_equal(self.unlearner.predict(shown), model.predict(shown))
+            if hasattr(model, "predict_proba"):
+                there = np.isin(self.unlearner.classes_, model.classes_)
+                assert not found[:, ~there].any()
+                found = found[:, there]
+            else:
+                found = expected
+        size = np.maximum(1.0, np.abs(expected))
+        self.drift = max(self.drift, float((np.abs(found - expected) / size).max()))
+        assert np.array_equal(self.unlearner._record.retained, chosen)
+
+    # ------------------------------------------------------------------ deletions
+
+    def some(self, most=3):
+        return self.rng.choice(np.flatnonzero(self.left), self.rng.integers(1, most + 1), False)
+
+    def forget(self, gone, **named):
+        gone = np.asarray(gone) & self.left
+        after = self.left & ~gone
+        self.unlearner.unlearn(**named)
+        self.left = after
+
+    def at(self, rows):
+        return np.isin(np.arange(self.n), rows)
+
+    def do_indices(self):
+        rows = self.some()
+        self.forget(self.at(rows), indices=rows)
+
+    def do_ids(self):
+        rows = self.some()
+        self.forget(self.at(rows), ids=self.ids[rows])
+
+    def do_groups(self):
+        names = np.unique(self.groups[self.some(1)])
+        self.forget(np.isin(self.groups, names), groups=names)
+
+    def equal(self, row, *, labels):
+        same = (self.X[row] == self.X).all(axis=1)
+        if labels:
+            same &= (self.y == self.y[row]).reshape(self.n, -1).all(axis=1)
+        return same & self.left
+
+    def do_rows(self):
+        row = self.some(1)[0]
+        self.forget(self.equal(row, labels=False), X_forget=self.X[[row]])
+
+    def do_rows_with_labels(self):
+        row = self.some(1)[0]
+        gone = self.equal(row, labels=True)
+        self.forget(gone, X_forget=self.X[[row]], y_forget=self.y[[row]])
+
+    # ------------------------------------------------------------------ corrections
+
+    def new(self, k):
+        """New values, now and then those of a row that there is, and labels that are known."""
+        X, y = self.draw(self.rng, k)
+        if self.rng.random() < 0.2:
+            X[0] = self.X[self.some(1)[0]]
+        if y.dtype.kind != "f":
+            y = self.rng.choice(self.known, k)
+        return X, y
+
+    def put(self, rows, X_new, y_new, **named):
+        which = self.rng.integers(3)
+        X_new, y_new = (None if which == 1 else X_new), (None if which == 0 else y_new)
+        y = self.y.copy()
+        if y_new is not None:
+            y[rows] = y_new
+        self.unlearner.correct(X_new=X_new, y_new=y_new, **named)
+        self.y = y
+        if X_new is not None:
+            self.X[rows] = X_new
+
+    def do_correct_indices(self):
+        rows = self.some()
+        self.put(rows, *self.new(len(rows)), indices=rows)
+
+    def do_correct_ids(self):
+        rows = self.some()
+        self.put(rows, *self.new(len(rows)), ids=self.ids[rows])
+
+    def do_correct_rows(self):
+        row = self.some(1)[0]
+        self.put(self.equal(row, labels=False), *self.new(1), X_old=self.X[[row]].copy())
+
+    # ------------------------------------------------------------------ what changes nothing
+
+    def refused(self, error, **named):
+        before = outputs(self.unlearner, self.X_test)
+        log = len(self.unlearner.deletions_)
+        try:
+            self.unlearner.unlearn(**named)
+        except error as caught:
+            assert str(caught)
+        else:
+            raise AssertionError(f"{named} was not refused")
+        assert len(self.unlearner.deletions_) == log
+        assert np.array_equal(outputs(self.unlearner, self.X_test), before)
+
+    def do_gone(self):
+        gone = np.flatnonzero(~self.left)
+        if len(gone):
+            row = self.rng.choice(gone)
+            both = [row, self.some(1)[0]]
+            self.refused(AlreadyForgottenError, indices=both)
+            self.refused(AlreadyForgottenError, ids=self.ids[both])
+
+    def do_stranger(self):
+        self.refused(UnknownRowsError, indices=[self.n])
+        self.refused(UnknownRowsError, ids=[self.ids[self.some(1)[0]], "nobody"])
+        self.refused(UnknownRowsError, X_forget=self.draw(self.rng, 1)[0] + 0.125)
+
+    def do_all(self):
+        self.refused(ValueError, indices=np.flatnonzero(self.left))
+        self.refused(ValueError, groups=np.unique(self.groups[self.left]))
+        self.refused(ValueError, indices=[])
+
+    def do_pickle(self):
+        self.unlearner = pickle.loads(pickle.dumps(self.unlearner))
+
+    def do_save(self):
+        """To a file and back, of those that can; the rows are given back in another order."""
+        unlearner = self.unlearner
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model")
+            try:
+                unlearner.save(path)
+            except TypeError as error:
+                final = getattr(unlearner, "_final_estimator", unlearner)
+                assert not is_net(final.estimator_), error
+                return
+            rows = self.rng.permutation(np.flatnonzero(self.left))
+            self.unlearner = self.make().load(path).attach(self.X[rows], self.y[rows])
+
+
+def outputs(model, X):
+    """What a model says of rows, in numbers: probabilities, scores or predictions."""
+    for name in ("predict_proba", "decision_function", "predict"):
+        if hasattr(model, name):
+            return np.asarray(getattr(model, name)(X), dtype=float)
+    raise AssertionError(model)
+
+
+def fresh_of(make):
+    """`fresh` of a `Trial` whose oracle is an estimator of scikit-learn's."""
+
+    def fresh(X, y, weights, ids, groups):
+        given = {} if weights is None else {"sample_weight": weights}
+        return make().fit(X, y, **given)
+
+    return fresh
+
+
+def fresh_again(make):
+    """`fresh` of a `Trial` whose oracle is the unlearner itself, fitted on these rows only."""
+
+    def fresh(X, y, weights, ids, groups):
+        given = {} if weights is None else {"sample_weight": weights}
+        return make().fit(X, y, ids=ids, groups=groups, **given)
+
+    return fresh
