@@ -197,8 +197,12 @@ def _compare(record, positions):
     n = len(record._X) if record.is_dataset else n_rows(record._X)
     if n != record._n_stored:
         raise _make_error(f"it has {n} rows now, and had {record._n_stored}")
-    if not record.is_dataset and len(positions):
-        _refuse_changed(positions, *record._table.differ(positions, *record.read(positions)))
+    if record.is_dataset or not len(positions):
+        return
+    step = max(1, _CHUNK_BYTES // record.row_bytes)  # they are copied to be read
+    for i in range(0, len(positions), step):
+        part = positions[i : i + step]
+        _refuse_changed(part, *record._table.differ(part, *record.read(part)))
 
 
 def _refuse_changed(positions, rows, labels):

@@ -13,6 +13,7 @@ from skunlearn._torch.parts.net_state import parts
 
 _LOOKED_AT = 1000  # items of a container, at most
 _MANY = 64  # numbers of a weight from which a likeness says something
+_ENOUGH = 2**17  # numbers of a large weight; a correlation of them is known to 0.003
 _ALIKE = 0.3  # correlation of two drawings that is one
 _BY_CHANCE = 8.0  # the same in standard errors of independent ones
 _APART = 4.0  # two levels, in deviations about them: 2.7 of the halves of a normal distribution
@@ -82,10 +83,14 @@ def _resemble(one, other):
         return one.unique().numel() > 2 and not is_formula(one)
     if one.ndim < 2 or one.numel() < _MANY or not one.is_floating_point():
         return False  # of biases some are often set apart, the same ones each time
-    both = torch.stack([one.detach().flatten(), other.detach().flatten()]).double()
+    flat = [drawing.detach().flatten() for drawing in (one, other)]
+    if one.numel() > _ENOUGH:  # of all of them there would be fifteen copies at a time
+        drawn = torch.randint(one.numel(), (_ENOUGH,), generator=torch.Generator().manual_seed(0))
+        flat = [values[drawn.to(values.device)] for values in flat]
+    both = torch.stack(flat).double()
     both = both - _find_levels(both.mean(dim=0))
     likeness = float(torch.corrcoef(both)[0, 1])
-    return likeness > max(_ALIKE, _BY_CHANCE / one.numel() ** 0.5)
+    return likeness > max(_ALIKE, _BY_CHANCE / both.shape[1] ** 0.5)
 
 
 def _find_levels(values):

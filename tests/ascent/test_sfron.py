@@ -124,12 +124,32 @@ def test_rows_beyond_the_bound_do_not_count():
     def weighted(values):
         return Weighted(iter([(Plain, values)]), 0.5, bound=1.0)()
 
-    loss = weighted(losses)
+    loss, any_known = weighted(losses)
+    assert any_known
     shares = np.array([0.1, 0.4]) ** -0.5
     assert float(loss) == pytest.approx((shares / shares.sum()) @ [0.1, 0.4])
     (slope,) = torch.autograd.grad(loss, losses)
     assert slope.numpy() == pytest.approx([*(shares / shares.sum()), 0])
-    assert weighted(losses + 1) is None
+    assert not weighted(losses + 1)[1]
+
+
+def test_where_no_row_is_below_the_bound_no_weight_moves(data):
+    """Though the gradient is that of 0 / 0."""
+    X, y = data
+    fitted = SFRonUnlearner(net(), random_state=0).fit(X, y).estimator_
+    params = list(fitted.module_.parameters())
+    for known in (False, True):
+        before = [p.detach().clone() for p in params]
+        total = torch.tensor(float(known))
+
+        def losses(total=total):
+            return sum(p.sum() for p in params) * total / total, total > 0
+
+        steps = Forgetting(losses, {p: torch.ones_like(p) for p in params}, 1.0, 1.0, 1, 1.0)
+        steps.on_train_begin(fitted)
+        steps.on_batch_begin(fitted, training=True)
+        assert [torch.equal(p, was) for p, was in zip(params, before)] == [not known] * len(params)
+        assert all(p.isfinite().all() for p in params)
 
 
 def test_the_strength_falls_with_the_rate(data):

@@ -284,6 +284,30 @@ def test_weights_drawn_anew_are_not_alike():
         assert find_fixed_weights(net(functools.partial(nn.Linear, 2 ** (n % 8), 64)))[0] == []
 
 
+class Large(nn.Module):
+    """A weight of which a part is looked at, new or with noise about one that was learnt."""
+
+    def __init__(self, learnt):
+        super().__init__()
+        self.layer = nn.Linear(600, 600)
+        start = torch.randn(600, 600, generator=torch.Generator().manual_seed(3))
+        with torch.no_grad():
+            self.layer.weight.copy_(learnt * start + torch.randn(600, 600))
+
+    def forward(self, X):
+        return self.layer(X)
+
+
+def test_a_part_of_a_large_weight_says_as_much(monkeypatch):
+    sizes, plain = [], torch.corrcoef
+    monkeypatch.setattr(torch, "corrcoef", lambda both: sizes.append(both.shape[1]) or plain(both))
+    for learnt, found in ((0.0, False), (0.5, False), (0.9, True), (1.0, True)):
+        # Of equal parts half is alike: the limit is a correlation of 0.3.
+        names, _ = find_fixed_weights(net(Large, module__learnt=learnt))
+        assert (names == ["module.layer.weight"]) == found
+    assert set(sizes) == {2**17}
+
+
 class Near(nn.Module):
     """Begins near a matrix that is known to all, or near one that was learnt."""
 

@@ -19,6 +19,7 @@ from skunlearn import (
     ShardedUnlearner,
     UnlearningPipeline,
 )
+from skunlearn._rows import row_table
 from skunlearn._rows.row_table import _FEWEST, draw_retained
 from skunlearn.evaluation import audit
 from skunlearn.exceptions import DataChangedError
@@ -270,3 +271,19 @@ def test_a_pickle_holds_rows_that_nobody_else_changes(rows):
     X *= 2
     again.unlearn(ids=[1])
     assert not again._record.retained[:2].any()
+
+
+def test_many_rows_are_compared_a_part_at_a_time(rows, monkeypatch):
+    """A request for a tenth of the data must not copy a tenth of it."""
+    X, y = rows
+    unlearner = knn().fit(X, y)
+    read, taken = type(unlearner._record).read, []
+    monkeypatch.setattr(row_table, "_CHUNK_BYTES", 4 * X[0].nbytes)
+    monkeypatch.setattr(
+        type(unlearner._record), "read", lambda self, at: taken.append(len(at)) or read(self, at)
+    )
+    X[N - 2] += 1
+    with pytest.raises(DataChangedError, match=f"row {N - 2}, the first"):
+        unlearner.unlearn(indices=range(N // 2, N))
+    assert max(taken) == 4
+    assert sum(taken) >= N // 2 - 1

@@ -24,7 +24,9 @@ from skunlearn._torch.inference import _make_reader, outputs
 from skunlearn._torch.loop import epoch_loop, fit_loop
 from skunlearn._torch.loop.direct_steps import DirectStep
 from skunlearn._torch.loop.epoch_loop import short_epochs
+from skunlearn._torch.parts.net_state import check_finite
 from skunlearn._torch.parts.tasks import task_of
+from skunlearn.exceptions import UnlearningError
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.instances import MLP, make_binary_net, make_net, make_regressor_net
 
@@ -287,3 +289,23 @@ def test_losses_of_rows_are_their_likelihoods():
         assert torch.equal(once, twice)
         grads = [torch.autograd.grad(v.clamp(max=2).mean(), logits)[0] for v in (once, twice)]
         assert torch.equal(*grads)
+
+
+@pytest.mark.parametrize("size", [3, 300])  # a large weight is asked for its ends
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_weights_and_buffers_that_are_not_finite(size, dtype):
+    module = nn.Linear(size, size).to(dtype)
+    module.register_buffer("mask", torch.zeros(size, size))
+    net = NeuralNetClassifier(module, train_split=None).initialize()
+    place = net.module_.weight.data[1], net.module_.mask[1]
+    for value in (np.inf, -np.inf, np.nan):
+        place[0][2] = value
+        with pytest.raises(UnlearningError, match=r"module\.weight holds NaN or infinity"):
+            check_finite(net)
+        place[0][2] = torch.finfo(dtype).max
+        place[1][2] = value  # infinity may be meant
+        if np.isnan(value):
+            with pytest.raises(UnlearningError, match=r"module\.mask holds NaN"):
+                check_finite(net)
+        else:
+            assert check_finite(net) is net

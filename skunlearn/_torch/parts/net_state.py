@@ -7,6 +7,8 @@ from torch.nn.parameter import is_lazy
 
 from skunlearn.exceptions import UnlearningError
 
+_MANY = 2**14  # numbers of a weight; the ends of fewer are found no sooner
+
 
 def parts(net):
     """Name and module of all modules and criteria that are modules."""
@@ -74,7 +76,10 @@ def refuse_diverged(net):
                 _refuse_divided(f"{name}.{key}")
             # A buffer may be meant to hold infinity: a mask of attention, say.
             learnt = isinstance(value, torch.nn.Parameter)
-            flags[f"{name}.{key}"] = (~torch.isfinite(value) if learnt else value.isnan()).any()
+            seen = value.detach()
+            if seen.is_floating_point() and seen.numel() > _MANY:  # nothing as large is made
+                seen = torch.stack(seen.aminmax())  # NaN is both
+            flags[f"{name}.{key}"] = (~torch.isfinite(seen) if learnt else seen.isnan()).any()
     home = next(iter(flags.values())).device if flags else None
     # Looked at together: a device is waited for once.
     if flags and torch.stack([flag.to(home, non_blocking=True) for flag in flags.values()]).any():
