@@ -6,6 +6,7 @@ from skunlearn._rows.checking import warn
 from skunlearn._rows.neighbours import name_by_neighbours
 from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn._unlearning.certificate.deletion_log import to_plain
+from skunlearn._unlearning.promises import Promises
 from skunlearn._unlearning.traces import (
     are_easy,
     blurs_both,
@@ -71,10 +72,13 @@ def warn_if_damaged(unlearner, change, measured, most_lost, removal):
         scores = measured["retain_before"]["score"], measured["retain_after"]["score"]
         lost = 0.0 if None in scores else scores[0] - scores[1]
         what, too_much = "the retained rows", lost > most_lost
+        # Methods that lose what was known by heart may lose more: of that alone.
+        most_lost = min(most_lost, Promises.accuracy_drop) if np.isfinite(most_lost) else most_lost
+        if lost > most_lost and not unlearner._has_judged():
+            least = _lost_at_least(unlearner, change, removal)
+            too_much = too_much or (least is not None and least > most_lost)
     if not too_much or not np.isfinite(most_lost):
         return False
-    if unseen is None and not unlearner._has_judged():
-        least = _lost_at_least(unlearner, change, removal)
     text = f"{name} cost {what} {100 * lost:.0f} points of accuracy"
     advice = "Try a smaller learning rate, fewer epochs or a larger penalty."
     if unlearner._make_promises().certified:
