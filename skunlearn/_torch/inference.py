@@ -16,7 +16,6 @@ from skunlearn._torch.parts.net_state import parts, uncompiled
 from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn._torch.skorch_nets import lookalike
 
-
 # Bytes of rows and rows that go through a net at a time where its own batches are smaller, and how
 # many of these make one. A training keeps what every layer makes of a batch, and a pass without
 # gradients what two of them do.
