@@ -384,7 +384,8 @@ def test_of_a_class_nothing_is_kept_where_the_reference_is_as_good():
     X, y = X[order], y[order]
     model = net(module__n_in=4, module__n_out=3, batch_size=16, lr=0.05, max_epochs=60)
     auto = AutoUnlearner(model, random_state=0).fit(X[:75], y[:75])
-    auto.unlearn(indices=np.flatnonzero(y[:75] == 2), X_val=X[75:], y_val=y[75:])
+    with pytest.warns(ClassForgottenWarning):
+        auto.unlearn(indices=np.flatnonzero(y[:75] == 2), X_val=X[75:], y_val=y[75:])
     assert auto.deletions_[0]["auto"]["shares"] == [0.0]
     assert auto.score(X[75:][y[75:] != 2], y[75:][y[75:] != 2]) == 1
 
