@@ -60,13 +60,12 @@ def _widen(net, data):
 
 def _mixes_rows(net):
     """Whether what a net says of a row may depend on how many are beside it."""
-    net._set_training(False)
-    return any(
-        isinstance(m, torch.nn.modules.batchnorm._BatchNorm)
-        and (m.training or m.running_mean is None)
-        for _, part in parts(net)
-        for m in part.modules()
-    )
+    kind = torch.nn.modules.batchnorm._BatchNorm
+    norms = [m for _, part in parts(net) for m in part.modules() if isinstance(m, kind)]
+    if not norms:
+        return False
+    net._set_training(False)  # some refuse
+    return any(m.training or m.running_mean is None for m in norms)
 
 
 def _plain(out):

@@ -45,11 +45,12 @@ class AutoUnlearner(NetUnlearner):
     retained rows, similar to `ShrinkPerturbUnlearner`, and looks on the way whether the net still
     knows the forget rows better than the reference, which never saw them. As long as it does it is
     shrunk again, so that the method ends where training anew for the same budget would, when
-    nothing less forgets. What was done, and how far the result is from the reference, is in the
-    log.
+    nothing less forgets. Of whole classes nothing of the weights is kept where the reference names
+    the same class as the net of nearly all unseen rows. What was done, and how far the result is
+    from the reference, is in the log.
 
     Two things a short training leaves undone are done at its end, in the layer that makes the
-    logits, if there is one: they are scaled until the net is as sure of unseen rows as it was
+    logits, if there is one: they are scaled up until the net is as sure of unseen rows as it was
     before (the mean entropy of its outputs), as a net that was retrained in full would be; and
     those of classes that are gone are lowered until 0.0001 of the mass of their rows is left.
     Neither changes which of the classes that stay is named.
@@ -202,6 +203,8 @@ class AutoUnlearner(NetUnlearner):
         before = judge.differences(seen)
         kind = "class" if whole else "rows"
         share = self._first_share(before, judge.error(seen, max(before, key=before.get)), kind)
+        if whole and confidence is not None and confidence.agrees(new):
+            share = 0.0  # what it would keep no longer helps
         shrink(net, new, share)
         adapting = Adapting(judge, new, share, self.target / 2, LEAST[kind])
         self._run(net, retain, [("skunlearn_adapting", adapting)])
@@ -246,7 +249,6 @@ class AutoUnlearner(NetUnlearner):
     def _settle(self, net, forget, whole, confidence):
         """Do what a short training leaves undone."""
         factor = None if confidence is None else confidence.match(net)
-        # Afterwards, as a factor below 1 would raise again what was lowered.
         lowered = silence(net, forget, self._classes) if whole else None
         found = {"lowered": lowered, "confidence": factor}
         self._auto |= {k: None if v is None else round(v, 4) for k, v in found.items()}

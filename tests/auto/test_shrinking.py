@@ -1,5 +1,7 @@
 """The dial between fine-tuning and training anew."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 from skunlearn import AutoUnlearner, FineTuneUnlearner, ShrinkPerturbUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn._torch.parts.net_state import weights
+from skunlearn.auto._adapting import Adapting
 from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning._shrinking import new_net, shrink
 from skunlearn.utils._check_tools import parameters, same_parameters
@@ -61,3 +64,19 @@ def test_layers_that_no_new_net_has():
         with pytest.raises(UnlearningError, match="changed after they were built"):
             unlearner.unlearn(indices=np.arange(10))
         assert unlearner.deletions_ == []
+
+
+@pytest.mark.parametrize(("classes", "kept"), [(np.arange(3), 0.5), (None, 0.75)])
+def test_regressions_lose_less_at_a_look(classes, kept):
+    X, y, *_ = small()
+    model, new = (net(max_epochs=2).fit(X, y) for _ in range(2))
+    judge = SimpleNamespace(
+        classes=classes, look=lambda net: {}, differences=lambda seen: {"loss": 0.4},
+        error=lambda seen, name: 0.01,
+    )  # fmt: skip
+    adapting = Adapting(judge, new, 0.8, 0.015, 0.12)
+    adapting.on_train_begin(model)
+    for _ in range(2):
+        adapting.on_epoch_end(model)
+    assert adapting.shares_ == pytest.approx([0.8, kept * 0.8])
+    assert adapting.seen_ == [{"epochs": 1, "share": 0.8, "distance": 0.4}]
