@@ -135,7 +135,7 @@ class Objective:
                         columns.copy_(parts[name].unfold().reshape(columns.shape))
         return found * torch.as_tensor(fill_weights(rows)).to(found)[:, None]
 
-    def dots(self, rows, vectors):
+    def dots(self, rows, vectors, *, penalised=True):
         """∇ℓ(z)ᵀ v for every row z and vector v.
 
         Parameters
@@ -152,8 +152,9 @@ class Objective:
         for x, y, positions in self.batches(rows):
             take = take or self._way_to_dots(x, y, vectors)
             found[:, positions] = take(x, y, vectors).double().cpu().numpy()
-        share = (vectors @ (self.decay * self.theta)).double().cpu().numpy()
-        found += share[:, None] * self.f.masses(rows.y)
+        if penalised:
+            share = (vectors @ (self.decay * self.theta)).double().cpu().numpy()
+            found += share[:, None] * self.f.masses(rows.y)
         return found * fill_weights(rows)
 
     def _way_to_dots(self, x, y, vectors):
