@@ -3,6 +3,7 @@
 import torch
 
 from skunlearn._torch import inference
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn.ascent._floating_rows import floating_rows
 from skunlearn.exceptions import UnlearningError
 
@@ -92,7 +93,7 @@ def nearest_adversarial(net, x, y, n_classes, *, radius, steps, unseen=(), who, 
     unit = float(spread) * (x[0].numel() ** 0.5) or 1.0
     moved, classes = x.clone(), torch.full((len(x),), -1, device=x.device)
     left = torch.arange(len(x), device=x.device)
-    unseen = torch.as_tensor(unseen, dtype=torch.long, device=x.device)
+    unseen = send_tensor(torch.as_tensor(unseen, dtype=torch.long), x.device)
     for doubling in range(_DOUBLINGS + 1):
         reach, shift = radius * unit * 2**doubling, torch.zeros_like(x[left], dtype=torch.float32)
         for step in range(steps + 1):

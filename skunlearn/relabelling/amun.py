@@ -9,6 +9,7 @@ import torch
 
 from skunlearn._rows.constraints import COUNT, POSITIVE, Interval
 from skunlearn._torch import inference
+from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn._torch.batches.training_batch import Batch, mean
@@ -179,7 +180,8 @@ class AMUNUnlearner(NetUnlearner):
                 )
                 found.append(moved)
         moved, named = (torch.cat(parts) for parts in zip(*found, strict=True))
-        return moved, named, None if forget.weights is None else torch.as_tensor(forget.weights)
+        weights = None if forget.weights is None else torch.as_tensor(forget.weights).float()
+        return moved, named, None if weights is None else weights.to(moved.device)
 
     def _loss(self, net, examples, share, norms):
         """(1 - s) · the net's own loss of a batch + s · CE of as many examples as that asks for."""
@@ -212,12 +214,12 @@ class Drawn:
     They lie on `device`, to which they go once in a pass.
     """
 
-    def __init__(self, n, device=None):
+    def __init__(self, n, device):
         self.n, self.device, self.left = n, device, torch.empty(0, dtype=torch.int64)
 
     def __call__(self, size):
         """The next `size` places; all that are left of a pass where these are fewer."""
         if not len(self.left):
-            self.left = torch.randperm(self.n).to(self.device)
+            self.left = send_tensor(torch.randperm(self.n), self.device)
         taken, self.left = self.left[:size], self.left[size:]
         return taken

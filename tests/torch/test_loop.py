@@ -24,7 +24,7 @@ from skunlearn._torch.inference import _make_reader, outputs
 from skunlearn._torch.loop import epoch_loop, fit_loop
 from skunlearn._torch.loop.direct_steps import DirectStep
 from skunlearn._torch.loop.epoch_loop import short_epochs
-from skunlearn._torch.parts.net_state import check_finite
+from skunlearn._torch.parts.net_state import refuse_diverged
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.exceptions import UnlearningError
 from skunlearn.utils._check_tools import parameters, same_parameters
@@ -301,11 +301,11 @@ def test_weights_and_buffers_that_are_not_finite(size, dtype):
     for value in (np.inf, -np.inf, np.nan):
         place[0][2] = value
         with pytest.raises(UnlearningError, match=r"module\.weight holds NaN or infinity"):
-            check_finite(net)
+            refuse_diverged(net)
         place[0][2] = torch.finfo(dtype).max
         place[1][2] = value  # infinity may be meant
         if np.isnan(value):
             with pytest.raises(UnlearningError, match=r"module\.mask holds NaN"):
-                check_finite(net)
+                refuse_diverged(net)
         else:
-            assert check_finite(net) is net
+            assert refuse_diverged(net) is net
