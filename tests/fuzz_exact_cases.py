@@ -104,11 +104,11 @@ class Case:
 
 
 def ridge(recipe, draw, **kwargs):
-    return Case(lambda: RidgeUnlearner(recipe()), draw, recipe, 1e-8, **kwargs)
+    return Case(lambda: RidgeUnlearner(recipe()), draw, recipe, 1e-9, **kwargs)
 
 
 def statistics(recipe, draw, **kwargs):
-    return Case(lambda: SufficientStatisticsUnlearner(recipe()), draw, recipe, 1e-8, **kwargs)
+    return Case(lambda: SufficientStatisticsUnlearner(recipe()), draw, recipe, 1e-9, **kwargs)
 
 
 def pipeline(*steps, end):
@@ -121,7 +121,7 @@ def pipeline(*steps, end):
     )
 
 
-def piped(*steps, end, draw, promised=1e-8):
+def piped(*steps, end, draw, promised=1e-9):
     make, plain = pipeline(*steps, end=end)
     return Case(make, draw, plain, promised)
 
