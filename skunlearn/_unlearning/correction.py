@@ -319,7 +319,8 @@ def check_kind(record):
     if record.is_dataset:
         raise TypeError(
             "The rows are items of a torch Dataset, which gives their values itself: correct them "
-            "there, and fit again, or forget them."
+            "there, and fit again, or forget them. (The unlearner without a pipeline around it "
+            "corrects items.)"
         )
     if record.reader is not None:
         raise TypeError(

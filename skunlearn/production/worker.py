@@ -84,7 +84,8 @@ class DeletionWorker:
     (What sits beside it in the folder is read in the same manner.) Its checksum is in the record.
 
     After a restart a model that had to be trained again (exact methods, whose file holds no
-    weights) goes on with its log, and lacks classes of which no row is left.
+    weights) goes on with its log, and lacks classes of which no row is left. Where its parameters
+    are not those of its version, a warning names them; the next batch makes a version of them.
 
     Every version is taken for published. When a batch deletes a single row from a linear model, a
     RowRevealedWarning says that the two versions give that row away

@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.preprocessing import StandardScaler
+from torch.utils.data import TensorDataset
 
 from skunlearn import (
     FineTuneUnlearner,
@@ -177,3 +178,14 @@ def test_methods_that_cannot_learn_say_so():
     pipeline.fit(X.astype(np.float32), y)
     with pytest.raises(TypeError, match="SSDUnlearner cannot learn new values"):
         pipeline.correct(indices=[0], y_new=[0])
+
+
+def test_items_of_a_dataset_are_corrected_there():
+    X, y, _, _ = task()
+    data = TensorDataset(torch.tensor(X, dtype=torch.float32), torch.tensor(y))
+    model = RetrainUnlearner(make_net(module__n_out=2, max_epochs=2), random_state=0)
+    plain = UnlearningPipeline([("model", model)]).fit(data)
+    with pytest.raises(TypeError, match="correct them there, and fit again, or forget them"):
+        plain.correct(indices=[3], X_new=data)
+    assert plain.deletions_ == []
+    assert plain.unlearn(indices=[3]).deletions_[0]["rows"] == 1

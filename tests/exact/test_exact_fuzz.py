@@ -11,4 +11,4 @@ pytestmark = quiet
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.slow])
 def test_after_every_request_the_model_is_that_of_what_remains(name):
     case = CASES[name]
-    assert case.trial(0).run(14) <= case.promised
+    assert case.trial(0).run(10) <= case.promised
