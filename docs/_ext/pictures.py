@@ -19,7 +19,7 @@ _NAMED = {
     "retrained": ("retrained, another seed", (8, -6)),
     "floor": ("fewer epochs anew", (-8, -2)),
     "Auto": ("AutoUnlearner", (0, -13)),
-    "ShrinkPerturb": ("ShrinkPerturb", (8, -2)),
+    "ShrinkPerturb": ("ShrinkPerturb", (16, 12)),
     "NoT": ("NoT", (-8, 3)),
     "Amnesiac": ("Amnesiac", (8, 5)),
     "Sharded": ("five shards, all touched", (0, 14)),
