@@ -48,6 +48,9 @@ for (const e of document.querySelectorAll("main *, header *")) {
   if (own(e) && parseFloat(style.fontSize) < 9 && !e.closest("math, svg, sup, sub"))
     found.push(`${style.fontSize} high: ${words(e)}`);
 }
+// The theme lets the whole article scroll, which hides the ends of its lines.
+const article = document.querySelector(".bd-article-container");
+if (article && article.scrollWidth > article.clientWidth + 1) found.unshift("the article scrolls");
 return [...new Set(found)].slice(0, 5);
 """
 

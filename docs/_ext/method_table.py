@@ -26,7 +26,7 @@ QUESTIONS = [
     (
         "The model is a scikit-learn estimator of any kind",
         {"any_estimator": True},
-        "Everything else takes skorch nets, or models of one family: see the last column below.",
+        "Everything else takes skorch nets, or models of one family, which are named below.",
     ),
     (
         "A net, and the forget rows may not be read any more",

@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from stored_figures import defaults
+from stored_figures import judged
 
 from skunlearn.plotting import PALETTE
 
@@ -17,19 +17,19 @@ _INK = "#222222"
 # Methods that the picture of closeness names, and how many points away the names stand.
 _NAMED = {
     "retrained": ("retrained, another seed", (8, -6)),
-    "floor": ("fewer epochs anew", (-8, -6)),
-    "Auto": ("AutoUnlearner", (-4, 14)),
-    "ShrinkPerturb": ("ShrinkPerturb", (2, -15)),
+    "floor": ("fewer epochs anew", (-8, -2)),
+    "Auto": ("AutoUnlearner", (0, -13)),
+    "ShrinkPerturb": ("ShrinkPerturb", (16, 12)),
     "NoT": ("NoT", (-8, 3)),
-    "Amnesiac": ("Amnesiac", (6, 12)),
+    "Amnesiac": ("Amnesiac", (8, 5)),
     "Sharded": ("five shards, all touched", (0, 14)),
     "L1Sparse": ("L1-sparse", (8, 0)),
     "NegGradPlus": ("NegGrad+", (8, 0)),
-    "FineTune": ("fine-tuning", (8, -4)),
-    "SalUn": ("SalUn", (0, 13)),
-    "SCRUB": ("SCRUB", (8, 6)),
+    "FineTune": ("fine-tuning", (-8, -4)),
+    "SalUn": ("SalUn", (0, -13)),
+    "SCRUB": ("SCRUB", (8, -3)),
     "SSD": ("SSD", (-8, 0)),
-    "BadTeacher": ("Bad Teacher", (-8, 0)),
+    "BadTeacher": ("Bad Teacher", (-8, 10)),
 }
 
 
@@ -93,7 +93,7 @@ def architecture():
 def closeness():
     """Methods for nets: what they cost, and how far they are from retrained nets."""
     means = {}
-    stored = list(defaults().values())
+    stored = list(judged().values())
     for name in stored[0]:
         found = [task[name] for task in stored if "time" in task.get(name, ())]  # or it refused
         if len(found) == len(stored):

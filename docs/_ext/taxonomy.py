@@ -80,7 +80,7 @@ PLACES = {
     ),
 }
 
-ELSEWHERE = {"Graphs": "``skunlearn.graph.GraphEraser``"}
+ELSEWHERE = {"Graphs": ":py:obj:`~skunlearn.graph.GraphEraser`"}
 
 
 def placed():

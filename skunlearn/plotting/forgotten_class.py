@@ -153,8 +153,9 @@ class ForgottenClassDisplay:
             log = unlearner.deletions_
             gone = log[-1]["classes_forgotten"] if log else []
             if len(gone) != 1:
+                said = f"{len(gone)} classes, {gone}" if gone else "no class"
                 raise ValueError(
-                    f"The last request has emptied {len(gone)} classes: {gone}. Name one in label=."
+                    f"The last request has emptied {said}: name the class to show in label=."
                 )
             (label,) = gone
         mine = np.flatnonzero(np.asarray(y_test) == label)

@@ -234,6 +234,12 @@ def test_marks_lie_where_the_figures_are():
     assert svg.count("#7f7f7f") == 2  # the original's dot and its interval
 
 
+def test_a_figure_that_is_not_there_is_said_not_to_be():
+    (time,) = re.findall(r"<svg(?:(?!<svg).)*time, ×.*?</svg>", report_of(1).to_html())
+    assert time.count(">no value<") == 1  # the original's
+    assert time.count("<circle") == 1
+
+
 def test_page_without_a_retrained_model():
     page = _Page(report_of(1, retrained=False).to_html())
     assert "There is no retrained model to compare with." in page.texts

@@ -178,9 +178,8 @@ def test_report_without_reference_or_with_absent_figures():
     assert {"seconds", "of retraining"}.isdisjoint(alone.axes_)
     report = report_of(2, retrained=2)
     timed = UnlearningReportDisplay.from_report(report, figure=Figure())
-    assert [t.get_text() for t in timed.axes_["of retraining"].texts] == [
-        "no value"
-    ]  # the original
+    said = [text.get_text() for text in timed.axes_["of retraining"].texts]
+    assert said == ["no value"]  # of the original
     names = [t.get_text() for t in timed.axes_["verdict"].get_yticklabels()]
     assert names == ["original", "method 0", "method 1", "retrained (2)"]
     only = audit_logits({"retrained": logits(0, 3)}, LABELS)

@@ -127,7 +127,7 @@ def test_many_classes_are_put_together():
 
 def test_class_of_the_last_request_is_found():
     unlearner = RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, Y)
-    with pytest.raises(ValueError, match="0 classes"):
+    with pytest.raises(ValueError, match="emptied no class: name the class"):
         ForgottenClassDisplay.from_estimator(unlearner, X, Y)
     with pytest.warns(match="class"):
         unlearner.unlearn(indices=np.flatnonzero(Y == 1))

@@ -1,6 +1,7 @@
 """A report as HTML: what matters first, the rest folded, readable on a phone."""
 
 import html
+import re
 
 from skunlearn.evaluation._showing.explained import explain
 from skunlearn.evaluation._showing.key_figures import cell, key_figures, title_of
@@ -24,7 +25,7 @@ _STYLE = """
 .skunlearn-report svg{font:12px system-ui,sans-serif;fill:#222;max-width:100%}
 .skunlearn-report .wide{overflow-x:auto;overflow-wrap:normal;margin:16px 0}
 .skunlearn-report table{border-collapse:collapse;font-size:14px}
-.skunlearn-report td{white-space:nowrap}
+.skunlearn-report .held{white-space:nowrap}
 .skunlearn-report tr,.skunlearn-report th,.skunlearn-report td{color:#222!important;
   background:#fff!important;text-align:left!important}
 .skunlearn-report th,.skunlearn-report td{padding:.2em .8em .2em 0;
@@ -37,7 +38,6 @@ _STYLE = """
   .skunlearn-report table,.skunlearn-report tbody,.skunlearn-report tr,
   .skunlearn-report th,.skunlearn-report td{display:block;padding-right:0;border:0}
   .skunlearn-report td:empty{display:none}
-  .skunlearn-report td{white-space:normal}
   .skunlearn-report tr{border-bottom:1px solid #ddd;padding:.4em 0}
   .skunlearn-report td[data-of]:before{content:attr(data-of) ": ";color:#555}}
 """
@@ -159,6 +159,8 @@ def _explain(metric):
 
 def _cell(of, row, metric):
     text = "" if row is None else cell(row, metric)
+    # Where there is no room for both an interval stands below its figure, in one piece.
+    text = re.sub(r"\[.*?\]", r"<span class='held'>\g<0></span>", text)
     return f"<td data-of='{html.escape(of, quote=True)}'>{text}</td>"
 
 

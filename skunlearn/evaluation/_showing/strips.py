@@ -56,7 +56,7 @@ def draw(panel, roles):
         )
         value = panel.values[k]
         if np.isnan(value):
-            parts.append(f"<text x='{(_LEFT + _WIDTH) / 2:.0f}' y='{y + 4:.1f}'>–</text>")
+            parts.append(f"<text x='{_LEFT + 4}' y='{y + 4:.1f}' fill='#555'>no value</text>")
             continue
         colour = PALETTE[known.get(name) or role_of(name)]
         if not np.isnan(panel.low[k]):
