@@ -18,7 +18,11 @@ def test_two_hundred_requests(name):
     assert case.trial(1, n=150 if case.slow else 250).run(200) <= case.promised
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.slow])
+# Of a few rough rows a linear model is not determined to its digits, and scikit-learn says so.
+FIRM = [name for name, case in CASES.items() if not case.slow and case.promised <= 1e-9]
+
+
+@pytest.mark.parametrize("name", FIRM)
 def test_many_short_lives(name):
     """Down to a few rows, where classes go and come back."""
     case = CASES[name]
