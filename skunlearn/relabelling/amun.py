@@ -40,9 +40,9 @@ class AMUNUnlearner(NetUnlearner):
 
     Retraining for the same budget, the floor, was not beaten: on digits with a fifth of the labels
     wrong, the worst AUC of five attacks was 0.071, 0.206 and 0.073 from that of retrained nets
-    (rows of an MLP, a class of it, rows of a convolutional net) where the floor was 0.031, 0.063
-    and 0.025 and the original 0.207, 0.239 and 0.257, with 3 points less accuracy than retrained
-    nets, 1 more and 2 less where the floor had 2, 6 and 8 more. It has its use where the budget is
+    (rows of an MLP, a class of it, rows of a convolutional net) where the floor was 0.018, 0.042
+    and 0.029 and the original 0.207, 0.239 and 0.257, with 3 points less accuracy than retrained
+    nets, 1 more and 2 less where the floor had 4, 7 and 8 more. It has its use where the budget is
     far too short to train anew (``benchmarks/bench_defaults.py``, means over three seeds).
 
     Parameters

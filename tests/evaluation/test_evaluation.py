@@ -1,5 +1,7 @@
 """`compare` and the demo."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -201,11 +203,12 @@ def test_demo(tmp_path, capsys):
     ]
     assert len(rows) == 5
     assert rows[0].split()[-4:] == [f"{100 * x:.1f}" for x in table["forget train"]]
-    # Fine-tuned nets guess at the digit, which a net that never met it does not.
+    # Fine-tuned nets guess at the digit or rank it high, which a net that never met it does not.
     warned = [line for line in out.splitlines() if line.startswith("Warning: ")]
     assert len(warned) == 1
-    assert warned[0].startswith(
-        "Warning: After FineTuneUnlearner the rows of forgotten classes stand"
+    assert re.match(
+        "Warning: After FineTuneUnlearner the rows of forgotten classes (stand|still speak)",
+        warned[0],
     )
     own = [line for line in out.splitlines() if not line.startswith("Picture: ")]
     assert max(map(len, own)) <= 100
