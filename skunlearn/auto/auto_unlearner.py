@@ -60,6 +60,11 @@ class AutoUnlearner(NetUnlearner):
     that forgot on all nets that were tried, and says in the log that nobody has looked; whole
     classes are judged by how often they are named.
 
+    That factor is made for rows that are known by heart. Where a net knows hardly any so, and its
+    training was short, it costs accuracy that fine-tuning keeps: on 50,000 images of CIFAR-10 and
+    a net of ten epochs 4.6 points on unseen rows for a class and 4.3 for a tenth of the rows,
+    against 1.6 and 1.5 (``benchmarks/cifar10/run.py``, no ``X_val``, one seed).
+
     Parameters
     ----------
     estimator : skorch net or FrozenEstimator of one
