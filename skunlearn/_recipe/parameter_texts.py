@@ -45,6 +45,8 @@ def _write(value):
     if isinstance(value, Mapping):
         entries = sorted((_write(key), _write(held)) for key, held in value.items())
         return f"{type(value).__name__} {entries}"
-    if hasattr(value, "__qualname__") or isinstance(value, np.ufunc):  # a class or function
-        return f"{value.__module__}.{getattr(value, '__qualname__', value.__name__)}"
+    if isinstance(value, np.ufunc):  # which has no module before numpy 2.1
+        return f"numpy.{value.__name__}"
+    if hasattr(value, "__qualname__"):  # a class or function
+        return f"{value.__module__}.{value.__qualname__}"
     return f"a {type(value).__module__}.{type(value).__qualname__}"  # has parameters of its own

@@ -1,6 +1,7 @@
 """What a fitted unlearner shares with every scikit-learn predictor."""
 
 import numpy as np
+import torch
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import ClassifierTags, RegressorTags, get_tags
 from sklearn.utils.metaestimators import available_if
@@ -126,6 +127,8 @@ class PredictorMixin:
         check_is_fitted(self)
         if y is None and is_dataset(X):
             y = dataset_targets(X)
+        if isinstance(y, torch.Tensor):  # which an older scikit-learn does not compare with arrays
+            y = y.numpy(force=True)
         metric = accuracy_score if hasattr(self, "classes_") else r2_score
         return metric(y, self.predict(X), sample_weight=sample_weight)
 

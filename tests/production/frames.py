@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
@@ -41,6 +42,15 @@ def to_polars(frame):
 
 
 MAKE = {"pandas": lambda frame: frame, "polars": to_polars}
+
+
+def need(kind):
+    """Skip where there are no such tables, or scikit-learn takes no columns of them by name."""
+    pytest.importorskip(kind)
+    try:
+        make_column_transformer(("passthrough", ["alcohol"])).fit(MAKE[kind](table()[0]))
+    except AttributeError as error:
+        pytest.skip(f"this scikit-learn takes no columns of {kind} by name: {error}")
 
 
 def days(X):

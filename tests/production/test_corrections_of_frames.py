@@ -15,7 +15,7 @@ from sklearn.preprocessing import OneHotEncoder
 from skunlearn import RetrainUnlearner
 from skunlearn.production import DeletionQueue, DeletionWorker
 from tests import production_task as task
-from tests.production.frames import MAKE, NAMES, N, make_unlearner, new_values, started
+from tests.production.frames import MAKE, NAMES, N, make_unlearner, need, new_values, started
 from tests.production.workers import contents, same
 from tests.small import quiet
 
@@ -26,7 +26,7 @@ NEW = np.arange(8, dtype=np.float32).reshape(2, 4) / 8
 
 @pytest.fixture(params=["pandas", "polars"])
 def make(request):
-    pytest.importorskip(request.param)
+    need(request.param)
     return MAKE[request.param]
 
 

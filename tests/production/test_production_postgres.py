@@ -444,7 +444,7 @@ def test_machines_take_up_each_others_corrections(place, kind):
 
 @pytest.mark.parametrize("kind", ["pandas", "polars"])
 def test_corrections_of_tables(place, kind):
-    pytest.importorskip(kind)
+    frames.need(kind)
     make, (X_true, y_true) = frames.MAKE[kind], frames.new_values()[2:]
     X_true.loc[7, "grower"] += " \N{NULL}"  # which PostgreSQL holds in no text
     one = frames.started(machine(place), make, frames.make_unlearner())

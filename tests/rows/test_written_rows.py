@@ -106,7 +106,7 @@ def test_arrays_and_their_like():
     X = np.array([["a", 1], [None, 2.5]], dtype=object)
     assert there_and_back(X).tolist() == X.tolist()
     assert np.array_equal(there_and_back(torch.ones(2, 3)), np.ones((2, 3), np.float32))
-    X = sparse.random(5, 4, 0.3, "coo", rng=rng)
+    X = sparse.random(5, 4, 0.3, "coo", random_state=rng)
     assert (there_and_back(X.tocsr()) != X.tocsr()).nnz == 0
     X = {"b": np.arange(3), "a": frame()[["word"]], "t": torch.zeros(3, 2)}
     assert sorted(there_and_back(X)) == ["a", "b", "t"]
