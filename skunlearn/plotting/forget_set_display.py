@@ -98,7 +98,8 @@ class ForgetSetDisplay:
             ax.set_title(said if labels is None else f"{labels[k]}\n{said}", fontsize=SIZE)
         if title:
             figure.suptitle(title, fontsize=SIZE + 2)
-        said = f"memorisation, {len(self.shown_)} of {len(images)} images"
+        above = "memorisation" if labels is None else "label and memorisation"
+        said = f"above each: {above}; {len(self.shown_)} of {len(images)} images"
         figure.supxlabel(said, fontsize=SIZE, color="0.3")
         return self
 
