@@ -82,10 +82,11 @@ print({key: entry[key] for key in ("rows", "exact") if key in entry})
 # %%
 # More shards, less to train again
 # --------------------------------
-# A deletion trains again on the nodes of one shard. The price are predictions from less of the graph;
-# bars are 95 % intervals, which on few unseen nodes hold more than what the shards cost. (On a graph as small as the made-up one a step
-# of the net costs the same whatever the shard's size, so that seconds hardly fall; on Cora with ten
-# shards a deletion took a third of a retraining.)
+# A deletion trains again on the nodes of one shard. The price is that each net sees a part of the
+# graph only; bars are 95 % intervals, wider on few unseen nodes than the difference of most shards.
+# (On a graph as small as the made-up one a step of the net costs the same whatever the shard's
+# size, so that seconds hardly fall; on Cora with ten shards a deletion took a third of a
+# retraining.)
 
 first = int(np.flatnonzero(learnt)[0])
 shards = [1, 2, 5, 10]

@@ -54,8 +54,8 @@ ax.text(270, 10, "by chance", color="0.4")
 ax.set(xlabel="rows looked at", ylabel="wrong labels found", title="40 wrong labels among 800 rows")
 
 # %%
-# The top of the list holds most wrong labels by far; some are at its very end: ψ takes them for rows
-# that the net needs.
+# The first sixty rows hold more than half of the wrong labels. Others are at the very end of the
+# list: ψ takes them for rows that the net needs.
 #
 # The first twenty, removed by one step along the same derivatives.
 

@@ -1,4 +1,4 @@
-"""A report as text: the verdict first, then six columns, as wide as the terminal up to 100 letters."""
+"""A report as text: the verdict first, then six columns, at most 100 letters wide."""
 
 import shutil
 import textwrap
