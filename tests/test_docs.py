@@ -344,8 +344,9 @@ def test_every_row_of_a_report_is_explained_on_its_page():
 def test_times_of_the_report_on_its_page_are_the_processors(monkeypatch):
     code = """
 import time
+clock = time.perf_counter
 class report:
-    to_html = staticmethod(lambda: time.perf_counter)
+    to_html = staticmethod(lambda: clock)
 """
     monkeypatch.setattr(explained.run_code, "blocks", lambda page: [(code, None, None)])
     clock = time.perf_counter
