@@ -367,6 +367,14 @@ def test_thumbnails_of_tall_pictures_show_their_upper_part(tmp_path):
     assert not (tmp_path / "none.png").exists()
 
 
+def test_the_difference_of_sets_has_a_sign_that_fonts_have():
+    pytest.importorskip("latex2mathml")
+    import mathml
+
+    drawn = mathml._html(r"D \setminus D_f", "inline")
+    assert "<mi>D</mi><mo>&#x02216;</mo><msub>" in drawn
+
+
 def test_the_page_on_reports_says_when_they_warn():
     text = (DOCS / "start" / "reading_report.rst").read_text()
     assert f"From a width of {verdicts._WIDE} on the report warns" in text
