@@ -7,6 +7,7 @@ import torch
 from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 
+from skunlearn._recipe.leaves import refuse_dataset
 from skunlearn._recipe.training import name_weights
 from skunlearn._rows import checking
 from skunlearn._rows.checking import check_finite
@@ -79,6 +80,8 @@ def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None,
     Sets ``n_features_in_`` and ``feature_names_in_`` of `estimator`.
     """
     inner = skorch_nets.unwrap(estimator.estimator)
+    if is_dataset(X):
+        refuse_dataset([("estimator", inner)])
     if y is None and is_dataset(X):
         y = validation.dataset_targets(X)
     given, X = X, validation.check_X(estimator, X, reset=True)

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skunlearn._recipe import step_kinds
+from skunlearn._recipe.leaves import refuse_dataset
 from skunlearn._recipe.step_kinds import sort_steps
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows, row_digests, shares_memory, view_of
@@ -170,6 +171,8 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
         rows = _front_steps.as_rows(X)
         owned = not shares_memory(rows, X)
         rows = view_of(rows)  # steps may give a frame more columns
+        if is_dataset(rows):
+            refuse_dataset(self.steps[:-1])
         n = len(rows) if is_dataset(rows) else n_rows(rows)
         if forget is not None:
             forget = checking.check_forget_mask(forget, n)
