@@ -1,6 +1,8 @@
 """`save` and `load`: what goes into a file, and how an unlearner is made of it again."""
 
+import functools
 import json
+import os
 
 import numpy as np
 import torch
@@ -53,6 +55,23 @@ def save(self, path):
     warn_of_lost(path, state["lost"])
 
 
+def refuse_class(load):
+    """Let a ``load`` that is called on the class itself say what to do."""
+
+    @functools.wraps(load)
+    def load_into(self=None, *args, **kwargs):
+        if self is None or isinstance(self, str | os.PathLike):
+            raise TypeError(
+                "load reads a file into an estimator, and was called on the class. The file holds "
+                "weights and digests, no architecture and no parameters: make the estimator first, "
+                "with those of the saved one, as in FineTuneUnlearner(net).load(path)."
+            )
+        return load(self, *args, **kwargs)
+
+    return load_into
+
+
+@refuse_class
 def load(self, path):
     """Read what `save` wrote into this estimator, whose net gives the architecture.
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn import config_context
 
-from skunlearn import FineTuneUnlearner, NetUnlearner, RetrainUnlearner
+from skunlearn import FineTuneUnlearner, NetUnlearner, RetrainUnlearner, UnlearningPipeline
 from skunlearn.exceptions import IncompleteFileWarning, UnlearningError
 from tests.small import FORGET, net
 
@@ -99,6 +99,19 @@ def test_what_no_file_can_hold_is_named(data, tmp_path):
     with pytest.warns(IncompleteFileWarning, match="does not hold _set of KeepsAnObject"):
         unlearner.save(tmp_path / "model")
     assert pickle.loads(pickle.dumps(unlearner))._set == {1, 2}
+
+
+@pytest.mark.parametrize("method", [FineTuneUnlearner, UnlearningPipeline])
+def test_load_of_a_class_says_what_to_do(method, tmp_path):
+    for read in (
+        lambda: method.load("model"),
+        lambda: method.load(tmp_path / "model"),
+        lambda: method.load(path="model"),
+    ):
+        with pytest.raises(TypeError, match=r"on the class.*FineTuneUnlearner\(net\)\.load"):
+            read()
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'path'"):
+        method(net()).load()
 
 
 def test_a_failed_request_leaves_nothing_of_an_outsiders(fitted):
