@@ -64,6 +64,11 @@ class RowReader:
         """As `classes`, of those labels alone that ``fit`` has seen."""
         return self.labels if task_of(self.classes).has_one_class else self.classes
 
+    def name(self, codes):
+        """The labels that these numbers of columns stand for."""
+        labels = self.labels if isinstance(self.classes, Labels) else self.classes
+        return [labels[code] for code in codes]
+
     def encode(self, y, name="y", dtype=None):
         """Labels as numbers of columns; targets of a regression in `dtype`, the record's."""
         if isinstance(self.classes, Labels):
