@@ -359,8 +359,7 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_record")
 
-    def __copy__(self):
-        return share_all(self)
+    __copy__ = share_all
 
     def __getstate__(self):
         state = dict(super().__getstate__())
