@@ -55,7 +55,7 @@ from skunlearn._unlearning.removal import (
     renew_model,
     take_over,
 )
-from skunlearn._unlearning.row_reader import read_request, read_training
+from skunlearn._unlearning.row_reader import read_request, read_rows, read_training
 
 __all__ = ["BaseUnlearner", "Promises"]
 
@@ -340,7 +340,7 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
 
     # ------------------------------------------------------------------ what it tells and keeps
 
-    _check_request = read_request
+    _check_request, _read_rows = read_request, read_rows
     correct, _put, _read_new = correction.correct, correction.put, correction.read_new
     attach, detach = attachment.attach, attachment.detach
     save, load = persistence.save, persistence.load
