@@ -47,11 +47,13 @@ FIT_NOTHING = {
 AROUND_A_METHOD = {
     "check_bad_requests",
     "check_clone",
+    "check_files",
     "check_fit_forget",
     "check_input_untouched",
     "check_label_types",
     "check_log",
     "check_pickle_containers",
+    "check_rows_of_request",
     "check_ways_of_naming",
 }
 # Checks that ask what a net knows; to the others it is the same how well it was trained.
