@@ -62,6 +62,9 @@ class StepsMixin:
     def _clean_up(self, before):
         """Let go of what knows the forgotten rows still; `before` is the pipeline before."""
         gone = np.flatnonzero(before._record.retained & ~self._record.retained)
+        self._purge_caches(before, gone)
+
+    def _purge_caches(self, before, gone):
         as_cached = before._final_estimator._record.without(gone)
         purge_caches(self._final_estimator, [f"{self.steps[-1][0]}__memory"], as_cached, self)
 
