@@ -168,7 +168,7 @@ def learn(draft, positions, new, gone=()):
         emptied=find_emptied(draft, new, old),
         corrected=True,
     )
-    before = observe_all(draft.estimator_, removal, draft._classes)[:2]
+    before = observe_all(draft.estimator_, removal, draft._classes)
     forgotten = forget_too(draft, removal, gone, also, before[1])
     draft._forget(replace(removal, before=before))
     draft._change(forgotten=None)
@@ -200,7 +200,7 @@ def forget_too(draft, removal, gone, rows, said, hear=None):
         removal,
         positions=gone,
         forget=rows,
-        before=(first, said),
+        before=(first, said, None),
         emptied=find_emptied(draft, removal.record, rows),
         corrected=False,
         made_from=model_digest(model)["digest"],

@@ -93,7 +93,7 @@ class CorrectsMixin:
             positions,
             _front_steps.transform_rows(old, steps, new),
             kept,
-            before=before,
+            before=(*before, None),
             record=seen,
             sample=draw_sample(new, kept),
             emptied=find_emptied(new, seen, old),
