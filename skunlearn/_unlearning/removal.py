@@ -44,15 +44,14 @@ class Removal:
     trained_on : (Rows, Rows) or None
         Retained and forget rows as the present model was trained on them, where those of this
         request are shown in another way, and the method is to work on the former.
-    before : (Evidence, Evidence) or None
-        What the present model says of the forget rows and of a sample of the others, where it is
-        to be asked in another way than about the rows of this request.
+    before : (Evidence, Evidence, Evidence) or None
+        What the present model says of the forget rows, of a sample of the others, and of `unseen`
+        (None where there are none), where it is to be asked in another way than about the rows of
+        this request.
     most_lost : float or None
         What the request may cost in accuracy on that sample.
     unseen : (rows, labels) or None
         Rows that the model has never seen, by which the request is judged.
-    unseen_before : Evidence or None
-        What the present model says of these, as in `before`.
     record : TrainingRecord or None
         As the request leaves it; known once it is looked up, as are the following.
     sample : Rows or None
@@ -72,10 +71,9 @@ class Removal:
     forget: Rows | None = None
     retain: Rows | None = None
     trained_on: tuple[Rows, Rows | None] | None = None
-    before: tuple[Evidence, Evidence] | None = None
+    before: tuple[Evidence | None, Evidence | None, Evidence | None] | None = None
     most_lost: float | None = None
     unseen: tuple | None = None
-    unseen_before: Evidence | None = None
     record: TrainingRecord | None = None
     sample: Rows | None = None
     others: Rows | None = None
@@ -88,8 +86,8 @@ def look_before(estimator, removal):
     """The model of a fitted unlearner before the request, its `Before`."""
     model, exact = estimator.estimator_, estimator._make_promises().exact
     weights = removal.made_from or model_digest(model)["digest"]
-    known = removal.before or (None, _recall_look(estimator, removal, weights))
-    said = observe_all(model, removal, estimator._classes, (*known, removal.unseen_before))
+    known = removal.before or (None, _recall_look(estimator, removal, weights), None)
+    said = observe_all(model, removal, estimator._classes, known)
     brought = estimator._name_trained() if exact else []
     declared = estimator._name_declared() if exact else []
     return Before(weights, said, brought, declared)

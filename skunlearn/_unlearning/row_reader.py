@@ -191,7 +191,8 @@ def read_rows(unlearner, X, name):
     names = getattr(unlearner, "feature_names_in_", names)
     if names is not None:  # a frame may have been given columns since
         X = select_columns(X, names)
-    if hasattr(X, "columns") and hasattr(unlearner, "feature_names_in_"):
+    named = hasattr(X, "columns") and hasattr(unlearner, "feature_names_in_")
+    if named or name == "X_new":  # which no row of the record need equal
         X = validation.check_X(unlearner, X)
     if skorch_nets.is_net(unlearner.estimator_):
         check_finite(X, name, allow_nan=takes_nan(unlearner))
