@@ -12,6 +12,7 @@ from skunlearn._unlearning.traces import (
     blurs_both,
     class_ranks,
     doubts,
+    gained_as_others,
     known_by_heart,
     lost_where_neighbours_agree,
     stands_out,
@@ -133,6 +134,8 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     # Of easy rows a net trained anew knows some less well and others better.
     if not raised and _are_shaken(change.forget_before.losses(), change.forget_after.losses()):
         raised = change.is_easy
+    if not raised and not (change.is_easy or removal.emptied):
+        raised = gained_as_others(change, _chance(unlearner, change.retain_after))
     if not raised and (not alike or change.is_easy):
         text = _say_not_raised(unlearner, before, after, change.apart is None)
     if not alike:

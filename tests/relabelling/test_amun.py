@@ -102,20 +102,16 @@ def gradient(W, b, X, y):
 @pytest.mark.parametrize("originals", [False, True])
 @pytest.mark.parametrize("share", [None, 0.4])
 def test_one_step_is_that_of_the_formula(data, share, originals):
-    """θ - η∇[(1 - s)·CE(D_r) + s·CE(x', y')], by numpy; s by default as in the union of both."""
+    """θ - η∇[(1 - s)·CE(D_r) + s·CE(x', y')], by numpy; s by default a third of the union's."""
     X, y = data
     given = {"share": share, "originals": originals, "max_epochs": 1, "schedule": "constant"}
-    unlearner = AMUNUnlearner(linear(), random_state=0, **given).fit(X, y)
+    unlearner = AMUNUnlearner(linear(), lr=0.5, random_state=0, **given).fit(X, y)
     W, b = (p.detach().numpy().copy() for p in unlearner.estimator_.module_.parameters())
     moved, named = search(unlearner.estimator_, X[FORGET], y[FORGET], 3, radius=0.005)
     rows = np.arange(60) if originals else np.arange(6, 60)
-    s = 6 / (6 + len(rows)) if share is None else share
-    if share is None:  # the mean over the union
-        union = gradient(W, b, np.r_[X[rows], moved], np.r_[y[rows], named])
+    s = 6 / (6 + len(rows)) / 3 if share is None else share
     parts = zip(gradient(W, b, X[rows], y[rows]), gradient(W, b, moved, named), strict=True)
     steps = [(1 - s) * ours + s * theirs for ours, theirs in parts]
-    if share is None:
-        assert all(np.allclose(*pair, atol=1e-6) for pair in zip(steps, union, strict=True))
     unlearner.unlearn(indices=FORGET)
     after = [p.detach().numpy() for p in unlearner.estimator_.module_.parameters()]
     for old, new, step in zip((W, b), after, steps, strict=True):

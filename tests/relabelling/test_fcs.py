@@ -59,7 +59,7 @@ def test_passes_are_those_of_the_formulas(data, uniform, contrast, temperature, 
     X, y = data
     unlearner = FCSUnlearner(
         linear(optimizer__momentum=momentum), uniform=uniform, contrast=contrast, max_norm=1e6,
-        temperature=temperature, max_epochs=2, schedule="constant", random_state=0,
+        temperature=temperature, max_epochs=2, schedule="constant", random_state=0, lr=0.1,
     ).fit(X, y)  # fmt: skip
     start = W = weight(unlearner)
     W = W - 0.1 * uniform * flat(W, X[FORGET])

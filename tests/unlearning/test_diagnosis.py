@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from skunlearn import (
+    FineTuneUnlearner,
     FisherForgettingUnlearner,
     MSGUnlearner,
     NoTUnlearner,
@@ -15,7 +16,13 @@ from skunlearn import (
 )
 from skunlearn._torch.observation import Evidence
 from skunlearn._torch.parts.tasks import Classes
-from skunlearn._unlearning.diagnosis import blurs_both, known_by_heart, stands_out
+from skunlearn._unlearning.change import Change
+from skunlearn._unlearning.diagnosis import (
+    blurs_both,
+    gained_as_others,
+    known_by_heart,
+    stands_out,
+)
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 from tests.instances import make_net
@@ -69,6 +76,29 @@ def test_rows_that_were_taught_to_be_unsure_stand_out():
     assert stands_out(unsure, sure_of_others) is None
     others = Evidence(np.full(400, 7), retained.logits, retained.predicted, retained.task)
     assert stands_out(unsure, others) is None
+
+
+def test_what_a_net_finds_out_of_other_rows_is_no_memory():
+    chance = np.log(10)
+
+    def gained(forget, retain):
+        """Of four confidences: forget and retained rows, before and after."""
+        sides = [evidence(np.full(50, p), True) for pair in (forget, retain) for p in pair]
+        return gained_as_others(Change(sides[0], sides[2], sides[1], sides[3]), chance)
+
+    assert gained((0.7, 0.78), (0.7, 0.8))  # the loss falls by 30 % and by 37 %
+    assert not gained((0.7, 0.73), (0.7, 0.8))  # by 12 %: what it had by heart is not refined
+    assert not gained((0.7, 0.75), (0.7, 0.7))  # nothing else was learnt
+    assert not gained((0.98, 0.985), (0.98, 0.985))  # that knew them by heart
+
+
+def test_a_net_that_was_not_trained_to_its_end_is_not_accused_of_what_it_learns():
+    X, y = load_digits_images(return_X_y=True)
+    net = make_net(module__n_in=64, module__n_out=10, max_epochs=3, lr=0.05)
+    unlearner = FineTuneUnlearner(net, random_state=0).fit(X.reshape(len(X), -1)[:1000], y[:1000])
+    unlearner.unlearn(indices=range(100))
+    losses = unlearner.deletions_[0]
+    assert losses["forget_after"]["loss"] < losses["forget_before"]["loss"]
 
 
 def test_a_few_rows_do_not_stand_out_by_chance():
