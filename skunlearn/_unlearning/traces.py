@@ -23,7 +23,7 @@ _PICKED = 2  # standard errors beyond which rows are no random draw
 _BETTER = 0.01  # level of the test that a model names more of them than neighbours do
 _LEARNING = 0.08  # share of the loss of chance, of retained rows, in nets that still learn
 _FELL = 0.03  # fall of that loss, as a share of it, that tells of more training
-# Share of it that the forget rows' loss falls by, too: 0.6 and less on nets that knew rows by heart.
+# Share of it that the forget rows' loss falls by, too: at most 0.6 where many were known by heart.
 _GAINED = 0.7
 
 
