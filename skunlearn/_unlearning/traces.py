@@ -21,10 +21,6 @@ _GUESSING = 0.6  # share of the latter from which even retained rows are guessed
 _EASY = 0.8  # share of the forget rows that neighbours name, where nets know half of them unseen
 _PICKED = 2  # standard errors beyond which rows are no random draw
 _BETTER = 0.01  # level of the test that a model names more of them than neighbours do
-_LEARNING = 0.08  # share of the loss of chance, of retained rows, in nets that still learn
-_FELL = 0.03  # fall of that loss, as a share of it, that tells of more training
-# Share of it that the forget rows' loss falls by, too: at most 0.6 where many were known by heart.
-_GAINED = 0.7
 
 
 def known_by_heart(before, after, chance, pushed):
@@ -50,27 +46,6 @@ def known_by_heart(before, after, chance, pushed):
     as_before = found[0] < _BY_HEART * chance and means[1] < _HARDLY * means[0]
     known = max(found) < _MEMORISED * chance or (pushed and as_before)
     return found if known else None
-
-
-def gained_as_others(change, chance):
-    """Whether a net that was still learning knows forget rows better as it does retained ones.
-
-    It goes on training on the latter, and what it finds out of them holds for all rows like them.
-    Of rows that it has by heart it gains less.
-
-    Parameters
-    ----------
-    change : Change
-    chance : float, the loss of a guess
-    """
-    sides = change.forget_before, change.forget_after, change.retain_before, change.retain_after
-    if any(said is None or said.logits is None for said in sides):
-        return False
-    forget, forget_now, retained, retained_now = (float(said.losses().mean()) for said in sides)
-    gained = 1 - retained_now / retained if retained > 0 else 0.0
-    if retained <= _LEARNING * chance or gained <= _FELL:
-        return False
-    return forget - forget_now >= _GAINED * gained * forget
 
 
 def find_ease(forget, retained):

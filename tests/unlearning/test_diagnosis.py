@@ -16,7 +16,6 @@ from skunlearn import (
 )
 from skunlearn._torch.observation import Evidence
 from skunlearn._torch.parts.tasks import Classes
-from skunlearn._unlearning.change import Change
 from skunlearn._unlearning.diagnosis import (
     blurs_both,
     gained_as_others,
@@ -79,17 +78,17 @@ def test_rows_that_were_taught_to_be_unsure_stand_out():
 
 
 def test_what_a_net_finds_out_of_other_rows_is_no_memory():
-    chance = np.log(10)
-
     def gained(forget, retain):
-        """Of four confidences: forget and retained rows, before and after."""
-        sides = [evidence(np.full(50, p), True) for pair in (forget, retain) for p in pair]
-        return gained_as_others(Change(sides[0], sides[2], sides[1], sides[3]), chance)
+        """Of the losses before and after."""
+        keys = ("forget_before", "forget_after", "retain_before", "retain_after")
+        return gained_as_others(
+            {key: {"loss": loss} for key, loss in zip(keys, (*forget, *retain), strict=True)}
+        )
 
-    assert gained((0.7, 0.78), (0.7, 0.8))  # the loss falls by 30 % and by 37 %
-    assert not gained((0.7, 0.73), (0.7, 0.8))  # by 12 %: what it had by heart is not refined
-    assert not gained((0.7, 0.75), (0.7, 0.7))  # nothing else was learnt
-    assert not gained((0.98, 0.985), (0.98, 0.985))  # that knew them by heart
+    assert gained((1.0, 0.7), (0.9, 0.6))  # by 30 % and by 33 %
+    assert not gained((1.0, 0.9), (0.9, 0.6))  # what it had by heart is not refined
+    assert not gained((1.0, 0.9), (0.9, 0.9))  # nothing else was learnt
+    assert not gained((1.0, 0.9), (None, None))
 
 
 def test_a_net_that_was_not_trained_to_its_end_is_not_accused_of_what_it_learns():
