@@ -3,7 +3,7 @@
 import numpy as np
 from skorch.callbacks import Callback
 
-from skunlearn.auto._judge import excess, strongest
+from skunlearn.auto._judge import NAMED, excess, strongest
 from skunlearn.callbacks import LinearDecay
 from skunlearn.finetuning._shrinking import shrink
 
@@ -12,9 +12,6 @@ _LOOKS = 3  # at most, at the net
 # Share of the old weights below which hardly anything is left: of a class sooner than of single
 # rows, of which wide layers keep more.
 LEAST = {"class": 0.22, "rows": 0.12}
-# Of what is left is kept at least so much at a look; of regressions more, as what they have lost no
-# scaling mends at the end: on one in thirteen nets a half cost 3.5 points of R².
-_KEPT = 0.5, 0.75
 _FALLING = 0.3  # share of the run in which the rates fall
 
 
@@ -44,6 +41,8 @@ class Adapting(Callback):
         Excess over the reference that is no reason to shrink.
     least : float
         Share of the old weights that is left at least.
+    kept : float
+        Of what is left then, what is kept at least at a look.
 
     Attributes
     ----------
@@ -54,8 +53,9 @@ class Adapting(Callback):
         "distance" to the reference, with its sign.
     """
 
-    def __init__(self, judge, new, share, margin, least):
-        self.judge, self.new, self.margin, self.least = judge, new, margin, least
+    def __init__(self, judge, new, share, margin, least, kept):
+        self.judge, self.new, self.margin = judge, new, margin
+        self.least, self.kept = least, kept
         self.shares_, self.seen_ = [share], []
 
     def on_train_begin(self, net, **kwargs):
@@ -73,6 +73,8 @@ class Adapting(Callback):
             return
         seen = self.judge.look(net)
         differences = self.judge.differences(seen)
+        if len(differences) > 1:
+            differences.pop(NAMED, None)  # what is left of a name goes with the rest of the run
         found = round(float(strongest(differences)[1]), 4)
         done = {"epochs": self.epoch_, "share": round(self.shares_[-1], 4), "distance": found}
         self.seen_.append(done)
@@ -80,8 +82,8 @@ class Adapting(Callback):
         # More than chance alone would show.
         if too_much > max(self.margin, self.judge.error(seen, strongest(differences)[0])):
             least = self.least / self.shares_[-1]
-            kept = _KEPT[self.judge.classes is None]
-            factor = max(least, float(np.clip(np.sqrt(self.margin / too_much), kept, 0.8)))
+            factor = np.sqrt(self.margin / too_much)
+            factor = max(least, float(np.clip(factor, self.kept, max(self.kept, 0.8))))
             shrink(net, self.new, factor)
             for name in net._optimizers:  # momentum belongs to where the weights were
                 getattr(net, name + "_").state.clear()

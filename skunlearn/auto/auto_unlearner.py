@@ -16,6 +16,7 @@ from skunlearn._torch.parts.tasks import task_of
 from skunlearn.auto._adapting import LEAST, Adapting, LateDecay
 from skunlearn.auto._few import LEVEL, rarity
 from skunlearn.auto._judge import NAMED, Judge, strongest
+from skunlearn.auto._keeping import Keeping, score_own
 from skunlearn.auto._settling import Confidence, silence
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from skunlearn.finetuning._shrinking import new_net, shrink
@@ -29,12 +30,7 @@ _ENOUGH = 0.18, 10, 100
 # Epochs below which, where they have fewer steps than these, shrunk weights stay untrained.
 _FEWEST = 4, 150
 _REFERENCE = 0.2  # share of these for the reference
-_BLIND = 0.25  # share of the old weights where nothing can be judged
 _LOST = 0.1  # accuracy on unseen rows that is worth a warning
-# Of the old weights at the beginning, otherwise.
-_SHARES = {"class": (0.25, 0.3), "rows": (0.22, 0.8)}
-# As much more in regressions: what shrunk weights have left too small no scaling mends at the end.
-_OF_VALUES = 2.0
 
 
 class AutoUnlearner(NetUnlearner):
@@ -178,7 +174,7 @@ class AutoUnlearner(NetUnlearner):
             "epochs": total,
             "reference_epochs": 0,
             "recipe_epochs": recipe.max_epochs,
-            "shares": [_BLIND],
+            "shares": [],
             "judged": False,
             "confidence": None,
             "lowered": None,
@@ -188,7 +184,7 @@ class AutoUnlearner(NetUnlearner):
         if total >= recipe.max_epochs:
             # Says where a training anew would build other layers.
             shrink(net, new_net(recipe, retain, self._classes, seeds[1]), 1.0)
-            self._auto |= {"shares": [], "retrained": True}
+            self._auto["retrained"] = True
             return self._train(retain)
         judge = None
         if (unseen is not None or whole) and first:
@@ -199,19 +195,21 @@ class AutoUnlearner(NetUnlearner):
         self._auto |= {"epochs": total - first, "reference_epochs": first}
         vars(net)["max_epochs"] = total - first
         confidence = self._confidence(net, judge, np.unique(forget.y) if whole else [])
+        seen, accuracy = (None, None) if judge is None else judge.look_well(net)
+        kind = "class" if whole else "rows"
+        keeping = Keeping(self._classes, score_own(net, retain, self._classes, seeds[2]))
+        share = keeping.choose(judge, seen, accuracy, kind, self.target, total)
         if judge is None or not judge.sees:
-            shrink(net, new, _BLIND)
+            self._auto["shares"] = [round(share, 4)]
+            shrink(net, new, share)
             self._run(net, retain)
             self._settle(net, forget, whole, confidence)
             return self._judge_few(net, retain, forget, judge and new, judge and judge.kept)
-        seen, accuracy = judge.look_well(net)
         before = judge.differences(seen)
-        kind = "class" if whole else "rows"
-        share = self._first_share(before, judge.error(seen, max(before, key=before.get)), kind)
         if whole and confidence is not None and confidence.agrees(new):
             share = 0.0  # what it would keep no longer helps
         shrink(net, new, share)
-        adapting = Adapting(judge, new, share, self.target / 2, LEAST[kind])
+        adapting = Adapting(judge, new, share, self.target / 2, LEAST[kind], keeping.kept)
         self._run(net, retain, [("skunlearn_adapting", adapting)])
         self._settle(net, forget, whole, confidence)
         seen, accuracy_after = judge.look_well(net)
@@ -283,20 +281,6 @@ class AutoUnlearner(NetUnlearner):
             return self._train(retain)
         checking.warn(f"{said}. Try a larger budget, or on_failure='retrain'.", NotForgottenWarning)
         return None
-
-    def _first_share(self, before, error, kind):
-        """Share of the old weights to begin with: the less, the better the rows are known.
-
-        They may be known better than they seem, where there are too few to tell: an `error` beyond
-        the target counts as knowledge.
-        """
-        scores = [value for name, value in before.items() if name != NAMED]
-        if not scores:
-            return _BLIND
-        known = max(0.0, *scores) + max(0.0, error - self.target)
-        share = np.sqrt(0.5 * self.target / max(known, 1e-9))
-        share *= _OF_VALUES if self._classes is None else 1.0
-        return float(np.clip(share, *_SHARES[kind]))
 
     def _seeds(self):
         return [derive_seed(self._seed, 6 + i, len(self.deletions_)) for i in range(3)]
