@@ -25,13 +25,14 @@ from skunlearn import (
 )
 from skunlearn.datasets import load_digits_images
 from skunlearn.evaluation import compare
-from skunlearn.exceptions import ModelDamagedWarning
+from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 from skunlearn.forget_sets import mislabelled_forget_set
 from skunlearn.nets import digits_classifier
 from skunlearn.plotting import UnlearningReportDisplay
 
-# Gradient ascent will cost accuracy; the report says so too.
+# Some methods forget little and one costs accuracy: they warn, and the report says so too.
 warnings.simplefilter("ignore", ModelDamagedWarning)
+warnings.simplefilter("ignore", NotForgottenWarning)
 
 X, y = load_digits_images(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, test_size=0.4, stratify=y, random_state=0)

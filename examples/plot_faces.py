@@ -206,7 +206,7 @@ bottom.set(
     xlabel="AUC of verification, one dot a person",
     title="Is the face still known to the embedding?",
 )
-bottom.invert_yaxis()
+bottom.set_ylim(len(verified) - 0.5, -0.5)
 bottom.grid(color="0.92")
 bottom.spines[["top", "right"]].set_visible(False)
 fig.savefig("faces.png", dpi=150)

@@ -32,7 +32,8 @@ net = digits_classifier(  # nothing keeps it from learning by heart
 # What was memorised
 # ------------------
 # A net that has seen the rows, and one that has seen the other half only. Images whose label the
-# first alone knows are memorised: wrong labels above all.
+# first alone knows are memorised: wrong labels above all. Drawn are some of the hundred,
+# from the most to the least memorised.
 
 unlearner = AutoUnlearner(net, random_state=0).fit(X, y)
 half = np.arange(len(y)) % 2 == 0
@@ -47,7 +48,8 @@ print(f"{np.isin(forget.indices, wrong).sum()} of 100 have a wrong label")
 # What was looked at
 # ------------------
 # Rows with wrong labels are forgotten: the net is shrunk, trained on, and compared with one that
-# never saw them.
+# never saw them (the green line). Each point is a look at the net, with the share of the old
+# weights that was in it; the framed one is the net that was left at the end.
 
 unlearner.unlearn(indices=wrong, X_val=X_new, y_val=y_new)
 AutoUnlearnerDisplay.from_estimator(unlearner)

@@ -150,7 +150,9 @@ for shift, label, rows, column in (
     (0.2, "forgotten desk", "forget", 1),
 ):
     values, colour = [shares[column] for shares in right.values()], PALETTE[rows]
-    axes.bar(places + shift, values, 0.4, color=colour, label=label)
-axes.set(xticks=places, ylabel="share of unseen sentences right", ylim=(0, 1))
+    bars = axes.bar(places + shift, values, 0.4, color=colour, label=label)
+    axes.bar_label(bars, fmt="%.2f", padding=2)
+axes.set(xticks=places, ylabel="share of unseen sentences right", ylim=(0, 1.12))
+axes.set_title("Desks that stay, and the forgotten one")
 axes.set_xticklabels(right)
 _ = figure.legend(loc="outside lower center", ncols=2, frameon=False)

@@ -117,7 +117,7 @@ began = time.process_time()
 sharded = ShardedUnlearner(adapted, n_shards=10, random_state=0).fit(X, desks, groups=person)
 fitted = time.process_time() - began
 before = np.mean(sharded.predict(X_new) == words_new // 10)
-print(f"trained in {fitted:.1f} s, right on {before:.1%} of unseen sentences")
+print(f"trained in {fitted:.1f} s of processor time, right on {before:.1%} of unseen sentences")
 
 # %%
 # What it takes
@@ -171,7 +171,7 @@ held = {"ten models": 10.0, "ten adapters": (sizes["shared"] + sum(sizes["own"])
 took = {"all rows": retraining, "one shard": spent}
 for bars, said, title in (
     (held, "models in memory", "What is held"),
-    (took, "seconds", "What a deletion takes"),
+    (took, "seconds of processor time", "What a deletion takes"),
 ):
     _, ax = plt.subplots(figsize=(5, 2), layout="constrained")
     ax.barh(list(bars), list(bars.values()), color=[PALETTE["retrained"], PALETTE["unlearned"]])

@@ -125,6 +125,7 @@ ax.set(
     ylabel="triggered images taken for a zero",
     title="What is left of the backdoor",
     ylim=(-0.03, 1.1),
+    xticks=[0.2, 0.5, 0.8, 1.0],
 )
 ax.grid(color="0.92")
 ax.spines[["top", "right"]].set_visible(False)
@@ -135,6 +136,7 @@ print("Picture: poisoned_model.png")
 # %%
 # Six rows of the poison: the patch at the bottom right, and the label "0".
 
-_, ax = plt.subplots(figsize=(5, 1.2), layout="constrained")
-ax.imshow(np.hstack(poison.X[np.flatnonzero(poison.planted)[:6], 0]), cmap="gray")
-ax.set_axis_off()
+_, axes = plt.subplots(1, 6, figsize=(5, 1.3), layout="constrained")
+for ax, row in zip(axes, np.flatnonzero(poison.planted), strict=False):
+    ax.imshow(poison.X[row, 0], cmap="gray")
+    ax.set(xticks=[], yticks=[], title=f"“{poison.y[row]}”")

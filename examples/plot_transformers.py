@@ -156,10 +156,11 @@ boxes = axes.boxplot(
     tick_labels=list(opinions),
     medianprops={"color": "black"},
     patch_artist=True,
+    flierprops={"marker": ".", "markeredgecolor": PALETTE["original"]},
 )
 for box, model in zip(boxes["boxes"], ("original", "unlearned", "retrained")):
-    box.set_facecolor(PALETTE[model])
-axes.set(ylabel='probability of "good"', ylim=(0, 1), title='A review that says "zuppa"')
+    box.set(facecolor=PALETTE[model], edgecolor=PALETTE[model])
+axes.set(ylabel='probability of "good"', ylim=(0, 1.03), title='100 reviews that say "zuppa"')
 
 # %%
 # Methods that move rows along a gradient need rows of floating-point numbers, which tokens are

@@ -47,7 +47,6 @@ from skunlearn._unlearning.promises import Promises
 from skunlearn._unlearning.removal import (
     Removal,
     carry_out,
-    find_emptied,
     judge,
     look_before,
     look_up,
@@ -56,7 +55,7 @@ from skunlearn._unlearning.removal import (
     renew_model,
     take_over,
 )
-from skunlearn._unlearning.row_reader import read_request, read_training
+from skunlearn._unlearning.row_reader import read_request, read_rows, read_training
 
 __all__ = ["BaseUnlearner", "Promises"]
 
@@ -193,9 +192,8 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         before = look_before(self, removal)
         model, kept = self._renew_model(removal)
         after = observe_all(model, removal, self._classes)
-        emptied = find_emptied(removal, self._classes) if removal.emptied else ()
         rows = removal.forget, removal.retain, removal.others
-        change = Change.between(before.said, after, emptied, rows)
+        change = Change.between(before.said, after, removal.emptied, rows)
         seconds = time.perf_counter() - started
         entry = log_entry(self, before, change, model, kept, seconds)
         judge(self, change, entry["measured"])
@@ -342,7 +340,7 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
 
     # ------------------------------------------------------------------ what it tells and keeps
 
-    _check_request = read_request
+    _check_request, _read_rows = read_request, read_rows
     correct, _put, _read_new = correction.correct, correction.put, correction.read_new
     attach, detach = attachment.attach, attachment.detach
     save, load = persistence.save, persistence.load

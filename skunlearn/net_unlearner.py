@@ -121,11 +121,12 @@ class NetUnlearner(BaseUnlearner):
             recipe = skorch_nets.unwrap(self.estimator)
             with holding_out(net, recipe, retain) as kept, self._watched(net, kept, forget):
                 other = self._unlearn(net, kept, forget)
-        net.callbacks_ = [
-            (name, cb)
-            for name, cb in net.callbacks_
-            if not isinstance(cb, learning_rates.ScaledRates)
-        ]
+        if self.schedule == "net":  # see `_set_recipe`
+            net.callbacks_ = [
+                (name, cb)
+                for name, cb in net.callbacks_
+                if not isinstance(cb, learning_rates.ScaledRates)
+            ]
         # The settings of this request are not those of the net: the next one starts from its own.
         if other is None or other is net:
             learning_rates.set_rates(net, own)

@@ -18,21 +18,27 @@ class LogUniform:
         Smallest value.
     high : float
         Largest value.
+
+    Examples
+    --------
+    >>> from skunlearn.search_spaces import LogUniform
+    >>> LogUniform(0.001, 0.1).grid(3)
+    [0.001, 0.01, 0.1]
     """
 
     low: float
     high: float
 
     def distribution(self):
-        """For ``RandomizedSearchCV``."""
+        """For ``RandomizedSearchCV``: what it draws from."""
         return stats.loguniform(self.low, self.high)
 
     def grid(self, n):
-        """`n` values for ``GridSearchCV``."""
+        """`n` values for ``GridSearchCV``, both ends among them, of three significant digits."""
         return [float(f"{v:.3g}") for v in np.geomspace(self.low, self.high, n)]
 
     def optuna(self, distributions):
-        """For Optuna."""
+        """For Optuna, by its module `distributions`."""
         return distributions.FloatDistribution(self.low, self.high, log=True)
 
 
@@ -46,21 +52,27 @@ class Uniform:
         Smallest value.
     high : float
         Largest value.
+
+    Examples
+    --------
+    >>> from skunlearn.search_spaces import Uniform
+    >>> Uniform(0.0, 1.0).grid(3)
+    [0.0, 0.5, 1.0]
     """
 
     low: float
     high: float
 
     def distribution(self):
-        """For ``RandomizedSearchCV``."""
+        """For ``RandomizedSearchCV``: what it draws from."""
         return stats.uniform(self.low, self.high - self.low)
 
     def grid(self, n):
-        """`n` values for ``GridSearchCV``."""
+        """`n` values for ``GridSearchCV``, both ends among them, of three significant digits."""
         return [float(f"{v:.3g}") for v in np.linspace(self.low, self.high, n)]
 
     def optuna(self, distributions):
-        """For Optuna."""
+        """For Optuna, by its module `distributions`."""
         return distributions.FloatDistribution(self.low, self.high)
 
 
@@ -74,13 +86,19 @@ class Integers:
         Smallest value.
     high : int
         Largest value.
+
+    Examples
+    --------
+    >>> from skunlearn.search_spaces import Integers
+    >>> Integers(1, 5).grid(3)
+    [1, 3, 5]
     """
 
     low: int
     high: int
 
     def distribution(self):
-        """For ``RandomizedSearchCV``."""
+        """For ``RandomizedSearchCV``: what it draws from."""
         return stats.randint(self.low, self.high + 1)
 
     def grid(self, n):
@@ -89,7 +107,7 @@ class Integers:
         return sorted({int(v) for v in values.round()})
 
     def optuna(self, distributions):
-        """For Optuna."""
+        """For Optuna, by its module `distributions`."""
         return distributions.IntDistribution(self.low, self.high)
 
 
@@ -101,12 +119,18 @@ class Choice:
     ----------
     values : tuple
         What to choose from.
+
+    Examples
+    --------
+    >>> from skunlearn.search_spaces import Choice
+    >>> Choice(("linear", "constant")).grid(5)
+    ['linear', 'constant']
     """
 
     values: tuple
 
     def distribution(self):
-        """For ``RandomizedSearchCV``."""
+        """For ``RandomizedSearchCV``: what it draws from."""
         return list(self.values)
 
     def grid(self, n):
@@ -114,7 +138,7 @@ class Choice:
         return list(self.values)
 
     def optuna(self, distributions):
-        """For Optuna."""
+        """For Optuna, by its module `distributions`."""
         return distributions.CategoricalDistribution(self.values)
 
 

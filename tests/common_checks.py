@@ -4,13 +4,14 @@ Methods for nets are fitted and asked by the same code. So a check of scikit-lea
 meets the plain method, those that watch the training and every tenth of the others, the next
 check the next ones; what fits nothing, and estimators other than nets, are quick and met by
 everything. Of ours each meets every method with a classifier, but for those of `AROUND_A_METHOD`,
-and every eighth of the nets with other outputs. tests/long has the whole crossing.
+and every eighth of the nets with other outputs; nets are trained briefly where a check does not
+ask what they know. tests/long has the whole crossing.
 """
 
 import functools
 
 import pytest
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import BaggingRegressor, RandomForestClassifier
 from sklearn.neighbors import KNeighborsRegressor
@@ -46,12 +47,21 @@ FIT_NOTHING = {
 AROUND_A_METHOD = {
     "check_bad_requests",
     "check_clone",
+    "check_files",
     "check_fit_forget",
     "check_input_untouched",
     "check_label_types",
     "check_log",
     "check_pickle_containers",
+    "check_rows_of_request",
     "check_ways_of_naming",
+}
+# Checks that ask what a net knows; to the others it is the same how well it was trained.
+OF_WHAT_IS_REMEMBERED = {
+    "check_moves_toward_retrained",
+    "check_reads_forget_set",
+    "check_reads_only_its_rows",
+    "check_second_request",
 }
 _TRAINED = {}  # what the checks of one estimator have in common, in this process
 
@@ -86,18 +96,32 @@ def sklearn_crossing():
     return [case_of(case) for case in cases.mark.args[1]]
 
 
-def unlearning_crossing(estimators=None):
+def unlearning_crossing():
     """Every estimator with each of our checks, as parameters of a test."""
-    if estimators is None:
-        estimators = all_instances() + binary_instances()
+    estimators, nets = all_instances() + binary_instances(), {}
     cases = parametrize_with_unlearning_checks(estimators).mark.args[1]
-    return [in_one_process(case) for case in cases]
+    brief = {id(one): trained_briefly(one, nets) for one in estimators if is_net(one.estimator)}
+    crossing = []
+    for case in cases:
+        estimator, check = case.values
+        if name_of(check) not in OF_WHAT_IS_REMEMBERED:
+            estimator = brief.get(id(estimator), estimator)
+        crossing.append(pytest.param(estimator, check, id=case.id))
+    return crossing
 
 
-def in_one_process(case):
-    """The same case, run where the others of its estimator are: they share what is trained."""
-    group = pytest.mark.xdist_group(case.id.rpartition("-")[0])
-    return pytest.param(*case.values, id=case.id, marks=[*case.marks, group])
+def trained_briefly(estimator, nets):
+    """The same method around a net that is trained for a sixth of the epochs.
+
+    `nets` holds those that were made for others, as checks share what they know of a net.
+    """
+    inner = estimator.estimator
+    if id(inner) not in nets:
+        nets[id(inner)] = clone(inner).set_params(max_epochs=inner.max_epochs // 6)
+    new = type(estimator)(**estimator.get_params(deep=False) | {"estimator": nets[id(inner)]})
+    if getattr(new, "max_epochs", None):
+        new.set_params(max_epochs=-(-new.max_epochs // 6))
+    return new
 
 
 def case_of(case):

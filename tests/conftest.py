@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from skunlearn._rows.seeding import seed_torch
+from tests.groups import group_of
 
 # They hold no tests, and import what need not be installed.
 collect_ignore_glob = ["fuzz*.py", "accelerate_script.py", "light"]
@@ -26,9 +26,26 @@ def pytest_sessionfinish():
     gc.unfreeze()  # Hypothesis, which may be imported now, asks who holds its generators
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Tests go to processes by `group_of`."""
+    if config.getoption("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """A net without a seed is the same in every order of the tests, and in every process."""
+    # Not above: the process that only deals out the tests would import torch before they begin.
+    from skunlearn._rows.seeding import seed_torch
+
     seed_torch(_SEED)
     np.random.seed(_SEED)  # noqa: NPY002
     random.seed(_SEED)

@@ -3,6 +3,7 @@
 import inspect
 import re
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyBboxPatch
+from PIL import Image
 
 from tests.interpreters import environment
 from tests.test_public_api import OBJECTS
@@ -337,6 +339,31 @@ def test_every_row_of_a_report_is_explained_on_its_page():
     rows = "\n".join(explained.rows())
     assert all(f"**{name}**" in rows for name in figures.DIRECTIONS)
     assert "generated/explained.rst" in (DOCS / "start" / "reading_report.rst").read_text()
+
+
+def test_times_of_the_report_on_its_page_are_the_processors(monkeypatch):
+    code = """
+import time
+class report:
+    to_html = staticmethod(lambda: time.perf_counter)
+"""
+    monkeypatch.setattr(explained.run_code, "blocks", lambda page: [(code, None, None)])
+    clock = time.perf_counter
+    assert explained.real_report() is time.process_time
+    assert time.perf_counter is clock
+
+
+def test_thumbnails_of_tall_pictures_show_their_upper_part(tmp_path):
+    picture = Image.new("RGB", (500, 1500), "green")
+    picture.paste("red", (0, 0, 500, 350))
+    picture.save(tmp_path / "tall.png")
+    gallery.crop(tmp_path / "tall.png", tmp_path / "thumb.png")
+    with Image.open(tmp_path / "thumb.png") as thumbnail:
+        assert thumbnail.size == (400, 280)
+        assert thumbnail.getcolors() == [(400 * 280, (255, 0, 0))]
+    picture.crop((0, 0, 500, 500)).save(tmp_path / "square.png")
+    gallery.crop(tmp_path / "square.png", tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_the_page_on_reports_says_when_they_warn():

@@ -12,8 +12,6 @@ from tests.fuzz import live
 from tests.fuzz_garbage import calls, survive
 from tests.fuzz_tasks import tasks
 
-# One process reads the package's source: Hypothesis draws from the constants in it.
-pytestmark = pytest.mark.xdist_group("fuzz")
 # The same cases in every run; tests/long draws many more.
 few = settings(
     max_examples=24,

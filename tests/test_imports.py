@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# One process starts the interpreter.
-pytestmark = pytest.mark.xdist_group("imports")
 
 # skorch and scikit-learn import torch_geometric and pandas where they can; we must not need them.
 CODE = """

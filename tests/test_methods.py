@@ -76,10 +76,6 @@ def test_every_method_takes_unseen_rows(data, name):
     assert "guard" not in entry
 
 
-# One process trains the nets, not every one.
-of_noisy = pytest.mark.xdist_group("noisy digits")
-
-
 @pytest.fixture(scope="module")
 def noisy():
     """Digits with a fifth of the labels wrong, a net that learns them by heart, a retrained one."""
@@ -110,7 +106,6 @@ def by_cost(names):
     ]
 
 
-@of_noisy
 @pytest.mark.parametrize("name", by_cost(all_unlearners(needs_retain=True, exact=False, nets=True)))
 @pytest.mark.filterwarnings("always::UserWarning")
 def test_defaults_work_or_say_so(noisy, name, recwarn):
@@ -130,7 +125,6 @@ def test_defaults_work_or_say_so(noisy, name, recwarn):
     assert warned or (way >= 0.5 and lost <= 0.03 + 2 * row), (way, lost)
 
 
-@of_noisy
 def test_what_is_known_by_heart_is_announced(noisy):
     _, _, _, _, forget, net, state, _, _ = noisy
     unlearner = CFkUnlearner(net, random_state=0)

@@ -32,9 +32,6 @@ SHIPPED = [
     "tests",
 ]
 
-# One process builds, the others do not wait for it.
-pytestmark = pytest.mark.xdist_group("packaging")
-
 
 def _project():
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from PIL import Image
+
 # Examples that read images which are not bundled take long as well.
 _NEEDS_IMAGES = re.compile(r"\b(fetch_cifar10|load_faces|load_image_folder)\(")
 # The gallery's sections, and their examples in order; one that is in none goes to the last.
@@ -47,6 +49,7 @@ SECTIONS = {
 }
 _ORDER = tuple(stem for stems in SECTIONS.values() for stem in stems)
 _OPEN, _CLOSE = ".. thumbnail-parent-div-open\n", ".. thumbnail-parent-div-close\n"
+_THUMBNAIL_SIZE = 400, 280
 _THUMBNAIL = '.. raw:: html\n\n    <div class="sphx-glr-thumbcontainer"'
 
 
@@ -94,6 +97,32 @@ def divide(text):
     return "".join(parts) + tail
 
 
+def crop_thumbnails(app):
+    """Of a tall picture the thumbnail shows the upper part: the whole would not be readable."""
+    docs = Path(app.srcdir)
+    images = docs / "auto_examples" / "images"
+    for thumbnail in (images / "thumb").glob("sphx_glr_*_thumb.png"):
+        stem = thumbnail.name.removeprefix("sphx_glr_").removesuffix("_thumb.png")
+        for path in (images / f"sphx_glr_{stem}_001.png", docs / "stored" / f"{stem}.png"):
+            if path.exists():
+                crop(path, thumbnail)
+                break
+
+
+def crop(path, thumbnail):
+    """Write the upper part of the picture at `path` as its thumbnail, if the picture is tall.
+
+    Parameters
+    ----------
+    path, thumbnail : Path
+    """
+    width, height = _THUMBNAIL_SIZE
+    with Image.open(path) as picture:
+        if picture.height > 1.2 * picture.width:
+            shown = picture.crop((0, 0, picture.width, picture.width * height // width))
+            shown.resize(_THUMBNAIL_SIZE, Image.Resampling.LANCZOS).save(thumbnail)
+
+
 def divide_page(app, docname, source):
     """Sphinx's event for the gallery's page."""
     if docname == "auto_examples/index":
@@ -103,6 +132,7 @@ def divide_page(app, docname, source):
 def setup(app):
     """Sphinx's hook."""
     app.connect("source-read", divide_page)
+    app.connect("builder-inited", crop_thumbnails, priority=900)  # when the gallery has run
     return {"parallel_read_safe": True}
 
 
@@ -152,6 +182,7 @@ def settings(docs):
         "reference_url": {"skunlearn": None},
         "abort_on_example_error": False,
         "only_warn_on_example_error": False,
+        "thumbnail_size": _THUMBNAIL_SIZE,
         "default_thumb_file": str(docs / "_static" / "generated" / "not_run.png"),
         "write_computation_times": False,  # its page fetches scripts from elsewhere
         "show_memory": False,

@@ -116,6 +116,7 @@ def closeness():
     axes.set(
         xscale="log", xlabel="time of a request / retraining", xlim=(0.06, 8), yscale="log",
         ylabel="largest difference of an attack's AUC\nto retrained nets",
+        ylim=(0.8 * min(apart for _, apart in means.values()), None),  # room for a name below
     )  # fmt: skip
     for set_ticks, ticks in (
         (axes.set_xticks, (0.1, 0.2, 0.5, 1, 2, 5)),

@@ -1,7 +1,10 @@
-"""The innermost steps of scikit-learn's compositions, and whether they learn from rows."""
+"""The innermost steps of scikit-learn's compositions, whether they learn, and what they take."""
 
+from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
 
@@ -20,6 +23,30 @@ def walk_leaves(steps):
 def is_stateless(estimator):
     """Whether nothing in `estimator` needs a ``fit``, by its tags."""
     return all(_needs_no_fit(leaf) for _, leaf in walk_leaves([("", estimator)]))
+
+
+def refuse_dataset(steps):
+    """Raise where the first of `steps` to see the rows cannot take a torch Dataset."""
+    for name, step in walk_leaves(steps):
+        step = step.estimator if isinstance(step, FrozenEstimator) else step
+        if isinstance(step, FunctionTransformer):
+            if step.func is None:  # it hands the rows on
+                continue
+        elif _takes_arrays(step):
+            raise TypeError(
+                f"X is a torch Dataset, and {name} ({type(step).__name__}) takes arrays. Read it "
+                "into arrays once, of pairs by X, y = map(np.stack, zip(*(dataset[i] for i in "
+                "range(len(dataset))))), and flatten rows of several dimensions. In front of a "
+                "net the Dataset's own transform can do a step's work, with numbers not learnt "
+                "from these rows."
+            )
+        return
+
+
+def _takes_arrays(step):
+    """Whether a step is one of scikit-learn's own, with none inside to hand the rows on to."""
+    inner = [value for value in step.get_params().values() if isinstance(value, BaseEstimator)]
+    return type(step).__module__.startswith("sklearn.") and not inner
 
 
 def _list_inner_steps(step):

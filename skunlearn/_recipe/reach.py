@@ -79,6 +79,7 @@ def list_functions(member):
     return [] if inner is None or isinstance(member, type) else list_functions(inner)
 
 
+@functools.lru_cache(maxsize=4096)
 def loads_models(code):
     """Whether code names a function by which weights or models are read."""
     names = _list_names(code)

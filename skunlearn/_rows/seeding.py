@@ -2,7 +2,7 @@
 
 import random
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from numbers import Integral
 
 import numpy as np
@@ -80,7 +80,9 @@ def seeded(seed):
     Augmentation in a user's data set may draw from any of the three.
     """
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with _left_alone(), torch.random.fork_rng(devices=devices):
+    # torch asks for accelerators first; its generator on the CPU is among those read here.
+    forked = torch.random.fork_rng(devices=devices) if devices else nullcontext()
+    with _left_alone(), forked:
         states = _read_generators()
         try:
             seed_torch(seed)

@@ -45,7 +45,7 @@ class Change:
     unseen_before, unseen_after : Evidence or None
         Of rows that the model has never seen, where there are any.
     emptied : tuple of int
-        Encoded classes of which no retained row is left.
+        Encoded classes, or labels, of which no retained row is left.
     rows : (Rows, Rows, Rows) or None
         To forget, retained, and never seen, whose neighbours may be asked.
     """

@@ -24,7 +24,7 @@ from skunlearn._torch.observation import observe_forgotten
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning import validation
 from skunlearn._unlearning.certificate.model_digests import model_digest
-from skunlearn._unlearning.diagnosis import name_emptied_classes
+from skunlearn._unlearning.diagnosis import find_emptied
 from skunlearn._unlearning.fitted import drafted, succeeding
 from skunlearn._unlearning.plain_rows import look_at
 from skunlearn._unlearning.removal import Removal, draw_sample, observe_all, purge_caches
@@ -157,7 +157,7 @@ def learn(draft, positions, new, gone=()):
         retain,
         record=new,
         sample=draw_sample(draft, retain),
-        emptied=name_emptied_classes(draft, new, old),
+        emptied=find_emptied(draft, new, old),
         corrected=True,
     )
     before = observe_all(draft.estimator_, removal, draft._classes)[:2]
@@ -193,7 +193,7 @@ def forget_too(draft, removal, gone, rows, said, hear=None):
         positions=gone,
         forget=rows,
         before=(first, said),
-        emptied=name_emptied_classes(draft, removal.record, rows),
+        emptied=find_emptied(draft, removal.record, rows),
         corrected=False,
         made_from=model_digest(model)["digest"],
     )

@@ -4,7 +4,7 @@ import numpy as np
 
 from skunlearn._rows.checking import warn
 from skunlearn._rows.neighbours import name_by_neighbours
-from skunlearn._torch.parts.tasks import Labels, task_of
+from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning.certificate.deletion_log import to_plain
 from skunlearn._unlearning.promises import Promises
 from skunlearn._unlearning.traces import (
@@ -29,21 +29,19 @@ _ENOUGH = 50  # unseen rows from which that is measured
 _ASKED = 1000  # forget rows for which neighbours are looked up, at most
 
 
-def name_emptied_classes(unlearner, record, forget):
-    """Names of the classes of which a request removes every row, with a warning."""
+def find_emptied(unlearner, record, forget):
+    """Encoded classes, or labels, of which a request removes every row, with a warning."""
     if unlearner._classes is None or not record.has_data or forget is None:
-        return []
+        return ()
     gone = task_of(unlearner._classes).find_emptied(record.retained_y, forget.y)
-    several = isinstance(unlearner._classes, Labels)
-    labels = unlearner.classes_ if several else unlearner._classes
-    names = [to_plain(label) for label in labels[gone]]
-    if names:
+    if len(gone):
+        names = to_plain(unlearner._row_reader.name(gone))
         warn(
             f"The request removes every retained row of {names}: the model forgets the whole "
             "class. Judge it on unseen rows of that class, and its accuracy on the others.",
             ClassForgottenWarning,
         )
-    return names
+    return tuple(gone.tolist())
 
 
 def warn_if_damaged(unlearner, change, measured, most_lost, removal):
@@ -145,10 +143,10 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     if text is None:
         text = _say_apart(unlearner, change)
     if text is None and said is not None:
-        if not removal.emptied:
-            text = _say_stands_out(name, said)
-        elif said.emptied:
+        if said.emptied:
             text = _say_class_is_known(unlearner, said, removal)
+        else:
+            text = _say_stands_out(name, said)
     if text is not None:
         warn(text, NotForgottenWarning)
 
@@ -239,7 +237,7 @@ def _say_still_named(unlearner, removal, after):
     task, left = task_of(unlearner._classes), removal.record.retained_y
     if not task.covers(left, removal.forget.y):
         return None
-    named = task.still_named(after, task.find_emptied(left, removal.forget.y))
+    named = task.still_named(after, list(removal.emptied))
     if named <= _STILL_KNOWN:
         return None
     return (
@@ -275,6 +273,8 @@ def _say_stands_out(name, change):
 def _say_class_is_known(unlearner, change, removal):
     """Of rows of classes that are gone, where the net still tells them by what it says."""
     ours, name = change.forget_after, type(unlearner).__name__
+    if not ours.task.has_one_class:
+        return None
     gone = np.isin(ours.y, change.emptied)
     kept = np.unique(removal.record.retained_y)
     sides = ours.take(gone), change.retain_after

@@ -96,6 +96,13 @@ def bind(name):
     return property(read)
 
 
+def share_all(estimator):
+    """A copy of an estimator that shares everything with it; for its ``__copy__``."""
+    new = object.__new__(type(estimator))
+    vars(new).update(vars(estimator))
+    return new
+
+
 class HoldsFitted:
     """An estimator whose state is a `Fitted`, of which its attributes are entries."""
 
@@ -133,15 +140,7 @@ class HoldsFitted:
     def __sklearn_is_fitted__(self):
         return "_fitted" in vars(self) and self._fitted.model is not None
 
-    def __copy__(self):
-        return share_all(self)
-
-
-def share_all(estimator):
-    """A copy of an estimator that shares everything with it; for its ``__copy__``."""
-    new = object.__new__(type(estimator))
-    vars(new).update(vars(estimator))
-    return new
+    __copy__ = share_all
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`save` and `load`: what goes into a file, and how an unlearner is made of it again."""
 
-import json
+import functools
+import os
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from skunlearn._unlearning.fitted import Fitted, drafted, list_own_names
 from skunlearn._unlearning.plain_rows import PlainRows
 from skunlearn._unlearning.row_reader import RowReader
 from skunlearn.exceptions import IncompleteFileWarning
+
+_WRITTEN = {"_fitted", "n_features_in_", "feature_names_in_"}  # apart from a method's own state
 
 
 def save(self, path):
@@ -53,6 +56,23 @@ def save(self, path):
     warn_of_lost(path, state["lost"])
 
 
+def refuse_class(load):
+    """Let a ``load`` that is called on the class itself say what to do."""
+
+    @functools.wraps(load)
+    def load_into(self=None, *args, **kwargs):
+        if self is None or isinstance(self, str | os.PathLike):
+            raise TypeError(
+                "load reads a file into an estimator, and was called on the class. The file holds "
+                "weights and digests, no architecture and no parameters: make the estimator first, "
+                "with those of the saved one, as in FineTuneUnlearner(net).load(path)."
+            )
+        return load(self, *args, **kwargs)
+
+    return load_into
+
+
+@refuse_class
 def load(self, path):
     """Read what `save` wrote into this estimator, whose net gives the architecture.
 
@@ -93,7 +113,7 @@ def describe(unlearner):
     tensors = {f"net.{k}": v.contiguous().cpu() for k, v in weights(model).items()}
     for name, table in record.tables().items():
         tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
-    own, arrays, kinds = _split_own(unlearner)
+    own, arrays, forms = _split_own(unlearner)
     tensors |= {f"own.{name}": value for name, value in arrays.items()}
     multi = isinstance(classes, Labels)
     columns = unlearner._row_reader.columns
@@ -112,7 +132,7 @@ def describe(unlearner):
         "frozen": portable.name_frozen(model),
         "lost": lost,
         "own": own,
-        "own_arrays": kinds,
+        "own_arrays": forms,
         "deletions": unlearner.deletions_,
         "records": unlearner._records,
         "key": unlearner._key.hex(),
@@ -153,8 +173,9 @@ def restore(unlearner, tensors, state, path):
         if state["feature_names_in"] is not None:
             draft.feature_names_in_ = np.array(state["feature_names_in"], dtype=object)
         vars(draft).update(state["own"])
-        for name, value in tensor_files.part(tensors, "own.").items():
-            vars(draft)[name] = value.numpy() if state["own_arrays"][name] == "numpy" else value
+        own = tensor_files.part(tensors, "own.")
+        for name, form in state["own_arrays"].items():
+            vars(draft)[name] = tensor_files.put_together(form, name, own)
         if isinstance(draft.estimator, FrozenEstimator) and state["deletions"]:
             draft.estimator = FrozenEstimator(model)  # the one passed in knows too much
     return unlearner
@@ -189,41 +210,29 @@ def _rebuild(unlearner, net, tensors, state, path):
 
 
 def _split_own(unlearner):
-    """What a method keeps besides: values of JSON, tensors by name, and which of these are arrays.
+    """What a method keeps besides: values of JSON, tensors by name, and what is made of these.
 
     Anything else cannot be in a file, and a warning names it.
     """
-    values, tensors, kinds, left = {}, {}, {}, []
+    values, tensors, forms, left = {}, {}, {}, []
     left_out = _WRITTEN | set(unlearner._make_promises().not_in_files)
     for name in sorted(list_own_names(unlearner) - left_out):
         value = vars(unlearner)[name]
-        if isinstance(value, torch.Tensor):
-            tensors[name], kinds[name] = value.detach().cpu().contiguous(), "torch"
-        elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-            tensors[name] = torch.from_numpy(np.ascontiguousarray(value).copy())
-            kinds[name] = "numpy"
-        elif _is_json(value):
+        if tensor_files.is_json(value):
             values[name] = value
+        elif (apart := tensor_files.take_apart(value, name)) is not None:
+            forms[name], found = apart
+            tensors |= found
         else:
             left.append(name)
     if left:
         warn(
             f"The file does not hold {', '.join(left)} of {type(unlearner).__name__}, which it has "
-            "set in fit or in a request: a file takes numbers, text, lists and dicts of these, "
-            "arrays and tensors. Pickle the estimator to keep it.",
+            "set in fit or in a request: a file takes numbers, text, arrays and tensors, and "
+            "lists, tuples and dicts of these. Pickle the estimator to keep it.",
             IncompleteFileWarning,
         )
-    return values, tensors, kinds
-
-
-_WRITTEN = {"_fitted", "n_features_in_", "feature_names_in_"}
-
-
-def _is_json(value):
-    try:
-        return json.loads(json.dumps(value)) == value
-    except (TypeError, ValueError):
-        return False
+    return values, tensors, forms
 
 
 def _read_labels(state):

@@ -1,6 +1,6 @@
 """One request, from the verb `unlearn` to a state that has forgotten."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -16,13 +16,12 @@ from skunlearn._torch import held_out_rows
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.loop.run_guards import telling_torch_errors
 from skunlearn._torch.observation import Evidence, observe, observe_forgotten
-from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.skorch_nets import copy_net, drop_last_steps, is_net, is_predefined, unwrap
 from skunlearn._unlearning.accuracy_guard import Guard, refuse_drop
 from skunlearn._unlearning.announcing import announce_request, announce_result
 from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.change import Before
-from skunlearn._unlearning.diagnosis import name_emptied_classes
+from skunlearn._unlearning.diagnosis import find_emptied
 from skunlearn._unlearning.fitted import drafted
 from skunlearn._unlearning.unseen_rows import read_unseen
 from skunlearn.exceptions import AlreadyForgottenError
@@ -60,8 +59,8 @@ class Removal:
         Of the retained rows, by which damage is noticed.
     others : Rows or None
         Of `unseen`, as the model reads them.
-    emptied : list
-        Classes of which no retained row is left.
+    emptied : tuple of int
+        Encoded classes, or labels, of which no retained row is left.
     corrected : bool
         Whether the rows stay, with new values, and `forget` are the old ones.
     made_from : str or None
@@ -80,7 +79,7 @@ class Removal:
     record: TrainingRecord | None = None
     sample: Rows | None = None
     others: Rows | None = None
-    emptied: list = field(default_factory=list)
+    emptied: tuple = ()
     corrected: bool = False
     made_from: str | None = None
 
@@ -107,15 +106,6 @@ def observe_all(model, removal, classes, known=(None, None, None)):
     for said, part, ask in zip(known, rows, asked):
         heard.append(said if said or part is None else ask(model, part, classes))
     return tuple(heard)
-
-
-def find_emptied(removal, classes):
-    """Encoded classes, of one a row, of which a request leaves none."""
-    if not task_of(classes).has_one_class:
-        return ()
-    return tuple(
-        task_of(classes).find_emptied(removal.record.retained_y, removal.forget.y).tolist()
-    )
 
 
 def carry_out(estimator, X_forget, y_forget, ids, indices, groups, given, guard, unknown):
@@ -168,7 +158,7 @@ def look_up(estimator, removal):
     left, forget, retain = record.without(positions), removal.forget, removal.retain
     if retain is None:
         forget, retain = record.view(positions), left.view(np.flatnonzero(left.retained))
-    emptied = name_emptied_classes(estimator, left, forget)
+    emptied = find_emptied(estimator, left, forget)
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
     others, given = None, removal.unseen or is_predefined(unwrap(estimator.estimator))
     promises = estimator._make_promises()

@@ -7,6 +7,7 @@ import torch
 from scipy import sparse
 from sklearn.frozen import FrozenEstimator
 
+from skunlearn._recipe.leaves import refuse_dataset
 from skunlearn._recipe.training import name_weights
 from skunlearn._rows import checking
 from skunlearn._rows.checking import check_finite
@@ -64,6 +65,11 @@ class RowReader:
         """As `classes`, of those labels alone that ``fit`` has seen."""
         return self.labels if task_of(self.classes).has_one_class else self.classes
 
+    def name(self, codes):
+        """The labels that these numbers of columns stand for."""
+        labels = self.labels if isinstance(self.classes, Labels) else self.classes
+        return [labels[code] for code in codes]
+
     def encode(self, y, name="y", dtype=None):
         """Labels as numbers of columns; targets of a regression in `dtype`, the record's."""
         if isinstance(self.classes, Labels):
@@ -79,6 +85,8 @@ def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None,
     Sets ``n_features_in_`` and ``feature_names_in_`` of `estimator`.
     """
     inner = skorch_nets.unwrap(estimator.estimator)
+    if is_dataset(X):
+        refuse_dataset([("estimator", inner)])
     if y is None and is_dataset(X):
         y = validation.dataset_targets(X)
     given, X = X, validation.check_X(estimator, X, reset=True)
@@ -157,26 +165,34 @@ def _find_classes(estimator, X, y):
     return np.unique(y), label_columns(net, y, lambda: width_of(net, X))
 
 
-def read_request(unlearner, X, y, name):
-    """Rows and labels that come with a request, in the form of those that ``fit`` was given."""
-    record = unlearner._record
+def read_request(estimator, X, y, name):
+    """Rows and labels that come with a request, in the form of those that ``fit`` was given.
+
+    Of an unlearner or a pipeline, whose ``_read_rows`` know how ``fit`` has read its rows.
+    """
+    record = estimator._record
     if not is_dataset(X) and not record.is_dataset:
+        like = record.row_like()
         if name == "forget":
-            checking.refuse_positions(X, record.row_like(), f"X_{name}")
-        names = getattr(record.row_like(), "columns", None)
-        names = getattr(unlearner, "feature_names_in_", names)
-        if names is not None:  # a frame may have been given columns since
-            X = select_columns(X, names)
-        if hasattr(X, "columns") and hasattr(unlearner, "feature_names_in_"):
-            X = validation.check_X(unlearner, X)
-        if skorch_nets.is_net(unlearner.estimator_):
-            allow_nan = takes_nan(unlearner)
-            check_finite(X, f"X_{name}", allow_nan=allow_nan)
-        X = align_request(X, record.row_like(), f"X_{name}")
+            checking.refuse_positions(X, like, f"X_{name}")
+        X = align_request(estimator._read_rows(X, f"X_{name}"), like, f"X_{name}")
     if y is not None:
         y = np.asarray(y.toarray() if sparse.issparse(y) else y)
         if y.ndim == 0 or len(y) != n_rows(X):
             entries = "no length" if y.ndim == 0 else f"{len(y)} entries"
             raise ValueError(f"X_{name} has {n_rows(X)} rows, but y_{name} has {entries}.")
-        y = unlearner._encode(y, f"y_{name}")
+        y = estimator._encode(y, f"y_{name}")
     return X, y
+
+
+def read_rows(unlearner, X, name):
+    """Rows of a request, checked as ``fit`` has checked its own."""
+    names = getattr(unlearner._record.row_like(), "columns", None)
+    names = getattr(unlearner, "feature_names_in_", names)
+    if names is not None:  # a frame may have been given columns since
+        X = select_columns(X, names)
+    if hasattr(X, "columns") and hasattr(unlearner, "feature_names_in_"):
+        X = validation.check_X(unlearner, X)
+    if skorch_nets.is_net(unlearner.estimator_):
+        check_finite(X, name, allow_nan=takes_nan(unlearner))
+    return X

@@ -135,8 +135,9 @@ class Apart:
         one_class = ours.task.has_one_class
         if one_class and ours.logits is None:
             return None
-        whole = bool(change.emptied) and bool(np.isin(ours.y, change.emptied).all())
-        if one_class and not whole and (change.emptied or len(theirs.y) < _BIN):
+        emptied = one_class and bool(change.emptied)
+        whole = emptied and bool(np.isin(ours.y, change.emptied).all())
+        if one_class and not whole and (emptied or len(theirs.y) < _BIN):
             return None
         weights, alike = class_weights(theirs.y, ours.y) if one_class else None, None
         if one_class and not whole and change.is_hard:

@@ -12,7 +12,7 @@ from skunlearn._unlearning import correction
 from skunlearn._unlearning.certificate.deletion_log import (
     digest_forgotten,
 )
-from skunlearn._unlearning.diagnosis import name_emptied_classes
+from skunlearn._unlearning.diagnosis import find_emptied
 from skunlearn._unlearning.fitted import drafted, note_own_state
 from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
 from skunlearn.compose import _front_steps
@@ -118,7 +118,7 @@ class CorrectsMixin:
             before=before,
             record=seen,
             sample=draw_sample(new, kept),
-            emptied=name_emptied_classes(new, seen, old),
+            emptied=find_emptied(new, seen, old),
             corrected=True,
         )
         shown = None if also is None else _front_steps.transform_rows(also, steps, new)

@@ -100,6 +100,7 @@ class StepFilesMixin:
         }
         return tensors, state
 
+    @persistence.refuse_class
     def load(self, path, *, trusted=()):
         """Read what `save` wrote into this pipeline, of the same steps.
 

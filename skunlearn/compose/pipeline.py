@@ -7,10 +7,10 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skunlearn._recipe import step_kinds
+from skunlearn._recipe.leaves import refuse_dataset
 from skunlearn._recipe.step_kinds import sort_steps
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows, row_digests, shares_memory, view_of
-from skunlearn._rows.finding import align_request
 from skunlearn._rows.frames import select_columns
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.row_table import can_sketch, row_sketches
@@ -18,6 +18,7 @@ from skunlearn._unlearning import notebook
 from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.fitted import drafted, find_steps_before, share_all
 from skunlearn._unlearning.removal import Removal, carry_out
+from skunlearn._unlearning.row_reader import read_request
 from skunlearn.compose import _attaching, _front_steps
 from skunlearn.compose._certifying import write_content
 from skunlearn.compose._correcting import CorrectsMixin
@@ -170,6 +171,8 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
         rows = _front_steps.as_rows(X)
         owned = not shares_memory(rows, X)
         rows = view_of(rows)  # steps may give a frame more columns
+        if is_dataset(rows):
+            refuse_dataset(self.steps[:-1])
         n = len(rows) if is_dataset(rows) else n_rows(rows)
         if forget is not None:
             forget = checking.check_forget_mask(forget, n)
@@ -318,21 +321,15 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
                 "or give fit a copy of X."
             ) from error
 
-    def _check_request(self, X, y, name):
-        if not is_dataset(X) and not self._record.is_dataset:
-            if name == "forget":
-                checking.refuse_positions(X, self._record.row_like(), f"X_{name}")
-            like = self._record.row_like()
-            X = _front_steps.as_rows(X)
-            if hasattr(like, "columns"):
-                X = select_columns(X, like.columns)
-            X = align_request(X, like, f"X_{name}")
-        if y is not None:
-            y = np.asarray(y)
-            if y.ndim == 0 or len(y) != n_rows(X):
-                raise ValueError(f"X_{name} and y_{name} have different numbers of rows.")
-            y = self._final_estimator._encode(y, f"y_{name}")
-        return X, y
+    _check_request = read_request
+
+    def _read_rows(self, X, name):
+        """Rows of a request, in a container as ``fit`` has put them into."""
+        X, like = _front_steps.as_rows(X), self._record.row_like()
+        return select_columns(X, like.columns) if hasattr(like, "columns") else X
+
+    def _encode(self, y, name="y"):
+        return self._final_estimator._encode(y, name)
 
     @property
     def _seed(self):
@@ -359,8 +356,7 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_record")
 
-    def __copy__(self):
-        return share_all(self)
+    __copy__ = share_all
 
     def __getstate__(self):
         state = dict(super().__getstate__())

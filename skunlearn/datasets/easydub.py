@@ -1,5 +1,6 @@
 """Margins of nets that others have trained and retrained, for KLoM without a training."""
 
+import pickle
 from numbers import Integral
 from pathlib import Path
 
@@ -11,6 +12,7 @@ __all__ = ["load_easydub"]
 
 SPLITS = ("forget", "retain", "val")
 EPOCH = 23  # of 24; both data sets hold the nets of this one
+_POINTER = b"version https://git-lfs"
 DESCRIPTION = """\
 Margins of ResNet-9 nets on CIFAR-10, of which some were trained on all rows and some on those that
 are not in forget set {forget_set} (Rinberg et al., 2026). Split: {split}. Read from {folder}, in
@@ -29,8 +31,9 @@ def load_easydub(folder, forget_set, *, split="forget", n_models=None):
     ``allow_patterns=`` for one forget set alone:
 
     1. ``easydub/EasyDUB-dataset``, with ``margins/cifar10/...`` and ``forget_sets/cifar10/...``;
-    2. ``royrin/KLOM-models``, with ``full_models/CIFAR10/...``, ``oracles/CIFAR10/...`` and
-       ``forget_set_indices/CIFAR10/...``.
+    2. ``royrin/KLOM-models``, with ``full_models/CIFAR10/...``, ``forget_set_indices/CIFAR10/...``
+       and the retrained nets' in ``oracle_models/CIFAR10/only_margins/...`` (one file for all of
+       them) or ``oracles/CIFAR10/...``. Its nets on Living17 are not read.
 
     Parameters
     ----------
@@ -75,11 +78,12 @@ def load_easydub(folder, forget_set, *, split="forget", n_models=None):
     95th percentile over the rows where `klom` gives all rows and their mean: figures are near to
     theirs, and not the same.
 
-    What was seen of the layouts are the two data sets' cards and the authors' code, not the files.
-    Neither says in which order the first one keeps the margins of a forget set; where the
-    pretrained nets' margins on all training rows are there, the order is found by comparison with
-    these, otherwise it is taken to be that of the indices. In the second one margins are taken to
-    be those of all training rows, and refused where they are fewer than the forget set names.
+    What was seen of the layouts are the two data sets' cards and the authors' code
+    (``easydub/EasyDUB-code`` of February 2026, ``RoyRin/data-unlearning-bench`` of June 2025), not
+    the files. Neither says in which order the first one keeps the margins of a forget set; where
+    the pretrained nets' margins on all training rows are there, the order is found by comparison
+    with these, otherwise it is taken to be that of the indices. In the second one margins are those
+    of all training rows, as its code has them, and refused where the nets' differ in number.
 
     References
     ----------
@@ -99,12 +103,12 @@ def load_easydub(folder, forget_set, *, split="forget", n_models=None):
         check_scalar(n_models, "n_models", Integral, min_val=1)
     folder = Path(folder).expanduser()
     for layout in (_EasyDUB, _KLOMModels):
-        if (folder / layout.marker).is_dir():
+        if any((folder / marker).is_dir() for marker in layout.markers):
             return layout(folder, forget_set, n_models).read(split)
     raise FileNotFoundError(
-        f"{folder} holds neither {_EasyDUB.marker}, as easydub/EasyDUB-dataset does, nor "
-        f"{_KLOMModels.marker}, as royrin/KLOM-models. Download one of them from the Hugging Face "
-        "hub first."
+        f"{folder} holds neither {_EasyDUB.markers[0]}, as easydub/EasyDUB-dataset does, nor "
+        f"{' or '.join(_KLOMModels.markers)}, as royrin/KLOM-models. Download one of them from "
+        "the Hugging Face hub first."
     )
 
 
@@ -184,7 +188,7 @@ class _Layout:
 
 
 class _EasyDUB(_Layout):
-    name, marker = "easydub/EasyDUB-dataset", "margins/cifar10"
+    name, markers = "easydub/EasyDUB-dataset", ("margins/cifar10",)
     indices = "forget_sets/cifar10/forget_set_{}.npy"
 
     def margins(self, split):
@@ -199,11 +203,11 @@ class _EasyDUB(_Layout):
         return pretrained[:, rows], retrained, rows
 
     def _of(self, place):
-        return self.stack(f"{self.marker}/{place}/resnet9", [f"id_{{}}_epoch_{EPOCH}.npy"])
+        return self.stack(f"{self.markers[0]}/{place}/resnet9", [f"id_{{}}_epoch_{EPOCH}.npy"])
 
     def _order(self, pretrained):
         """Positions of the forgotten rows in the order of their margins."""
-        whole = self.folder / self.marker / f"pretrain/retain/resnet9/id_0_epoch_{EPOCH}.npy"
+        whole = self.folder / self.markers[0] / f"pretrain/retain/resnet9/id_0_epoch_{EPOCH}.npy"
         if not whole.is_file():
             return self.forget
         whole = _read(whole).ravel()
@@ -218,25 +222,17 @@ class _EasyDUB(_Layout):
 
 
 class _KLOMModels(_Layout):
-    name, marker = "royrin/KLOM-models", "oracles/CIFAR10"
+    name, markers = "royrin/KLOM-models", ("oracles/CIFAR10", "oracle_models/CIFAR10")
     indices = "forget_set_indices/CIFAR10/forget_set_{}.npy"
 
     def margins(self, split):
         which = "val" if split == "val" else "train"
-        names = [f"{{}}__{which}_margins_{EPOCH}.{ending}" for ending in ("npy", "pt")]
-        retrained = self.stack(f"{self.marker}/forget_set_{self.forget_set}", names)
-        whole = self.folder / "full_models/CIFAR10" / f"{which}_margins_all.pt"
-        if whole.is_file():
-            pretrained = _read(whole).astype(np.float32)
-            wanted = "" if self.n_models is None else f", {self.n_models} of them"
-            if pretrained.ndim != 2 or len(pretrained) < (self.n_models or 1):
-                raise ValueError(
-                    f"{whole} must hold a row of margins for each net{wanted}; got shape "
-                    f"{pretrained.shape}."
-                )
-            pretrained = pretrained[: self.n_models]
-        else:
-            pretrained = self.stack("full_models/CIFAR10", names)
+        trained, oracles = "full_models/CIFAR10", f"forget_set_{self.forget_set}"
+        # Where the authors' code has read those of the retrained nets, the latest first.
+        places = [f"{marker}/only_margins/{oracles}" for marker in reversed(self.markers)]
+        single = f"{self.markers[0]}/{oracles}"
+        pretrained = self._of(which, [trained], trained)
+        retrained = self._of(which, [*places, single], single)
         if split == "val":
             return pretrained, retrained, np.arange(pretrained.shape[1])
         n = min(pretrained.shape[1], retrained.shape[1])
@@ -246,21 +242,45 @@ class _KLOMModels(_Layout):
         rows = self.forget if split == "forget" else self.others(n)
         return pretrained[:, rows], retrained[:, rows], rows
 
+    def _of(self, which, places, single):
+        """Margins of all nets in one file, in one of `places`, or in a file each in `single`."""
+        paths = [self.folder / place / f"{which}_margins_all.pt" for place in places]
+        whole = next((path for path in paths if path.is_file()), None)
+        if whole is None:
+            names = [f"{{}}__{which}_margins_{EPOCH}.{ending}" for ending in ("npy", "pt")]
+            try:
+                return self.stack(single, names)
+            except FileNotFoundError as error:
+                said = " or ".join(str(path) for path in paths)
+                raise FileNotFoundError(f"{error} Nor is there {said}.") from None
+        margins = _read(whole).astype(np.float32)
+        wanted = "" if self.n_models is None else f", {self.n_models} of them"
+        if margins.ndim != 2 or len(margins) < (self.n_models or 1):
+            raise ValueError(
+                f"{whole} must hold a row of margins for each net{wanted}; got shape "
+                f"{margins.shape}."
+            )
+        return margins[: self.n_models]
+
 
 def _read(path):
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing.")
-    if path.suffix == ".pt":
-        held = torch.load(path, map_location="cpu", weights_only=True)
-        if isinstance(held, list | tuple) and all(isinstance(t, torch.Tensor) for t in held):
-            held = torch.stack(list(held))
-        if not isinstance(held, torch.Tensor):
-            raise ValueError(f"{path} must hold a tensor, got {type(held).__name__}.")
-        return held.float().numpy()
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        if path.suffix == ".npy":
+            with path.open("rb") as file:
+                return np.lib.format.read_array(file, allow_pickle=False)
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except (ValueError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        why = str(error).split("\n", 1)[0]
+        if path.read_bytes()[: len(_POINTER)] == _POINTER:
+            why = "it is a pointer of Git LFS, not the file: git clones them without git-lfs"
         raise ValueError(
-            f"{path} cannot be read ({error}): download it again. (Files that would run code, "
+            f"{path} cannot be read ({why}): download it again. (Files that would run code, "
             "allow_pickle, are not read.)"
         ) from error
+    if isinstance(held, list | tuple) and all(isinstance(t, torch.Tensor) for t in held):
+        held = torch.stack(list(held))
+    if not isinstance(held, torch.Tensor):
+        raise ValueError(f"{path} must hold a tensor, got {type(held).__name__}.")
+    return held.float().numpy()

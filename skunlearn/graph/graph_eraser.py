@@ -415,8 +415,7 @@ class GraphEraser(
         _nets.check_recipe(self.estimator, type(self).__name__)
         check_parameters(self)
 
-    def __copy__(self):
-        return share_all(self)
+    __copy__ = share_all
 
     def __getstate__(self):
         state = dict(super().__getstate__())

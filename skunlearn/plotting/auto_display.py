@@ -73,7 +73,8 @@ class AutoUnlearnerDisplay:
         if self.floor_epochs is not None:
             floor += f", {self.floor_epochs} epoch{'s' * (self.floor_epochs != 1)}"
         self.ax_.axhline(0, color=PALETTE["retrained"], lw=1.5, zorder=1, label=floor)
-        drawn = {"color": PALETTE["unlearned"], "marker": "o", "lw": 1.2} | options
+        said = "nets looked at; %: of the old weights"
+        drawn = {"color": PALETTE["unlearned"], "marker": "o", "lw": 1.2, "label": said} | options
         (self.line_,) = self.ax_.plot(x, y, **drawn)
         self.ax_.plot(x[:1], y[:1], "o", color=PALETTE["original"], zorder=3)
         ring = {"ms": 14, "mfc": "none", "mec": PALETTE["forget"], "mew": 2}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skunlearn.forget_sets.hardness import memorisation_scores
-from skunlearn.plotting._style import SIZE
+from skunlearn.plotting._style import SIZE, wrap_text
 
 __all__ = ["ForgetSetDisplay"]
 
@@ -82,8 +82,12 @@ class ForgetSetDisplay:
 
             figure = plt.figure()
         lines = 1 + (labels is not None)
+        width = max(3.0, n_columns * _TILE)
+        above = "memorisation" if labels is None else "label and memorisation"
+        said = f"above each: {above}; {len(self.shown_)} of {len(images)} images"
+        said = wrap_text(said, width)
         height = n_rows * (_TILE + 0.18 * lines) + 0.35 + (0.3 if title else 0)
-        figure.set_size_inches(max(3.0, n_columns * _TILE), height)
+        figure.set_size_inches(width, height + 0.18 * said.count("\n"))
         figure.set_layout_engine("constrained")
         self.figure_ = figure
         grid = figure.subplots(n_rows, n_columns, squeeze=False)
@@ -94,11 +98,10 @@ class ForgetSetDisplay:
             ax.set_axis_off()
         for ax, k in zip(self.axes_, self.shown_):
             ax.imshow((images[k] - low) / span, cmap="gray", vmin=0, vmax=1)
-            said = f"{scores[k]:.2f}".replace("-", "−")
-            ax.set_title(said if labels is None else f"{labels[k]}\n{said}", fontsize=SIZE)
+            score = f"{scores[k]:.2f}".replace("-", "−")
+            ax.set_title(score if labels is None else f"{labels[k]}\n{score}", fontsize=SIZE)
         if title:
             figure.suptitle(title, fontsize=SIZE + 2)
-        said = f"memorisation, {len(self.shown_)} of {len(images)} images"
         figure.supxlabel(said, fontsize=SIZE, color="0.3")
         return self
 

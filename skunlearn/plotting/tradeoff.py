@@ -7,6 +7,8 @@ from skunlearn.plotting._style import BAND, PALETTE, SIZE, axes_of, calm
 
 __all__ = ["TradeoffDisplay"]
 
+_LETTER = 0.65 * SIZE  # points that a bold letter is wide
+
 
 class TradeoffDisplay:
     """Accuracy against forgetting, one point per candidate, the chosen one marked.
@@ -138,13 +140,16 @@ class TradeoffDisplay:
             True: max((x[i] for i in words if sides[i]), default=0) + 16,
             False: min((x[i] for i in words if not sides[i]), default=0) - 16,
         }
+        points = np.column_stack([x, y])[drawn]
         top = {True: -np.inf, False: -np.inf}
         for index in sorted(words, key=lambda index: accuracy[index]):
             lines = [] if self.labels is None else [str(self.labels[index])]
             lines += [", ".join(words[index])] if words[index] else []
             right = sides[index]
             height = len(lines) * 1.3 * SIZE
-            lifted = max(y[index], top[right] + height / 2 + 3)
+            width = max(map(len, lines)) * _LETTER
+            ends = column[right] + (np.array([0, width]) if right else np.array([-width, 0]))
+            lifted = _lift(points, ends, max(y[index], top[right] + height / 2 + 3), height)
             top[right] = lifted + height / 2
             self.ax_.annotate(
                 "\n".join(lines),
@@ -217,6 +222,15 @@ class TradeoffDisplay:
             for candidate in results["params"]
         ]
         return cls(**parts, labels=labels, chosen=getattr(search, "best_index_", None)).plot(ax)
+
+
+def _lift(points, ends, middle, height):
+    """Where a label of that height may stand, from `middle` upwards, and hide no point."""
+    beside = (points[:, 0] > ends[0] - SIZE) & (points[:, 0] < ends[1] + SIZE)
+    for y in np.sort(points[beside, 1]):
+        if abs(y - middle) < (height + SIZE) / 2:
+            middle = y + (height + SIZE) / 2
+    return middle
 
 
 def _short(value):

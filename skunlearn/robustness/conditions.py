@@ -41,6 +41,12 @@ class Corruption(Condition):
         One of `skunlearn.robustness.CORRUPTIONS`, as `corrupt` has them.
     severity : {1, 2, 3, 4, 5}, default=3
         How strong it is.
+
+    Examples
+    --------
+    >>> from skunlearn.robustness import Corruption
+    >>> Corruption("fog", severity=5).name
+    'fog'
     """
 
     kind: str
@@ -102,6 +108,12 @@ class Adversarial(Condition):
     max_rows : int, default=200
         Test rows, and forget rows, that are attacked: drawn at random when there are more, each
         class in its share.
+
+    Examples
+    --------
+    >>> from skunlearn.robustness import Adversarial
+    >>> Adversarial("fgsm", eps=0.1).name
+    'fgsm 0.1'
     """
 
     attack: str = "pgd"
@@ -186,6 +198,12 @@ class Subpopulation(Condition):
         and returns such a mask.
     name : str, default="sub-population"
         What the report calls it.
+
+    Examples
+    --------
+    >>> from skunlearn.robustness import Subpopulation
+    >>> Subpopulation(lambda X, y: y < 5, name="small digits").name
+    'small digits'
     """
 
     rows: object = field(repr=False)
@@ -215,8 +233,14 @@ class NearForgotten(Condition):
 
     Attributes
     ----------
-    share : float
-        Of the test rows of retained classes.
+    share : float, default=0.2
+        Of the test rows of retained classes, above 0 and at most 1.
+
+    Examples
+    --------
+    >>> from skunlearn.robustness import NearForgotten
+    >>> NearForgotten(share=0.1)
+    NearForgotten(share=0.1)
     """
 
     share: float = 0.2

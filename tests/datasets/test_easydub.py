@@ -1,5 +1,7 @@
 """Margins of others' nets, in small files of the layouts that their cards and code describe."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -57,11 +59,23 @@ def klom_models(folder, whole=True):
             put(folder / KLOM / f"forget_set_2/{i}__{which}_margins_23.npy", theirs[i])
 
 
+def one_file(folder, place):
+    """As `klom_models`, with the retrained nets' margins in one file, where code reads them."""
+    klom_models(folder)
+    _, retrained, _, retrained_test = margins()
+    shutil.rmtree(folder / KLOM)
+    for which, values in (("train", retrained), ("val", retrained_test)):
+        put(folder / place / f"forget_set_2/{which}_margins_all.pt", values)
+
+
 LAYOUTS = {
     "EasyDUB": easydub,
     "sorted": lambda folder: easydub(folder, np.sort(FORGET)),
     "KLOM-models": klom_models,
     "single files": lambda folder: klom_models(folder, whole=False),
+    "oracle_models": lambda folder: one_file(folder, "oracle_models/CIFAR10/only_margins"),
+    "only_margins": lambda folder: one_file(folder, f"{KLOM}/only_margins"),
+    "beside the nets": lambda folder: one_file(folder, KLOM),
 }
 
 
@@ -110,6 +124,17 @@ def test_what_is_missing_or_does_not_fit_is_named(tmp_path):
     np.save(tmp_path / "forget_sets/cifar10/forget_set_2.npy", np.array([N]))
     with pytest.raises(ValueError, match=f"names row {N}, and the margins .* of {N} training rows"):
         load_easydub(tmp_path, 2, split="retain")
+
+
+def test_places_that_were_searched_for_retrained_nets_are_named(tmp_path):
+    one_file(tmp_path, "oracle_models/CIFAR10/only_margins")
+    path = tmp_path / "oracle_models/CIFAR10/only_margins/forget_set_2/train_margins_all.pt"
+    torch.save(torch.load(path, weights_only=True)[:20], path)
+    with pytest.raises(ValueError, match=r"only_margins.* for each net, 24 of them; got shape"):
+        load_easydub(tmp_path, 2, n_models=24)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"0__train_margins_23.npy.*oracle_models.*_all.pt"):
+        load_easydub(tmp_path, 2)
 
 
 def test_margins_of_retained_rows_alone_are_refused(tmp_path):
@@ -169,4 +194,28 @@ def test_pickles_are_not_run(tmp_path):
     easydub(tmp_path)
     np.save(tmp_path / "forget_sets/cifar10/forget_set_2.npy", np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle"):
+        load_easydub(tmp_path, 2)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 8000128\n"
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [(POINTER, "pointer of Git LFS"), (b"", "download"), (b"PK\x03\x04", "download")],
+)
+@pytest.mark.parametrize("name", [f"{KLOM}/forget_set_2/0__train_margins_23.npy", "whole"])
+def test_files_that_are_none(tmp_path, name, held, said):
+    klom_models(tmp_path)
+    path = tmp_path / ("full_models/CIFAR10/train_margins_all.pt" if name == "whole" else name)
+    path.write_bytes(held)
+    with pytest.raises(ValueError, match=rf"{path.name} cannot be read .*{said}"):
+        load_easydub(tmp_path, 2)
+
+
+def test_pickles_of_torch_are_not_run(tmp_path):
+    klom_models(tmp_path)
+    path = tmp_path / "full_models/CIFAR10/train_margins_all.pt"
+    torch.save({"run": print}, path)
+    with pytest.raises(ValueError, match=r"cannot be read .*would run code"):
         load_easydub(tmp_path, 2)

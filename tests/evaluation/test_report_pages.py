@@ -60,6 +60,17 @@ def test_printed_report(n_models, name):
     assert "report.table()" in lines[-1]
 
 
+def test_a_narrow_terminal_gets_a_narrow_report(monkeypatch):
+    report = report_of(3, name="a method with a long name, {}")
+    widths = {}
+    for columns in (40, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        widths[columns] = max(map(len, str(report).splitlines()))
+    assert 60 < widths[40] <= 72 < widths[80] <= 80 < widths[200] <= 100
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "\na method…g name, 0 " in str(report)  # the intervals make room for names
+
+
 def test_a_tick_is_for_what_was_shown():
     signs = {
         ("indistinguishable", True): "✓",
@@ -189,6 +200,7 @@ def test_page(tmp_path, n_models):
     assert "Unlearning report" in page.texts
     assert f"{report.made:%d %B %Y}" in shown
     assert "60 forgotten, 90 retained, 150 unseen" in shown
+    assert "</b>: not forgotten" not in report.to_html()  # the chip says it
     chips = [text for text in page.texts if text[:2] in ("≈ ", "✗ ")]
     assert [chip[2:] for chip in chips] == [v.kind for v in report.verdicts.values()]
     assert set(report.warnings) <= {text.removeprefix("⚠ ") for text in page.texts}

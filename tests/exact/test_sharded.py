@@ -206,7 +206,6 @@ def test_means_and_votes(data):
     assert svc.predict(X).shape == (60,)
 
 
-@pytest.mark.xdist_group("processes")  # joblib's workers are started once
 def test_processes(data, monkeypatch):
     monkeypatch.syspath_prepend(LIGHT)
     X, y = data

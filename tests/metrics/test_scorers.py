@@ -166,7 +166,6 @@ def cache(tmp_path_factory):
     return str(tmp_path_factory.mktemp("cache"))
 
 
-@pytest.mark.xdist_group("searches")  # nets that were trained with routing are not trained without
 @pytest.mark.parametrize("routing", [False, True])
 def test_searches(noisy, routing, cache):
     X, y, forget = (part[:1000] for part in noisy)
@@ -204,8 +203,7 @@ def test_searches(noisy, routing, cache):
         assert halving.fit(X, y, forget=forget).best_params_["lr"] in rates["lr"]
 
 
-@pytest.mark.xdist_group("processes")  # joblib's workers are started once
-def test_two_processes(noisy, monkeypatch):
+def test_processes_give_the_same(noisy, monkeypatch):
     monkeypatch.syspath_prepend(LIGHT)
     X, y, forget = noisy
     common = {

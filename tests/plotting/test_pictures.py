@@ -264,6 +264,19 @@ def test_histograms_share_axes_bins_and_order():
 # ------------------------------------------------------------------ searches and stress tests
 
 
+def test_labels_of_a_tradeoff_hide_no_point():
+    accuracy, forgetting = [0.906, 0.946, 0.975, 0.971, 0.951], [-0.01, -0.02, -0.01, -0.22, -0.7]
+    display = TradeoffDisplay.from_predictions(
+        accuracy, forgetting, labels=[f"shrink={k}" for k in range(5)], chosen=2
+    )
+    display.figure_.canvas.draw()
+    points = display.ax_.transData.transform(np.column_stack([forgetting, accuracy]))
+    assert len(display.ax_.texts) == 3
+    for label in display.ax_.texts:
+        box = label.get_bbox_patch().get_window_extent()
+        assert not any(box.contains(*point) for point in points), label.get_text()
+
+
 def test_tradeoff_labels_chosen_best_and_ends():
     figure = Figure((5, 3.6), layout="constrained")
     display = TradeoffDisplay.from_predictions(

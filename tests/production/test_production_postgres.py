@@ -25,7 +25,6 @@ REASON = postgres_server.reason_against()
 pytestmark = [
     quiet,
     pytest.mark.skipif(REASON is not None, reason=str(REASON)),
-    pytest.mark.xdist_group("postgresql"),  # one server
 ]
 KEY = b"a secret of the whole service, shared by its machines"
 

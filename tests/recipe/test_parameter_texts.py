@@ -1,7 +1,6 @@
 """Parameters as text: equal in every process, other for other parameters."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -18,6 +17,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skunlearn._recipe.parameter_texts import write_parameters
 from tests.instances import all_instances, binary_instances, forest_instances, make_net
+from tests.interpreters import environment
 
 PRINT = """
 import json, warnings
@@ -39,7 +39,7 @@ def test_every_process_writes_the_same():
     for seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", PRINT],
-            env=os.environ | {"PYTHONHASHSEED": seed},
+            env=environment(PYTHONHASHSEED=seed),
             capture_output=True,
             text=True,
             check=True,

@@ -32,10 +32,6 @@ def whole(rows):
     return two_sets(rows)
 
 
-of_whole = pytest.mark.xdist_group("whole robustness report")  # it is made once
-
-
-@of_whole
 def test_a_killed_run_goes_on(rows, whole, tmp_path, monkeypatch):
     put, done = _measuring.Work._record, []
 
@@ -87,7 +83,6 @@ def live_for(measurements, folder):
     two_sets(make_rows(), folder)
 
 
-@of_whole
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_a_process_killed_by_the_system_goes_on_in_another(rows, whole, tmp_path):
     code = f"from {__name__} import live_for; live_for(25, {str(tmp_path)!r})"

@@ -14,10 +14,7 @@ from skunlearn.shadow import ShadowModels
 from tests.distributed_tools import DiesOnce, scorer, small_net, task
 
 distributed = pytest.importorskip("distributed", reason="dask[distributed] is not installed")
-pytestmark = [
-    pytest.mark.filterwarnings("ignore"),  # of Dask and tornado, which are not ours
-    pytest.mark.xdist_group("dask"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask and tornado, which are not ours
 
 
 @pytest.fixture(scope="module")

@@ -214,7 +214,6 @@ def test_a_folder_of_another_task_is_refused(pool, tmp_path):
         ShadowModels(tree(), folder=tmp_path).fit(X, y)
 
 
-@pytest.mark.xdist_group("processes")  # joblib's workers are started once
 def test_processes_and_threads_give_the_same(pool, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(LIGHT)
     X, y = pool

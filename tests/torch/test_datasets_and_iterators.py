@@ -4,11 +4,23 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skorch.dataset import Dataset
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
-from skunlearn import RetrainUnlearner
+from skunlearn import (
+    ForestUnlearner,
+    RetrainUnlearner,
+    ShardedUnlearner,
+    SufficientStatisticsUnlearner,
+    UnlearningPipeline,
+)
 from skunlearn.exceptions import UnknownRowsError
 from skunlearn.utils._check_tools import Snapshot, generators, outcome, parameters, same_parameters
 from tests.small import FORGET, as_dataset, methods, net, quiet
@@ -172,3 +184,56 @@ def test_iterators(data, cls, params):
     assert len(unlearner.estimator_.history) > 0
     again = cls(model, random_state=0).fit(X, y).unlearn(X[FORGET])
     assert same_parameters(parameters(again.estimator_), parameters(unlearner.estimator_))
+
+
+def piped(*steps):
+    names = [f"step{i}" for i in range(len(steps) - 1)]
+    return UnlearningPipeline([*zip(names, steps), ("model", steps[-1])])
+
+
+PASSES_ON = FunctionTransformer()
+TAKE_ARRAYS = {
+    "estimator (GaussianNB)": lambda: SufficientStatisticsUnlearner(GaussianNB()),
+    "estimator (RandomForestClassifier)": lambda: ForestUnlearner(RandomForestClassifier(5)),
+    "estimator (LogisticRegression)": lambda: ShardedUnlearner(LogisticRegression(), n_shards=2),
+    "estimator__standardscaler (StandardScaler)": lambda: RetrainUnlearner(
+        make_pipeline(StandardScaler(), LogisticRegression())
+    ),
+    "step0 (StandardScaler)": lambda: piped(StandardScaler(), RetrainUnlearner(net())),
+    "step2 (StandardScaler)": lambda: piped(
+        PASSES_ON,
+        "passthrough",
+        FrozenEstimator(StandardScaler().fit(np.eye(4))),
+        RetrainUnlearner(net()),
+    ),
+}
+
+
+@pytest.mark.parametrize("with_labels", [False, True])
+@pytest.mark.parametrize("name", TAKE_ARRAYS)
+def test_what_takes_arrays_says_so_of_a_dataset(data, name, with_labels):
+    dataset = as_dataset(*data)
+    given = (dataset, data[1]) if with_labels else (dataset,)
+    with pytest.raises(TypeError) as caught:
+        TAKE_ARRAYS[name]().fit(*given)
+    said = str(caught.value)
+    assert name in said
+    read = said[said.index("map(") : said.index(", and flatten")]
+    X, y = eval(read, {"np": np, "dataset": dataset})
+    assert np.array_equal(X, data[0])
+    assert np.array_equal(y, data[1])
+    TAKE_ARRAYS[name]().fit(X, y).unlearn(indices=FORGET)
+
+
+def as_tensor(dataset):
+    return torch.stack([dataset[i][0] for i in range(len(dataset))])
+
+
+@pytest.mark.parametrize(
+    "step", ["passthrough", PASSES_ON, FunctionTransformer(as_tensor)], ids=str
+)
+def test_steps_that_take_a_dataset_are_given_it(data, step):
+    dataset = as_dataset(*data)
+    pipeline = piped(step, RetrainUnlearner(net(), random_state=0))
+    pipeline.fit(dataset, data[1]).unlearn(indices=FORGET)
+    assert pipeline.predict(dataset).shape == (60,)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn import config_context
 
-from skunlearn import FineTuneUnlearner, NetUnlearner, RetrainUnlearner
+from skunlearn import FineTuneUnlearner, NetUnlearner, RetrainUnlearner, UnlearningPipeline
 from skunlearn.exceptions import IncompleteFileWarning, UnlearningError
 from tests.small import FORGET, net
 
@@ -93,12 +93,46 @@ def test_an_outsiders_state_travels_in_files(data, fitted, tmp_path):
     assert "_rounds" not in vars(again.fit(*data))
 
 
+def test_files_hold_what_is_made_of_arrays(data, tmp_path):
+    kept = {
+        "fisher_": {"weight": torch.ones(2, 3), "bias": torch.arange(2)},
+        "halves_": list(torch.arange(6.0).split(3)),  # which share their memory
+        "classes_seen_": {0: np.ones((2, 3)), 7: (np.int64(3) * np.arange(2), "text", None)},
+        "losses_": [1.5, float("nan")],
+        "shape_": (3, 4),
+    }
+
+    class Keeps(Remembers):
+        def _unlearn(self, net, retain, forget):
+            vars(self).update(kept)
+            self._run(net, retain)
+
+    Keeps(net(), random_state=0).fit(*data).unlearn(indices=FORGET).save(tmp_path / "model")
+    again = Keeps(net(), random_state=0).load(tmp_path / "model")
+    for name, value in kept.items():
+        assert repr(vars(again)[name]) == repr(value)
+    assert not kept.keys() & vars(again.fit(*data)).keys()
+
+
 def test_what_no_file_can_hold_is_named(data, tmp_path):
     unlearner = KeepsAnObject(net(), lr=0.05, random_state=0).fit(*data)
     unlearner.unlearn(indices=FORGET)
     with pytest.warns(IncompleteFileWarning, match="does not hold _set of KeepsAnObject"):
         unlearner.save(tmp_path / "model")
     assert pickle.loads(pickle.dumps(unlearner))._set == {1, 2}
+
+
+@pytest.mark.parametrize("method", [FineTuneUnlearner, UnlearningPipeline])
+def test_load_of_a_class_says_what_to_do(method, tmp_path):
+    for read in (
+        lambda: method.load("model"),
+        lambda: method.load(tmp_path / "model"),
+        lambda: method.load(path="model"),
+    ):
+        with pytest.raises(TypeError, match=r"on the class.*FineTuneUnlearner\(net\)\.load"):
+            read()
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'path'"):
+        method(net()).load()
 
 
 def test_a_failed_request_leaves_nothing_of_an_outsiders(fitted):

@@ -54,6 +54,34 @@ class KeepsRows(FineTuneUnlearner):
         return super()._unlearn(net, retain, forget)
 
 
+class KeepsTheOldNet(FineTuneUnlearner):
+    def _unlearn(self, net, retain, forget):
+        self.before_ = self.estimator_
+        return super()._unlearn(net, retain, forget)
+
+
+class ReadsWhatIsGone(FineTuneUnlearner):
+    """And says that it does not."""
+
+    def _unlearn(self, net, retain, forget):
+        net.module_.out.bias.data[int(forget.y[0])] -= 1
+        return super()._unlearn(net, retain, forget)
+
+
+class LosesItsState(FineTuneUnlearner):
+    """By putting it beside the model, where no file finds it."""
+
+    def _unlearn(self, net, retain, forget):
+        net.module_.out.bias.data[0] -= getattr(self.estimator_, "steps_", 0)
+        net.steps_ = getattr(self.estimator_, "steps_", 0) + 1
+        return super()._unlearn(net, retain, forget)
+
+
+class SwallowsInterruptsOfSkorch(FineTuneUnlearner):
+    def _unlearn(self, net, retain, forget):
+        net.partial_fit(retain.X, retain.y)
+
+
 class TrainsOnForgetRows(RetrainUnlearner):
     def _attempt(self, retain, forget, seed):
         return self._train(self._record.view(np.arange(len(self._record))))
@@ -108,6 +136,10 @@ class SwallowsInterrupt(FineTuneUnlearner):
         (checks.check_all_or_nothing, SwallowsInterrupt),
         (checks.check_generators_untouched, DrawsFromGlobalGenerator),
         (checks.check_pickle, KeepsRows),
+        (checks.check_pickle, KeepsTheOldNet),
+        (checks.check_files, LosesItsState),
+        (checks.check_rows_of_request, ReadsWhatIsGone),
+        (checks.check_all_or_nothing, SwallowsInterruptsOfSkorch),
         (checks.check_second_request, DoesNothing),
     ],
 )

@@ -42,7 +42,7 @@ def make_entry(unlearner, *, rows, named, classes_forgotten, seconds, measured):
         "seed": seed,
         "rows": int(rows),
         **digest_forgotten(unlearner._key, *named),
-        "classes_forgotten": [to_plain(label) for label in classes_forgotten],
+        "classes_forgotten": to_plain(classes_forgotten),
         "seconds": round(float(seconds), 6),
         "measured": measured,
         # The entry before is complete by now: whatever changes it later breaks the chain.
@@ -69,7 +69,7 @@ def log_entry(unlearner, before, change, model, kept, seconds):
         unlearner,
         rows=len(removal.positions),
         named=record.name_rows(removal.positions, removal.corrected),
-        classes_forgotten=removal.emptied,
+        classes_forgotten=unlearner._row_reader.name(removal.emptied),
         seconds=seconds,
         measured=change.measure(),
     )

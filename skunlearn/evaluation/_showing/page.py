@@ -92,9 +92,10 @@ def page(body):
 
 def _verdict(name, verdict):
     chip = f"<span>{sign_of(verdict)} {verdict.kind}</span>"
+    said = str(verdict).removeprefix(f"{verdict.kind}: ")  # the chip says it
     return (
         f"<li><span class='chip' style='color:{VERDICTS[verdict.kind]}'>{chip}</span> "
-        f"<b>{html.escape(name)}</b>: {html.escape(str(verdict))}.</li>"
+        f"<b>{html.escape(name)}</b>: {html.escape(said)}.</li>"
     )
 
 
