@@ -19,7 +19,7 @@ _KEPT, _KEPT_OF_VALUES, _KEPT_WORTH = 0.5, 0.75, 0.8
 _WORTH, _SOME, _ALL = 0.9, 0.55, 0.85
 # Where nobody can see what holds: the share of what may be known by heart; that of nets trained
 # for few epochs, which do not even know their own rows; and what few and knowing are.
-_BLIND, _BLIND_WORTH = 0.25, 0.7
+_BLIND, _BLIND_WORTH = 0.25, 0.8
 _EPOCHS, _KNOWN = (4, 10), (0.9, 0.97)
 
 
