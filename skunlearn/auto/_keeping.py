@@ -19,7 +19,7 @@ _KEPT, _KEPT_OF_VALUES, _KEPT_WORTH = 0.5, 0.75, 0.8
 _WORTH, _SOME, _ALL = 0.9, 0.55, 0.85
 # Where nobody can see what holds: the share of what may be known by heart; that of nets trained
 # for few epochs, which do not even know their own rows; and what few and knowing are.
-_BLIND, _BLIND_WORTH = 0.25, 0.8
+_BLIND, _BLIND_WORTH = 0.25, {"class": 0.9, "rows": 0.8}
 _EPOCHS, _KNOWN = (4, 10), (0.9, 0.97)
 
 
@@ -68,16 +68,16 @@ class Keeping:
         elif self.own is None or accuracy is not None:
             share = _BLIND
         else:
-            return self._guess(epochs)
+            return self._guess(kind, epochs)
         worth = _rise(self._hold(accuracy, judge and judge.score), _SOME, _ALL)
         self.kept += worth * max(0.0, _KEPT_WORTH - self.kept)
         return share + worth * max(0.0, _WORTH - share)
 
-    def _guess(self, epochs):
+    def _guess(self, kind, epochs):
         """The share where there is no unseen row."""
         few = 1 - _rise(epochs, *_EPOCHS)
         unsure = 1 - _rise(self.own, *_KNOWN)
-        return _BLIND + (_BLIND_WORTH - _BLIND) * few * unsure
+        return _BLIND + (_BLIND_WORTH[kind] - _BLIND) * few * unsure
 
     def _hold(self, accuracy, theirs):
         """Of what the net knows of its rows beyond the reference, what it knows of unseen ones."""

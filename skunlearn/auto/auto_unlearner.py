@@ -58,9 +58,9 @@ class AutoUnlearner(NetUnlearner):
 
     To look it needs rows that the net has never seen, with labels: those of ``unlearn(...,
     X_val=, y_val=)``, or of the net's ``predefined_split``. Without any it keeps a quarter, which
-    forgot on all nets that were tried, and up to 0.8 where the request has fewer than 10 epochs
-    and the net does not even name 97 % of its own rows rightly; and it says in the log that nobody
-    has looked. Whole classes are judged by how often they are named.
+    forgot on all nets that were tried, and up to 0.8 (0.9 of whole classes) where the request has
+    fewer than 10 epochs and the net does not even name 97 % of its own rows rightly; and it says
+    in the log that nobody has looked. Whole classes are judged by how often they are named.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ def test_a_net_of_few_epochs_keeps_its_accuracy(monkeypatch, soon_trained, kind,
     else:
         assert auto.score(X[forget], y[forget]) == gold.score(X[forget], y[forget]) == 0
     if not judged:
-        monkeypatch.setattr(_keeping, "_BLIND_WORTH", _keeping._BLIND)
+        monkeypatch.setitem(_keeping._BLIND_WORTH, kind, _keeping._BLIND)
         shrunk = forgotten(AutoUnlearner)
         assert shrunk.score(X[stay], y[stay]) < found[0] - 0.02
 
