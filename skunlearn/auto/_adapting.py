@@ -73,8 +73,9 @@ class Adapting(Callback):
             return
         seen = self.judge.look(net)
         differences = self.judge.differences(seen)
-        if len(differences) > 1:
-            differences.pop(NAMED, None)  # what is left of a name goes with the rest of the run
+        if NAMED in differences:  # what is left of a name goes on falling as it has begun to
+            left = max(0.0, differences[NAMED])
+            differences[NAMED] = left ** (net.max_epochs / self.epoch_)
         found = round(float(strongest(differences)[1]), 4)
         done = {"epochs": self.epoch_, "share": round(self.shares_[-1], 4), "distance": found}
         self.seen_.append(done)

@@ -9,6 +9,8 @@ from sklearn.datasets import make_classification
 from skunlearn import AutoUnlearner, RetrainUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn.auto import _keeping
+from skunlearn.auto._adapting import Adapting
+from skunlearn.auto._judge import NAMED
 from skunlearn.auto._keeping import Keeping, score_own
 from tests.auto.digits import net, sides, started
 
@@ -95,3 +97,17 @@ def test_own_rows_are_asked():
     wrong = (y + (np.arange(20) < 5)) % 20
     assert score_own(model, Rows(X, wrong, y), y, 0) == pytest.approx(0.75)
     assert score_own(model, Rows(X, wrong, y), None, 0) is None
+
+
+@pytest.mark.parametrize(("named", "shares"), [(0.1, [0.9]), (0.4, [0.9, 0.45])])
+def test_a_name_that_falls_fast_enough_is_no_reason_to_shrink(named, shares):
+    """Of two epochs one is over: a tenth becomes a hundredth, and 0.4 becomes 0.16."""
+    X, y = np.eye(20, dtype=np.float32), np.arange(20)
+    model, new = (net(module__n_in=20, module__n_out=20, max_epochs=2).fit(X, y) for _ in range(2))
+    judge = SimpleNamespace(
+        look=lambda net: {}, differences=lambda seen: {NAMED: named}, error=lambda seen, name: 0.01
+    )
+    adapting = Adapting(judge, new, 0.9, 0.015, 0.22, 0.5)
+    adapting.on_train_begin(model)
+    adapting.on_epoch_end(model)
+    assert adapting.shares_ == pytest.approx(shares)
