@@ -333,6 +333,9 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         self._drop_copies()
         purge_caches(self, ["memory"], self._record)
 
+    def _purge_caches(self, before, gone):
+        purge_caches(self, ["memory"], before._record.without(gone))
+
     def _drop_copies(self):
         if self._record.owned:
             # Nobody else can delete the forgotten rows from a copy that `fit` made.

@@ -105,16 +105,20 @@ def verify(certificate, models=(), *, rows=None, public_key=None):
     findings = _form(content)
     if not all(finding.ok for finding in findings):
         return findings
-    findings += [*_sections(content), *_chains(content), *_signature(content, public_key)]
+    findings += [
+        *_check_sections(content),
+        *_check_chains(content),
+        *_check_signature(content, public_key),
+    ]
     models = [models] if isinstance(models, str) or hasattr(models, "__fspath__") else models
     for path in models:
         try:
-            findings += _model(content, path)
+            findings += _check_model(content, path)
         except (OSError, ValueError, ImportError) as error:
             findings.append(Finding(f"model {path}", False, str(error)))
     if rows is not None:
         try:
-            findings += _rows(rows, models)
+            findings += _check_rows(rows, models)
         except (OSError, ValueError, TypeError) as error:
             findings.append(Finding("rows", False, str(error)))
     return findings
@@ -161,7 +165,7 @@ def _form(content):
     return [Finding("certificate", True, f"schema version {version}")]
 
 
-def _sections(content):
+def _check_sections(content):
     said, now = content["integrity"], seal(content)
     names = dict.fromkeys([*said["sections"], *now["sections"]])
     findings = []
@@ -179,7 +183,7 @@ def _sections(content):
     return findings
 
 
-def _chains(content):
+def _check_chains(content):
     findings, said = [], content["integrity"]
     for name in _CHAINS:
         entries = content[name]
@@ -211,7 +215,7 @@ def _chains(content):
     return findings
 
 
-def _signature(content, public_key):
+def _check_signature(content, public_key):
     signature = content.get("signature")
     if public_key is None:
         if signature is None:
@@ -229,7 +233,7 @@ def _signature(content, public_key):
 # ---------------------------------------------------------------------- models
 
 
-def _state(path):
+def _read_state(path):
     """What `save` wrote beside the tensors, and the state of the unlearner in it."""
     header, _ = read_header(path)
     text = header.get("__metadata__", {}).get("skunlearn")
@@ -240,11 +244,11 @@ def _state(path):
     return (state, last) if isinstance(last.get("deletions"), list) else (None, None)
 
 
-def _model(content, path):
+def _check_model(content, path):
     what = f"model {path}"
     if skops_files.is_skops(path):
         return [Finding(what, *_compare_skops(content, path))]
-    _, state = _state(path)
+    _, state = _read_state(path)
     digests, log = file_digests(path), content["deletions"]
     wanted, version = content["model"]["weights"]["digest"], len(log)
     findings = []
@@ -272,7 +276,7 @@ def _model(content, path):
     if state is not None and state.get("method") == "retained rows":
         return [*findings, Finding(what, *_compare_rows_alone(content, path, state, wanted))]
     if wanted not in digests.values():
-        return [*findings, Finding(what, False, _which(digests.values(), log))]
+        return [*findings, Finding(what, False, _say_which(digests.values(), log))]
     findings.append(Finding(what, True, f"weights {wanted[:16]}... are those of version {version}"))
     known = content["model"]["file"]
     if known is not None and state is not None and version == len(log):
@@ -309,10 +313,10 @@ def _compare_skops(content, path):
     wanted = model["weights"]["digest"]
     if wanted in digests:
         return True, f"weights {wanted[:16]}... are those of version {len(log)}{note}"
-    return False, _which(digests, log) + skops_files.name_versions(content)
+    return False, _say_which(digests, log) + skops_files.name_versions(content)
 
 
-def _which(found, log):
+def _say_which(found, log):
     for position, entry in enumerate(log, 1):
         if entry.get("weights", {}).get("before") in found:
             return f"its weights are those from before request {position}"
@@ -322,7 +326,7 @@ def _which(found, log):
 # ---------------------------------------------------------------------- rows
 
 
-def _rows(rows, models):
+def _check_rows(rows, models):
     if not models:
         raise ValueError("rows are looked for in the records of models: pass a model's file.")
     if not isinstance(rows, dict):
@@ -346,7 +350,7 @@ def _look_up(path, kind, values):
         raise ValueError(
             "a file of skops holds no record of rows; pass one that `save` has written."
         )
-    state, _ = _state(path)
+    state, _ = _read_state(path)
     if state is None:
         raise ValueError("the file holds no record of rows; pass one that `save` has written.")
     with safe_open(path, framework="numpy") as file:

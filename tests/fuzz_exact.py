@@ -5,20 +5,24 @@ asks for deletions and corrections in every way in which rows are named, refused
 and goes through pickles and files in the middle.
 """
 
+import copy
 import os
 import pickle
 import tempfile
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from skunlearn._torch.skorch_nets import is_net
-from skunlearn.exceptions import AlreadyForgottenError, UnknownRowsError
+from skunlearn.exceptions import AlreadyForgottenError, UnknownRowsError, UnlearningError
 
 N_TEST, WIDTH = 30, 5
 KINDS = ("indices", "ids", "groups", "rows", "rows with labels", "correct indices", "correct ids")
-LEAVING = ("correct ids", "correct indices", "gone", "stranger", "all", "pickle", "save")
-ODD = ("correct rows", "gone", "stranger", "all", "pickle", "save")
+STAYING = ("gone", "stranger", "all", "pickle", "save", "copy", "lend")
+LEAVING = ("correct ids", "correct indices", *STAYING)
+ODD = ("correct rows", "brought", *STAYING)
 ACTS = (*KINDS, *ODD)
+BRING = "give them back with attach"  # what shards say of rows that come with a request
 
 
 class Trial:
@@ -38,11 +42,28 @@ class Trial:
     fewest : int, default=20
         With so many rows left or fewer, no more are deleted.
     weighted : bool, default=False
-        Whether the rows have weights.
+        Whether the rows have weights, some of them none.
+    wrap : callable, default=None
+        ``wrap(X)`` puts rows into the container in which they are given: a frame, say.
+    trained : callable, default=None
+        Makes an estimator that is fitted before, on these rows: ``make(FrozenEstimator(...))``.
     """
 
-    def __init__(self, make, draw, fresh, seed, *, n=90, fewest=20, weighted=False):
+    def __init__(
+        self,
+        make,
+        draw,
+        fresh,
+        seed,
+        *,
+        n=90,
+        fewest=20,
+        weighted=False,
+        wrap=None,
+        trained=None,
+    ):
         self.n, self.rng = n, np.random.default_rng(seed)
+        self.wrap = wrap or np.array
         self.make, self.draw, self.fresh, self.fewest = make, draw, fresh, fewest
         self.seed, self.drift, self.done = seed, 0.0, []
         X, y = draw(self.rng, n + N_TEST)
@@ -50,14 +71,19 @@ class Trial:
         X[5] = X[6]  # and perhaps with others
         self.X, self.y, self.X_test = X[: self.n], y[: self.n], X[self.n :]
         self.weights = self.rng.uniform(0.1, 2.0, self.n) if weighted else None
+        if weighted:
+            self.weights[self.rng.random(self.n) < 0.1] = 0.0
         self.known = np.unique(y)
         self.ids = np.array([f"row-{i}" for i in range(self.n)])
         self.groups = np.array([f"person-{i // 3}" for i in range(self.n)])
         self.left = np.ones(self.n, dtype=bool)
         given = {} if self.weights is None else {"sample_weight": self.weights}
+        if trained is not None:
+            model = trained().fit(self.wrap(self.X), self.y, **given)
+            self.make = lambda: make(FrozenEstimator(model))
         # A copy: rows are referred to, and these are corrected.
-        self.unlearner = make().fit(
-            self.X.copy(), self.y.copy(), ids=self.ids, groups=self.groups, **given
+        self.unlearner = self.make().fit(
+            self.wrap(self.X), self.y.copy(), ids=self.ids, groups=self.groups, **given
         )
 
     def run(self, n):
@@ -78,11 +104,8 @@ class Trial:
 
     def compare(self):
         """The model's outputs, those of a fresh fit, and what is known of the rows."""
-        chosen = self.left
-        weights = None if self.weights is None else self.weights[chosen]
-        given = (self.X[chosen], self.y[chosen], weights, self.ids[chosen], self.groups[chosen])
-        shown = np.concatenate([self.X_test, self.X[chosen][:20]])
-        model, found = self.fresh(*given), outputs(self.unlearner, shown)
+        shown = self.wrap(np.concatenate([self.X_test, self.X[self.left][:20]]))
+        model, found = self.fit_fresh(), outputs(self.unlearner, shown)
         expected = outputs(model, shown)
         if found.shape != expected.shape:  # a class that nobody is left of
             assert set(model.classes_) < set(self.known)
@@ -95,7 +118,14 @@ class Trial:
                 found = expected
         size = np.maximum(1.0, np.abs(expected))
         self.drift = max(self.drift, float((np.abs(found - expected) / size).max()))
-        assert np.array_equal(self.unlearner._record.retained, chosen)
+        assert np.array_equal(self.unlearner._record.retained, self.left)
+
+    def fit_fresh(self):
+        """A model of the rows that are left, as they are now."""
+        left = self.left
+        weights = None if self.weights is None else self.weights[left]
+        rows = self.wrap(self.X[left])
+        return self.fresh(rows, self.y[left], weights, self.ids[left], self.groups[left])
 
     # ------------------------------------------------------------------ deletions
 
@@ -104,9 +134,24 @@ class Trial:
 
     def forget(self, gone, **named):
         gone = np.asarray(gone) & self.left
-        after = self.left & ~gone
-        self.unlearner.unlearn(**named)
-        self.left = after
+        before, log = self.left, len(self.unlearner.deletions_)
+        self.left = before & ~gone
+        try:
+            self.unlearner.unlearn(**named)
+        except (ValueError, UnlearningError) as error:
+            known = BRING in str(error) or self.is_too_little()
+            self.left = before
+            assert len(self.unlearner.deletions_) == log
+            if not known:
+                raise
+
+    def is_too_little(self):
+        """Whether there is no model of the rows that would be left, or none that answers."""
+        try:
+            outputs(self.fit_fresh(), self.wrap(self.X_test))
+        except ValueError:
+            return True
+        return False
 
     def at(self, rows):
         return np.isin(np.arange(self.n), rows)
@@ -124,19 +169,26 @@ class Trial:
         self.forget(np.isin(self.groups, names), groups=names)
 
     def equal(self, row, *, labels):
-        same = (self.X[row] == self.X).all(axis=1)
+        same = ((self.X[row] == self.X) | (np.isnan(self.X[row]) & np.isnan(self.X))).all(axis=1)
         if labels:
             same &= (self.y == self.y[row]).reshape(self.n, -1).all(axis=1)
         return same & self.left
 
     def do_rows(self):
         row = self.some(1)[0]
-        self.forget(self.equal(row, labels=False), X_forget=self.X[[row]])
+        self.forget(self.equal(row, labels=False), X_forget=self.wrap(self.X[[row]]))
 
     def do_rows_with_labels(self):
         row = self.some(1)[0]
         gone = self.equal(row, labels=True)
-        self.forget(gone, X_forget=self.X[[row]], y_forget=self.y[[row]])
+        self.forget(gone, X_forget=self.wrap(self.X[[row]]), y_forget=self.y[[row]])
+
+    def do_brought(self):
+        """The kept rows come with the request, as to one that holds none."""
+        rows = self.some()
+        left = np.flatnonzero(self.left & ~self.at(rows))
+        brought = {"X_retain": self.wrap(self.X[left]), "y_retain": self.y[left]}
+        self.forget(self.at(rows), ids=self.ids[rows], **brought)
 
     # ------------------------------------------------------------------ corrections
 
@@ -155,10 +207,18 @@ class Trial:
         y = self.y.copy()
         if y_new is not None:
             y[rows] = y_new
-        self.unlearner.correct(X_new=X_new, y_new=y_new, **named)
+        wrapped = None if X_new is None else self.wrap(X_new)
+        before = self.X.copy(), self.y
         self.y = y
         if X_new is not None:
             self.X[rows] = X_new
+        try:
+            self.unlearner.correct(X_new=wrapped, y_new=y_new, **named)
+        except (ValueError, UnlearningError):
+            known = self.is_too_little()
+            self.X, self.y = before
+            if not known:
+                raise
 
     def do_correct_indices(self):
         rows = self.some()
@@ -170,12 +230,13 @@ class Trial:
 
     def do_correct_rows(self):
         row = self.some(1)[0]
-        self.put(self.equal(row, labels=False), *self.new(1), X_old=self.X[[row]].copy())
+        self.put(self.equal(row, labels=False), *self.new(1), X_old=self.wrap(self.X[[row]]))
 
     # ------------------------------------------------------------------ what changes nothing
 
     def refused(self, error, **named):
-        before = outputs(self.unlearner, self.X_test)
+        shown = self.wrap(self.X_test)
+        before = outputs(self.unlearner, shown)
         log = len(self.unlearner.deletions_)
         try:
             self.unlearner.unlearn(**named)
@@ -184,7 +245,7 @@ class Trial:
         else:
             raise AssertionError(f"{named} was not refused")
         assert len(self.unlearner.deletions_) == log
-        assert np.array_equal(outputs(self.unlearner, self.X_test), before)
+        assert np.array_equal(outputs(self.unlearner, shown), before)
 
     def do_gone(self):
         gone = np.flatnonzero(~self.left)
@@ -197,15 +258,27 @@ class Trial:
     def do_stranger(self):
         self.refused(UnknownRowsError, indices=[self.n])
         self.refused(UnknownRowsError, ids=[self.ids[self.some(1)[0]], "nobody"])
-        self.refused(UnknownRowsError, X_forget=self.draw(self.rng, 1)[0] + 0.125)
+        self.refused(UnknownRowsError, X_forget=self.wrap(self.draw(self.rng, 1)[0] + 0.125))
 
     def do_all(self):
         self.refused(ValueError, indices=np.flatnonzero(self.left))
         self.refused(ValueError, groups=np.unique(self.groups[self.left]))
         self.refused(ValueError, indices=[])
+        row = self.some(1)[0]
+        self.refused(ValueError, indices=[row, row])
+        self.refused(ValueError, ids=[self.ids[row]] * 2)
 
     def do_pickle(self):
         self.unlearner = pickle.loads(pickle.dumps(self.unlearner))
+
+    def do_copy(self):
+        self.unlearner = copy.deepcopy(self.unlearner)
+
+    def do_lend(self):
+        """The rows are taken away, and given back in another order."""
+        rows = self.rng.permutation(np.flatnonzero(self.left))
+        self.unlearner.detach()
+        self.unlearner.attach(self.wrap(self.X[rows]), self.y[rows])
 
     def do_save(self):
         """To a file and back, of those that can; the rows are given back in another order."""
@@ -219,7 +292,7 @@ class Trial:
                 assert not is_net(final.estimator_), error
                 return
             rows = self.rng.permutation(np.flatnonzero(self.left))
-            self.unlearner = self.make().load(path).attach(self.X[rows], self.y[rows])
+            self.unlearner = self.make().load(path).attach(self.wrap(self.X[rows]), self.y[rows])
 
 
 def outputs(model, X):

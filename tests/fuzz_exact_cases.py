@@ -89,6 +89,8 @@ class Case:
     fewest: int = 6
     slow: bool = False
     trial_of: type = Trial
+    wrap: object = None
+    trained: bool = False
 
     def trial(self, seed, n=90):
         fresh = fresh_again(self.make) if self.plain is None else fresh_of(self.plain)
@@ -100,6 +102,8 @@ class Case:
             n=n,
             fewest=self.fewest,
             weighted=self.weighted,
+            wrap=self.wrap,
+            trained=self.plain if self.trained else None,
         )
 
 
@@ -121,9 +125,9 @@ def pipeline(*steps, end):
     )
 
 
-def piped(*steps, end, draw, promised=1e-9):
+def piped(*steps, end, draw, promised=1e-9, **kwargs):
     make, plain = pipeline(*steps, end=end)
-    return Case(make, draw, plain, promised)
+    return Case(make, draw, plain, promised, **kwargs)
 
 
 def net(**kwargs):

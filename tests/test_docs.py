@@ -344,8 +344,9 @@ def test_every_row_of_a_report_is_explained_on_its_page():
 def test_times_of_the_report_on_its_page_are_the_processors(monkeypatch):
     code = """
 import time
+clock = time.perf_counter
 class report:
-    to_html = staticmethod(lambda: time.perf_counter)
+    to_html = staticmethod(lambda: clock)
 """
     monkeypatch.setattr(explained.run_code, "blocks", lambda page: [(code, None, None)])
     clock = time.perf_counter
@@ -364,6 +365,14 @@ def test_thumbnails_of_tall_pictures_show_their_upper_part(tmp_path):
     picture.crop((0, 0, 500, 500)).save(tmp_path / "square.png")
     gallery.crop(tmp_path / "square.png", tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+def test_the_difference_of_sets_has_a_sign_that_fonts_have():
+    pytest.importorskip("latex2mathml")
+    import mathml
+
+    drawn = mathml._html(r"D \setminus D_f", "inline")
+    assert "<mi>D</mi><mo>&#x02216;</mo><msub>" in drawn
 
 
 def test_the_page_on_reports_says_when_they_warn():

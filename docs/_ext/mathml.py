@@ -7,7 +7,8 @@ def _html(text, display):
     text = " ".join(text.split())
     if r"\\" in text or "&" in text:
         text = rf"\begin{{array}}{{rl}} {text} \end{{array}}"
-    return convert(text, display=display)
+    # A set's difference: few fonts have the sign that the converter takes.
+    return convert(text, display=display).replace("<mi>&#x029F5;</mi>", "<mo>&#x02216;</mo>")
 
 
 def visit_math(translator, node):

@@ -54,7 +54,7 @@ class _Reader:
 
     def read(self, thing):
         """Note what there is to say of `thing`, and of what it leads to."""
-        for part in _parts(thing):
+        for part in _list_parts(thing):
             if id(part) in self.seen:
                 continue
             name = f"{part.__module__}.{part.__qualname__}"
@@ -69,7 +69,7 @@ class _Reader:
     def _class(self, cls):
         for base in cls.__bases__:
             self.read(base)
-        functions = [p for value in vars(cls).values() for p in _parts(value)]
+        functions = [p for value in vars(cls).values() for p in _list_parts(value)]
         codes = [f.__code__ for f in functions if isinstance(f, types.FunctionType)]
         skipped = _INCIDENTAL.union(*(_list_assigned(code, "STORE_ATTR") for code in codes))
         return [
@@ -111,12 +111,16 @@ class _Reader:
         return repr(sorted(said) if isinstance(values, set | frozenset) else said)
 
 
-def _parts(thing):
+def _list_parts(thing):
     """The classes and functions that `thing` is made of; the class of any other object."""
     if isinstance(thing, property):
-        return [p for f in (thing.fget, thing.fset, thing.fdel) if f is not None for p in _parts(f)]
+        return [
+            p for f in (thing.fget, thing.fset, thing.fdel) if f is not None for p in _list_parts(f)
+        ]
     if isinstance(thing, functools.partial):
-        return [p for f in (thing.func, *thing.args, *thing.keywords.values()) for p in _parts(f)]
+        return [
+            p for f in (thing.func, *thing.args, *thing.keywords.values()) for p in _list_parts(f)
+        ]
     thing = getattr(thing, "__func__", thing)  # methods of all kinds
     thing = getattr(thing, "__wrapped__", thing)
     return [thing if isinstance(thing, type | types.FunctionType) else type(thing)]

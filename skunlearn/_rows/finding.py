@@ -48,28 +48,45 @@ def find(record, X=None, y=None, **named):
     return positions
 
 
-def read_weights(record, X, y=None):
-    """Sample weights of rows that came with a request; None where ``fit`` was given none.
+def locate_brought(record, gone, X, y):
+    """Retained positions beside `gone` of rows that came with a request, one for each row.
 
-    Equal rows are taken in the order in which ``fit`` was given them.
+    Of equal rows with equal labels each stands for another one, in the order of `fit`.
     """
-    if record.weights is None:
-        return None
+    left = record.retained.copy()
+    left[gone] = False
     if record.is_dataset:
-        return record.weights[_find_subset(record, X)]
-    digests = row_digests(X)
-    if y is None:
-        hits = match(record.digests, digests)
+        found = _find_subset(record, X)
+        more = np.flatnonzero(~left[_check_indices(record, found)])
     else:
-        digests = label_digests(digests, y)
+        digests = label_digests(row_digests(X), y)
         hits = match(record.label_digests, digests)
-    found, seen = np.empty(len(hits)), {}
-    for row, (digest, hit) in enumerate(zip(digests, hits, strict=True)):
-        hit = hit[record.retained[hit]]
-        count = seen.get(digest.tobytes(), 0)
-        seen[digest.tobytes()] = count + 1
-        found[row] = record.weights[hit[count % len(hit)]]
+        _keep_retained(record, hits, "rows of X_retain", "row")
+        found, seen, more = np.empty(len(hits), np.intp), {}, []
+        for row, (digest, hit) in enumerate(zip(digests, hits, strict=True)):
+            hit = hit[left[hit]]
+            count = seen.get(digest.tobytes(), 0)
+            seen[digest.tobytes()] = count + 1
+            if count < len(hit):
+                found[row] = hit[count]
+            else:
+                more.append(row)
+    if len(more):
+        raise AlreadyForgottenError(
+            f"X_retain holds rows of the forget set, or one more often than it is kept (rows "
+            f"{show_some(list(more))}); leave them out."
+        )
     return found
+
+
+def find_sources(record, positions, X, y):
+    """Which row of `X` stands for each of `positions`: one may stand for all that equal it."""
+    if record.is_dataset:
+        subset = _find_subset(record, X)
+        order = np.argsort(subset)
+        return order[np.searchsorted(subset, positions, sorter=order)]
+    hits = match(label_digests(row_digests(X), y), record.label_digests[positions])
+    return np.array([hit[0] for hit in hits], np.intp)
 
 
 def mark_seen(record, X):

@@ -62,17 +62,17 @@ def share_values(a, b):
     """Whether two frames hold a column in the same memory."""
     if is_polars(a) != is_polars(b) or len(a.shape) != len(b.shape) or len(a) != len(b):
         return False
-    held = ([x for x in map(_values, _columns(X)) if x is not None] for X in (a, b))
+    held = ([x for x in map(_view_values, _list_columns(X)) if x is not None] for X in (a, b))
     return any(np.may_share_memory(x, y) for x, y in zip(*held))
 
 
-def _columns(X):
+def _list_columns(X):
     if is_polars(X):
         return X.get_columns()
     return [X] if X.ndim == 1 else [X.iloc[:, i] for i in range(X.shape[1])]
 
 
-def _values(column):
+def _view_values(column):
     """The values as an array that shares their memory, None where there is none."""
     if isinstance(getattr(column, "values", None), np.ndarray):  # pandas'
         return column.values

@@ -45,7 +45,7 @@ class ItemSample:
             stable = [True, True]
             for _ in range(_READINGS - 1):
                 again = _read(dataset, positions)
-                stable = [s and _same(a, b) for s, a, b in zip(stable, sides, again)]
+                stable = [s and _are_same(a, b) for s, a, b in zip(stable, sides, again)]
         kept = [table if ok else None for table, ok in zip(sides, stable)]
         return cls(positions, *kept, is_random=not all(stable))
 
@@ -76,7 +76,7 @@ def pick_spread(positions):
 def _read(dataset, positions):
     """Digests of inputs and of the rest, each None where an item has no digest."""
     items = [_split_item(dataset[int(i)]) for i in positions]
-    return [_table(side) for side in zip(*items)]
+    return [_make_table(side) for side in zip(*items)]
 
 
 def _split_item(item):
@@ -85,7 +85,7 @@ def _split_item(item):
     return item, ()
 
 
-def _table(values):
+def _make_table(values):
     try:
         rows = [_digest(value) for value in values]
     except TypeError:
@@ -93,7 +93,7 @@ def _table(values):
     return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 16)
 
 
-def _same(a, b):
+def _are_same(a, b):
     return a is None or b is None or np.array_equal(a, b)
 
 

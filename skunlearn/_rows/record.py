@@ -92,7 +92,8 @@ class TrainingRecord:
         return {name: table for name, table in tables.items() if table is not None}
 
     locate, find, mark_seen = finding.locate, finding.find, finding.mark_seen
-    weights_of, check_unchanged = finding.read_weights, row_table.check_unchanged
+    locate_brought, find_sources = finding.locate_brought, finding.find_sources
+    check_unchanged = row_table.check_unchanged
 
     def __len__(self):
         return len(self.retained)

@@ -6,11 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import logit
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn.exceptions import UnlearningError
+
+# They name the likeliest class, which takes them another pass through all trees.
+_NAME_LIKELIEST = (RandomForestClassifier, ExtraTreesClassifier)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def observe(model, rows, classes):
         logits, predicted = _hear_one_class(model, X, classes)
         return Evidence(y, logits, predicted, task)
     logits = _sklearn_logits(model, X, classes)
-    if getattr(model, "names_likeliest", False):
+    if getattr(model, "names_likeliest", False) or type(model) in _NAME_LIKELIEST:
         predicted = logits.argmax(axis=1)  # one pass for both
     else:
         predicted = np.searchsorted(classes, model.predict(X))

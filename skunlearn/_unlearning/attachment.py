@@ -84,11 +84,11 @@ def leave_out_rows(unlearner, state):
             known, record=record, forgotten=None, looked=None, recipe=None, files=files
         )
         # The net that the user passed may have been trained on rows that are gone by now.
-        state["estimator"] = _without_weights(unlearner.estimator)
+        state["estimator"] = _drop_weights(unlearner.estimator)
     return state
 
 
-def _without_weights(estimator):
+def _drop_weights(estimator):
     if isinstance(estimator, FrozenEstimator):
         # After an unlearning the frozen model is the unlearned one; before it nothing is gone.
         return estimator

@@ -27,7 +27,7 @@ from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.diagnosis import find_emptied
 from skunlearn._unlearning.fitted import drafted, succeeding
 from skunlearn._unlearning.plain_rows import look_at
-from skunlearn._unlearning.removal import Removal, draw_sample, observe_all, purge_caches
+from skunlearn._unlearning.removal import Removal, draw_sample, observe_all
 
 
 def correct(
@@ -111,23 +111,31 @@ def correct(
     """
     check_is_fitted(self)
     check_able(self)
-    record = self._record
-    check_new(record, X_old, X_new, y_new, measure_on)
+    check_new(self._record, X_old, X_new, y_new, measure_on)
+    how = {} if measure_on is None else {"measure_on": measure_on}
+    return carry_out(self, X_old, y_old, X_new, y_new, ids, indices, **how)
+
+
+def carry_out(estimator, X_old, y_old, X_new, y_new, ids, indices, **how):
+    """The verb `correct`, of an unlearner and of a pipeline: the whole request, or nothing of it.
+
+    `how` goes to their ``_put``; the rest is as in `correct`.
+    """
     check_named(X_old, y_old, X_new, y_new, ids, indices)
-    with drafted(self) as draft, seeded(self._seed):
+    with drafted(estimator) as draft, seeded(estimator._seed):
         draft._check_parameters()
         positions, source, k = find(draft, X_old, y_old, ids, indices)
-        if record.is_dataset:
-            learn(draft, positions, _replace_items(draft, positions, X_new, measure_on))
+        if draft._record.is_dataset:
+            learn(draft, positions, _replace_items(draft, positions, X_new, **how))
         else:
-            record.check_unchanged(positions)
+            draft._record.check_unchanged(positions)
             X_new, y_new = draft._read_new(X_new, y_new, k)
             X_new = None if X_new is None else take(X_new, source)
             y_new = None if y_new is None else y_new[source]
-            draft._put(positions, X_new, y_new, measure_on)
-        purge_caches(draft, ["memory"], record.without(positions))
-    self._commit()
-    return self
+            draft._put(positions, X_new, y_new, **how)
+        draft._purge_caches(estimator, positions)
+    estimator._commit()
+    return estimator
 
 
 def put(draft, positions, X_new=None, y_new=None, measure_on=None, gone=()):
@@ -160,7 +168,7 @@ def learn(draft, positions, new, gone=()):
         emptied=find_emptied(draft, new, old),
         corrected=True,
     )
-    before = observe_all(draft.estimator_, removal, draft._classes)[:2]
+    before = observe_all(draft.estimator_, removal, draft._classes)
     forgotten = forget_too(draft, removal, gone, also, before[1])
     draft._forget(replace(removal, before=before))
     draft._change(forgotten=None)
@@ -192,7 +200,7 @@ def forget_too(draft, removal, gone, rows, said, hear=None):
         removal,
         positions=gone,
         forget=rows,
-        before=(first, said),
+        before=(first, said, None),
         emptied=find_emptied(draft, removal.record, rows),
         corrected=False,
         made_from=model_digest(model)["digest"],
@@ -230,7 +238,7 @@ def _read_plain(draft, positions, new, measure_on):
     return look_at(new._X, y, net, measure_on)[1]
 
 
-def _replace_items(draft, positions, dataset, measure_on):
+def _replace_items(draft, positions, dataset, measure_on=None):
     """The record with another Dataset, of which only the items at `positions` are other ones."""
     record = draft._record
     record.view(positions)  # raises where there are none
@@ -359,17 +367,17 @@ def find(unlearner, X_old, y_old, ids, indices):
     return positions, source, len(hits)
 
 
-def read_new(unlearner, X, y, k):
-    """New rows and encoded labels in the form of those of ``fit``."""
-    like = unlearner._record.row_like()
+def read_new(estimator, X, y, k):
+    """New rows and encoded labels in the form of those of ``fit``; of a pipeline, too."""
+    like = estimator._record.row_like()
     if X is not None:
         if is_dataset(X):
             raise TypeError("X_new is a torch Dataset, but the model was fitted on arrays.")
         if isinstance(like, np.ndarray):
             X = cast_new(X, like.dtype)
-        X, _ = unlearner._check_request(validation.check_X(unlearner, X), None, "new")
+        X, _ = estimator._check_request(X, None, "new")
         check_length(n_rows(X), "X_new", "rows", k)
-    return X, read_labels(unlearner, y, k)
+    return X, read_labels(estimator, y, k)
 
 
 def cast_new(X, dtype, name="X_new"):

@@ -26,6 +26,10 @@ _GREW = 0.3  # the same of a small loss, relative to itself
 _SHAKEN = 0.3  # change of the log of a loss, of easy rows in nets trained anew: 0.34 to 2.8
 _LOST = 0.03  # accuracy on unseen rows that is worth a warning, beside what chance shows
 _ENOUGH = 50  # unseen rows from which that is measured
+_LEARNING = 0.08  # share of the loss of chance, of retained rows, in nets that still learn
+_FELL = 0.03  # fall of that loss, as a share of it, that tells of more training
+# Share of it that the forget rows' loss falls by, too: at most 0.6 where many were known by heart.
+_GAINED = 0.7
 _ASKED = 1000  # forget rows for which neighbours are looked up, at most
 
 
@@ -131,6 +135,11 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     # Of easy rows a net trained anew knows some less well and others better.
     if not raised and _are_shaken(change.forget_before.losses(), change.forget_after.losses()):
         raised = change.is_easy
+    if not raised and gained_as_others(measured) and unlearner._classes is not None:
+        still = measured["retain_before"]["loss"] > _LEARNING * _chance(
+            unlearner, change.retain_after
+        )
+        raised = still and not (removal.emptied or change.is_easy)
     if not raised and (not alike or change.is_easy):
         text = _say_not_raised(unlearner, before, after, change.apart is None)
     if not alike:
@@ -161,6 +170,25 @@ def lost_on_unseen(change):
     if n < _ENOUGH:
         return None
     return float(right[0].mean() - right[1].mean()), float(np.sqrt(np.sum(right[0] ^ right[1])) / n)
+
+
+def gained_as_others(measured):
+    """Whether forget rows became better known, nearly as much as retained ones did.
+
+    What a net that is still learning finds out of the latter holds for all rows like them; of rows
+    that it has by heart it gains less.
+
+    Parameters
+    ----------
+    measured : dict
+        Losses before and after, as in the log.
+    """
+    forget, forget_now = measured["forget_before"]["loss"], measured["forget_after"]["loss"]
+    retained, retained_now = measured["retain_before"]["loss"], measured["retain_after"]["loss"]
+    if not retained or retained_now is None:
+        return False
+    gained = 1 - retained_now / retained
+    return gained > _FELL and forget - forget_now >= _GAINED * gained * forget
 
 
 def _are_shaken(before, after):

@@ -118,16 +118,16 @@ def describe(unlearner):
     multi = isinstance(classes, Labels)
     columns = unlearner._row_reader.columns
     net = skorch_nets.unwrap(unlearner.estimator)
-    lost = portable.name_lost(model, net, unlearner._seed, _some_rows(record))
+    lost = portable.name_lost(model, net, unlearner._seed, _take_some_rows(record))
     state = {
         **tensor_files.header(type(unlearner).__name__),
-        "classes": None if classes is None else _labels(unlearner.classes_),
-        "columns": None if classes is None or multi else _labels(columns),
+        "classes": None if classes is None else _list_labels(unlearner.classes_),
+        "columns": None if classes is None or multi else _list_labels(columns),
         "multilabel": multi,
         "classes_dtype": None if classes is None else unlearner.classes_.dtype.str,
         "n_targets": unlearner._row_reader.n_targets,
         "n_features_in": getattr(unlearner, "n_features_in_", None),
-        "feature_names_in": _labels(getattr(unlearner, "feature_names_in_", None)),
+        "feature_names_in": _list_labels(getattr(unlearner, "feature_names_in_", None)),
         "seed": unlearner._seed,
         "frozen": portable.name_frozen(model),
         "lost": lost,
@@ -256,7 +256,7 @@ def warn_of_lost(path, lost):
         )
 
 
-def _some_rows(record):
+def _take_some_rows(record):
     """A few rows, or made-up ones of their form; None where that is not known."""
     if record.has_data:
         return record.view(np.flatnonzero(record.retained)[:8])
@@ -275,5 +275,5 @@ def _make_up(like):
     return values.astype(like.dtype)
 
 
-def _labels(values):
+def _list_labels(values):
     return None if values is None else np.asarray(values).tolist()

@@ -99,7 +99,7 @@ def look_at(X, y, net, measure_on, retained=None):
     reader : PlainRows, or None where nothing is random
     """
     name, rows = "measure_on", np.arange(len(y)) if retained is None else retained
-    items = _items(X, y, net, rows)
+    items = _read_items(X, y, net, rows)
     sample = None if items is None else ItemSample.of(*items)
     own = sample if is_dataset(X) else None
     if measure_on is None:
@@ -135,7 +135,7 @@ def look_at(X, y, net, measure_on, retained=None):
                 f"{name}, {measure_on!r}, was not found in {type(items[0]).__name__}. Pass the "
                 "very object that it applies, or a Dataset of the same rows without augmentation."
             )
-        reader = PlainRows(X, transform=measure_on, net=_without_weights(net))
+        reader = PlainRows(X, transform=measure_on, net=_drop_weights(net))
         _check_kind(items[0], *plain, name)
     else:
         raise TypeError(
@@ -150,7 +150,7 @@ def look_at(X, y, net, measure_on, retained=None):
     return own, reader
 
 
-def _items(X, y, net, rows):
+def _read_items(X, y, net, rows):
     """The Dataset of which training reads items, and their positions; None where it has none."""
     if is_dataset(X):
         return X, rows
@@ -161,7 +161,7 @@ def _items(X, y, net, rows):
     return net.get_dataset(take(X, some), codes[some]), np.arange(len(some))
 
 
-def _without_weights(net):
+def _drop_weights(net):
     """A net that can make data sets, and nothing else."""
     if not is_net(net):
         return None

@@ -12,7 +12,7 @@ from skunlearn._rows.containers import is_dataset
 from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.parts.net_kinds import has_sigmoid, is_plain, kind_of
 from skunlearn._torch.parts.tasks import Labels
-from skunlearn._unlearning.validation import check_X, dataset_targets
+from skunlearn._unlearning.validation import check_X, dataset_targets, refuse_mixed
 
 
 def _inner_has(unlearner, method):
@@ -129,6 +129,7 @@ class PredictorMixin:
             y = dataset_targets(X)
         if isinstance(y, torch.Tensor):  # which an older scikit-learn does not compare with arrays
             y = y.numpy(force=True)
+        refuse_mixed(y)
         metric = accuracy_score if hasattr(self, "classes_") else r2_score
         return metric(y, self.predict(X), sample_weight=sample_weight)
 

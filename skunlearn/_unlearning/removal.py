@@ -8,7 +8,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._recipe import caches, training
 from skunlearn._rows.checking import check_single_request
-from skunlearn._rows.containers import n_rows
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._rows.views import DigestsOfRows, Rows
@@ -24,7 +23,6 @@ from skunlearn._unlearning.change import Before
 from skunlearn._unlearning.diagnosis import find_emptied
 from skunlearn._unlearning.fitted import drafted
 from skunlearn._unlearning.unseen_rows import read_unseen
-from skunlearn.exceptions import AlreadyForgottenError
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model, at most
 _SHARE, _FEW = 0.2, 400  # without a limit a fifth of the rows does, and no fewer than these
@@ -44,15 +42,14 @@ class Removal:
     trained_on : (Rows, Rows) or None
         Retained and forget rows as the present model was trained on them, where those of this
         request are shown in another way, and the method is to work on the former.
-    before : (Evidence, Evidence) or None
-        What the present model says of the forget rows and of a sample of the others, where it is
-        to be asked in another way than about the rows of this request.
+    before : (Evidence, Evidence, Evidence) or None
+        What the present model says of the forget rows, of a sample of the others, and of `unseen`
+        (None where there are none), where it is to be asked in another way than about the rows of
+        this request.
     most_lost : float or None
         What the request may cost in accuracy on that sample.
     unseen : (rows, labels) or None
         Rows that the model has never seen, by which the request is judged.
-    unseen_before : Evidence or None
-        What the present model says of these, as in `before`.
     record : TrainingRecord or None
         As the request leaves it; known once it is looked up, as are the following.
     sample : Rows or None
@@ -72,10 +69,9 @@ class Removal:
     forget: Rows | None = None
     retain: Rows | None = None
     trained_on: tuple[Rows, Rows | None] | None = None
-    before: tuple[Evidence, Evidence] | None = None
+    before: tuple[Evidence | None, Evidence | None, Evidence | None] | None = None
     most_lost: float | None = None
     unseen: tuple | None = None
-    unseen_before: Evidence | None = None
     record: TrainingRecord | None = None
     sample: Rows | None = None
     others: Rows | None = None
@@ -88,8 +84,8 @@ def look_before(estimator, removal):
     """The model of a fitted unlearner before the request, its `Before`."""
     model, exact = estimator.estimator_, estimator._make_promises().exact
     weights = removal.made_from or model_digest(model)["digest"]
-    known = removal.before or (None, _recall_look(estimator, removal, weights))
-    said = observe_all(model, removal, estimator._classes, (*known, removal.unseen_before))
+    known = removal.before or (None, _recall_look(estimator, removal, weights), None)
+    said = observe_all(model, removal, estimator._classes, known)
     brought = estimator._name_trained() if exact else []
     declared = estimator._name_declared() if exact else []
     return Before(weights, said, brought, declared)
@@ -264,19 +260,18 @@ def _view_given(estimator, positions, X_forget, y_forget, X_retain, y_retain):
         raise ValueError("X_retain and y_retain come together: rows and their labels.")
     record = estimator._record
     X_retain, y_retain = estimator._check_request(X_retain, y_retain, "retain")
-    kept = record.locate(X_retain, y_retain)
+    kept = record.locate_brought(positions, X_retain, y_retain)
     if len(kept) == 0:
         raise ValueError("X_retain is empty: nothing would be left to train on.")
-    if np.isin(kept, positions).any():
-        raise AlreadyForgottenError("X_retain holds rows of the forget set; leave them out.")
     digests = None if record.is_dataset else DigestsOfRows(X_retain)
-    weights = record.weights_of(X_retain, y_retain)
-    retain = Rows(X_retain, y_retain, np.arange(n_rows(X_retain)), digests, weights=weights)
+    weights = None if record.weights is None else record.weights[kept]
+    retain = Rows(X_retain, y_retain, np.arange(len(kept)), digests, weights=weights)
     if record.has_data:
         return record.view(positions), retain
     if X_forget is not None and y_forget is not None:
-        weights = record.weights_of(X_forget, y_forget)
-        return Rows(X_forget, y_forget, np.arange(n_rows(X_forget)), weights=weights), retain
+        sources = record.find_sources(positions, X_forget, y_forget)
+        weights = None if record.weights is None else record.weights[positions]
+        return Rows(X_forget, y_forget, sources, weights=weights), retain
     if estimator._make_promises().reads_forget_rows:
         raise ValueError(
             f"{type(estimator).__name__} works on the forget rows too, and this estimator does "

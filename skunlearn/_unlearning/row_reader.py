@@ -122,6 +122,7 @@ def _find_task(estimator, X, y, n):
     y = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y
     plain = is_plain(inner)
     if isinstance(y, list | tuple) and (plain or np.asarray(y, dtype=object).ndim == 2):
+        validation.refuse_mixed(y)
         y = np.asarray(y)
     classifier = kind_for(inner, y) == "classifier"
     if classifier and has_labels(y) and skorch_nets.is_net(inner):
@@ -177,6 +178,7 @@ def read_request(estimator, X, y, name):
             checking.refuse_positions(X, like, f"X_{name}")
         X = align_request(estimator._read_rows(X, f"X_{name}"), like, f"X_{name}")
     if y is not None:
+        validation.refuse_mixed(y, f"y_{name}")
         y = np.asarray(y.toarray() if sparse.issparse(y) else y)
         if y.ndim == 0 or len(y) != n_rows(X):
             entries = "no length" if y.ndim == 0 else f"{len(y)} entries"
@@ -191,7 +193,8 @@ def read_rows(unlearner, X, name):
     names = getattr(unlearner, "feature_names_in_", names)
     if names is not None:  # a frame may have been given columns since
         X = select_columns(X, names)
-    if hasattr(X, "columns") and hasattr(unlearner, "feature_names_in_"):
+    named = hasattr(X, "columns") and hasattr(unlearner, "feature_names_in_")
+    if named or name == "X_new":  # which no row of the record need equal
         X = validation.check_X(unlearner, X)
     if skorch_nets.is_net(unlearner.estimator_):
         check_finite(X, name, allow_nan=takes_nan(unlearner))

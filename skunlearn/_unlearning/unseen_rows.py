@@ -61,15 +61,15 @@ def read_unseen(unlearner, given, forget):
         codes[places] = validation.encode(y[places], classes, "y_val")
         y = codes
         alike = np.isin(y[places], forget.y)
-        places = np.sort(np.r_[_some(places[alike], rng), _some(places[~alike], rng)])
+        places = np.sort(np.r_[_draw_some(places[alike], rng), _draw_some(places[~alike], rng)])
     else:
         if classes is None and unlearner._record.y_dtype.kind == "f":
             y = y.astype(unlearner._record.y_dtype)
-        places = _some(places, rng)
+        places = _draw_some(places, rng)
     return Rows(X, y, places, reader=unlearner._reader) if len(places) else None
 
 
-def _some(places, rng):
+def _draw_some(places, rng):
     return places if len(places) <= _MOST else rng.choice(places, _MOST, replace=False)
 
 

@@ -148,9 +148,15 @@ def check_targets(y, n, *, classifier, column_ok=True):
         y = y.detach().cpu().numpy()
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y  # as losses of torch want them
     if classifier:
+        refuse_mixed(y)
         y = column_or_1d(y, warn=True)
         _refuse_unlabelled(y)
         assert_all_finite(y, input_name="y")
+        if y.dtype.kind == "O" and len(y) and not isinstance(y[0], str | bytes):
+            raise ValueError(
+                f"Unknown label type: y is an array of objects, such as {y[0]!r}. Labels are "
+                "numbers or text: pass y.astype(int), or y.astype(str)."
+            )
         check_classification_targets(y)
     else:
         y = np.asarray(y)
@@ -178,6 +184,28 @@ def _refuse_unlabelled(y):
             f"Input y contains NaN: {len(rows)} of {len(y)} rows without a label or target, the "
             f"first is row {rows[0]}. Leave them out, of X too."
         )
+
+
+def refuse_mixed(y, name="y"):
+    """Refuse labels of which some are text and others not.
+
+    They have no order, and a list of them would become text, in which 1 is "1".
+    """
+    if not isinstance(y, list | tuple):
+        y = np.asarray(y)
+        if y.dtype.kind != "O":
+            return
+        y = y.ravel()
+    texts = [isinstance(label, str) for label in y]
+    if all(texts) or not any(texts):
+        return
+    _refuse_unlabelled(np.array(y, dtype=object))
+    first, other = y[texts.index(True)], y[texts.index(False)]
+    raise ValueError(
+        f"{name} holds labels of several types, such as {first!r} ({type(first).__name__}) and "
+        f"{other!r} ({type(other).__name__}). Labels are compared with each other: make them all "
+        "of one type wherever they are passed, for example [str(label) for label in labels]."
+    )
 
 
 def check_like(y, n, classes):
@@ -223,6 +251,7 @@ def cast_targets(y, dtype, name="y"):
 
 def encode(y, classes, name="y"):
     """Positions of the labels in `classes`, int64; an unknown label is an error."""
+    refuse_mixed(y, name)
     y = np.asarray(y)
     if not len(y):
         return np.empty(0, np.int64)
@@ -263,7 +292,11 @@ def dataset_targets(X):
     if isinstance(X, torch.utils.data.Subset) and _has_targets(X.dataset):
         return np.asarray(dataset_targets(X.dataset))[np.asarray(X.indices)]
     said = _torchvision_targets(X)
-    return np.array([_read_target(X, i) for i in range(len(X))]) if said is None else said
+    if said is not None:
+        return said
+    read = [_read_target(X, i) for i in range(len(X))]
+    refuse_mixed(read, "The Dataset")
+    return np.array(read)
 
 
 def _has_targets(X):

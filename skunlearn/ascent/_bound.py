@@ -40,7 +40,7 @@ class BoundedAscent:
 
     def _bound(self, retain):
         """Loss of a row above which it is left alone."""
-        if self.bound != "chance":
+        if self.bound not in ("chance", None):
             return float(self.bound)
         return task_of(self._row_reader.seen_classes).chance(retain.y)
 

@@ -6,15 +6,14 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._files.canonical import chain_entry
-from skunlearn._rows.containers import n_rows, take
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._unlearning import correction
 from skunlearn._unlearning.certificate.deletion_log import (
     digest_forgotten,
 )
 from skunlearn._unlearning.diagnosis import find_emptied
-from skunlearn._unlearning.fitted import drafted, note_own_state
-from skunlearn._unlearning.removal import Removal, draw_sample, purge_caches
+from skunlearn._unlearning.fitted import note_own_state
+from skunlearn._unlearning.removal import Removal, draw_sample
 from skunlearn.compose import _front_steps
 from skunlearn.compose._prepared import Subtraction
 
@@ -54,30 +53,9 @@ class CorrectsMixin:
         correction.check_able(self._final_estimator)
         correction.check_kind(self._record)
         correction.check_kind(self._final_estimator._record)
-        correction.check_named(X_old, y_old, X_new, y_new, ids, indices)
-        with drafted(self) as draft, seeded(self._seed):
-            draft._check_parameters()
-            positions, source, k = correction.find(draft, X_old, y_old, ids, indices)
-            draft._record.check_unchanged(positions)
-            X_new, y_new = draft._read_new(X_new, y_new, k)
-            X_new = None if X_new is None else take(X_new, source)
-            draft._put(positions, X_new, None if y_new is None else y_new[source])
-            as_cached = self._final_estimator._record.without(positions)
-            memory = [f"{draft.steps[-1][0]}__memory"]
-            purge_caches(draft._final_estimator, memory, as_cached, draft)
-        self._commit()
-        return self
+        return correction.carry_out(self, X_old, y_old, X_new, y_new, ids, indices)
 
-    def _read_new(self, X, y, k):
-        """New rows in the form of those of ``fit``, and encoded labels."""
-        if X is not None:
-            like = self._record.row_like()
-            X = _front_steps.as_rows(X)
-            if isinstance(like, np.ndarray):
-                X = correction.cast_new(X, like.dtype)
-            X, _ = self._check_request(X, None, "new")
-            correction.check_length(n_rows(X), "X_new", "rows", k)
-        return X, correction.read_labels(self._final_estimator, y, k)
+    _read_new = correction.read_new
 
     def _drop_copies(self):
         if self._record.owned:
@@ -115,7 +93,7 @@ class CorrectsMixin:
             positions,
             _front_steps.transform_rows(old, steps, new),
             kept,
-            before=before,
+            before=(*before, None),
             record=seen,
             sample=draw_sample(new, kept),
             emptied=find_emptied(new, seen, old),

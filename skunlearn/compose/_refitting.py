@@ -62,6 +62,9 @@ class StepsMixin:
     def _clean_up(self, before):
         """Let go of what knows the forgotten rows still; `before` is the pipeline before."""
         gone = np.flatnonzero(before._record.retained & ~self._record.retained)
+        self._purge_caches(before, gone)
+
+    def _purge_caches(self, before, gone):
         as_cached = before._final_estimator._record.without(gone)
         purge_caches(self._final_estimator, [f"{self.steps[-1][0]}__memory"], as_cached, self)
 
@@ -121,12 +124,13 @@ class StepsMixin:
         """Let a copy of the unlearner work on rows that are transformed for this request."""
         positions, forget, retain = removal.positions, removal.forget, removal.retain
         old, steps, sums, subtracted = self._final_estimator, self.steps[:-1], None, []
-        start, before, never = copy.copy(old), None, None
+        start, before = copy.copy(old), None
         if refit:
-            before = self._observe(forget, draw_sample(old, retain))
+            never = None
             if not old._make_promises().exact:
                 never = read_unseen(old, _show(removal.unseen, steps), forget)
                 never = never and observe(old.estimator_, never, old._classes)
+            before = (*self._observe(forget, draw_sample(old, retain)), never)
             steps, X, sums, subtracted = self._new_steps(positions, forget, retain, as_stored)
             kept = _front_steps.check_rows(X, retain, start, reset=True)
             self._check_columns(steps, X)
@@ -145,7 +149,7 @@ class StepsMixin:
                     "take unknown values, or use refit_transformers=False."
                 ) from error
             gone = forget = None
-        known = {"before": before, "unseen_before": never, "most_lost": removal.most_lost}
+        known = {"before": before, "most_lost": removal.most_lost}
         if refit and old._make_promises().edits_weights:
             # Behind new steps the forget rows lie further out: the net is surer of them, and
             # nothing of what it holds shows in their gradients.

@@ -6,6 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch_geometric.data import Data
 
 from skunlearn._rows import checking
+from skunlearn._unlearning.validation import refuse_mixed
 from skunlearn.graph import _aggregation, _nets
 from skunlearn.graph._graph import read_graph
 
@@ -68,6 +69,7 @@ class GraphPredictorMixin:
             y = getattr(data, "y", None)
         if y is None:
             raise ValueError("score needs labels: pass y, or a Data that has them.")
+        refuse_mixed(y)
         predicted, y = self.predict(data), np.asarray(y)
         if mask is not None:
             mask = checking.check_mask(mask, len(predicted), "mask")

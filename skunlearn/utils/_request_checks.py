@@ -87,7 +87,7 @@ def check_bad_requests(estimator):
     state = Snapshot(new, X)
     for what, error, act in (
         ("unknown rows", UnknownRowsError, partial(new.unlearn, X[50:60] + 1)),
-        ("an unknown row among known ones", UnknownRowsError, partial(new.unlearn, _one_off(X))),
+        ("an unknown row among known ones", UnknownRowsError, partial(new.unlearn, _change_one(X))),
         ("unknown ids", UnknownRowsError, partial(new.unlearn, ids=[5, "nobody"])),
         ("repeated ids", ValueError, partial(new.unlearn, ids=[5, 5])),
         ("indices out of range", UnknownRowsError, partial(new.unlearn, indices=[N_ROWS])),
@@ -114,7 +114,7 @@ def check_bad_requests(estimator):
         state.check(f"the refused request ({what})")
 
 
-def _one_off(X):
+def _change_one(X):
     rows = X[50:60].copy()
     rows[3, 0] = np.nextafter(rows[3, 0], 9)
     return rows

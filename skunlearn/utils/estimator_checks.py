@@ -395,7 +395,7 @@ def check_log(estimator):
     new.fit(X, y, ids=[f"user-{i}" for i in range(N_ROWS)])
     assert new.deletions_ == []
     new.unlearn(indices=FORGET)
-    entry = json.loads(_strict_json(new.deletions_))[0]
+    entry = json.loads(_write_strictly(new.deletions_))[0]
     assert entry["rows"] == len(FORGET)
     assert entry["method"] == type(new).__name__
     assert entry["seconds"] > 0
@@ -408,7 +408,7 @@ def check_log(estimator):
         assert claim not in text or new._make_promises().certified, "an unproved claim"
 
 
-def _strict_json(value):
+def _write_strictly(value):
     return json.dumps(value, allow_nan=False)
 
 

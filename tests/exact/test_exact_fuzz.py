@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests import fuzz_exact_kinds
 from tests.fuzz_exact_cases import CASES
 from tests.small import quiet
 
@@ -12,3 +13,9 @@ pytestmark = quiet
 def test_after_every_request_the_model_is_that_of_what_remains(name):
     case = CASES[name]
     assert case.trial(0).run(10) <= case.promised
+
+
+@pytest.mark.parametrize("name", [n for n, case in fuzz_exact_kinds.CASES.items() if not case.slow])
+def test_in_other_containers_with_other_labels_and_in_compositions(name):
+    case = fuzz_exact_kinds.CASES[name]
+    assert case.trial(0, n=60).run(3) <= case.promised

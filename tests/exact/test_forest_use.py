@@ -23,6 +23,8 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from skunlearn import ForestUnlearner, UnlearningPipeline
+from skunlearn._rows.views import Rows
+from skunlearn._torch.observation import observe
 from skunlearn.evaluation import audit
 from skunlearn.exact import expected_regrown_share
 from skunlearn.exceptions import DataNotStoredError, UnlearningError
@@ -169,3 +171,15 @@ def test_refusals(data):
     assert ridge.unlearn(indices=[0]).predict(X).shape == (60,)
     with pytest.raises(ValueError, match="n_requests"):
         expected_regrown_share(5, 5, 6)
+
+
+@pytest.mark.parametrize("cls", [RandomForestClassifier, ExtraTreesClassifier])
+def test_what_is_measured_is_what_the_forest_predicts(cls):
+    """Of ties as well: two trees often say one class each."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 3)).astype(np.float32), np.arange(300) % 4
+    forest = cls(2, random_state=0).fit(X[:150], y[:150])
+    p = forest.predict_proba(X)
+    assert ((p == p.max(axis=1, keepdims=True)).sum(axis=1) > 1).any()
+    said = observe(forest, Rows(X, y, np.arange(300)), np.arange(4))
+    assert np.array_equal(said.predicted, forest.predict(X))

@@ -100,27 +100,32 @@ def gradient(W, b, X, y):
 
 
 @pytest.mark.parametrize("originals", [False, True])
-@pytest.mark.parametrize("share", [None, 0.4])
+@pytest.mark.parametrize("share", [0.1, 0.4])
 def test_one_step_is_that_of_the_formula(data, share, originals):
-    """θ - η∇[(1 - s)·CE(D_r) + s·CE(x', y')], by numpy; s by default as in the union of both."""
+    """θ - η∇[(1 - s)·CE(D_r) + s·CE(x', y')], by numpy."""
     X, y = data
     given = {"share": share, "originals": originals, "max_epochs": 1, "schedule": "constant"}
-    unlearner = AMUNUnlearner(linear(), random_state=0, **given).fit(X, y)
+    unlearner = AMUNUnlearner(linear(), lr=0.5, random_state=0, **given).fit(X, y)
     W, b = (p.detach().numpy().copy() for p in unlearner.estimator_.module_.parameters())
     moved, named = search(unlearner.estimator_, X[FORGET], y[FORGET], 3, radius=0.005)
     rows = np.arange(60) if originals else np.arange(6, 60)
-    s = 6 / (6 + len(rows)) if share is None else share
-    if share is None:  # the mean over the union
-        union = gradient(W, b, np.r_[X[rows], moved], np.r_[y[rows], named])
     parts = zip(gradient(W, b, X[rows], y[rows]), gradient(W, b, moved, named), strict=True)
-    steps = [(1 - s) * ours + s * theirs for ours, theirs in parts]
-    if share is None:
-        assert all(np.allclose(*pair, atol=1e-6) for pair in zip(steps, union, strict=True))
+    steps = [(1 - share) * ours + share * theirs for ours, theirs in parts]
     unlearner.unlearn(indices=FORGET)
     after = [p.detach().numpy() for p in unlearner.estimator_.module_.parameters()]
     for old, new, step in zip((W, b), after, steps, strict=True):
         assert new == pytest.approx(old - 0.5 * step, abs=1e-5)
         assert np.abs(new - old).max() > 1e-4
+
+
+def test_by_default_the_rate_is_thrice_the_nets_and_the_share_a_third(data):
+    X, y = data
+    by_default, given = (
+        AMUNUnlearner(linear(), random_state=0, **params).fit(X, y).unlearn(indices=FORGET)
+        for params in ({}, {"lr": 1.5, "share": 6 / 60 / 3})
+    )
+    ours, theirs = (u.estimator_.module_.weight.detach().numpy() for u in (by_default, given))
+    assert ours == pytest.approx(theirs, abs=1e-6)
 
 
 def test_without_retained_rows(data):

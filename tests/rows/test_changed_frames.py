@@ -5,11 +5,18 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from skunlearn import FineTuneUnlearner, RetrainUnlearner, ShardedUnlearner, UnlearningPipeline
+from skunlearn import (
+    FineTuneUnlearner,
+    RetrainUnlearner,
+    RidgeUnlearner,
+    ShardedUnlearner,
+    UnlearningPipeline,
+)
 from tests.rows.changes import ROUTES, N, knn, named
 from tests.small import net, quiet
 
@@ -114,3 +121,14 @@ def test_steps_that_write_to_the_rows_are_refused(rows, refit):
         pipeline.fit(X.copy(), y)
     steps[0] = ("scale", StandardScaler())
     UnlearningPipeline(steps, refit_transformers=refit).fit(X, y).unlearn(X[:3])
+
+
+def test_new_values_may_come_with_columns_of_later():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 2)), columns=["a", "b"])
+    y = 2 * frame["a"].to_numpy()
+    unlearner = RidgeUnlearner(Ridge()).fit(frame, y)
+    new = frame.iloc[[3]].assign(a=1.0, c=5)
+    unlearner.correct(X_old=frame.iloc[[3]], X_new=new, y_new=[2.0])
+    corrected, y[3] = frame.copy(), 2.0
+    corrected.loc[3, "a"] = 1.0
+    assert unlearner.estimator_.coef_ == pytest.approx(Ridge().fit(corrected, y).coef_, rel=1e-9)

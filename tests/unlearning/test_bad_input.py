@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skunlearn import RetrainUnlearner, UnlearningPipeline
 from skunlearn.exceptions import AlreadyForgottenError, ClassForgottenWarning, UnknownRowsError
+from skunlearn.metrics import MIAScorer
 from skunlearn.production import DeletionQueue, DeletionWorker
 from skunlearn.utils._check_tools import Snapshot
 from tests.instances import make_dict_net, make_net
@@ -150,6 +151,57 @@ def test_bad_labels(data, kind):
     with pytest.raises(error, match=message):
         unlearner.unlearn(X[:3], labels)
     state.check(kind)
+
+
+SEVERAL = {
+    "a list": lambda values: values,
+    "an array of objects": lambda values: np.array(values, dtype=object),
+    "a column of a frame": lambda values: pd.Series(values),
+}
+
+
+@pytest.mark.parametrize("form", SEVERAL)
+def test_labels_of_several_types_are_told_wherever_they_are_read(data, form):
+    X, y = data
+    mixed = SEVERAL[form]([1, "a", 2] * (N // 3))
+    told = r"y holds labels of several types, such as 'a' \(str\) and 1 \(int\)\. .* one type"
+    for unlearner in (make(), RetrainUnlearner(LogisticRegression())):
+        with pytest.raises(ValueError, match=told):
+            unlearner.fit(X, mixed)
+        with pytest.raises(ValueError, match=told):
+            UnlearningPipeline([("scale", StandardScaler()), ("net", unlearner)]).fit(X, mixed)
+    for labels in (y, np.array(["a", "b", "c"])[y]):
+        unlearner = make().fit(X, labels)
+        state = Snapshot(unlearner, X)
+        for read in (
+            lambda of=unlearner: of.unlearn(X[:3], mixed[:3]),
+            lambda of=unlearner: of.unlearn(X[:3], X_retain=X[3:], y_retain=mixed[3:]),
+            lambda of=unlearner: of.score(X, mixed),
+        ):
+            with pytest.raises(ValueError, match="several types, such as 'a'"):
+                read()
+        state.check(form)
+        unlearner.unlearn(indices=[0])
+        with pytest.raises(ValueError, match="several types, such as 'a'"):
+            MIAScorer()(unlearner, X, mixed)
+
+
+def test_labels_that_are_objects_are_told_what_to_become(data):
+    X, _ = data
+    with pytest.raises(ValueError, match=r"an array of objects, such as True.*y\.astype\(int\)"):
+        make().fit(X, np.array([True, 3] * (N // 2), dtype=object))
+
+
+def test_items_with_labels_of_several_types():
+    class Items(torch.utils.data.Dataset):
+        def __len__(self):
+            return N
+
+        def __getitem__(self, i):
+            return np.zeros(4, np.float32), (1, "a")[i % 2]
+
+    with pytest.raises(ValueError, match="The Dataset holds labels of several types"):
+        make().fit(Items())
 
 
 def test_rows_forgotten_before(data):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from skunlearn import (
+    FineTuneUnlearner,
     FisherForgettingUnlearner,
     MSGUnlearner,
     NoTUnlearner,
@@ -15,7 +16,12 @@ from skunlearn import (
 )
 from skunlearn._torch.observation import Evidence
 from skunlearn._torch.parts.tasks import Classes
-from skunlearn._unlearning.diagnosis import blurs_both, known_by_heart, stands_out
+from skunlearn._unlearning.diagnosis import (
+    blurs_both,
+    gained_as_others,
+    known_by_heart,
+    stands_out,
+)
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 from tests.instances import make_net
@@ -69,6 +75,29 @@ def test_rows_that_were_taught_to_be_unsure_stand_out():
     assert stands_out(unsure, sure_of_others) is None
     others = Evidence(np.full(400, 7), retained.logits, retained.predicted, retained.task)
     assert stands_out(unsure, others) is None
+
+
+def test_what_a_net_finds_out_of_other_rows_is_no_memory():
+    def gained(forget, retain):
+        """Of the losses before and after."""
+        keys = ("forget_before", "forget_after", "retain_before", "retain_after")
+        return gained_as_others(
+            {key: {"loss": loss} for key, loss in zip(keys, (*forget, *retain), strict=True)}
+        )
+
+    assert gained((1.0, 0.7), (0.9, 0.6))  # by 30 % and by 33 %
+    assert not gained((1.0, 0.9), (0.9, 0.6))  # what it had by heart is not refined
+    assert not gained((1.0, 0.9), (0.9, 0.9))  # nothing else was learnt
+    assert not gained((1.0, 0.9), (None, None))
+
+
+def test_a_net_that_was_not_trained_to_its_end_is_not_accused_of_what_it_learns():
+    X, y = load_digits_images(return_X_y=True)
+    net = make_net(max_epochs=3, lr=0.03)
+    unlearner = FineTuneUnlearner(net, random_state=0).fit(X[:1000], y[:1000])
+    unlearner.unlearn(indices=range(100))
+    losses = unlearner.deletions_[0]["measured"]
+    assert losses["forget_after"]["loss"] < losses["forget_before"]["loss"]
 
 
 def test_a_few_rows_do_not_stand_out_by_chance():

@@ -27,7 +27,7 @@ def list_artefacts(unlearner, given):
     """
     if not unlearner.deletions_:
         return []
-    found = [*_caches(unlearner), *_files(unlearner), *_checkpoints(unlearner)]
+    found = [*_list_caches(unlearner), *_list_files(unlearner), *_list_checkpoints(unlearner)]
     found += unlearner._list_artefacts()
     artefacts = {item["what"]: item | {"by": "skunlearn"} for item in found}
     for record in given:
@@ -68,7 +68,7 @@ def find_file(unlearner):
     return None
 
 
-def _caches(unlearner):
+def _list_caches(unlearner):
     report = unlearner.deletions_[-1].get("caches")
     if report is None:
         held = caches.list_caches(unlearner) if hasattr(unlearner, "get_params") else {}
@@ -91,7 +91,7 @@ def _caches(unlearner):
     return found
 
 
-def _files(unlearner):
+def _list_files(unlearner):
     """Files from before the last request, by what is at their place now."""
     files, done = getattr(unlearner, "_saved_files", None) or (), len(unlearner.deletions_)
     newest = {path: requests for _, requests, path in files if path is not None}
@@ -113,7 +113,7 @@ def _files(unlearner):
     return found
 
 
-def _checkpoints(unlearner):
+def _list_checkpoints(unlearner):
     """Files of the net's own checkpoint callbacks, which its first training wrote."""
     net, found = getattr(unlearner, "estimator", None), []
     net = net.estimator if isinstance(net, FrozenEstimator) else net

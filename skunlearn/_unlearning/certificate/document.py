@@ -227,7 +227,7 @@ class Certificate(str):
         if "integrity" not in content:
             raise ValueError("This certificate holds no digests to sign: issue it anew.")
         content["signature"] = sign(content["integrity"]["document"], private_key)
-        return type(self)(_text(content), _key=self._key)
+        return type(self)(_write_text(content), _key=self._key)
 
     def as_format(self, format):
         """The certificate as text for people.
@@ -253,7 +253,7 @@ def issue(content, *, key=None, format="json"):
     """The certificate of a content, sealed, in one of `FORMATS`."""
     content = {name: value for name, value in content.items() if name not in _SEALED}
     content["integrity"] = seal(content)
-    return Certificate(_text(content), _key=key).as_format(format)
+    return Certificate(_write_text(content), _key=key).as_format(format)
 
 
 def seal(content):
@@ -268,5 +268,5 @@ def seal(content):
     }
 
 
-def _text(content):
+def _write_text(content):
     return json.dumps(content, indent=2, allow_nan=False)

@@ -18,9 +18,9 @@ def describe_finding(found):
     if hasattr(found, "frame") and hasattr(found, "to_json"):
         described = json.loads(found.to_json()) | {"worst_rows": worst_rows(found)}
     elif dataclasses.is_dataclass(found) and not isinstance(found, type):
-        described = _values(found)
+        described = _list_values(found)
     elif isinstance(found, Mapping):
-        described = _plain(found)
+        described = _make_plain(found)
     else:
         raise TypeError(
             f"audit takes what skunlearn.evaluation.audit or MIAScorer.measure returns, or a dict "
@@ -58,15 +58,15 @@ def worst_rows(report):
     return worst
 
 
-def _values(found):
-    described = {f.name: _plain(getattr(found, f.name)) for f in dataclasses.fields(found)}
+def _list_values(found):
+    described = {f.name: _make_plain(getattr(found, f.name)) for f in dataclasses.fields(found)}
     for name in _DERIVED:
         if name not in described and hasattr(type(found), name):
-            described[name] = _plain(getattr(found, name))
+            described[name] = _make_plain(getattr(found, name))
     return described
 
 
-def _plain(value):
+def _make_plain(value):
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
@@ -74,11 +74,11 @@ def _plain(value):
     if value is None or isinstance(value, bool | int | str):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _values(value)
+        return _list_values(value)
     if isinstance(value, Mapping):
-        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+        return {str(_make_plain(key)): _make_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_make_plain(item) for item in value]
     raise TypeError(
         f"A certificate takes numbers, text, lists and dicts of these, got {type(value).__name__}: "
         "no rows, and no arrays that might be some."

@@ -25,10 +25,10 @@ def as_letter(content):
         what = "correct data in"
     lines = [f"About your request to {what} a machine-learning model", ""]
     if request is not None:
-        lines += _about_request(request)
+        lines += _describe_request(request)
     if request is None or request["state"] == "applied":
-        lines += _about_model(content, deletions)
-        lines += _about_findings(content)
+        lines += _describe_model(content, deletions)
+        lines += _describe_findings(content)
         left = [d for d in content.get("derived", []) if d["state"] in ("still there", "unknown")]
         if left:
             lines += ["", "What was made of the data or the model, and may still hold something:"]
@@ -37,7 +37,7 @@ def as_letter(content):
     return "\n".join([*lines, "", DISCLAIMER, ""])
 
 
-def _about_request(request):
+def _describe_request(request):
     lines = [
         f"Reference: {request['id']}",
         f"Received: {request.get('received') or 'not recorded'}",
@@ -54,7 +54,7 @@ def _about_request(request):
     return [*lines, ""]
 
 
-def _about_model(content, deletions):
+def _describe_model(content, deletions):
     if not deletions:
         return ["Nothing has been deleted from the model so far."]
     last, rows = deletions[-1], sum(entry["rows"] for entry in deletions)
@@ -74,7 +74,7 @@ def _about_model(content, deletions):
     return lines
 
 
-def _about_findings(content):
+def _describe_findings(content):
     lines = []
     for record in content.get("verification", []):
         for name, verdict in (record["found"].get("verdicts") or {}).items():
@@ -86,7 +86,7 @@ def as_html(content):
     """One page for the file: every entry, as a table, with the words above it."""
     letter = html.escape(as_letter(content))
     rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{_cell(value)}</td></tr>"
+        f"<tr><th>{html.escape(name)}</th><td>{_write_cell(value)}</td></tr>"
         for name, value in content.items()
     )
     return (
@@ -98,7 +98,7 @@ def as_html(content):
     )
 
 
-def _cell(value):
+def _write_cell(value):
     if isinstance(value, str | int | float) or value is None:
         return html.escape("" if value is None else str(value))
     return f"<pre>{html.escape(json.dumps(value, indent=1))}</pre>"

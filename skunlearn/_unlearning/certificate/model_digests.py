@@ -28,7 +28,7 @@ def model_digest(model):
         of = "parameters and buffers of the net, by name"
         lines = [torch_line(name, value) for name, value in named_tensors(model).items()]
         return {"algorithm": "sha256", "digest": digest_of_lines(lines), "of": of}
-    lines = list(_lines(model, "", ()))
+    lines = list(_write_lines(model, "", ()))
     if isinstance(model, list):
         of = "what the models have learnt, by position and name of the attribute"
     else:
@@ -36,7 +36,7 @@ def model_digest(model):
     return {"algorithm": "sha256", "digest": digest_of_lines(lines), "of": of}
 
 
-def _lines(value, name, around):
+def _write_lines(value, name, around):
     """Lines of all arrays and plain values that can be reached; `around` are those it is in."""
     if isinstance(value, _PLAIN) or (isinstance(value, np.generic) and value.dtype.kind == "O"):
         yield tensor_line(name, type(value).__name__, (), repr(value).encode())
@@ -52,7 +52,7 @@ def _lines(value, name, around):
     if isinstance(value, torch.Tensor):
         yield torch_line(name, value)
     elif isinstance(value, np.ndarray | np.generic):
-        yield from _array_lines(np.asarray(value), name, around)
+        yield from _write_array_lines(np.asarray(value), name, around)
     elif skorch_nets.is_net(value):
         for key, tensor in named_tensors(value).items():
             yield torch_line(f"{name}.{key}", tensor)
@@ -61,25 +61,25 @@ def _lines(value, name, around):
             if isinstance(tensor, torch.Tensor):
                 yield torch_line(f"{name}.{key}", tensor)
     else:
-        for key, part in _parts(value):
-            yield from _lines(part, f"{name}.{key}" if name else str(key), around)
+        for key, part in _list_parts(value):
+            yield from _write_lines(part, f"{name}.{key}" if name else str(key), around)
 
 
-def _array_lines(array, name, around):
+def _write_array_lines(array, name, around):
     if array.dtype.names:  # nodes of trees: bytes between the fields mean nothing
         for field in array.dtype.names:
-            yield from _array_lines(array[field], f"{name}.{field}", around)
+            yield from _write_array_lines(array[field], f"{name}.{field}", around)
     elif array.dtype.kind == "O":
         for i, item in enumerate(array.ravel()):
-            yield from _lines(item, f"{name}.{i}", around)
+            yield from _write_lines(item, f"{name}.{i}", around)
     else:
         yield array_line(name, array)
 
 
-def _parts(value):
+def _list_parts(value):
     """What an object holds, by name."""
     if isinstance(value, Mapping):
-        return [(_key(key), part) for key, part in value.items()]
+        return [(_name_key(key), part) for key, part in value.items()]
     if isinstance(value, list | tuple):
         return list(enumerate(value))
     if isinstance(value, set | frozenset):
@@ -92,28 +92,30 @@ def _parts(value):
         given = value.get_params(deep=False)
         learnt = [(key, part) for key, part in vars(value).items() if key not in given]
         # Pipelines, feature unions and frozen estimators keep fitted ones in their parameters.
-        return learnt + [(k, part) for key in given for k, part in _estimators(given[key], key)]
+        return learnt + [
+            (k, part) for key in given for k, part in _list_estimators(given[key], key)
+        ]
     if hasattr(value, "get_arrays"):  # of neighbours: the rest of its state counts questions
         return [(str(i), np.asarray(part)) for i, part in enumerate(value.get_arrays())]
     if hasattr(value, "_digested"):  # whose state is made for pickle, at some cost
-        return _parts(value._digested())
+        return _list_parts(value._digested())
     try:
         state = value.__getstate__()
     except Exception:  # of extension types that no pickle takes either
         return []
     if state is None:
         return []
-    return _parts(state) if isinstance(state, Mapping | list | tuple) else [("state", state)]
+    return _list_parts(state) if isinstance(state, Mapping | list | tuple) else [("state", state)]
 
 
-def _estimators(value, name):
+def _list_estimators(value, name):
     """Estimators in a parameter, by name; all else in it was chosen and not learnt."""
     if isinstance(value, BaseEstimator):
         yield name, value
     elif isinstance(value, list | tuple):
         for i, part in enumerate(value):
-            yield from _estimators(part, f"{name}.{i}")
+            yield from _list_estimators(part, f"{name}.{i}")
 
 
-def _key(key):
+def _name_key(key):
     return key if isinstance(key, str) else json.dumps(repr(key))

@@ -8,7 +8,7 @@ from skunlearn.evaluation._showing.palette import sign_of
 from skunlearn.evaluation._showing.short_names import count_columns, justify, shorten
 
 WIDTH = 100  # at most, and where there is no terminal
-_NARROWEST = 72  # six columns and names
+_NARROWEST = 76  # six columns and names
 _FEWEST = 8  # letters of a name
 _SHORT = 10  # letters of a head that stays in one line
 
@@ -37,7 +37,7 @@ def describe(report, notes):
     n = len(report.frame["metric"].unique())
     lines += _wrap(
         f"All {n} figures with {100 * report.confidence:g} % intervals: "
-        "print(report.table().to_string()); as a page: report.to_html(path).",
+        "print(report.table().to_string()) or report.to_html(path).",
         width,
     )
     return "\n".join(lines)
