@@ -12,7 +12,7 @@ _LOOKS = 3  # at most, at the net
 # Share of the old weights below which hardly anything is left: of a class sooner than of single
 # rows, of which wide layers keep more.
 LEAST = {"class": 0.22, "rows": 0.12}
-# Shares of the run in which the rates fall: of weights that were shrunk, and of those that were not.
+# Shares of the run in which the rates fall: of shrunk weights, and of those that are hardly so.
 _FALLING = 0.3, 1.0
 _SHRUNK = 0.5, 0.9  # shares of the old weights
 
@@ -26,17 +26,17 @@ class LateDecay(LinearDecay):
 
     Parameters
     ----------
-    share : float
-        Of the old weights at the beginning.
+    shares : list of float
+        Of the old weights, after each shrinking so far.
     """
 
-    def __init__(self, share=0.0):
+    def __init__(self, shares):
         super().__init__()
-        self.share = share
+        self.shares = shares
 
     def share_at(self, step, n_steps):
         """The rate of a step, as a share of the rate to start from."""
-        falling = np.interp(self.share, _SHRUNK, _FALLING)
+        falling = np.interp(self.shares[-1], _SHRUNK, _FALLING)
         return min(1.0, (1 - step / n_steps) / falling)
 
 

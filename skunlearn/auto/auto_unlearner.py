@@ -203,7 +203,7 @@ class AutoUnlearner(NetUnlearner):
         if judge is None or not judge.sees:
             self._auto["shares"] = [round(share, 4)]
             shrink(net, new, share)
-            self._run(net, retain, [("skunlearn_decay", LateDecay(share))])
+            self._run(net, retain, [("skunlearn_decay", LateDecay([share]))])
             self._settle(net, forget, whole, confidence)
             return self._judge_few(net, retain, forget, judge and new, judge and judge.kept)
         before = judge.differences(seen)
@@ -211,7 +211,7 @@ class AutoUnlearner(NetUnlearner):
             share = 0.0  # what it would keep no longer helps
         shrink(net, new, share)
         adapting = Adapting(judge, new, share, self.target / 2, LEAST[kind], keeping.kept)
-        decay = LateDecay(share)
+        decay = LateDecay(adapting.shares_)
         self._run(net, retain, [("skunlearn_adapting", adapting), ("skunlearn_decay", decay)])
         self._settle(net, forget, whole, confidence)
         seen, accuracy_after = judge.look_well(net)

@@ -419,13 +419,13 @@ def test_the_unseen_rows_that_it_looks_at_are_few():
 
 
 def test_a_rate_that_falls_late():
-    shares = [LateDecay().share_at(step, 100) for step in range(100)]
+    shares = [LateDecay([0.25]).share_at(step, 100) for step in range(100)]
     assert shares[:70] == [1.0] * 70
     assert shares == sorted(shares, reverse=True)
     assert shares[-1] == pytest.approx(1 / 30)
     # Of weights that are hardly shrunk from the beginning, as fine-tuning has it.
-    assert [LateDecay(0.9).share_at(step, 100) for step in (0, 50)] == pytest.approx([1.0, 0.5])
-    assert LateDecay(0.7).share_at(50, 100) == pytest.approx(0.5 / 0.65)
+    assert [LateDecay([0.9]).share_at(step, 100) for step in (0, 50)] == pytest.approx([1.0, 0.5])
+    assert LateDecay([0.9, 0.7]).share_at(50, 100) == pytest.approx(0.5 / 0.65)
 
 
 # ------------------------------------------------------------------ as a service
