@@ -105,12 +105,13 @@ def run(options, done):
         "class": y == 1,
         "random": np.random.default_rng(1).random(len(y)) < 0.1,
     }
-    methods = list_methods()
+    methods = {name.removesuffix("Unlearner"): method for name, method in list_methods().items()}
     for seed in range(options.seeds):
         wanted = [
             (setting, name)
             for setting in options.settings
             for name in ["Original", *methods]
+            if name in (options.methods or [name])
             if not done.has(seed=seed, setting=setting, method=name)
         ]
         if not wanted:
@@ -217,7 +218,8 @@ def write(options, rows):
         title = "One class (automobiles)" if setting == "class" else "A random tenth of the rows"
         shown = frame[frame["setting"] == setting]
         lines += ["", f"## {title}", "", *markdown(shown)]
-        missing = [name for name in list_methods() if name not in set(shown["method"])]
+        found = {name.removesuffix("Unlearner") for name in shown["method"]}
+        missing = [n for n in list_methods() if n.removesuffix("Unlearner") not in found]
         if missing:
             names = ", ".join(name.removesuffix("Unlearner") for name in missing)
             lines += ["", f"Not reached before the run was ended: {names}."]
@@ -285,12 +287,17 @@ def main():
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--machine", help="for the table's heading (processor and cores)")
     parser.add_argument("--table", action="store_true", help="write the table again, run nothing")
+    parser.add_argument("--methods", nargs="+", help="of these (short names) print the table only")
     options = parser.parse_args()
     key = f"{options.rows}-{options.epochs}-{options.widths}"
     done = Finished(HERE / "runs.jsonl", key)
     if not options.table:
         run(options, done)
-    write(options, done.rows)
+    if options.methods is None:
+        write(options, done.rows)
+        return
+    for setting, shown in table(done.rows).fillna({"said": ""}).groupby("setting"):
+        print(setting, *markdown(shown), sep="\n")
 
 
 if __name__ == "__main__":

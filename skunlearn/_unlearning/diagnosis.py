@@ -222,7 +222,9 @@ def _say_blurred(name, measured):
 
 
 def _say_known_by_heart(unlearner, change, removal):
-    pushed = unlearner._make_promises().reads_forget_rows
+    promises = unlearner._make_promises()
+    # One that only looks at them pushes none away.
+    pushed = promises.reads_forget_rows and not promises.judges_itself
     chance = _chance(unlearner, change.retain_after)
     losses = known_by_heart(change.forget_before, change.forget_after, chance, pushed)
     if losses is None or _are_easy(unlearner, change.forget_after, removal):

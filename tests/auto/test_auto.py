@@ -24,6 +24,7 @@ from skunlearn._rows.views import Rows
 from skunlearn._torch.parts.net_state import weights
 from skunlearn.auto._adapting import LateDecay
 from skunlearn.auto._judge import NAMED, Judge
+from skunlearn.auto._keeping import share_that_forgets
 from skunlearn.exceptions import ClassForgottenWarning, NotForgottenWarning
 from skunlearn.finetuning._shrinking import shrink
 from skunlearn.production import DeletionQueue, DeletionWorker
@@ -372,8 +373,10 @@ def test_a_regression_keeps_what_its_short_training_would_not_reach():
         np.square(one.predict(X[:120]) - y[:120]).mean() - before for one in (auto, gold)
     )
     assert known > 0.5 * wanted
-    assert auto._first_share({"squared error": 0.06}, 0.0, "rows") == 0.8
-    assert auto._first_share({"squared error": 0.24}, 0.0, "rows") == pytest.approx(0.5)
+    found = [
+        share_that_forgets({"squared error": d}, 0.0, "rows", 0.03, None) for d in (0.06, 0.24)
+    ]
+    assert found == [0.8, pytest.approx(0.5)]
 
 
 def test_of_a_class_nothing_is_kept_where_the_reference_is_as_good():
@@ -392,10 +395,9 @@ def test_of_a_class_nothing_is_kept_where_the_reference_is_as_good():
 
 def test_few_rows_that_seem_unknown_are_not_taken_at_their_word(by_heart):
     """A fifteenth of a small table was kept at 0.8 by chance, five null distances away."""
-    auto = started(AutoUnlearner(net(), random_state=0), by_heart[0])
-    assert auto._first_share({"loss": 0.02}, 0.02, "rows") == 0.8
-    assert auto._first_share({"loss": 0.02}, 0.06, "rows") == pytest.approx(np.sqrt(0.015 / 0.05))
-    assert auto._first_share({"loss": -0.2}, 0.09, "rows") == pytest.approx(0.5)
+    doubts = [(0.02, 0.02), (0.02, 0.06), (-0.2, 0.09)]
+    found = [share_that_forgets({"loss": d}, e, "rows", 0.03, np.arange(10)) for d, e in doubts]
+    assert found == pytest.approx([0.8, np.sqrt(0.015 / 0.05), 0.5])
     _, _, X_unseen, y_unseen, forget = digits()
     known = []
     for rows in (forget[:10], forget):
@@ -417,10 +419,13 @@ def test_the_unseen_rows_that_it_looks_at_are_few():
 
 
 def test_a_rate_that_falls_late():
-    shares = [LateDecay().share_at(step, 100) for step in range(100)]
+    shares = [LateDecay([0.25]).share_at(step, 100) for step in range(100)]
     assert shares[:70] == [1.0] * 70
     assert shares == sorted(shares, reverse=True)
     assert shares[-1] == pytest.approx(1 / 30)
+    # Of weights that are hardly shrunk from the beginning, as fine-tuning has it.
+    assert [LateDecay([0.9]).share_at(step, 100) for step in (0, 50)] == pytest.approx([1.0, 0.5])
+    assert LateDecay([0.9, 0.7]).share_at(50, 100) == pytest.approx(0.5 / 0.65)
 
 
 # ------------------------------------------------------------------ as a service

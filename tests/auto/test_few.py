@@ -8,7 +8,7 @@ import torch
 
 from skunlearn import AutoUnlearner
 from skunlearn._rows.views import Rows
-from skunlearn.auto import auto_unlearner
+from skunlearn.auto import _keeping, auto_unlearner
 from skunlearn.auto._few import LEVEL, rarity
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from tests.auto.digits import digits, net
@@ -88,7 +88,7 @@ def test_a_row_that_is_easy_is_not_said_to_be_remembered():
 @pytest.mark.parametrize("on_failure", ["warn", "raise"])
 def test_a_row_that_is_still_known_is(monkeypatch, on_failure):
     X, y, X_unseen, y_unseen, _ = digits()
-    monkeypatch.setattr(auto_unlearner, "_BLIND", 1.0)  # nothing is taken away
+    monkeypatch.setattr(_keeping, "_BLIND", 1.0)  # nothing is taken away
     model = net(module__hidden=128, max_epochs=30)
     auto = AutoUnlearner(model, random_state=0, on_failure=on_failure).fit(X, y)
     monkeypatch.setattr(auto_unlearner, "rarity", lambda *given: 0.004)

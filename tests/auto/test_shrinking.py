@@ -12,6 +12,7 @@ from skunlearn import AutoUnlearner, FineTuneUnlearner, ShrinkPerturbUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn._torch.parts.net_state import weights
 from skunlearn.auto._adapting import Adapting
+from skunlearn.auto._keeping import Keeping
 from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning._shrinking import new_net, shrink
 from skunlearn.utils._check_tools import parameters, same_parameters
@@ -71,10 +72,9 @@ def test_regressions_lose_less_at_a_look(classes, kept):
     X, y, *_ = small()
     model, new = (net(max_epochs=2).fit(X, y) for _ in range(2))
     judge = SimpleNamespace(
-        classes=classes, look=lambda net: {}, differences=lambda seen: {"loss": 0.4},
-        error=lambda seen, name: 0.01,
-    )  # fmt: skip
-    adapting = Adapting(judge, new, 0.8, 0.015, 0.12)
+        look=lambda net: {}, differences=lambda seen: {"loss": 0.4}, error=lambda seen, name: 0.01
+    )
+    adapting = Adapting(judge, new, 0.8, 0.015, 0.12, Keeping(classes, None).kept)
     adapting.on_train_begin(model)
     for _ in range(2):
         adapting.on_epoch_end(model)

@@ -1,0 +1,119 @@
+"""How much of the old weights a request begins with."""
+
+import numpy as np
+
+from skunlearn._torch.observation import observe
+from skunlearn.auto._judge import NAMED
+
+_MOST = 1000  # retained rows that are asked about
+# Shares between which it is chosen where what the net knows is known by heart.
+_SHARES = {"class": (0.25, 0.3), "rows": (0.22, 0.8)}
+_MEMORY = 0.5  # of the target, that may be left
+# As much more in regressions: what shrunk weights have left too small no scaling mends at the end.
+_OF_VALUES = 2.0
+# Of what is left is kept at least so much at a look; of regressions more, as what they have lost no
+# scaling mends at the end: on one in thirteen nets a half cost 3.5 points of R².
+_KEPT, _KEPT_OF_VALUES, _KEPT_WORTH = 0.5, 0.75, 0.8
+# Where what the net knows holds for rows that it has never seen, and the budget would not bring it
+# back: the share, and how much has to hold for any of it, and for all.
+_WORTH, _SOME, _ALL = 0.9, 0.55, 0.85
+# Where nobody can see what holds: the share of what may be known by heart; that of nets trained
+# for few epochs, which do not even know their own rows; and what few and knowing are.
+_BLIND, _BLIND_WORTH = 0.25, {"class": 0.9, "rows": 0.8}
+_EPOCHS, _KNOWN = (4, 10), (0.9, 0.97)
+
+
+class Keeping:
+    """Chooses the share of the old weights that a request begins with.
+
+    Old weights hold what is true of any row and what is true of single rows of the training. The
+    less of them is kept the less is known of the latter, and the former has to be learnt anew: in
+    most of a long training that is done soon, in a short one it is all that there was.
+
+    Parameters
+    ----------
+    classes : see `task_of`
+    own : float or None
+        Share of the retained rows that the net named rightly before the request.
+
+    Attributes
+    ----------
+    kept : float
+        Of the old weights that are left at a look, what is kept at least.
+    """
+
+    def __init__(self, classes, own):
+        self.classes, self.own = classes, own
+        self.kept = _KEPT_OF_VALUES if classes is None else _KEPT
+
+    def choose(self, judge, seen, accuracy, kind, target, epochs):
+        """The share.
+
+        Parameters
+        ----------
+        judge : Judge or None
+        seen : dict or None
+            What the judge saw of the net.
+        accuracy : float or None
+            Of the net on unseen rows; None where there are none.
+        kind : {"class", "rows"}
+        target : float
+        epochs : int
+            Of the request.
+        """
+        if judge is not None and judge.unseen is not None:
+            before = judge.differences(seen)
+            error = judge.error(seen, max(before.keys() - {NAMED}, key=before.get))
+            share = share_that_forgets(before, error, kind, target, self.classes)
+        elif self.own is None or accuracy is not None:
+            share = _BLIND
+        else:
+            return self._guess(kind, epochs)
+        worth = _rise(self._hold(accuracy, judge and judge.score), _SOME, _ALL)
+        self.kept += worth * max(0.0, _KEPT_WORTH - self.kept)
+        return share + worth * max(0.0, _WORTH - share)
+
+    def _guess(self, kind, epochs):
+        """The share where there is no unseen row."""
+        few = 1 - _rise(epochs, *_EPOCHS)
+        unsure = 1 - _rise(self.own, *_KNOWN)
+        return _BLIND + (_BLIND_WORTH[kind] - _BLIND) * few * unsure
+
+    def _hold(self, accuracy, theirs):
+        """Of what the net knows of its rows beyond the reference, what it knows of unseen ones."""
+        if self.own is None or accuracy is None or theirs is None:
+            return 0.0
+        return (accuracy - theirs) / max(self.own - theirs, accuracy - theirs, 1e-9)
+
+
+def score_own(net, retain, classes, seed):
+    """Share of the retained rows, or of some of them, that `net` names rightly; None of values."""
+    return None if classes is None else observe(net, retain.sample(_MOST, seed), classes).score()
+
+
+def share_that_forgets(before, error, kind, target, classes):
+    """The share after which no more than half of the target is known: the less, the more it was.
+
+    Rows may be known better than they seem, where there are too few to tell: an error beyond the
+    target counts as knowledge.
+
+    Parameters
+    ----------
+    before : dict of float
+        Differences to the reference.
+    error : float
+        Standard error of the largest.
+    kind : {"class", "rows"}
+    target : float
+    classes : see `task_of`
+    """
+    known = max(0.0, *(value for name, value in before.items() if name != NAMED))
+    known += max(0.0, error - target)
+    share = np.sqrt(_MEMORY * target / max(known, 1e-9))
+    share *= _OF_VALUES if classes is None else 1.0
+    return float(np.clip(share, *_SHARES[kind]))
+
+
+def _rise(value, low, high):
+    """0 up to `low`, 1 from `high`."""
+    return float(np.clip((value - low) / (high - low), 0, 1))

@@ -1,0 +1,113 @@
+"""How much of the old weights is kept: by what they know of any row, and of single rows."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+
+from skunlearn import AutoUnlearner, RetrainUnlearner
+from skunlearn._rows.views import Rows
+from skunlearn.auto import _keeping
+from skunlearn.auto._adapting import Adapting
+from skunlearn.auto._judge import NAMED
+from skunlearn.auto._keeping import Keeping, score_own
+from tests.auto.digits import net, sides, started
+
+FORGET = {"class": lambda y: np.flatnonzero(y == 1), "rows": lambda y: np.arange(400)}
+
+
+@pytest.fixture(scope="module")
+def soon_trained():
+    """Ten epochs, after which it knows no row by heart, and of which three do not bring it back."""
+    X, y = make_classification(
+        6000, 20, n_informative=15, n_redundant=2, n_classes=6, class_sep=1.2, random_state=1
+    )
+    X = X.astype(np.float32)
+    model = net(
+        max_epochs=10, lr=0.01, module__n_in=20, module__n_out=6, module__hidden=256, batch_size=64
+    )
+    fitted = RetrainUnlearner(model, random_state=0).fit(X[:4000], y[:4000])
+    own = fitted.get_params(deep=False)
+    return X, y, model, {key: value for key, value in vars(fitted).items() if key not in own}
+
+
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.ClassForgottenWarning")
+@pytest.mark.parametrize("kind", list(FORGET))
+@pytest.mark.parametrize("judged", [False, True])
+def test_a_net_of_few_epochs_keeps_its_accuracy(monkeypatch, soon_trained, kind, judged):
+    """Shrunk to a quarter it lost four points, and eight on a net for CIFAR-10."""
+    X, y, model, state = soon_trained
+    forget = FORGET[kind](y[:4000])
+    stay = np.flatnonzero((y[5000:] != 1) | (kind == "rows")) + 5000
+    given = {"X_val": X[4000:5000], "y_val": y[4000:5000]} if judged else {}
+
+    def forgotten(cls):
+        return started(cls(model, random_state=0), state).unlearn(
+            indices=forget, **(given if cls is AutoUnlearner else {})
+        )
+
+    auto, gold = forgotten(AutoUnlearner), forgotten(RetrainUnlearner)
+    found = [one.score(X[stay], y[stay]) for one in (auto, gold)]
+    assert found[0] > found[1] - 0.015
+    assert auto.deletions_[0]["auto"]["shares"][0] > 0.5
+    if kind == "rows":
+        aucs = [sides(one, X[forget], y[forget], X[5000:], y[5000:]) for one in (auto, gold)]
+        assert all(abs(aucs[0][name] - aucs[1][name]) < 0.04 for name in aucs[0])
+    else:
+        assert auto.score(X[forget], y[forget]) == gold.score(X[forget], y[forget]) == 0
+    if not judged:
+        monkeypatch.setitem(_keeping._BLIND_WORTH, kind, _keeping._BLIND)
+        shrunk = forgotten(AutoUnlearner)
+        assert shrunk.score(X[stay], y[stay]) < found[0] - 0.02
+
+
+@pytest.mark.parametrize(
+    ("own", "unseen", "reference", "shares"),
+    [
+        (0.95, 0.69, 0.72, 0.22),  # by heart: the reference is as good on other rows
+        (1.00, 0.61, 0.28, 0.22),  # by heart, though the reference has much to learn
+        (0.74, 0.69, 0.21, 0.90),  # what it knows, it knows of any row
+        (0.92, 0.80, 0.52, 0.56),  # half of it
+    ],
+)
+def test_what_holds_for_any_row_is_kept(own, unseen, reference, shares):
+    judge = SimpleNamespace(
+        unseen=True, differences=lambda seen: {"loss": 0.4}, error=lambda seen, name: 0.02,
+        score=reference,
+    )  # fmt: skip
+    chooser = Keeping(np.arange(10), own)
+    found = chooser.choose(judge, {}, unseen, "rows", 0.03, 4)
+    assert found == pytest.approx(shares)
+    assert chooser.kept == pytest.approx(0.5 + 0.3 * (found - 0.22) / 0.68)
+
+
+def test_without_unseen_rows_few_epochs_and_own_rows_not_known_keep_more():
+    found = [
+        Keeping(np.arange(10), own).choose(None, None, None, "rows", 0.03, epochs)
+        for own, epochs in [(0.8, 4), (0.8, 7), (0.8, 11), (0.935, 4), (0.99, 4)]
+    ]
+    assert found == pytest.approx([0.8, 0.525, 0.25, 0.525, 0.25])
+    assert Keeping(None, None).choose(None, None, None, "rows", 0.03, 4) == 0.25  # a regression
+
+
+def test_own_rows_are_asked():
+    X, y = np.eye(20, dtype=np.float32), np.arange(20)
+    model = net(module__n_in=20, module__n_out=20, max_epochs=30).fit(X, y)
+    wrong = (y + (np.arange(20) < 5)) % 20
+    assert score_own(model, Rows(X, wrong, y), y, 0) == pytest.approx(0.75)
+    assert score_own(model, Rows(X, wrong, y), None, 0) is None
+
+
+@pytest.mark.parametrize(("named", "shares"), [(0.1, [0.9]), (0.4, [0.9, 0.45])])
+def test_a_name_that_falls_fast_enough_is_no_reason_to_shrink(named, shares):
+    """Of two epochs one is over: a tenth becomes a hundredth, and 0.4 becomes 0.16."""
+    X, y = np.eye(20, dtype=np.float32), np.arange(20)
+    model, new = (net(module__n_in=20, module__n_out=20, max_epochs=2).fit(X, y) for _ in range(2))
+    judge = SimpleNamespace(
+        look=lambda net: {}, differences=lambda seen: {NAMED: named}, error=lambda seen, name: 0.01
+    )
+    adapting = Adapting(judge, new, 0.9, 0.015, 0.22, 0.5)
+    adapting.on_train_begin(model)
+    adapting.on_epoch_end(model)
+    assert adapting.shares_ == pytest.approx(shares)
