@@ -86,7 +86,8 @@ class Adapting(Callback):
             return
         seen = self.judge.look(net)
         differences = self.judge.differences(seen)
-        if NAMED in differences:  # what is left of a name goes on falling as it has begun to
+        if NAMED in differences and self.shares_[-1] > _SHRUNK[0]:
+            # What is left of a name goes on falling as it has begun to.
             left = max(0.0, differences[NAMED])
             differences[NAMED] = left ** (net.max_epochs / self.epoch_)
         found = round(float(strongest(differences)[1]), 4)

@@ -33,8 +33,8 @@ class Keeping:
     Parameters
     ----------
     classes : see `task_of`
-    own : float or None
-        Share of the retained rows that the net named rightly before the request.
+    own : callable
+        Returns the share of the retained rows that the net named rightly before the request.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Keeping:
             before = judge.differences(seen)
             error = judge.error(seen, max(before.keys() - {NAMED}, key=before.get))
             share = share_that_forgets(before, error, kind, target, self.classes)
-        elif self.own is None or accuracy is not None:
+        elif self.classes is None or accuracy is not None:
             share = _BLIND
         else:
             return self._guess(kind, epochs)
@@ -76,19 +76,20 @@ class Keeping:
     def _guess(self, kind, epochs):
         """The share where there is no unseen row."""
         few = 1 - _rise(epochs, *_EPOCHS)
-        unsure = 1 - _rise(self.own, *_KNOWN)
+        unsure = 1 - _rise(self.own(), *_KNOWN) if few else 0.0
         return _BLIND + (_BLIND_WORTH[kind] - _BLIND) * few * unsure
 
     def _hold(self, accuracy, theirs):
         """Of what the net knows of its rows beyond the reference, what it knows of unseen ones."""
-        if self.own is None or accuracy is None or theirs is None:
+        if self.classes is None or accuracy is None or accuracy <= theirs:
             return 0.0
-        return (accuracy - theirs) / max(self.own - theirs, accuracy - theirs, 1e-9)
+        gained = accuracy - theirs
+        return gained / max(self.own() - theirs, gained)
 
 
 def score_own(net, retain, classes, seed):
-    """Share of the retained rows, or of some of them, that `net` names rightly; None of values."""
-    return None if classes is None else observe(net, retain.sample(_MOST, seed), classes).score()
+    """Share of the retained rows, or of some of them, that `net` names rightly."""
+    return observe(net, retain.sample(_MOST, seed), classes).score()
 
 
 def share_that_forgets(before, error, kind, target, classes):

@@ -1,6 +1,7 @@
 """Forgetting without a choice of a method."""
 
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from numbers import Real
 
@@ -26,7 +27,7 @@ from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
 
 # Share of the recipe's epochs, epochs, and steps, beyond all of which little is gained.
-_ENOUGH = 0.18, 10, 100
+_ENOUGH = 0.17, 10, 100
 # Epochs below which, where they have fewer steps than these, shrunk weights stay untrained.
 _FEWEST = 4, 150
 _REFERENCE = 0.2  # share of these for the reference
@@ -69,7 +70,7 @@ class AutoUnlearner(NetUnlearner):
         scratch.
     budget : float in (0, 1], default=0.35
         Epochs of a request, as a share of those of the net's own training, the reference's among
-        them. Of long trainings 0.18, and at least 10 epochs and 100 steps, are enough, and no
+        them. Of long trainings 0.17, and at least 10 epochs and 100 steps, are enough, and no
         more are taken. Fewer than 4 epochs, where these have fewer than 150 steps, would leave
         shrunk weights untrained: so many are taken. A net whose own training has no more of
         either is trained anew by its recipe, which is exact.
@@ -198,7 +199,8 @@ class AutoUnlearner(NetUnlearner):
         confidence = self._confidence(net, judge, np.unique(forget.y) if whole else [])
         seen, accuracy = (None, None) if judge is None else judge.look_well(net)
         kind = "class" if whole else "rows"
-        keeping = Keeping(self._classes, score_own(net, retain, self._classes, seeds[2]))
+        own = partial(score_own, net, retain, self._classes, seeds[2])
+        keeping = Keeping(self._classes, own)
         share = keeping.choose(judge, seen, accuracy, kind, self.target, total)
         if judge is None or not judge.sees:
             self._auto["shares"] = [round(share, 4)]

@@ -74,7 +74,7 @@ def test_regressions_lose_less_at_a_look(classes, kept):
     judge = SimpleNamespace(
         look=lambda net: {}, differences=lambda seen: {"loss": 0.4}, error=lambda seen, name: 0.01
     )
-    adapting = Adapting(judge, new, 0.8, 0.015, 0.12, Keeping(classes, None).kept)
+    adapting = Adapting(judge, new, 0.8, 0.015, 0.12, Keeping(classes, list).kept)
     adapting.on_train_begin(model)
     for _ in range(2):
         adapting.on_epoch_end(model)
