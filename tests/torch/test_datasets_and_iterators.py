@@ -230,7 +230,9 @@ def as_tensor(dataset):
 
 
 @pytest.mark.parametrize(
-    "step", ["passthrough", PASSES_ON, FunctionTransformer(as_tensor)], ids=str
+    "step",
+    ["passthrough", PASSES_ON, FunctionTransformer(as_tensor)],
+    ids=["passthrough", "hands on", "as tensor"],
 )
 def test_steps_that_take_a_dataset_are_given_it(data, step):
     dataset = as_dataset(*data)
