@@ -180,7 +180,7 @@ def doubts(forget, retained):
     (sure, right), (theirs_sure, theirs_right) = ours, theirs
     if sure.mean() >= theirs_sure.mean():
         return None
-    usual = min(1.0, float(sure.mean() + theirs_right.mean() - theirs_sure.mean()))
+    usual = float(np.clip(sure.mean() + theirs_right.mean() - theirs_sure.mean(), 0, 1))
     many = binomtest(int(right.sum()), len(right), usual, alternative="greater").pvalue < _DOUBTED
     if not many or right.mean() - usual <= _DOUBT:
         return None

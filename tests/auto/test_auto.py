@@ -104,7 +104,7 @@ def test_rows_known_by_heart_are_forgotten_from_every_side(by_heart):
     assert done["shares"] == sorted(done["shares"], reverse=True)
     # 0.35 of 60 epochs would be 21, of which 10 are enough.
     assert (done["epochs"], done["reference_epochs"], done["recipe_epochs"]) == (8, 2, 60)
-    assert len(auto.estimator_.history) == 9
+    assert len(auto.estimator_.history) == 8
     # Nobody looks at the unseen rows a second time: it cost a twentieth of a retraining.
     assert not {"unseen", "not_looked_at"} & set(auto.deletions_[0])
     assert json.loads(auto.certificate())["deletions"][0]["auto"] == done

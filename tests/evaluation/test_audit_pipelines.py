@@ -5,6 +5,7 @@ import pickle
 import warnings
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -264,7 +265,7 @@ def test_reports_on_regressors_leave_the_house(report, tmp_path):
     display = UnlearningReportDisplay(report).plot()
     assert display.axes_["test R²"].get_xlabel() == "R²"
     assert display.axes_["test R²"].get_title(loc="left") == "unseen R²"
-    matplotlib.pyplot.close("all")
+    plt.close("all")
 
 
 def test_several_targets_and_pipelines_of_regressors(numbers):

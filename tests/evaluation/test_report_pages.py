@@ -41,7 +41,8 @@ def report_of(n_models, labels=LABELS, *, name="method {}", retrained=True):
 
 @pytest.mark.parametrize("name", ["method {}", "a method with a name that goes on and on, no. {}"])
 @pytest.mark.parametrize("n_models", [1, 10])
-def test_printed_report(n_models, name):
+def test_printed_report(monkeypatch, n_models, name):
+    monkeypatch.setenv("COLUMNS", "100")
     report = report_of(n_models, name=name)
     lines = str(report).splitlines()
     assert max(map(len, lines)) <= 100

@@ -1,6 +1,7 @@
 """Pictures of single requests: what was looked at, where a class goes, which images."""
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,11 +28,11 @@ Y = np.arange(90) % 3
 @pytest.fixture(autouse=True)
 def no_window():
     before = matplotlib.get_backend()
-    matplotlib.pyplot.close("all")  # what other tests have drawn
-    matplotlib.pyplot.switch_backend("Agg")
+    plt.close("all")  # what other tests have drawn
+    plt.switch_backend("Agg")
     yield
-    matplotlib.pyplot.close("all")
-    matplotlib.pyplot.switch_backend(before)
+    plt.close("all")
+    plt.switch_backend(before)
 
 
 # ------------------------------------------------------------------ AutoUnlearner

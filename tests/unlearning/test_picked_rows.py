@@ -182,6 +182,15 @@ def test_rows_that_are_surer_than_retained_ones_were_not_taught_to_doubt():
     assert doubts(says(y[:100], np.full(100, 0.9)), retained) is None
 
 
+def test_a_model_that_is_sure_and_wrong_of_retained_rows_is_judged_all_the_same():
+    """Its usual share of right names would be below 0 for rows of which it is unsure."""
+    y = np.arange(400) % 2
+    retained = says(y, np.full(400, 0.99), np.arange(400) % 5 == 0)
+    unsure = says(y[:100], np.full(100, 0.6), np.arange(100) % 2 == 0)
+    assert doubts(unsure, retained) == pytest.approx((0.5, 0.6))
+    assert doubts(says(y[:100], np.full(100, 0.6), np.zeros(100, bool)), retained) is None
+
+
 def test_neighbours_that_have_a_rows_label_are_counted():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(80, 3)), rng.integers(0, 3, 80)
