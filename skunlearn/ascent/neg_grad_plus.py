@@ -27,9 +27,9 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
     {estimator}
     beta : float in (0, 1] or None, default=None
         β; the paper searched 0.95 to 0.9999, without a bound on the ascent. None takes 0.7 for
-        whole classes, which a retrained net never names, 0.93 for other rows, or 0.85 where `lr`
-        is set, and 0.95 in regressions: the ascent of a squared error leads away from the label,
-        on whichever side.
+        whole classes, which a retrained net never names, 0.93 for other rows, or 0.85 where the
+        rate is not three times the net's own, and 0.95 in regressions: the ascent of a squared
+        error leads away from the label, on whichever side.
     bound : "chance", float or None, default=None
         Loss at which a row counts as forgotten. "chance" is that of a model that has learnt
         nothing, ln C or the variance of the targets; None takes that, and five times it for whole
@@ -39,11 +39,12 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
     {stop}
     lr : float or None, default=None
         Learning rate; None takes three times the net's own, from where it falls, and the net's own
-        in regressions. Descent at a high rate loosens what was learnt by heart, and the ascent
-        needs less weight. At the net's own, with a `beta` of 0.85, `bound` "chance" and a
-        `max_norm` of 1, the worst AUC of five attacks was 0.210 and 0.153 from that of retrained
-        nets on classes of digits (an MLP, a convolutional net) and is 0.055 and 0.115; on rows of
-        these and of a table 0.054, 0.128 and 0.057, and is 0.027, 0.077 and 0.038.
+        in regressions and where callbacks of the net set it. Descent at a high rate loosens what
+        was learnt by heart, and the ascent needs less weight. At the net's own, with a `beta` of
+        0.85, `bound` "chance" and a `max_norm` of 1, the worst AUC of five attacks was 0.210 and
+        0.153 from that of retrained nets on classes of digits (an MLP, a convolutional net) and is
+        0.055 and 0.115; on rows of these and of a table 0.054, 0.128 and 0.057, and is 0.027, 0.077
+        and 0.038.
     {max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
@@ -122,7 +123,7 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
             return beta * batch.loss() - (1 - beta) * gone.mean(bound_losses(climbed, bound))
 
         if self._classes is None and self.lr is None:
-            scale_rates(net, 1 / self._lr_share)
+            scale_rates(net, 1 / self._rate_share())
         with prompt(norms):
             self._run(net, retain, [clip_gradients(longest)], loss=loss)
 
@@ -131,7 +132,7 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
             return 0.95
         if whole:
             return 0.7
-        return 0.93 if self.lr is None else 0.85
+        return 0.93 if self.lr is None and self._rate_share() > 1 else 0.85
 
     def _space(self):
         return super()._space() | {"beta": Uniform(0.5, 0.999)}

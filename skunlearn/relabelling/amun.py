@@ -58,8 +58,8 @@ class AMUNUnlearner(NetUnlearner):
         does, and leaves them out for large forget sets; rows known by heart stay so with it.
     share : float in (0, 1) or None, default=None
         s; None takes a third of the share of the examples among all that is trained on, which is
-        that of the union of these sets. With all of it, or at a higher rate than the default, rows
-        were known less well than unseen ones.
+        that of the union of these sets, and all of it where `lr` of None is the net's own. With all
+        of it at three times that, or at a higher rate, rows were known less well than unseen ones.
     radius : float, default=0.005
         Of the first ball, as a share of the range of values: root mean square over the values of
         a row. It doubles up to twelve times. Examples are not clipped to the range.
@@ -68,10 +68,11 @@ class AMUNUnlearner(NetUnlearner):
     max_norm : float, default=1.0
         Length to which the gradient of a batch is clipped where `retained` is False.
     lr : float or None, default=None
-        Learning rate; None takes three times the net's own, from where it falls: that
-        loosens what was learnt by heart, and the examples need less weight. At its own, with
-        thrice the `share`, these distances were 0.071, 0.206 and 0.073, and nets were 2 to 7
-        points less accurate. Without `retained` it takes a tenth of the net's own.
+        Learning rate; None takes three times the net's own, from where it falls, or its own where
+        callbacks of the net set it, so that it is the highest of many: the former loosens what was
+        learnt by heart, and the examples need less weight. At its own, with thrice the `share`,
+        these distances were 0.071, 0.206 and 0.073, and nets were 2 to 7 points less accurate.
+        Without `retained` it takes a tenth of the net's own.
     {max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
@@ -153,12 +154,13 @@ class AMUNUnlearner(NetUnlearner):
             rows, norms = retain.union(forget) if self.originals else retain, moving_norms(net)
             share = self.share
             if share is None:
-                share = _share(len(forget), len(rows)) / _PART
+                share = _share(len(forget), len(rows))
+                share /= self._rate_share() if self.lr is None else _PART
             with prompt(norms):
                 self._run(net, rows, loss=self._loss(net, examples, share, norms))
             return
         if self.lr is None:
-            scale_rates(net, _ALONE / self._lr_share)
+            scale_rates(net, _ALONE / self._rate_share())
         share = 1.0
         if self.originals:
             share = 0.5 if self.share is None else self.share

@@ -58,9 +58,10 @@ class FCSUnlearner(NetUnlearner):
         Length to which the gradient of a batch of forget rows is clipped.
     lr : float or None, default=None
         Learning rate of the passes over retained rows; None takes three times the net's own, from
-        where it falls. At its own they leave much as the first pass left it: with a `uniform` of 5,
-        or 10 for the class, these distances were 0.116, 0.084 and 0.060, the rows of tables and
-        classes stood out by their entropy, and nets were 1 to 5 points less accurate.
+        where it falls, or its own where callbacks of the net set it. At its own they leave much as
+        the first pass left it: with a `uniform` of 5, or 10 for the class, these distances were
+        0.116, 0.084 and 0.060, the rows of tables and classes stood out by their entropy, and nets
+        were 1 to 5 points less accurate.
     max_epochs : int or None, default=None
         Rounds; None takes a fifth of the net's own epochs, rounded up.
     {batch_size, schedule, random_state, memory, store_data, verbose}

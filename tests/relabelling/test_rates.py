@@ -1,0 +1,50 @@
+"""Rates above the net's own, and where that is already the highest of a schedule."""
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import LRScheduler
+from skorch.helper import predefined_split
+
+from skunlearn import AMUNUnlearner, FCSUnlearner, NegGradPlusUnlearner, SCRUBUnlearner
+from skunlearn._torch.skorch_nets import has_schedule
+from skunlearn.callbacks import LinearDecay
+from tests.small import net
+
+FAST = [AMUNUnlearner, FCSUnlearner, NegGradPlusUnlearner]
+DECAY = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
+
+
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.ModelDamagedWarning")
+@pytest.mark.parametrize("method", FAST)
+@pytest.mark.parametrize(("callbacks", "share"), [(None, 3.0), ([("rate", LinearDecay())], 1.0)])
+def test_three_times_the_nets_own_but_not_of_a_schedules_highest(method, callbacks, share):
+    rates = {}
+
+    class Watched(method):
+        def _set_recipe(self, net):
+            super()._set_recipe(net)
+            rates["first"] = net.optimizer_.param_groups[0]["lr"]
+
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 4)).astype(np.float32), np.arange(60) % 3
+    model = net().set_params(lr=0.02, callbacks=callbacks)
+    unlearner = Watched(model, random_state=0).fit(X, y)
+    for rows in (np.arange(5), np.arange(5, 9)):  # a second request finds no schedule in its net
+        unlearner.unlearn(indices=rows)
+        assert rates["first"] == pytest.approx(0.02 * share)
+    space = unlearner.search_space("grid", n_points=2)["lr"]
+    assert space == pytest.approx([0.002 * share, 0.06 * share])
+
+
+def test_what_sets_rates_is_found_in_every_form():
+    with_rates = [[("rate", DECAY)], [DECAY], [LRScheduler], [("rate", LinearDecay)]]
+    assert all(has_schedule(net().set_params(callbacks=given)) for given in with_rates)
+    without = [None, [], "disable", [("split", predefined_split)]]
+    assert not any(has_schedule(net().set_params(callbacks=given)) for given in without)
+
+
+def test_a_rate_below_the_nets_own_stays_one():
+    for callbacks in (None, [DECAY]):
+        assert SCRUBUnlearner(net().set_params(callbacks=callbacks))._rate_share() == 0.1
