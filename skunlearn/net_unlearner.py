@@ -144,7 +144,7 @@ class NetUnlearner(BaseUnlearner):
         vars(net)["max_epochs"] = self._epochs()
         if self.batch_size is not None:
             learning_rates.set_batch_size(net, self.batch_size)
-        share = self._rate_share() if self.lr is None else self.lr / learning_rates.main_rate(net)
+        share = self._lr_share if self.lr is None else self.lr / learning_rates.main_rate(net)
         if share == 1.0:
             return
         learning_rates.scale_rates(net, share)
@@ -155,15 +155,6 @@ class NetUnlearner(BaseUnlearner):
             net.callbacks_ += [
                 ("skunlearn_share", learning_rates.ScaledRates(cb, share)) for cb in fixed
             ]
-
-    def _rate_share(self):
-        """What share of the net's own rate `lr` of None takes.
-
-        No more than it where callbacks of the net set the rate: then it is the highest of many.
-        """
-        if skorch_nets.has_schedule(skorch_nets.unwrap(self.estimator)):
-            return min(1.0, self._lr_share)
-        return self._lr_share
 
     def _run(self, net, rows, callbacks=(), loss=None, relabels=False):
         """Train `net` on `rows` for its ``max_epochs`` and under the schedule asked for.
@@ -242,7 +233,7 @@ class NetUnlearner(BaseUnlearner):
 
     def _space(self):
         net = skorch_nets.unwrap(self.estimator)
-        rate = learning_rates.recipe_rate(net) * self._rate_share()
+        rate = learning_rates.recipe_rate(net) * self._lr_share
         epochs = self._usual_epochs(net)
         return {
             "lr": LogUniform(rate / 10, rate * 3),
@@ -266,3 +257,15 @@ class NetUnlearner(BaseUnlearner):
     def _usual_epochs(self, net):
         """Those of `max_epochs=None`, around which a search looks."""
         return -(-net.max_epochs // 5)
+
+
+def share_above(times):
+    """A ``_lr_share`` of so many times the net's own rate.
+
+    No more than that where callbacks of the net set it: then it is the highest of many.
+    """
+
+    def find_share(self):
+        return 1.0 if skorch_nets.has_schedule(skorch_nets.unwrap(self.estimator)) else times
+
+    return property(find_share)

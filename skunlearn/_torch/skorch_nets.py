@@ -162,20 +162,19 @@ def _is_kept(callback, keep_schedule):
     acts_once = isinstance(callback, _ONCE) or (
         isinstance(callback, ParamMapper) and _is_number(callback.at)
     )
-    return not acts_once and (keep_schedule or not _sets_rates(callback))
+    sets_rates = isinstance(callback, LRScheduler) or getattr(callback, "sets_learning_rate", False)
+    return not acts_once and (keep_schedule or not sets_rates)
 
 
 def has_schedule(recipe):
     """Whether callbacks of a net set the learning rate, so that its own is the highest of many."""
     given = recipe.callbacks if isinstance(recipe.callbacks, list | tuple) else []
     named = [entry[1] if isinstance(entry, tuple) else entry for entry in given]
-    return any(_sets_rates(callback) for callback in named)
-
-
-def _sets_rates(callback):
-    """Whether a callback, or a class of them, sets the learning rate."""
-    kind = callback if isinstance(callback, type) else type(callback)
-    return issubclass(kind, LRScheduler) or getattr(callback, "sets_learning_rate", False)
+    kinds = [entry if isinstance(entry, type) else type(entry) for entry in named]
+    return any(
+        issubclass(kind, LRScheduler) or getattr(kind, "sets_learning_rate", False)
+        for kind in kinds
+    )
 
 
 def _is_number(at):

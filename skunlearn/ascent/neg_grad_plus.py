@@ -6,7 +6,7 @@ from skunlearn._torch.loop.norms import moving_norms, prompt
 from skunlearn._torch.loop.optimizer_steps import clip_gradients
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, BoundedAscent, bound_losses
 from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
-from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.net_unlearner import NetUnlearner, share_above
 from skunlearn.search_spaces import Uniform
 
 _NEVER_MET = 5  # times the loss of chance, that of rows of a class that a net never met
@@ -67,7 +67,7 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
     20
     """
 
-    _lr_share = 3.0
+    _lr_share = share_above(3.0)
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
@@ -123,7 +123,7 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
             return beta * batch.loss() - (1 - beta) * gone.mean(bound_losses(climbed, bound))
 
         if self._classes is None and self.lr is None:
-            scale_rates(net, 1 / self._rate_share())
+            scale_rates(net, 1 / self._lr_share)
         with prompt(norms):
             self._run(net, retain, [clip_gradients(longest)], loss=loss)
 
@@ -132,7 +132,7 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
             return 0.95
         if whole:
             return 0.7
-        return 0.93 if self.lr is None and self._rate_share() > 1 else 0.85
+        return 0.93 if self.lr is None and self._lr_share > 1 else 0.85
 
     def _space(self):
         return super()._space() | {"beta": Uniform(0.5, 0.999)}

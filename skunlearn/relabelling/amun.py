@@ -19,7 +19,7 @@ from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._torch.row_losses import row_losses
 from skunlearn.exceptions import UnlearningError
-from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.net_unlearner import NetUnlearner, share_above
 from skunlearn.relabelling._moved_rows import nearest_adversarial
 from skunlearn.search_spaces import LogUniform, Uniform
 
@@ -95,7 +95,7 @@ class AMUNUnlearner(NetUnlearner):
     20
     """
 
-    _lr_share = float(_PART)
+    _lr_share = share_above(float(_PART))
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
@@ -155,12 +155,12 @@ class AMUNUnlearner(NetUnlearner):
             share = self.share
             if share is None:
                 share = _share(len(forget), len(rows))
-                share /= self._rate_share() if self.lr is None else _PART
+                share /= self._lr_share if self.lr is None else _PART
             with prompt(norms):
                 self._run(net, rows, loss=self._loss(net, examples, share, norms))
             return
         if self.lr is None:
-            scale_rates(net, _ALONE / self._rate_share())
+            scale_rates(net, _ALONE / self._lr_share)
         share = 1.0
         if self.originals:
             share = 0.5 if self.share is None else self.share

@@ -12,7 +12,7 @@ from skunlearn._torch.loop.norms import FollowedStatistics
 from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._unlearning.phases import Phases
-from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.net_unlearner import NetUnlearner, share_above
 from skunlearn.search_spaces import LogUniform
 
 
@@ -89,7 +89,7 @@ class FCSUnlearner(NetUnlearner):
     """
 
     _promises = replace(NetUnlearner._promises, reads_forget_labels=False)
-    _lr_share = 3.0
+    _lr_share = share_above(3.0)
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,

@@ -6,7 +6,7 @@ import torch
 from skorch.callbacks import LRScheduler
 from skorch.helper import predefined_split
 
-from skunlearn import AMUNUnlearner, FCSUnlearner, NegGradPlusUnlearner, SCRUBUnlearner
+from skunlearn import AMUNUnlearner, FCSUnlearner, NegGradPlusUnlearner
 from skunlearn._torch.skorch_nets import has_schedule
 from skunlearn.callbacks import LinearDecay
 from tests.small import net
@@ -43,8 +43,3 @@ def test_what_sets_rates_is_found_in_every_form():
     assert all(has_schedule(net().set_params(callbacks=given)) for given in with_rates)
     without = [None, [], "disable", [("split", predefined_split)]]
     assert not any(has_schedule(net().set_params(callbacks=given)) for given in without)
-
-
-def test_a_rate_below_the_nets_own_stays_one():
-    for callbacks in (None, [DECAY]):
-        assert SCRUBUnlearner(net().set_params(callbacks=callbacks))._rate_share() == 0.1
