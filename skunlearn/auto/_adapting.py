@@ -22,7 +22,7 @@ class LateDecay(LinearDecay):
 
     In few epochs what was shrunk is trained back farther than under rates that fall from the
     beginning: on a net for texts that was 3 points of accuracy. What was hardly shrunk has nothing
-    to be trained back, and lost 1.5 points by it on one for images.
+    to be trained back, and is fine-tuned, under rates as there.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ def soon_trained():
 @pytest.mark.parametrize("kind", list(FORGET))
 @pytest.mark.parametrize("judged", [False, True])
 def test_a_net_of_few_epochs_keeps_its_accuracy(monkeypatch, soon_trained, kind, judged):
-    """Shrunk to a quarter it lost four points, and eight on a net for CIFAR-10."""
+    """Shrunk to a quarter it lost four points, as on a net for CIFAR-10."""
     X, y, model, state = soon_trained
     forget = FORGET[kind](y[:4000])
     stay = np.flatnonzero((y[5000:] != 1) | (kind == "rows")) + 5000
