@@ -11,7 +11,7 @@ from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.batches.training_batch import main_output
 from skunlearn._torch.held_out_rows import holding_out
 from skunlearn._torch.loop import learning_rates
-from skunlearn._torch.loop.direct_steps import DirectStep
+from skunlearn._torch.loop.epoch_loop import DirectStep
 from skunlearn._torch.loop.fit_loop import batches, train
 from skunlearn._torch.loop.norms import moving_norms, unmoved
 from skunlearn._torch.parts.tasks import task_of
