@@ -85,8 +85,11 @@ def _epoch(net, iterator, prefix):
     begin = find_listeners(net, "on_batch_begin")
     computed = find_listeners(net, "on_grad_computed")
     end = find_listeners(net, "on_batch_end")
-    owners = [getattr(listener, "__self__", None) for listener in (*begin, *computed, *end)]
-    foreign = {kind for kind in map(type, owners) if not kind.__module__.startswith("skunlearn.")}
+    foreign = set()  # classes that are not ours
+    for listener in (*begin, *computed, *end):
+        kind = type(getattr(listener, "__self__", None))
+        if not kind.__module__.startswith("skunlearn."):
+            foreign.add(kind)
     history, count, losses = net.history, 0, []
     noted = history[-1]["batches"]
     reads_losses = bool(foreign - {EpochScoring})  # of the epoch that is going on
