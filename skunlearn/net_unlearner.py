@@ -111,10 +111,7 @@ class NetUnlearner(BaseUnlearner):
             net = skorch_nets.copy_net(
                 self.estimator_, verbose=self.verbose, keep_schedule=self.schedule == "net"
             )
-            for _, p in net.get_all_learnable_params():
-                if p.requires_grad:
-                    break
-            else:
+            if not any(p.requires_grad for _, p in net.get_all_learnable_params()):
                 raise UnlearningError(
                     "Every weight of the net is frozen: none requires a gradient. Let those learn "
                     "that are to forget (requires_grad_())."
@@ -136,9 +133,8 @@ class NetUnlearner(BaseUnlearner):
         if other is None or other is net:
             learning_rates.set_rates(net, own)
         net = net if other is None else other
-        for key in _SETTINGS:
-            if key in vars(self.estimator_):
-                vars(net)[key] = vars(self.estimator_)[key]
+        own = vars(self.estimator_)
+        vars(net).update({key: own[key] for key in _SETTINGS if key in own})
         return net
 
     def _watched(self, net, retain, forget):

@@ -4,7 +4,6 @@ import random
 import threading
 from contextlib import contextmanager, nullcontext
 from numbers import Integral
-from operator import methodcaller
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ def seed_torch(seed):
     """
     kinds = torch.cuda, torch.xpu, torch.mtia, torch.backends.mps
     named = torch._C._get_privateuse1_backend_name() != "privateuseone"  # somebody's own kind
-    if named or any(map(methodcaller("is_available"), kinds)):
+    if named or any(kind.is_available() for kind in kinds):
         torch.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(int(seed))

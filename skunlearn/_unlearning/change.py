@@ -77,7 +77,7 @@ class Change:
         names = ["forget_before", "forget_after", "retain_before", "retain_after"]
         if self.unseen_after is not None:
             names += ["unseen_before", "unseen_after"]
-        return dict(zip(names, map(summarise, map(vars(self).get, names))))
+        return {name: summarise(getattr(self, name)) for name in names}
 
     @cached_property
     def ease(self):

@@ -1,7 +1,6 @@
 """Training batches from whatever iterator a net has, with the places of their rows beside them."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -65,12 +64,11 @@ class Feed:
         batch.weights = send_tensor(weights, self.data.device)
 
 
-@dataclass(eq=False)
 class _Fed:
     """The same batches as `Batch`, a lone last row joined to the batch before it."""
 
-    feed: Feed
-    iterator: object
+    def __init__(self, feed, iterator):
+        self.feed, self.iterator = feed, iterator
 
     def __len__(self):
         return len(self.iterator)

@@ -184,10 +184,7 @@ def collate_items(items, collate, dtype):
 
 def float_dtype(net):
     """dtype of the module's first floating parameter; float32 when it has none."""
-    for p in net.module_.parameters():
-        if p.is_floating_point():
-            return p.dtype
-    return torch.float32
+    return next((p.dtype for p in net.module_.parameters() if p.is_floating_point()), torch.float32)
 
 
 def make_dataset(net, rows):

@@ -77,11 +77,8 @@ def _epoch(net, iterator, prefix):
     begin = find_listeners(net, "on_batch_begin")
     computed = find_listeners(net, "on_grad_computed")
     end = find_listeners(net, "on_batch_end")
-    foreign = set()  # classes that are not ours
-    for listener in (*begin, *computed, *end):
-        kind = type(getattr(listener, "__self__", None))
-        if not kind.__module__.startswith("skunlearn."):
-            foreign.add(kind)
+    kinds = {type(getattr(listener, "__self__", None)) for listener in (*begin, *computed, *end)}
+    foreign = {kind for kind in kinds if not kind.__module__.startswith("skunlearn.")}
     history, count, losses = net.history, 0, []
     noted = history[-1]["batches"]
     reads_losses = bool(foreign - {EpochScoring})  # of the epoch that is going on
@@ -138,12 +135,13 @@ def tell(listeners, net, **event):
 
 def find_listeners(net, name):
     """Bound methods `name` of the net's class and its callbacks that do anything."""
-    found = [] if getattr(type(net), name) is getattr(NeuralNet, name) else [getattr(net, name)]
-    for _, callback in net.callbacks_:
-        own = getattr(type(callback), name, None) is not getattr(Callback, name)
-        if own or name in vars(callback):
-            found.append(getattr(callback, name))
-    return found
+    own = [] if getattr(type(net), name) is getattr(NeuralNet, name) else [getattr(net, name)]
+    return own + [
+        getattr(callback, name)
+        for _, callback in net.callbacks_
+        if name in vars(callback)
+        or getattr(type(callback), name, None) is not getattr(Callback, name)
+    ]
 
 
 class DirectStep:

@@ -17,20 +17,13 @@ _MANY = 2**14  # numbers of a weight; the ends of fewer are found no sooner
 
 def parts(net):
     """Name and module of all modules and criteria that are modules."""
-    found = []
-    for name in (*net._modules, *net._criteria):
-        part = getattr(net, name + "_")
-        if isinstance(part, torch.nn.Module):
-            found.append((name, plain(part)))
-    return found
+    held = [(name, getattr(net, name + "_")) for name in [*net._modules, *net._criteria]]
+    return [(name, plain(part)) for name, part in held if isinstance(part, torch.nn.Module)]
 
 
 def plain(module):
     """The module as it was written, out of torch.compile and parallel training in any order."""
-    inner = None
-    while inner is not module:
-        inner, module = module, uncompiled(single(module))
-    return module
+    return single(uncompiled(single(module)))
 
 
 def single(module):
@@ -45,10 +38,7 @@ def uncompiled(module):
 
 def has_buffers(net):
     """Whether anything in the net may be moved by rows that pass through it."""
-    for _, part in parts(net):
-        for _ in part.buffers():
-            return True
-    return False
+    return any(True for _, part in parts(net) for _ in part.buffers())
 
 
 def may_hold_rows(net):

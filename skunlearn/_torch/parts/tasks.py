@@ -109,7 +109,6 @@ class Labels:
         return float(said.predicted[:, emptied][said.y[:, emptied]].mean())
 
 
-@dataclass(frozen=True, eq=False)
 class Classes:
     """One class per row, each class with a logit.
 
@@ -118,10 +117,11 @@ class Classes:
     labels : ndarray of shape (n_classes,)
     """
 
-    labels: np.ndarray
-
     noun = "a classifier"
     has_one_class = True
+
+    def __init__(self, labels):
+        self.labels = labels
 
     def losses(self, logits, y):
         """Cross-entropy of each row."""

@@ -26,10 +26,11 @@ def make_entry(unlearner, *, rows, named, classes_forgotten, seconds, measured):
 
     `named` is what `name_rows` of a record gives of the forgotten rows.
     """
-    params = {}
-    for key, value in unlearner.get_params(deep=False).items():
-        if key not in ("estimator", "memory", "verbose"):
-            params[key] = to_plain(value)
+    params = {
+        key: to_plain(value)
+        for key, value in unlearner.get_params(deep=False).items()
+        if key not in ("estimator", "memory", "verbose")
+    }
     seed, promises = int(unlearner._seed), unlearner._make_promises()
     if promises.certified:
         # Whoever can draw the noise again can take it away.
@@ -136,7 +137,7 @@ def to_plain(value):
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list | tuple):
-        return list(map(to_plain, value))
+        return [to_plain(item) for item in value]
     if hasattr(value, "shape"):  # rows, say, that are nobody's business here
         return f"{type(value).__name__} of shape {tuple(value.shape)}"
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
@@ -166,8 +167,7 @@ def _digest_each(table, key):
     table = np.asarray(table)
     if table.ndim == 1:  # positions, the same on every machine
         table = table.astype("<i8")
-    digests = []
-    for row in np.ascontiguousarray(table):
-        keyed = hashlib.blake2b(row.tobytes(), digest_size=_SIZE, key=key, person=_PERSON)
-        digests.append(keyed.digest())
-    return digests
+    return [
+        hashlib.blake2b(row.tobytes(), digest_size=_SIZE, key=key, person=_PERSON).digest()
+        for row in np.ascontiguousarray(table)
+    ]

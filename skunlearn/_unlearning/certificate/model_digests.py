@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from itertools import starmap
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ def model_digest(model):
     """
     if skorch_nets.is_net(model):
         of = "parameters and buffers of the net, by name"
-        lines = starmap(torch_line, named_tensors(model).items())
+        lines = [torch_line(name, value) for name, value in named_tensors(model).items()]
         return {"algorithm": "sha256", "digest": digest_of_lines(lines), "of": of}
     lines = list(_write_lines(model, "", ()))
     if isinstance(model, list):
