@@ -1,6 +1,7 @@
 """Ascent that rests while the rows that stay are losing by it."""
 
-_ALLOWED = 0.2  # of the loss of chance
+_ALLOWED = 0.2  # of what lies between the first losses and that of chance, which may be lost
+_LEAST = 0.02  # of the loss of chance, for nets that are hardly better
 _ROWS = 256  # over which losses of retained rows are averaged
 
 
@@ -14,12 +15,12 @@ class Rest:
     Parameters
     ----------
     chance : float
-        Loss of a model that has learnt nothing; a fifth of it may be lost meanwhile.
+        Loss of a model that has learnt nothing.
     batch_size : int
     """
 
     def __init__(self, chance, batch_size):
-        self.allowed = _ALLOWED * chance
+        self.chance = chance
         self.weight = min(1.0, batch_size / _ROWS)
         self.still_first = -(-_ROWS // batch_size)
         self.level = self.first = None
@@ -31,4 +32,6 @@ class Rest:
         if self.still_first > 0:
             self.first = self.level
             self.still_first -= 1
-        return (self.level <= self.first + self.allowed).to(loss.dtype)
+        lost = self.level - self.first
+        allowed = (_ALLOWED * (self.chance - self.first)).clamp(min=_LEAST * self.chance)
+        return (lost <= allowed).to(loss.dtype)

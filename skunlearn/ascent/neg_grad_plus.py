@@ -26,7 +26,7 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
 
     It minimises :math:`\beta\, CE(B_r) - (1 - \beta)\, CE(B_f)`, with a batch of forget rows for
     each batch of retained ones. A forget row whose loss has reached `bound` is left alone, and all
-    are while retained rows have lost more than a fifth of the loss of chance since the beginning:
+    are while retained rows have lost more than a fifth of the way to the loss of chance:
     on 3,000 images of CIFAR-10 of which a class is forgotten, unseen rows were 43 and 32 points
     less accurate than after a retraining without that rule, and 7 less and 7 more with it (two
     seeds; ``benchmarks/bench_defaults.py --tasks cifar-class``).
