@@ -11,7 +11,7 @@ from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.batches.training_batch import main_output
 from skunlearn._torch.held_out_rows import holding_out
 from skunlearn._torch.loop import learning_rates
-from skunlearn._torch.loop.direct_steps import DirectStep
+from skunlearn._torch.loop.epoch_loop import DirectStep
 from skunlearn._torch.loop.fit_loop import batches, train
 from skunlearn._torch.loop.norms import moving_norms, unmoved
 from skunlearn._torch.parts.tasks import task_of
@@ -111,7 +111,10 @@ class NetUnlearner(BaseUnlearner):
             net = skorch_nets.copy_net(
                 self.estimator_, verbose=self.verbose, keep_schedule=self.schedule == "net"
             )
-            if not any(p.requires_grad for _, p in net.get_all_learnable_params()):
+            for _, p in net.get_all_learnable_params():
+                if p.requires_grad:
+                    break
+            else:
                 raise UnlearningError(
                     "Every weight of the net is frozen: none requires a gradient. Let those learn "
                     "that are to forget (requires_grad_())."
@@ -119,7 +122,10 @@ class NetUnlearner(BaseUnlearner):
             own = learning_rates.rates(net)
             self._set_recipe(net)
             recipe = skorch_nets.unwrap(self.estimator)
-            with holding_out(net, recipe, retain) as kept, self._watched(net, kept, forget):
+            holding = nullcontext(retain)
+            if skorch_nets.own_split(recipe) is not None:
+                holding = holding_out(net, recipe, retain)
+            with holding as kept, self._watched(net, kept, forget):
                 other = self._unlearn(net, kept, forget)
         if self.schedule == "net":  # see `_set_recipe`
             net.callbacks_ = [
@@ -131,8 +137,9 @@ class NetUnlearner(BaseUnlearner):
         if other is None or other is net:
             learning_rates.set_rates(net, own)
         net = net if other is None else other
-        own = vars(self.estimator_)
-        vars(net).update({key: own[key] for key in _SETTINGS if key in own})
+        for key in _SETTINGS:
+            if key in vars(self.estimator_):
+                vars(net)[key] = vars(self.estimator_)[key]
         return net
 
     def _watched(self, net, retain, forget):

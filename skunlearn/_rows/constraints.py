@@ -54,7 +54,10 @@ def check_parameters(estimator):
         allowed = declared.get(name, "no_validation")
         if allowed == "no_validation":
             continue
-        if not any(make_constraint(one).is_satisfied_by(value) for one in allowed):
+        for one in allowed:
+            if make_constraint(one).is_satisfied_by(value):
+                break
+        else:
             *others, last = map(_describe, allowed)
             said = f"{', '.join(others)} or {last}" if others else last
             raise InvalidParameterError(f"{name} must be {said}, got {value!r}.")

@@ -216,7 +216,7 @@ def row_digests(X):
         parts = np.hstack([row_digests(X[key]) for key in sorted(X)])
         return _hash_rows(parts)
     parts = read_in_parts(X, row_bytes(X), _CHUNK_BYTES)
-    return np.concatenate([_hash_rows(_to_numpy(part)) for part in parts])
+    return np.concatenate(list(map(_hash_rows, map(_to_numpy, parts))))
 
 
 def label_digests(digests, y):
@@ -270,7 +270,10 @@ def match(table, wanted):
     # other way overflows on prefixes of 2**63 and more.
     for position in np.flatnonzero(np.isin(prefix, wanted_prefix, kind="sort")):
         found.setdefault(table[position].tobytes(), []).append(position)
-    return [np.asarray(found.get(row.tobytes(), []), dtype=np.intp) for row in wanted]
+    hits = []
+    for row in wanted:
+        hits.append(np.asarray(found.get(row.tobytes(), []), dtype=np.intp))
+    return hits
 
 
 def find_repeated(digests):

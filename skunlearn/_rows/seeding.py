@@ -4,6 +4,7 @@ import random
 import threading
 from contextlib import contextmanager, nullcontext
 from numbers import Integral
+from operator import methodcaller
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def seed_torch(seed):
     """
     kinds = torch.cuda, torch.xpu, torch.mtia, torch.backends.mps
     named = torch._C._get_privateuse1_backend_name() != "privateuseone"  # somebody's own kind
-    if named or any(kind.is_available() for kind in kinds):
+    if named or any(map(methodcaller("is_available"), kinds)):
         torch.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(int(seed))
@@ -53,41 +54,29 @@ def _restore(states):
 
 
 @contextmanager
-def _left_alone():
-    """Put the generators back when the last block is left.
-
-    Blocks of several threads overlap, and each would bring back what another has seeded.
-    """
-    global _inside, _before
-    with _lock:
-        if not _inside:
-            _before = _read_generators()
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if not _inside:
-                _restore(_before)
-                _before = None
-
-
-@contextmanager
 def seeded(seed):
     """Seed torch, numpy and `random` inside the block; restore them after it.
 
-    Augmentation in a user's data set may draw from any of the three.
+    Augmentation in a user's data set may draw from any of the three. Blocks of several threads
+    overlap, and each would bring back what another has seeded: the last one that is left restores
+    what was before the first.
     """
+    global _inside, _before
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     # torch asks for accelerators first; its generator on the CPU is among those read here.
     forked = torch.random.fork_rng(devices=devices) if devices else nullcontext()
-    with _left_alone(), forked:
+    with _lock:
         states = _read_generators()
-        try:
+        _before = _before if _inside else states
+        _inside += 1
+    try:
+        with forked:
             seed_torch(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             random.seed(int(seed))
             yield
-        finally:
-            _restore(states)
+    finally:
+        with _lock:
+            _inside -= 1
+            _restore(states if _inside else _before)
+            _before = _before if _inside else None

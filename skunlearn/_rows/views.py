@@ -1,5 +1,7 @@
 """Views of training rows: which of them, with their targets and weights."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from skunlearn._rows.containers import join, row_digests, slice_run, take
@@ -99,11 +101,12 @@ class Rows:
         return weights / max(weights.sum(), np.finfo(np.float64).tiny)
 
 
+@dataclass(eq=False)
 class DigestsOfRows:
     """Digests of rows that came with a request, computed when they are asked for."""
 
-    def __init__(self, X, places=None):
-        self.X, self.places = X, places
+    X: object
+    places: np.ndarray | None = None
 
     def __getitem__(self, places):
         return DigestsOfRows(self.X, places if self.places is None else self.places[places])
@@ -112,11 +115,12 @@ class DigestsOfRows:
         return row_digests(self.X if self.places is None else take(self.X, self.places))
 
 
+@dataclass(eq=False)
 class DigestsOf:
     """Digests of some positions of a record, computed when they are asked for."""
 
-    def __init__(self, record, positions):
-        self.record, self.positions = record, positions
+    record: object
+    positions: np.ndarray
 
     def __getitem__(self, places):
         return DigestsOf(self.record, self.positions[places])

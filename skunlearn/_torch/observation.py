@@ -59,11 +59,10 @@ def summarise(evidence):
     if evidence is None:
         return {"loss": None, "score": None}
     losses = evidence.losses()
-    values = {"loss": None if losses is None else losses.mean(), "score": evidence.score()}
-    return {
-        key: float(value) if value is not None and np.isfinite(value) else None
-        for key, value in values.items()
-    }
+    said = {"loss": None if losses is None else losses.mean(), "score": evidence.score()}
+    for key, value in said.items():
+        said[key] = float(value) if value is not None and np.isfinite(value) else None
+    return said
 
 
 def observe(model, rows, classes):

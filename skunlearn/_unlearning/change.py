@@ -74,10 +74,13 @@ class Change:
 
     def measure(self):
         """Losses and scores, for the log."""
-        names = ["forget_before", "forget_after", "retain_before", "retain_after"]
-        if self.unseen_after is not None:
-            names += ["unseen_before", "unseen_after"]
-        return {name: summarise(getattr(self, name)) for name in names}
+        measured = {}
+        for part in ("forget", "retain", "unseen"):
+            for when in ("before", "after"):
+                if part != "unseen" or self.unseen_after is not None:
+                    name = f"{part}_{when}"
+                    measured[name] = summarise(getattr(self, name))
+        return measured
 
     @cached_property
     def ease(self):

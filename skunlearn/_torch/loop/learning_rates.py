@@ -12,12 +12,19 @@ from skunlearn._torch import skorch_nets
 
 def groups(net):
     """The parameter groups of all optimizers of an initialised net."""
-    return [group for name in net._optimizers for group in getattr(net, name + "_").param_groups]
+    found = []
+    for name in net._optimizers:
+        found += getattr(net, name + "_").param_groups
+    return found
 
 
 def rates(net):
     """The learning rate of each group; None where an optimizer has none."""
-    return [None if group.get("lr") is None else float(group["lr"]) for group in groups(net)]
+    found = []
+    for group in groups(net):
+        rate = group.get("lr")
+        found.append(None if rate is None else float(rate))
+    return found
 
 
 def set_rates(net, values, factor=1.0):

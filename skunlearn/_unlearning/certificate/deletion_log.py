@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from skunlearn._files.canonical import link
+from skunlearn._files.digests import link
+from skunlearn._torch.parts.net_state import may_hold_rows
 from skunlearn._torch.portable import find_written
 from skunlearn._torch.skorch_nets import is_net
 from skunlearn._unlearning.certificate.model_digests import model_digest
@@ -25,11 +26,10 @@ def make_entry(unlearner, *, rows, named, classes_forgotten, seconds, measured):
 
     `named` is what `name_rows` of a record gives of the forgotten rows.
     """
-    params = {
-        key: to_plain(value)
-        for key, value in unlearner.get_params(deep=False).items()
-        if key not in ("estimator", "memory", "verbose")
-    }
+    params = {}
+    for key, value in unlearner.get_params(deep=False).items():
+        if key not in ("estimator", "memory", "verbose"):
+            params[key] = to_plain(value)
     seed, promises = int(unlearner._seed), unlearner._make_promises()
     if promises.certified:
         # Whoever can draw the noise again can take it away.
@@ -84,7 +84,7 @@ def log_entry(unlearner, before, change, model, kept, seconds):
     if kept is not None:
         entry["statistics_kept"] = kept
     promises, written = unlearner._make_promises(), []
-    if not promises.exact and is_net(model):
+    if not promises.exact and is_net(model) and may_hold_rows(model):
         written = find_written(model, unlearner.estimator, unlearner._seed, removal.retain)
     if written:
         entry["written_kept"] = written
@@ -134,7 +134,7 @@ def to_plain(value):
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list | tuple):
-        return [to_plain(item) for item in value]
+        return list(map(to_plain, value))
     if hasattr(value, "shape"):  # rows, say, that are nobody's business here
         return f"{type(value).__name__} of shape {tuple(value.shape)}"
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
@@ -170,7 +170,8 @@ def _digest_each(table, key):
     table = np.asarray(table)
     if table.ndim == 1:  # positions, the same on every machine
         table = table.astype("<i8")
-    return [
-        hashlib.blake2b(row.tobytes(), digest_size=_SIZE, key=key, person=_PERSON).digest()
-        for row in np.ascontiguousarray(table)
-    ]
+    digests = []
+    for row in np.ascontiguousarray(table):
+        keyed = hashlib.blake2b(row.tobytes(), digest_size=_SIZE, key=key, person=_PERSON)
+        digests.append(keyed.digest())
+    return digests

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from itertools import starmap
 
 import numpy as np
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-from skunlearn._files.weight_digests import array_line, digest_of_lines, tensor_line, torch_line
+from skunlearn._files.digests import array_line, digest_of_lines, tensor_line, torch_line
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.parts.net_state import named_tensors
 
@@ -26,7 +27,7 @@ def model_digest(model):
     """
     if skorch_nets.is_net(model):
         of = "parameters and buffers of the net, by name"
-        lines = [torch_line(name, value) for name, value in named_tensors(model).items()]
+        lines = starmap(torch_line, named_tensors(model).items())
         return {"algorithm": "sha256", "digest": digest_of_lines(lines), "of": of}
     lines = list(_write_lines(model, "", ()))
     if isinstance(model, list):
