@@ -162,8 +162,7 @@ class PredictorMixin:
         if isinstance(self._classes, Labels) or p.shape[1] == len(self.classes_):
             return p
         # The module may have more outputs than there are labels; they were never trained on.
-        p = p[:, self._row_reader.seen_columns]
-        return p / p.sum(axis=1, keepdims=True)
+        return inference.share_out(p[:, self._row_reader.seen_columns])
 
     def _all_columns(self, values, fill):
         known = self.estimator_.classes_
