@@ -61,6 +61,7 @@ OF_WHAT_IS_LEARNT = {
     "check_classifiers_classes",
     "check_classifiers_train",
     "check_moves_toward_retrained",
+    "check_reads_as_declared",
     "check_regressors_train",
 }
 _TRAINED = {}  # what the checks of one estimator have in common, in this process
