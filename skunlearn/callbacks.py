@@ -42,7 +42,9 @@ class LinearDecay(Callback):
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup must be in [0, 1), got {self.warmup!r}.")
         self.step_, self.n_steps_ = 0, net.max_epochs * n_batches(net, get_len(X))
-        self.groups_ = [(group, group["lr"]) for group in groups(net)]
+        self.groups_ = []
+        for group in groups(net):
+            self.groups_.append((group, group["lr"]))
 
     def on_batch_begin(self, net, training=False, **kwargs):
         """Set the learning rate of this step."""

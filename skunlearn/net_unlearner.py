@@ -122,9 +122,8 @@ class NetUnlearner(BaseUnlearner):
             own = learning_rates.rates(net)
             self._set_recipe(net)
             recipe = skorch_nets.unwrap(self.estimator)
-            holding = nullcontext(retain)
-            if skorch_nets.own_split(recipe) is not None:
-                holding = holding_out(net, recipe, retain)
+            holds = skorch_nets.own_split(recipe) is not None
+            holding = holding_out(net, recipe, retain) if holds else nullcontext(retain)
             with holding as kept, self._watched(net, kept, forget):
                 other = self._unlearn(net, kept, forget)
         if self.schedule == "net":  # see `_set_recipe`

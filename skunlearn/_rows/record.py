@@ -166,8 +166,8 @@ class TrainingRecord:
         slots = self._slot[positions]
         return take(self._X, slots), self._y[slots]
 
-    def view(self, positions):
-        """View of the rows at `positions`."""
+    def view(self, positions, compared=False):
+        """View of the rows at `positions`; they may be `compared`, by `check_unchanged`."""
         if not self.has_data:
             raise DataNotStoredError(
                 "This estimator does not hold its training rows (it was loaded from a file, "
@@ -178,7 +178,8 @@ class TrainingRecord:
         if np.any(slots < 0):
             raise DataNotStoredError("Some of these rows were forgotten and are not stored.")
         positions = np.asarray(positions)
-        row_table.glance(self, positions)
+        if not compared:
+            row_table.glance(self, positions)
         digests = None if self._table is None else DigestsOf(self, positions)
         weights = None if self.weights is None else self.weights[positions]
         return Rows(self._X, self._y, slots, digests, positions, weights, self.reader)

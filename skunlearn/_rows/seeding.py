@@ -42,17 +42,6 @@ _lock = threading.Lock()
 _inside, _before = 0, None  # how many blocks are entered, and the generators before the first
 
 
-def _read_generators():
-    return torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-
-
-def _restore(states):
-    ours, numpy_state, python_state = states
-    torch.set_rng_state(ours)
-    np.random.set_state(numpy_state)  # noqa: NPY002
-    random.setstate(python_state)
-
-
 @contextmanager
 def seeded(seed):
     """Seed torch, numpy and `random` inside the block; restore them after it.
@@ -66,7 +55,7 @@ def seeded(seed):
     # torch asks for accelerators first; its generator on the CPU is among those read here.
     forked = torch.random.fork_rng(devices=devices) if devices else nullcontext()
     with _lock:
-        states = _read_generators()
+        states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
         _before = _before if _inside else states
         _inside += 1
     try:
@@ -78,5 +67,8 @@ def seeded(seed):
     finally:
         with _lock:
             _inside -= 1
-            _restore(states if _inside else _before)
+            ours, of_numpy, of_python = states if _inside else _before
+            torch.set_rng_state(ours)
+            np.random.set_state(of_numpy)  # noqa: NPY002
+            random.setstate(of_python)
             _before = _before if _inside else None

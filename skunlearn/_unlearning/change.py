@@ -74,13 +74,10 @@ class Change:
 
     def measure(self):
         """Losses and scores, for the log."""
-        measured = {}
-        for part in ("forget", "retain", "unseen"):
-            for when in ("before", "after"):
-                if part != "unseen" or self.unseen_after is not None:
-                    name = f"{part}_{when}"
-                    measured[name] = summarise(getattr(self, name))
-        return measured
+        names = ["forget_before", "forget_after", "retain_before", "retain_after"]
+        if self.unseen_after is not None:
+            names += ["unseen_before", "unseen_after"]
+        return dict(zip(names, map(summarise, map(vars(self).get, names))))
 
     @cached_property
     def ease(self):

@@ -160,7 +160,8 @@ def look_up(estimator, removal):
     record.check_unchanged(positions)
     left, forget, retain = record.without(positions), removal.forget, removal.retain
     if retain is None:
-        forget, retain = record.view(positions), left.view(np.flatnonzero(left.retained))
+        forget = record.view(positions, compared=True)
+        retain = left.view(np.flatnonzero(left.retained), compared=True)
     emptied = find_emptied(estimator, left, forget)
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
     others, given = None, removal.unseen or is_predefined(unwrap(estimator.estimator))

@@ -174,10 +174,9 @@ def read_request(estimator, X, y, name):
     """
     record = estimator._record
     if not is_dataset(X) and not record.is_dataset:
-        like = record.like
-        if name == "forget" and getattr(X, "ndim", 0) < 2:  # too few for most rows
-            checking.refuse_positions(X, like, f"X_{name}")
-        X = align_request(estimator._read_rows(X, f"X_{name}"), like, f"X_{name}")
+        if name == "forget" and getattr(X, "ndim", 0) < 2:  # most rows have more
+            checking.refuse_positions(X, record.like, f"X_{name}")
+        X = align_request(estimator._read_rows(X, f"X_{name}"), record.like, f"X_{name}")
     if y is not None:
         validation.refuse_mixed(y, f"y_{name}")
         y = np.asarray(y.toarray() if sparse.issparse(y) else y)

@@ -57,7 +57,7 @@ def unlearner(request):
 
 def test_it_says_how_and_pickles_go_on(unlearner, tmp_path):
     unlearner, X = unlearner
-    with pytest.raises(TypeError, match="Pickle it.*estimator_"):
+    with pytest.raises(TypeError, match=r"Pickle it.*estimator_"):
         unlearner.save(tmp_path / "model")
     joblib.dump(unlearner, tmp_path / "model")
     again = joblib.load(tmp_path / "model")
@@ -88,7 +88,7 @@ def test_a_pipeline_says_so_too(tmp_path):
     X = np.random.default_rng(0).normal(size=(N, 3))
     steps = [("model", RetrainUnlearner(LogisticRegression(), random_state=0))]
     pipeline = UnlearningPipeline(steps).fit(X, np.arange(N) % 2)
-    with pytest.raises(TypeError, match="Pickle it.*estimator_"):
+    with pytest.raises(TypeError, match=r"Pickle it.*estimator_"):
         pipeline.save(tmp_path / "model")
     again = pickle.loads(pickle.dumps(pipeline)).unlearn(indices=[0])
     assert np.array_equal(again.predict(X), pipeline.unlearn(indices=[0]).predict(X))

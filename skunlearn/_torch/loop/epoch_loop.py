@@ -1,6 +1,7 @@
 """skorch's training epoch without the calls that nobody listens to, and its steps on one tensor."""
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import torch
 from skorch import NeuralNet, NeuralNetClassifier
@@ -42,27 +43,18 @@ def short_epochs(net):
         else:
             plain(iterator, training, prefix, step_fn, **fit_params)
 
-    changed = {"run_single_epoch": run_single_epoch} if has_plain_steps(net) else {}
-    logs = []
-    for _, callback in net.callbacks_:
-        if type(callback) is PrintLog and callback.sink is print:
-            callback.__class__ = _AskedFirst
-            logs.append(callback)
-    try:
-        with overridden(net, **changed):
-            yield
-    finally:
-        for log in logs:
-            log.__class__ = PrintLog
+    with ExitStack() as stack:
+        if has_plain_steps(net):
+            stack.enter_context(overridden(net, run_single_epoch=run_single_epoch))
+        for _, log in net.callbacks_:
+            if type(log) is PrintLog and log.sink is print:
+                stack.enter_context(overridden(log, on_epoch_end=partial(_print_epoch, log)))
+        yield
 
 
-class _AskedFirst(PrintLog):
-    """skorch's `PrintLog`, which makes no table that it does not print."""
-
-    def on_epoch_end(self, net, **kwargs):
-        """Print the epoch's line, if any."""
-        if net.verbose:
-            super().on_epoch_end(net, **kwargs)
+def _print_epoch(log, net, **kwargs):
+    if net.verbose:
+        PrintLog.on_epoch_end(log, net, **kwargs)
 
 
 def has_plain_steps(net):

@@ -90,7 +90,7 @@ class _Found:
             self.refers |= bool(value._backward_hooks or late or vars(value))
             inner = ()
         elif isinstance(value, torch.Generator):
-            self.generators[id(value)] = _twin(value)
+            self.generators[id(value)] = value.clone_state()
             inner = ()
         elif isinstance(value, torch.jit.ScriptModule):
             raise TypeError(
@@ -141,12 +141,6 @@ def _aliases(tensors):
                 new.requires_grad_(tensor.requires_grad)
             copies[id(tensor)] = new
     return copies
-
-
-def _twin(generator):
-    new = torch.Generator(device=generator.device)
-    new.set_state(generator.get_state())
-    return new
 
 
 def _share_uncopyable(held, modules, memo):

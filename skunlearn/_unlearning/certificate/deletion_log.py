@@ -110,7 +110,9 @@ def digest_forgotten(key, kind, identifiers, contents=None):
     packed = {"named_by": kind, "identifiers": pack(identifiers, key)}
     if contents is not None:
         packed["rows"] = pack(contents, key)
-    return {"identifiers_digest": digest_together(identifiers, key), "forgotten": packed}
+    rows = np.ascontiguousarray(np.unique(identifiers, axis=0)).tobytes()  # in whatever order
+    whole = hashlib.blake2b(rows, digest_size=16, key=key, person=_PERSON)
+    return {"identifiers_digest": whole.hexdigest(), "forgotten": packed}
 
 
 def digest_weights(before, after):
@@ -146,12 +148,6 @@ def to_plain(value):
 def draw_key():
     """A secret that nobody can guess."""
     return secrets.token_bytes(32)
-
-
-def digest_together(table, key):
-    """One keyed digest, in hexadecimal, of the rows of a table whatever their order."""
-    table = np.ascontiguousarray(np.unique(table, axis=0))
-    return hashlib.blake2b(table.tobytes(), digest_size=16, key=key, person=_PERSON).hexdigest()
 
 
 def pack(table, key):
