@@ -99,6 +99,13 @@ def predict_proba(net, X, classes):
     return predict(net, X, "predict_proba")
 
 
+def share_out(p):
+    """Rows of `p` divided by their sums; the same share for all where these are zero in floats."""
+    total = p.sum(axis=1, keepdims=True)
+    none = total == 0  # and not "not above 0": what a net of NaN says stays NaN
+    return np.where(none, 1 / p.shape[1], p / np.where(none, 1, total))
+
+
 def _number_rows(X):
     return np.arange(len(X) if is_dataset(X) else n_rows(X))
 

@@ -107,8 +107,10 @@ def describe(unlearner):
     model, record, classes = unlearner.estimator_, unlearner._record, unlearner._classes
     if not skorch_nets.is_net(model):
         raise TypeError(
-            f"save writes skorch nets; this one holds a {type(model).__name__}. "
-            "Use pickle or skops."
+            f"save writes skorch nets; this one holds a {type(model).__name__}. Pickle it "
+            "(joblib.dump): the log and the retained rows go along, with store_data=False no rows, "
+            "and requests go on from there. To predict, skops.io.dump writes the model alone, "
+            "which is estimator_."
         )
     tensors = {f"net.{k}": v.contiguous().cpu() for k, v in weights(model).items()}
     for name, table in record.tables().items():

@@ -44,7 +44,9 @@ class StepsMixin:
         if self.refit_transformers and fitted and not unlearner._make_promises().takes_new_inputs:
             raise TypeError(
                 f"{type(unlearner).__name__} is tied to the rows as the steps showed them in fit, "
-                f"so that {', '.join(fitted)} cannot be fitted anew behind its back. Use "
+                f"so that {', '.join(fitted)} cannot be fitted anew behind its back. To stay "
+                "exact, end in RetrainUnlearner, or put the steps inside, where each shard fits "
+                "its own: ShardedUnlearner(make_pipeline(step, model)). Otherwise use "
                 "refit_transformers=False (the certificate then names these steps), steps that "
                 "learn nothing from rows, or FrozenEstimator around steps fitted on other rows."
             )
