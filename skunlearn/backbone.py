@@ -139,7 +139,7 @@ class PublicBackbone(TransformerMixin, BaseEstimator):
         Returns
         -------
         features : array of shape (n, d)
-            Float32 from a torch module.
+            In float64 from a torch module of doubles, in float32 from any other.
         """
         if is_dataset(X) or is_mapping(X):
             raise TypeError(
@@ -250,7 +250,9 @@ class PublicBackbone(TransformerMixin, BaseEstimator):
 
 def _flat(features):
     if isinstance(features, torch.Tensor):
-        features = features.float().cpu().numpy()
+        # Half precision is none that scikit-learn computes in, and bfloat16 none of numpy's.
+        features = features if features.dtype is torch.float64 else features.float()
+        features = features.cpu().numpy()
     features = np.asarray(features)
     return features.reshape(len(features), -1)
 

@@ -88,6 +88,30 @@ UNSIGNED = labelled(np.array([0, 200, 255], dtype=np.uint8), rare)
 WHOLE_FLOATS = labelled([1.0, -2.0, 5.0])
 
 
+def twins(rng, n):
+    """Each row about four times, now and then with another label, as in tables of customers."""
+    X, y = classes(rng, n // 4 + 1)
+    which = rng.integers(0, len(X), n)
+    y = y[which]
+    return X[which], np.where(rng.random(n) < 0.1, (y + 1) % 3, y)
+
+
+def twin_targets(rng, n):
+    X, y = targets(rng, n // 4 + 1)
+    which = rng.integers(0, len(X), n)
+    return X[which], y[which] + rng.integers(0, 2, n)
+
+
+def single(draw):
+    """`draw` in single precision."""
+
+    def other(rng, n):
+        X, y = draw(rng, n)
+        return X.astype(np.float32), y
+
+    return other
+
+
 def holes(rng, n):
     """One value in ten is missing."""
     X, y = classes(rng, n)
@@ -179,6 +203,20 @@ class DenseRidge(Ridge):
         return super().fit(X.toarray(), y)
 
 
+class DoubleRidge(Ridge):
+    """Ridge that solves in double precision, whatever that of the rows."""
+
+    def fit(self, X, y):
+        return super().fit(X.astype(float), y)
+
+
+class DoubleGaussian(GaussianNB):
+    """GaussianNB with moments in double precision."""
+
+    def fit(self, X, y, **kwargs):
+        return super().fit(X.astype(float), y, **kwargs)
+
+
 def pipe(*steps):
     return lambda: make_pipeline(*[step() for step in steps])
 
@@ -227,6 +265,36 @@ CASES = {
     "shards of trees, rare": Case(sharded(tree, n_shards=4), UNSIGNED),
     "shards of trees, digits, vote": Case(sharded(tree, n_shards=4, aggregate="vote"), DIGITS),
     "shards of logistic models, rare": Case(sharded(logistic, n_shards=3), rare),
+    # equal rows
+    "ridge, twins": ridge(Ridge, twin_targets),
+    "Gaussian, twins": statistics(GaussianNB, twins),
+    "discriminant, twins": statistics(LinearDiscriminantAnalysis, twins),
+    "neighbours, twins": statistics(lambda: KNeighborsClassifier(1), twins),
+    "shards of trees, twins, frame": Case(sharded(tree, n_shards=3), twins, wrap=frame),
+    "retrained, twins, weights": Case(
+        lambda: retrained(logistic()), twins, logistic, weighted=True
+    ),
+    "forest, twins": forests(RandomForestClassifier, 60, single(twins), max_samples=12),
+    # single precision
+    "ridge, single": Case(lambda: RidgeUnlearner(Ridge()), single(targets), DoubleRidge, 1e-9),
+    "Gaussian, single": Case(
+        lambda: SufficientStatisticsUnlearner(GaussianNB()), single(classes), DoubleGaussian, 1e-5
+    ),
+    "neighbours, single": statistics(lambda: KNeighborsClassifier(3), single(classes)),
+    "multinomial, single, sparse, weights": Case(
+        lambda: SufficientStatisticsUnlearner(MultinomialNB()),
+        single(counts),
+        MultinomialNB,
+        1e-5,
+        weighted=True,
+        wrap=sparse.csr_matrix,
+    ),
+    "shards of boosted, single, weights": Case(
+        sharded(boosted(), n_shards=3), single(holes), weighted=True
+    ),
+    "scaler, single": piped(
+        StandardScaler, tree, end=retrained, draw=single(classes), promised=1e-5
+    ),
     # frames, and missing values
     "least squares, frame": ridge(LinearRegression, targets, wrap=frame),
     "boosted, holes": Case(lambda: retrained(boosted()()), holes, boosted(), wrap=frame),
@@ -300,8 +368,7 @@ CASES = {
     "frozen components, shards": Case(
         shards_behind(lambda: elsewhere(PCA(3)), logistic, 3), classes, slow=True
     ),
-    # Features are float32, in which scikit-learn solves.
-    "backbone, ridge": piped(backbone, Ridge, end=RidgeUnlearner, draw=targets, promised=1e-3),
+    "backbone, ridge": piped(backbone, Ridge, end=RidgeUnlearner, draw=targets),
     "backbone, scaler, ridge": piped(backbone, StandardScaler, Ridge, end=retrained, draw=targets),
     "backbone, scaler, discriminant": piped(
         backbone, StandardScaler, LinearDiscriminantAnalysis, end=retrained, draw=words

@@ -125,7 +125,7 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     name, said = type(unlearner).__name__, change
     if warn_if_damaged(unlearner, change, measured, most_lost, removal):
         said = None  # what a wrecked model is sure of says nothing of what it remembers
-    before, after = (measured[key]["loss"] for key in ("forget_before", "forget_after"))
+    before, after = measured["forget_before"]["loss"], measured["forget_after"]["loss"]
     if before is None or after is None:
         return
     text = None

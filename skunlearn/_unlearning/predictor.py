@@ -86,7 +86,11 @@ class PredictorMixin:
     def _ask_proba(self, X):
         if skorch_nets.is_net(self.estimator_):
             return self._net_proba(X)
-        p = self.estimator_.predict_proba(X)
+        if self._row_reader.columns is None and len(known := self.estimator_.classes_) == 1:
+            # Of one class boosted trees and MLPs give two columns, and LDA none.
+            p = (self.estimator_.predict(X) == known[0]).astype(float).reshape(-1, 1)
+        else:
+            p = self.estimator_.predict_proba(X)
         if self._row_reader.columns is not None:
             return self._keep_seen(p)
         return self._all_columns(p, 0.0)
@@ -102,10 +106,18 @@ class PredictorMixin:
         Returns
         -------
         scores : ndarray of shape (n,) or (n, n_classes)
+            By ``classes_``, also when rows of fewer classes are left: the others have −∞, and of
+            two the sign names the one that is left.
         """
         check_is_fitted(self)
-        scores = self.estimator_.decision_function(check_X(self, X))
-        return scores if scores.ndim == 1 else self._all_columns(scores, -np.inf)
+        scores, left = self.estimator_.decision_function(check_X(self, X)), self.estimator_.classes_
+        if len(left) == len(self.classes_):
+            return scores
+        if len(self.classes_) == 2:
+            return np.full(len(scores), 1.0 if left[0] == self.classes_[1] else -1.0)
+        if scores.ndim == 1:  # as of two classes, or of one
+            scores = np.column_stack([-scores, scores][: len(left)])
+        return self._all_columns(scores, -np.inf)
 
     def score(self, X, y=None, sample_weight=None):
         """Accuracy of a classifier, R² of a regressor.
@@ -141,7 +153,7 @@ class PredictorMixin:
         try:
             return ask(self.estimator_, X)
         except RuntimeError as error:
-            like = self._record.row_like()
+            like = self._record.like
             seen, given = (getattr(rows, "shape", (0,))[1:] for rows in (like, X))
             if tuple(seen) == tuple(given):
                 raise
@@ -162,8 +174,7 @@ class PredictorMixin:
         if isinstance(self._classes, Labels) or p.shape[1] == len(self.classes_):
             return p
         # The module may have more outputs than there are labels; they were never trained on.
-        p = p[:, self._row_reader.seen_columns]
-        return p / p.sum(axis=1, keepdims=True)
+        return inference.share_out(p[:, self._row_reader.seen_columns])
 
     def _all_columns(self, values, fill):
         known = self.estimator_.classes_

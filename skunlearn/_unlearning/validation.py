@@ -258,16 +258,16 @@ def encode(y, classes, name="y"):
     if _is_text(y) != _is_text(np.asarray(classes)):
         raise ValueError(
             f"{name} holds labels of another type than fit saw: {y[:1].tolist()}, where the "
-            f"classes are {list(classes)}."
+            f"classes are {np.asarray(classes).tolist()}."
         )
     order = np.argsort(classes)
     place = np.searchsorted(classes, y, sorter=order)
     codes = order[np.minimum(place, len(classes) - 1)].astype(np.int64)
     unknown = np.asarray(classes)[codes] != y
     if np.any(unknown):
-        labels = sorted({str(label) for label in np.asarray(y)[unknown]})
+        labels, known = sorted(set(y[unknown].tolist()), key=str), np.asarray(classes).tolist()
         raise ValueError(
-            f"{name} holds labels that are not among the classes {list(classes)}: {labels[:5]}."
+            f"{name} holds labels that are not among the classes {known}: {labels[:5]}."
         )
     return codes
 

@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._torch.inference import share_out
 from skunlearn.certified._bounded_rows import bound_rows
 
 
@@ -30,10 +31,7 @@ class PublishedLogisticRegression(LogisticRegression):
             return np.column_stack([expit(-scores), expit(scores)])
         if not self.one_vs_rest_:
             return softmax(scores, axis=1)
-        p = expit(scores)
-        total = p.sum(axis=1, keepdims=True)
-        # All of them can be zero in floating point.
-        return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[1])
+        return share_out(expit(scores))
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities."""

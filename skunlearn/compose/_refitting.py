@@ -44,7 +44,9 @@ class StepsMixin:
         if self.refit_transformers and fitted and not unlearner._make_promises().takes_new_inputs:
             raise TypeError(
                 f"{type(unlearner).__name__} is tied to the rows as the steps showed them in fit, "
-                f"so that {', '.join(fitted)} cannot be fitted anew behind its back. Use "
+                f"so that {', '.join(fitted)} cannot be fitted anew behind its back. To stay "
+                "exact, end in RetrainUnlearner, or put the steps inside, where each shard fits "
+                "its own: ShardedUnlearner(make_pipeline(step, model)). Otherwise use "
                 "refit_transformers=False (the certificate then names these steps), steps that "
                 "learn nothing from rows, or FrozenEstimator around steps fitted on other rows."
             )
@@ -215,7 +217,7 @@ class StepsMixin:
         old = self._final_estimator
         if old._make_promises().exact:
             return  # it trains a new model, whatever the columns
-        like = old._record.row_like()
+        like = old._record.like
         same_width = like is None or tuple(X.shape[1:]) == tuple(like.shape[1:])
         if not same_width or not _front_steps.same_columns(self.steps[:-1], steps):
             raise UnlearningError(

@@ -128,7 +128,7 @@ class ShardEnsemble:
         if (p < 0).any() or not np.allclose(p.sum(axis=1), 1, atol=1e-3):
             # With a criterion of the user's own, skorch hands on what the module returned.
             return softmax(p[:, :k].astype(np.float64), axis=1)
-        return p[:, :k] / p[:, :k].sum(axis=1, keepdims=True)
+        return inference.share_out(p[:, :k])
 
     def _values(self, member, X):
         if not skorch_nets.is_net(member):

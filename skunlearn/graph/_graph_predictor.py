@@ -6,6 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch_geometric.data import Data
 
 from skunlearn._rows import checking
+from skunlearn._torch.inference import share_out
 from skunlearn._unlearning.validation import refuse_mixed
 from skunlearn.graph import _aggregation, _nets
 from skunlearn.graph._graph import read_graph
@@ -92,8 +93,7 @@ class GraphPredictorMixin:
         """Probabilities of the labels that `fit` has seen, of those of all columns."""
         if p.shape[1] == len(self.classes_):
             return p
-        p = p[:, np.isin(self._columns, self.classes_)]
-        return p / p.sum(axis=1, keepdims=True)
+        return share_out(p[:, np.isin(self._columns, self.classes_)])
 
     def _posteriors(self, graph):
         for shard, net in enumerate(self.estimators_):

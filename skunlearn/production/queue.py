@@ -252,7 +252,7 @@ class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
         FileNotFoundError
             When the file is gone; the message says what to do.
         TypeError
-            When the model is not one of those whose weights are in a file.
+            When the model is no net, whose versions hold weights; the message says where it is.
         """
         model, versions, missing = template(unlearner), Versions(self), None
         while True:
@@ -263,7 +263,13 @@ class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
                 )
             number, name, sha256 = newest
             if self._meta("kind") != "net":
-                raise TypeError("Models of this queue are not in files; ask the worker's.")
+                raise TypeError(
+                    "Models of this queue are not in files: the worker's method is exact, of a "
+                    "model that is no net, and a version lists the rows to train it on. The model "
+                    "is worker.unlearner in the worker's process; hand it on from there after each "
+                    "batch: skops.io.dump or joblib.dump write its estimator_, and load of the "
+                    "same package reads it."
+                )
             try:
                 return versions.load(model, versions.read(name, sha256), name), number
             except FileNotFoundError:  # replaced by a newer one in the meantime

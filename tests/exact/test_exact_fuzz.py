@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import fuzz_exact_kinds
+from tests import fuzz_exact_kinds, fuzz_exact_queues
 from tests.fuzz_exact_cases import CASES
 from tests.small import quiet
 
@@ -19,3 +19,9 @@ def test_after_every_request_the_model_is_that_of_what_remains(name):
 def test_in_other_containers_with_other_labels_and_in_compositions(name):
     case = fuzz_exact_kinds.CASES[name]
     assert case.trial(0, n=60).run(3) <= case.promised
+
+
+@pytest.mark.parametrize("name", fuzz_exact_queues.CASES)
+def test_through_a_queue_and_its_worker(name):
+    case = fuzz_exact_queues.CASES[name]
+    assert case.trial(0, n=45).run(4) <= case.promised

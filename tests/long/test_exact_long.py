@@ -6,7 +6,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn import PublicBackbone, ShardedUnlearner
-from tests import fuzz_exact_kinds
+from tests import fuzz_exact_kinds, fuzz_exact_queues
 from tests.fuzz_exact_cases import CASES, Case
 from tests.small import quiet
 
@@ -34,6 +34,13 @@ def test_many_short_lives(name):
 @pytest.mark.parametrize("name", fuzz_exact_kinds.CASES)
 def test_other_containers_labels_and_compositions(name):
     case = fuzz_exact_kinds.CASES[name]
+    for seed in range(3):
+        assert case.trial(seed, n=60).run(40) <= case.promised
+
+
+@pytest.mark.parametrize("name", fuzz_exact_queues.CASES)
+def test_queues(name):
+    case = fuzz_exact_queues.CASES[name]
     for seed in range(3):
         assert case.trial(seed, n=60).run(40) <= case.promised
 

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -30,6 +30,7 @@ from skunlearn import (
 )
 from skunlearn.exceptions import DataNotStoredError
 from skunlearn.production import DeletionQueue, DeletionWorker
+from tests.instances import make_net
 from tests.small import as_dataset
 
 GONE = np.array([3, 17, 40])
@@ -78,6 +79,26 @@ def test_features_of_a_module(data):
     assert module.body[1].num_batches_tracked == 0  # no statistics were moved
     doubled = backbone(module, preprocess=lambda x: 2 * x).transform(X)
     assert doubled == pytest.approx(step.transform(2 * X), abs=1e-6)
+
+
+def test_doubles_stay_doubles(data):
+    """As far as the exact head behind them; a net behind them has its own precision."""
+    X, y = data
+    rows, module = X.astype(np.float64), Features().double()
+    with torch.no_grad():
+        expected = module.eval().body(torch.as_tensor(rows)).numpy()
+    features = backbone(module).transform(rows)
+    assert features.dtype == np.float64
+    assert np.array_equal(features, expected)
+    assert backbone(Features().bfloat16()).transform(rows).dtype == np.float32
+    targets = expected @ np.arange(8.0)
+    ridge = pipeline(module=module, head=RidgeUnlearner(Ridge())).fit(rows, targets)
+    ridge.unlearn(indices=GONE)
+    again = Ridge().fit(expected[KEPT], targets[KEPT])
+    assert ridge[-1].estimator_.coef_ == pytest.approx(again.coef_, rel=1e-9)
+    net = make_net().set_params(module=nn.Linear, module__in_features=8, module__out_features=3)
+    deep = pipeline(module=module, head=RetrainUnlearner(net)).fit(rows, y)
+    assert deep.unlearn(indices=GONE).predict_proba(rows).dtype == np.float32
 
 
 def test_other_kinds_of_backbones(data):

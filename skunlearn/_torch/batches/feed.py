@@ -1,16 +1,12 @@
 """Training batches from whatever iterator a net has, with the places of their rows beside them."""
 
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch.utils.data import DataLoader
 
-from skunlearn._torch.batches.batching import (
-    BatchLoader,
-    can_batch,
-    joins_lone_rows,
-    n_batches,
-)
+from skunlearn._torch.batches.batching import BatchLoader, can_batch, n_batches
 from skunlearn._torch.batches.collating import Collated, JoinedBatches, TellingCollate, are_labels
 from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.batches.lone_rows import lone_row
@@ -30,12 +26,14 @@ class Feed:
     Attributes
     ----------
     current : Batch or None
+    read : int
+        How many of its rows a loss was asked about, where it is in pieces.
     """
 
     def __init__(self, net, data, weights=None):
-        self.net, self.data, self.current, self._read = net, data, None, 0
+        self.net, self.data, self.current, self.read = net, data, None, 0
         self.weights = None if weights is None else torch.as_tensor(weights)
-        self.joins = joins_lone_rows(net)
+        self.joins = not hasattr(net, "accelerator")  # lone last rows, see `n_batches`
 
     def answer(self, X, y, whole):
         """The current batch, or the part of it that a loss is asked about, with what was said."""
@@ -50,24 +48,18 @@ class Feed:
         # or mixes it.
         now, n = self.current, n_rows_in(X, y)
         size = n_rows_in(*now)
-        start = self._read if self._read + n <= size else 0
-        self._read = start + n
+        start = self.read if self.read + n <= size else 0
+        self.read = start + n
         new = Batch(X, y, now.rows, now.mixed)
         if n < size:
             new.rows = None if now.rows is None else now.rows[start : start + n]
         new.mixed = now.mixed or not _are_equal(y, now.y, start, n)
         if self.weights is not None:
-            self._weigh(new)
+            self.weigh(new)
         return new
 
-    def enter(self, batch):
-        """Make a batch the current one."""
-        self.current, self._read = batch, 0
-        if self.weights is not None:
-            self._weigh(batch)
-        return batch
-
-    def _weigh(self, batch):
+    def weigh(self, batch):
+        """Give a batch the weights of its rows."""
         weights = self.weights[batch.places("Training with sample weights")]
         batch.weights = send_tensor(weights, self.data.device)
 
@@ -92,10 +84,14 @@ class _Fed:
     def batches(self):
         """The batches, in a pass that somebody else may interrupt to train on other ones."""
         told = isinstance(self.iterator, DataLoader | BatchLoader)
-        batches = map(_batch, self.iterator) if told else self._track_rows()
-        for batch in batches:
-            yield self.feed.enter(batch)
-        self.feed.current = None
+        feed = self.feed
+        for batch in self.iterator if told else self._track_rows():
+            batch = batch if isinstance(batch, Batch) else _read_batch(batch)
+            feed.current, feed.read = batch, 0
+            if feed.weights is not None:
+                feed.weigh(batch)
+            yield batch
+        feed.current = None
 
     def _track_rows(self):
         """Batches of an iterator of the user's own, each held back until the next is known."""
@@ -130,10 +126,10 @@ class _Fed:
             data.log = None
 
 
-def _batch(given):
+def _read_batch(given):
     if isinstance(given, Collated):
         return Batch(given.x, given.y, given.rows, given.mixed)
-    return given if isinstance(given, Batch) else Batch(*split(given))
+    return Batch(*split(given))
 
 
 def _join_lone_row(before, batch):
@@ -182,31 +178,35 @@ def feeding(net, data, weights=None, *, shuffle=False, relabels=False):
     `shuffle` makes a net shuffle that does not do so by itself. `relabels` says that targets
     change between epochs, which workers that live on would not notice.
     """
-    feed, iterator = Feed(net, data, weights), net.iterator_train
+    feed = Feed(net, data, weights)
     if can_batch(net, data, training=True):
-        iterator = BatchLoader
-    known = isinstance(iterator, type) and issubclass(iterator, DataLoader | BatchLoader)
-    shuffling = {"shuffle": True} if shuffle and known else {}
-
-    def make(dataset, **options):
-        try:
-            made = iterator(dataset, **{**options, **shuffling})
-        except (TypeError, ValueError):
-            if not shuffling:
-                raise
-            made = iterator(dataset, **options)  # it has a sampler of its own
-        return tell_places(made, data.float_dtype, feed.joins)
-
+        changed = {"iterator_train": BatchLoader}
+        if shuffle:
+            changed["iterator_train__shuffle"] = True
+    else:
+        changed = {"iterator_train": partial(_make_loader, net.iterator_train, feed, shuffle)}
     plain = net.get_iterator
 
     def get_iterator(dataset, training=False):
         made = plain(dataset, training=training)
         return _Fed(feed, tell_places(made, data.float_dtype, feed.joins)) if training else made
 
-    changed = {"iterator_train": make, "get_iterator": get_iterator}
+    changed["get_iterator"] = get_iterator
     if n_batches(net, len(data)) == 0:
         changed["iterator_train__drop_last"] = False  # a few forget rows are a batch too
     if relabels and net.get_params_for("iterator_train").get("persistent_workers"):
         changed["iterator_train__persistent_workers"] = False
     with overridden(net, **changed):
         yield feed
+
+
+def _make_loader(iterator, feed, shuffle, dataset, /, **options):
+    known = isinstance(iterator, type) and issubclass(iterator, DataLoader | BatchLoader)
+    shuffling = {"shuffle": True} if shuffle and known else {}
+    try:
+        made = iterator(dataset, **{**options, **shuffling})
+    except (TypeError, ValueError):
+        if not shuffling:
+            raise
+        made = iterator(dataset, **options)  # it has a sampler of its own
+    return tell_places(made, feed.data.float_dtype, feed.joins)
