@@ -304,8 +304,9 @@ class AutoUnlearner(NetUnlearner):
 
     def _own_epochs(self, recipe):
         """Of the net's own training, which a callback may have ended before the recipe's last."""
-        if self.deletions_:  # a net of requests has the history of the last one
-            return self.deletions_[-1]["auto"]["recipe_epochs"]
+        for entry in reversed(self.deletions_):  # a net of requests has the history of the last
+            if "auto" in entry:
+                return entry["auto"]["recipe_epochs"]
         return min(recipe.max_epochs, len(self.estimator_.history) or recipe.max_epochs)
 
     def _all_epochs(self, net, retain, epochs):
