@@ -19,6 +19,7 @@ _RANKED = 0.08  # of the other classes, by which a forgotten one ranks higher fo
 _UNSURE = 0.7  # of the way from the entropy of retained rows to that of a guess
 _GUESSING = 0.6  # share of the latter from which even retained rows are guessed at
 _PICKED = 2  # standard errors beyond which rows are no random draw
+_AGREE = 0.2  # of the way from chance to always, up to which neighbours that agree say nothing
 _BETTER = 0.02  # level of the test that a model names more of them than neighbours do
 
 
@@ -125,9 +126,11 @@ def measure_shift(before, after):
 
 
 def lost_where_neighbours_agree(before, after, named):
-    """Accuracy lost on retained rows of the label that their neighbours have; 0 without any.
+    """Accuracy lost on retained rows of the label that their neighbours have.
 
-    What a model loses on the others may be labels that it knew by heart, wrong ones say.
+    What a model loses on the others may be labels that it knew by heart, wrong ones say. None where
+    neighbours agree hardly more often than by chance, as those of sequences of words: of which
+    labels are wrong they say nothing.
 
     Parameters
     ----------
@@ -135,8 +138,9 @@ def lost_where_neighbours_agree(before, after, named):
     named : ndarray of int, what their neighbours are
     """
     agree = named == after.y
-    if not agree.any():
-        return 0.0
+    by_chance = np.square(np.bincount(after.y) / len(agree)).sum()
+    if agree.mean() <= by_chance + _AGREE * (1 - by_chance):
+        return None
     right = [(said.predicted == said.y)[agree].mean() for said in (before, after)]
     return float(right[0] - right[1])
 

@@ -178,7 +178,10 @@ def test_what_is_lost_where_neighbours_disagree_may_have_been_known_by_heart():
     assert lost_where_neighbours_agree(before, noise, named) == 0
     half = rows(y, np.where(np.arange(100) % 2, y, (y + 1) % 9), 0.9)
     assert lost_where_neighbours_agree(before, half, named) == pytest.approx(0.5)
-    assert lost_where_neighbours_agree(before, half, (y + 1) % 9) == 0
+    # Of wrong labels those say nothing that agree by chance.
+    by_chance = np.random.default_rng(0).permutation(y)
+    for named in ((y + 1) % 9, by_chance):
+        assert lost_where_neighbours_agree(before, half, named) is None
 
 
 def of_rows(before, after, right=0.05, margin=0.03):
