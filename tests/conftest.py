@@ -30,9 +30,13 @@ def pytest_collection_finish():
     gc.freeze()
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish():
     gc.unfreeze()  # Hypothesis, which may be imported now, asks who holds its generators
+    result = yield
+    gc.collect()
+    gc.freeze()  # pytest goes on to look for garbage five times
+    return result
 
 
 @pytest.hookimpl(optionalhook=True)

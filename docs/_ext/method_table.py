@@ -34,9 +34,11 @@ QUESTIONS = [
         "They work on the retained rows alone.",
     ),
     (
-        "A net, and the retained rows are not at hand",
+        "A net, and hardly a retained row is at hand",
         {"nets": True, "needs_retain": False},
-        "Watch the accuracy on the retained classes: nothing defends it.",
+        "For whole classes; of single rows the others pay, or nothing is forgotten. A few retained "
+        "rows come with the request (``X_retain=``): :doc:`questions`. Watch the accuracy on the "
+        "retained classes: nothing defends it.",
     ),
     (
         "A net, and the labels of the forget rows are missing or wrong",
@@ -86,11 +88,8 @@ TREE = [
         [("rows and classes", ["NoTUnlearner"]), ("rows", ["NegGradPlusUnlearner"])],
     ),
     (
-        "**A net, and only the rows to forget are at hand?**",
-        [
-            ("whole classes", ["DELETEUnlearner", "BoundaryUnlearner"]),
-            ("rows, with care", ["GradientAscentUnlearner"]),
-        ],
+        "**A net, a whole class is to go, and hardly any other row is at hand?**",
+        [("", ["DELETEUnlearner"])],
     ),
 ]
 

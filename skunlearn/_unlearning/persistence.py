@@ -109,8 +109,8 @@ def describe(unlearner):
         raise TypeError(
             f"save writes skorch nets; this one holds a {type(model).__name__}. Pickle it "
             "(joblib.dump): the log and the retained rows go along, with store_data=False no rows, "
-            "and requests go on from there. To predict, skops.io.dump writes the model alone, "
-            "which is estimator_."
+            "and requests go on from there. To predict, skops.io.dump writes the model alone: "
+            "estimator_, or make_pipeline of a pipeline's steps and the last one's estimator_."
         )
     tensors = {f"net.{k}": v.contiguous().cpu() for k, v in weights(model).items()}
     for name, table in record.tables().items():

@@ -9,8 +9,8 @@ from skunlearn.net_unlearner import NetUnlearner
 class GradientAscentUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
     """Climb the loss of the forget rows, and look at nothing else (GA, NegGrad).
 
-    Choose it as a baseline, or when no retained row is at hand. It easily costs the retained
-    accuracy that nothing here defends; `lr` matters most, with `max_epochs`.
+    Choose it as a baseline. It easily costs the retained accuracy that nothing here defends, and
+    where it does not, single rows are hardly forgotten; `lr` matters most, with `max_epochs`.
 
     The ascent is bounded: a row whose loss has reached `bound` is left alone, and gradients are
     clipped. A net that is sure of its rows has next to no gradient on them: that of whole classes

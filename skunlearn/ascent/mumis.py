@@ -20,8 +20,8 @@ from skunlearn.net_unlearner import NetUnlearner
 class MUMisUnlearner(ForgetOnly, NetUnlearner):
     """Take back how sensitive the net's outputs are to the forget rows (MU-Mis).
 
-    Choose it for whole classes when no retained row is at hand. Single rows of classes that stay
-    it hardly moves before the others suffer, and it warns. `lr` matters most.
+    Choose it for whole classes when hardly a retained row is at hand. Single rows of classes that
+    stay it hardly moves before the others suffer, and it warns. `lr` matters most.
 
     What a row has added to a net shows in the gradient of the output of its class by the row
     itself. The mean over forget rows x of class c is minimised of

@@ -78,12 +78,15 @@ def load_easydub(folder, forget_set, *, split="forget", n_models=None):
     95th percentile over the rows where `klom` gives all rows and their mean: figures are near to
     theirs, and not the same.
 
-    What was seen of the layouts are the two data sets' cards and the authors' code
-    (``easydub/EasyDUB-code`` of February 2026, ``RoyRin/data-unlearning-bench`` of June 2025), not
-    the files. Neither says in which order the first one keeps the margins of a forget set; where
+    What was seen of the layouts are the two data sets' cards, the authors' code
+    (``easydub/EasyDUB-code`` of February 2026, ``RoyRin/data-unlearning-bench`` of June 2025) and
+    the ten files of indices, which the second repository once had: 10, 100, 1000, 10, 100, 500, 10,
+    100, 500 and 100 rows, in rising order but for the tenth set. Files of margins were not seen.
+    Nothing says in which order the first data set keeps those of the tenth; where
     the pretrained nets' margins on all training rows are there, the order is found by comparison
     with these, otherwise it is taken to be that of the indices. In the second one margins are those
-    of all training rows, as its code has them, and refused where the nets' differ in number.
+    of all training rows, as its code has them, and refused where the nets' differ in number. Its
+    nets' logits (``0__train_logits__23.pt``) are not read.
 
     References
     ----------

@@ -19,9 +19,9 @@ from skunlearn.net_unlearner import NetUnlearner
 class DELETEUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
     """Learn the original's predictions on forget rows with the true class taken out (DELETE).
 
-    Choose it for whole classes when no retained row is at hand: it keeps what the original thinks
-    of all other classes. On single rows of classes that stay it forgets too much, and warns. `lr`
-    matters most.
+    Choose it for whole classes when hardly a retained row is at hand: it keeps what the original
+    thinks of all other classes. On single rows of classes that stay it forgets too much, and warns.
+    `lr` matters most.
 
     Parameters
     ----------

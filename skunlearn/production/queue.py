@@ -267,7 +267,8 @@ class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
                     "Models of this queue are not in files: the worker's method is exact, of a "
                     "model that is no net, and a version lists the rows to train it on. The model "
                     "is worker.unlearner in the worker's process; hand it on from there after each "
-                    "batch: skops.io.dump or joblib.dump write its estimator_, and load of the "
+                    "batch: skops.io.dump or joblib.dump write its estimator_ (of a pipeline "
+                    "make_pipeline of its steps and the last one's estimator_), and load of the "
                     "same package reads it."
                 )
             try:

@@ -27,9 +27,9 @@ _SHRINKING = "kind='shrink'", "kind='expand'"
 class BoundaryUnlearner(ForgetOnly, NetUnlearner):
     """Move the decision boundary over the forget rows (boundary shrink, boundary expand).
 
-    Choose it for whole classes when no retained row is at hand. Shrinking hands each row to the
-    class across the nearest boundary; expanding hands all to a new class that is then cut off. On
-    single rows of classes that stay it forgets too much, and warns. `lr` matters most.
+    Choose it for whole classes when hardly a retained row is at hand. Shrinking hands each row to
+    the class across the nearest boundary; expanding hands all to a new class that is then cut off.
+    On single rows of classes that stay it forgets too much, and warns. `lr` matters most.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skunlearn import (
     ForestUnlearner,
@@ -86,9 +86,14 @@ def test_skops_holds_the_model_alone(unlearner, tmp_path):
 
 def test_a_pipeline_says_so_too(tmp_path):
     X = np.random.default_rng(0).normal(size=(N, 3))
-    steps = [("model", RetrainUnlearner(LogisticRegression(), random_state=0))]
-    pipeline = UnlearningPipeline(steps).fit(X, np.arange(N) % 2)
+    head = RetrainUnlearner(LogisticRegression(), random_state=0)
+    pipeline = UnlearningPipeline([("scale", StandardScaler()), ("model", head)])
+    pipeline.fit(X, np.arange(N) % 2)
     with pytest.raises(TypeError, match=r"Pickle it.*estimator_"):
         pipeline.save(tmp_path / "model")
     again = pickle.loads(pickle.dumps(pipeline)).unlearn(indices=[0])
     assert np.array_equal(again.predict(X), pipeline.unlearn(indices=[0]).predict(X))
+    skops = pytest.importorskip("skops.io", reason="skops is not installed")
+    model = make_pipeline(*[step for _, step in pipeline.steps[:-1]], pipeline[-1].estimator_)
+    alone = skops.loads(skops.dumps(model))
+    assert np.array_equal(alone.predict_proba(X), pipeline.predict_proba(X))
