@@ -26,12 +26,10 @@ class Feed:
     Attributes
     ----------
     current : Batch or None
-    read : int
-        How many of its rows a loss was asked about, where it is in pieces.
     """
 
     def __init__(self, net, data, weights=None):
-        self.net, self.data, self.current, self.read = net, data, None, 0
+        self.net, self.data, self.current, self._read = net, data, None, 0
         self.weights = None if weights is None else torch.as_tensor(weights)
         self.joins = not hasattr(net, "accelerator")  # lone last rows, see `n_batches`
 
@@ -48,18 +46,24 @@ class Feed:
         # or mixes it.
         now, n = self.current, n_rows_in(X, y)
         size = n_rows_in(*now)
-        start = self.read if self.read + n <= size else 0
-        self.read = start + n
+        start = self._read if self._read + n <= size else 0
+        self._read = start + n
         new = Batch(X, y, now.rows, now.mixed)
         if n < size:
             new.rows = None if now.rows is None else now.rows[start : start + n]
         new.mixed = now.mixed or not _are_equal(y, now.y, start, n)
         if self.weights is not None:
-            self.weigh(new)
+            self._weigh(new)
         return new
 
-    def weigh(self, batch):
-        """Give a batch the weights of its rows."""
+    def enter(self, batch):
+        """Make a batch the current one."""
+        self.current, self._read = batch, 0
+        if self.weights is not None:
+            self._weigh(batch)
+        return batch
+
+    def _weigh(self, batch):
         weights = self.weights[batch.places("Training with sample weights")]
         batch.weights = send_tensor(weights, self.data.device)
 
@@ -84,14 +88,9 @@ class _Fed:
     def batches(self):
         """The batches, in a pass that somebody else may interrupt to train on other ones."""
         told = isinstance(self.iterator, DataLoader | BatchLoader)
-        feed = self.feed
         for batch in self.iterator if told else self._track_rows():
-            batch = batch if isinstance(batch, Batch) else _read_batch(batch)
-            feed.current, feed.read = batch, 0
-            if feed.weights is not None:
-                feed.weigh(batch)
-            yield batch
-        feed.current = None
+            yield self.feed.enter(batch if isinstance(batch, Batch) else _read_batch(batch))
+        self.feed.current = None
 
     def _track_rows(self):
         """Batches of an iterator of the user's own, each held back until the next is known."""
