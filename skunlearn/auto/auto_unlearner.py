@@ -56,17 +56,19 @@ class AutoUnlearner(NetUnlearner):
     How much of the old weights it begins with depends on what they know. Where the reference is
     nearly as good on unseen rows as the net is, the rest was known by heart, and a quarter is
     kept. Where most of what the net knows beyond the reference holds for unseen rows as well, as
-    after a training of few epochs, which the budget would not bring back, it is nearly all.
+    after a training of few epochs, which the budget would not bring back, it is nearly all; where
+    half of it does, and the request has fewer than 10 epochs, as much as leaves no more than
+    `target`.
 
     To look it needs rows that the net has never seen, with labels: those of ``unlearn(...,
-    X_val=, y_val=)``, or of the net's ``predefined_split``. Without any it keeps a quarter, which
-    forgot on all nets that were tried, and up to 0.8 (0.9 of whole classes) where the request has
-    fewer than 10 epochs and the net does not even name 97 % of its own rows rightly; and it says
-    in the log that nobody has looked. Whole classes are judged by how often they are named. On
-    20,000 images of CIFAR-10 and a net of eight epochs it had 77.9 % of unseen rows right after a
-    class was forgotten and 80.8 % after a tenth of the rows, where retrained nets had 77.6 and
-    80.4 %, and nets retrained for two epochs 63.9 and 64.4 % (``benchmarks/cifar10/run.py``, no
-    ``X_val``, one seed).
+    X_val=, y_val=)``, or of the net's ``predefined_split``. Without five to compare it keeps a
+    quarter, which forgot on most nets that were tried, and up to 0.8 (0.9 of whole classes) where
+    the request has fewer than 10 epochs and the net does not even name 97 % of its own rows
+    rightly; and without any it says in the log that nobody has looked. Whole classes are judged by
+    how often they are named. On 20,000 images of CIFAR-10 and a net of eight epochs it had 77.9 %
+    of unseen rows right after a class was forgotten and 80.8 % after a tenth of the rows, where
+    retrained nets had 77.6 and 80.4 %, and nets retrained for two epochs 63.9 and 64.4 %
+    (``benchmarks/cifar10/run.py``, no ``X_val``, one seed).
 
     Parameters
     ----------
@@ -304,7 +306,7 @@ class AutoUnlearner(NetUnlearner):
 
     def _own_epochs(self, recipe):
         """Of the net's own training, which a callback may have ended before the recipe's last."""
-        for entry in reversed(self.deletions_):  # a net of requests has the history of the last
+        for entry in self.deletions_:  # the history of a net after a request is that of the request
             if "auto" in entry:
                 return entry["auto"]["recipe_epochs"]
         return min(recipe.max_epochs, len(self.estimator_.history) or recipe.max_epochs)
