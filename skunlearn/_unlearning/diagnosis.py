@@ -20,7 +20,7 @@ from skunlearn._unlearning.traces import (
     class_ranks,
     doubts,
     known_by_heart,
-    knows_more,
+    level_of_knowing_more,
     lost_where_neighbours_agree,
     measure_move,
     measure_shift,
@@ -42,10 +42,7 @@ _MOST = 0.15  # points that they do, of nets that know little yet
 # See `measure_move`: a model is as it was; one that has its rows by heart, and one that knows the
 # forget rows better than their neighbours do. Nets trained anew: 0.055 and up, and 0.22 by heart.
 _UNMOVED, _UNMOVED_BY_HEART, _HARDLY_MOVED = 0.04, 0.2, 0.1
-_LEARNING = 0.08  # share of the loss of chance, of retained rows, in nets that still learn
-_FELL = 0.03  # fall of that loss, as a share of it, that tells of more training
-# Share of it that the forget rows' loss falls by, too: at most 0.6 where many were known by heart.
-_GAINED = 0.7
+_BETTER, _LIKELY, _PERHAPS = 0.01, 0.05, 0.2  # levels of the test of `_knows_more`
 _ASKED = 1000  # forget rows for which neighbours are looked up, at most
 
 
@@ -81,6 +78,8 @@ def warn_if_damaged(unlearner, change, measured, most_lost, removal):
     removal : Removal
         Looked up.
     """
+    if has_learnt_nothing(change.retain_before):
+        return False
     name, least = type(unlearner).__name__, None
     learning = is_learning(unlearner.estimator_, change.retain_before)
     unseen = None if change.unseen_after is None else lost_on_unseen(change)
@@ -174,22 +173,23 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     shaken = measure_shift(change.forget_before.losses(), change.forget_after.losses()) > _SHAKEN
     if not raised and shaken:
         raised = change.is_easy
-    if not raised and gained_as_others(measured) and unlearner._classes is not None:
-        still = measured["retain_before"]["loss"] > _LEARNING * _chance(
-            unlearner, change.retain_after
-        )
-        raised = still and not (removal.emptied or change.is_easy)
-    if raised:  # by next to nothing, of rows that it knows better than their neighbours do
-        raised = not (moved < _HARDLY_MOVED and more())
     by_heart = knows_by_heart(change.retain_before)
     unmoved = moved < (_UNMOVED_BY_HEART if by_heart else _UNMOVED)
-    known = unmoved or more() is not False
+    leaning = change.apart is not None and change.apart.leans()
+
+    def may_know(level):
+        return unmoved or (by_heart if more() is None else more() < level)
+
+    if raised and more() is not None:  # by next to nothing, of rows that others do not give away
+        least = _PERHAPS if moved < _UNMOVED else _BETTER
+        raised = not (moved < _HARDLY_MOVED and more() < least)
+    known = may_know(_PERHAPS if leaning else _LIKELY)
     if known and not raised and (not alike or change.is_easy):
         text = _say_not_raised(unlearner, before, after, change.apart is None)
     if not alike:
         if raised and said is not None and unlearner._make_promises().adds_noise:
             text = _say_blurred(unlearner, said, measured)
-        if text is None and said is not None and known:
+        if text is None and said is not None and may_know(_BETTER):
             text = _say_known_by_heart(unlearner, said)
     if text is None:
         text = _say_still_named(unlearner, removal, change)
@@ -198,7 +198,7 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     if text is None and said is not None:
         if said.emptied:
             text = _say_class_is_known(unlearner, said, removal)
-        else:
+        elif not is_learning(unlearner.estimator_, change.retain_before):  # and unsure of many
             text = _say_stands_out(name, said)
     if text is not None:
         warn(text, NotForgottenWarning)
@@ -214,25 +214,6 @@ def lost_on_unseen(change):
     if n < _ENOUGH:
         return None
     return float(right[0].mean() - right[1].mean()), float(np.sqrt(np.sum(right[0] ^ right[1])) / n)
-
-
-def gained_as_others(measured):
-    """Whether forget rows became better known, nearly as much as retained ones did.
-
-    What a net that is still learning finds out of the latter holds for all rows like them; of rows
-    that it has by heart it gains less.
-
-    Parameters
-    ----------
-    measured : dict
-        Losses before and after, as in the log.
-    """
-    forget, forget_now = measured["forget_before"]["loss"], measured["forget_after"]["loss"]
-    retained, retained_now = measured["retain_before"]["loss"], measured["retain_after"]["loss"]
-    if not retained or retained_now is None:
-        return False
-    gained = 1 - retained_now / retained
-    return gained > _FELL and forget - forget_now >= _GAINED * gained * forget
 
 
 def _say_not_raised(unlearner, before, after, unjudged):
@@ -280,7 +261,7 @@ def _say_known_by_heart(unlearner, change):
 
 
 def _knows_more(unlearner, said, removal):
-    """Whether more of the forget rows are named rightly than by neighbours that are retained.
+    """Level of a test that more of the forget rows are named rightly than by retained neighbours.
 
     None where nobody can say.
     """
@@ -291,7 +272,7 @@ def _knows_more(unlearner, said, removal):
     n = len(removal.forget)
     some = np.random.default_rng(unlearner._seed).permutation(n)[:_ASKED]
     named = name_by_neighbours(removal.forget.take(some), removal.retain, unlearner._seed)
-    return None if named is None else knows_more(said.take(some), named)
+    return None if named is None else level_of_knowing_more(said.take(some), named)
 
 
 def _chance(unlearner, sample):
@@ -382,8 +363,8 @@ def _say_apart(unlearner, change, more):
     if apart is None:
         return None
     way = apart.remembered()
-    if way == RIGHT and more() is False:
-        way = None  # these happen to be easier than the others
+    if way == RIGHT and more() is not None and more() >= _PERHAPS:
+        way = apart.remembered(but=RIGHT)  # these happen to be easier than the others
     if way == RIGHT:
         now, was = (100 * distance[RIGHT] for distance in (apart.after, apart.before))
         return (

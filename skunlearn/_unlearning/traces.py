@@ -20,7 +20,6 @@ _UNSURE = 0.7  # of the way from the entropy of retained rows to that of a guess
 _GUESSING = 0.6  # share of the latter from which even retained rows are guessed at
 _PICKED = 2  # standard errors beyond which rows are no random draw
 _AGREE = 0.2  # of the way from chance to always, up to which neighbours that agree say nothing
-_BETTER = 0.02  # level of the test that a model names more of them than neighbours do
 
 
 def known_by_heart(before, after, chance, pushed):
@@ -83,10 +82,11 @@ def find_ease(forget, retained):
     return found if abs(found.get("margin", found.get(SQUARED))) > plain else {}
 
 
-def knows_more(said, named):
-    """Whether a model names more of the forget rows rightly than neighbours that are left do.
+def level_of_knowing_more(said, named):
+    """Chance of as many more of the forget rows named rightly than by neighbours that are left.
 
-    What it has by heart they do not know; a model that has never seen the rows, by chance alone.
+    What a model has by heart they do not know; what one names that has never seen the rows they
+    name as often, but for chance.
 
     Parameters
     ----------
@@ -95,9 +95,7 @@ def knows_more(said, named):
     """
     ours, theirs = said.predicted == said.y, named == said.y
     apart, more = int((ours ^ theirs).sum()), int((ours & ~theirs).sum())
-    if not apart:
-        return False
-    return bool(binomtest(more, apart, 0.5, alternative="greater").pvalue < _BETTER)
+    return float(binomtest(more, apart, 0.5, alternative="greater").pvalue) if apart else 1.0
 
 
 def measure_move(change):
@@ -235,6 +233,8 @@ def class_ranks(forget, retained, kept):
         for retained rows; None where they are alike.
     """
     if any(evidence is None or evidence.logits is None for evidence in (forget, retained)):
+        return None
+    if len(kept) < 3:  # a rank among two says little
         return None
     own = forget.logits[np.arange(len(forget.y)), forget.y]
     ours = (forget.logits[:, kept] > own[:, None]).mean(axis=1)

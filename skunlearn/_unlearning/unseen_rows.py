@@ -155,15 +155,18 @@ class Apart:
         kept = bool(ease) and one_class and change.is_easy and _have_kept(change, sides)
         return cls(len(places[1]), was, now, errors, ease, alike is not None, kept)
 
-    def remembered(self):
-        """Name of what gives away the forget rows as before, by more than half; or None."""
+    def remembered(self, but=None):
+        """Name of what gives away the forget rows as before, by more than half; or None.
+
+        `but` is one that is not to count.
+        """
         # Of classes that are gone rows may be too surely taken for others, too.
         names = (
             (RIGHT, "margin", SQUARED) if RIGHT in self.after else ("margin", SQUARED, "entropy")
         )
         if self._are_easy:
             names = [name for name in names if name != RIGHT]  # of which they are more often right
-        for name in names:
+        for name in [name for name in names if name != but]:
             if name in self.after and (name == RIGHT or self._is_no_ease()):
                 least = self._explained(name) + _NEAR + 2 * self.errors[name]
                 if self.after[name] > max(least, self.before[name] / 2):
@@ -174,9 +177,14 @@ class Apart:
         signs = [(name, self.after[name]) for name in (RIGHT, "margin") if RIGHT in self.after]
         if signs and min(value for _, value in signs) > 0 and self._together(*signs):
             for name, value in signs:
-                if value > max(_NEAR, _HALF * self.before[name]):
+                if name != but and value > max(_NEAR, _HALF * self.before[name]):
                     return name
         return None
+
+    def leans(self):
+        """Whether forget rows are rather better known than unseen ones, if not plainly."""
+        name = "margin" if "margin" in self.after else SQUARED
+        return self.after[name] > self._explained(name) + _SOME * self.errors[name]
 
     def are_alike(self):
         """Whether rows of classes that stay are plainly no better known than unseen ones."""

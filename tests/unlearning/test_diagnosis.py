@@ -18,7 +18,6 @@ from skunlearn._torch.observation import Evidence
 from skunlearn._torch.parts.tasks import Classes
 from skunlearn._unlearning.diagnosis import (
     blurs_both,
-    gained_as_others,
     known_by_heart,
     stands_out,
 )
@@ -75,20 +74,6 @@ def test_rows_that_were_taught_to_be_unsure_stand_out():
     assert stands_out(unsure, sure_of_others) is None
     others = Evidence(np.full(400, 7), retained.logits, retained.predicted, retained.task)
     assert stands_out(unsure, others) is None
-
-
-def test_what_a_net_finds_out_of_other_rows_is_no_memory():
-    def gained(forget, retain):
-        """Of the losses before and after."""
-        keys = ("forget_before", "forget_after", "retain_before", "retain_after")
-        return gained_as_others(
-            {key: {"loss": loss} for key, loss in zip(keys, (*forget, *retain), strict=True)}
-        )
-
-    assert gained((1.0, 0.7), (0.9, 0.6))  # by 30 % and by 33 %
-    assert not gained((1.0, 0.9), (0.9, 0.6))  # what it had by heart is not refined
-    assert not gained((1.0, 0.9), (0.9, 0.9))  # nothing else was learnt
-    assert not gained((1.0, 0.9), (None, None))
 
 
 def test_a_net_that_was_not_trained_to_its_end_is_not_accused_of_what_it_learns():

@@ -1,0 +1,19 @@
+"""What is said after a request, of a few nets of many kinds; tests/long has more of them."""
+
+import pytest
+
+from tests.varied_nets import count_accused, count_silent
+
+
+def test_nets_trained_anew_are_hardly_ever_accused():
+    """Of memory, or of damage: some of these nets were still learning when their training ended."""
+    said, n = count_accused(range(3000, 3010))
+    assert n >= 15
+    assert max(said) <= 1
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_nets_that_know_the_rows_as_before_are():
+    silent, n = count_silent(range(3000, 3004))
+    assert n >= 15
+    assert max(silent) <= 2
