@@ -113,8 +113,9 @@ class FisherForgettingUnlearner(WeightEditor):
         with torch.no_grad():
             for p, f in zip(params, held, strict=True):
                 size = p.square().mean().sqrt()
-                spread = torch.sqrt(self.alpha * mean / f.clamp_min(torch.finfo(f.dtype).tiny))
-                p.add_(torch.randn_like(p) * size * spread.clamp(max=self.limit))
+                spread = self.alpha * mean / f.clamp_min(torch.finfo(f.dtype).tiny)
+                spread = spread.sqrt_().clamp_(max=self.limit)
+                p.add_(torch.randn_like(p).mul_(size).mul_(spread))
 
     def _space(self):
         return {"alpha": LogUniform(1e-3, 3.0)}

@@ -141,5 +141,6 @@ class SSDUnlearner(WeightEditor):
 def dampen(params, ours, all_, alpha, strength):
     """Multiply weights by min(λ I / I_f, 1) where I_f > α I."""
     for p, f, d in zip(params, ours, all_, strict=True):
-        factor = torch.clamp(strength * d / f.clamp_min(torch.finfo(f.dtype).tiny), max=1.0)
-        p.copy_(torch.where(f > alpha * d, p * factor, p))
+        # In their place: a layer may be most of the net.
+        factor = (strength * d).div_(f.clamp_min(torch.finfo(f.dtype).tiny)).clamp_(max=1.0)
+        p.copy_(torch.where(f > alpha * d, factor.mul_(p), p))

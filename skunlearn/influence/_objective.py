@@ -52,7 +52,8 @@ class Objective:
         scale = n_batches(net, n_rows) / n_rows if self.f.sums else 1.0
         decays = {name: scale * decay for name, decay in self.f.decays().items()}
         if len({decays[name] for name in params}) == 1:  # a vector that takes no memory
-            self.decay = self.theta.new_tensor(decays[next(iter(params))]).expand_as(self.theta)
+            decay = torch.full_like(self.theta[:1], decays[next(iter(params))])
+            self.decay = decay.expand_as(self.theta)
         else:
             self.decay = torch.cat(
                 [torch.full_like(p.detach().reshape(-1), decays[k]) for k, p in params.items()]

@@ -76,7 +76,10 @@ def gradient_sizes(net, rows, params, loss, *, squared=True):
                     if name in parts:
                         parts[name].add_sizes(sum_, shares[start:stop].to(sum_), squared)
             shares = shares[len(y) :]
-    return [torch.empty_like(p).copy_(t) for p, t in zip(params, total, strict=True)]
+    return [
+        t if (t.dtype, t.stride()) == (p.dtype, p.stride()) else torch.empty_like(p).copy_(t)
+        for p, t in zip(params, total, strict=True)
+    ]
 
 
 def _by_row(net, params, loss):
