@@ -13,7 +13,15 @@ from skunlearn._torch.parts.net_kinds import kind_for
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning import validation
 from skunlearn._unlearning.unseen_rows import find_predefined_rows
-from skunlearn.base import BaseUnlearner, model_of
+from skunlearn.base import BaseUnlearner
+
+
+def model_of(estimator):
+    """The model inside a fitted unlearner, or the estimator itself.
+
+    Scikit-learn's ensembles have an ``estimator_`` too, which is something else.
+    """
+    return estimator.estimator_ if isinstance(estimator, BaseUnlearner) else estimator
 
 
 def ask_about(model, X, y):

@@ -239,7 +239,12 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
 
     def _check_parameters(self):
         """Raise where parameters, or the estimator inside, are not what the method takes."""
-        inner_estimator.check_inner(self)
+        known = self._recipe if self.__sklearn_is_fitted__() else None
+        promises = self._make_promises()
+        # What `fit` has looked at is looked at again by those that begin with its first weights.
+        scratch = promises.trains_from_scratch or promises.exact
+        if scratch or known is None or known() is not self.estimator:
+            inner_estimator.check_inner(self)
         check_parameters(self)
 
     # ------------------------------------------------------------------ the steps of both verbs
@@ -260,7 +265,7 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         rows, recipe = record.view(np.arange(len(record))), skorch_nets.unwrap(self.estimator)
         if skorch_nets.is_net(self.estimator):
             held_out_rows.check_given(recipe, rows)
-        self._change(model=held_out_rows.restore(self._first_model(rows), recipe))
+        self._change(model=skorch_nets.restore_split(self._first_model(rows), recipe))
         if forget is not None:
             self._forget(Removal(np.flatnonzero(forget)))
         if self.verbose:
@@ -301,14 +306,15 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         if promises.certified:
             # That it has forgotten is proved, not what the noise has left of the model.
             warn_if_damaged(self, change, measured, most_lost, self._removal)
-        elif not (
-            promises.exact or self._removal.corrected
-        ):  # those may be close to what they were
+        elif not (promises.exact or self._removal.corrected):  # may be close to what they were
             warn_if_wrong(self, change, measured, most_lost, self._removal)
 
     def _count_held_out(self, retain):
         """How many retained rows the trainings of a request hold out; None where none would be."""
-        return held_out_rows.count(skorch_nets.unwrap(self.estimator), retain)
+        recipe = skorch_nets.unwrap(self.estimator)
+        if skorch_nets.is_net(recipe) and skorch_nets.own_split(recipe) is None:
+            return None
+        return held_out_rows.count(recipe, retain)
 
     def _name_trained(self):
         """Names of what the estimator brings along that no training from scratch learns anew."""
@@ -370,11 +376,3 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
 
     def __sklearn_clone__(self):
         return inner_estimator.clone_unlearner(self)
-
-
-def model_of(estimator):
-    """The model inside a fitted unlearner, or the estimator itself.
-
-    Scikit-learn's ensembles have an ``estimator_`` too, which is something else.
-    """
-    return estimator.estimator_ if isinstance(estimator, BaseUnlearner) else estimator

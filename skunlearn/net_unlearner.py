@@ -11,7 +11,7 @@ from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.batches.training_batch import main_output
 from skunlearn._torch.held_out_rows import holding_out
 from skunlearn._torch.loop import learning_rates
-from skunlearn._torch.loop.direct_steps import DirectStep
+from skunlearn._torch.loop.epoch_loop import DirectStep
 from skunlearn._torch.loop.fit_loop import batches, train
 from skunlearn._torch.loop.norms import moving_norms, unmoved
 from skunlearn._torch.parts.tasks import task_of
@@ -119,7 +119,9 @@ class NetUnlearner(BaseUnlearner):
             own = learning_rates.rates(net)
             self._set_recipe(net)
             recipe = skorch_nets.unwrap(self.estimator)
-            with holding_out(net, recipe, retain) as kept, self._watched(net, kept, forget):
+            holds = skorch_nets.own_split(recipe) is not None
+            holding = holding_out(net, recipe, retain) if holds else nullcontext(retain)
+            with holding as kept, self._watched(net, kept, forget):
                 other = self._unlearn(net, kept, forget)
         if self.schedule == "net":  # see `_set_recipe`
             net.callbacks_ = [

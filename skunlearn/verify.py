@@ -13,8 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from safetensors import safe_open
 
-from skunlearn._files.canonical import canonical, find_broken_link, json_digest
-from skunlearn._files.weight_digests import file_digests, read_header
+from skunlearn._files.digests import (
+    canonical,
+    file_digests,
+    find_broken_link,
+    json_digest,
+    read_header,
+)
 from skunlearn._files.write_whole import checksum
 from skunlearn._rows import row_forms
 from skunlearn._rows.containers import align, match, name_digests, row_digests

@@ -93,7 +93,7 @@ def mark_seen(record, X):
     """Which rows of `X` are retained training rows, a boolean array."""
     if record.is_dataset:
         return np.zeros(n_rows(X), dtype=bool)
-    X, exact = align(X, record._like, "X")
+    X, exact = align(X, record.like, "X")
     hits = match(record.digests[record.retained], row_digests(X))
     return exact & np.array([len(hit) > 0 for hit in hits], dtype=bool)
 
@@ -165,10 +165,10 @@ def _find_names(record, table, names, kind):
 
 
 def _keep_retained(record, hits, kind, noun, names=None, table=None):
-    def label(i):
-        return i if names is None else names[i]
-
-    unknown = [label(i) for i, hit in enumerate(hits) if len(hit) == 0]
+    unknown, gone = [], []
+    for i, hit in enumerate(hits):
+        if not record.retained[hit].any():
+            (gone if len(hit) else unknown).append(i if names is None else names[i])
     if unknown:
         if names is None:
             record.check_unchanged(np.empty(0, np.intp))  # then this is what is wrong
@@ -181,7 +181,6 @@ def _keep_retained(record, hits, kind, noun, names=None, table=None):
             f"{len(unknown)} of {len(hits)} {kind} were never seen by this model "
             f"({noun}s {show_some(unknown)}). Nothing was forgotten. {advice}"
         )
-    gone = [label(i) for i, hit in enumerate(hits) if not record.retained[hit].any()]
     if gone:
         raise AlreadyForgottenError(
             f"{len(gone)} of {len(hits)} {kind} were forgotten by an earlier request "

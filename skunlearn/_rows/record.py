@@ -31,7 +31,8 @@ class TrainingRecord:
 
     Rows keep the position that they had in ``fit``, whatever is forgotten later. The record
     refers to the caller's data; pickling it keeps retained rows only. `owned` says that `X` is a
-    copy (made from a list, say), which nobody but the record can rid of forgotten rows.
+    copy (made from a list, say), which nobody but the record can rid of forgotten rows. `like` is
+    an empty container in the form of the rows, to convert requests to; None of a Dataset.
     """
 
     owned = has_data = False  # whether the retained rows are at hand
@@ -57,7 +58,7 @@ class TrainingRecord:
         self._store(view_of(X), y, np.arange(n))
         self.retained = np.ones(n, dtype=bool)
         self.y_dtype = y.dtype
-        self._like = None if self.is_dataset else empty_like(X)
+        self.like = None if self.is_dataset else empty_like(X)
         self._table = None if self.is_dataset else RowTable.of(X, y, digests, sketches)
         self._ids = None if ids is None else read_ids(ids, n)
         self._groups = None if groups is None else read_groups(groups, n)
@@ -76,7 +77,7 @@ class TrainingRecord:
         if "sample" in tables:
             parts = (tables.get(name) for name in ("sample_inputs", "sample_rest"))
             new.items = ItemSample(tables["sample"], *parts)
-        new.is_dataset, new._like, new.y_dtype = is_dataset, like, y_dtype
+        new.is_dataset, new.like, new.y_dtype = is_dataset, like, y_dtype
         new.reader = reader
         return new.detach()
 
@@ -131,10 +132,6 @@ class TrainingRecord:
         """Know the rows by the identifiers and groups of another record, in the same order."""
         self._ids, self._groups = other._ids, other._groups
 
-    def row_like(self):
-        """An empty container in the form of the rows, to convert requests to."""
-        return self._like
-
     def name_rows(self, positions, corrected=False):
         """How a log knows rows: by what, that itself or its digests, and digests of their contents.
 
@@ -169,8 +166,8 @@ class TrainingRecord:
         slots = self._slot[positions]
         return take(self._X, slots), self._y[slots]
 
-    def view(self, positions):
-        """View of the rows at `positions`."""
+    def view(self, positions, compared=False):
+        """View of the rows at `positions`; they may be `compared`, by `check_unchanged`."""
         if not self.has_data:
             raise DataNotStoredError(
                 "This estimator does not hold its training rows (it was loaded from a file, "
@@ -181,7 +178,8 @@ class TrainingRecord:
         if np.any(slots < 0):
             raise DataNotStoredError("Some of these rows were forgotten and are not stored.")
         positions = np.asarray(positions)
-        row_table.glance(self, positions)
+        if not compared:
+            row_table.glance(self, positions)
         digests = None if self._table is None else DigestsOf(self, positions)
         weights = None if self.weights is None else self.weights[positions]
         return Rows(self._X, self._y, slots, digests, positions, weights, self.reader)
@@ -321,7 +319,7 @@ class TrainingRecord:
         new.owned = True
         new._store(X, y, slot)
         if not self.is_dataset:
-            new._like, held = empty_like(X), np.flatnonzero(slot >= 0)
+            new.like, held = empty_like(X), np.flatnonzero(slot >= 0)
             tables, digests = (self.digests.copy(), self.label_digests.copy()), row_digests(X)
             for table, made in zip(tables, (digests, label_digests(digests, y))):
                 table[held] = made[slot[held]]

@@ -120,11 +120,11 @@ class RowTable:
     def differ(self, positions, X, y):
         """Which of these rows are not those of `positions`, and of which the labels are not."""
         if self._sketches is not None:
-            now, known = (row_sketches(X), row_sketches(y)), self._sketches
-            return tuple(a != b[positions] for a, b in zip(now, known))
+            rows, labels = self._sketches
+            return row_sketches(X) != rows[positions], row_sketches(y) != labels[positions]
         digests = row_digests(X)
-        now, known = (digests, label_digests(digests, y)), (self._digests, self._labels)
-        return tuple((a != b[positions]).any(axis=1) for a, b in zip(now, known))
+        rows = digests != self._digests[positions]
+        return rows.any(axis=1), (label_digests(digests, y) != self._labels[positions]).any(axis=1)
 
     def count_equal(self, positions, others):
         """How many of the rows at `others` equal one of those at `positions`, by content."""

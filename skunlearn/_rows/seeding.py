@@ -41,53 +41,33 @@ _lock = threading.Lock()
 _inside, _before = 0, None  # how many blocks are entered, and the generators before the first
 
 
-def _read_generators():
-    return torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-
-
-def _restore(states):
-    ours, numpy_state, python_state = states
-    torch.set_rng_state(ours)
-    np.random.set_state(numpy_state)  # noqa: NPY002
-    random.setstate(python_state)
-
-
-@contextmanager
-def _left_alone():
-    """Put the generators back when the last block is left.
-
-    Blocks of several threads overlap, and each would bring back what another has seeded.
-    """
-    global _inside, _before
-    with _lock:
-        if not _inside:
-            _before = _read_generators()
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if not _inside:
-                _restore(_before)
-                _before = None
-
-
 @contextmanager
 def seeded(seed):
     """Seed torch, numpy and `random` inside the block; restore them after it.
 
-    Augmentation in a user's data set may draw from any of the three.
+    Augmentation in a user's data set may draw from any of the three. Blocks of several threads
+    overlap, and each would bring back what another has seeded: the last one that is left restores
+    what was before the first.
     """
+    global _inside, _before
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     # torch asks for accelerators first; its generator on the CPU is among those read here.
     forked = torch.random.fork_rng(devices=devices) if devices else nullcontext()
-    with _left_alone(), forked:
-        states = _read_generators()
-        try:
+    with _lock:
+        states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+        _before = _before if _inside else states
+        _inside += 1
+    try:
+        with forked:
             seed_torch(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             random.seed(int(seed))
             yield
-        finally:
-            _restore(states)
+    finally:
+        with _lock:
+            _inside -= 1
+            ours, of_numpy, of_python = states if _inside else _before
+            torch.set_rng_state(ours)
+            np.random.set_state(of_numpy)  # noqa: NPY002
+            random.setstate(of_python)
+            _before = _before if _inside else None

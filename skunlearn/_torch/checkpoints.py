@@ -34,6 +34,9 @@ def private_checkpoints_within(nets):
 
 @contextmanager
 def _in_private_folders(checkpoints):
+    if not checkpoints:
+        yield
+        return
     before = [cb.dirname for cb in checkpoints]
     with tempfile.TemporaryDirectory(prefix="skunlearn-") as folder:
         for i, cb in enumerate(checkpoints):

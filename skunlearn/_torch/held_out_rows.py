@@ -18,16 +18,10 @@ from skorch.helper import predefined_split
 from torch.utils.data import Subset
 
 from skunlearn._rows import checking
-from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.net_rows import make_dataset
+from skunlearn._torch.skorch_nets import own_split
 
 _CV = KFold | StratifiedKFold | ShuffleSplit | StratifiedShuffleSplit
-
-
-def own_split(net):
-    """The net's train_split where it takes validation rows from those it is given, or None."""
-    split = net.train_split
-    return None if split is None or skorch_nets.is_predefined(net) else split
 
 
 def count(estimator, rows):
@@ -55,7 +49,7 @@ def check_given(net, rows):
 def holding_out(net, recipe, rows):
     """Yield the rows to train `net` on; those that `recipe` holds out are its validation rows.
 
-    The net's own parameter is None outside of the block; see `restore`.
+    The net's own parameter is None outside of the block; see `restore_split`.
     """
     if own_split(recipe) is None:
         yield rows
@@ -75,13 +69,6 @@ def holding_out(net, recipe, rows):
         yield rows.take(kept)
     finally:
         net.train_split = before
-
-
-def restore(model, recipe):
-    """Give a trained net the train_split of its recipe, for trainings to come."""
-    if skorch_nets.is_net(model) and skorch_nets.is_net(recipe) and own_split(recipe) is not None:
-        model.train_split = recipe.train_split
-    return model
 
 
 def _parts(net, rows):

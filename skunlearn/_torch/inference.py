@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from skorch import NeuralNetClassifier
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
 from skunlearn._rows.views import Rows
@@ -49,8 +49,10 @@ def _make_reader(net, data, widen=False):
 def _widen(net, data):
     """How many rows go through `net` at a time; no fewer than in its own batches."""
     own, (most_bytes, most_rows, times) = net.batch_size, _WIDEST
+    if not 0 < own < min(most_rows, len(data)):
+        return own
     compiled = any(getattr(net, name + "_") is not part for name, part in parts(net))
-    if not 0 < own < min(most_rows, len(data)) or compiled or _mixes_rows(net):
+    if compiled or _mixes_rows(net):
         return own  # what was compiled for one size would be compiled again for another
     row = data.batch(np.arange(1))[0]
     if not isinstance(row, torch.Tensor) or not row.is_floating_point():
@@ -127,6 +129,9 @@ def _label_logits(net, out):
 def class_logits(net, out, n_classes):
     """Logits of shape (n, n_classes) from a classifier's raw outputs."""
     criterion = uncompiled(net.criterion_)
+    by_class = isinstance(criterion, torch.nn.CrossEntropyLoss)  # of most nets
+    if by_class and not isinstance(net, NeuralNetBinaryClassifier):
+        return out[:, :n_classes]
     if is_binary(net):
         z = out.reshape(len(out))
         if isinstance(criterion, torch.nn.BCELoss):
@@ -136,8 +141,6 @@ def class_logits(net, out, n_classes):
     if isinstance(criterion, torch.nn.NLLLoss):
         # skorch's convention for its classifiers: the module returns probabilities.
         return _log(out) if isinstance(net, NeuralNetClassifier) else out
-    if isinstance(criterion, torch.nn.CrossEntropyLoss):
-        return out
     probabilities = bool(((out >= 0) & (out <= 1)).all()) and torch.allclose(
         out.sum(1), out.new_ones(len(out)), atol=1e-3
     )

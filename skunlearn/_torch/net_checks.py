@@ -6,14 +6,13 @@ import torch
 from skunlearn._rows.checking import warn
 from skunlearn._rows.views import Rows
 from skunlearn._torch.first_weights import shorten
-from skunlearn._torch.held_out_rows import own_split
 from skunlearn._torch.inference import outputs
 from skunlearn._torch.loop.learning_rates import batch_size
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_kinds import is_binary
 from skunlearn._torch.parts.net_state import uncompiled
 from skunlearn._torch.parts.tasks import Labels
-from skunlearn._torch.skorch_nets import stand_in
+from skunlearn._torch.skorch_nets import own_split, stand_in
 from skunlearn.exceptions import UnlearningError, UntrainedNetWarning
 
 _LOOKED_AT = 1000  # rows that an untrained net is asked about

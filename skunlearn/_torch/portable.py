@@ -15,13 +15,11 @@ from torch.nn.parameter import is_lazy
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.batches.net_rows import make_reader
-from skunlearn._torch.parts.net_state import parts, set_weights, weights
+from skunlearn._torch.parts.net_state import OWN, parts, set_weights, weights
 
-_OWN = {*vars(nn.Module())}  # what torch keeps on every module
-_HOOKS = sorted(n for n in _OWN if n.endswith("_hooks") and ("forward" in n or "backward" in n))
+_HOOKS = sorted(n for n in OWN if n.endswith("_hooks") and ("forward" in n or "backward" in n))
 _DEEP = 4  # levels of attributes of attributes that are compared
 _CONTAINERS = (list, tuple, set, dict, deque)
-_HOLDERS = (list, set, dict, deque, torch.Tensor, np.ndarray)  # what is written to
 _LOOKED = 6  # entries of a container that are looked at
 
 
@@ -91,6 +89,8 @@ def name_lost(net, recipe, seed, rows):
 def find_written(net, estimator, seed, rows):
     """Names of what training has written to modules beside weights: rows, or what became of them.
 
+    There is nothing where `may_hold_rows` says so.
+
     A memory bank say, in a plain attribute or in the buffers of a criterion. What a net has that is
     built anew by the same seed was not written. Nor is what every batch replaces, the attention
     over the last one say, where there are `rows`: both nets read a few of these first, so that
@@ -110,17 +110,6 @@ def find_written(net, estimator, seed, rows):
     -------
     names : list of str
     """
-    held = False
-    for name, part in parts(net):
-        for module in part.modules():
-            for key, value in vars(module).items():
-                held |= key not in _OWN and isinstance(value, _HOLDERS)
-            for buffer in module._buffers.values() if name != "module" else ():
-                held |= buffer is not None
-    return _name_written(net, estimator, seed, rows) if held else []
-
-
-def _name_written(net, estimator, seed, rows):
     recipe, found = skorch_nets.unwrap(estimator), []
     with seeded(seed):
         other = skorch_nets.fresh_net(recipe, verbose=0)
@@ -253,7 +242,7 @@ def _hooks(module):
 
 
 def _attributes(module):
-    held = {key: value for key, value in vars(module).items() if key not in _OWN}
+    held = {key: value for key, value in vars(module).items() if key not in OWN}
     if type(module).get_extra_state is not nn.Module.get_extra_state:
         held["get_extra_state()"] = module.get_extra_state()
     return held

@@ -36,7 +36,6 @@ _ONCE = (
 
 # What a net reads rows with, and what it shares with other processes.
 _SHARED = ("iterator_", "dataset", "train_split", "accelerator")
-_MISSING = object()
 
 
 def is_net(estimator):
@@ -63,6 +62,19 @@ def is_predefined(net):
 
 
 _PREDEFINED = predefined_split(None).func
+
+
+def own_split(net):
+    """The net's train_split where it takes validation rows from those it is given, or None."""
+    split = net.train_split
+    return None if split is None or is_predefined(net) else split
+
+
+def restore_split(model, recipe):
+    """Give a trained net the train_split of its recipe, for trainings to come."""
+    if is_net(model) and is_net(recipe) and own_split(recipe) is not None:
+        model.train_split = recipe.train_split
+    return model
 
 
 def build(net, seed):
@@ -109,16 +121,21 @@ def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
     built. Callbacks are left out that act at the start of a training or on its files, and with
     ``keep_schedule=False`` those that set the learning rate.
     """
-    dropped = {"callbacks_", "history_", "virtual_params_", *(f"{n}_" for n in net._optimizers)}
-    held = {key: value for key, value in vars(net).items() if key not in dropped}
-    shared = {key: held.pop(key) for key in list(held) if key.startswith(_SHARED)}
-    found = {key: held.pop(key) for key in list(held) if _holds_callbacks(key, held[key])}
+    held, shared = {}, {}
+    for key, value in vars(net).items():
+        if key.startswith(_SHARED):
+            shared[key] = value
+        elif _holds_callbacks(key, value):
+            shared[key] = copy_callbacks(value)
+        elif key not in ("callbacks_", "history_", "virtual_params_"):
+            held[key] = value
+    for name in net._optimizers:
+        held.pop(name + "_", None)
     for name in (*net._modules, *net._criteria):
         part = held[name + "_"]
         held[name + "_"] = plain(part) if net.compile else single(part)
     new = object.__new__(type(net))
     vars(new).update(deep_copy(held, {id(net): new}), **shared)
-    vars(new).update({key: copy_callbacks(value) for key, value in found.items()})
     if not is_predefined(net):
         settings["train_split"] = None
     vars(new).update(settings, warm_start=False, verbose=0)
@@ -241,16 +258,16 @@ def lookalike(net, **changed):
 @contextmanager
 def overridden(net, **changed):
     """Let `net` have these attributes of its own inside the block; afterwards those of before."""
-    before = {name: vars(net).get(name, _MISSING) for name in changed}
+    before = dict(vars(net))
     vars(net).update(changed)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is _MISSING:
-                vars(net).pop(name, None)
+        for name in changed:
+            if name in before:
+                vars(net)[name] = before[name]
             else:
-                vars(net)[name] = value
+                vars(net).pop(name, None)
 
 
 def stand_in(net):

@@ -369,7 +369,7 @@ def find(unlearner, X_old, y_old, ids, indices):
 
 def read_new(estimator, X, y, k):
     """New rows and encoded labels in the form of those of ``fit``; of a pipeline, too."""
-    like = estimator._record.row_like()
+    like = estimator._record.like
     if X is not None:
         if is_dataset(X):
             raise TypeError("X_new is a torch Dataset, but the model was fitted on arrays.")

@@ -1,19 +1,29 @@
 """Warnings: a request that did not forget, or that destroyed the model."""
 
+from functools import cache, partial
+
 import numpy as np
 
 from skunlearn._rows.checking import warn
 from skunlearn._rows.neighbours import name_by_neighbours
-from skunlearn._torch.parts.tasks import task_of
+from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn._unlearning.certificate.deletion_log import to_plain
+from skunlearn._unlearning.maturity import (
+    has_learnt_nothing,
+    is_learning,
+    knows_by_heart,
+    share_above_chance,
+)
 from skunlearn._unlearning.promises import Promises
 from skunlearn._unlearning.traces import (
-    are_easy,
     blurs_both,
     class_ranks,
     doubts,
     known_by_heart,
+    knows_more,
     lost_where_neighbours_agree,
+    measure_move,
+    measure_shift,
     stands_out,
     unsure_of_classes,
 )
@@ -26,6 +36,12 @@ _GREW = 0.3  # the same of a small loss, relative to itself
 _SHAKEN = 0.3  # change of the log of a loss, of easy rows in nets trained anew: 0.34 to 2.8
 _LOST = 0.03  # accuracy on unseen rows that is worth a warning, beside what chance shows
 _ENOUGH = 50  # unseen rows from which that is measured
+_DRAWN = 0.3  # over √n for n retained rows: what two seeds differ by where these are few
+_WRECKED = 0.5  # share of what a net that was still learning knew: two seeds differ by less
+_MOST = 0.15  # points that they do, of nets that know little yet
+# See `measure_move`: a model is as it was; one that has its rows by heart, and one that knows the
+# forget rows better than their neighbours do. Nets trained anew: 0.055 and up, and 0.22 by heart.
+_UNMOVED, _UNMOVED_BY_HEART, _HARDLY_MOVED = 0.04, 0.2, 0.1
 _LEARNING = 0.08  # share of the loss of chance, of retained rows, in nets that still learn
 _FELL = 0.03  # fall of that loss, as a share of it, that tells of more training
 # Share of it that the forget rows' loss falls by, too: at most 0.6 where many were known by heart.
@@ -66,19 +82,26 @@ def warn_if_damaged(unlearner, change, measured, most_lost, removal):
         Looked up.
     """
     name, least = type(unlearner).__name__, None
+    learning = is_learning(unlearner.estimator_, change.retain_before)
     unseen = None if change.unseen_after is None else lost_on_unseen(change)
     if unseen is not None:
         lost, error = unseen
-        what, too_much = "rows that it has never seen", lost > min(most_lost, _LOST + error)
+        by_chance = error + _DRAWN / np.sqrt(max(1, len(removal.record.retained_y)))
+        what, too_much = "rows that it has never seen", lost > min(most_lost, _LOST + by_chance)
+        known = change.unseen_before.take(~np.isin(change.unseen_before.y, change.emptied))
     else:
         scores = measured["retain_before"]["score"], measured["retain_after"]["score"]
         lost = 0.0 if None in scores else scores[0] - scores[1]
-        what, too_much = "the retained rows", lost > most_lost
+        if np.isfinite(most_lost) and most_lost > Promises.accuracy_drop:
+            lost = _lost_by_label(unlearner, change, lost)
+        what, too_much, known = "the retained rows", lost > most_lost, change.retain_before
         # Methods that lose what was known by heart may lose more: of that alone.
         most_lost = min(most_lost, Promises.accuracy_drop) if np.isfinite(most_lost) else most_lost
-        if lost > most_lost and not unlearner._has_judged():
+        if lost > most_lost and not (learning or unlearner._has_judged()):
             least = _lost_at_least(unlearner, change, removal)
             too_much = too_much or (least is not None and least > most_lost)
+    if too_much and learning:
+        too_much = lost > max(_MOST, _WRECKED * share_above_chance(known))
     if not too_much or not np.isfinite(most_lost):
         return False
     text = f"{name} cost {what} {100 * lost:.0f} points of accuracy"
@@ -96,6 +119,19 @@ def warn_if_damaged(unlearner, change, measured, most_lost, removal):
         ModelDamagedWarning,
     )
     return False
+
+
+def _lost_by_label(unlearner, change, lost):
+    """Accuracy lost on retained rows; of labels, of which a row has many, that of any of them.
+
+    Of six that were known by heart, one wrong label makes the whole row wrong: where a twelfth of
+    them was let go of, that was two fifths of the rows.
+    """
+    sides = change.retain_before, change.retain_after
+    if unlearner._has_judged() or not isinstance(sides[1].task, Labels):
+        return lost
+    before, after = ((said.predicted == said.y).mean() for said in sides)
+    return float(before - after)
 
 
 def _lost_at_least(unlearner, change, removal):
@@ -125,32 +161,40 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     name, said = type(unlearner).__name__, change
     if warn_if_damaged(unlearner, change, measured, most_lost, removal):
         said = None  # what a wrecked model is sure of says nothing of what it remembers
-    before, after = (measured[key]["loss"] for key in ("forget_before", "forget_after"))
-    if before is None or after is None:
+    before, after = measured["forget_before"]["loss"], measured["forget_after"]["loss"]
+    if before is None or after is None or has_learnt_nothing(change.retain_before):
         return
     text = None
     # Where unseen rows are known as well, rows that are known are not remembered.
     alike = change.apart is not None and change.apart.are_alike()
     raised = after - before > min(_MOVED * max(1.0, before), _GREW * before)
+    moved = measure_move(change)
+    more = cache(partial(_knows_more, unlearner, change.forget_after, removal))
     # Of easy rows a net trained anew knows some less well and others better.
-    if not raised and _are_shaken(change.forget_before.losses(), change.forget_after.losses()):
+    shaken = measure_shift(change.forget_before.losses(), change.forget_after.losses()) > _SHAKEN
+    if not raised and shaken:
         raised = change.is_easy
     if not raised and gained_as_others(measured) and unlearner._classes is not None:
         still = measured["retain_before"]["loss"] > _LEARNING * _chance(
             unlearner, change.retain_after
         )
         raised = still and not (removal.emptied or change.is_easy)
-    if not raised and (not alike or change.is_easy):
+    if raised:  # by next to nothing, of rows that it knows better than their neighbours do
+        raised = not (moved < _HARDLY_MOVED and more())
+    by_heart = knows_by_heart(change.retain_before)
+    unmoved = moved < (_UNMOVED_BY_HEART if by_heart else _UNMOVED)
+    known = unmoved or more() is not False
+    if known and not raised and (not alike or change.is_easy):
         text = _say_not_raised(unlearner, before, after, change.apart is None)
     if not alike:
         if raised and said is not None and unlearner._make_promises().adds_noise:
-            text = _say_blurred(name, measured)
-        if text is None and said is not None:
-            text = _say_known_by_heart(unlearner, said, removal)
+            text = _say_blurred(unlearner, said, measured)
+        if text is None and said is not None and known:
+            text = _say_known_by_heart(unlearner, said)
     if text is None:
-        text = _say_still_named(unlearner, removal, change.forget_after)
+        text = _say_still_named(unlearner, removal, change)
     if text is None:
-        text = _say_apart(unlearner, change)
+        text = _say_apart(unlearner, change, more)
     if text is None and said is not None:
         if said.emptied:
             text = _say_class_is_known(unlearner, said, removal)
@@ -191,13 +235,6 @@ def gained_as_others(measured):
     return gained > _FELL and forget - forget_now >= _GAINED * gained * forget
 
 
-def _are_shaken(before, after):
-    """Whether losses of rows have moved, up or down, as in a model trained anew."""
-    least, some = np.finfo(float).tiny, before + after > 0  # of 0 and 0 there is no more to say
-    moved = np.abs(np.log((after + least) / (before + least)))[some]
-    return bool(len(moved)) and float(np.median(moved)) > _SHAKEN
-
-
 def _say_not_raised(unlearner, before, after, unjudged):
     # A net that was not trained to its end may have learnt what they share with unseen rows.
     tell = " Unseen rows, as X_val=, would tell." if unjudged else ""
@@ -208,9 +245,11 @@ def _say_not_raised(unlearner, before, after, unjudged):
     )
 
 
-def _say_blurred(name, measured):
-    if not blurs_both(measured):
+def _say_blurred(unlearner, change, measured):
+    # Seeds of a net that was still learning differ by as much as noise.
+    if is_learning(unlearner.estimator_, change.retain_before) or not blurs_both(measured):
         return None
+    name = type(unlearner).__name__
     losses = {key: said["loss"] for key, said in measured.items()}
     return (
         f"The noise of {name} blurs forget and retained rows alike: it raised the loss on forget "
@@ -221,13 +260,13 @@ def _say_blurred(name, measured):
     )
 
 
-def _say_known_by_heart(unlearner, change, removal):
+def _say_known_by_heart(unlearner, change):
     promises = unlearner._make_promises()
     # One that only looks at them pushes none away.
     pushed = promises.reads_forget_rows and not promises.judges_itself
     chance = _chance(unlearner, change.retain_after)
     losses = known_by_heart(change.forget_before, change.forget_after, chance, pushed)
-    if losses is None or _are_easy(unlearner, change.forget_after, removal):
+    if losses is None:
         return None
     return (
         f"After {type(unlearner).__name__} forget rows are still known by heart: "
@@ -240,14 +279,19 @@ def _say_known_by_heart(unlearner, change, removal):
     )
 
 
-def _are_easy(unlearner, said, removal):
-    """Whether the forget rows' neighbours among the retained rows give their labels away."""
-    if removal.forget is None or removal.retain is None or not said.task.has_one_class:
-        return False
+def _knows_more(unlearner, said, removal):
+    """Whether more of the forget rows are named rightly than by neighbours that are retained.
+
+    None where nobody can say.
+    """
+    if said is None or removal.forget is None or removal.retain is None:
+        return None
+    if not said.task.has_one_class:
+        return None
     n = len(removal.forget)
     some = np.random.default_rng(unlearner._seed).permutation(n)[:_ASKED]
     named = name_by_neighbours(removal.forget.take(some), removal.retain, unlearner._seed)
-    return named is not None and are_easy(said.take(some), named)
+    return None if named is None else knows_more(said.take(some), named)
 
 
 def _chance(unlearner, sample):
@@ -258,15 +302,20 @@ def _chance(unlearner, sample):
     return task_of(seen).chance(sample.y) or float(np.log(2))
 
 
-def _say_still_named(unlearner, removal, after):
-    # A model that never saw a class never names it.
+def _say_still_named(unlearner, removal, change):
+    # A model that never saw a class never names it, or as often for whatever row.
     if not removal.emptied:  # nor is it known where the rows came with the request
         return None
     task, left = task_of(unlearner._classes), removal.record.retained_y
     if not task.covers(left, removal.forget.y):
         return None
-    named = task.still_named(after, list(removal.emptied))
-    if named <= _STILL_KNOWN:
+    named = task.still_named(change.forget_after, list(removal.emptied))
+    others = change.retain_after
+    if others is not None and task.has_one_class:
+        named_others = np.isin(others.predicted, removal.emptied).mean()
+    else:
+        named_others = 0.0
+    if named <= _STILL_KNOWN + named_others:
         return None
     return (
         f"{type(unlearner).__name__} still names {100 * named:.0f} % of the rows of forgotten "
@@ -316,8 +365,9 @@ def _say_class_is_known(unlearner, change, removal):
             f"{unlearner._advise_more()}, and look at MIAScorer."
         )
     unsure = unsure_of_classes(*sides, kept)
-    if unsure is None:
-        return None
+    before = change.forget_before.take(gone), change.retain_before
+    if unsure is None or unsure_of_classes(*before, kept) is not None:
+        return None  # nor had it learnt them
     return (
         f"After {name} the rows of forgotten classes stand out: the model guesses at them (mean "
         f"entropy {unsure[0]:.2f} of that of a guess, {unsure[1]:.2f} for retained rows)"
@@ -326,12 +376,14 @@ def _say_class_is_known(unlearner, change, removal):
     )
 
 
-def _say_apart(unlearner, change):
+def _say_apart(unlearner, change, more):
     """Of rows that the model has never seen, where the request brought any."""
     apart, name = change.apart, type(unlearner).__name__
     if apart is None:
         return None
     way = apart.remembered()
+    if way == RIGHT and more() is False:
+        way = None  # these happen to be easier than the others
     if way == RIGHT:
         now, was = (100 * distance[RIGHT] for distance in (apart.after, apart.before))
         return (

@@ -204,8 +204,9 @@ def find_steps_before(unlearner):
 
 def note_own_state(draft, names):
     """Write down what work has put on a copy; `names` are those of what it held before."""
-    own = list_own_names(draft) | (vars(draft).keys() - names)
-    vars(draft)[_OWN] = frozenset(own & vars(draft).keys()) - {_OWN}
+    held = vars(draft)
+    own = held.get(_OWN, frozenset()) | (held.keys() - names)
+    held[_OWN] = frozenset(own & held.keys()) - {_OWN}
 
 
 def list_own_names(estimator):

@@ -13,18 +13,10 @@ from skunlearn._torch import net_checks, skorch_nets
 
 
 def check_inner(unlearner):
-    """Raise where the method of `unlearner` cannot work on the estimator inside it.
-
-    What ``fit`` has looked at is not looked at again before a request that trains nothing from its
-    first weights.
-    """
+    """Raise where the method of `unlearner` cannot work on the estimator inside it."""
     estimator, name = skorch_nets.unwrap(unlearner.estimator), type(unlearner).__name__
     frozen = isinstance(unlearner.estimator, FrozenEstimator)
     promises = unlearner._make_promises()
-    scratch = promises.trains_from_scratch or promises.exact
-    known = unlearner._recipe if unlearner.__sklearn_is_fitted__() else None
-    if known is not None and known() is unlearner.estimator and not scratch:
-        return
     net_checks.refuse_module(estimator, name)
     if isinstance(estimator, type):
         raise TypeError(

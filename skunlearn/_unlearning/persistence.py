@@ -15,7 +15,7 @@ from skunlearn._rows.containers import is_mapping
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.row_names import join_names
 from skunlearn._rows.views import Rows
-from skunlearn._torch import held_out_rows, portable, skorch_nets
+from skunlearn._torch import portable, skorch_nets
 from skunlearn._torch.parts.net_state import weights
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.certificate.recording import note_file
@@ -141,7 +141,7 @@ def describe(unlearner):
         "steps_before": unlearner._steps_before,
         "is_dataset": record.is_dataset,
         "augmented": record.reader is not None,
-        "row": row_forms.describe(record.row_like()),
+        "row": row_forms.describe(record.like),
         "y_dtype": record.y_dtype.str,
     }
     return tensors, state
@@ -164,7 +164,7 @@ def restore(unlearner, tensors, state, path):
             seed=state["seed"],
             record=record,
             row_reader=_read_labels(state),
-            model=held_out_rows.restore(model, net),
+            model=skorch_nets.restore_split(model, net),
             deletions=state["deletions"],
             records=state["records"],
             key=bytes.fromhex(state["key"]),
@@ -262,7 +262,7 @@ def _take_some_rows(record):
     """A few rows, or made-up ones of their form; None where that is not known."""
     if record.has_data:
         return record.view(np.flatnonzero(record.retained)[:8])
-    like = record.row_like()
+    like = record.like
     return None if like is None else Rows(_make_up(like), None, np.arange(8))
 
 

@@ -153,7 +153,7 @@ class PredictorMixin:
         try:
             return ask(self.estimator_, X)
         except RuntimeError as error:
-            like = self._record.row_like()
+            like = self._record.like
             seen, given = (getattr(rows, "shape", (0,))[1:] for rows in (like, X))
             if tuple(seen) == tuple(given):
                 raise

@@ -11,11 +11,18 @@ from skunlearn._rows.checking import check_single_request
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._rows.views import DigestsOfRows, Rows
-from skunlearn._torch import held_out_rows
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.loop.run_guards import telling_torch_errors
 from skunlearn._torch.observation import Evidence, observe, observe_forgotten
-from skunlearn._torch.skorch_nets import copy_net, drop_last_steps, is_net, is_predefined, unwrap
+from skunlearn._torch.parts.net_state import has_buffers
+from skunlearn._torch.skorch_nets import (
+    copy_net,
+    drop_last_steps,
+    is_net,
+    is_predefined,
+    restore_split,
+    unwrap,
+)
 from skunlearn._unlearning.accuracy_guard import Guard, refuse_drop
 from skunlearn._unlearning.announcing import announce_request, announce_result
 from skunlearn._unlearning.certificate.model_digests import model_digest
@@ -153,7 +160,8 @@ def look_up(estimator, removal):
     record.check_unchanged(positions)
     left, forget, retain = record.without(positions), removal.forget, removal.retain
     if retain is None:
-        forget, retain = record.view(positions), left.view(np.flatnonzero(left.retained))
+        forget = record.view(positions, compared=True)
+        retain = left.view(np.flatnonzero(left.retained), compared=True)
     emptied = find_emptied(estimator, left, forget)
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
     others, given = None, removal.unseen or is_predefined(unwrap(estimator.estimator))
@@ -210,9 +218,9 @@ def renew_model(unlearner, removal):
     if trained_on and model is unlearner.estimator_:
         model = copy_net(model)
     model = drop_last_steps(model)
-    if trained_on:
+    if trained_on and has_buffers(model):
         kept = renew_statistics(model, removal.retain, seed)
-    return held_out_rows.restore(model, unwrap(unlearner.estimator)), kept
+    return restore_split(model, unwrap(unlearner.estimator)), kept
 
 
 def take_over(draft, model, change, entry):

@@ -1,6 +1,7 @@
 """From what users pass in to the training record and to positions in it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ class RowReader:
             columns = None
         return cls(labels, columns, n_targets)
 
-    @property
+    @cached_property
     def classes(self):
         """The label of each column of the model, `Labels`, or None for a regression."""
         return self.labels if self.columns is None else self.columns
@@ -173,10 +174,9 @@ def read_request(estimator, X, y, name):
     """
     record = estimator._record
     if not is_dataset(X) and not record.is_dataset:
-        like = record.row_like()
-        if name == "forget":
-            checking.refuse_positions(X, like, f"X_{name}")
-        X = align_request(estimator._read_rows(X, f"X_{name}"), like, f"X_{name}")
+        if name == "forget" and getattr(X, "ndim", 0) < 2:  # most rows have more
+            checking.refuse_positions(X, record.like, f"X_{name}")
+        X = align_request(estimator._read_rows(X, f"X_{name}"), record.like, f"X_{name}")
     if y is not None:
         validation.refuse_mixed(y, f"y_{name}")
         y = np.asarray(y.toarray() if sparse.issparse(y) else y)
@@ -189,7 +189,7 @@ def read_request(estimator, X, y, name):
 
 def read_rows(unlearner, X, name):
     """Rows of a request, checked as ``fit`` has checked its own."""
-    names = getattr(unlearner._record.row_like(), "columns", None)
+    names = getattr(unlearner._record.like, "columns", None)
     names = getattr(unlearner, "feature_names_in_", names)
     if names is not None:  # a frame may have been given columns since
         X = select_columns(X, names)
@@ -197,5 +197,8 @@ def read_rows(unlearner, X, name):
     if named or name == "X_new":  # which no row of the record need equal
         X = validation.check_X(unlearner, X)
     if skorch_nets.is_net(unlearner.estimator_):
-        check_finite(X, name, allow_nan=takes_nan(unlearner))
+        try:
+            check_finite(X, name)
+        except ValueError:
+            check_finite(X, name, allow_nan=takes_nan(unlearner))
     return X

@@ -9,6 +9,7 @@ from skunlearn.finetuning._shrinking import shrink
 
 _UNTIL = 0.2  # share of the epochs after which the rest is left to settle
 _LOOKS = 3  # at most, at the net
+_FEWEST = 3  # epochs, of which the first may end with a look
 # Share of the old weights below which hardly anything is left: of a class sooner than of single
 # rows, of which wide layers keep more.
 LEAST = {"class": 0.22, "rows": 0.12}
@@ -76,7 +77,8 @@ class Adapting(Callback):
         n = net.max_epochs
         last = max(1, int(_UNTIL * n))
         looks = np.linspace(max(1, last / _LOOKS), last, min(_LOOKS, last))
-        self.looks_ = set(np.ceil(looks).astype(int).tolist()) - ({n} if n > 1 else set())
+        # What is shrunk at the end of one epoch, or in the middle of two, stays untrained.
+        self.looks_ = set(np.ceil(looks).astype(int).tolist()) if n >= _FEWEST else set()
         self.epoch_ = 0
 
     def on_epoch_end(self, net, **kwargs):

@@ -81,24 +81,22 @@ class Judge:
     def remembered(self, differences):
         """Those of the `differences` that may come of what the net remembers.
 
-        Where the forget rows are harder than the unseen ones for a net that never saw them (their
-        labels are wrong, say), the gap grows with its training, and the reference's was short. A
-        net that goes farther than it on that side knows less of the rows, not more. Where they are
-        easier the gap grows as well, by about as much again at most: so it did on digits of which
-        the unseen ones alone had wrong labels.
+        A net that tells the forget rows apart less than the reference remembers nothing of them:
+        nobody pushed them away. Where they are harder than the unseen ones for a net that never saw
+        them (their labels are wrong, say), or a few of them happen to be, such a gap grows with the
+        training, and the reference's was short. Where they are easier the gap grows as well, by
+        about as much again at most: so it did on digits of which the unseen ones alone had wrong
+        labels.
         """
-        theirs = self._theirs
         return {
             name: value
             for name, value in differences.items()
-            if name == NAMED or not self._grows(name, value, theirs[name])
+            if value > 0 and (name == NAMED or not self._grows(name, value))
         }
 
-    def _grows(self, name, value, theirs):
+    def _grows(self, name, value):
         """Whether a difference may come of a longer training alone."""
-        if value <= 0:
-            return theirs < 0.5
-        easier = theirs - 0.5
+        easier = self._theirs[name] - 0.5
         return value <= _GROWTH * easier and easier > 2 * self._chance(name)
 
     def _chance(self, name):

@@ -14,7 +14,7 @@ _FEWEST = 10
 _FARTHEST = np.log(4.0)  # of the factor of the logits
 _OTHERWISE = 0.02  # share of rows of which two nets that are as good name other classes
 _CLOSE = 0.01  # logarithms of factors that change nothing worth a second look
-_LEFT = 1e-4  # mass that is left to classes that are gone
+_LEFT = 1e-4  # mass that is left to classes that are gone, at least
 _PROBES = 32  # rows by which a layer is tried
 _TRIED = 3  # layers, from the last one
 _COARSE = 2.0**-6  # of the largest logit, by which rounding to bfloat16 may move others
@@ -99,35 +99,43 @@ class Confidence:
         return found.mean(axis=1) if found.ndim > 1 else found
 
 
-def silence(net, forget, classes):
+def silence(net, forget, retain, classes):
     """Lower the logits of classes that are gone, where the training has not done so yet.
 
     No retained row has them, so that a training lowers them for as long as it lasts: 60 epochs left
-    a class of wines 1e-5 of the mass of its own rows, 20 epochs 1e-2.
+    a class of wines 1e-5 of the mass of its own rows, 20 epochs 1e-2. Some is left to them by the
+    longest one where labels are smoothed, as to any class, of all rows: to the rows of classes that
+    are gone no less than to retained ones.
 
     Parameters
     ----------
     net : skorch net, changed in place
     forget : Rows
         Of these classes, all that are there.
+    retain : Rows
     classes : ndarray
 
     Returns
     -------
     lowered : float or None
         How far; None where nothing was done.
+    named : float
+        Share of the rows to forget that was named rightly before.
     """
     rows, gone = forget.sample(_MOST, 0), np.unique(forget.y)
     said = said_of(net, rows, classes)
+    named = float((said.argmax(axis=1) == rows.y).mean())
+    others = said_of(net, retain.sample(_MOST, 0), classes)
+    least = max(_LEFT, float(np.median(_mass(others, gone, classes))))
 
     def left(shift):
         lower = said.copy()
         lower[:, gone] -= shift
-        return np.exp(log_p_of(lower, classes))[:, gone].sum(axis=1).mean() - _LEFT
+        return _mass(lower, gone, classes).mean() - least
 
     farthest = 50.0
     if not np.isfinite(left(0.0)) or left(0.0) <= 0 or left(farthest) > 0:
-        return None
+        return None, named
     shift = float(brentq(left, 0.0, farthest))
     some = np.arange(min(_PROBES, len(rows)))
     said, probes = said[some], rows.take(some)
@@ -138,7 +146,13 @@ def silence(net, forget, classes):
         if layer.bias is not None and len(layer.bias) >= len(classes):
             layer.bias[torch.as_tensor(gone)] -= shift
 
-    return shift if change_last(net, lower, probes, said, expected, classes) else None
+    done = change_last(net, lower, probes, said, expected, classes)
+    return shift if done else None, named
+
+
+def _mass(logits, gone, classes):
+    """Mass of the classes `gone`, of each row."""
+    return np.exp(log_p_of(logits, classes))[:, gone].sum(axis=1)
 
 
 @torch.no_grad()

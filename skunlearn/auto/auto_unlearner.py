@@ -49,8 +49,9 @@ class AutoUnlearner(NetUnlearner):
     Two things a short training leaves undone are done at its end, in the layer that makes the
     logits, if there is one: they are scaled up until the net is as sure of unseen rows as it was
     before (the mean entropy of its outputs), as a net that was retrained in full would be; and
-    those of classes that are gone are lowered until 0.0001 of the mass of their rows is left.
-    Neither changes which of the classes that stay is named.
+    those of classes that are gone are lowered until 0.0001 of the mass of their rows is left to
+    them, or as much as half of the retained rows leave them (with smoothed labels, say). Neither
+    changes which of the classes that stay is named.
 
     How much of the old weights it begins with depends on what they know. Where the reference is
     nearly as good on unseen rows as the net is, the rest was known by heart, and a quarter is
@@ -79,9 +80,10 @@ class AutoUnlearner(NetUnlearner):
         shrunk weights untrained: so many are taken. A net whose own training has no more of
         either is trained anew by its recipe, which is exact.
     target : float > 0, default=0.03
-        The largest difference to the reference, over the AUCs of all scores of
-        `skunlearn.metrics.membership_scores` (of the squared error in regressions) and for whole
-        classes the share of rows that is named rightly, that counts as forgotten.
+        By how much more than the reference a net that has forgotten may know of the rows: the
+        largest difference, over the AUCs of all scores of `skunlearn.metrics.membership_scores`
+        (of the squared error in regressions) and for whole classes the share of rows that is named
+        rightly.
     on_failure : {"warn", "retrain", "raise"}, default="warn"
         What to do when the difference is larger in the end, by more than two standard errors:
         warn, train anew on the retained rows at full length, or raise and leave the model as it
@@ -93,14 +95,15 @@ class AutoUnlearner(NetUnlearner):
     {estimator_, classes_}
     deletions_ : list of dict
         The log of requests. ``"auto"`` of an entry holds ``"epochs"``, ``"reference_epochs"``,
-        ``"recipe_epochs"``; ``"shares"`` of the old weights after each shrinking; ``"judged"``,
-        whether there was anything to judge by; ``"looks"``, how far it was from the reference on
-        the way; ``"before"`` and ``"after"``, the differences to
-        the reference by score; ``"errors"``, standard errors of these; ``"accuracy"`` (R²
-        of regressions) on the unseen rows, before and after, and ``"accuracy_rows"``, how many
-        these were; ``"confidence"``, the factor of the logits, and ``"lowered"``, by how much
-        those of classes that are gone; ``"rarity"`` of few rows: in what share of requests of
-        unseen rows one would stand out as much; ``"retrained"``.
+        ``"recipe_epochs"``, those of the net's own training, which may have ended early;
+        ``"shares"`` of the old weights after each shrinking; ``"judged"``, whether there was
+        anything to judge by; ``"looks"``, how far it was from the reference on the way;
+        ``"before"`` and ``"after"``, the differences to the reference by score; ``"errors"``,
+        standard errors of these; ``"accuracy"`` (R² of regressions) on the unseen rows, before and
+        after, and ``"accuracy_rows"``, how many these were; ``"confidence"``, the factor of the
+        logits, and ``"lowered"``, by how much those of classes that are gone; ``"rarity"`` of few
+        rows: in what share of requests of unseen rows one would stand out as much;
+        ``"retrained"``.
 
     See Also
     --------
@@ -175,11 +178,12 @@ class AutoUnlearner(NetUnlearner):
         unseen = read_unseen(self)
         one_class = task_of(self._classes).has_one_class
         whole = one_class and self._whole_classes(retain, forget)
-        total, first = self._all_epochs(net, retain)
+        own_epochs = self._own_epochs(recipe)
+        total, first = self._all_epochs(net, retain, own_epochs)
         self._auto = {
             "epochs": total,
             "reference_epochs": 0,
-            "recipe_epochs": recipe.max_epochs,
+            "recipe_epochs": own_epochs,
             "shares": [],
             "judged": False,
             "confidence": None,
@@ -187,7 +191,7 @@ class AutoUnlearner(NetUnlearner):
             "rarity": None,
             "retrained": False,
         }
-        if total >= recipe.max_epochs:
+        if total >= own_epochs:
             # Says where a training anew would build other layers.
             shrink(net, new_net(recipe, retain, self._classes, seeds[1]), 1.0)
             self._auto["retrained"] = True
@@ -205,21 +209,22 @@ class AutoUnlearner(NetUnlearner):
         kind = "class" if whole else "rows"
         own = partial(score_own, net, retain, self._classes, seeds[2])
         keeping = Keeping(self._classes, own)
-        share = keeping.choose(judge, seen, accuracy, kind, self.target, total)
+        before = None if judge is None else judge.differences(seen)
+        share = keeping.choose(judge, seen, before, accuracy, kind, self.target, total)
         if judge is None or not judge.sees:
             self._auto["shares"] = [round(share, 4)]
             shrink(net, new, share)
             self._run(net, retain, [("skunlearn_decay", LateDecay([share]))])
-            self._settle(net, forget, whole, confidence)
+            self._settle(net, retain, forget, whole, confidence)
             return self._judge_few(net, retain, forget, judge and new, judge and judge.kept)
-        before = judge.differences(seen)
         if whole and confidence is not None and confidence.agrees(new):
             share = 0.0  # what it would keep no longer helps
         shrink(net, new, share)
-        adapting = Adapting(judge, new, share, self.target / 2, LEAST[kind], keeping.kept)
+        margin = keeping.memory * self.target
+        adapting = Adapting(judge, new, share, margin, LEAST[kind], keeping.kept)
         decay = LateDecay(adapting.shares_)
         self._run(net, retain, [("skunlearn_adapting", adapting), ("skunlearn_decay", decay)])
-        self._settle(net, forget, whole, confidence)
+        named = self._settle(net, retain, forget, whole, confidence)
         seen, accuracy_after = judge.look_well(net)
         after = judge.differences(seen)
         errors = {name: judge.error(seen, name) for name in after}
@@ -234,7 +239,9 @@ class AutoUnlearner(NetUnlearner):
                 for key, found in (("before", before), ("after", after), ("errors", errors))
             },
         }
-        return self._answer(retain, judge.remembered(after), errors)
+        # A class that lower logits alone keep from being named is not forgotten.
+        named = {} if named is None else {NAMED: named}
+        return self._answer(retain, judge.remembered(after | named), errors)
 
     def _judge_few(self, net, retain, forget, reference, unseen):
         """What `on_failure` asks for, where so few rows are still known that no AUC shows it."""
@@ -257,20 +264,25 @@ class AutoUnlearner(NetUnlearner):
             return None
         return Confidence(net, judge.kept, self._classes, gone)
 
-    def _settle(self, net, forget, whole, confidence):
-        """Do what a short training leaves undone."""
+    def _settle(self, net, retain, forget, whole, confidence):
+        """Do what a short training leaves undone; share of whole classes named before, or None."""
         factor = None if confidence is None else confidence.match(net)
-        lowered = silence(net, forget, self._classes) if whole else None
+        lowered, named = None, None
+        if whole:
+            lowered, named = silence(net, forget, retain, self._classes)
         found = {"lowered": lowered, "confidence": factor}
         self._auto |= {k: None if v is None else round(v, 4) for k, v in found.items()}
+        return named
 
     def _answer(self, retain, after, errors):
         """What `on_failure` asks for, where a difference is left."""
-        over = {k: d for k, d in after.items() if abs(d) > self.target + 2 * errors[k]}
+        over = {k: d for k, d in after.items() if d > self.target + 2 * errors[k]}
         if not over:
             return None
         name, value = strongest(over)
-        what = "the share of rows named rightly" if name == NAMED else f"the AUC by {name}"
+        what = f"the AUC by {name}"
+        if name == NAMED:
+            what = "the share of rows named rightly, before any logits are lowered,"
         said = (
             f"After {self._auto['epochs']} epochs {what} is {value:+.3f} away from that of a "
             f"reference that never saw the forget rows (standard error {errors[name]:.3f}, "
@@ -290,9 +302,15 @@ class AutoUnlearner(NetUnlearner):
     def _seeds(self):
         return [derive_seed(self._seed, 6 + i, len(self.deletions_)) for i in range(3)]
 
-    def _all_epochs(self, net, retain):
-        """Of a request in all, and of the reference among them."""
-        epochs = skorch_nets.unwrap(self.estimator).max_epochs
+    def _own_epochs(self, recipe):
+        """Of the net's own training, which a callback may have ended before the recipe's last."""
+        for entry in reversed(self.deletions_):  # a net of requests has the history of the last
+            if "auto" in entry:
+                return entry["auto"]["recipe_epochs"]
+        return min(recipe.max_epochs, len(self.estimator_.history) or recipe.max_epochs)
+
+    def _all_epochs(self, net, retain, epochs):
+        """Of a request in all, and of the reference among them, of a training's `epochs`."""
         share, few, enough = _ENOUGH
         fewest, steps = _FEWEST
         batches = max(1, n_batches(net, len(retain)))

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn._files.canonical import chain_entry
+from skunlearn._files.digests import chain_entry
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._unlearning import correction
 from skunlearn._unlearning.certificate.deletion_log import (

@@ -217,7 +217,7 @@ class StepsMixin:
         old = self._final_estimator
         if old._make_promises().exact:
             return  # it trains a new model, whatever the columns
-        like = old._record.row_like()
+        like = old._record.like
         same_width = like is None or tuple(X.shape[1:]) == tuple(like.shape[1:])
         if not same_width or not _front_steps.same_columns(self.steps[:-1], steps):
             raise UnlearningError(

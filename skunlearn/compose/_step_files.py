@@ -95,7 +95,7 @@ class StepFilesMixin:
             "declared": self._declared,
             "constant": self._constant,
             "is_dataset": self._record.is_dataset,
-            "row": row_forms.describe(self._record.row_like()),
+            "row": row_forms.describe(self._record.like),
             "y_dtype": self._record.y_dtype.str,
         }
         return tensors, state

@@ -325,7 +325,7 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
 
     def _read_rows(self, X, name):
         """Rows of a request, in a container as ``fit`` has put them into."""
-        X, like = _front_steps.as_rows(X), self._record.row_like()
+        X, like = _front_steps.as_rows(X), self._record.like
         return select_columns(X, like.columns) if hasattr(like, "columns") else X
 
     def _encode(self, y, name="y"):

@@ -204,8 +204,9 @@ class Thresholds:
 
     def __init__(self, ours, theirs, share):
         ratios = torch.cat([(f / d).flatten().cpu() for f, d in zip(ours, theirs, strict=True)])
-        ratios = ratios.double().numpy()
-        self.ratios, self.share = np.sort(ratios[np.isfinite(ratios)]), share
+        ratios = ratios.to(torch.promote_types(ratios.dtype, torch.float32)).numpy()
+        self.ratios, self.share = ratios[np.isfinite(ratios)], share
+        self.ratios.sort()  # in its place: there is one for each weight of the net
         self.last = next(k for k in itertools.count() if self[k] <= 1)
 
     def __getitem__(self, step):
@@ -215,8 +216,8 @@ class Thresholds:
         # As numpy's percentile, which would look at all of them at every step.
         place = cut * (len(self.ratios) - 1)
         low = int(place)
-        above = self.ratios[min(low + 1, len(self.ratios) - 1)]
-        return float(self.ratios[low] + (place - low) * (above - self.ratios[low]))
+        at, above = (float(self.ratios[i]) for i in (low, min(low + 1, len(self.ratios) - 1)))
+        return at + (place - low) * (above - at)
 
 
 def first(holds, last):

@@ -7,14 +7,14 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn._fitted_model import read_rows, read_targets
+from skunlearn._fitted_model import model_of, read_rows, read_targets
 from skunlearn._recipe import step_kinds
 from skunlearn._rows.containers import is_dataset
 from skunlearn._rows.frames import select_columns
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import observe
-from skunlearn.base import BaseUnlearner, model_of
+from skunlearn.base import BaseUnlearner
 from skunlearn.compose import _front_steps
 from skunlearn.compose.pipeline import UnlearningPipeline
 from skunlearn.metrics._scorers.scoring import read_forgotten, refuse_training_rows
@@ -100,7 +100,7 @@ class Subject:
             rows = read_rows(self.final, X, y)
         else:
             X = _front_steps.as_rows(X)
-            names = getattr(self.whole._record.row_like(), "columns", None)
+            names = getattr(self.whole._record.like, "columns", None)
             X = X if names is None or is_dataset(X) else select_columns(X, names)
             y = read_targets(self.final, X, y)
             rows = Rows(X, y, np.arange(len(y)))

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._fitted_model import model_of
 from skunlearn._rows.views import Rows
 from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn._torch.columns import columns_of
 from skunlearn._torch.parts.tasks import need_one_class
-from skunlearn.base import model_of
 
 __all__ = ["input_gradients"]
 

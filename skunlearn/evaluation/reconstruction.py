@@ -9,7 +9,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, Ri
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn.base import BaseUnlearner, model_of
+from skunlearn._fitted_model import model_of
+from skunlearn.base import BaseUnlearner
 
 __all__ = ["Reconstruction", "reconstruction_attack"]
 

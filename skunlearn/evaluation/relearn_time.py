@@ -7,6 +7,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
+from skunlearn._fitted_model import model_of
 from skunlearn._rows.checking import check_models
 from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
@@ -16,7 +17,6 @@ from skunlearn._torch.loop.fit_loop import StopTraining, train
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import need_one_class
-from skunlearn.base import model_of
 
 __all__ = ["relearn_time"]
 

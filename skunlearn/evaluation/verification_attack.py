@@ -4,13 +4,14 @@ import numpy as np
 from sklearn.metrics import pairwise_distances
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._fitted_model import model_of
 from skunlearn._rows.checking import check_models
 from skunlearn._rows.containers import n_rows
 from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.embedding import embedding
 from skunlearn._unlearning.validation import check_X
-from skunlearn.base import BaseUnlearner, model_of
+from skunlearn.base import BaseUnlearner
 from skunlearn.metrics._statistics.intervals import auc
 from skunlearn.metrics._statistics.matching import check_labels
 

@@ -50,10 +50,13 @@ class Objective:
         self.theta = torch.cat([p.detach().reshape(-1) for p in params.values()])
         # The step of a summed loss is that of its mean at a rate as many times higher.
         scale = n_batches(net, n_rows) / n_rows if self.f.sums else 1.0
-        decays = self.f.decays()
-        self.decay = torch.cat(
-            [torch.full_like(p.detach().reshape(-1), scale * decays[k]) for k, p in params.items()]
-        )
+        decays = {name: scale * decay for name, decay in self.f.decays().items()}
+        if len({decays[name] for name in params}) == 1:  # a vector that takes no memory
+            self.decay = self.theta.new_tensor(decays[next(iter(params))]).expand_as(self.theta)
+        else:
+            self.decay = torch.cat(
+                [torch.full_like(p.detach().reshape(-1), decays[k]) for k, p in params.items()]
+            )
 
     def __len__(self):
         return len(self.theta)

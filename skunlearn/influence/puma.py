@@ -134,6 +134,7 @@ class PUMAUnlearner(CurvatureEditor):
             l1_ratio=self.l1_ratio,
         )
         pushed = objective.gradient(forget) - objective.gradient(retain, weights)
+        del wanted, projections  # each is as large as the net, and solving takes more of them
         n = objective.mass(retain) + objective.mass(forget)
         self._move(net, retain, forget, objective, solve(pushed[None])[0] / n)
 

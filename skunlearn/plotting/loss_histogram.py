@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from skunlearn._fitted_model import model_of
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import task_of
-from skunlearn.base import model_of
 from skunlearn.metrics._logits import cross_entropy
 from skunlearn.metrics._scorers.scoring import read_attacked, read_forgotten
 from skunlearn.plotting._style import PALETTE, SIZE, calm, legend_below, role_of

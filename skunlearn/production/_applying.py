@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from skunlearn._files.canonical import chain_entry
+from skunlearn._files.digests import chain_entry
 from skunlearn._rows.checking import hear_warnings
 from skunlearn._unlearning.versions_warning import warn_of_batch
 from skunlearn.exceptions import (

@@ -2,7 +2,7 @@
 
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn._files.canonical import json_digest
+from skunlearn._files.digests import json_digest
 from skunlearn._unlearning.certificate.recording import certify
 from skunlearn.production._asking import check_deadline, find_request, show_request
 from skunlearn.production._journal import stamp

@@ -8,8 +8,9 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import cross_val_predict
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._fitted_model import model_of
 from skunlearn._torch.observation import observe
-from skunlearn.base import BaseUnlearner, model_of
+from skunlearn.base import BaseUnlearner
 from skunlearn.metrics._attacks.lira import lira, u_lira
 from skunlearn.metrics._attacks.membership import compare_scores
 from skunlearn.metrics._attacks.rmia import rmia

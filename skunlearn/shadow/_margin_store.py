@@ -49,7 +49,7 @@ class Store:
             # The rows first: no result is ever without them.
             with written_whole(self.folder / _INDEX) as part, open(part, "wb") as file:
                 np.save(file, rows.digests)
-            form = row_forms.describe(rows.row_like())
+            form = row_forms.describe(rows.like)
             write_whole(note, json.dumps({"key": key, "row": form}).encode())
 
     def has(self, i):
@@ -100,7 +100,7 @@ def knows(folder, record):
         index = np.load(folder / _INDEX, allow_pickle=False)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if record.digests is None or form != row_forms.describe(record.row_like()):
+    if record.digests is None or form != row_forms.describe(record.like):
         return None
     return any(map(len, match(index, record.digests[~record.retained])))
 

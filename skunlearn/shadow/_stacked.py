@@ -15,7 +15,6 @@ from skunlearn._torch import net_checks, skorch_nets
 from skunlearn._torch.batches.batching import BatchLoader, can_batch, n_batches
 from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.batches.net_rows import make_dataset
-from skunlearn._torch.held_out_rows import own_split
 from skunlearn._torch.portable import compare_settings
 from skunlearn.callbacks import LinearDecay
 
@@ -49,7 +48,7 @@ def why_not(net, rows, classes):
         return "it has callbacks other than LinearDecay"
     if net.compile:
         return "the module is compiled"
-    if own_split(net) is not None:
+    if skorch_nets.own_split(net) is not None:
         return "its train_split holds rows out"
     if net.iterator_train not in (DataLoader, BatchLoader):
         return "iterator_train is neither torch's DataLoader nor skunlearn's BatchLoader"

@@ -1,7 +1,9 @@
 """Checks of how rows are named, and of requests that must be refused."""
 
+import copy
 import json
 from functools import partial
+from unittest import SkipTest
 
 import numpy as np
 from sklearn.base import clone
@@ -118,3 +120,40 @@ def _change_one(X):
     rows = X[50:60].copy()
     rows[3, 0] = np.nextafter(rows[3, 0], 9)
     return rows
+
+
+@quietly
+def check_reads_as_declared(estimator):
+    """Other forget rows beside the same retained ones: another model where they are read alone."""
+    new, X, _ = fitted(estimator)
+    promises, own = new._make_promises(), new._record
+    if promises.watches_training:
+        raise SkipTest("the method knows the rows that it was trained on, and takes no others")
+    kept = np.setdiff1d(np.arange(N_ROWS), FORGET)
+    rows, labels = X.copy(), own._y.copy()
+    rows[FORGET] = np.random.default_rng(2).normal(size=rows[FORGET].shape)
+    labels[FORGET] = labels.min()
+
+    def forgotten(X_forget, y_forget):
+        shown = own.with_rows(X_forget, y_forget, np.arange(N_ROWS))
+        done = copy.copy(new)._successor(FORGET, shown.view(FORGET), own.view(kept))
+        return outcome(done, X)
+
+    before, after = forgotten(X, own._y), forgotten(rows, labels)
+    alike = np.array_equal(before, after)
+    # Exact and certified methods read what must not show; a judge of itself may judge alike.
+    hides = promises.exact or promises.certified or promises.judges_itself
+    shows = promises.reads_forget_rows and not hides
+    assert not (alike and shows), (
+        "forget rows of other values and labels led to the same model: it follows from the "
+        "retained rows alone. Say reads_forget_rows=False in `_promises`, or read `forget`."
+    )
+    assert alike or promises.reads_forget_rows, (
+        "forget rows of other values and labels led to another model, of a method that says "
+        "reads_forget_rows=False"
+    )
+    if promises.reads_forget_rows and not promises.reads_forget_labels:
+        assert np.array_equal(forgotten(X, labels), before), (
+            "other labels of the forget rows led to another model, of a method that says "
+            "reads_forget_labels=False"
+        )

@@ -9,6 +9,7 @@ the estimator on 120 rows with some wrong labels.
 `check_label_types`             labels of any type come back from ``predict``
 `check_reads_forget_set`        other forget rows lead to another model
 `check_reads_only_its_rows`     rows that are in neither of a method's views lead to no other model
+`check_reads_as_declared`       forget rows, and their labels, are read if and only if it says so
 `check_moves_toward_retrained`  on the forget rows, predictions come nearer to a retrained model's
 `check_seeds`                   one seed repeats, two differ (nets)
 `check_generators_untouched`    global generators of torch, numpy and Python stay as they were
@@ -72,6 +73,7 @@ from skunlearn.utils._norm_checks import check_running_statistics, has_running_s
 from skunlearn.utils._request_checks import (
     check_bad_requests,
     check_fit_forget,
+    check_reads_as_declared,
     check_second_request,
     check_ways_of_naming,
 )
@@ -104,7 +106,8 @@ def yield_unlearning_checks(estimator):
     yield from (check_unfitted, check_clone)
     if is_classifier(estimator):
         yield check_label_types
-    yield from (check_reads_forget_set, check_reads_only_its_rows, check_moves_toward_retrained)
+    yield from (check_reads_forget_set, check_reads_only_its_rows, check_reads_as_declared)
+    yield check_moves_toward_retrained
     if is_net(estimator.estimator):
         yield check_seeds
     yield from (

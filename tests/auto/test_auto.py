@@ -147,7 +147,7 @@ def test_a_class_is_forgotten_and_judged_without_unseen_rows(by_heart):
     assert done["before"]["named"] > 0.8
     assert done["after"] == {"named": 0.0}
     # No retained row has it: a full training would have left hardly anything.
-    assert auto.predict_proba(X[y == 3])[:, 3].mean() < 2e-4
+    assert auto.predict_proba(X[y == 3])[:, 3].mean() < 2e-3
     assert done["lowered"] > 0
     assert done["confidence"] is None  # nobody has shown it rows to be as sure of as before
     kept = y_unseen != 3
@@ -306,6 +306,8 @@ def test_a_net_that_finds_easier_rows_easier_is_not_accused():
     assert easier > 0.05
     assert 0.05 < grown < 1.5 * easier
     assert judge.remembered({"loss": 0.95 * easier}) == {}
+    # Nor one that knows less of them than the reference does.
+    assert judge.remembered({"loss": -0.3}) == {}
     # More than that no longer training explains, nor anything where both sides are alike.
     assert judge.remembered({"loss": 0.3}) == {"loss": 0.3}
     alike = Judge(np.arange(10), forget, Rows(X, y, np.arange(1000, len(y))), reference, False, 0)

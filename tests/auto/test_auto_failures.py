@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from skorch.callbacks import EarlyStopping
+from skorch.dataset import ValidSplit
 
 from skunlearn import AutoUnlearner, RetrainUnlearner
+from skunlearn.auto._adapting import Adapting
 from skunlearn.auto._judge import Judge
+from skunlearn.auto._keeping import Keeping
+from skunlearn.auto._settling import Confidence
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.auto.digits import damaged, net, small, unsure
@@ -26,6 +31,21 @@ def test_failure_is_announced(failing):
     with pytest.warns(NotForgottenWarning, match=r"the AUC by loss is \+0\.500 away"):
         auto.unlearn(**request)
     assert min(auto.deletions_[0]["auto"]["shares"]) >= 0.12 - 1e-4
+
+
+def test_a_class_that_lower_logits_alone_keep_from_being_named_is_not_forgotten(monkeypatch):
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    auto = AutoUnlearner(net(module__hidden=64, max_epochs=20), random_state=0, lr=1e-6)
+    auto.fit(X[:1000], y[:1000])
+    monkeypatch.setattr(Keeping, "choose", lambda *given: 1.0)
+    monkeypatch.setattr(Confidence, "agrees", lambda *given: False)
+    monkeypatch.setattr(Adapting, "on_epoch_end", lambda *given, **more: None)
+    with pytest.warns() as caught:
+        auto.unlearn(indices=np.flatnonzero(y[:1000] == 3), X_val=X[1000:], y_val=y[1000:])
+    assert auto.deletions_[0]["auto"]["after"]["named"] == 0
+    said = [str(w.message) for w in caught if w.category is NotForgottenWarning]
+    assert any("rightly, before any logits are lowered, is +" in text for text in said)
 
 
 def test_failure_raises(failing):
@@ -105,3 +125,21 @@ def test_more_steps_in_fewer_epochs_are_within_the_budget():
     done = auto.unlearn(indices=np.arange(20)).deletions_[0]["auto"]
     # 50 steps an epoch, of which two would be too few.
     assert (done["epochs"], done["retrained"]) == (3, False)
+
+
+def test_a_training_that_ended_early_is_the_one_that_counts():
+    """A third of the epochs that it might have had took more than half of its time."""
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    model = net(
+        module__hidden=64, lr=0.01, max_epochs=200, train_split=ValidSplit(5),
+        callbacks=[("stopping", EarlyStopping(patience=3))],
+    )  # fmt: skip
+    auto = AutoUnlearner(model, random_state=0).fit(X[:1200], y[:1200])
+    epochs = len(auto.estimator_.history)
+    assert 30 < epochs < 150
+    for k in range(2):  # of the second request the net's history says nothing more
+        auto.unlearn(indices=np.arange(50 * k, 50 * k + 50), X_val=X[1200:], y_val=y[1200:])
+        done = auto.deletions_[k]["auto"]
+        assert done["recipe_epochs"] == epochs
+        assert done["epochs"] + done["reference_epochs"] <= 0.35 * epochs

@@ -70,7 +70,7 @@ def test_layers_that_no_new_net_has():
 @pytest.mark.parametrize(("classes", "kept"), [(np.arange(3), 0.5), (None, 0.75)])
 def test_regressions_lose_less_at_a_look(classes, kept):
     X, y, *_ = small()
-    model, new = (net(max_epochs=2).fit(X, y) for _ in range(2))
+    model, new = (net(max_epochs=3).fit(X, y) for _ in range(2))
     judge = SimpleNamespace(
         look=lambda net: {}, differences=lambda seen: {"loss": 0.4}, error=lambda seen, name: 0.01
     )

@@ -167,7 +167,7 @@ def test_the_form_of_rows_is_kept(kind, tmp_path):
     pipeline = piped(*steps).fit(X, y)
     pipeline.save(tmp_path / "model")
     loaded = clone(pipeline).load(tmp_path / "model")
-    like = loaded._record.row_like()
+    like = loaded._record.like
     assert type(like) is type(X)
     one = X.iloc[:1] if kind in ("pandas", "series") else X[:1]
     with pytest.raises(DataNotStoredError):  # found, and not at hand

@@ -1,5 +1,7 @@
 """What methods with a teacher compute."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -65,16 +67,15 @@ def test_scrub_rewinds_to_the_epoch_of_unseen_rows():
     X, y = load_digits_images(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
     net = digits_classifier(max_epochs=15)
-    found = {}
+    found, fitted = {}, SCRUBUnlearner(net, lr=0.02, max_epochs=6, random_state=0).fit(X, y)
     for name, rewind in (("plain", None), ("rewound", (X_test, y_test))):
-        unlearner = SCRUBUnlearner(net, lr=0.02, max_epochs=6, rewind=rewind, random_state=0)
-        unlearner.fit(X, y).unlearn(indices=np.arange(60))
+        unlearner = copy.deepcopy(fitted).set_params(rewind=rewind)
+        unlearner.unlearn(indices=np.arange(60))
         gap = unlearner.score(X[:60], y[:60]) - unlearner.score(X_test, y_test)
         found[name] = abs(gap)
     assert found["rewound"] <= found["plain"]
     with pytest.raises(ValueError, match="pair"):
         SCRUBUnlearner(net, rewind=True).fit(X, y)
+    others = X_test[y_test == 1], y_test[y_test == 1]
     with pytest.raises(ValueError, match="no row of the forget rows' classes"):
-        SCRUBUnlearner(net, rewind=(X_test[y_test == 1], y_test[y_test == 1])).fit(
-            X, y, forget=y == 0
-        )
+        fitted.set_params(rewind=others).unlearn(indices=np.flatnonzero(y == 0))

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from torch.utils.data import TensorDataset
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, SalUnUnlearner, UnlearningPipeline
-from skunlearn._files.canonical import find_broken_link
+from skunlearn._files.digests import find_broken_link
 from skunlearn.exceptions import AlreadyForgottenError
 from skunlearn.production import DeletionQueue, DeletionWorker
 from skunlearn.production._inspection import Inspection

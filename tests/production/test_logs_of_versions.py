@@ -17,7 +17,7 @@ from skunlearn import (
     SufficientStatisticsUnlearner,
     UnlearningPipeline,
 )
-from skunlearn._files.weight_digests import read_header
+from skunlearn._files.digests import read_header
 from skunlearn.production import DeletionQueue, DeletionWorker
 from skunlearn.verify import verify
 from tests.production_task import IDS, rows

@@ -101,9 +101,9 @@ def test_text_is_not_cut_to_the_width_of_fit():
     record = TrainingRecord(X, np.arange(4))
     from skunlearn._rows.finding import align_request
 
-    assert record.find(align_request(np.array([["cd"]]), record.row_like(), "X")).tolist() == [1]
+    assert record.find(align_request(np.array([["cd"]]), record.like, "X")).tolist() == [1]
     with pytest.raises(UnknownRowsError):
-        align_request(np.array([["cdx"]]), record.row_like(), "X")
+        align_request(np.array([["cdx"]]), record.like, "X")
 
 
 def test_minus_zero_equals_zero(data):

@@ -22,8 +22,7 @@ from skunlearn._torch.batches.batching import BatchLoader
 from skunlearn._torch.batches.net_rows import make_net_rows
 from skunlearn._torch.inference import _make_reader, outputs
 from skunlearn._torch.loop import epoch_loop, fit_loop
-from skunlearn._torch.loop.direct_steps import DirectStep
-from skunlearn._torch.loop.epoch_loop import short_epochs
+from skunlearn._torch.loop.epoch_loop import DirectStep, short_epochs
 from skunlearn._torch.parts.net_state import refuse_diverged
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.exceptions import UnlearningError

@@ -90,7 +90,7 @@ def test_fault_outside_the_training(data, name, monkeypatch):
 
 def test_warning_turned_into_error_changes_nothing(data):
     X, y = data
-    unlearner = make("finetune").set_params(lr=1e-9).fit(X, y)
+    unlearner = make("finetune").set_params(lr=1e-9, estimator__max_epochs=60).fit(X, y)
     state = Snapshot(unlearner, X)
     with pytest.raises(UserWarning):  # the suite turns warnings into errors
         unlearner.unlearn(indices=[1, 2])

@@ -284,7 +284,7 @@ def test_load_refuses_other_files(data, tmp_path):
     assert not hasattr(other, "estimator_")
     with pytest.raises(FileNotFoundError):
         make().load(tmp_path / "nothing")
-    with pytest.raises(TypeError, match="pickle"):
+    with pytest.raises(TypeError, match="Pickle"):
         RetrainUnlearner(LogisticRegression()).fit(X, y).save(tmp_path / "sklearn")
 
 

@@ -9,10 +9,11 @@ from skunlearn._torch.parts.tasks import Classes
 from skunlearn._torch.row_scores import auc, class_weights
 from skunlearn._unlearning.change import Change
 from skunlearn._unlearning.traces import (
-    are_easy,
     class_ranks,
     doubts,
+    knows_more,
     lost_where_neighbours_agree,
+    measure_move,
     unsure_of_classes,
 )
 from skunlearn._unlearning.unseen_rows import RIGHT, Apart
@@ -132,16 +133,42 @@ def test_the_auc_is_that_of_scikit_learn(weighted):
         assert auc(members, others, weights) == pytest.approx(expected)
 
 
-def test_rows_that_neighbours_name_as_well_are_easy():
+def test_what_neighbours_name_as_well_need_not_be_known_by_heart():
     y = np.arange(100) % 9
     known, other = rows(y, y, 0.999), (y + 1) % 9
     named = np.where(np.arange(100) < 97, y, other)
-    assert are_easy(known, named)
-    assert are_easy(known, y)
+    assert not knows_more(known, named)
+    assert not knows_more(known, y)
     # Of a fifth of the rows the model knows labels that nobody could tell.
-    assert not are_easy(known, np.where(np.arange(100) < 81, y, other))
-    # Where neighbours are often wrong a net does not know half of the rows unseen.
-    assert not are_easy(rows(y, named, 0.999), np.where(np.arange(100) < 70, y, other))
+    assert knows_more(known, np.where(np.arange(100) < 81, y, other))
+    assert knows_more(rows(y, named, 0.999), np.where(np.arange(100) < 70, y, other))
+    # Of a few rows it may be chance.
+    few = np.arange(5)
+    assert not knows_more(known.take(few), other[few])
+    assert knows_more(known.take(np.arange(6)), other[:6])
+    assert not knows_more(rows(y, other, 0.9), other)
+
+
+def test_a_model_that_is_as_it_was_has_not_moved():
+    rng = np.random.default_rng(0)
+    y = np.arange(200) % 9
+    before = rows(y, y, rng.uniform(0.9, 0.99, 200))
+    ours, theirs = np.arange(50), np.arange(50, 200)
+
+    def move(after):
+        return measure_move(
+            Change(before.take(ours), before.take(theirs), after.take(ours), after.take(theirs))
+        )
+
+    assert move(before) == 0
+    sharper = Evidence(y, before.logits * 1.01, y, before.task)
+    assert 0.01 < move(sharper) < 0.1
+    assert move(rows(y, y, rng.uniform(0.9, 0.99, 200))) > 0.3
+    # One that has lost the forget rows alone has moved.
+    lost = before.logits.copy()
+    lost[ours, y[ours]] -= 2
+    assert move(Evidence(y, lost, lost.argmax(axis=1), before.task)) > 1
+    assert measure_move(Change(None, before, None, before)) == np.inf
 
 
 def test_what_is_lost_where_neighbours_disagree_may_have_been_known_by_heart():
@@ -151,7 +178,10 @@ def test_what_is_lost_where_neighbours_disagree_may_have_been_known_by_heart():
     assert lost_where_neighbours_agree(before, noise, named) == 0
     half = rows(y, np.where(np.arange(100) % 2, y, (y + 1) % 9), 0.9)
     assert lost_where_neighbours_agree(before, half, named) == pytest.approx(0.5)
-    assert lost_where_neighbours_agree(before, half, (y + 1) % 9) == 0
+    # Of wrong labels those say nothing that agree by chance.
+    by_chance = np.random.default_rng(0).permutation(y)
+    for named in ((y + 1) % 9, by_chance):
+        assert lost_where_neighbours_agree(before, half, named) is None
 
 
 def of_rows(before, after, right=0.05, margin=0.03):

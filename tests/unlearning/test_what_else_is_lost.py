@@ -4,13 +4,14 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_wine
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import scale
-from skorch import NeuralNetClassifier
+from skorch import NeuralNet, NeuralNetClassifier
 from torch import nn
 
-from skunlearn import ShrinkPerturbUnlearner
+from skunlearn import AutoUnlearner, ShrinkPerturbUnlearner
 from skunlearn.exceptions import ModelDamagedWarning
 
 WRONG = 0.3  # share of the labels
@@ -58,3 +59,61 @@ def test_wrong_labels_known_by_heart_are_no_accuracy_to_keep(max_epochs):
     assert 0.1 < retained < 0.4
     assert unseen < 0.05
     assert not said
+
+
+class Words(nn.Module):
+    def __init__(self, n_words=40, n_classes=4):
+        super().__init__()
+        self.words, self.out = nn.EmbeddingBag(n_words, 64), nn.Linear(64, n_classes)
+        self.hidden = nn.Linear(64, 64)
+
+    def forward(self, X):
+        return self.out(torch.relu(self.hidden(self.words(X))))
+
+
+def sentences(n, rng):
+    """Rows of words, of which each class has some of its own; their numbers mean nothing."""
+    y = rng.integers(0, 4, n)
+    own = np.random.default_rng(0).permutation(40).reshape(4, 10)
+    liked = own[y][np.arange(n)[:, None], rng.integers(0, 10, (n, 12))]
+    words = np.where(rng.random((n, 12)) < 0.35, liked, rng.integers(0, 40, (n, 12)))
+    return words, np.where(rng.random(n) < 0.2, rng.integers(0, 4, n), y)
+
+
+def labels(n, rng):
+    """Rows with six labels each, a sixth of which is wrong."""
+    X = rng.normal(size=(n, 20)).astype(np.float32)
+    y = X[:, :6] + X[:, 6:12] > 0
+    return X, (y ^ (rng.random(y.shape) < 0.16)).astype(np.float32)
+
+
+def for_labels():
+    return nn.Sequential(nn.Linear(20, 128), nn.ReLU(), nn.Linear(128, 6))
+
+
+def net_for(data):
+    given = {
+        "max_epochs": 60, "batch_size": 32, "optimizer": torch.optim.Adam, "lr": 3e-3,
+        "iterator_train__shuffle": True, "train_split": None, "verbose": 0,
+    }  # fmt: skip
+    if data is sentences:
+        return NeuralNetClassifier(Words, criterion=nn.CrossEntropyLoss, **given)
+    return NeuralNet(for_labels, criterion=nn.BCEWithLogitsLoss, **given)
+
+
+@pytest.mark.parametrize("data", [sentences, labels])
+def test_of_rows_whose_neighbours_say_nothing_noise_is_no_accuracy_to_keep(data):
+    """Neighbours among numbers of words agree by chance, and one wrong label of six is enough."""
+    X, y = data(700, np.random.default_rng(1))
+    unlearner = AutoUnlearner(net_for(data), random_state=0).fit(X[:400], y[:400])
+
+    def find_right():
+        said = unlearner.predict_proba(X)
+        named = said.argmax(axis=1) == y if data is sentences else ((said > 0.5) == y).all(axis=1)
+        return np.array([named[20:400].mean(), named[400:].mean()])
+
+    before = find_right()
+    unlearner.unlearn(indices=np.arange(20))  # no warning, which would be an error
+    lost = before - find_right()
+    assert lost[0] > (0.1 if data is sentences else 0.4)
+    assert lost[1] < 0.02

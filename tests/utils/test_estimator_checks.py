@@ -1,11 +1,13 @@
 """The checks of the verb must catch unlearners that are wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from skunlearn import FineTuneUnlearner, NetUnlearner, RetrainUnlearner
+from skunlearn import FineTuneUnlearner, NegGradPlusUnlearner, NetUnlearner, RetrainUnlearner
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.loop import fit_loop
 from skunlearn.utils import check_unlearner, yield_unlearning_checks
@@ -116,6 +118,36 @@ class ReadsLabelsOfAll(FineTuneUnlearner):
         return super()._unlearn(net, retain, forget)
 
 
+class ClaimsToRead(NetUnlearner):
+    """The forget rows; and trains on the retained ones, whatever the others are."""
+
+    def _unlearn(self, net, retain, forget):
+        return self._run(net, retain)
+
+
+class ClaimsNotTo(ClaimsToRead):
+    """Read them, and looks at them where it can."""
+
+    _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
+
+    def _unlearn(self, net, retain, forget):
+        if forget is not None:
+            with torch.no_grad():
+                net.module_.out.bias -= 0.01 * float(np.mean(forget.X))
+        return super()._unlearn(net, retain, forget)
+
+
+class ClaimsNotToNameThem(NetUnlearner):
+    """Reads labels of which it says that it does not."""
+
+    _promises = replace(NetUnlearner._promises, reads_forget_labels=False)
+
+    def _unlearn(self, net, retain, forget):
+        with torch.no_grad():
+            net.module_.out.bias -= 0.01 * float(np.mean(forget.X)) + 0.01 * float(forget.y.mean())
+        return self._run(net, retain)
+
+
 class SwallowsInterrupt(FineTuneUnlearner):
     def unlearn(self, *args, **kwargs):
         try:
@@ -154,6 +186,23 @@ def test_rows_outside_of_the_views_are_not_to_be_read(cls):
     with pytest.raises(AssertionError, match=r"rows that are not in the view.*`source` of a view"):
         checks.check_reads_only_its_rows(cls(make_net(), random_state=0))
     checks.check_reads_only_its_rows(ReadsItsView(make_net(), random_state=0))
+
+
+@pytest.mark.parametrize(
+    "cls, message",
+    [
+        (ClaimsToRead, "follows from the retained rows alone"),
+        (ClaimsNotTo, "another model, of a method that says reads_forget_rows=False"),
+        (ClaimsNotToNameThem, "another model, of a method that says reads_forget_labels=False"),
+    ],
+)
+def test_what_a_method_reads_is_what_it_says_that_it_reads(cls, message):
+    """Of none of them another check can tell: other forget rows leave other rows to train on."""
+    checks.check_reads_forget_set(cls(make_net(), random_state=0))
+    with pytest.raises(AssertionError, match=message):
+        checks.check_reads_as_declared(cls(make_net(), random_state=0))
+    for honest in (FineTuneUnlearner, NegGradPlusUnlearner):
+        checks.check_reads_as_declared(honest(make_net(), random_state=0))
 
 
 class KeepsStatistics(FineTuneUnlearner):

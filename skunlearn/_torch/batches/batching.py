@@ -151,15 +151,8 @@ def n_batches(net, n_rows):
     options = net.get_params_for("iterator_train")
     size = options.get("batch_size", net.batch_size)
     size = n_rows if size == -1 else size
-    return count_batches(n_rows, size, options.get("drop_last"), joins_lone_rows(net))
-
-
-def joins_lone_rows(net):
-    """Whether a lone last row joins the batch before it.
-
-    Not where accelerate divides a batch among processes: it fills the last one up itself.
-    """
-    return not hasattr(net, "accelerator")
+    # accelerate, which divides a batch among processes, fills the last one up itself.
+    return count_batches(n_rows, size, options.get("drop_last"), not hasattr(net, "accelerator"))
 
 
 def can_batch(net, rows, training):

@@ -1,16 +1,12 @@
 """Training batches from whatever iterator a net has, with the places of their rows beside them."""
 
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch.utils.data import DataLoader
 
-from skunlearn._torch.batches.batching import (
-    BatchLoader,
-    can_batch,
-    joins_lone_rows,
-    n_batches,
-)
+from skunlearn._torch.batches.batching import BatchLoader, can_batch, n_batches
 from skunlearn._torch.batches.collating import Collated, JoinedBatches, TellingCollate, are_labels
 from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.batches.lone_rows import lone_row
@@ -35,7 +31,7 @@ class Feed:
     def __init__(self, net, data, weights=None):
         self.net, self.data, self.current, self._read = net, data, None, 0
         self.weights = None if weights is None else torch.as_tensor(weights)
-        self.joins = joins_lone_rows(net)
+        self.joins = not hasattr(net, "accelerator")  # lone last rows, see `n_batches`
 
     def answer(self, X, y, whole):
         """The current batch, or the part of it that a loss is asked about, with what was said."""
@@ -92,9 +88,8 @@ class _Fed:
     def batches(self):
         """The batches, in a pass that somebody else may interrupt to train on other ones."""
         told = isinstance(self.iterator, DataLoader | BatchLoader)
-        batches = map(_batch, self.iterator) if told else self._track_rows()
-        for batch in batches:
-            yield self.feed.enter(batch)
+        for batch in self.iterator if told else self._track_rows():
+            yield self.feed.enter(batch if isinstance(batch, Batch) else _read_batch(batch))
         self.feed.current = None
 
     def _track_rows(self):
@@ -130,10 +125,10 @@ class _Fed:
             data.log = None
 
 
-def _batch(given):
+def _read_batch(given):
     if isinstance(given, Collated):
         return Batch(given.x, given.y, given.rows, given.mixed)
-    return given if isinstance(given, Batch) else Batch(*split(given))
+    return Batch(*split(given))
 
 
 def _join_lone_row(before, batch):
@@ -182,31 +177,35 @@ def feeding(net, data, weights=None, *, shuffle=False, relabels=False):
     `shuffle` makes a net shuffle that does not do so by itself. `relabels` says that targets
     change between epochs, which workers that live on would not notice.
     """
-    feed, iterator = Feed(net, data, weights), net.iterator_train
+    feed = Feed(net, data, weights)
     if can_batch(net, data, training=True):
-        iterator = BatchLoader
-    known = isinstance(iterator, type) and issubclass(iterator, DataLoader | BatchLoader)
-    shuffling = {"shuffle": True} if shuffle and known else {}
-
-    def make(dataset, **options):
-        try:
-            made = iterator(dataset, **{**options, **shuffling})
-        except (TypeError, ValueError):
-            if not shuffling:
-                raise
-            made = iterator(dataset, **options)  # it has a sampler of its own
-        return tell_places(made, data.float_dtype, feed.joins)
-
+        changed = {"iterator_train": BatchLoader}
+        if shuffle:
+            changed["iterator_train__shuffle"] = True
+    else:
+        changed = {"iterator_train": partial(_make_loader, net.iterator_train, feed, shuffle)}
     plain = net.get_iterator
 
     def get_iterator(dataset, training=False):
         made = plain(dataset, training=training)
         return _Fed(feed, tell_places(made, data.float_dtype, feed.joins)) if training else made
 
-    changed = {"iterator_train": make, "get_iterator": get_iterator}
+    changed["get_iterator"] = get_iterator
     if n_batches(net, len(data)) == 0:
         changed["iterator_train__drop_last"] = False  # a few forget rows are a batch too
     if relabels and net.get_params_for("iterator_train").get("persistent_workers"):
         changed["iterator_train__persistent_workers"] = False
     with overridden(net, **changed):
         yield feed
+
+
+def _make_loader(iterator, feed, shuffle, dataset, /, **options):
+    known = isinstance(iterator, type) and issubclass(iterator, DataLoader | BatchLoader)
+    shuffling = {"shuffle": True} if shuffle and known else {}
+    try:
+        made = iterator(dataset, **{**options, **shuffling})
+    except (TypeError, ValueError):
+        if not shuffling:
+            raise
+        made = iterator(dataset, **options)  # it has a sampler of its own
+    return tell_places(made, feed.data.float_dtype, feed.joins)

@@ -5,7 +5,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from scipy import sparse
-from skorch import NeuralNetBinaryClassifier, NeuralNetRegressor
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from skorch.dataset import Dataset as SkorchDataset
 from torch.utils.data import DataLoader, default_collate
 
@@ -21,7 +21,7 @@ from skunlearn._torch.batches.training_batch import (
     main_output,
     split,
 )
-from skunlearn._torch.parts.net_kinds import has_sigmoid, is_plain
+from skunlearn._torch.parts.net_kinds import has_sigmoid
 
 
 class NetRows(torch.utils.data.Dataset):
@@ -191,8 +191,10 @@ def make_dataset(net, rows):
     """The data set of `rows` for this net."""
     y = rows.all_y
     if y is not None:
-        alike = _takes_its_shape(net, y)
-        y = encode_targets(net, y, flat=alike and y.ndim == 1 and len(rows) and _is_flat(net, rows))
+        y = encode_targets(net, y)
+        # A module returns (n,) or (n, 1) for a target a row.
+        if y.ndim > rows.all_y.ndim and len(rows) and _is_flat(net, rows):
+            y = y.ravel()
     return make_net_rows(net, rows.source, y, rows.index)
 
 
@@ -218,25 +220,19 @@ def make_net_rows(net, X, target, index):
     return NetRows(base, X, target, np.arange(len(index)), dtype, own_targets=True)
 
 
-def encode_targets(net, y, flat=False):
-    """Encoded targets in the dtype and shape that the net's criterion wants.
-
-    `flat` says that the module returns (n,) for a target a row, where others return (n, 1).
-    """
+def encode_targets(net, y):
+    """Encoded targets in the dtype and shape that the net's criterion wants."""
+    y = np.asarray(y)
     # As the module's outputs: before torch 2.6 a loss of two float dtypes had no gradient.
     floating = np.float64 if float_dtype(net) is torch.float64 else np.float32
-    if _takes_its_shape(net, y):
-        y = np.asarray(y, dtype=floating)
-        return y if flat else y.reshape(len(y), -1)
-    binary = isinstance(net, NeuralNetBinaryClassifier)
-    return np.asarray(y, dtype=floating if binary else np.int64)
-
-
-def _takes_its_shape(net, y):
-    """Whether the criterion compares outputs with floating targets of the same shape."""
-    if is_plain(net):  # encoded classes are integers, labels booleans, and values floats
-        return np.asarray(y).dtype.kind in "bf" or has_sigmoid(net)
-    return isinstance(net, NeuralNetRegressor)
+    if isinstance(net, NeuralNetBinaryClassifier):
+        return y.astype(floating, copy=False)
+    # Of a plain net encoded classes are integers, labels booleans, and values floats.
+    if not isinstance(net, NeuralNetClassifier) and (
+        isinstance(net, NeuralNetRegressor) or y.dtype.kind in "bf" or has_sigmoid(net)
+    ):
+        return y.astype(floating, copy=False).reshape(len(y), -1)
+    return y.astype(np.int64, copy=False)
 
 
 _FLAT = WeakKeyDictionary()  # modules asked for one target a row, and whether they return (n,)

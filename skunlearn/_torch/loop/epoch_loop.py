@@ -1,16 +1,17 @@
-"""skorch's training epoch without the calls that nobody listens to."""
+"""skorch's training epoch without the calls that nobody listens to, and its steps on one tensor."""
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import torch
-from skorch import NeuralNet
+from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import Callback, EpochScoring, PrintLog
 from skorch.dataset import get_len, unpack_data
 from skorch.history import History
 from skorch.utils import TeeGenerator
+from torch.optim import Optimizer
 
 from skunlearn._torch.batches.training_batch import Batch
-from skunlearn._torch.loop.direct_steps import DirectStep, drop_gradients
 from skunlearn._torch.skorch_nets import overridden
 
 # Where a net has its own version of one of these, skorch's loop runs.
@@ -42,35 +43,28 @@ def short_epochs(net):
         else:
             plain(iterator, training, prefix, step_fn, **fit_params)
 
-    logs = [log for _, log in net.callbacks_ if type(log) is PrintLog and log.sink is print]
-    for log in logs:
-        log.__class__ = _AskedFirst
-    try:
-        with overridden(
-            net, **({"run_single_epoch": run_single_epoch} if has_plain_steps(net) else {})
-        ):
-            yield
-    finally:
-        for log in logs:
-            log.__class__ = PrintLog
+    with ExitStack() as stack:
+        if has_plain_steps(net):
+            stack.enter_context(overridden(net, run_single_epoch=run_single_epoch))
+        for _, log in net.callbacks_:
+            if type(log) is PrintLog and log.sink is print:
+                stack.enter_context(overridden(log, on_epoch_end=partial(_print_epoch, log)))
+        yield
 
 
-class _AskedFirst(PrintLog):
-    """skorch's `PrintLog`, which makes no table that it does not print."""
-
-    def on_epoch_end(self, net, **kwargs):
-        """Print the epoch's line, if any."""
-        if net.verbose:
-            super().on_epoch_end(net, **kwargs)
+def _print_epoch(log, net, **kwargs):
+    if net.verbose:
+        PrintLog.on_epoch_end(log, net, **kwargs)
 
 
 def has_plain_steps(net):
     """Whether a net trains by skorch's own steps: one module, one optimizer of torch's."""
+    for name in _OWN:
+        if name in vars(net) or getattr(type(net), name) is not getattr(NeuralNet, name):
+            return False
     optimizer = type(getattr(net, "optimizer_", None))
     return (
-        all(getattr(type(net), name) is getattr(NeuralNet, name) for name in _OWN)
-        and not any(name in vars(net) for name in _OWN)
-        and type(net.history) is History
+        type(net.history) is History
         and list(net._modules) == ["module"]
         and list(net._optimizers) == ["optimizer"]
         # Others may call their closure twice.
@@ -80,16 +74,17 @@ def has_plain_steps(net):
 
 
 def _epoch(net, iterator, prefix):
-    events = "on_batch_begin", "on_grad_computed", "on_batch_end"
-    begin, computed, end = (_find_listeners(net, event) for event in events)
-    history, count = net.history, 0
+    begin = find_listeners(net, "on_batch_begin")
+    computed = find_listeners(net, "on_grad_computed")
+    end = find_listeners(net, "on_batch_end")
+    kinds = {type(getattr(listener, "__self__", None)) for listener in (*begin, *computed, *end)}
+    foreign = {kind for kind in kinds if not kind.__module__.startswith("skunlearn.")}
+    history, count, losses = net.history, 0, []
     noted = history[-1]["batches"]
-    listeners = [*begin, *computed, *end]
-    is_read, losses = any(map(_may_read_losses, listeners)), []
+    reads_losses = bool(foreign - {EpochScoring})  # of the epoch that is going on
     # No callback of ours adds or takes a parameter in the middle of an epoch.
-    ours = type(net).get_all_learnable_params is NeuralNet.get_all_learnable_params
-    ours = ours and all(map(_is_ours, listeners))
-    params = list(net.get_all_learnable_params()) if computed and ours else None
+    fixed = type(net).get_all_learnable_params is NeuralNet.get_all_learnable_params and not foreign
+    params = list(net.get_all_learnable_params()) if computed and fixed else None
     makes_batches = type(net).on_batch_begin is NeuralNet.on_batch_begin
     step = DirectStep(net)
     net._set_training(True)
@@ -114,7 +109,7 @@ def _epoch(net, iterator, prefix):
             losses.append((noted[-1], value.reshape(()) if value.ndim else value))
             size = len(y) if isinstance(y, torch.Tensor) and y.ndim else get_len(X)
             noted[-1][prefix + "_batch_size"] = size
-            if is_read:
+            if reads_losses:
                 _record(prefix, losses)
             tell(end, net, batch=batch, training=True, loss=loss, y_pred=out)
             count += 1
@@ -132,23 +127,13 @@ def _record(prefix, losses):
         losses.clear()
 
 
-def _may_read_losses(listener):
-    """Whether a callback could look at the losses of the epoch that is going on."""
-    return type(getattr(listener, "__self__", None)) is not EpochScoring and not _is_ours(listener)
-
-
-def _is_ours(listener):
-    kind = type(getattr(listener, "__self__", None))
-    return kind.__module__.startswith("skunlearn.")
-
-
 def tell(listeners, net, **event):
     """What ``net.notify`` does, for those who listen."""
     for listener in listeners:
         listener(net, **event)
 
 
-def _find_listeners(net, name):
+def find_listeners(net, name):
     """Bound methods `name` of the net's class and its callbacks that do anything."""
     own = [] if getattr(type(net), name) is getattr(NeuralNet, name) else [getattr(net, name)]
     return own + [
@@ -157,3 +142,61 @@ def _find_listeners(net, name):
         if name in vars(callback)
         or getattr(type(callback), name, None) is not getattr(Callback, name)
     ]
+
+
+class DirectStep:
+    """What a net's ``infer``, ``get_loss`` and optimizer do, sooner where that is skorch's own.
+
+    On a small net skorch's questions about a batch (is it a mapping, a list, of another library?)
+    and the notes for a profiler take a tenth of a step. Batches that are anything but tensors on
+    the net's device, and nets with steps of their own, go the long way.
+
+    Parameters
+    ----------
+    net : skorch net
+    """
+
+    def __init__(self, net):
+        self._net = net
+        # "cuda" is no tensor's device: that has a number.
+        self._device = None if net.device is None else torch.empty(0, device=net.device).device
+        self._infers = type(net).infer is NeuralNet.infer
+        # skorch takes the log of what goes to a classifier's NLLLoss.
+        logs = isinstance(getattr(net, "criterion_", None), torch.nn.NLLLoss)
+        self._loses = type(net).get_loss is NeuralNet.get_loss or (
+            type(net).get_loss is NeuralNetClassifier.get_loss and not logs
+        )
+
+    def infer(self, X):
+        """``net.infer(X)``."""
+        net = self._net
+        if self._infers and "infer" not in vars(net) and self._is_at_home(X):
+            return net.module_(X)
+        return net.infer(X)
+
+    def get_loss(self, out, y, X, of_class=False):
+        """``net.get_loss(out, y, X=X, training=True)``.
+
+        That of the net's class, whatever replaces it on the net, where `of_class` says so.
+        """
+        net = self._net
+        if "get_loss" in vars(net) and not of_class:
+            return net.get_loss(out, y, X=X, training=True)
+        if self._loses and self._is_at_home(y):
+            return net.criterion_(out, y)
+        return type(net).get_loss(net, out, y, X=X, training=True)
+
+    def _is_at_home(self, value):
+        return type(value) is torch.Tensor and (
+            self._device is None or value.device == self._device
+        )
+
+
+def drop_gradients(optimizer):
+    """``optimizer.zero_grad()``."""
+    if type(optimizer).zero_grad is not Optimizer.zero_grad or "zero_grad" in vars(optimizer):
+        optimizer.zero_grad()
+        return
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            p.grad = None

@@ -73,8 +73,9 @@ def train(
     for _, callback in callbacks:
         callback.initialize()
     own = net.callbacks_
-    start = [] if from_scratch or not shapes_start(net) else [("skunlearn_start", KeptStart(net))]
-    net.callbacks_ = own + start + callbacks
+    if not from_scratch and shapes_start(net):
+        callbacks.insert(0, ("skunlearn_start", KeptStart(net)))
+    net.callbacks_ = own + callbacks
     try:
         feeds = feeding(net, data, rows.weights, shuffle=shuffle, relabels=relabels)
         with (

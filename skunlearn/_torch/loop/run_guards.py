@@ -10,6 +10,7 @@ import signal
 import threading
 import traceback
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,8 +24,6 @@ from skunlearn._torch.parts.net_state import holds, set_weights, weights
 from skunlearn._torch.skorch_nets import overridden
 from skunlearn.exceptions import UnlearningError
 
-_EVENTS = ("on_train_begin", "on_epoch_begin")
-_KNOWN = ("skorch", "skunlearn")  # where callbacks leave the weights alone
 _TORCH, _OURS = (os.path.dirname(path) for path in (torch.__file__, __file__))
 
 _ADVICE = (
@@ -86,53 +85,38 @@ def lenient_scores(net):
     Rows to forget may all be of one class, and the rows that stay lack one: an ROC AUC is undefined
     then, which is no reason to forget nothing.
     """
-    scores = [cb for _, cb in net.callbacks_ if isinstance(cb, EpochScoring | BatchScoring)]
     with ExitStack() as stack:
-        for callback in scores:
-            stack.enter_context(overridden(callback, _scoring=_make_lenient(callback)))
+        for _, callback in net.callbacks_:
+            if isinstance(callback, EpochScoring | BatchScoring):
+                score = partial(_score_if_possible, callback, callback._scoring, [])
+                stack.enter_context(overridden(callback, _scoring=score))
         yield
 
 
-def _make_lenient(callback):
-    plain, told = callback._scoring, []
-
-    def scoring(net, X_test, y_test):
-        try:
-            return plain(net, X_test, y_test)
-        except Exception as error:
-            if not told:
-                told.append(error)
-                checking.warn(
-                    f"The callback that scores {callback.name_!r} failed on the rows of this "
-                    f"training, and its score is NaN: {type(error).__name__}: {error}",
-                    UndefinedMetricWarning,
-                )
-            return np.nan
-
-    return scoring
+def _score_if_possible(callback, score, failed, net, X_test, y_test):
+    try:
+        return score(net, X_test, y_test)
+    except Exception as error:
+        if not failed:
+            failed.append(error)
+            checking.warn(
+                f"The callback that scores {callback.name_!r} failed on the rows of this "
+                f"training, and its score is NaN: {type(error).__name__}: {error}",
+                UndefinedMetricWarning,
+            )
+        return np.nan
 
 
 def shapes_start(net):
     """Whether the net or a callback of the user's may change weights before the first batch."""
-    return any(
-        getattr(type(net), event) is not getattr(NeuralNet, event)
-        and _is_foreign(getattr(type(net), event).__module__)
-        for event in _EVENTS
-    ) or any(_may_change(callback) for _, callback in net.callbacks_)
-
-
-def _may_change(callback):
-    hears = any(
-        event in vars(callback)
-        or getattr(type(callback), event, None) is not getattr(Callback, event)
-        for event in _EVENTS
-    )
-    known = not _is_foreign(type(callback).__module__) and not isinstance(callback, ParamMapper)
-    return hears and not known
-
-
-def _is_foreign(module):
-    return module.partition(".")[0] not in _KNOWN
+    for event in ("on_train_begin", "on_epoch_begin"):
+        for listener in epoch_loop.find_listeners(net, event):
+            owner = getattr(listener, "__self__", None)
+            code = listener if owner is net else type(owner)
+            known = code.__module__.partition(".")[0] in ("skorch", "skunlearn")
+            if not known or isinstance(owner, ParamMapper):
+                return True
+    return False
 
 
 class KeptStart(Callback):

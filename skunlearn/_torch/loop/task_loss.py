@@ -8,7 +8,7 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, Ne
 from skorch.history import History
 
 from skunlearn._torch.batches.training_batch import n_rows_in, part
-from skunlearn._torch.loop.direct_steps import DirectStep
+from skunlearn._torch.loop.epoch_loop import DirectStep
 from skunlearn._torch.parts.net_state import uncompiled
 from skunlearn._torch.skorch_nets import lookalike
 
@@ -50,7 +50,7 @@ class TaskLoss:
             criterion.reduction = "none"
             self._by_row = lookalike(net, criterion_=criterion).get_loss
         self._sums = reduction == "sum"
-        self._direct = None if "get_loss" in vars(net) else DirectStep(net).get_own_loss
+        self._direct = None if "get_loss" in vars(net) else DirectStep(net)
 
     def __call__(self, whole, y, X, weights=None):
         """Loss of a batch.
@@ -63,7 +63,7 @@ class TaskLoss:
         """
         if weights is None:
             if self._direct is not None:
-                return self._direct(whole, y, X)
+                return self._direct.get_loss(whole, y, X, of_class=True)
             return self._plain(whole, y, X=X, training=True)
         if self._takes_weights:
             return self._plain(whole, y, X=X, training=True, sample_weight=weights)

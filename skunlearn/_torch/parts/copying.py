@@ -38,14 +38,7 @@ def deep_copy(held, memo):
         When a module, parameter or buffer itself cannot be copied.
     """
     found = _Found(held)
-    if any(isinstance(module, torch.jit.ScriptModule) for module in found.modules):
-        raise TypeError(
-            "The net cannot be copied, without which nothing can be unlearned: PyTorch's copies of "
-            "a scripted module do not learn. Use the module as it was before torch.jit.script."
-        )
-    # Hooks of layers that have none: most of what ``copy.deepcopy`` spends its time on.
-    empty = {id(table): OrderedDict() for table in found.empty}
-    memo = empty | _aliases(found.tensors) | {id(g): _twin(g) for g in found.generators} | memo
+    memo = found.empty | _aliases(found.tensors) | found.generators | memo
     for tensor in found.tensors:
         if tensor.grad_fn is not None and id(tensor) not in memo:
             memo[id(tensor)] = tensor.detach().clone()
@@ -72,13 +65,15 @@ def deep_copy(held, memo):
 class _Found:
     """Modules, tensors and generators that can be reached from a value.
 
+    Of generators, and of empty tables in order, it makes the copies, by the id of the original.
     `refers` says whether something was met that may refer to them, and that ``copy.deepcopy``
     leaves as it is: a function that closes over others, a weak reference, a hook, a mark.
     """
 
     def __init__(self, value):
-        self.modules, self.tensors, self.generators, self.refers = [], [], [], False
-        self.empty = []  # of tables in order
+        self.modules, self.tensors, self.generators, self.refers = [], [], {}, False
+        # Hooks of layers that have none: most of what ``copy.deepcopy`` spends its time on.
+        self.empty = {}
         self._seen = {}  # by id; it keeps them alive, so that no id is given twice
         self._look(value)
 
@@ -88,15 +83,21 @@ class _Found:
         if type(value) in (dict, OrderedDict):  # the most frequent, and asked for the soonest
             inner = list(value.values())
             if not inner and type(value) is OrderedDict:
-                self.empty.append(value)
+                self.empty[id(value)] = OrderedDict()
         elif isinstance(value, torch.Tensor):
             self.tensors.append(value)
             late = getattr(value, "_post_accumulate_grad_hooks", None)
             self.refers |= bool(value._backward_hooks or late or vars(value))
             inner = ()
         elif isinstance(value, torch.Generator):
-            self.generators.append(value)
+            self.generators[id(value)] = value.clone_state()
             inner = ()
+        elif isinstance(value, torch.jit.ScriptModule):
+            raise TypeError(
+                "The net cannot be copied, without which nothing can be unlearned: PyTorch's "
+                "copies of a scripted module do not learn. Use the module as it was before "
+                "torch.jit.script."
+            )
         elif isinstance(value, torch.nn.Module):
             self.modules.append(value)
             inner = [vars(value)]
@@ -140,12 +141,6 @@ def _aliases(tensors):
                 new.requires_grad_(tensor.requires_grad)
             copies[id(tensor)] = new
     return copies
-
-
-def _twin(generator):
-    new = torch.Generator(device=generator.device)
-    new.set_state(generator.get_state())
-    return new
 
 
 def _share_uncopyable(held, modules, memo):

@@ -1,5 +1,8 @@
 """The state of a net's modules and criteria as tensors by name."""
 
+from collections import deque
+
+import numpy as np
 import torch
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parallel import DistributedDataParallel
@@ -7,6 +10,8 @@ from torch.nn.parameter import is_lazy
 
 from skunlearn.exceptions import UnlearningError
 
+OWN = {*vars(torch.nn.Module())}  # what torch keeps on every module
+_HOLDERS = (list, set, dict, deque, torch.Tensor, np.ndarray)  # what is written to
 _MANY = 2**14  # numbers of a weight; the ends of fewer are found no sooner
 
 
@@ -29,6 +34,26 @@ def single(module):
 def uncompiled(module):
     """The module that torch.compile was given, or the module itself."""
     return getattr(module, "_orig_mod", module)
+
+
+def has_buffers(net):
+    """Whether anything in the net may be moved by rows that pass through it."""
+    return any(True for _, part in parts(net) for _ in part.buffers())
+
+
+def may_hold_rows(net):
+    """Whether a training could have written rows to modules: beside weights, in other attributes.
+
+    Or in the buffers of a criterion; those of modules are renewed.
+    """
+    for name, part in parts(net):
+        for module in part.modules():
+            for key, value in vars(module).items():
+                if key not in OWN and isinstance(value, _HOLDERS):
+                    return True
+        if name not in net._modules and next(part.buffers(), None) is not None:
+            return True
+    return False
 
 
 def find_unsized(net):

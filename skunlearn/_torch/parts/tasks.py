@@ -1,5 +1,7 @@
 """What a model is to say of a row: its class, its labels, or its values."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from scipy.special import expit
@@ -16,6 +18,7 @@ from torch.nn.functional import (
 from skunlearn.exceptions import UnlearningError
 
 
+@dataclass(frozen=True)
 class Labels:
     """The labels of a multi-label task, of which a row has any number, each with a logit.
 
@@ -27,11 +30,10 @@ class Labels:
     n : int, number of labels
     """
 
+    n: int
+
     noun = "a multi-label net"
     has_one_class = False
-
-    def __init__(self, n):
-        self.n = n
 
     def __len__(self):
         return self.n
@@ -39,15 +41,6 @@ class Labels:
     def __getitem__(self, y):
         """Targets in the user's form from encoded ones."""
         return y.astype(np.int64)
-
-    def __eq__(self, other):
-        return isinstance(other, Labels) and self.n == other.n
-
-    def __hash__(self):
-        return hash(("Labels", self.n))
-
-    def __repr__(self):
-        return f"Labels({self.n})"
 
     # ------------------------------------------------------------------ tensors
 

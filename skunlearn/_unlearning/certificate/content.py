@@ -94,10 +94,10 @@ def _has_changed(unlearner, model):
 
 def form_of_row(record):
     """How a row looks, so that others can be compared with it; None where that is not known."""
-    if not hasattr(record, "row_like"):
+    if not hasattr(record, "like"):
         return None
     try:
-        return row_forms.describe(record.row_like())
+        return row_forms.describe(record.like)
     except TypeError:  # columns that no file names
         return None
 

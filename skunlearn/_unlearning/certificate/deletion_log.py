@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from skunlearn._files.canonical import link
+from skunlearn._files.digests import link
+from skunlearn._torch.parts.net_state import may_hold_rows
 from skunlearn._torch.portable import find_written
 from skunlearn._torch.skorch_nets import is_net
 from skunlearn._unlearning.certificate.model_digests import model_digest
@@ -84,7 +85,7 @@ def log_entry(unlearner, before, change, model, kept, seconds):
     if kept is not None:
         entry["statistics_kept"] = kept
     promises, written = unlearner._make_promises(), []
-    if not promises.exact and is_net(model):
+    if not promises.exact and is_net(model) and may_hold_rows(model):
         written = find_written(model, unlearner.estimator, unlearner._seed, removal.retain)
     if written:
         entry["written_kept"] = written
@@ -110,7 +111,9 @@ def digest_forgotten(key, kind, identifiers, contents=None):
     packed = {"named_by": kind, "identifiers": pack(identifiers, key)}
     if contents is not None:
         packed["rows"] = pack(contents, key)
-    return {"identifiers_digest": digest_together(identifiers, key), "forgotten": packed}
+    rows = np.ascontiguousarray(np.unique(identifiers, axis=0)).tobytes()  # in whatever order
+    whole = hashlib.blake2b(rows, digest_size=16, key=key, person=_PERSON)
+    return {"identifiers_digest": whole.hexdigest(), "forgotten": packed}
 
 
 def digest_weights(before, after):
@@ -146,12 +149,6 @@ def to_plain(value):
 def draw_key():
     """A secret that nobody can guess."""
     return secrets.token_bytes(32)
-
-
-def digest_together(table, key):
-    """One keyed digest, in hexadecimal, of the rows of a table whatever their order."""
-    table = np.ascontiguousarray(np.unique(table, axis=0))
-    return hashlib.blake2b(table.tobytes(), digest_size=16, key=key, person=_PERSON).hexdigest()
 
 
 def pack(table, key):

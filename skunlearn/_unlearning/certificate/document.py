@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from skunlearn._files.canonical import json_digest, link
+from skunlearn._files.digests import json_digest, link
 from skunlearn._rows import row_forms
 from skunlearn._rows.containers import align, name_digests, row_digests
 from skunlearn._unlearning.certificate.deletion_log import find_packed

@@ -20,7 +20,7 @@ def write_manifest(record, key):
     key = check_key(key)
     gone = np.flatnonzero(~record.retained)
     contents, ids = getattr(record, "digests", None), getattr(record, "ids", None)
-    if not hasattr(record, "row_like"):  # nodes of a graph go by their ids
+    if not hasattr(record, "like"):  # nodes of a graph go by their ids
         contents, ids = None, record.digests
     if contents is None and ids is None:
         raise ValueError(
@@ -31,7 +31,7 @@ def write_manifest(record, key):
         "kind": _KIND,
         "algorithm": _ALGORITHM,
         "key": _mac(b"which key", key).hex(),
-        "row": None if contents is None else row_forms.describe(record.row_like()),
+        "row": None if contents is None else row_forms.describe(record.like),
         "rows": None if contents is None else _pack(contents[gone], key),
         "ids": None if ids is None else _pack(ids[gone], key),
         "n_forgotten": len(gone),

@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-from skunlearn._files.weight_digests import array_line, digest_of_lines, tensor_line, torch_line
+from skunlearn._files.digests import array_line, digest_of_lines, tensor_line, torch_line
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.parts.net_state import named_tensors
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from sklearn.utils.validation import check_is_fitted
 
-from skunlearn._files.canonical import canonical, chain_entry, json_digest
+from skunlearn._files.digests import canonical, chain_entry, json_digest
 from skunlearn._unlearning.certificate.content import add_words, read_records
 from skunlearn._unlearning.certificate.derived import check_artefacts
 from skunlearn._unlearning.certificate.document import issue

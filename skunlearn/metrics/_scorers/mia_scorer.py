@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.validation import check_is_fitted
 
+from skunlearn._fitted_model import model_of
 from skunlearn._recipe import training
 from skunlearn._recipe.from_scratch import check_reference
 from skunlearn._rows import checking
@@ -11,7 +12,6 @@ from skunlearn._rows.containers import is_dataset
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.parts.tasks import Values, task_of
 from skunlearn._torch.row_scores import SQUARED
-from skunlearn.base import model_of
 from skunlearn.metrics._attacks.blind import blind_attack
 from skunlearn.metrics._attacks.comparing import compare_sides
 from skunlearn.metrics._attacks.membership import compare_attacks

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from skunlearn._files.canonical import START, json_digest
+from skunlearn._files.digests import START, json_digest
 from skunlearn.verify import Certificate, main, verify
 from tests.unlearning.certificate.documents import NAMES, reissued, wrong
 

@@ -49,7 +49,7 @@ def test_the_digest_is_of_weights_alone(saved, tmp_path):
 
 
 def test_every_dtype_has_the_same_digest_in_memory_and_file(tmp_path):
-    from skunlearn._files.weight_digests import digest_of_lines, file_digests, torch_line
+    from skunlearn._files.digests import digest_of_lines, file_digests, torch_line
 
     kinds = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool complex64"
     kinds += " float8_e4m3fn float8_e5m2"

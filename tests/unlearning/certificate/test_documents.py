@@ -11,7 +11,7 @@ from sklearn.naive_bayes import GaussianNB
 from skorch.callbacks import Checkpoint
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner
-from skunlearn._files.canonical import START, json_digest
+from skunlearn._files.digests import START, json_digest
 from skunlearn._unlearning.certificate.letters import DISCLAIMER
 from skunlearn.evaluation import audit
 from skunlearn.exceptions import AlreadyForgottenError

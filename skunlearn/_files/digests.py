@@ -1,9 +1,11 @@
-"""One digest of named tensors, the same from memory and from a safetensors file.
+"""Digests that anybody can take again: of JSON, of chains of entries, and of weights.
+
+JSON is written in one form only, and every entry of a chain names the one before.
 
 Of every tensor the SHA-256 of its bytes, the lowest first in every number, is written in a line
 with its name, dtype (as safetensors names it) and shape; the digest is the SHA-256 of the sorted
-lines.
-Neither order nor alignment nor other metadata has a say.
+lines. It is the same from memory and from a safetensors file. Neither order nor alignment nor other
+metadata has a say.
 """
 
 import hashlib
@@ -12,8 +14,44 @@ import os
 
 import numpy as np
 
+START = "0" * 64  # what the first entry of a chain names
 _CHUNK = 2**22
 _LARGEST_HEADER = 10**8  # as the safetensors library has it
+
+
+# ------------------------------------------------------------------ JSON
+
+
+def canonical(value):
+    """The bytes of a value of JSON's types: sorted keys, no spaces, no NaN."""
+    plain = json.loads(json.dumps(value, allow_nan=False))
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def json_digest(value):
+    """SHA-256 of the canonical form."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def link(entries):
+    """What the next entry of a chain holds as ``"previous"``."""
+    return json_digest(entries[-1]) if entries else START
+
+
+def chain_entry(entries, entry):
+    """`entries` with one more, which names the last."""
+    return [*entries, {**entry, "previous": link(entries)}]
+
+
+def find_broken_link(entries):
+    """The first entry that does not name the one before it, by its position; None when all do."""
+    for position, entry in enumerate(entries):
+        if entry.get("previous") != link(entries[:position]):
+            return position
+    return None
+
+
+# ------------------------------------------------------------------ weights
 
 
 def tensor_line(name, dtype, shape, data):
