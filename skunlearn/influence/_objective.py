@@ -137,7 +137,9 @@ class Objective:
                 for name, columns in zip(self.f.params, some.split(self._sizes, 1), strict=True):
                     if name in parts:
                         columns.copy_(parts[name].unfold().reshape(columns.shape))
-        return found * torch.as_tensor(fill_weights(rows)).to(found)[:, None]
+        if rows.weights is not None:
+            found.mul_(torch.as_tensor(fill_weights(rows)).to(found)[:, None])
+        return found
 
     def dots(self, rows, vectors, *, penalised=True):
         """∇ℓ(z)ᵀ v for every row z and vector v.
