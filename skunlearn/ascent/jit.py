@@ -55,7 +55,7 @@ class JiTUnlearner(NetUnlearner):
     -----
     It did not beat the floor, a retraining in a fifth of the epochs: attacks were 0.206 AUC from
     retrained nets for a tenth of 1,000 digits, and 0.247 for a class, which was named 0.89 of the
-    time; the floor had 0.018, 0.042 and 0.00, an unchanged net 0.207, 0.239 and 0.95
+    time; the floor had 0.026, 0.044 and 0.00, an unchanged net 0.207, 0.239 and 0.95
     (``benchmarks/bench_defaults.py``, means over three seeds). It is for those who have no retained
     rows, and its rate must be found for each net.
 

@@ -108,9 +108,9 @@ class NoisyFineTuneUnlearner(NetUnlearner):
     added in floating point.
 
     It did not beat the floor. Of an MLP for 1,000 digits, a fifth wrongly labelled, a tenth
-    forgotten, attacks were 0.040 AUC from retrained nets at the defaults, and 0.018 on the floor, a
-    retraining in a fifth of the epochs; 0.053 and 0.042 for a class, where a second retrained net
-    was 0.070 away. It took twice as long, as it trains that floor beside itself
+    forgotten, attacks were 0.040 AUC from retrained nets at the defaults, and 0.026 on the floor, a
+    retraining in a fifth of the epochs; 0.053 and 0.044 for a class, where a second retrained net
+    was 0.086 away. It took twice as long, as it trains that floor beside itself
     (``benchmarks/bench_defaults.py``, means over three seeds).
 
     With gradient clipping two runs are at most 2C₀c^T + 2γC₁Σc^k apart after T steps, c = 1 − γλ,

@@ -49,7 +49,7 @@ class OracleMatchingUnlearner(NetUnlearner):
     Training anew for less, ``RetrainUnlearner(max_epochs=)``, forgets better by the attack: its
     AUC by the strongest score ended 0.03 from that of retrained nets on two tasks, this one's 0.06
     (0.21 and 0.26 before); outputs on forget rows are nearer here, 1.13 and 1.00 in units of the
-    distance between retrained nets for 1.30 and 1.05 (``benchmarks/bench_defaults.py``, tasks
+    distance between retrained nets for 1.22 and 1.08 (``benchmarks/bench_defaults.py``, tasks
     digits-rows and cnn-rows, means over three seeds).
 
     Parameters
