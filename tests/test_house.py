@@ -122,7 +122,7 @@ def test_a_request_is_a_short_walk():
     assert len(files) <= 42  # neighbours are asked where the loss has not risen
     assert len(functions) <= 287
     # The rest is reading rows, and a training.
-    assert len(walk_of_a_request.keep_requests(files)) <= 12
+    assert len(walk_of_a_request.keep_requests(files)) <= 13
     assert len(walk_of_a_request.keep_requests(functions)) <= 79
 
 
