@@ -178,17 +178,18 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     def may_know(level):
         return unmoved or (by_heart if more() is None else more() < level)
 
-    if raised and more() is not None:  # by next to nothing, of rows that others do not give away
-        least = _PERHAPS if moved < _UNMOVED else _BETTER
-        raised = not (moved < _HARDLY_MOVED and more() < least)
-    known = may_know(_PERHAPS if leaning else _LIKELY)
-    if known and not raised and (not alike or change.is_easy):
+    # By next to nothing, of rows that others do not give away.
+    if raised and moved < _HARDLY_MOVED and more() is not None:
+        raised = more() >= (_PERHAPS if moved < _UNMOVED else _BETTER)
+    unlike = not alike or change.is_easy
+    if not raised and unlike and may_know(_PERHAPS if leaning else _LIKELY):
         text = _say_not_raised(unlearner, before, after, change.apart is None)
     if not alike:
         if raised and said is not None and unlearner._make_promises().adds_noise:
             text = _say_blurred(unlearner, said, measured)
-        if text is None and said is not None and may_know(_BETTER):
+        if text is None and said is not None:
             text = _say_known_by_heart(unlearner, said)
+            text = text if text is None or may_know(_BETTER) else None
     if text is None:
         text = _say_still_named(unlearner, removal, change)
     if text is None:
