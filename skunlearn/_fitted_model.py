@@ -12,6 +12,7 @@ from skunlearn._torch.columns import classes_of
 from skunlearn._torch.parts.net_kinds import kind_for
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning import validation
+from skunlearn._unlearning.accuracy_guard import of_validation
 from skunlearn._unlearning.unseen_rows import find_predefined_rows
 from skunlearn.base import BaseUnlearner
 
@@ -71,7 +72,8 @@ def read_unseen(unlearner):
     """
     removal = unlearner._removal
     given = (removal and removal.unseen) or find_predefined_rows(unlearner)
-    return None if given is None else read_rows(unlearner, *given)
+    with of_validation(removal and removal.unseen):
+        return None if given is None else read_rows(unlearner, *given)
 
 
 def read_targets(model, X, y, name="y"):

@@ -1,5 +1,7 @@
 """What is wrong with a net, said before it is trained."""
 
+import re
+
 import numpy as np
 import torch
 
@@ -16,6 +18,10 @@ from skunlearn._torch.skorch_nets import own_split, stand_in
 from skunlearn.exceptions import UnlearningError, UntrainedNetWarning
 
 _LOOKED_AT = 1000  # rows that an untrained net is asked about
+# torch's words: "but got Long and Float", "Input type (long)", "expected ... found Byte"
+_WHOLE_NUMBERS = re.compile(
+    r"type.*\b(Long|Int|Short|Char|Byte|long|int|short|unsigned char)\b", re.S
+)
 _LOAD = (
     "Load them (net.load_params(f_params=...)) or train it first; pass the net itself, without "
     "FrozenEstimator, to let fit train it."
@@ -171,6 +177,11 @@ def check_outputs(net, rows, n_classes):
     try:
         out = outputs(net, some)
     except RuntimeError as error:
+        if _WHOLE_NUMBERS.search(str(error)):
+            raise TypeError(
+                f"{type(net).__name__}'s module does not take whole numbers, and X holds them: "
+                'pass X.astype("float32"). (They reach the module as they are, for an Embedding.)'
+            ) from error
         if "zero-dimensional" not in str(error):
             raise
         raise ValueError(

@@ -1,5 +1,6 @@
 """The guard of a request: it is undone when it costs more accuracy than is allowed."""
 
+from contextlib import contextmanager
 from numbers import Real
 
 import numpy as np
@@ -12,6 +13,17 @@ from skunlearn._unlearning.validation import dataset_targets
 from skunlearn.exceptions import AccuracyDropError
 
 _BY_CHANCE = 0.05  # share of rows that a table holds twice; more were passed by mistake
+
+
+@contextmanager
+def of_validation(given=True):
+    """Let an error say that the rows are the request's `X_val`; nothing where none were `given`."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if given:
+            error.add_note("These rows are X_val and y_val of the request. Nothing was forgotten.")
+        raise
 
 
 class Guard:
@@ -38,11 +50,13 @@ class Guard:
             self.y = dataset_targets(X)
         if X is None or self.y is None:
             raise ValueError("X_val and y_val come together: rows and their labels.")
-        self._leave_out_seen(unlearner._record.mark_seen(X))
+        with of_validation():
+            self._leave_out_seen(unlearner._record.mark_seen(X))
         if limit is None:
             return
         self._digest = _digest(self.X, self.y)
-        self._before = unlearner.score(self.X, self.y)
+        with of_validation():
+            self._before = unlearner.score(self.X, self.y)
         self._first = next(
             (
                 entry["guard"]["before"]

@@ -19,6 +19,11 @@ def announce_request(estimator, n_rows, what="rows", of=None):
     print(f"unlearning {n_rows:,} of {left:,} {what} …", flush=True)
 
 
+def announce_training(what, epochs):
+    """Say which net the next table of epochs is of."""
+    print(f"training {what}, for {epochs} epoch{'s' if epochs > 1 else ''} …", flush=True)
+
+
 def announce_result(estimator):
     """Say how long the last request took, and what became of the loss on its rows."""
     print(describe_result(estimator.deletions_[-1]), flush=True)

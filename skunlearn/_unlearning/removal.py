@@ -23,7 +23,7 @@ from skunlearn._torch.skorch_nets import (
     restore_split,
     unwrap,
 )
-from skunlearn._unlearning.accuracy_guard import Guard, refuse_drop
+from skunlearn._unlearning.accuracy_guard import Guard, of_validation, refuse_drop
 from skunlearn._unlearning.announcing import announce_request, announce_result
 from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.change import Before
@@ -167,7 +167,8 @@ def look_up(estimator, removal):
     others, given = None, removal.unseen or is_predefined(unwrap(estimator.estimator))
     promises = estimator._make_promises()
     if given and not (promises.exact or promises.judges_itself):
-        others = read_unseen(estimator, removal.unseen, forget)
+        with of_validation(removal.unseen):
+            others = read_unseen(estimator, removal.unseen, forget)
     looked = {"sample": sample, "others": others, "emptied": emptied}
     return replace(removal, forget=forget, retain=retain, record=left, **looked)
 

@@ -57,6 +57,8 @@ def read_unseen(unlearner, given, forget):
     y = validation.check_like(y, n, classes)
     if task_of(classes).has_one_class:
         places = np.flatnonzero(np.isin(y, classes))
+        if not len(places):
+            validation.encode(y, classes, "y_val")  # labels of another type, say: the error tells
         codes = np.zeros(n, dtype=np.int64)
         codes[places] = validation.encode(y[places], classes, "y_val")
         y = codes

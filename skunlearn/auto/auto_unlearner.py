@@ -14,6 +14,7 @@ from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.parts.tasks import task_of
+from skunlearn._unlearning.announcing import announce_training
 from skunlearn.auto._adapting import LEAST, Adapting, LateDecay
 from skunlearn.auto._few import LEVEL, rarity
 from skunlearn.auto._judge import NAMED, Judge, strongest
@@ -200,12 +201,16 @@ class AutoUnlearner(NetUnlearner):
             return self._train(retain)
         judge = None
         if (unseen is not None or whole) and first:
+            if self.verbose:
+                announce_training("a reference, without the rows", first)
             new = train_short(self, retain, epochs=first, seed=seeds[0]).model
             judge = Judge(self._classes, forget, unseen, new, whole, seeds[2])
         else:
             first, new = 0, new_net(recipe, retain, self._classes, seeds[1])
         self._auto |= {"epochs": total - first, "reference_epochs": first}
         vars(net)["max_epochs"] = total - first
+        if self.verbose:
+            announce_training("the net itself", total - first)
         confidence = self._confidence(net, judge, np.unique(forget.y) if whole else [])
         seen, accuracy = (None, None) if judge is None else judge.look_well(net)
         kind = "class" if whole else "rows"

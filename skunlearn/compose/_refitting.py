@@ -37,8 +37,8 @@ class StepsMixin:
         unlearner = self.steps[-1][1]
         if not isinstance(unlearner, BaseUnlearner):
             raise TypeError(
-                f"UnlearningPipeline must end in an unlearner, got {unlearner!r}. Wrap it: "
-                "RetrainUnlearner takes any classifier or regressor."
+                f"UnlearningPipeline must end in an unlearner, got {type(unlearner).__name__}. "
+                "Wrap it: RetrainUnlearner takes any classifier or regressor."
             )
         fitted = self._kinds()["fitted"]
         if self.refit_transformers and fitted and not unlearner._make_promises().takes_new_inputs:

@@ -94,7 +94,7 @@ def audit(
     """
     subject = Subject(unlearner, "audit")
     if not unlearner.deletions_:
-        raise ValueError(f"{subject.name} has not forgotten anything yet.")
+        raise ValueError(f"{subject.name} has not forgotten anything yet. Call unlearn first.")
     views = {
         "forget": subject.forgotten(),
         "retain": subject.retained(),

@@ -12,10 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
+from skunlearn import AutoUnlearner, FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
 from skunlearn._unlearning import notebook
 from skunlearn._unlearning.announcing import describe_result
 from skunlearn.forget_sets import worst_case_forget_set
+from tests.instances import make_net
 from tests.small import FORGET, net, quiet
 
 X, Y = make_classification(1200, 4, random_state=0)
@@ -257,3 +258,25 @@ def test_other_estimators_are_shown_as_ever():
     assert "2.0" in shown
     pipeline = UnlearningPipeline([("model", RetrainUnlearner(LogisticRegression()))])
     assert "RetrainUnlearner" in pipeline._repr_html_()
+
+
+@quiet
+def test_each_table_of_epochs_says_of_which_net(capsys):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(400, 4)).astype("float32"), np.arange(400) % 3
+    recipe = make_net(module__n_out=3, max_epochs=60, batch_size=10)
+    auto = AutoUnlearner(recipe, random_state=0, verbose=1).fit(X[:300], y[:300])
+    capsys.readouterr()
+    auto.unlearn(indices=range(20), X_val=X[300:], y_val=y[300:])
+    lines = capsys.readouterr().out.splitlines()
+    done, tables = auto.deletions_[0]["auto"], []
+    for line in lines:
+        if line.startswith("training "):
+            tables.append([line, 0])
+        elif tables and re.match(r" +\d+ ", line):
+            tables[-1][1] += 1
+    first, second = done["reference_epochs"], done["epochs"]
+    assert tables == [
+        [f"training a reference, without the rows, for {first} epochs …", first],
+        [f"training the net itself, for {second} epochs …", second],
+    ]

@@ -167,3 +167,25 @@ def test_rows_without_a_label_are_counted(labels):
 def test_a_class_is_no_estimator(data, cls, method):
     with pytest.raises(TypeError, match=rf"got the class {cls.__name__}: pass {cls.__name__}\("):
         method(cls).fit(*data)
+
+
+class Conv(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 2, 2), nn.Flatten(), nn.Linear(2, 3))
+
+    def forward(self, X):
+        return self.layers(X)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
+def test_whole_numbers_that_layers_do_not_take(data, dtype):
+    X, y = (10 * np.abs(data[0])).astype(dtype), data[1]
+    said = r"does not take whole numbers, and X holds them: pass X.astype\(\"float32\"\)"
+    flat = NeuralNetClassifier(
+        nn.Linear, criterion=nn.CrossEntropyLoss, module__in_features=4, module__out_features=3
+    )
+    image = NeuralNetClassifier(Conv, criterion=nn.CrossEntropyLoss)
+    for net, rows in ((flat, X), (image, X.reshape(-1, 1, 2, 2))):
+        with pytest.raises(TypeError, match=said):
+            RetrainUnlearner(net).fit(rows, y)

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skunlearn import (
     AmnesiacUnlearner,
+    AutoUnlearner,
     FineTuneUnlearner,
     GradientAscentUnlearner,
     NetUnlearner,
@@ -240,3 +241,26 @@ def test_the_error_survives_a_pickle():
     error = AccuracyDropError("too much", 0.9, 0.5, 0.1)
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.before, again.after) == ("too much", 0.9, 0.5)
+
+
+@pytest.mark.parametrize("method", [AutoUnlearner, FineTuneUnlearner])
+@pytest.mark.parametrize("limit", [None, 0.5])
+@pytest.mark.parametrize("fault", ["width", "nan", "length", "kind"])
+def test_an_error_about_unseen_rows_says_that_it_means_them(method, limit, fault):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(90, 4)).astype(np.float32), np.arange(90) % 3
+    X_val, y_val = X[60:].copy(), y[60:]
+    if fault == "width":
+        X_val = X_val[:, :3]
+    elif fault == "nan":
+        X_val[4, 1] = np.nan
+    elif fault == "length":
+        y_val = y_val[:-1]
+    else:
+        y_val = y_val.astype(str)
+    unlearner = method(make_net(module__n_out=3, max_epochs=40), random_state=0).fit(X[:60], y[:60])
+    before = unlearner.predict_proba(X[:60])
+    with pytest.raises(ValueError, match=r"These rows are X_val and y_val of the request\."):
+        unlearner.unlearn(indices=range(9), X_val=X_val, y_val=y_val, max_accuracy_drop=limit)
+    assert not unlearner.deletions_
+    np.testing.assert_array_equal(unlearner.predict_proba(X[:60]), before)
