@@ -24,6 +24,7 @@ _EPOCHS, _KNOWN = (4, 10), (0.9, 0.97)
 # Of what such nets know, as much has to hold for unseen rows for the whole of the target to be
 # left: of none of it, and of all. On three tables trained for 8 epochs it cost 9 points otherwise.
 _AT_RISK = 0.2, 0.5
+_COMMON = 0.1  # share of requests from which one that stands out as much is nothing to forget
 
 
 class Keeping:
@@ -52,7 +53,7 @@ class Keeping:
         self.kept = _KEPT_OF_VALUES if classes is None else _KEPT
         self.memory = _MEMORY
 
-    def choose(self, judge, seen, before, accuracy, kind, target, epochs):
+    def choose(self, judge, seen, before, accuracy, kind, target, epochs, found=None):
         """The share.
 
         Parameters
@@ -66,10 +67,16 @@ class Keeping:
         target : float
         epochs : int
             Of the request.
+        found : float or None
+            The `rarity` of few rows, before anything is done.
         """
         if judge is None or judge.unseen is None:
             # What holds for rows of other classes is no reason to keep what nobody can see.
-            return _BLIND if self.classes is None else self._guess(kind, epochs)
+            share = _BLIND if self.classes is None else self._guess(kind, epochs)
+            if found is None or found < _COMMON:
+                return share
+            worth = _rise(self._hold(accuracy, judge.score), _SOME, _ALL)
+            return share + worth * max(0.0, _WORTH - share)
         error = judge.error(seen, max(before.keys() - {NAMED}, key=before.get))
         holds = self._hold(accuracy, judge.score)
         at_risk = _few(epochs) * _rise(holds, *_AT_RISK)

@@ -217,7 +217,10 @@ class AutoUnlearner(NetUnlearner):
         own = partial(score_own, net, retain, self._classes, seeds[2])
         keeping = Keeping(self._classes, own)
         before = None if judge is None else judge.differences(seen)
-        share = keeping.choose(judge, seen, before, accuracy, kind, self.target, total)
+        few = None
+        if judge is not None and not judge.sees and judge.kept:
+            few = rarity(net, new, forget, judge.kept, self._classes)
+        share = keeping.choose(judge, seen, before, accuracy, kind, self.target, total, few)
         if judge is None or not judge.sees:
             self._auto["shares"] = [round(share, 4)]
             shrink(net, new, share)

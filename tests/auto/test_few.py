@@ -10,6 +10,7 @@ from skunlearn import AutoUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn.auto import _keeping, auto_unlearner
 from skunlearn.auto._few import LEVEL, rarity
+from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from tests.auto.digits import digits, net
 
@@ -101,3 +102,24 @@ def test_a_row_that_is_still_known_is(monkeypatch, on_failure):
         return
     with pytest.warns(NotForgottenWarning, match=said):
         auto.unlearn(**given)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_row_like_others_is_no_reason_to_lose_what_is_known_of_them(wrong):
+    """Of a net that generalises; a row with a wrong label, known by heart, is one."""
+    X, y = load_digits_images(return_X_y=True)
+    X, y, row = X.reshape(len(X), -1), y.copy(), 17
+    if wrong:
+        y[row] = (y[row] + 3) % 10
+    model = net(module__hidden=128, max_epochs=60 if wrong else 20)
+    unlearner = AutoUnlearner(model, random_state=0).fit(X[:1200], y[:1200])
+    assert unlearner.predict(X[row : row + 1]) == y[row]
+    before = unlearner.score(X[1500:], y[1500:])
+    unlearner.unlearn(indices=[row], X_val=X[1200:1500], y_val=y[1200:1500])
+    (share,) = unlearner.deletions_[0]["auto"]["shares"]
+    if wrong:
+        assert share == 0.25
+        assert unlearner.predict(X[row : row + 1]) != y[row]
+    else:
+        assert share > 0.5
+        assert unlearner.score(X[1500:], y[1500:]) > before - 0.01
