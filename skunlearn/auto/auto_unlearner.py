@@ -65,11 +65,12 @@ class AutoUnlearner(NetUnlearner):
     X_val=, y_val=)``, or of the net's ``predefined_split``. Without five to compare it keeps a
     quarter, which forgot on most nets that were tried, and up to 0.8 (0.9 of whole classes) where
     the request has fewer than 10 epochs and the net does not even name 97 % of its own rows
-    rightly; and without any it says in the log that nobody has looked. Whole classes are judged by
-    how often they are named. On 20,000 images of CIFAR-10 and a net of eight epochs it had 77.9 %
-    of unseen rows right after a class was forgotten and 80.8 % after a tenth of the rows, where
-    retrained nets had 77.6 and 80.4 %, and nets retrained for two epochs 63.9 and 64.4 %
-    (``benchmarks/cifar10/run.py``, no ``X_val``, one seed).
+    rightly; fewer than five rows to forget may keep as much as others where none of them is known
+    better than unseen rows are; and without any it says in the log that nobody has looked. Whole
+    classes are judged by how often they are named. On 20,000 images of CIFAR-10 and a net of eight
+    epochs it had 77.9 % of unseen rows right after a class was forgotten and 80.8 % after a tenth
+    of the rows, where retrained nets had 77.6 and 80.4 %, and nets retrained for two epochs 63.9
+    and 64.4 % (``benchmarks/cifar10/run.py``, no ``X_val``, one seed).
 
     Parameters
     ----------
