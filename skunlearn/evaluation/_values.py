@@ -77,8 +77,7 @@ def judge(outputs, references, attacked, sets, tolerance):
     y = sets.y["forget"]
     ours, theirs, *others = (squared_error(o["forget"], y) for o in (outputs, *references))
     found = [errors.mean() for errors in (theirs, *others)]
-    less = theirs - ours
-    gap = 0.0 if abs(less.mean()) <= _arm(less, sets.confidence) else less.mean()
+    gap = _surely_less(theirs - ours, outputs, references[0], sets)
     short = attacked.reference_kind == "short"
     whose = "short reference" if short else "retrained"
     text = f"mean squared error {ours.mean():.4g} on the forget set, {whose} {theirs.mean():.4g}"
@@ -86,6 +85,21 @@ def judge(outputs, references, attacked, sets, tolerance):
         gap = 0.0
     known = Known(gap, max(tolerance * theirs.mean(), max(found) - min(found)), text)
     return judge_known(attacked, known, tolerance)
+
+
+def _surely_less(less, outputs, reference, sets):
+    """By how much the errors on forget rows surely are smaller, or larger, than `reference`'s.
+
+    A model that is as much better at rows that it has never seen remembers nothing by that.
+    """
+    if abs(less.mean()) <= _arm(less, sets.confidence):
+        return 0.0
+    y = sets.y["unseen"]
+    better = squared_error(reference["unseen"], y) - squared_error(outputs["unseen"], y)
+    if min(less.mean(), better.mean()) <= 0:
+        return float(less.mean())
+    error = np.hypot(*(values.std() / np.sqrt(len(values)) for values in (less, better)))
+    return float(max(0.0, less.mean() - better.mean() - ndtri(sets.confidence) * error))
 
 
 def warn_about(name, outputs, reference, original, sets):

@@ -29,7 +29,8 @@ from skunlearn import (
     RidgeUnlearner,
     UnlearningPipeline,
 )
-from skunlearn.evaluation import audit, compare
+from skunlearn.evaluation import _values, audit, compare
+from skunlearn.evaluation.figures import Reference, Sets
 from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 from skunlearn.plotting import UnlearningReportDisplay
 from tests.instances import make_net, make_regressor_net
@@ -251,6 +252,18 @@ def test_verdicts_on_regressors(report):
     assert any("ruined: utility lost" in text and "R²" in text for text in report.warnings)
     assert report.roles == {"original": "original", "retrained": "retrained"}
     assert report.curves["kept"]["attack"] == "squared error"
+
+
+@pytest.mark.parametrize(("unseen", "kind"), [(0.3, "indistinguishable"), (1.0, "not forgotten")])
+def test_a_better_regressor_remembers_nothing_by_that(unseen, kind):
+    rng = np.random.default_rng(0)
+    y, y_unseen = rng.normal(size=60), rng.normal(size=400)
+    noise, noise_unseen = rng.normal(size=60), rng.normal(size=400)
+    sets = Sets({"forget": y, "unseen": y_unseen}, np.array([], dtype=int), 0.95, 0)
+    outputs = {"forget": y + 0.3 * noise, "unseen": y_unseen + unseen * noise_unseen}
+    retrained = {"forget": y + noise, "unseen": y_unseen + noise_unseen}
+    attacked = _values.measure(outputs, sets, None, Reference(retrained))[1]
+    assert _values.judge(outputs, [retrained], attacked, sets, 0.03).kind == kind
 
 
 def test_reports_on_regressors_leave_the_house(report, tmp_path):
