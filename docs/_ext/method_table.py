@@ -85,7 +85,7 @@ TREE = [
     ),
     (
         "**A net alone, and the rows that stay can be read?**",
-        [("rows and classes", ["NoTUnlearner"]), ("rows", ["NegGradPlusUnlearner"])],
+        [("rows and classes", ["NoTUnlearner"]), ("rows", ["AMUNUnlearner"])],
     ),
     (
         "**A net, a whole class is to go, and hardly any other row is at hand?**",

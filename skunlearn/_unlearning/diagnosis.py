@@ -236,7 +236,7 @@ def _say_blurred(unlearner, change, measured):
         f"rows from {losses['forget_before']:.3g} to {losses['forget_after']:.3g}, and on retained "
         f"rows from {losses['retain_before']:.3g} to {losses['retain_after']:.3g}. What tells "
         "them from rows that it has never seen is still there: look at MIAScorer or "
-        "skunlearn.evaluation.audit. Use RandomLabelUnlearner, NoTUnlearner or RetrainUnlearner."
+        "skunlearn.evaluation.audit. Use AutoUnlearner, NoTUnlearner or RetrainUnlearner."
     )
 
 
@@ -254,8 +254,8 @@ def _say_known_by_heart(unlearner, change):
         f"{losses[1]:.3g} ({losses[0]:.3g} before, {chance:.3g} for chance). "
         "Unless a model knows unseen rows as well, it has not forgotten them: pass some as X_val=, "
         "or look at MIAScorer or skunlearn.evaluation.audit. What forgets more: "
-        f"{unlearner._advise_more()}; and RandomLabelUnlearner, SalUnUnlearner and "
-        "NegGradPlusUnlearner."
+        f"{unlearner._advise_more()}; and AutoUnlearner, NoTUnlearner and, of classifiers, "
+        "AMUNUnlearner."
     )
 
 
