@@ -9,6 +9,7 @@ import copy
 import os
 import pickle
 import tempfile
+import warnings
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -196,8 +197,26 @@ class Trial:
             return
         if self.y.ndim > 1 or len(self.known) > FEW or self.rng.random() < 0.5:
             return
+        if self.weights is not None:  # of a class that comes back by a row of none there is no log
+            return
         gone = self.left & (self.y == self.y[self.some(1)[0]])
-        self.forget(gone, indices=np.flatnonzero(gone))
+        if (self.left & ~gone).sum() >= self.fewest and self.can_be_fitted(self.left & ~gone):
+            self.forget(gone, indices=np.flatnonzero(gone))
+
+    def can_be_fitted(self, left):
+        """Whether scikit-learn's own estimator has figures for these rows, none divided by 0."""
+        before, self.left = self.left, left
+        try:
+            with np.errstate(all="raise"), warnings.catch_warnings():
+                warnings.simplefilter("error", RuntimeWarning)
+                outputs(self.fit_fresh(), self.wrap(self.X_test))
+        except (ArithmeticError, RuntimeWarning):
+            return False
+        except (IndexError, ValueError):
+            return True  # a request for these is to be refused
+        finally:
+            self.left = before
+        return True
 
     def do_brought(self):
         """The kept rows come with the request, as to one that holds none."""
