@@ -137,8 +137,9 @@ SETTINGS = {
     "CTUnlearner": {"max_epochs": 15},
     "CoUnUnlearner": {"max_epochs": 15},
     "EUkUnlearner": {"k": 2},
-    # As the winner weighed it: a large step on a fifth of so few rows is not repaired.
-    "FCSUnlearner": {"uniform": 1.25, "max_epochs": 15},
+    # As the winner weighed it, at the net's own rate: a large step on a fifth of so few rows is not
+    # repaired.
+    "FCSUnlearner": {"uniform": 1.25, "lr": 0.1, "max_epochs": 15},
     "GradientAscentUnlearner": {"max_epochs": 3},
     "JiTUnlearner": {"max_epochs": 3},
     "MSGUnlearner": {"max_epochs": 15},
