@@ -179,7 +179,7 @@ plain(
     Checkpointed,
     refusals(
         "PyTorch says: (When use_reentrant=True|element 0 of tensors)",
-        "AMUN", "Boundary", "CFk", "EUk", "FisherForgetting", "Influence", "LFSSD", "MSG", "PUMA",
+        "AMUN", "Boundary", "CFk", "FisherForgetting", "Influence", "LFSSD", "MSG", "PUMA",
         "MUMis", "Potion", "RUM", "SFRon", "SSD", "SalUn", "UAM", "UNSIR",
     ),
 )  # fmt: skip
