@@ -167,10 +167,10 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     raised = after - before > min(_MOVED * max(1.0, before), _GREW * before)
     moved = measure_move(change)
     more = cache(partial(_knows_more, unlearner, change.forget_after, removal))
-    # Of easy rows a net trained anew knows some less well and others better.
-    shaken = measure_shift(change.forget_before.losses(), change.forget_after.losses()) > _SHAKEN
-    if not raised and shaken:
-        raised = change.is_easy
+    if not raised and change.is_easy:
+        # Of these a net trained anew knows some less well and others better.
+        sides = change.forget_before.losses(), change.forget_after.losses()
+        raised = measure_shift(*sides) > _SHAKEN
     by_heart = knows_by_heart(change.retain_before)
     unmoved = moved < (_UNMOVED_BY_HEART if by_heart else _UNMOVED)
     leaning = change.apart is not None and change.apart.leans()
