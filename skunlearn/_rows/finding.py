@@ -90,23 +90,6 @@ def find_sources(record, positions, X, y):
 
 
 def recall_labels(record, positions, codes):
-    """Which of `codes` the rows at `positions` have as targets, known by their digests alone.
-
-    -1 of rows that have none of them, and where nobody can say; None where no row has a digest.
-    """
-    if record.is_dataset:
-        return None
-    positions = np.asarray(positions)
-    digests, labels = record.digests[positions], record.label_digests[positions]
-    found = np.full(len(positions), -1)
-    for code in codes:
-        open_ = np.flatnonzero(found < 0)
-        made = label_digests(digests[open_], np.full(len(open_), code, record.y_dtype))
-        found[open_[(made == labels[open_]).all(axis=1)]] = code
-    return found
-
-
-def recall_labels(record, positions, codes):
     """Which of `codes` the rows at `positions` have as labels, told by their digests alone.
 
     -1 of rows that have none of them, and where nobody can say.

@@ -106,7 +106,7 @@ class PredictorMixin:
 
         Returns
         -------
-        scores : ndarray of shape (n,) or (n, n_classes); of pairs (n, n_classes (n_classes - 1) / 2)
+        scores : ndarray of shape (n,), (n, n_classes) or, of pairs, (n, n_pairs)
             By ``classes_``, also when rows of fewer classes are left: the others have −∞, and of
             two the sign names the one that is left. Of pairs
             (``decision_function_shape="ovo"``) a class that is left wins by ∞ against one that is
