@@ -89,6 +89,22 @@ def find_sources(record, positions, X, y):
     return np.array([hit[0] for hit in hits], np.intp)
 
 
+def recall_labels(record, positions, codes):
+    """Which of `codes` the rows at `positions` have as labels, told by their digests alone.
+
+    -1 of rows that have none of them, and where nobody can say.
+    """
+    found = np.full(len(positions), -1)
+    if record.is_dataset:
+        return found
+    rows, labels = record.digests[positions], record.label_digests[positions]
+    for code in codes:
+        rest = np.flatnonzero(found < 0)
+        made = label_digests(rows[rest], np.full(len(rest), code, record.y_dtype))
+        found[rest[(made == labels[rest]).all(axis=1)]] = code
+    return found
+
+
 def mark_seen(record, X):
     """Which rows of `X` are retained training rows, a boolean array."""
     if record.is_dataset:

@@ -10,6 +10,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.decisions import class_decisions
 from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn.exceptions import UnlearningError
 
@@ -142,9 +143,7 @@ def _sklearn_logits(model, X, classes):
             values = np.log(model.predict_proba(X))
         values = np.maximum(values, np.log(np.finfo(np.float64).tiny))
     elif hasattr(model, "decision_function"):
-        values = model.decision_function(X)
-        if values.ndim == 1:
-            values = np.column_stack([np.zeros_like(values), values])
+        values = class_decisions(model, X)
     else:
         return None
     # A class of which no row is left has no column in a retrained estimator.

@@ -162,7 +162,7 @@ def look_up(estimator, removal):
     if retain is None:
         forget = record.view(positions, compared=True)
         retain = left.view(np.flatnonzero(left.retained), compared=True)
-    emptied = find_emptied(estimator, left, forget)
+    emptied = find_emptied(estimator, left, forget, positions, retain)
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
     others, given = None, removal.unseen or is_predefined(unwrap(estimator.estimator))
     promises = estimator._make_promises()

@@ -16,7 +16,7 @@ from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.row_table import can_sketch, row_sketches
 from skunlearn._unlearning import notebook
 from skunlearn._unlearning.certificate import recording
-from skunlearn._unlearning.fitted import drafted, find_steps_before, share_all
+from skunlearn._unlearning.fitted import drafted, find_steps_before, refuse_unasked, share_all
 from skunlearn._unlearning.removal import Removal, carry_out
 from skunlearn._unlearning.row_reader import read_request
 from skunlearn.compose import _attaching, _front_steps
@@ -157,6 +157,7 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
         ValueError, TypeError
             When something passed in is wrong; a fitted pipeline stays as it was.
         """
+        refuse_unasked(self, forget)
         named = {"ids": ids, "groups": groups, "measure_on": measure_on}
         with drafted(self, anew=True) as draft:
             draft._fit_steps(X, y, forget, named, params)

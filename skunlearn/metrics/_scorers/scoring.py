@@ -18,6 +18,8 @@ _CHECKED_ROWS = 256  # test rows looked up in the training record to catch train
 class Scorer:
     """What scikit-learn asks of a scorer that is not made by ``make_scorer``."""
 
+    needs_forgotten = True  # whether it has a score for those only that have forgotten something
+
     def get_metadata_routing(self):
         """Requests of this scorer: none.
 
