@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from skunlearn._recipe import caches
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows
-from skunlearn._unlearning import validation
+from skunlearn._unlearning import validation, words
 from skunlearn._unlearning.announcing import describe_result
 from skunlearn._unlearning.fitted import share_state
 from skunlearn.evaluation._reference_models import (
@@ -19,12 +19,13 @@ from skunlearn.evaluation._reference_models import (
     outputs_of,
 )
 from skunlearn.evaluation._subjects import Subject, check_kind, find_asked_model
-from skunlearn.evaluation.audit import judge_outputs
+from skunlearn.evaluation.audit import audit_logits, judge_outputs
 from skunlearn.exact import RetrainUnlearner
 
 __all__ = ["compare"]
 
 
+@words.explained(audit_logits)
 def compare(
     unlearners,
     X,
@@ -56,8 +57,11 @@ def compare(
     n_seeds : int, default=1
         Retrained models. Two or more give distances their null band: how far one retrained
         model lies from another.
-    attacks, tolerance, confidence
-        See `audit_logits`.
+    {attacks}
+        Of regressors there is one attack, by the squared error.
+    {tolerance}
+        Of regressors it is a share of the retrained model's mean squared error on the forget set.
+    {confidence}
     random_state : int, default=0
         Seed of all trainings and of bootstrap intervals.
     verbose : int, default=0

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.stats import norm
 
+from skunlearn._unlearning import words
+
 __all__ = ["lira", "u_lira"]
 
 _MIN_MODELS = 2  # with and without each row, to estimate a mean from
@@ -72,6 +74,7 @@ def lira(target, shadow, membership, *, mode="online", variance="auto"):
     return _ratio(target, shadow, membership, ~membership, mode, variance)
 
 
+@words.explained(lira)
 def u_lira(target, shadow, unlearned, never, *, variance="auto"):
     """Likelihood-ratio attack on unlearning: forgotten against never seen, row by row.
 
@@ -88,8 +91,7 @@ def u_lira(target, shadow, unlearned, never, *, variance="auto"):
         Where the model was trained on the row and then made to forget it.
     never : bool array-like of shape (n_models, n)
         Where the model never saw the row. Other entries (rows that it retains) are not used.
-    variance : {"auto", "per_row", "fixed"}, default="auto"
-        See `lira`.
+    {variance}
 
     Returns
     -------

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from skunlearn._unlearning import words
 from skunlearn.metrics._attacks.comparing import compare_sides
 from skunlearn.metrics._attacks.result import MembershipInference
 from skunlearn.metrics._attacks.scores import attack_scores, check_attack, scores_by_label
@@ -199,6 +200,7 @@ def compare_attacks(
     )
 
 
+@words.explained(membership_inference)
 def compare_scores(
     forget_scores,
     unseen_scores,
@@ -229,8 +231,7 @@ def compare_scores(
         Weights of the unseen rows, before matching.
     attack : str, default="score"
         Name of the attack, for the report.
-    reference, per_class, confidence, random_state
-        See `membership_inference`.
+    {reference, per_class, confidence, random_state}
 
     Returns
     -------

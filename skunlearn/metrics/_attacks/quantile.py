@@ -6,6 +6,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import KFold
 from sklearn.utils import check_random_state
 
+from skunlearn._unlearning import words
 from skunlearn.metrics._attacks.membership import compare_scores
 from skunlearn.metrics._statistics.true_positives import check_scores
 
@@ -118,6 +119,7 @@ def quantile_scores(
     return judged_f, judged_u
 
 
+@words.explained(quantile_scores, compare_scores)
 def quantile_attack(
     forget_scores,
     forget_features,
@@ -138,10 +140,8 @@ def quantile_attack(
 
     Parameters
     ----------
-    forget_scores, forget_features, unseen_scores, unseen_features, regressor, n_splits
-        See `quantile_scores`.
-    y_forget, y_unseen, match, reference, per_class, confidence
-        See `compare_scores`.
+    {forget_scores, forget_features, regressor, n_splits}
+    {y_forget, y_unseen, match, reference, per_class, confidence}
     random_state : int, RandomState instance or None, default=None
         Of what is drawn; an integer draws the same again, None something else each time.
 
