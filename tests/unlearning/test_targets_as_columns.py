@@ -1,4 +1,4 @@
-"""Targets of requests in the shapes in which scikit-learn's own fit takes them, and in no others."""
+"""Targets of requests in the shapes that fit takes, and in no others."""
 
 import numpy as np
 import pandas as pd
