@@ -7,7 +7,7 @@ import numpy as np
 from skunlearn._torch.parts.tasks import Classes, Labels
 from skunlearn._unlearning import words
 from skunlearn.evaluation import _classes, _multilabel, _values
-from skunlearn.evaluation._assembling import assemble
+from skunlearn.evaluation._assembling import assemble, check_settings, check_twins
 from skunlearn.evaluation._reference_models import outputs_of, reference_models
 from skunlearn.evaluation._reference_models import run_blind_attack as blind_baseline
 from skunlearn.evaluation._subjects import Subject, find_asked_model
@@ -107,9 +107,7 @@ def audit_logits(
     _check_names(outputs, retrained)
     outputs, y = _check(outputs, labels)
     original = original if original in outputs else None
-    attacks = (attacks,) if isinstance(attacks, str) else tuple(attacks)
-    if not attacks:
-        raise ValueError("attacks is empty; the first of them decides the verdict.")
+    attacks = check_settings(attacks, tolerance, confidence)
     multi, gone = is_multilabel(y["forget"]), np.array([], dtype=int)
     if "retain" in y:
         task = Labels(y["forget"].shape[1]) if multi else Classes(None)
@@ -206,6 +204,7 @@ def audit(
     >>> report.verdicts["RetrainUnlearner"].kind
     'indistinguishable'
     """
+    check_settings(attacks, tolerance, confidence)
     subject = Subject(unlearner, "audit")
     if not unlearner.deletions_:
         raise ValueError(f"{subject.name} has not forgotten anything yet. Call unlearn first.")
@@ -214,6 +213,7 @@ def audit(
         "retain": subject.retained(),
         "unseen": subject.unseen(X_test, y_test),
     }
+    check_twins(views["forget"], views["unseen"], subject.classes)
     models = {subject.name: subject.model}
     if original is not None:
         models = {"original": find_asked_model(original)} | models

@@ -12,6 +12,7 @@ from skunlearn._rows.containers import is_dataset, n_rows
 from skunlearn._unlearning import validation, words
 from skunlearn._unlearning.announcing import describe_result
 from skunlearn._unlearning.fitted import share_state
+from skunlearn.evaluation._assembling import check_settings, check_twins
 from skunlearn.evaluation._reference_models import (
     check_recipe,
     name_unlearners,
@@ -105,6 +106,7 @@ def compare(
     >>> list(report.wide.index)
     ['original', 'again', 'retrained']
     """
+    check_settings(attacks, tolerance, confidence)
     unlearners = name_unlearners(unlearners, "compare")
     first = _first_of(unlearners)
     n = len(validation.check_dataset(X)) if is_dataset(X) else n_rows(X)
@@ -123,6 +125,7 @@ def compare(
     record = retrained._record
     views = {k: record.view(np.flatnonzero(m)) for k, m in (("forget", mask), ("retain", ~mask))}
     views["unseen"] = subject.unseen(X_test, y_test)
+    check_twins(views["forget"], views["unseen"], subject.classes)
     train = subject.trainer(views["retain"]) if n_seeds != 1 else None
 
     def ask(unlearner):
