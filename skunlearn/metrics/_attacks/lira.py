@@ -4,6 +4,7 @@ import numpy as np
 from scipy.stats import norm
 
 from skunlearn._unlearning import words
+from skunlearn.metrics._arrays import to_array
 
 __all__ = ["lira", "u_lira"]
 
@@ -165,9 +166,9 @@ def _moments(shadow, where, variance, side):
 
 
 def _check(target, shadow, membership):
-    target = np.asarray(target, dtype=np.float64)
-    shadow = np.asarray(shadow, dtype=np.float64)
-    membership = np.asarray(membership)
+    target = to_array(target, dtype=np.float64)
+    shadow = to_array(shadow, dtype=np.float64)
+    membership = to_array(membership)
     if target.ndim not in (1, 2) or shadow.shape[1:] != target.shape or not target.size:
         raise ValueError(
             "target and shadow must have shape (n,) and (n_models, n), or (n, n_labels) and "

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from skunlearn._unlearning import words
+from skunlearn.metrics._arrays import to_array
 from skunlearn.metrics._attacks.comparing import compare_sides
 from skunlearn.metrics._attacks.result import MembershipInference
 from skunlearn.metrics._attacks.scores import attack_scores, check_attack, scores_by_label
@@ -254,7 +255,7 @@ def compare_scores(
     """
     if match not in ("class", None):
         raise ValueError(f"match must be 'class' or None, got {match!r}.")
-    forget_scores, unseen_scores = np.asarray(forget_scores), np.asarray(unseen_scores)
+    forget_scores, unseen_scores = to_array(forget_scores), to_array(unseen_scores)
     y_forget = _check_side(y_forget, forget_scores, "y_forget", match or per_class)
     y_unseen = _check_side(y_unseen, unseen_scores, "y_unseen", match or per_class)
     if match == "class":

@@ -7,6 +7,7 @@ from sklearn.model_selection import KFold
 from sklearn.utils import check_random_state
 
 from skunlearn._unlearning import words
+from skunlearn.metrics._arrays import to_array
 from skunlearn.metrics._attacks.membership import compare_scores
 from skunlearn.metrics._statistics.true_positives import check_scores
 
@@ -88,7 +89,7 @@ def quantile_scores(
         ("forget", forget_scores, forget_features),
         ("unseen", unseen_scores, unseen_features),
     ):
-        scores, X = check_scores(scores, f"{name}_scores"), np.asarray(X, dtype=np.float64)
+        scores, X = check_scores(scores, f"{name}_scores"), to_array(X, dtype=np.float64)
         if X.ndim != 2 or len(X) != len(scores):
             raise ValueError(
                 f"{name}_features must have shape ({len(scores)}, n_features), got {X.shape}."

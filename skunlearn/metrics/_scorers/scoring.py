@@ -143,10 +143,10 @@ def read_forgotten(unlearner):
     if unlearner._forgotten is None:
         if unlearner._record.owned:
             raise ValueError(
-                "fit has made a copy of its rows (of a list or a polars frame, say), and the "
-                "request has deleted the forgotten ones from it, so that no other model can be "
-                "asked about them. Give fit an array, tensor or pandas frame, to which it refers. "
-                "MIAScorer(reference=None) still knows what the model itself says."
+                "The forget rows are no longer at hand: fit had made a copy of its rows (of a list "
+                "or a polars frame, say), and the request has deleted them from it, so that no "
+                "other model can be asked about them. Give fit an array, tensor or pandas frame, "
+                "to which it refers. MIAScorer(reference=None) still knows what its own model says."
             )
         raise ValueError(
             "The forget rows are no longer at hand (the estimator was pickled, loaded or "
