@@ -87,3 +87,18 @@ def test_targets_of_several_columns(data):
     with pytest.raises(ValueError, match=r"y_new must have shape \(n, 3\).*got \(2,\)"):
         fitted.correct(indices=[0, 1], y_new=[1.0, 2.0])
     fitted.correct(indices=[0, 1], y_new=np.ones((2, 3), dtype=np.float32))
+
+
+@pytest.mark.parametrize("name", ["ridge", "pipeline", "regressor"])
+def test_new_targets_are_numbers(task, name):
+    X, y = task
+    fitted = MODELS[name]().fit(X, y)
+    for wrong in ([np.nan, 1.0], [1.0, np.inf]):
+        with pytest.raises(ValueError, match="Input y_new contains"):
+            fitted.correct(indices=[0, 1], y_new=wrong)
+    for wrong in (["a", "b"], [None, {}]):
+        with pytest.raises(ValueError, match="y_new must hold numbers"):
+            fitted.correct(indices=[0, 1], y_new=wrong)
+    with pytest.raises(ValueError, match="y_forget must hold numbers"):
+        fitted.unlearn(X[:1], ["a"])
+    assert fitted.deletions_ == []
