@@ -75,9 +75,23 @@ class RowReader:
         """Labels as numbers of columns; targets of a regression in `dtype`, the record's."""
         if isinstance(self.classes, Labels):
             return validation.check_labels(y, len(y), len(self.classes), name)
+        y = self._flatten(y, name)
         if self.classes is not None:
             return validation.encode(y, self.classes, name)
         return validation.cast_targets(y, dtype, name)
+
+    def _flatten(self, y, name):
+        """Targets of the shape in which the record holds them: one column is of one dimension."""
+        y = np.asarray(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        width = self.n_targets if self.classes is None and (self.n_targets or 1) > 1 else None
+        if y.shape[1:] != (() if width is None else (width,)):
+            wanted = "(n,)" if width is None else f"(n, {width})"
+            raise ValueError(
+                f"{name} must have shape {wanted}, as fit was given it; got {y.shape}."
+            )
+        return y
 
 
 def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None, measure_on=None):

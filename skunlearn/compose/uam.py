@@ -13,6 +13,7 @@ from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.learning_rates import rates
 from skunlearn._torch.loop.norms import moving_norms
 from skunlearn._torch.row_losses import Targets, labels_of, row_losses
+from skunlearn._unlearning import words
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose.rum import refuse_inside
 from skunlearn.exceptions import UnlearningError
@@ -144,13 +145,13 @@ class UAMUnlearner(BaseUnlearner):
             raise TypeError(f"unlearner must be an unlearner of nets, got {type(method).__name__}.")
         refuse_inside(method, "unlearner must be an unlearner of nets")
 
+    @words.explained(NetUnlearner.search_space)
     def search_space(self, kind="random", *, n_points=4):
         """Where to look for ρ, and for the parameters of a method that is given.
 
         Parameters
         ----------
-        kind : {"random", "grid", "optuna"}, default="random"
-            See `NetUnlearner.search_space`.
+        {kind}
         n_points : int, default=4
             Values of each numeric parameter in a grid.
 

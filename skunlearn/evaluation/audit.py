@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from skunlearn._torch.parts.tasks import Classes, Labels
+from skunlearn._unlearning import words
 from skunlearn.evaluation import _classes, _multilabel, _values
-from skunlearn.evaluation._assembling import assemble
+from skunlearn.evaluation._assembling import assemble, check_settings, check_twins
 from skunlearn.evaluation._reference_models import outputs_of, reference_models
 from skunlearn.evaluation._reference_models import run_blind_attack as blind_baseline
 from skunlearn.evaluation._subjects import Subject, find_asked_model
@@ -19,6 +20,115 @@ from skunlearn.metrics._scorers.short_reference import SHARE
 __all__ = ["audit", "audit_logits"]
 
 
+def audit_logits(
+    outputs,
+    labels,
+    *,
+    retrained="retrained",
+    reference_note=None,
+    original="original",
+    forgotten_classes=None,
+    seconds=None,
+    blind=None,
+    attacks="strongest",
+    tolerance=0.03,
+    confidence=0.95,
+    random_state=0,
+):
+    """Audit models of any origin from their logits.
+
+    Parameters
+    ----------
+    outputs : dict of str to dict of str to array-like of shape (n_rows, n_classes)
+        For each model its logits (or log-probabilities) on the sets "forget", "unseen" and
+        optionally "retain".
+    labels : dict of str to array-like of shape (n_rows,), int
+        Column of each row's true class, for the same sets; or of shape (n_rows, n_labels), 0 or 1
+        for each label of rows that have several, with a logit for each label. A row is then right
+        when all of its labels are, and attacks take the mean over the labels.
+    retrained : str, list of str or None, default="retrained"
+        Models in `outputs` that never saw the forget set, the reference of all others. More than
+        one (of other seeds) give a null band. A name that is not in `outputs` is an error; None
+        says that there is none.
+    reference_note : str, default=None
+        Says that these models are short references, trained for a share of the epochs, and which
+        ("3 of 30 epochs"). Attacks are then compared with theirs, accuracies only on classes that
+        were wholly forgotten: a short training knows less of everything.
+    original : str or None, default="original"
+        Model before the request; ignored when `outputs` has none of that name.
+    forgotten_classes : array-like of int, default=None
+        Classes that were wholly forgotten; None finds them where "retain" is given, and takes
+        none otherwise.
+    seconds : dict of str to float, default=None
+        Time that each model took.
+    blind : MembershipInference, default=None
+        From `skunlearn.metrics.blind_attack` on the rows, for the warning about shift.
+    attacks : str or sequence of str, default="strongest"
+        A score of `skunlearn.metrics.membership_scores` ("margin", say); "strongest" for the one
+        of them that lies farthest from its reference, with intervals that hold for all of them
+        together; or "learned" for a logistic regression on all of them. Of several the first
+        decides the verdict.
+    tolerance : float, default=0.03
+        Practical margin: a difference of AUC, or of accuracy on the forget set, that is too small
+        to matter, whatever its significance: one of AUC must differ from 0 and exceed it, one of
+        accuracy must surely exceed it, beyond what unseen rows show of classes that keep most of
+        their rows ("retain" is needed for that). Two retrained models that differ by more in
+        accuracy raise it to what they differ by.
+    confidence : float, default=0.95
+        Level of all intervals.
+    random_state : int, default=0
+        Seed of bootstrap intervals.
+
+    Returns
+    -------
+    report : Report
+
+    Raises
+    ------
+    ValueError
+        When a set, a model or labels are missing or do not fit each other, values are not
+        finite, or a class of the forget set has no unseen row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skunlearn.evaluation import audit_logits
+    >>> rng = np.random.default_rng(0)
+    >>> labels = {"forget": rng.integers(3, size=200), "unseen": rng.integers(3, size=400)}
+    >>> never_saw = {k: np.eye(3)[y] + rng.normal(size=(len(y), 3)) for k, y in labels.items()}
+    >>> kept = never_saw | {"forget": never_saw["forget"] + 2 * np.eye(3)[labels["forget"]]}
+    >>> report = audit_logits({"mine": kept, "retrained": never_saw}, labels)
+    >>> report.verdicts["mine"].kind
+    'not forgotten'
+    """
+    if isinstance(retrained, str):
+        retrained = [retrained]
+    retrained = list(retrained or [])
+    _check_names(outputs, retrained)
+    outputs, y = _check(outputs, labels)
+    original = original if original in outputs else None
+    attacks = check_settings(attacks, tolerance, confidence)
+    multi, gone = is_multilabel(y["forget"]), np.array([], dtype=int)
+    if "retain" in y:
+        task = Labels(y["forget"].shape[1]) if multi else Classes(None)
+        gone = task.find_emptied(y["retain"], y["forget"])
+    if forgotten_classes is not None:
+        gone = np.asarray(forgotten_classes)
+    return assemble(
+        _multilabel if multi else _classes,
+        outputs,
+        Sets(y, gone, confidence, random_state),
+        retrained=retrained,
+        original=original,
+        seconds=seconds,
+        blind=blind,
+        attacks=attacks,
+        tolerance=tolerance,
+        reference_note=reference_note,
+    )
+
+
+@words.explained(audit_logits)
 def audit(
     unlearner,
     X_test,
@@ -61,9 +171,11 @@ def audit(
     short : float, default=0.1
         Share of the epochs of ``retrained="short"``, at least one. An estimator without epochs is
         trained in full, and the report calls it retrained.
-    attacks, tolerance, confidence, random_state
-        See `audit_logits`. Of regressors there is one attack, and `tolerance` is a share of the
-        retrained model's mean squared error on the forget set.
+    {attacks}
+        Of regressors there is one attack, by the squared error.
+    {tolerance}
+        Of regressors it is a share of the retrained model's mean squared error on the forget set.
+    {confidence, random_state}
 
     Returns
     -------
@@ -92,6 +204,7 @@ def audit(
     >>> report.verdicts["RetrainUnlearner"].kind
     'indistinguishable'
     """
+    check_settings(attacks, tolerance, confidence)
     subject = Subject(unlearner, "audit")
     if not unlearner.deletions_:
         raise ValueError(f"{subject.name} has not forgotten anything yet. Call unlearn first.")
@@ -100,6 +213,7 @@ def audit(
         "retain": subject.retained(),
         "unseen": subject.unseen(X_test, y_test),
     }
+    check_twins(views["forget"], views["unseen"], subject.classes)
     models = {subject.name: subject.model}
     if original is not None:
         models = {"original": find_asked_model(original)} | models
@@ -163,113 +277,6 @@ def judge_outputs(
     sets = Sets(y, np.array([], dtype=int), confidence, random_state)
     how |= {"attacks": (_values.ATTACK,), "original": original}
     return assemble(_values, outputs, sets, **how)
-
-
-def audit_logits(
-    outputs,
-    labels,
-    *,
-    retrained="retrained",
-    reference_note=None,
-    original="original",
-    forgotten_classes=None,
-    seconds=None,
-    blind=None,
-    attacks="strongest",
-    tolerance=0.03,
-    confidence=0.95,
-    random_state=0,
-):
-    """Audit models of any origin from their logits.
-
-    Parameters
-    ----------
-    outputs : dict of str to dict of str to array-like of shape (n_rows, n_classes)
-        For each model its logits (or log-probabilities) on the sets "forget", "unseen" and
-        optionally "retain".
-    labels : dict of str to array-like of shape (n_rows,), int
-        Column of each row's true class, for the same sets; or of shape (n_rows, n_labels), 0 or 1
-        for each label of rows that have several, with a logit for each label. A row is then right
-        when all of its labels are, and attacks take the mean over the labels.
-    retrained : str, list of str or None, default="retrained"
-        Models in `outputs` that never saw the forget set, the reference of all others. More than
-        one (of other seeds) give a null band. A name that is not in `outputs` is an error; None
-        says that there is none.
-    reference_note : str, default=None
-        Says that these models are short references, trained for a share of the epochs, and which
-        ("3 of 30 epochs"). Attacks are then compared with theirs, accuracies only on classes that
-        were wholly forgotten: a short training knows less of everything.
-    original : str or None, default="original"
-        Model before the request; ignored when `outputs` has none of that name.
-    forgotten_classes : array-like of int, default=None
-        Classes that were wholly forgotten; None finds them where "retain" is given, and takes
-        none otherwise.
-    seconds : dict of str to float, default=None
-        Time that each model took.
-    blind : MembershipInference, default=None
-        From `skunlearn.metrics.blind_attack` on the rows, for the warning about shift.
-    attacks : str or sequence of str, default="strongest"
-        See `skunlearn.metrics.membership_inference`. The first decides the verdict.
-    tolerance : float, default=0.03
-        Practical margin: a difference of AUC, or of accuracy on the forget set, that is too small
-        to matter, whatever its significance: one of AUC must differ from 0 and exceed it, one of
-        accuracy must surely exceed it, beyond what unseen rows show of classes that keep most of
-        their rows ("retain" is needed for that). Two retrained models that differ by more in
-        accuracy raise it to what they differ by.
-    confidence : float, default=0.95
-        Level of all intervals.
-    random_state : int, default=0
-        Seed of bootstrap intervals.
-
-    Returns
-    -------
-    report : Report
-
-    Raises
-    ------
-    ValueError
-        When a set, a model or labels are missing or do not fit each other, values are not
-        finite, or a class of the forget set has no unseen row.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skunlearn.evaluation import audit_logits
-    >>> rng = np.random.default_rng(0)
-    >>> labels = {"forget": rng.integers(3, size=200), "unseen": rng.integers(3, size=400)}
-    >>> never_saw = {k: np.eye(3)[y] + rng.normal(size=(len(y), 3)) for k, y in labels.items()}
-    >>> kept = never_saw | {"forget": never_saw["forget"] + 2 * np.eye(3)[labels["forget"]]}
-    >>> report = audit_logits({"mine": kept, "retrained": never_saw}, labels)
-    >>> report.verdicts["mine"].kind
-    'not forgotten'
-    """
-    if isinstance(retrained, str):
-        retrained = [retrained]
-    retrained = list(retrained or [])
-    _check_names(outputs, retrained)
-    outputs, y = _check(outputs, labels)
-    original = original if original in outputs else None
-    attacks = (attacks,) if isinstance(attacks, str) else tuple(attacks)
-    if not attacks:
-        raise ValueError("attacks is empty; the first of them decides the verdict.")
-    multi, gone = is_multilabel(y["forget"]), np.array([], dtype=int)
-    if "retain" in y:
-        task = Labels(y["forget"].shape[1]) if multi else Classes(None)
-        gone = task.find_emptied(y["retain"], y["forget"])
-    if forgotten_classes is not None:
-        gone = np.asarray(forgotten_classes)
-    return assemble(
-        _multilabel if multi else _classes,
-        outputs,
-        Sets(y, gone, confidence, random_state),
-        retrained=retrained,
-        original=original,
-        seconds=seconds,
-        blind=blind,
-        attacks=attacks,
-        tolerance=tolerance,
-        reference_note=reference_note,
-    )
 
 
 def _check_names(outputs, retrained):

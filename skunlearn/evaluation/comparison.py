@@ -9,9 +9,10 @@ from sklearn.pipeline import Pipeline
 from skunlearn._recipe import caches
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows
-from skunlearn._unlearning import validation
+from skunlearn._unlearning import validation, words
 from skunlearn._unlearning.announcing import describe_result
 from skunlearn._unlearning.fitted import share_state
+from skunlearn.evaluation._assembling import check_settings, check_twins
 from skunlearn.evaluation._reference_models import (
     check_recipe,
     name_unlearners,
@@ -19,12 +20,13 @@ from skunlearn.evaluation._reference_models import (
     outputs_of,
 )
 from skunlearn.evaluation._subjects import Subject, check_kind, find_asked_model
-from skunlearn.evaluation.audit import judge_outputs
+from skunlearn.evaluation.audit import audit_logits, judge_outputs
 from skunlearn.exact import RetrainUnlearner
 
 __all__ = ["compare"]
 
 
+@words.explained(audit_logits)
 def compare(
     unlearners,
     X,
@@ -56,8 +58,11 @@ def compare(
     n_seeds : int, default=1
         Retrained models. Two or more give distances their null band: how far one retrained
         model lies from another.
-    attacks, tolerance, confidence
-        See `audit_logits`.
+    {attacks}
+        Of regressors there is one attack, by the squared error.
+    {tolerance}
+        Of regressors it is a share of the retrained model's mean squared error on the forget set.
+    {confidence}
     random_state : int, default=0
         Seed of all trainings and of bootstrap intervals.
     verbose : int, default=0
@@ -101,6 +106,7 @@ def compare(
     >>> list(report.wide.index)
     ['original', 'again', 'retrained']
     """
+    check_settings(attacks, tolerance, confidence)
     unlearners = name_unlearners(unlearners, "compare")
     first = _first_of(unlearners)
     n = len(validation.check_dataset(X)) if is_dataset(X) else n_rows(X)
@@ -119,6 +125,7 @@ def compare(
     record = retrained._record
     views = {k: record.view(np.flatnonzero(m)) for k, m in (("forget", mask), ("retain", ~mask))}
     views["unseen"] = subject.unseen(X_test, y_test)
+    check_twins(views["forget"], views["unseen"], subject.classes)
     train = subject.trainer(views["retain"]) if n_seeds != 1 else None
 
     def ask(unlearner):
