@@ -9,9 +9,11 @@ from skorch.callbacks import Callback
 from skunlearn._rows.constraints import POSITIVE
 from skunlearn._torch import inference
 from skunlearn._torch.batches.lone_rows import lone_row
+from skunlearn._torch.loop.epoch_loop import drop_spent_gradients
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.learning_rates import rates
 from skunlearn._torch.loop.norms import moving_norms
+from skunlearn._torch.pieces import in_pieces
 from skunlearn._torch.row_losses import Targets, labels_of, row_losses
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose.rum import refuse_inside
@@ -205,16 +207,18 @@ class Climb(Callback):
             return
         self.count += 1
         net._set_training(True)
+        drop_spent_gradients(net)
         grads = torch.autograd.grad(self._loss(net), self.params, allow_unused=True)
         pairs = [(p, g) for p, g in zip(self.params, grads, strict=True) if g is not None]
         with torch.no_grad():
             ways = {p: (g.to_dense() if g.is_sparse else g).float() for p, g in pairs}
             length = _length(ways.values())
             reach = self.reach * (_rate(net) / self.first if self.first else 1.0)
-            for p, way in ways.items():
+            for p, whole in ways.items():
                 self.start[p] = p.detach().clone()
                 # Without a slope it stays; to ask for the length here would wait for the device.
-                p.add_(torch.where(length > 0, reach / length * way, 0.0).to(p))
+                for part, way in in_pieces(p, whole):
+                    part.add_(torch.where(length > 0, reach / length * way, 0.0).to(part))
 
     @torch.no_grad()
     def on_grad_computed(self, net, training=False, **kwargs):
