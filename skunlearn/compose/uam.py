@@ -128,7 +128,10 @@ class UAMUnlearner(BaseUnlearner):
             return found
 
         worker._unlearn = perturbed
-        return worker._attempt(retain, forget, seed)
+        try:
+            return worker._attempt(retain, forget, seed)
+        finally:
+            del worker._unlearn  # the two hold each other, and with them the model before
 
     def _method(self):
         return FineTuneUnlearner(self.estimator) if self.unlearner is None else self.unlearner

@@ -160,7 +160,7 @@ class PotionUnlearner(WeightEditor):
                 NotForgottenWarning,
             )
         pairs = zip(params, starts, strict=True)
-        moved = sum(int((p != start).sum()) for p, start in pairs)
+        moved = sum(int((p != start).count_nonzero()) for p, start in pairs)
         share = moved / sum(p.numel() for p in params)
         self._dampened = {"alpha": round(thresholds[step], 4), "weights": round(share, 6)}
 
@@ -206,7 +206,9 @@ class Thresholds:
                 part.copy_(f / d)
         ratios, self.share = ratios.numpy(), share
         ratios.sort()  # in its place: there is one for each weight of the net
-        self.ratios = ratios[: np.searchsorted(ratios, np.inf)]  # behind them infinity and NaN
+        self.ratios = ratios[
+            : np.searchsorted(ratios, ratios.dtype.type(np.inf))
+        ]  # behind them infinity and NaN
         self.last = next(k for k in itertools.count() if self[k] <= 1)
 
     def __getitem__(self, step):
