@@ -1,10 +1,10 @@
 """Large tensors piece by piece, so that no step of a calculation is as large as a layer."""
 
-_NUMBERS = 2**20  # in a piece
+_NUMBERS = 2**18  # in a piece
 
 
 def in_pieces(*tensors):
-    """Matching parts of tensors of one shape, as views, of about a million numbers each.
+    """Matching parts of tensors of one shape, as views, of some hundred thousand numbers each.
 
     What is calculated number by number comes out the same, and in between takes the memory of a
     part.

@@ -8,7 +8,6 @@ from skorch.callbacks import Callback
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, POSITIVE, Interval
 from skunlearn._torch import inference
 from skunlearn._torch.gradients.fisher import sizes_of_each
-from skunlearn._torch.loop.epoch_loop import drop_spent_gradients
 from skunlearn._torch.loop.fit_loop import train
 from skunlearn._torch.loop.learning_rates import groups
 from skunlearn._torch.loop.norms import moving_norms, prompt
@@ -252,7 +251,6 @@ class Forgetting(Callback):
         with torch.enable_grad():
             loss, any_known = self.losses()
         params = list(self.masks)
-        drop_spent_gradients(net)
         grads = list(torch.autograd.grad(loss, params, allow_unused=True))
         with torch.no_grad():
             steps = {}

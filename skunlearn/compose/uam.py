@@ -9,7 +9,6 @@ from skorch.callbacks import Callback
 from skunlearn._rows.constraints import POSITIVE
 from skunlearn._torch import inference
 from skunlearn._torch.batches.lone_rows import lone_row
-from skunlearn._torch.loop.epoch_loop import drop_spent_gradients
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.learning_rates import rates
 from skunlearn._torch.loop.norms import moving_norms
@@ -210,7 +209,6 @@ class Climb(Callback):
             return
         self.count += 1
         net._set_training(True)
-        drop_spent_gradients(net)
         grads = torch.autograd.grad(self._loss(net), self.params, allow_unused=True)
         pairs = [(p, g) for p, g in zip(self.params, grads, strict=True) if g is not None]
         with torch.no_grad():

@@ -94,6 +94,8 @@ def _epoch(net, iterator, prefix):
         for batch in iterator:
             if makes_batches:
                 noted.append({})
+            if not foreign:  # nobody reads them, and ours may hold others meanwhile
+                drop_gradients(net.optimizer_)
             tell(begin, net, batch=batch, training=True)
             if not net.module_.training:  # a callback has looked at predictions
                 net._set_training(True)
@@ -224,12 +226,6 @@ def differentiate(loss):
         term.backward()
         whole = term.detach() if whole is None else whole + term.detach()
     return whole
-
-
-def drop_spent_gradients(net):
-    """Let go of the gradients of the step before, where the next would do so anyway."""
-    if has_plain_steps(net):
-        drop_gradients(net.optimizer_)
 
 
 def drop_gradients(optimizer):
