@@ -39,7 +39,7 @@ def _make_reader(net, data, widen=False):
             return ((cast(x, data.float_dtype), y) for x, y in pairs)
 
         vars(other)["get_iterator"] = get_iterator
-    infer = other.infer
+    infer = net.infer  # of `other`, it would be held until a collection of garbage, and the net
     # skorch takes a tensor or a tuple, and numpy has no bfloat16, which a module under autocast
     # may return.
     vars(other)["infer"] = lambda *args, **kwargs: _plain(infer(*args, **kwargs))

@@ -126,7 +126,7 @@ class DELETEUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
                 "classes, or another method for these rows.",
                 UnsuitableMethodWarning,
             )
-        teacher = copy_teacher(net, self._classes)
+        teacher = copy_teacher(net, self._classes, self.estimator_)
         task, teacher = teacher.task, Remembered(teacher, net, forget)
         rows = self._known_rows(net, forget, retain)
         likeness = None

@@ -201,6 +201,8 @@ class AMUNUnlearner(NetUnlearner):
         drawn = Drawn(len(moved), moved.device)
 
         def loss(batch):
+            if share < 1:
+                yield (1 - share) * batch.loss()
             few = batch.n_rows if share == 1 else math.ceil(batch.n_rows * share / (1 - share))
             places = drawn(few)
             x, y = moved[places], named[places]
@@ -208,7 +210,7 @@ class AMUNUnlearner(NetUnlearner):
                 out = inference.infer(net, x)
             losses = row_losses(net, out, y, self._classes)
             taught = mean(losses, None if weights is None else weights[places])
-            return taught if share == 1 else (1 - share) * batch.loss() + share * taught
+            yield share * taught
 
         return loss
 

@@ -136,7 +136,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
             self._expand(net, retain, forget)
 
     def _shrink(self, net, retain, forget):
-        original = skorch_nets.copy_net(net)
+        original = skorch_nets.copy_to_ask(net, self.estimator_)
         rows = self._known_rows(net, forget, retain)
         original._set_training(False)
         n_classes = len(self._classes)

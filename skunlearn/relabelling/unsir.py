@@ -135,11 +135,12 @@ class UNSIRUnlearner(NetUnlearner):
         task = TaskLoss(net)
 
         def impair(batch):
+            yield (1 - self.noise_share) * batch.loss()
             # The statistics of noise are not to become those of the net.
             net._set_training(False)
             spoilt = task(net.infer(noise), labels, noise)
             net._set_training(True)
-            return (1 - self.noise_share) * batch.loss() + self.noise_share * spoilt
+            yield self.noise_share * spoilt
 
         # What was impaired has to be repaired.
         phases = Phases(net, self.schedule, at_least=self.impair_epochs + 1)

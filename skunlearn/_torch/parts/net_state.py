@@ -130,6 +130,25 @@ def holds(net, state):
     )
 
 
+def keep_weights(params, net, old):
+    """Where parameters of a net are now, to be read: a dict of parameter to tensor.
+
+    Those of `old`, a net that nobody writes to, where they are the same, and copies elsewhere.
+    """
+    names, held = {p: name for name, p in _name_parameters(net)}, dict(_name_parameters(old))
+    kept = {}
+    for p in params:
+        twin = held.get(names.get(p))
+        same = twin is not None and twin is not p and not (is_lazy(twin) or is_lazy(p))
+        same = same and (twin.dtype, twin.device) == (p.dtype, p.device) and torch.equal(twin, p)
+        kept[p] = twin.detach() if same else p.detach().clone()
+    return kept
+
+
+def _name_parameters(net):
+    return [(f"{name}.{key}", p) for name, part in parts(net) for key, p in part.named_parameters()]
+
+
 def floating_state(net):
     """Parameters and floating buffers: the tensors themselves."""
     return [value.detach() for value in named_tensors(net).values() if value.is_floating_point()]
