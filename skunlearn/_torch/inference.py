@@ -119,6 +119,14 @@ def logits(net, out, classes):
     return class_logits(net, out, len(classes)).float()
 
 
+def values(net, out):
+    """What a regression predicts from raw outputs: what ``predict`` and ``score`` speak of."""
+    nonlinearity = net.predict_nonlinearity  # "auto" makes probabilities, of which there are none
+    if callable(nonlinearity):
+        out = nonlinearity(out)
+    return out.numpy()
+
+
 def _label_logits(net, out):
     """Logits of shape (n, n_labels) from the raw outputs of a multi-label net."""
     if isinstance(uncompiled(net.criterion_), torch.nn.BCELoss):
