@@ -15,6 +15,7 @@ from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.loop.run_guards import telling_torch_errors
 from skunlearn._torch.observation import Evidence, observe, observe_forgotten
 from skunlearn._torch.parts.net_state import has_buffers
+from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.skorch_nets import (
     copy_net,
     drop_last_steps,
@@ -29,6 +30,7 @@ from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.change import Before
 from skunlearn._unlearning.diagnosis import find_emptied
 from skunlearn._unlearning.fitted import drafted
+from skunlearn._unlearning.inner_estimator import refuse_task
 from skunlearn._unlearning.unseen_rows import read_unseen
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model, at most
@@ -157,6 +159,7 @@ def look_up(estimator, removal):
     if removal.record is not None:
         return removal
     record, positions = estimator._record, removal.positions
+    refuse_task(estimator, task_of(estimator._classes))  # of a model that another method trained
     record.check_unchanged(positions)
     left, forget, retain = record.without(positions), removal.forget, removal.retain
     if retain is None:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ from skunlearn._torch import inference
 from skunlearn._torch.gradients.fisher import gradient_sizes
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.observation import observe
-from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.editing.ssd import dampen
 from skunlearn.exceptions import NotForgottenWarning
@@ -101,6 +101,7 @@ class PotionUnlearner(WeightEditor):
     True
     """
 
+    _promises = replace(WeightEditor._promises, takes_labels=False, takes_values=False)
     _parameter_constraints = {
         **WeightEditor._parameter_constraints,
         "left": [SHARE],
@@ -129,7 +130,6 @@ class PotionUnlearner(WeightEditor):
         self.importance_rows = importance_rows
 
     def _unlearn(self, net, retain, forget):
-        need_one_class(self._classes, "PotionUnlearner")
         params = [p for p in net.module_.parameters() if p.requires_grad]
         ours, theirs = (
             gradient_sizes(

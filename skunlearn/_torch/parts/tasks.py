@@ -34,6 +34,7 @@ class Labels:
 
     noun = "a multi-label net"
     has_one_class = False
+    has_labels = True
 
     def __len__(self):
         return self.n
@@ -119,6 +120,7 @@ class Classes:
 
     noun = "a classifier"
     has_one_class = True
+    has_labels = False
 
     def __init__(self, labels):
         self.labels = labels
@@ -194,6 +196,7 @@ class Values:
 
     noun = "a regression"
     has_one_class = False
+    has_labels = False
 
     def losses(self, out, y):
         """Squared error of each row, averaged over its targets."""
