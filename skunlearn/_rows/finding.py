@@ -214,7 +214,9 @@ def _check_indices(record, indices):
         indices, dtype=None, ensure_2d=False, ensure_min_samples=0, input_name="indices"
     )
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
-        raise TypeError(f"indices must be a 1-D array of integers, got {indices.dtype}.")
+        given = repr(indices.item()) if indices.ndim == 0 else f"{indices.dtype} {indices.shape}"
+        wish = f" Of one row pass [{given}]." if indices.ndim == 0 else ""
+        raise TypeError(f"indices must be a 1-D array of integers, got {given}.{wish}")
     wrong = indices[(indices < 0) | (indices >= len(record))]
     if len(wrong):
         raise UnknownRowsError(
