@@ -122,7 +122,7 @@ class RetentionCurve:
         return float((kept.iloc[:-1].max() - kept.iloc[-1]).mean())
 
 
-def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=False):
+def retention_curve(unlearner, requests, X_test, y_test=None, *, every=1, reference=False):
     """Apply deletion requests in their order and follow the accuracy of every class.
 
     Parameters
@@ -133,6 +133,7 @@ def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=F
         See `deletion_stream`. Those that the unlearner has fulfilled are skipped; the curve then
         begins after them.
     X_test, y_test : rows that the model has never seen, with labels
+        A torch Dataset has its labels with it, and `y_test` is None.
     every : int, default=1
         Requests between two audits.
     reference : bool, default=False

@@ -350,6 +350,13 @@ def test_differences_within_the_margin_are_no_failure():
     assert verdict.kind == "indistinguishable"
     assert "within the margin of 0.03" in verdict.text
     assert verdict.within_margin
+    # A difference that is surely there, and may be larger than the margin, is not within it.
+    narrow = (row["value"] + row["high"]) / 2
+    verdict = audit_logits(outputs, y, tolerance=narrow, **attack).verdicts["mine"]
+    assert verdict.kind == "indistinguishable"
+    assert "within" not in verdict.text
+    assert f"up to {row['high']:.2f} as far as these rows can tell" in verdict.text
+    assert not verdict.within_margin
     strict = audit_logits(outputs, y, tolerance=0.001, **attack).verdicts["mine"]
     assert strict.kind == "not forgotten"
 
