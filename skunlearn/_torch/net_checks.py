@@ -204,9 +204,11 @@ def check_outputs(net, rows, n_classes):
         return
     width = 2 if is_binary(net) else out.shape[1] if out.ndim > 1 else 1
     if width < n_classes:
+        returned = f"{width} output" + "s" * (width > 1)
+        binary = ", or take skorch's NeuralNetBinaryClassifier" * (width == 1 and n_classes == 2)
         raise ValueError(
-            f"y has {n_classes} classes, but {type(net).__name__}'s module returns {width} "
-            "outputs per row. Give the module as many outputs as there are classes."
+            f"y has {n_classes} classes, but {type(net).__name__}'s module returns {returned} "
+            f"per row. Give the module as many outputs as there are classes{binary}."
         )
 
 

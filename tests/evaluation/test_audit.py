@@ -269,6 +269,16 @@ def test_audit_of_an_unlearner(data):
     assert report.wide.loc["original", "forget train"] == original.score(X[:100], y[:100])
 
 
+def test_an_audit_says_that_it_is_about_the_last_request(data):
+    X, X_test, y, y_test = data
+    unlearner = RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, y)
+    for rows in (range(60), range(60, 100)):
+        report = audit(unlearner.unlearn(indices=rows), X_test, y_test)
+        said = [text for text in report.warnings if text.startswith("Judged is the last")]
+        assert len(said) == rows.start // 60
+    assert "the last of 2 requests, 40 of the 100 rows" in said[0]
+
+
 def test_audit_finds_what_was_kept(data):
     """A nearest-neighbour model holds its rows: a frozen copy passed as retrained still does."""
     X, X_test, y, y_test = data

@@ -243,6 +243,13 @@ def test_an_autoencoder_without_targets(data):
         RetrainUnlearner(make_regressor_net()).fit(data[0])
 
 
+def test_one_output_for_two_classes(data):
+    X, y = data
+    net = make_net(module__n_out=1).set_params(criterion=nn.CrossEntropyLoss)
+    with pytest.raises(ValueError, match=r"returns 1 output per row.*NeuralNetBinaryClassifier"):
+        FineTuneUnlearner(net).fit(X, y % 2)
+
+
 class Answer(dict):
     """What a module of transformers returns, in short."""
 
