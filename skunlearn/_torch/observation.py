@@ -82,7 +82,7 @@ def observe(model, rows, classes):
     if skorch_nets.is_net(model):
         out = inference.outputs(model, rows)
         if classes is None:
-            predicted = inference.values(model, out).reshape(rows.y.shape)
+            predicted = inference.values(model, out).numpy().reshape(rows.y.shape)
             return Evidence(rows.y, None, predicted, task)
         logits = inference.logits(model, out, classes).numpy()
         return Evidence(rows.y, logits, task.name(logits), task)

@@ -7,6 +7,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn import FineTuneUnlearner, InfluenceUnlearner, RetrainUnlearner
+from skunlearn._torch.row_losses import row_losses
 from skunlearn.evaluation import audit
 from skunlearn.exceptions import UnlearningError
 from skunlearn.influence import InverseCurvature
@@ -164,3 +165,11 @@ def test_a_regression_is_judged_by_what_it_predicts():
     figures = audit(unlearner, X[100:], y[100:]).frame.set_index(["model", "metric"])["value"]
     error = np.mean((unlearner.predict(X[:20]) - y[:20]) ** 2)
     assert figures["FineTuneUnlearner", "forget train MSE"] == pytest.approx(error, rel=1e-4)
+
+
+def test_forget_rows_are_pushed_away_by_what_a_regression_predicts():
+    """Not by the logarithm that its module returns, of which no target is one."""
+    net = make_regressor_net(predict_nonlinearity=torch.exp).initialize()
+    out, y = torch.zeros(3, 1), torch.tensor([[1.0], [2.0], [0.0]])
+    assert row_losses(net, out, y, None).tolist() == [0.0, 1.0, 1.0]
+    assert row_losses(make_regressor_net().initialize(), out, y, None).tolist() == [1.0, 4.0, 0.0]
