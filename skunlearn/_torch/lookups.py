@@ -4,12 +4,12 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from skunlearn._torch import inference, skorch_nets
-from skunlearn._torch.parts.net_state import parts
+from skunlearn._torch.parts.net_state import list_tables
 
 _SAME = 1 - 1e-6  # cosine of a row with what it was: weight decay alone shortens it
 
 
-def find_left_behind(before, after, forget, retain):
+def find_left_behind(before, after, tables, forget, retain):
     """How many rows of each embedding table only forgotten rows look up, and are as they were.
 
     No training on the retained rows reaches them.
@@ -17,35 +17,25 @@ def find_left_behind(before, after, forget, retain):
     Parameters
     ----------
     before, after : skorch nets
+    tables : dict of str to module
+        Those of `before`, see `list_tables`.
     forget, retain : Rows
 
     Returns
     -------
     found : dict of str to int
-        By the name of the table; {} of nets without one.
+        By the name of the table.
     """
-    tables, others = _list_tables(before), _list_tables(after)
-    held = {}
-    if any(name in others for name in tables):
-        for name, looked_up in _look_up(before, tables, forget).items():
-            if name in others and others[name].weight.shape == tables[name].weight.shape:
-                held[name] = looked_up & _is_same(tables[name].weight, others[name].weight)
+    others, held = list_tables(after), {}
+    for name, looked_up in _look_up(before, tables, forget).items():
+        if name in others and others[name].weight.shape == tables[name].weight.shape:
+            held[name] = looked_up & _is_same(tables[name].weight, others[name].weight)
     held = {name: rows for name, rows in held.items() if rows.any()}
     if not held:
         return {}
     for name, looked_up in _look_up(before, {name: tables[name] for name in held}, retain).items():
         held[name] &= ~looked_up
     return {name: int(rows.sum()) for name, rows in held.items() if rows.any()}
-
-
-def _list_tables(net):
-    kinds = torch.nn.Embedding | torch.nn.EmbeddingBag
-    return {
-        f"{name}.{key}".removeprefix("module.").removesuffix("."): layer
-        for name, part in parts(net)
-        for key, layer in part.named_modules()
-        if isinstance(layer, kinds) and layer.weight.requires_grad
-    }
 
 
 def _is_same(old, new):

@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 from skunlearn._recipe.from_scratch import refuse_trained
 from skunlearn._recipe.trained_before import walk
 from skunlearn._torch import net_checks, skorch_nets
-from skunlearn.exceptions import UnlearningError
 
 
 def check_inner(unlearner):
@@ -46,18 +45,6 @@ def check_inner(unlearner):
         check_is_fitted(estimator)
     if promises.trains_from_scratch or not frozen:
         refuse_trained(estimator, name)
-
-
-def refuse_task(unlearner, task, error=UnlearningError):
-    """Raise where the method of `unlearner` does not take a `task`, see `task_of`."""
-    promises = unlearner._make_promises()
-    if task.has_one_class or (promises.takes_labels if task.has_labels else promises.takes_values):
-        return
-    what = " with one class per row" if not promises.takes_labels else ""
-    raise error(
-        f"{type(unlearner).__name__} is for classifiers{what}; this is {task.noun}. Take another, "
-        "AutoUnlearner, FineTuneUnlearner or NegGradPlusUnlearner say."
-    )
 
 
 def _advise(estimator, name):

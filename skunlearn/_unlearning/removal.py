@@ -15,8 +15,7 @@ from skunlearn._torch.lookups import find_left_behind
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.loop.run_guards import telling_torch_errors
 from skunlearn._torch.observation import Evidence, observe, observe_forgotten
-from skunlearn._torch.parts.net_state import has_buffers
-from skunlearn._torch.parts.tasks import task_of
+from skunlearn._torch.parts.net_state import has_buffers, list_tables
 from skunlearn._torch.skorch_nets import (
     copy_net,
     drop_last_steps,
@@ -31,7 +30,6 @@ from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.change import Before
 from skunlearn._unlearning.diagnosis import find_emptied
 from skunlearn._unlearning.fitted import drafted
-from skunlearn._unlearning.inner_estimator import refuse_task
 from skunlearn._unlearning.unseen_rows import read_unseen
 from skunlearn.exceptions import NotForgottenWarning
 
@@ -161,7 +159,6 @@ def look_up(estimator, removal):
     if removal.record is not None:
         return removal
     record, positions = estimator._record, removal.positions
-    refuse_task(estimator, task_of(estimator._classes))  # of a model that another method trained
     record.check_unchanged(positions)
     left, forget, retain = record.without(positions), removal.forget, removal.retain
     if retain is None:
@@ -256,16 +253,16 @@ def judge(unlearner, model, change, measured):
         refuse_drop(type(unlearner).__name__, *scores, limit, where)
         tolerated = np.inf  # who sets a limit needs no other
     unlearner._warn_if_wrong(change, measured, tolerated)
-    _warn_of_tables(unlearner, model)
+    if is_net(model) and (tables := list_tables(unlearner.estimator_)):
+        _warn_of_tables(unlearner, model, tables)
 
 
-def _warn_of_tables(unlearner, model):
+def _warn_of_tables(unlearner, model, tables):
     """Warn of rows of embedding tables that a method has left as the forgotten rows made them."""
-    removal = unlearner._removal
-    exact, both = unlearner._make_promises().exact, (removal.forget, removal.retain)
-    if exact or removal.made_from is not None or not is_net(model) or None in both:
+    removal, exact = unlearner._removal, unlearner._make_promises().exact
+    if exact or removal.made_from is not None or removal.forget is None or removal.retain is None:
         return
-    left = find_left_behind(unlearner.estimator_, model, *both)
+    left = find_left_behind(unlearner.estimator_, model, tables, removal.forget, removal.retain)
     if left:
         n, where = sum(left.values()), ", ".join(left)
         rows, them = ("rows", "them") if n > 1 else ("row", "it")

@@ -19,9 +19,9 @@ from skunlearn._rows.record import TrainingRecord
 from skunlearn._torch import net_checks, skorch_nets
 from skunlearn._torch.columns import label_columns, width_of
 from skunlearn._torch.parts.net_kinds import has_labels, has_sigmoid, is_plain, kind_for, kind_of
-from skunlearn._torch.parts.tasks import Labels, task_of
+from skunlearn._torch.parts.tasks import Labels, refuse_task, task_of
 from skunlearn._unlearning import validation
-from skunlearn._unlearning.inner_estimator import refuse_task, takes_nan
+from skunlearn._unlearning.inner_estimator import takes_nan
 from skunlearn._unlearning.plain_rows import look_at
 
 
@@ -102,7 +102,7 @@ def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None,
         raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
     shape = y.shape if hasattr(y, "shape") else np.asarray(y, dtype=object).shape
     y, labels, columns = _find_task(estimator, X, y, n)
-    refuse_task(estimator, task_of(columns if isinstance(columns, Labels) else labels), ValueError)
+    refuse_task(estimator, columns if isinstance(columns, Labels) else labels)
     # A net predicts a column where it was given one, as in skorch.
     shape = shape if skorch_nets.is_net(inner) and labels is None else y.shape
     reader = RowReader.of(labels, columns, shape[1] if len(shape) == 2 else None)

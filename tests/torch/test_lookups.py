@@ -17,6 +17,7 @@ from skunlearn import (
 )
 from skunlearn._rows.views import Rows
 from skunlearn._torch.lookups import find_left_behind
+from skunlearn._torch.parts.net_state import list_tables
 from skunlearn.exceptions import NotForgottenWarning
 
 USERS, ITEMS, PAD = 6, 5, 0
@@ -97,10 +98,10 @@ def test_rows_that_others_look_up_too_are_theirs(ratings):
     before, after = (make().initialize() for _ in range(2))
     after.module_.load_state_dict(before.module_.state_dict())  # nothing was done at all
     rows = [Rows(X, y, np.flatnonzero(mask)) for mask in (X[:, 0] == 3, X[:, 0] != 3)]
-    assert find_left_behind(before, after, *rows) == {"user": 1}
+    assert find_left_behind(before, after, list_tables(before), *rows) == {"user": 1}
     with torch.no_grad():
         after.module_.user.weight[3] += torch.tensor([0.1, 0, 0, 0])
-    assert find_left_behind(before, after, *rows) == {}
+    assert find_left_behind(before, after, list_tables(before), *rows) == {}
 
 
 def test_a_table_of_one_column_points_nowhere(ratings):
@@ -109,7 +110,7 @@ def test_a_table_of_one_column_points_nowhere(ratings):
     before, after = (make(module__width=1).initialize() for _ in range(2))
     after.module_.load_state_dict(before.module_.state_dict())
     rows = [Rows(X, y, np.flatnonzero(mask)) for mask in (X[:, 0] == 3, X[:, 0] != 3)]
-    assert find_left_behind(before, after, *rows) == {"user": 1}
+    assert find_left_behind(before, after, list_tables(before), *rows) == {"user": 1}
     with torch.no_grad():
         after.module_.user.weight[3] *= 1.5
-    assert find_left_behind(before, after, *rows) == {}
+    assert find_left_behind(before, after, list_tables(before), *rows) == {}

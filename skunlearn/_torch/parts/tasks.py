@@ -258,3 +258,15 @@ def need_one_class(classes, who, error=UnlearningError):
     task = task_of(classes)
     if not task.has_one_class:
         raise error(f"{who} is for classifiers with one class per row; this is {task.noun}.")
+
+
+def refuse_task(unlearner, classes):
+    """Raise where the method of `unlearner` does not take the task of `classes`."""
+    task, promises = task_of(classes), unlearner._make_promises()
+    if task.has_one_class or (promises.takes_labels if task.has_labels else promises.takes_values):
+        return
+    what = " with one class per row" if not promises.takes_labels else ""
+    raise ValueError(
+        f"{type(unlearner).__name__} is for classifiers{what}; this is {task.noun}. Take another, "
+        "AutoUnlearner, FineTuneUnlearner or NegGradPlusUnlearner say."
+    )
