@@ -113,7 +113,7 @@ def test_a_kept_class_is_not_taken_for_forgotten():
     assert frame["inside"]
     assert report.verdicts["kept"].kind == "not forgotten"
     assert report.ceiling == np.mean(labels["unseen"] != 0)
-    assert f"can exceed {100 * report.ceiling:.1f} % there" in str(report)
+    assert f"can exceed {100 * report.ceiling:.1f} %." in str(report)
     wide = report.wide
     assert wide.loc["kept", "test"] > wide.loc["retrained", "test"] + 0.1
     assert wide.loc["retrained", "unmatched AUC"] < 0.2  # the trap of unmatched attacks
