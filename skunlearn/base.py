@@ -198,7 +198,7 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         change = Change.between(before.said, after, removal.emptied, rows)
         seconds = time.perf_counter() - started
         entry = log_entry(self, before, change, model, kept, seconds)
-        judge(self, change, entry["measured"])
+        judge(self, model, change, entry["measured"])
         take_over(self, model, change, entry)
 
     # ------------------------------------------------------------------ what a method writes

@@ -114,6 +114,20 @@ def mark_seen(record, X):
     return exact & np.array([len(hit) > 0 for hit in hits], dtype=bool)
 
 
+def share_alike(record, n):
+    """Share of retained rows that equal another one, and the most of `n` unseen rows that may.
+
+    A table of words and whole numbers holds rows twice, and unseen rows equal training rows as
+    often as these equal each other. Three standard errors are left to chance.
+    """
+    if record.is_dataset:
+        return 0.0, 0.0
+    held = np.ascontiguousarray(record.digests[record.retained]).view("V16").ravel()
+    times = np.unique(held, return_counts=True)[1]
+    share = float(times[times > 1].sum() / max(1, times.sum()))
+    return share, share + 3 * np.sqrt(share * (1 - share) / n)
+
+
 def align_request(X, like, name):
     """Rows of a request in the form in which the record hashed its own.
 
@@ -216,7 +230,9 @@ def _check_indices(record, indices):
         indices, dtype=None, ensure_2d=False, ensure_min_samples=0, input_name="indices"
     )
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
-        raise TypeError(f"indices must be a 1-D array of integers, got {indices.dtype}.")
+        given = repr(indices.item()) if indices.ndim == 0 else f"{indices.dtype} {indices.shape}"
+        wish = f" Of one row pass [{given}]." if indices.ndim == 0 else ""
+        raise TypeError(f"indices must be a 1-D array of integers, got {given}.{wish}")
     wrong = indices[(indices < 0) | (indices >= len(record))]
     if len(wrong):
         raise UnknownRowsError(

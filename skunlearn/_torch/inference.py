@@ -113,10 +113,16 @@ def _number_rows(X):
 def logits(net, out, classes):
     """Of raw outputs what the task of `classes` makes losses of: logits, or values."""
     if classes is None:
-        return out.reshape(len(out), -1)
+        return values(net, out).reshape(len(out), -1)
     if isinstance(classes, Labels):
         return _label_logits(net, out).float()
     return class_logits(net, out, len(classes)).float()
+
+
+def values(net, out):
+    """What a regression predicts from raw outputs: what ``predict`` and ``score`` speak of."""
+    nonlinearity = net.predict_nonlinearity  # "auto" makes probabilities, of which there are none
+    return nonlinearity(out) if callable(nonlinearity) else out
 
 
 def _label_logits(net, out):

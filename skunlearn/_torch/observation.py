@@ -81,9 +81,11 @@ def observe(model, rows, classes):
             return replace(observe(model, rows.reader.rows(rows), classes), noisy=noisy)
     task = task_of(classes)
     if skorch_nets.is_net(model):
-        out = inference.outputs(model, rows)
+        with seeded(0):  # a module that samples draws the same for two models, and each time
+            out = inference.outputs(model, rows)
         if classes is None:
-            return Evidence(rows.y, None, out.numpy().reshape(rows.y.shape), task)
+            predicted = inference.values(model, out).numpy().reshape(rows.y.shape)
+            return Evidence(rows.y, None, predicted, task)
         logits = inference.logits(model, out, classes).numpy()
         return Evidence(rows.y, logits, task.name(logits), task)
     X, y = rows.arrays()

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from skunlearn._torch.gradients.fisher import sizes_of_each
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_state import keep_weights
-from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._torch.pieces import in_pieces
 from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.editing.ssd import dampen
@@ -104,6 +104,7 @@ class PotionUnlearner(WeightEditor):
     True
     """
 
+    _promises = replace(WeightEditor._promises, takes_labels=False, takes_values=False)
     _parameter_constraints = {
         **WeightEditor._parameter_constraints,
         "left": [SHARE],
@@ -132,7 +133,6 @@ class PotionUnlearner(WeightEditor):
         self.importance_rows = importance_rows
 
     def _unlearn(self, net, retain, forget):
-        need_one_class(self._classes, "PotionUnlearner")
         params = [p for p in net.module_.parameters() if p.requires_grad]
         samples = [rows.sample(self.importance_rows, self._seed) for rows in (retain, forget)]
         theirs, ours = sizes_of_each(net, samples, params, output_length, squared=False)

@@ -233,10 +233,21 @@ def audit(
         confidence=confidence,
         random_state=random_state,
     )
+    said = _say_which(unlearner.deletions_)
     if asked is not None and asked.kind != "short":
-        said = f"No short reference: the retrained model was {asked.note}."
-        return replace(report, warnings=[*report.warnings, said])
-    return report
+        said.append(f"No short reference: the retrained model was {asked.note}.")
+    return replace(report, warnings=[*report.warnings, *said])
+
+
+def _say_which(deletions):
+    """What an audit has not looked at: requests before the last."""
+    if len(deletions) == 1:
+        return []
+    rows = [entry["rows"] for entry in deletions]
+    return [
+        f"Judged is the last of {len(rows)} requests, {rows[-1]} of the {sum(rows)} rows that they "
+        "named. Rows of the others are not looked at."
+    ]
 
 
 def judge_outputs(

@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 from skunlearn._recipe import caches
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows
+from skunlearn._torch.parts.tasks import refuse_task
 from skunlearn._unlearning import validation, words
 from skunlearn._unlearning.announcing import describe_result
 from skunlearn._unlearning.fitted import share_state
@@ -122,6 +123,8 @@ def compare(
     how = {} if measure_on is None else {"measure_on": measure_on}
     retrained.fit(X, y, **how)
     subject = Subject(retrained, "compare")
+    for unlearner in unlearners.values():
+        refuse_task(_final(unlearner), subject.classes)
     record = retrained._record
     views = {k: record.view(np.flatnonzero(m)) for k, m in (("forget", mask), ("retain", ~mask))}
     views["unseen"] = subject.unseen(X_test, y_test)
@@ -136,7 +139,7 @@ def compare(
     for name, unlearner in unlearners.items():
         say(f"{name}: unlearning {len(rows):,} of {n:,} rows …")
         new = clone(unlearner)
-        final = new.steps[-1][1] if subject.piped else new
+        final = _final(new)
         if final._make_promises().watches_training:
             # Its own training is part of it.
             final.set_params(random_state=random_state)
@@ -196,6 +199,10 @@ def _find_trainers(first, random_state, verbose):
         return unlearner
     steps = [*first.steps[:-1], (first.steps[-1][0], unlearner)]
     return clone(first).set_params(steps=steps, refit_transformers=True)
+
+
+def _final(unlearner):
+    return unlearner.steps[-1][1] if isinstance(unlearner, Pipeline) else unlearner
 
 
 def _share(new, trained):

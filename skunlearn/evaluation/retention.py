@@ -124,7 +124,7 @@ class RetentionCurve:
 
 
 @words.explained(deletion_stream)
-def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=False):
+def retention_curve(unlearner, requests, X_test, y_test=None, *, every=1, reference=False):
     """Apply deletion requests in their order and follow the accuracy of every class.
 
     Parameters
@@ -135,6 +135,7 @@ def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=F
         Those that the unlearner has fulfilled are skipped; the curve then
         begins after them.
     X_test, y_test : rows that the model has never seen, with labels
+        A torch Dataset has its labels with it, and `y_test` is None.
     every : int, default=1
         Requests between two audits.
     reference : bool, default=False

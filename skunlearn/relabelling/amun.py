@@ -16,7 +16,6 @@ from skunlearn._torch.batches.training_batch import Batch, mean
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics, moving_norms, prompt, unmoved
 from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
-from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._torch.row_losses import row_losses
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner, share_above
@@ -95,6 +94,7 @@ class AMUNUnlearner(NetUnlearner):
     20
     """
 
+    _promises = replace(NetUnlearner._promises, takes_labels=False, takes_values=False)
     _lr_share = share_above(float(_PART))
 
     _parameter_constraints = {
@@ -148,7 +148,6 @@ class AMUNUnlearner(NetUnlearner):
         return replace(super()._make_promises(), reads_retain_rows=self.retained)
 
     def _unlearn(self, net, retain, forget):
-        need_one_class(self._classes, "AMUNUnlearner")
         examples = self._examples(net, forget)
         if self.retained:
             rows, norms = retain.union(forget) if self.originals else retain, moving_norms(net)

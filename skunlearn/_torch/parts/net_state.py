@@ -1,6 +1,7 @@
 """The state of a net's modules and criteria as tensors by name."""
 
 from collections import deque
+from itertools import chain
 
 import numpy as np
 import torch
@@ -38,7 +39,18 @@ def uncompiled(module):
 
 def has_buffers(net):
     """Whether anything in the net may be moved by rows that pass through it."""
-    return any(True for _, part in parts(net) for _ in part.buffers())
+    buffers = map(torch.nn.Module.buffers, dict(parts(net)).values())
+    return next(chain.from_iterable(buffers), None) is not None
+
+
+def list_tables(net):
+    """Layers that learn an embedding of each of a number of users, words or categories, by name."""
+    found, kinds = {}, (torch.nn.Embedding, torch.nn.EmbeddingBag)
+    for name, part in parts(net):
+        for key, layer in part.named_modules():
+            if isinstance(layer, kinds) and layer.weight.requires_grad:
+                found[f"{name}.{key}".removeprefix("module.").removesuffix(".")] = layer
+    return found
 
 
 def may_hold_rows(net):
