@@ -20,6 +20,7 @@ from skunlearn.auto._few import LEVEL, rarity
 from skunlearn.auto._judge import NAMED, Judge, strongest
 from skunlearn.auto._keeping import Keeping, score_own
 from skunlearn.auto._settling import Confidence, silence
+from skunlearn.auto._trying import Trial
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from skunlearn.finetuning._shrinking import new_net, shrink
 from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
@@ -32,6 +33,7 @@ _ENOUGH = 0.17, 10, 100
 # Epochs below which, where they have fewer steps than these, shrunk weights stay untrained.
 _FEWEST = 4, 150
 _REFERENCE = 0.2  # share of these for the reference
+_FEWEST_TRIED = 5  # epochs of a request, of which one may be spent on a trial
 _LOST = 0.1  # accuracy on unseen rows that is worth a warning
 
 
@@ -188,6 +190,7 @@ class AutoUnlearner(NetUnlearner):
             "epochs": total,
             "reference_epochs": 0,
             "recipe_epochs": own_epochs,
+            "trial": None,
             "shares": [],
             "judged": False,
             "confidence": None,
@@ -200,19 +203,20 @@ class AutoUnlearner(NetUnlearner):
             shrink(net, new_net(recipe, retain, self._classes, seeds[1]), 1.0)
             self._auto["retrained"] = True
             return self._train(retain)
-        judge = None
+        judge = trial = None
         if (unseen is not None or whole) and first:
             if self.verbose:
                 announce_training("a reference, without the rows", first)
             new = train_short(self, retain, epochs=first, seed=seeds[0]).model
             judge = Judge(self._classes, forget, unseen, new, whole, seeds[2])
         else:
-            first, new = 0, new_net(recipe, retain, self._classes, seeds[1])
-        self._auto |= {"epochs": total - first, "reference_epochs": first}
+            new = new_net(recipe, retain, self._classes, seeds[1])
+            first = first if total >= _FEWEST_TRIED else 0
+        self._auto["epochs"] = total - first
+        if judge is not None:
+            self._auto["reference_epochs"] = first
         vars(net)["max_epochs"] = total - first
-        if self.verbose:
-            announce_training("the net itself", total - first)
-        confidence = self._confidence(net, judge, np.unique(forget.y) if whole else [])
+        confidence = self._confidence(net, judge, retain, np.unique(forget.y) if whole else [])
         seen, accuracy = (None, None) if judge is None else judge.look_well(net)
         kind = "class" if whole else "rows"
         own = partial(score_own, net, retain, self._classes, seeds[2])
@@ -223,14 +227,19 @@ class AutoUnlearner(NetUnlearner):
             few = rarity(net, new, forget, judge.kept, self._classes)
         share = keeping.choose(judge, seen, before, accuracy, kind, self.target, total, few)
         if judge is None or not judge.sees:
+            if judge is None and first:
+                share = self._try(net, new, retain, forget, first, share, seeds[2])
+            else:
+                shrink(net, new, share)
             self._auto["shares"] = [round(share, 4)]
-            shrink(net, new, share)
+            self._announce()
             self._run(net, retain, [("skunlearn_decay", LateDecay([share]))])
             self._settle(net, retain, forget, whole, confidence)
             return self._judge_few(net, retain, forget, judge and new, judge and judge.kept)
         if whole and confidence is not None and confidence.agrees(new):
             share = 0.0  # what it would keep no longer helps
         shrink(net, new, share)
+        self._announce()
         margin = keeping.memory * self.target
         adapting = Adapting(judge, new, share, margin, LEAST[kind], keeping.kept)
         decay = LateDecay(adapting.shares_)
@@ -254,6 +263,20 @@ class AutoUnlearner(NetUnlearner):
         named = {} if named is None else {NAMED: named}
         return self._answer(retain, judge.remembered(after | named), errors)
 
+    def _announce(self):
+        if self.verbose:
+            announce_training("the net itself", self._auto["epochs"])
+
+    def _try(self, net, new, retain, forget, epochs, by_heart, seed):
+        """Shrink the net as much as a trial asks for; the share that is left of the old weights."""
+        if self.verbose:
+            announce_training("the net on trial, half of it new", epochs)
+        trial = Trial(net, new, retain, forget, self._classes, epochs, seed)
+        self._auto["trial"] = trial.describe()
+        share = trial.choose(by_heart)
+        trial.leave(share)
+        return share
+
     def _judge_few(self, net, retain, forget, reference, unseen):
         """What `on_failure` asks for, where so few rows are still known that no AUC shows it."""
         if not unseen:
@@ -269,11 +292,15 @@ class AutoUnlearner(NetUnlearner):
             "unseen rows would be",
         )
 
-    def _confidence(self, net, judge, gone):
-        """How sure the net is of unseen rows, before anything is done to it; None if unknown."""
-        if self._classes is None or judge is None or judge.kept is None:
+    def _confidence(self, net, judge, retain, gone):
+        """How sure the net is of rows, before anything is done to it; None if unknown."""
+        if self._classes is None:
             return None
-        return Confidence(net, judge.kept, self._classes, gone)
+        if judge is not None and judge.kept is not None:
+            return Confidence(net, judge.kept, self._classes, gone)
+        if not task_of(self._classes).has_one_class:
+            return None
+        return Confidence(net, retain, self._classes, gone, trained=True)
 
     def _settle(self, net, retain, forget, whole, confidence):
         """Do what a short training leaves undone; share of whole classes named before, or None."""
