@@ -72,7 +72,7 @@ class Trial:
             return by_heart
         lost = self.scores[0] - self.scores[1]
         gentle = _GENTLE
-        if self.hard is not None:
+        if self.hard is not None:  # of whole classes all are
             gentle = np.interp(self.hard - max(0.0, lost), _HARDER, (_GENTLE, _HARD))
         holds = 1 - np.interp(lost, _LOST, (0, 1))
         return float(by_heart + holds * max(0.0, gentle - by_heart))

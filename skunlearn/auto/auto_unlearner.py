@@ -33,7 +33,7 @@ _ENOUGH = 0.17, 10, 100
 # Epochs below which, where they have fewer steps than these, shrunk weights stay untrained.
 _FEWEST = 4, 150
 _REFERENCE = 0.2  # share of these for the reference
-_FEWEST_TRIED = 5  # epochs of a request, of which one may be spent on a trial
+_FEWEST_TRIED = 4  # epochs of a request, of which one may be spent on a trial
 _LOST = 0.1  # accuracy on unseen rows that is worth a warning
 
 
@@ -203,19 +203,18 @@ class AutoUnlearner(NetUnlearner):
             shrink(net, new_net(recipe, retain, self._classes, seeds[1]), 1.0)
             self._auto["retrained"] = True
             return self._train(retain)
-        judge = trial = None
+        judge, tried = None, first if total >= _FEWEST_TRIED else 0
         if (unseen is not None or whole) and first:
             if self.verbose:
                 announce_training("a reference, without the rows", first)
             new = train_short(self, retain, epochs=first, seed=seeds[0]).model
             judge = Judge(self._classes, forget, unseen, new, whole, seeds[2])
+            self._auto["reference_epochs"] = first
+            total -= first
+            if judge.unseen is not None or not whole or total < _FEWEST_TRIED:
+                tried = 0  # there are unseen rows to ask, or no epochs
         else:
             new = new_net(recipe, retain, self._classes, seeds[1])
-            first = first if total >= _FEWEST_TRIED else 0
-        self._auto["epochs"] = total - first
-        if judge is not None:
-            self._auto["reference_epochs"] = first
-        vars(net)["max_epochs"] = total - first
         confidence = self._confidence(net, judge, retain, np.unique(forget.y) if whole else [])
         seen, accuracy = (None, None) if judge is None else judge.look_well(net)
         kind = "class" if whole else "rows"
@@ -225,21 +224,19 @@ class AutoUnlearner(NetUnlearner):
         few = None
         if judge is not None and not judge.sees and judge.kept:
             few = rarity(net, new, forget, judge.kept, self._classes)
-        share = keeping.choose(judge, seen, before, accuracy, kind, self.target, total, few)
+        given = total + self._auto["reference_epochs"]
+        share = keeping.choose(judge, seen, before, accuracy, kind, self.target, given, few)
+        if whole and confidence is not None and confidence.agrees(new):
+            share, tried = 0.0, 0  # what it would keep no longer helps
+        share = self._start(net, new, retain, forget, share, tried, seeds[2])
+        self._auto |= {"epochs": total - tried, "shares": [round(share, 4)]}
+        vars(net)["max_epochs"] = total - tried
+        if self.verbose:
+            announce_training("the net itself", total - tried)
         if judge is None or not judge.sees:
-            if judge is None and first:
-                share = self._try(net, new, retain, forget, first, share, seeds[2])
-            else:
-                shrink(net, new, share)
-            self._auto["shares"] = [round(share, 4)]
-            self._announce()
             self._run(net, retain, [("skunlearn_decay", LateDecay([share]))])
             self._settle(net, retain, forget, whole, confidence)
             return self._judge_few(net, retain, forget, judge and new, judge and judge.kept)
-        if whole and confidence is not None and confidence.agrees(new):
-            share = 0.0  # what it would keep no longer helps
-        shrink(net, new, share)
-        self._announce()
         margin = keeping.memory * self.target
         adapting = Adapting(judge, new, share, margin, LEAST[kind], keeping.kept)
         decay = LateDecay(adapting.shares_)
@@ -263,17 +260,16 @@ class AutoUnlearner(NetUnlearner):
         named = {} if named is None else {NAMED: named}
         return self._answer(retain, judge.remembered(after | named), errors)
 
-    def _announce(self):
-        if self.verbose:
-            announce_training("the net itself", self._auto["epochs"])
-
-    def _try(self, net, new, retain, forget, epochs, by_heart, seed):
-        """Shrink the net as much as a trial asks for; the share that is left of the old weights."""
+    def _start(self, net, new, retain, forget, share, epochs, seed):
+        """Shrink the net, as much as a trial of so many epochs asks for; what is left of it."""
+        if not epochs:
+            shrink(net, new, share)
+            return share
         if self.verbose:
             announce_training("the net on trial, half of it new", epochs)
         trial = Trial(net, new, retain, forget, self._classes, epochs, seed)
         self._auto["trial"] = trial.describe()
-        share = trial.choose(by_heart)
+        share = trial.choose(share)
         trial.leave(share)
         return share
 
