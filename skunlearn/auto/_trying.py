@@ -13,11 +13,14 @@ TRIED = 0.5  # share of the old weights
 # from which it was known by heart. It was 0.00-0.08 on eleven nets that named unseen rows as well
 # as their own or nearly so, and 0.19-0.40 on six that knew wrong labels.
 _LOST = 0.05, 0.18
-# Share that is kept of what holds for any row; and where more of the forget rows is lost than of
-# others, between which excesses.
-_GENTLE, _HARD, _HARDER = 0.7, TRIED, (0.1, 0.3)
+# Share that is kept of what holds for any row; of rows that stand out, of whole classes, and of rows
+# that stand out and are known all the same.
+_GENTLE, _HARD, _KNOWN = 0.7, TRIED, 0.35
+_RARE = 0.05  # share of the withheld rows that is known as badly as a row that stands out
+_HARDER = 0.1, 0.3  # shares of the forget rows that do: up to which they are like others
+_LEFT = 0.05, 0.3  # probability of their labels: up to which they are not known
 _WITHHELD, _MOST = 0.2, 1000  # share and number of the retained rows
-_FEWEST = 10  # rows of which a score says something
+FEWEST = 50  # retained rows, of which enough are withheld
 
 
 class Trial:
@@ -40,8 +43,11 @@ class Trial:
     ----------
     scores : list of float
         Of the withheld rows, before and after.
-    hard : float or None
-        Share of the forget rows that is named rightly before and not after.
+    hard : float
+        Share of the forget rows that stand out: known worse after than before, and as badly as
+        hardly any withheld row, or no longer named.
+    left : float or None
+        Mean probability of the labels of these rows, after.
     """
 
     def __init__(self, net, new, retain, forget, classes, epochs, seed):
@@ -51,30 +57,30 @@ class Trial:
         n = min(_MOST, round(_WITHHELD * len(retain)))
         held, rest = (retain.take(np.sort(part)) for part in (order[:n], order[n:]))
         asked = held, forget.sample(_MOST, seed)
-        self._enough = n >= _FEWEST
-
-        def ask():
-            return [observe(net, rows, classes) if len(rows) else None for rows in asked]
-
-        before = ask()
+        self.whole = task_of(classes).covers(retain.y, forget.y)
+        before, known = (observe(net, rows, classes) for rows in asked)
         shrink(net, new, TRIED)
         train(net, rest, epochs=epochs, shuffle=True)
-        after = ask()
-        self.scores = [said.score() if self._enough else None for said, _ in (before, after)]
-        self.hard = None
+        after, gone = (observe(net, rows, classes) for rows in asked)
+        self.scores = [before.score(), after.score()]
+        losses, others = gone.losses(), np.sort(after.losses())
+        stand_out = len(others) - np.searchsorted(others, losses) < _RARE * len(others)
         if task_of(classes).has_one_class:
-            named = [said.predicted == said.y for _, said in (before, after)]
-            self.hard = float((named[0] & ~named[1]).mean())
+            stand_out |= (known.predicted == known.y) & (gone.predicted != gone.y)
+        stand_out &= losses > known.losses()
+        self.hard, self.left = float(stand_out.mean()), None
+        if classes is not None and stand_out.any():
+            self.left = float(np.exp(-losses[stand_out]).mean())
 
     def choose(self, by_heart):
         """Share to keep of the old weights: `by_heart`, or more where they hold for any row."""
         if None in self.scores or not np.isfinite(self.scores).all():
             return by_heart
-        lost = self.scores[0] - self.scores[1]
-        gentle = _GENTLE
-        if self.hard is not None:  # of whole classes all are
-            gentle = np.interp(self.hard - max(0.0, lost), _HARDER, (_GENTLE, _HARD))
-        holds = 1 - np.interp(lost, _LOST, (0, 1))
+        gentle = _HARD
+        if not self.whole:
+            hard = _HARD if self.left is None else np.interp(self.left, _LEFT, (_HARD, _KNOWN))
+            gentle = np.interp(self.hard, _HARDER, (_GENTLE, hard))
+        holds = 1 - np.interp(self.scores[0] - self.scores[1], _LOST, (0, 1))
         return float(by_heart + holds * max(0.0, gentle - by_heart))
 
     def leave(self, share):
@@ -91,5 +97,6 @@ class Trial:
 
     def describe(self):
         """For the log."""
-        rounded = [None if v is None else round(float(v), 4) for v in (*self.scores, self.hard)]
-        return {"epochs": self.epochs, "score": rounded[:2], "hard": rounded[2]}
+        score = [None if v is None else round(float(v), 4) for v in self.scores]
+        left = None if self.left is None else round(self.left, 4)
+        return {"epochs": self.epochs, "score": score, "hard": round(self.hard, 4), "left": left}

@@ -20,7 +20,7 @@ from skunlearn.auto._few import LEVEL, rarity
 from skunlearn.auto._judge import NAMED, Judge, strongest
 from skunlearn.auto._keeping import Keeping, score_own
 from skunlearn.auto._settling import Confidence, silence
-from skunlearn.auto._trying import Trial
+from skunlearn.auto._trying import FEWEST, Trial
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from skunlearn.finetuning._shrinking import new_net, shrink
 from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
@@ -203,7 +203,7 @@ class AutoUnlearner(NetUnlearner):
             shrink(net, new_net(recipe, retain, self._classes, seeds[1]), 1.0)
             self._auto["retrained"] = True
             return self._train(retain)
-        judge, tried = None, first if total >= _FEWEST_TRIED else 0
+        judge, tried = None, first if total >= _FEWEST_TRIED and len(retain) >= FEWEST else 0
         if (unseen is not None or whole) and first:
             if self.verbose:
                 announce_training("a reference, without the rows", first)
