@@ -13,8 +13,8 @@ TRIED = 0.5  # share of the old weights
 # from which it was known by heart. It was 0.00-0.08 on eleven nets that named unseen rows as well
 # as their own or nearly so, and 0.19-0.40 on six that knew wrong labels.
 _LOST = 0.05, 0.18
-# Share that is kept of what holds for any row; of rows that stand out, of whole classes, and of rows
-# that stand out and are known all the same.
+# Share that is kept of what holds for any row; of rows that stand out and of whole classes, and of
+# rows that stand out and are known all the same.
 _GENTLE, _HARD, _KNOWN = 0.7, TRIED, 0.35
 _RARE = 0.05  # share of the withheld rows that is known as badly as a row that stands out
 _HARDER = 0.1, 0.3  # shares of the forget rows that do: up to which they are like others
@@ -35,7 +35,7 @@ class Trial:
         Trained in place.
     new : skorch net of untrained weights
     retain, forget : Rows
-    classes : see `task_of`
+    classes : ndarray
     epochs : int
     seed : int
 
@@ -46,7 +46,7 @@ class Trial:
     hard : float
         Share of the forget rows that stand out: known worse after than before, and as badly as
         hardly any withheld row, or no longer named.
-    left : float or None
+    left : float
         Mean probability of the labels of these rows, after.
     """
 
@@ -65,20 +65,18 @@ class Trial:
         self.scores = [before.score(), after.score()]
         losses, others = gone.losses(), np.sort(after.losses())
         stand_out = len(others) - np.searchsorted(others, losses) < _RARE * len(others)
-        if task_of(classes).has_one_class:
-            stand_out |= (known.predicted == known.y) & (gone.predicted != gone.y)
+        stand_out |= (known.predicted == known.y) & (gone.predicted != gone.y)
         stand_out &= losses > known.losses()
-        self.hard, self.left = float(stand_out.mean()), None
-        if classes is not None and stand_out.any():
-            self.left = float(np.exp(-losses[stand_out]).mean())
+        self.hard = round(float(stand_out.mean()), 4)
+        self.left = 0.0
+        if stand_out.any():
+            self.left = round(float(np.exp(-losses[stand_out]).mean()), 4)
 
     def choose(self, by_heart):
         """Share to keep of the old weights: `by_heart`, or more where they hold for any row."""
-        if None in self.scores or not np.isfinite(self.scores).all():
-            return by_heart
         gentle = _HARD
         if not self.whole:
-            hard = _HARD if self.left is None else np.interp(self.left, _LEFT, (_HARD, _KNOWN))
+            hard = np.interp(self.left, _LEFT, (_HARD, _KNOWN))
             gentle = np.interp(self.hard, _HARDER, (_GENTLE, hard))
         holds = 1 - np.interp(self.scores[0] - self.scores[1], _LOST, (0, 1))
         return float(by_heart + holds * max(0.0, gentle - by_heart))
@@ -97,6 +95,5 @@ class Trial:
 
     def describe(self):
         """For the log."""
-        score = [None if v is None else round(float(v), 4) for v in self.scores]
-        left = None if self.left is None else round(self.left, 4)
-        return {"epochs": self.epochs, "score": score, "hard": round(self.hard, 4), "left": left}
+        score = [round(float(found), 4) for found in self.scores]
+        return {"epochs": self.epochs, "score": score, "hard": self.hard, "left": self.left}

@@ -203,7 +203,8 @@ class AutoUnlearner(NetUnlearner):
             shrink(net, new_net(recipe, retain, self._classes, seeds[1]), 1.0)
             self._auto["retrained"] = True
             return self._train(retain)
-        judge, tried = None, first if total >= _FEWEST_TRIED and len(retain) >= FEWEST else 0
+        enough = total >= _FEWEST_TRIED and len(retain) >= FEWEST
+        judge, tried = None, first if one_class and enough else 0
         if (unseen is not None or whole) and first:
             if self.verbose:
                 announce_training("a reference, without the rows", first)
