@@ -97,3 +97,8 @@ class Trial:
         """For the log."""
         score = [round(float(found), 4) for found in self.scores]
         return {"epochs": self.epochs, "score": score, "hard": self.hard, "left": self.left}
+
+
+def is_ordinary(trial, shares):
+    """Whether the rows of a request, by the log, were known no better than others of the kind."""
+    return trial["hard"] <= _HARDER[0] and shares[0] > TRIED

@@ -20,7 +20,7 @@ from skunlearn.auto._few import LEVEL, rarity
 from skunlearn.auto._judge import NAMED, Judge, strongest
 from skunlearn.auto._keeping import Keeping, score_own
 from skunlearn.auto._settling import Confidence, silence
-from skunlearn.auto._trying import FEWEST, Trial
+from skunlearn.auto._trying import FEWEST, Trial, is_ordinary
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
 from skunlearn.finetuning._shrinking import new_net, shrink
 from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
@@ -370,8 +370,9 @@ class AutoUnlearner(NetUnlearner):
     def _warn_if_wrong(self, change, measured, most_lost):
         if self._auto["retrained"]:
             return  # what is exact needs no measuring
-        if self._has_judged():
-            # What the judge saw is better evidence than the losses of forget rows alone.
+        trial = self._auto["trial"]
+        if self._has_judged() or (trial is not None and is_ordinary(trial, self._auto["shares"])):
+            # What was seen on the way is better evidence than the losses of forget rows alone.
             measured = measured | {"forget_before": {"loss": None, "score": None}}
             if None not in self._auto.get("accuracy", [None]):
                 # On rows of the training it falls as wrong labels are no longer known by heart.
