@@ -16,6 +16,7 @@ from skunlearn import (
 )
 from skunlearn._torch.skorch_nets import has_schedule
 from skunlearn.callbacks import LinearDecay
+from skunlearn.exceptions import UnlearningError
 from tests.small import net
 
 FAST = [AMUNUnlearner, FCSUnlearner, L1SparseUnlearner, NegGradPlusUnlearner]
@@ -49,8 +50,8 @@ def test_three_times_the_nets_own_but_not_of_a_schedules_highest(method, callbac
 @pytest.mark.parametrize(
     ("given", "times"),
     [
-        ({}, 10.0),  # three steps of 0.02 do not add up to 75
-        ({"lr": 4.0}, 6.25),
+        ({}, 5.0),  # three steps of 0.02 do not add up to 75
+        ({"lr": 8.0}, 3.125),
         ({"lr": 200.0}, 0.2),
         ({"optimizer": torch.optim.Adam}, 3.0),  # whose steps are of another length
         ({"callbacks": [("rate", LinearDecay())]}, 3.0),  # the highest of many already
@@ -60,9 +61,8 @@ def test_unsir_takes_the_rate_at_which_its_noise_is_learnt(given, times):
     rates = []
 
     class Watched(UNSIRUnlearner):
-        def _noise(self, net, retain, forget):
+        def _impair_and_repair(self, net, *args):
             rates.append(net.optimizer_.param_groups[0]["lr"])
-            return super()._noise(net, retain, forget)
 
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 4)).astype(np.float32), np.arange(60) % 3
@@ -70,6 +70,30 @@ def test_unsir_takes_the_rate_at_which_its_noise_is_learnt(given, times):
     unlearner = Watched(model, random_state=0).fit(X, y)
     unlearner.unlearn(indices=np.flatnonzero(y == 1))
     assert rates[0] == pytest.approx(times * model.lr)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("ruins", ["diverges", "stays at chance"])
+def test_unsir_begins_again_where_the_rate_was_too_high(ruins):
+    tried = []
+
+    class Fragile(UNSIRUnlearner):
+        def _impair_and_repair(self, net, *args):
+            weight = net.module_.weight
+            tried.append((net.optimizer_.param_groups[0]["lr"], weight.detach().clone()))
+            if tried[-1][0] > 0.03:
+                with torch.no_grad():
+                    weight.neg_()
+                if ruins == "diverges":
+                    raise UnlearningError("The training diverged")
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4)).astype(np.float32)
+    y = X[:, :3].argmax(axis=1)
+    unlearner = Fragile(plain_net(lr=0.02).set_params(max_epochs=200), random_state=0).fit(X, y)
+    unlearner.unlearn(indices=np.flatnonzero(y == 1))
+    assert [rate for rate, _ in tried] == pytest.approx([0.1, 0.05, 0.025])
+    assert all(torch.equal(weight, tried[0][1]) for _, weight in tried)  # from where it was
 
 
 def plain_net(**kwargs):
