@@ -4,6 +4,7 @@ import torch
 
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import POSITIVE
+from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_state import keep_weights
 from skunlearn._torch.parts.tasks import task_of
@@ -110,6 +111,8 @@ class CurvatureEditor(WeightEditor):
     def _objective(self, net, retain, forget):
         """The training's objective, and (H_r + damping)⁻¹ over the retained rows."""
         n = len(retain) + len(forget)
+        # Those of which the net will be read after the request: derivatives at others are not its.
+        renew_statistics(net, retain, self._seed)
         inverse = check_inverse(self.inverse)
         objective = Objective(net, n, batch_size=inverse.batch_size, seed=self._seed)
         return objective, inverse._solver_of(
@@ -152,11 +155,15 @@ class CurvatureEditor(WeightEditor):
         rows = retain.sample(_ROWS, self._seed)
         before = _mean_loss(net, rows, self._classes)
         most = before + max(_RISE * before, _LITTLE * task_of(self._classes).chance(rows.y))
-        step = 1.0
-        moves.go(step)
-        while not _mean_loss(net, rows, self._classes) <= most and step > _SHORTEST:
-            step /= 2
+
+        def go(step):
             moves.go(step)
+            renew_statistics(net, retain, self._seed)
+            return _mean_loss(net, rows, self._classes)
+
+        step = 1.0
+        while not go(step) <= most and step > _SHORTEST:
+            step /= 2
         self._taken = step
 
     def _describe_attempt(self):
