@@ -123,7 +123,7 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
         whole = self._classes is not None and self._whole_classes(retain, forget)
         chance = task_of(self._row_reader.seen_classes).chance(retain.y)
         bound = self._bound(retain) * (_NEVER_MET if self.bound is None and whole else 1)
-        rest = Rest(chance, ceil(len(retain) / n_batches(net, len(retain))))
+        rest = Rest(chance, ceil(len(retain) / max(1, n_batches(net, len(retain)))))
         pairs, norms, beta = self._row_losses(net, forget), moving_norms(net), self.beta
         if beta is None:
             beta = self._default_beta(whole)
