@@ -24,6 +24,7 @@ from torch import nn
 
 from skunlearn import FineTuneUnlearner, NetUnlearner, RandomLabelUnlearner, SalUnUnlearner
 from skunlearn._recipe import training
+from skunlearn._torch.observation import observe
 from skunlearn._torch.skorch_nets import copy_net
 from skunlearn.datasets import load_faces
 from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
@@ -200,6 +201,12 @@ class Case:
         own = self.fitted.get_params(deep=False)
         self.state = {k: v for k, v in vars(self.fitted).items() if k not in own}
 
+    def has_learnt(self):
+        """Whether there is something to be remembered: losses are below a fifth of chance."""
+        record, net = self.fitted._record, self.fitted.estimator_
+        said = observe(net, record.view(np.arange(self.n)), self.fitted._classes)
+        return said.losses().mean() < 0.2 * said.task.chance(said.y)
+
     def train_anew(self, forget):
         """A net that has never seen these rows."""
         record = self.fitted._record
@@ -231,24 +238,24 @@ class Case:
         return [str(w.message) for w in caught if issubclass(w.category, kinds)]
 
 
-def count_accused(seeds):
+def count_accused(seeds, kind=None):
     """Requests to nets trained anew of which something was said, without unseen rows and with."""
     said, n = np.zeros(2, dtype=int), 0
     for seed in seeds:
-        case = Case(seed)
+        case = Case(seed, kind=kind)
         for forget in case.requests.values():
             anew, n = case.train_anew(forget), n + 1
             said += [bool(case.hear(anew, forget, unseen)) for unseen in (False, True)]
     return said, n
 
 
-def count_silent(seeds):
+def count_silent(seeds, kind=None):
     """The same of nets that know the rows by heart as before, of which nothing was said."""
     silent, n = np.zeros(2, dtype=int), 0
     for seed in seeds:
-        case = Case(seed, by_heart=True)
+        case = Case(seed, by_heart=True, kind=kind)
         forget = case.requests["rows"]
-        for given in case.hardly_change(forget).values():
+        for given in case.hardly_change(forget).values() if case.has_learnt() else ():
             n += 1
             silent += [not case.hear(given, forget, unseen) for unseen in (False, True)]
     return silent, n

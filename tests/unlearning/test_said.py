@@ -9,14 +9,14 @@ def test_nets_trained_anew_are_hardly_ever_accused():
     """Of memory, or of damage: some of these nets were still learning when their training ended."""
     said, n = count_accused(range(3000, 3010))
     assert n >= 15
-    assert max(said) <= 1
+    assert max(said) == 0
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_nets_that_know_the_rows_as_before_are():
     silent, n = count_silent(range(3000, 3004))
-    assert n >= 15
-    assert max(silent) <= 2
+    assert n >= 8
+    assert max(silent) == 0
 
 
 @pytest.mark.parametrize(
