@@ -1,5 +1,7 @@
 """What a request is judged by: a table of the rules of ``skunlearn/_unlearning/diagnosis.py``."""
 
+import re
+
 from method_table import FOLDER
 
 from skunlearn._unlearning.diagnosis import DAMAGE, FORGETTING
@@ -12,7 +14,8 @@ def lines():
     for rules, warning in ((DAMAGE, "ModelDamagedWarning"), (FORGETTING, "NotForgottenWarning")):
         text += _row([f":py:obj:`~skunlearn.exceptions.{warning}`", "", "", ""])
         for rule in rules:
-            text += _row([rule.name, rule.asks, rule.limit, rule.seen])
+            limit = re.sub(r"(?<=\d)%", " %", rule.limit)
+            text += _row([rule.name, rule.asks, limit, rule.seen])
     return text
 
 
