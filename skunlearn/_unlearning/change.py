@@ -24,7 +24,9 @@ STEADY = 0.01  # the same of weights, relative: nets trained anew, from one seed
 BETTER, LIKELY, PERHAPS = 0.01, 0.05, 0.2  # levels of the test of `Facts.level_of_neighbours`
 FEW, EVEN = 7, 0.5  # rows below which it reaches none of them, and what then stands for the last
 LOST = 0.03  # accuracy on unseen rows that is worth a warning, beside what chance shows
-WRECKED = 0.6  # share of what a net that was still learning knew: two seeds differ by less
+WRECKED = (
+    0.6  # share of what a net that was still learning knew: two seeds hardly ever differ by more
+)
 MOST = 0.15  # points that they do, of nets that know little yet
 ENOUGH = 50  # unseen rows from which accuracy is measured on them
 _DRAWN = 0.3  # over √n for n retained rows: what two seeds differ by where these are few
@@ -266,8 +268,8 @@ class Facts:
         if self.unmoved:
             return True
         found = self.level_of_neighbours
-        if found is None:  # of one row or five another seed may know more by chance
-            return self.by_heart and len(self.change.forget_after.y) >= FEW
+        if found is None:  # of a row or two another seed may know more by chance
+            return self.by_heart and len(self.change.forget_after.y) > 2
         return found < level
 
     @cached_property
@@ -288,7 +290,6 @@ class Facts:
             damage = Damage(lost, "rows that it has never seen", self.most_lost)
         if too_much and self.learning:
             too_much = damage.lost > max(MOST, WRECKED * traces.share_above_chance(known))
-            too_much = too_much and not traces.hardly_learnt(self.change)
         return damage if too_much else None
 
     def _usual_loss(self, known):
@@ -338,7 +339,7 @@ class Facts:
 
 
 def lost_on_unseen(change):
-    """Accuracy lost on unseen rows of classes that stay; or R², or the share of labels.
+    """Accuracy, or R², lost on unseen rows of classes that stay.
 
     Returns
     -------

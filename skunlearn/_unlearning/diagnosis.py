@@ -303,13 +303,11 @@ def _say_hidden(facts):
 DAMAGE = (
     Rule(
         "accuracy lost",
-        f"accuracy (R², share of labels) on unseen rows where there are {ENOUGH}, else on retained "
+        f"accuracy, or R², on unseen rows where there are {ENOUGH}, else on retained "
         "rows, and on those of them whose neighbours have their label",
         f"{LOST:.0%} of unseen rows beside chance, or what the method may cost; of nets that were "
-        f"still learning {WRECKED:.0%} of what they knew and {MOST:.0%} at least, and of those "
-        "that had hardly begun a loss beyond that of chance",
-        "617 requests to nets trained anew: four lost more; some that were learning lost 58 %, "
-        "some that had hardly begun all",
+        f"still learning {WRECKED:.0%} of what they knew, and {MOST:.0%} at least",
+        "617 requests to nets trained anew: ten lost more, of which six had hardly begun to learn",
         _say_lost,
         needs=("damage",),
     ),

@@ -349,22 +349,8 @@ def is_learning(model, said):
     return share > _LEARNT and (share > _HARDLY_LEARNT or _still_fell(model))
 
 
-def hardly_learnt(change):
-    """Whether a net had hardly learnt, and still knows more than chance does, in what it says.
-
-    Of such nets two seeds named 0.72 and 0.12 of their rows rightly; losses above that of chance
-    only one had that was destroyed.
-
-    Parameters
-    ----------
-    change : Change
-    """
-    before, after = (_share_of_chance(said) for said in (change.retain_before, change.retain_after))
-    return before is not None and before > _HARDLY_LEARNT and after < 1
-
-
 def score_rows(said, emptied):
-    """What each row adds to a score: whether it is right, its share of right labels, or its R².
+    """What each row adds to a score: whether it is right, with all of its labels, or its R².
 
     Parameters
     ----------
@@ -376,7 +362,7 @@ def score_rows(said, emptied):
     if said.task.has_one_class:
         return right.astype(float)
     if right.dtype == bool and said.logits is not None:
-        return np.delete(right, emptied, axis=1).mean(axis=1)
+        return np.delete(right, emptied, axis=1).all(axis=1).astype(float)
     return 1 - said.losses() / max(said.task.chance(said.y), np.finfo(float).tiny)
 
 
