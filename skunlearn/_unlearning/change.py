@@ -177,7 +177,8 @@ class Facts:
         self.adds_noise = self.promises.adds_noise
         self.emptied, self.apart = change.emptied, change.apart
         # Classes, of which a row has one, and no labels.
-        self.classes_gone = self.emptied and change.forget_after.task.has_one_class
+        said = change.forget_after
+        self.classes_gone = self.emptied and said is not None and said.task.has_one_class
         self.losses = measured["forget_before"]["loss"], measured["forget_after"]["loss"]
 
     def hold(self, fact):
@@ -185,13 +186,19 @@ class Facts:
         name = fact.removeprefix("not ")
         return bool(getattr(self, name)) == (name == fact)
 
+    @property
+    def labels_left(self):
+        """Those of the retained rows; where none is held, of those that came with the request."""
+        record = self.removal.record
+        return record.retained_y if record.has_data else self.removal.retain.y
+
     @cached_property
     def gone_and_kept(self):
         """What is said of rows of classes that are gone, and of others, and the classes that stay.
 
         After the request, and before it.
         """
-        change, kept = self.change, np.unique(self.removal.record.retained_y)
+        change, kept = self.change, np.unique(self.labels_left)
         gone = np.isin(change.forget_after.y, self.emptied)
         after = change.forget_after.take(gone), change.retain_after, kept
         return after, (change.forget_before.take(gone), change.retain_before, kept)
@@ -297,7 +304,7 @@ class Facts:
 
         With their number an error falls by its root, or faster.
         """
-        left = max(1, len(self.removal.record.retained_y))
+        left = max(1, self.removal.record.retained.sum())
         gone = len(self.removal.positions)
         error = max(0.0, 1 - (known.score() or 0.0))
         return _DRAWN / np.sqrt(left) + error * (np.sqrt(1 + gone / left) - 1)

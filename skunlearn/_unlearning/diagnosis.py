@@ -35,11 +35,21 @@ from skunlearn.exceptions import ClassForgottenWarning, ModelDamagedWarning, Not
 _STILL_KNOWN = 0.02  # share of the rows of a forgotten class, named correctly, worth a warning
 
 
-def find_emptied(unlearner, record, forget):
-    """Encoded classes, or labels, of which a request removes every row, with a warning."""
-    if unlearner._classes is None or not record.has_data or forget is None:
+def find_emptied(unlearner, record, forget, positions=None, retain=None):
+    """Encoded classes, or labels, of which a request removes every row, with a warning.
+
+    `record` is as the request leaves it. Where it holds no rows, `retain` are those that came
+    with the request, those at `positions` go, and of the others digests tell.
+    """
+    if unlearner._classes is None:
         return ()
-    gone = task_of(unlearner._classes).find_emptied(record.retained_y, forget.y)
+    task = task_of(unlearner._classes)
+    if not record.has_data:
+        gone = _recall_emptied(task, record, forget, positions, retain)
+    elif forget is None:
+        return ()
+    else:
+        gone = task.find_emptied(record.retained_y, forget.y)
     if len(gone):
         names = to_plain(unlearner._row_reader.name(gone))
         warn(
@@ -48,6 +58,25 @@ def find_emptied(unlearner, record, forget):
             ClassForgottenWarning,
         )
     return tuple(gone.tolist())
+
+
+def _recall_emptied(task, record, forget, positions, retain):
+    """As ``find_emptied``, of rows that are not at hand; none where nobody can say."""
+    codes = range(len(task.labels)) if task.has_one_class else ()
+    if forget is not None:
+        gone = forget.y
+    elif task.has_one_class:
+        gone = record.recall_labels(positions, codes)
+        gone = gone[gone >= 0]
+    else:
+        return np.array([], dtype=int)
+    emptied = task.find_emptied(retain.y, gone)
+    if len(retain) == record.retained.sum() or not len(emptied):
+        return emptied
+    # The request has brought a part of those that are left.
+    left = record.recall_labels(np.flatnonzero(record.retained), codes)
+    known = task.has_one_class and (left >= 0).all()
+    return emptied[~np.isin(emptied, left)] if known else emptied[:0]
 
 
 def warn_if_wrong(unlearner, change, measured, most_lost, removal):
@@ -190,9 +219,9 @@ def _chance(unlearner, sample):
 
 def _say_still_named(facts):
     # A model that never saw a class never names it, or as often for whatever row.
-    change, removal = facts.change, facts.removal
+    change = facts.change
     task = task_of(facts.unlearner._classes)
-    if not task.covers(removal.record.retained_y, removal.forget.y):
+    if not task.covers(facts.labels_left, facts.removal.forget.y):
         return None
     named = task.still_named(change.forget_after, list(facts.emptied))
     others = change.retain_after

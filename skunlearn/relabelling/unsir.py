@@ -13,7 +13,6 @@ from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.learning_rates import mean_reach, scale_rates
 from skunlearn._torch.loop.optimizer_steps import clip_gradients
 from skunlearn._torch.loop.task_loss import TaskLoss, scratch_history
-from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._torch.skorch_nets import overridden
 from skunlearn._unlearning.phases import Phases
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
@@ -77,7 +76,9 @@ class UNSIRUnlearner(NetUnlearner):
     [8]
     """
 
-    _promises = replace(NetUnlearner._promises, class_only=True)
+    _promises = replace(
+        NetUnlearner._promises, class_only=True, takes_labels=False, takes_values=False
+    )
     _lr_share = 0.2
 
     _parameter_constraints = {
@@ -122,7 +123,6 @@ class UNSIRUnlearner(NetUnlearner):
         self.impair_epochs = impair_epochs
 
     def _unlearn(self, net, retain, forget):
-        need_one_class(self._classes, "UNSIRUnlearner")
         if not self._whole_classes(retain, forget):
             checking.warn(
                 "UNSIRUnlearner spoils whole classes, also the retained rows of the forget rows' "
@@ -135,11 +135,12 @@ class UNSIRUnlearner(NetUnlearner):
         task = TaskLoss(net)
 
         def impair(batch):
+            yield (1 - self.noise_share) * batch.loss()
             # The statistics of noise are not to become those of the net.
             net._set_training(False)
             spoilt = task(net.infer(noise), labels, noise)
             net._set_training(True)
-            return (1 - self.noise_share) * batch.loss() + self.noise_share * spoilt
+            yield self.noise_share * spoilt
 
         # What was impaired has to be repaired.
         phases = Phases(net, self.schedule, at_least=self.impair_epochs + 1)

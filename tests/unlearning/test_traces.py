@@ -261,7 +261,7 @@ def test_of_a_row_or_two_another_seed_may_know_more(n, known):
 
 def test_fewer_rows_to_learn_from_may_cost_a_little():
     def usual(gone):
-        record = SimpleNamespace(retained_y=np.zeros(200))
+        record = SimpleNamespace(retained=np.ones(200))
         removal = SimpleNamespace(record=record, positions=np.arange(gone))
         known = SimpleNamespace(score=lambda: 0.8)
         return Facts._usual_loss(SimpleNamespace(removal=removal), known)
