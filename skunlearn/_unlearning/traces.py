@@ -126,7 +126,7 @@ def measure_move(change):
 def measure_shift(before, after):
     """Median change of the logs of losses of rows, up or down; 0 where all are 0."""
     least, some = np.finfo(float).tiny, before + after > 0  # of 0 and 0 there is no more to say
-    moved = np.abs(np.log((after + least) / (before + least)))[some]
+    moved = np.abs(np.log(after + least) - np.log(before + least))[some]  # the ratio may overflow
     return float(np.median(moved)) if len(moved) else 0.0
 
 

@@ -18,6 +18,7 @@ from skunlearn._unlearning.traces import (
     level_of_knowing_more,
     lost_where_neighbours_agree,
     measure_move,
+    measure_shift,
     measure_weights,
     unsure_of_classes,
 )
@@ -188,6 +189,11 @@ def test_a_model_that_is_as_it_was_has_not_moved():
     lost[ours, y[ours]] -= 2
     assert move(Evidence(y, lost, lost.argmax(axis=1), before.task)) > 1
     assert measure_move(Change(None, before, None, before)) == np.inf
+
+
+def test_losses_may_move_from_nothing_to_whatever_a_float_holds():
+    moved = measure_shift(np.zeros(3), np.full(3, 100.0))
+    assert moved == pytest.approx(np.log(100) - np.log(np.finfo(float).tiny))
 
 
 def test_what_is_lost_where_neighbours_disagree_may_have_been_known_by_heart():
