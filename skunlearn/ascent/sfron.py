@@ -257,9 +257,11 @@ class Forgetting(Callback):
             for p in params:
                 grad = grads.pop(0)
                 if grad is not None:
-                    step = self._share(p, rates) * self.masks[p]
-                    step = step.to(torch.promote_types(step.dtype, grad.dtype))
-                    steps[p] = step.mul_(grad.to_dense() if grad.is_sparse else grad)
+                    grad = grad.to_dense() if grad.is_sparse else grad
+                    kind = torch.promote_types(grad.dtype, torch.get_default_dtype())
+                    steps[p] = torch.empty_like(grad, dtype=kind)
+                    for step, mask, part in in_pieces(steps[p], self.masks[p], grad):
+                        step.copy_(self._share(p, rates) * mask * part)
             if not steps:
                 return
             length = torch.stack([step.float().norm() for step in steps.values()]).norm()

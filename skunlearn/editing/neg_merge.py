@@ -264,8 +264,9 @@ class Agreement:
 
     def mean(self):
         """The merged vector, in the place of the sums."""
-        for total, sign in zip(self.sums, self.signs, strict=True):
-            total.div_(self.n).mul_(sign != 0)
+        for whole in zip(self.sums, self.signs, strict=True):
+            for total, sign in in_pieces(*whole):
+                total.div_(self.n).mul_(sign != 0)
         return self.sums
 
 

@@ -94,7 +94,7 @@ def _epoch(net, iterator, prefix):
         for batch in iterator:
             if makes_batches:
                 noted.append({})
-            if not foreign:  # nobody reads them, and ours may hold others meanwhile
+            if not reads_losses:  # nor gradients; ours may hold others meanwhile
                 drop_gradients(net.optimizer_)
             tell(begin, net, batch=batch, training=True)
             if not net.module_.training:  # a callback has looked at predictions

@@ -42,7 +42,8 @@ class FrozenWeights(Callback):
             for name in net._optimizers:
                 for value in getattr(net, name + "_").state.get(p, {}).values():
                     if isinstance(value, torch.Tensor) and value.shape == p.shape:
-                        value.mul_(free)
+                        for part, mask in in_pieces(value, free):
+                            part.mul_(mask)
 
     def on_train_end(self, net, **kwargs):
         """Let go of the copies."""
