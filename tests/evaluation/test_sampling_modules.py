@@ -1,4 +1,4 @@
-"""Audits of modules that draw in evaluation mode as well."""
+"""Modules that draw when they predict are measured as others are."""
 
 import copy
 
