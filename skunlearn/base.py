@@ -40,6 +40,7 @@ from skunlearn._unlearning.fitted import (
     HoldsFitted,
     drafted,
     find_steps_before,
+    refuse_unasked,
     succeeding,
 )
 from skunlearn._unlearning.predictor import PredictorMixin
@@ -171,6 +172,7 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     def _fit(self, X, y, sample_weight, forget, named, **own):
         """The verb `fit`; `own` is put on the estimator before the model is trained."""
         inner_estimator.refuse_frozen_clone(self)
+        refuse_unasked(self, forget)
         checking.refuse_other_order(X, forget=forget, ids=named["ids"], groups=named["groups"])
         with drafted(self, anew=True) as draft:
             vars(draft).update(own)
@@ -196,7 +198,7 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         change = Change.between(before.said, after, removal.emptied, rows)
         seconds = time.perf_counter() - started
         entry = log_entry(self, before, change, model, kept, seconds)
-        judge(self, change, entry["measured"])
+        judge(self, model, change, entry["measured"])
         take_over(self, model, change, entry)
 
     # ------------------------------------------------------------------ what a method writes

@@ -44,11 +44,21 @@ _BETTER, _LIKELY, _PERHAPS = 0.01, 0.05, 0.2  # levels of the test of `_knows_mo
 _ASKED = 1000  # forget rows for which neighbours are looked up, at most
 
 
-def find_emptied(unlearner, record, forget):
-    """Encoded classes, or labels, of which a request removes every row, with a warning."""
-    if unlearner._classes is None or not record.has_data or forget is None:
+def find_emptied(unlearner, record, forget, positions=None, retain=None):
+    """Encoded classes, or labels, of which a request removes every row, with a warning.
+
+    `record` is as the request leaves it. Where it holds no rows, `retain` are those that came
+    with the request, those at `positions` go, and of the others digests tell.
+    """
+    if unlearner._classes is None:
         return ()
-    gone = task_of(unlearner._classes).find_emptied(record.retained_y, forget.y)
+    task = task_of(unlearner._classes)
+    if not record.has_data:
+        gone = _recall_emptied(task, record, forget, positions, retain)
+    elif forget is None:
+        return ()
+    else:
+        gone = task.find_emptied(record.retained_y, forget.y)
     if len(gone):
         names = to_plain(unlearner._row_reader.name(gone))
         warn(
@@ -57,6 +67,25 @@ def find_emptied(unlearner, record, forget):
             ClassForgottenWarning,
         )
     return tuple(gone.tolist())
+
+
+def _recall_emptied(task, record, forget, positions, retain):
+    """As ``find_emptied``, of rows that are not at hand; none where nobody can say."""
+    codes = range(len(task.labels)) if task.has_one_class else ()
+    if forget is not None:
+        gone = forget.y
+    elif task.has_one_class:
+        gone = record.recall_labels(positions, codes)
+        gone = gone[gone >= 0]
+    else:
+        return np.array([], dtype=int)
+    emptied = task.find_emptied(retain.y, gone)
+    if len(retain) == record.retained.sum() or not len(emptied):
+        return emptied
+    # The request has brought a part of those that are left.
+    left = record.recall_labels(np.flatnonzero(record.retained), codes)
+    known = task.has_one_class and (left >= 0).all()
+    return emptied[~np.isin(emptied, left)] if known else emptied[:0]
 
 
 def warn_if_damaged(unlearner, change, measured, most_lost, removal):
@@ -83,7 +112,7 @@ def warn_if_damaged(unlearner, change, measured, most_lost, removal):
     unseen = None if change.unseen_after is None else lost_on_unseen(change)
     if unseen is not None:
         lost, error = unseen
-        by_chance = error + _DRAWN / np.sqrt(max(1, len(removal.record.retained_y)))
+        by_chance = error + _DRAWN / np.sqrt(max(1, removal.record.retained.sum()))
         what, too_much = "rows that it has never seen", lost > min(most_lost, _LOST + by_chance)
         known = change.unseen_before.take(~np.isin(change.unseen_before.y, change.emptied))
     else:
@@ -284,9 +313,9 @@ def _chance(unlearner, sample):
 
 def _say_still_named(unlearner, removal, change):
     # A model that never saw a class never names it, or as often for whatever row.
-    if not removal.emptied:  # nor is it known where the rows came with the request
+    if not removal.emptied:
         return None
-    task, left = task_of(unlearner._classes), removal.record.retained_y
+    task, left = task_of(unlearner._classes), _list_left(removal)
     if not task.covers(left, removal.forget.y):
         return None
     named = task.still_named(change.forget_after, list(removal.emptied))
@@ -301,6 +330,11 @@ def _say_still_named(unlearner, removal, change):
         f"{type(unlearner).__name__} still names {100 * named:.0f} % of the rows of forgotten "
         f"classes correctly. Try {unlearner._advise_more()}."
     )
+
+
+def _list_left(removal):
+    """Labels of the retained rows; where none is held, of those that came with the request."""
+    return removal.record.retained_y if removal.record.has_data else removal.retain.y
 
 
 def _say_stands_out(name, change):
@@ -333,7 +367,7 @@ def _say_class_is_known(unlearner, change, removal):
     if not ours.task.has_one_class:
         return None
     gone = np.isin(ours.y, change.emptied)
-    kept = np.unique(removal.record.retained_y)
+    kept = np.unique(_list_left(removal))
     sides = ours.take(gone), change.retain_after
     ranks = class_ranks(*sides, kept)
     if ranks is not None:

@@ -130,9 +130,11 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
         longest = (_LONGEST if whole else 1.0) if self.max_norm is None else self.max_norm
 
         def loss(batch):
+            kept = batch.loss()
+            yield beta * kept
             gone, climbed = next(pairs)
-            kept, pushed = batch.loss(), gone.mean(bound_losses(climbed, bound))
-            return beta * kept - (1 - beta) * rest.share(kept) * pushed
+            pushed = gone.mean(bound_losses(climbed, bound))
+            yield -(1 - beta) * rest.share(kept) * pushed
 
         if self._classes is None and self.lr is None:
             scale_rates(net, 1 / self._lr_share)

@@ -7,6 +7,7 @@ from skorch.callbacks import Callback
 
 from skunlearn._rows.constraints import NOT_NEGATIVE
 from skunlearn._torch import net_layers
+from skunlearn._torch.pieces import in_pieces
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner, share_above
 from skunlearn.search_spaces import LogUniform
@@ -147,11 +148,11 @@ class FadingL1(Callback):
         held = [p for p in self.params if p.grad is not None]
         if training and held:
             weight = self.gamma * (1 - self.epoch_ / net.max_epochs)
-            signs = [torch.sign(p) for p in held]
             for p in held:
                 if p.grad.is_sparse:  # the penalty pulls at rows without a gradient, too
                     p.grad = p.grad.to_dense()
-            torch._foreach_add_([p.grad for p in held], signs, alpha=weight)
+                for grad, part in in_pieces(p.grad, p):
+                    grad.add_(part.sign(), alpha=weight)
 
     def on_epoch_end(self, net, **kwargs):
         """Fade."""

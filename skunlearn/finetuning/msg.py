@@ -118,7 +118,7 @@ class MSGUnlearner(NetUnlearner):
                 (renewed,) = largest([size], round(self.share * weight.numel()))
                 fresh = torch.empty_like(weight)
                 nn.init.kaiming_uniform_(fresh, a=5**0.5)  # as torch initialises these layers
-                weight.copy_(torch.where(renewed, fresh, weight))
+                torch.where(renewed, fresh, weight, out=weight)
                 spared[weight] = renewed
         callbacks = [("skunlearn_damping", DampedGradients(self.damping, spared))]
         if self.schedule == "linear":

@@ -6,7 +6,9 @@ from skunlearn._rows import checking
 from skunlearn._rows.constraints import POSITIVE
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.net_state import keep_weights
 from skunlearn._torch.parts.tasks import task_of
+from skunlearn._torch.pieces import in_pieces
 from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.exceptions import CostWarning, UnsuitableMethodWarning
 from skunlearn.influence._objective import Objective
@@ -143,7 +145,9 @@ class CurvatureEditor(WeightEditor):
 
     def _move(self, net, retain, forget, objective, direction):
         """Take the step, or what of it the retained rows bear where nobody has set its length."""
-        moves = Moves(objective, direction)
+        moves = Moves(
+            objective, direction, keep_weights(objective.f.params.values(), net, self.estimator_)
+        )
         whole = self._classes is not None and self._whole_classes(retain, forget)
         if self.step is not None or whole:
             moves.go(1.0 if self.step is None else self.step)
@@ -197,17 +201,20 @@ class Moves:
     ----------
     objective : Objective
     direction : tensor of shape (P,)
+    starts : dict of parameter to tensor
+        Where they were.
     """
 
-    def __init__(self, objective, direction):
+    def __init__(self, objective, direction, starts):
         self.params, self.steps = objective.f.params, objective.weights(direction)
-        self.starts = {name: p.detach().clone() for name, p in self.params.items()}
+        self.starts = starts
 
     @torch.no_grad()
     def go(self, step):
         """Go `step` times the direction."""
-        for name, p in self.params.items():
-            p.copy_(self.starts[name] + step * self.steps[name])
+        for name, whole in self.params.items():
+            for p, start, way in in_pieces(whole, self.starts[whole], self.steps[name]):
+                p.copy_(start + step * way)
 
 
 def _mean_loss(net, rows, classes):

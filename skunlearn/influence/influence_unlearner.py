@@ -92,5 +92,5 @@ class InfluenceUnlearner(CurvatureEditor):
 
     def _unlearn(self, net, retain, forget):
         objective, solve = self._objective(net, retain, forget)
-        pushed = objective.gradient(forget) / objective.mass(retain)
+        pushed = objective.gradient(forget).div_(objective.mass(retain))
         self._move(net, retain, forget, objective, solve(pushed[None])[0])

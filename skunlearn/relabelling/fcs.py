@@ -10,7 +10,6 @@ from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.norms import FollowedStatistics
 from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
-from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._unlearning.phases import Phases
 from skunlearn.net_unlearner import NetUnlearner, share_above
 from skunlearn.search_spaces import LogUniform
@@ -93,7 +92,9 @@ class FCSUnlearner(NetUnlearner):
     20
     """
 
-    _promises = replace(NetUnlearner._promises, reads_forget_labels=False)
+    _promises = replace(
+        NetUnlearner._promises, reads_forget_labels=False, takes_labels=False, takes_values=False
+    )
     _lr_share = share_above(3.0)
     _fewest_epochs = 5
 
@@ -139,7 +140,6 @@ class FCSUnlearner(NetUnlearner):
         self.max_norm = max_norm
 
     def _unlearn(self, net, retain, forget):
-        need_one_class(self._classes, "FCSUnlearner")
         seen = torch.as_tensor(self._row_reader.seen_columns)
         others, followed = batches(net, retain), FollowedStatistics(net, retain)
         hung = [("skunlearn_followed", followed), clip_gradients(self.max_norm)]

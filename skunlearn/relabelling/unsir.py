@@ -15,7 +15,7 @@ from skunlearn._torch.loop.optimizer_steps import clip_gradients
 from skunlearn._torch.loop.task_loss import TaskLoss, scratch_history
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_state import set_weights, weights
-from skunlearn._torch.parts.tasks import need_one_class, task_of
+from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.skorch_nets import has_schedule, overridden, unwrap
 from skunlearn._unlearning.phases import Phases
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
@@ -86,7 +86,9 @@ class UNSIRUnlearner(NetUnlearner):
     [8]
     """
 
-    _promises = replace(NetUnlearner._promises, class_only=True)
+    _promises = replace(
+        NetUnlearner._promises, class_only=True, takes_labels=False, takes_values=False
+    )
     _lr_share = 0.2
 
     _parameter_constraints = {
@@ -131,7 +133,6 @@ class UNSIRUnlearner(NetUnlearner):
         self.impair_epochs = impair_epochs
 
     def _unlearn(self, net, retain, forget):
-        need_one_class(self._classes, "UNSIRUnlearner")
         if not self._whole_classes(retain, forget):
             checking.warn(
                 "UNSIRUnlearner spoils whole classes, also the retained rows of the forget rows' "
@@ -168,11 +169,12 @@ class UNSIRUnlearner(NetUnlearner):
         task = TaskLoss(net)
 
         def impair(batch):
+            yield (1 - self.noise_share) * batch.loss()
             # The statistics of noise are not to become those of the net.
             net._set_training(False)
             spoilt = task(net.infer(noise), labels, noise)
             net._set_training(True)
-            return (1 - self.noise_share) * batch.loss() + self.noise_share * spoilt
+            yield self.noise_share * spoilt
 
         # What was impaired has to be repaired.
         phases = Phases(net, self.schedule, at_least=self.impair_epochs + 1)

@@ -1,18 +1,21 @@
 """`audit`, `audit_logits`, verdicts, warnings and the report's exports."""
 
+import copy
 import json
 import pickle
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from skorch import NeuralNetClassifier
 
-from skunlearn import RetrainUnlearner
+from skunlearn import FineTuneUnlearner, RetrainUnlearner
 from skunlearn.evaluation import audit, audit_logits
 from skunlearn.metrics import MIAScorer, blind_attack, membership_inference
 
@@ -113,7 +116,7 @@ def test_a_kept_class_is_not_taken_for_forgotten():
     assert frame["inside"]
     assert report.verdicts["kept"].kind == "not forgotten"
     assert report.ceiling == np.mean(labels["unseen"] != 0)
-    assert f"can exceed {100 * report.ceiling:.1f} % there" in str(report)
+    assert f"can exceed {100 * report.ceiling:.1f} %." in str(report)
     wide = report.wide
     assert wide.loc["kept", "test"] > wide.loc["retrained", "test"] + 0.1
     assert wide.loc["retrained", "unmatched AUC"] < 0.2  # the trap of unmatched attacks
@@ -269,6 +272,16 @@ def test_audit_of_an_unlearner(data):
     assert report.wide.loc["original", "forget train"] == original.score(X[:100], y[:100])
 
 
+def test_an_audit_says_that_it_is_about_the_last_request(data):
+    X, X_test, y, y_test = data
+    unlearner = RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, y)
+    for rows in (range(60), range(60, 100)):
+        report = audit(unlearner.unlearn(indices=rows), X_test, y_test)
+        said = [text for text in report.warnings if text.startswith("Judged is the last")]
+        assert len(said) == rows.start // 60
+    assert "the last of 2 requests, 40 of the 100 rows" in said[0]
+
+
 def test_audit_finds_what_was_kept(data):
     """A nearest-neighbour model holds its rows: a frozen copy passed as retrained still does."""
     X, X_test, y, y_test = data
@@ -350,6 +363,13 @@ def test_differences_within_the_margin_are_no_failure():
     assert verdict.kind == "indistinguishable"
     assert "within the margin of 0.03" in verdict.text
     assert verdict.within_margin
+    # A difference that is surely there, and may be larger than the margin, is not within it.
+    narrow = (row["value"] + row["high"]) / 2
+    verdict = audit_logits(outputs, y, tolerance=narrow, **attack).verdicts["mine"]
+    assert verdict.kind == "indistinguishable"
+    assert "within" not in verdict.text
+    assert f"up to {row['high']:.2f} as far as these rows can tell" in verdict.text
+    assert not verdict.within_margin
     strict = audit_logits(outputs, y, tolerance=0.001, **attack).verdicts["mine"]
     assert strict.kind == "not forgotten"
 
@@ -436,3 +456,33 @@ def test_a_class_that_lost_most_rows_must_not_be_known_as_before(labels):
     verdict = audit_logits({"mine": kept, "retrained": retrained}, most).verdicts["mine"]
     assert verdict.kind == "not forgotten"
     assert "right on" in verdict.text.split("(")[0]  # by accuracy, of which the attack sees nothing
+
+
+class Sampling(torch.nn.Module):
+    """Draws in evaluation mode as well, as a dropout that measures uncertainty and a VAE do."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = torch.nn.Linear(4, 64), torch.nn.Linear(64, 3)
+
+    def forward(self, X):
+        return self.out(torch.nn.functional.dropout(self.hidden(X), 0.5, training=True))
+
+
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
+def test_a_module_that_samples_is_measured_on_the_same_draws():
+    """Two audits agree, and a model beside its own copy is no other model."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(160, 4)).astype(np.float32), np.arange(160) % 3
+    net = NeuralNetClassifier(
+        Sampling, criterion=torch.nn.CrossEntropyLoss, max_epochs=2, train_split=None, verbose=0
+    )
+    unlearner = FineTuneUnlearner(net, random_state=0).fit(X[:80], y[:80])
+    unlearner.unlearn(indices=range(20))
+    torch.manual_seed(5)
+    first = audit(unlearner, X[80:], y[80:], retrained=unlearner.estimator_)
+    state = torch.get_rng_state()
+    again = audit(unlearner, X[80:], y[80:], retrained=copy.deepcopy(unlearner.estimator_))
+    pd.testing.assert_frame_equal(first.frame, again.frame)
+    assert torch.equal(state, torch.get_rng_state())
+    assert set(first.frame.query("metric == 'AUC difference'")["value"]) == {0.0}

@@ -167,6 +167,23 @@ def test_requests_that_make_no_sense(blobs):
         state.check(text)
 
 
+@pytest.mark.filterwarnings("error:X_val holds:UserWarning")
+def test_unseen_rows_of_a_table_that_holds_rows_twice():
+    """Pairs of few users and items, say: that one came before makes it no training row."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 20, size=(600, 2)).astype(np.float32)
+    y = (X[:, 0] > X[:, 1]).astype(int)
+    unlearner = RetrainUnlearner(GaussianNB()).fit(X[:400], y[:400])
+    alike = unlearner._record.mark_seen(X[400:]).sum()
+    assert alike > 80  # of 200
+    X_val, y_val = X[400:], y[400:]
+    unlearner.unlearn(indices=[3], X_val=X_val, y_val=y_val, max_accuracy_drop=0.5)
+    guard = unlearner.deletions_[0]["guard"]
+    assert guard["after"] == unlearner.score(X_val, y_val)  # none was left out
+    with pytest.raises(ValueError, match=r"200 training rows, of 200, where 6\d% of these equal"):
+        unlearner.unlearn(indices=[5], X_val=X[5:205], y_val=y[5:205])
+
+
 def test_exact_methods_lose_what_the_request_takes():
     """No method can keep what only the forgotten rows said."""
     rng = np.random.default_rng(1)
