@@ -106,9 +106,20 @@ def recall_labels(record, positions, codes):
 
 
 def mark_seen(record, X):
-    """Which rows of `X` are retained training rows, a boolean array."""
-    if record.is_dataset:
-        return np.zeros(n_rows(X), dtype=bool)
+    """Which rows of `X` are retained training rows, a boolean array.
+
+    Items of torch Datasets are known by their places in that of ``fit``, or in the one by which its
+    rows are measured, and by nothing else.
+    """
+    if record.is_dataset or is_dataset(X):
+        seen = np.zeros(len(X) if is_dataset(X) else n_rows(X), dtype=bool)
+        if record.is_dataset and record.has_data and is_dataset(X):
+            theirs, asked = _list_places(X)
+            for data in (record._X, getattr(record.reader, "dataset", None)):
+                ours, held = (None, None) if data is None else _list_places(data)
+                if ours is theirs:
+                    seen |= np.isin(asked, held[record.retained])
+        return seen
     X, exact = align(X, record.like, "X")
     hits = match(record.digests[record.retained], row_digests(X))
     return exact & np.array([len(hit) > 0 for hit in hits], dtype=bool)
@@ -165,6 +176,14 @@ def _find_rows(record, X, y):
     else:
         hits = match(record.label_digests, label_digests(digests, y))
     return _keep_retained(record, hits, "rows of X_forget", "row")
+
+
+def _list_places(X):
+    """The data set that Subsets, of Subsets too, are of, and the place of each item in it."""
+    places = np.arange(len(X))
+    while isinstance(X, Subset):
+        places, X = np.asarray(X.indices)[places], X.dataset
+    return X, places
 
 
 def _find_subset(record, X):

@@ -229,7 +229,7 @@ def refuse_unasked(estimator, forget):
         name = f"{step}forget"
         raise ValueError(
             f"{type(found[0]).__name__} scores what was forgotten, and fit was given no {name}=: "
-            "every score would be NaN. Nothing was trained. Pass the mask of rows to forget "
+            "every score would be NaN. Pass the mask of rows to forget "
             f"to the search, search.fit(X, y, {name}=mask), or to the cross-validation, "
             f'params={{"{name}": mask}}. That of ForgetSplit(forget=mask) says in which part '
             "of a fold these rows are, no more."

@@ -14,12 +14,14 @@ _OF_VALUES = 2.0
 # Of what is left is kept at least so much at a look; of regressions more, as what they have lost no
 # scaling mends at the end: on one in thirteen nets a half cost 3.5 points of R².
 _KEPT, _KEPT_OF_VALUES, _KEPT_WORTH = 0.5, 0.75, 0.8
-# Where what the net knows holds for rows that it has never seen, and the budget would not bring it
-# back: the share, and how much has to hold for any of it, and for all.
-_WORTH, _SOME, _ALL = 0.9, 0.55, 0.85
+# Where what the net knows holds for rows that it has never seen: the share where the budget would
+# not bring it back and where it would, and how much has to hold for any of it, and for all.
+_WORTH, _WORTH_ENOUGH, _SOME, _ALL = 0.9, 0.7, 0.55, 0.85
+_WORTH_RARE = 0.5  # of a few rows that stand out
 # Where nobody can see what holds: the share of what may be known by heart; that of nets trained
 # for few epochs, which do not even know their own rows; and what few and knowing are.
 _BLIND, _BLIND_WORTH = 0.25, {"class": 0.9, "rows": 0.8}
+_BLIND_OF_VALUES = 0.4  # nearer to retrained nets than 0.25 on all of four regressions
 _EPOCHS, _KNOWN = (4, 10), (0.9, 0.97)
 # Of what such nets know, as much has to hold for unseen rows for the whole of the target to be
 # left: of none of it, and of all. On three tables trained for 8 epochs it cost 9 points otherwise.
@@ -72,11 +74,12 @@ class Keeping:
         """
         if judge is None or judge.unseen is None:
             # What holds for rows of other classes is no reason to keep what nobody can see.
-            share = _BLIND if self.classes is None else self._guess(kind, epochs)
-            if found is None or found < _COMMON:
+            share = self._guess(kind, epochs)
+            if found is None:
                 return share
             worth = _rise(self._hold(accuracy, judge.score), _SOME, _ALL)
-            return share + worth * max(0.0, _WORTH - share)
+            most = _WORTH_RARE if found < _COMMON else _most_worth(epochs)
+            return share + worth * max(0.0, most - share)
         error = judge.error(seen, max(before.keys() - {NAMED}, key=before.get))
         holds = self._hold(accuracy, judge.score)
         at_risk = _few(epochs) * _rise(holds, *_AT_RISK)
@@ -84,10 +87,12 @@ class Keeping:
         share = share_that_forgets(before, error, kind, target, self.classes, at_risk)
         worth = _rise(holds, _SOME, _ALL)
         self.kept += worth * max(0.0, _KEPT_WORTH - self.kept)
-        return share + worth * max(0.0, _WORTH - share)
+        return share + worth * max(0.0, _most_worth(epochs) - share)
 
     def _guess(self, kind, epochs):
         """The share where there is no unseen row."""
+        if self.classes is None:
+            return _BLIND_OF_VALUES
         few = _few(epochs)
         unsure = 1 - _rise(self.own(), *_KNOWN) if few else 0.0
         return _BLIND + (_BLIND_WORTH[kind] - _BLIND) * few * unsure
@@ -108,6 +113,11 @@ def score_own(net, retain, classes, seed):
 def _few(epochs):
     """Whether so few epochs bring back little of what has been shrunk."""
     return 1 - _rise(epochs, *_EPOCHS)
+
+
+def _most_worth(epochs):
+    """The share where all that the net knows holds for unseen rows."""
+    return _WORTH_ENOUGH + _few(epochs) * (_WORTH - _WORTH_ENOUGH)
 
 
 def share_that_forgets(before, error, kind, target, classes, at_risk=0.0):

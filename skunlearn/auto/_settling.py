@@ -37,10 +37,14 @@ class Confidence:
     classes : ndarray or Labels
     gone : array of int
         Encoded classes that are forgotten.
+    trained : bool, default=False
+        Whether these are rows of the training, retained ones: a retrained net is as sure of them as
+        the original is. Of those that one net knows by heart and the other does not nothing can be
+        said, so that those alone count which both name rightly.
     """
 
-    def __init__(self, net, rows, classes, gone):
-        self.rows, self.classes = rows.sample(_MOST, 0), classes
+    def __init__(self, net, rows, classes, gone, trained=False):
+        self.rows, self.classes, self.trained = rows.sample(_MOST, 0), classes, trained
         self.stay = slice(None)
         if not isinstance(classes, Labels):
             self.stay = np.setdiff1d(np.arange(len(classes)), gone)
@@ -67,7 +71,12 @@ class Confidence:
         if self.target is None:
             return None
         said = said_of(net, self.rows, self.classes)
-        found = self._log_factor(said)
+        counted = slice(None)
+        if self.trained:
+            counted = np.flatnonzero(self._is_right(self.said) & self._is_right(said))
+            if len(counted) < _FEWEST:
+                return None
+        found = self._log_factor(said[counted], self.target[counted])
         if found < _CLOSE:
             return None
         factor, some = float(np.exp(found)), np.arange(min(_PROBES, len(said)))
@@ -81,11 +90,14 @@ class Confidence:
         done = change_last(net, scale, probes, said, factor * said, self.classes)
         return factor if done else None
 
-    def _log_factor(self, said):
+    def _is_right(self, said):
+        return said[:, self.stay].argmax(axis=1) == np.searchsorted(self.stay, self.rows.y)
+
+    def _log_factor(self, said, target):
         """Logarithm of the factor; no farther from 0 than the rows show beyond chance."""
 
         def beyond(log_factor):
-            found = self._entropies(np.exp(log_factor) * said) - self.target
+            found = self._entropies(np.exp(log_factor) * said) - target
             return found.mean() - found.std(ddof=1) / np.sqrt(len(found))
 
         # The entropy falls as the factor grows.

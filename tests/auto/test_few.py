@@ -118,7 +118,7 @@ def test_a_row_like_others_is_no_reason_to_lose_what_is_known_of_them(wrong):
     unlearner.unlearn(indices=[row], X_val=X[1200:1500], y_val=y[1200:1500])
     (share,) = unlearner.deletions_[0]["auto"]["shares"]
     if wrong:
-        assert share == 0.25
+        assert share <= 0.5
         assert unlearner.predict(X[row : row + 1]) != y[row]
     else:
         assert share > 0.5

@@ -10,9 +10,11 @@ from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, take
 from skunlearn._rows.finding import share_alike
 from skunlearn._rows.views import Rows
 from skunlearn._torch.parts.tasks import task_of
+from skunlearn._unlearning.validation import refuse_mixed
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose._front_steps import as_rows, transform
 from skunlearn.compose.pipeline import UnlearningPipeline
+from skunlearn.metrics._arrays import to_array
 
 _CHECKED_ROWS = 256  # test rows looked up in the training record to catch train scores
 
@@ -96,7 +98,8 @@ def _reach(estimator, X):
 
 
 def _leave_out_unknown(X, y, classes):
-    labels = np.asarray(y)
+    refuse_mixed(y)
+    labels = to_array(y)
     known = np.isin(labels, classes)
     # Where none is known, labels are of another type, say, which is for others to refuse.
     if labels.ndim != 1 or known.all() or not known.any() or len(labels) != n_rows(X):
@@ -128,8 +131,6 @@ class TrainingRowsError(ValueError):
 
 def refuse_training_rows(unlearner, unseen):
     """Raise where rows that should be unseen are in the training record."""
-    if is_dataset(unseen.source):
-        return
     rows = np.unique(np.linspace(0, len(unseen) - 1, _CHECKED_ROWS).astype(int))
     record = unlearner._record
     seen = record.mark_seen(unseen.take(rows).X).mean()

@@ -1,0 +1,170 @@
+"""Without unseen rows a trial shows whether what a net knows holds for rows like its own."""
+
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from skunlearn import AutoUnlearner, RetrainUnlearner
+from skunlearn._rows.views import Rows
+from skunlearn._torch.parts.net_state import weights
+from skunlearn.auto import _settling
+from skunlearn.auto._settling import Confidence
+from skunlearn.auto._trying import FEWEST, TRIED, Trial
+from skunlearn.exceptions import ClassForgottenWarning
+from skunlearn.net_unlearner import NetUnlearner
+from tests.auto.digits import digits, net, small, started
+
+CLASSES, WRONG = np.arange(10), 17
+
+
+@pytest.fixture(scope="module")
+def generalising():
+    """A net that names unseen rows as rightly as its own, but for one row with a wrong label."""
+    X, y = load_digits(return_X_y=True)
+    X, y = (X / 16).astype(np.float32), y.copy()
+    y[WRONG] = (y[WRONG] + 3) % 10
+    model = net(module__hidden=128, max_epochs=60)
+    fitted = RetrainUnlearner(model, random_state=0).fit(X[:1000], y[:1000])
+    own = fitted.get_params(deep=False)
+    return X, y, model, {key: value for key, value in vars(fitted).items() if key not in own}
+
+
+def say(unlearner, rows):
+    return unlearner.predict_proba(rows)
+
+
+def test_an_ordinary_row_costs_nothing(generalising):
+    """Shrunk to a quarter, the net said of unseen rows what a retrained one would not."""
+    X, y, model, state = generalising
+    auto = started(AutoUnlearner(model, random_state=0), state)
+    before, said = auto.score(X[1000:], y[1000:]), say(auto, X[1000:])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        auto.unlearn(indices=[40])
+    done = auto.deletions_[0]["auto"]
+    assert auto.score(X[1000:], y[1000:]) > before - 0.005
+    assert np.abs(say(auto, X[1000:]) - said).sum(axis=1).mean() < 0.06
+    assert done["shares"] == [pytest.approx(0.7, abs=0.05)]
+    assert done["trial"]["epochs"] == 2
+    assert done["trial"]["hard"] == done["trial"]["left"] == 0
+    assert min(done["trial"]["score"]) > 0.93
+    assert (done["epochs"], done["reference_epochs"], done["judged"]) == (8, 0, False)
+    assert len(auto.estimator_.history) == 8  # of a trial there is no trace
+
+
+def test_a_row_that_is_known_by_heart_is_forgotten_beside_it(generalising):
+    X, y, model, state = generalising
+    auto = started(AutoUnlearner(model, random_state=0), state)
+    before = auto.score(X[1000:], y[1000:])
+    row = X[WRONG : WRONG + 1]
+    assert say(auto, row)[0, y[WRONG]] > 0.8
+    auto.unlearn(indices=[WRONG])
+    assert say(auto, row)[0, y[WRONG]] < 0.05
+    assert auto.score(X[1000:], y[1000:]) > before - 0.01
+    done = auto.deletions_[0]["auto"]
+    assert done["trial"]["hard"] == 1
+    assert done["shares"][0] <= TRIED
+
+
+def test_where_much_is_known_by_heart_no_more_than_a_quarter_is_kept():
+    X, y, *_ = digits()
+    auto = AutoUnlearner(net(), random_state=0).fit(X, y).unlearn(indices=np.arange(5))
+    done = auto.deletions_[0]["auto"]
+    before, after = done["trial"]["score"]
+    assert before - after > 0.15
+    assert done["shares"][0] < 0.32
+
+
+def test_a_whole_class_is_tried_too(generalising):
+    X, y, model, state = generalising
+    auto = started(AutoUnlearner(model, random_state=0), state)
+    with pytest.warns(ClassForgottenWarning):
+        auto.unlearn(indices=np.flatnonzero(y[:1000] == 1))
+    done = auto.deletions_[0]["auto"]
+    assert done["trial"]["epochs"] == done["reference_epochs"] == 2
+    assert done["epochs"] == 6
+    assert done["shares"][0] == pytest.approx(TRIED, abs=0.05)
+    assert done["after"] == {"named": 0.0}
+    stay = y[1000:] != 1
+    assert auto.score(X[1000:][stay], y[1000:][stay]) > 0.95
+
+
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
+@pytest.mark.parametrize(("rows", "epochs"), [(40, 30), (120, 8)])
+def test_few_rows_and_few_epochs_are_not_tried(rows, epochs):
+    X, y, *_ = small()
+    model = net(max_epochs=epochs, batch_size=2, module__n_out=3, module__hidden=32, lr=0.01)
+    auto = AutoUnlearner(model, random_state=0).fit(X[:rows], y[:rows])
+    done = auto.unlearn(indices=[0]).deletions_[0]["auto"]
+    assert done["trial"] is None
+    assert not done["retrained"]
+    assert done["epochs"] < max(4, rows)
+    assert FEWEST > 40
+
+
+@pytest.mark.parametrize(("row", "heard"), [(40, False), (WRONG, True)])
+def test_the_loss_of_a_row_that_was_not_known_by_heart_shows_nothing(
+    monkeypatch, generalising, row, heard
+):
+    """Of a face among others it fell, and it was said to be remembered."""
+    *_, model, state = generalising
+    seen = []
+    monkeypatch.setattr(
+        NetUnlearner, "_warn_if_wrong", lambda self, change, measured, most: seen.append(measured)
+    )
+    started(AutoUnlearner(model, random_state=0), state).unlearn(indices=[row])
+    assert (seen[0]["forget_before"]["loss"] is not None) == heard
+
+
+@pytest.mark.parametrize(
+    ("whole", "scores", "hard", "left", "share"),
+    [
+        (False, (1.0, 0.98), 0.0, 0.0, 0.7),
+        (False, (1.0, 0.70), 0.0, 0.0, 0.25),  # known by heart
+        (False, (0.95, 0.835), 0.0, 0.0, 0.475),  # half of it
+        (False, (1.0, 0.98), 1.0, 0.01, 0.5),  # it stands out
+        (False, (1.0, 0.98), 1.0, 0.60, 0.35),  # and is known all the same
+        (False, (1.0, 0.98), 0.2, 0.01, 0.6),  # one of five does
+        (True, (1.0, 0.98), 1.0, 0.0, 0.5),
+        (True, (1.0, 0.70), 1.0, 0.0, 0.25),
+    ],
+)
+def test_the_share(whole, scores, hard, left, share):
+    given = SimpleNamespace(whole=whole, scores=scores, hard=hard, left=left)
+    assert Trial.choose(given, 0.25) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.7])
+def test_a_trial_goes_on_from_where_it_is_or_leaves_no_trace(share):
+    X, y, *_ = small()
+    model, new = (net(max_epochs=n, module__n_out=3).fit(X, y) for n in (5, 0))
+    was, fresh = weights(model), weights(new)
+    rows = Rows(X, y, np.arange(120))
+    trial = Trial(model, new, rows.take(np.arange(110)), rows.take([115]), np.arange(3), 1, 0)
+    tried = weights(model)
+    trial.leave(share)
+    assert not len(model.history)
+    assert not model.optimizer_.state
+    for key, value in weights(model).items():
+        old = was[key] if share > TRIED else tried[key]
+        kept = share if share > TRIED else share / TRIED
+        np.testing.assert_allclose(value, kept * old + (1 - kept) * fresh[key], atol=1e-6)
+
+
+def test_of_retained_rows_those_count_that_both_nets_name(monkeypatch):
+    X, y, *_ = digits()
+    model = net(max_epochs=20).fit(X, y)
+    asked = Confidence(model, Rows(X, y, np.arange(300)), CLASSES, [], trained=True)
+    counted = []
+    monkeypatch.setattr(_settling, "_CLOSE", np.inf)  # nothing is scaled
+    original = Confidence._log_factor
+    monkeypatch.setattr(
+        Confidence, "_log_factor", lambda *given: counted.append(given[1]) or original(*given)
+    )
+    other = net(max_epochs=3).fit(X, y)
+    assert asked.match(other) is None
+    named = (model.predict(X[:300]) == y[:300]) & (other.predict(X[:300]) == y[:300])
+    assert len(counted[0]) == named.sum() < 300
