@@ -75,8 +75,9 @@ class AutoUnlearner(NetUnlearner):
     which keep 0.4. Where the request has fewer than 10 epochs and the net does not even name 97 %
     of its own rows rightly, up to 0.8 is kept (0.9 of whole classes). Fewer than five rows to
     forget keep as much as others where none of them is known better than unseen rows are, half
-    where one is, and what a trial says where there are too few unseen rows to tell. The logits are then scaled by the retained
-    rows that the net names rightly before and after, of which a retrained net is as sure.
+    where one is, and what a trial says where there are too few unseen rows to tell. The logits are
+    scaled, without unseen rows, by the retained ones that the net names rightly before and after:
+    a retrained net is as sure of those.
 
     On 20,000 images of CIFAR-10 and a net of eight epochs it had 78.2 % of unseen rows right after
     a class was forgotten and 80.3 % after a tenth of the rows, where retrained nets had 77.9 and
@@ -111,9 +112,9 @@ class AutoUnlearner(NetUnlearner):
     deletions_ : list of dict
         The log of requests. ``"auto"`` of an entry holds ``"epochs"``, ``"reference_epochs"``,
         ``"recipe_epochs"``, those of the net's own training, which may have ended early;
-        ``"trial"``, of requests that unseen rows do not judge, its ``"epochs"`` (beside the others), the
-        ``"score"`` of the withheld rows before and after, ``"hard"``, the share of forget rows that
-        stand out, and ``"left"``, the mean probability of their labels;
+        ``"trial"``, of requests that unseen rows do not judge, its ``"epochs"`` (beside the
+        others), the ``"score"`` of the withheld rows before and after, ``"hard"``, the share of
+        forget rows that stand out, and ``"left"``, the mean probability of their labels;
         ``"shares"`` of the old weights after each shrinking; ``"judged"``, whether there was
         anything to judge by; ``"looks"``, how far it was from the reference on the way;
         ``"before"`` and ``"after"``, the differences to the reference by score; ``"errors"``,
