@@ -39,6 +39,7 @@ extensions = [
     "optional_pages",
     "pictures",
     "repairs",
+    "rule_table",
     "stored_runs",
 ]
 exclude_patterns = [

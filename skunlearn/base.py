@@ -34,12 +34,13 @@ from skunlearn._unlearning.certificate import recording
 from skunlearn._unlearning.certificate.content import write_content
 from skunlearn._unlearning.certificate.deletion_log import log_entry
 from skunlearn._unlearning.change import Change
-from skunlearn._unlearning.diagnosis import warn_if_damaged, warn_if_wrong
+from skunlearn._unlearning.diagnosis import warn_if_wrong
 from skunlearn._unlearning.fitted import (
     Fitted,
     HoldsFitted,
     drafted,
     find_steps_before,
+    refuse_unasked,
     succeeding,
 )
 from skunlearn._unlearning.predictor import PredictorMixin
@@ -171,6 +172,7 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     def _fit(self, X, y, sample_weight, forget, named, **own):
         """The verb `fit`; `own` is put on the estimator before the model is trained."""
         inner_estimator.refuse_frozen_clone(self)
+        refuse_unasked(self, forget)
         checking.refuse_other_order(X, forget=forget, ids=named["ids"], groups=named["groups"])
         with drafted(self, anew=True) as draft:
             vars(draft).update(own)
@@ -193,10 +195,10 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         model, kept = self._renew_model(removal)
         after = observe_all(model, removal, self._classes)
         rows = removal.forget, removal.retain, removal.others
-        change = Change.between(before.said, after, removal.emptied, rows)
+        change = Change.between(before.said, after, removal.emptied, rows, model)
         seconds = time.perf_counter() - started
         entry = log_entry(self, before, change, model, kept, seconds)
-        judge(self, change, entry["measured"])
+        judge(self, model, change, entry["measured"])
         take_over(self, model, change, entry)
 
     # ------------------------------------------------------------------ what a method writes
@@ -303,10 +305,8 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     def _warn_if_wrong(self, change, measured, most_lost):
         """Warn when the model was damaged, or has not forgotten; see `diagnosis`."""
         promises = self._make_promises()
-        if promises.certified:
-            # That it has forgotten is proved, not what the noise has left of the model.
-            warn_if_damaged(self, change, measured, most_lost, self._removal)
-        elif not (promises.exact or self._removal.corrected):  # may be close to what they were
+        # Of a proof what its noise cost is asked; corrected rows may be close to what they were.
+        if promises.certified or not (promises.exact or self._removal.corrected):
             warn_if_wrong(self, change, measured, most_lost, self._removal)
 
     def _count_held_out(self, retain):

@@ -28,7 +28,9 @@ class NetUnlearner(BaseUnlearner):
     """Base class of unlearners that go on training a copy of the current net.
 
     A method of another usual rate than the net's own says in ``_lr_share`` what share of it `lr`
-    of None takes, and describes its own `lr`.
+    of None takes, and describes its own `lr`. One that takes the net apart, and has to train it
+    back, says in ``_fewest_epochs`` how many `max_epochs` of None takes at least where the recipe
+    is short, and describes its own.
 
     Parameters
     ----------
@@ -55,6 +57,7 @@ class NetUnlearner(BaseUnlearner):
 
     _promises = replace(BaseUnlearner._promises, takes_new_inputs=True)
     _lr_share = 1.0  # of the net's own rate, where `lr` is None
+    _fewest_epochs = 0  # or a third of the net's own, whichever is less
 
     _parameter_constraints = {
         **BaseUnlearner._parameter_constraints,
@@ -258,7 +261,7 @@ class NetUnlearner(BaseUnlearner):
 
     def _usual_epochs(self, net):
         """Those of `max_epochs=None`, around which a search looks."""
-        return -(-net.max_epochs // 5)
+        return max(-(-net.max_epochs // 5), min(self._fewest_epochs, -(-net.max_epochs // 3)))
 
 
 def share_above(times):

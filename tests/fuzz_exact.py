@@ -22,7 +22,7 @@ KINDS = ("indices", "ids", "groups", "rows", "rows with labels", "correct indice
 FEW = 5  # labels, with which whole classes are deleted
 STAYING = ("gone", "stranger", "all", "pickle", "save", "copy", "lend")
 LEAVING = ("correct ids", "correct indices", *STAYING)
-ODD = ("correct rows", "brought", *STAYING)
+ODD = ("correct rows", "brought", "away", *STAYING)
 ACTS = (*KINDS, "whole class", *ODD)
 BRING = "give them back with attach"  # what shards say of rows that come with a request
 
@@ -151,6 +151,15 @@ class Trial:
             assert len(self.unlearner.deletions_) == log
             if not known:
                 raise
+        else:
+            self.check_classes(before)
+
+    def check_classes(self, before):
+        """The log names the classes that went with the request, wherever the rows were."""
+        said = self.unlearner.deletions_[-1]["classes_forgotten"]
+        if self.y.ndim == 1 and self.y.dtype.kind != "f":
+            went = np.setdiff1d(self.y[before], self.y[self.left])
+            assert sorted(said) == went.tolist(), (said, went)
 
     def is_too_little(self):
         """Whether there is no model of the rows that would be left, or none that answers."""
@@ -224,6 +233,22 @@ class Trial:
         left = np.flatnonzero(self.left & ~self.at(rows))
         brought = {"X_retain": self.wrap(self.X[left]), "y_retain": self.y[left]}
         self.forget(self.at(rows), ids=self.ids[rows], **brought)
+
+    def do_away(self):
+        """A request to one that holds no rows; all of them come along, and are given back."""
+        row, shape = self.some(1)[0], self.rng.integers(2)
+        gone = self.equal(row, labels=True)
+        left = np.flatnonzero(self.left & ~gone)
+        self.unlearner.detach()
+
+        def given(rows):
+            y = self.y[rows]
+            return y[:, None] if shape and y.ndim == 1 else y  # a column is as good
+
+        brought = {"X_retain": self.wrap(self.X[left]), "y_retain": given(left)}
+        self.forget(gone, X_forget=self.wrap(self.X[[row]]), y_forget=given([row]), **brought)
+        left = self.rng.permutation(np.flatnonzero(self.left))
+        self.unlearner.attach(self.wrap(self.X[left]), given(left))
 
     # ------------------------------------------------------------------ corrections
 

@@ -12,7 +12,8 @@ from skunlearn import (
     SCRUBUnlearner,
 )
 from skunlearn.datasets import load_digits_images
-from skunlearn.exceptions import NotForgottenWarning, UnlearningError, UnsuitableMethodWarning
+from skunlearn.evaluation import compare
+from skunlearn.exceptions import NotForgottenWarning, UnsuitableMethodWarning
 from skunlearn.nets import digits_classifier
 from skunlearn.utils import all_unlearners, unlearner_tags
 from skunlearn.utils._check_tools import parameters, same_parameters
@@ -159,5 +160,21 @@ def test_classifier_methods_refuse_regressions():
     for name in ("RandomLabelUnlearner", "BoundaryUnlearner", "RUMUnlearner"):
         assert name not in FOR_REGRESSION
         unlearner = all_unlearners()[name](make_regressor_net(max_epochs=1), random_state=0)
-        with pytest.raises(UnlearningError, match="classifiers"):
-            unlearner.fit(X, y).unlearn(indices=[0, 1])
+        with pytest.raises(ValueError, match="for classifiers"):
+            unlearner.fit(X, y)
+
+
+def test_a_model_that_another_method_trained_is_refused_too():
+    """A comparison trains once for all, and refuses before it lets any forget."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)).astype(np.float32), rng.normal(size=40).astype(np.float32)
+    method = all_unlearners()["DELETEUnlearner"](make_regressor_net(max_epochs=1))
+    with pytest.raises(ValueError, match="DELETEUnlearner is for classifiers"):
+        compare(
+            {"DELETE": method},
+            X[:30],
+            y[:30],
+            forget=np.arange(30) < 5,
+            X_test=X[30:],
+            y_test=y[30:],
+        )

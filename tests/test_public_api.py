@@ -195,3 +195,38 @@ def test_a_class_takes_descriptions_from_its_bases():
         pass  # as every class is under python -OO
 
     assert Undocumented.__doc__ is None
+
+
+# ------------------------------------------------------------------ in their own words
+
+_ROOMS = ("compose", "evaluation", "exact", "metrics", "model_selection", "production")
+
+
+def _list_documented():
+    for name, item in OBJECTS.items():
+        if inspect.getmodule(item).__name__.split(".")[1] in _ROOMS:
+            yield name, item
+            if inspect.isclass(item):
+                for key, method in inspect.getmembers(item, inspect.isfunction):
+                    ours = method.__module__.startswith("skunlearn")
+                    if ours and not key.startswith("_") and inspect.getdoc(method):
+                        yield f"{name}.{key}", method
+
+
+DOCUMENTED = dict(_list_documented())
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_parameters_are_explained_where_they_are_asked_for(name):
+    """``help(compare)`` says what `tolerance` is, and does not send the reader elsewhere."""
+    for parameter, (_, said) in entries_of(DOCUMENTED[name]).items():
+        assert not re.match(r"See [`\[]", said), f"{parameter}: {said}"
+    assert not re.search(r"^\{\w+(, \w+)*\}$", inspect.getdoc(DOCUMENTED[name]), re.M)
+
+
+@pytest.mark.parametrize("name", ["audit", "audit_logits", "compare"])
+def test_reports_explain_their_own_parameters(name):
+    found = entries_of(getattr(skunlearn.evaluation, name))
+    assert "decides the verdict" in found["attacks"][1]
+    assert "Practical margin" in found["tolerance"][1]
+    assert found["confidence"] == ["float, default=0.95", "Level of all intervals."]

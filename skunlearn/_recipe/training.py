@@ -23,7 +23,7 @@ from skunlearn._rows.row_names import join_names
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import checkpoints, held_out_rows, net_checks, portable, skorch_nets
 from skunlearn._torch.first_weights import digest_weights
-from skunlearn._torch.loop import fit_loop
+from skunlearn._torch.loop import fit_loop, run_guards
 from skunlearn._torch.parts.net_state import find_unsized, parts, weights
 from skunlearn._torch.parts.tasks import task_of
 
@@ -153,7 +153,8 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
             check.on_train_begin(net)
         skorch_nets.name_columns(net, classes)
         files = nullcontext() if write_checkpoints else checkpoints.private_checkpoints(net)
-        with files, held_out_rows.holding_out(net, estimator, rows) as kept:
+        holding = held_out_rows.holding_out(net, estimator, rows)
+        with files, holding as kept, run_guards.telling_outputs():
             trained = fit_loop.train(
                 net,
                 kept,

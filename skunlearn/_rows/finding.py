@@ -89,13 +89,54 @@ def find_sources(record, positions, X, y):
     return np.array([hit[0] for hit in hits], np.intp)
 
 
-def mark_seen(record, X):
-    """Which rows of `X` are retained training rows, a boolean array."""
+def recall_labels(record, positions, codes):
+    """Which of `codes` the rows at `positions` have as labels, told by their digests alone.
+
+    -1 of rows that have none of them, and where nobody can say.
+    """
+    found = np.full(len(positions), -1)
     if record.is_dataset:
-        return np.zeros(n_rows(X), dtype=bool)
+        return found
+    rows, labels = record.digests[positions], record.label_digests[positions]
+    for code in codes:
+        rest = np.flatnonzero(found < 0)
+        made = label_digests(rows[rest], np.full(len(rest), code, record.y_dtype))
+        found[rest[(made == labels[rest]).all(axis=1)]] = code
+    return found
+
+
+def mark_seen(record, X):
+    """Which rows of `X` are retained training rows, a boolean array.
+
+    Items of torch Datasets are known by their places in that of ``fit``, or in the one by which its
+    rows are measured, and by nothing else.
+    """
+    if record.is_dataset or is_dataset(X):
+        seen = np.zeros(len(X) if is_dataset(X) else n_rows(X), dtype=bool)
+        if record.is_dataset and record.has_data and is_dataset(X):
+            theirs, asked = _list_places(X)
+            for data in (record._X, getattr(record.reader, "dataset", None)):
+                ours, held = (None, None) if data is None else _list_places(data)
+                if ours is theirs:
+                    seen |= np.isin(asked, held[record.retained])
+        return seen
     X, exact = align(X, record.like, "X")
     hits = match(record.digests[record.retained], row_digests(X))
     return exact & np.array([len(hit) > 0 for hit in hits], dtype=bool)
+
+
+def share_alike(record, n):
+    """Share of retained rows that equal another one, and the most of `n` unseen rows that may.
+
+    A table of words and whole numbers holds rows twice, and unseen rows equal training rows as
+    often as these equal each other. Three standard errors are left to chance.
+    """
+    if record.is_dataset:
+        return 0.0, 0.0
+    held = np.ascontiguousarray(record.digests[record.retained]).view("V16").ravel()
+    times = np.unique(held, return_counts=True)[1]
+    share = float(times[times > 1].sum() / max(1, times.sum()))
+    return share, share + 3 * np.sqrt(share * (1 - share) / n)
 
 
 def align_request(X, like, name):
@@ -135,6 +176,14 @@ def _find_rows(record, X, y):
     else:
         hits = match(record.label_digests, label_digests(digests, y))
     return _keep_retained(record, hits, "rows of X_forget", "row")
+
+
+def _list_places(X):
+    """The data set that Subsets, of Subsets too, are of, and the place of each item in it."""
+    places = np.arange(len(X))
+    while isinstance(X, Subset):
+        places, X = np.asarray(X.indices)[places], X.dataset
+    return X, places
 
 
 def _find_subset(record, X):
@@ -200,7 +249,9 @@ def _check_indices(record, indices):
         indices, dtype=None, ensure_2d=False, ensure_min_samples=0, input_name="indices"
     )
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
-        raise TypeError(f"indices must be a 1-D array of integers, got {indices.dtype}.")
+        given = repr(indices.item()) if indices.ndim == 0 else f"{indices.dtype} {indices.shape}"
+        wish = f" Of one row pass [{given}]." if indices.ndim == 0 else ""
+        raise TypeError(f"indices must be a 1-D array of integers, got {given}.{wish}")
     wrong = indices[(indices < 0) | (indices >= len(record))]
     if len(wrong):
         raise UnknownRowsError(

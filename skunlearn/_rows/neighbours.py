@@ -1,5 +1,7 @@
 """What the nearest of other rows say of a row's label: how easy it is, whatever a model knows."""
 
+import math
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -66,6 +68,10 @@ def _ask(rows, known, seed):
 def _read(rows):
     """The rows as a matrix of floats; None where they are not of that kind, or too large."""
     rows = rows if rows.reader is None else rows.reader.rows(rows)
+    # Before they are taken: rows may lie in a file because no memory holds so many.
+    shape = getattr(rows.source, "shape", None)
+    if isinstance(shape, tuple) and len(rows) * math.prod(shape[1:]) > _ENTRIES:
+        return None
     X = rows.X
     if is_mapping(X) or sparse.issparse(X) or not len(rows):
         return None

@@ -94,6 +94,7 @@ class TrainingRecord:
 
     locate, find, mark_seen = finding.locate, finding.find, finding.mark_seen
     locate_brought, find_sources = finding.locate_brought, finding.find_sources
+    recall_labels = finding.recall_labels
     check_unchanged = row_table.check_unchanged
 
     def __len__(self):

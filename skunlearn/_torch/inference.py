@@ -39,7 +39,7 @@ def _make_reader(net, data, widen=False):
             return ((cast(x, data.float_dtype), y) for x, y in pairs)
 
         vars(other)["get_iterator"] = get_iterator
-    infer = other.infer
+    infer = net.infer  # of `other`, it would be held until a collection of garbage, and the net
     # skorch takes a tensor or a tuple, and numpy has no bfloat16, which a module under autocast
     # may return.
     vars(other)["infer"] = lambda *args, **kwargs: _plain(infer(*args, **kwargs))
@@ -113,10 +113,16 @@ def _number_rows(X):
 def logits(net, out, classes):
     """Of raw outputs what the task of `classes` makes losses of: logits, or values."""
     if classes is None:
-        return out.reshape(len(out), -1)
+        return values(net, out).reshape(len(out), -1)
     if isinstance(classes, Labels):
         return _label_logits(net, out).float()
     return class_logits(net, out, len(classes)).float()
+
+
+def values(net, out):
+    """What a regression predicts from raw outputs: what ``predict`` and ``score`` speak of."""
+    nonlinearity = net.predict_nonlinearity  # "auto" makes probabilities, of which there are none
+    return nonlinearity(out) if callable(nonlinearity) else out
 
 
 def _label_logits(net, out):

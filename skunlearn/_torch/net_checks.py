@@ -197,14 +197,18 @@ def check_outputs(net, rows, n_classes):
             wanted = f"(n, {columns})" + (" or (n,)" if flat else "")
             raise ValueError(
                 f"{type(net).__name__}'s module must return shape {wanted} for these "
-                f"targets, got (n{''.join(f', {size}' for size in out.shape[1:])})."
+                f"targets, got (n{''.join(f', {size}' for size in out.shape[1:])}). Of several "
+                "outputs the first is the prediction; one of several columns, quantiles say, "
+                "takes a y of as many."
             )
         return
     width = 2 if is_binary(net) else out.shape[1] if out.ndim > 1 else 1
     if width < n_classes:
+        returned = f"{width} output" + "s" * (width > 1)
+        binary = ", or take skorch's NeuralNetBinaryClassifier" * (width == 1 and n_classes == 2)
         raise ValueError(
-            f"y has {n_classes} classes, but {type(net).__name__}'s module returns {width} "
-            "outputs per row. Give the module as many outputs as there are classes."
+            f"y has {n_classes} classes, but {type(net).__name__}'s module returns {returned} "
+            f"per row. Give the module as many outputs as there are classes{binary}."
         )
 
 

@@ -10,6 +10,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.decisions import class_decisions
 from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn.exceptions import UnlearningError
 
@@ -80,9 +81,11 @@ def observe(model, rows, classes):
             return replace(observe(model, rows.reader.rows(rows), classes), noisy=noisy)
     task = task_of(classes)
     if skorch_nets.is_net(model):
-        out = inference.outputs(model, rows)
+        with seeded(0):  # a module that samples draws the same for two models, and each time
+            out = inference.outputs(model, rows)
         if classes is None:
-            return Evidence(rows.y, None, out.numpy().reshape(rows.y.shape), task)
+            predicted = inference.values(model, out).numpy().reshape(rows.y.shape)
+            return Evidence(rows.y, None, predicted, task)
         logits = inference.logits(model, out, classes).numpy()
         return Evidence(rows.y, logits, task.name(logits), task)
     X, y = rows.arrays()
@@ -142,9 +145,7 @@ def _sklearn_logits(model, X, classes):
             values = np.log(model.predict_proba(X))
         values = np.maximum(values, np.log(np.finfo(np.float64).tiny))
     elif hasattr(model, "decision_function"):
-        values = model.decision_function(X)
-        if values.ndim == 1:
-            values = np.column_stack([np.zeros_like(values), values])
+        values = class_decisions(model, X)
     else:
         return None
     # A class of which no row is left has no column in a retrained estimator.

@@ -24,7 +24,15 @@ from skorch.helper import predefined_split
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch.parts.copying import deep_copy
 from skunlearn._torch.parts.net_kinds import is_plain
-from skunlearn._torch.parts.net_state import find_unsized, plain, single, uncompiled
+from skunlearn._torch.parts.net_state import (
+    find_unsized,
+    holds,
+    named_tensors,
+    parts,
+    plain,
+    single,
+    uncompiled,
+)
 
 _ONCE = (
     # They write or read weights on disk under the user's file names: an unlearning must neither
@@ -114,12 +122,13 @@ def clone_net(net):
     return new
 
 
-def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
+def copy_net(net, *, verbose=0, keep_schedule=True, around=False, **settings):
     """A copy of an initialised net with new optimizer, callbacks and history.
 
     Modules and criteria are copied themselves, with whatever was changed on them after they were
     built. Callbacks are left out that act at the start of a training or on its files, and with
-    ``keep_schedule=False`` those that set the learning rate.
+    ``keep_schedule=False`` those that set the learning rate. ``around=True`` makes the copy around
+    the parameters of the net, which are not copied.
     """
     held, shared = {}, {}
     for key, value in vars(net).items():
@@ -135,7 +144,10 @@ def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
         part = held[name + "_"]
         held[name + "_"] = plain(part) if net.compile else single(part)
     new = object.__new__(type(net))
-    vars(new).update(deep_copy(held, {id(net): new}), **shared)
+    stay = {id(net): new}
+    if around:
+        stay |= {id(p): p for _, part in parts(net) for p in part.parameters()}
+    vars(new).update(deep_copy(held, stay), **shared)
     if not is_predefined(net):
         settings["train_split"] = None
     vars(new).update(settings, warm_start=False, verbose=0)
@@ -146,6 +158,16 @@ def copy_net(net, *, verbose=0, keep_schedule=True, **settings):
         (name, callback) for name, callback in new.callbacks_ if _is_kept(callback, keep_schedule)
     ]
     return new
+
+
+def copy_to_ask(net, old=None):
+    """A copy of a net as it is now, to be asked and never trained.
+
+    Where `old`, a net that nobody writes to, has the same weights, it is made around those, and
+    takes hardly any memory.
+    """
+    same = old is not None and old is not net and holds(old, named_tensors(net))
+    return copy_net(old, around=True) if same else copy_net(net)
 
 
 def _holds_callbacks(key, value):

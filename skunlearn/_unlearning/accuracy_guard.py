@@ -9,6 +9,7 @@ from sklearn.utils import check_scalar
 
 from skunlearn._rows.checking import warn
 from skunlearn._rows.containers import digest_of, is_dataset, row_digests, take
+from skunlearn._rows.finding import share_alike
 from skunlearn._unlearning.validation import dataset_targets
 from skunlearn.exceptions import AccuracyDropError
 
@@ -51,7 +52,7 @@ class Guard:
         if X is None or self.y is None:
             raise ValueError("X_val and y_val come together: rows and their labels.")
         with of_validation():
-            self._leave_out_seen(unlearner._record.mark_seen(X))
+            self._leave_out_seen(unlearner._record)
         if limit is None:
             return
         self._digest = _digest(self.X, self.y)
@@ -66,16 +67,25 @@ class Guard:
             self._before,
         )
 
-    def _leave_out_seen(self, seen):
-        """Leave rows out that are training rows too, by chance; refuse where they are many."""
+    def _leave_out_seen(self, record):
+        """Leave rows out that are training rows too, by chance; refuse where they are many.
+
+        Where training rows equal each other as often, they stay: without them the others would be
+        rarer rows than those to forget.
+        """
+        seen = record.mark_seen(self.X)
         n = np.count_nonzero(seen)
         if not n:
             return
-        if n > _BY_CHANCE * len(seen):
+        alike, most = share_alike(record, len(seen))
+        if n > max(most, _BY_CHANCE) * len(seen):
+            often = f", where {alike:.0%} of these equal another one" if alike else ""
             raise ValueError(
-                f"X_val holds {n} training rows, of {len(seen)}. Accuracy on rows to be forgotten "
-                "is meant to fall: pass rows that fit was not given."
+                f"X_val holds {n} training rows, of {len(seen)}{often}. Accuracy on rows to be "
+                "forgotten is meant to fall: pass rows that fit was not given."
             )
+        if alike > _BY_CHANCE:
+            return
         warn(
             f"X_val holds {n} of {len(seen)} rows that are training rows too. They are left out: "
             "the model has seen them.",

@@ -1,13 +1,36 @@
-"""A model before a request, and what became of what it says."""
+"""A model before a request, what became of what it says, and what `diagnosis` asks of that."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
+from skunlearn._rows.neighbours import name_by_neighbours
 from skunlearn._torch.observation import Evidence, summarise
+from skunlearn._torch.parts.tasks import Labels
 from skunlearn._torch.row_scores import SQUARED
-from skunlearn._unlearning.traces import find_ease
+from skunlearn._unlearning import traces
+from skunlearn._unlearning.promises import Promises
 from skunlearn._unlearning.unseen_rows import Apart
 from skunlearn.exceptions import UnlearningError
+
+MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), that counts
+GREW = 0.3  # the same of a small loss, relative to itself
+SHAKEN = 0.3  # change of the log of a loss, of easy rows in nets trained anew: 0.34 to 2.8
+# See `measure_move`: a model is as it was; one that has its rows by heart, and one that knows the
+# forget rows better than their neighbours do. Nets trained anew: 0.05 and up, and 0.18 by heart.
+UNMOVED, UNMOVED_BY_HEART, HARDLY_MOVED = 0.04, 0.15, 0.1
+STEADY = 0.01  # the same of weights, relative: nets trained anew, from one seed too, 0.23 and up
+BETTER, LIKELY, PERHAPS = 0.01, 0.05, 0.2  # levels of the test of `Facts.level_of_neighbours`
+FEW, EVEN = 7, 0.5  # rows below which it reaches none of them, and what then stands for the last
+LOST = 0.03  # accuracy on unseen rows that is worth a warning, beside what chance shows
+WRECKED = (
+    0.6  # share of what a net that was still learning knew: two seeds hardly ever differ by more
+)
+MOST = 0.15  # points that they do, of nets that know little yet
+ENOUGH = 50  # unseen rows from which accuracy is measured on them
+_DRAWN = 0.3  # over √n for n retained rows: what two seeds differ by where these are few
+_ASKED = 1000  # forget rows for which neighbours are looked up, at most
 
 
 @dataclass(frozen=True)
@@ -48,6 +71,7 @@ class Change:
         Encoded classes, or labels, of which no retained row is left.
     rows : (Rows, Rows, Rows) or None
         To forget, retained, and never seen, whose neighbours may be asked.
+    model : the new model, or None
     """
 
     forget_before: Evidence | None
@@ -58,9 +82,10 @@ class Change:
     unseen_after: Evidence | None = None
     emptied: tuple = ()
     rows: tuple | None = None
+    model: object = None
 
     @classmethod
-    def between(cls, before, after, emptied=(), rows=None):
+    def between(cls, before, after, emptied=(), rows=None, model=None):
         """From what the old and the new model said; raises where the latter gives no numbers."""
         for evidence in after[:2]:
             if evidence is not None and not evidence.is_finite():
@@ -70,7 +95,7 @@ class Change:
                     "rate, or for a model that is computed from its rows more smoothing (a naive "
                     "Bayes without any has no answer where a class has a single value)."
                 )
-        return cls(*before[:2], *after[:2], before[2], after[2], emptied, rows)
+        return cls(*before[:2], *after[:2], before[2], after[2], emptied, rows, model)
 
     def measure(self):
         """Losses and scores, for the log."""
@@ -82,7 +107,7 @@ class Change:
     @cached_property
     def ease(self):
         """How much easier the forget rows are than retained ones, as of no random draw; or {}."""
-        return find_ease(self.forget_before, self.retain_before)
+        return traces.find_ease(self.forget_before, self.retain_before)
 
     @property
     def is_easy(self):
@@ -102,3 +127,241 @@ class Change:
     def apart(self):
         """How forget rows are told from those that were never seen, `Apart`; None without."""
         return None if self.unseen_after is None else Apart.of(self)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Accuracy that a request has cost, where it is worth a warning.
+
+    Attributes
+    ----------
+    lost : float
+    rows : str
+        Those on which it was measured.
+    allowed : float
+        Beyond it a model is wrecked.
+    least : float or None
+        What was lost on rows that nobody need know by heart, where that was asked.
+    """
+
+    lost: float
+    rows: str
+    allowed: float
+    least: float | None = None
+
+    @property
+    def is_doubtful(self):
+        """Whether wrong labels alone may be what was lost."""
+        return self.least is not None and self.least <= self.allowed
+
+
+class Facts:
+    """What the rules of `diagnosis` ask, each found when one of them first does.
+
+    Parameters
+    ----------
+    unlearner : BaseUnlearner
+    change : Change
+    measured : dict
+        Losses and scores before and after, as in the log.
+    most_lost : float
+        The loss of accuracy on retained rows that is worth a warning.
+    removal : Removal
+        Looked up.
+    """
+
+    def __init__(self, unlearner, change, measured, most_lost, removal):
+        self.unlearner, self.change, self.removal = unlearner, change, removal
+        self.measured, self.most_lost = measured, most_lost
+        self.name, self.promises = type(unlearner).__name__, unlearner._make_promises()
+        self.adds_noise = self.promises.adds_noise
+        self.emptied, self.apart = change.emptied, change.apart
+        # Classes, of which a row has one, and no labels.
+        said = change.forget_after
+        self.classes_gone = self.emptied and said is not None and said.task.has_one_class
+        self.losses = measured["forget_before"]["loss"], measured["forget_after"]["loss"]
+
+    def hold(self, fact):
+        """Whether it is so; ``"not "`` before the name of a fact turns it round."""
+        name = fact.removeprefix("not ")
+        return bool(getattr(self, name)) == (name == fact)
+
+    @property
+    def labels_left(self):
+        """Those of the retained rows; where none is held, of those that came with the request."""
+        record = self.removal.record
+        return record.retained_y if record.has_data else self.removal.retain.y
+
+    @cached_property
+    def gone_and_kept(self):
+        """What is said of rows of classes that are gone, and of others, and the classes that stay.
+
+        After the request, and before it.
+        """
+        change, kept = self.change, np.unique(self.labels_left)
+        gone = np.isin(change.forget_after.y, self.emptied)
+        after = change.forget_after.take(gone), change.retain_after, kept
+        return after, (change.forget_before.take(gone), change.retain_before, kept)
+
+    @cached_property
+    def learning(self):
+        """Whether the net was still learning."""
+        return traces.is_learning(self.unlearner.estimator_, self.change.retain_before)
+
+    @cached_property
+    def by_heart(self):
+        """Whether it knew its rows by heart."""
+        return traces.knows_by_heart(self.change.retain_before)
+
+    @cached_property
+    def moved(self):
+        """How far the request has moved the model."""
+        return traces.measure_move(self.change)
+
+    @cached_property
+    def raised(self):
+        """Whether the loss on the forget rows rose, as that of a net that has not seen them."""
+        change, (before, after) = self.change, self.losses
+        raised = after - before > min(MOVED * max(1.0, before), GREW * before)
+        if not raised and change.is_easy:
+            # Of these a net trained anew knows some less well and others better.
+            sides = change.forget_before.losses(), change.forget_after.losses()
+            raised = traces.measure_shift(*sides) > SHAKEN
+        # By next to nothing, of rows that others do not give away.
+        if raised and self.moved < HARDLY_MOVED and self.level_of_neighbours is not None:
+            if self.moved < UNMOVED and len(change.forget_after.y) < FEW:
+                return self.level_of_neighbours > EVEN
+            return self.level_of_neighbours >= (PERHAPS if self.moved < UNMOVED else BETTER)
+        return raised
+
+    @cached_property
+    def alike(self):
+        """Whether unseen rows are known as well: what is known then is not remembered."""
+        return self.apart is not None and self.apart.are_alike()
+
+    @property
+    def plainly_alike(self):
+        """The same of rows that are not easier than others."""
+        return self.alike and not self.change.is_easy
+
+    @cached_property
+    def level_of_neighbours(self):
+        """Level of a test that more forget rows are named rightly than by retained neighbours.
+
+        None where nobody can say.
+        """
+        said, removal, seed = self.change.forget_after, self.removal, self.unlearner._seed
+        if said is None or removal.forget is None or removal.retain is None:
+            return None
+        if not said.task.has_one_class:
+            return None
+        some = np.random.default_rng(seed).permutation(len(removal.forget))[:_ASKED]
+        named = name_by_neighbours(removal.forget.take(some), removal.retain, seed)
+        return None if named is None else traces.level_of_knowing_more(said.take(some), named)
+
+    @cached_property
+    def unmoved(self):
+        """Whether the model is as it was: by what it says, or by its weights.
+
+        These tell it where running statistics were renewed, which moves what a net says and
+        forgets nothing, or where the median of one row or five says little.
+        """
+        if self.moved < (UNMOVED_BY_HEART if self.by_heart else UNMOVED):
+            return True
+        return traces.measure_weights(self.unlearner.estimator_, self.change.model) < STEADY
+
+    def may_know(self, level):
+        """Whether the model is as it was, or knows the rows better than neighbours do."""
+        if self.unmoved:
+            return True
+        found = self.level_of_neighbours
+        if found is None:  # of a row or two another seed may know more by chance
+            return self.by_heart and len(self.change.forget_after.y) > 2
+        return found < level
+
+    @cached_property
+    def damage(self):
+        """`Damage` that is worth a warning, or None.
+
+        Where there are rows that the model has never seen they are asked: retained rows may have
+        been known by heart, which is no accuracy to keep. Without them neighbours tell that.
+        """
+        if not np.isfinite(self.most_lost):
+            return None
+        unseen = lost_on_unseen(self.change)
+        if unseen is None:
+            damage, too_much, known = *self._lost_on_retained(), self.change.retain_before
+        else:
+            lost, error, known = unseen
+            too_much = lost > min(self.most_lost, LOST + error + self._usual_loss(known))
+            damage = Damage(lost, "rows that it has never seen", self.most_lost)
+        if too_much and self.learning:
+            too_much = damage.lost > max(MOST, WRECKED * traces.share_above_chance(known))
+        return damage if too_much else None
+
+    def _usual_loss(self, known):
+        """What a training without the rows may cost: the luck of its seed, and rows to learn from.
+
+        With their number an error falls by its root, or faster.
+        """
+        left = max(1, self.removal.record.retained.sum())
+        gone = len(self.removal.positions)
+        error = max(0.0, 1 - (known.score() or 0.0))
+        return _DRAWN / np.sqrt(left) + error * (np.sqrt(1 + gone / left) - 1)
+
+    @property
+    def wrecked(self):
+        """Whether it is beyond what is allowed, without a doubt."""
+        damage = self.damage
+        return damage is not None and damage.lost > damage.allowed and not damage.is_doubtful
+
+    def _lost_on_retained(self):
+        """`Damage`, and whether it is too much."""
+        change, allowed = self.change, min(self.most_lost, Promises.accuracy_drop)
+        judged = self.unlearner._has_judged()
+        scores = self.measured["retain_before"]["score"], self.measured["retain_after"]["score"]
+        lost, least = 0.0 if None in scores else scores[0] - scores[1], None
+        # Methods that lose what was known by heart may lose more: of that alone.
+        if self.most_lost > allowed and not judged and isinstance(change.retain_after.task, Labels):
+            # Of six labels that were known by heart, one wrong one makes the whole row wrong: where
+            # a twelfth of them was let go of, that was two fifths of the rows.
+            sides = change.retain_before, change.retain_after
+            lost = float(np.subtract(*((said.predicted == said.y).mean() for said in sides)))
+        if lost > allowed and not (self.learning or judged):
+            least = self._lost_at_least()
+        too_much = lost > self.most_lost or (least is not None and least > allowed)
+        return Damage(lost, "the retained rows", allowed, least), too_much
+
+    def _lost_at_least(self):
+        """Accuracy lost on retained rows that nobody need know by heart; None without an answer."""
+        before, after, sample = (
+            self.change.retain_before,
+            self.change.retain_after,
+            self.removal.sample,
+        )
+        if sample is None or after.noisy or not after.task.has_one_class:
+            return None
+        named = name_by_neighbours(sample, None, self.unlearner._seed)
+        return None if named is None else traces.lost_where_neighbours_agree(before, after, named)
+
+
+def lost_on_unseen(change):
+    """Accuracy, or R², lost on unseen rows of classes that stay.
+
+    Returns
+    -------
+    lost, error : float
+    known : Evidence of those rows before the request
+        None in the place of the three where there are too few.
+    """
+    sides = change.unseen_before, change.unseen_after
+    if any(said is None or said.noisy for said in sides):
+        return None
+    if sides[0].task.has_one_class:
+        sides = [said.take(~np.isin(said.y, change.emptied)) for said in sides]
+    n = len(sides[0].y)
+    if n < ENOUGH:
+        return None
+    before, after = (traces.score_rows(said, change.emptied) for said in sides)
+    lost = before - after
+    return float(lost.mean()), float(np.sqrt(np.square(lost).mean() / n)), sides[0]

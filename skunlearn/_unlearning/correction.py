@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import assert_all_finite, check_is_fitted
 from torch.utils.data import Subset
 
 from skunlearn._rows.containers import (
@@ -404,7 +404,9 @@ def read_labels(unlearner, y, k):
     if y.ndim == 0:
         raise ValueError(f"y_new has no length, but {k} rows are named: one label for each.")
     check_length(len(y), "y_new", "entries", k)
-    return unlearner._encode(y, "y_new")
+    y = unlearner._encode(y, "y_new")
+    assert_all_finite(y, input_name="y_new")
+    return y
 
 
 def check_length(n, name, what, k):

@@ -1,54 +1,55 @@
-"""Warnings: a request that did not forget, or that destroyed the model."""
+"""Warnings: a request that did not forget, or that destroyed the model; by a table of rules.
 
-from functools import cache, partial
+`DAMAGE` and `FORGETTING` are read from above to below: the first rule that applies and finds
+something says it, and nothing more is asked of that table.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from skunlearn._rows.checking import warn
-from skunlearn._rows.neighbours import name_by_neighbours
-from skunlearn._torch.parts.tasks import Labels, task_of
+from skunlearn._torch.parts.tasks import task_of
+from skunlearn._unlearning import traces
 from skunlearn._unlearning.certificate.deletion_log import to_plain
-from skunlearn._unlearning.promises import Promises
-from skunlearn._unlearning.traces import (
-    blurs_both,
-    class_ranks,
-    doubts,
-    has_learnt_nothing,
-    is_learning,
-    known_by_heart,
-    knows_by_heart,
-    level_of_knowing_more,
-    lost_where_neighbours_agree,
-    measure_move,
-    measure_shift,
-    share_above_chance,
-    stands_out,
-    unsure_of_classes,
+from skunlearn._unlearning.change import (
+    BETTER,
+    ENOUGH,
+    GREW,
+    HARDLY_MOVED,
+    LIKELY,
+    LOST,
+    MOST,
+    MOVED,
+    PERHAPS,
+    STEADY,
+    UNMOVED,
+    UNMOVED_BY_HEART,
+    WRECKED,
+    Facts,
 )
-from skunlearn._unlearning.unseen_rows import RIGHT
+from skunlearn._unlearning.unseen_rows import APART, BEYOND, NEAR, RIGHT, TOGETHER
 from skunlearn.exceptions import ClassForgottenWarning, ModelDamagedWarning, NotForgottenWarning
 
 _STILL_KNOWN = 0.02  # share of the rows of a forgotten class, named correctly, worth a warning
-_MOVED = 1e-3  # rise of the mean forget loss, relative to max(1, loss before), that counts
-_GREW = 0.3  # the same of a small loss, relative to itself
-_SHAKEN = 0.3  # change of the log of a loss, of easy rows in nets trained anew: 0.34 to 2.8
-_LOST = 0.03  # accuracy on unseen rows that is worth a warning, beside what chance shows
-_ENOUGH = 50  # unseen rows from which that is measured
-_DRAWN = 0.3  # over √n for n retained rows: what two seeds differ by where these are few
-_WRECKED = 0.5  # share of what a net that was still learning knew: two seeds differ by less
-_MOST = 0.15  # points that they do, of nets that know little yet
-# See `measure_move`: a model is as it was; one that has its rows by heart, and one that knows the
-# forget rows better than their neighbours do. Nets trained anew: 0.06 and up, and 0.22 by heart.
-_UNMOVED, _UNMOVED_BY_HEART, _HARDLY_MOVED = 0.04, 0.2, 0.1
-_BETTER, _LIKELY, _PERHAPS = 0.01, 0.05, 0.2  # levels of the test of `_knows_more`
-_ASKED = 1000  # forget rows for which neighbours are looked up, at most
 
 
-def find_emptied(unlearner, record, forget):
-    """Encoded classes, or labels, of which a request removes every row, with a warning."""
-    if unlearner._classes is None or not record.has_data or forget is None:
+def find_emptied(unlearner, record, forget, positions=None, retain=None):
+    """Encoded classes, or labels, of which a request removes every row, with a warning.
+
+    `record` is as the request leaves it. Where it holds no rows, `retain` are those that came
+    with the request, those at `positions` go, and of the others digests tell.
+    """
+    if unlearner._classes is None:
         return ()
-    gone = task_of(unlearner._classes).find_emptied(record.retained_y, forget.y)
+    task = task_of(unlearner._classes)
+    if not record.has_data:
+        gone = _recall_emptied(task, record, forget, positions, retain)
+    elif forget is None:
+        return ()
+    else:
+        gone = task.find_emptied(record.retained_y, forget.y)
     if len(gone):
         names = to_plain(unlearner._row_reader.name(gone))
         warn(
@@ -59,219 +60,153 @@ def find_emptied(unlearner, record, forget):
     return tuple(gone.tolist())
 
 
-def warn_if_damaged(unlearner, change, measured, most_lost, removal):
-    """Warn when a request has damaged the model; whether it wrecked it.
-
-    Where there are rows that the model has never seen they are asked: retained rows may have been
-    known by heart, which is no accuracy to keep. Without them that is told by their neighbours.
-
-    Parameters
-    ----------
-    unlearner : BaseUnlearner
-    change : Change
-    measured : dict
-        Losses and scores before and after, as in the log.
-    most_lost : float
-        The loss of accuracy on retained rows that is worth a warning.
-    removal : Removal
-        Looked up.
-    """
-    if has_learnt_nothing(change.retain_before):
-        return False
-    name, least = type(unlearner).__name__, None
-    learning = is_learning(unlearner.estimator_, change.retain_before)
-    unseen = None if change.unseen_after is None else lost_on_unseen(change)
-    if unseen is not None:
-        lost, error = unseen
-        by_chance = error + _DRAWN / np.sqrt(max(1, len(removal.record.retained_y)))
-        what, too_much = "rows that it has never seen", lost > min(most_lost, _LOST + by_chance)
-        known = change.unseen_before.take(~np.isin(change.unseen_before.y, change.emptied))
+def _recall_emptied(task, record, forget, positions, retain):
+    """As ``find_emptied``, of rows that are not at hand; none where nobody can say."""
+    codes = range(len(task.labels)) if task.has_one_class else ()
+    if forget is not None:
+        gone = forget.y
+    elif task.has_one_class:
+        gone = record.recall_labels(positions, codes)
+        gone = gone[gone >= 0]
     else:
-        scores = measured["retain_before"]["score"], measured["retain_after"]["score"]
-        lost = 0.0 if None in scores else scores[0] - scores[1]
-        if np.isfinite(most_lost) and most_lost > Promises.accuracy_drop:
-            lost = _lost_by_label(unlearner, change, lost)
-        what, too_much, known = "the retained rows", lost > most_lost, change.retain_before
-        # Methods that lose what was known by heart may lose more: of that alone.
-        most_lost = min(most_lost, Promises.accuracy_drop) if np.isfinite(most_lost) else most_lost
-        if lost > most_lost and not (learning or unlearner._has_judged()):
-            least = _lost_at_least(unlearner, change, removal)
-            too_much = too_much or (least is not None and least > most_lost)
-    if too_much and learning:
-        too_much = lost > max(_MOST, _WRECKED * share_above_chance(known))
-    if not too_much or not np.isfinite(most_lost):
-        return False
-    text = f"{name} cost {what} {100 * lost:.0f} points of accuracy"
-    advice = "Try a smaller learning rate, fewer epochs or a larger penalty."
-    if unlearner._make_promises().certified:
-        advice = "That is the noise of its proof: allow a larger epsilon, or use RetrainUnlearner."
-    if least is None or least > most_lost:
-        warn(f"{text}. {advice}", ModelDamagedWarning)
-        return lost > most_lost
-    warn(
-        f"{text}, and {100 * max(least, 0.0):.0f} on those whose neighbours have the same label. "
-        "Labels that it knew by heart, wrong ones say, are no accuracy to keep. Whether it knows "
-        "less than it did, rows tell that it has never seen: pass some as X_val=. If so: "
-        f"{advice[0].lower()}{advice[1:]}",
-        ModelDamagedWarning,
-    )
-    return False
-
-
-def _lost_by_label(unlearner, change, lost):
-    """Accuracy lost on retained rows; of labels, of which a row has many, that of any of them.
-
-    Of six that were known by heart, one wrong label makes the whole row wrong: where a twelfth of
-    them was let go of, that was two fifths of the rows.
-    """
-    sides = change.retain_before, change.retain_after
-    if unlearner._has_judged() or not isinstance(sides[1].task, Labels):
-        return lost
-    before, after = ((said.predicted == said.y).mean() for said in sides)
-    return float(before - after)
-
-
-def _lost_at_least(unlearner, change, removal):
-    """Accuracy lost on retained rows that nobody need know by heart; None where nobody can say."""
-    before, after = change.retain_before, change.retain_after
-    if removal.sample is None or after.noisy or not after.task.has_one_class:
-        return None
-    named = name_by_neighbours(removal.sample, None, unlearner._seed)
-    return None if named is None else lost_where_neighbours_agree(before, after, named)
+        return np.array([], dtype=int)
+    emptied = task.find_emptied(retain.y, gone)
+    if len(retain) == record.retained.sum() or not len(emptied):
+        return emptied
+    # The request has brought a part of those that are left.
+    left = record.recall_labels(np.flatnonzero(record.retained), codes)
+    known = task.has_one_class and (left >= 0).all()
+    return emptied[~np.isin(emptied, left)] if known else emptied[:0]
 
 
 def warn_if_wrong(unlearner, change, measured, most_lost, removal):
-    """Warn when a request has damaged the model, or when it has not forgotten.
+    """Warn once when a request has damaged the model, and once when it has not forgotten.
 
     Parameters
     ----------
-    unlearner : BaseUnlearner
-        Whose method is neither exact nor certified.
-    change : Change
-    measured : dict
-        Losses and scores before and after, as in the log.
-    most_lost : float
-        The loss of accuracy on retained rows that is worth a warning.
-    removal : Removal
-        Looked up.
+    unlearner, change, measured, most_lost, removal : see `Facts`
+        The method is not exact; of one with a proof only what the noise cost is asked.
     """
-    name, said = type(unlearner).__name__, change
-    if warn_if_damaged(unlearner, change, measured, most_lost, removal):
-        said = None  # what a wrecked model is sure of says nothing of what it remembers
-    before, after = measured["forget_before"]["loss"], measured["forget_after"]["loss"]
-    if before is None or after is None or has_learnt_nothing(change.retain_before):
+    if traces.has_learnt_nothing(change.retain_before):
         return
-    text = None
-    # Where unseen rows are known as well, rows that are known are not remembered.
-    alike = change.apart is not None and change.apart.are_alike()
-    raised = after - before > min(_MOVED * max(1.0, before), _GREW * before)
-    moved = measure_move(change)
-    more = cache(partial(_knows_more, unlearner, change.forget_after, removal))
-    if not raised and change.is_easy:
-        # Of these a net trained anew knows some less well and others better.
-        sides = change.forget_before.losses(), change.forget_after.losses()
-        raised = measure_shift(*sides) > _SHAKEN
-    by_heart = knows_by_heart(change.retain_before)
-    unmoved = moved < (_UNMOVED_BY_HEART if by_heart else _UNMOVED)
-    leaning = change.apart is not None and change.apart.leans()
-
-    def may_know(level):
-        return unmoved or (by_heart if more() is None else more() < level)
-
-    # By next to nothing, of rows that others do not give away.
-    if raised and moved < _HARDLY_MOVED and more() is not None:
-        raised = more() >= (_PERHAPS if moved < _UNMOVED else _BETTER)
-    unlike = not alike or change.is_easy
-    if not raised and unlike and may_know(_PERHAPS if leaning else _LIKELY):
-        text = _say_not_raised(unlearner, before, after, change.apart is None)
-    if not alike:
-        if raised and said is not None and unlearner._make_promises().adds_noise:
-            text = _say_blurred(unlearner, said, measured)
-        if text is None and said is not None:
-            text = _say_known_by_heart(unlearner, said)
-            text = text if text is None or may_know(_BETTER) else None
-    if text is None:
-        text = _say_still_named(unlearner, removal, change)
-    if text is None:
-        text = _say_apart(unlearner, change, more)
-    if text is None and said is not None:
-        if said.emptied:
-            text = _say_class_is_known(unlearner, said, removal)
-        elif not is_learning(unlearner.estimator_, change.retain_before):  # and unsure of many
-            text = _say_stands_out(name, said)
-    if text is not None:
-        warn(text, NotForgottenWarning)
+    facts = Facts(unlearner, change, measured, most_lost, removal)
+    _ask(DAMAGE, facts, ModelDamagedWarning)
+    if None not in facts.losses and not facts.promises.certified:
+        _ask(FORGETTING, facts, NotForgottenWarning)
 
 
-def lost_on_unseen(change):
-    """Accuracy lost on unseen rows of classes that stay, and its standard error; None without."""
-    sides = change.unseen_before, change.unseen_after
-    if any(said is None or said.noisy or not said.task.has_one_class for said in sides):
+def _ask(rules, facts, category):
+    """Warn of what the first of the rules says that applies and finds something."""
+    for rule in rules:
+        if all(map(facts.hold, rule.needs)) and (text := rule.say(facts)):
+            warn(text, category)
+            return
+
+
+class Rule(NamedTuple):
+    """One thing that may be wrong after a request.
+
+    Attributes
+    ----------
+    name : str
+    asks : str
+        What it looks at, and when.
+    limit : str
+        From where on it says something.
+    seen : str
+        What the limit was measured on.
+    say : callable
+        From `Facts` to a text, or None.
+    needs : tuple of str
+        Facts without which it does not apply; see `Facts.hold`.
+    """
+
+    name: str
+    asks: str
+    limit: str
+    seen: str
+    say: Callable
+    needs: tuple = ()
+
+
+# ---------------------------------------------------------------------------- damage
+
+
+def _say_lost(facts):
+    damage = facts.damage
+    if damage.is_doubtful:
         return None
-    right = [(said.predicted == said.y)[~np.isin(said.y, change.emptied)] for said in sides]
-    n = len(right[0])
-    if n < _ENOUGH:
-        return None
-    return float(right[0].mean() - right[1].mean()), float(np.sqrt(np.sum(right[0] ^ right[1])) / n)
+    return f"{_say_cost(facts)}. {_advise_less(facts)}"
 
 
-def _say_not_raised(unlearner, before, after, unjudged):
-    # A net that was not trained to its end may have learnt what they share with unseen rows.
-    tell = " Unseen rows, as X_val=, would tell." if unjudged else ""
+def _say_perhaps_lost(facts):
+    advice = _advise_less(facts)
     return (
-        f"{type(unlearner).__name__} did not raise the loss on the forget rows ({before:.4g} "
-        f"before, {after:.4g} after): they may still be remembered.{tell} Try "
-        f"{unlearner._advise_more()}."
+        f"{_say_cost(facts)}, and {100 * max(facts.damage.least, 0.0):.0f} on those whose "
+        "neighbours have the same label. Labels that it knew by heart, wrong ones say, are no "
+        "accuracy to keep. Whether it knows less than it did, rows tell that it has never seen: "
+        f"pass some as X_val=. If so: {advice[0].lower()}{advice[1:]}"
     )
 
 
-def _say_blurred(unlearner, change, measured):
-    # Seeds of a net that was still learning differ by as much as noise.
-    if is_learning(unlearner.estimator_, change.retain_before) or not blurs_both(measured):
+def _say_cost(facts):
+    damage = facts.damage
+    return f"{facts.name} cost {damage.rows} {100 * damage.lost:.0f} points of accuracy"
+
+
+def _advise_less(facts):
+    if facts.promises.certified:
+        return "That is the noise of its proof: allow a larger epsilon, or use RetrainUnlearner."
+    return "Try a smaller learning rate, fewer epochs or a larger penalty."
+
+
+# ---------------------------------------------------------------------------- forgetting
+
+
+def _say_not_raised(facts):
+    leans = facts.apart is not None and facts.apart.leans()
+    if not facts.may_know(PERHAPS if leans else LIKELY):
         return None
-    name = type(unlearner).__name__
-    losses = {key: said["loss"] for key, said in measured.items()}
+    # A net that was not trained to its end may have learnt what they share with unseen rows.
+    tell = " Unseen rows, as X_val=, would tell." if facts.apart is None else ""
+    before, after = facts.losses
     return (
-        f"The noise of {name} blurs forget and retained rows alike: it raised the loss on forget "
-        f"rows from {losses['forget_before']:.3g} to {losses['forget_after']:.3g}, and on retained "
-        f"rows from {losses['retain_before']:.3g} to {losses['retain_after']:.3g}. What tells "
-        "them from rows that it has never seen is still there: look at MIAScorer or "
+        f"{facts.name} did not raise the loss on the forget rows ({before:.4g} "
+        f"before, {after:.4g} after): they may still be remembered.{tell} Try "
+        f"{facts.unlearner._advise_more()}."
+    )
+
+
+def _say_blurred(facts):
+    if not traces.blurs_both(facts.measured):
+        return None
+    losses = {key: said["loss"] for key, said in facts.measured.items()}
+    return (
+        f"The noise of {facts.name} blurs forget and retained rows alike: it raised the loss on "
+        f"forget rows from {losses['forget_before']:.3g} to {losses['forget_after']:.3g}, and on "
+        f"retained rows from {losses['retain_before']:.3g} to {losses['retain_after']:.3g}. What "
+        "tells them from rows that it has never seen is still there: look at MIAScorer or "
         "skunlearn.evaluation.audit. Use AutoUnlearner, NoTUnlearner or RetrainUnlearner."
     )
 
 
-def _say_known_by_heart(unlearner, change):
-    promises = unlearner._make_promises()
+def _say_known_by_heart(facts):
+    change, promises = facts.change, facts.promises
     # One that only looks at them pushes none away.
     pushed = promises.reads_forget_rows and not promises.judges_itself
-    chance = _chance(unlearner, change.retain_after)
-    losses = known_by_heart(change.forget_before, change.forget_after, chance, pushed)
-    if losses is None:
+    chance = _chance(facts.unlearner, change.retain_after)
+    losses = traces.known_by_heart(change.forget_before, change.forget_after, chance, pushed)
+    if losses is None or not facts.may_know(BETTER):
         return None
     return (
-        f"After {type(unlearner).__name__} forget rows are still known by heart: "
+        f"After {facts.name} forget rows are still known by heart: "
         f"{'half of them have a loss of at most' if pushed else 'their mean loss is'} "
         f"{losses[1]:.3g} ({losses[0]:.3g} before, {chance:.3g} for chance). "
         "Unless a model knows unseen rows as well, it has not forgotten them: pass some as X_val=, "
         "or look at MIAScorer or skunlearn.evaluation.audit. What forgets more: "
-        f"{unlearner._advise_more()}; and AutoUnlearner, NoTUnlearner and, of classifiers, "
+        f"{facts.unlearner._advise_more()}; and AutoUnlearner, NoTUnlearner and, of classifiers, "
         "AMUNUnlearner."
     )
-
-
-def _knows_more(unlearner, said, removal):
-    """Level of a test that more of the forget rows are named rightly than by retained neighbours.
-
-    None where nobody can say.
-    """
-    if said is None or removal.forget is None or removal.retain is None:
-        return None
-    if not said.task.has_one_class:
-        return None
-    n = len(removal.forget)
-    some = np.random.default_rng(unlearner._seed).permutation(n)[:_ASKED]
-    named = name_by_neighbours(removal.forget.take(some), removal.retain, unlearner._seed)
-    return None if named is None else level_of_knowing_more(said.take(some), named)
 
 
 def _chance(unlearner, sample):
@@ -282,107 +217,227 @@ def _chance(unlearner, sample):
     return task_of(seen).chance(sample.y) or float(np.log(2))
 
 
-def _say_still_named(unlearner, removal, change):
+def _say_still_named(facts):
     # A model that never saw a class never names it, or as often for whatever row.
-    if not removal.emptied:  # nor is it known where the rows came with the request
+    change = facts.change
+    task = task_of(facts.unlearner._classes)
+    if not task.covers(facts.labels_left, facts.removal.forget.y):
         return None
-    task, left = task_of(unlearner._classes), removal.record.retained_y
-    if not task.covers(left, removal.forget.y):
-        return None
-    named = task.still_named(change.forget_after, list(removal.emptied))
+    named = task.still_named(change.forget_after, list(facts.emptied))
     others = change.retain_after
     if others is not None and task.has_one_class:
-        named_others = np.isin(others.predicted, removal.emptied).mean()
+        named_others = np.isin(others.predicted, facts.emptied).mean()
     else:
         named_others = 0.0
     if named <= _STILL_KNOWN + named_others:
         return None
     return (
-        f"{type(unlearner).__name__} still names {100 * named:.0f} % of the rows of forgotten "
-        f"classes correctly. Try {unlearner._advise_more()}."
+        f"{facts.name} still names {100 * named:.0f} % of the rows of forgotten "
+        f"classes correctly. Try {facts.unlearner._advise_more()}."
     )
 
 
-def _say_stands_out(name, change):
-    sides = change.forget_after, change.retain_after
-    sure, hidden = stands_out(*sides), doubts(*sides)
-    if sure is not None and stands_out(change.forget_before, change.retain_before) is not None:
-        sure = None  # nor was the model sure of them when it had just been trained on them
-    if sure is None and hidden is not None:
+def _say_remembered(facts):
+    """Of rows that the model has never seen."""
+    apart, level = facts.apart, None
+    way = apart.remembered()
+    if way == RIGHT:
+        level = facts.level_of_neighbours
+    if level is not None and level >= PERHAPS:
+        way = apart.remembered(but=RIGHT)  # these happen to be easier than the others
+    if way is None:
+        return None
+    if way == RIGHT:
+        now, was = (100 * distance[RIGHT] for distance in (apart.after, apart.before))
         return (
-            f"After {name} the forget rows stand out: the model names {100 * hidden[0]:.0f} % of "
-            f"them rightly at a mean confidence of {hidden[1]:.2f}, farther below than for "
-            "retained rows. Rows that it has never seen it would know less well: it was only "
-            "taught not to show what it remembers. Try a smaller learning rate or fewer epochs, "
-            "and look at MIAScorer with attack='entropy'."
+            f"After {facts.name} {now:.0f} % more of the forget rows are named rightly than of the "
+            f"unseen rows of which the model is as sure ({was:.0f} % before): they are still "
+            f"remembered. Try {facts.unlearner._advise_more()}, or use AutoUnlearner."
         )
-    if sure is None:
+    now, was = (0.5 + distance[way] for distance in (apart.after, apart.before))
+    return (
+        f"After {facts.name} an attack by {way} tells forget rows from the request's unseen rows "
+        f"with an AUC of {now:.2f} ({was:.2f} before). Unless they are easier than these, they "
+        f"are still remembered: try {facts.unlearner._advise_more()}, or use AutoUnlearner."
+    )
+
+
+def _say_less_sure_than_of_unseen(facts):
+    apart = facts.apart
+    if not apart.stands_out():
         return None
     return (
-        f"After {name} the forget rows stand out: the model is sure of {100 * sure[1]:.0f} % of "
-        f"them (a probability of {sure[0]:.2f} and more, which half of the retained rows of their "
-        "classes reach). Of rows like them that it has never seen it would be sure more often, so "
-        "that an attack by entropy tells them apart. Try a smaller learning rate or fewer epochs, "
-        "and look at MIAScorer with attack='entropy'."
+        f"After {facts.name} the forget rows stand out: an attack by entropy tells them from the "
+        f"unseen rows of the request with an AUC of {0.5 + apart.after['entropy']:.2f} "
+        f"({0.5 + apart.before['entropy']:.2f} before), as the model is less sure of them. Try a "
+        "smaller learning rate or fewer epochs, or use AutoUnlearner."
     )
 
 
-def _say_class_is_known(unlearner, change, removal):
-    """Of rows of classes that are gone, where the net still tells them by what it says."""
-    ours, name = change.forget_after, type(unlearner).__name__
-    if not ours.task.has_one_class:
+def _say_class_ranks(facts):
+    ranks = traces.class_ranks(*facts.gone_and_kept[0])
+    if ranks is None:
         return None
-    gone = np.isin(ours.y, change.emptied)
-    kept = np.unique(removal.record.retained_y)
-    sides = ours.take(gone), change.retain_after
-    ranks = class_ranks(*sides, kept)
-    if ranks is not None:
-        return (
-            f"After {name} the rows of forgotten classes still speak for their class: "
-            f"{100 * ranks[0]:.0f} % of the classes that stay are likelier for them, and "
-            f"{100 * ranks[1]:.0f} % for retained rows. For a model that never met a class it is "
-            "as unlikely for its own rows as for all others. Try "
-            f"{unlearner._advise_more()}, and look at MIAScorer."
-        )
-    unsure = unsure_of_classes(*sides, kept)
-    before = change.forget_before.take(gone), change.retain_before
-    if unsure is None or unsure_of_classes(*before, kept) is not None:
+    return (
+        f"After {facts.name} the rows of forgotten classes still speak for their class: "
+        f"{100 * ranks[0]:.0f} % of the classes that stay are likelier for them, and "
+        f"{100 * ranks[1]:.0f} % for retained rows. For a model that never met a class it is "
+        "as unlikely for its own rows as for all others. Try "
+        f"{facts.unlearner._advise_more()}, and look at MIAScorer."
+    )
+
+
+def _say_class_is_guessed(facts):
+    after, before = facts.gone_and_kept
+    unsure = traces.unsure_of_classes(*after)
+    if unsure is None or traces.unsure_of_classes(*before) is not None:
         return None  # nor had it learnt them
     return (
-        f"After {name} the rows of forgotten classes stand out: the model guesses at them (mean "
-        f"entropy {unsure[0]:.2f} of that of a guess, {unsure[1]:.2f} for retained rows)"
+        f"After {facts.name} the rows of forgotten classes stand out: the model guesses at them "
+        f"(mean entropy {unsure[0]:.2f} of that of a guess, {unsure[1]:.2f} for retained rows)"
         ". A model that never met a class takes its rows for others more surely. Try a smaller "
         "learning rate or fewer epochs, and look at MIAScorer with attack='entropy'."
     )
 
 
-def _say_apart(unlearner, change, more):
-    """Of rows that the model has never seen, where the request brought any."""
-    apart, name = change.apart, type(unlearner).__name__
-    if apart is None:
-        return None
-    way = apart.remembered()
-    if way == RIGHT and more() is not None and more() >= _PERHAPS:
-        way = apart.remembered(but=RIGHT)  # these happen to be easier than the others
-    if way == RIGHT:
-        now, was = (100 * distance[RIGHT] for distance in (apart.after, apart.before))
-        return (
-            f"After {name} {now:.0f} % more of the forget rows are named rightly than of the "
-            f"unseen rows of which the model is as sure ({was:.0f} % before): they are still "
-            f"remembered. Try {unlearner._advise_more()}, or use AutoUnlearner."
-        )
-    if way is not None:
-        now, was = (0.5 + distance[way] for distance in (apart.after, apart.before))
-        return (
-            f"After {name} an attack by {way} tells forget rows from the request's unseen rows "
-            f"with an AUC of {now:.2f} ({was:.2f} before). Unless they are easier than these, they "
-            f"are still remembered: try {unlearner._advise_more()}, or use AutoUnlearner."
-        )
-    if not apart.stands_out():
+def _say_unsure(facts):
+    change = facts.change
+    sure = traces.stands_out(change.forget_after, change.retain_after)
+    if sure is None or traces.stands_out(change.forget_before, change.retain_before) is not None:
+        return None  # nor was the model sure of them when it had just been trained on them
+    return (
+        f"After {facts.name} the forget rows stand out: the model is sure of {100 * sure[1]:.0f} % "
+        f"of them (a probability of {sure[0]:.2f} and more, which half of the retained rows of "
+        "their classes reach). Of rows like them that it has never seen it would be sure more "
+        "often, so that an attack by entropy tells them apart. Try a smaller learning rate or "
+        "fewer epochs, and look at MIAScorer with attack='entropy'."
+    )
+
+
+def _say_hidden(facts):
+    hidden = traces.doubts(facts.change.forget_after, facts.change.retain_after)
+    if hidden is None:
         return None
     return (
-        f"After {name} the forget rows stand out: an attack by entropy tells them from the unseen "
-        f"rows of the request with an AUC of {0.5 + apart.after['entropy']:.2f} "
-        f"({0.5 + apart.before['entropy']:.2f} before), as the model is less sure of them. Try a "
-        "smaller learning rate or fewer epochs, or use AutoUnlearner."
+        f"After {facts.name} the forget rows stand out: the model names {100 * hidden[0]:.0f} % of "
+        f"them rightly at a mean confidence of {hidden[1]:.2f}, farther below than for "
+        "retained rows. Rows that it has never seen it would know less well: it was only "
+        "taught not to show what it remembers. Try a smaller learning rate or fewer epochs, "
+        "and look at MIAScorer with attack='entropy'."
     )
+
+
+# ---------------------------------------------------------------------------- the table
+
+DAMAGE = (
+    Rule(
+        "accuracy lost",
+        f"accuracy, or R², on unseen rows where there are {ENOUGH}, else on retained "
+        "rows, and on those of them whose neighbours have their label",
+        f"{LOST:.0%} of unseen rows beside chance, or what the method may cost; of nets that were "
+        f"still learning {WRECKED:.0%} of what they knew, and {MOST:.0%} at least",
+        "617 requests to nets trained anew: ten lost more, of which six had hardly begun to learn",
+        _say_lost,
+        needs=("damage",),
+    ),
+    Rule(
+        "labels lost that were perhaps known by heart",
+        "the same without unseen rows, where rows whose neighbours agree lost little",
+        "what the method may cost",
+        "nets with wrong labels, which are no accuracy to keep",
+        _say_perhaps_lost,
+        needs=("damage",),
+    ),
+)
+FORGETTING = (
+    Rule(
+        "loss not raised",
+        "losses of the forget rows before and after, how far the model and its weights moved, and "
+        "whether retained neighbours name the rows as often; not where unseen rows are known as "
+        "well",
+        f"mean loss up by less than {MOVED:g}, or {GREW:.0%} of a small one; losses moved by less "
+        f"than {UNMOVED:g} (by heart {UNMOVED_BY_HEART:g}) or weights by {STEADY:.0%}, or "
+        f"neighbours name fewer, at a level of {LIKELY:g} ({PERHAPS:g} where unseen rows lean to "
+        f"it, {BETTER:g} after a rise that moved losses by less than {HARDLY_MOVED:g})",
+        "289 nets trained anew: moved by 0.05 and more, by heart by 0.18; weights, of nine from "
+        "the same seed, by 23 %",
+        _say_not_raised,
+        needs=("not raised", "not plainly_alike"),
+    ),
+    Rule(
+        "noise blurs all rows alike",
+        "rise of the loss on forget and on retained rows, of methods that add noise",
+        f"less than {traces.BLIND:g} times that of retained rows",
+        "six nets for digits and a table: 0.5 to 1.2",
+        _say_blurred,
+        needs=("adds_noise", "raised", "not wrecked", "not alike", "not learning"),
+    ),
+    Rule(
+        "known by heart",
+        "losses of the forget rows, medians where the method pushes them, else means; not where "
+        "unseen rows are known as well",
+        f"{traces.MEMORISED:.0%} of the loss of chance; and the model is as it was, or neighbours "
+        f"name fewer at a level of {BETTER:g}",
+        "digits with wrong labels, after random labels at a small rate",
+        _say_known_by_heart,
+        needs=("not wrecked", "not alike"),
+    ),
+    Rule(
+        "class still named",
+        "how often rows of classes that are gone are named as such, beside retained rows",
+        f"{_STILL_KNOWN:.0%} more",
+        "116 nets trained anew: none",
+        _say_still_named,
+        needs=("emptied",),
+    ),
+    Rule(
+        "remembered beside unseen rows",
+        "unseen rows: an attack by margin, and rows rightly named at equal confidence",
+        f"{NEAR:g} and two standard errors, and half of what it was; two signs together "
+        f"{TOGETHER:g} errors",
+        "358 nets trained anew: two were above",
+        _say_remembered,
+        needs=("apart",),
+    ),
+    Rule(
+        "less sure than of unseen rows",
+        "unseen rows: an attack by entropy",
+        f"{BEYOND:g} and two standard errors; margin and entropy {APART:g} errors apart",
+        "446 nets trained anew: at most 2.6 errors",
+        _say_less_sure_than_of_unseen,
+        needs=("apart",),
+    ),
+    Rule(
+        "class speaks for itself",
+        "rank of a class that is gone among those that stay, for its rows and for retained ones",
+        f"{traces.RANKED:.0%} of the other classes, three standard errors, and above its rank for "
+        "each other class",
+        "116 nets trained anew: none",
+        _say_class_ranks,
+        needs=("classes_gone", "not wrecked"),
+    ),
+    Rule(
+        "guesses at a class",
+        "entropy of what is said of rows of classes that are gone, and of retained rows",
+        f"{traces.UNSURE:.0%} of the way from that of retained rows to that of a guess",
+        "116 nets trained anew: one, for faces, of which six were of the class",
+        _say_class_is_guessed,
+        needs=("classes_gone", "not wrecked"),
+    ),
+    Rule(
+        "unsure of the rows",
+        "how many forget rows the model is as sure of as of half of the retained rows",
+        f"fewer than {traces.SOME:.0%}, at a level of {traces.LEVEL:g}",
+        "200 nets trained anew: 17 % and up on ten, 24 % on all others",
+        _say_unsure,
+        needs=("not wrecked", "not emptied", "not learning"),
+    ),
+    Rule(
+        "knows more than it says",
+        "how many forget rows are rightly named, for the confidence that the model has",
+        f"{traces.DOUBT:.0%} more than of retained rows, at a level of {traces.DOUBTED:g}",
+        "617 requests to nets trained anew: none",
+        _say_hidden,
+        needs=("not wrecked", "not emptied", "not learning"),
+    ),
+)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from sklearn.model_selection import _validation
 from sklearn.pipeline import Pipeline
 
 from skunlearn._rows.record import TrainingRecord
@@ -20,6 +21,8 @@ from skunlearn._unlearning.row_reader import RowReader
 
 _OWN = "_own"  # the names of what fit and requests have put on an estimator
 _ORIGIN = "_draft_of"
+# Where scikit-learn fits what it then scores, and where it scores that.
+_SCORED = _validation._fit_and_score.__code__, _validation._score.__code__
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,37 @@ def find_steps_before(unlearner):
             last, steps = find_origin(owner), [*owner.steps[:-1], *steps]
         frame = frame.f_back
     return steps
+
+
+def refuse_unasked(estimator, forget):
+    """Raise where a search or cross-validation would score what nobody asked `estimator` to forget.
+
+    Every score would be NaN, and a search picks a candidate by these all the same.
+    """
+    frame = sys._getframe(1) if forget is None else None
+    while frame is not None and frame.f_code not in _SCORED:
+        frame = frame.f_back
+    if frame is None or frame.f_code is _SCORED[1]:  # a scorer trains what it likes
+        return
+    scorer, fitted = frame.f_locals["scorer"], frame.f_locals["estimator"]
+    fitted = getattr(fitted, "best_estimator_", fitted)
+    step = ""
+    while isinstance(fitted, Pipeline) and not hasattr(fitted, "unlearn"):
+        step, fitted = step + fitted.steps[-1][0] + "__", fitted.steps[-1][1]
+    found = [
+        s
+        for s in getattr(scorer, "_scorers", {"": scorer}).values()
+        if getattr(s, "needs_forgotten", False)
+    ]
+    if fitted is estimator and found:
+        name = f"{step}forget"
+        raise ValueError(
+            f"{type(found[0]).__name__} scores what was forgotten, and fit was given no {name}=: "
+            "every score would be NaN. Pass the mask of rows to forget "
+            f"to the search, search.fit(X, y, {name}=mask), or to the cross-validation, "
+            f'params={{"{name}": mask}}. That of ForgetSplit(forget=mask) says in which part '
+            "of a fold these rows are, no more."
+        )
 
 
 def note_own_state(draft, names):

@@ -4,6 +4,7 @@ import copy
 
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -27,8 +28,7 @@ def check_inner(unlearner):
         net_checks.check_net(estimator, name)
     elif not promises.takes_any_estimator:
         raise TypeError(
-            f"{name} works on skorch nets, got {type(estimator).__name__}. Wrap the PyTorch "
-            "module in skorch's NeuralNetClassifier, or use RetrainUnlearner."
+            f"{name} works on skorch nets, got {type(estimator).__name__}{_advise(estimator, name)}"
         )
     elif not hasattr(estimator, "__sklearn_tags__") or get_tags(estimator).estimator_type not in (
         "classifier",
@@ -45,6 +45,22 @@ def check_inner(unlearner):
         check_is_fitted(estimator)
     if promises.trains_from_scratch or not frozen:
         refuse_trained(estimator, name)
+
+
+def _advise(estimator, name):
+    """What to do where a net is wanted and `estimator` is none."""
+    nets = walk(estimator, "").nets if isinstance(estimator, BaseEstimator) else []
+    if not nets:
+        return ". Wrap the PyTorch module in skorch's NeuralNetClassifier, or use RetrainUnlearner."
+    if isinstance(estimator, Pipeline):
+        return (
+            f" around one. Let {name} take the net's place in it, as in "
+            f"UnlearningPipeline([..., ('net', {name}(net))])."
+        )
+    return (
+        f" around one. Let {name} take the net's place in it ({nets[0][0]}={name}(net)), or use "
+        "RetrainUnlearner around the whole."
+    )
 
 
 def takes_nan(estimator):

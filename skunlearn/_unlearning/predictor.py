@@ -10,6 +10,7 @@ from skorch import NeuralNetBinaryClassifier
 
 from skunlearn._rows.containers import is_dataset
 from skunlearn._torch import inference, skorch_nets
+from skunlearn._torch.decisions import is_pairwise, spread_pairs
 from skunlearn._torch.parts.net_kinds import has_sigmoid, is_plain, kind_of
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.validation import check_X, dataset_targets, refuse_mixed
@@ -105,9 +106,11 @@ class PredictorMixin:
 
         Returns
         -------
-        scores : ndarray of shape (n,) or (n, n_classes)
+        scores : ndarray of shape (n,), (n, n_classes) or, of pairs, (n, n_pairs)
             By ``classes_``, also when rows of fewer classes are left: the others have −∞, and of
-            two the sign names the one that is left.
+            two the sign names the one that is left. Of pairs
+            (``decision_function_shape="ovo"``) a class that is left wins by ∞ against one that is
+            not, and two of the latter have 0.
         """
         check_is_fitted(self)
         scores, left = self.estimator_.decision_function(check_X(self, X)), self.estimator_.classes_
@@ -115,6 +118,8 @@ class PredictorMixin:
             return scores
         if len(self.classes_) == 2:
             return np.full(len(scores), 1.0 if left[0] == self.classes_[1] else -1.0)
+        if is_pairwise(self.estimator_, scores):
+            return spread_pairs(scores, left, self.classes_)
         if scores.ndim == 1:  # as of two classes, or of one
             scores = np.column_stack([-scores, scores][: len(left)])
         return self._all_columns(scores, -np.inf)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+_TASKS = ("takes_labels", "takes_values")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Promises:
@@ -45,6 +47,10 @@ class Promises:
         Whether it takes skorch nets.
     takes_any_estimator : bool, default=False
         Whether it takes scikit-learn estimators of any kind.
+    takes_labels : bool, default=True
+        Whether it takes nets that give a row any number of labels.
+    takes_values : bool, default=True
+        Whether it takes regressions.
     corrects : bool, default=False
         Whether the result is trained on all retained rows, so that `correct` may put new values
         among them.
@@ -87,6 +93,8 @@ class Promises:
     accuracy_drop: float = 0.1
     takes_nets: bool = True
     takes_any_estimator: bool = False
+    takes_labels: bool = True
+    takes_values: bool = True
     corrects: bool = False
     takes_new_inputs: bool = False
     edits_weights: bool = False
@@ -117,9 +125,11 @@ class Promises:
             "edits_weights",
         )
         found = {name: any(getattr(p, name) for p in inner) for name in needed}
+        tasks = {name: all(getattr(p, name) for p in (self, *inner)) for name in _TASKS}
         return replace(
             self,
             **found,
+            **tasks,
             takes_new_inputs=all(p.takes_new_inputs for p in inner),
             trains_from_scratch=any(p.trains_from_scratch for p in (self, *inner)),
             accuracy_drop=max(p.accuracy_drop for p in inner),

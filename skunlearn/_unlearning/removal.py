@@ -7,14 +7,15 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._recipe import caches, training
-from skunlearn._rows.checking import check_single_request
+from skunlearn._rows.checking import check_single_request, warn
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._rows.views import DigestsOfRows, Rows
+from skunlearn._torch.lookups import find_left_behind
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.loop.run_guards import telling_torch_errors
 from skunlearn._torch.observation import Evidence, observe, observe_forgotten
-from skunlearn._torch.parts.net_state import has_buffers
+from skunlearn._torch.parts.net_state import has_buffers, list_tables
 from skunlearn._torch.skorch_nets import (
     copy_net,
     drop_last_steps,
@@ -30,6 +31,7 @@ from skunlearn._unlearning.change import Before
 from skunlearn._unlearning.diagnosis import find_emptied
 from skunlearn._unlearning.fitted import drafted
 from skunlearn._unlearning.unseen_rows import read_unseen
+from skunlearn.exceptions import NotForgottenWarning
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model, at most
 _SHARE, _FEW = 0.2, 400  # without a limit a fifth of the rows does, and no fewer than these
@@ -162,7 +164,7 @@ def look_up(estimator, removal):
     if retain is None:
         forget = record.view(positions, compared=True)
         retain = left.view(np.flatnonzero(left.retained), compared=True)
-    emptied = find_emptied(estimator, left, forget)
+    emptied = find_emptied(estimator, left, forget, positions, retain)
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
     others, given = None, removal.unseen or is_predefined(unwrap(estimator.estimator))
     promises = estimator._make_promises()
@@ -242,7 +244,7 @@ def take_over(draft, model, change, entry):
         draft.estimator = FrozenEstimator(model)
 
 
-def judge(unlearner, change, measured):
+def judge(unlearner, model, change, measured):
     """Refuse what costs too much, and warn of what went wrong, in the middle of a request."""
     limit, tolerated = unlearner._removal.most_lost, unlearner._make_promises().accuracy_drop
     if limit is not None:
@@ -251,6 +253,25 @@ def judge(unlearner, change, measured):
         refuse_drop(type(unlearner).__name__, *scores, limit, where)
         tolerated = np.inf  # who sets a limit needs no other
     unlearner._warn_if_wrong(change, measured, tolerated)
+    if is_net(model) and (tables := list_tables(unlearner.estimator_)):
+        _warn_of_tables(unlearner, model, tables)
+
+
+def _warn_of_tables(unlearner, model, tables):
+    """Warn of rows of embedding tables that a method has left as the forgotten rows made them."""
+    removal, exact = unlearner._removal, unlearner._make_promises().exact
+    if exact or removal.made_from is not None or removal.forget is None or removal.retain is None:
+        return
+    left = find_left_behind(unlearner.estimator_, model, tables, removal.forget, removal.retain)
+    if left:
+        n, where = sum(left.values()), ", ".join(left)
+        rows, them = ("rows", "them") if n > 1 else ("row", "it")
+        warn(
+            f"{type(unlearner).__name__} left {n} {rows} of embeddings ({where}) as before: none "
+            f"but forgotten rows look {them} up, so that no training on the others reaches what "
+            f"was learnt of these. Take AutoUnlearner or RetrainUnlearner, which start anew.",
+            NotForgottenWarning,
+        )
 
 
 def purge_caches(unlearner, parts, record, estimator=None):

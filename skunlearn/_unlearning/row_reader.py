@@ -19,7 +19,7 @@ from skunlearn._rows.record import TrainingRecord
 from skunlearn._torch import net_checks, skorch_nets
 from skunlearn._torch.columns import label_columns, width_of
 from skunlearn._torch.parts.net_kinds import has_labels, has_sigmoid, is_plain, kind_for, kind_of
-from skunlearn._torch.parts.tasks import Labels, task_of
+from skunlearn._torch.parts.tasks import Labels, refuse_task, task_of
 from skunlearn._unlearning import validation
 from skunlearn._unlearning.inner_estimator import takes_nan
 from skunlearn._unlearning.plain_rows import look_at
@@ -75,9 +75,23 @@ class RowReader:
         """Labels as numbers of columns; targets of a regression in `dtype`, the record's."""
         if isinstance(self.classes, Labels):
             return validation.check_labels(y, len(y), len(self.classes), name)
+        y = self._flatten(y, name)
         if self.classes is not None:
             return validation.encode(y, self.classes, name)
         return validation.cast_targets(y, dtype, name)
+
+    def _flatten(self, y, name):
+        """Targets of the shape in which the record holds them: one column is of one dimension."""
+        y = np.asarray(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        width = self.n_targets if self.classes is None and (self.n_targets or 1) > 1 else None
+        if y.shape[1:] != (() if width is None else (width,)):
+            wanted = "(n,)" if width is None else f"(n, {width})"
+            raise ValueError(
+                f"{name} must have shape {wanted}, as fit was given it; got {y.shape}."
+            )
+        return y
 
 
 def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None, measure_on=None):
@@ -93,14 +107,16 @@ def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None,
     given, X = X, validation.check_X(estimator, X, reset=True)
     n = len(X) if is_dataset(X) else n_rows(X)
     if y is None:
+        hint = " An autoencoder's targets are its rows: fit(X, X)." * skorch_nets.is_net(inner)
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target "
-            "y is None."
+            f"y is None.{hint}"
         )
     if n < 1:
         raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
     shape = y.shape if hasattr(y, "shape") else np.asarray(y, dtype=object).shape
     y, labels, columns = _find_task(estimator, X, y, n)
+    refuse_task(estimator, columns if isinstance(columns, Labels) else labels)
     # A net predicts a column where it was given one, as in skorch.
     shape = shape if skorch_nets.is_net(inner) and labels is None else y.shape
     reader = RowReader.of(labels, columns, shape[1] if len(shape) == 2 else None)
@@ -125,6 +141,15 @@ def _find_task(estimator, X, y, n):
     if isinstance(y, list | tuple) and (plain or np.asarray(y, dtype=object).ndim == 2):
         validation.refuse_mixed(y)
         y = np.asarray(y)
+    if getattr(y, "ndim", 1) > 2:
+        places = int(np.prod(y.shape[1:]))
+        raise ValueError(
+            f"y has shape {y.shape}, a target for each of several positions of a row, pixels of "
+            "a mask say. A class for each is not supported. Values, and masks of two classes (by "
+            "skorch's NeuralNet with BCEWithLogitsLoss), go flattened: pass "
+            "y.reshape(len(y), -1), and let the module return out.flatten(1), of shape "
+            f"(n, {places})."
+        )
     classifier = kind_for(inner, y) == "classifier"
     if classifier and has_labels(y) and skorch_nets.is_net(inner):
         if not (has_sigmoid(inner) or (plain and kind_of(inner) is None)):

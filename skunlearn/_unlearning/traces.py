@@ -3,21 +3,22 @@
 import numpy as np
 from scipy.stats import binomtest
 
+from skunlearn._torch.parts.net_state import parts
 from skunlearn._torch.row_scores import SQUARED, auc, auc_error, class_weights, scores_of
 from skunlearn._torch.skorch_nets import is_net
 
-_MEMORISED = 0.05  # share of the loss of chance, ln C, below which a row counts as learnt by heart
+MEMORISED = 0.05  # share of the loss of chance, ln C, below which a row counts as learnt by heart
 _BY_HEART = 0.04  # the same of a net that has learnt wrong labels, too, of which it is less sure
 _HARDLY = 1.75  # times the mean loss before, up to which such rows are as they were
 _SURE = 0.95  # confidence that some unseen rows reach wherever most rows of the training do
-_SOME = 0.17  # at least as many unseen rows are: 17 % and up on ten nets, 24 % on 190 others
-_BLIND = 1.5  # times what noise costs retained rows: 0.5 to 1.2 on six nets for digits and a table
+SOME = 0.17  # at least as many unseen rows are: 17 % and up on ten nets, 24 % on 190 others
+BLIND = 1.5  # times what noise costs retained rows: 0.5 to 1.2 on six nets for digits and a table
 _FEW = 20  # retained rows of a class that say nothing yet
 _FEWEST = 5  # forget rows that do not
-_LEVEL = 0.01  # of the test that they are fewer
-_DOUBT, _DOUBTED = 0.04, 0.02  # more rows rightly named than the model says, and the test's level
-_RANKED = 0.08  # of the other classes, by which a forgotten one ranks higher for its own rows
-_UNSURE = 0.7  # of the way from the entropy of retained rows to that of a guess
+LEVEL = 0.01  # of the test that they are fewer
+DOUBT, DOUBTED = 0.04, 0.02  # more rows rightly named than the model says, and the test's level
+RANKED = 0.08  # of the other classes, by which a forgotten one ranks higher for its own rows
+UNSURE = 0.7  # of the way from the entropy of retained rows to that of a guess
 _GUESSING = 0.6  # share of the latter from which even retained rows are guessed at
 _PICKED = 2  # standard errors beyond which rows are no random draw
 _AGREE = 0.2  # of the way from chance to always, up to which neighbours that agree say nothing
@@ -49,7 +50,7 @@ def known_by_heart(before, after, chance, pushed):
     means = [float(np.mean(each)) for each in losses]
     found = [float(np.median(each)) for each in losses] if pushed else means
     as_before = found[0] < _BY_HEART * chance and means[1] < _HARDLY * means[0]
-    known = max(found) < _MEMORISED * chance or (pushed and as_before)
+    known = max(found) < MEMORISED * chance or (pushed and as_before)
     return found if known else None
 
 
@@ -129,6 +130,33 @@ def measure_shift(before, after):
     return float(np.median(moved)) if len(moved) else 0.0
 
 
+def measure_weights(old, new):
+    """How far what a net learns has moved, relative to its size; infinity where that is no answer.
+
+    Parameters
+    ----------
+    old, new : models
+    """
+    if not (is_net(old) and is_net(new)):
+        return np.inf
+    ours, theirs = (
+        {
+            f"{name}.{key}": value.detach().float()
+            for name, part in parts(net)
+            for key, value in part.named_parameters()
+            if value.requires_grad
+        }
+        for net in (old, new)
+    )
+    if not ours or [(k, v.shape) for k, v in ours.items()] != [
+        (k, v.shape) for k, v in theirs.items()
+    ]:
+        return np.inf
+    size = sum(float(value.square().sum()) for value in ours.values())
+    moved = sum(float((theirs[key] - value).square().sum()) for key, value in ours.items())
+    return float(np.sqrt(moved / size)) if size else np.inf
+
+
 def lost_where_neighbours_agree(before, after, named):
     """Accuracy lost on retained rows of the label that their neighbours have.
 
@@ -161,7 +189,7 @@ def blurs_both(measured):
     if None in losses.values():
         return False
     raised = [losses[f"{key}_after"] - losses[f"{key}_before"] for key in ("forget", "retain")]
-    return 0 < raised[0] <= _BLIND * raised[1]
+    return 0 < raised[0] <= BLIND * raised[1]
 
 
 def stands_out(forget, retained):
@@ -185,7 +213,7 @@ def stands_out(forget, retained):
         return None
     level = min(_SURE, float(np.median(theirs[0])))
     sure = ours[0] >= level
-    few = binomtest(int(sure.sum()), len(sure), _SOME, alternative="less").pvalue < _LEVEL
+    few = binomtest(int(sure.sum()), len(sure), SOME, alternative="less").pvalue < LEVEL
     return (level, float(sure.mean())) if few else None
 
 
@@ -213,8 +241,8 @@ def doubts(forget, retained):
     if sure.mean() >= theirs_sure.mean():
         return None
     usual = float(np.clip(sure.mean() + theirs_right.mean() - theirs_sure.mean(), 0, 1))
-    many = binomtest(int(right.sum()), len(right), usual, alternative="greater").pvalue < _DOUBTED
-    if not many or right.mean() - usual <= _DOUBT:
+    many = binomtest(int(right.sum()), len(right), usual, alternative="greater").pvalue < DOUBTED
+    if not many or right.mean() - usual <= DOUBT:
         return None
     return float(ours[1].mean()), float(ours[0].mean())
 
@@ -249,7 +277,10 @@ def class_ranks(forget, retained, kept):
         above = retained.logits[:, kept] > retained.logits[:, [gone]]
         theirs += share * above.mean(axis=1)
     error = max(ours.std(), theirs.std()) / np.sqrt(len(ours))
-    if theirs.mean() - ours.mean() <= max(_RANKED, 1 / len(kept), 3 * error):
+    if theirs.mean() - ours.mean() <= max(RANKED, 1 / len(kept), 3 * error):
+        return None
+    # Rows of one class are alike: where those of another one look more like them, it is no trace.
+    if ours.mean() > min(theirs[retained.y == kind].mean() for kind in np.unique(retained.y)):
         return None
     return float(ours.mean()), float(theirs.mean())
 
@@ -277,7 +308,7 @@ def unsure_of_classes(forget, retained, kept):
     sides = [-scores_of(said)["entropy"] / np.log(len(kept)) for said in (forget, retained)]
     ours, theirs = (float(side.mean()) for side in sides)
     error = sides[0].std() / np.sqrt(len(sides[0]))
-    least = theirs + _UNSURE * (1 - theirs)
+    least = theirs + UNSURE * (1 - theirs)
     return (ours, theirs) if theirs < _GUESSING and ours - error > least else None
 
 
@@ -316,6 +347,23 @@ def is_learning(model, said):
     if share is None or not is_net(model):
         return False
     return share > _LEARNT and (share > _HARDLY_LEARNT or _still_fell(model))
+
+
+def score_rows(said, emptied):
+    """What each row adds to a score: whether it is right, with all of its labels, or its R².
+
+    Parameters
+    ----------
+    said : Evidence
+    emptied : tuple of int
+        Labels that are not asked.
+    """
+    right = said.predicted == said.y
+    if said.task.has_one_class:
+        return right.astype(float)
+    if right.dtype == bool and said.logits is not None:
+        return np.delete(right, emptied, axis=1).all(axis=1).astype(float)
+    return 1 - said.losses() / max(said.task.chance(said.y), np.finfo(float).tiny)
 
 
 def has_learnt_nothing(said):

@@ -16,14 +16,14 @@ from skunlearn._unlearning import validation
 _MOST = 2000  # rows that are asked about, of the forget rows' classes and of others
 _FEWEST = 5  # of a side, from which anything is said
 _BIN, _BINS = 20, 5  # unseen rows of like confidence at least, and how many such groups at most
-_NEAR = 0.03  # distance that is none, beside what chance shows
-_BEYOND = 0.05  # the same on the other side
+NEAR = 0.03  # distance that is none, beside what chance shows
+BEYOND = 0.05  # the same on the other side
 _PLAIN = 0.08  # error up to which a distance that is not seen is none
 _HALF = 0.45  # share of a distance that is about half of it
 # Two signs together, in standard errors of their sum: more on 2 of 358 nets trained anew.
-_TOGETHER = 2.8
+TOGETHER = 2.8
 _SOME = 1.64  # errors of one of them that is a sign at all
-_APART = 3.5  # the same of margin and entropy on opposite sides: at most 2.6 on 446 such nets
+APART = 3.5  # the same of margin and entropy on opposite sides: at most 2.6 on 446 such nets
 _BY_HEART = 0.12  # distance of retained from unseen rows in a net that has learnt them by heart
 _LOST = 0.15  # share of it that easy rows lose: 0.19 and up in 40 such nets trained anew
 _AGREEING = (0.15, 0.45, 0.75, 0.95)  # of their neighbours, between which rows are alike
@@ -170,7 +170,7 @@ class Apart:
             names = [name for name in names if name != RIGHT]  # of which they are more often right
         for name in [name for name in names if name != but]:
             if name in self.after and (name == RIGHT or self._is_no_ease()):
-                least = self._explained(name) + _NEAR + 2 * self.errors[name]
+                least = self._explained(name) + NEAR + 2 * self.errors[name]
                 if self.after[name] > max(least, self.before[name] / 2):
                     return name
         if self._are_easy:
@@ -179,7 +179,7 @@ class Apart:
         signs = [(name, self.after[name]) for name in (RIGHT, "margin") if RIGHT in self.after]
         if signs and min(value for _, value in signs) > 0 and self._together(*signs):
             for name, value in signs:
-                if name != but and value > max(_NEAR, _HALF * self.before[name]):
+                if name != but and value > max(NEAR, _HALF * self.before[name]):
                     return name
         return None
 
@@ -196,7 +196,7 @@ class Apart:
             return False  # harder ones are known less well in any case
         names = ("margin",) if self._are_easy else (RIGHT, "margin")
         return not self.kept and all(
-            self.after[name] <= self._explained(name) + _NEAR + self.errors[name] for name in names
+            self.after[name] <= self._explained(name) + NEAR + self.errors[name] for name in names
         )
 
     @property
@@ -214,13 +214,13 @@ class Apart:
         if self.ease and not (self._are_easy or self._are_opposed()):
             return False  # of hard rows it is less sure in any case
         error, unsure = self.errors["entropy"], -self.after["entropy"]
-        least = _BEYOND + 2 * error
+        least = BEYOND + 2 * error
         named = (RIGHT, self.after.get(RIGHT, -np.inf))
         if self._are_opposed() or self._together(("entropy", unsure), named):
-            least = max(_NEAR, _SOME * error)
+            least = max(NEAR, _SOME * error)
         return unsure > max(least, -self.before["entropy"])
 
-    def _together(self, *signs, least=_TOGETHER):
+    def _together(self, *signs, least=TOGETHER):
         """Whether two signs, each not enough alone, are more than chance shows."""
         found = sum(value / self.errors.get(name, 1) for name, value in signs)
         return found > least * np.sqrt(2)
@@ -230,7 +230,7 @@ class Apart:
         if "entropy" not in self.after:
             return False
         signs = ("margin", self.after["margin"]), ("entropy", -self.after["entropy"])
-        return self._together(*signs, least=_APART)
+        return self._together(*signs, least=APART)
 
     def _is_no_ease(self):
         """Whether more than how easy, or hard, the rows are may tell them from others."""

@@ -241,7 +241,10 @@ def check_labels(y, n, n_labels=None, name="y"):
 
 def cast_targets(y, dtype, name="y"):
     """Regression targets in the dtype of the training targets, which must be able to hold them."""
-    cast = np.asarray(y).astype(dtype)
+    try:
+        cast = np.asarray(y).astype(dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers, as the targets of fit: {error}.") from error
     if dtype.kind != "f" and np.any(cast != np.asarray(y)):
         raise UnknownRowsError(
             f"{name} holds targets that {dtype} cannot; the targets of fit were of that dtype."

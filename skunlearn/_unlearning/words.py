@@ -18,6 +18,27 @@ def described(text):
     return describe
 
 
+def explained(*others):
+    """Describe in the docstring of a function what it names only, in the words of `others`.
+
+    A line ``{tolerance, confidence}`` under Parameters becomes the entries of these names in the
+    first of them that describes each; indented lines below it are added to the last.
+    """
+
+    def explain(function):
+        if function.__doc__:
+            lines = inspect.cleandoc(function.__doc__).splitlines()
+            for i, line in enumerate(lines):
+                slot = _SLOT.fullmatch(line)
+                if slot is not None:
+                    found = [_find_named(others, name) for name in slot[1].split(", ")]
+                    lines[i] = "\n".join(dict.fromkeys(found))
+            function.__doc__ = "\n".join(lines)
+        return function
+
+    return explain
+
+
 FIT = """\
 Train the model and remember which rows it has seen.
 
@@ -158,6 +179,15 @@ def _find_entry(cls, section, name):
         if entry is not None:
             return entry
     return None
+
+
+def _find_named(others, name):
+    """The entry of a parameter, which may have others beside it, of the first that has it."""
+    for other in others:
+        for (_, names), entry in _read_entries(other.__doc__ or "").items():
+            if name in names.split(", "):
+                return entry
+    raise LookupError(f"{name} is described nowhere.")
 
 
 @functools.cache

@@ -9,7 +9,6 @@ from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import inference
 from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.parts import net_kinds
-from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._torch.skorch_nets import make_eager
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.ascent._floating_rows import floating_rows
@@ -92,7 +91,9 @@ class MUMisUnlearner(ForgetOnly, NetUnlearner):
     True
     """
 
-    _promises = replace(ForgetOnly._promises, class_only=True)
+    _promises = replace(
+        ForgetOnly._promises, class_only=True, takes_labels=False, takes_values=False
+    )
     _faster = 10  # times the rate, for whole classes
     _parameter_constraints = {**NetUnlearner._parameter_constraints, **BOUND_CONSTRAINTS}
 
@@ -126,7 +127,6 @@ class MUMisUnlearner(ForgetOnly, NetUnlearner):
         self.max_norm = max_norm
 
     def _unlearn(self, net, retain, forget):
-        need_one_class(self._classes, "MUMisUnlearner")
         if not self._whole_classes(retain, forget):
             checking.warn(
                 "MUMisUnlearner is made for whole classes: single rows of classes that stay it "

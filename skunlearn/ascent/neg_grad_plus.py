@@ -123,16 +123,18 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
         whole = self._classes is not None and self._whole_classes(retain, forget)
         chance = task_of(self._row_reader.seen_classes).chance(retain.y)
         bound = self._bound(retain) * (_NEVER_MET if self.bound is None and whole else 1)
-        rest = Rest(chance, ceil(len(retain) / n_batches(net, len(retain))))
+        rest = Rest(chance, ceil(len(retain) / max(1, n_batches(net, len(retain)))))
         pairs, norms, beta = self._row_losses(net, forget), moving_norms(net), self.beta
         if beta is None:
             beta = self._default_beta(whole)
         longest = (_LONGEST if whole else 1.0) if self.max_norm is None else self.max_norm
 
         def loss(batch):
+            kept = batch.loss()
+            yield beta * kept
             gone, climbed = next(pairs)
-            kept, pushed = batch.loss(), gone.mean(bound_losses(climbed, bound))
-            return beta * kept - (1 - beta) * rest.share(kept) * pushed
+            pushed = gone.mean(bound_losses(climbed, bound))
+            yield -(1 - beta) * rest.share(kept) * pushed
 
         if self._classes is None and self.lr is None:
             scale_rates(net, 1 / self._lr_share)

@@ -7,10 +7,11 @@ from skorch.callbacks import Callback
 
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, POSITIVE, Interval
 from skunlearn._torch import inference
-from skunlearn._torch.gradients.fisher import gradient_sizes
+from skunlearn._torch.gradients.fisher import sizes_of_each
 from skunlearn._torch.loop.fit_loop import train
 from skunlearn._torch.loop.learning_rates import groups
 from skunlearn._torch.loop.norms import moving_norms, prompt
+from skunlearn._torch.pieces import in_pieces
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, BoundedAscent
 from skunlearn.callbacks import LinearDecay
 from skunlearn.net_unlearner import NetUnlearner
@@ -153,16 +154,17 @@ class SFRonUnlearner(BoundedAscent, NetUnlearner):
     def _salient(self, net, retain, forget):
         """Where the Fisher information on forget rows is γ times that on retained ones, or more."""
         params = [p for p in net.module_.parameters() if p.requires_grad]
-        ours, theirs = (
-            gradient_sizes(
-                net,
-                rows.sample(self.importance_rows, self._seed),
-                params,
-                lambda net, batch: inference.log_likelihoods(net, batch, self._classes).sum(),
-            )
-            for rows in (forget, retain)
+        theirs, ours = sizes_of_each(
+            net,
+            [rows.sample(self.importance_rows, self._seed) for rows in (retain, forget)],
+            params,
+            lambda net, batch: inference.log_likelihoods(net, batch, self._classes).sum(),
         )
-        return {p: f >= self.threshold * r for p, f, r in zip(params, ours, theirs, strict=True)}
+        masks = {p: torch.empty_like(p, dtype=torch.bool) for p in params}
+        for whole in zip(masks.values(), ours, theirs, strict=True):
+            for mask, f, r in in_pieces(*whole):
+                torch.ge(f, self.threshold * r, out=mask)
+        return masks
 
     def _space(self):
         return super()._space() | {
@@ -249,21 +251,24 @@ class Forgetting(Callback):
         with torch.enable_grad():
             loss, any_known = self.losses()
         params = list(self.masks)
-        grads = torch.autograd.grad(loss, params, allow_unused=True)
+        grads = list(torch.autograd.grad(loss, params, allow_unused=True))
         with torch.no_grad():
-            steps = {
-                p: self._share(p, rates) * self.masks[p] * (g.to_dense() if g.is_sparse else g)
-                for p, g in zip(params, grads, strict=True)
-                if g is not None
-            }
+            steps = {}
+            for p in params:
+                grad = grads.pop(0)
+                if grad is not None:
+                    step = self._share(p, rates) * self.masks[p]
+                    step = step.to(torch.promote_types(step.dtype, grad.dtype))
+                    steps[p] = step.mul_(grad.to_dense() if grad.is_sparse else grad)
             if not steps:
                 return
             length = torch.stack([step.float().norm() for step in steps.values()]).norm()
             factor = (self.max_norm / length.clamp_min(_TINY)).clamp(max=1.0)
             # Asked of the device, which is not waited for: of no row the loss is 0 / 0.
-            for p, step in steps.items():
-                way = rates.get(p, net.lr) * factor.to(step) * step
-                p.add_(way.where(any_known.to(way.device), 0.0))
+            for p, whole in steps.items():
+                for part, step in in_pieces(p, whole):
+                    way = rates.get(p, net.lr) * factor.to(step) * step
+                    part.add_(way.where(any_known.to(way.device), 0.0))
 
     def _share(self, p, rates):
         """The strength, which falls with the rate."""
@@ -277,7 +282,7 @@ class Forgetting(Callback):
     @torch.no_grad()
     def _settle(self):
         for p, start in (self.start_ or {}).items():
-            p.copy_(torch.lerp(start, p, self.slow))
+            torch.lerp(start, p, self.slow, out=p)
         self.start_ = None
 
 

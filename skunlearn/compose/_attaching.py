@@ -35,7 +35,8 @@ def attach(self, X, y, *, measure_on=None):
         All retained rows, in any order, as they are before the first step.
     y : array of shape (n,)
     measure_on : callable, default=None
-        As in ``fit``.
+        The transform to leave out where the net has a ``dataset=`` of its own that augments what
+        the steps make.
 
     Returns
     -------

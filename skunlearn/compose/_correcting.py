@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._files.digests import chain_entry
 from skunlearn._rows.seeding import derive_seed, seeded
-from skunlearn._unlearning import correction
+from skunlearn._unlearning import correction, words
 from skunlearn._unlearning.certificate.deletion_log import (
     digest_forgotten,
 )
@@ -21,17 +21,17 @@ from skunlearn.compose._prepared import Subtraction
 class CorrectsMixin:
     """The verb ``correct`` of a pipeline."""
 
+    @words.explained(correction.correct)
     def correct(self, X_old=None, y_old=None, X_new=None, y_new=None, *, ids=None, indices=None):
         """Put new values in the place of rows: one request that forgets the old and learns the new.
 
         Steps that learn are fitted on the corrected rows (with ``refit_transformers=False`` they
         are kept, and named as holding statistics of the old values), and the unlearner learns from
-        what they make of these, see `BaseUnlearner.correct`.
+        what they make of these, see `BaseUnlearner.correct`. All rows are as before the first step.
 
         Parameters
         ----------
-        X_old, y_old, X_new, y_new, ids, indices
-            See `BaseUnlearner.correct`; rows as before the first step.
+        {X_old, y_old, X_new, y_new, ids, indices}
 
         Returns
         -------

@@ -14,11 +14,12 @@ from skunlearn._rows.containers import is_dataset, n_rows, row_digests, shares_m
 from skunlearn._rows.frames import select_columns
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.row_table import can_sketch, row_sketches
-from skunlearn._unlearning import notebook
+from skunlearn._unlearning import notebook, words
 from skunlearn._unlearning.certificate import recording
-from skunlearn._unlearning.fitted import drafted, find_steps_before, share_all
+from skunlearn._unlearning.fitted import drafted, find_steps_before, refuse_unasked, share_all
 from skunlearn._unlearning.removal import Removal, carry_out
 from skunlearn._unlearning.row_reader import read_request
+from skunlearn.base import BaseUnlearner
 from skunlearn.compose import _attaching, _front_steps
 from skunlearn.compose._certifying import write_content
 from skunlearn.compose._correcting import CorrectsMixin
@@ -157,6 +158,7 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
         ValueError, TypeError
             When something passed in is wrong; a fitted pipeline stays as it was.
         """
+        refuse_unasked(self, forget)
         named = {"ids": ids, "groups": groups, "measure_on": measure_on}
         with drafted(self, anew=True) as draft:
             draft._fit_steps(X, y, forget, named, params)
@@ -229,6 +231,7 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
         self._held = Held(_front_steps.as_rows(shown))
         return n
 
+    @words.explained(BaseUnlearner.unlearn)
     def unlearn(
         self,
         X_forget=None,
@@ -252,8 +255,8 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
             As they are before the first step; all duplicates of a row go.
         y_forget : array of shape (n_forget,), default=None
             Labels, to tell apart equal rows with different labels.
-        ids, indices, groups, X_retain, y_retain, max_accuracy_drop, X_val, y_val
-            See `BaseUnlearner.unlearn`; `X_retain` and `X_val` as before the first step.
+        {ids, indices, groups, X_retain, max_accuracy_drop, X_val}
+            Rows are as before the first step.
         **unknown : dict
             Nothing else is taken; the error says how rows are named.
 

@@ -13,7 +13,6 @@ from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.observation import observe
 from skunlearn.base import BaseUnlearner
-from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning import FineTuneUnlearner
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.relabelling import SalUnUnlearner
@@ -80,7 +79,7 @@ class RUMUnlearner(BaseUnlearner):
     30
     """
 
-    _promises = replace(BaseUnlearner._promises, takes_new_inputs=True)
+    _promises = replace(BaseUnlearner._promises, takes_new_inputs=True, takes_values=False)
 
     _parameter_constraints = {
         **BaseUnlearner._parameter_constraints,
@@ -118,8 +117,6 @@ class RUMUnlearner(BaseUnlearner):
         return replace(promises, reads_retain_rows=retrains or promises.reads_retain_rows)
 
     def _attempt(self, retain, forget, seed):
-        if self._classes is None:
-            raise UnlearningError("RUMUnlearner is for classifiers; this is a regression.")
         order, self._parts = (
             np.argsort(self._measure_memorisation(retain, forget), kind="stable"),
             [],

@@ -12,7 +12,9 @@ from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.learning_rates import rates
 from skunlearn._torch.loop.norms import moving_norms
+from skunlearn._torch.pieces import in_pieces
 from skunlearn._torch.row_losses import Targets, labels_of, row_losses
+from skunlearn._unlearning import words
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose.rum import refuse_inside
 from skunlearn.exceptions import UnlearningError
@@ -126,7 +128,10 @@ class UAMUnlearner(BaseUnlearner):
             return found
 
         worker._unlearn = perturbed
-        return worker._attempt(retain, forget, seed)
+        try:
+            return worker._attempt(retain, forget, seed)
+        finally:
+            del worker._unlearn  # the two hold each other, and with them the model before
 
     def _method(self):
         return FineTuneUnlearner(self.estimator) if self.unlearner is None else self.unlearner
@@ -144,13 +149,13 @@ class UAMUnlearner(BaseUnlearner):
             raise TypeError(f"unlearner must be an unlearner of nets, got {type(method).__name__}.")
         refuse_inside(method, "unlearner must be an unlearner of nets")
 
+    @words.explained(NetUnlearner.search_space)
     def search_space(self, kind="random", *, n_points=4):
         """Where to look for ρ, and for the parameters of a method that is given.
 
         Parameters
         ----------
-        kind : {"random", "grid", "optuna"}, default="random"
-            See `NetUnlearner.search_space`.
+        {kind}
         n_points : int, default=4
             Values of each numeric parameter in a grid.
 
@@ -211,10 +216,11 @@ class Climb(Callback):
             ways = {p: (g.to_dense() if g.is_sparse else g).float() for p, g in pairs}
             length = _length(ways.values())
             reach = self.reach * (_rate(net) / self.first if self.first else 1.0)
-            for p, way in ways.items():
+            for p, whole in ways.items():
                 self.start[p] = p.detach().clone()
                 # Without a slope it stays; to ask for the length here would wait for the device.
-                p.add_(torch.where(length > 0, reach / length * way, 0.0).to(p))
+                for part, way in in_pieces(p, whole):
+                    part.add_(torch.where(length > 0, reach / length * way, 0.0).to(part))
 
     @torch.no_grad()
     def on_grad_computed(self, net, training=False, **kwargs):

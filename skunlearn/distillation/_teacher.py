@@ -76,9 +76,9 @@ class Remembered:
         return self.table[send_tensor(i, self.table.device)]
 
 
-def copy_teacher(net, classes):
-    """A teacher with the weights of `net` as they are now; it shares none of them."""
-    return Teacher(skorch_nets.copy_net(net), classes)
+def copy_teacher(net, classes, old=None):
+    """A teacher with the weights of `net` as they are now, or of `old`; see `copy_to_ask`."""
+    return Teacher(skorch_nets.copy_to_ask(net, old), classes)
 
 
 def make_untrained_teacher(net, classes):

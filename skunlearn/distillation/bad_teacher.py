@@ -99,7 +99,8 @@ class BadTeacherUnlearner(StopsInTime, NetUnlearner):
         self.temperature = temperature
 
     def _unlearn(self, net, retain, forget):
-        good, bad = copy_teacher(net, self._classes), make_untrained_teacher(net, self._classes)
+        good = copy_teacher(net, self._classes, self.estimator_)
+        bad = make_untrained_teacher(net, self._classes)
         sample = retain.sample(max(1, round(self.retain_share * len(retain))), self._seed)
         rows = sample.union(forget)
         bad(next(batches(net, rows.take([0]))).x)  # gives lazy modules their shapes

@@ -7,7 +7,6 @@ import numpy as np
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import NOT_NEGATIVE
 from skunlearn._torch import inference
-from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
 from skunlearn.distillation._class_similarity import class_similarities
@@ -75,7 +74,9 @@ class DELETEUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
     [8]
     """
 
-    _promises = replace(ForgetOnly._promises, class_only=True)
+    _promises = replace(
+        ForgetOnly._promises, class_only=True, takes_labels=False, takes_values=False
+    )
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
@@ -118,7 +119,6 @@ class DELETEUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
         self.tilt = tilt
 
     def _unlearn(self, net, retain, forget):
-        need_one_class(self._classes, "DELETEUnlearner")
         if not self._whole_classes(retain, forget):
             checking.warn(
                 "DELETEUnlearner takes rows away from their own class, which a retrained net "
@@ -126,7 +126,7 @@ class DELETEUnlearner(StopsInTime, ForgetOnly, NetUnlearner):
                 "classes, or another method for these rows.",
                 UnsuitableMethodWarning,
             )
-        teacher = copy_teacher(net, self._classes)
+        teacher = copy_teacher(net, self._classes, self.estimator_)
         task, teacher = teacher.task, Remembered(teacher, net, forget)
         rows = self._known_rows(net, forget, retain)
         likeness = None

@@ -152,7 +152,7 @@ class SCRUBUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
         self.rewind = rewind
 
     def _unlearn(self, net, retain, forget):
-        teacher = copy_teacher(net, self._classes)
+        teacher = copy_teacher(net, self._classes, self.estimator_)
         unseen = None if self.rewind is None else self._unseen(forget)
 
         of_forget, of_retain = (Remembered(teacher, net, rows) for rows in (forget, retain))

@@ -122,7 +122,9 @@ class UpdateRecorder(Callback):
         """Write what the step changed."""
         if not training or not len(self.held_):
             return
-        update = {n: (p - self.before_[n]).contiguous().cpu() for n, p in _learning(net)}
+        # In their place, where the difference the other way round is the same but for its sign.
+        update = {n: self.before_[n].sub_(p).neg_() for n, p in _learning(net)}
+        update = {n: way.contiguous().cpu() for n, way in update.items()}
         name = f"{uuid.uuid4().hex}.safetensors"
         save_file(update, os.path.join(self.store.folder.path, name))
         self.batches[name] = self.held_

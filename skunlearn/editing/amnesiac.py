@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from skunlearn._files.own_folder import Folder
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import Interval
+from skunlearn._torch import skorch_nets
 from skunlearn.editing._updates import UpdateRecorder, UpdateStore, subtract
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -164,7 +165,7 @@ class AmnesiacUnlearner(NetUnlearner):
         watching = [("skunlearn_updates", recorder)]
         net = self._train(rows, write_checkpoints=True, callbacks=watching)
         self._updates = store.change((), recorder.batches, recorder.steps)
-        return net
+        return skorch_nets.drop_last_steps(net)
 
     def _unlearn(self, net, retain, forget):
         store = getattr(self, "_updates", None)

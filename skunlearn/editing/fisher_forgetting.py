@@ -7,6 +7,7 @@ import torch
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE
 from skunlearn._torch import inference, net_checks
 from skunlearn._torch.gradients.fisher import gradient_sizes
+from skunlearn._torch.pieces import in_pieces
 from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.exceptions import UnlearningError
 from skunlearn.search_spaces import LogUniform
@@ -113,9 +114,10 @@ class FisherForgettingUnlearner(WeightEditor):
         with torch.no_grad():
             for p, f in zip(params, held, strict=True):
                 size = p.square().mean().sqrt()
-                spread = self.alpha * mean / f.clamp_min(torch.finfo(f.dtype).tiny)
-                spread = spread.sqrt_().clamp_(max=self.limit)
-                p.add_(torch.randn_like(p).mul_(size).mul_(spread))
+                for part, noise, fisher in in_pieces(p, torch.randn_like(p), f):
+                    spread = self.alpha * mean / fisher.clamp_min(torch.finfo(f.dtype).tiny)
+                    spread = spread.sqrt_().clamp_(max=self.limit)
+                    part.add_(noise.mul_(size).mul_(spread))
 
     def _space(self):
         return {"alpha": LogUniform(1e-3, 3.0)}

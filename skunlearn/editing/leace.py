@@ -120,10 +120,11 @@ class LEACE(TransformerMixin, BaseEstimator):
             y = whole[:, gone]
         kept = check_array(whole[:, self._kept], dtype=np.float64, ensure_min_samples=2)
         check_consistent_length(kept, y)
-        eraser = _eraser(kept, _numbers(y))
-        self.mean_, left, right = (
-            part.numpy() for part in (eraser.bias, eraser.proj_left, eraser.proj_right)
-        )
+        # Of columns of whatever size the solution is the same, but not what is lost in rounding.
+        center, scale = kept.mean(axis=0), _spreads(kept)
+        eraser = _eraser((kept - center) / scale, _numbers(y))
+        left, right = scale[:, None] * eraser.proj_left.numpy(), eraser.proj_right.numpy() / scale
+        self.mean_ = center + scale * eraser.bias.numpy()
         told = np.abs(right).any(axis=1)
         self.left_, self.right_ = left[:, told], right[told]
         return self
@@ -192,6 +193,12 @@ class LEACE(TransformerMixin, BaseEstimator):
         return tags
 
 
+def _spreads(X):
+    """Standard deviation of each column, 1 of one that does not vary but by rounding."""
+    spread = X.std(axis=0)
+    return np.where(spread > 10 * np.finfo(np.float64).eps * np.abs(X).max(axis=0), spread, 1.0)
+
+
 def _numbers(z):
     """The attribute as columns of numbers: an indicator for each class, numbers as they are."""
     z = check_array(z, ensure_2d=False, dtype=None)
@@ -221,9 +228,7 @@ def _eraser(X, Z):
         raise ImportError(
             'LEACE is computed by the package concept-erasure: pip install "skunlearn[erasure]".'
         ) from error
-    # Scale has no part in what is told, and none in what counts as nothing.
-    spread = Z.std(axis=0)
-    Z = Z / np.where(spread > 0, spread, 1)
+    Z = Z / _spreads(Z)  # scale has no part in what is told
     return LeaceFitter.fit(
         torch.from_numpy(np.ascontiguousarray(X)),
         torch.from_numpy(Z),

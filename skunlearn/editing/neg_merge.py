@@ -14,7 +14,9 @@ from skunlearn._torch.loop.learning_rates import rates, set_rates
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest, renew_optimizer
 from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.net_state import keep_weights
 from skunlearn._torch.parts.tasks import task_of
+from skunlearn._torch.pieces import in_pieces
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Uniform
@@ -147,7 +149,8 @@ class NegMergeUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         params = [p for p in net.module_.parameters() if p.requires_grad]
-        edit = Edit(params, self._merge(net, params, forget))
+        way = self._merge(net, params, forget)
+        edit = Edit(params, way, keep_weights(params, net, self.estimator_))
         if self.scale is not None:
             edit.apply(self.scale)
         else:
@@ -168,6 +171,7 @@ class NegMergeUnlearner(NetUnlearner):
                 # The statistics of the forget rows alone are not those of the data.
                 with norms_at_rest(copy):
                     self._run(copy, forget, [clip_gradients(self.max_norm)])
+                skorch_nets.drop_last_steps(copy)
                 agreed.add(moved)
         return agreed.mean()
 
@@ -241,40 +245,50 @@ class Agreement:
     def __init__(self, params):
         self.starts = params
         self.sums = [torch.zeros_like(p, dtype=_wide(p)) for p in params]
-        self.signs, self.n = None, 0
+        self.signs = [torch.zeros_like(p, dtype=torch.int8) for p in params]
+        self.n = 0
 
     @torch.no_grad()
     def add(self, weights):
         """Take in the vector that leads to other weights."""
-        ways = [w.to(_wide(w)) - p for w, p in zip(weights, self.starts, strict=True)]
-        signs = [way.sign().to(torch.int8) for way in ways]
-        for total, way in zip(self.sums, ways, strict=True):
-            total.add_(way)
-        if self.signs is None:
-            self.signs = signs
-        for held, sign in zip(self.signs, signs, strict=True):
-            held.mul_(held == sign)
+        for whole in zip(weights, self.starts, self.sums, self.signs, strict=True):
+            for w, p, total, held in in_pieces(*whole):
+                way = w.to(_wide(w)) - p
+                total.add_(way)
+                sign = way.sign_().to(torch.int8)
+                if self.n:
+                    held.mul_(held == sign)
+                else:
+                    held.copy_(sign)
         self.n += 1
 
     def mean(self):
-        """The merged vector."""
-        return [
-            total / self.n * (sign != 0) for total, sign in zip(self.sums, self.signs, strict=True)
-        ]
+        """The merged vector, in the place of the sums."""
+        for total, sign in zip(self.sums, self.signs, strict=True):
+            total.div_(self.n).mul_(sign != 0)
+        return self.sums
 
 
 class Edit:
-    """Weights with a vector subtracted, at any scale."""
+    """Weights with a vector subtracted, at any scale.
 
-    def __init__(self, params, vector):
+    Parameters
+    ----------
+    params : list of parameters
+    vector : list of tensor
+    starts : dict of parameter to tensor
+    """
+
+    def __init__(self, params, vector, starts):
         self.params, self.vector = params, vector
-        self.starts = [p.detach().clone() for p in params]
+        self.starts = [starts[p] for p in params]
 
     @torch.no_grad()
     def apply(self, scale):
         """Set the weights to θ_o − λτ."""
-        for p, start, way in zip(self.params, self.starts, self.vector, strict=True):
-            p.copy_(start - scale * way)
+        for whole in zip(self.params, self.starts, self.vector, strict=True):
+            for p, start, way in in_pieces(*whole):
+                p.copy_(start - scale * way)
 
 
 def _wide(p):

@@ -1,7 +1,9 @@
 """Potion: dampening, as far as poison that is known in part asks for."""
 
+import functools
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,10 +11,11 @@ import torch
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import COUNT, SHARE
 from skunlearn._torch import inference
-from skunlearn._torch.gradients.fisher import gradient_sizes
+from skunlearn._torch.gradients.fisher import sizes_of_each
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.observation import observe
-from skunlearn._torch.parts.tasks import need_one_class
+from skunlearn._torch.parts.net_state import keep_weights
+from skunlearn._torch.pieces import in_pieces
 from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.editing.ssd import dampen
 from skunlearn.exceptions import NotForgottenWarning
@@ -101,6 +104,7 @@ class PotionUnlearner(WeightEditor):
     True
     """
 
+    _promises = replace(WeightEditor._promises, takes_labels=False, takes_values=False)
     _parameter_constraints = {
         **WeightEditor._parameter_constraints,
         "left": [SHARE],
@@ -129,20 +133,11 @@ class PotionUnlearner(WeightEditor):
         self.importance_rows = importance_rows
 
     def _unlearn(self, net, retain, forget):
-        need_one_class(self._classes, "PotionUnlearner")
         params = [p for p in net.module_.parameters() if p.requires_grad]
-        ours, theirs = (
-            gradient_sizes(
-                net,
-                rows.sample(self.importance_rows, self._seed),
-                params,
-                output_length,
-                squared=False,
-            )
-            for rows in (forget, retain)
-        )
+        samples = [rows.sample(self.importance_rows, self._seed) for rows in (retain, forget)]
+        theirs, ours = sizes_of_each(net, samples, params, output_length, squared=False)
         thresholds = Thresholds(ours, theirs, len(forget) / (len(forget) + len(retain)))
-        starts = [p.detach().clone() for p in params]
+        starts = list(keep_weights(params, net, self.estimator_).values())
         known = forget.sample(_ROWS, self._seed)
         before = observe(net, known, self._classes).score()
 
@@ -165,7 +160,7 @@ class PotionUnlearner(WeightEditor):
                 NotForgottenWarning,
             )
         pairs = zip(params, starts, strict=True)
-        moved = sum(int((p != start).sum()) for p, start in pairs)
+        moved = sum(int((p != start).count_nonzero()) for p, start in pairs)
         share = moved / sum(p.numel() for p in params)
         self._dampened = {"alpha": round(thresholds[step], 4), "weights": round(share, 6)}
 
@@ -203,10 +198,17 @@ class Thresholds:
     """
 
     def __init__(self, ours, theirs, share):
-        ratios = torch.cat([(f / d).flatten().cpu() for f, d in zip(ours, theirs, strict=True)])
-        ratios = ratios.to(torch.promote_types(ratios.dtype, torch.float32)).numpy()
-        self.ratios, self.share = ratios[np.isfinite(ratios)], share
-        self.ratios.sort()  # in its place: there is one for each weight of the net
+        kind = functools.reduce(torch.promote_types, [f.dtype for f in ours], torch.float32)
+        ratios = torch.empty(sum(f.numel() for f in ours), dtype=kind)
+        parts = ratios.split([f.numel() for f in ours])
+        for whole in zip(parts, ours, theirs, strict=True):
+            for part, f, d in in_pieces(*(tensor.reshape(-1) for tensor in whole)):
+                part.copy_(f / d)
+        ratios, self.share = ratios.numpy(), share
+        ratios.sort()  # in its place: there is one for each weight of the net
+        self.ratios = ratios[
+            : np.searchsorted(ratios, ratios.dtype.type(np.inf))
+        ]  # behind them infinity and NaN
         self.last = next(k for k in itertools.count() if self[k] <= 1)
 
     def __getitem__(self, step):

@@ -7,7 +7,8 @@ import torch
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE
 from skunlearn._torch import inference, net_checks
-from skunlearn._torch.gradients.fisher import gradient_sizes
+from skunlearn._torch.gradients.fisher import sizes_of_each
+from skunlearn._torch.pieces import in_pieces
 from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.exceptions import UnsuitableMethodWarning
 from skunlearn.search_spaces import LogUniform
@@ -105,15 +106,9 @@ class SSDUnlearner(WeightEditor):
         self._check_loss(net)
         params = [p for p in net.module_.parameters() if p.requires_grad]
         everything = retain.union(forget)
-        ours, all_ = (
-            gradient_sizes(
-                net,
-                rows.sample(self.importance_rows, self._seed),
-                params,
-                self._row_loss,
-                squared=self._takes_squares(),
-            )
-            for rows in (forget, everything)
+        samples = [rows.sample(self.importance_rows, self._seed) for rows in (everything, forget)]
+        all_, ours = sizes_of_each(
+            net, samples, params, self._row_loss, squared=self._takes_squares()
         )
         alpha = self.alpha
         if alpha is None:
@@ -140,7 +135,7 @@ class SSDUnlearner(WeightEditor):
 @torch.no_grad()
 def dampen(params, ours, all_, alpha, strength):
     """Multiply weights by min(λ I / I_f, 1) where I_f > α I."""
-    for p, f, d in zip(params, ours, all_, strict=True):
-        # In their place: a layer may be most of the net.
-        factor = (strength * d).div_(f.clamp_min(torch.finfo(f.dtype).tiny)).clamp_(max=1.0)
-        p.copy_(torch.where(f > alpha * d, factor.mul_(p), p))
+    for whole in zip(params, ours, all_, strict=True):
+        for p, f, d in in_pieces(*whole):
+            factor = (strength * d).div_(f.clamp_min(torch.finfo(f.dtype).tiny)).clamp_(max=1.0)
+            p.copy_(torch.where(f > alpha * d, factor.mul_(p), p))

@@ -1,11 +1,16 @@
 """A report from the outputs of models: figures, verdicts, warnings, curves."""
 
-import numpy as np
+from numbers import Real
 
+import numpy as np
+from sklearn.utils import check_scalar
+
+from skunlearn._torch.parts.tasks import task_of
 from skunlearn.evaluation._showing.paired_differences import add_differences
 from skunlearn.evaluation._spread import spread, warn_about_spread
 from skunlearn.evaluation.figures import IDEALS, Reference, direction_of, score_names
 from skunlearn.evaluation.report import Report
+from skunlearn.metrics._attacks.scores import check_attack
 
 
 def assemble(
@@ -85,6 +90,34 @@ def assemble(
         confidence=sets.confidence,
         rows={name: len(values) for name, values in sets.y.items()},
     )
+
+
+def check_settings(attacks, tolerance, confidence):
+    """The attacks as a tuple; raises where one is unknown, or a number makes no sense."""
+    attacks = (attacks,) if isinstance(attacks, str) else tuple(attacks)
+    if not attacks:
+        raise ValueError("attacks is empty; the first of them decides the verdict.")
+    for attack in attacks:
+        check_attack(attack)
+    check_scalar(tolerance, "tolerance", Real, min_val=0)
+    if not np.isfinite(tolerance):
+        raise ValueError(f"tolerance must be a number, got {tolerance!r}.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}.")
+    return attacks
+
+
+def check_twins(forget, unseen, classes):
+    """Raise where a class of the forget rows has no test row, before the methods are at work."""
+    if not task_of(classes).has_one_class:
+        return
+    missing = np.setdiff1d(forget.y, unseen.y)
+    if len(missing):
+        raise ValueError(
+            f"The test rows have no unseen row of {classes[missing].tolist()[:10]}, of which rows "
+            "are forgotten: an attack compares these with unseen rows of their class. Hold out "
+            "some rows of every class before the training, and pass them among X_test."
+        )
 
 
 def _add_seconds(figures, seconds, first):

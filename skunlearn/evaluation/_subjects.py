@@ -97,12 +97,12 @@ class Subject:
     def unseen(self, X, y):
         """Rows that the model never saw, checked and encoded."""
         if not self.piped:
-            rows = read_rows(self.final, X, y)
+            rows = read_rows(self.final, X, y, "test")
         else:
             X = _front_steps.as_rows(X)
             names = getattr(self.whole._record.like, "columns", None)
             X = X if names is None or is_dataset(X) else select_columns(X, names)
-            y = read_targets(self.final, X, y)
+            y = read_targets(self.final, X, y, "y_test")
             rows = Rows(X, y, np.arange(len(y)))
         refuse_training_rows(self.whole, rows)
         return rows

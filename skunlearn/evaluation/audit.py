@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from skunlearn._torch.parts.tasks import Classes, Labels
+from skunlearn._unlearning import words
 from skunlearn.evaluation import _classes, _multilabel, _values
-from skunlearn.evaluation._assembling import assemble
+from skunlearn.evaluation._assembling import assemble, check_settings, check_twins
 from skunlearn.evaluation._reference_models import outputs_of, reference_models
 from skunlearn.evaluation._reference_models import run_blind_attack as blind_baseline
 from skunlearn.evaluation._subjects import Subject, find_asked_model
@@ -17,152 +18,6 @@ from skunlearn.metrics._scorers.scoring import refuse_noise
 from skunlearn.metrics._scorers.short_reference import SHARE
 
 __all__ = ["audit", "audit_logits"]
-
-
-def audit(
-    unlearner,
-    X_test,
-    y_test=None,
-    *,
-    retrained="train",
-    original=None,
-    n_seeds=1,
-    short=SHARE,
-    attacks="strongest",
-    tolerance=0.03,
-    confidence=0.95,
-    random_state=0,
-):
-    """Set an unlearner that has forgotten beside a retrained model.
-
-    Judged is the last request. `compare` does the same for several methods, and trains the
-    original too; `audit_logits` takes the outputs of any model from anywhere. Retrained models
-    are trained with the sample weights of ``fit``; the figures count every row once.
-
-    Parameters
-    ----------
-    unlearner : fitted unlearner that has forgotten, or UnlearningPipeline
-        Of a regressor the squared error of each row is the attack's score, and R² and mean
-        squared errors stand where those of a classifier are accuracies.
-    X_test, y_test : rows and labels never seen
-        A torch Dataset has its labels with it, and `y_test` is None. Among them rows of the
-        forgotten classes, to compare forgotten rows with. Those of a pipeline are as they are
-        before its first step.
-    retrained : "train", "short", fitted estimator, list of them, or None, default="train"
-        Models that never saw the forget set. "train" trains `n_seeds` of them on the retained
-        rows, kept in the unlearner's ``memory``, those of a pipeline with its steps; "short" does
-        so for a share of the epochs, which gives the attack its reference but no accuracy to
-        compare with (see `audit_logits`); None does without, and says so.
-    original : fitted estimator, default=None
-        The model before the request, which the unlearner no longer holds.
-    n_seeds : int, default=1
-        Retrained models to train. Two or more give distances their null band: how far one
-        retrained model lies from another.
-    short : float, default=0.1
-        Share of the epochs of ``retrained="short"``, at least one. An estimator without epochs is
-        trained in full, and the report calls it retrained.
-    attacks, tolerance, confidence, random_state
-        See `audit_logits`. Of regressors there is one attack, and `tolerance` is a share of the
-        retrained model's mean squared error on the forget set.
-
-    Returns
-    -------
-    report : Report
-
-    Raises
-    ------
-    TypeError, ValueError
-        When a reference would start from what was trained before: a module instance, a callback
-        that loads weights, frozen parts.
-    ValueError
-        When nothing has been forgotten, the forget rows are no longer at hand, a forgotten class
-        has no test row, the steps of a pipeline cannot transform a row, or training rows are
-        augmented at random, ``fit`` was not told how to `measure_on` them, and `retrained` is
-        None.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.tree import DecisionTreeClassifier
-    >>> from skunlearn import RetrainUnlearner
-    >>> from skunlearn.evaluation import audit
-    >>> X, y = load_iris(return_X_y=True)
-    >>> unlearner = RetrainUnlearner(DecisionTreeClassifier(), random_state=0).fit(X[::2], y[::2])
-    >>> report = audit(unlearner.unlearn(indices=range(0, 75, 5)), X[1::2], y[1::2])
-    >>> report.verdicts["RetrainUnlearner"].kind
-    'indistinguishable'
-    """
-    subject = Subject(unlearner, "audit")
-    if not unlearner.deletions_:
-        raise ValueError(f"{subject.name} has not forgotten anything yet. Call unlearn first.")
-    views = {
-        "forget": subject.forgotten(),
-        "retain": subject.retained(),
-        "unseen": subject.unseen(X_test, y_test),
-    }
-    models = {subject.name: subject.model}
-    if original is not None:
-        models = {"original": find_asked_model(original)} | models
-    references, asked = reference_models(subject, views["retain"], retrained, n_seeds, short)
-    if not references and subject.final._evidence is not None:
-        refuse_noise(subject.final._evidence)
-    models |= references
-    report = judge_outputs(
-        {name: outputs_of(model, views, subject.classes) for name, model in models.items()},
-        views,
-        subject,
-        retrained=list(references),
-        reference_note=asked.note if asked is not None and asked.kind == "short" else None,
-        seconds={subject.name: unlearner.deletions_[-1]["seconds"]},
-        attacks=attacks,
-        tolerance=tolerance,
-        confidence=confidence,
-        random_state=random_state,
-    )
-    if asked is not None and asked.kind != "short":
-        said = f"No short reference: the retrained model was {asked.note}."
-        return replace(report, warnings=[*report.warnings, said])
-    return report
-
-
-def judge_outputs(
-    outputs,
-    views,
-    subject,
-    *,
-    retrained,
-    seconds,
-    attacks,
-    tolerance,
-    confidence,
-    random_state,
-    reference_note=None,
-):
-    """The report on models by what they say of the views; see `audit`.
-
-    Parameters
-    ----------
-    outputs : dict of str to dict of str to ndarray
-        Logits, or predictions of regressors, by model and view.
-    views : dict of str to Rows
-    subject : Subject
-        Whose rows these are.
-    """
-    y = {name: rows.y for name, rows in views.items()}
-    shown = {name: subject.numbers(views[name]) for name in ("forget", "unseen")}
-    baseline = blind_baseline(shown, random_state, classes=subject.classes)
-    how = {"retrained": retrained, "seconds": seconds, "blind": baseline, "tolerance": tolerance}
-    how["reference_note"] = reference_note
-    if subject.classes is not None:
-        how |= {"attacks": attacks, "confidence": confidence, "random_state": random_state}
-        return audit_logits(outputs, y, **how)
-    for name, found in outputs.items():
-        if not all(np.isfinite(values).all() for values in found.values()):
-            raise ValueError(f"The predictions of {name!r} hold NaN or infinity.")
-    original = "original" if "original" in outputs else None
-    sets = Sets(y, np.array([], dtype=int), confidence, random_state)
-    how |= {"attacks": (_values.ATTACK,), "original": original}
-    return assemble(_values, outputs, sets, **how)
 
 
 def audit_logits(
@@ -209,7 +64,10 @@ def audit_logits(
     blind : MembershipInference, default=None
         From `skunlearn.metrics.blind_attack` on the rows, for the warning about shift.
     attacks : str or sequence of str, default="strongest"
-        See `skunlearn.metrics.membership_inference`. The first decides the verdict.
+        A score of `skunlearn.metrics.membership_scores` ("margin", say); "strongest" for the one
+        of them that lies farthest from its reference, with intervals that hold for all of them
+        together; or "learned" for a logistic regression on all of them. Of several the first
+        decides the verdict.
     tolerance : float, default=0.03
         Practical margin: a difference of AUC, or of accuracy on the forget set, that is too small
         to matter, whatever its significance: one of AUC must differ from 0 and exceed it, one of
@@ -249,9 +107,7 @@ def audit_logits(
     _check_names(outputs, retrained)
     outputs, y = _check(outputs, labels)
     original = original if original in outputs else None
-    attacks = (attacks,) if isinstance(attacks, str) else tuple(attacks)
-    if not attacks:
-        raise ValueError("attacks is empty; the first of them decides the verdict.")
+    attacks = check_settings(attacks, tolerance, confidence)
     multi, gone = is_multilabel(y["forget"]), np.array([], dtype=int)
     if "retain" in y:
         task = Labels(y["forget"].shape[1]) if multi else Classes(None)
@@ -270,6 +126,168 @@ def audit_logits(
         tolerance=tolerance,
         reference_note=reference_note,
     )
+
+
+@words.explained(audit_logits)
+def audit(
+    unlearner,
+    X_test,
+    y_test=None,
+    *,
+    retrained="train",
+    original=None,
+    n_seeds=1,
+    short=SHARE,
+    attacks="strongest",
+    tolerance=0.03,
+    confidence=0.95,
+    random_state=0,
+):
+    """Set an unlearner that has forgotten beside a retrained model.
+
+    Judged is the last request. `compare` does the same for several methods, and trains the
+    original too; `audit_logits` takes the outputs of any model from anywhere. Retrained models
+    are trained with the sample weights of ``fit``; the figures count every row once.
+
+    Parameters
+    ----------
+    unlearner : fitted unlearner that has forgotten, or UnlearningPipeline
+        Of a regressor the squared error of each row is the attack's score, and R² and mean
+        squared errors stand where those of a classifier are accuracies.
+    X_test, y_test : rows and labels never seen
+        A torch Dataset has its labels with it, and `y_test` is None. Among them rows of the
+        forgotten classes, to compare forgotten rows with. Those of a pipeline are as they are
+        before its first step.
+    retrained : "train", "short", fitted estimator, list of them, or None, default="train"
+        Models that never saw the forget set. "train" trains `n_seeds` of them on the retained
+        rows, kept in the unlearner's ``memory``, those of a pipeline with its steps; "short" does
+        so for a share of the epochs, which gives the attack its reference but no accuracy to
+        compare with (see `audit_logits`); None does without, and says so.
+    original : fitted estimator, default=None
+        The model before the request, which the unlearner no longer holds.
+    n_seeds : int, default=1
+        Retrained models to train. Two or more give distances their null band: how far one
+        retrained model lies from another.
+    short : float, default=0.1
+        Share of the epochs of ``retrained="short"``, at least one. An estimator without epochs is
+        trained in full, and the report calls it retrained.
+    {attacks}
+        Of regressors there is one attack, by the squared error.
+    {tolerance}
+        Of regressors it is a share of the retrained model's mean squared error on the forget set.
+    {confidence, random_state}
+
+    Returns
+    -------
+    report : Report
+
+    Raises
+    ------
+    TypeError, ValueError
+        When a reference would start from what was trained before: a module instance, a callback
+        that loads weights, frozen parts.
+    ValueError
+        When nothing has been forgotten, the forget rows are no longer at hand, a forgotten class
+        has no test row, the steps of a pipeline cannot transform a row, or training rows are
+        augmented at random, ``fit`` was not told how to `measure_on` them, and `retrained` is
+        None.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skunlearn import RetrainUnlearner
+    >>> from skunlearn.evaluation import audit
+    >>> X, y = load_iris(return_X_y=True)
+    >>> unlearner = RetrainUnlearner(DecisionTreeClassifier(), random_state=0).fit(X[::2], y[::2])
+    >>> report = audit(unlearner.unlearn(indices=range(0, 75, 5)), X[1::2], y[1::2])
+    >>> report.verdicts["RetrainUnlearner"].kind
+    'indistinguishable'
+    """
+    check_settings(attacks, tolerance, confidence)
+    subject = Subject(unlearner, "audit")
+    if not unlearner.deletions_:
+        raise ValueError(f"{subject.name} has not forgotten anything yet. Call unlearn first.")
+    views = {
+        "forget": subject.forgotten(),
+        "retain": subject.retained(),
+        "unseen": subject.unseen(X_test, y_test),
+    }
+    check_twins(views["forget"], views["unseen"], subject.classes)
+    models = {subject.name: subject.model}
+    if original is not None:
+        models = {"original": find_asked_model(original)} | models
+    references, asked = reference_models(subject, views["retain"], retrained, n_seeds, short)
+    if not references and subject.final._evidence is not None:
+        refuse_noise(subject.final._evidence)
+    models |= references
+    report = judge_outputs(
+        {name: outputs_of(model, views, subject.classes) for name, model in models.items()},
+        views,
+        subject,
+        retrained=list(references),
+        reference_note=asked.note if asked is not None and asked.kind == "short" else None,
+        seconds={subject.name: unlearner.deletions_[-1]["seconds"]},
+        attacks=attacks,
+        tolerance=tolerance,
+        confidence=confidence,
+        random_state=random_state,
+    )
+    said = _say_which(unlearner.deletions_)
+    if asked is not None and asked.kind != "short":
+        said.append(f"No short reference: the retrained model was {asked.note}.")
+    return replace(report, warnings=[*report.warnings, *said])
+
+
+def _say_which(deletions):
+    """What an audit has not looked at: requests before the last."""
+    if len(deletions) == 1:
+        return []
+    rows = [entry["rows"] for entry in deletions]
+    return [
+        f"Judged is the last of {len(rows)} requests, {rows[-1]} of the {sum(rows)} rows that they "
+        "named. Rows of the others are not looked at."
+    ]
+
+
+def judge_outputs(
+    outputs,
+    views,
+    subject,
+    *,
+    retrained,
+    seconds,
+    attacks,
+    tolerance,
+    confidence,
+    random_state,
+    reference_note=None,
+):
+    """The report on models by what they say of the views; see `audit`.
+
+    Parameters
+    ----------
+    outputs : dict of str to dict of str to ndarray
+        Logits, or predictions of regressors, by model and view.
+    views : dict of str to Rows
+    subject : Subject
+        Whose rows these are.
+    """
+    y = {name: rows.y for name, rows in views.items()}
+    shown = {name: subject.numbers(views[name]) for name in ("forget", "unseen")}
+    baseline = blind_baseline(shown, random_state, classes=subject.classes)
+    how = {"retrained": retrained, "seconds": seconds, "blind": baseline, "tolerance": tolerance}
+    how["reference_note"] = reference_note
+    if subject.classes is not None:
+        how |= {"attacks": attacks, "confidence": confidence, "random_state": random_state}
+        return audit_logits(outputs, y, **how)
+    for name, found in outputs.items():
+        if not all(np.isfinite(values).all() for values in found.values()):
+            raise ValueError(f"The predictions of {name!r} hold NaN or infinity.")
+    original = "original" if "original" in outputs else None
+    sets = Sets(y, np.array([], dtype=int), confidence, random_state)
+    how |= {"attacks": (_values.ATTACK,), "original": original}
+    return assemble(_values, outputs, sets, **how)
 
 
 def _check_names(outputs, retrained):

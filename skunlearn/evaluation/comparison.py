@@ -9,9 +9,11 @@ from sklearn.pipeline import Pipeline
 from skunlearn._recipe import caches
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows
-from skunlearn._unlearning import validation
+from skunlearn._torch.parts.tasks import refuse_task
+from skunlearn._unlearning import validation, words
 from skunlearn._unlearning.announcing import describe_result
 from skunlearn._unlearning.fitted import share_state
+from skunlearn.evaluation._assembling import check_settings, check_twins
 from skunlearn.evaluation._reference_models import (
     check_recipe,
     name_unlearners,
@@ -19,12 +21,13 @@ from skunlearn.evaluation._reference_models import (
     outputs_of,
 )
 from skunlearn.evaluation._subjects import Subject, check_kind, find_asked_model
-from skunlearn.evaluation.audit import judge_outputs
+from skunlearn.evaluation.audit import audit_logits, judge_outputs
 from skunlearn.exact import RetrainUnlearner
 
 __all__ = ["compare"]
 
 
+@words.explained(audit_logits)
 def compare(
     unlearners,
     X,
@@ -56,8 +59,11 @@ def compare(
     n_seeds : int, default=1
         Retrained models. Two or more give distances their null band: how far one retrained
         model lies from another.
-    attacks, tolerance, confidence
-        See `audit_logits`.
+    {attacks}
+        Of regressors there is one attack, by the squared error.
+    {tolerance}
+        Of regressors it is a share of the retrained model's mean squared error on the forget set.
+    {confidence}
     random_state : int, default=0
         Seed of all trainings and of bootstrap intervals.
     verbose : int, default=0
@@ -101,6 +107,7 @@ def compare(
     >>> list(report.wide.index)
     ['original', 'again', 'retrained']
     """
+    check_settings(attacks, tolerance, confidence)
     unlearners = name_unlearners(unlearners, "compare")
     first = _first_of(unlearners)
     n = len(validation.check_dataset(X)) if is_dataset(X) else n_rows(X)
@@ -116,9 +123,12 @@ def compare(
     how = {} if measure_on is None else {"measure_on": measure_on}
     retrained.fit(X, y, **how)
     subject = Subject(retrained, "compare")
+    for unlearner in unlearners.values():
+        refuse_task(_final(unlearner), subject.classes)
     record = retrained._record
     views = {k: record.view(np.flatnonzero(m)) for k, m in (("forget", mask), ("retain", ~mask))}
     views["unseen"] = subject.unseen(X_test, y_test)
+    check_twins(views["forget"], views["unseen"], subject.classes)
     train = subject.trainer(views["retain"]) if n_seeds != 1 else None
 
     def ask(unlearner):
@@ -129,7 +139,7 @@ def compare(
     for name, unlearner in unlearners.items():
         say(f"{name}: unlearning {len(rows):,} of {n:,} rows …")
         new = clone(unlearner)
-        final = new.steps[-1][1] if subject.piped else new
+        final = _final(new)
         if final._make_promises().watches_training:
             # Its own training is part of it.
             final.set_params(random_state=random_state)
@@ -189,6 +199,10 @@ def _find_trainers(first, random_state, verbose):
         return unlearner
     steps = [*first.steps[:-1], (first.steps[-1][0], unlearner)]
     return clone(first).set_params(steps=steps, refit_transformers=True)
+
+
+def _final(unlearner):
+    return unlearner.steps[-1][1] if isinstance(unlearner, Pipeline) else unlearner
 
 
 def _share(new, trained):

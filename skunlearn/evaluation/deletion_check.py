@@ -3,10 +3,13 @@
 import numpy as np
 from sklearn.metrics import get_scorer
 from sklearn.utils import _safe_indexing
+from torch.utils.data import Subset
 
+from skunlearn._rows.containers import is_dataset
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.certificate.findings import describe_finding
+from skunlearn._unlearning.validation import dataset_targets
 from skunlearn.evaluation.audit import audit
 from skunlearn.evaluation.reconstruction import _linear, reconstruction_attack
 from skunlearn.metrics._attacks.membership import membership_inference
@@ -20,7 +23,7 @@ _FEWEST = 10  # rows on a side of an attack; with fewer it tells next to nothing
 def check_deletion(
     unlearner,
     X_test,
-    y_test,
+    y_test=None,
     *,
     before=None,
     groups=None,
@@ -40,6 +43,7 @@ def check_deletion(
     ----------
     unlearner : fitted unlearner or UnlearningPipeline that has forgotten
     X_test, y_test : rows and labels never seen
+        A torch Dataset has its labels with it, and `y_test` is None.
     before : fitted unlearner or estimator, default=None
         The model before the request (``copy.deepcopy(unlearner)``, or a file that was loaded).
         Without it there is no utility before, and no reconstruction.
@@ -81,6 +85,7 @@ def check_deletion(
     >>> len(unlearner.certificate()["verification"])
     1
     """
+    y_test = dataset_targets(X_test) if y_test is None and is_dataset(X_test) else y_test
     groups = _check_groups(groups, len(unlearner._record), "groups")
     groups_test = _check_groups(groups_test, len(y_test), "groups_test")
     if (groups is None) != (groups_test is None):
@@ -98,14 +103,14 @@ def check_deletion(
     return {"verification": found, "utility": utility}
 
 
-def utility_change(before, after, X, y, *, groups=None, scoring=None):
+def utility_change(before, after, X, y=None, *, groups=None, scoring=None):
     """Scores of two versions of a model on the same rows: all of them, by class and by group.
 
     Parameters
     ----------
     before, after : fitted estimators or unlearners
     X, y : rows and labels
-        Rows that neither was trained on.
+        Rows that neither was trained on. A torch Dataset has its labels with it, and `y` is None.
     groups : array of shape (n,), default=None
         Group of each row.
     scoring : str or callable, default=None
@@ -130,11 +135,12 @@ def utility_change(before, after, X, y, *, groups=None, scoring=None):
     """
     scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
     scorer = scorer or (lambda model, X, y: model.score(X, y))
-    y = np.asarray(y)
+    data = is_dataset(X)
+    y = np.asarray(dataset_targets(X) if y is None and data else y)
     groups = _check_groups(groups, len(y), "groups")
 
     def compare(rows):
-        part, labels = _safe_indexing(X, rows), y[rows]
+        part, labels = Subset(X, rows.tolist()) if data else _safe_indexing(X, rows), y[rows]
         scores = [float(scorer(model, part, labels)) for model in (before, after)]
         scores = [score if np.isfinite(score) else None for score in scores]
         return {"before": scores[0], "after": scores[1], "n": len(rows)}

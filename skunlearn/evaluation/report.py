@@ -212,7 +212,7 @@ def _highest(report):
     if report.ceiling == 1:
         return ""
     ceiling = f"{100 * report.ceiling:.1f} %"
-    return f"\nNo model without the forgotten classes can exceed {ceiling} there."
+    return f"\nOver all classes no model without the forgotten ones can exceed {ceiling}."
 
 
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}

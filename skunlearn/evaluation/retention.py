@@ -8,6 +8,7 @@ from sklearn.base import is_classifier
 from skunlearn._fitted_model import read_rows
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import need_one_class
+from skunlearn._unlearning import words
 from skunlearn.evaluation.streams import check_recipe, deletion_stream, retrain_model
 
 __all__ = ["RetentionCurve", "retention_curve"]
@@ -122,17 +123,19 @@ class RetentionCurve:
         return float((kept.iloc[:-1].max() - kept.iloc[-1]).mean())
 
 
-def retention_curve(unlearner, requests, X_test, y_test, *, every=1, reference=False):
+@words.explained(deletion_stream)
+def retention_curve(unlearner, requests, X_test, y_test=None, *, every=1, reference=False):
     """Apply deletion requests in their order and follow the accuracy of every class.
 
     Parameters
     ----------
     unlearner : fitted classifier unlearner that holds its rows
         Changed, as by ``unlearn``.
-    requests : sequence
-        See `deletion_stream`. Those that the unlearner has fulfilled are skipped; the curve then
+    {requests}
+        Those that the unlearner has fulfilled are skipped; the curve then
         begins after them.
     X_test, y_test : rows that the model has never seen, with labels
+        A torch Dataset has its labels with it, and `y_test` is None.
     every : int, default=1
         Requests between two audits.
     reference : bool, default=False

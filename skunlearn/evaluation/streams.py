@@ -21,7 +21,7 @@ from skunlearn.metrics._scorers.short_reference import train_short
 __all__ = ["deletion_stream"]
 
 
-def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference=True):
+def deletion_stream(unlearner, requests, X_test, y_test=None, *, every=100, reference=True):
     """Apply deletion requests in their order, and audit after every hundred.
 
     A generator: requests are applied while it is read. ``deletions_`` counts those that are done,
@@ -36,7 +36,8 @@ def deletion_stream(unlearner, requests, X_test, y_test, *, every=100, reference
         Each a mapping of arguments of ``unlearn`` (``{"ids": ["user-17"]}``), or positions for
         its ``indices``.
     X_test, y_test : rows that the model has never seen, with labels or targets
-        For accuracy, and as the other side of the attack.
+        For accuracy, and as the other side of the attack. A torch Dataset has its labels with
+        it, and `y_test` is None.
     every : int, default=100
         Requests between two audits; there is one more after the last request.
     reference : bool or "short", default=True

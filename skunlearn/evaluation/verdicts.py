@@ -104,8 +104,13 @@ def judge(attacked, known, margin):
     reach = max(-d.low, d.high)
     equal = reach <= margin
     name = "a model that never saw the rows" if short else "retrained"
-    if apart or equal:
+    if equal:
         how = f"within the margin of {margin:g}"
+    elif apart:
+        how = (
+            f"at the margin of {margin:g}: the difference is there, smaller than that as measured "
+            f"and up to {reach:.2f} as far as these rows can tell"
+        )
     elif abs(d.estimate) > margin:
         how = (
             "at this sample size, but not shown to be equal: the difference is larger than the "

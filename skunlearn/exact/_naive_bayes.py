@@ -37,8 +37,9 @@ class GaussianStatistic:
         model = clone(recipe).fit(empty, classes[seen])
         count, pooled = self.sums.count()[seen], self.sums.pool()
         spread = pooled.scatter()[0] / pooled.count()
-        model.epsilon_ = model.var_smoothing * spread.max()
-        var = self.sums.scatter()[seen] / count[:, None] + model.epsilon_
+        epsilon = model.var_smoothing * spread.max()
+        model.epsilon_ = type(model.epsilon_)(epsilon)
+        var = self.sums.scatter()[seen] / count[:, None] + epsilon
         model.theta_ = self.sums.means()[seen].astype(model.theta_.dtype)
         model.var_ = var.astype(model.var_.dtype)
         model.class_count_ = count.astype(model.class_count_.dtype)

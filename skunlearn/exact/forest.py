@@ -16,6 +16,7 @@ from skunlearn._rows import checking
 from skunlearn._rows.constraints import check_parameters
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
+from skunlearn._unlearning import words
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._draws import Draws
 from skunlearn.exact._frozen_forest import check_grown_on
@@ -162,13 +163,14 @@ class ForestUnlearner(BaseUnlearner):
             estimator, random_state=random_state, store_data=store_data, verbose=verbose
         )
 
+    @words.explained(BaseUnlearner.unlearn)
     def count_touched(self, X_forget=None, y_forget=None, *, ids=None, indices=None, groups=None):
         """Number of members that a request would train again; nothing is forgotten.
 
         Parameters
         ----------
-        X_forget, y_forget, ids, indices, groups
-            See ``unlearn``; name the rows in exactly one way.
+        {X_forget, y_forget, ids, indices, groups}
+            Name the rows in exactly one way.
 
         Returns
         -------

@@ -20,7 +20,12 @@ class CTUnlearner(NetUnlearner):
     ----------
     {estimator}
         It needs convolutions with square kernels larger than 1; frozen ones are left alone.
-    {lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
+    {lr}
+    max_epochs : int or None, default=None
+        Passes over the retained rows; None takes a fifth of the net's own, rounded up, and five
+        at least, or a third of its own where that is less: what was taken apart has to be learnt
+        again.
+    {batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
@@ -43,6 +48,7 @@ class CTUnlearner(NetUnlearner):
     """
 
     _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
+    _fewest_epochs = 5
 
     def _unlearn(self, net, retain, forget):
         moved = net_layers.list_moved_parameters(net)

@@ -20,7 +20,13 @@ class NoTUnlearner(NetUnlearner):
     {estimator}
         The layer is the first convolution or linear layer in the order of the forward pass that
         learns; frozen ones are passed over, and where the last layer alone is left it refuses.
-    {lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
+    {lr}
+    max_epochs : int or None, default=None
+        Passes over the retained rows; None takes a fifth of the net's own, rounded up, and five
+        at least, or a third of its own where that is less: what was taken apart has to be learnt
+        again. On 3,000 images of CIFAR-10, of 15 epochs, three left unseen rows 5.2 points less
+        accurate than after a retraining, and five 3.7 (one seed).
+    {batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
@@ -43,6 +49,7 @@ class NoTUnlearner(NetUnlearner):
     """
 
     _promises = replace(NetUnlearner._promises, reads_forget_rows=False, corrects=True)
+    _fewest_epochs = 5
 
     def _unlearn(self, net, retain, forget):
         order = net_layers.layers_in_order(net, retain)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, SHARE, StrOptions
 from skunlearn._torch import net_layers
 from skunlearn._torch.gradients.fisher import diagonal_fisher
+from skunlearn._torch.parts.net_state import keep_weights
 from skunlearn.callbacks import ProximalStep
 from skunlearn.finetuning._shrinking import shrink_net
 from skunlearn.finetuning._smoothing import soften_loss
@@ -189,7 +190,7 @@ class ProximalUnlearner(FineTuneUnlearner):
         penalty = self._adapt(net, retain) if self.penalty is None else self.penalty
         if penalty > 0:
             params = net_layers.list_penalised_parameters(net, retain, self.exclude)
-            anchors = {p: p.detach().clone() for p in params}
+            anchors = keep_weights(params, net, self.estimator_)
             importance = None
             if self.norm == "fisher" and params:
                 sample = retain.sample(self.fisher_rows, self._seed)

@@ -6,6 +6,7 @@ from torch.autograd import grad
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch.gradients.faster import time_once
 from skunlearn._torch.parts.net_state import uncompiled
+from skunlearn._torch.pieces import in_pieces
 from skunlearn.exceptions import UnlearningError
 
 _PROBES = 8  # products from which the trace is estimated
@@ -51,7 +52,10 @@ class Curvature:
     def __call__(self, v, rows=None):
         """The matrix times a vector, or times those of a (k, P) tensor; of fewer rows if given."""
         rows = self.rows if rows is None else rows
-        return self._average(self.kind, v, rows).add_(self.shift * v)
+        found = self._average(self.kind, v, rows)
+        for part, shift, along in in_pieces(found, self.shift.expand_as(v), v):
+            part.add_(shift * along)
+        return found
 
     def time_product(self, vectors=None):
         """Seconds of a product with these vectors, or with one."""
@@ -149,6 +153,7 @@ def _gauss_newton(objective, x, y, w, v):
         u = torch.zeros_like(out, requires_grad=True)
         (back,) = grad(out, theta, u, create_graph=True)
         pushed = _grad(back, u, v, many)
+        del back  # as large as the net
         at = out.detach().requires_grad_()
         (slope,) = grad(objective.f.loss(at, y, x, w), at, create_graph=True)
         bent = _grad(slope, at, pushed, many)

@@ -4,8 +4,11 @@ import torch
 
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import POSITIVE
+from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.net_state import keep_weights
 from skunlearn._torch.parts.tasks import task_of
+from skunlearn._torch.pieces import in_pieces
 from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.exceptions import CostWarning, UnsuitableMethodWarning
 from skunlearn.influence._objective import Objective
@@ -108,6 +111,8 @@ class CurvatureEditor(WeightEditor):
     def _objective(self, net, retain, forget):
         """The training's objective, and (H_r + damping)⁻¹ over the retained rows."""
         n = len(retain) + len(forget)
+        # Those of which the net will be read after the request: derivatives at others are not its.
+        renew_statistics(net, retain, self._seed)
         inverse = check_inverse(self.inverse)
         objective = Objective(net, n, batch_size=inverse.batch_size, seed=self._seed)
         return objective, inverse._solver_of(
@@ -140,7 +145,9 @@ class CurvatureEditor(WeightEditor):
 
     def _move(self, net, retain, forget, objective, direction):
         """Take the step, or what of it the retained rows bear where nobody has set its length."""
-        moves = Moves(objective, direction)
+        moves = Moves(
+            objective, direction, keep_weights(objective.f.params.values(), net, self.estimator_)
+        )
         whole = self._classes is not None and self._whole_classes(retain, forget)
         if self.step is not None or whole:
             moves.go(1.0 if self.step is None else self.step)
@@ -148,11 +155,15 @@ class CurvatureEditor(WeightEditor):
         rows = retain.sample(_ROWS, self._seed)
         before = _mean_loss(net, rows, self._classes)
         most = before + max(_RISE * before, _LITTLE * task_of(self._classes).chance(rows.y))
-        step = 1.0
-        moves.go(step)
-        while not _mean_loss(net, rows, self._classes) <= most and step > _SHORTEST:
-            step /= 2
+
+        def go(step):
             moves.go(step)
+            renew_statistics(net, retain, self._seed)
+            return _mean_loss(net, rows, self._classes)
+
+        step = 1.0
+        while not go(step) <= most and step > _SHORTEST:
+            step /= 2
         self._taken = step
 
     def _describe_attempt(self):
@@ -190,17 +201,20 @@ class Moves:
     ----------
     objective : Objective
     direction : tensor of shape (P,)
+    starts : dict of parameter to tensor
+        Where they were.
     """
 
-    def __init__(self, objective, direction):
+    def __init__(self, objective, direction, starts):
         self.params, self.steps = objective.f.params, objective.weights(direction)
-        self.starts = {name: p.detach().clone() for name, p in self.params.items()}
+        self.starts = starts
 
     @torch.no_grad()
     def go(self, step):
         """Go `step` times the direction."""
-        for name, p in self.params.items():
-            p.copy_(self.starts[name] + step * self.steps[name])
+        for name, whole in self.params.items():
+            for p, start, way in in_pieces(whole, self.starts[whole], self.steps[name]):
+                p.copy_(start + step * way)
 
 
 def _mean_loss(net, rows, classes):

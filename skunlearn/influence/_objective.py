@@ -12,6 +12,7 @@ from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn._torch.gradients.faster import choose_faster
 from skunlearn._torch.gradients.row_gradients import RowGradients, cut
+from skunlearn._torch.pieces import in_pieces
 from skunlearn.influence._functional import FunctionalNet
 
 _FEW = 32  # rows on which ways are timed
@@ -39,13 +40,12 @@ class Objective:
 
     def __init__(self, net, n_rows, *, batch_size, seed):
         self.net, self.batch_size, self.seed, self._collates = net, batch_size, seed, False
-        self.f = FunctionalNet(net)
+        self.f = f = FunctionalNet(net)
+        # Of `self` it would hold what is as large as the net until a collection of garbage.
         self._by_row = RowGradients(
-            self.f.module,
-            self.f.params,
-            lambda weights, x, y: self.f.row_losses(self.f.outputs(weights, x), y, x)[0],
+            f.module, f.params, lambda weights, x, y: f.row_losses(f.outputs(weights, x), y, x)[0]
         )
-        params = self.f.params
+        params = f.params
         self._sizes = [p.numel() for p in params.values()]
         self.theta = torch.cat([p.detach().reshape(-1) for p in params.values()])
         # The step of a summed loss is that of its mean at a rate as many times higher.
@@ -125,7 +125,9 @@ class Objective:
                     loss = s @ losses(self.f.main(out), y)
                 total += torch.autograd.grad(loss, theta)[0]
         if penalised:
-            total += float(shares @ self.f.masses(rows.y)) * self.decay * self.theta
+            mass = float(shares @ self.f.masses(rows.y))
+            for sum_, decay, theta in in_pieces(total, self.decay, self.theta):
+                sum_ += mass * decay * theta
         return total
 
     def row_gradients(self, rows):

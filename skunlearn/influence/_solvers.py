@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import LinearOperator, cg
 from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
 
@@ -54,7 +53,7 @@ class _Exact:
 
 
 class _CG:
-    """scipy's conjugate gradients on some vectors at a time.
+    """Conjugate gradients on some vectors at a time.
 
     Those are one system, of a block diagonal matrix: every iteration takes one product with all
     of them, which on small nets costs hardly more than with one.
@@ -62,47 +61,53 @@ class _CG:
 
     def __init__(self, curvature, inverse, verbose):
         self.curvature, self.inverse, self.verbose = curvature, inverse, verbose
-        self.dtype, self.device = curvature.shift.dtype, curvature.shift.device
         self.factors = None
         if inverse.preconditioner is not None:
             self.factors = Kronecker(curvature, corrected=inverse.preconditioner == "ekfac")
 
     def __call__(self, vectors):
-        found, worst = torch.zeros_like(vectors), 0.0
-        # Of length one: squares of tiny gradients would underflow in float32.
+        found, worst = [], 0.0
         sizes = vectors.norm(dim=1)
-        some = sizes.nonzero()[:, 0]
-        for part in some.split(max(1, min(_BLOCK, _FLOATS // vectors.shape[1]))):
-            target = vectors[part] / sizes[part, None]
-            title = f"cg, vectors {part[0] + 1} to {part[-1] + 1}"
+        for part in vectors.split(max(1, min(_BLOCK, _FLOATS // vectors.shape[1]))):
+            done = sum(map(len, found))
+            title = f"cg, vectors {done + 1} to {done + len(part)}"
+            # Of length one: squares of tiny gradients would underflow in float32.
+            size = sizes[done : done + len(part), None]
+            left = part / size.where(size > 0, 1)
             with _show_bar(title, self.inverse, self.verbose) as progress:
-                x, failed = cg(
-                    self._operator(len(part), self._product),
-                    self._numpy(target),
-                    rtol=self.inverse._tolerance,
-                    maxiter=self.inverse._most_steps,
-                    M=self.factors and self._operator(len(part), self.factors.precondition),
-                    callback=lambda _, done=progress: done.update(),
-                )
-            x = self._torch(x, len(part))
-            found[part] = x * sizes[part, None]
-            if failed:
-                worst = max(worst, float((self.curvature(x) - target).norm(dim=1).max()))
+                x, residual = self._solve(left, progress)
+            found.append(x.mul_(size))
+            worst = max(worst, residual)
         if worst:
             _not_converged(self.inverse, worst)
-        return found
+        return found[0] if len(found) == 1 else torch.cat(found)
 
-    def _operator(self, k, product):
-        # The dtype is declared, or scipy would work in float64.
-        return LinearOperator(
-            shape=(k * len(self.curvature.shift),) * 2,
-            dtype=str(self.dtype).removeprefix("torch."),
-            matvec=lambda v: self._numpy(product(self._torch(v, k))),
-        )
+    def _solve(self, left, progress):
+        """Solutions by conjugate gradients, and the largest residual, or 0 where they converged.
+
+        Four vectors as large as the net are held; `left`, the right-hand sides, becomes one.
+        """
+        x = torch.zeros_like(left)
+        wanted = self.inverse._tolerance * float(left.norm())
+        along = before = None
+        for _ in range(self.inverse._most_steps):
+            if float(left.norm()) <= wanted:
+                return x, 0.0
+            z = left if self.factors is None else self.factors.precondition(left)
+            now = _dot(left, z)
+            along = z.clone() if along is None else along.mul_(now / before).add_(z)
+            product, before = self._product(along), now
+            length = now / _dot(along, product)
+            x.add_(along, alpha=length)
+            left.sub_(product, alpha=length)
+            del product, z
+            progress.update()
+        done = float(left.norm()) <= wanted
+        return x, 0.0 if done else float(left.norm(dim=1).max())
 
     def _product(self, vectors):
         products = self.curvature(vectors)
-        bends = (vectors * products).sum(1)
+        bends = torch.linalg.vecdot(vectors, products)
         if not bool(torch.isfinite(bends).all()):
             raise UnlearningError(
                 "A product with the curvature holds NaN or infinity: the net's outputs or their "
@@ -112,11 +117,9 @@ class _CG:
             raise _indefinite(self.curvature)
         return products
 
-    def _torch(self, v, k):
-        return torch.as_tensor(v.reshape(k, -1), dtype=self.dtype, device=self.device)
 
-    def _numpy(self, v):
-        return v.reshape(-1).cpu().numpy()
+def _dot(a, b):
+    return float(a.flatten() @ b.flatten())
 
 
 class _LiSSA:

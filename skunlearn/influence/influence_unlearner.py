@@ -60,7 +60,8 @@ class InfluenceUnlearner(CurvatureEditor):
     training of 10 epochs. On more rows than ``curvature_rows`` that share falls.
 
     The net is taken in evaluation mode: without dropout, and with the running statistics of batch
-    normalisation as they are. These are taken anew over retained rows after the step.
+    normalisation taken anew over retained rows, before the step and after it: at those of a short
+    training the derivatives are of a net that nobody gets.
 
     References
     ----------
@@ -91,5 +92,5 @@ class InfluenceUnlearner(CurvatureEditor):
 
     def _unlearn(self, net, retain, forget):
         objective, solve = self._objective(net, retain, forget)
-        pushed = objective.gradient(forget) / objective.mass(retain)
+        pushed = objective.gradient(forget).div_(objective.mass(retain))
         self._move(net, retain, forget, objective, solve(pushed[None])[0])

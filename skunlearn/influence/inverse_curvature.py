@@ -25,7 +25,7 @@ class InverseCurvature(BaseEstimator):
     Parameters
     ----------
     solver : {"cg", "lissa", "exact", "kfac", "ekfac"}, default="cg"
-        Of the linear system. "cg" takes conjugate gradients (SciPy's) over products with the
+        Of the linear system. "cg" takes conjugate gradients over products with the
         curvature; "lissa" a Neumann series over random batches (LiSSA); "exact" a Cholesky factor
         of the whole matrix, for at most 10,000 weights; "kfac" and "ekfac" a Kronecker-factored
         approximation of linear and convolutional layers, without iterations, which leaves the

@@ -133,10 +133,10 @@ class PUMAUnlearner(CurvatureEditor):
             penalty=self.penalty,
             l1_ratio=self.l1_ratio,
         )
-        pushed = objective.gradient(forget) - objective.gradient(retain, weights)
+        pushed = objective.gradient(forget).sub_(objective.gradient(retain, weights))
         del wanted, projections  # each is as large as the net, and solving takes more of them
         n = objective.mass(retain) + objective.mass(forget)
-        self._move(net, retain, forget, objective, solve(pushed[None])[0] / n)
+        self._move(net, retain, forget, objective, solve(pushed[None])[0].div_(n))
 
     def _n_solved(self):
         classes = len(self._classes) if task_of(self._classes).has_one_class else 1

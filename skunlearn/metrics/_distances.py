@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp, ndtri
 from scipy.stats import binomtest
 
+from skunlearn.metrics._arrays import to_array
 from skunlearn.metrics._statistics.interval_forms import Interval
 
 __all__ = ["activation_distance", "agreement", "js_divergence", "kl_divergence"]
@@ -149,7 +150,7 @@ def activation_distance(logits, reference_logits):
 
 
 def check_pair(logits, reference_logits):
-    ours, theirs = (np.asarray(z, dtype=np.float64) for z in (logits, reference_logits))
+    ours, theirs = (to_array(z, dtype=np.float64) for z in (logits, reference_logits))
     for name, z in (("logits", ours), ("reference_logits", theirs)):
         if z.ndim != 2 or z.shape[1] < 2 or len(z) == 0:
             raise ValueError(

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skunlearn.metrics._arrays import to_array
+
 
 def is_multilabel(y):
     """Whether targets are an indicator matrix, one column a label."""
@@ -10,7 +12,12 @@ def is_multilabel(y):
 
 def check_label_logits(logits, y, *, logits_name="logits", y_name="y"):
     """Float64 logits and boolean labels of shape (n, n_labels), or an error that says which row."""
-    z, y = np.array(logits, dtype=np.float64), np.asarray(y)
+    z, y = np.array(to_array(logits, np.float64)), to_array(y)
+    if y.shape[1] == 1 and z.ndim == 2 and z.shape[1] > 1:
+        raise ValueError(
+            f"{y_name} has shape {y.shape}, and {logits_name} {z.shape}: of one class per row pass "
+            f"{y_name}[:, 0], the column of each row's true class."
+        )
     if z.ndim != 2 or z.shape != y.shape or not z.size:
         raise ValueError(
             f"{logits_name} and {y_name} of several labels per row must have the same shape "

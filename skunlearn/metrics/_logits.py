@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import expit
 
 from skunlearn._torch.row_blocks import RowBlock, by_blocks
+from skunlearn.metrics._arrays import to_array
 from skunlearn.metrics._label_logits import check_label_logits, is_multilabel
 
 
@@ -93,7 +94,7 @@ def true_class_confidence(logits, y):
 
 def check_logits(logits, y, *, logits_name="logits", y_name="y"):
     """Float64 logits and the labels as int64, or an error that says which row."""
-    z = np.asarray(logits, dtype=np.float64)
+    z = to_array(logits, dtype=np.float64)
     if z.ndim == 1 or (z.ndim == 2 and z.shape[1] == 1):
         raise ValueError(
             f"{logits_name} needs one column per class and at least two, got shape {z.shape}. For "
@@ -101,7 +102,7 @@ def check_logits(logits, y, *, logits_name="logits", y_name="y"):
         )
     if z.ndim != 2 or z.shape[1] == 0:
         raise ValueError(f"{logits_name} must have shape (n, n_classes), got {z.shape}.")
-    y = np.asarray(y)
+    y = to_array(y)
     if y.shape != (len(z),):
         raise ValueError(
             f"{y_name} must have one entry per row of {logits_name}: expected shape ({len(z)},), "

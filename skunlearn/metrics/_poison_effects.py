@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import norm
 
+from skunlearn.metrics._arrays import to_array
 from skunlearn.metrics._statistics.interval_forms import Interval
 from skunlearn.metrics._statistics.matching import check_labels
 from skunlearn.metrics._statistics.true_positives import proportion
@@ -180,8 +181,8 @@ def gaussian_unlearning_score(gradients, noise, *, scale=None, confidence=0.95):
     >>> gaussian_unlearning_score(gradients - noise, noise).p_value < 0.05
     True
     """
-    gradients = np.asarray(gradients, dtype=np.float64)
-    noise = np.asarray(noise, dtype=np.float64)
+    gradients = to_array(gradients, dtype=np.float64)
+    noise = to_array(noise, dtype=np.float64)
     if gradients.shape != noise.shape or gradients.ndim < 2 or not len(noise):
         raise ValueError(
             "gradients and noise must have the same shape (n, ...), got "

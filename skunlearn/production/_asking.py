@@ -71,7 +71,7 @@ class AskingMixin:
         Parameters
         ----------
         request_id : str
-            As for `submit`.
+            Of your choice, the same whenever the same request is sent.
         X_new : array, sparse matrix, data frame or dict of these, of k rows, default=None
             New values, one row for each one named, in the same order, in the container that
             ``start`` of the worker is given: an array of numbers, words or both, or a frame of
@@ -80,9 +80,11 @@ class AskingMixin:
         y_new : array of shape (k,), default=None
             New labels, among those that the model knows, or targets. None leaves them.
         ids, indices : sequence of length k, default=None
-            One of them, as for `submit`.
+            One of them: names as ``correct`` of the model takes them, of text, bytes, numbers,
+            dates or tuples of these; a UUID counts as its text.
         deadline : datetime with a time zone, default=None
-            As for `submit`.
+            Until when it must be answered; None takes `answer_within` of the queue. Of a request
+            that is there already it stays as it was.
 
         Returns
         -------

@@ -125,7 +125,7 @@ class DecidingMixin:
         unlearner : fitted unlearner
             ``worker.unlearner``, or the model that `load` returns.
         format : {"json", "letter", "html"}, default="json"
-            See ``certificate`` of the unlearner.
+            JSON; plain words for the person whose rows they were; one page for the file.
 
         Returns
         -------

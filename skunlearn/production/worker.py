@@ -167,11 +167,13 @@ class DeletionWorker:
             their new values: correct your own table once a correction is applied. `y` may be None
             for a Dataset that gives labels.
         sample_weight : array of shape (n,), default=None
-            As for ``fit``; later starts must be given the same.
-        ids, groups : sequence, default=None
-            As for ``fit``; requests name them.
+            Weight of each row, not negative; later starts must be given the same.
+        ids, groups : sequence of n hashable values, default=None
+            Unique identifiers of the rows, and the group of each (the person it is about, say), by
+            which requests name them.
         measure_on : torch Dataset or callable, default=None
-            As for ``fit``, of the same rows as `X`.
+            How to read the rows of `X` as they are, where training augments them at random: a
+            Dataset of the same rows without the augmentation, or the transform to leave out.
 
         Returns
         -------

@@ -16,7 +16,6 @@ from skunlearn._torch.batches.training_batch import Batch, mean
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics, moving_norms, prompt, unmoved
 from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
-from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._torch.row_losses import row_losses
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner, share_above
@@ -95,6 +94,7 @@ class AMUNUnlearner(NetUnlearner):
     20
     """
 
+    _promises = replace(NetUnlearner._promises, takes_labels=False, takes_values=False)
     _lr_share = share_above(float(_PART))
 
     _parameter_constraints = {
@@ -148,7 +148,6 @@ class AMUNUnlearner(NetUnlearner):
         return replace(super()._make_promises(), reads_retain_rows=self.retained)
 
     def _unlearn(self, net, retain, forget):
-        need_one_class(self._classes, "AMUNUnlearner")
         examples = self._examples(net, forget)
         if self.retained:
             rows, norms = retain.union(forget) if self.originals else retain, moving_norms(net)
@@ -201,6 +200,8 @@ class AMUNUnlearner(NetUnlearner):
         drawn = Drawn(len(moved), moved.device)
 
         def loss(batch):
+            if share < 1:
+                yield (1 - share) * batch.loss()
             few = batch.n_rows if share == 1 else math.ceil(batch.n_rows * share / (1 - share))
             places = drawn(few)
             x, y = moved[places], named[places]
@@ -208,7 +209,7 @@ class AMUNUnlearner(NetUnlearner):
                 out = inference.infer(net, x)
             losses = row_losses(net, out, y, self._classes)
             taught = mean(losses, None if weights is None else weights[places])
-            return taught if share == 1 else (1 - share) * batch.loss() + share * taught
+            yield share * taught
 
         return loss
 

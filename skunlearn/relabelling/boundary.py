@@ -13,7 +13,6 @@ from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.loop.fit_loop import gives_plain_rows
 from skunlearn._torch.loop.optimizer_steps import renew_optimizer
 from skunlearn._torch.parts import net_kinds
-from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn._torch.row_losses import row_losses
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
@@ -79,7 +78,9 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
     [8]
     """
 
-    _promises = replace(ForgetOnly._promises, class_only=True)
+    _promises = replace(
+        ForgetOnly._promises, class_only=True, takes_labels=False, takes_values=False
+    )
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
@@ -122,7 +123,6 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         self.max_norm = max_norm
 
     def _unlearn(self, net, retain, forget):
-        need_one_class(self._classes, "BoundaryUnlearner")
         if not self._whole_classes(retain, forget):
             checking.warn(
                 "BoundaryUnlearner takes rows away from their own class, which a retrained net "
@@ -136,7 +136,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
             self._expand(net, retain, forget)
 
     def _shrink(self, net, retain, forget):
-        original = skorch_nets.copy_net(net)
+        original = skorch_nets.copy_to_ask(net, self.estimator_)
         rows = self._known_rows(net, forget, retain)
         original._set_training(False)
         n_classes = len(self._classes)

@@ -1,5 +1,7 @@
 """Fine-tuning with random labels on the forget rows."""
 
+from dataclasses import replace
+
 import numpy as np
 from skorch.callbacks import Callback
 
@@ -66,6 +68,8 @@ class RandomLabelUnlearner(StopsInTime, NetUnlearner):
     20
     """
 
+    _promises = replace(NetUnlearner._promises, takes_values=False)
+
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
         **STOP_CONSTRAINTS,
@@ -115,8 +119,6 @@ class RandomLabelUnlearner(StopsInTime, NetUnlearner):
         if isinstance(self._classes, Labels):
             drawn = RandomSets(forget.y, retain.y, *how)
         else:
-            if self._classes is None:
-                raise UnlearningError("random labels are for classifiers; this is a regression.")
             drawn = RandomLabels(forget.y, self._row_reader.seen_columns, *how)
         if self.order == "mixed":
             both = retain.union(forget)

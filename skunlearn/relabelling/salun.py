@@ -5,6 +5,7 @@ from numbers import Real
 from skunlearn._rows.constraints import Interval
 from skunlearn._torch import inference
 from skunlearn._torch.loop.optimizer_steps import FrozenWeights, largest
+from skunlearn._torch.parts.net_state import keep_weights
 from skunlearn.relabelling.random_label import RandomLabelUnlearner
 from skunlearn.search_spaces import Uniform
 
@@ -86,7 +87,8 @@ class SalUnUnlearner(RandomLabelUnlearner):
 
     def _unlearn(self, net, retain, forget):
         free = salient_weights(net, forget, self.share, self._classes)
-        self._relabel_and_train(net, retain, forget, [("skunlearn_frozen", FrozenWeights(free))])
+        frozen = FrozenWeights(free, keep_weights(free, net, self.estimator_))
+        self._relabel_and_train(net, retain, forget, [("skunlearn_frozen", frozen)])
 
     def _space(self):
         return super()._space() | {"share": Uniform(0.1, 0.9)}

@@ -49,3 +49,14 @@ def test_a_net_that_is_still_learning_is_no_reason_to_rest():
     rest = Rest(2.3, 64)  # which has a little of the way left
     losses = torch.as_tensor(np.random.default_rng(0).uniform(1.6, 1.8, 60))
     assert all(rest.share(loss) == 1 for loss in losses)
+
+
+def test_fewer_rows_than_a_batch_are_a_batch_where_the_last_is_dropped():
+    X, y = load_digits_images(return_X_y=True)
+    net = NeuralNetClassifier(
+        digits_mlp, criterion=nn.CrossEntropyLoss, max_epochs=1, batch_size=16,
+        iterator_train__drop_last=True, train_split=None, verbose=0,
+    )  # fmt: skip
+    unlearner = NegGradPlusUnlearner(net, random_state=0).fit(X[:20], y[:20])
+    measured = unlearner.unlearn(indices=range(10)).deletions_[0]["measured"]
+    assert measured["forget_after"]["loss"] != measured["forget_before"]["loss"]

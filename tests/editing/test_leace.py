@@ -140,3 +140,19 @@ def test_as_a_step_it_forgets_rows_with_the_pipeline():
 @parametrize_with_checks([LEACE()])
 def test_sklearn_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("sizes", [[1e5, 1, 1, 1, 1e-3], [1e8, 1, 0, 1, 1e-8]], ids=str)
+def test_columns_of_very_different_size(sizes, offset):
+    """An income beside a share: the share is not rounding."""
+    rng = np.random.default_rng(0)
+    z = np.arange(400) % 2
+    X = (rng.normal(size=(400, 5)) + z[:, None]) * sizes + offset * np.array(sizes)
+    erased = LEACE().fit(X, z).transform(X)
+    varied = erased[:, np.array(sizes) > 0]
+    told = [np.corrcoef(column, z)[0, 1] for column in varied.T]
+    assert np.abs(told).max() < 1e-8
+    # It is the solution of the columns in units of their own, in the units that they have.
+    scaled = LEACE().fit_transform(X[:, np.array(sizes) > 0] / [s for s in sizes if s], z)
+    assert varied / [s for s in sizes if s] == pytest.approx(scaled, rel=1e-7)

@@ -113,7 +113,7 @@ def test_a_kept_class_is_not_taken_for_forgotten():
     assert frame["inside"]
     assert report.verdicts["kept"].kind == "not forgotten"
     assert report.ceiling == np.mean(labels["unseen"] != 0)
-    assert f"can exceed {100 * report.ceiling:.1f} % there" in str(report)
+    assert f"can exceed {100 * report.ceiling:.1f} %." in str(report)
     wide = report.wide
     assert wide.loc["kept", "test"] > wide.loc["retrained", "test"] + 0.1
     assert wide.loc["retrained", "unmatched AUC"] < 0.2  # the trap of unmatched attacks
@@ -269,6 +269,16 @@ def test_audit_of_an_unlearner(data):
     assert report.wide.loc["original", "forget train"] == original.score(X[:100], y[:100])
 
 
+def test_an_audit_says_that_it_is_about_the_last_request(data):
+    X, X_test, y, y_test = data
+    unlearner = RetrainUnlearner(LogisticRegression(), random_state=0).fit(X, y)
+    for rows in (range(60), range(60, 100)):
+        report = audit(unlearner.unlearn(indices=rows), X_test, y_test)
+        said = [text for text in report.warnings if text.startswith("Judged is the last")]
+        assert len(said) == rows.start // 60
+    assert "the last of 2 requests, 40 of the 100 rows" in said[0]
+
+
 def test_audit_finds_what_was_kept(data):
     """A nearest-neighbour model holds its rows: a frozen copy passed as retrained still does."""
     X, X_test, y, y_test = data
@@ -350,6 +360,13 @@ def test_differences_within_the_margin_are_no_failure():
     assert verdict.kind == "indistinguishable"
     assert "within the margin of 0.03" in verdict.text
     assert verdict.within_margin
+    # A difference that is surely there, and may be larger than the margin, is not within it.
+    narrow = (row["value"] + row["high"]) / 2
+    verdict = audit_logits(outputs, y, tolerance=narrow, **attack).verdicts["mine"]
+    assert verdict.kind == "indistinguishable"
+    assert "within" not in verdict.text
+    assert f"up to {row['high']:.2f} as far as these rows can tell" in verdict.text
+    assert not verdict.within_margin
     strict = audit_logits(outputs, y, tolerance=0.001, **attack).verdicts["mine"]
     assert strict.kind == "not forgotten"
 

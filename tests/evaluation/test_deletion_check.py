@@ -4,14 +4,17 @@ import copy
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_iris
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeClassifier
+from torch.utils.data import TensorDataset
 
 from skunlearn import RetrainUnlearner, RidgeUnlearner
 from skunlearn.evaluation import check_deletion, utility_change
 from skunlearn.verify import verify
+from tests.instances import make_net
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +101,23 @@ def test_utility_by_class_and_group(iris):
         rows = groups == group
         assert change["by_group"][str(group)]["after"] == stump.score(X[rows], y[rows])
     assert utility_change(known, stump, X, y)["by_group"] is None
+
+
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
+def test_a_dataset_brings_its_labels(iris):
+    X, y = iris
+    X = X.astype(np.float32)
+    unlearner = RetrainUnlearner(make_net(module__n_out=3, max_epochs=2), random_state=0)
+    before = copy.deepcopy(unlearner.fit(X[::2], y[::2]))
+    unlearner.unlearn(indices=np.arange(0, 75, 3))
+    rows = TensorDataset(torch.as_tensor(X[1::2]), torch.as_tensor(y[1::2]))
+    groups = {"groups": np.arange(75) % 2, "groups_test": np.arange(75) % 2}
+    found = [
+        check_deletion(unlearner, *given, before=before, n_seeds=1, **groups)
+        for given in ((rows,), (X[1::2], y[1::2]))
+    ]
+    assert found[0]["utility"] == found[1]["utility"]
+    for part in ("attack", "groups"):
+        assert found[0]["verification"][part] == found[1]["verification"][part] is not None
+    change = utility_change(before, unlearner, rows)
+    assert change == utility_change(before, unlearner, X[1::2], y[1::2])

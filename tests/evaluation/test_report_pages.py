@@ -157,8 +157,8 @@ def test_six_key_figures():
 def test_ceiling_is_said_where_a_class_is_gone():
     assert "can exceed" not in str(report_of(1))
     report = report_of(1, CLASS)
-    assert f"can exceed {100 * report.ceiling:.1f} % there." in str(report)
-    assert f"can exceed {100 * report.ceiling:.1f} % there." in report.to_html()
+    assert f"can exceed {100 * report.ceiling:.1f} %." in str(report)
+    assert f"can exceed {100 * report.ceiling:.1f} %." in report.to_html()
 
 
 class _Page(HTMLParser):

@@ -110,10 +110,12 @@ def test_solvers_solve(inverse):
     vectors[1] = 0
     matrix = dense(net, Y, NETS["cross_entropy"][2], "gauss_newton") + torch.diag(curvature.shift)
     expected = torch.linalg.solve(matrix, vectors.T).T
-    found = make_solver(curvature, inverse)(vectors)
+    solve = make_solver(curvature, inverse)
+    found = solve(vectors)
     atol = 1e-6 * float(expected.abs().max()) if inverse.solver != "lissa" else 0.01
     np.testing.assert_allclose(found, expected, atol=atol)
     assert not found[1].any()
+    assert not solve(torch.zeros_like(vectors[:1])).any()
 
 
 def test_kronecker_factors_are_exact_for_one_linear_layer():

@@ -1,5 +1,6 @@
 """Influence functions on a net of eleven million weights."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -9,6 +10,8 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn import InfluenceUnlearner
+from skunlearn._rows.views import Rows
+from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn.influence import InverseCurvature, influence
 from skunlearn.nets import CIFARResNet18
 
@@ -50,10 +53,22 @@ def test_influence_of_rows(trained, solver):
 
 
 def test_forgetting_does_not_wreck_the_net(trained):
-    unlearner = trained[0].set_params(inverse__solver="ekfac")
+    unlearner, X, y = trained
+    unlearner.set_params(inverse__solver="ekfac")
+    # Of statistics of twelve batches a quarter is of no row. A request takes them anew, which
+    # lowers the losses of all rows, forgotten or not, and is no part of the step.
+    start = copy.deepcopy(unlearner.estimator_)
+    renew_statistics(start, Rows(X[2:], y[2:], np.arange(58)), 0)
+    before = losses(start, X, y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         unlearner.unlearn(indices=[0, 1])
-    measured = unlearner.deletions_[0]["measured"]
-    assert measured["forget_after"]["loss"] > measured["forget_before"]["loss"]
-    assert measured["retain_after"]["loss"] < 1.5 * measured["retain_before"]["loss"] + 0.1
+    after = losses(unlearner.estimator_, X, y)
+    assert after[:2].mean() > before[:2].mean() + 0.1
+    assert after[2:].mean() < 1.1 * before[2:].mean()
+
+
+def losses(net, X, y):
+    with torch.no_grad():
+        logits = net.module_.eval()(torch.as_tensor(X))
+    return nn.functional.cross_entropy(logits, torch.as_tensor(y), reduction="none")

@@ -18,6 +18,7 @@ from sklearn.model_selection import (
     cross_validate,
     train_test_split,
 )
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -270,6 +271,18 @@ def test_train_scores_are_undefined(noisy):
     unlearner = quick().fit(X, y, forget=forget)
     with pytest.raises(ValueError, match="are training rows"):
         MIAScorer().measure(unlearner, X, y)
+
+
+def test_unseen_rows_that_equal_training_rows_as_often_as_these_equal_each_other():
+    """A table of three columns of categories holds every row many times."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 6, size=(600, 3))
+    y = (X[:, 0] + rng.integers(0, 3, 600) > 3).astype(int)
+    unlearner = RetrainUnlearner(GaussianNB()).fit(X[:400], y[:400]).unlearn(indices=range(40))
+    assert unlearner._record.mark_seen(X[400:]).mean() > 0.6
+    assert np.isfinite(MIAScorer()(unlearner, X[400:], y[400:]))
+    with pytest.raises(ValueError, match="are training rows"):
+        MIAScorer().measure(unlearner, X[40:240], y[40:240])
 
 
 def test_a_halving_search_prints_no_traceback(noisy):

@@ -5,6 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 from sklearn import config_context
+from sklearn.base import clone
+from sklearn.datasets import make_classification
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -15,11 +17,11 @@ from sklearn.model_selection import (
     StratifiedKFold,
     cross_validate,
 )
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skunlearn import RetrainUnlearner
-from skunlearn.metrics import MIAScorer
+from skunlearn import RetrainUnlearner, UnlearningPipeline
+from skunlearn.metrics import ForgottenScorer, MIAScorer, RetainedScorer
 from skunlearn.model_selection import ForgetSplit, one_standard_error
 
 FINAL = "retrainunlearner"  # the name of that step in make_pipeline
@@ -274,3 +276,59 @@ def test_names_and_folds_are_checked():
     del table["split1_test_forgetting"]
     with pytest.raises(ValueError, match="two folds"):
         one_standard_error(table)
+
+
+SCORERS = {
+    "the attack": MIAScorer(),
+    "one of two": {"accuracy": "accuracy", "forgetting": MIAScorer("margin")},
+    "of classes": {"gone": ForgottenScorer(), "others": RetainedScorer()},
+}
+
+
+@pytest.mark.parametrize("scoring", SCORERS.values(), ids=SCORERS)
+@pytest.mark.parametrize("composed", [None, "Pipeline", "UnlearningPipeline"])
+@pytest.mark.parametrize("own", [True, False], ids=["its own split", "KFold"])
+def test_a_search_of_which_nothing_is_forgotten_trains_nothing(scoring, composed, own):
+    X, y = make_classification(random_state=0)
+    mask = np.arange(100) % 4 == 0
+    trained = []
+
+    class Counting(LogisticRegression):
+        def fit(self, X, y):
+            trained.append(len(y))
+            return super().fit(X, y)
+
+    unlearner, name = RetrainUnlearner(Counting(), random_state=0), "forget"
+    grid = {"estimator__C": [0.1, 1.0]}
+    if composed is not None:
+        kind = Pipeline if composed == "Pipeline" else UnlearningPipeline
+        unlearner = kind([("scale", StandardScaler()), ("model", unlearner)])
+        grid = {"model__estimator__C": [0.1, 1.0]}
+        name = "model__forget" if composed == "Pipeline" else "forget"
+    refit = next(iter(scoring)) if isinstance(scoring, dict) else True
+    cv = ForgetSplit(2, forget=mask, random_state=0) if own else 2
+    search = GridSearchCV(unlearner, grid, cv=cv, scoring=scoring, refit=refit)
+    with pytest.raises(ValueError, match=rf"search.fit\(X, y, {name}=mask\)"):
+        search.fit(X, y)
+    with pytest.raises(ValueError, match=rf'params={{"{name}": mask}}'):
+        cross_validate(unlearner, X, y, cv=cv, scoring=scoring, error_score="raise")
+    assert not trained
+
+
+def test_searches_that_score_nothing_forgotten_need_no_mask():
+    X, y = make_classification(random_state=0)
+    unlearner = RetrainUnlearner(LogisticRegression(), random_state=0)
+    for scoring in ("accuracy", RetainedScorer()):
+        search = GridSearchCV(unlearner, {"estimator__C": [0.1]}, cv=2, scoring=scoring)
+        assert search.fit(X, y).best_score_ > 0.7
+
+    def scored(estimator, X, y):
+        """It trains unlearners of its own."""
+        return clone(estimator).fit(X, y).unlearn(indices=[0]).score(X, y)
+
+    both = {"own": scored, "forgetting": MIAScorer("margin")}
+    mask = np.arange(100) % 4 == 0
+    cv = ForgetSplit(2, forget=mask, random_state=0)
+    found = cross_validate(unlearner, X, y, cv=cv, scoring=both, params={"forget": mask})
+    assert np.isfinite(found["test_own"]).all()
+    assert np.isfinite(found["test_forgetting"]).all()

@@ -19,6 +19,7 @@ from skunlearn.nets import digits_classifier
 from skunlearn.relabelling.boundary import neighbouring_class
 from skunlearn.relabelling.salun import salient_weights
 from skunlearn.utils._check_tools import same_parameters
+from tests.heart import noisy_digits, told_apart
 from tests.method_nets import FORGET, headed, linear, weights_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -163,6 +164,19 @@ def test_unsir_needs_labels_only_and_floating_rows(data):
     net = NeuralNetClassifier(Embeds, criterion=nn.CrossEntropyLoss, train_split=None, max_epochs=1)
     with pytest.raises(UnlearningError, match="floating-point"):
         UNSIRUnlearner(net).fit(np.abs(X).astype(np.int64) % 10, y).unlearn(indices=rows)
+
+
+def test_unsir_forgets_what_it_knew_by_heart_of_a_class():
+    """Wrong labels among the class's: at a third of the rate their AUC by loss is 0.65."""
+    X, y, unseen, _, net, state, *_ = noisy_digits()
+    rows, twins = np.flatnonzero(y == 3), unseen[1] == 3
+    unlearner = UNSIRUnlearner(net, random_state=0)
+    vars(unlearner).update(state)
+    sides = (X[rows], y[rows]), (unseen[0][twins], unseen[1][twins])
+    before = told_apart(unlearner, *sides)[0]
+    unlearner.unlearn(indices=rows)
+    assert np.mean(unlearner.predict(X[rows]) == 3) < 0.02
+    assert told_apart(unlearner, *sides)[0] < before - 0.08
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])

@@ -1,5 +1,7 @@
 """Labels of the nearest rows, whatever container holds the rows."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,3 +79,14 @@ def test_what_cannot_be_compared_has_no_neighbours(monkeypatch):
     monkeypatch.setattr("skunlearn._rows.neighbours._ENTRIES", 100)
     for large in (X, TensorDataset(torch.as_tensor(X))):
         assert name_by_neighbours(view(large, y, np.arange(120)), None, 0) is None
+
+
+def test_rows_that_are_too_large_are_not_taken():
+    X = np.broadcast_to(np.float32(0), (3000, 20_000))
+    rows = view(X, np.zeros(3000, int), np.arange(3000))
+    tracemalloc.start()
+    try:
+        assert name_by_neighbours(rows.take(np.arange(5)), rows, 0) is None
+        assert tracemalloc.get_traced_memory()[1] < 1e6  # two thousand of them take 160 MB
+    finally:
+        tracemalloc.stop()

@@ -6,11 +6,14 @@ import torch
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skunlearn import InfluenceUnlearner, RetrainUnlearner
+from skunlearn import FineTuneUnlearner, InfluenceUnlearner, RetrainUnlearner
+from skunlearn._torch.row_losses import row_losses
+from skunlearn.evaluation import audit
 from skunlearn.exceptions import UnlearningError
 from skunlearn.influence import InverseCurvature
 from skunlearn.influence._functional import FunctionalNet
 from tests.batch_tools import Plain, every_method, net, task, unlearner
+from tests.instances import make_regressor_net
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -141,3 +144,32 @@ def test_outputs_side_by_side():
     expected = nn.functional.cross_entropy(out[:, :3], y, reduction="none")
     torch.testing.assert_close(f.row_losses(out, y, x), expected)
     torch.testing.assert_close(f.loss(out, y, x), expected.sum())
+
+
+def test_a_regression_is_judged_by_what_it_predicts():
+    """Counts of a net that says their logarithm, which `predict_nonlinearity` takes back."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(160, 4)).astype(np.float32)
+    y = rng.poisson(np.exp(X[:, :1])).astype(np.float32)
+    net = make_regressor_net(
+        criterion=torch.nn.PoissonNLLLoss, predict_nonlinearity=torch.exp, lr=0.02, max_epochs=30
+    )
+    unlearner = FineTuneUnlearner(net, random_state=0).fit(X[:100], y[:100])
+    before = unlearner.score(X[100:], y[100:])
+    unlearner.unlearn(indices=range(20), X_val=X[100:], y_val=y[100:])
+    measured = unlearner.deletions_[0]["measured"]
+    assert measured["unseen_before"]["score"] == pytest.approx(before, rel=1e-4)
+    assert measured["forget_after"]["score"] == pytest.approx(
+        unlearner.score(X[:20], y[:20]), rel=1e-4
+    )
+    figures = audit(unlearner, X[100:], y[100:]).frame.set_index(["model", "metric"])["value"]
+    error = np.mean((unlearner.predict(X[:20]) - y[:20]) ** 2)
+    assert figures["FineTuneUnlearner", "forget train MSE"] == pytest.approx(error, rel=1e-4)
+
+
+def test_forget_rows_are_pushed_away_by_what_a_regression_predicts():
+    """Not by the logarithm that its module returns, of which no target is one."""
+    net = make_regressor_net(predict_nonlinearity=torch.exp).initialize()
+    out, y = torch.zeros(3, 1), torch.tensor([[1.0], [2.0], [0.0]])
+    assert row_losses(net, out, y, None).tolist() == [0.0, 1.0, 1.0]
+    assert row_losses(make_regressor_net().initialize(), out, y, None).tolist() == [1.0, 4.0, 0.0]

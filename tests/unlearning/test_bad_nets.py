@@ -5,18 +5,20 @@ import functools
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.cluster import KMeans
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch import NeuralNetClassifier
+from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import LoadInitState
 from skorch.dataset import ValidSplit
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
 from skunlearn.utils._check_tools import Snapshot
@@ -189,3 +191,77 @@ def test_whole_numbers_that_layers_do_not_take(data, dtype):
     for net, rows in ((flat, X), (image, X.reshape(-1, 1, 2, 2))):
         with pytest.raises(TypeError, match=said):
             RetrainUnlearner(net).fit(rows, y)
+
+
+@pytest.mark.parametrize(
+    "around, advice",
+    [
+        (
+            make_pipeline(StandardScaler(), make_net()),
+            r"Pipeline around one.*UnlearningPipeline\(\[\.\.\., \('net', FineTuneUnlearner\(net\)",
+        ),
+        (
+            TransformedTargetRegressor(make_regressor_net()),
+            r"around one.*\(regressor=FineTuneUnlearner\(net\)\), or use RetrainUnlearner",
+        ),
+        (LogisticRegression(), "got LogisticRegression. Wrap the PyTorch module"),
+    ],
+)
+def test_a_net_inside_another_estimator(data, around, advice):
+    with pytest.raises(TypeError, match=advice):
+        FineTuneUnlearner(around).fit(*data)
+
+
+class Segmenter(nn.Module):
+    """A number for each pixel."""
+
+    def __init__(self, flat):
+        super().__init__()
+        self.conv, self.flat = nn.Conv2d(1, 1, 3, padding=1), flat
+
+    def forward(self, X):
+        out = self.conv(X)
+        return out.flatten(1) if self.flat else out
+
+
+def test_a_target_for_each_pixel():
+    """It goes flattened, as the error says."""
+    X = np.random.default_rng(0).normal(size=(N, 1, 4, 4)).astype(np.float32)
+    y = (X > 0).astype(int)
+    net = NeuralNet(Segmenter, criterion=nn.BCEWithLogitsLoss, module__flat=True, verbose=0)
+    net.set_params(max_epochs=1, train_split=None)
+    rows = TensorDataset(torch.as_tensor(X), torch.as_tensor(y))
+    for given in ((X, y), (X, y[:, 0]), (rows,)):
+        with pytest.raises(ValueError, match=r"each of several positions.*reshape.*\(n, 16\)"):
+            RetrainUnlearner(net).fit(*given)
+    unlearner = RetrainUnlearner(net, random_state=0).fit(X, y.reshape(N, -1))
+    assert unlearner.unlearn(indices=[3]).predict(X).shape == (N, 16)
+
+
+def test_an_autoencoder_without_targets(data):
+    with pytest.raises(ValueError, match=r"requires y to be passed.*rows: fit\(X, X\)"):
+        RetrainUnlearner(make_regressor_net()).fit(data[0])
+
+
+def test_one_output_for_two_classes(data):
+    X, y = data
+    net = make_net(module__n_out=1).set_params(criterion=nn.CrossEntropyLoss)
+    with pytest.raises(ValueError, match=r"returns 1 output per row.*NeuralNetBinaryClassifier"):
+        FineTuneUnlearner(net).fit(X, y % 2)
+
+
+class Answer(dict):
+    """What a module of transformers returns, in short."""
+
+
+class Answering(nn.Linear):
+    def forward(self, X):
+        return Answer(logits=super().forward(X))
+
+
+def test_an_output_that_the_loss_does_not_take_is_told_by_fit(data):
+    net = NeuralNetClassifier(
+        Answering, module__in_features=4, module__out_features=3, verbose=0, train_split=None
+    ).set_params(criterion=nn.CrossEntropyLoss)
+    with pytest.raises(TypeError, match=r"module returns a Answer.*return the logits"):
+        FineTuneUnlearner(net).fit(*data)

@@ -1,6 +1,8 @@
 """Warnings about forget rows, from what the model says of rows of its training alone."""
 
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,14 +18,14 @@ from skunlearn import (
 )
 from skunlearn._torch.observation import Evidence
 from skunlearn._torch.parts.tasks import Classes
-from skunlearn._unlearning.diagnosis import (
-    blurs_both,
-    known_by_heart,
-    stands_out,
-)
+from skunlearn._unlearning import change, diagnosis, traces
+from skunlearn._unlearning.diagnosis import Rule
+from skunlearn._unlearning.traces import blurs_both, known_by_heart, stands_out
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 from tests.instances import make_net
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def evidence(confidence, right):
@@ -196,3 +198,55 @@ def test_noise_that_blurs_all_rows_alike_says_so(nearly):
     assert blurs_both(measured)
     assert not blurs_both(measured | {"forget_after": {"loss": 5.0}})  # they lose far more
     assert not blurs_both(measured | {"retain_after": {"loss": None}})
+
+
+class Facts:
+    """Holds what it is told to; whatever else is asked fails."""
+
+    def __init__(self, **facts):
+        vars(self).update(facts)
+
+    hold = change.Facts.hold
+
+
+def test_rules_are_asked_in_their_order_and_one_is_heard():
+    asked = []
+
+    def rule(name, text, *needs):
+        return Rule(name, "", "", "", lambda facts: asked.append(name) or text, needs)
+
+    rules = (
+        rule("does not apply", "never", "emptied"),
+        rule("nor this", "never", "not wrecked", "alike"),
+        rule("finds nothing", None, "not emptied"),
+        rule("speaks", "this one"),
+        rule("comes too late", "never"),
+    )
+    with pytest.warns(NotForgottenWarning) as caught:
+        # `alike` is not even looked up.
+        diagnosis._ask(rules, Facts(emptied=(), wrecked=True), NotForgottenWarning)
+    assert [str(w.message) for w in caught] == ["this one"]
+    assert asked == ["finds nothing", "speaks"]
+
+
+def test_each_rule_needs_facts_that_there_are_and_stands_in_the_docs():
+    rules = [*diagnosis.DAMAGE, *diagnosis.FORGETTING]
+    own = set(vars(change.Facts)) | {"adds_noise", "emptied", "classes_gone", "apart"}
+    assert {need.removeprefix("not ") for rule in rules for need in rule.needs} <= own
+    assert len({rule.name for rule in rules}) == len(rules)
+    sys.path.insert(0, str(DOCS / "_ext"))
+    import rule_table
+
+    text = "\n".join(rule_table.lines())
+    places = [text.index(f"* - {rule.name}") for rule in rules]
+    assert places == sorted(places)
+    assert all(rule.seen in text for rule in rules)
+    for figure in (
+        change.UNMOVED,
+        change.UNMOVED_BY_HEART,
+        f"{100 * change.WRECKED:.0f} %",
+        traces.BLIND,
+    ):
+        assert str(figure) in text
+    page = (DOCS / "guide" / "deletion_requests.rst").read_text(encoding="utf-8")
+    assert "generated/rule_table.rst" in page

@@ -10,6 +10,7 @@ import torch
 from sklearn.linear_model import LinearRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
+from torch.utils.data import Subset, TensorDataset
 
 from skunlearn import (
     AmnesiacUnlearner,
@@ -21,6 +22,7 @@ from skunlearn import (
     RetrainUnlearner,
     UnlearningPipeline,
 )
+from skunlearn.evaluation import audit
 from skunlearn.exceptions import AccuracyDropError, ModelDamagedWarning, UnlearningError
 from skunlearn.utils._check_tools import Snapshot, outcome
 from tests.instances import make_net
@@ -167,6 +169,23 @@ def test_requests_that_make_no_sense(blobs):
         state.check(text)
 
 
+@pytest.mark.filterwarnings("error:X_val holds:UserWarning")
+def test_unseen_rows_of_a_table_that_holds_rows_twice():
+    """Pairs of few users and items, say: that one came before makes it no training row."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 20, size=(600, 2)).astype(np.float32)
+    y = (X[:, 0] > X[:, 1]).astype(int)
+    unlearner = RetrainUnlearner(GaussianNB()).fit(X[:400], y[:400])
+    alike = unlearner._record.mark_seen(X[400:]).sum()
+    assert alike > 80  # of 200
+    X_val, y_val = X[400:], y[400:]
+    unlearner.unlearn(indices=[3], X_val=X_val, y_val=y_val, max_accuracy_drop=0.5)
+    guard = unlearner.deletions_[0]["guard"]
+    assert guard["after"] == unlearner.score(X_val, y_val)  # none was left out
+    with pytest.raises(ValueError, match=r"200 training rows, of 200, where 6\d% of these equal"):
+        unlearner.unlearn(indices=[5], X_val=X[5:205], y_val=y[5:205])
+
+
 def test_exact_methods_lose_what_the_request_takes():
     """No method can keep what only the forgotten rows said."""
     rng = np.random.default_rng(1)
@@ -264,3 +283,43 @@ def test_an_error_about_unseen_rows_says_that_it_means_them(method, limit, fault
         unlearner.unlearn(indices=range(9), X_val=X_val, y_val=y_val, max_accuracy_drop=limit)
     assert not unlearner.deletions_
     np.testing.assert_array_equal(unlearner.predict_proba(X[:60]), before)
+
+
+def test_items_of_the_training_set_are_no_unseen_rows(blobs):
+    """They are known by their places in the same data set, in Subsets of Subsets too."""
+    X, y, X_val, y_val = blobs
+    whole = TensorDataset(
+        torch.from_numpy(np.concatenate([X, X_val])), torch.from_numpy(np.append(y, y_val))
+    )
+    order = np.random.default_rng(0).permutation(len(whole)).tolist()
+    train, rest = Subset(whole, order[:160]), Subset(whole, order[160:])
+    unlearner = RetrainUnlearner(make_net(module__n_out=3, max_epochs=1), random_state=0).fit(train)
+    unlearner.unlearn(indices=[0], X_val=rest, max_accuracy_drop=1.0)
+    for shown, n in ((train, 159), (Subset(train, range(1, 21)), 20), (whole, 159)):
+        with pytest.raises(ValueError, match=f"X_val holds {n} training rows, of {len(shown)}"):
+            unlearner.unlearn(indices=[1], X_val=shown)
+        with pytest.raises(ValueError, match="These rows are training rows"):
+            audit(unlearner, shown)
+    with_one = Subset(whole, [*rest.indices, train.indices[7]])
+    with pytest.warns(UserWarning, match="holds 1 of 81 rows that are training rows too"):
+        unlearner.unlearn(indices=[2], X_val=with_one, max_accuracy_drop=1.0)
+    assert len(audit(unlearner, rest).frame)
+
+
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.AugmentedRowsWarning")
+def test_items_by_which_training_rows_are_measured_are_no_unseen_rows(blobs):
+    X, y, _, _ = blobs
+    plain = TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+    train = TensorDataset(torch.from_numpy(X + 1), torch.from_numpy(y))
+    unlearner = RetrainUnlearner(make_net(module__n_out=3, max_epochs=1), random_state=0)
+    unlearner.fit(train, measure_on=plain)
+    with pytest.raises(ValueError, match="X_val holds 160 training rows"):
+        unlearner.unlearn(indices=[0], X_val=plain)
+
+
+def test_a_dataset_of_unseen_rows_after_a_fit_on_arrays(blobs):
+    X, y, X_val, y_val = blobs
+    unlearner = RetrainUnlearner(make_net(module__n_out=3, max_epochs=1), random_state=0).fit(X, y)
+    rows = TensorDataset(torch.from_numpy(X_val), torch.from_numpy(y_val))
+    unlearner.unlearn(indices=[0], X_val=rows, max_accuracy_drop=1.0)
+    assert unlearner.deletions_[0]["guard"]["after"] == unlearner.score(X_val, y_val)

@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import BaggingClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, NuSVC
 from torch import nn
 
 from skunlearn import RetrainUnlearner, ShardedUnlearner
@@ -80,3 +84,62 @@ def test_decisions_name_the_class_that_is_left(data):
         two = RetrainUnlearner(RidgeClassifier(), random_state=0).fit(X[:40], y[:40] == "bee")
         two.unlearn(indices=np.flatnonzero((y[:40] == "bee") == (gone == "bee")))
         assert (np.sign(two.decision_function(X)) == sign).all()
+
+
+def _ovo(kind=SVC, **kwargs):
+    return kind(decision_function_shape="ovo", **kwargs)
+
+
+PAIRWISE = {
+    "SVC": _ovo,
+    "NuSVC": lambda: _ovo(NuSVC, nu=0.1),
+    "pipeline": lambda: make_pipeline(StandardScaler(), _ovo()),
+    "search": lambda: GridSearchCV(SVC(), {"decision_function_shape": ["ovo"]}, cv=2),
+    "bagging": lambda: BaggingClassifier(_ovo(), 3, random_state=0),
+}
+
+
+@quiet
+@pytest.mark.parametrize("name", PAIRWISE)
+@pytest.mark.parametrize("gone", [[0], [2], [0, 2], [1, 2]], ids=str)
+@pytest.mark.parametrize("k", [3, 4])
+def test_decisions_by_pairs_of_classes_that_are_left(name, gone, k):
+    if len(gone) + 2 > k:
+        return
+    rng = np.random.default_rng(0)
+    y = np.arange(160) % k
+    X = rng.normal(size=(160, 3)) + 4 * np.eye(4, 3)[y]
+    model = RetrainUnlearner(PAIRWISE[name](), random_state=0).fit(X, y)
+    pairs = [(i, j) for i in range(k) for j in range(i + 1, k)]
+    assert model.decision_function(X).shape == (160, len(pairs))
+    model.unlearn(indices=np.flatnonzero(np.isin(y, gone)))
+    scores = model.decision_function(X)
+    assert scores.shape == (160, len(pairs))
+    left = np.setdiff1d(np.arange(k), gone)
+    ours = model.estimator_.decision_function(X).reshape(160, -1)
+    ours = iter((ours if len(left) > 2 else -ours).T)
+    for column, (i, j) in zip(scores.T, pairs):
+        if i in left and j in left:
+            assert np.array_equal(column, next(ours))
+        else:
+            wins = (i in left) * 1 - (j in left) * 1
+            assert (column == (wins * np.inf if wins else 0)).all()
+    votes = np.zeros((160, k))
+    for column, (i, j) in zip(scores.T, pairs):
+        votes[:, i] += column > 0
+        votes[:, j] += column < 0
+    assert set(votes.argmax(axis=1)) <= set(left)
+
+
+@quiet
+@pytest.mark.parametrize("k", [3, 5])
+def test_pairs_of_classes_are_no_classes_in_the_log(k):
+    rng = np.random.default_rng(0)
+    y = np.arange(150) % k
+    X = rng.normal(size=(150, 4)) + 2 * np.eye(5, 4)[y]
+    gone, logs = np.arange(0, 30), []
+    for shape in ("ovo", "ovr"):
+        model = RetrainUnlearner(SVC(decision_function_shape=shape), random_state=0).fit(X, y)
+        logs.append(model.unlearn(indices=gone).deletions_[0]["measured"])
+    for side, said in logs[1].items():
+        assert logs[0][side] == pytest.approx(said), side

@@ -1,22 +1,28 @@
 """What outputs alone say of classes, of doubt, and of rows that are easier than others."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
+from skorch import NeuralNetClassifier
 
 from skunlearn._torch.observation import Evidence
-from skunlearn._torch.parts.tasks import Classes
+from skunlearn._torch.parts.tasks import Classes, Labels, Values
 from skunlearn._torch.row_scores import auc, class_weights
-from skunlearn._unlearning.change import Change
+from skunlearn._unlearning.change import Change, Facts, lost_on_unseen
 from skunlearn._unlearning.traces import (
     class_ranks,
     doubts,
     level_of_knowing_more,
     lost_where_neighbours_agree,
     measure_move,
+    measure_weights,
     unsure_of_classes,
 )
 from skunlearn._unlearning.unseen_rows import RIGHT, Apart
+from tests.varied_nets import VariedMLP
 
 KEPT = np.arange(9)  # class 9 is gone
 
@@ -48,6 +54,16 @@ def test_a_class_that_is_gone_ranks_alike_for_all_rows():
     assert ours < 0.8
     assert theirs > 0.99
     assert class_ranks(None, retained, KEPT) is None
+    # Rows of another class look more like those that are gone: the net takes them for alike.
+    likelier = rows(np.full(30, 0), np.full(30, 0), 0.98, -1.0)
+    both = Evidence(
+        np.r_[retained.y, likelier.y],
+        np.r_[retained.logits, likelier.logits],
+        np.r_[retained.predicted, likelier.predicted],
+        retained.task,
+    )
+    assert class_ranks(known, both.take(both.y > 0), KEPT) is not None
+    assert class_ranks(known, both.take(np.r_[kinds > 0, np.full(30, True)]), KEPT) is None
 
 
 def test_a_guess_at_a_class_stands_out_where_others_are_known():
@@ -218,3 +234,62 @@ def test_rows_of_a_class_that_is_gone_may_be_too_surely_taken_for_others():
     errors = dict.fromkeys(names, 0.04)
     assert Apart(100, *sides, errors).remembered() == "entropy"
     assert Apart(100, sides[0], {"margin": 0.0, "entropy": 0.1}, errors).remembered() is None
+
+
+def test_weights_tell_a_net_that_is_as_it_was():
+    def make(width=64):
+        return NeuralNetClassifier(VariedMLP, module__width=width, verbose=0).initialize()
+
+    net, near, far, other = make(), make(), make(), make(7)
+    near.module_.load_state_dict(net.module_.state_dict())
+    assert measure_weights(net, near) == 0
+    with torch.no_grad():
+        next(near.module_.parameters()).mul_(1.001)
+    assert 0 < measure_weights(net, near) <= 0.001
+    assert measure_weights(net, far) > 0.5
+    assert measure_weights(net, other) == np.inf
+    assert measure_weights(net, None) == np.inf
+
+
+@pytest.mark.parametrize(("n", "known"), [(1, False), (2, False), (3, True)])
+def test_of_a_row_or_two_another_seed_may_know_more(n, known):
+    """A net that has its rows by heart names one row better, or less well, as it happens."""
+    said = SimpleNamespace(forget_after=SimpleNamespace(y=np.zeros(n)))
+    facts = SimpleNamespace(unmoved=False, level_of_neighbours=None, by_heart=True, change=said)
+    assert Facts.may_know(facts, 0.05) is known
+
+
+def test_fewer_rows_to_learn_from_may_cost_a_little():
+    def usual(gone):
+        record = SimpleNamespace(retained=np.ones(200))
+        removal = SimpleNamespace(record=record, positions=np.arange(gone))
+        known = SimpleNamespace(score=lambda: 0.8)
+        return Facts._usual_loss(SimpleNamespace(removal=removal), known)
+
+    assert usual(50) - usual(0) == pytest.approx(0.2 * (np.sqrt(1.25) - 1))
+    assert usual(0) == pytest.approx(0.3 / np.sqrt(200))
+
+
+def test_what_unseen_rows_lose_is_measured_of_labels_and_of_values_too():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(100, 1))
+
+    def change_of(sides, emptied=()):
+        return Change(*[None] * 4, *sides, emptied)
+
+    values = [Evidence(y, None, y + wrong, Values()) for wrong in (0.0, 0.5 * y)]
+    lost, error, known = lost_on_unseen(change_of(values))
+    assert lost == pytest.approx(values[0].score() - values[1].score())
+    assert 0 < error < 0.1
+    assert known is values[0]
+    labels = y[:, :1] > np.array([[-1.0, 0.0, 1.0]])
+    missed = labels.copy()
+    missed[:20] = ~missed[:20]
+    sides = [Evidence(labels, said * 2.0 - 1, said, Labels(3)) for said in (labels, missed)]
+    assert lost_on_unseen(change_of(sides))[0] == pytest.approx(0.2)
+    # A label that is gone is not to be named any more.
+    missed = labels.copy()
+    missed[:, 2] = False
+    gone = [sides[0], Evidence(labels, missed * 2.0 - 1, missed, Labels(3))]
+    assert lost_on_unseen(change_of(gone))[0] > 0
+    assert lost_on_unseen(change_of(gone, (2,)))[0] == 0

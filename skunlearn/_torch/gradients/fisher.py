@@ -64,18 +64,41 @@ def gradient_sizes(net, rows, params, loss, *, squared=True):
     -------
     importance : list of tensor, like `params`
     """
+    (importance,) = sizes_of_each(net, [rows], params, loss, squared=squared)
+    return importance
+
+
+def sizes_of_each(net, sets, params, loss, *, squared=True):
+    """`gradient_sizes` of several sets of rows, for all of which one way of asking is chosen.
+
+    To choose it takes whole gradients of a row: the first set should be that of the most rows.
+
+    Parameters
+    ----------
+    net, params, loss, squared : see `gradient_sizes`
+    sets : list of Rows
+
+    Returns
+    -------
+    importances : list of lists of tensor
+    """
+    with inference.evaluating(net):
+        gradients, names = _by_row(net, params, loss)
+        return [_add_sizes(net, rows, params, gradients, names, squared) for rows in sets]
+
+
+def _add_sizes(net, rows, params, gradients, names, squared):
     # Sums of many small squares want more digits than half precision has.
     kinds = [torch.promote_types(p.dtype, torch.float32) for p in params]
     total = [torch.zeros(p.shape, dtype=d, device=p.device) for p, d in zip(params, kinds)]
-    with inference.evaluating(net):
-        gradients, names = _by_row(net, params, loss)
-        shares = torch.as_tensor(rows.shares()).to(net.device)
-        for x, y in _read(make_reader(net, rows), net.device):
-            for start, stop, parts in gradients(x, y):
-                for sum_, name in zip(total, names, strict=True):
-                    if name in parts:
-                        parts[name].add_sizes(sum_, shares[start:stop].to(sum_), squared)
-            shares = shares[len(y) :]
+    shares = torch.as_tensor(rows.shares()).to(net.device)
+    for x, y in _read(make_reader(net, rows), net.device):
+        for start, stop, parts in gradients(x, y):
+            for sum_, name in zip(total, names, strict=True):
+                if name in parts:
+                    parts[name].add_sizes(sum_, shares[start:stop].to(sum_), squared)
+            del parts  # before the next are made
+        shares = shares[len(y) :]
     return [
         t if (t.dtype, t.stride()) == (p.dtype, p.stride()) else torch.empty_like(p).copy_(t)
         for p, t in zip(params, total, strict=True)

@@ -1,5 +1,7 @@
 """Gradients of some rows by one parameter: whole, or as the factors that a linear layer gives."""
 
+from skunlearn._torch.pieces import in_pieces
+
 
 class Whole:
     """The gradients themselves.
@@ -14,10 +16,12 @@ class Whole:
 
     def add_sizes(self, total, shares, squared):
         """Add Σ s g² over the rows, or Σ s |g|, to a tensor like the parameter."""
-        sizes = _sizes(self.grads.to(total.dtype), squared)
-        if len(sizes) == 1:
-            total.add_(sizes[0], alpha=float(shares[0]))
+        if len(self.grads) == 1:
+            share = float(shares[0])
+            for sum_, grad in in_pieces(total, self.grads[0]):
+                sum_.add_(_sizes(grad.to(total.dtype), squared), alpha=share)
         else:
+            sizes = _sizes(self.grads.to(total.dtype), squared)
             total.view(-1).addmv_(_flat(sizes).T, shares.to(total.dtype))
 
     def dot(self, vectors):

@@ -67,6 +67,7 @@ class RowGradients:
                 together = self._together = False
                 continue
             yield start, stop, parts
+            del parts  # before the next are made
             start = stop
 
     def takes_together(self, x, y):
@@ -160,6 +161,7 @@ class RowGradients:
                 part = parts.get(name, Whole(none.expand(i + 1, *none.shape)))
                 if not part.is_near(i, expected, _NEAR, noise):
                     return False
+            del alone, expected  # before the next is made, as large as the net
         return True
 
     def _is_faster(self, some, one):

@@ -1,5 +1,7 @@
 """skorch's training epoch without the calls that nobody listens to, and its steps on one tensor."""
 
+import functools
+import operator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -92,6 +94,8 @@ def _epoch(net, iterator, prefix):
         for batch in iterator:
             if makes_batches:
                 noted.append({})
+            if not foreign:  # nobody reads them, and ours may hold others meanwhile
+                drop_gradients(net.optimizer_)
             tell(begin, net, batch=batch, training=True)
             if not net.module_.training:  # a callback has looked at predictions
                 net._set_training(True)
@@ -99,8 +103,7 @@ def _epoch(net, iterator, prefix):
             drop_gradients(optimizer)
             X, y = batch if type(batch) is Batch else unpack_data(batch)
             out = step.infer(X)
-            loss = step.get_loss(out, y, X)
-            loss.backward()
+            loss = differentiate(step.get_loss(out, y, X))
             for listener in computed:
                 named = params or TeeGenerator(net.get_all_learnable_params())
                 tell([listener], net, named_parameters=named, batch=batch, training=True)
@@ -190,6 +193,39 @@ class DirectStep:
         return type(value) is torch.Tensor and (
             self._device is None or value.device == self._device
         )
+
+
+def takes_terms(net):
+    """Whether a loss may come in terms to the net's epochs.
+
+    Not where others than this loop differentiate it, or a hook is to see the gradient of the whole.
+    """
+    return has_plain_steps(net) and not any(
+        p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None)
+        for p in net.module_.parameters()
+    )
+
+
+def sum_terms(terms):
+    """A loss of terms as one."""
+    return functools.reduce(operator.add, terms)
+
+
+def differentiate(loss):
+    """Add the gradients of a loss, or of each of its terms; returns the loss.
+
+    PyTorch keeps the gradients that reach a weight from several passes until it has added them to
+    one more, and what the passes have computed until the last of them: a term that is
+    differentiated before the next is made spares the memory of both.
+    """
+    if isinstance(loss, torch.Tensor):
+        loss.backward()
+        return loss
+    whole = None
+    for term in loss:
+        term.backward()
+        whole = term.detach() if whole is None else whole + term.detach()
+    return whole
 
 
 def drop_gradients(optimizer):

@@ -3,12 +3,14 @@
 import itertools
 from contextlib import contextmanager, nullcontext
 
+import torch
+
 from skunlearn._rows.containers import is_dataset
 from skunlearn._torch.batches.batching import can_batch
 from skunlearn._torch.batches.feed import feeding
 from skunlearn._torch.batches.net_rows import make_dataset
 from skunlearn._torch.batches.training_batch import Batch
-from skunlearn._torch.loop.epoch_loop import short_epochs
+from skunlearn._torch.loop.epoch_loop import short_epochs, sum_terms, takes_terms
 from skunlearn._torch.loop.run_guards import (
     KeptStart,
     is_own_stop,
@@ -51,7 +53,8 @@ def train(
     shuffle : bool, default=False
         Make a net shuffle that does not do so by itself.
     loss : callable, default=None
-        ``loss(batch)`` of a `Batch` in place of the net's own, which is ``batch.loss()``.
+        ``loss(batch)`` of a `Batch` in place of the net's own, which is ``batch.loss()``; or a
+        generator of the terms of a sum, each of another pass of rows through the net.
     relabels : bool, default=False
         Whether a callback changes the targets between epochs.
     from_scratch : bool, default=False
@@ -109,13 +112,15 @@ class StopTraining(Exception):
 def _training_on(net, feed, loss):
     """Train on ``loss(batch)`` inside the block, or on the net's own loss by weights."""
     plain, task, loss = net.get_loss, TaskLoss(net), loss or Batch.loss
+    apart = takes_terms(net)
 
     def get_loss(y_pred, y_true, X=None, *args, training=False, **kwargs):
         if not training:
             return plain(y_pred, y_true, X, *args, training=training, **kwargs)
         batch = feed.answer(X, y_true, y_pred)
         batch.task = task
-        return loss(batch)
+        found = loss(batch)
+        return found if apart or isinstance(found, torch.Tensor) else sum_terms(found)
 
     with overridden(net, get_loss=get_loss):
         yield

@@ -8,6 +8,7 @@ from skorch.callbacks import Callback, GradientNormClipping
 
 from skunlearn._torch.loop.learning_rates import rates, set_rates
 from skunlearn._torch.loop.norms import NORMS
+from skunlearn._torch.pieces import in_pieces
 
 
 class FrozenWeights(Callback):
@@ -20,14 +21,16 @@ class FrozenWeights(Callback):
     ----------
     free : dict of parameter to bool tensor of its shape
         True where the weight may move. Parameters that are not named are free.
+    anchors : dict of parameter to tensor, or None
+        Where the frozen ones are; None notes it when a training begins.
     """
 
-    def __init__(self, free):
-        self.free = free
+    def __init__(self, free, anchors=None):
+        self.free, self.anchors = free, anchors
 
     def on_train_begin(self, net, **kwargs):
         """Note where the frozen weights are."""
-        self.anchors_ = {p: p.detach().clone() for p in self.free}
+        self.anchors_ = self.anchors or {p: p.detach().clone() for p in self.free}
 
     @torch.no_grad()
     def on_batch_end(self, net, training=False, **kwargs):
@@ -35,7 +38,7 @@ class FrozenWeights(Callback):
         if not training:
             return
         for p, free in self.free.items():
-            p.copy_(torch.where(free, p, self.anchors_[p]))
+            torch.where(free, p, self.anchors_[p], out=p)
             for name in net._optimizers:
                 for value in getattr(net, name + "_").state.get(p, {}).values():
                     if isinstance(value, torch.Tensor) and value.shape == p.shape:
@@ -67,7 +70,8 @@ class DampedGradients(Callback):
             if spared is None:
                 p.grad.mul_(self.factor)
             else:
-                p.grad.copy_(torch.where(spared, p.grad, self.factor * p.grad))
+                for grad, free in in_pieces(p.grad, spared):
+                    torch.where(free, grad, self.factor * grad, out=grad)
 
 
 def largest(values, count):
@@ -75,16 +79,22 @@ def largest(values, count):
 
     Sorting them would take three times the memory.
     """
+    if count == 0:
+        return [torch.zeros_like(value, dtype=torch.bool) for value in values]
     whole = torch.cat([value.flatten() for value in values]).cpu()
     whole = (whole if whole.dtype is torch.float64 else whole.float()).numpy()  # not bfloat16
-    if count == 0:
-        chosen = np.zeros(len(whole), dtype=bool)
-    else:
-        edge = np.partition(whole, len(whole) - count)[len(whole) - count]
-        chosen = whole > edge
-        chosen[np.flatnonzero(whole == edge)[: count - np.count_nonzero(chosen)]] = True
-    parts = torch.from_numpy(chosen).split([value.numel() for value in values])
-    return [part.view(v.shape).to(v.device) for part, v in zip(parts, values, strict=True)]
+    whole.partition(len(whole) - count)
+    edge = torch.from_numpy(whole[len(whole) - count : len(whole) - count + 1])
+    left = count - int(np.count_nonzero(whole[len(whole) - count :] > edge.numpy()))
+    del whole
+    masks = []
+    for value in values:
+        flat, limit = value.flatten(), edge.to(value.device)
+        mask, ties = flat > limit, (flat == limit).nonzero()[:left, 0]
+        mask[ties] = True
+        masks.append(mask.view(value.shape))
+        left -= len(ties)
+    return masks
 
 
 @contextmanager

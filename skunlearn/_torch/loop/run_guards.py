@@ -159,6 +159,30 @@ class KeptStart(Callback):
 
 
 @contextmanager
+def telling_outputs():
+    """Say of what a module returns that it is no tensor, where its loss is given it."""
+    try:
+        yield
+    except TypeError as error:
+        about_output = _tell_output(error)
+        if about_output is None:
+            raise
+        raise TypeError(about_output) from error
+
+
+def _tell_output(error):
+    """What is wrong with a module's output that its loss refuses; None of another error."""
+    other = re.match(r"\w+_loss\w*\(\): .*'input' .*must be Tensor, not (.*)", str(error))
+    if other is None:
+        return None
+    return (
+        f"The net's loss takes a tensor, and the module returns a {other[1]}. Let it return the "
+        "logits (for one of transformers a module around it, whose forward returns "
+        "self.model(**tokens).logits), or give the net a get_loss that finds them."
+    )
+
+
+@contextmanager
 def telling_torch_errors(method, is_exact):
     """Raise an UnlearningError that names the method where PyTorch refuses what it asks of a net.
 
@@ -171,14 +195,9 @@ def telling_torch_errors(method, is_exact):
     except (RuntimeError, TypeError, ValueError, AttributeError) as error:
         if not _is_torchs(error):
             raise
-        other = re.match(r"\w+_loss\w*\(\): .*'input' .*must be Tensor, not (.*)", str(error))
-        if other:
-            raise UnlearningError(
-                f"The net's loss takes a tensor, and the module returns a {other[1]}. Let it "
-                "return the logits (for one of transformers a module around it, whose forward "
-                "returns self.model(**tokens).logits), or give the net a get_loss that finds them. "
-                "The model is as it was before."
-            ) from error
+        about_output = _tell_output(error)
+        if about_output:
+            raise UnlearningError(f"{about_output} The model is as it was before.") from error
         raise UnlearningError(
             f"{method} asks for something that PyTorch cannot do with this net. The model is as it "
             f"was before. PyTorch says: {error}" + ("" if is_exact else _ADVICE)

@@ -1,6 +1,7 @@
 """The state of a net's modules and criteria as tensors by name."""
 
 from collections import deque
+from itertools import chain
 
 import numpy as np
 import torch
@@ -38,7 +39,18 @@ def uncompiled(module):
 
 def has_buffers(net):
     """Whether anything in the net may be moved by rows that pass through it."""
-    return any(True for _, part in parts(net) for _ in part.buffers())
+    buffers = map(torch.nn.Module.buffers, dict(parts(net)).values())
+    return next(chain.from_iterable(buffers), None) is not None
+
+
+def list_tables(net):
+    """Layers that learn an embedding of each of a number of users, words or categories, by name."""
+    found, kinds = {}, (torch.nn.Embedding, torch.nn.EmbeddingBag)
+    for name, part in parts(net):
+        for key, layer in part.named_modules():
+            if isinstance(layer, kinds) and layer.weight.requires_grad:
+                found[f"{name}.{key}".removeprefix("module.").removesuffix(".")] = layer
+    return found
 
 
 def may_hold_rows(net):
@@ -128,6 +140,25 @@ def holds(net, state):
         value.dtype == state[key].dtype and torch.equal(value, state[key])
         for key, value in held.items()
     )
+
+
+def keep_weights(params, net, old):
+    """Where parameters of a net are now, to be read: a dict of parameter to tensor.
+
+    Those of `old`, a net that nobody writes to, where they are the same, and copies elsewhere.
+    """
+    names, held = {p: name for name, p in _name_parameters(net)}, dict(_name_parameters(old))
+    kept = {}
+    for p in params:
+        twin = held.get(names.get(p))
+        same = twin is not None and twin is not p and not (is_lazy(twin) or is_lazy(p))
+        same = same and (twin.dtype, twin.device) == (p.dtype, p.device) and torch.equal(twin, p)
+        kept[p] = twin.detach() if same else p.detach().clone()
+    return kept
+
+
+def _name_parameters(net):
+    return [(f"{name}.{key}", p) for name, part in parts(net) for key, p in part.named_parameters()]
 
 
 def floating_state(net):

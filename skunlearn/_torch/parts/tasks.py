@@ -34,6 +34,7 @@ class Labels:
 
     noun = "a multi-label net"
     has_one_class = False
+    has_labels = True
 
     def __len__(self):
         return self.n
@@ -119,6 +120,7 @@ class Classes:
 
     noun = "a classifier"
     has_one_class = True
+    has_labels = False
 
     def __init__(self, labels):
         self.labels = labels
@@ -194,6 +196,7 @@ class Values:
 
     noun = "a regression"
     has_one_class = False
+    has_labels = False
 
     def losses(self, out, y):
         """Squared error of each row, averaged over its targets."""
@@ -255,3 +258,15 @@ def need_one_class(classes, who, error=UnlearningError):
     task = task_of(classes)
     if not task.has_one_class:
         raise error(f"{who} is for classifiers with one class per row; this is {task.noun}.")
+
+
+def refuse_task(unlearner, classes):
+    """Raise where the method of `unlearner` does not take the task of `classes`."""
+    task, promises = task_of(classes), unlearner._make_promises()
+    if task.has_one_class or (promises.takes_labels if task.has_labels else promises.takes_values):
+        return
+    what = " with one class per row" if not promises.takes_labels else ""
+    raise ValueError(
+        f"{type(unlearner).__name__} is for classifiers{what}; this is {task.noun}. Take another, "
+        "AutoUnlearner, FineTuneUnlearner or NegGradPlusUnlearner say."
+    )

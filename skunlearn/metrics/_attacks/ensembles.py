@@ -3,12 +3,14 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skunlearn.metrics._arrays import to_array
+
 _MIN_MODELS = 4  # two halves of two
 
 
 def check_ensemble(values, name, like=None):
     """Outputs of shape (n_models, n) as finite float64."""
-    values = np.asarray(values, dtype=np.float64)
+    values = to_array(values, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] == 0:
         several = (
             ""

@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from skunlearn.metrics._attacks.membership import compare_scores
+from skunlearn._unlearning import words
+from skunlearn.metrics._attacks.membership import compare_scores, membership_inference
 from skunlearn.metrics._statistics.matching import check_labels
 
 __all__ = ["gap_attack"]
 
 
+@words.explained(membership_inference)
 def gap_attack(
     forget_predictions,
     y_forget,
@@ -31,8 +33,7 @@ def gap_attack(
         Predicted labels, of any type.
     y_forget, y_unseen : array-like of shape (n,)
         True labels.
-    match, reference, per_class, confidence, random_state
-        See `membership_inference`.
+    {match, reference, per_class, confidence, random_state}
 
     Returns
     -------

@@ -3,6 +3,9 @@
 import numpy as np
 from scipy.stats import norm
 
+from skunlearn._unlearning import words
+from skunlearn.metrics._arrays import to_array
+
 __all__ = ["lira", "u_lira"]
 
 _MIN_MODELS = 2  # with and without each row, to estimate a mean from
@@ -72,6 +75,7 @@ def lira(target, shadow, membership, *, mode="online", variance="auto"):
     return _ratio(target, shadow, membership, ~membership, mode, variance)
 
 
+@words.explained(lira)
 def u_lira(target, shadow, unlearned, never, *, variance="auto"):
     """Likelihood-ratio attack on unlearning: forgotten against never seen, row by row.
 
@@ -88,8 +92,7 @@ def u_lira(target, shadow, unlearned, never, *, variance="auto"):
         Where the model was trained on the row and then made to forget it.
     never : bool array-like of shape (n_models, n)
         Where the model never saw the row. Other entries (rows that it retains) are not used.
-    variance : {"auto", "per_row", "fixed"}, default="auto"
-        See `lira`.
+    {variance}
 
     Returns
     -------
@@ -163,9 +166,9 @@ def _moments(shadow, where, variance, side):
 
 
 def _check(target, shadow, membership):
-    target = np.asarray(target, dtype=np.float64)
-    shadow = np.asarray(shadow, dtype=np.float64)
-    membership = np.asarray(membership)
+    target = to_array(target, dtype=np.float64)
+    shadow = to_array(shadow, dtype=np.float64)
+    membership = to_array(membership)
     if target.ndim not in (1, 2) or shadow.shape[1:] != target.shape or not target.size:
         raise ValueError(
             "target and shadow must have shape (n,) and (n_models, n), or (n, n_labels) and "

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from skunlearn._unlearning import words
+from skunlearn.metrics._arrays import to_array
 from skunlearn.metrics._attacks.comparing import compare_sides
 from skunlearn.metrics._attacks.result import MembershipInference
 from skunlearn.metrics._attacks.scores import attack_scores, check_attack, scores_by_label
@@ -199,6 +201,7 @@ def compare_attacks(
     )
 
 
+@words.explained(membership_inference)
 def compare_scores(
     forget_scores,
     unseen_scores,
@@ -229,8 +232,7 @@ def compare_scores(
         Weights of the unseen rows, before matching.
     attack : str, default="score"
         Name of the attack, for the report.
-    reference, per_class, confidence, random_state
-        See `membership_inference`.
+    {reference, per_class, confidence, random_state}
 
     Returns
     -------
@@ -253,7 +255,7 @@ def compare_scores(
     """
     if match not in ("class", None):
         raise ValueError(f"match must be 'class' or None, got {match!r}.")
-    forget_scores, unseen_scores = np.asarray(forget_scores), np.asarray(unseen_scores)
+    forget_scores, unseen_scores = to_array(forget_scores), to_array(unseen_scores)
     y_forget = _check_side(y_forget, forget_scores, "y_forget", match or per_class)
     y_unseen = _check_side(y_unseen, unseen_scores, "y_unseen", match or per_class)
     if match == "class":

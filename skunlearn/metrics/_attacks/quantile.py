@@ -6,6 +6,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import KFold
 from sklearn.utils import check_random_state
 
+from skunlearn._unlearning import words
+from skunlearn.metrics._arrays import to_array
 from skunlearn.metrics._attacks.membership import compare_scores
 from skunlearn.metrics._statistics.true_positives import check_scores
 
@@ -87,7 +89,7 @@ def quantile_scores(
         ("forget", forget_scores, forget_features),
         ("unseen", unseen_scores, unseen_features),
     ):
-        scores, X = check_scores(scores, f"{name}_scores"), np.asarray(X, dtype=np.float64)
+        scores, X = check_scores(scores, f"{name}_scores"), to_array(X, dtype=np.float64)
         if X.ndim != 2 or len(X) != len(scores):
             raise ValueError(
                 f"{name}_features must have shape ({len(scores)}, n_features), got {X.shape}."
@@ -118,6 +120,7 @@ def quantile_scores(
     return judged_f, judged_u
 
 
+@words.explained(quantile_scores, compare_scores)
 def quantile_attack(
     forget_scores,
     forget_features,
@@ -138,10 +141,8 @@ def quantile_attack(
 
     Parameters
     ----------
-    forget_scores, forget_features, unseen_scores, unseen_features, regressor, n_splits
-        See `quantile_scores`.
-    y_forget, y_unseen, match, reference, per_class, confidence
-        See `compare_scores`.
+    {forget_scores, forget_features, regressor, n_splits}
+    {y_forget, y_unseen, match, reference, per_class, confidence}
     random_state : int, RandomState instance or None, default=None
         Of what is drawn; an integer draws the same again, None something else each time.
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skunlearn.metrics._arrays import to_array
+
 __all__ = ["rmia"]
 
 
@@ -98,7 +100,7 @@ def rmia(
             f"shadow holds {len(shadow)} models and population_shadow {len(z_shadow)}: both must "
             "come from the same ones."
         )
-    membership = np.asarray(membership)
+    membership = to_array(membership)
     if membership.shape != shadow.shape or membership.dtype != bool:
         raise ValueError(
             f"membership must be a bool array of shape {shadow.shape}, got {membership.dtype} of "
@@ -131,8 +133,8 @@ def _mean(shadow, where, side):
 
 
 def _log_probabilities(target, shadow, target_name, shadow_name):
-    target = np.asarray(target, dtype=np.float64)
-    shadow = np.asarray(shadow, dtype=np.float64)
+    target = to_array(target, dtype=np.float64)
+    shadow = to_array(shadow, dtype=np.float64)
     if target.ndim not in (1, 2) or shadow.shape[1:] != target.shape or not target.size:
         raise ValueError(
             f"{target_name} and {shadow_name} must have shape (n,) and (n_models, n), or "

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import expit
 
 from skunlearn._torch.row_blocks import RowBlock, by_blocks
+from skunlearn.metrics._arrays import to_array
 from skunlearn.metrics._attacks.learned import learn_scores
 from skunlearn.metrics._label_logits import (
     check_label_logits,
@@ -80,7 +81,7 @@ def scores_by_label(forget, unseen, names, match="class"):
     sides = {name: (ours[name], theirs[name]) for name in names}
     if match is None:
         return sides
-    y = np.asarray(forget[1]), np.asarray(unseen[1])
+    y = to_array(forget[1]), to_array(unseen[1])
     return {name: match_scores(m, y[0], o, y[1]) for name, (m, o) in sides.items()}
 
 
@@ -113,8 +114,8 @@ def squared_error(prediction, y):
     >>> print(result.interval)
     1.000 (95% interval 0.158–1.000, exact)
     """
-    prediction = np.asarray(prediction, dtype=np.float64)
-    y = np.asarray(y, dtype=np.float64)
+    prediction = to_array(prediction, dtype=np.float64)
+    y = to_array(y, dtype=np.float64)
     # (n, 1) against (n,) would broadcast to (n, n).
     flat = [a[:, 0] if a.ndim == 2 and a.shape[1] == 1 else a for a in (prediction, y)]
     if flat[0].shape != flat[1].shape or flat[0].ndim not in (1, 2):

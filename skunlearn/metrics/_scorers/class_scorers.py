@@ -31,6 +31,8 @@ class RetainedScorer(Scorer):
     >>> scoring = {"accuracy": RetainedScorer(), "forgetting": ForgottenScorer()}
     """
 
+    needs_forgotten = False  # as long as nothing is, all rows are scored
+
     def __init__(self, scoring="accuracy"):
         self.scoring = scoring
 
@@ -70,6 +72,8 @@ class ForgottenScorer(RetainedScorer):
     >>> from skunlearn.metrics import ForgottenScorer, RetainedScorer
     >>> scoring = {"accuracy": RetainedScorer(), "forgetting": ForgottenScorer()}
     """
+
+    needs_forgotten = True
 
     def __call__(self, estimator, X, y):
         """Minus the score on the rows of forgotten classes.

@@ -220,7 +220,9 @@ class MIAScorer(Scorer):
         -------
         result : MembershipInference
         """
-        unlearner, unseen = read_attacked(estimator, X, y, referenced=True)  # no model is asked
+        matched = self.match == "class"
+        # No model is asked.
+        unlearner, unseen = read_attacked(estimator, X, y, referenced=True, matched=matched)
         forget = read_forgotten(unlearner)
         classifier = task_of(unlearner._classes).has_one_class
         return blind_attack(
@@ -234,7 +236,8 @@ class MIAScorer(Scorer):
 
     def _look(self, estimator, X, y):
         """What a model says of forgotten and of unseen rows; the reference, and what it says."""
-        unlearner, unseen = read_attacked(estimator, X, y, referenced=self.reference is not None)
+        how = {"referenced": self.reference is not None, "matched": self.match == "class"}
+        unlearner, unseen = read_attacked(estimator, X, y, **how)
         model = unlearner.estimator_
         ours = [unlearner._evidence, look(model, unseen, unlearner._classes)]
         _check_probabilities(ours, model)

@@ -6,17 +6,23 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._fitted_model import read_rows
-from skunlearn._rows.containers import is_dataset, n_rows
+from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, take
+from skunlearn._rows.finding import share_alike
 from skunlearn._rows.views import Rows
+from skunlearn._torch.parts.tasks import task_of
+from skunlearn._unlearning.validation import refuse_mixed
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose._front_steps import as_rows, transform
 from skunlearn.compose.pipeline import UnlearningPipeline
+from skunlearn.metrics._arrays import to_array
 
 _CHECKED_ROWS = 256  # test rows looked up in the training record to catch train scores
 
 
 class Scorer:
     """What scikit-learn asks of a scorer that is not made by ``make_scorer``."""
+
+    needs_forgotten = True  # whether it has a score for those only that have forgotten something
 
     def get_metadata_routing(self):
         """Requests of this scorer: none.
@@ -43,14 +49,18 @@ def final_unlearner(estimator):
     return final
 
 
-def read_attacked(estimator, X, y, *, referenced=False):
+def read_attacked(estimator, X, y, *, referenced=False, matched=False):
     """The unlearner inside `estimator` and the unseen rows, when both are fit for an attack.
 
-    `referenced` says that another model's answers on the same rows are looked at beside it.
+    `referenced` says that another model's answers on the same rows are looked at beside it, and
+    `matched` that rows are compared within their class: those of a class that the training part of
+    a fold lacked count for nothing then, and are left out.
     """
     unlearner, X = _reach(estimator, X)
     if not referenced:
         refuse_noise(unlearner._evidence)
+    if matched and task_of(unlearner._classes).has_one_class and not (is_dataset(X) or y is None):
+        X, y = _leave_out_unknown(X, y, unlearner._classes)
     unseen = read_rows(unlearner, X, y)
     refuse_training_rows(unlearner, unseen)
     return unlearner, unseen
@@ -87,6 +97,17 @@ def _reach(estimator, X):
     return unlearner, X
 
 
+def _leave_out_unknown(X, y, classes):
+    refuse_mixed(y)
+    labels = to_array(y)
+    known = np.isin(labels, classes)
+    # Where none is known, labels are of another type, say, which is for others to refuse.
+    if labels.ndim != 1 or known.all() or not known.any() or len(labels) != n_rows(X):
+        return X, y
+    rows = X if is_mapping(X) or hasattr(X, "shape") else np.asarray(X)
+    return take(rows, np.flatnonzero(known)), labels[known]
+
+
 def refuse_noise(evidence):
     """Raise where forgotten rows were read through an augmentation that unseen rows lack."""
     if evidence.noisy:
@@ -110,10 +131,10 @@ class TrainingRowsError(ValueError):
 
 def refuse_training_rows(unlearner, unseen):
     """Raise where rows that should be unseen are in the training record."""
-    if is_dataset(unseen.source):
-        return
     rows = np.unique(np.linspace(0, len(unseen) - 1, _CHECKED_ROWS).astype(int))
-    if unlearner._record.mark_seen(unseen.take(rows).X).mean() > 0.5:
+    record = unlearner._record
+    seen = record.mark_seen(unseen.take(rows).X).mean()
+    if seen > 0.5 and seen > share_alike(record, len(rows))[1]:
         raise TrainingRowsError(
             "These rows are training rows, not unseen ones: the attack would compare members "
             "with members. Score held-out rows, and set return_train_score=False (searches by "
@@ -124,6 +145,13 @@ def refuse_training_rows(unlearner, unseen):
 def read_forgotten(unlearner):
     """Rows of the last request."""
     if unlearner._forgotten is None:
+        if unlearner._record.owned:
+            raise ValueError(
+                "The forget rows are no longer at hand: fit had made a copy of its rows (of a list "
+                "or a polars frame, say), and the request has deleted them from it, so that no "
+                "other model can be asked about them. Give fit an array, tensor or pandas frame, "
+                "to which it refers. MIAScorer(reference=None) still knows what its own model says."
+            )
         raise ValueError(
             "The forget rows are no longer at hand (the estimator was pickled, loaded or "
             "detached, or held them in a copy of its own), so no other model can be asked about "

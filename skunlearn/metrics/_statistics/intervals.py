@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skunlearn._unlearning import words
 from skunlearn.metrics._statistics.estimates import Estimates
 
 
@@ -94,6 +95,7 @@ def delong_interval(
     return Estimates.of(members, non_members, **given).interval(0, confidence, method="DeLong")
 
 
+@words.explained(delong_interval)
 def delong_covariance(members, non_members, *, weights=None, strata=None, member_strata=None):
     """AUCs of several scores of the same rows, and how they vary together.
 
@@ -105,8 +107,7 @@ def delong_covariance(members, non_members, *, weights=None, strata=None, member
     members : array-like of shape (n_scores, n_members), float
         One row for each score.
     non_members : array-like of shape (n_scores, n_non_members), float
-    weights, strata, member_strata
-        See `delong_interval`.
+    {weights, strata, member_strata}
 
     Returns
     -------

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skunlearn.metrics._arrays import to_array
+
 
 def match_weights(y_forget, y_unseen, *, sample_weight=None):
     """Weights of the unseen rows that match the class proportions of the forget set.
@@ -83,7 +85,7 @@ def _check_all_found(classes, wanted, found):
 
 def check_labels(y, name):
     """Labels as a 1-D array that is not empty."""
-    y = np.asarray(y)
+    y = to_array(y)
     if y.ndim != 1:
         raise ValueError(f"{name} must have one class label per row, got shape {y.shape}.")
     if len(y) == 0:
@@ -95,7 +97,7 @@ def check_labels(y, name):
 
 def check_weights(weights, n, name):
     """Weights as float64: one per row, finite, not negative, not all 0."""
-    weights = np.asarray(weights, dtype=np.float64)
+    weights = to_array(weights, dtype=np.float64)
     if weights.shape != (n,):
         raise ValueError(f"{name} must have shape ({n},), got {weights.shape}.")
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))

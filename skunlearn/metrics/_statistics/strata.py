@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skunlearn.metrics._arrays import to_array
 from skunlearn.metrics._statistics.matching import check_labels
 
 
@@ -17,7 +18,7 @@ def check_strata(strata, n, name):
 
 def check_scores(scores, name):
     """Scores as a 1-D float64 array, finite and not empty."""
-    scores = np.asarray(scores, dtype=np.float64)
+    scores = to_array(scores, dtype=np.float64)
     if scores.ndim != 1:
         raise ValueError(f"{name} must hold one score per row, got shape {scores.shape}.")
     if len(scores) == 0:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
+from skunlearn.metrics._arrays import to_array
 from skunlearn.metrics._statistics.interval_forms import Interval
 from skunlearn.metrics._statistics.matching import check_weights
 
@@ -139,7 +140,7 @@ def proportion(hits, n, confidence):
 
 def check_scores(scores, name):
     """Scores as a 1-D float64 array, finite and not empty."""
-    scores = np.asarray(scores, dtype=np.float64)
+    scores = to_array(scores, dtype=np.float64)
     if scores.ndim != 1 or len(scores) == 0:
         raise ValueError(f"{name} must have shape (n,) with at least one row, got {scores.shape}.")
     bad = np.flatnonzero(~np.isfinite(scores))
