@@ -17,6 +17,9 @@ _KEPT, _KEPT_OF_VALUES, _KEPT_WORTH = 0.5, 0.75, 0.8
 # Where what the net knows holds for rows that it has never seen: the share where the budget would
 # not bring it back and where it would, and how much has to hold for any of it, and for all.
 _WORTH, _WORTH_ENOUGH, _SOME, _ALL = 0.9, 0.7, 0.55, 0.85
+# The same of few rows, where unseen ones are named as rightly as the net's own or nearly so: what a
+# reference has not learnt yet of a small table is little. Between which differences.
+_NEARLY = 0.04, 0.12
 _WORTH_RARE = 0.5  # of a few rows that stand out
 # Where nobody can see what holds: the share of what may be known by heart; that of nets trained
 # for few epochs, which do not even know their own rows; and what few and knowing are.
@@ -77,7 +80,7 @@ class Keeping:
             share = self._guess(kind, epochs)
             if found is None:
                 return share
-            worth = _rise(self._hold(accuracy, judge.score), _SOME, _ALL)
+            worth = self._find_worth(accuracy, judge.score)
             most = _WORTH_RARE if found < _COMMON else _most_worth(epochs)
             return share + worth * max(0.0, most - share)
         error = judge.error(seen, max(before.keys() - {NAMED}, key=before.get))
@@ -96,6 +99,13 @@ class Keeping:
         few = _few(epochs)
         unsure = 1 - _rise(self.own(), *_KNOWN) if few else 0.0
         return _BLIND + (_BLIND_WORTH[kind] - _BLIND) * few * unsure
+
+    def _find_worth(self, accuracy, theirs):
+        """From 0, where what the net knows was known by heart, to 1, where it holds for any row."""
+        worth = _rise(self._hold(accuracy, theirs), _SOME, _ALL)
+        if self.classes is None or accuracy is None or worth == 1:
+            return worth
+        return max(worth, 1 - _rise(self.own() - accuracy, *_NEARLY))
 
     def _hold(self, accuracy, theirs):
         """Of what the net knows of its rows beyond the reference, what it knows of unseen ones."""

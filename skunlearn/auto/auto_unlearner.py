@@ -74,9 +74,10 @@ class AutoUnlearner(NetUnlearner):
     quarter. No trial is made with fewer than 50 retained rows or 4 epochs, and of regressions,
     which keep 0.4. Where the request has fewer than 10 epochs and the net does not even name 97 %
     of its own rows rightly, up to 0.8 is kept (0.9 of whole classes). Fewer than five rows to
-    forget, beside unseen ones, keep as much as others where none of them is known better than
-    unseen rows are, and half as others do where one is. The logits are then scaled by the retained
-    rows that the net names rightly before and after, of which a retrained net is as sure.
+    forget keep as much as others where none of them is known better than unseen rows are, half
+    where one is, and what a trial says where there are too few unseen rows to tell. The logits are
+    scaled, without unseen rows, by the retained ones that the net names rightly before and after:
+    a retrained net is as sure of those.
 
     On 20,000 images of CIFAR-10 and a net of eight epochs it had 78.2 % of unseen rows right after
     a class was forgotten and 80.3 % after a tenth of the rows, where retrained nets had 77.9 and
@@ -111,9 +112,9 @@ class AutoUnlearner(NetUnlearner):
     deletions_ : list of dict
         The log of requests. ``"auto"`` of an entry holds ``"epochs"``, ``"reference_epochs"``,
         ``"recipe_epochs"``, those of the net's own training, which may have ended early;
-        ``"trial"``, of requests without unseen rows, its ``"epochs"`` (beside the others), the
-        ``"score"`` of the withheld rows before and after, ``"hard"``, the share of forget rows that
-        stand out, and ``"left"``, the mean probability of their labels;
+        ``"trial"``, of requests that unseen rows do not judge, its ``"epochs"`` (beside the
+        others), the ``"score"`` of the withheld rows before and after, ``"hard"``, the share of
+        forget rows that stand out, and ``"left"``, the mean probability of their labels;
         ``"shares"`` of the old weights after each shrinking; ``"judged"``, whether there was
         anything to judge by; ``"looks"``, how far it was from the reference on the way;
         ``"before"`` and ``"after"``, the differences to the reference by score; ``"errors"``,
@@ -216,8 +217,7 @@ class AutoUnlearner(NetUnlearner):
             shrink(net, new_net(recipe, retain, self._classes, seeds[1]), 1.0)
             self._auto["retrained"] = True
             return self._train(retain)
-        enough = total >= _FEWEST_TRIED and len(retain) >= FEWEST
-        judge, tried = None, first if one_class and enough else 0
+        judge = None
         if (unseen is not None or whole) and first:
             if self.verbose:
                 announce_training("a reference, without the rows", first)
@@ -225,8 +225,6 @@ class AutoUnlearner(NetUnlearner):
             judge = Judge(self._classes, forget, unseen, new, whole, seeds[2])
             self._auto["reference_epochs"] = first
             total -= first
-            if judge.unseen is not None or not whole or total < _FEWEST_TRIED:
-                tried = 0  # there are unseen rows to ask, or no epochs
         else:
             new = new_net(recipe, retain, self._classes, seeds[1])
         confidence = self._confidence(net, judge, retain, np.unique(forget.y) if whole else [])
@@ -240,6 +238,9 @@ class AutoUnlearner(NetUnlearner):
             few = rarity(net, new, forget, judge.kept, self._classes)
         given = total + self._auto["reference_epochs"]
         share = keeping.choose(judge, seen, before, accuracy, kind, self.target, given, few)
+        blind = judge is None or (judge.unseen is None and few is None)
+        enough = total >= _FEWEST_TRIED and len(retain) >= FEWEST
+        tried = first if blind and one_class and enough else 0
         if whole and confidence is not None and confidence.agrees(new):
             share, tried = 0.0, 0  # what it would keep no longer helps
         share = self._start(net, new, retain, forget, share, tried, seeds[2])

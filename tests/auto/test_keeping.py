@@ -95,6 +95,15 @@ def test_without_unseen_rows_few_epochs_and_own_rows_not_known_keep_more():
     assert Keeping(None, list).choose(*4 * [None], "rows", 0.03, 4) == 0.4  # a regression
 
 
+@pytest.mark.parametrize(("own", "share"), [(1.0, 0.7), (1.04, 0.475), (1.1, 0.25)])
+def test_where_unseen_rows_are_named_as_rightly_as_its_own_nothing_was_known_by_heart(own, share):
+    """A reference that is nearly as good says nothing against it: three points are left."""
+    judge = SimpleNamespace(unseen=None, score=0.95)
+    chooser = Keeping(np.arange(10), partial(float, own))
+    found = chooser.choose(judge, None, {}, 0.96, "rows", 0.03, 10, 0.3)
+    assert found == pytest.approx(share, abs=1e-6)
+
+
 @pytest.mark.parametrize(("rarity", "share"), [(None, 0.25), (0.02, 0.5), (0.3, 0.7)])
 def test_of_few_rows_that_stand_out_half_is_kept_of_what_holds_for_others(rarity, share):
     """A row with a wrong label, among others, cost a net of attention layers three points."""

@@ -92,6 +92,18 @@ def test_a_whole_class_is_tried_too(generalising):
     assert auto.score(X[1000:][stay], y[1000:][stay]) > 0.95
 
 
+@pytest.mark.parametrize(("unseen", "tried"), [(30, True), (200, False)])
+def test_too_few_unseen_rows_to_tell_a_row_by_are_as_good_as_none(generalising, unseen, tried):
+    X, y, model, state = generalising
+    auto = started(AutoUnlearner(model, random_state=0), state)
+    given = X[1000 : 1000 + unseen], y[1000 : 1000 + unseen]
+    auto.unlearn(indices=[40], X_val=given[0], y_val=given[1])
+    done = auto.deletions_[0]["auto"]
+    assert (done["trial"] is not None) == tried
+    assert (done["rarity"] is None) == tried
+    assert done["shares"][0] > 0.6
+
+
 @pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
 @pytest.mark.parametrize(("rows", "epochs"), [(40, 30), (120, 8)])
 def test_few_rows_and_few_epochs_are_not_tried(rows, epochs):
