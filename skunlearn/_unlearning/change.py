@@ -293,7 +293,13 @@ class Facts:
             damage, too_much, known = *self._lost_on_retained(), self.change.retain_before
         else:
             lost, error, known = unseen
-            too_much = lost > min(self.most_lost, LOST + error + self._usual_loss(known))
+            usual = LOST + error + self._usual_loss(known)
+            # An R² is no share of rows: two seeds differ by more.
+            too_much = lost > (
+                min(self.most_lost, usual)
+                if known.task.has_one_class
+                else max(self.most_lost, usual)
+            )
             damage = Damage(lost, "rows that it has never seen", self.most_lost)
         if too_much and self.learning:
             too_much = damage.lost > max(MOST, WRECKED * traces.share_above_chance(known))

@@ -141,6 +141,8 @@ class Apart:
         whole = emptied and bool(np.isin(ours.y, change.emptied).all())
         if one_class and not whole and (emptied or len(theirs.y) < _BIN):
             return None
+        if whole and len(ours.y) < _BIN:
+            return None  # a few rows of one class are alike, and may be surer by chance
         weights, alike = class_weights(theirs.y, ours.y) if one_class else None, None
         if one_class and not whole and change.is_hard:
             found = _match_agreeing(change.rows, places, weights)

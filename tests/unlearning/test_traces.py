@@ -299,3 +299,13 @@ def test_what_unseen_rows_lose_is_measured_of_labels_and_of_values_too():
     gone = [sides[0], Evidence(labels, missed * 2.0 - 1, missed, Labels(3))]
     assert lost_on_unseen(change_of(gone))[0] > 0
     assert lost_on_unseen(change_of(gone, (2,)))[0] == 0
+
+
+@pytest.mark.parametrize(("n", "asked"), [(6, False), (60, True)])
+def test_a_few_rows_of_a_class_that_is_gone_are_not_told_from_others(n, asked):
+    """They are alike, so that one net is surer of all of them than of the next six."""
+    sides = [rows(np.full(k, 9), np.full(k, 3), sure) for k, sure in ((n, 0.9), (n, 0.5))]
+    change = Change(sides[0], None, sides[0], None, sides[1], sides[1], (9,))
+    assert (change.apart is not None) is asked
+    if asked:
+        assert change.apart.remembered() == "entropy"
