@@ -152,9 +152,14 @@ def measure_weights(old, new):
         (k, v.shape) for k, v in theirs.items()
     ]:
         return np.inf
-    size = sum(float(value.square().sum()) for value in ours.values())
-    moved = sum(float((theirs[key] - value).square().sum()) for key, value in ours.items())
+    size = _sum_squares(ours.values())
+    moved = _sum_squares(theirs[key] - value for key, value in ours.items())
     return float(np.sqrt(moved / size)) if size else np.inf
+
+
+def _sum_squares(values):
+    sums = [value.square().sum() for value in values]
+    return float(sum(one.to(sums[0].device) for one in sums))  # a device is waited for once
 
 
 def lost_where_neighbours_agree(before, after, named):

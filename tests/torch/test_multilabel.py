@@ -209,7 +209,7 @@ def test_margins_are_by_label():
     assert margin(z, y).tolist() == [[3.0, 1.0], [-0.5, 2.0]]
     assert membership_scores(z, y).tolist() == [2.0, 0.75]
     assert np.allclose(membership_scores(z, y, "loss"), np.log(expit(margin(z, y))).mean(1))
-    with pytest.raises(ValueError, match="same shape"):
+    with pytest.raises(ValueError, match=r"y has shape \(2, 1\), and logits \(2, 2\)"):
         margin(z, y[:, :1])
     with pytest.raises(ValueError, match="NaN or infinity"):
         margin(z * np.nan, y)

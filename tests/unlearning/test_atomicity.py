@@ -150,7 +150,7 @@ def test_the_old_model_is_not_even_written_to(data, monkeypatch):
             net.module_.out.weight.add_(0.1 * torch.randn_like(net.module_.out.weight))
 
     monkeypatch.setattr(FineTuneUnlearner, "_unlearn", look)
-    monkeypatch.setattr("skunlearn._unlearning.diagnosis._MOVED", -np.inf)
+    monkeypatch.setattr("skunlearn._unlearning.change.MOVED", -np.inf)
     promises = replace(FineTuneUnlearner._promises, accuracy_drop=np.inf)
     monkeypatch.setattr(FineTuneUnlearner, "_promises", promises)
     unlearner.unlearn(indices=[1, 2])
