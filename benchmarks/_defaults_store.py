@@ -79,10 +79,13 @@ def silent_faults(found, name):
     than `OVERSHOOT` beyond, and at most `LOST` of the accuracy that original and retrained nets
     both have. A difference of `NOISE` is none, nor one that retrained nets have between them.
     """
-    quiet = [r for r in found[name]["seeds"].values() if not (r.get("warned") or "refused" in r)]
+    seeds = found[name]["seeds"]
+    quiet = {k: row for k, row in seeds.items() if not (row.get("warned") or "refused" in row)}
     if not quiet:
         return []
-    means, before, faults = _means(quiet), found["original"], []
+    # Beside the originals of the same seeds: what a request began with is no fault of it.
+    originals = [row for k, row in found["original"]["seeds"].items() if k in quiet]
+    means, before, faults = _means(quiet.values()), _means(originals), []
     again = found["retrained"]["seeds"].values()
     for score in ("loss", "entropy"):
         left, was = means[f"AUC {score}"], before[f"AUC {score}"]

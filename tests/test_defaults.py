@@ -78,6 +78,18 @@ def test_what_fails_in_silence(kept, made, wrong):
     assert set(faults) == {"X"}
 
 
+def test_a_quiet_run_is_compared_with_the_original_of_its_seed(kept):
+    poor, good = (kept.summary({"0": row(kept, 0.2, accuracy=a)})["seeds"]["0"] for a in (-0.04, 0))
+    found = {
+        "original": kept.summary({"0": poor, "1": good}),
+        "retrained": kept.summary({"0": row(kept)}),
+        "X": kept.summary({"0": row(kept, accuracy=-0.06), "1": row(kept, warned="so it is")}),
+        "Y": kept.summary({"0": row(kept, warned="so"), "1": row(kept, accuracy=-0.04)}),
+    }
+    assert kept.silent_faults(found, "X") == []
+    assert kept.silent_faults(found, "Y") == ["accuracy -4"]
+
+
 def test_what_retrained_nets_are_apart_is_no_fault(kept):
     found = {
         "original": kept.summary({"0": row(kept, 0.2, 0.2)}),

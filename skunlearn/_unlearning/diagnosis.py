@@ -151,7 +151,10 @@ def _say_perhaps_lost(facts):
 
 def _say_cost(facts):
     damage = facts.damage
-    return f"{facts.name} cost {damage.rows} {100 * damage.lost:.0f} points of accuracy"
+    lost = f"{100 * damage.lost:.0f} points of accuracy"
+    if facts.unlearner._classes is None:
+        lost = f"{damage.lost:.2f} of R²"
+    return f"{facts.name} cost {damage.rows} {lost}"
 
 
 def _advise_less(facts):
@@ -198,12 +201,15 @@ def _say_known_by_heart(facts):
     losses = traces.known_by_heart(change.forget_before, change.forget_after, chance, pushed)
     if losses is None or not facts.may_know(BETTER):
         return None
+    look = "look at MIAScorer or skunlearn.evaluation.audit"
+    if facts.change.unseen_after is None:
+        look = f"pass some as X_val=, or {look}"
     return (
         f"After {facts.name} forget rows are still known by heart: "
         f"{'half of them have a loss of at most' if pushed else 'their mean loss is'} "
         f"{losses[1]:.3g} ({losses[0]:.3g} before, {chance:.3g} for chance). "
-        "Unless a model knows unseen rows as well, it has not forgotten them: pass some as X_val=, "
-        "or look at MIAScorer or skunlearn.evaluation.audit. What forgets more: "
+        f"Unless a model knows unseen rows as well, it has not forgotten them: {look}. What "
+        "forgets more: "
         f"{facts.unlearner._advise_more()}; and AutoUnlearner, NoTUnlearner and, of classifiers, "
         "AMUNUnlearner."
     )

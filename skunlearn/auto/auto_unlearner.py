@@ -331,12 +331,17 @@ class AutoUnlearner(NetUnlearner):
         name, value = strongest(over)
         what = f"the AUC by {name}"
         if name == NAMED:
-            what = "the share of rows named rightly, before any logits are lowered,"
+            what = "the share of forget rows named rightly"
         said = (
             f"After {self._auto['epochs']} epochs {what} is {value:+.3f} away from that of a "
             f"reference that never saw the forget rows (standard error {errors[name]:.3f}, "
             f"target {self.target})"
         )
+        if name == NAMED and self._auto["lowered"]:
+            said += (
+                ". That was before the last step, which lowered what the net says for the "
+                "forgotten class: it may name it no more, but knew its rows until then"
+            )
         return self._fail(retain, said)
 
     def _fail(self, retain, said):

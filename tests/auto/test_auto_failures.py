@@ -45,7 +45,7 @@ def test_a_class_that_lower_logits_alone_keep_from_being_named_is_not_forgotten(
         auto.unlearn(indices=np.flatnonzero(y[:1000] == 3), X_val=X[1000:], y_val=y[1000:])
     assert auto.deletions_[0]["auto"]["after"]["named"] == 0
     said = [str(w.message) for w in caught if w.category is NotForgottenWarning]
-    assert any("rightly, before any logits are lowered, is +" in text for text in said)
+    assert any("the share of forget rows named rightly is +" in text for text in said)
 
 
 def test_failure_raises(failing):
