@@ -219,7 +219,6 @@ def places():
 
 def write(*_):
     """The tables, for pages to include."""
-    FOLDER.mkdir(exist_ok=True)
     missing = set(all_unlearners()) - taxonomy.placed()
     if missing:
         raise ValueError(f"docs/_ext/taxonomy.py has no place for {sorted(missing)}.")
@@ -233,9 +232,15 @@ def write(*_):
         "promise_context": context(),
         "taxonomy_table": places(),
     }.items():
-        path, text = FOLDER / f"{name}.rst", "\n".join(lines) + "\n"
-        if not path.exists() or path.read_text() != text:
-            path.write_text(text)
+        write_lines(name, lines)
+
+
+def write_lines(name, lines):
+    """A page to include; one that says the same is not touched, or others were built again."""
+    FOLDER.mkdir(exist_ok=True)
+    path, text = FOLDER / f"{name}.rst", "\n".join(lines) + "\n"
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
 
 
 def setup(app):

@@ -2,7 +2,7 @@
 
 import json
 
-from method_table import FOLDER
+from method_table import write_lines
 from stored_figures import BENCHMARKS
 
 FILE = BENCHMARKS / "metrics.json"
@@ -60,10 +60,7 @@ def lines(found=None):
 
 def write(*_):
     """The table, for a page to include."""
-    FOLDER.mkdir(exist_ok=True)
-    path, text = FOLDER / "metric_table.rst", "\n".join(lines()) + "\n"
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+    write_lines("metric_table", lines())
 
 
 def setup(app):

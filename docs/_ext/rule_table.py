@@ -2,7 +2,7 @@
 
 import re
 
-from method_table import FOLDER
+from method_table import write_lines
 
 from skunlearn._unlearning.diagnosis import DAMAGE, FORGETTING
 
@@ -21,10 +21,7 @@ def lines():
 
 def write(*_):
     """The table, for a page to include."""
-    FOLDER.mkdir(exist_ok=True)
-    path, text = FOLDER / "rule_table.rst", "\n".join(lines()) + "\n"
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+    write_lines("rule_table", lines())
 
 
 def setup(app):
