@@ -258,12 +258,15 @@ def count_accused(seeds, kind=None):
     return said, n
 
 
-def count_silent(seeds, kind=None):
-    """The same of nets that know the rows by heart as before, of which nothing was said."""
+def count_silent(seeds, kind=None, learnt=False):
+    """The same of nets that know the rows as before, of which nothing was said.
+
+    `learnt` leaves out those that had hardly learnt their rows.
+    """
     silent, n = np.zeros(2, dtype=int), 0
     for case in make_cases(seeds, by_heart=True, kind=kind):
         forget = case.requests["rows"]
-        for given in case.hardly_change(forget).values() if case.has_learnt() else ():
+        for given in case.hardly_change(forget).values() if case.has_learnt() or not learnt else ():
             n += 1
             silent += [not case.hear(given, forget, unseen) for unseen in (False, True)]
     return silent, n

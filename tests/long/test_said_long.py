@@ -35,12 +35,20 @@ def test_nor_are_those_of_other_kinds(kind):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_nets_that_know_the_rows_as_before_are():
     silent, n = count_silent(range(4000, 4050))
+    assert n >= 180
+    # 5 % are meant; 1.6 and 7.9 % were found. Unseen rows may happen to be known as well.
+    assert max(silent) <= 0.1 * n
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_nets_that_have_learnt_the_rows_are():
+    silent, n = count_silent(range(4000, 4050), learnt=True)
     assert n >= 120
-    assert max(silent) <= 0.06 * n  # 5 % are meant; 1.2 and 4.9 % were found
+    assert max(silent) <= 0.06 * n  # 1.2 and 4.9 % were found
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_so_are_those_of_other_kinds(kind):
-    silent, n = count_silent(range(4000, 4015), kind)
+    silent, n = count_silent(range(4000, 4015), kind, learnt=True)
     assert n >= 4
     assert max(silent) <= max(2, SILENT.get(kind, 0.05) * n)
