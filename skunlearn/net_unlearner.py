@@ -138,7 +138,7 @@ class NetUnlearner(BaseUnlearner):
         net = net if other is None else other
         own = vars(self.estimator_)
         vars(net).update({key: own[key] for key in _SETTINGS if key in own})
-        return net
+        return skorch_nets.drop_last_steps(net)  # who trains another net next needs the memory
 
     def _watched(self, net, retain, forget):
         """A context in which `net` is trained, for methods that look on."""
