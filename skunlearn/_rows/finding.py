@@ -121,8 +121,7 @@ def mark_seen(record, X):
                     seen |= np.isin(asked, held[record.retained])
         return seen
     X, exact = align(X, record.like, "X")
-    hits = match(record.digests[record.retained], row_digests(X))
-    return exact & np.array([len(hit) > 0 for hit in hits], dtype=bool)
+    return exact & np.array([record.retained[hit].any() for hit in record.match(X)], dtype=bool)
 
 
 def share_alike(record, n):
@@ -168,14 +167,9 @@ def _find_rows(record, X, y):
         return _check_indices(record, _find_subset(record, X))
     if is_dataset(X):
         raise TypeError("X_forget is a torch Dataset, but the model was fitted on arrays.")
-    digests = row_digests(X)
-    if y is not None and len(y) != len(digests):
-        raise ValueError(f"X_forget has {len(digests)} rows, but y_forget has {len(y)}.")
-    if y is None:
-        hits = match(record.digests, digests)
-    else:
-        hits = match(record.label_digests, label_digests(digests, y))
-    return _keep_retained(record, hits, "rows of X_forget", "row")
+    if y is not None and len(y) != n_rows(X):
+        raise ValueError(f"X_forget has {n_rows(X)} rows, but y_forget has {len(y)}.")
+    return _keep_retained(record, record.match(X, y), "rows of X_forget", "row")
 
 
 def _list_places(X):
