@@ -224,6 +224,7 @@ class DeletionWorker:
         Parameters
         ----------
         stop : threading.Event
+            Set it, from a handler of signals say, and the worker ends after the batch at hand.
         poll : float, default=1.0
             Seconds between two looks at the queue.
 

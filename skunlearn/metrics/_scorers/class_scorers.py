@@ -46,7 +46,9 @@ class RetainedScorer(Scorer):
         Parameters
         ----------
         estimator : fitted unlearner, or Pipeline that ends in one
+            It says which classes it has wholly forgotten.
         X, y : rows and labels
+            Of all classes, better unseen; those that do not count are left out.
 
         Returns
         -------
@@ -90,7 +92,9 @@ class ForgottenScorer(RetainedScorer):
         Parameters
         ----------
         estimator : fitted unlearner, or Pipeline that ends in one
+            It says which classes it has wholly forgotten.
         X, y : rows and labels
+            Of all classes, better unseen; those that do not count are left out.
 
         Returns
         -------
