@@ -69,7 +69,8 @@ def test_rows_found_by_sketches_are_those_that_digests_find(rows, kind, y_given)
     digests, labelled = record.digests, record.label_digests
     assert record.match(kind(asked), labels)[0].tolist() == found[0].tolist()  # all are known
     assert [hit.tolist() for hit in found] == [[40, 50] + [60] * (not y_given), [70], [3]]
-    assert (digests == row_digests(X)).all() and (labelled == label_digests(digests, y)).all()
+    assert (digests == row_digests(X)).all()
+    assert (labelled == label_digests(digests, y)).all()
 
 
 def test_a_named_row_that_was_changed_is_noticed_and_one_in_its_place_is_unknown(rows):
