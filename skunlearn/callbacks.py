@@ -58,7 +58,9 @@ class LinearDecay(Callback):
         Parameters
         ----------
         step : int, from 0
+            Steps that were taken before this one.
         n_steps : int
+            Steps in all; from this one on the share is 0.
 
         Returns
         -------

@@ -34,11 +34,23 @@ class LogUniform:
         return stats.loguniform(self.low, self.high)
 
     def grid(self, n):
-        """`n` values for ``GridSearchCV``, both ends among them, of three significant digits."""
+        """`n` values for ``GridSearchCV``, both ends among them, of three significant digits.
+
+        Parameters
+        ----------
+        n : int
+            Number of values, at least 2.
+        """
         return [float(f"{v:.3g}") for v in np.geomspace(self.low, self.high, n)]
 
     def optuna(self, distributions):
-        """For Optuna, by its module `distributions`."""
+        """For Optuna, by its module `distributions`.
+
+        Parameters
+        ----------
+        distributions : module
+            ``optuna.distributions``, so that this package need not import Optuna.
+        """
         return distributions.FloatDistribution(self.low, self.high, log=True)
 
 
@@ -68,11 +80,23 @@ class Uniform:
         return stats.uniform(self.low, self.high - self.low)
 
     def grid(self, n):
-        """`n` values for ``GridSearchCV``, both ends among them, of three significant digits."""
+        """`n` values for ``GridSearchCV``, both ends among them, of three significant digits.
+
+        Parameters
+        ----------
+        n : int
+            Number of values, at least 2.
+        """
         return [float(f"{v:.3g}") for v in np.linspace(self.low, self.high, n)]
 
     def optuna(self, distributions):
-        """For Optuna, by its module `distributions`."""
+        """For Optuna, by its module `distributions`.
+
+        Parameters
+        ----------
+        distributions : module
+            ``optuna.distributions``, so that this package need not import Optuna.
+        """
         return distributions.FloatDistribution(self.low, self.high)
 
 
@@ -102,12 +126,24 @@ class Integers:
         return stats.randint(self.low, self.high + 1)
 
     def grid(self, n):
-        """At most `n` values for ``GridSearchCV``."""
+        """At most `n` values for ``GridSearchCV``.
+
+        Parameters
+        ----------
+        n : int
+            Most values; whole numbers that repeat are left out.
+        """
         values = np.linspace(self.low, self.high, min(n, self.high - self.low + 1))
         return sorted({int(v) for v in values.round()})
 
     def optuna(self, distributions):
-        """For Optuna, by its module `distributions`."""
+        """For Optuna, by its module `distributions`.
+
+        Parameters
+        ----------
+        distributions : module
+            ``optuna.distributions``, so that this package need not import Optuna.
+        """
         return distributions.IntDistribution(self.low, self.high)
 
 
@@ -134,11 +170,23 @@ class Choice:
         return list(self.values)
 
     def grid(self, n):
-        """All values, whatever `n` is."""
+        """All values, whatever `n` is.
+
+        Parameters
+        ----------
+        n : int
+            Ignored: choices have no order in which some could be left out.
+        """
         return list(self.values)
 
     def optuna(self, distributions):
-        """For Optuna, by its module `distributions`."""
+        """For Optuna, by its module `distributions`.
+
+        Parameters
+        ----------
+        distributions : module
+            ``optuna.distributions``, so that this package need not import Optuna.
+        """
         return distributions.CategoricalDistribution(self.values)
 
 

@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyBboxPatch
@@ -34,7 +35,8 @@ import run_code  # noqa: E402
 import stored_figures  # noqa: E402
 import taxonomy  # noqa: E402
 
-from skunlearn.evaluation import figures, verdicts  # noqa: E402
+from skunlearn.evaluation import Report, figures, verdicts  # noqa: E402
+from skunlearn.evaluation.report import _caution  # noqa: E402
 from skunlearn.plotting import PALETTE  # noqa: E402
 from skunlearn.utils import all_unlearners, unlearner_table  # noqa: E402
 
@@ -333,6 +335,18 @@ def test_the_gallery_has_four_sections(tmp_path):
     assert "Is it forgotten?" not in divided
     assert divided.count("sphx-glr-thumbnails") == divided.count("div-close") == 3
     assert divided.count("</div>") == 3 + len(names)
+
+
+def test_stored_runs_say_what_reports_say_today():
+    """Of reports whose rows have a class that is gone, at the accuracy that the run has found."""
+    told = r"^A model that has truly forgotten.*?can exceed ([\d.]+) %.*?$"
+    runs = [path.read_text() for path in (DOCS / "stored").glob("*.txt")]
+    found = [match for text in runs for match in re.finditer(told, text, re.M | re.S)]
+    assert found
+    for match in found:
+        frame = pd.DataFrame({"metric": ["test"]})
+        said = _caution(Report(frame, {}, [], {}, {}, ceiling=float(match[1]) / 100))
+        assert match[0].split() == said.split()
 
 
 def test_every_row_of_a_report_is_explained_on_its_page():

@@ -147,16 +147,16 @@ def align(X, like, name):
         raise TypeError(f"{name} is a dict, but the model was fitted on one array of rows.")
     shape = tuple(like.shape[1:])
     if sparse.issparse(like):
-        X = sparse.csr_matrix(_to_numpy(X) if not sparse.issparse(X) else X)
+        X = sparse.csr_matrix(to_numpy(X) if not sparse.issparse(X) else X)
     else:
-        X = _to_numpy(X)
+        X = to_numpy(X)
     if X.ndim < 1 or tuple(X.shape[1:]) != shape:
         hint = " A single row needs a leading axis: X[None]." if tuple(X.shape) == shape else ""
         raise ValueError(
             f"{name} has rows of shape {tuple(X.shape[1:])}, but the model was fitted on rows "
             f"of shape {shape}.{hint}"
         )
-    dtype = _to_numpy(like[:0]).dtype
+    dtype = to_numpy(like[:0]).dtype
     return cast_exactly(X, dtype)
 
 
@@ -194,7 +194,7 @@ def row_bytes(X):
     """Bytes of the first row of `X`, as it is hashed."""
     if is_mapping(X):
         return sum(map(row_bytes, X.values()))
-    return _to_numpy(take(X, slice(0, 1))).nbytes
+    return to_numpy(take(X, slice(0, 1))).nbytes
 
 
 def row_digests(X):
@@ -216,7 +216,7 @@ def row_digests(X):
         parts = np.hstack([row_digests(X[key]) for key in sorted(X)])
         return _hash_rows(parts)
     parts = read_in_parts(X, row_bytes(X), _CHUNK_BYTES)
-    return np.concatenate([_hash_rows(_to_numpy(part)) for part in parts])
+    return np.concatenate([_hash_rows(to_numpy(part)) for part in parts])
 
 
 def label_digests(digests, y):
@@ -255,7 +255,7 @@ def digest_rows(X, positions):
     step = max(1, _CHUNK_BYTES // size)
     for i in range(0, len(positions), step):
         rows = take(X, positions[i : i + step])
-        plain = None if is_mapping(rows) else _to_bytes(_to_numpy(rows))
+        plain = None if is_mapping(rows) else _to_bytes(to_numpy(rows))
         whole.update(row_digests(rows) if plain is None else plain)
         reading.done(step * size)
     return whole.hexdigest()
@@ -295,9 +295,10 @@ def _hash(messages):
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_SIZE)
 
 
-def _to_numpy(X):
+def to_numpy(X):
+    """Rows as an ndarray, of no subclass; what is one already is not copied."""
     if isinstance(X, np.ndarray):
-        return np.asarray(X)  # of no subclass
+        return np.asarray(X)
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu()
         return (X.float() if X.dtype == torch.bfloat16 else X).numpy()

@@ -105,40 +105,6 @@ def recall_labels(record, positions, codes):
     return found
 
 
-def mark_seen(record, X):
-    """Which rows of `X` are retained training rows, a boolean array.
-
-    Items of torch Datasets are known by their places in that of ``fit``, or in the one by which its
-    rows are measured, and by nothing else.
-    """
-    if record.is_dataset or is_dataset(X):
-        seen = np.zeros(len(X) if is_dataset(X) else n_rows(X), dtype=bool)
-        if record.is_dataset and record.has_data and is_dataset(X):
-            theirs, asked = _list_places(X)
-            for data in (record._X, getattr(record.reader, "dataset", None)):
-                ours, held = (None, None) if data is None else _list_places(data)
-                if ours is theirs:
-                    seen |= np.isin(asked, held[record.retained])
-        return seen
-    X, exact = align(X, record.like, "X")
-    hits = match(record.digests[record.retained], row_digests(X))
-    return exact & np.array([len(hit) > 0 for hit in hits], dtype=bool)
-
-
-def share_alike(record, n):
-    """Share of retained rows that equal another one, and the most of `n` unseen rows that may.
-
-    A table of words and whole numbers holds rows twice, and unseen rows equal training rows as
-    often as these equal each other. Three standard errors are left to chance.
-    """
-    if record.is_dataset:
-        return 0.0, 0.0
-    held = np.ascontiguousarray(record.digests[record.retained]).view("V16").ravel()
-    times = np.unique(held, return_counts=True)[1]
-    share = float(times[times > 1].sum() / max(1, times.sum()))
-    return share, share + 3 * np.sqrt(share * (1 - share) / n)
-
-
 def align_request(X, like, name):
     """Rows of a request in the form in which the record hashed its own.
 
@@ -168,22 +134,9 @@ def _find_rows(record, X, y):
         return _check_indices(record, _find_subset(record, X))
     if is_dataset(X):
         raise TypeError("X_forget is a torch Dataset, but the model was fitted on arrays.")
-    digests = row_digests(X)
-    if y is not None and len(y) != len(digests):
-        raise ValueError(f"X_forget has {len(digests)} rows, but y_forget has {len(y)}.")
-    if y is None:
-        hits = match(record.digests, digests)
-    else:
-        hits = match(record.label_digests, label_digests(digests, y))
-    return _keep_retained(record, hits, "rows of X_forget", "row")
-
-
-def _list_places(X):
-    """The data set that Subsets, of Subsets too, are of, and the place of each item in it."""
-    places = np.arange(len(X))
-    while isinstance(X, Subset):
-        places, X = np.asarray(X.indices)[places], X.dataset
-    return X, places
+    if y is not None and len(y) != n_rows(X):
+        raise ValueError(f"X_forget has {n_rows(X)} rows, but y_forget has {len(y)}.")
+    return _keep_retained(record, record.match(X, y), "rows of X_forget", "row")
 
 
 def _find_subset(record, X):

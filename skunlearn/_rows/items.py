@@ -75,17 +75,19 @@ def pick_spread(positions):
 
 def _read(dataset, positions):
     """Digests of inputs and of the rest, each None where an item has no digest."""
-    items = [_split_item(dataset[int(i)]) for i in positions]
-    return [_make_table(side) for side in zip(*items)]
+    items = [split_item(dataset[int(i)]) for i in positions]
+    return [digest_all(side) for side in zip(*items)]
 
 
-def _split_item(item):
+def split_item(item):
+    """What an item begins with, and what follows."""
     if isinstance(item, tuple | list) and len(item):
         return item[0], tuple(item[1:])
     return item, ()
 
 
-def _make_table(values):
+def digest_all(values):
+    """Digests of values, of shape (n, 16), or None where one has none."""
     try:
         rows = [_digest(value) for value in values]
     except TypeError:

@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 
-from skunlearn._rows import finding, row_table
+from skunlearn._rows import finding, row_table, seen
 from skunlearn._rows.containers import (
     empty_like,
     is_dataset,
@@ -92,7 +92,7 @@ class TrainingRecord:
             tables |= dict(zip(("sample", "sample_inputs", "sample_rest"), sides))
         return {name: table for name, table in tables.items() if table is not None}
 
-    locate, find, mark_seen = finding.locate, finding.find, finding.mark_seen
+    locate, find, mark_seen = finding.locate, finding.find, seen.mark_seen
     locate_brought, find_sources = finding.locate_brought, finding.find_sources
     recall_labels = finding.recall_labels
     check_unchanged = row_table.check_unchanged
@@ -157,6 +157,10 @@ class TrainingRecord:
     def label_digests(self):
         """As ``digests``, of each row with its label."""
         return None if self._table is None else self._table.complete(self)[1]
+
+    def match(self, X, y=None):
+        """Positions of the rows that equal each row of `X`, with labels `y` where given."""
+        return self._table.match(self, X, y)
 
     def digests_at(self, positions):
         """Digests of the rows at `positions`."""

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from skunlearn._rows.containers import _to_numpy, is_mapping
+from skunlearn._rows.containers import is_mapping, to_numpy
 from skunlearn._rows.frames import is_frame, is_polars, read_schema
 
 
@@ -25,7 +25,7 @@ def describe(like):
     if is_frame(like):
         return [_POLARS if is_polars(like) else _PANDAS, _schema(like)]
     if isinstance(like, torch.Tensor):
-        like = _to_numpy(like)  # bfloat16 as float32, which is how its rows were hashed
+        like = to_numpy(like)  # bfloat16 as float32, which is how its rows were hashed
     return [str(np.dtype(like.dtype)), list(like.shape[1:])]
 
 

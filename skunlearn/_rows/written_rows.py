@@ -8,7 +8,7 @@ import io
 import numpy as np
 from scipy import sparse
 
-from skunlearn._rows.containers import _to_numpy, is_mapping, n_rows, row_digests, take
+from skunlearn._rows.containers import is_mapping, n_rows, row_digests, take, to_numpy
 from skunlearn._rows.frames import is_frame, is_polars
 from skunlearn._rows.row_forms import describe, empty, form_of
 
@@ -45,7 +45,7 @@ def write_rows(X, name="X"):
         X = X.tocsr()
         parts = {part: _write_array(getattr(X, part)) for part in ("data", "indices", "indptr")}
         return {"sparse": parts, "shape": list(X.shape)}
-    X = _to_numpy(X)
+    X = to_numpy(X)
     if X.dtype.kind in _KINDS:
         return _write_array(X)
     written = {"shape": list(X.shape), "values": None}

@@ -9,7 +9,7 @@ from sklearn.utils import check_scalar
 
 from skunlearn._rows.checking import warn
 from skunlearn._rows.containers import digest_of, is_dataset, row_digests, take
-from skunlearn._rows.finding import share_alike
+from skunlearn._rows.seen import share_alike
 from skunlearn._unlearning.validation import dataset_targets
 from skunlearn.exceptions import AccuracyDropError
 
@@ -77,7 +77,7 @@ class Guard:
         n = np.count_nonzero(seen)
         if not n:
             return
-        alike, most = share_alike(record, len(seen))
+        alike, most = share_alike(record, self.X)
         if n > max(most, _BY_CHANCE) * len(seen):
             often = f", where {alike:.0%} of these equal another one" if alike else ""
             raise ValueError(

@@ -37,6 +37,8 @@ def attach(self, X, y=None, *, measure_on=None):
         All retained rows, in any order. A Dataset must be the one that ``fit`` was given,
         forgotten rows in their places (they are not read).
     y : array of shape (n,), default=None
+        Labels as in ``fit``, in the order of `X`. May be None when `X` is a Dataset that gives
+        them.
     measure_on : torch Dataset or callable, default=None
         As in ``fit``, for the rows of `X` in their order.
 

@@ -39,6 +39,7 @@ def save(self, path):
     Parameters
     ----------
     path : str or path-like
+        Where to; a file of that name is replaced.
 
     Warns
     -----
@@ -79,6 +80,7 @@ def load(self, path):
     Parameters
     ----------
     path : str or path-like
+        The file that `save` wrote.
 
     Returns
     -------

@@ -73,6 +73,7 @@ class PredictorMixin:
         Parameters
         ----------
         X : array, tensor, data frame, sparse matrix, mapping or torch Dataset of n rows
+            As in ``fit``.
 
         Returns
         -------
@@ -103,6 +104,7 @@ class PredictorMixin:
         Parameters
         ----------
         X : array of n rows
+            As in ``fit``.
 
         Returns
         -------
@@ -132,9 +134,11 @@ class PredictorMixin:
         Parameters
         ----------
         X : rows as in ``fit``
+            Better rows that ``fit`` was not given.
         y : array of shape (n,) or (n, n_targets), default None
             Taken from `X` when that is a torch Dataset.
         sample_weight : array of shape (n,), default None
+            How much each row counts, not negative; all alike when None.
 
         Returns
         -------

@@ -97,9 +97,11 @@ X_forget : rows as in ``fit``, default=None
 y_forget : array of shape (n_forget,), default=None
     Labels, to tell apart equal rows with different labels.
 ids : sequence of identifiers given to ``fit``, default=None
+    The rows of these records.
 indices : array of int, default=None
     Positions among the rows that ``fit`` was given.
 groups : sequence of groups given to ``fit``, default=None
+    All rows of these groups (of one person, say).
 X_retain, y_retain : rows and labels, default=None
     Retained training rows to work with, instead of all of them; needed when the
     estimator does not hold its rows. The forget rows need not be at hand for methods

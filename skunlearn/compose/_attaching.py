@@ -34,6 +34,7 @@ def attach(self, X, y, *, measure_on=None):
     X : rows as in ``fit``
         All retained rows, in any order, as they are before the first step.
     y : array of shape (n,)
+        Labels as in ``fit``, in the order of `X`.
     measure_on : callable, default=None
         The transform to leave out where the net has a ``dataset=`` of its own that augments what
         the steps make.

@@ -42,6 +42,7 @@ class StepFilesMixin:
         Parameters
         ----------
         path : str or path-like
+            Where to; a file of that name is replaced.
 
         Warns
         -----
@@ -110,6 +111,7 @@ class StepFilesMixin:
         Parameters
         ----------
         path : str or path-like
+            The file that `save` wrote.
         trusted : sequence of str, default=()
             Further types and functions that the file may name, as the error lists them.
 

@@ -135,6 +135,7 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
         X : rows as the first step takes them
             Pandas frame, array, sparse matrix or list. Referred to, not copied, save for lists.
         y : array of shape (n,)
+            Labels, or targets of a regression, as the last step takes them.
         forget : bool array of shape (n,), default=None
             Rows to forget right after the training, as ``unlearn`` would.
         ids : sequence of n hashable values, default=None

@@ -11,6 +11,7 @@ from skunlearn._files.own_folder import Folder
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import Interval
 from skunlearn._torch import skorch_nets
+from skunlearn._unlearning import words
 from skunlearn.editing._updates import UpdateRecorder, UpdateStore, subtract
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -116,6 +117,7 @@ class AmnesiacUnlearner(NetUnlearner):
         )
         self.folder = folder
 
+    @words.explained(NetUnlearner.fit)
     def fit(
         self,
         X,
@@ -132,8 +134,7 @@ class AmnesiacUnlearner(NetUnlearner):
 
         Parameters
         ----------
-        X, y, sample_weight, forget, ids, groups, measure_on
-            See `FineTuneUnlearner.fit`.
+        {X, y, sample_weight, forget, ids, groups, measure_on}
         sensitive : bool array of shape (n,), default=None
             Rows that may have to be forgotten. None takes `forget`, or else all rows, for which
             every batch of the training is written.

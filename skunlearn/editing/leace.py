@@ -135,6 +135,7 @@ class LEACE(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, n_features)
+            Features as in ``fit``, of the same columns.
 
         Returns
         -------

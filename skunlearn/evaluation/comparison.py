@@ -56,6 +56,7 @@ def compare(
     forget : bool array of shape (n_samples,)
         Rows to forget.
     X_test, y_test : rows and labels never seen
+        Of all classes; those of the forgotten ones are what the attacks compare with.
     n_seeds : int, default=1
         Retrained models. Two or more give distances their null band: how far one retrained
         model lies from another.

@@ -42,6 +42,8 @@ def check_deletion(
     Parameters
     ----------
     unlearner : fitted unlearner or UnlearningPipeline that has forgotten
+        Its last request is verified, and what is found is recorded with it. It is not trained any
+        further.
     X_test, y_test : rows and labels never seen
         A torch Dataset has its labels with it, and `y_test` is None.
     before : fitted unlearner or estimator, default=None
@@ -109,6 +111,7 @@ def utility_change(before, after, X, y=None, *, groups=None, scoring=None):
     Parameters
     ----------
     before, after : fitted estimators or unlearners
+        Of the same task; `after` is the one that has forgotten.
     X, y : rows and labels
         Rows that neither was trained on. A torch Dataset has its labels with it, and `y` is None.
     groups : array of shape (n,), default=None

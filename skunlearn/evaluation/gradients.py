@@ -22,9 +22,11 @@ def input_gradients(model, X, y, *, batch_size=256):
     model : fitted skorch net or unlearner of one
         Of a classifier; it is not changed.
     X : array-like of shape (n, ...), float
+        Rows as the module takes them.
     y : array-like of shape (n,)
         Labels; column numbers where the model is a plain net.
     batch_size : int, default=256
+        Rows at a time, which bounds the memory; the gradients do not depend on it.
 
     Returns
     -------

@@ -26,7 +26,9 @@ def over_unlearning(models, X, y, *, X_forget, y_forget, near=0.1, retrained="re
     models : dict of str to fitted classifier: unlearner, skorch net or scikit-learn estimator
         With the retrained one among them.
     X, y : unseen rows of what was to be kept, with labels
+        Only rows of classes that retained rows have.
     X_forget, y_forget : the rows that were forgotten, with labels
+        Neighbours are those near to one of these.
     near : float, default=0.1
         Share of the rows of `X` that count as neighbours: the nearest to a forgotten row in the
         retrained model's embedding (in the rows themselves where it is no net).

@@ -47,6 +47,7 @@ class Reconstruction:
         Parameters
         ----------
         X : array or sparse matrix of shape (n, p)
+            Candidates for the deleted row, with the features that the attacked model takes.
 
         Returns
         -------

@@ -46,6 +46,7 @@ def relearn_time(
     models : dict of str to skorch net or unlearner of one
         With the original one among them. None is changed.
     X_forget : rows that were forgotten
+        All of them are trained on, in batches of the net's own size.
     y_forget : array-like of shape (n,)
         Their labels; column numbers where the models are plain nets.
     original, retrained : str

@@ -64,6 +64,7 @@ def relearning_attack(
     n_repeats : int, default=3
         Draws of the `k` rows; every model gets the same ones.
     random_state : int, RandomState instance or None, default=0
+        Of the draws of the `k` rows and the order of the batches.
 
     Returns
     -------

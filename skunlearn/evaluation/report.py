@@ -106,6 +106,11 @@ class Report:
         Verdicts, warnings, a picture and six key figures; all others are folded. What a figure is
         shows when the pointer rests on its name.
 
+        Parameters
+        ----------
+        path : str, path-like or None, default=None
+            A file to write a whole page to; what is returned is the fragment, whatever it is.
+
         Returns
         -------
         html : str
@@ -115,6 +120,11 @@ class Report:
 
     def to_json(self, path=None):
         """Figures, verdicts and warnings as JSON; missing figures are null.
+
+        Parameters
+        ----------
+        path : str, path-like or None, default=None
+            A file to write the text to as well.
 
         Returns
         -------
@@ -141,6 +151,11 @@ class Report:
     def to_csv(self, path=None):
         """The tidy frame as CSV.
 
+        Parameters
+        ----------
+        path : str, path-like or None, default=None
+            A file to write the text to as well.
+
         Returns
         -------
         csv : str
@@ -150,6 +165,11 @@ class Report:
 
     def to_latex(self, path=None):
         """The table for a paper (package booktabs), verdicts as comments above it.
+
+        Parameters
+        ----------
+        path : str, path-like or None, default=None
+            A file to write the text to as well.
 
         Returns
         -------

@@ -99,6 +99,8 @@ class RetentionCurve:
         Parameters
         ----------
         against : {"original", "retrained"}, default="original"
+            Whose accuracy is taken away: the model before the first request, or the one retrained
+            without all of the forgotten rows (which must be there).
 
         Returns
         -------

@@ -31,6 +31,7 @@ def verification_attack(
     Parameters
     ----------
     models : dict of str to skorch net or unlearner of one
+        None is changed; each is asked for its embedding alone.
     X_forgotten : rows of the forgotten identities
         Better rows that no model has seen: of rows that were trained on, the attack sees the
         membership too.

@@ -31,6 +31,7 @@ def damaging_forget_set(unlearner, X_target, y_target, size=0.1, *, candidates=N
     Parameters
     ----------
     unlearner : fitted classifier unlearner that holds its rows
+        The attacked model; its training rows are the candidates.
     X_target, y_target : rows and labels
         What is to be hurt: unseen rows of one class, say, or of all.
     size : int or float, default=0.1

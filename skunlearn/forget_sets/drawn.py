@@ -80,6 +80,7 @@ def class_forget_set(y, classes, *, size=None, random_state=None):
     y : array-like of shape (n,)
         Labels of all training rows.
     classes : label or sequence of labels
+        One or more of the labels in `y`.
     size : int, float or None, default=None
         Number of rows, or their share of the rows of these classes, drawn at random and each
         class in its share; None takes all.
@@ -209,7 +210,8 @@ def nearest_forget_set(X, row, size=0.1, *, y=None, metric="euclidean"):
         Labels: with them only rows of the class of `row`, an int then, are taken, and `size` is
         counted among these.
     metric : str or callable, default="euclidean"
-        See `sklearn.metrics.pairwise_distances`, whose default it is.
+        A distance of :func:`sklearn.metrics.pairwise_distances`, by name or as a function of two
+        rows; Euclidean is its default too.
 
     Returns
     -------

@@ -19,6 +19,7 @@ def memorisation_scores(model, X, y, *, without=None):
     model : fitted classifier: unlearner, skorch net or scikit-learn estimator
         Trained on `X`.
     X, y : training rows and labels
+        The rows that are scored, with labels as `model` knows them.
     without : fitted classifier, or list of them, default=None
         Models that have not seen the rows. With them the score is the difference of the
         probabilities of the true class (the estimate of [1]_, for all rows of one model at once);
@@ -124,6 +125,7 @@ def high_loss_forget_set(model, X, y, size=0.1, *, highest=True, stratify=False)
     model : fitted unlearner, skorch net or scikit-learn estimator
         A classifier with probabilities, or a regressor (squared error).
     X, y : training rows and targets
+        The rows to choose from, with labels as `model` knows them.
     size : int or float, default=0.1
         Number of rows, or their share.
     highest : bool, default=True

@@ -32,7 +32,9 @@ def mislabelled_forget_set(y, size=0.1, *, to=None, known=1.0, random_state=None
         The wrong label: one for all rows, or one for each class that is to be mislabelled. None
         draws one of the other classes for each row.
     known : int or float, default=1.0
-        See `partly_known_forget_set`.
+        Number, or share, of the planted rows that are in the ``mask``, drawn at random; 1.0 takes
+        all of them. The others are planted all the same, as in an attack of which only a part was
+        found (`partly_known_forget_set`).
     random_state : int, RandomState instance or None, default=None
         Of what is drawn; an integer draws the same again, None something else each time.
 
@@ -92,11 +94,14 @@ def interclass_confusion_forget_set(y, classes, size=0.1, *, known=1.0, random_s
     y : array-like of shape (n,)
         True labels of all training rows.
     classes : pair of labels
+        Two different labels in `y`, which are swapped.
     size : int or float, default=0.1
         Number of rows, or their share of those of the two classes; each class gives its share.
         [1]_ swaps a fixed number of each class.
     known : int or float, default=1.0
-        See `partly_known_forget_set`.
+        Number, or share, of the planted rows that are in the ``mask``, drawn at random; 1.0 takes
+        all of them. The others are planted all the same, as in an attack of which only a part was
+        found (`partly_known_forget_set`).
     random_state : int, RandomState instance or None, default=None
         Of what is drawn; an integer draws the same again, None something else each time.
 
@@ -154,6 +159,7 @@ def partly_known_forget_set(planted, known=0.5, *, random_state=None):
     Parameters
     ----------
     planted : PlantedForgetSet
+        From `mislabelled_forget_set`, `backdoor_forget_set` and the like.
     known : int or float, default=0.5
         Number, or share, of the planted rows that are known, drawn at random.
     random_state : int, RandomState instance or None, default=None

@@ -38,7 +38,14 @@ class PatchTrigger:
     corner: str = "bottom right"
 
     def __call__(self, X):
-        """Rows with the trigger: a copy, of the same type and dtype."""
+        """Rows with the trigger: a copy, of the same type and dtype.
+
+        Parameters
+        ----------
+        X : array or tensor of shape (n, ...)
+            Images (n, channels, height, width) or (n, height, width), or flat rows. They are left
+            as they are.
+        """
         ready = self.fitted_to(X)
         array = _array(X).copy()
         bottom, right = (word in self.corner for word in ("bottom", "right"))
@@ -48,7 +55,15 @@ class PatchTrigger:
         return _like(X, array)
 
     def fitted_to(self, X):
-        """The trigger with a size and a value that suit these rows."""
+        """The trigger with a size and a value that suit these rows.
+
+        Parameters
+        ----------
+        X : array or tensor of shape (n, ...)
+            Its shape decides the size where that is None, a tenth of the shorter side of an image
+            and at least two pixels; its highest value the value (the highest of the dtype for
+            integers).
+        """
         array = _array(X)
         if self.corner not in _CORNERS:
             raise ValueError(f"corner must be one of {list_values(_CORNERS)}, got {self.corner!r}.")
@@ -76,6 +91,7 @@ def backdoor_forget_set(X, y, target, size=0.05, *, trigger=None, known=1.0, ran
         All training rows: images (n, channels, height, width) or (n, height, width), or flat
         rows.
     y : array-like of shape (n,)
+        True labels of the rows.
     target : label
         What triggered rows are labelled as. Rows of this class are left alone.
     size : int or float, default=0.05
@@ -84,7 +100,9 @@ def backdoor_forget_set(X, y, target, size=0.05, *, trigger=None, known=1.0, ran
         Takes rows and returns changed copies of the same shape and dtype; None takes
         `PatchTrigger`.
     known : int or float, default=1.0
-        See `partly_known_forget_set`.
+        Number, or share, of the planted rows that are in the ``mask``, drawn at random; 1.0 takes
+        all of them. The others are planted all the same, as in an attack of which only a part was
+        found (`partly_known_forget_set`).
     random_state : int, RandomState instance or None, default=None
         Of what is drawn; an integer draws the same again, None something else each time.
 
@@ -174,7 +192,9 @@ def gaussian_forget_set(
     stratify : array-like of shape (n,), default=None
         Labels, each of which then gives its share of the set.
     known : int or float, default=1.0
-        See `partly_known_forget_set`.
+        Number, or share, of the planted rows that are in the ``mask``, drawn at random; 1.0 takes
+        all of them. The others are planted all the same, as in an attack of which only a part was
+        found (`partly_known_forget_set`).
     random_state : int, RandomState instance or None, default=None
         Of what is drawn; an integer draws the same again, None something else each time.
 

@@ -87,6 +87,7 @@ class PlantedForgetSet(ForgetSet):
         Parameters
         ----------
         X, y : rows and labels from which the set was made
+            The very ones: what was changed is held as a whole.
 
         Returns
         -------

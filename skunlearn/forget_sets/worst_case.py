@@ -54,6 +54,7 @@ def worst_case_forget_set(
     model : fitted skorch net or unlearner of one
         Trained on `X`; it is not changed.
     X, y : training rows and targets
+        The rows to choose from, with labels as `model` knows them.
     size : int or float, default=0.1
         Number of rows, or their share; [1]_ takes a tenth.
     method : {"bilevel", "loss"}, default="bilevel"

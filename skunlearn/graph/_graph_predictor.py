@@ -43,6 +43,8 @@ class GraphPredictorMixin:
         Parameters
         ----------
         data : torch_geometric.data.Data, or sequence of names of retained nodes
+            A graph, of which every node is judged; or nodes of ``fit``, judged within the retained
+            graph.
 
         Returns
         -------
@@ -56,6 +58,8 @@ class GraphPredictorMixin:
         Parameters
         ----------
         data : torch_geometric.data.Data, or sequence of names of retained nodes
+            A graph, of which every node is judged; or nodes of ``fit``, judged within the retained
+            graph.
         y : array of shape (n,), default=None
             Labels; None takes ``data.y``.
         mask : bool array of shape (n,), default=None

@@ -24,6 +24,7 @@ class CorrectsNodesMixin:
         Parameters
         ----------
         nodes : sequence of k names given to ``fit``, or of int
+            Retained nodes, each once. Numbers where ``fit`` was given no names.
         X_new : array or tensor of shape (k, n_features), default=None
             New features, in the order of `nodes`. None leaves them.
         y_new : array of shape (k,), default=None

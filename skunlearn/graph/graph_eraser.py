@@ -236,7 +236,8 @@ class GraphEraser(
             of shape (n,), of which those in ``train_mask`` are read, a bool tensor of shape (n,)
             (all, when there is none). Nodes outside of it are trained with as neighbours: leave
             them out of `data` to train without them. The graph is copied.
-        y : ignored
+        y : None, default=None
+            Ignored: labels are in `data`. It is there for scikit-learn.
         ids : sequence of n hashable values, default=None
             Unique names of the nodes, by which requests go. None takes the numbers 0 to n - 1.
         forget : bool array of shape (n,), default=None
@@ -264,6 +265,7 @@ class GraphEraser(
         Parameters
         ----------
         nodes : sequence of names given to ``fit``, or of int, default=None
+            They go with all their edges. Numbers where ``fit`` was given no names.
         edges : sequence of pairs of nodes, default=None
             Unless the graph has one-way edges, a pair stands for both directions. Both nodes stay.
 

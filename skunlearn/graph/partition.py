@@ -23,7 +23,9 @@ def shard_cap(n_nodes, n_shards):
     Parameters
     ----------
     n_nodes : int
+        Nodes of the graph.
     n_shards : int
+        Parts to divide the nodes into, at least 1.
 
     Returns
     -------
@@ -49,7 +51,9 @@ def hash_partition(ids, n_shards, *, key):
     Parameters
     ----------
     ids : sequence of n hashable values
+        Names of the nodes; equal ones come into the same shard in every process.
     n_shards : int
+        Parts to divide the nodes into, at least 1.
     key : int
         Another key, another partition.
 
@@ -88,7 +92,9 @@ def balanced_label_propagation(
     edge_index : array of shape (2, n_edges), int
         Both directions count; loops do not.
     n_nodes : int
+        Nodes of the graph, numbered from 0.
     n_shards : int
+        Parts to divide the nodes into, at least 1.
     max_iter : int, default=100
         Rounds at most, the authors' code's; it ends sooner when no node moves.
     random_state : int, RandomState instance or None, default=None
@@ -184,7 +190,9 @@ def balanced_kmeans(embeddings, n_shards, *, max_iter=20, random_state=None, cap
     Parameters
     ----------
     embeddings : array of shape (n_nodes, n_dimensions), float
+        One row for each node; near ones come into the same shard.
     n_shards : int
+        Parts to divide the nodes into, at least 1.
     max_iter : int, default=20
         Rounds at most, the authors' code's; it ends sooner when no node changes its shard.
     random_state : int, RandomState instance or None, default=None

@@ -33,6 +33,7 @@ def influence(
     Parameters
     ----------
     estimator : fitted skorch net or unlearner of one
+        It is not changed.
     X_train : array-like of shape (n_train, ...), mapping of arrays, or Dataset
         The rows that `estimator` was trained on.
     y_train : array-like of shape (n_train,) or None

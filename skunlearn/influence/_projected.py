@@ -28,13 +28,17 @@ def projected_influence(
     Parameters
     ----------
     estimator : fitted skorch net or unlearner of one
+        It is not changed.
     X : array-like of shape (n, ...), mapping of arrays, or Dataset
         The rows that `estimator` was trained on.
     y : array-like of shape (n,) or None
         Labels like those of its ``fit``; the numbers of columns for a classifier net by itself.
         None for a Dataset that holds them.
     criteria : "retained", "classes", tuple (X, y), callable or list of these, default="retained"
-        See `PUMAUnlearner`; here all rows are retained.
+        What the performance is, C. "retained" is the mean loss of all rows of `X`; "classes" that
+        of the rows of each class, one criterion a class; a tuple the mean loss of validation rows,
+        with labels like `y`; a function ``losses(outputs, targets)`` returns a tensor of one
+        differentiable value per row of `X`.
     inverse : InverseCurvature or None, default=None
         How (H + d)⁻¹ v is computed, H the curvature over the training rows: the solver, the kind
         of curvature, d and what these cost. None for ``InverseCurvature()``, whose damping is 0.1

@@ -29,6 +29,7 @@ def interclass_confusion(y_true, y_pred, classes, *, confidence=0.95):
     y_true, y_pred : array-like of shape (n,)
         True and predicted labels, of unseen rows say.
     classes : pair of labels
+        Two different labels as in `y_true`.
     confidence : float, default=0.95
         Share of such intervals that hold the true value; 0.95 is the custom.
 
@@ -77,6 +78,7 @@ def backdoor_success_rate(y_true, y_pred, target, *, confidence=0.95):
     y_pred : array-like of shape (n,)
         What the model says of them.
     target : label
+        As in `y_pred`; rows that are truly of it are left out.
     confidence : float, default=0.95
         Share of such intervals that hold the true value; 0.95 is the custom.
 

@@ -117,6 +117,7 @@ class ForgetSplit(BaseCrossValidator):
         Parameters
         ----------
         X : array-like of n_samples rows
+            Only their number counts.
         y : array of shape (n_samples,), default=None
             Folds are stratified by classes when given.
         groups : bool array of shape (n_samples,), or object, default=None

@@ -113,10 +113,13 @@ class AutoUnlearnerDisplay:
         Parameters
         ----------
         unlearner : fitted AutoUnlearner that has forgotten
+            Its log holds what it looked at on the way.
         request : int, default=-1
             Position in its log; the last one when -1.
-        ax, **options
-            See `plot`.
+        ax : matplotlib Axes, default=None
+            To draw on; a new figure when None.
+        **options : dict
+            For ``Axes.plot``.
 
         Returns
         -------

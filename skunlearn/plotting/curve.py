@@ -5,6 +5,7 @@ from scipy.stats import betabinom
 from sklearn.metrics import roc_curve
 
 from skunlearn._torch.observation import observe
+from skunlearn._unlearning import words
 from skunlearn.metrics._attacks.membership import membership_inference
 from skunlearn.metrics._attacks.scores import attack_scores
 from skunlearn.metrics._label_logits import is_multilabel
@@ -156,6 +157,7 @@ class MIACurveDisplay:
         self.ax_.set(xscale="log", yscale="log", xlim=(ends[0], 1), ylim=(ends[1], 1.1))
 
     @classmethod
+    @words.explained(membership_inference)
     def from_predictions(
         cls,
         forget_logits,
@@ -174,13 +176,19 @@ class MIACurveDisplay:
 
         Parameters
         ----------
-        forget_logits, y_forget, unseen_logits, y_unseen
-            See `skunlearn.metrics.membership_inference`.
+        {forget_logits, y_forget, unseen_logits, y_unseen}
         attack : str, default="margin"
             Of "strongest", the curve of the score that it names.
         match : {"class", None}, default="class"
-        name, ax, **options
-            See `plot`.
+            "class" weights the unseen rows to the classes of the forgotten ones; None compares with
+            all of them as they are.
+        name : str, default=None
+            Of the curve, in the legend; models called "original" or "before" are grey and
+            "retrained" ones green.
+        ax : matplotlib Axes, default=None
+            To draw on; a new figure when None.
+        **options : dict
+            For ``Axes.plot``.
         random_state : int, default=0
             For the interval.
 
@@ -209,9 +217,13 @@ class MIACurveDisplay:
         forget_scores : array-like of shape (n_forget,), float
             Higher looks more like a member.
         unseen_scores : array-like of shape (n_unseen,), float
+            The same score of rows that were in no training set.
         weights : array-like of shape (n_unseen,), default=None
+            Of the unseen rows, from `skunlearn.metrics.match_weights` say; equal when None.
         result : MembershipInference, default=None
+            Its AUC and interval are written into the legend.
         name : str, default=None
+            Of the curve, in the legend.
 
         Returns
         -------
@@ -237,7 +249,10 @@ class MIACurveDisplay:
         Parameters
         ----------
         unlearner : fitted classifier unlearner that has forgotten, or Pipeline that ends in one
+            The rows of its last request are attacked.
         X_test, y_test : rows and labels never seen
+            Of all classes, those of the forgotten rows among them. A torch Dataset has its labels
+            with it, and `y_test` is None.
         name : str, default=None
             The class's name when None.
         **options : dict

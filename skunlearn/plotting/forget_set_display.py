@@ -56,7 +56,9 @@ class ForgetSetDisplay:
         n_images : int, default=18
             At most.
         n_columns : int, default=6
+            Images beside each other, at most; six are read on a phone.
         title : str, default=None
+            Above the whole; none when None.
 
         Returns
         -------
@@ -111,10 +113,15 @@ class ForgetSetDisplay:
 
         Parameters
         ----------
-        images, scores, labels
-            See the class.
+        images : array-like of shape (n, height, width), (n, channels, height, width) or \
+(n, height, width, channels)
+            Of one or three channels.
+        scores : array-like of shape (n,)
+            Higher is more memorised, and drawn first.
+        labels : array-like of shape (n,), default=None
+            What is written above each image.
         **options : dict
-            For `plot`.
+            `figure`, `n_images`, `n_columns` and `title`, as `plot` takes them.
 
         Returns
         -------
@@ -131,13 +138,16 @@ class ForgetSetDisplay:
         model : fitted classifier
             Trained on `X`, with the forget set.
         X : array-like of images, shape (n, ...)
+            Training rows, of a shape that the class takes.
         y : array-like of shape (n,)
+            Their labels as in training, which are written above the images.
         forget : bool array of shape (n,), or ForgetSet
+            Which of them are drawn.
         without : fitted classifier, or list of them, default=None
-            Models that have not seen the forget set; see
-            `skunlearn.forget_sets.memorisation_scores`.
+            Models that have not seen the forget set: the score is then the difference of the
+            probabilities of the true class, and without them minus that probability.
         **options : dict
-            For `plot`.
+            `figure`, `n_images`, `n_columns` and `title`, as `plot` takes them.
 
         Returns
         -------

@@ -100,8 +100,11 @@ class ForgottenClassDisplay:
         predicted : dict of str to array-like of shape (n_rows,)
             The same rows, all of the forgotten class.
         label : object, default=None
-        ax, max_classes
-            See `plot`.
+            The forgotten class, for the title.
+        ax : matplotlib Axes, default=None
+            To draw on; a new figure when None.
+        max_classes : int, default=10
+            The most frequent ones; all others are put together.
 
         Returns
         -------
@@ -129,15 +132,19 @@ class ForgottenClassDisplay:
         Parameters
         ----------
         unlearner : fitted classifier unlearner that has forgotten a class
+            It is drawn under the name "unlearned".
         X_test : array-like of n rows
+            Rows that no model has seen; of the forgotten class one at least.
         y_test : array-like of shape (n,)
             Those of the forgotten class are drawn.
         models : dict of str to fitted classifier, default=None
             To draw beside it: ``{"retrained": other}``. They predict labels as `y_test` holds.
         label : object, default=None
             The class; None takes that of the last request, when it was one.
-        ax, max_classes
-            See `plot`.
+        ax : matplotlib Axes, default=None
+            To draw on; a new figure when None.
+        max_classes : int, default=10
+            The most frequent ones; all others are put together.
 
         Returns
         -------

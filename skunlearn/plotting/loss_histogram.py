@@ -125,10 +125,14 @@ class LossHistogramDisplay:
         Parameters
         ----------
         outputs : dict of str to dict of str to array-like of shape (n_rows, n_classes)
-            As in `skunlearn.evaluation.audit_logits`.
+            For each model its logits (or log-probabilities) on the rows of "forget", "unseen" and
+            "retain"; the latter two may be missing.
         labels : dict of str to array-like of shape (n_rows,), int
-        ax, **options
-            See `plot`.
+            For each of these sets the columns of the true classes, the same for all models.
+        ax : sequence of matplotlib Axes, one per model, default=None
+            To draw on; a new figure when None.
+        **options : dict
+            `bins`, as `plot` takes it.
 
         Returns
         -------
@@ -149,10 +153,14 @@ class LossHistogramDisplay:
         unlearner : fitted classifier unlearner that has forgotten, or Pipeline that ends in one
             While it still refers to the forget rows when other `models` are asked about them.
         X_test, y_test : rows and labels never seen
+            Of all classes, those of the forgotten rows among them. A torch Dataset has its labels
+            with it, and `y_test` is None.
         models : dict of str to fitted estimator, default=None
             Others to draw: ``{"before": net, "retrained": other}``.
-        ax, **options
-            See `plot`.
+        ax : sequence of matplotlib Axes, one per model, default=None
+            To draw on; a new figure when None.
+        **options : dict
+            `bins`, as `plot` takes it.
 
         Returns
         -------

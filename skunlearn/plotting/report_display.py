@@ -63,6 +63,7 @@ class UnlearningReportDisplay:
         figure : matplotlib Figure, default=None
             An empty one to draw on; a new one of pyplot when None.
         title : str, default=None
+            Above the whole; none when None.
         width : float, default=5.0
             Of the figure in inches; panels go to as many rows as they need.
 
@@ -136,8 +137,13 @@ class UnlearningReportDisplay:
         Parameters
         ----------
         report : Report
-        figure, title, width
-            See `plot`.
+            From `skunlearn.evaluation.audit`, `audit_logits` or `compare`.
+        figure : matplotlib Figure, default=None
+            An empty one to draw on; a new one of pyplot when None.
+        title : str, default=None
+            Above the whole; none when None.
+        width : float, default=5.0
+            Of the figure in inches; panels go to as many rows as they need.
 
         Returns
         -------
@@ -154,11 +160,18 @@ class UnlearningReportDisplay:
         Parameters
         ----------
         unlearner : fitted unlearner that has forgotten, or UnlearningPipeline
+            What its last request named is looked at.
         X_test, y_test : rows and labels never seen
-        figure, title, width
-            See `plot`.
+            Of all classes, those of the forgotten rows among them. A torch Dataset has its labels
+            with it, and `y_test` is None.
+        figure : matplotlib Figure, default=None
+            An empty one to draw on; a new one of pyplot when None.
+        title : str, default=None
+            Above the whole; none when None.
+        width : float, default=5.0
+            Of the figure in inches; panels go to as many rows as they need.
         **options : dict
-            For `skunlearn.evaluation.audit`.
+            `retrained`, `n_seeds`, `attacks` and what else `skunlearn.evaluation.audit` takes.
 
         Returns
         -------
@@ -173,12 +186,19 @@ class UnlearningReportDisplay:
 
         Parameters
         ----------
-        outputs, labels : dict
-            See `skunlearn.evaluation.audit_logits`.
-        figure, title, width
-            See `plot`.
+        outputs : dict of str to dict of str to array-like of shape (n_rows, n_classes)
+            For each model its logits on the rows of "forget", "unseen" and others; one called
+            "retrained" is the reference.
+        labels : dict of str to array-like of shape (n_rows,), int
+            For each of these sets the columns of the true classes, the same for all models.
+        figure : matplotlib Figure, default=None
+            An empty one to draw on; a new one of pyplot when None.
+        title : str, default=None
+            Above the whole; none when None.
+        width : float, default=5.0
+            Of the figure in inches; panels go to as many rows as they need.
         **options : dict
-            For `skunlearn.evaluation.audit_logits`.
+            What else `skunlearn.evaluation.audit_logits` takes.
 
         Returns
         -------

@@ -106,8 +106,13 @@ class RetentionCurveDisplay:
         Parameters
         ----------
         curves : RetentionCurve, or dict of str to RetentionCurve
-        ax, worst, **options
-            See `plot`.
+            From `skunlearn.evaluation.retention_curve`; one alone is called "unlearned".
+        ax : matplotlib Axes, default=None
+            To draw on; a new figure when None.
+        worst : bool, default=True
+            Whether the worst class is drawn too.
+        **options : dict
+            For ``Axes.plot``.
 
         Returns
         -------

@@ -61,6 +61,7 @@ class RobustnessDisplay:
         figure : matplotlib Figure, default=None
             An empty one to draw on; a new one of pyplot when None.
         title : str, default=None
+            Above the whole; none when None.
         width : float, default=5.0
             Of the figure in inches; panels go to as many rows as they need.
 
@@ -143,8 +144,17 @@ class RobustnessDisplay:
         ----------
         frame : pandas.DataFrame
             From `skunlearn.robustness.robustness_report`.
-        forget_sets, metrics, figure, title, width
-            See `plot`.
+        forget_sets : list of str, default=None
+            Names as in the report; all when None.
+        metrics : list of str, default=None
+            None takes "retained accuracy", "forget accuracy" and "residual knowledge", and
+            "backdoor success" where it was measured.
+        figure : matplotlib Figure, default=None
+            An empty one to draw on; a new one of pyplot when None.
+        title : str, default=None
+            Above the whole; none when None.
+        width : float, default=5.0
+            Of the figure in inches; panels go to as many rows as they need.
 
         Returns
         -------

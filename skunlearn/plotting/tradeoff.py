@@ -171,7 +171,9 @@ class TradeoffDisplay:
         Parameters
         ----------
         accuracy, forgetting : array-like of shape (n_candidates,)
+            Scores of each candidate, of which higher is better.
         ax : matplotlib Axes, default=None
+            To draw on; a new figure when None.
         **parts : dict
             `accuracy_error`, `forgetting_error`, `labels`, `chosen`: see the class.
 
@@ -194,9 +196,11 @@ class TradeoffDisplay:
         Parameters
         ----------
         search : fitted GridSearchCV or the like, with several scorers
+            Its ``cv_results_`` are drawn; the candidate of its ``best_index_`` is the chosen one.
         accuracy, forgetting : str, default="accuracy", "forgetting"
             Names of the two scorers in its ``scoring``.
         ax : matplotlib Axes, default=None
+            To draw on; a new figure when None.
 
         Returns
         -------

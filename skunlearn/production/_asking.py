@@ -196,6 +196,7 @@ class AskingMixin:
         Parameters
         ----------
         request_id : str
+            As `submit` returned it.
 
         Returns
         -------

@@ -19,6 +19,7 @@ class DecidingMixin:
         Parameters
         ----------
         request_id : str
+            As `submit` returned it.
         reason : str
             In words; it stays in the record.
 
@@ -52,6 +53,7 @@ class DecidingMixin:
         Parameters
         ----------
         request_id : str
+            As `submit` returned it.
         reason : str
             In words.
         deadline : datetime with a time zone, default=None
@@ -122,6 +124,7 @@ class DecidingMixin:
         Parameters
         ----------
         request_id : str
+            As `submit` returned it.
         unlearner : fitted unlearner
             ``worker.unlearner``, or the model that `load` returns.
         format : {"json", "letter", "html"}, default="json"

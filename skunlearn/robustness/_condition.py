@@ -37,11 +37,25 @@ class Condition:
     severity = 0
 
     def suits(self, task):
-        """Whether the condition makes sense for the task."""
+        """Whether the condition makes sense for the task.
+
+        Parameters
+        ----------
+        task : object
+            Rows, labels and settings of the report: ``X_test``, ``y_test``, ``X_forget``,
+            ``y_forget`` and more.
+        """
         return True
 
     def recipe(self, task):
-        """Digest of everything that the outcome depends on, besides the task."""
+        """Digest of everything that the outcome depends on, besides the task.
+
+        Parameters
+        ----------
+        task : object
+            Rows, labels and settings of the report: ``X_test``, ``y_test``, ``X_forget``,
+            ``y_forget`` and more.
+        """
         parts = [f"{f.name}={_stable(getattr(self, f.name))}" for f in fields(self)]
         return digest_of(";".join([type(self).__name__, *parts]).encode())
 

@@ -50,6 +50,7 @@ def adversarial_rows(
     model : fitted skorch classifier or unlearner of one
         Attacked with its gradients; it is not changed.
     X : array of shape (n, ...)
+        Rows as `model` takes them; they are left as they are.
     y : array-like of shape (n,)
         Labels to lead away from, or towards under `targeted`.
     attack : {"fgsm", "pgd", "autoattack"}, default="pgd"
@@ -69,7 +70,9 @@ def adversarial_rows(
     targeted : bool, default=False
         Lead towards the labels `y` instead of away from them.
     value_range : pair of float, default=None
-        See `corrupt`; rows stay in it.
+        Lowest and highest value that a row may have; what is moved stays in it. None takes 0 to 255
+        for uint8 (the range of the dtype for other integers), 0 to 1 for floats between them, and
+        otherwise those of `X`.
     to_float : callable, default=None
         For nets that take integers, or see rows through a data set of their own: turns a float
         tensor with the values of `X` into the tensor that gives the module the same input.

@@ -63,11 +63,27 @@ class Corruption(Condition):
         return self.kind
 
     def suits(self, task):
-        """Whether the rows have the shape that the corruption needs."""
+        """Whether the rows have the shape that the corruption needs.
+
+        Parameters
+        ----------
+        task : object
+            Rows, labels and settings of the report: ``X_test``, ``y_test``, ``X_forget``,
+            ``y_forget`` and more.
+        """
         return suits(self.kind, task.X_test.shape)
 
     def perturb(self, task, seed):
-        """The same noise for every model."""
+        """The same noise for every model.
+
+        Parameters
+        ----------
+        task : object
+            Rows, labels and settings of the report: ``X_test``, ``y_test``, ``X_forget``,
+            ``y_forget`` and more.
+        seed : int
+            Of all that is drawn.
+        """
         test, forget = (
             corrupt(
                 X,
@@ -137,7 +153,18 @@ class Adversarial(Condition):
         return f"{self.attack} {self.eps:.3g}"
 
     def perturb(self, task, seed, model):
-        """Rows moved against `model`; which rows they are is the same for all."""
+        """Rows moved against `model`; which rows they are is the same for all.
+
+        Parameters
+        ----------
+        task : object
+            Rows, labels and settings of the report: ``X_test``, ``y_test``, ``X_forget``,
+            ``y_forget`` and more.
+        seed : int
+            Of all that is drawn.
+        model : fitted classifier net or unlearner of one
+            Whose gradients the rows follow.
+        """
         test, forget = self._choose(task, seed)
         X, y = task.X_test[test], task.y_test[test]
         near = self._move(task, model, X, y, seed, _TEST)
@@ -146,7 +173,18 @@ class Adversarial(Condition):
         return Perturbed(near, test, back, forget)
 
     def foreign(self, task, seed, retrained):
-        """Forget rows moved against the retrained model."""
+        """Forget rows moved against the retrained model.
+
+        Parameters
+        ----------
+        task : object
+            Rows, labels and settings of the report: ``X_test``, ``y_test``, ``X_forget``,
+            ``y_forget`` and more.
+        seed : int
+            Of all that is drawn.
+        retrained : fitted classifier net or unlearner of one
+            The model that the rows are moved against.
+        """
         _, rows = self._choose(task, seed)
         X, y = task.X_forget[rows], task.y_forget[rows]
         return self._move(task, retrained, X, y, seed, _FOREIGN)
@@ -210,11 +248,27 @@ class Subpopulation(Condition):
     name: str = "sub-population"
 
     def recipe(self, task):
-        """Digest of the rows, wherever they come from."""
+        """Digest of the rows, wherever they come from.
+
+        Parameters
+        ----------
+        task : object
+            Rows, labels and settings of the report: ``X_test``, ``y_test``, ``X_forget``,
+            ``y_forget`` and more.
+        """
         return digest_of(b"sub-population", self._mask(task))
 
     def perturb(self, task, seed):
-        """Test rows only."""
+        """Test rows only.
+
+        Parameters
+        ----------
+        task : object
+            Rows, labels and settings of the report: ``X_test``, ``y_test``, ``X_forget``,
+            ``y_forget`` and more.
+        seed : int
+            Of all that is drawn.
+        """
         mask = self._mask(task)
         return Perturbed(task.X_test[mask], np.flatnonzero(mask))
 
@@ -251,11 +305,27 @@ class NearForgotten(Condition):
         check_scalar(self.share, "share", Real, min_val=0, max_val=1, include_boundaries="right")
 
     def suits(self, task):
-        """Whether some test row is of a retained class."""
+        """Whether some test row is of a retained class.
+
+        Parameters
+        ----------
+        task : object
+            Rows, labels and settings of the report: ``X_test``, ``y_test``, ``X_forget``,
+            ``y_forget`` and more.
+        """
         return bool(task.kept.any())
 
     def perturb(self, task, seed):
-        """Test rows only; distances are Euclidean."""
+        """Test rows only; distances are Euclidean.
+
+        Parameters
+        ----------
+        task : object
+            Rows, labels and settings of the report: ``X_test``, ``y_test``, ``X_forget``,
+            ``y_forget`` and more.
+        seed : int
+            Of all that is drawn.
+        """
         rows = np.flatnonzero(task.kept)
         flat = [
             X.reshape(len(X), -1).astype(np.float32) for X in (task.X_test[rows], task.X_forget)

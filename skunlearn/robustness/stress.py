@@ -61,7 +61,9 @@ def robustness_report(
     net : skorch classifier net, or scikit-learn classifier
         Not trained; it is trained once, and once more for each forget set with planted rows.
     X, y : arrays or tensors of n training rows and labels
+        Labels are right ones: a forget set that plants wrong ones holds them itself.
     X_test, y_test : rows and labels never seen
+        Of all classes, and of the type of `X`.
     forget_sets : dict of str to ForgetSet or mask, list of them, or one
         From `skunlearn.model_selection`. Names of a list are the kinds.
     conditions : list of str or condition, default=("corruptions", "near forgotten", "trigger")
@@ -77,7 +79,9 @@ def robustness_report(
         Retrained models. The second and later ones show how far figures of retrained models lie
         apart, above all their residual knowledge, which the first has none of by definition.
     value_range : pair of float, default=None
-        See `corrupt`; None judges by `X`.
+        Lowest and highest value that a row may have; what is moved stays in it. None takes 0 to 255
+        for uint8 (the range of the dtype for other integers), 0 to 1 for floats between them, and
+        otherwise those of `X`.
     folder : path-like, default=None
         Where finished measurements are kept. A run that was killed goes on from there, and one
         with more methods, sets or conditions than an earlier one measures what is new.

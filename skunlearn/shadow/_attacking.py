@@ -10,9 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._fitted_model import model_of
 from skunlearn._torch.observation import observe
+from skunlearn._unlearning import words
 from skunlearn.base import BaseUnlearner
 from skunlearn.metrics._attacks.lira import lira, u_lira
-from skunlearn.metrics._attacks.membership import compare_scores
+from skunlearn.metrics._attacks.membership import compare_scores, membership_inference
 from skunlearn.metrics._attacks.rmia import rmia
 from skunlearn.metrics._attacks.thresholds import auc_by_label
 from skunlearn.metrics._label_logits import is_multilabel, match_scores
@@ -24,6 +25,7 @@ _FOLDS = 5
 class AttackMixin:
     """LiRA, U-LiRA and RMIA from the margins of fitted shadow models."""
 
+    @words.explained(lira)
     def lira(self, model, rows=None, *, mode="online", variance="auto"):
         """`skunlearn.metrics.lira` on rows of the pool.
 
@@ -33,8 +35,7 @@ class AttackMixin:
             The attacked model, or its margins on all rows.
         rows : array-like of int, default=None
             Candidates to attack; all of them when None.
-        mode, variance
-            See `skunlearn.metrics.lira`.
+        {mode, variance}
 
         Returns
         -------
@@ -47,13 +48,13 @@ class AttackMixin:
         """
         return self._attacked("lira", model, rows, mode=mode, variance=variance)
 
+    @words.explained(lira)
     def u_lira(self, model, rows=None, *, variance="auto"):
         """`skunlearn.metrics.u_lira` on rows of the pool.
 
         Parameters
         ----------
-        model, rows, variance
-            See `lira`.
+        {model, rows, variance}
 
         Returns
         -------
@@ -66,16 +67,16 @@ class AttackMixin:
         """
         return self._attacked("u_lira", model, rows, variance=variance)
 
+    @words.explained(lira, rmia)
     def rmia(self, model, rows=None, *, mode="online", gamma=2.0, offline_a=0.3):
         """`skunlearn.metrics.rmia` on rows of the pool, against the population.
 
         Parameters
         ----------
         model : fitted classifier or unlearner
-        rows : array-like of int, default=None
-            See `lira`.
-        mode, gamma, offline_a
-            See `skunlearn.metrics.rmia`.
+            The attacked model. Margins alone do not do: it is asked about the population too.
+        {rows}
+        {mode, gamma, offline_a}
 
         Returns
         -------
@@ -89,6 +90,7 @@ class AttackMixin:
         options = {"mode": mode, "gamma": gamma, "offline_a": offline_a}
         return self._attacked("rmia", model, rows, **options)
 
+    @words.explained(membership_inference)
     def attack(
         self,
         model,
@@ -110,16 +112,17 @@ class AttackMixin:
         Parameters
         ----------
         model : fitted classifier or unlearner
+            The attacked model, which has forgotten `forget`; or its margins on all rows (not for
+            "rmia").
         forget : array-like of int
             Rows of the pool that the model was to forget.
         unseen : array-like of int
             Rows of the pool that it never saw.
         method : {"auto", "lira", "u_lira", "rmia"}, default="auto"
             "auto" takes "u_lira" when the shadow models forget, "lira" otherwise.
-        reference, per_class, random_state
-            See `skunlearn.metrics.membership_inference`.
+        {reference, per_class, random_state}
         **options : dict
-            For the method.
+            `mode`, `variance`, `gamma` or `offline_a`, as `lira`, `u_lira` and `rmia` take them.
 
         Returns
         -------
@@ -233,13 +236,13 @@ def less_labels(sides, labels):
     forget, unseen : ndarray of shape (n,)
     """
     (forget, unseen), (y_forget, y_unseen) = sides, labels
-    for value, words in ((True, "have"), (False, "lack")):
+    for value, verb in ((True, "have"), (False, "lack")):
         alone = (y_forget == value).any(axis=0) & ~(y_unseen == value).any(axis=0)
         if alone.any():
             raise ValueError(
-                f"Forget rows {words} labels {np.flatnonzero(alone).tolist()} and no unseen row "
+                f"Forget rows {verb} labels {np.flatnonzero(alone).tolist()} and no unseen row "
                 "does, so that nothing tells memory from the labels. Pass unseen rows that "
-                f"{words} them."
+                f"{verb} them."
             )
     # A ratio may be huge, and the line follow this one row: ranks are what an AUC sees.
     ranks = rankdata(np.concatenate([forget, unseen]))

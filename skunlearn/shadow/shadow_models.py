@@ -137,6 +137,7 @@ class ShadowModels(AttackMixin, LendingMixin, PurgeMixin, BaseEstimator):
         X : rows as for `estimator`
             Everything that the attacked model may have seen, and the unseen rows to compare with.
         y : array of shape (n,) or (n, n_labels)
+            Labels of any type, or an indicator matrix of several labels, 0 or 1.
         sample_weight : array of shape (n,), default=None
             Weights that every model is trained with, see `FineTuneUnlearner.fit`; the attacked
             model should have been trained with the same. Attacks count every row once.

@@ -53,6 +53,7 @@ def unlearner_tags(unlearner):
     Parameters
     ----------
     unlearner : unlearner or its class
+        Of a class the tags hold for its instances with default parameters.
 
     Returns
     -------

@@ -163,6 +163,7 @@ def parametrize_with_unlearning_checks(estimators):
     Parameters
     ----------
     estimators : list of unlearners
+        Not fitted; each is cloned for every check.
 
     Returns
     -------

@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LinearRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
-from torch.utils.data import Subset, TensorDataset
+from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
 from skunlearn import (
     AmnesiacUnlearner,
@@ -304,6 +304,25 @@ def test_items_of_the_training_set_are_no_unseen_rows(blobs):
     with pytest.warns(UserWarning, match="holds 1 of 81 rows that are training rows too"):
         unlearner.unlearn(indices=[2], X_val=with_one, max_accuracy_drop=1.0)
     assert len(audit(unlearner, rest).frame)
+
+
+def test_training_rows_are_noticed_in_another_data_set(blobs):
+    """By what they hold: views that are made anew, copies, and items after a fit on arrays."""
+    X, y, X_val, y_val = blobs
+
+    def of(X, y):
+        return TensorDataset(torch.from_numpy(X), torch.from_numpy(y))
+
+    shown = ConcatDataset([of(X_val[:30], y_val[:30]), Subset(of(X, y), range(10, 30))])
+    for rows in ((X, y), (of(X, y), None)):
+        unlearner = RetrainUnlearner(make_net(module__n_out=3, max_epochs=1), random_state=0)
+        unlearner.fit(*rows)
+        with pytest.raises(ValueError, match="X_val holds 20 training rows, of 50"):
+            unlearner.unlearn(indices=[0], X_val=shown)
+        assert unlearner.deletions_ == []
+        unlearner.unlearn(indices=[0], X_val=of(X_val, y_val))
+        with pytest.raises(ValueError, match="These rows are training rows"):
+            audit(unlearner, of(X[20:], y[20:]))
 
 
 @pytest.mark.filterwarnings("ignore::skunlearn.exceptions.AugmentedRowsWarning")

@@ -66,6 +66,7 @@ class Certificate(str):
         Parameters
         ----------
         path : str or path-like
+            Written by `save`.
 
         Returns
         -------
@@ -91,7 +92,9 @@ class Certificate(str):
         Parameters
         ----------
         key : str
+            Name of the entry at the top level.
         default : object, default=None
+            What is returned where there is no such entry.
 
         Returns
         -------
@@ -136,6 +139,7 @@ class Certificate(str):
         Parameters
         ----------
         path : str or path-like
+            Where to; a file of that name is replaced.
         """
         with open(path, "w", encoding="utf-8", newline="\n") as file:
             file.write(self.to_json() + "\n")

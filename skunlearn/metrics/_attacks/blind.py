@@ -41,6 +41,7 @@ def blind_attack(
     y_forget : array-like of shape (n_forget,), default=None
         Class labels, for `match`.
     y_unseen : array-like of shape (n_unseen,), default=None
+        The same of the unseen rows.
     match : {"class"} or None, default="class"
         "class" weights unseen rows to the class proportions of the forget set, in training the
         attack and in its AUC. Pass None for regression.

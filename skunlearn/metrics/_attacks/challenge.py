@@ -74,6 +74,7 @@ def challenge_score(
         One number for each model and forgotten row, its margin (`margin`) say; n is the size of
         the forget set. The challenge trained 512 models.
     retrained : array-like of shape (n_retrained, n), float
+        The same numbers of models that were retrained without the rows, in the same order of rows.
     null : array-like of shape (n_null, n), float, default=None
         Further retrained models in the place of the unlearned ones. None splits `retrained`
         into halves.

@@ -120,6 +120,7 @@ def class_spread_attack(
         The same of rows that were in no training set, of the other classes; rows of forgotten
         classes among them are left out.
     y_unseen : array-like of shape (n_unseen,), int
+        Columns of their classes.
     references : sequence of (forget_logits, unseen_logits)
         The same of models that were retrained without the classes, of different seeds. They differ
         in their spread, so that it takes several to tell from one more; see the notes.

@@ -49,6 +49,7 @@ class KLoM:
         Parameters
         ----------
         q : float in [0, 1]
+            0.95 for the value that a twentieth of the rows exceed.
 
         Returns
         -------

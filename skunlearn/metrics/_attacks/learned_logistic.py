@@ -74,7 +74,10 @@ def logistic_attack(
     Parameters
     ----------
     forget_logits, unseen_logits : array-like of shape (n, n_classes), float
+        Logits (or log-probabilities) of the model for the rows that it was to forget, and for rows
+        that were in no training set.
     y_forget, y_unseen : array-like of shape (n,), int
+        Column of each row's true class.
     match : {"class"} or None, default="class"
         Draw both sides with the same number of rows of each class, or, like the kit, with the
         same number in all.

@@ -88,6 +88,7 @@ def u_lira(target, shadow, unlearned, never, *, variance="auto"):
     target : array-like of shape (n,) or (n, n_labels), float
         Margins of the rows under the attacked, unlearned model; of several labels see `lira`.
     shadow : array-like of shape (n_models, n) or (n_models, n, n_labels), float
+        Margins of the same rows under each shadow model.
     unlearned : bool array-like of shape (n_models, n)
         Where the model was trained on the row and then made to forget it.
     never : bool array-like of shape (n_models, n)

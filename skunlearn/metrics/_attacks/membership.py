@@ -46,6 +46,7 @@ def membership_inference(
     unseen_logits : array-like of shape (n_unseen, n_classes), float
         The same for rows that were in no training set.
     y_unseen : array-like of shape (n_unseen,), int
+        Column of each unseen row's true class, as `y_forget`.
     attack : str, default="margin"
         A score of `membership_scores`; "strongest" for the one of them that lies farthest from its
         reference, with intervals that hold for all of them together; or "learned" for a logistic
@@ -223,9 +224,11 @@ def compare_scores(
     forget_scores : array-like of shape (n_forget,), float
         Higher looks more like a member.
     unseen_scores : array-like of shape (n_unseen,), float
+        The same score of rows that were in no training set.
     y_forget : array-like of shape (n_forget,), default=None
         Class labels, for `match` and `per_class`.
     y_unseen : array-like of shape (n_unseen,), default=None
+        The same of the unseen rows.
     match : {"class"} or None, default="class"
         Regression targets have no classes to match: pass None.
     sample_weight : array-like of shape (n_unseen,), float, default=None

@@ -32,7 +32,17 @@ class ScoreDistance:
 
     @classmethod
     def of(cls, interval, reference, correlation):
-        """Of an AUC's interval and its reference, an Interval or a float."""
+        """Of an AUC's interval and its reference, an Interval or a float.
+
+        Parameters
+        ----------
+        interval : Interval
+            Of the AUC.
+        reference : Interval or float
+            The AUC of the reference.
+        correlation : float
+            Of the two AUCs, from rows that both models were asked about; used of an Interval alone.
+        """
         if isinstance(reference, Interval):
             return cls(interval, reference.estimate, reference, correlation)
         return cls(interval, float(reference))
@@ -159,6 +169,8 @@ class MembershipInference:
         Parameters
         ----------
         name : str
+            A score of `membership_scores` where there are several ("strongest"); of one score it is
+            not looked at.
 
         Returns
         -------

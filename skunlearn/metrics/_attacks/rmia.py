@@ -35,6 +35,7 @@ def rmia(
     population_target : array-like of shape (n_population,) or (n_population, n_labels), float
         log p_y of rows that neither the attacked nor any shadow model was trained on.
     population_shadow : array-like of shape (n_models, n_population[, n_labels]), float
+        The same of these rows under each shadow model.
     mode : {"online", "offline"}, default="online"
         Online, p(x) is the mean of the averages over models with and without x. Offline, models
         with x are not used: p(x) = ((1 + a)·p_out(x) + 1 − a) / 2.

@@ -61,7 +61,10 @@ def svc_efficacy(
     Parameters
     ----------
     forget_logits, retain_logits, unseen_logits : array-like of shape (n, n_classes), float
+        Logits (or log-probabilities) of the model for the rows that it was to forget, retained
+        training rows, and rows that were in no training set.
     y_forget, y_retain, y_unseen : array-like of shape (n,), int
+        Column of each row's true class.
     max_rows : int, default=2000
         Rows a side to train on, drawn at random. The papers take all; the time grows with the
         square (2,000 a side took 14 times as long as 500, 0.33 s).

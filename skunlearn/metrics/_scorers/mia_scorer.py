@@ -136,7 +136,10 @@ class MIAScorer(Scorer):
         Parameters
         ----------
         estimator : fitted unlearner that has forgotten, or Pipeline that ends in one
+            The rows of its last request are what is attacked.
         X, y : rows that the model has never seen, with labels
+            To compare the forgotten rows with; of their classes, unless `match` is None. A torch
+            Dataset has its labels with it, and `y` is None.
 
         Returns
         -------
@@ -169,7 +172,10 @@ class MIAScorer(Scorer):
         Parameters
         ----------
         estimator : fitted unlearner that has forgotten, or Pipeline that ends in one
+            The rows of its last request are what is attacked.
         X, y : rows that the model has never seen, with labels
+            To compare the forgotten rows with; of their classes, unless `match` is None. A torch
+            Dataset has its labels with it, and `y` is None.
 
         Returns
         -------
@@ -214,7 +220,10 @@ class MIAScorer(Scorer):
         Parameters
         ----------
         estimator : fitted unlearner that has forgotten, or Pipeline that ends in one
+            The rows of its last request are what is attacked.
         X, y : rows that the model has never seen, with labels
+            To compare the forgotten rows with; of their classes, unless `match` is None. A torch
+            Dataset has its labels with it, and `y` is None.
 
         Returns
         -------

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._fitted_model import read_rows
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, take
-from skunlearn._rows.finding import share_alike
+from skunlearn._rows.seen import share_alike
 from skunlearn._rows.views import Rows
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning.validation import refuse_mixed
@@ -133,8 +133,9 @@ def refuse_training_rows(unlearner, unseen):
     """Raise where rows that should be unseen are in the training record."""
     rows = np.unique(np.linspace(0, len(unseen) - 1, _CHECKED_ROWS).astype(int))
     record = unlearner._record
-    seen = record.mark_seen(unseen.take(rows).X).mean()
-    if seen > 0.5 and seen > share_alike(record, len(rows))[1]:
+    some = unseen.take(rows).X
+    seen = record.mark_seen(some).mean()
+    if seen > 0.5 and seen > share_alike(record, some)[1]:
         raise TrainingRowsError(
             "These rows are training rows, not unseen ones: the attack would compare members "
             "with members. Score held-out rows, and set return_train_score=False (searches by "

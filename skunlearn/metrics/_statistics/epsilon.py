@@ -70,6 +70,7 @@ def epsilon_from_counts(hits, n_right, alarms, n_wrong, *, delta=0.0, confidence
     alarms, n_wrong : int
         False positives and the rows that could have been.
     delta : float in [0, 1), default=0.0
+        The δ of (ε, δ).
     confidence : float in (0, 1), default=0.95
         Half of the remaining risk goes to each of the two rates.
 
@@ -114,6 +115,7 @@ def epsilon_lower_bound(
     forget_scores : array-like of shape (n_forget,), float
         Higher looks more like a member.
     unseen_scores : array-like of shape (n_unseen,), float
+        The same score of rows that were in no training set.
     y_forget, y_unseen : array-like of shape (n_forget,) and (n_unseen,), default=None
         Class labels. With them as many unseen rows of each class are drawn as keep the forget
         set's proportions; counts cannot be weighted.

@@ -12,7 +12,9 @@ def auc(members, non_members, *, weights=None):
     Parameters
     ----------
     members : array-like of shape (n_members,), float
+        Scores of training rows, of rows to forget say. Higher looks more like a member.
     non_members : array-like of shape (n_non_members,), float
+        The same score of rows that were in no training set.
     weights : array-like of shape (n_non_members,), float, default=None
         Weights of the non-members, not negative; equal when None.
 
@@ -47,7 +49,9 @@ def delong_interval(
     Parameters
     ----------
     members : array-like of shape (n_members,), float
+        Scores of training rows, of rows to forget say. Higher looks more like a member.
     non_members : array-like of shape (n_non_members,), float
+        The same score of rows that were in no training set.
     weights : array-like of shape (n_non_members,), float, default=None
         Weights of the non-members, not negative; equal when None.
     strata : array-like of shape (n_non_members,), default=None
@@ -107,6 +111,7 @@ def delong_covariance(members, non_members, *, weights=None, strata=None, member
     members : array-like of shape (n_scores, n_members), float
         One row for each score.
     non_members : array-like of shape (n_scores, n_non_members), float
+        The same scores of rows that were in no training set, in the same order of scores.
     {weights, strata, member_strata}
 
     Returns
@@ -179,7 +184,9 @@ def bootstrap_interval(
     Parameters
     ----------
     members : array-like of shape (n_members,), float
+        Scores of training rows, of rows to forget say. Higher looks more like a member.
     non_members : array-like of shape (n_non_members,), float
+        The same score of rows that were in no training set.
     weights : array-like of shape (n_non_members,), float, default=None
         Weights of the non-members, not negative; equal when None.
     strata : array-like of shape (n_non_members,), default=None
@@ -242,7 +249,9 @@ def auc_interval(
     Parameters
     ----------
     members : array-like of shape (n_members,), float
+        Scores of training rows, of rows to forget say. Higher looks more like a member.
     non_members : array-like of shape (n_non_members,), float
+        The same score of rows that were in no training set.
     weights : array-like of shape (n_non_members,), float, default=None
         Weights of the non-members, such as those of `match_weights`; equal when None. Rows of
         weight 0 are dropped.

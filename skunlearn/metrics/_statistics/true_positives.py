@@ -55,6 +55,7 @@ def tpr_at_fpr(forget_scores, unseen_scores, *, fpr=0.01, weights=None, confiden
     forget_scores : array-like of shape (n_forget,), float
         Higher looks more like a member.
     unseen_scores : array-like of shape (n_unseen,), float
+        The same score of rows that were in no training set.
     fpr : float in (0, 1), default=0.01
         The rate may not be exceeded: where scores tie, a threshold takes all of them or none.
     weights : array-like of shape (n_unseen,), float, default=None
