@@ -219,21 +219,11 @@ class ReadsTable(Nearest):
 
 
 class Unpacks(Asks):
-    """Is given a model as a text."""
+    """Is given a model as a text, and what unpacks it."""
 
     def predict(self, X):
-        return pickle.loads(base64.b64decode(self.other)).predict(X)
-
-
-class UnpacksElsewhere(Asks):
-    """The same, by a function that it is given too."""
-
-    def __init__(self, other=None, how=None):
-        super().__init__(other)
-        self.how = how
-
-    def predict(self, X):
-        return self.how(self.other).predict(X)
+        text, unpack = self.other
+        return unpack(text).predict(X)
 
 
 class ByFirstNumber(Asks):
@@ -358,8 +348,7 @@ ESTIMATORS = {
     "file": lambda folder: Reads(_file(folder)),
     "file, in a helper": lambda folder: ReadsInHelper(_file(folder)),
     "file of rows": lambda folder: ReadsTable(_saved(folder)),
-    "text": lambda folder: Unpacks(_packed()),
-    "text and function": lambda folder: UnpacksElsewhere(_packed(), _unpack),
+    "text": lambda folder: Unpacks((_packed(), _unpack)),
     "dict of numbers": lambda folder: ByFirstNumber({float(row[0]): int(row[-1]) for row in table}),
     "context": lambda folder: InContext(),
     "thread": lambda folder: InThread(),
@@ -439,6 +428,7 @@ def test_tables_that_stand_in_the_code_are_no_rows(rows):
     assert len(name_trained(Computed())) == 1
     users_file.costs = users_file.costs + 1e-3
     assert "users_file.costs" in name_trained(WrittenOut())[0]
+    assert len(name_trained(Asks(_packed()))) == 1
 
 
 def test_a_search_may_score_on_rows_of_its_own(rows):
