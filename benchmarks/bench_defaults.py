@@ -11,10 +11,11 @@ is that of the processor, over a retraining's. Warned: in how many of the seeds 
 or warned that the rows are not forgotten or the net is damaged. Requests bring half of the unseen
 rows; the other half is for the figures only.
 
-What is in FILE already is not run again (with --again it is), and each method is put in when it is
-done, so that a run can be cut and continued. --kept holds the nets that all methods start from and
-are judged by. --data, or SKUNLEARN_DATA, is the folder with CIFAR-10 and the faces. --page puts the
-table into a page in place of a run.
+What is in FILE already is not run again (with --again it is), but for the baselines, which every
+run of a task and seed begins with: times are over that of its own retraining. Each method is put in
+when it is done, so that a run can be cut and continued. --kept holds the nets that all methods
+start from and are judged by. --data, or SKUNLEARN_DATA, is the folder with CIFAR-10 and the faces.
+--page puts the table into a page in place of a run.
 """
 
 import argparse
@@ -59,9 +60,6 @@ def run(task, seed, names, store, kept):
     referee = Referee(model, X, y, *unseen, forget, seed, kept)
     fitted = RetrainUnlearner(model, random_state=seed, memory=kept).fit(X, y)
     state = {k: v for k, v in vars(fitted).items() if k not in fitted.get_params(deep=False)}
-    if store.has(task, "retrained", seed):
-        # Timed when it was trained, which it may not have been now.
-        referee.seconds = store.tasks[task]["retrained"]["seeds"][str(seed)]["seconds"]
     for name in names:
         if name == "original":
             store.add(task, name, seed, referee.judge(fitted, 0.0))
@@ -82,11 +80,9 @@ def run(task, seed, names, store, kept):
                 store.add(task, name, seed, {"refused": str(error).splitlines()[0][:200]})
                 continue
             seconds = time.process_time() - began
-        if name == "retrained":
+        if name == "retrained":  # the first
             referee.seconds = seconds
-        row = referee.judge(unlearner, seconds) | (
-            {"seconds": seconds} if name == "retrained" else {}
-        )
+        row = referee.judge(unlearner, seconds)
         said = [str(w.message).split(". ")[0] for w in caught if issubclass(w.category, SAID)]
         store.add(task, name, seed, row | ({"warned": said[0][:200]} if said else {}))
 
@@ -140,10 +136,7 @@ def main():
         parser.error(f"no methods for nets: {sorted(unknown)}")
     for task in options.tasks.split(","):
         for seed in range(options.seeds):
-            todo = [n for n in BASELINES if not store.has(task, n, seed)]
-            todo.sort(key=lambda name: name != "retrained")  # times are over its own
-            more = [n for n in wanted if options.again or not store.has(task, n, seed)]
-            if todo := todo + [n for n in more if n not in todo]:
+            if todo := store.list_due(task, seed, wanted, options.again):
                 run(task, seed, todo, store, options.kept)
         show(task, store.tasks[task])
         if "Auto" in store.tasks[task]:

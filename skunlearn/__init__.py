@@ -8,7 +8,7 @@ from skunlearn.ascent import (
     NegGradPlusUnlearner,
     SFRonUnlearner,
 )
-from skunlearn.auto import AutoUnlearner
+from skunlearn.auto import AutoUnlearner, make_unlearner
 from skunlearn.backbone import PublicBackbone
 from skunlearn.base import BaseUnlearner
 from skunlearn.certified import (
@@ -119,4 +119,5 @@ __all__ = [
     "UnlearningPipeline",
     "__version__",
     "from_torch",
+    "make_unlearner",
 ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 pytestmark = pytest.mark.skipif(not BENCHMARKS.exists(), reason="a release holds no benchmarks")
@@ -52,6 +53,54 @@ def test_rows_that_were_judged_otherwise_are_marked_until_they_are_run_again(kep
     assert kept.cell(store.tasks["task"], "X").endswith("†")
     store.add("task", "X", 0, row(kept))
     assert "†" not in kept.cell(store.tasks["task"], "X")
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """The script, and a task that takes no time."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    script = load("bench_defaults")
+    torch.set_num_threads(1)
+
+    def small(seed):
+        rng = np.random.default_rng(seed)
+        y = np.tile([0, 1], 60)
+        X = (rng.normal(size=(120, 4)) + y[:, None]).astype(np.float32)
+        net = script.TASKS["tabular-rows"](0)[0].set_params(
+            module__n_in=4, module__n_out=2, module__width=4, max_epochs=3
+        )
+        return net, X[:60], y[:60], X[60:], y[60:], np.arange(6)
+
+    monkeypatch.setitem(script.TASKS, "small", small)
+    return script
+
+
+def test_times_are_over_the_retraining_of_the_same_run(bench, monkeypatch):
+    store, clock = bench.Store(None), {"now": 0.0}
+    methods = ["FineTune", "NoT"]
+
+    def run_all(pace, wanted, again=False):
+        """On a machine on which whatever is timed takes `pace` seconds."""
+
+        def tick():
+            clock["now"] += pace
+            return clock["now"]
+
+        monkeypatch.setattr(bench.time, "process_time", tick)
+        due = store.list_due("small", 0, wanted, again)
+        if due:
+            bench.run("small", 0, due, store, None)
+        return due
+
+    assert run_all(1.0, methods[:1]) == ["retrained", "original", "floor", "FineTune"]
+    # Continued on a slower one, or run again there, with the baselines or without their names.
+    assert run_all(7.0, methods) == ["retrained", "original", "floor", "NoT"]
+    assert run_all(3.0, methods) == []
+    assert run_all(5.0, methods, again=True)[3:] == methods
+    assert run_all(2.0, ["NoT", "floor"], again=True)[3:] == ["NoT"]
+    for name in ("retrained", "floor", *methods):
+        assert store.tasks["small"][name]["time"] == 1.0
+    assert store.tasks["small"]["original"]["time"] == 0.0
 
 
 @pytest.mark.parametrize(

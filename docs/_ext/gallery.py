@@ -28,6 +28,7 @@ SECTIONS = {
         "plot_cifar10_conditions",
     ),
     "Exact and certified": (
+        "plot_any_estimator",
         "plot_sisa_savings",
         "plot_forest",
         "plot_certified_removal",

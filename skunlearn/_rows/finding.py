@@ -10,6 +10,7 @@ from skunlearn._rows.containers import (
     is_dataset,
     label_digests,
     match,
+    n_rows,
     name_digests,
     row_digests,
 )
@@ -133,14 +134,9 @@ def _find_rows(record, X, y):
         return _check_indices(record, _find_subset(record, X))
     if is_dataset(X):
         raise TypeError("X_forget is a torch Dataset, but the model was fitted on arrays.")
-    digests = row_digests(X)
-    if y is not None and len(y) != len(digests):
-        raise ValueError(f"X_forget has {len(digests)} rows, but y_forget has {len(y)}.")
-    if y is None:
-        hits = match(record.digests, digests)
-    else:
-        hits = match(record.label_digests, label_digests(digests, y))
-    return _keep_retained(record, hits, "rows of X_forget", "row")
+    if y is not None and len(y) != n_rows(X):
+        raise ValueError(f"X_forget has {n_rows(X)} rows, but y_forget has {len(y)}.")
+    return _keep_retained(record, record.match(X, y), "rows of X_forget", "row")
 
 
 def _find_subset(record, X):

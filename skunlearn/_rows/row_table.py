@@ -12,6 +12,7 @@ import torch
 from skunlearn._rows.containers import (
     DIGEST_SIZE,
     label_digests,
+    match,
     n_rows,
     read_in_parts,
     row_digests,
@@ -91,6 +92,30 @@ class RowTable:
         if positions is None:
             return self._digests, self._labels
         return self._digests[positions], self._labels[positions]
+
+    def match(self, record, X, y=None):
+        """Positions of the rows that equal each row of `X`, with their labels where `y` is given.
+
+        X : rows of the kind of those in the record, see `align`
+        y : array of shape (n,), default=None
+
+        Of rows that are known by sketches those are hashed that have the sketch of one of these.
+        """
+        wanted = row_digests(X)
+        if y is not None:
+            wanted = label_digests(wanted, y)
+        where = self._list_alike(record, X)
+        digests = self.complete(record, where)[0 if y is None else 1]
+        hits = match(digests, wanted)
+        return hits if where is None else [where[hit] for hit in hits]
+
+    def _list_alike(self, record, X):
+        """Positions of the rows that have the sketch of a row of `X`; None where nobody can say."""
+        if self._known is None or not record.has_data or not can_sketch(X):
+            return None
+        if _dtype_of(X) != _dtype_of(record._X) or X.shape[1:] != record._X.shape[1:]:
+            return None
+        return np.flatnonzero(np.isin(self._sketches[0], row_sketches(X), kind="sort"))
 
     def take_leave(self, record, positions=None):
         """Complete the table before `record` lets go of rows, whatever became of them.
@@ -268,6 +293,10 @@ def row_sketches(X):
         np.einsum("ij->i", chunk, out=sketches[i : i + m])  # a sum; of short rows faster than sum
         i += m
     return sketches
+
+
+def _dtype_of(X):
+    return (X.detach().numpy() if isinstance(X, torch.Tensor) else X).dtype.newbyteorder("=")
 
 
 @functools.lru_cache(maxsize=8)

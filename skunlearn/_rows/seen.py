@@ -23,7 +23,7 @@ def mark_seen(record, X):
     if record.is_dataset or is_dataset(X):
         return _mark_places(record, X)[0] | _mark_equal(record, X)
     X, exact = align(X, record.like, "X")
-    return exact & _are_in(record.digests[record.retained], row_digests(X))
+    return exact & np.array([record.retained[hit].any() for hit in record.match(X)], dtype=bool)
 
 
 def mark_forgotten(record, X):

@@ -51,7 +51,10 @@ def _advise(estimator, name):
     """What to do where a net is wanted and `estimator` is none."""
     nets = walk(estimator, "").nets if isinstance(estimator, BaseEstimator) else []
     if not nets:
-        return ". Wrap the PyTorch module in skorch's NeuralNetClassifier, or use RetrainUnlearner."
+        return (
+            ". Wrap the PyTorch module in skorch's NeuralNetClassifier; of other estimators "
+            "make_unlearner chooses the method."
+        )
     if isinstance(estimator, Pipeline):
         return (
             f" around one. Let {name} take the net's place in it, as in "

@@ -19,6 +19,7 @@ from skunlearn.auto._adapting import LEAST, Adapting, LateDecay
 from skunlearn.auto._few import LEVEL, rarity
 from skunlearn.auto._judge import NAMED, Judge, strongest
 from skunlearn.auto._keeping import Keeping, score_own
+from skunlearn.auto._renewing import renew_unused
 from skunlearn.auto._settling import Confidence, silence
 from skunlearn.auto._trying import FEWEST, Trial, is_ordinary
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
@@ -244,6 +245,7 @@ class AutoUnlearner(NetUnlearner):
         if whole and confidence is not None and confidence.agrees(new):
             share, tried = 0.0, 0  # what it would keep no longer helps
         share = self._start(net, new, retain, forget, share, tried, seeds[2])
+        renew_unused(net, new, retain, forget, self._classes)
         self._auto |= {"epochs": total - tried, "shares": [round(share, 4)]}
         vars(net)["max_epochs"] = total - tried
         if self.verbose:

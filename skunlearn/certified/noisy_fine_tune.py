@@ -257,6 +257,7 @@ class NoisyFineTuneUnlearner(NetUnlearner):
         passes = math.ceil(plan.steps / max(1, n_batches(net, len(retain))))
         train(net, retain, epochs=passes + 1, callbacks=[("skunlearn_noise", noise)], shuffle=True)
         net.callbacks_, net.optimizer_ = own, optimizer
+        net.initialize_history()  # a schedule of the net's begins with the epochs that follow
         forget_statistics(noise.norms)
         if noise.left:
             raise UnlearningError(

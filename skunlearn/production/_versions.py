@@ -87,6 +87,7 @@ class RowTable:
     def __init__(self, digests, n, newest=None, names=None):
         self.digests, self.n, self.newest = digests, n, newest
         self.names = names or {}
+        self.as_columns = None
 
     @classmethod
     def of(cls, X, y, weights, ids, salt):
@@ -97,7 +98,8 @@ class RowTable:
                 return cls(None, len(X))
             parts, ids = [name_digests(range(len(X)))], None
         else:
-            parts = [row_digests(as_rows(X)), name_digests(_values(y))]
+            values = _values(y)
+            parts = [row_digests(as_rows(X)), name_digests(values)]
         if weights is not None:
             parts.append(name_digests(np.asarray(_values(weights), dtype=np.float64)))
         if ids is not None:
@@ -106,7 +108,12 @@ class RowTable:
             sizes = [len(part) for part in parts]
             raise ValueError(f"X, y, sample_weight and ids (those given) have {sizes} rows.")
         salted = _salted(np.hstack(parts), salt)
-        return cls(salted, len(salted))
+        table = cls(salted, len(salted))
+        if not is_dataset(X):
+            table.as_columns = lambda: _salted(
+                np.hstack([parts[0], name_digests([[value] for value in values]), *parts[2:]]), salt
+            )
+        return table
 
     @classmethod
     def read(cls, queue):
@@ -169,6 +176,10 @@ class RowTable:
                 raise ValueError(f"The Dataset has {given.n} rows, but had {self.n} at first.")
             return np.flatnonzero(retained)
         hits = match(given.digests, self.digests)
+        if given.as_columns and not all(len(hits[i]) for i in np.flatnonzero(retained)):
+            # Release 0.2.0 knew a label that came in a column as a list of one value.
+            older = match(given.as_columns(), self.digests)
+            hits = [hit if len(hit) else old for hit, old in zip(hits, older)]
         known = np.zeros(given.n, dtype=bool)
         free = {}  # rows of `given` that stand for a digest, those not yet taken
         order, missing = [], 0
@@ -199,7 +210,9 @@ def _salted(digests, salt):
 
 
 def _values(y):
-    return np.asarray(y.detach().cpu() if isinstance(y, torch.Tensor) else y).tolist()
+    """Values of an array of any kind as a list; a column is one of its values, as in ``fit``."""
+    y = np.asarray(y.detach().cpu() if isinstance(y, torch.Tensor) else y)
+    return (y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y).tolist()
 
 
 class Versions:

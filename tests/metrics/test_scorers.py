@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.datasets import load_digits
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
@@ -390,3 +392,47 @@ def test_scorers_do_not_print_bare_numbers_and_have_a_repr(noisy):
     assert "reference" in text
     assert repr(MIAScorer()) == "MIAScorer(attack='strongest', match='class', reference=None)"
     assert repr(RetainedScorer()) == "RetainedScorer('accuracy')"
+
+
+@pytest.mark.parametrize(
+    "scoring, n_gone",
+    [
+        ("neg_log_loss", 1),
+        ("roc_auc_ovr", 1),
+        ("roc_auc_ovo", 1),
+        ("neg_brier_score", 1),
+        ("top_k_accuracy", 1),  # of the decision function, in which a class that is gone is -inf
+        ("neg_log_loss", 2),
+        ("roc_auc", 2),
+    ],
+)
+@pytest.mark.parametrize("names", [[0, 1, 2, 3], ["a", "b", "c", "d"]])
+def test_probabilities_are_scored_over_the_classes_that_are_left(scoring, n_gone, names):
+    rng = np.random.default_rng(0)
+    codes = np.arange(200) // 2 % 4
+    X = rng.normal(size=(200, 3)) + np.eye(4, 3)[codes]
+    y, gone = np.array(names)[codes], codes < n_gone
+    unlearner = RetrainUnlearner(LogisticRegression()).fit(X[::2], y[::2])
+    unlearner.unlearn(indices=np.flatnonzero(gone[::2]))
+    never = LogisticRegression().fit(X[::2][~gone[::2]], y[::2][~gone[::2]])
+    expected = get_scorer(scoring)(never, X[~gone], y[~gone])
+    assert RetainedScorer(scoring)(unlearner, X, y) == pytest.approx(expected, rel=1e-9)
+
+
+def test_mass_on_a_forgotten_class_is_shared_out_and_no_prediction_changes():
+    X, y = np.eye(3), np.arange(3)
+    unlearner = RetrainUnlearner(DummyClassifier(strategy="prior")).fit(X, y)
+    unlearner.unlearn(indices=[1])
+    full = np.array([[0.2, 0.5, 0.3], [0.0, 1.0, 0.0]])
+    unlearner.predict_proba = lambda X: full[: len(X)]
+    seen = []
+
+    def scorer(estimator, X, y):
+        seen.append((estimator.predict_proba(X), estimator.predict(X), estimator.classes_))
+        return 0.0
+
+    RetainedScorer(scorer)(unlearner, X[[0, 2]], y[[0, 2]])
+    probabilities, predicted, classes = seen[0]
+    np.testing.assert_allclose(probabilities, [[0.4, 0.6], [0.5, 0.5]])
+    np.testing.assert_array_equal(classes, [0, 2])
+    np.testing.assert_array_equal(predicted, unlearner.predict(X[[0, 2]]))

@@ -53,7 +53,35 @@ def test_requests_by_index_id_and_group_hash_the_named_rows_only(rows, hashed):
     unlearner.unlearn(groups=[5])
     assert hashed[0] == 2 + 1 + 10
     unlearner.unlearn(X[100:101])
-    assert hashed[0] == N  # each of them once
+    assert hashed[0] == 13 + 2  # the row of the request, and the one that has its sketch
+
+
+@pytest.mark.parametrize("y_given", [False, True])
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor, np.asfortranarray])
+def test_rows_found_by_sketches_are_those_that_digests_find(rows, kind, y_given):
+    X, y = rows
+    X[50], X[60], X[70] = X[40], X[40], -0.0
+    y[50], y[60] = y[40], y[40] + 1
+    record = knn().fit(kind(X), y)._record
+    asked, labels = X[[40, 70, 3]].copy(), y[[40, 70, 3]] if y_given else None
+    asked[1] = 0.0
+    found = record.match(kind(asked), labels)
+    digests, labelled = record.digests, record.label_digests
+    assert record.match(kind(asked), labels)[0].tolist() == found[0].tolist()  # all are known
+    assert [hit.tolist() for hit in found] == [[40, 50] + [60] * (not y_given), [70], [3]]
+    assert (digests == row_digests(X)).all()
+    assert (labelled == label_digests(digests, y)).all()
+
+
+def test_a_named_row_that_was_changed_is_noticed_and_one_in_its_place_is_unknown(rows):
+    X, y = rows
+    unlearner = knn().fit(X, y)
+    before = X[5].copy()
+    X[5] += 1
+    with pytest.raises(DataChangedError):
+        unlearner.unlearn(before[None])
+    with pytest.raises((DataChangedError, UnknownRowsError)):
+        unlearner.unlearn(X[5:6])
 
 
 def test_digests_are_those_of_the_rows(rows):

@@ -1,6 +1,8 @@
 """Gradients row by row: the same numbers from many rows at a time, or else one by one."""
 
 import copy
+import pickle
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -393,3 +395,54 @@ def test_the_faster_way_is_taken_and_remembered(monkeypatch):
     assert runs == []
     assert faster.choose_faster(Owner, "d", ways, "cpu") == "slow"
     assert runs.count("fast") == 1  # hopeless
+
+
+@quiet
+@pytest.mark.parametrize("moved_by", ["pickle", "file"])
+def test_a_fitted_model_remembers_which_way_was_faster(moved_by, monkeypatch, tmp_path):
+    """In other processes, too, where the clock may say otherwise."""
+    asked, slow = [], {"together": 1.0, "one by one": 100.0}
+
+    def time_once(run, device):
+        asked.append(run)
+        run()
+        return slow["together" if len(asked) % 2 else "one by one"]
+
+    def begin_a_process():
+        asked.clear()
+        monkeypatch.setattr(faster, "_CHOSEN", WeakKeyDictionary())
+
+    monkeypatch.setattr(faster, "_REPEATS", 1)
+    monkeypatch.setattr(faster, "_time", lambda run, device, limit: time_once(run, device))
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 3
+    X = (rng.normal(size=(120, 4)) + y[:, None]).astype(np.float32)
+    net = make_net(module__n_out=3, max_epochs=3, verbose=0)
+    begin_a_process()
+    unlearner = SSDUnlearner(net, random_state=0).fit(X, y)
+    assert not asked
+    before = copy.copy(unlearner)
+    first = np.flatnonzero(y == 2)[:35]
+    kept = np.setdiff1d(np.arange(120), first)
+    unlearner.unlearn(indices=first)
+    assert len(asked) == 2
+    (way,) = unlearner._ways.values()
+    assert way == "together"
+    assert "_ways" not in vars(before)  # who has chosen nothing yet
+    begin_a_process()
+    if moved_by == "pickle":
+        moved = pickle.loads(pickle.dumps(unlearner))
+    else:
+        unlearner.save(tmp_path / "model.safetensors")
+        moved = (
+            SSDUnlearner(net, random_state=0)
+            .load(tmp_path / "model.safetensors")
+            .attach(X[kept], y[kept])
+        )
+    slow.update({"together": 100.0, "one by one": 1.0})
+    moved.unlearn(indices=np.flatnonzero(y == 1)[:35])
+    assert not asked
+    assert list(moved._ways.values()) == ["together"]
+    moved.fit(X, y).unlearn(indices=np.flatnonzero(y == 2)[:35])  # another model
+    assert len(asked) == 2
+    assert list(moved._ways.values()) == ["one by one"]

@@ -1,5 +1,7 @@
 """Schedules of the net and of the unlearner, over every phase of a method."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 from skorch.callbacks import Callback, LRScheduler, WarmRestartLR
@@ -14,6 +16,8 @@ from skunlearn import (
     UNSIRUnlearner,
 )
 from skunlearn.callbacks import LinearDecay
+from skunlearn.utils import all_unlearners
+from tests.instances import ConvNet
 from tests.small import FORGET, net, quiet
 from tests.torch.rates import Rates, fresh
 
@@ -64,6 +68,13 @@ PHASED = {
     "salun": (SalUnUnlearner, {"order": "sequential"}),
 }
 
+METHODS = {
+    name: cls
+    for name, cls in all_unlearners(nets=True).items()
+    if "schedule" in signature(cls).parameters
+}
+OWN_TESTS = ("FineTuneUnlearner", "RandomLabelUnlearner", "SalUnUnlearner", "SCRUBUnlearner")
+
 
 def scheduled(policy, **kwargs):
     kind, params = POLICIES[policy]
@@ -92,6 +103,21 @@ def test_every_policy_of_torch_in_every_phased_method(data, policy, every, metho
     assert names.count("rate") == 1
     if every == "epoch" and policy not in ("ReduceLROnPlateau",):
         assert len(np.unique(seen.round(9))) <= 3  # it is an epoch's rate in all of its phases
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in OWN_TESTS])
+def test_every_method_trains_under_the_nets_schedule(data, name):
+    """Also one that trains more than once, or passes through the rows before it does."""
+    X, y = data
+    model = net(callbacks=[*scheduled("StepLR"), ("rates", Rates())])
+    if name == "CTUnlearner":
+        model.set_params(module=ConvNet)
+    unlearner = METHODS[name](model, schedule="net", max_epochs=2, random_state=0).fit(X, y)
+    Rates.seen.clear()
+    unlearner.unlearn(indices=FORGET)
+    assert unlearner.deletions_
+    seen = np.array(Rates.seen)[:, 0]
+    assert np.isclose(seen, seen[0] / 2).any()  # in a second epoch
 
 
 @pytest.mark.parametrize("policy", [name for name in POLICIES if name != "ReduceLROnPlateau"])

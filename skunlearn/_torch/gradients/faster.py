@@ -1,6 +1,8 @@
 """Which of several ways of the same work is faster here: measured, once for each kind of work."""
 
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -12,6 +14,21 @@ _REPEATS = 3
 # A process decides once, so that it gives the same numbers to the last bit however often it is
 # asked: ways differ by rounding.
 _CHOSEN = WeakKeyDictionary()
+_KEPT = ContextVar("_KEPT", default=None)
+
+
+@contextmanager
+def keeping_ways(kept):
+    """What is chosen in the block is taken from `kept`, a dict of text, and written there.
+
+    A model that was fitted in one process and forgets in others is not to be asked for time again
+    in each, which may answer otherwise.
+    """
+    token = _KEPT.set(kept)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
 
 
 def choose_faster(owner, key, ways, device):
@@ -27,6 +44,9 @@ def choose_faster(owner, key, ways, device):
         What to time, and how many rows it takes.
     device : torch device
     """
+    kept, place = _KEPT.get(), f"{owner.__module__}.{owner.__qualname__} {key}"
+    if kept is not None and kept.get(place) in ways:
+        return kept[place]
     chosen = _CHOSEN.setdefault(owner, {})
     if key not in chosen:
         times = {}
@@ -35,6 +55,8 @@ def choose_faster(owner, key, ways, device):
             times[name] = _time(run, device, limit) / rows
         first, best = next(iter(times)), min(times, key=times.get)
         chosen[key] = best if times[first] > _CLEARLY * times[best] else first
+    if kept is not None:
+        kept[place] = chosen[key]
     return chosen[key]
 
 

@@ -163,7 +163,12 @@ class _Clipping(GradientNormClipping):
 
 
 def renew_optimizer(net):
-    """Give the net, whose layers were exchanged, a new optimizer with the rates of the old one."""
+    """Give the net, for a training of its own, a new optimizer with the rates of the old one.
+
+    And a new history: a scheduler would take a long one for a training that goes on, and look for
+    its first rates in the optimizer.
+    """
     given = rates(net)
     net.initialize_optimizer()
+    net.initialize_history()
     set_rates(net, given)

@@ -1,0 +1,122 @@
+"""Weights that only forget rows use: no training on the others would ever move them."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skunlearn import AutoUnlearner
+from skunlearn._rows.views import Rows
+from skunlearn._torch.parts.net_state import weights
+from skunlearn.auto import auto_unlearner
+from skunlearn.auto._renewing import renew_unused
+from tests.auto.digits import damaged, net
+
+USER = 3
+
+
+class Ratings(nn.Module):
+    """A table of users, one of items, and a column that few rows have."""
+
+    def __init__(self, tied=False, bag=False):
+        super().__init__()
+        self.users = (nn.EmbeddingBag if bag else nn.Embedding)(20, 8)
+        self.items = nn.Embedding(30, 8)
+        self.body, self.last = nn.Linear(17, 16), nn.Linear(16, 3)
+        if tied:
+            self.says = nn.Linear(8, 20, bias=False)
+            self.says.weight = self.users.weight
+
+    def forward(self, X):
+        users = X[:, :1].long()
+        if isinstance(self.users, nn.Embedding):
+            users = users[:, 0]
+        found = torch.cat([self.users(users), self.items(X[:, 1].long()), X[:, 2:]], dim=1)
+        return self.last(torch.relu(self.body(found)))
+
+
+@pytest.fixture(scope="module")
+def ratings():
+    """What a user says, and what is in the last column of that user's rows alone."""
+    rng = np.random.default_rng(0)
+    X = np.stack([rng.integers(0, n, 400) for n in (20, 30, 1)], axis=1).astype(np.float32)
+    y = rng.integers(0, 3, 400)
+    forget = np.flatnonzero(X[:, 0] == USER)
+    X[forget, 2] = 1
+    return X, y, forget
+
+
+def recipe(**changed):
+    given = {"module": Ratings, "max_epochs": 20, "batch_size": 32, "lr": 0.05} | changed
+    return net(**given)
+
+
+@pytest.mark.parametrize("bag", [False, True])
+def test_what_no_retained_row_uses_is_that_of_a_new_net(ratings, bag):
+    X, y, forget = ratings
+    own, new = (recipe(module__bag=bag, max_epochs=n).fit(X, y) for n in (3, 0))
+    rows, kept = Rows(X, y, np.arange(400)), np.setdiff1d(np.arange(400), forget)
+    before, fresh = weights(own), weights(new)
+    sides = rows.take(kept), rows.take(forget)
+    assert renew_unused(own, new, *sides, np.arange(3)) >= 2
+    after = weights(own)
+    users, body = (f"module.{key}.weight" for key in ("users", "body"))
+    torch.testing.assert_close(after[users][USER], fresh[users][USER])
+    torch.testing.assert_close(after[body][:, 16], fresh[body][:, 16])
+    for key, value in before.items():
+        if key == users:
+            value[USER] = fresh[key][USER]
+        elif key == body:
+            value[:, 16] = fresh[key][:, 16]
+        if "items" not in key and "last" not in key:  # which the user's rows may have for their own
+            torch.testing.assert_close(after[key], value)
+    # Nothing that is said of a retained row has changed, and nothing is left to renew.
+    assert renew_unused(own, own, *sides, np.arange(3)) >= 2
+    assert not any(hook for layer in own.module_.modules() for hook in layer._forward_pre_hooks)
+
+
+def test_rows_of_users_who_stay_renew_nothing(ratings):
+    X, y, _ = ratings
+    own, new = (recipe(max_epochs=n).fit(X, y) for n in (2, 0))
+    rows, forget = Rows(X, y, np.arange(400)), np.flatnonzero(X[:, 0] != USER)[:5]
+    before = weights(own)
+    sides = rows.take(np.setdiff1d(np.arange(400), forget)), rows.take(forget)
+    assert renew_unused(own, new, *sides, np.arange(3)) == 0
+    for key, value in weights(own).items():
+        torch.testing.assert_close(value, before[key])
+
+
+def test_frozen_tables_and_those_that_make_the_logits_as_well_stay(ratings):
+    X, y, forget = ratings
+    kept = np.setdiff1d(np.arange(400), forget)
+    rows = Rows(X, y, np.arange(400))
+    for own in (recipe(module__tied=True), recipe()):
+        own.set_params(max_epochs=2).fit(X, y)
+        if not hasattr(own.module_, "says"):
+            own.module_.users.weight.requires_grad_(False)
+        before = own.module_.users.weight.detach().clone()
+        new = recipe(module__tied=hasattr(own.module_, "says"), max_epochs=0).fit(X, y)
+        renew_unused(own, new, rows.take(kept), rows.take(forget), np.arange(3))
+        torch.testing.assert_close(own.module_.users.weight.detach(), before)
+
+
+@damaged
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
+@pytest.mark.parametrize("judged", [False, True])
+def test_nothing_of_a_user_is_left_after_a_request(monkeypatch, ratings, judged):
+    """A quarter or more of the vector stayed, whatever was forgotten."""
+    X, y, forget = ratings
+    auto = AutoUnlearner(recipe(), random_state=0).fit(X, y)
+    fresh = []
+
+    def renew(own, new, *given):
+        fresh.append(new.module_.users.weight[USER].detach().clone())
+        return renew_unused(own, new, *given)
+
+    monkeypatch.setattr(auto_unlearner, "renew_unused", renew)
+    unseen = X.copy()
+    unseen[:, 1] = (X[:, 1] + 1) % 30
+    auto.unlearn(indices=forget, **({"X_val": unseen, "y_val": y} if judged else {}))
+    left = auto.estimator_.module_.users.weight[USER].detach()
+    torch.testing.assert_close(left, fresh[0])
+    assert not auto.deletions_[0]["auto"]["retrained"]
