@@ -80,10 +80,10 @@ class AutoUnlearner(NetUnlearner):
     quarter. No trial is made with fewer than 50 retained rows or 4 epochs, and of regressions,
     which keep 0.4. Where the request has fewer than 10 epochs and the net does not even name 97 %
     of its own rows rightly, up to 0.7 is kept (0.65 of whole classes), and no more of rows that
-    stand out than was said. Fewer than five rows to forget keep as much as others where none of them is known better than unseen rows are, half
-    where one is, and what a trial says where there are too few unseen rows to tell. The logits are
-    scaled, without unseen rows, by the retained ones that the net names rightly before and after:
-    a retrained net is as sure of those.
+    stand out than was said. Fewer than five rows to forget keep as much as others where none of
+    them is known better than unseen rows are, half where one is, and what a trial says where there
+    are too few unseen rows to tell. The logits are scaled, without unseen rows, by the retained
+    ones that the net names rightly before and after: a retrained net is as sure of those.
 
     On 20,000 images of CIFAR-10 and a net of eight epochs it had 78.2 % of unseen rows right after
     a class was forgotten and 80.3 % after a tenth of the rows, where retrained nets had 77.9 and
