@@ -121,7 +121,9 @@ def mark_seen(record, X):
                     seen |= np.isin(asked, held[record.retained])
         return seen
     X, exact = align(X, record.like, "X")
-    return exact & np.array([record.retained[hit].any() for hit in record.match(X)], dtype=bool)
+    return exact & np.array(
+        [record.retained[hit].any() for hit in record._table.match(record, X)], dtype=bool
+    )
 
 
 def share_alike(record, n):
@@ -169,7 +171,7 @@ def _find_rows(record, X, y):
         raise TypeError("X_forget is a torch Dataset, but the model was fitted on arrays.")
     if y is not None and len(y) != n_rows(X):
         raise ValueError(f"X_forget has {n_rows(X)} rows, but y_forget has {len(y)}.")
-    return _keep_retained(record, record.match(X, y), "rows of X_forget", "row")
+    return _keep_retained(record, record._table.match(record, X, y), "rows of X_forget", "row")
 
 
 def _list_places(X):
