@@ -18,17 +18,20 @@ _KEPT = ContextVar("_KEPT", default=None)
 
 
 @contextmanager
-def keeping_ways(kept):
-    """What is chosen in the block is taken from `kept`, a dict of text, and written there.
+def keeping_ways(estimator):
+    """What is chosen in the block an estimator remembers, and its files, once all has gone well.
 
     A model that was fitted in one process and forgets in others is not to be asked for time again
     in each, which may answer otherwise.
     """
+    kept = dict(vars(estimator).get("_ways", {}))
     token = _KEPT.set(kept)
     try:
         yield
     finally:
         _KEPT.reset(token)
+    if kept:
+        estimator._ways = kept
 
 
 def choose_faster(owner, key, ways, device):
