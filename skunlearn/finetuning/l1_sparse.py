@@ -45,7 +45,7 @@ class L1SparseUnlearner(NetUnlearner):
         accuracy. Of regressions the errors come nearer to those of retrained nets, too.
     max_epochs : int or None, default=None
         Passes over the retained rows; None takes a fifth of the net's own, rounded up, and five at
-        least, or a third of its own where that is less: what shrank has to be learnt again.
+        least, or two fifths of its own where that is less: what shrank has to be learnt again.
     {batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
