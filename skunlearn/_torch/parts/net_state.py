@@ -24,7 +24,10 @@ def parts(net):
 
 def plain(module):
     """The module as it was written, out of torch.compile and parallel training in any order."""
-    return single(uncompiled(single(module)))
+    while isinstance(module, DistributedDataParallel) or hasattr(module, "_orig_mod"):
+        compiled = hasattr(module, "_orig_mod")
+        module = module._orig_mod if compiled else module.module
+    return module
 
 
 def single(module):
@@ -41,6 +44,11 @@ def has_buffers(net):
     """Whether anything in the net may be moved by rows that pass through it."""
     buffers = map(torch.nn.Module.buffers, dict(parts(net)).values())
     return next(chain.from_iterable(buffers), None) is not None
+
+
+def count_weights(net):
+    """Bytes of a net's parameters."""
+    return sum(p.nbytes for _, part in parts(net) for p in part.parameters() if not is_lazy(p))
 
 
 def list_tables(net):
