@@ -1,6 +1,6 @@
 """The base of the methods that go on training a copy of the current net."""
 
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 
 from skunlearn._rows.constraints import COUNT, POSITIVE, StrOptions
@@ -9,7 +9,6 @@ from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.batches.training_batch import main_output
-from skunlearn._torch.gradients.faster import keeping_ways
 from skunlearn._torch.held_out_rows import holding_out
 from skunlearn._torch.loop import learning_rates
 from skunlearn._torch.loop.epoch_loop import DirectStep
@@ -125,7 +124,7 @@ class NetUnlearner(BaseUnlearner):
             recipe = skorch_nets.unwrap(self.estimator)
             holds = skorch_nets.own_split(recipe) is not None
             holding = holding_out(net, recipe, retain) if holds else nullcontext(retain)
-            with holding as kept, self._watched(net, kept, forget), self._keeping_ways():
+            with holding as kept, self._watched(net, kept, forget):
                 other = self._unlearn(net, kept, forget)
         if self.schedule == "net":  # see `_set_recipe`
             net.callbacks_ = [
@@ -139,16 +138,7 @@ class NetUnlearner(BaseUnlearner):
         net = net if other is None else other
         own = vars(self.estimator_)
         vars(net).update({key: own[key] for key in _SETTINGS if key in own})
-        return net
-
-    @contextmanager
-    def _keeping_ways(self):
-        """Let this estimator, and its files, remember which ways were found to be faster."""
-        ways = dict(vars(self).get("_ways", {}))
-        with keeping_ways(ways):
-            yield
-        if ways:
-            self._ways = ways
+        return skorch_nets.drop_last_steps(net)  # who trains another net next needs the memory
 
     def _watched(self, net, retain, forget):
         """A context in which `net` is trained, for methods that look on."""

@@ -93,6 +93,7 @@ class TrainingRecord:
         return {name: table for name, table in tables.items() if table is not None}
 
     locate, find, mark_seen = finding.locate, finding.find, seen.mark_seen
+    mark_forgotten = seen.mark_forgotten
     locate_brought, find_sources = finding.locate_brought, finding.find_sources
     recall_labels = finding.recall_labels
     check_unchanged = row_table.check_unchanged
@@ -157,10 +158,6 @@ class TrainingRecord:
     def label_digests(self):
         """As ``digests``, of each row with its label."""
         return None if self._table is None else self._table.complete(self)[1]
-
-    def match(self, X, y=None):
-        """Positions of the rows that equal each row of `X`, with labels `y` where given."""
-        return self._table.match(self, X, y)
 
     def digests_at(self, positions):
         """Digests of the rows at `positions`."""

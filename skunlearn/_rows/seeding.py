@@ -39,6 +39,7 @@ def seed_torch(seed):
 
 _lock = threading.Lock()
 _inside, _before = 0, None  # how many blocks are entered, and the generators before the first
+_spare = []  # generators that numpy draws from inside of blocks within others
 
 
 @contextmanager
@@ -48,14 +49,22 @@ def seeded(seed):
     Augmentation in a user's data set may draw from any of the three. Blocks of several threads
     overlap, and each would bring back what another has seeded: the last one that is left restores
     what was before the first.
+
+    To read and write numpy's state takes most of the time of entering and leaving. So only the
+    first block does it; those within it let numpy draw from another generator meanwhile.
     """
     global _inside, _before
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     # torch asks for accelerators first; its generator on the CPU is among those read here.
     forked = torch.random.fork_rng(devices=devices) if devices else nullcontext()
     with _lock:
-        states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-        _before = _before if _inside else states
+        ours = torch.get_rng_state(), random.getstate(), np.random.get_bit_generator()
+        lent = None
+        if _inside:
+            lent = _spare.pop() if _spare else np.random.MT19937()
+            np.random.set_bit_generator(lent)
+        else:
+            _before = ours, np.random.get_state()  # noqa: NPY002
         _inside += 1
     try:
         with forked:
@@ -66,8 +75,12 @@ def seeded(seed):
     finally:
         with _lock:
             _inside -= 1
-            ours, of_numpy, of_python = states if _inside else _before
-            torch.set_rng_state(ours)
-            np.random.set_state(of_numpy)  # noqa: NPY002
+            of_torch, of_python, of_numpy = ours if _inside else _before[0]
+            torch.set_rng_state(of_torch)
             random.setstate(of_python)
-            _before = _before if _inside else None
+            np.random.set_bit_generator(of_numpy)
+            if lent is not None:
+                _spare.append(lent)
+            if not _inside:
+                np.random.set_state(_before[1])  # noqa: NPY002
+                _before = None

@@ -233,9 +233,13 @@ class Facts:
             # Of these a net trained anew knows some less well and others better.
             sides = change.forget_before.losses(), change.forget_after.losses()
             raised = traces.measure_shift(*sides) > SHAKEN
+        said = change.forget_after
+        few, none_right = len(said.y) < FEW, not np.any(said.predicted == said.y)
+        if raised and few and (self.moved >= UNMOVED or none_right):
+            return raised  # as it is whatever neighbours say, which takes time to find out
         # By next to nothing, of rows that others do not give away.
         if raised and self.moved < HARDLY_MOVED and self.level_of_neighbours is not None:
-            if self.moved < UNMOVED and len(change.forget_after.y) < FEW:
+            if self.moved < UNMOVED and few:
                 return self.level_of_neighbours > EVEN
             return self.level_of_neighbours >= (PERHAPS if self.moved < UNMOVED else BETTER)
         return raised
@@ -312,6 +316,8 @@ class Facts:
         """Whether the model is as it was, or knows the rows better than neighbours do."""
         if self.unmoved:
             return True
+        if len(self.change.forget_after.y) < 3:
+            return False  # no level that is asked can be reached
         found = self.level_of_neighbours
         if found is None:  # of a row or two another seed may know more by chance
             return self.by_heart and len(self.change.forget_after.y) > 2

@@ -28,6 +28,43 @@ def test_draws_are_those_of_the_seed(seed):
     assert drawn[2] == random.Random(int(seed)).random()
 
 
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_a_block_within_another_leaves_its_draws_alone(rounds):
+    before, generator = generators(), np.random.get_bit_generator()
+    with seeded(1):
+        drawn = [(torch.rand(1), np.random.rand(2), random.random())]  # noqa: NPY002
+        for _ in range(rounds):
+            with seeded(5):
+                inner = np.random.rand(2)  # noqa: NPY002
+                with seeded(6):
+                    np.random.rand(7)  # noqa: NPY002
+                after = np.random.rand(2)  # noqa: NPY002
+        drawn.append((torch.rand(1), np.random.rand(2), random.random()))  # noqa: NPY002
+    assert generators() == before
+    assert np.random.get_bit_generator() is generator
+    torch_, numpy_ = torch.Generator().manual_seed(1), np.random.RandomState(1)
+    python = random.Random(1)
+    for of_torch, of_numpy, of_python in drawn:
+        assert torch.equal(of_torch, torch.rand(1, generator=torch_))
+        assert np.array_equal(of_numpy, numpy_.rand(2))
+        assert of_python == python.random()
+    assert np.array_equal([inner, after], np.random.RandomState(5).rand(2, 2))
+
+
+@pytest.mark.parametrize("first_to_leave", ["outer", "inner"])
+def test_numbers_that_numpy_holds_back_are_kept(first_to_leave):
+    """Of two normal numbers that it draws at once it holds back one."""
+    np.random.normal()  # noqa: NPY002
+    before = generators()
+    outer, inner = seeded(1), seeded(2)
+    outer.__enter__()
+    inner.__enter__()
+    for block in (outer, inner) if first_to_leave == "outer" else (inner, outer):
+        np.random.normal()  # noqa: NPY002
+        block.__exit__(None, None, None)
+    assert generators() == before
+
+
 @processor_only
 def test_devices_that_are_not_there_are_not_seeded(monkeypatch):
     """For each of them torch would take a stack trace."""

@@ -20,6 +20,7 @@ from skunlearn import (
     UNSIRUnlearner,
 )
 from skunlearn._torch import pieces
+from skunlearn._torch.loop import fit_loop
 from skunlearn._torch.loop.epoch_loop import differentiate, sum_terms
 from skunlearn._torch.parts.net_state import keep_weights
 from skunlearn._torch.pieces import in_pieces
@@ -83,13 +84,25 @@ def test_a_watched_training_leaves_no_last_steps():
     assert all(p.grad is None for p in net.module_.parameters())
 
 
+def test_nor_does_what_a_method_returns():
+    """Who trains another net beside it would hold them too."""
+    unlearner = FineTuneUnlearner(make_net(), random_state=0).fit(*make_rows())
+    retain = unlearner._record.view(np.arange(3, 90))
+    net = unlearner._attempt(retain, None, seed=0)
+    assert net is not unlearner.estimator_
+    assert not net.optimizer_.state
+    assert all(p.grad is None for p in net.module_.parameters())
+
+
+@pytest.mark.parametrize("small", [0, 2**18])
 @pytest.mark.parametrize(
     ("method", "forget"),
     [(NegGradPlusUnlearner, [1, 2]), (AMUNUnlearner, [1, 2]), (UNSIRUnlearner, range(0, 90, 3))],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_terms_of_a_loss_are_the_loss(method, forget):
+def test_terms_of_a_loss_are_the_loss(method, forget, small, monkeypatch):
     """Whether they are differentiated one after the other, or as a sum by skorch's own loop."""
+    monkeypatch.setattr(fit_loop, "_SMALL", small)
     found = []
     for kind in (NeuralNetClassifier, OwnSteps):
         unlearner = method(make_net(kind), random_state=0, max_epochs=2).fit(*make_rows())
@@ -98,6 +111,22 @@ def test_terms_of_a_loss_are_the_loss(method, forget):
     for name, value in found[0][0].items():
         assert torch.equal(value, found[1][0][name]), name
     assert found[0][1] == found[1][1]
+
+
+@pytest.mark.parametrize(("small", "passes"), [(2**18, 1), (100, 2)])
+@pytest.mark.filterwarnings("ignore")
+def test_terms_are_differentiated_together_where_they_are_small(small, passes, monkeypatch):
+    unlearner = NegGradPlusUnlearner(make_net(), random_state=0, max_epochs=1).fit(*make_rows())
+    monkeypatch.setattr(fit_loop, "_SMALL", small)  # the weights take a few kB
+    plain, made = torch.autograd.backward, []
+
+    def note(*args, **kwargs):
+        made.append(1)
+        return plain(*args, **kwargs)
+
+    monkeypatch.setattr(torch.autograd, "backward", note)
+    unlearner.unlearn(indices=[1, 2])
+    assert len(made) == 3 * passes  # batches of 32 in 88 rows
 
 
 def hooked():

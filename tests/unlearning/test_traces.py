@@ -265,6 +265,43 @@ def test_of_a_row_or_two_another_seed_may_know_more(n, known):
     assert Facts.may_know(facts, 0.05) is known
 
 
+class Asked(SimpleNamespace):
+    """`Facts` of a number of forget rows, that note whether neighbours were asked."""
+
+    adds_noise = by_heart = unmoved = False
+    losses = 1.0, 2.0
+    asked = False
+
+    @property
+    def level_of_neighbours(self):
+        self.asked = True
+        return self.level
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 7, 9])
+@pytest.mark.parametrize("moved", [0.01, 0.05, 0.2])
+def test_neighbours_are_asked_where_they_decide(n, moved):
+    y = np.zeros(n, dtype=int)
+    for right, theirs in np.ndindex(n + 1, n + 1):
+        said = SimpleNamespace(y=y, predicted=(np.arange(n) >= right).astype(int))
+        for level in (level_of_knowing_more(said, (np.arange(n) >= theirs).astype(int)), None):
+            # The rules, whatever it takes to look.
+            raised = level is None or moved >= 0.1
+            if not raised:
+                raised = (
+                    level > 0.5 if moved < 0.04 and n < 7 else level >= (0.2, 0.01)[moved > 0.04]
+                )
+            known = False if level is None else level < 0.05
+            change = SimpleNamespace(forget_after=said, is_easy=False)
+            facts = Asked(change=change, moved=moved, level=level)
+            assert Facts.raised.func(facts) == raised
+            decided = moved >= 0.1 or (n < 7 and (moved >= 0.04 or not right))
+            assert facts.asked is not decided
+            facts.asked = False
+            assert Facts.may_know(facts, 0.05) == known
+            assert facts.asked is (n > 2)
+
+
 def test_fewer_rows_to_learn_from_may_cost_a_little():
     def usual(gone):
         record = SimpleNamespace(retained=np.ones(200))

@@ -170,33 +170,41 @@ def tell_places(iterator, dtype, joins):
     return iterator
 
 
+class _JoiningLoader(BatchLoader):
+    joins = True
+
+
 @contextmanager
-def feeding(net, data, weights=None, *, shuffle=False, relabels=False):
+def feeding(net, data, weights=None, *, shuffle=False, relabels=False, asked=True):
     """Let the net's training batches come through a `Feed`, which is returned.
 
     `shuffle` makes a net shuffle that does not do so by itself. `relabels` says that targets
-    change between epochs, which workers that live on would not notice.
+    change between epochs, which workers that live on would not notice. Where nobody has `asked`
+    for the batch that is trained on, and none is a lone row, they need not come that way: None.
     """
-    feed = Feed(net, data, weights)
+    options = net.get_params_for("iterator_train")
     if can_batch(net, data, training=True):
-        changed = {"iterator_train": BatchLoader}
+        changed = {"iterator_train": _JoiningLoader}
         if shuffle:
             changed["iterator_train__shuffle"] = True
+        lone = 1 in (len(data), options.get("batch_size", net.batch_size))
+        feed = Feed(net, data, weights) if asked or lone else None
     else:
+        feed = Feed(net, data, weights)
         changed = {"iterator_train": partial(_make_loader, net.iterator_train, feed, shuffle)}
-    plain = net.get_iterator
-
-    def get_iterator(dataset, training=False):
-        made = plain(dataset, training=training)
-        return _Fed(feed, tell_places(made, data.float_dtype, feed.joins)) if training else made
-
-    changed["get_iterator"] = get_iterator
+    if feed is not None:
+        changed["get_iterator"] = partial(_get_iterator, feed, net.get_iterator)
     if n_batches(net, len(data)) == 0:
         changed["iterator_train__drop_last"] = False  # a few forget rows are a batch too
-    if relabels and net.get_params_for("iterator_train").get("persistent_workers"):
+    if relabels and options.get("persistent_workers"):
         changed["iterator_train__persistent_workers"] = False
     with overridden(net, **changed):
         yield feed
+
+
+def _get_iterator(feed, plain, dataset, training=False):
+    made = plain(dataset, training=training)
+    return _Fed(feed, tell_places(made, feed.data.float_dtype, feed.joins)) if training else made
 
 
 def _make_loader(iterator, feed, shuffle, dataset, /, **options):

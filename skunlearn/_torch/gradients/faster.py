@@ -17,18 +17,24 @@ _CHOSEN = WeakKeyDictionary()
 _KEPT = ContextVar("_KEPT", default=None)
 
 
-@contextmanager
-def keeping_ways(kept):
-    """What is chosen in the block is taken from `kept`, a dict of text, and written there.
+class KeepsWays:
+    """Mixin of net unlearners that choose ways: the estimator and its files remember them.
 
     A model that was fitted in one process and forgets in others is not to be asked for time again
     in each, which may answer otherwise.
     """
-    token = _KEPT.set(kept)
-    try:
-        yield
-    finally:
-        _KEPT.reset(token)
+
+    @contextmanager
+    def _watched(self, net, retain, forget):
+        kept = dict(vars(self).get("_ways", {}))
+        token = _KEPT.set(kept)
+        try:
+            with super()._watched(net, retain, forget):
+                yield
+        finally:
+            _KEPT.reset(token)
+        if kept:
+            self._ways = kept
 
 
 def choose_faster(owner, key, ways, device):

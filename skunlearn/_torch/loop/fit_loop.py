@@ -19,8 +19,10 @@ from skunlearn._torch.loop.run_guards import (
     watched_interrupts,
 )
 from skunlearn._torch.loop.task_loss import TaskLoss
-from skunlearn._torch.parts.net_state import refuse_diverged
+from skunlearn._torch.parts.net_state import count_weights, refuse_diverged
 from skunlearn._torch.skorch_nets import overridden
+
+_SMALL = 2**18  # bytes of weights, and of a batch, of which a second gradient is no burden
 
 
 def train(
@@ -70,7 +72,7 @@ def train(
     -------
     net : the same net
     """
-    data, weighted = make_dataset(net, rows), rows.weights is not None
+    data, plain = make_dataset(net, rows), loss is None and rows.weights is None
     told = {"X": data, "y": None if is_dataset(rows.source) else data.y}
     callbacks = list(callbacks)
     for _, callback in callbacks:
@@ -80,10 +82,10 @@ def train(
         callbacks.insert(0, ("skunlearn_start", KeptStart(net)))
     net.callbacks_ = own + callbacks
     try:
-        feeds = feeding(net, data, rows.weights, shuffle=shuffle, relabels=relabels)
+        how = {"shuffle": shuffle, "relabels": relabels, "asked": not plain}
         with (
-            feeds as feed,
-            _training_on(net, feed, loss) if loss or weighted else nullcontext(),
+            feeding(net, data, rows.weights, **how) as feed,
+            nullcontext() if plain else _training_on(net, feed, loss),
             nullcontext() if strict else lenient_scores(net),
             short_epochs(net),
             watched_interrupts() as pressed,
@@ -112,7 +114,7 @@ class StopTraining(Exception):
 def _training_on(net, feed, loss):
     """Train on ``loss(batch)`` inside the block, or on the net's own loss by weights."""
     plain, task, loss = net.get_loss, TaskLoss(net), loss or Batch.loss
-    apart = takes_terms(net)
+    apart, weights = takes_terms(net), count_weights(net)
 
     def get_loss(y_pred, y_true, X=None, *args, training=False, **kwargs):
         if not training:
@@ -120,7 +122,11 @@ def _training_on(net, feed, loss):
         batch = feed.answer(X, y_true, y_pred)
         batch.task = task
         found = loss(batch)
-        return found if apart or isinstance(found, torch.Tensor) else sum_terms(found)
+        if isinstance(found, torch.Tensor):
+            return found
+        # Terms that are differentiated one by one spare memory, which they cost in time.
+        small = isinstance(X, torch.Tensor) and max(weights, X.nbytes) <= _SMALL
+        return found if apart and not small else sum_terms(found)
 
     with overridden(net, get_loss=get_loss):
         yield

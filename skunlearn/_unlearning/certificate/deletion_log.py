@@ -70,7 +70,7 @@ def log_entry(unlearner, before, change, model, kept, seconds):
         unlearner,
         rows=len(removal.positions),
         named=record.name_rows(removal.positions, removal.corrected),
-        classes_forgotten=unlearner._row_reader.name(removal.emptied),
+        classes_forgotten=unlearner._row_reader.name(removal.emptied) if removal.emptied else [],
         seconds=seconds,
         measured=change.measure(),
     )
