@@ -9,7 +9,6 @@ from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.batches.training_batch import main_output
-from skunlearn._torch.gradients.faster import keeping_ways
 from skunlearn._torch.held_out_rows import holding_out
 from skunlearn._torch.loop import learning_rates
 from skunlearn._torch.loop.epoch_loop import DirectStep
@@ -125,7 +124,7 @@ class NetUnlearner(BaseUnlearner):
             recipe = skorch_nets.unwrap(self.estimator)
             holds = skorch_nets.own_split(recipe) is not None
             holding = holding_out(net, recipe, retain) if holds else nullcontext(retain)
-            with holding as kept, self._watched(net, kept, forget), keeping_ways(self):
+            with holding as kept, self._watched(net, kept, forget):
                 other = self._unlearn(net, kept, forget)
         if self.schedule == "net":  # see `_set_recipe`
             net.callbacks_ = [

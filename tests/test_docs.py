@@ -376,6 +376,9 @@ def test_thumbnails_of_tall_pictures_show_their_upper_part(tmp_path):
     with Image.open(tmp_path / "thumb.png") as thumbnail:
         assert thumbnail.size == (400, 280)
         assert thumbnail.getcolors() == [(400 * 280, (255, 0, 0))]
+    picture.crop((0, 0, 500, 560)).save(tmp_path / "three_panels.png")
+    gallery.crop(tmp_path / "three_panels.png", tmp_path / "upper.png")
+    assert (tmp_path / "upper.png").exists()
     picture.crop((0, 0, 500, 500)).save(tmp_path / "square.png")
     gallery.crop(tmp_path / "square.png", tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()

@@ -119,7 +119,7 @@ def crop(path, thumbnail):
     """
     width, height = _THUMBNAIL_SIZE
     with Image.open(path) as picture:
-        if picture.height > 1.2 * picture.width:
+        if picture.height > 1.1 * picture.width:
             shown = picture.crop((0, 0, picture.width, picture.width * height // width))
             shown.resize(_THUMBNAIL_SIZE, Image.Resampling.LANCZOS).save(thumbnail)
 

@@ -2,9 +2,11 @@
 
 import collections
 import contextlib
+import contextvars
 import dis
 import functools
 import sys
+import threading
 import types
 
 from skunlearn._recipe.signs import LOADING, is_users_own
@@ -13,7 +15,14 @@ from skunlearn._recipe.signs import LOADING, is_users_own
 _FORM = {"shape", "ndim", "size", "dtype", "device", "columns", "__class__", "__name__"}
 # Names by which code reads models; and what "load" is asked of.
 _MODELS = {"from_pretrained", "load_model", "load_weights", "load_state_dict_from_url"}
-_LOADERS = {"torch", "joblib", "pickle", "cloudpickle", "dill", "skops"}
+_LOADERS = {"torch", "joblib", "pickle", "_pickle", "cloudpickle", "dill", "skops"}
+# What is read by these may be rows as well.
+_TABLES = {"numpy", "pandas", "polars"}
+_READ = {
+    *("load", "loads", "loadtxt", "genfromtxt", "fromfile", "memmap", "read_csv", "read_parquet"),
+    *("read_pickle", "read_feather", "read_json", "read_excel", "read_sql", "read_table"),
+}
+_BY_TEXT = {"globals", "eval", "exec"}  # by these code uses what it does not name
 _INCIDENTAL = {"__dict__", "__doc__", "__module__", "__weakref__", "__slots__", "__annotations__"}
 
 
@@ -54,7 +63,10 @@ def list_held(value):
     """Pairs ``(name, value)`` of what an object of the user's own, or a mere holder, holds."""
     if isinstance(value, collections.deque):
         return [(str(i), item) for i, item in enumerate(value)]
-    if not (is_users_own(type(value)) or isinstance(value, types.SimpleNamespace)):
+    if isinstance(value, contextvars.ContextVar):
+        return [("get()", value.get(None))]
+    holders = types.SimpleNamespace, threading.local
+    if not (is_users_own(type(value)) or isinstance(value, holders)):
         return []
     slots = [vars(cls).get("__slots__", ()) for cls in type(value).__mro__]
     slots = [name for each in slots for name in ([each] if isinstance(each, str) else each)]
@@ -79,11 +91,56 @@ def list_functions(member):
     return [] if inner is None or isinstance(member, type) else list_functions(inner)
 
 
-@functools.lru_cache(maxsize=4096)
-def loads_models(code):
-    """Whether code names a function by which weights or models are read."""
+def list_run(cls, called):
+    """Names of the members that run when one of `called` does: what they name, and so on."""
+    members, found = {}, set()
+    for own in reversed(cls.__mro__):
+        members |= dict(list_members(own)) if is_users_own(own) else {}
+    waiting = [name for name in members if name in called]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            functions = list_functions(members[name])
+            named = set().union(*(_list_names(function.__code__) for function in functions))
+            waiting += named & members.keys()
+    return found
+
+
+def loads_models(function):
+    """Whether a function names another by which weights, models or tables are read."""
+    code = function.__code__
     names = _list_names(code)
-    return bool((LOADING | _MODELS) & names) or (bool(_LOADERS & names) and _calls_load(code))
+    if (LOADING | _MODELS) & names:
+        return True
+    used = [function.__globals__[name] for name in names if name in function.__globals__]
+    used += [sys.modules[module] for module, _ in _list_imports(code) if module in sys.modules]
+    roots = {_root(value.__name__) for value in used if isinstance(value, types.ModuleType)}
+    if roots & _LOADERS and _calls_load(code):
+        return True
+    used += [value for _, value in list_named(function)]
+    for name, _, attributes in _list_loads(code):
+        module = function.__globals__.get(name, sys.modules.get(name))
+        if isinstance(module, types.ModuleType) and attributes:
+            used.append(getattr(module, attributes[0], None))
+    return any(map(_reads, used))
+
+
+def _reads(value):
+    """Whether something is a function that reads models or tables, whatever it is called here."""
+    name, module = (getattr(value, key, None) for key in ("__name__", "__module__"))
+    return name in _READ and isinstance(module, str) and _root(module) in _LOADERS | _TABLES
+
+
+def _root(name):
+    return name.partition(".")[0]
+
+
+@functools.lru_cache(maxsize=4096)
+def looks_up_by_text(code):
+    """Whether code uses what it does not name: by ``globals()``, ``sys.modules`` or ``eval``."""
+    loads = [(name, *attributes[:1]) for name, own, attributes in _list_loads(code) if not own]
+    return any(load[0] in _BY_TEXT or load == ("sys", "modules") for load in loads)
 
 
 def _calls_load(code):

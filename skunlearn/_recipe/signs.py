@@ -22,6 +22,7 @@ from skunlearn._rows.frames import is_frame
 
 # Names by which a callback's code reads weights.
 LOADING = {"load_params", "load_state_dict", "load_checkpoint", "load_file"}
+_LONG = 1000  # characters without a space between them that nobody typed
 _MANY = 8  # rows from which they are a table
 
 
@@ -89,6 +90,13 @@ def reads_elsewhere(checkpoint):
     )
 
 
+def is_blob(value):
+    """Whether a text looks like something packed: a model, say."""
+    if not isinstance(value, str | bytes | bytearray) or len(value) < _LONG:
+        return False
+    return isinstance(value, bytes | bytearray) or not any(map(str.isspace, value))
+
+
 def is_table(value):
     """Whether a container of numbers looks like rows: what a model that looks rows up is made of.
 
@@ -102,7 +110,8 @@ def is_table(value):
     if not isinstance(value, Mapping):
         return all(map(_is_row, some))
     arrays = [item for item in itertools.islice(value.values(), _MANY) if _is_array(item)]
-    return len(arrays) == _MANY or all(isinstance(key, bytes) or _is_row(key) for key in some)
+    rows = bytes | float | np.floating  # or the first number of each
+    return len(arrays) == _MANY or all(isinstance(key, rows) or _is_row(key) for key in some)
 
 
 def _is_array(value):

@@ -23,10 +23,13 @@ from skunlearn._recipe.reach import (
     list_held,
     list_members,
     list_named,
+    list_run,
     loads_models,
+    looks_up_by_text,
 )
 from skunlearn._recipe.signs import (
     clones_fitted,
+    is_blob,
     is_fitted,
     is_state_dict,
     is_table,
@@ -129,6 +132,8 @@ class Walk:
         rows in a callback.
         """
         key = id(value), kept
+        if is_blob(value):
+            self._find(path, f"a {type(value).__name__} of {len(value)} characters", "given")
         if isinstance(value, _PLAIN) or key in self._seen:
             return
         self._seen[key] = value  # held, so that no other object takes its id
@@ -328,12 +333,18 @@ class Walk:
     def _visit_function(self, function, path, arrays):
         if not is_users_own(function):
             return
-        if self._inside is None and loads_models(function.__code__):
-            self._find(path, f"{function.__name__}, which loads something learnt", "given")
+        if self._inside is None:
+            self._look_at_code(function, path, function.__name__)
         where = f"{path} ({function.__name__} uses "
         with self._reading(function):
             for name, value in list_named(function):
                 self.visit(value, f"{where}{name})", kept=True, arrays=arrays)
+
+    def _look_at_code(self, function, path, name):
+        if loads_models(function):
+            self._find(path, f"{name} that loads something learnt, or a table", "given")
+        elif looks_up_by_text(function.__code__):
+            self._find(path, f"{name} that uses what it does not name (globals(), eval)", "given")
 
     def _visit_class(self, cls, path, arrays=True):
         """Look at what a class of the user's own holds, and at what its code uses."""
@@ -341,7 +352,8 @@ class Walk:
         if key in self._seen:
             return
         self._seen[key] = cls
-        for own in filter(is_users_own, cls.__mro__):
+        run = list_run(cls, _RUN)
+        for own in filter(is_users_own, (*cls.__mro__, *type(cls).__mro__)):
             for name, value in list_members(own):
                 if name == "on_train_end" and issubclass(cls, Callback):
                     continue  # what is put back at the end was learnt in between
@@ -350,8 +362,8 @@ class Walk:
                     self.visit(value, where, kept=True)
                     continue
                 for function in list_functions(value):
-                    if name in _RUN and loads_models(function.__code__):
-                        self._find(where, "code that loads something learnt", "given")
+                    if name in run:
+                        self._look_at_code(function, where, "code")
                 with self._used_by_code(), self._reading(own):
                     self.visit(value, where, kept=True, arrays=arrays)
 

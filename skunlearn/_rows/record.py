@@ -93,6 +93,7 @@ class TrainingRecord:
         return {name: table for name, table in tables.items() if table is not None}
 
     locate, find, mark_seen = finding.locate, finding.find, seen.mark_seen
+    mark_forgotten = seen.mark_forgotten
     locate_brought, find_sources = finding.locate_brought, finding.find_sources
     recall_labels = finding.recall_labels
     check_unchanged = row_table.check_unchanged

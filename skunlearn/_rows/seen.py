@@ -26,6 +26,17 @@ def mark_seen(record, X):
     return exact & np.array([record.retained[hit].any() for hit in record.match(X)], dtype=bool)
 
 
+def mark_forgotten(record, X):
+    """Which rows of `X` equal one that was forgotten; of Datasets, all that are not retained.
+
+    Nothing is kept of forgotten items by which they would be known.
+    """
+    if record.is_dataset or is_dataset(X):
+        return ~mark_seen(record, X)
+    X, exact = align(X, record.like, "X")
+    return exact & _are_in(record.digests[~record.retained], row_digests(X))
+
+
 def share_alike(record, X):
     """Share of retained rows that equal another one, and the most of the rows of `X` that may.
 

@@ -1,11 +1,14 @@
 """Rows of embedding tables, that of a user or a word, which some training rows look up."""
 
+import numpy as np
 import torch
 from torch.nn.functional import cosine_similarity
 
 from skunlearn._torch import inference, skorch_nets
-from skunlearn._torch.parts.net_state import list_tables
+from skunlearn._torch.batches.net_rows import make_reader
+from skunlearn._torch.parts.net_state import BareTable, list_tables
 
+_AT_ONCE = 256  # rows of a pass with gradients
 _SAME = 1 - 1e-6  # cosine of a row with what it was: weight decay alone shortens it
 
 
@@ -33,7 +36,8 @@ def find_left_behind(before, after, tables, forget, retain):
     held = {name: rows for name, rows in held.items() if rows.any()}
     if not held:
         return {}
-    for name, looked_up in _look_up(before, {name: tables[name] for name in held}, retain).items():
+    some = {name: tables[name] for name in held}
+    for name, looked_up in _look_up(before, some, retain, held).items():
         held[name] &= ~looked_up
     return {name: int(rows.sum()) for name, rows in held.items() if rows.any()}
 
@@ -46,8 +50,16 @@ def _is_same(old, new):
     return cosine_similarity(old, new, dim=1) > _SAME
 
 
-def _look_up(net, tables, rows):
-    """Which rows of each of the `tables` a net looks up for `rows`, boolean tensors by name."""
+def _look_up(net, tables, rows, asked=None):
+    """Which rows of each of the `tables` a net looks up for `rows`, boolean tensors by name.
+
+    Of bare tables no more is found out than about the rows that are `asked` after.
+    """
+    bare = {name: table for name, table in tables.items() if isinstance(table, BareTable)}
+    tables = {name: layer for name, layer in tables.items() if name not in bare}
+    reached = _reach(net, bare, rows, asked) if bare else {}
+    if not tables:
+        return reached
     seen = {
         name: torch.zeros(len(layer.weight), dtype=torch.bool, device=layer.weight.device)
         for name, layer in tables.items()
@@ -71,4 +83,32 @@ def _look_up(net, tables, rows):
     for name, layer in tables.items():
         if layer.padding_idx is not None:
             seen[name][layer.padding_idx] = False
-    return seen
+    return seen | reached
+
+
+def _reach(net, tables, rows, asked):
+    """Which rows of bare tables have a part in what a net says of `rows`, told by gradients.
+
+    Those of a sum of the outputs, each with a weight of its own, so that none cancel out. A row
+    that is not indexed, or that nothing lets through, has a gradient of exactly zero.
+    """
+    params = [table.weight for table in tables.values()]
+    seen = [torch.zeros(len(p), dtype=torch.bool, device=p.device) for p in params]
+    data, weights = make_reader(net, rows), None
+    size = min(_AT_ONCE, net.batch_size) if net.batch_size > 0 else _AT_ONCE
+    with inference.evaluating(net), torch.enable_grad():
+        for start in range(0, len(rows), size):
+            places = np.arange(start, min(start + size, len(rows)))
+            out = inference.infer(net, data.batch(places)[0])
+            if not out.requires_grad:
+                break
+            if weights is None:
+                draw = torch.Generator().manual_seed(0)
+                weights = (0.5 + torch.rand(out.shape[1:], generator=draw)).to(out)
+            grads = torch.autograd.grad((out * weights).sum(), params, allow_unused=True)
+            for rows_seen, grad in zip(seen, grads, strict=True):
+                if grad is not None:
+                    rows_seen |= (grad != 0).any(dim=1)
+            if asked and all(s[asked[name]].all() for name, s in zip(tables, seen, strict=True)):
+                break
+    return dict(zip(tables, seen, strict=True))

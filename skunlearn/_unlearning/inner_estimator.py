@@ -52,8 +52,8 @@ def _advise(estimator, name):
     nets = walk(estimator, "").nets if isinstance(estimator, BaseEstimator) else []
     if not nets:
         return (
-            ". Wrap the PyTorch module in skorch's NeuralNetClassifier; of other estimators "
-            "make_unlearner chooses the method."
+            ". Wrap the PyTorch module in skorch's NeuralNetClassifier, or use RetrainUnlearner, "
+            "or what make_unlearner chooses."
         )
     if isinstance(estimator, Pipeline):
         return (

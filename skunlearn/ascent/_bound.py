@@ -13,8 +13,7 @@ from skunlearn._torch.loop.fit_loop import StopTraining
 from skunlearn._torch.loop.learning_rates import mean_reach, scale_rates
 from skunlearn._torch.loop.norms import FollowedStatistics
 from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
-from skunlearn._torch.parts.tasks import task_of
-from skunlearn._torch.row_losses import Targets, labels_of, row_losses
+from skunlearn._torch.row_losses import Targets, guess_loss, labels_of, row_losses
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
 
@@ -31,7 +30,8 @@ class BoundedAscent:
     ----------
     bound : "chance" or float, default="chance"
         Loss at which a row counts as forgotten: that of a model that has learnt nothing, ln C or
-        the variance of the targets.
+        the variance of the targets. Where a regression is trained with ``L1Loss``, ``SmoothL1Loss``
+        or ``HuberLoss`` that is its loss, and its mean for a constant the loss of "chance".
     max_norm : float, default=1.0
         Length to which the gradient of a batch is clipped.
     """
@@ -42,7 +42,7 @@ class BoundedAscent:
         """Loss of a row above which it is left alone."""
         if self.bound not in ("chance", None):
             return float(self.bound)
-        return task_of(self._row_reader.seen_classes).chance(retain.y)
+        return guess_loss(self.estimator_, retain.y, self._row_reader.seen_classes)
 
     def _known_rows(self, net, forget, retain):
         return KnownRows(net, forget, self._bound(retain), self._classes, type(self).__name__)

@@ -7,7 +7,7 @@ from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.loop.learning_rates import scale_rates
 from skunlearn._torch.loop.norms import moving_norms, prompt
 from skunlearn._torch.loop.optimizer_steps import clip_gradients
-from skunlearn._torch.parts.tasks import task_of
+from skunlearn._torch.row_losses import guess_training_loss, has_own_error
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, BoundedAscent, bound_losses
 from skunlearn.ascent._resting import Rest
 from skunlearn.ascent._stopping import STOP_CONSTRAINTS, StopsInTime
@@ -37,12 +37,14 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
     beta : float in (0, 1] or None, default=None
         β; the paper searched 0.95 to 0.9999, without a bound on the ascent. None takes 0.7 for
         whole classes, which a retrained net never names, 0.93 for other rows, or 0.85 where the
-        rate is not three times the net's own, and 0.95 in regressions: the ascent of a squared
-        error leads away from the label, on whichever side.
+        rate is not three times the net's own. In regressions, where the ascent leads away from the
+        label on whichever side, it takes 0.9, and 0.75 with ``L1Loss``, ``SmoothL1Loss`` and
+        ``HuberLoss``, whose slopes do not grow on the way.
     bound : "chance", float or None, default=None
         Loss at which a row counts as forgotten. "chance" is that of a model that has learnt
-        nothing, ln C or the variance of the targets; None takes that, and five times it for whole
-        classes: a net that never met a class finds it far less likely than a guess does.
+        nothing, ln C, or that of a constant, by the squared error or by those three criteria. None
+        takes that, and five times it for whole classes: a net that never met a class finds it far
+        less likely than a guess does.
     max_norm : float or None, default=None
         Length to which the gradient of a batch is clipped; None takes 1, and 5 for whole classes.
     {stop}
@@ -121,12 +123,12 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         whole = self._classes is not None and self._whole_classes(retain, forget)
-        chance = task_of(self._row_reader.seen_classes).chance(retain.y)
+        chance = guess_training_loss(net, retain.y, self._row_reader.seen_classes)
         bound = self._bound(retain) * (_NEVER_MET if self.bound is None and whole else 1)
         rest = Rest(chance, ceil(len(retain) / max(1, n_batches(net, len(retain)))))
         pairs, norms, beta = self._row_losses(net, forget), moving_norms(net), self.beta
         if beta is None:
-            beta = self._default_beta(whole)
+            beta = self._default_beta(net, whole)
         longest = (_LONGEST if whole else 1.0) if self.max_norm is None else self.max_norm
 
         def loss(batch):
@@ -141,9 +143,9 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
         with prompt(norms):
             self._run(net, retain, [clip_gradients(longest)], loss=loss)
 
-    def _default_beta(self, whole):
+    def _default_beta(self, net, whole):
         if self._classes is None:
-            return 0.95
+            return 0.75 if has_own_error(net) else 0.9
         if whole:
             return 0.7
         return 0.93 if self.lr is None and self._lr_share > 1 else 0.85

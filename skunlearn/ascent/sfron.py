@@ -7,6 +7,7 @@ from skorch.callbacks import Callback
 
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, POSITIVE, Interval
 from skunlearn._torch import inference
+from skunlearn._torch.gradients.faster import KeepsWays
 from skunlearn._torch.gradients.fisher import sizes_of_each
 from skunlearn._torch.loop.fit_loop import train
 from skunlearn._torch.loop.learning_rates import groups
@@ -18,7 +19,7 @@ from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform, Uniform
 
 
-class SFRonUnlearner(BoundedAscent, NetUnlearner):
+class SFRonUnlearner(KeepsWays, BoundedAscent, NetUnlearner):
     r"""Climb on forget rows by salient weights, and repair on retained rows in between (SFR-on).
 
     Choose it for single rows and for classes, where fine-tuning alone forgets too slowly and plain

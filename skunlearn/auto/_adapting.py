@@ -96,8 +96,7 @@ class Adapting(Callback):
         done = {"epochs": self.epoch_, "share": round(self.shares_[-1], 4), "distance": found}
         self.seen_.append(done)
         too_much = excess(differences)
-        # More than chance alone would show.
-        if too_much > max(self.margin, self.judge.error(seen, strongest(differences)[0])):
+        if too_much > max(self.margin, self._chance(seen, strongest(differences)[0])):
             least = self.least / self.shares_[-1]
             factor = np.sqrt(self.margin / too_much)
             factor = max(least, float(np.clip(factor, self.kept, max(self.kept, 0.8))))
@@ -105,3 +104,8 @@ class Adapting(Callback):
             for name in net._optimizers:  # momentum belongs to where the weights were
                 getattr(net, name + "_").state.clear()
             self.shares_.append(self.shares_[-1] * factor)
+
+    def _chance(self, seen, name):
+        """What chance alone would show: of few rows often more than a standard error."""
+        error = self.judge.error(seen, name)
+        return error if name == NAMED else error + max(0.0, error - 2 * self.margin)

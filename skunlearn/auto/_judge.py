@@ -14,6 +14,8 @@ _MOST_KEPT = 1000  # for the accuracy
 _SIDES = 4, 200  # unseen rows for each to forget, and in all, beyond which an AUC gains little
 _GROWTH = 1.0  # of the reference's gap, by which that of easier rows grows with training
 _FEWEST = 5  # rows of a side from which an attack is made
+_FEW_UNLIKE = 0.1  # share of forget rows that no AUC shows
+_WITHOUT_LABELS = ("entropy",)  # scores
 NAMED = "named"  # share of the rows of whole classes that are named rightly
 
 
@@ -33,10 +35,15 @@ class Judge:
     whole : bool
         Whether whole classes are forgotten.
     seed : int
+    unlike : float, default=0.0
+        Share of the forget rows that no net without them can know as it does others: those of a
+        user, say, whose vector has never been trained. How sure a net is of them has nothing to do
+        with memory then, and changes with every epoch for the others. Labels tell.
     """
 
-    def __init__(self, classes, forget, unseen, reference, whole, seed):
+    def __init__(self, classes, forget, unseen, reference, whole, seed, unlike=0.0):
         self.classes, self.whole, self.weights = classes, whole, None
+        self.left_out = _WITHOUT_LABELS if unlike > _FEW_UNLIKE else ()
         self.named = self.forget = forget.sample(_MOST_FORGET, seed)
         self.unseen = self.kept = None
         if unseen is not None:
@@ -76,7 +83,7 @@ class Judge:
         `seen` is what `look` returned of a net.
         """
         ours = self._figures(seen)
-        return {name: ours[name] - self._theirs[name] for name in seen}
+        return {name: ours[name] - self._theirs[name] for name in seen if name not in self.left_out}
 
     def remembered(self, differences):
         """Those of the `differences` that may come of what the net remembers.

@@ -13,43 +13,49 @@ _TABLES = nn.Embedding | nn.EmbeddingBag
 _AT_ONCE = 2000  # rows, after which it is asked whether all is found
 
 
-@torch.no_grad()
-def renew_unused(net, new, retain, forget, classes):
-    """Give inputs that the forget rows use, and no retained row does, the weights of `new`.
+class Unused:
+    """Inputs of layers that forget rows use, and no retained row does.
 
-    No training on the retained rows moves them, however long it is: the vector of a user or of a
-    word that is gone would stay in its table for good, and so would the weights of a column that is
-    zero elsewhere.
+    No training on the retained rows moves their weights, however long it is: the vector of a user
+    or of a word that is gone would stay in its table for good, and so would the weights of a column
+    that is zero elsewhere.
 
     Parameters
     ----------
-    net : skorch net, changed in place
-    new : skorch net of the same layers, which never saw the forget rows
+    net : skorch net
     retain, forget : Rows
     classes : see `task_of`
 
-    Returns
-    -------
-    renewed : int
-        How many inputs, over all layers.
+    Attributes
+    ----------
+    share : float
+        Of the forget rows, those that go through a vector of a table that no retained row uses.
     """
-    own, other = _readers(net), _readers(new)
-    layers = {key: layer for key, layer in own.items() if key in other}
-    left = _used(net, layers, forget, classes)
-    for start in range(0, len(retain), _AT_ONCE):
-        left = {key: mask for key, mask in left.items() if mask.any()}
-        if not left:
-            return 0
-        some = retain.take(np.arange(start, min(start + _AT_ONCE, len(retain))))
-        used = _used(net, {key: layers[key] for key in left}, some, classes)
-        left = {key: mask & ~used[key] for key, mask in left.items() if key in used}
-    for key, mask in left.items():
-        layer, theirs = layers[key], other[key].weight.to(layers[key].weight)
-        if isinstance(layer, nn.Linear):
-            layer.weight[:, mask] = theirs[:, mask]
-        else:
-            layer.weight[mask] = theirs[mask]
-    return sum(int(mask.sum()) for mask in left.values())
+
+    def __init__(self, net, retain, forget, classes):
+        layers = _readers(net)
+        left = _used(net, layers, forget, classes)
+        for start in range(0, len(retain), _AT_ONCE):
+            left = {key: mask for key, mask in left.items() if mask.any()}
+            if not left:
+                break
+            some = retain.take(np.arange(start, min(start + _AT_ONCE, len(retain))))
+            used = _used(net, {key: layers[key] for key in left}, some, classes)
+            left = {key: mask & ~used[key] for key, mask in left.items() if key in used}
+        self.masks = {key: mask for key, mask in left.items() if mask.any()}
+        tables = {k: layers[k] for k in self.masks if isinstance(layers[k], _TABLES)}
+        self.share = _share(net, tables, self.masks, forget, classes) if tables else 0.0
+
+    @torch.no_grad()
+    def renew(self, net, new):
+        """Give them the weights that they have in `new`, which never saw the forget rows."""
+        own, other = _readers(net), _readers(new)
+        for key, mask in self.masks.items():
+            ours, theirs = own[key].weight, other[key].weight.to(own[key].weight)
+            if isinstance(own[key], nn.Linear):
+                ours[:, mask] = theirs[:, mask]
+            else:
+                ours[mask] = theirs[mask]
 
 
 def _readers(net):
@@ -74,8 +80,8 @@ def _used(net, layers, rows, classes):
     """Mask of the inputs that `rows` use, of each of the `layers` that they go through."""
     used = {}
 
-    def watch(key, layer, args, kwargs):
-        given = args[0] if args else kwargs["input"]
+    def see(key, given):
+        layer = layers[key]
         if isinstance(layer, nn.Linear):
             found = (given != 0).reshape(-1, given.shape[-1]).any(dim=0)
         else:
@@ -83,12 +89,28 @@ def _used(net, layers, rows, classes):
             found[given.reshape(-1)] = True
         used[key] = found | used[key] if key in used else found
 
+    _watch(net, layers, rows, classes, see)
+    return used
+
+
+def _share(net, tables, masks, rows, classes):
+    """Share of the `rows` that go through what is masked, in the table where it is largest."""
+    found = {key: [] for key in tables}
+
+    def see(key, given):
+        found[key].append(masks[key][given].reshape(len(given), -1).any(dim=1).cpu())
+
+    _watch(net, tables, rows, classes, see)
+    return max(float(torch.cat(some).float().mean()) for some in found.values())
+
+
+def _watch(net, layers, rows, classes, see):
+    """Call ``see(key, given)`` with what each of the `layers` is given on `rows`."""
     with ExitStack() as hooks:
         for key, layer in layers.items():
-            hook = layer.register_forward_pre_hook(
-                lambda layer, args, kwargs, key=key: watch(key, layer, args, kwargs),
-                with_kwargs=True,
-            )
-            hooks.callback(hook.remove)
+
+            def hook(layer, args, kwargs, key=key):
+                see(key, args[0] if args else kwargs["input"])
+
+            hooks.callback(layer.register_forward_pre_hook(hook, with_kwargs=True).remove)
         observe(net, rows, classes)
-    return used

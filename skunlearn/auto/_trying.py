@@ -18,7 +18,9 @@ _LOST = 0.05, 0.18
 _GENTLE, _HARD, _KNOWN = 0.7, TRIED, 0.35
 _RARE = 0.05  # share of the withheld rows that is known as badly as a row that stands out
 _HARDER = 0.1, 0.3  # shares of the forget rows that do: up to which they are like others
-_LEFT = 0.05, 0.3  # probability of their labels: up to which they are not known
+# Probability of their labels: up to which they are not known, and from which they are. Of a tenth
+# so much was left at a share of a half that faces with wrong labels were told from others.
+_LEFT = 0.02, 0.06
 _WITHHELD, _MOST = 0.2, 1000  # share and number of the retained rows
 FEWEST = 50  # retained rows, of which enough are withheld
 
@@ -74,12 +76,13 @@ class Trial:
 
     def choose(self, by_heart):
         """Share to keep of the old weights: `by_heart`, or more where they hold for any row."""
-        gentle = _HARD
+        gentle, most = _HARD, 1.0
         if not self.whole:
             hard = np.interp(self.left, _LEFT, (_HARD, _KNOWN))
             gentle = np.interp(self.hard, _HARDER, (_GENTLE, hard))
+            most = np.interp(self.hard, _HARDER, (1.0, hard))
         holds = 1 - np.interp(self.scores[0] - self.scores[1], _LOST, (0, 1))
-        return float(by_heart + holds * max(0.0, gentle - by_heart))
+        return float(min(most, by_heart + holds * max(0.0, gentle - by_heart)))
 
     def leave(self, share):
         """Shrink the net to `share` of the old weights: from where it is, if it may hold less."""

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+from skunlearn._torch.gradients.faster import KeepsWays
 from skunlearn.net_unlearner import NetUnlearner
 
 
-class WeightEditor(NetUnlearner):
+class WeightEditor(KeepsWays, NetUnlearner):
     """Base class of unlearners that edit the weights of a copy, without training it.
 
     Parameters

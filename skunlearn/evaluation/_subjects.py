@@ -96,25 +96,44 @@ class Subject:
 
     def unseen(self, X, y):
         """Rows that the model never saw, checked and encoded."""
-        if not self.piped:
-            rows = read_rows(self.final, X, y, "test")
-        else:
-            X = _front_steps.as_rows(X)
-            names = getattr(self.whole._record.like, "columns", None)
-            X = X if names is None or is_dataset(X) else select_columns(X, names)
-            y = read_targets(self.final, X, y, "y_test")
-            rows = Rows(X, y, np.arange(len(y)))
+        rows = self._read(X, y, "test")
         refuse_training_rows(self.whole, rows)
         return rows
+
+    def _read(self, X, y, name):
+        if not self.piped:
+            return read_rows(self.final, X, y, name)
+        X = _front_steps.as_rows(X)
+        names = getattr(self.whole._record.like, "columns", None)
+        X = X if names is None or is_dataset(X) else select_columns(X, names)
+        y = read_targets(self.final, X, y, f"y_{name}")
+        return Rows(X, y, np.arange(len(y)))
 
     def retained(self):
         """All rows that are left."""
         record = self.whole._record
         return record.view(np.flatnonzero(record.retained))
 
-    def forgotten(self):
-        """Rows of the last request."""
-        return read_forgotten(self.whole)
+    def forgotten(self, X=None, y=None):
+        """Rows of the last request, or those that were brought, which must have been forgotten."""
+        if X is None and y is None:
+            return read_forgotten(self.whole)
+        if X is None:
+            raise ValueError("y_forget comes with the rows, X_forget.")
+        rows = self._read(X, y, "forget")
+        if not len(rows):
+            raise ValueError("X_forget holds no row.")
+        record = self.whole._record
+        wrong = ~record.mark_forgotten(rows.X)
+        if wrong.any():
+            held = int(record.mark_seen(rows.X)[wrong].sum())
+            kept = f" ({held} of them are retained)" if held else ""
+            raise ValueError(
+                f"X_forget holds {int(wrong.sum())} rows, of {len(rows)}, that were not forgotten"
+                f"{kept}; the first is row {int(wrong.argmax())}. Pass forgotten rows, as they "
+                "were passed to fit."
+            )
+        return rows
 
     def numbers(self, rows):
         """`rows` as the model itself is given them."""

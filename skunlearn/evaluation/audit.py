@@ -134,6 +134,8 @@ def audit(
     X_test,
     y_test=None,
     *,
+    X_forget=None,
+    y_forget=None,
     retrained="train",
     original=None,
     n_seeds=1,
@@ -145,9 +147,10 @@ def audit(
 ):
     """Set an unlearner that has forgotten beside a retrained model.
 
-    Judged is the last request. `compare` does the same for several methods, and trains the
-    original too; `audit_logits` takes the outputs of any model from anywhere. Retrained models
-    are trained with the sample weights of ``fit``; the figures count every row once.
+    Judged is the last request, or what `X_forget` holds. `compare` does the same for several
+    methods, and trains the original too; `audit_logits` takes the outputs of any model from
+    anywhere. Retrained models are trained with the sample weights of ``fit``; the figures count
+    every row once.
 
     Parameters
     ----------
@@ -158,6 +161,12 @@ def audit(
         A torch Dataset has its labels with it, and `y_test` is None. Among them rows of the
         forgotten classes, to compare forgotten rows with. Those of a pipeline are as they are
         before its first step.
+    X_forget, y_forget : rows and labels, default=None
+        Forgotten rows to judge by, of any request: all that were ever forgotten, say. None takes
+        those of the last request, which an estimator no longer has that was pickled, loaded or
+        detached: ``attach`` the retained rows, and pass the forgotten ones here. They must be as
+        they were passed to ``fit``; that they are forgotten ones is checked, but of a Dataset,
+        whose items are known by their places, only that they are not retained.
     retrained : "train", "short", fitted estimator, list of them, or None, default="train"
         Models that never saw the forget set. "train" trains `n_seeds` of them on the retained
         rows, kept in the unlearner's ``memory``, those of a pipeline with its steps; "short" does
@@ -187,7 +196,8 @@ def audit(
         When a reference would start from what was trained before: a module instance, a callback
         that loads weights, frozen parts.
     ValueError
-        When nothing has been forgotten, the forget rows are no longer at hand, a forgotten class
+        When nothing has been forgotten, the forget rows are no longer at hand and none are passed
+        (or such that were not forgotten), a forgotten class
         has no test row, the steps of a pipeline cannot transform a row, or training rows are
         augmented at random, ``fit`` was not told how to `measure_on` them, and `retrained` is
         None.
@@ -209,11 +219,13 @@ def audit(
     if not unlearner.deletions_:
         raise ValueError(f"{subject.name} has not forgotten anything yet. Call unlearn first.")
     views = {
-        "forget": subject.forgotten(),
+        "forget": subject.forgotten(X_forget, y_forget),
         "retain": subject.retained(),
         "unseen": subject.unseen(X_test, y_test),
     }
     check_twins(views["forget"], views["unseen"], subject.classes)
+    brought = X_forget is not None
+    judged = unlearner.deletions_ if brought else unlearner.deletions_[-1:]
     models = {subject.name: subject.model}
     if original is not None:
         models = {"original": find_asked_model(original)} | models
@@ -227,23 +239,30 @@ def audit(
         subject,
         retrained=list(references),
         reference_note=asked.note if asked is not None and asked.kind == "short" else None,
-        seconds={subject.name: unlearner.deletions_[-1]["seconds"]},
+        seconds={subject.name: sum(entry["seconds"] for entry in judged)},
         attacks=attacks,
         tolerance=tolerance,
         confidence=confidence,
         random_state=random_state,
     )
-    said = _say_which(unlearner.deletions_)
+    said = _say_which(unlearner.deletions_, len(views["forget"]) if brought else None)
     if asked is not None and asked.kind != "short":
         said.append(f"No short reference: the retrained model was {asked.note}.")
     return replace(report, warnings=[*report.warnings, *said])
 
 
-def _say_which(deletions):
-    """What an audit has not looked at: requests before the last."""
-    if len(deletions) == 1:
-        return []
+def _say_which(deletions, brought=None):
+    """What an audit has not looked at: requests before the last, or rows that were not brought."""
     rows = [entry["rows"] for entry in deletions]
+    if brought is not None:
+        if brought == sum(rows):
+            return []
+        return [
+            f"Judged are the {brought} rows of X_forget, of {sum(rows)} that were forgotten. The "
+            "time is that of all."
+        ]
+    if len(rows) == 1:
+        return []
     return [
         f"Judged is the last of {len(rows)} requests, {rows[-1]} of the {sum(rows)} rows that they "
         "named. Rows of the others are not looked at."

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, SHARE, StrOptions
 from skunlearn._torch import net_layers
+from skunlearn._torch.gradients.faster import KeepsWays
 from skunlearn._torch.gradients.fisher import diagonal_fisher
 from skunlearn._torch.parts.net_state import keep_weights
 from skunlearn.callbacks import ProximalStep
@@ -16,7 +17,7 @@ from skunlearn.search_spaces import LogUniform
 _PULL = 0.25  # time that the pull acts, in units of its own time constant
 
 
-class ProximalUnlearner(FineTuneUnlearner):
+class ProximalUnlearner(KeepsWays, FineTuneUnlearner):
     r"""Fine-tune on the retained rows with a penalty for straying from an anchor.
 
     Choose it where plain fine-tuning over-fits: few retained rows, many epochs, repeated

@@ -8,8 +8,8 @@ from torch import nn
 from skunlearn import AutoUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn._torch.parts.net_state import weights
-from skunlearn.auto import auto_unlearner
-from skunlearn.auto._renewing import renew_unused
+from skunlearn.auto._judge import Judge
+from skunlearn.auto._renewing import Unused
 from tests.auto.digits import damaged, net
 
 USER = 3
@@ -57,8 +57,11 @@ def test_what_no_retained_row_uses_is_that_of_a_new_net(ratings, bag):
     own, new = (recipe(module__bag=bag, max_epochs=n).fit(X, y) for n in (3, 0))
     rows, kept = Rows(X, y, np.arange(400)), np.setdiff1d(np.arange(400), forget)
     before, fresh = weights(own), weights(new)
+    said = torch.as_tensor(own.predict_proba(X[kept]))
     sides = rows.take(kept), rows.take(forget)
-    assert renew_unused(own, new, *sides, np.arange(3)) >= 2
+    unused = Unused(own, *sides, np.arange(3))
+    assert unused.share == 1
+    unused.renew(own, new)
     after = weights(own)
     users, body = (f"module.{key}.weight" for key in ("users", "body"))
     torch.testing.assert_close(after[users][USER], fresh[users][USER])
@@ -70,8 +73,7 @@ def test_what_no_retained_row_uses_is_that_of_a_new_net(ratings, bag):
             value[:, 16] = fresh[key][:, 16]
         if "items" not in key and "last" not in key:  # which the user's rows may have for their own
             torch.testing.assert_close(after[key], value)
-    # Nothing that is said of a retained row has changed, and nothing is left to renew.
-    assert renew_unused(own, own, *sides, np.arange(3)) >= 2
+    torch.testing.assert_close(torch.as_tensor(own.predict_proba(X[kept])), said)
     assert not any(hook for layer in own.module_.modules() for hook in layer._forward_pre_hooks)
 
 
@@ -81,7 +83,10 @@ def test_rows_of_users_who_stay_renew_nothing(ratings):
     rows, forget = Rows(X, y, np.arange(400)), np.flatnonzero(X[:, 0] != USER)[:5]
     before = weights(own)
     sides = rows.take(np.setdiff1d(np.arange(400), forget)), rows.take(forget)
-    assert renew_unused(own, new, *sides, np.arange(3)) == 0
+    unused = Unused(own, *sides, np.arange(3))
+    assert unused.masks == {}
+    assert unused.share == 0
+    unused.renew(own, new)
     for key, value in weights(own).items():
         torch.testing.assert_close(value, before[key])
 
@@ -96,7 +101,9 @@ def test_frozen_tables_and_those_that_make_the_logits_as_well_stay(ratings):
             own.module_.users.weight.requires_grad_(False)
         before = own.module_.users.weight.detach().clone()
         new = recipe(module__tied=hasattr(own.module_, "says"), max_epochs=0).fit(X, y)
-        renew_unused(own, new, rows.take(kept), rows.take(forget), np.arange(3))
+        unused = Unused(own, rows.take(kept), rows.take(forget), np.arange(3))
+        unused.renew(own, new)
+        assert unused.share == 0
         torch.testing.assert_close(own.module_.users.weight.detach(), before)
 
 
@@ -109,14 +116,29 @@ def test_nothing_of_a_user_is_left_after_a_request(monkeypatch, ratings, judged)
     auto = AutoUnlearner(recipe(), random_state=0).fit(X, y)
     fresh = []
 
-    def renew(own, new, *given):
+    def renew(unused, own, new, original=Unused.renew):
         fresh.append(new.module_.users.weight[USER].detach().clone())
-        return renew_unused(own, new, *given)
+        original(unused, own, new)
 
-    monkeypatch.setattr(auto_unlearner, "renew_unused", renew)
+    monkeypatch.setattr(Unused, "renew", renew)
     unseen = X.copy()
     unseen[:, 1] = (X[:, 1] + 1) % 30
     auto.unlearn(indices=forget, **({"X_val": unseen, "y_val": y} if judged else {}))
     left = auto.estimator_.module_.users.weight[USER].detach()
     torch.testing.assert_close(left, fresh[0])
-    assert not auto.deletions_[0]["auto"]["retrained"]
+    done = auto.deletions_[0]["auto"]
+    assert not done["retrained"]
+    if judged:
+        assert set(done["after"]) == {"loss", "margin", "confidence", "modified_entropy"}
+
+
+def test_how_sure_a_net_is_of_a_user_whom_it_does_not_know_is_no_memory(ratings):
+    """It was said to be, and the net was shrunk for it."""
+    X, y, forget = ratings
+    rows, model = Rows(X, y, np.arange(400)), recipe(max_epochs=1).fit(X, y)
+    given = np.arange(3), rows.take(forget), rows.take(np.arange(100)), model, False, 0
+    for share, left_out in ((0.0, set()), (0.05, set()), (1.0, {"entropy"})):
+        judge = Judge(*given, share)
+        seen = judge.look(model)
+        assert set(seen) - set(judge.differences(seen)) == left_out
+        assert all(value == 0 for value in judge.differences(seen).values())

@@ -139,6 +139,7 @@ def test_the_loss_of_a_row_that_was_not_known_by_heart_shows_nothing(
         (False, (0.95, 0.835), 0.0, 0.0, 0.475),  # half of it
         (False, (1.0, 0.98), 1.0, 0.01, 0.5),  # it stands out
         (False, (1.0, 0.98), 1.0, 0.60, 0.35),  # and is known all the same
+        (False, (1.0, 0.98), 1.0, 0.10, 0.35),  # faces with wrong labels were told from others
         (False, (1.0, 0.98), 0.2, 0.01, 0.6),  # one of five does
         (True, (1.0, 0.98), 1.0, 0.0, 0.5),
         (True, (1.0, 0.70), 1.0, 0.0, 0.25),
@@ -147,6 +148,18 @@ def test_the_loss_of_a_row_that_was_not_known_by_heart_shows_nothing(
 def test_the_share(whole, scores, hard, left, share):
     given = SimpleNamespace(whole=whole, scores=scores, hard=hard, left=left)
     assert Trial.choose(given, 0.25) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("hard", "left", "share"),
+    [(0.05, 0.2, 0.55), (0.2, 0.1, 0.55), (0.26, 0.3, 0.48), (0.5, 0.2, 0.35), (0.5, 0.01, 0.5)],
+)
+def test_what_few_epochs_would_not_bring_back_is_no_reason_to_keep_rows_that_stand_out(
+    hard, left, share
+):
+    """Eight in ten of the ratings that a net of ten epochs had learnt by heart were left."""
+    given = SimpleNamespace(whole=False, scores=(0.7, 0.4), hard=hard, left=left)
+    assert Trial.choose(given, 0.55) == pytest.approx(share, abs=1e-6)
 
 
 @pytest.mark.parametrize("share", [0.25, 0.7])

@@ -4,9 +4,13 @@ As in ``tests/carriers.py``: each way remembers rows that it is not fitted on. W
 that stays exact.
 """
 
+import base64
 import collections
+import contextvars
 import functools
 import json
+import pickle
+import threading
 import types
 
 import joblib
@@ -14,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from joblib import load as read_it
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -32,6 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:divide by zero")
 # Set by the fixture: variables of this file, as those of a notebook are.
 tree_of_all = table = labels = None
 seen_by_all = {}
+context, thread = contextvars.ContextVar("model"), threading.local()
 users_file = types.ModuleType("tests.users_file")  # a file of the user's, with a model in it
 
 
@@ -41,7 +47,8 @@ def rows(unrelated):
     names = globals()
     names["tree_of_all"], names["table"] = tree(X, y), np.column_stack([X, y])
     names["labels"] = {row.tobytes(): int(label) for row, label in zip(X, y, strict=True)}
-    users_file.tree = tree_of_all
+    users_file.tree = thread.model = tree_of_all
+    context.set(tree_of_all)
     seen_by_all.clear()
     Remembers.seen.clear()
     return X, y
@@ -188,6 +195,93 @@ class Reads(Asks):
         return joblib.load(self.other).predict(X)
 
 
+class ReadsInHelper(Asks):
+    """Reads it in a method that predict calls."""
+
+    def _model(self):
+        return read_it(self.other)
+
+    def predict(self, X):
+        return self._model().predict(X)
+
+
+class ReadsTable(Nearest):
+    """Reads rows from a file."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        self.table_ = np.load(self.table)
+        return self
+
+    def predict(self, X):
+        far = ((X[:, None] - self.table_[None, :, :-1]) ** 2).sum(axis=2)
+        return self.table_[far.argmin(axis=1), -1].astype(int)
+
+
+class Unpacks(Asks):
+    """Is given a model as a text, and what unpacks it."""
+
+    def predict(self, X):
+        text, unpack = self.other
+        return unpack(text).predict(X)
+
+
+class ByFirstNumber(Asks):
+    """Knows labels by the first number of a row."""
+
+    def predict(self, X):
+        return np.array([self.other[float(row[0])] for row in X])
+
+
+class InContext(Asks):
+    """Asks a variable of the context."""
+
+    def predict(self, X):
+        return context.get().predict(X)
+
+
+class InThread(Asks):
+    """Asks a variable of the thread."""
+
+    def predict(self, X):
+        return thread.model.predict(X)
+
+
+class Meta(type(Asks)):
+    """Has a model."""
+
+    @property
+    def model(cls):
+        return tree_of_all
+
+
+class ByMeta(Asks, metaclass=Meta):
+    """Asks its class's class."""
+
+    def predict(self, X):
+        return type(self).model.predict(X)
+
+
+class ByText(Asks):
+    """Names nothing."""
+
+    def predict(self, X):
+        return globals()["tree_of_all"].predict(X)
+
+
+def _saved(folder):
+    np.save(folder / "rows.npy", table)
+    return str(folder / "rows.npy")
+
+
+def _packed():
+    return base64.b64encode(pickle.dumps(tree_of_all)).decode()
+
+
+def _unpack(text):
+    return pickle.loads(base64.b64decode(text))
+
+
 class Metric:
     """Rows are near of which a model says the same."""
 
@@ -252,6 +346,14 @@ ESTIMATORS = {
     "partial method": lambda folder: _partial_method(tree_of_all),
     "metric": lambda folder: KNeighborsClassifier(1, metric=Metric()),
     "file": lambda folder: Reads(_file(folder)),
+    "file, in a helper": lambda folder: ReadsInHelper(_file(folder)),
+    "file of rows": lambda folder: ReadsTable(_saved(folder)),
+    "text": lambda folder: Unpacks((_packed(), _unpack)),
+    "dict of numbers": lambda folder: ByFirstNumber({float(row[0]): int(row[-1]) for row in table}),
+    "context": lambda folder: InContext(),
+    "thread": lambda folder: InThread(),
+    "metaclass": lambda folder: ByMeta(),
+    "globals()": lambda folder: ByText(),
     "what the class has seen": lambda folder: Remembers(),
     "what a variable has seen": lambda folder: RemembersElsewhere(),
 }
@@ -274,6 +376,7 @@ class Configured(Asks):
     """Settings in the class, and a method with a name that a variable has."""
 
     grid = {"C": [0.1, 1.0, 10.0], "tol": [1e-3, 1e-4]}
+    text = "A row is what was measured of a house. " * 50
     betas = ((0.9, 0.999), (0.5, 0.9))
     names = ["one", "two", "three"] * 10
 
@@ -281,6 +384,7 @@ class Configured(Asks):
         self.classes_ = np.unique(y)
         self.width_ = X.shape[1] + len(table) + table.shape[0]
         self.inner_ = LogisticRegression().fit(X, y)
+        self.settings_ = json.loads(f"[{torch.zeros(1).item() + np.pi}]")
         return self
 
     def encoder(self, X):
@@ -324,6 +428,7 @@ def test_tables_that_stand_in_the_code_are_no_rows(rows):
     assert len(name_trained(Computed())) == 1
     users_file.costs = users_file.costs + 1e-3
     assert "users_file.costs" in name_trained(WrittenOut())[0]
+    assert len(name_trained(Asks(_packed()))) == 1
 
 
 def test_a_search_may_score_on_rows_of_its_own(rows):

@@ -42,8 +42,9 @@ def flat(W, X):
 def apart(W, X, others, temperature):
     """Gradient of the contrastive loss by W, the others' logits held fixed."""
     theirs = others @ W.T
-    likeness = softmax(X @ W.T @ theirs.T / temperature, axis=1)
-    slopes = (likeness - 1 / len(others)) @ theirs / temperature
+    unit = temperature * np.mean(np.sum(theirs**2, axis=1))
+    likeness = softmax(X @ W.T @ theirs.T / unit, axis=1)
+    slopes = (likeness - 1 / len(others)) @ theirs / unit
     return slopes.T @ X / len(X)
 
 
@@ -73,11 +74,28 @@ def test_passes_are_those_of_the_formulas(data, uniform, contrast, temperature, 
 
 def test_a_row_as_like_any_as_any_other_has_the_least_contrast():
     theirs = torch.tensor([[2.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    losses = spread(torch.tensor([[0.0, 0.0], [3.0, 1.0]]), theirs, 2.0)
+    ours = torch.tensor([[0.0, 0.0], [3.0, 1.0]])
+    losses = spread(ours, theirs, 1.5)
     assert float(losses[0]) == pytest.approx(np.log(3))
-    likeness = np.log(softmax(np.array([6.0, 1.0, -3.0]) / 2))
+    likeness = np.log(softmax(np.array([6.0, 1.0, -3.0]) / (1.5 * 2)))  # (4 + 1 + 1) / 3
     assert float(losses[1]) == pytest.approx(-likeness.mean())
     assert losses[1] > losses[0]
+    # A net that is surer of all its rows has no other contrast.
+    torch.testing.assert_close(spread(9 * ours, 9 * theirs, 1.5), losses)
+
+
+@pytest.mark.parametrize("surer", [1.0, 30.0])
+def test_the_contrast_takes_no_net_apart_for_being_sure(data, surer):
+    """A pass of contrast alone moves outputs by as large a share of them."""
+    X, y = data
+    unlearner = FCSUnlearner(
+        linear(), uniform=0.0, max_epochs=1, schedule="constant", lr=0.1, random_state=0
+    ).fit(X, y)
+    with torch.no_grad():
+        unlearner.estimator_.module_.weight.mul_(surer)
+    W = weight(unlearner)
+    found = weight(unlearner.unlearn(indices=FORGET)) + 0.1 * taught(W, X[KEPT], y[KEPT])
+    assert np.linalg.norm(found - W) < 0.1 * np.linalg.norm(W)
 
 
 def test_gradients_on_forget_rows_are_clipped(data):
@@ -122,7 +140,7 @@ def test_rows_known_by_heart_come_nearer_to_a_retrained_net():
 
 
 def test_rows_known_by_heart_do_not_stand_out_by_entropy():
-    """At the winner's weight of the contrast they are 0.04 below a retrained net's."""
+    """At the winner's contrast they are 0.04 below a retrained net's."""
     *_, forget, net, state, _, wanted = noisy_digits()
     X, y, unseen = noisy_digits()[:3]
     unlearner = FCSUnlearner(net, random_state=0)

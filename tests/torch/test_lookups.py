@@ -16,6 +16,7 @@ from skunlearn import (
     ShrinkPerturbUnlearner,
 )
 from skunlearn._rows.views import Rows
+from skunlearn._torch import lookups
 from skunlearn._torch.lookups import find_left_behind
 from skunlearn._torch.parts.net_state import list_tables
 from skunlearn.exceptions import NotForgottenWarning
@@ -35,6 +36,19 @@ class Tastes(nn.Module):
 
     def forward(self, X):
         return self.out(torch.cat([self.user(input=X[:, 0]), self.item(X[:, 1])], 1))
+
+
+class BareTastes(nn.Module):
+    """The same with tables of its own, which it indexes, and weights that all rows use."""
+
+    def __init__(self, free=True):
+        super().__init__()
+        self.user = nn.Parameter(0.3 * torch.randn(USERS, 4), requires_grad=free)
+        self.item = nn.Parameter(0.3 * torch.randn(ITEMS, 4))
+        self.out = nn.Parameter(0.3 * torch.randn(2, 8))
+
+    def forward(self, X):
+        return torch.cat([self.user[X[:, 0]], self.item[X[:, 1]]], 1) @ self.out.T
 
 
 def make(**params):
@@ -72,6 +86,33 @@ def test_a_user_that_stays_in_the_weights_is_told(ratings, method):
     assert "left 2 rows of embeddings (user)" in said
 
 
+@pytest.mark.parametrize("method", [FineTuneUnlearner, ProximalUnlearner])
+def test_a_table_that_is_a_bare_parameter_is_told_of_too(ratings, method):
+    unlearner = method(make(module=BareTastes), random_state=0)
+    (said,) = forget(unlearner, ratings, users=[1, 3])
+    assert f"{method.__name__} left 2 rows of embeddings (user) as before" in said
+
+
+def test_rows_of_a_bare_table_that_others_reach_are_theirs(ratings, monkeypatch):
+    X, y = ratings
+    before, after = (make(module=BareTastes, batch_size=16).initialize() for _ in range(2))
+    after.module_.load_state_dict(before.module_.state_dict())  # nothing was done at all
+    gone, left = (Rows(X, y, np.flatnonzero(mask)) for mask in (X[:, 0] == 3, X[:, 0] != 3))
+    tables = list_tables(before)
+    assert sorted(tables) == ["item", "out", "user"]
+    assert find_left_behind(before, after, tables, gone, left) == {"user": 1}
+    # Where all that was asked after is found, no further rows are read.
+    passes, infer = [], lookups.inference.infer
+    monkeypatch.setattr(lookups.inference, "infer", lambda *a: passes.append(1) or infer(*a))
+    items = {"item": tables["item"]}
+    assert find_left_behind(before, after, items, gone, left) == {}
+    assert len(passes) < 4 < len(left) / 16
+
+
+def test_weights_of_layers_are_no_tables():
+    assert sorted(list_tables(make().initialize())) == ["item", "user"]
+
+
 def test_weight_decay_that_shortens_it_makes_no_difference(ratings):
     net = make(optimizer=torch.optim.AdamW, optimizer__weight_decay=0.5)
     assert forget(FineTuneUnlearner(net, random_state=0), ratings)
@@ -84,9 +125,19 @@ def test_weight_decay_that_shortens_it_makes_no_difference(ratings):
         (ShrinkPerturbUnlearner(make()), [3]),
         (NegGradPlusUnlearner(make()), [3]),
         (FineTuneUnlearner(make(module__free=False)), [3]),
+        (FineTuneUnlearner(make(module=BareTastes, module__free=False)), [3]),
+        (ShrinkPerturbUnlearner(make(module=BareTastes)), [3]),
         (FineTuneUnlearner(make(module__padded=True)), [PAD]),
     ],
-    ids=["anew", "drawn anew", "climbs", "nothing was learnt", "padding"],
+    ids=[
+        "anew",
+        "drawn anew",
+        "climbs",
+        "nothing was learnt",
+        "nothing bare",
+        "bare, drawn anew",
+        "padding",
+    ],
 )
 def test_others_are_not_accused(ratings, unlearner, users):
     assert forget(unlearner.set_params(random_state=0), ratings, users) == []

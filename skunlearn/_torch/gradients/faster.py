@@ -17,21 +17,24 @@ _CHOSEN = WeakKeyDictionary()
 _KEPT = ContextVar("_KEPT", default=None)
 
 
-@contextmanager
-def keeping_ways(estimator):
-    """What is chosen in the block an estimator remembers, and its files, once all has gone well.
+class KeepsWays:
+    """Mixin of net unlearners that choose ways: the estimator and its files remember them.
 
     A model that was fitted in one process and forgets in others is not to be asked for time again
     in each, which may answer otherwise.
     """
-    kept = dict(vars(estimator).get("_ways", {}))
-    token = _KEPT.set(kept)
-    try:
-        yield
-    finally:
-        _KEPT.reset(token)
-    if kept:
-        estimator._ways = kept
+
+    @contextmanager
+    def _watched(self, net, retain, forget):
+        kept = dict(vars(self).get("_ways", {}))
+        token = _KEPT.set(kept)
+        try:
+            with super()._watched(net, retain, forget):
+                yield
+        finally:
+            _KEPT.reset(token)
+        if kept:
+            self._ways = kept
 
 
 def choose_faster(owner, key, ways, device):

@@ -52,13 +52,36 @@ def count_weights(net):
 
 
 def list_tables(net):
-    """Layers that learn an embedding of each of a number of users, words or categories, by name."""
+    """Layers that learn an embedding of each of a number of users, words or categories, by name.
+
+    And `BareTable`s of parameters that may be such tables, as a module indexes them itself.
+    """
     found, kinds = {}, (torch.nn.Embedding, torch.nn.EmbeddingBag)
     for name, part in parts(net):
         for key, layer in part.named_modules():
-            if isinstance(layer, kinds) and layer.weight.requires_grad:
-                found[f"{name}.{key}".removeprefix("module.").removesuffix(".")] = layer
+            path = f"{name}.{key}".removeprefix("module.").removesuffix(".")
+            if isinstance(layer, kinds):
+                if layer.weight.requires_grad:
+                    found[path] = layer
+            elif not type(layer).__module__.startswith("torch."):
+                for own, p in layer.named_parameters(recurse=False):
+                    if p.requires_grad and p.ndim == 2 and len(p) > 1:
+                        found[f"{path}.{own}" if key else own] = BareTable(p)
     return found
+
+
+class BareTable:
+    """A parameter that a module of the user's own holds, in the form of an embedding.
+
+    Parameters
+    ----------
+    weight : torch Parameter of shape (n, width)
+    """
+
+    padding_idx = None
+
+    def __init__(self, weight):
+        self.weight = weight
 
 
 def may_hold_rows(net):

@@ -86,9 +86,9 @@ def _reach(estimator, X):
             raise ValueError(
                 f"{type(unlearner).__name__} does not know what its model says of the rows that "
                 "it forgot last: it was loaded from a file that save wrote, or did not hold these "
-                "rows. Measure before saving; pickle it instead, which keeps what the model says; "
-                "or ask the model about the rows yourself, by "
-                "skunlearn.metrics.membership_inference."
+                "rows. Bring them: attach(X, y) the retained rows, and call "
+                "skunlearn.evaluation.audit(..., X_forget=, y_forget=). Or measure before saving; "
+                "or pickle it instead, which keeps what the model says."
             )
         raise ValueError(
             f"{type(unlearner).__name__} has not forgotten anything yet. Pass forget=mask to "
@@ -156,7 +156,8 @@ def read_forgotten(unlearner):
         raise ValueError(
             "The forget rows are no longer at hand (the estimator was pickled, loaded or "
             "detached, or held them in a copy of its own), so no other model can be asked about "
-            "them. Measure before saving. Of a pickled estimator MIAScorer(reference=None) still "
-            "knows what its own model says."
+            "them. Bring them: attach(X, y) the retained rows, and call "
+            "skunlearn.evaluation.audit(..., X_forget=, y_forget=). Of a pickled estimator "
+            "MIAScorer(reference=None) still knows what its own model says."
         )
     return unlearner._forgotten
