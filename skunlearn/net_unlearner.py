@@ -3,6 +3,9 @@
 from contextlib import nullcontext
 from dataclasses import replace
 
+from sklearn.frozen import FrozenEstimator
+from skorch.callbacks import Callback
+
 from skunlearn._rows.constraints import COUNT, POSITIVE, StrOptions
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import skorch_nets
@@ -57,7 +60,7 @@ class NetUnlearner(BaseUnlearner):
 
     _promises = replace(BaseUnlearner._promises, takes_new_inputs=True)
     _lr_share = 1.0  # of the net's own rate, where `lr` is None
-    _fewest_epochs = 0  # or a third of the net's own, whichever is less
+    _fewest_epochs = 0  # or two fifths of the net's own, whichever is less
 
     _parameter_constraints = {
         **BaseUnlearner._parameter_constraints,
@@ -108,6 +111,25 @@ class NetUnlearner(BaseUnlearner):
             None stands for the `net` that was passed in.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define _unlearn")
+
+    def _check_suits(self, net, rows):
+        """Refuse a net, or rows, on which `_unlearn` could not work; of `fit`, before the training.
+
+        Parameters
+        ----------
+        net : skorch net, initialised; it must stay as it is
+        rows : Rows
+        """
+
+    def _first_model(self, rows):
+        if type(self)._check_suits is NetUnlearner._check_suits:
+            return super()._first_model(rows)
+        if isinstance(self.estimator, FrozenEstimator):
+            self._check_suits(self.estimator.estimator, rows)
+            return super()._first_model(rows)
+        suits = _Suits(self._check_suits, rows)
+        trained = self._train(rows, write_checkpoints=True, callbacks=[("skunlearn_suits", suits)])
+        return skorch_nets.drop_last_steps(trained)
 
     def _attempt(self, retain, forget, seed):
         with seeded(seed):
@@ -261,7 +283,7 @@ class NetUnlearner(BaseUnlearner):
 
     def _usual_epochs(self, net):
         """Those of `max_epochs=None`, around which a search looks."""
-        return max(-(-net.max_epochs // 5), min(self._fewest_epochs, -(-net.max_epochs // 3)))
+        return max(-(-net.max_epochs // 5), min(self._fewest_epochs, -(-2 * net.max_epochs // 5)))
 
 
 def share_above(times):
@@ -274,3 +296,31 @@ def share_above(times):
         return 1.0 if skorch_nets.has_schedule(skorch_nets.unwrap(self.estimator)) else times
 
     return property(find_share)
+
+
+def share_where_short(times):
+    """A ``_lr_share`` of so many times the net's own rate where the recipe is short.
+
+    That is where it has so few epochs that ``_fewest_epochs`` are more than a fifth of them: from
+    its own rate, which it has never lowered, so few do not train a net back. Where callbacks set
+    the rate it is the net's own.
+    """
+
+    def find_share(self):
+        recipe = skorch_nets.unwrap(self.estimator)
+        short = recipe.max_epochs < 5 * self._fewest_epochs
+        return times if short and not skorch_nets.has_schedule(recipe) else 1.0
+
+    return property(find_share)
+
+
+class _Suits(Callback):
+    """Looks, before a training, whether what is trained suits the method."""
+
+    def __init__(self, check, rows):
+        self.check, self.rows = check, rows
+
+    def on_train_begin(self, net, **kwargs):
+        """Look."""
+        with seeded(0):
+            self.check(net, self.rows)

@@ -93,10 +93,14 @@ def predict(net, X, method="predict"):
     return getattr(_make_reader(net, data), method)(data)
 
 
-def outputs(net, rows):
-    """Raw float32 outputs of the module over `rows`, on the CPU; one forward pass."""
+def outputs(net, rows, every=False):
+    """Raw float32 outputs of the module over `rows`, on the CPU; one forward pass.
+
+    With `every`, as it returns them: a tuple where it returns several.
+    """
     data = make_net_rows(net, rows.source, None, rows.index)
-    return main_output(_make_reader(net, data, widen=True).forward(data)).float()
+    out = _make_reader(net, data, widen=True).forward(data)
+    return out if every else main_output(out).float()
 
 
 def predict_proba(net, X, classes):

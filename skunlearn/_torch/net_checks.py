@@ -175,7 +175,7 @@ def check_outputs(net, rows, n_classes):
     """
     some = rows.take(np.arange(min(2, len(rows))))
     try:
-        out = outputs(net, some)
+        said = outputs(net, some, every=True)
     except RuntimeError as error:
         if _WHOLE_NUMBERS.search(str(error)):
             raise TypeError(
@@ -189,6 +189,7 @@ def check_outputs(net, rows, n_classes):
             "loss say, which cannot be joined over batches. Keep it in an attribute for get_loss "
             "in evaluation mode, or return one of each row."
         ) from error
+    out, *others = said if isinstance(said, tuple | list) else (said,)
     if n_classes is None:
         flat = rows.all_y.ndim == 1
         columns = 1 if flat else rows.all_y.shape[1]
@@ -203,6 +204,13 @@ def check_outputs(net, rows, n_classes):
             )
         return
     width = 2 if is_binary(net) else out.shape[1] if out.ndim > 1 else 1
+    fit = [k for k, other in enumerate(others, 2) if other.shape == (len(out), n_classes)]
+    if fit and width != n_classes:
+        raise ValueError(
+            f"Of several outputs of {type(net).__name__}'s module the first is the prediction, and "
+            f"it has {width} columns where y has {n_classes} classes. Output {fit[0]} has "
+            f"{n_classes}: return it first, and let the criterion take it from there."
+        )
     if width < n_classes:
         returned = f"{width} output" + "s" * (width > 1)
         binary = ", or take skorch's NeuralNetBinaryClassifier" * (width == 1 and n_classes == 2)

@@ -24,6 +24,12 @@ from skunlearn._unlearning import validation
 from skunlearn._unlearning.inner_estimator import takes_nan
 from skunlearn._unlearning.plain_rows import look_at
 
+_HOT = (  # of k classes for each position
+    "y = np.moveaxis(np.eye(k)[y], -1, 1).reshape(len(y), -1), of k classes, for logits of shape "
+    "(n, k, ...) that the module flattens alike, and BCEWithLogitsLoss. A row is right where all "
+    "of them are."
+)
+
 
 @dataclass(frozen=True)
 class RowReader:
@@ -148,7 +154,7 @@ def _find_task(estimator, X, y, n):
             "a mask say. A class for each is not supported. Values, and masks of two classes (by "
             "skorch's NeuralNet with BCEWithLogitsLoss), go flattened: pass "
             "y.reshape(len(y), -1), and let the module return out.flatten(1), of shape "
-            f"(n, {places})."
+            f"(n, {places}). Of more classes pass a label for each class and position: {_HOT}"
         )
     classifier = kind_for(inner, y) == "classifier"
     if classifier and has_labels(y) and skorch_nets.is_net(inner):
@@ -159,7 +165,8 @@ def _find_task(estimator, X, y, n):
                 "criterion=torch.nn.BCEWithLogitsLoss (net_class= of from_torch), not "
                 f"{type(inner).__name__} with "
                 f"{getattr(inner.criterion, '__name__', inner.criterion)}. A class for each of "
-                "several positions of a row, as taggers have it, is not supported."
+                "several positions of a row, as taggers have it, is not supported: pass a label "
+                f"for each class and position: {_HOT}"
             )
         y = validation.check_labels(y, n)
         return y, np.arange(y.shape[1]), Labels(y.shape[1])

@@ -64,8 +64,8 @@ class FCSUnlearner(NetUnlearner):
         0.116, 0.084 and 0.060, the rows of tables and classes stood out by their entropy, and nets
         were 1 to 5 points less accurate.
     max_epochs : int or None, default=None
-        Rounds; None takes a fifth of the net's own epochs, rounded up, and five at least, or a
-        third of its own where that is less.
+        Rounds; None takes a fifth of the net's own epochs, rounded up, and five at least, or two
+        fifths of its own where that is less.
     {batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes

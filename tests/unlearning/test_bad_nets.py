@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import VotingClassifier
@@ -236,6 +237,35 @@ def test_a_target_for_each_pixel():
             RetrainUnlearner(net).fit(*given)
     unlearner = RetrainUnlearner(net, random_state=0).fit(X, y.reshape(N, -1))
     assert unlearner.unlearn(indices=[3]).predict(X).shape == (N, 16)
+
+
+class Tagger(nn.Module):
+    """Logits of three classes for each of four tokens, of shape (n, 3, 4), flattened."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.out = nn.Embedding(9, 8), nn.Linear(8, 3)
+
+    def forward(self, X):
+        return self.out(self.words(X)).transpose(1, 2).flatten(1)
+
+
+def test_a_class_for_each_token_goes_as_labels():
+    """As the error writes it out."""
+    X = np.random.default_rng(0).integers(0, 9, (N, 4))
+    y, k = X % 3, 3
+    net = NeuralNet(Tagger, criterion=nn.BCEWithLogitsLoss, optimizer=torch.optim.Adam)
+    net.set_params(lr=0.1, max_epochs=30, train_split=None, verbose=0)
+    classes = clone(net).set_params(criterion=nn.CrossEntropyLoss)
+    with pytest.raises(ValueError, match="label for each class and position: y = ") as caught:
+        RetrainUnlearner(classes).fit(X, y)
+    code = str(caught.value).split("position: y = ")[1].split(", of k classes")[0]
+    hot = eval(code, {"np": np, "y": y, "k": k})
+    unlearner = RetrainUnlearner(net, random_state=0).fit(X, hot)
+    unlearner.unlearn(indices=[3])
+    assert unlearner.score(X, hot) > 0.9
+    said = unlearner.predict(X).reshape(N, k, 4)
+    np.testing.assert_array_equal(said.argmax(axis=1), y)
 
 
 def test_an_autoencoder_without_targets(data):
