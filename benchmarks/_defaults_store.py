@@ -30,16 +30,10 @@ class Store:
         return str(seed) in self.tasks.get(task, {}).get(name, {}).get("seeds", {})
 
     def list_due(self, task, seed, wanted, again):
-        """Names to run: those that are not there, or all `wanted` of a run `again`.
-
-        Every run begins with the baselines, the retraining first. Times are over that of the same
-        run: another day the machine is busier, or another one.
-        """
-        due = [n for n in wanted if again or not self.has(task, n, seed)]
-        if not due and all(self.has(task, n, seed) for n in BASELINES):
-            return []
-        first = sorted(BASELINES, key=lambda name: name != "retrained")
-        return first + [n for n in due if n not in BASELINES]
+        """Names to run: baselines first, then others; what is there already only if `again`."""
+        due = [n for n in BASELINES if n not in wanted and not self.has(task, n, seed)]
+        due += [n for n in wanted if again or not self.has(task, n, seed)]
+        return sorted(due, key=lambda name: name not in BASELINES)
 
     def add(self, task, name, seed, row):
         """Put in the row of one seed, and write the means over all that are there."""

@@ -22,6 +22,7 @@ from skunlearn.distillation import (
     BadTeacherUnlearner,
     DELETEUnlearner,
     OracleMatchingUnlearner,
+    PRMQUnlearner,
     SCRUBUnlearner,
 )
 from skunlearn.editing import (
@@ -98,6 +99,7 @@ __all__ = [
     "NoTUnlearner",
     "NoisyFineTuneUnlearner",
     "OracleMatchingUnlearner",
+    "PRMQUnlearner",
     "PUMAUnlearner",
     "PotionUnlearner",
     "PublicBackbone",

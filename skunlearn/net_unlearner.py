@@ -60,7 +60,7 @@ class NetUnlearner(BaseUnlearner):
 
     _promises = replace(BaseUnlearner._promises, takes_new_inputs=True)
     _lr_share = 1.0  # of the net's own rate, where `lr` is None
-    _fewest_epochs = 0  # or a third of the net's own, whichever is less
+    _fewest_epochs = 0  # or two fifths of the net's own, whichever is less
 
     _parameter_constraints = {
         **BaseUnlearner._parameter_constraints,
@@ -283,7 +283,7 @@ class NetUnlearner(BaseUnlearner):
 
     def _usual_epochs(self, net):
         """Those of `max_epochs=None`, around which a search looks."""
-        return max(-(-net.max_epochs // 5), min(self._fewest_epochs, -(-net.max_epochs // 3)))
+        return max(-(-net.max_epochs // 5), min(self._fewest_epochs, -(-2 * net.max_epochs // 5)))
 
 
 def share_above(times):
@@ -294,6 +294,22 @@ def share_above(times):
 
     def find_share(self):
         return 1.0 if skorch_nets.has_schedule(skorch_nets.unwrap(self.estimator)) else times
+
+    return property(find_share)
+
+
+def share_where_short(times):
+    """A ``_lr_share`` of so many times the net's own rate where the recipe is short.
+
+    That is where it has so few epochs that ``_fewest_epochs`` are more than a fifth of them: from
+    its own rate, which it has never lowered, so few do not train a net back. Where callbacks set
+    the rate it is the net's own.
+    """
+
+    def find_share(self):
+        recipe = skorch_nets.unwrap(self.estimator)
+        short = recipe.max_epochs < 5 * self._fewest_epochs
+        return times if short and not skorch_nets.has_schedule(recipe) else 1.0
 
     return property(find_share)
 

@@ -143,6 +143,7 @@ SETTINGS = {
     "GradientAscentUnlearner": {"max_epochs": 3},
     "JiTUnlearner": {"max_epochs": 3},
     "MSGUnlearner": {"max_epochs": 15},
+    "PRMQUnlearner": {"max_epochs": 15},
     "NoTUnlearner": {"max_epochs": 30},
     "NoisyFineTuneUnlearner": {"max_epochs": 30},
     # What a net of two labels says after a few epochs is far from what it says in the end.

@@ -42,6 +42,7 @@ PLACES = {
             "NoTUnlearner",
             "NoisyFineTuneUnlearner",
             "OracleMatchingUnlearner",
+            "PRMQUnlearner",
             "ProximalUnlearner",
             "RandomLabelUnlearner",
             "RewindUnlearner",

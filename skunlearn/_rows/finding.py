@@ -136,7 +136,7 @@ def _find_rows(record, X, y):
         raise TypeError("X_forget is a torch Dataset, but the model was fitted on arrays.")
     if y is not None and len(y) != n_rows(X):
         raise ValueError(f"X_forget has {n_rows(X)} rows, but y_forget has {len(y)}.")
-    return _keep_retained(record, record.match(X, y), "rows of X_forget", "row")
+    return _keep_retained(record, record._table.match(record, X, y), "rows of X_forget", "row")
 
 
 def _find_subset(record, X):

@@ -159,10 +159,6 @@ class TrainingRecord:
         """As ``digests``, of each row with its label."""
         return None if self._table is None else self._table.complete(self)[1]
 
-    def match(self, X, y=None):
-        """Positions of the rows that equal each row of `X`, with labels `y` where given."""
-        return self._table.match(self, X, y)
-
     def digests_at(self, positions):
         """Digests of the rows at `positions`."""
         return self._table.complete(self, positions)[0]

@@ -101,21 +101,12 @@ class RowTable:
 
         Of rows that are known by sketches those are hashed that have the sketch of one of these.
         """
-        wanted = row_digests(X)
-        if y is not None:
-            wanted = label_digests(wanted, y)
-        where = self._list_alike(record, X)
-        digests = self.complete(record, where)[0 if y is None else 1]
-        hits = match(digests, wanted)
+        wanted = row_digests(X) if y is None else label_digests(row_digests(X), y)
+        where, alike = None, getattr(X, "dtype", None) == getattr(record._X, "dtype", 0)
+        if self._known is not None and alike and X.shape[1:] == record._X.shape[1:]:
+            where = np.flatnonzero(np.isin(self._sketches[0], row_sketches(X), kind="sort"))
+        hits = match(self.complete(record, where)[0 if y is None else 1], wanted)
         return hits if where is None else [where[hit] for hit in hits]
-
-    def _list_alike(self, record, X):
-        """Positions of the rows that have the sketch of a row of `X`; None where nobody can say."""
-        if self._known is None or not record.has_data or not can_sketch(X):
-            return None
-        if _dtype_of(X) != _dtype_of(record._X) or X.shape[1:] != record._X.shape[1:]:
-            return None
-        return np.flatnonzero(np.isin(self._sketches[0], row_sketches(X), kind="sort"))
 
     def take_leave(self, record, positions=None):
         """Complete the table before `record` lets go of rows, whatever became of them.
@@ -293,10 +284,6 @@ def row_sketches(X):
         np.einsum("ij->i", chunk, out=sketches[i : i + m])  # a sum; of short rows faster than sum
         i += m
     return sketches
-
-
-def _dtype_of(X):
-    return (X.detach().numpy() if isinstance(X, torch.Tensor) else X).dtype.newbyteorder("=")
 
 
 @functools.lru_cache(maxsize=8)

@@ -23,7 +23,8 @@ def mark_seen(record, X):
     if record.is_dataset or is_dataset(X):
         return _mark_places(record, X)[0] | _mark_equal(record, X)
     X, exact = align(X, record.like, "X")
-    return exact & np.array([record.retained[hit].any() for hit in record.match(X)], dtype=bool)
+    hits = record._table.match(record, X)
+    return exact & np.array([record.retained[hit].any() for hit in hits], dtype=bool)
 
 
 def mark_forgotten(record, X):

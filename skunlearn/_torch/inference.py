@@ -1,6 +1,7 @@
 """What a net says of rows: outputs, logits, likelihoods, and their gradients."""
 
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -39,11 +40,18 @@ def _make_reader(net, data, widen=False):
             return ((cast(x, data.float_dtype), y) for x, y in pairs)
 
         vars(other)["get_iterator"] = get_iterator
-    infer = net.infer  # of `other`, it would be held until a collection of garbage, and the net
-    # skorch takes a tensor or a tuple, and numpy has no bfloat16, which a module under autocast
-    # may return.
-    vars(other)["infer"] = lambda *args, **kwargs: _plain(infer(*args, **kwargs))
+    # Not that of `other`, which would be held until a collection of garbage, and the net.
+    vars(other)["infer"] = partial(_infer_plain, net.infer)
     return other
+
+
+def _infer_plain(infer, *args, **kwargs):
+    """What ``infer`` returns as skorch takes it: a tensor or a tuple.
+
+    numpy has no bfloat16, which a module under autocast may return.
+    """
+    out = infer(*args, **kwargs)
+    return out if type(out) is torch.Tensor and out.dtype is torch.float32 else _plain(out)
 
 
 def _widen(net, data):

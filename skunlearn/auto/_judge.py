@@ -17,6 +17,9 @@ _FEWEST = 5  # rows of a side from which an attack is made
 _FEW_UNLIKE = 0.1  # share of forget rows that no AUC shows
 _WITHOUT_LABELS = ("entropy",)  # scores
 NAMED = "named"  # share of the rows of whole classes that are named rightly
+# Score of each row: whether it is named rightly. Of rows with wrong labels half may be known by
+# heart, and have larger losses than any other row all the same, so that no loss tells.
+CORRECT = "correct"
 
 
 class Judge:
@@ -146,12 +149,20 @@ class Judge:
         if not self.whole:
             if unseen is None:
                 return {}
-            return observe_scores(observe(net, self.forget, self.classes), unseen)
+            return _score(observe(net, self.forget, self.classes), unseen)
         forget = observe(net, self.named, self.classes)
         found = {NAMED: forget.score()}
         if unseen is None:
             return found
-        return found | observe_scores(forget.take(self._comparable), unseen)
+        return found | _score(forget.take(self._comparable), unseen)
+
+
+def _score(forget, unseen):
+    """Scores of both sides, by name."""
+    found = observe_scores(forget, unseen)
+    if not forget.task.has_one_class:
+        return found
+    return found | {CORRECT: tuple((e.predicted == e.y).astype(float) for e in (forget, unseen))}
 
 
 def _draw(places, size, rng):

@@ -17,7 +17,7 @@ from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning.announcing import announce_training
 from skunlearn.auto._adapting import LEAST, Adapting, LateDecay
 from skunlearn.auto._few import LEVEL, rarity
-from skunlearn.auto._judge import NAMED, Judge, strongest
+from skunlearn.auto._judge import CORRECT, NAMED, Judge, strongest
 from skunlearn.auto._keeping import Keeping, score_own
 from skunlearn.auto._renewing import Unused
 from skunlearn.auto._settling import Confidence, silence
@@ -268,6 +268,8 @@ class AutoUnlearner(NetUnlearner):
         named = self._settle(net, retain, forget, whole, confidence)
         seen, accuracy_after = judge.look_well(net)
         after = judge.differences(seen)
+        for found in (before, after):
+            found.pop(CORRECT, None)  # says how much to shrink; what it shows the others do then
         errors = {name: judge.error(seen, name) for name in after}
         self._auto |= {
             "shares": [round(s, 4) for s in adapting.shares_],

@@ -8,6 +8,9 @@ from skunlearn._recipe import step_kinds
 from skunlearn._rows.containers import n_rows, take
 from skunlearn.compose import _front_steps
 from skunlearn.exact._scaling import STATISTICS
+from skunlearn.exact.steady_kmeans import ClusterStatistic, SteadyKMeans
+
+_STATISTICS = STATISTICS | {SteadyKMeans: ClusterStatistic}
 
 
 class Held:
@@ -44,7 +47,7 @@ class Subtraction:
     ----------
     place : int
         Its place among the steps.
-    statistic : object of `skunlearn.exact._scaling`
+    statistic : object of `skunlearn.exact._scaling`, or ClusterStatistic
     """
 
     place: int
@@ -60,17 +63,18 @@ class Subtraction:
             if step is None or isinstance(step, str):
                 continue
             if step_kinds.learns(step):
-                kind = STATISTICS.get(type(step))
+                kind = _STATISTICS.get(type(step))
                 statistic = None if kind is None else kind.of(step, X)
                 return None if statistic is None else cls(place, statistic)
             X = step.transform(X)
         return None
 
-    def without(self, steps, X, first=0):
+    def without(self, steps, X, kept, first=0):
         """The step without rows `X`, and its sums; None when it must be fitted anew.
 
-        `X` is as the steps before `first` show the rows.
+        `X` and the rows that are `kept` are as the steps before `first` show them.
         """
-        X = _front_steps.transform(steps[first : self.place], X)
-        found = self.statistic.without(steps[self.place][1], X)
+        shown = [X, kept] if getattr(self.statistic, "reads_rows", False) else [X]
+        shown = [_front_steps.transform(steps[first : self.place], rows) for rows in shown]
+        found = self.statistic.without(steps[self.place][1], *shown)
         return None if found is None else (found[1], Subtraction(self.place, found[0]))

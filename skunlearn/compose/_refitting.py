@@ -172,7 +172,7 @@ class StepsMixin:
         X = retain.arrays()[0] if held is None else held.take(retain.positions)
         if as_stored and self._sums is not None and forget is not None:
             gone = forget.arrays()[0] if held is None else held.take(positions)
-            found = self._sums.without(steps, gone, first)
+            found = self._sums.without(steps, gone, X, first)
             if found is not None:
                 new, sums = found
                 name, place = steps[sums.place][0], sums.place + 1

@@ -3,6 +3,13 @@
 from skunlearn.distillation.bad_teacher import BadTeacherUnlearner
 from skunlearn.distillation.delete import DELETEUnlearner
 from skunlearn.distillation.oracle_matching import OracleMatchingUnlearner
+from skunlearn.distillation.prmq import PRMQUnlearner
 from skunlearn.distillation.scrub import SCRUBUnlearner
 
-__all__ = ["BadTeacherUnlearner", "DELETEUnlearner", "OracleMatchingUnlearner", "SCRUBUnlearner"]
+__all__ = [
+    "BadTeacherUnlearner",
+    "DELETEUnlearner",
+    "OracleMatchingUnlearner",
+    "PRMQUnlearner",
+    "SCRUBUnlearner",
+]

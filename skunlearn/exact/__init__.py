@@ -4,6 +4,7 @@ from skunlearn.exact.forest import ForestUnlearner, expected_regrown_share
 from skunlearn.exact.retrain import RetrainUnlearner
 from skunlearn.exact.ridge import RidgeUnlearner
 from skunlearn.exact.sharded import ShardedUnlearner, expected_retraining_share
+from skunlearn.exact.steady_kmeans import SteadyKMeans
 from skunlearn.exact.sufficient_statistics import SufficientStatisticsUnlearner
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "RetrainUnlearner",
     "RidgeUnlearner",
     "ShardedUnlearner",
+    "SteadyKMeans",
     "SufficientStatisticsUnlearner",
     "expected_regrown_share",
     "expected_retraining_share",

@@ -73,6 +73,10 @@ class Sums:
         """The sums when some of the rows go."""
         return self._plus(X, groups, -1)
 
+    def move(self, X, before, after):
+        """The sums when rows go from some groups to others."""
+        return self._plus(X, before, -1)._plus(X, after, 1)
+
     def _plus(self, X, groups, sign):
         new = replace(
             self,

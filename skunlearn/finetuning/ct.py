@@ -7,7 +7,7 @@ from torch import nn
 
 from skunlearn._torch import net_layers, skorch_nets
 from skunlearn.exceptions import UnlearningError
-from skunlearn.net_unlearner import NetUnlearner
+from skunlearn.net_unlearner import NetUnlearner, share_where_short
 
 
 class CTUnlearner(NetUnlearner):
@@ -20,10 +20,14 @@ class CTUnlearner(NetUnlearner):
     ----------
     {estimator}
         It needs convolutions with square kernels larger than 1; frozen ones are left alone.
-    {lr}
+    lr : float or None, default=None
+        Learning rate; None takes the net's own, from where it falls, and half of it where the
+        recipe has less than 30 epochs and no callbacks that set it. On 3,000 images of CIFAR-10,
+        with a recipe of 15, five epochs at the net's own rate left unseen rows 4.4 points less
+        accurate than after a retraining, eight 3.9, and six at half of it 2.3 (one seed).
     max_epochs : int or None, default=None
-        Passes over the retained rows; None takes a fifth of the net's own, rounded up, and five
-        at least, or a third of its own where that is less: what was taken apart has to be learnt
+        Passes over the retained rows; None takes a fifth of the net's own, rounded up, and six at
+        least, or two fifths of its own where that is less: what was taken apart has to be learnt
         again.
     {batch_size, schedule, random_state, memory, store_data, verbose}
 
@@ -48,7 +52,8 @@ class CTUnlearner(NetUnlearner):
     """
 
     _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
-    _fewest_epochs = 5
+    _fewest_epochs = 6
+    _lr_share = share_where_short(0.5)
 
     def _check_suits(self, net, rows):
         self._list_kernels(net)

@@ -43,7 +43,10 @@ class L1SparseUnlearner(NetUnlearner):
         0.136, 0.092 and 0.146 from that of retrained nets on classes of digits (an MLP) and of a
         table, and of a convolutional net for digits, and is 0.089, 0.066 and 0.086, with as much
         accuracy. Of regressions the errors come nearer to those of retrained nets, too.
-    {max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
+    max_epochs : int or None, default=None
+        Passes over the retained rows; None takes a fifth of the net's own, rounded up, and five at
+        least, or two fifths of its own where that is less: what shrank has to be learnt again.
+    {batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
     ----------
@@ -67,6 +70,7 @@ class L1SparseUnlearner(NetUnlearner):
 
     _promises = replace(NetUnlearner._promises, reads_forget_rows=False, corrects=True)
     _lr_share = share_above(3.0)
+    _fewest_epochs = 5
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,

@@ -31,7 +31,7 @@ class FCSUnlearner(NetUnlearner):
        \min -\frac{1}{|B_r|} \sum_{r \in B_r} \log \mathrm{softmax}_r (z_f \cdot z_r / \tau s)
        \quad \text{and} \quad \min CE(D_r)
 
-    where z are logits, those of retained rows held fixed, and s is the mean of |z_r|² over the
+    where z are logits, those of retained rows held fixed, and s is the mean of ‖z_r‖² over the
     batch: a forget row is to be as much like any retained row of the batch as like any other.
 
     Retraining for the same budget, the floor, was beaten by an attack on one of three: on digits
@@ -64,8 +64,8 @@ class FCSUnlearner(NetUnlearner):
         0.116, 0.084 and 0.060, the rows of tables and classes stood out by their entropy, and nets
         were 1 to 5 points less accurate.
     max_epochs : int or None, default=None
-        Rounds; None takes a fifth of the net's own epochs, rounded up, and five at least, or a
-        third of its own where that is less.
+        Rounds; None takes a fifth of the net's own epochs, rounded up, and five at least, or two
+        fifths of its own where that is less.
     {batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import make_classification
 from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
 
 from skunlearn import AutoUnlearner, RetrainUnlearner
 from skunlearn._rows.views import Rows
@@ -219,3 +221,25 @@ def test_a_name_that_falls_fast_enough_is_no_reason_to_shrink(named, shares):
     adapting.on_train_begin(model)
     adapting.on_epoch_end(model)
     assert adapting.shares_ == pytest.approx(shares)
+
+
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.ModelDamagedWarning")
+def test_of_wrong_labels_that_are_half_known_the_names_tell():
+    """Their losses were larger than nearly all others, so that up to 0.8 was kept."""
+    X, y = make_classification(2500, 20, n_informative=10, n_classes=4, flip_y=0, random_state=0)
+    X, y = StandardScaler().fit_transform(X).astype(np.float32), y.astype(np.int64)
+    forget = np.arange(60)
+    y[forget] = (y[forget] + 1 + forget % 3) % 4
+    given = {"module__n_in": 20, "module__n_out": 4, "module__hidden": 256}
+    given |= {"optimizer": torch.optim.Adam, "lr": 2e-3, "max_epochs": 30}
+    model = net(**given)
+    params = {k: v for k, v in model.get_params(deep=False).items() if "momentum" not in k}
+    model = NeuralNetClassifier(**params)
+    auto = AutoUnlearner(model, random_state=0).fit(X[:1200], y[:1200])
+    assert auto.score(X[forget], y[forget]) > 0.3
+    auto.unlearn(indices=forget, X_val=X[1200:1850], y_val=y[1200:1850])
+    done = auto.deletions_[0]["auto"]
+    by_losses = np.sqrt(0.015 / max(done["before"].values()))
+    assert done["shares"][0] < 0.9 * by_losses
+    assert auto.score(X[forget], y[forget]) < 0.15
+    assert "correct" not in done["before"].keys() | done["after"].keys() | done["errors"].keys()

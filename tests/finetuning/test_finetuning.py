@@ -168,6 +168,23 @@ def test_disturbed_weights(data, cls):
         assert after[name] == pytest.approx(before[name], abs=1e-6)
 
 
+@pytest.mark.parametrize("cls", [NoTUnlearner, CTUnlearner])
+@pytest.mark.parametrize("epochs, taken, rate", [(15, 6, 0.05), (5, 2, 0.05), (30, 6, 0.1)])
+def test_a_short_recipe_is_trained_back_at_half_its_rate(data, cls, epochs, taken, rate):
+    X, y = data
+    recipe = NeuralNetClassifier(
+        Watch, criterion=nn.CrossEntropyLoss, max_epochs=epochs, lr=0.1, train_split=None, verbose=0
+    )
+
+    def forgotten(**given):
+        unlearner = cls(recipe, random_state=0, **given).fit(X, y).unlearn(indices=FORGET)
+        return unlearner.predict_proba(X)
+
+    by_default = forgotten()
+    assert np.array_equal(by_default, forgotten(lr=rate, max_epochs=taken))
+    assert not np.array_equal(by_default, forgotten(lr=2 * rate))
+
+
 def test_ct_needs_convolutions(data):
     X, y = data
     unlearner = CTUnlearner(headed(), random_state=0)

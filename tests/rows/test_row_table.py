@@ -65,9 +65,11 @@ def test_rows_found_by_sketches_are_those_that_digests_find(rows, kind, y_given)
     record = knn().fit(kind(X), y)._record
     asked, labels = X[[40, 70, 3]].copy(), y[[40, 70, 3]] if y_given else None
     asked[1] = 0.0
-    found = record.match(kind(asked), labels)
+    found = record._table.match(record, kind(asked), labels)
     digests, labelled = record.digests, record.label_digests
-    assert record.match(kind(asked), labels)[0].tolist() == found[0].tolist()  # all are known
+    assert (
+        record._table.match(record, kind(asked), labels)[0].tolist() == found[0].tolist()
+    )  # all are known
     assert [hit.tolist() for hit in found] == [[40, 50] + [60] * (not y_given), [70], [3]]
     assert (digests == row_digests(X)).all()
     assert (labelled == label_digests(digests, y)).all()

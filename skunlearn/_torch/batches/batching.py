@@ -106,6 +106,10 @@ class BatchLoader:
             yield from map(batch, range(count))
 
 
+class _JoiningLoader(BatchLoader):
+    joins = True
+
+
 def _collate(data, places):
     """A batch of a data set that is not ours, at once where skorch's own holds arrays."""
     if type(data) is Dataset and data.y is not None and all(map(_is_array, (data.X, data.y))):
@@ -165,3 +169,18 @@ def can_batch(net, rows, training):
         and getattr(net, name) in (DataLoader, BatchLoader)
         and set(net.get_params_for(name)) <= options
     )
+
+
+def read_whole(net, data, shuffle):
+    """What a net is to have so that it trains on a `BatchLoader`; None where it would do otherwise.
+
+    `shuffle` makes a net shuffle that does not do so by itself.
+    """
+    if not can_batch(net, data, training=True):
+        return None
+    changed = {"iterator_train": _JoiningLoader}
+    if shuffle:
+        changed["iterator_train__shuffle"] = True
+    if n_batches(net, len(data)) == 0:
+        changed["iterator_train__drop_last"] = False  # a few forget rows are a batch too
+    return changed

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch.utils.data import DataLoader
 
-from skunlearn._torch.batches.batching import BatchLoader, can_batch, n_batches
+from skunlearn._torch.batches.batching import BatchLoader, n_batches, read_whole
 from skunlearn._torch.batches.collating import Collated, JoinedBatches, TellingCollate, are_labels
 from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.batches.lone_rows import lone_row
@@ -170,34 +170,22 @@ def tell_places(iterator, dtype, joins):
     return iterator
 
 
-class _JoiningLoader(BatchLoader):
-    joins = True
-
-
 @contextmanager
-def feeding(net, data, weights=None, *, shuffle=False, relabels=False, asked=True):
+def feeding(net, data, weights=None, *, shuffle=False, relabels=False):
     """Let the net's training batches come through a `Feed`, which is returned.
 
     `shuffle` makes a net shuffle that does not do so by itself. `relabels` says that targets
-    change between epochs, which workers that live on would not notice. Where nobody has `asked`
-    for the batch that is trained on, and none is a lone row, they need not come that way: None.
+    change between epochs, which workers that live on would not notice.
     """
-    options = net.get_params_for("iterator_train")
-    if can_batch(net, data, training=True):
-        changed = {"iterator_train": _JoiningLoader}
-        if shuffle:
-            changed["iterator_train__shuffle"] = True
-        lone = 1 in (len(data), options.get("batch_size", net.batch_size))
-        feed = Feed(net, data, weights) if asked or lone else None
-    else:
-        feed = Feed(net, data, weights)
+    feed = Feed(net, data, weights)
+    changed = read_whole(net, data, shuffle)
+    if changed is None:
         changed = {"iterator_train": partial(_make_loader, net.iterator_train, feed, shuffle)}
-    if feed is not None:
-        changed["get_iterator"] = partial(_get_iterator, feed, net.get_iterator)
-    if n_batches(net, len(data)) == 0:
-        changed["iterator_train__drop_last"] = False  # a few forget rows are a batch too
-    if relabels and options.get("persistent_workers"):
-        changed["iterator_train__persistent_workers"] = False
+        if n_batches(net, len(data)) == 0:
+            changed["iterator_train__drop_last"] = False  # a few forget rows are a batch too
+        if relabels and net.get_params_for("iterator_train").get("persistent_workers"):
+            changed["iterator_train__persistent_workers"] = False
+    changed["get_iterator"] = partial(_get_iterator, feed, net.get_iterator)
     with overridden(net, **changed):
         yield feed
 

@@ -6,11 +6,12 @@ from contextlib import contextmanager, nullcontext
 import torch
 
 from skunlearn._rows.containers import is_dataset
-from skunlearn._torch.batches.batching import can_batch
+from skunlearn._torch.batches.batching import can_batch, read_whole
 from skunlearn._torch.batches.feed import feeding
 from skunlearn._torch.batches.net_rows import make_dataset
 from skunlearn._torch.batches.training_batch import Batch
 from skunlearn._torch.loop.epoch_loop import short_epochs, sum_terms, takes_terms
+from skunlearn._torch.loop.learning_rates import batch_size
 from skunlearn._torch.loop.run_guards import (
     KeptStart,
     is_own_stop,
@@ -82,9 +83,15 @@ def train(
         callbacks.insert(0, ("skunlearn_start", KeptStart(net)))
     net.callbacks_ = own + callbacks
     try:
-        how = {"shuffle": shuffle, "relabels": relabels, "asked": not plain}
+        # A loss asks for its batch, and a lone row is guarded; any other batch need not be fed.
+        fed = not plain or 1 in (len(data), batch_size(net))
+        whole = None if fed else read_whole(net, data, shuffle)
+        if whole is None:
+            feeds = feeding(net, data, rows.weights, shuffle=shuffle, relabels=relabels)
+        else:
+            feeds = overridden(net, **whole)
         with (
-            feeding(net, data, rows.weights, **how) as feed,
+            feeds as feed,
             nullcontext() if plain else _training_on(net, feed, loss),
             nullcontext() if strict else lenient_scores(net),
             short_epochs(net),

@@ -1,0 +1,227 @@
+"""k-means whose start hangs on its own rows, and which can be run again when others have gone."""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from sklearn.cluster import KMeans
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from skunlearn._rows.row_table import row_sketches
+from skunlearn.exact._lloyd import draw_start, run_lloyd
+from skunlearn.exact._sums import Sums
+
+__all__ = ["SteadyKMeans"]
+
+_SAME = 1e-9  # relative difference up to which two runs count as one
+
+
+class SteadyKMeans(KMeans):
+    """k-means for an `UnlearningPipeline`, out of which rows go without a training from scratch.
+
+    Choose it in the place of ``KMeans`` as a step whose rows are to be deleted one by one.
+
+    The centres of k-means are means of rows, out of which rows can be taken; but which rows they
+    are means of was decided step by step by all rows, from a start that was drawn from them. Here
+    the start is a function of the rows that it is made of: each row draws a time by its contents
+    and the seed, and the race decides, in proportion to squared distances, as k-means++ does (once
+    for each centre, where scikit-learn's tries several). A row that goes changes the start only if
+    it was one of its k rows. From there Lloyd's algorithm is scikit-learn's own. In a pipeline
+    every iteration is kept: which rows each centre had, their exact sums, and how far the centres
+    may move before a row changes sides. When rows go, the iterations are run again from the first
+    one, on the sums without these rows, and only rows near a border are compared with the centres.
+    The result is that of ``fit`` on the kept rows, to rounding.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters.
+    max_iter : int, default=300
+        Most iterations.
+    tol : float, default=1e-4
+        As of ``KMeans``: the squared shift of all centres, in units of the mean variance of the
+        columns, at which it stops.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the start.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        The centres.
+    labels_ : ndarray of shape (n,)
+        Cluster of each row.
+    inertia_ : float
+        Sum of squared distances to the nearest centre.
+    n_iter_ : int
+        Iterations.
+    start_ : ndarray of shape (n_clusters, n_features)
+        The rows that it started from.
+    n_features_in_ : int
+        Columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if they have any.
+    compared_ : float
+        After a deletion without a training: how many rows were compared with the centres, as a
+        share of all rows in all iterations. Absent otherwise.
+
+    See Also
+    --------
+    UnlearningPipeline : Where it forgets.
+
+    Notes
+    -----
+    A request trains from scratch when it names a row of the start (one of n_clusters rows), where
+    a centre loses all of its rows, where values are much larger than all that stay, and for sparse
+    rows and weighted ones; the log of the pipeline then does not name the step under "subtracted".
+    The iterations that are kept take 8 bytes for each row in each.
+
+    The start can be told from the result, and a row of it is a row: k-means gives rows away like
+    any model, before they are deleted.
+
+    References
+    ----------
+    A. Ginart et al., "Making AI Forget You: Data Deletion in Machine Learning", NeurIPS 2019,
+    https://arxiv.org/abs/1907.05012, whose Q-k-means rounds the centres so that most deletions
+    leave them as they are. Here nothing is rounded, and iterations are repaired.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import Ridge
+    >>> from skunlearn import RetrainUnlearner, UnlearningPipeline
+    >>> from skunlearn.exact import SteadyKMeans
+    >>> X, y = load_digits(return_X_y=True)
+    >>> steps = [("k", SteadyKMeans(10, random_state=0)), ("m", RetrainUnlearner(Ridge()))]
+    >>> pipeline = UnlearningPipeline(steps).fit(X, y).unlearn(indices=[7])
+    >>> again = SteadyKMeans(10, random_state=0).fit(np.delete(X, 7, axis=0))
+    >>> np.allclose(pipeline["k"].cluster_centers_, again.cluster_centers_, rtol=1e-9)
+    True
+    >>> pipeline["k"].compared_ < 0.1
+    True
+    """
+
+    def __init__(self, n_clusters=8, *, max_iter=300, tol=1e-4, random_state=None):
+        super().__init__(
+            n_clusters, n_init=1, max_iter=max_iter, tol=tol, random_state=random_state
+        )
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Draw the start and compute the clusters.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n, n_features)
+            The rows.
+        y : None
+            Not used.
+        sample_weight : array of shape (n,), default=None
+            Weights of the rows; the start does not heed them.
+
+        Returns
+        -------
+        self : object
+        """
+        self._validate_params()
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64)
+        if len(dense := X.toarray() if sparse.issparse(X) else X) < self.n_clusters:
+            raise ValueError(f"n_samples={len(dense)} should be >= n_clusters={self.n_clusters}.")
+        self._key = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._weighted = sample_weight is not None
+        self.start_ = dense[draw_start(dense, self.n_clusters, self._key)]
+        vars(self).pop("compared_", None)
+        names = vars(self).get("feature_names_in_")
+        rule, self.init = self.init, self.start_  # where scikit-learn looks for it
+        try:
+            super().fit(X, sample_weight=sample_weight)
+        finally:
+            self.init = rule
+        if names is not None:
+            self.feature_names_in_ = names
+        return self
+
+
+@dataclass(frozen=True)
+class ClusterStatistic:
+    """The iterations behind a fitted SteadyKMeans, out of which rows can go.
+
+    Attributes
+    ----------
+    sketches : uint64 array of shape (n,), by which rows are found
+    spread : Sums of squares of all rows
+    iterations : list of Iteration
+    """
+
+    sketches: np.ndarray
+    spread: Sums
+    iterations: list
+
+    reads_rows = True  # `without` is shown the rows that stay
+
+    @classmethod
+    def of(cls, step, X):
+        """The statistic of the rows that a fitted step was fitted on; None where it is no use."""
+        if sparse.issparse(X) or step._weighted:
+            return None
+        X = cls._check_rows(step, X)
+        spread = Sums.of(X, np.zeros(len(X), int), 1, "squares")
+        run = cls._run(step, X, spread)
+        known = run is not None and len(run.iterations) == step.n_iter_
+        if not known or not _is_close(run.centres, step.cluster_centers_):
+            return None
+        return cls(row_sketches(X), spread, run.iterations)
+
+    def without(self, step, X, kept):
+        """The statistic when rows `X` go, and the step of those that are `kept`; None as above."""
+        X, kept = self._check_rows(step, X), self._check_rows(step, kept)
+        gone = row_sketches(X)
+        if np.isin(row_sketches(step.start_), gone).any():
+            return None
+        at = _find_each(self.sketches, gone)
+        if at is None:
+            return None
+        stay = np.ones(len(self.sketches), bool)
+        stay[at] = False
+        if not np.array_equal(self.sketches[stay], row_sketches(kept)):
+            return None
+        spread = self.spread.without(X, np.zeros(len(X), int))
+        if spread.is_coarse():
+            return None
+        before = [each.without(X, at, stay) for each in self.iterations]
+        run = self._run(step, kept, spread, before)
+        if run is None:
+            return None
+        new = copy.copy(step)
+        new.cluster_centers_, new.labels_ = run.centres, run.labels
+        new.inertia_ = float(((kept - run.centres[run.labels]) ** 2).sum())
+        new.n_iter_ = len(run.iterations)
+        new.compared_ = run.looked / (len(kept) * (len(run.iterations) + 1))
+        return type(self)(self.sketches[stay], spread, run.iterations), new
+
+    @staticmethod
+    def _run(step, X, spread, before=()):
+        tol = step.tol * (spread.scatter()[0] / spread.n[0]).mean()
+        return run_lloyd(X, step.start_, max_iter=step.max_iter, tol=tol, before=before)
+
+    @staticmethod
+    def _check_rows(step, X):
+        return validate_data(step, X, reset=False, dtype=np.float64)
+
+
+def _is_close(ours, theirs):
+    return np.allclose(ours, theirs, rtol=_SAME, atol=_SAME * np.abs(theirs).max(initial=0.0))
+
+
+def _find_each(table, wanted):
+    """A place in `table` for each of `wanted`, of equal ones another each; None where one lacks."""
+    by_table, by_wanted = np.argsort(table, kind="stable"), np.argsort(wanted, kind="stable")
+    table, wanted = table[by_table], wanted[by_wanted]
+    place = np.searchsorted(table, wanted)
+    place += np.arange(len(wanted)) - np.searchsorted(wanted, wanted)  # the next of equal ones
+    if (place >= len(table)).any() or (table[place] != wanted).any():
+        return None
+    found = np.empty(len(wanted), np.intp)
+    found[by_wanted] = by_table[place]
+    return found

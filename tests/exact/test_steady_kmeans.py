@@ -1,0 +1,130 @@
+"""SteadyKMeans: rows go out of k-means, and what is left is a training on the others."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import check_estimator
+
+from skunlearn import RetrainUnlearner, UnlearningPipeline
+from skunlearn.exact import SteadyKMeans
+from skunlearn.exact._lloyd import draw_start, run_lloyd
+
+N = 600
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return make_blobs(N, 5, centers=7, cluster_std=1.5, random_state=0)
+
+
+def piped(X, y, **kwargs):
+    step = SteadyKMeans(7, random_state=0, **kwargs)
+    steps = [("double", FunctionTransformer(lambda X: 2 * X)), ("k", step)]
+    return UnlearningPipeline([*steps, ("m", RetrainUnlearner(Ridge()))]).fit(X, y)
+
+
+def check_same(step, X):
+    """Compare a step with scikit-learn's own k-means from the same start."""
+    again = SteadyKMeans(7, random_state=0, tol=step.tol, max_iter=step.max_iter).fit(X)
+    theirs = KMeans(7, init=again.start_, n_init=1, tol=step.tol, max_iter=step.max_iter).fit(X)
+    np.testing.assert_allclose(step.cluster_centers_, theirs.cluster_centers_, rtol=1e-11)
+    np.testing.assert_array_equal(step.labels_, theirs.labels_)
+    assert step.n_iter_ == theirs.n_iter_
+    assert step.inertia_ == pytest.approx(theirs.inertia_, rel=1e-11)
+
+
+def is_subtracted(pipeline):
+    return "subtracted" in pipeline.deletions_[-1]["transformers"]
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"tol": 0.0}, {"max_iter": 4}])
+def test_rows_go_request_by_request(blobs, kwargs):
+    X, y = blobs
+    pipeline, left = piped(X, y, **kwargs), np.arange(N)
+    start = pipeline["k"].start_ / 2
+    free = np.flatnonzero(~(X[:, None] == start).all(axis=2).any(axis=1))
+    for gone in (free[:1], free[5:15], free[40:41]):
+        pipeline.unlearn(indices=gone)
+        left = np.setdiff1d(left, gone)
+        check_same(pipeline["k"], 2 * X[left])
+        assert is_subtracted(pipeline)
+        assert 0 < pipeline["k"].compared_ < 0.3
+
+
+def test_a_row_of_the_start_is_trained_without(blobs):
+    X, y = blobs
+    pipeline = piped(X, y)
+    gone = np.flatnonzero((pipeline["k"].start_[3] == 2 * X).all(axis=1))
+    pipeline.unlearn(indices=gone)
+    assert not is_subtracted(pipeline)
+    assert not hasattr(pipeline["k"], "compared_")
+    check_same(pipeline["k"], 2 * np.delete(X, gone, axis=0))
+    pipeline.unlearn(indices=[0 if gone[0] else 1])
+    assert is_subtracted(pipeline)  # the new iterations are kept
+
+
+def test_equal_rows_go_one_by_one(blobs):
+    X, y = blobs[0].copy(), blobs[1]
+    X[100], X[200] = X[50], X[50]
+    pipeline = piped(X, y).unlearn(indices=[100]).unlearn(indices=[50])
+    check_same(pipeline["k"], 2 * np.delete(X, [50, 100], axis=0))
+
+
+def test_where_the_iterations_lose_their_way_it_is_trained():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(N, 8)), rng.normal(size=N)  # no clusters: borders are everywhere
+    pipeline, subtracted = piped(X, y, tol=0.0), []
+    for i in range(0, 100, 10):
+        pipeline.unlearn(indices=np.arange(i, i + 10))
+        check_same(pipeline["k"], 2 * X[i + 10 :])
+        subtracted.append(is_subtracted(pipeline))
+    assert not all(subtracted)
+
+
+def test_sparse_rows_are_trained_on(blobs):
+    X, y = sparse.csr_matrix(np.maximum(blobs[0], 0)), blobs[1]
+    steps = [("k", SteadyKMeans(3, random_state=0)), ("m", RetrainUnlearner(Ridge()))]
+    pipeline = UnlearningPipeline(steps).fit(X, y).unlearn(indices=[1])
+    again = SteadyKMeans(3, random_state=0).fit(X[np.delete(np.arange(N), 1)])
+    np.testing.assert_allclose(pipeline["k"].cluster_centers_, again.cluster_centers_)
+    assert not is_subtracted(pipeline)
+
+
+def test_the_start_hangs_on_its_own_rows_alone(blobs):
+    X, _ = blobs
+    order = np.random.default_rng(0).permutation(N)
+    start = X[draw_start(X, 7, 3)]
+    np.testing.assert_array_equal(X[order][draw_start(X[order], 7, 3)], start)
+    others = X[~(X[:, None] == start).all(axis=2).any(axis=1)]
+    some = np.vstack([others[::3], start])
+    np.testing.assert_array_equal(some[draw_start(some, 7, 3)], start)
+    assert not np.array_equal(X[draw_start(X, 7, 4)], start)
+
+
+def test_the_start_is_drawn_by_squared_distance():
+    X = np.array([[0.0], [1.0], [3.0]])
+    pairs = np.array([draw_start(X, 2, 1000 * seed) for seed in range(6000)])
+    counts = np.zeros((3, 3))
+    np.add.at(counts, tuple(pairs.T), 1)
+    expected = np.array([[0, 1 / 10, 9 / 10], [1 / 5, 0, 4 / 5], [9 / 13, 4 / 13, 0]]) / 3
+    chi2 = ((counts / 6000 - expected) ** 2)[expected > 0] / expected[expected > 0]
+    assert 6000 * chi2.sum() < 20.5  # 0.999 of chi-squared with 5 degrees of freedom
+
+
+def test_a_centre_that_loses_all_rows_is_none_of_ours():
+    X = np.arange(20.0).reshape(-1, 1)
+    assert run_lloyd(X, np.array([[0.0], [10.0], [1e6]]), max_iter=9, tol=0.0) is None
+
+
+def test_scikit_learns_checks():
+    check_estimator(
+        SteadyKMeans(2, random_state=0),
+        expected_failed_checks={
+            "check_sample_weight_equivalence_on_dense_data": "the start does not heed weights",
+            "check_sample_weight_equivalence_on_sparse_data": "the start does not heed weights",
+        },
+    )
