@@ -31,7 +31,7 @@ class FCSUnlearner(NetUnlearner):
        \min -\frac{1}{|B_r|} \sum_{r \in B_r} \log \mathrm{softmax}_r (z_f \cdot z_r / \tau s)
        \quad \text{and} \quad \min CE(D_r)
 
-    where z are logits, those of retained rows held fixed, and s is the mean of |z_r|² over the
+    where z are logits, those of retained rows held fixed, and s is the mean of ‖z_r‖² over the
     batch: a forget row is to be as much like any retained row of the batch as like any other.
 
     Retraining for the same budget, the floor, was beaten by an attack on one of three: on digits
