@@ -343,7 +343,7 @@ def test_what_was_trained_for_the_reference_is_not_lost(by_heart, monkeypatch):
         shown.setdefault("new", weights(new))
         return shrink(net, new, factor)
 
-    monkeypatch.setattr("skunlearn.auto.auto_unlearner.shrink", note)
+    monkeypatch.setattr("skunlearn.auto.auto_unlearner.shrink_evenly", note)
     looked = Judge.look_well
     monkeypatch.setattr(
         Judge, "look_well",
