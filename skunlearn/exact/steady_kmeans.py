@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from skunlearn._rows.row_table import row_sketches
 from skunlearn.exact._lloyd import draw_start, run_lloyd
@@ -118,18 +118,21 @@ class SteadyKMeans(KMeans):
         y : None
             Not used.
         sample_weight : array of shape (n,), default=None
-            Weights of the rows; the start does not heed them.
+            Weights of the rows. The start is drawn from those of positive weight, and does not heed
+            them otherwise.
 
         Returns
         -------
         self : object
         """
         self._validate_params()
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64)
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, order="C")
         if len(dense := X.toarray() if sparse.issparse(X) else X) < self.n_clusters:
             raise ValueError(f"n_samples={len(dense)} should be >= n_clusters={self.n_clusters}.")
         self._key = int(check_random_state(self.random_state).randint(2**31 - 1))
         self._weighted = sample_weight is not None
+        if self._weighted:
+            dense = dense[_check_sample_weight(sample_weight, X) > 0]
         self.start_ = dense[draw_start(dense, self.n_clusters, self._key)]
         vars(self).pop("compared_", None)
         names = vars(self).get("feature_names_in_")
@@ -141,6 +144,10 @@ class SteadyKMeans(KMeans):
         if names is not None:
             self.feature_names_in_ = names
         return self
+
+    def _check_test_data(self, X):
+        # As in `fit`: scikit-learn's own takes float32 for centres of float32 alone.
+        return validate_data(self, X, accept_sparse="csr", reset=False, dtype=np.float64, order="C")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skunlearn import RetrainUnlearner, UnlearningPipeline
 from skunlearn.exact import SteadyKMeans
@@ -120,11 +120,6 @@ def test_a_centre_that_loses_all_rows_is_none_of_ours():
     assert run_lloyd(X, np.array([[0.0], [10.0], [1e6]]), max_iter=9, tol=0.0) is None
 
 
-def test_scikit_learns_checks():
-    check_estimator(
-        SteadyKMeans(2, random_state=0),
-        expected_failed_checks={
-            "check_sample_weight_equivalence_on_dense_data": "the start does not heed weights",
-            "check_sample_weight_equivalence_on_sparse_data": "the start does not heed weights",
-        },
-    )
+@parametrize_with_checks([SteadyKMeans(2, random_state=0)])
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
