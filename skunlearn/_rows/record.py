@@ -96,7 +96,7 @@ class TrainingRecord:
     mark_forgotten = seen.mark_forgotten
     locate_brought, find_sources = finding.locate_brought, finding.find_sources
     recall_labels = finding.recall_labels
-    check_unchanged = row_table.check_unchanged
+    check_unchanged, count_equal_left = row_table.check_unchanged, row_table.count_equal_left
 
     def __len__(self):
         return len(self.retained)
@@ -202,15 +202,6 @@ class TrainingRecord:
         if self.weights is not None:
             new.weights = np.where(new.retained, self.weights, np.nan)
         return new
-
-    def count_equal_left(self, positions):
-        """How many retained rows equal one of those at `positions`; None where that is not known.
-
-        They may have other labels, or other names.
-        """
-        if self._table is None:
-            return None
-        return self._table.count_equal(positions, np.flatnonzero(self.retained))
 
     def correct(self, positions, X, y):
         """A record, with a copy of its rows, in which those at `positions` have other values."""

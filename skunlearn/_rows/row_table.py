@@ -142,14 +142,6 @@ class RowTable:
         rows = digests != self._digests[positions]
         return rows.any(axis=1), (label_digests(digests, y) != self._labels[positions]).any(axis=1)
 
-    def count_equal(self, positions, others):
-        """How many of the rows at `others` equal one of those at `positions`, by content."""
-        if self._sketches is not None:
-            keys = self._sketches[0]
-        else:
-            keys = np.ascontiguousarray(self._digests).view(np.uint64)[:, 0]
-        return int(np.isin(keys[others], keys[positions], kind="sort").sum())
-
     def _missing(self, record, positions=None):
         """Those of `positions` whose digests are not known, with rows and labels, part by part."""
         if self._known is None or not record.has_data:
@@ -166,6 +158,21 @@ class RowTable:
         if self._known is not None:
             self._known[positions] = True
             self._known = None if self._known.all() else self._known
+
+
+def count_equal_left(record, positions):
+    """How many retained rows equal one of those at `positions`; None where that is not known.
+
+    They may have other labels, or other names.
+    """
+    table = record._table
+    if table is None:
+        return None
+    if table._sketches is not None:
+        keys = table._sketches[0]
+    else:
+        keys = np.ascontiguousarray(table._digests).view(np.uint64)[:, 0]
+    return int(np.isin(keys[record.retained], keys[positions], kind="sort").sum())
 
 
 # ------------------------------------------------------------------ unchanged rows

@@ -79,7 +79,8 @@ class BatchLoader:
         data, ours = self.dataset, isinstance(self.dataset, NetRows)
         n, device = len(data), getattr(data, "device", "cpu")
         order = (torch.randperm(n) if self.shuffle else torch.arange(n)).numpy()
-        size, count = self.batch_size, len(self)
+        size = self.batch_size
+        count = count_batches(n, size, self.drop_last, self.joins)
         ends = [*range(size, count * size, size), count * size if self.drop_last else n]
 
         def batch(i):
@@ -171,16 +172,18 @@ def can_batch(net, rows, training):
     )
 
 
-def read_whole(net, data, shuffle):
+def read_whole(net, data, shuffle, lone_ok=True):
     """What a net is to have so that it trains on a `BatchLoader`; None where it would do otherwise.
 
-    `shuffle` makes a net shuffle that does not do so by itself.
+    `shuffle` makes a net shuffle that does not do so by itself. Without `lone_ok` also None where
+    batches are single rows.
     """
-    if not can_batch(net, data, training=True):
+    count = n_batches(net, len(data))
+    if not can_batch(net, data, training=True) or (count == len(data) and not lone_ok):
         return None
     changed = {"iterator_train": _JoiningLoader}
     if shuffle:
         changed["iterator_train__shuffle"] = True
-    if n_batches(net, len(data)) == 0:
+    if count == 0:
         changed["iterator_train__drop_last"] = False  # a few forget rows are a batch too
     return changed

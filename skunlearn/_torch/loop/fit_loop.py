@@ -11,7 +11,6 @@ from skunlearn._torch.batches.feed import feeding
 from skunlearn._torch.batches.net_rows import make_dataset
 from skunlearn._torch.batches.training_batch import Batch
 from skunlearn._torch.loop.epoch_loop import short_epochs, sum_terms, takes_terms
-from skunlearn._torch.loop.learning_rates import batch_size
 from skunlearn._torch.loop.run_guards import (
     KeptStart,
     is_own_stop,
@@ -84,8 +83,7 @@ def train(
     net.callbacks_ = own + callbacks
     try:
         # A loss asks for its batch, and a lone row is guarded; any other batch need not be fed.
-        fed = not plain or 1 in (len(data), batch_size(net))
-        whole = None if fed else read_whole(net, data, shuffle)
+        whole = read_whole(net, data, shuffle, lone_ok=False) if plain else None
         if whole is None:
             feeds = feeding(net, data, rows.weights, shuffle=shuffle, relabels=relabels)
         else:
