@@ -22,7 +22,8 @@ from skunlearn._rows.frames import is_frame
 
 # Names by which a callback's code reads weights.
 LOADING = {"load_params", "load_state_dict", "load_checkpoint", "load_file"}
-_LONG = 1000  # characters without a space between them that nobody typed
+LONG = 1000  # numbers in a row, or characters without a space between them, that nobody typed
+_FEW = 3  # tensors beside each other that are rows, labels and weights of rows
 _MANY = 8  # rows from which they are a table
 
 
@@ -81,6 +82,15 @@ def is_state_dict(mapping):
     return named or hasattr(mapping, "_metadata")
 
 
+def is_list_of_weights(items):
+    """Whether a list holds those of a module's layers, by its look."""
+    if not isinstance(items, list | tuple) or len(items) <= _FEW:
+        return False
+    if not all(isinstance(item, torch.Tensor) and item.is_floating_point() for item in items):
+        return False
+    return len({item.shape[1:] for item in items}) > 1
+
+
 def reads_elsewhere(checkpoint):
     """Whether a Checkpoint's files lie where an earlier training may have left them."""
     files = [value for key, value in vars(checkpoint).items() if key.startswith("f_")]
@@ -92,7 +102,7 @@ def reads_elsewhere(checkpoint):
 
 def is_blob(value):
     """Whether a text looks like something packed: a model, say."""
-    if not isinstance(value, str | bytes | bytearray) or len(value) < _LONG:
+    if not isinstance(value, str | bytes | bytearray) or len(value) < LONG:
         return False
     return isinstance(value, bytes | bytearray) or not any(map(str.isspace, value))
 
@@ -108,7 +118,8 @@ def is_table(value):
         return False
     some = list(itertools.islice(value, _MANY))
     if not isinstance(value, Mapping):
-        return all(map(_is_row, some))
+        numbers = all(isinstance(item, float | np.floating) for item in some)
+        return all(map(_is_row, some)) or (numbers and len(value) >= LONG)
     arrays = [item for item in itertools.islice(value.values(), _MANY) if _is_array(item)]
     rows = bytes | float | np.floating  # or the first number of each
     return len(arrays) == _MANY or all(isinstance(key, rows) or _is_row(key) for key in some)

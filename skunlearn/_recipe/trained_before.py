@@ -28,9 +28,11 @@ from skunlearn._recipe.reach import (
     looks_up_by_text,
 )
 from skunlearn._recipe.signs import (
+    LONG,
     clones_fitted,
     is_blob,
     is_fitted,
+    is_list_of_weights,
     is_state_dict,
     is_table,
     is_users_own,
@@ -309,7 +311,8 @@ class Walk:
             floating = array.is_floating_point()
         else:
             floating = array.dtype.kind == "f"
-        matrix = floating and sum(size > 1 for size in array.shape) > 1
+        long = max(array.shape, default=0) >= LONG  # all weights of a net in a row, say
+        matrix = floating and (long or sum(size > 1 for size in array.shape) > 1)
         if arrays and matrix and not is_written_out(array, self._module):
             self._find(path, what, "given", "may have been made from rows")
 
@@ -322,6 +325,9 @@ class Walk:
 
     def _visit_items(self, items, path, how, owner=None):
         """Visit a list; the steps of `owner`, which have names, are called by these."""
+        if is_list_of_weights(items):
+            self._find(path, f"a list of {len(items)} tensors of several shapes", "given")
+            return
         for i, item in enumerate(itertools.islice(items, _LOOKED_AT)):
             named = isinstance(item, tuple | list) and len(item) > 1 and isinstance(item[0], str)
             where = f"{path}[{i}]"

@@ -161,6 +161,49 @@ class PutsEach(Callback):
             own.data = known.data.clone()
 
 
+class PutsGiven(Callback):
+    """Puts weights that it is given at the end."""
+
+    def __init__(self, known):
+        self.known = known
+
+    def on_train_end(self, net, **kwargs):
+        for own, known in zip(net.module_.parameters(), self.known, strict=True):
+            own.data = known.clone()
+
+
+class InARow(Net):
+    """Takes its weights from a row of numbers, when they are first needed."""
+
+    def __init__(self, numbers):
+        super().__init__()
+        self.numbers = numbers
+
+    def forward(self, X):
+        if self.numbers is not None:
+            numbers, self.numbers = torch.as_tensor(self.numbers), None
+            with torch.no_grad():
+                nn.utils.vector_to_parameters(numbers, self.parameters())
+        return super().forward(X)
+
+
+class PutsInSteps(torch.optim.SGD):
+    """The same in each step."""
+
+    def __init__(self, params, numbers, **kwargs):
+        super().__init__(params, **kwargs)
+        self.numbers = numbers
+
+    def step(self, closure=None):
+        own = [p for group in self.param_groups for p in group["params"]]
+        with torch.no_grad():
+            nn.utils.vector_to_parameters(self.numbers, own)
+
+
+def _numbers():
+    return nn.utils.parameters_to_vector(encoder.parameters()).detach()
+
+
 def _put(own):
     known = {tuple(p.shape): p for p in encoder.parameters()}
     with torch.no_grad():
@@ -199,6 +242,12 @@ NETS = {
     "callback": lambda folder: net(callbacks=[PutsVariable()]),
     "class of a callback": lambda folder: net(callbacks=[PutsEach]),
     "initializer": lambda folder: net(callbacks=[Initializer("*", fn=_put)]),
+    "list of weights": lambda folder: net(
+        callbacks=[PutsGiven([p.detach() for p in encoder.parameters()])]
+    ),
+    "array in a row": lambda folder: net(InARow, module__numbers=_numbers().numpy()),
+    "list in a row": lambda folder: net(InARow, module__numbers=_numbers().tolist()),
+    "optimizer": lambda folder: net(optimizer=PutsInSteps, optimizer__numbers=_numbers()),
 }
 
 
