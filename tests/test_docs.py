@@ -405,6 +405,20 @@ def test_words_of_the_glossary_are_linked():
     assert [term for term in terms if term.casefold() not in linked] == []
 
 
+@pytest.mark.parametrize("page", sorted((DOCS / "guide").glob("*.rst")), ids=lambda p: p.stem)
+def test_a_page_of_the_guide_begins_with_what_a_reader_needs(page):
+    """A few lines, in words, before its first section: none begins with a detail."""
+    text = page.read_text()
+    title, line, _, first = text.split("\n")[:4]
+    assert set(line) == {"="}
+    assert len(line) >= len(title)
+    if page.stem == "index":  # which is made of cards
+        return
+    assert re.match(r"\w|:\w", first), first
+    opening = text.split("\n\n")[1]
+    assert 15 <= len(opening.split()) <= 75
+
+
 def test_the_front_page_leads_where_people_go():
     text = (DOCS / "index.rst").read_text()
     buttons = re.findall(r"\.\. button-ref:: (\S+)", text)

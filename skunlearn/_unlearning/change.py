@@ -21,6 +21,7 @@ SHAKEN = 0.3  # change of the log of a loss, of easy rows in nets trained anew: 
 # forget rows better than their neighbours do. Nets trained anew: 0.05 and up, and 0.18 by heart.
 UNMOVED, UNMOVED_BY_HEART, HARDLY_MOVED = 0.04, 0.15, 0.1
 STEADY = 0.01  # the same of weights, relative: nets trained anew, from one seed too, 0.23 and up
+STILL = 1e-3  # the same up to which new running statistics alone are what moved the losses
 BETTER, LIKELY, PERHAPS = 0.01, 0.05, 0.2  # levels of the test of `Facts.level_of_neighbours`
 FEW, EVEN = 7, 0.5  # rows below which it reaches none of them, and what then stands for the last
 LOST = 0.03  # accuracy on unseen rows that is worth a warning, beside what chance shows
@@ -218,9 +219,14 @@ class Facts:
         """How far the request has moved the model."""
         return traces.measure_move(self.change)
 
-    @cached_property
+    @property
     def raised(self):
         """Whether the loss on the forget rows rose, as that of a net that has not seen them."""
+        return self.rose and not (self.stuck and self._rose_by_little)
+
+    @cached_property
+    def rose(self):
+        """The same, whatever became of the weights."""
         change, (before, after) = self.change, self.losses
         raised = after - before > min(MOVED * max(1.0, before), GREW * before)
         if not raised and change.is_easy:
@@ -238,6 +244,16 @@ class Facts:
             return self.level_of_neighbours >= (PERHAPS if self.moved < UNMOVED else BETTER)
         return raised
 
+    @property
+    def _rose_by_little(self):
+        """Whether the loss rose by no more than new statistics, or a few steps, make of it."""
+        before, after = self.losses
+        little = after - before < GREW * before
+        if traces.has_new_statistics(self.unlearner.estimator_, self.change.model):
+            return little or self.weights_moved < STILL
+        limit = UNMOVED_BY_HEART if self.by_heart else HARDLY_MOVED
+        return (little and self.moved < limit) or after - before < MOVED
+
     @cached_property
     def alike(self):
         """Whether unseen rows are known as well: what is known then is not remembered."""
@@ -247,6 +263,11 @@ class Facts:
     def plainly_alike(self):
         """The same of rows that are not easier than others."""
         return self.alike and not self.change.is_easy
+
+    @property
+    def excused(self):
+        """The same in a model that has moved."""
+        return self.plainly_alike and not self.stuck
 
     @cached_property
     def level_of_neighbours(self):
@@ -272,7 +293,24 @@ class Facts:
         """
         if self.moved < (UNMOVED_BY_HEART if self.by_heart else UNMOVED):
             return True
-        return traces.measure_weights(self.unlearner.estimator_, self.change.model) < STEADY
+        return self.weights_moved < STEADY
+
+    @cached_property
+    def weights_moved(self):
+        """How far the request has moved the weights; infinity where that is no answer."""
+        return traces.measure_weights(self.unlearner.estimator_, self.change.model)
+
+    @cached_property
+    def stuck(self):
+        """Whether the weights are as they were, of a method that would have had to train them.
+
+        A few of them that are edited may change what a net says, as may a short step that is
+        computed; and a net of one layer ends where it was, whatever it begins with.
+        """
+        if self.weights_moved >= STEADY or self.unlearner._has_judged():
+            return False
+        edited = self.promises.edits_weights and self.weights_moved > 0
+        return not edited and traces.has_layers(self.unlearner.estimator_)
 
     def may_know(self, level):
         """Whether the model is as it was, or knows the rows better than neighbours do."""

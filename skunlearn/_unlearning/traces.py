@@ -1,6 +1,7 @@
 """What outputs give away of forget rows, without a row that the model has never seen."""
 
 import numpy as np
+import torch
 from scipy.stats import binomtest
 
 from skunlearn._torch.parts.net_state import parts
@@ -155,6 +156,24 @@ def measure_weights(old, new):
     size = _sum_squares(ours.values())
     moved = _sum_squares(theirs[key] - value for key, value in ours.items())
     return float(np.sqrt(moved / size)) if size else np.inf
+
+
+def has_layers(net):
+    """Whether more than one layer of a net learns, so that its loss has more than one minimum."""
+    learn = [p for _, part in parts(net) for p in part.parameters() if p.requires_grad]
+    return sum(p.ndim > 1 for p in learn) > 1
+
+
+def has_new_statistics(old, new):
+    """Whether two nets of the same layers differ in buffers: in running statistics, say."""
+    if not (is_net(old) and is_net(new)):
+        return False
+    ours, theirs = (
+        {f"{name}.{key}": value for name, part in parts(net) for key, value in part.named_buffers()}
+        for net in (old, new)
+    )
+    shared = [(value, theirs[key]) for key, value in ours.items() if key in theirs]
+    return any(a.is_floating_point() and not torch.equal(a, b) for a, b in shared)
 
 
 def _sum_squares(values):

@@ -4,8 +4,8 @@ import numpy as np
 from skorch.callbacks import Callback
 
 from skunlearn.auto._judge import NAMED, excess, strongest
+from skunlearn.auto._renewing import shrink_evenly
 from skunlearn.callbacks import LinearDecay
-from skunlearn.finetuning._shrinking import shrink
 
 _UNTIL = 0.2  # share of the epochs after which the rest is left to settle
 _LOOKS = 3  # at most, at the net
@@ -100,7 +100,7 @@ class Adapting(Callback):
             least = self.least / self.shares_[-1]
             factor = np.sqrt(self.margin / too_much)
             factor = max(least, float(np.clip(factor, self.kept, max(self.kept, 0.8))))
-            shrink(net, self.new, factor)
+            shrink_evenly(net, self.new, factor)
             for name in net._optimizers:  # momentum belongs to where the weights were
                 getattr(net, name + "_").state.clear()
             self.shares_.append(self.shares_[-1] * factor)

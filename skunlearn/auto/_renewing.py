@@ -8,9 +8,34 @@ from torch import nn
 
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_state import parts
+from skunlearn.finetuning._shrinking import shrink
 
 _TABLES = nn.Embedding | nn.EmbeddingBag
 _AT_ONCE = 2000  # rows, after which it is asked whether all is found
+_LARGEST = 20.0  # of how many times as large a table was after its training
+
+
+@torch.no_grad()
+def shrink_evenly(net, new, factor):
+    """As `shrink`, but for tables that begin small: of these as much less is kept.
+
+    A vector of an embedding that begins near zero is all training, and as it is no sum over inputs,
+    a share of it says the same as the whole. Beside new weights of a tenth its size it would be
+    hidden no sooner than at a tenth of the share.
+    """
+    kept = {}
+    for key, layer in _readers(net).items():
+        if isinstance(layer, _TABLES):
+            kept[key] = layer.weight.detach().clone()
+    shrink(net, new, factor)
+    if not kept:
+        return
+    own, other = _readers(net), _readers(new)
+    for key, old in kept.items():
+        theirs = other[key].weight.to(old)
+        size = float(old.square().mean().sqrt() / theirs.square().mean().sqrt().clamp_min(1e-12))
+        fresh = (1 - factor) * float(np.clip(size, 1, _LARGEST))
+        own[key].weight.copy_(theirs.lerp(old, factor / (factor + fresh) if factor else 0.0))
 
 
 class Unused:

@@ -6,7 +6,7 @@ from skunlearn._torch.loop.fit_loop import train
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_state import set_weights, weights
 from skunlearn._torch.parts.tasks import task_of
-from skunlearn.finetuning._shrinking import shrink
+from skunlearn.auto._renewing import shrink_evenly
 
 TRIED = 0.5  # share of the old weights
 # Score of withheld rows that is lost then: up to which what the net knows holds for any row, and
@@ -61,7 +61,7 @@ class Trial:
         asked = held, forget.sample(_MOST, seed)
         self.whole = task_of(classes).covers(retain.y, forget.y)
         before, known = (observe(net, rows, classes) for rows in asked)
-        shrink(net, new, TRIED)
+        shrink_evenly(net, new, TRIED)
         train(net, rest, epochs=epochs, shuffle=True)
         after, gone = (observe(net, rows, classes) for rows in asked)
         self.scores = [before.score(), after.score()]
@@ -91,10 +91,10 @@ class Trial:
             getattr(net, name + "_").state.clear()
         net.initialize_history()  # the request's epochs are those that follow
         if share <= TRIED:
-            shrink(net, self.new, share / TRIED)
+            shrink_evenly(net, self.new, share / TRIED)
             return
         set_weights(net, self._original)
-        shrink(net, self.new, share)
+        shrink_evenly(net, self.new, share)
 
     def describe(self):
         """For the log."""

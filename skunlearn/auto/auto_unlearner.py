@@ -19,7 +19,7 @@ from skunlearn.auto._adapting import LEAST, Adapting, LateDecay
 from skunlearn.auto._few import LEVEL, rarity
 from skunlearn.auto._judge import CORRECT, NAMED, Judge, strongest
 from skunlearn.auto._keeping import Keeping, score_own
-from skunlearn.auto._renewing import Unused
+from skunlearn.auto._renewing import Unused, shrink_evenly
 from skunlearn.auto._settling import Confidence, silence
 from skunlearn.auto._trying import FEWEST, Trial, is_ordinary
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
@@ -289,7 +289,7 @@ class AutoUnlearner(NetUnlearner):
     def _start(self, net, new, retain, forget, share, epochs, seed):
         """Shrink the net, as much as a trial of so many epochs asks for; what is left of it."""
         if not epochs:
-            shrink(net, new, share)
+            shrink_evenly(net, new, share)
             return share
         if self.verbose:
             announce_training("the net on trial, half of it new", epochs)

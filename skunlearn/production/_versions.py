@@ -47,7 +47,8 @@ def kind_of(unlearner):
     ):
         raise TypeError(
             f"A DeletionWorker needs an unlearner or an UnlearningPipeline, got {unlearner!r}. "
-            "Pass an unlearner around it: RetrainUnlearner takes any estimator or pipeline."
+            "Pass an unlearner around it: RetrainUnlearner takes any estimator or pipeline, and "
+            "make_unlearner(estimator) chooses one."
         )
     net = skorch_nets.is_net(skorch_nets.unwrap(final.estimator))
     if not pipeline and net and not final._make_promises().watches_training:

@@ -3,10 +3,12 @@
 import warnings
 from numbers import Integral, Real
 
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_scalar, get_tags
+from skorch import NeuralNet
 
 from skunlearn._unlearning.accuracy_guard import check_drop
-from skunlearn.auto import make_unlearner
+from skunlearn.auto import AutoUnlearner
 from skunlearn.production import _checks
 from skunlearn.production._applying import Application, refuse_stopped
 from skunlearn.production._batches import BatchChangedError
@@ -37,11 +39,10 @@ class DeletionWorker:
     ----------
     queue : DeletionQueue
         Where requests wait.
-    unlearner : unlearner, UnlearningPipeline, skorch net or scikit-learn estimator
-        A net, another estimator, a Pipeline, or a FrozenEstimator of one, is put into the
-        unlearner that suits it (`make_unlearner`): of a net an `AutoUnlearner`, which judges itself
-        by the test rows. Methods for nets that go on from the present weights; or exact ones, whose
-        model a training on the retained rows gives again after a restart (with an int
+    unlearner : unlearner, UnlearningPipeline or skorch net
+        A net, or a FrozenEstimator of one, is forgotten in by an `AutoUnlearner`, which judges
+        itself by the test rows. Methods for nets that go on from the present weights; or exact
+        ones, whose model a training on the retained rows gives again after a restart (with an int
         ``random_state`` the same one). It is copied. If it is fitted, its model is the first
         version.
     X_test : rows as in the unlearner's ``fit``
@@ -144,7 +145,8 @@ class DeletionWorker:
         self.max_accuracy_drop, self.max_auc_distance = max_accuracy_drop, max_auc_distance
         self.retrain_every, self.on_breach = retrain_every, on_breach
         self.lease = float(lease)
-        unlearner = make_unlearner(unlearner)
+        if isinstance(unlearner, NeuralNet | FrozenEstimator):
+            unlearner = AutoUnlearner(unlearner)
         self._store = Store(queue, unlearner, self._check)
         if max_accuracy_drop is not None:
             classifier = get_tags(unlearner).estimator_type == "classifier"

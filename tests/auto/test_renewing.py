@@ -8,8 +8,10 @@ from torch import nn
 from skunlearn import AutoUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn._torch.parts.net_state import weights
+from skunlearn.auto import _trying, auto_unlearner
 from skunlearn.auto._judge import Judge
-from skunlearn.auto._renewing import Unused
+from skunlearn.auto._renewing import Unused, shrink_evenly
+from skunlearn.finetuning._shrinking import shrink
 from tests.auto.digits import damaged, net
 
 USER = 3
@@ -142,3 +144,57 @@ def test_how_sure_a_net_is_of_a_user_whom_it_does_not_know_is_no_memory(ratings)
         seen = judge.look(model)
         assert set(seen) - set(judge.differences(seen)) == left_out
         assert all(value == 0 for value in judge.differences(seen).values())
+
+
+class Factors(nn.Module):
+    """Likes of users, as products of vectors that begin near zero."""
+
+    def __init__(self, std=0.1):
+        super().__init__()
+        self.users, self.items = nn.Embedding(60, 16), nn.Embedding(50, 16)
+        for table in (self.users, self.items):
+            nn.init.normal_(table.weight, std=std)
+
+    def forward(self, X):
+        users, items = (table(X[:, i].long()) for i, table in enumerate((self.users, self.items)))
+        found = (users * items).sum(dim=1)
+        return torch.stack([torch.zeros_like(found), found], dim=1)
+
+
+@pytest.mark.parametrize(("std", "size"), [(0.1, 8.0), (0.001, 20.0), (3.0, 1.0)])
+def test_of_a_table_that_is_all_training_as_much_less_is_kept(std, size):
+    X, y = np.zeros((8, 2), np.float32), np.arange(8) % 2
+    own, new = (recipe(module=Factors, module__std=std, max_epochs=0).fit(X, y) for _ in range(2))
+    with torch.no_grad():
+        for table in (own.module_.users, own.module_.items):
+            table.weight.normal_()
+        scale = 8 * std if std == 0.1 else 1.0
+        own.module_.users.weight *= scale / own.module_.users.weight.square().mean().sqrt()
+        new.module_.users.weight *= std / new.module_.users.weight.square().mean().sqrt()
+    old, fresh = (one.module_.users.weight.detach().clone() for one in (own, new))
+    shrink_evenly(own, new, 0.25)
+    share = 0.25 / (0.25 + 0.75 * size)
+    expected = share * old + (1 - share) * fresh
+    torch.testing.assert_close(own.module_.users.weight.detach(), expected)
+    shrink_evenly(own, new, 0.0)
+    torch.testing.assert_close(own.module_.users.weight.detach(), fresh)
+
+
+@damaged
+@pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
+def test_likes_known_by_heart_are_forgotten_though_a_product_says_the_same_at_a_quarter(
+    monkeypatch,
+):
+    """As many as before were named: a trial on half of the weights took them for what holds."""
+    rng = np.random.default_rng(0)
+    pairs = rng.choice(60 * 50, 1000, replace=False)
+    X, y = np.stack(np.divmod(pairs, 50), axis=1).astype(np.float32), rng.integers(0, 2, 1000)
+    model = recipe(module=Factors, lr=2.0, max_epochs=20)
+    named = []
+    for change in (shrink_evenly, shrink):
+        for place in (_trying, auto_unlearner):
+            monkeypatch.setattr(place, "shrink_evenly", change)
+        auto = AutoUnlearner(model, random_state=0).fit(X, y)
+        assert auto.score(X[:60], y[:60]) > 0.95
+        named.append(auto.unlearn(indices=np.arange(60)).score(X[:60], y[:60]))
+    assert named[0] < 0.75 < 0.85 < named[1]

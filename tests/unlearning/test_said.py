@@ -1,8 +1,15 @@
 """What is said after a request, of a few nets of many kinds; tests/long has more of them."""
 
 import pytest
+from sklearn.datasets import make_classification
+from skorch import NeuralNetClassifier
+from torch import nn
 
-from tests.varied_nets import Case, count_accused, count_silent
+from skunlearn import FineTuneUnlearner, InfluenceUnlearner
+from skunlearn._unlearning.change import STEADY
+from skunlearn._unlearning.traces import measure_weights
+from skunlearn.exceptions import NotForgottenWarning
+from tests.varied_nets import Case, VariedMLP, count_accused, count_silent, scaled
 
 
 def test_nets_trained_anew_are_hardly_ever_accused():
@@ -37,3 +44,41 @@ def test_a_net_that_has_hardly_changed_is_told_of(seed, kind, how):
     case = Case(seed, by_heart=True, kind=kind)
     forget = case.requests["rows"]
     assert case.hear(case.hardly_change(forget)[how], forget, False)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("seed", "kind", "how", "unseen"),
+    [
+        (4000, None, "unchanged", True),  # known hardly better than unseen rows
+        (4001, "handful", "fine-tuned", False),  # of two rows the loss rose by a twentieth
+        (4014, "regression", "unchanged", False),  # by half, by running statistics alone
+    ],
+)
+def test_weights_that_are_as_they_were_tell_where_losses_do_not(seed, kind, how, unseen):
+    case = Case(seed, by_heart=True, kind=kind)
+    forget = case.requests["rows"]
+    (said,) = case.hear(case.hardly_change(forget)[how], forget, unseen)
+    assert "moved the weights by 0" in said
+
+
+def test_a_short_step_that_is_right_is_none_that_failed():
+    """Of a net of one layer, or where it was computed, weights hardly move."""
+    X, y = make_classification(
+        1500, 20, n_informative=10, n_classes=3, class_sep=2.0, random_state=0
+    )
+    X, unseen = scaled(X), {"X_val": scaled(X)[400:], "y_val": y[400:]}
+    how = {"criterion": nn.CrossEntropyLoss, "train_split": None, "verbose": 0, "lr": 0.1}
+    linear = NeuralNetClassifier(nn.Linear, module__in_features=20, module__out_features=3, **how)
+    wide = NeuralNetClassifier(
+        VariedMLP, module__n_in=20, module__n_out=3, module__width=256, **how
+    )
+    tuned, computed = FineTuneUnlearner(linear, lr=1e-3), InfluenceUnlearner(wide)
+    for one, n in ((tuned, 20), (computed, 1)):
+        one.set_params(random_state=0).fit(X[:400], y[:400])
+        old = one.estimator_
+        one.unlearn(indices=range(n), **unseen)  # warnings are errors
+        assert 0 < measure_weights(old, one.estimator_) < STEADY
+    tuned.set_params(estimator=wide).fit(X[:400], y[:400])
+    with pytest.warns(NotForgottenWarning, match=r"moved the weights by 0.0\d+ %"):
+        tuned.unlearn(indices=range(20), **unseen)
