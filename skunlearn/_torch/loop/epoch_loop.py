@@ -84,8 +84,9 @@ def _epoch(net, iterator, prefix):
     history, count, losses = net.history, 0, []
     noted = history[-1]["batches"]
     reads_losses = bool(foreign - {EpochScoring})  # of the epoch that is going on
-    # No callback of ours adds or takes a parameter in the middle of an epoch.
-    fixed = type(net).get_all_learnable_params is NeuralNet.get_all_learnable_params and not foreign
+    # Neither a callback of ours nor a score adds or takes a parameter in the middle of an epoch.
+    fixed = type(net).get_all_learnable_params is NeuralNet.get_all_learnable_params
+    fixed = fixed and not reads_losses
     params = list(net.get_all_learnable_params()) if computed and fixed else None
     makes_batches = type(net).on_batch_begin is NeuralNet.on_batch_begin
     step = DirectStep(net)
