@@ -24,7 +24,7 @@ _WORTH_RARE = 0.5  # of a few rows that stand out
 # Where nobody can see what holds: the share of what may be known by heart; that of nets trained
 # for few epochs, which do not even know their own rows; and what few and knowing are. Three epochs
 # brought as much back as from 0.9 and 0.8, on a net for CIFAR-10 and on four of five others, and
-# 0.02 to 0.04 less of what an AUC shows was left.
+# 0.01 to 0.04 less of what an AUC shows was left.
 _BLIND, _BLIND_WORTH = 0.25, {"class": 0.65, "rows": 0.7}
 _BLIND_OF_VALUES = 0.4  # nearer to retrained nets than 0.25 on all of four regressions
 _EPOCHS, _KNOWN = (4, 10), (0.9, 0.97)

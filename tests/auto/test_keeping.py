@@ -90,7 +90,7 @@ def test_what_holds_for_any_row_is_kept(own, unseen, reference, shares):
 
 @pytest.mark.parametrize(("kind", "most"), [("rows", 0.7), ("class", 0.65)])
 def test_without_unseen_rows_few_epochs_and_own_rows_not_known_keep_more(kind, most):
-    """From 0.8 and 0.9 on, twice as much was left of single rows, for no more accuracy."""
+    """From 0.8 and 0.9 on, more was left of single rows, for no more accuracy."""
     found = [
         Keeping(np.arange(10), partial(float, own)).choose(*4 * [None], kind, 0.03, epochs)
         for own, epochs in [(0.8, 4), (0.8, 7), (0.8, 11), (0.935, 4), (0.99, 4)]
