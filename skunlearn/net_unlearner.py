@@ -122,10 +122,8 @@ class NetUnlearner(BaseUnlearner):
         """
 
     def _first_model(self, rows):
-        if type(self)._check_suits is NetUnlearner._check_suits:
-            return super()._first_model(rows)
-        if isinstance(self.estimator, FrozenEstimator):
-            self._check_suits(self.estimator.estimator, rows)
+        bare = type(self)._check_suits is NetUnlearner._check_suits
+        if bare or isinstance(self.estimator, FrozenEstimator):  # of which nothing is trained
             return super()._first_model(rows)
         suits = _Suits(self._check_suits, rows)
         trained = self._train(rows, write_checkpoints=True, callbacks=[("skunlearn_suits", suits)])

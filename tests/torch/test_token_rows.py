@@ -104,9 +104,11 @@ def test_methods_that_move_rows_say_which_they_take(rows, cls, words):
     recipe = net().set_params(callbacks=[("never", Never())])
     with pytest.raises(UnlearningError, match=words):
         cls(recipe, random_state=0).fit(*rows)
-    trained = FrozenEstimator(net().fit(*rows))
+    # Of a net that is trained already the request says so.
+    unlearner = cls(FrozenEstimator(net().fit(*rows)), random_state=0).fit(*rows)
     with pytest.raises(UnlearningError, match=words):
-        cls(trained, random_state=0).fit(*rows)
+        unlearner.unlearn(indices=range(5))
+    assert unlearner.deletions_ == []
 
 
 @quiet
