@@ -35,6 +35,7 @@ OF_CLASSES = {
     "DELETEUnlearner",
     "FCSUnlearner",
     "MUMisUnlearner",
+    "PRMQUnlearner",
     "PotionUnlearner",
     "RUMUnlearner",
     "RandomLabelUnlearner",
