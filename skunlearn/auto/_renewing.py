@@ -87,9 +87,7 @@ class Unused:
 def _list_layers(net):
     """All layers by name, those too that learn in another net alone, whose callbacks thaw them."""
     return {
-        (part, name): layer
-        for part, module in parts(net)
-        for name, layer in module.named_modules()
+        (part, name): layer for part, module in parts(net) for name, layer in module.named_modules()
     }
 
 
