@@ -302,6 +302,8 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         """Whether a method that judges itself (see `Promises`) could do so, in this request."""
         return False
 
+    _has_retrained = _has_judged  # whether it has trained anew after all, from the first weights
+
     def _warn_if_wrong(self, change, measured, most_lost):
         """Warn when the model was damaged, or has not forgotten; see `diagnosis`."""
         promises = self._make_promises()

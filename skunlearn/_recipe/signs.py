@@ -88,7 +88,10 @@ def is_list_of_weights(items):
         return False
     if not all(isinstance(item, torch.Tensor) and item.is_floating_point() for item in items):
         return False
-    return len({item.shape[1:] for item in items}) > 1
+    if len({item.ndim for item in items}) > 1:
+        return True
+    # Layers differ in what comes in and in what goes out; rows of several lengths in one of these.
+    return all(len({item.shape[cut] for item in items}) > 1 for cut in (slice(1), slice(1, None)))
 
 
 def reads_elsewhere(checkpoint):
@@ -101,10 +104,30 @@ def reads_elsewhere(checkpoint):
 
 
 def is_blob(value):
-    """Whether a text looks like something packed: a model, say."""
+    """Whether a text looks like something packed: a model, say; not an alphabet."""
     if not isinstance(value, str | bytes | bytearray) or len(value) < LONG:
         return False
-    return isinstance(value, bytes | bytearray) or not any(map(str.isspace, value))
+    if isinstance(value, bytes | bytearray):
+        return True
+    return not any(map(str.isspace, value)) and len(set(value)) < len(value)
+
+
+def is_grid(numbers):
+    """Whether numbers in a row are evenly spaced, or their logarithms: settings to be tried."""
+    try:
+        numbers = np.asarray(numbers, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    if numbers.ndim != 1 or len(numbers) < _MANY or not np.isfinite(numbers).all():
+        return False
+    kinds = [numbers, np.log(numbers)] if (numbers > 0).all() else [numbers]
+    return any(_are_even(kind) for kind in kinds)
+
+
+def _are_even(numbers):
+    steps = np.diff(numbers)
+    # float32 rounds in the size of the numbers, not of the steps.
+    return np.ptp(steps) <= 1e-3 * abs(steps.mean()) + 5e-7 * np.abs(numbers).max()
 
 
 def is_table(value):
@@ -119,7 +142,7 @@ def is_table(value):
     some = list(itertools.islice(value, _MANY))
     if not isinstance(value, Mapping):
         numbers = all(isinstance(item, float | np.floating) for item in some)
-        return all(map(_is_row, some)) or (numbers and len(value) >= LONG)
+        return all(map(_is_row, some)) or (numbers and len(value) >= LONG and not is_grid(value))
     arrays = [item for item in itertools.islice(value.values(), _MANY) if _is_array(item)]
     rows = bytes | float | np.floating  # or the first number of each
     return len(arrays) == _MANY or all(isinstance(key, rows) or _is_row(key) for key in some)

@@ -32,6 +32,7 @@ from skunlearn._recipe.signs import (
     clones_fitted,
     is_blob,
     is_fitted,
+    is_grid,
     is_list_of_weights,
     is_state_dict,
     is_table,
@@ -311,9 +312,10 @@ class Walk:
             floating = array.is_floating_point()
         else:
             floating = array.dtype.kind == "f"
-        long = max(array.shape, default=0) >= LONG  # all weights of a net in a row, say
+        # All weights of a net in a row, say.
+        long = max(array.shape, default=0) >= LONG
         matrix = floating and (long or sum(size > 1 for size in array.shape) > 1)
-        if arrays and matrix and not is_written_out(array, self._module):
+        if arrays and matrix and not (is_grid(array) or is_written_out(array, self._module)):
             self._find(path, what, "given", "may have been made from rows")
 
     def _visit_mapping(self, mapping, path, how):

@@ -253,7 +253,9 @@ def judge(unlearner, model, change, measured):
         refuse_drop(type(unlearner).__name__, *scores, limit, where)
         tolerated = np.inf  # who sets a limit needs no other
     unlearner._warn_if_wrong(change, measured, tolerated)
-    if is_net(model) and (tables := list_tables(unlearner.estimator_)):
+    # Rows of a table that are hardly trained are those of the first weights, whoever trains them.
+    anew = unlearner._has_retrained()
+    if is_net(model) and not anew and (tables := list_tables(unlearner.estimator_)):
         _warn_of_tables(unlearner, model, tables)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from skunlearn._torch import skorch_nets
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_state import parts
 from skunlearn.finetuning._shrinking import shrink
@@ -30,7 +31,7 @@ def shrink_evenly(net, new, factor):
     shrink(net, new, factor)
     if not kept:
         return
-    own, other = _readers(net), _readers(new)
+    own, other = _readers(net), _list_layers(new)
     for key, old in kept.items():
         theirs = other[key].weight.to(old)
         size = float(old.square().mean().sqrt() / theirs.square().mean().sqrt().clamp_min(1e-12))
@@ -74,7 +75,7 @@ class Unused:
     @torch.no_grad()
     def renew(self, net, new):
         """Give them the weights that they have in `new`, which never saw the forget rows."""
-        own, other = _readers(net), _readers(new)
+        own, other = _readers(net), _list_layers(new)
         for key, mask in self.masks.items():
             ours, theirs = own[key].weight, other[key].weight.to(own[key].weight)
             if isinstance(own[key], nn.Linear):
@@ -83,12 +84,18 @@ class Unused:
                 ours[mask] = theirs[mask]
 
 
+def _list_layers(net):
+    """All layers by name, those too that learn in another net alone, whose callbacks thaw them."""
+    return {
+        (part, name): layer for part, module in parts(net) for name, layer in module.named_modules()
+    }
+
+
 def _readers(net):
     """Layers that hold weights of their own for each input, by name."""
     layers = {
-        (part, name): layer
-        for part, module in parts(net)
-        for name, layer in module.named_modules()
+        key: layer
+        for key, layer in _list_layers(net).items()
         if isinstance(layer._parameters.get("weight"), nn.Parameter)
     }
     holders = [id(layer.weight) for layer in layers.values()]
@@ -138,4 +145,4 @@ def _watch(net, layers, rows, classes, see):
                 see(key, args[0] if args else kwargs["input"])
 
             hooks.callback(layer.register_forward_pre_hook(hook, with_kwargs=True).remove)
-        observe(net, rows, classes)
+        observe(skorch_nets.make_eager(net), rows, classes)  # compiled code may call no hooks

@@ -389,6 +389,9 @@ class AutoUnlearner(NetUnlearner):
     def _has_judged(self):
         return self._auto["judged"] or self._auto["rarity"] is not None
 
+    def _has_retrained(self):
+        return self._auto["retrained"]
+
     def _describe_attempt(self):
         return {"auto": self._auto}
 

@@ -68,8 +68,9 @@ class Run:
 def run_lloyd(X, start, *, max_iter, tol, before=()):
     """Lloyd's algorithm as scikit-learn stops it; `Run`.
 
-    None where a centre loses all of its rows, and where a run from `before` has lost its way: it
-    has compared as many rows as a fifth of these iterations have.
+    None where a centre loses all of its rows. And of a run from `before` where it has lost its way,
+    as it has compared as many rows as a fifth of these iterations have, and where a row is as near
+    to two centres: whose it is rounding decides, otherwise in scikit-learn, and all that follows.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def run_lloyd(X, start, *, max_iter, tol, before=()):
         near = before[number] if number < len(before) else last
         labels, margins, count = _assign(X, centres, near)
         looked += count
-        if before and looked > _MOST * len(before) * len(X):
+        if before and (looked > _MOST * len(before) * len(X) or not (margins > 0).all()):
             return None
         if near is None:
             sums = Sums.of(X, labels, len(start))
@@ -102,8 +103,10 @@ def run_lloyd(X, start, *, max_iter, tol, before=()):
             break
         centres, last = new, this
     if not settled:
-        labels, _, count = _assign(X, new, this)
+        labels, margins, count = _assign(X, new, this)
         looked += count
+        if before and not (margins > 0).all():
+            return None
     return Run(iterations, new, labels, looked)
 
 

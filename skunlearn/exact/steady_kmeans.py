@@ -73,9 +73,10 @@ class SteadyKMeans(KMeans):
     Notes
     -----
     A request trains from scratch when it names a row of the start (one of n_clusters rows), where
-    a centre loses all of its rows, where values are much larger than all that stay, and for sparse
-    rows and weighted ones; the log of the pipeline then does not name the step under "subtracted".
-    The iterations that are kept take 8 bytes for each row in each.
+    a centre loses all of its rows, where a row is as near to two centres, to rounding (as is common
+    in a few columns of small whole numbers), where values are much larger than all that stay, and
+    for sparse rows and weighted ones; the log of the pipeline then does not name the step under
+    "subtracted". The iterations that are kept take 8 bytes for each row in each.
 
     The start can be told from the result, and a row of it is a row: k-means gives rows away like
     any model, before they are deleted.

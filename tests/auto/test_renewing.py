@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import Callback
 from torch import nn
 
 from skunlearn import AutoUnlearner
@@ -198,3 +199,50 @@ def test_likes_known_by_heart_are_forgotten_though_a_product_says_the_same_at_a_
         assert auto.score(X[:60], y[:60]) > 0.95
         named.append(auto.unlearn(indices=np.arange(60)).score(X[:60], y[:60]))
     assert named[0] < 0.75 < 0.85 < named[1]
+
+
+class Thaw(Callback):
+    """Lets the users learn once the training goes on."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        net.module_.users.weight.requires_grad_(True)
+
+
+class Frozen(Ratings):
+    def __init__(self):
+        super().__init__()
+        self.users.weight.requires_grad_(False)
+
+
+def test_a_table_that_callbacks_thaw_is_renewed_too(ratings):
+    X, y, forget = ratings
+    own, new = (recipe(module=Frozen, max_epochs=n, callbacks=[Thaw()]).fit(X, y) for n in (2, 0))
+    assert own.module_.users.weight.requires_grad
+    assert not new.module_.users.weight.requires_grad
+    rows, kept = Rows(X, y, np.arange(400)), np.setdiff1d(np.arange(400), forget)
+    unused = Unused(own, rows.take(kept), rows.take(forget), np.arange(3))
+    shrink_evenly(own, new, 0.5)
+    unused.renew(own, new)
+    users = [one.module_.users.weight[USER].detach() for one in (own, new)]
+    torch.testing.assert_close(*users)
+
+
+def test_of_a_compiled_net_as_well(ratings):
+    X, y, forget = ratings
+    rows, kept = Rows(X, y, np.arange(400)), np.setdiff1d(np.arange(400), forget)
+    own = recipe(max_epochs=1).fit(X, y)
+    whole = own.module_
+
+    class Compiled(nn.Module):  # compiled code, which calls no hooks
+        def __init__(self):
+            super().__init__()
+            self._orig_mod = whole
+
+        def forward(self, X):
+            users = whole.users.weight[X[:, 0].long()], whole.items.weight[X[:, 1].long()]
+            found = torch.cat([*users, X[:, 2:]], dim=1) @ whole.body.weight.T + whole.body.bias
+            return torch.relu(found) @ whole.last.weight.T + whole.last.bias
+
+    own.module_ = Compiled()
+    unused = Unused(own, rows.take(kept), rows.take(forget), np.arange(3))
+    assert unused.share == 1.0

@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skunlearn import RetrainUnlearner, UnlearningPipeline
 from skunlearn.exact import SteadyKMeans
 from skunlearn.exact._lloyd import draw_start, run_lloyd
+from skunlearn.exact.steady_kmeans import ClusterStatistic
 
 N = 600
 
@@ -83,6 +84,32 @@ def test_where_the_iterations_lose_their_way_it_is_trained():
         check_same(pipeline["k"], 2 * X[i + 10 :])
         subtracted.append(is_subtracted(pipeline))
     assert not all(subtracted)
+
+
+def test_where_a_row_is_as_near_to_two_centres_it_is_trained():
+    """Rounding says whose it is, and of another order of sums something else."""
+    rng = np.random.default_rng(8)
+    for seed in range(8, 40, 8):
+        X = np.round(rng.normal(size=(111, 4)))
+        step = SteadyKMeans(2, random_state=seed, tol=0.0).fit(X)
+        statistic = ClusterStatistic.of(step, X)
+        for gone in range(12) if statistic else ():
+            kept = np.delete(X, gone, axis=0)
+            found = statistic.without(step, X[[gone]], kept)
+            if found is not None:
+                again = SteadyKMeans(2, random_state=seed, tol=0.0).fit(kept)
+                np.testing.assert_allclose(found[1].cluster_centers_, again.cluster_centers_)
+    # The first row is halfway between the two of the start.
+    X = np.array([[1.0], [0.0], [2.0], [2.5], [-0.5], [2.25]] * 20)
+    centres = np.array([[0.0], [2.0]])
+    run = run_lloyd(X, centres, max_iter=9, tol=0.0)
+    assert run is not None
+    again = run_lloyd(X, centres, max_iter=9, tol=0.0, before=run.iterations)
+    assert again is None
+    apart = X + 0.1 * (X == 1)
+    run = run_lloyd(apart, centres, max_iter=9, tol=0.0)
+    again = run_lloyd(apart, centres, max_iter=9, tol=0.0, before=run.iterations)
+    np.testing.assert_array_equal(again.labels, run.labels)
 
 
 def test_sparse_rows_are_trained_on(blobs):

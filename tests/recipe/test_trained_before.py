@@ -24,7 +24,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 from sklearn.tree import DecisionTreeClassifier
-from skorch.callbacks import EarlyStopping, EpochScoring, Initializer
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring, Initializer
 from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import nn
@@ -127,6 +127,47 @@ def test_clean_estimators_stay_exact(unrelated, clean):
     unlearner = RetrainUnlearner(clean(X, y), random_state=0).fit(X, y).unlearn(indices=FORGET)
     found = certified(unlearner)
     assert (found["guarantee"], found["notes"]) == ("retrained without the rows", [])
+
+
+class Watching(Callback):
+    """Looks at a few pictures of several sizes."""
+
+    def __init__(self, pictures):
+        self.pictures = pictures
+
+
+@pytest.mark.parametrize(
+    "clean",
+    [
+        FunctionTransformer(np.abs, kw_args={"alphas": np.logspace(-3, 3, 1000)}),
+        FunctionTransformer(np.abs, kw_args={"alphas": torch.linspace(0, 7, 1500)}),
+        FunctionTransformer(np.abs, kw_args={"alphas": np.linspace(-1, 3, 1000).tolist()}),
+        FunctionTransformer(np.abs, kw_args={"ones": np.ones(1000, np.float32)}),
+        FunctionTransformer(np.abs, kw_args={"letters": "".join(map(chr, range(0x4E00, 0x5E00)))}),
+        net(Net, callbacks=[Watching([torch.zeros(3, n, n + 1) for n in range(5, 9)])]),
+        net(Net, callbacks=[Watching([torch.zeros(n, 3) for n in range(5, 9)])]),
+    ],
+)
+def test_settings_that_are_long_or_several_were_not_learnt(clean):
+    assert find_trained(clean) == []
+
+
+@pytest.mark.parametrize(
+    "learnt",
+    [
+        FunctionTransformer(np.abs, kw_args={"w": np.random.default_rng(0).normal(size=1000)}),
+        FunctionTransformer(np.abs, kw_args={"w": np.sort(np.random.default_rng(0).random(1000))}),
+        FunctionTransformer(np.abs, kw_args={"text": "ab" * 500}),
+        net(Net, callbacks=[Watching([p.detach() for p in Net().parameters()])]),
+        net(
+            Net,
+            callbacks=[Watching([torch.zeros(n, n - 1) for n in (9, 7, 5, 3)])],  # without biases
+        ),
+    ],
+)
+def test_numbers_and_texts_that_are_long_are_named(learnt):
+    (found,) = find_trained(learnt)
+    assert found.kind == "given"
 
 
 # ------------------------------------------------------------------ what is found, and where

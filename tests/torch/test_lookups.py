@@ -9,6 +9,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn import (
+    AutoUnlearner,
     FineTuneUnlearner,
     NegGradPlusUnlearner,
     ProximalUnlearner,
@@ -123,6 +124,7 @@ def test_weight_decay_that_shortens_it_makes_no_difference(ratings):
     [
         (RetrainUnlearner(make()), [3]),
         (ShrinkPerturbUnlearner(make()), [3]),
+        (AutoUnlearner(make(lr=1e-5)), [3]),
         (NegGradPlusUnlearner(make()), [3]),
         (FineTuneUnlearner(make(module__free=False)), [3]),
         (FineTuneUnlearner(make(module=BareTastes, module__free=False)), [3]),
@@ -132,6 +134,7 @@ def test_weight_decay_that_shortens_it_makes_no_difference(ratings):
     ids=[
         "anew",
         "drawn anew",
+        "anew after all, by next to nothing",
         "climbs",
         "nothing was learnt",
         "nothing bare",
