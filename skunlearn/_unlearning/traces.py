@@ -134,6 +134,9 @@ def measure_shift(before, after):
 def measure_weights(old, new):
     """How far what a net learns has moved, relative to its size; infinity where that is no answer.
 
+    The whole, or the layer that has moved most: a head may be learnt anew above layers that were
+    learnt elsewhere, which hardly a training moves.
+
     Parameters
     ----------
     old, new : models
@@ -153,9 +156,13 @@ def measure_weights(old, new):
         (k, v.shape) for k, v in theirs.items()
     ]:
         return np.inf
-    size = _sum_squares(ours.values())
-    moved = _sum_squares(theirs[key] - value for key, value in ours.items())
-    return float(np.sqrt(moved / size)) if size else np.inf
+    sizes = _square(ours.values())
+    moved = _square(theirs[key] - value for key, value in ours.items())
+    if not sizes.any():
+        return np.inf
+    layers = np.array([value.ndim > 1 for value in ours.values()]) & (sizes > 0)
+    shares = [moved.sum() / sizes.sum(), *(moved[layers] / sizes[layers])]
+    return float(np.sqrt(max(shares)))
 
 
 def has_layers(net):
@@ -176,9 +183,10 @@ def has_new_statistics(old, new):
     return any(a.is_floating_point() and not torch.equal(a, b) for a, b in shared)
 
 
-def _sum_squares(values):
+def _square(values):
+    """Sum of the squares of each tensor."""
     sums = [value.square().sum() for value in values]
-    return float(sum(one.to(sums[0].device) for one in sums))  # a device is waited for once
+    return torch.stack([one.to(sums[0].device) for one in sums]).cpu().numpy()  # one wait
 
 
 def lost_where_neighbours_agree(before, after, named):

@@ -73,7 +73,7 @@ def test_a_short_step_that_is_right_is_none_that_failed():
     wide = NeuralNetClassifier(
         VariedMLP, module__n_in=20, module__n_out=3, module__width=256, **how
     )
-    tuned, computed = FineTuneUnlearner(linear, lr=1e-3), InfluenceUnlearner(wide)
+    tuned, computed = FineTuneUnlearner(linear, lr=1e-3), InfluenceUnlearner(wide, step=0.5)
     for one, n in ((tuned, 20), (computed, 1)):
         one.set_params(random_state=0).fit(X[:400], y[:400])
         old = one.estimator_
