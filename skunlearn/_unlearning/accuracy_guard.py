@@ -41,7 +41,6 @@ class Guard:
 
     def __init__(self, unlearner, limit, X=None, y=None):
         self.limit, self.X, self.y = limit, X, y
-        self._name = type(unlearner).__name__
         final = unlearner.steps[-1][1] if isinstance(unlearner, Pipeline) else unlearner
         if limit is not None:
             check_drop(limit, classifier=final._classes is not None)
@@ -116,7 +115,7 @@ class Guard:
         if self.X is not None:
             after = float(unlearner.score(self.X, self.y))
             where = f"the {len(self.y)} rows of X_val"
-            refuse_drop(self._name, self._first, after, self.limit, where)
+            refuse_drop(unlearner, self._first, after, self.limit, where)
             guard |= {"digest": self._digest, "before": float(self._before), "after": after}
         return [*earlier, entry | {"guard": guard}]
 
@@ -133,7 +132,20 @@ def check_drop(limit, *, classifier):
         )
 
 
-def refuse_drop(name, before, after, limit, where):
+def advise_less(unlearner):
+    """Which parameters make a method cost less, in words."""
+    if isinstance(unlearner, Pipeline):
+        unlearner = unlearner.steps[-1][1]
+    names = unlearner._get_param_names()
+    # Epochs on nothing but retained rows bring back what was lost.
+    epochs = "fewer epochs" if unlearner._make_promises().reads_forget_rows else "more epochs"
+    ways = {"lr": "a smaller learning rate", "max_epochs": epochs, "penalty": "a larger penalty"}
+    if "budget" in names:  # as they do here, with what a smaller rate would leave undone
+        ways = {"budget": "a larger budget"}
+    return " or ".join([ways[name] for name in ways if name in names] or ["weaker parameters"])
+
+
+def refuse_drop(unlearner, before, after, limit, where):
     """Raise AccuracyDropError when a score has fallen by more than `limit`."""
     if before is None or after is None:
         raise ValueError(
@@ -143,11 +155,11 @@ def refuse_drop(name, before, after, limit, where):
     # Shares of rows are not exact in binary: a drop of three rows in ten is one of 0.3.
     if not before - after <= limit + 1e-12:  # NaN too
         raise AccuracyDropError(
-            f"{name} would lower the score on {where} from {before:.4f} to {after:.4f}, by "
-            f"{before - after:.4f}, and max_accuracy_drop={limit} allows less. The estimator is "
-            "as it was: nothing was forgotten, and the request still waits. Try a smaller "
-            "learning rate, fewer epochs or a larger penalty, or RetrainUnlearner; where a "
-            "retrained model loses as much, the request itself is what costs it.",
+            f"{type(unlearner).__name__} would lower the score on {where} from {before:.4f} "
+            f"to {after:.4f}, by {before - after:.4f}, and max_accuracy_drop={limit} allows less. "
+            "The estimator is as it was: nothing was forgotten, and the request still waits. Try "
+            f"{advise_less(unlearner)}, or RetrainUnlearner; where a retrained model loses as "
+            "much, the request itself is what costs it.",
             before=before,
             after=after,
             max_accuracy_drop=limit,

@@ -12,6 +12,7 @@ import numpy as np
 from skunlearn._rows.checking import warn
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning import traces
+from skunlearn._unlearning.accuracy_guard import advise_less
 from skunlearn._unlearning.certificate.deletion_log import to_plain
 from skunlearn._unlearning.change import (
     BETTER,
@@ -160,7 +161,7 @@ def _say_cost(facts):
 def _advise_less(facts):
     if facts.promises.certified:
         return "That is the noise of its proof: allow a larger epsilon, or use RetrainUnlearner."
-    return "Try a smaller learning rate, fewer epochs or a larger penalty."
+    return f"Try {advise_less(facts.unlearner)}, or RetrainUnlearner."
 
 
 # ---------------------------------------------------------------------------- forgetting

@@ -250,7 +250,7 @@ def judge(unlearner, model, change, measured):
     if limit is not None:
         scores = [measured[key]["score"] for key in ("retain_before", "retain_after")]
         where = f"{len(unlearner._removal.sample)} retained rows"
-        refuse_drop(type(unlearner).__name__, *scores, limit, where)
+        refuse_drop(unlearner, *scores, limit, where)
         tolerated = np.inf  # who sets a limit needs no other
     unlearner._warn_if_wrong(change, measured, tolerated)
     # Rows of a table that are hardly trained are those of the first weights, whoever trains them.

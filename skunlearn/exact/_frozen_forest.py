@@ -22,8 +22,8 @@ _ADVICE = (
 _MEANS = ("squared_error", "friedman_mse", "poisson")  # criteria whose leaves hold means
 
 
-def check_grown_on(ensemble, rows, classes):
-    """The `Plan` of a trained ensemble; ValueError unless its draws from `rows` give its trees."""
+def refuse_unknown_draws(ensemble):
+    """Raise ValueError where nobody can tell which rows a member of a trained ensemble has seen."""
     name = type(ensemble).__name__
     if not shows_draws_only(ensemble):
         base = type(base_of(ensemble)).__name__
@@ -39,6 +39,12 @@ def check_grown_on(ensemble, rows, classes):
             f"This {name} does not know what its members drew: it was filled in several calls of "
             "fit (warm_start), or has forgotten rows before. Pass it without FrozenEstimator."
         )
+
+
+def check_grown_on(ensemble, rows, classes):
+    """The `Plan` of a trained ensemble; ValueError unless its draws from `rows` give its trees."""
+    refuse_unknown_draws(ensemble)
+    name, samples = type(ensemble).__name__, ensemble.estimators_samples_
     if ensemble._n_samples != len(rows):
         raise ValueError(f"This {name} was trained on {ensemble._n_samples} rows. {_ADVICE}")
     X, y = rows.arrays()

@@ -79,6 +79,13 @@ class CountStatistic(GaussianStatistic):
         return model
 
 
+COUNTED_CATEGORIES = (
+    "CategoricalNB takes the number of categories from the rows, and could not be asked about one "
+    "whose only row is forgotten. Say how many there are with min_categories=, one more than the "
+    "largest; or use RetrainUnlearner."
+)
+
+
 @dataclass(frozen=True)
 class CategoryStatistic:
     """Counts of categories by feature and class, from which CategoricalNB follows."""
@@ -91,14 +98,10 @@ class CategoryStatistic:
     @classmethod
     def of(cls, recipe, X, y, n_classes):
         """The statistic of rows with codes of classes."""
-        sizes = np.broadcast_to(recipe.min_categories or 0, X.shape[1])
+        sizes = np.broadcast_to(recipe.min_categories, X.shape[1])
         X = X.astype(np.int64)
-        if recipe.min_categories is None or (X.max(axis=0) >= sizes).any():
-            raise ValueError(
-                "CategoricalNB takes the number of categories from the rows, and could not be "
-                "asked about one whose only row is forgotten. Say how many there are with "
-                "min_categories=, one more than the largest."
-            )
+        if (X.max(axis=0) >= sizes).any():
+            raise ValueError(COUNTED_CATEGORIES)
         if X.min() < 0:
             raise ValueError("Negative values in data passed to CategoricalNB (input X).")
         return cls(_categories(X, y, n_classes, sizes), np.bincount(y, minlength=n_classes))

@@ -19,7 +19,7 @@ from skunlearn._torch import skorch_nets
 from skunlearn._unlearning import words
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._draws import Draws
-from skunlearn.exact._frozen_forest import check_grown_on
+from skunlearn.exact._frozen_forest import check_grown_on, refuse_unknown_draws
 from skunlearn.exact._growing import (
     BAGGING,
     DRAWS_BY_WEIGHT,
@@ -366,9 +366,13 @@ class ForestUnlearner(BaseUnlearner):
             )
         if frozen:
             check_is_fitted(recipe)
+            refuse_unknown_draws(recipe)
         if not is_forest(recipe):
             refuse_trained(recipe, "ForestUnlearner")
-        if is_forest(recipe) and not recipe.bootstrap:
+        whole = recipe.max_samples is None or (
+            isinstance(recipe.max_samples, float) and recipe.max_samples == 1
+        )
+        if not recipe.bootstrap and (is_forest(recipe) or whole):
             raise ValueError(_ALL_ROWS)
         base = recipe if is_forest(recipe) else base_of(recipe)
         if getattr(base, "class_weight", None) == "balanced" and (

@@ -256,5 +256,6 @@ def _check_same(given, solution):
     ):
         raise ValueError(
             "The trained model is not the solution for these rows: its coefficients differ. "
-            "Pass the rows that it was trained on, or the model without FrozenEstimator."
+            "Pass the rows that it was trained on (a solver that iterates may have stopped short "
+            "of it: train with a smaller tol), or pass the model without FrozenEstimator."
         )

@@ -78,6 +78,12 @@ class SteadyKMeans(KMeans):
     for sparse rows and weighted ones; the log of the pipeline then does not name the step under
     "subtracted". The iterations that are kept take 8 bytes for each row in each.
 
+    Two things make the result another one than that of a ``fit`` on the kept rows with the same
+    seed: a row exactly between two centres, as rows of small integers may be, on whose side
+    rounding decides; and a step before, like a StandardScaler, which is fitted anew on the kept
+    rows to rounding. Its rows differ in their last bits, draw other times and give another start:
+    k-means is trained from scratch then.
+
     The start can be told from the result, and a row of it is a row: k-means gives rows away like
     any model, before they are deleted.
 

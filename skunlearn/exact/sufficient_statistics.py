@@ -24,7 +24,12 @@ from skunlearn._rows.constraints import check_parameters
 from skunlearn._torch import skorch_nets
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._discriminant import DiscriminantStatistic, refuse_discriminant
-from skunlearn.exact._naive_bayes import CategoryStatistic, CountStatistic, GaussianStatistic
+from skunlearn.exact._naive_bayes import (
+    COUNTED_CATEGORIES,
+    CategoryStatistic,
+    CountStatistic,
+    GaussianStatistic,
+)
 from skunlearn.exceptions import UnlearningError
 
 _STATISTICS = {
@@ -223,6 +228,8 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
             )
         if isinstance(self.estimator, FrozenEstimator):
             check_is_fitted(recipe)
+        if isinstance(recipe, CategoricalNB) and recipe.min_categories is None:
+            raise ValueError(COUNTED_CATEGORIES)
         why = None
         if isinstance(recipe, LinearDiscriminantAnalysis):
             why = refuse_discriminant(recipe)

@@ -10,7 +10,7 @@ from sklearn.ensemble import BaggingClassifier, ExtraTreesRegressor, RandomFores
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
-from sklearn.naive_bayes import GaussianNB
+from sklearn.naive_bayes import CategoricalNB, GaussianNB
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
@@ -46,9 +46,14 @@ def balanced():
 
 
 CHOSEN = {
-    "ForestUnlearner": [RandomForestClassifier(5), BaggingClassifier(n_estimators=4)],
+    "ForestUnlearner": [
+        RandomForestClassifier(5),
+        BaggingClassifier(n_estimators=4),
+        BaggingClassifier(n_estimators=4, bootstrap=False, max_samples=0.5),
+    ],
     "SufficientStatisticsUnlearner": [
         GaussianNB(),
+        CategoricalNB(min_categories=10),
         KNeighborsRegressor(),
         LinearDiscriminantAnalysis(),
         FrozenEstimator(GaussianNB().fit(X, y)),
@@ -59,6 +64,11 @@ CHOSEN = {
     "RetrainUnlearner": [
         balanced(),
         ExtraTreesRegressor(3),
+        CategoricalNB(),
+        BaggingClassifier(n_estimators=4, bootstrap=False),
+        BaggingClassifier(n_estimators=4, bootstrap=False, max_samples=1.0),
+        # Members that were shown every row, some with a weight of zero.
+        FrozenEstimator(BaggingClassifier(LogisticRegression(max_iter=500), 3).fit(X, y)),
         LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
         LogisticRegression(max_iter=500),
         Ridge(positive=True),

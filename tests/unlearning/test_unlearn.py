@@ -18,12 +18,16 @@ from torch.nn.parameter import is_lazy
 
 from skunlearn import (
     AmnesiacUnlearner,
+    AutoUnlearner,
     FineTuneUnlearner,
+    NegGradPlusUnlearner,
     NetUnlearner,
     ProximalUnlearner,
     RetrainUnlearner,
     ShardedUnlearner,
+    SSDUnlearner,
 )
+from skunlearn._unlearning.accuracy_guard import advise_less
 from skunlearn.exceptions import (
     ModelDamagedWarning,
     NotForgottenWarning,
@@ -214,8 +218,20 @@ def test_damage_is_announced(data):
     assert caught[0].filename == __file__
     huge = FineTuneUnlearner(net(max_epochs=40), lr=1e3, max_epochs=1, random_state=0)
     huge.set_params(schedule="constant").fit(X, np.roll(y, 7))
-    with pytest.warns(ModelDamagedWarning):
+    with pytest.warns(ModelDamagedWarning, match="smaller learning rate or more epochs, or Ret"):
         huge.unlearn(indices=FORGET)
+
+
+def test_advice_names_parameters_that_the_method_has():
+    said = {
+        type(model).__name__: advise_less(model)
+        for model in (AutoUnlearner(net()), SSDUnlearner(net()), NegGradPlusUnlearner(net()))
+    }
+    assert said == {
+        "AutoUnlearner": "a larger budget",
+        "SSDUnlearner": "weaker parameters",
+        "NegGradPlusUnlearner": "a smaller learning rate or fewer epochs",
+    }
 
 
 def test_good_unlearning_says_nothing(data):
