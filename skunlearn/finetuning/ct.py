@@ -24,7 +24,8 @@ class CTUnlearner(NetUnlearner):
         Learning rate; None takes the net's own, from where it falls, and half of it where the
         recipe has less than 30 epochs and no callbacks that set it. On 3,000 images of CIFAR-10,
         with a recipe of 15, five epochs at the net's own rate left unseen rows 4.4 points less
-        accurate than after a retraining, eight 3.9, and six at half of it 2.3 (one seed, and three).
+        accurate than after a retraining, eight 3.9, and six at half of it 2.3 (one seed; the
+        mean of three, too).
     max_epochs : int or None, default=None
         Passes over the retained rows; None takes a fifth of the net's own, rounded up, and six at
         least, or two fifths of its own where that is less: what was taken apart has to be learnt

@@ -308,7 +308,7 @@ def test_neighbours_are_asked_where_they_decide(n, moved):
             known = False if level is None else level < 0.05
             change = SimpleNamespace(forget_after=said, is_easy=False)
             facts = Asked(change=change, moved=moved, level=level)
-            assert Facts.raised.func(facts) == raised
+            assert Facts.rose.func(facts) == raised
             decided = moved >= 0.1 or (n < 7 and (moved >= 0.04 or not right))
             assert facts.asked is not decided
             facts.asked = False
