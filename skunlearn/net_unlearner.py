@@ -3,9 +3,6 @@
 from contextlib import nullcontext
 from dataclasses import replace
 
-from sklearn.frozen import FrozenEstimator
-from skorch.callbacks import Callback
-
 from skunlearn._rows.constraints import COUNT, POSITIVE, StrOptions
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import skorch_nets
@@ -111,23 +108,6 @@ class NetUnlearner(BaseUnlearner):
             None stands for the `net` that was passed in.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define _unlearn")
-
-    def _check_suits(self, net, rows):
-        """Refuse a net, or rows, on which `_unlearn` could not work; of `fit`, before the training.
-
-        Parameters
-        ----------
-        net : skorch net, initialised; it must stay as it is
-        rows : Rows
-        """
-
-    def _first_model(self, rows):
-        bare = type(self)._check_suits is NetUnlearner._check_suits
-        if bare or isinstance(self.estimator, FrozenEstimator):  # of which nothing is trained
-            return super()._first_model(rows)
-        suits = _Suits(self._check_suits, rows)
-        trained = self._train(rows, write_checkpoints=True, callbacks=[("skunlearn_suits", suits)])
-        return skorch_nets.drop_last_steps(trained)
 
     def _attempt(self, retain, forget, seed):
         with seeded(seed):
@@ -310,15 +290,3 @@ def share_where_short(times):
         return times if short and not skorch_nets.has_schedule(recipe) else 1.0
 
     return property(find_share)
-
-
-class _Suits(Callback):
-    """Looks, before a training, whether what is trained suits the method."""
-
-    def __init__(self, check, rows):
-        self.check, self.rows = check, rows
-
-    def on_train_begin(self, net, **kwargs):
-        """Look."""
-        with seeded(0):
-            self.check(net, self.rows)

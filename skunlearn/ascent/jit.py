@@ -10,11 +10,9 @@ from skunlearn._torch import inference
 from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.loop.norms import FollowedStatistics
 from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
-from skunlearn.ascent._floating_rows import check_floating_rows, floating_rows
+from skunlearn.ascent._floating_rows import floating_rows
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
-
-_DOES = "JiTUnlearner moves rows a little"
 
 
 class JiTUnlearner(NetUnlearner):
@@ -127,9 +125,6 @@ class JiTUnlearner(NetUnlearner):
         self.n_copies = n_copies
         self.max_norm = max_norm
 
-    def _check_suits(self, net, rows):
-        check_floating_rows(net, rows, _DOES)
-
     def _unlearn(self, net, retain, forget):
         generator = torch.Generator().manual_seed(derive_seed(self._seed, len(self.deletions_), 9))
 
@@ -139,7 +134,7 @@ class JiTUnlearner(NetUnlearner):
             return out.reshape(len(out), -1)
 
         def loss(batch):
-            x = floating_rows(net, batch.x, _DOES)
+            x = floating_rows(net, batch.x, "JiTUnlearner moves rows a little")
             out = outputs(batch.out)
             spread = self.noise * x[x.isfinite()].std(correction=0)  # rows may hold NaN
             total = 0.0

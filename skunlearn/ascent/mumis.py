@@ -11,11 +11,9 @@ from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.parts import net_kinds
 from skunlearn._torch.skorch_nets import make_eager
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
-from skunlearn.ascent._floating_rows import check_floating_rows, floating_rows
+from skunlearn.ascent._floating_rows import floating_rows
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
-
-_DOES = "MUMisUnlearner takes gradients by the rows"
 
 
 class MUMisUnlearner(ForgetOnly, NetUnlearner):
@@ -128,9 +126,6 @@ class MUMisUnlearner(ForgetOnly, NetUnlearner):
         self.bound = bound
         self.max_norm = max_norm
 
-    def _check_suits(self, net, rows):
-        check_floating_rows(net, rows, _DOES)
-
     def _unlearn(self, net, retain, forget):
         if not self._whole_classes(retain, forget):
             checking.warn(
@@ -204,7 +199,7 @@ def sensitivities(net, x, columns, n_classes):
     sizes : float32 tensor of shape (b, k)
     """
     net = make_eager(net)  # derivatives of derivatives go through no compiled module
-    x = floating_rows(net, x, _DOES).requires_grad_()
+    x = floating_rows(net, x, "MUMisUnlearner takes gradients by the rows").requires_grad_()
     logits = inference.class_logits(net, inference.infer(net, x), n_classes)
     chosen = logits.gather(1, columns.to(logits.device))
     slopes = [

@@ -1,15 +1,12 @@
 """CoUn: fine-tuning with a contrastive term."""
 
-import numpy as np
 import torch
 from skorch.utils import to_device
 from torch.nn.functional import cross_entropy, normalize
 
 from skunlearn._rows.constraints import NOT_NEGATIVE, POSITIVE
 from skunlearn._torch import net_layers, skorch_nets
-from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn._torch.batches.training_batch import mean
-from skunlearn._torch.inference import evaluating
 from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning.finetune import FineTuneUnlearner
 from skunlearn.nets._augment import flip_and_shift
@@ -109,36 +106,24 @@ class CoUnUnlearner(FineTuneUnlearner):
         self.temperature = temperature
         self.augment = augment
 
-    def _check_suits(self, net, rows):
-        if self.augment is not None:
-            return
-        head = net_layers.layers_in_order(net, rows)[-1]
-        some = make_reader(net, rows).batch(np.arange(min(2, len(rows))))[0]
-        with evaluating(net), torch.no_grad():
-            self._see_twice(net, head, some)
-
     def _unlearn(self, net, retain, forget):
         head = net_layers.layers_in_order(net, retain)[-1]
+        augment = self.augment or view_of
 
         def loss(batch):
-            contrast = info_nce(
-                *self._see_twice(net, head, batch.x), self.temperature, batch.weights
-            )
+            x = to_device(batch.x, net.device)
+            if self.augment is None and not isinstance(x, torch.Tensor):
+                raise UnlearningError(_NEEDS.format("one tensor each"))
+            try:
+                a, b = (features(net, head, augment(x)) for _ in range(2))
+            except (RuntimeError, IndexError) as error:
+                if self.augment is None and not x.is_floating_point():  # tokens, say
+                    raise UnlearningError(_NEEDS.format("floating-point numbers")) from error
+                raise
+            contrast = info_nce(a, b, self.temperature, batch.weights)
             return batch.loss() + self.strength * contrast
 
         self._fine_tune(net, retain, loss=loss)
-
-    def _see_twice(self, net, head, x):
-        """Features of two views of rows."""
-        x, augment = to_device(x, net.device), self.augment or view_of
-        if self.augment is None and not isinstance(x, torch.Tensor):
-            raise UnlearningError(_NEEDS.format("one tensor each"))
-        try:
-            return [features(net, head, augment(x)) for _ in range(2)]
-        except (RuntimeError, IndexError) as error:
-            if self.augment is None and not x.is_floating_point():  # tokens, say
-                raise UnlearningError(_NEEDS.format("floating-point numbers")) from error
-            raise
 
     def _space(self):
         return super()._space() | {

@@ -56,16 +56,7 @@ class CTUnlearner(NetUnlearner):
     _fewest_epochs = 6
     _lr_share = share_where_short(0.5)
 
-    def _check_suits(self, net, rows):
-        self._list_kernels(net)
-
     def _unlearn(self, net, retain, forget):
-        with torch.no_grad():
-            for kernel in self._list_kernels(net):
-                kernel.copy_(kernel.transpose(-2, -1).clone())
-        self._run(net, retain)
-
-    def _list_kernels(self, net):
         moved = net_layers.list_moved_parameters(net)
         layers = [m for m in net.module_.modules() if isinstance(m, nn.modules.conv._ConvNd)]
         kernels = [
@@ -79,4 +70,7 @@ class CTUnlearner(NetUnlearner):
                 f"of which {type(skorch_nets.plain_module(net)).__name__} has none. Use another "
                 "method, NoTUnlearner or MSGUnlearner say."
             )
-        return kernels
+        with torch.no_grad():
+            for kernel in kernels:
+                kernel.copy_(kernel.transpose(-2, -1).clone())
+        self._run(net, retain)

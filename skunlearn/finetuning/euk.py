@@ -2,7 +2,6 @@
 
 from skunlearn._rows.constraints import COUNT
 from skunlearn._torch import net_layers
-from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning.cfk import CFkUnlearner
 
 _FEWEST = 2  # layers that are drawn anew, where there are as many
@@ -90,12 +89,6 @@ class EUkUnlearner(CFkUnlearner):
         most = net_layers.count_resettable(net, retain)
         k = min(most, max(_FEWEST, -(-most // 2)))
         return net_layers.last_layers(net, retain, max(1, k))  # of none it is said why
-
-    def _check_suits(self, net, rows):
-        moved = net_layers.list_moved_parameters(net)
-        for layer in self._list_layers(net, rows):
-            if hindered := net_layers.say_why_not_reset(layer, moved):
-                raise UnlearningError(hindered)
 
     def _prepare(self, net, layers):
         net_layers.reset(layers, net_layers.list_moved_parameters(net))

@@ -99,10 +99,7 @@ class MSGUnlearner(NetUnlearner):
         self.share = share
         self.damping = damping
 
-    def _check_suits(self, net, rows):
-        self._list_weights(net)
-
-    def _list_weights(self, net):
+    def _unlearn(self, net, retain, forget):
         layers = [m for m in net.module_.modules() if isinstance(m, net_layers.WEIGHTED)]
         moved = net_layers.list_moved_parameters(net)
         weights = [w for w in map(net_layers.weight_parameter, layers) if w in moved]
@@ -112,10 +109,6 @@ class MSGUnlearner(NetUnlearner):
                 f"back, but of the {len(layers)} such layers none learns. Let one learn "
                 "(requires_grad_()), or use FineTuneUnlearner."
             )
-        return weights
-
-    def _unlearn(self, net, retain, forget):
-        weights = self._list_weights(net)
         gradients = self._difference(net, retain, forget, weights)
         spared = dict.fromkeys(p for p in net.module_.parameters() if p.requires_grad)
         with torch.no_grad():

@@ -56,16 +56,8 @@ class NoTUnlearner(NetUnlearner):
     _fewest_epochs = 6
     _lr_share = share_where_short(0.5)
 
-    def _check_suits(self, net, rows):
-        self._list_weights(net, rows)
-
     def _unlearn(self, net, retain, forget):
-        with torch.no_grad():
-            self._list_weights(net, retain)[0].neg_()
-        self._run(net, retain)
-
-    def _list_weights(self, net, rows):
-        order = net_layers.layers_in_order(net, rows)
+        order = net_layers.layers_in_order(net, retain)
         layers = [m for m in order if isinstance(m, net_layers.WEIGHTED)]
         weights = list(map(net_layers.weight_parameter, layers))
         moved = net_layers.list_moved_parameters(net)
@@ -78,4 +70,6 @@ class NoTUnlearner(NetUnlearner):
                 f"learns: of {len(weights)} such layers {len(weights) - len(learning)} are frozen. "
                 "Let more layers learn, or use another method."
             )
-        return learning
+        with torch.no_grad():
+            learning[0].neg_()
+        self._run(net, retain)

@@ -4,10 +4,9 @@ import torch
 
 from skunlearn._torch import inference
 from skunlearn._torch.batches.device_rows import send_tensor
-from skunlearn.ascent._floating_rows import check_floating_rows, floating_rows
+from skunlearn.ascent._floating_rows import floating_rows
 from skunlearn.exceptions import UnlearningError
 
-_MOVES = "{} moves rows along a gradient"
 _DOUBLINGS = 12  # of the first radius: by a factor of four thousand
 
 
@@ -23,12 +22,7 @@ def movable(net, x, who, instead):
     instead : str
         What to use for other rows, for the message.
     """
-    return floating_rows(net, x, _MOVES.format(who), instead)
-
-
-def check_movable(net, rows, who, instead):
-    """Raise where no gradient can move rows as the net reads them; see `movable`."""
-    check_floating_rows(net, rows, _MOVES.format(who), instead)
+    return floating_rows(net, x, f"{who} moves rows along a gradient", instead)
 
 
 def climb(net, x, y, n_classes, who, instead):

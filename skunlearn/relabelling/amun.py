@@ -19,15 +19,12 @@ from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
 from skunlearn._torch.row_losses import row_losses
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner, share_above
-from skunlearn.relabelling._moved_rows import check_movable, nearest_adversarial
+from skunlearn.relabelling._moved_rows import nearest_adversarial
 from skunlearn.search_spaces import LogUniform, Uniform
 
 _ROWS = 256  # that are searched for together
 _ALONE = 0.1  # share of the net's own rate where forget rows are trained on alone
 _PART = 3  # times the net's own rate, for as many times fewer examples
-
-
-_MOVING = "AMUNUnlearner", "RandomLabelUnlearner"  # and what to use for other rows
 
 
 class AMUNUnlearner(NetUnlearner):
@@ -150,9 +147,6 @@ class AMUNUnlearner(NetUnlearner):
     def _make_promises(self):
         return replace(super()._make_promises(), reads_retain_rows=self.retained)
 
-    def _check_suits(self, net, rows):
-        check_movable(net, rows, *_MOVING)
-
     def _unlearn(self, net, retain, forget):
         examples = self._examples(net, forget)
         if self.retained:
@@ -192,8 +186,8 @@ class AMUNUnlearner(NetUnlearner):
                     radius=self.radius,
                     steps=self.steps,
                     unseen=unseen,
-                    who=_MOVING[0],
-                    instead=_MOVING[1],
+                    who="AMUNUnlearner",
+                    instead="RandomLabelUnlearner",
                 )
                 found.append(moved)
         moved, named = (torch.cat(parts) for parts in zip(*found, strict=True))

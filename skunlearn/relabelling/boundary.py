@@ -17,7 +17,7 @@ from skunlearn._torch.row_losses import row_losses
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
-from skunlearn.relabelling._moved_rows import check_movable, climb, movable
+from skunlearn.relabelling._moved_rows import climb, movable
 from skunlearn.search_spaces import LogUniform
 
 _SHRINKING = "kind='shrink'", "kind='expand'"
@@ -121,10 +121,6 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         self.step = step
         self.bound = bound
         self.max_norm = max_norm
-
-    def _check_suits(self, net, rows):
-        if self.kind == "shrink":
-            check_movable(net, rows, *_SHRINKING)
 
     def _unlearn(self, net, retain, forget):
         if not self._whole_classes(retain, forget):

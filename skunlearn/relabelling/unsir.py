@@ -8,7 +8,7 @@ import torch
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import COUNT, SHARE
 from skunlearn._torch.batches.batching import n_batches
-from skunlearn._torch.batches.net_rows import encode_targets, make_reader
+from skunlearn._torch.batches.net_rows import encode_targets
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.learning_rates import mean_reach, rates, set_rates
 from skunlearn._torch.loop.optimizer_steps import clip_gradients
@@ -18,7 +18,6 @@ from skunlearn._torch.parts.net_state import set_weights, weights
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.skorch_nets import has_schedule, overridden, unwrap
 from skunlearn._unlearning.phases import Phases
-from skunlearn.ascent._floating_rows import takes_floats
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, LogUniform, Uniform
@@ -133,11 +132,6 @@ class UNSIRUnlearner(NetUnlearner):
         self.noise_share = noise_share
         self.impair_epochs = impair_epochs
 
-    def _check_suits(self, net, rows):
-        x = make_reader(net, rows).batch(np.arange(1))[0]
-        if not takes_floats(net, x):
-            _refuse_others(x)
-
     def _unlearn(self, net, retain, forget):
         if not self._whole_classes(retain, forget):
             checking.warn(
@@ -204,7 +198,12 @@ class UNSIRUnlearner(NetUnlearner):
     def _noise(self, net, retain, forget):
         """Rows of noise on which the net errs most, and their labels."""
         x = next(batches(net, retain)).x  # for its shape; forget rows are not looked at
-        _refuse_others(x)
+        if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+            raise UnlearningError(
+                "UNSIRUnlearner makes rows of noise by gradient ascent, for which rows must be one "
+                "tensor of floating-point numbers. Convert them (images to float32, tokens to "
+                "their embeddings)."
+            )
         classes = torch.as_tensor(sorted(set(forget.y.tolist()))).repeat_interleave(self.noise_rows)
         labels = torch.as_tensor(encode_targets(net, classes.numpy())).to(net.device)
         noise = torch.randn(len(classes), *x.shape[1:], dtype=x.dtype).to(net.device)
@@ -228,13 +227,3 @@ class UNSIRUnlearner(NetUnlearner):
             "noise_share": Uniform(0.05, 0.5),
             "impair_epochs": Integers(1, 3),
         }
-
-
-def _refuse_others(x):
-    """Raise where a batch of rows is no tensor that noise can take the place of."""
-    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
-        raise UnlearningError(
-            "UNSIRUnlearner makes rows of noise by gradient ascent, for which rows must be one "
-            "tensor of floating-point numbers. Convert them (images to float32, tokens to their "
-            "embeddings)."
-        )

@@ -187,10 +187,11 @@ def test_a_short_recipe_is_trained_back_at_half_its_rate(data, cls, epochs, take
 
 def test_ct_needs_convolutions(data):
     X, y = data
-    unlearner = CTUnlearner(headed(), random_state=0)
+    unlearner = CTUnlearner(headed(), random_state=0).fit(X, y)
+    before = weights_of(unlearner)
     with pytest.raises(UnlearningError, match="has none"):
-        unlearner.fit(X, y)
-    assert not hasattr(unlearner, "estimator_")  # nothing was trained
+        unlearner.unlearn(indices=FORGET)
+    assert same_parameters(weights_of(unlearner), before)
 
 
 def test_msg_renews_the_smallest_gradients(data):

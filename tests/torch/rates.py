@@ -17,7 +17,14 @@ TRAINS = {
     if issubclass(cls, NetUnlearner) and "lr" in cls(net()).get_params()
 }
 # They change weights before they train.
-EDITS = ("CTUnlearner", "EUkUnlearner", "MSGUnlearner", "NoTUnlearner", "NoisyFineTuneUnlearner")
+EDITS = (
+    "CTUnlearner",
+    "EUkUnlearner",
+    "MSGUnlearner",
+    "NoTUnlearner",
+    "NoisyFineTuneUnlearner",
+    "PRMQUnlearner",
+)
 SHRINK = ("AutoUnlearner", "ShrinkPerturbUnlearner")
 GROUPS = [("hidden.*", {"lr": 0.02}), ("out.bias", {"lr": 0.4})]
 

@@ -31,7 +31,14 @@ kinds = pytest.mark.parametrize("kind", ODD)
 # They change weights before they train, or train not at all; one refuses a training of no step.
 EDITS = (
     *("CTUnlearner", "EUkUnlearner", "FisherForgettingUnlearner", "InfluenceUnlearner"),
-    *("LFSSDUnlearner", "MSGUnlearner", "NoTUnlearner", "PUMAUnlearner", "SSDUnlearner"),
+    *(
+        "LFSSDUnlearner",
+        "MSGUnlearner",
+        "NoTUnlearner",
+        "PRMQUnlearner",
+        "PUMAUnlearner",
+        "SSDUnlearner",
+    ),
     "PotionUnlearner",
     *("AutoUnlearner", "ShrinkPerturbUnlearner", "UAMUnlearner"),
 )

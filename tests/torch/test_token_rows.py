@@ -3,26 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback
 from torch import nn
 
 from skunlearn import (
     AMUNUnlearner,
     BoundaryUnlearner,
     CoUnUnlearner,
-    CTUnlearner,
-    EUkUnlearner,
     FineTuneUnlearner,
-    JiTUnlearner,
-    MSGUnlearner,
-    MUMisUnlearner,
-    NoTUnlearner,
     UNSIRUnlearner,
 )
 from skunlearn.exceptions import UnlearningError
-from tests.instances import make_net
 from tests.small import quiet
 
 N, PAD = 90, 0
@@ -54,13 +45,6 @@ def masked(x):
     if isinstance(x, dict):
         return {**x, "mask": x["mask"] * (torch.rand(x["mask"].shape) < 0.8) | (x["tokens"] < 4)}
     return torch.where((torch.rand(x.shape) < 0.8) | (x < 4), x, PAD)
-
-
-class Never(Callback):
-    """No batch is trained on."""
-
-    def on_batch_begin(self, net, training=False, **kwargs):
-        assert not training
 
 
 @pytest.fixture(params=["tokens", "with a mask"])
@@ -100,64 +84,10 @@ def net(module=Bag):
     ],
 )
 def test_methods_that_move_rows_say_which_they_take(rows, cls, words):
-    """Before anything is trained."""
-    recipe = net().set_params(callbacks=[("never", Never())])
-    with pytest.raises(UnlearningError, match=words):
-        cls(recipe, random_state=0).fit(*rows)
-    # Of a net that is trained already the request says so.
-    unlearner = cls(FrozenEstimator(net().fit(*rows)), random_state=0).fit(*rows)
+    unlearner = cls(net(), random_state=0).fit(*rows)
     with pytest.raises(UnlearningError, match=words):
         unlearner.unlearn(indices=range(5))
     assert unlearner.deletions_ == []
-
-
-@quiet
-@pytest.mark.parametrize("cls", [AMUNUnlearner, JiTUnlearner, MUMisUnlearner, UNSIRUnlearner])
-def test_whole_numbers_that_could_be_floats_are_told_of_by_the_request(cls):
-    """Estimators of scikit-learn are fitted on them."""
-    rng = np.random.default_rng(0)
-    X, y = rng.integers(0, 9, (N, 20)), rng.integers(0, 3, N)
-    unlearner = cls(make_net(module__n_out=3, max_epochs=1), random_state=0).fit(X, y)
-    with pytest.raises(UnlearningError, match="tensor of floating-point numbers"):
-        unlearner.unlearn(indices=np.flatnonzero(y == 1))
-    assert unlearner.deletions_ == []
-
-
-class Bare(nn.Module):
-    """A net without a layer of torch's."""
-
-    def __init__(self):
-        super().__init__()
-        self.w = nn.Parameter(torch.zeros(20, 3))
-
-    def forward(self, X):
-        return X @ self.w
-
-
-@pytest.mark.parametrize(
-    "cls, words",
-    [
-        (CTUnlearner, "transposes square kernels"),
-        (EUkUnlearner, r"no reset_parameters\(\)"),
-        (MSGUnlearner, "of the 0 such layers none learns"),
-        (NoTUnlearner, "has none that learns"),
-    ],
-)
-def test_methods_that_need_layers_say_so_before_the_training(cls, words):
-    X, y = np.zeros((N, 20), np.float32), np.arange(N) % 3
-    recipe = net(Bare).set_params(callbacks=[("never", Never())])
-    with pytest.raises(UnlearningError, match=words):
-        cls(recipe, random_state=0).fit(X, y)
-
-
-@pytest.mark.parametrize("cls", [CoUnUnlearner, NoTUnlearner, AMUNUnlearner])
-def test_a_look_before_the_training_leaves_no_mark(cls):
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(N, 6, 8)).astype(np.float32), rng.integers(0, 3, N)
-    plain, looked = (c(net(Embedded), random_state=0).fit(X, y) for c in (FineTuneUnlearner, cls))
-    np.testing.assert_array_equal(looked.predict_proba(X), plain.predict_proba(X))
-    names = [[name for name, _ in u.estimator_.callbacks_] for u in (looked, plain)]
-    assert names[0] == names[1]
 
 
 @quiet
@@ -211,9 +141,9 @@ class OfLogits(nn.Module):
 def test_a_prediction_that_is_not_the_first_output_is_told():
     """Sixteen features would pass for logits of three classes, of which the first three count."""
     X, y = np.random.default_rng(0).normal(size=(N, 20)).astype(np.float32), np.arange(N) % 3
-    recipe = net(Two).set_params(criterion=OfLogits, callbacks=[("never", Never())])
+    recipe = net(Two).set_params(criterion=OfLogits)
     with pytest.raises(ValueError, match=r"it has 16 columns.*Output 2 has 3: return it first"):
         FineTuneUnlearner(recipe).fit(X, y)
-    recipe.set_params(module__first="logits", callbacks=None)
+    recipe.set_params(module__first="logits")
     unlearner = FineTuneUnlearner(recipe, random_state=0).fit(X, y)
     assert unlearner.predict_proba(X).shape == (N, 3)
