@@ -191,7 +191,7 @@ class ClusterStatistic:
         """The statistic when rows `X` go, and the step of those that are `kept`; None as above."""
         X, kept = self._check_rows(step, X), self._check_rows(step, kept)
         gone = row_sketches(X)
-        if np.isin(row_sketches(step.start_), gone).any():
+        if np.isin(row_sketches(step.start_), gone, kind="sort").any():
             return None
         at = _find_each(self.sketches, gone)
         if at is None:

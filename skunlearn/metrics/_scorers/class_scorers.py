@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 from sklearn.metrics import get_scorer
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, get_tags
 
 from skunlearn._torch.parts.tasks import need_one_class
 from skunlearn.metrics._scorers.scoring import Scorer, final_unlearner
@@ -114,13 +114,16 @@ class _OfClasses:
         self.classes_ = estimator.classes_[self._kept]
 
     def __getattr__(self, name):
-        if name.startswith("__") and name != "__sklearn_tags__":  # a copy is being made
+        if name.startswith("__"):  # a copy is being made
             raise AttributeError(name)
         found = getattr(self._estimator, name)
         make = {"predict_proba": self._share_out, "decision_function": self._select}.get(name)
         if make is None:
             return found
         return functools.wraps(found)(lambda X: make(np.asarray(found(X))))
+
+    def __sklearn_tags__(self):
+        return get_tags(self._estimator)
 
     def _share_out(self, probabilities):
         left = probabilities[:, self._kept]
