@@ -60,7 +60,7 @@ class SteadyKMeans(KMeans):
         The rows that it started from.
     n_features_in_ : int
         Columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if they have any.
     compared_ : float
         After a deletion without a training: how many rows were compared with the centres, as a
