@@ -17,6 +17,7 @@ from skunlearn._rows.containers import (
     read_in_parts,
     row_digests,
     take,
+    to_numpy,
 )
 from skunlearn.exceptions import DataChangedError
 
@@ -102,9 +103,11 @@ class RowTable:
         Of rows that are known by sketches those are hashed that have the sketch of one of these.
         """
         wanted = row_digests(X) if y is None else label_digests(row_digests(X), y)
-        where, alike = None, getattr(X, "dtype", None) == getattr(record._X, "dtype", 0)
-        if self._known is not None and alike and X.shape[1:] == record._X.shape[1:]:
-            where = np.flatnonzero(np.isin(self._sketches[0], row_sketches(X), kind="sort"))
+        where = None
+        if self._known is not None and record._X is not None:
+            ours, theirs = to_numpy(record._X[:0]), to_numpy(X[:0])  # a tensor is as an array is
+            if (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape):
+                where = np.flatnonzero(np.isin(self._sketches[0], row_sketches(X), kind="sort"))
         hits = match(self.complete(record, where)[0 if y is None else 1], wanted)
         return hits if where is None else [where[hit] for hit in hits]
 

@@ -21,7 +21,8 @@ def mark_seen(record, X):
     where one of these is found.
     """
     if record.is_dataset or is_dataset(X):
-        return _mark_places(record, X)[0] | _mark_equal(record, X)
+        seen, known = _mark_places(record, X)
+        return seen | _mark_equal(record, X, np.flatnonzero(~known))
     X, exact = align(X, record.like, "X")
     hits = record._table.match(record, X)
     return exact & np.array([record.retained[hit].any() for hit in hits], dtype=bool)
@@ -110,10 +111,9 @@ def _list_places(X, places):
 # ------------------------------------------------------------------ by what they hold
 
 
-def _mark_equal(record, X):
-    """Which rows of `X` that are of no training data set equal a training row."""
+def _mark_equal(record, X, asked):
+    """Which of the rows `asked` of `X`, that are of no training data set, equal a training row."""
     found = np.zeros(_count(X), dtype=bool)
-    asked = np.flatnonzero(~_mark_places(record, X)[1])
     if not len(asked) or (record.is_dataset and not record.has_data):
         return found
     if record.is_dataset:

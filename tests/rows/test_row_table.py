@@ -56,6 +56,15 @@ def test_requests_by_index_id_and_group_hash_the_named_rows_only(rows, hashed):
     assert hashed[0] == 13 + 2  # the row of the request, and the one that has its sketch
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+@pytest.mark.parametrize("asked", [np.asarray, torch.as_tensor])
+def test_tensors_are_found_by_sketches_as_arrays_are(rows, hashed, kind, asked):
+    X, y = rows
+    unlearner = knn().fit(kind(X), y)
+    unlearner.unlearn(asked(X[100:101]))
+    assert hashed[0] == 2
+
+
 @pytest.mark.parametrize("y_given", [False, True])
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor, np.asfortranarray])
 def test_rows_found_by_sketches_are_those_that_digests_find(rows, kind, y_given):
