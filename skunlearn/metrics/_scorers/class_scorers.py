@@ -189,7 +189,7 @@ def _score_rankings(scorer, estimator, X, y, gone):
     """Mean over the classes that are gone of a ranking of their rows against all others."""
     scorer, found = copy.copy(scorer), np.intersect1d(y, gone)
     about_pairs = scorer._kwargs.get("multi_class") == "ovo"
-    if about_pairs or not 0 < len(found) or len(np.unique(y)) < 2:
+    if about_pairs or len(found) == 0 or len(np.unique(y)) < 2:
         raise ValueError(
             'ForgottenScorer compares a class with all others, not pairs of classes: use "roc_auc".'
             if about_pairs
