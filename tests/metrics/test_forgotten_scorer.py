@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss, make_scorer, roc_auc_score, top_k_accuracy_score
+from sklearn.metrics import (
+    d2_log_loss_score,
+    log_loss,
+    make_scorer,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 from sklearn.naive_bayes import GaussianNB
 from sklearn.utils.fixes import parse_version
 
@@ -78,7 +84,8 @@ def test_scores_that_rows_of_a_forgotten_class_do_not_have_are_refused():
     X, y = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 3
     unlearner = RetrainUnlearner(LogisticRegression()).fit(X, y)
     unlearner.unlearn(indices=np.flatnonzero(y == 1))
-    for scoring, reason in (("roc_auc_ovo", "pairs"), ("d2_log_loss_score", "how frequent")):
+    d2 = make_scorer(d2_log_loss_score, response_method="predict_proba")
+    for scoring, reason in (("roc_auc_ovo", "pairs"), (d2, "how frequent")):
         with pytest.raises(ValueError, match=reason):
             ForgottenScorer(scoring)(unlearner, X + 0.5, y)
     for rows in (y == 1, y != 1):
