@@ -138,10 +138,10 @@ def test_what_cannot_be_attached_is_told_apart():
         for given in ((rows,), arrays)
     )
     few = Subset(rows, [i for i in range(60) if i != 3])
-    with pytest.raises(ValueError, match="has 59 rows, but .* fitted on 60.*by their places"):
+    with pytest.raises(ValueError, match=r"has 59 rows, but .* fitted on 60.*by their places"):
         of_dataset.detach().attach(few)
-    with pytest.raises(TypeError, match="X holds rows by themselves.*given rows of a torch Dat"):
+    with pytest.raises(TypeError, match=r"X holds rows by themselves.*given rows of a torch Dat"):
         of_dataset.attach(*arrays)
-    with pytest.raises(TypeError, match="X holds rows of a torch Dataset.*by themselves"):
+    with pytest.raises(TypeError, match=r"X holds rows of a torch Dataset.*by themselves"):
         of_arrays.detach().attach(rows)
     assert of_dataset.attach(rows).unlearn(indices=[4]).deletions_[-1]["rows"] == 1
