@@ -1,5 +1,6 @@
 """The short epoch does what skorch's does."""
 
+import functools
 import warnings
 
 import numpy as np
@@ -15,6 +16,7 @@ from skorch.callbacks import (
 )
 from skorch.history import History
 from torch import nn
+from torch.optim import optimizer as optimizers
 
 from skunlearn import NegGradPlusUnlearner, RetrainUnlearner
 from skunlearn._rows.views import Rows
@@ -23,6 +25,7 @@ from skunlearn._torch.batches.net_rows import make_net_rows
 from skunlearn._torch.inference import _make_reader, outputs
 from skunlearn._torch.loop import epoch_loop, fit_loop
 from skunlearn._torch.loop.epoch_loop import DirectStep, short_epochs
+from skunlearn._torch.loop.optimizer_steps import clip_gradients
 from skunlearn._torch.parts.net_state import refuse_diverged
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.exceptions import UnlearningError
@@ -308,3 +311,97 @@ def test_weights_and_buffers_that_are_not_finite(size, dtype):
                 refuse_diverged(net)
         else:
             assert refuse_diverged(net) is net
+
+
+# ------------------------------------------------------------------ an optimizer's step
+
+
+def one_step(monkeypatch=None):
+    """The names of the steps that torch notes, while one is taken; and of the weight after it."""
+    weight, noted = nn.Parameter(torch.ones(2)), []
+    optimizer = torch.optim.SGD([weight], lr=0.5)
+    weight.grad = torch.ones(2)
+    plain = torch.autograd.profiler.record_function.__enter__
+
+    def enter(self):
+        noted.append(self.name)
+        return plain(self)
+
+    if monkeypatch is not None:
+        monkeypatch.setattr(torch.autograd.profiler.record_function, "__enter__", enter)
+    return optimizer, weight, noted
+
+
+def test_a_step_notes_nothing_for_a_profiler_that_does_not_run(monkeypatch):
+    optimizer, weight, noted = one_step(monkeypatch)
+    epoch_loop.take_step(optimizer)
+    assert weight.tolist() == [0.5, 0.5]
+    assert noted == []
+    optimizer.step()
+    assert noted == ["Optimizer.step#SGD.step"]
+
+
+def test_a_profiler_sees_the_steps():
+    optimizer, _, _ = one_step()
+    with torch.profiler.profile() as profile:
+        epoch_loop.take_step(optimizer)
+    assert "Optimizer.step#SGD.step" in {event.key for event in profile.key_averages()}
+
+
+@pytest.mark.parametrize("which", ["pre", "post"])
+@pytest.mark.parametrize("whose", ["its own", "of all"])
+def test_hooks_on_steps_are_called(which, whose):
+    optimizer, _, _ = one_step()
+    called = []
+    if whose == "its own":
+        register = getattr(optimizer, f"register_step_{which}_hook")
+    else:
+        register = getattr(optimizers, f"register_optimizer_step_{which}_hook")
+    handle = register(lambda *args: called.append(1))
+    try:
+        epoch_loop.take_step(optimizer)
+    finally:
+        handle.remove()
+    epoch_loop.take_step(optimizer)
+    assert called == [1]
+
+
+def test_steps_that_others_have_replaced_are_taken(monkeypatch):
+    optimizer, _, _ = one_step()
+    taken, plain = [], torch.optim.SGD.step
+
+    @functools.wraps(plain)
+    def step(self, closure=None):
+        taken.append("of the class")
+        return plain(self, closure)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", step)
+        epoch_loop.take_step(optimizer)
+    optimizer.step = lambda: taken.append("of the object")
+    epoch_loop.take_step(optimizer)
+    assert taken == ["of the class", "of the object"]
+
+
+@pytest.mark.parametrize("max_norm", [1e-3, 0.5, 1e9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_gradients_are_clipped_as_torch_clips_them(dtype, max_norm):
+    torch.manual_seed(0)
+    nets = [nn.Sequential(nn.Linear(13, 7), nn.Linear(7, 3)).to(dtype) for _ in range(2)]
+    for p, q in zip(*(net.parameters() for net in nets), strict=True):
+        p.grad = torch.randn_like(p)
+        q.grad = p.grad.clone()
+    _, clip = clip_gradients(max_norm)
+    clip.on_grad_computed(None, nets[0].named_parameters())
+    nn.utils.clip_grad_norm_(nets[1].parameters(), max_norm)
+    for p, q in zip(*(net.parameters() for net in nets), strict=True):
+        assert torch.equal(p.grad, q.grad)
+
+
+def test_gradients_of_two_kinds_are_clipped_together():
+    weights = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2, dtype=torch.float64))]
+    for weight, value in zip(weights, (3.0, 4.0), strict=True):
+        weight.grad = torch.tensor([value, 0.0], dtype=weight.dtype)
+    _, clip = clip_gradients(1.0)
+    clip.on_grad_computed(None, list(zip("ab", weights, strict=True)))
+    assert [round(float(weight.grad[0]), 4) for weight in weights] == [0.6, 0.8]
