@@ -196,7 +196,8 @@ def _find_outputs(estimator, y, n):
             f"y should be a 1d array of classes, got an array of shape {y.shape}: several "
             "labels per row, or several outputs, are supported of skorch's NeuralNet with "
             "criterion=torch.nn.BCEWithLogitsLoss (in an UnlearningPipeline behind "
-            "transformers), of forests, trees, neighbours, and of regressors, but not of "
+            "transformers), of forests, trees, neighbours, MultiOutputClassifier, and of "
+            "regressors, but not of "
             f"{type(inner).__name__}. Or use an unlearner for each column of y."
         )
     y = np.asarray(y.toarray() if sparse.issparse(y) else y)

@@ -178,8 +178,8 @@ class StepsMixin:
                 new, sums = found
                 name, place = steps[sums.place][0], sums.place + 1
                 before = [*steps[: sums.place], (name, new)]
-                X = _front_steps.transform(before[first:], X)
-                after, X = _front_steps.fit_transform(steps[place:], X, y)
+                shown = _front_steps.transform(before[first:], X)
+                after, X = _front_steps.fit_transform(steps[place:], shown, y, raw=X)
                 return [*before, *after], X, sums, [f"{name} ({type(new).__name__})"]
         after, made = _front_steps.fit_transform(steps[first:], X, y)
         steps = [*steps[:first], *after]
