@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "_ext")]
 
 import gallery  # noqa: E402
+import repository  # noqa: E402
 
 from skunlearn import __version__  # noqa: E402
 
@@ -98,4 +99,5 @@ html_theme_options = {
     "footer_end": ["theme-version"],
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
+    **repository.link_repository(repository.find_repository()),
 }

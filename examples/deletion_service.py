@@ -31,6 +31,8 @@ request of his own: give the two to different parties, and let requests wait for
 (``SKUNLEARN_MIN_BATCH``). TLS is for the server in front.
 """
 
+# sphinx_gallery_thumbnail_path = "_static/generated/deletion_service.png"
+
 import hashlib
 import hmac
 import os

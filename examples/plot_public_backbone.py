@@ -16,6 +16,8 @@ It takes about twenty minutes on one CPU core. The images are read from the fold
 ``SKUNLEARN_DATA`` or downloaded.
 """
 
+# sphinx_gallery_thumbnail_path = "_static/generated/public_backbone.png"
+
 
 # %%
 # The public part

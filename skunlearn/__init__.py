@@ -21,6 +21,7 @@ from skunlearn.compose import RUMUnlearner, UAMUnlearner, UnlearningPipeline
 from skunlearn.distillation import (
     BadTeacherUnlearner,
     DELETEUnlearner,
+    KDEUnlearner,
     OracleMatchingUnlearner,
     PRMQUnlearner,
     SCRUBUnlearner,
@@ -43,6 +44,7 @@ from skunlearn.exact import (
 )
 from skunlearn.finetuning import (
     CFkUnlearner,
+    CFWUnlearner,
     CoUnUnlearner,
     CTUnlearner,
     EUkUnlearner,
@@ -52,6 +54,7 @@ from skunlearn.finetuning import (
     NoTUnlearner,
     ProximalUnlearner,
     RewindUnlearner,
+    RNIUnlearner,
     ShrinkPerturbUnlearner,
 )
 from skunlearn.influence import InfluenceUnlearner, PUMAUnlearner
@@ -74,6 +77,7 @@ __all__ = [
     "BadTeacherUnlearner",
     "BaseUnlearner",
     "BoundaryUnlearner",
+    "CFWUnlearner",
     "CFkUnlearner",
     "CTUnlearner",
     "CertifiedRemovalUnlearner",
@@ -88,6 +92,7 @@ __all__ = [
     "GradientAscentUnlearner",
     "InfluenceUnlearner",
     "JiTUnlearner",
+    "KDEUnlearner",
     "L1SparseUnlearner",
     "LFSSDUnlearner",
     "LangevinUnlearner",
@@ -104,6 +109,7 @@ __all__ = [
     "PotionUnlearner",
     "PublicBackbone",
     "ProximalUnlearner",
+    "RNIUnlearner",
     "RUMUnlearner",
     "RandomLabelUnlearner",
     "RetrainUnlearner",

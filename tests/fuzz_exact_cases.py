@@ -179,7 +179,8 @@ CASES = {
     "discriminant, lsqr": statistics(
         lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.2), classes
     ),
-    "discriminant, rough": statistics(LinearDiscriminantAnalysis, rough),
+    # Of six rows in five columns nobody's discriminant is determined, scikit-learn's neither.
+    "discriminant, rough": statistics(LinearDiscriminantAnalysis, rough, fewest=20),
     "neighbours": statistics(lambda: KNeighborsClassifier(1), classes),
     "neighbours, regression": statistics(
         lambda: KNeighborsRegressor(20, weights="distance"), targets

@@ -134,6 +134,7 @@ SETTINGS = {
     "AutoUnlearner": {"budget": 1.0},
     # Near-uniform answers are hardly nearer to a retrained net than the original's.
     "BadTeacherUnlearner": {"retain_share": 1.0, "lr": 0.02, "max_epochs": 1},
+    "CFWUnlearner": {"max_epochs": 15},
     "CTUnlearner": {"max_epochs": 15},
     "CoUnUnlearner": {"max_epochs": 15},
     "EUkUnlearner": {"k": 2},
@@ -142,12 +143,14 @@ SETTINGS = {
     "FCSUnlearner": {"uniform": 1.25, "lr": 0.1, "max_epochs": 15},
     "GradientAscentUnlearner": {"max_epochs": 3},
     "JiTUnlearner": {"max_epochs": 3},
+    "KDEUnlearner": {"max_epochs": 15},
     "MSGUnlearner": {"max_epochs": 15},
     "PRMQUnlearner": {"max_epochs": 15},
     "NoTUnlearner": {"max_epochs": 30},
     "NoisyFineTuneUnlearner": {"max_epochs": 30},
     # What a net of two labels says after a few epochs is far from what it says in the end.
     "OracleMatchingUnlearner": {"oracle_share": 0.5},
+    "RNIUnlearner": {"max_epochs": 18},
     "RewindUnlearner": {"max_epochs": 27},
     "ShardedUnlearner": {"n_shards": 3},
     "ShrinkPerturbUnlearner": {"max_epochs": 30},

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
 import skunlearn.production
-from skunlearn import FineTuneUnlearner, RetrainUnlearner
+from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
 from skunlearn._torch.parts.net_state import weights
 from skunlearn.production import DeletionQueue, DeletionWorker
 from tests.small import net
@@ -39,11 +41,14 @@ def rows():
 
 
 def make_unlearner(kind):
-    """One whose model is a file, and one that is trained again."""
+    """One whose model is a file ("net", "pipeline"), and one that is trained again ("refit")."""
     if kind == "refit":
         return RetrainUnlearner(GaussianNB(), random_state=0)
     small = net(module__n_out=2, module__hidden=4, max_epochs=2)
-    return FineTuneUnlearner(small, max_epochs=1, random_state=0)
+    unlearner = FineTuneUnlearner(small, max_epochs=1, random_state=0)
+    if kind == "pipeline":
+        return UnlearningPipeline([("scale", StandardScaler()), ("model", unlearner)])
+    return unlearner
 
 
 def make_queue(folder):
@@ -162,13 +167,16 @@ def check_folder(folder, kind, expected):
     model = make_worker(folder, kind).unlearner
     for a, b in zip(state_of(model), state_of(expected), strict=True):
         assert np.array_equal(a, b)
-    if kind == "net":
+    if kind != "refit":
         # The log in the file says that nothing was applied twice.
         assert [entry["rows"] for entry in model.deletions_] == [4, 4, 4, 2]
 
 
 def state_of(unlearner):
     """Arrays that make up the model."""
+    if isinstance(unlearner, Pipeline):
+        scale, last = unlearner[0], unlearner[-1]
+        return [scale.mean_, scale.var_, *state_of(last)]
     model = unlearner.estimator_
     if isinstance(model, GaussianNB):
         return [model.theta_, model.var_, model.class_prior_]

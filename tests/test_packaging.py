@@ -192,6 +192,32 @@ def test_the_publishing_workflow_checks_what_it_uploads():
     assert wrong.returncode != 0
 
 
+def test_a_release_links_to_where_it_comes_from(tmp_path):
+    path = ROOT / ".github" / "workflows" / "publish.yml"
+    if not path.exists():
+        pytest.skip("the sdist holds no workflow")
+    steps = pytest.importorskip("yaml").safe_load(path.read_text())["jobs"]["build"]["steps"]
+    runs = [step["run"] for step in steps if "run" in step]
+    (writes,) = (run for run in runs if "[project.urls]" in run)
+    assert runs.index(writes) < runs.index("python -m build")
+    for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    package = tmp_path / "skunlearn"
+    package.mkdir()
+    for name in ("__init__.py", "_version.py", "py.typed"):
+        (package / name).write_bytes((ROOT / "skunlearn" / name).read_bytes())
+    forge = "GITHUB_SERVER_URL=https://forge.example GITHUB_REPOSITORY=a/b GITHUB_REF_NAME=v9"
+    _run("bash", "-c", f"export {forge}; {writes}", cwd=tmp_path)
+    code = "import setuptools.build_meta as b, sys; print(b.prepare_metadata_for_build_wheel('.'))"
+    folder = _run(sys.executable, "-c", code, cwd=tmp_path).splitlines()[-1]
+    metadata = email.message_from_bytes((tmp_path / folder / "METADATA").read_bytes())
+    assert metadata.get_all("Project-URL") == [
+        "Repository, https://forge.example/a/b",
+        "Issues, https://forge.example/a/b/issues",
+        "Changelog, https://forge.example/a/b/blob/v9/CHANGELOG.md",
+    ]
+
+
 def test_the_forge_runs_what_runs_here():
     path = ROOT / ".github" / "workflows" / "ci.yml"
     if not path.exists():

@@ -128,11 +128,54 @@ def closeness():
     return figure
 
 
+def public_backbone():
+    """Thumbnail: what has seen private rows, and what a deletion touches."""
+    figure, axes = _axes(4, 2.8)
+    pale = {role: 0.8 + 0.2 * np.array(to_rgb(colour)) for role, colour in PALETTE.items()}
+    _box(axes, 0.15, 1.75, 1.15, 0.75, "public\nimages", "#eeeeee")
+    _box(axes, 1.75, 0.45, 0.95, 2.05, "frozen\nback-\nbone", "#dddddd")
+    _box(axes, 0.15, 0.95, 1.15, 0.55, "private", pale["retain"])
+    _box(axes, 0.15, 0.45, 1.15, 0.42, "a person's", pale["forget"])
+    _box(axes, 3.15, 0.45, 0.7, 1.05, "exact\nhead", pale["unlearned"])
+    _arrow(axes, (1.35, 2.1), (1.7, 2.1))
+    _arrow(axes, (1.35, 1.2), (1.7, 1.2))
+    _arrow(axes, (1.35, 0.66), (1.7, 0.66))
+    _arrow(axes, (2.75, 1.2), (3.1, 1.2))
+    _arrow(axes, (2.75, 0.66), (3.1, 0.66))
+    axes.plot([2.85, 3.0], [0.5, 0.82], color=PALETTE["forget"], linewidth=3)
+    axes.plot([2.85, 3.0], [0.82, 0.5], color=PALETTE["forget"], linewidth=3)
+    axes.text(2, 0.18, "a deletion touches the head alone", ha="center", va="center", fontsize=11)
+    return figure
+
+
+def deletion_service():
+    """Thumbnail: requests wait for a batch, and every answer is of one whole version."""
+    figure, axes = _axes(4, 2.8)
+    versions = ((0.15, "original"), (1.45, "unlearned"), (2.75, "unlearned"))
+    for number, (start, role) in enumerate(versions, 1):
+        pale = 0.8 + 0.2 * np.array(to_rgb(PALETTE[role]))
+        _box(axes, start, 1.3, 1.1, 0.6, f"version {number}", pale)
+    for x in (0.3, 0.6, 0.85, 1.1, 1.6, 1.85, 2.1, 2.4, 2.9, 3.2, 3.6):
+        _arrow(axes, (x, 1.95), (x, 2.3))
+    axes.text(2, 2.5, "predictions", ha="center", va="center")
+    for batch, publishes in (((0.3, 0.6, 1.0), 1.45), ((1.7, 2.3), 2.75)):
+        for x in batch:
+            axes.plot(x, 0.75, "o", color=PALETTE["forget"], markersize=8)
+            _arrow(axes, (x, 0.75), (publishes + 0.05, 1.25))
+    axes.plot(3.3, 0.75, "o", color="white", markeredgecolor=PALETTE["forget"], markersize=8)
+    axes.text(2, 0.35, "requests wait for a batch", ha="center", va="center")
+    return figure
+
+
 def not_run():
     """Thumbnail of examples that have no picture."""
     figure, axes = _axes(4, 2.8)
     axes.text(2, 1.4, "no picture", ha="center", va="center", fontsize=22, color="#666")
     return figure
+
+
+# Of examples that the build does not run, and that have no stored picture.
+THUMBNAILS = (public_backbone, deletion_service)
 
 
 def write(*_):
@@ -143,7 +186,7 @@ def write(*_):
             (overview, "svg"),
             (architecture, "svg"),
             (closeness, "svg"),
-            (not_run, "png"),
+            *((draw, "png") for draw in (*THUMBNAILS, not_run)),
         ):
             path = FOLDER / f"{draw.__name__}.{kind}"
             # The rooms follow the package, whose files change more often than this one.

@@ -26,7 +26,8 @@ def picture():
         f"A net has learnt a hundred wrong labels by heart and repeats {left} of them. After "
         f"`unlearn` it repeats {gone} (a net that was retrained without them "
         f"{percent(gold['repeated'])}) and is right on {right} of unseen digits instead of {was}, "
-        f"in {after['seconds'] / gold['seconds']:.2f} of the time of a retraining."
+        f"in {after['seconds'] / gold['seconds']:.2f} of the time of a retraining "
+        f"(`{found['command']}`)."
     )
     alt = f"![{first_minute.describe(found)}](docs/_static/first_minute.svg)"
     return f"{alt}\n\n{_wrapped(text)}\n"
@@ -63,10 +64,10 @@ def which():
         lines.append(f"| {have} | {take} | {promise} | {apart} | {time} |")
     original, again = (words(spread(name, "worst AUC"), 2) for name in ("original", "retrained"))
     note = (
-        "Apart: the largest difference of an attack's AUC to that of retrained nets, over five "
-        f"scores, on {in_words(len(judged()))} tasks with rows known by heart. The original nets "
-        f"are {original} apart, nets retrained with another seed {again}. {left_out()} Time: "
-        "over that of a retraining."
+        "Apart: the largest difference of an attack's AUC to that of retrained nets, on "
+        f"{in_words(len(judged()))} tasks with rows known by heart (`python "
+        f"benchmarks/bench_defaults.py`). Original nets are {original} apart, nets retrained with "
+        f"another seed {again}. {left_out()} Time: over that of a retraining."
     )
     return "\n".join([*lines, "", _wrapped(note)]) + "\n"
 
@@ -76,10 +77,9 @@ def interval():
     few, many = 50, 500
     width = 2 * 1.96 * ((few + many + 1) / (12 * few * many)) ** 0.5
     return (
-        f"- **With an interval.** {few} forgotten against {many} unseen rows leave an interval "
-        f"about\n  {width:.2f} wide; smaller differences are noise, and "
-        "`refit=one_standard_error` of a search\n"
-        "  does not choose by them.\n"
+        f"- **With an interval.** {few} forgotten against {many} unseen rows leave one about "
+        f"{width:.2f} wide (Hanley and\n  McNeil's formula); smaller differences are noise, and "
+        "`refit=one_standard_error` does not choose by them.\n"
     )
 
 

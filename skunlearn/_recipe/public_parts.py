@@ -1,9 +1,13 @@
 """Public backbones that nets are built on: what is declared of them, and that none is trained."""
 
+import torch
+
 from skunlearn._recipe.trained_before import walk
 from skunlearn._torch.first_weights import digest_tensor
 from skunlearn._torch.parts.net_state import parts
 from skunlearn.exceptions import UnlearningError
+
+_LOOKED_AT = 1000  # numbers of a tensor: whoever writes through `.data` changes nearly all
 
 
 def list_declarations(estimator):
@@ -24,8 +28,14 @@ def name_changed(then, now):
 
 
 def digest_tensors(backbones):
-    """Digests of the single tensors of backbones that are torch modules."""
-    return {digest_tensor(p) for backbone in backbones for p in _list_parameters(backbone)}
+    """Digests of the single tensors of backbones that are torch modules.
+
+    And of what adapters that split weights into a size and a direction (DoRA) begin with: the norms
+    of a matrix's rows, in which there is no more than in the matrix.
+    """
+    found = [p for backbone in backbones for p in _list_parameters(backbone)]
+    sizes = [torch.linalg.norm(p.detach(), dim=1) for p in found if _is_matrix(p)]
+    return {digest_tensor(p) for p in (*found, *sizes)}
 
 
 def refuse_own_layers(backbones, net):
@@ -59,18 +69,33 @@ class Untouched:
         refuse_own_layers(self.backbones, net)
 
     def check_weights(self):
-        """Raise when the weights of a backbone have been written to."""
+        """Raise when the weights of a backbone have been written to, or exchanged."""
         for (path, _), then, now in zip(self.backbones, self._versions, self._count()):
             if then != now:
                 raise UnlearningError(
                     f"The training has changed the weights of {path}, a PublicBackbone: it is no "
                     "longer what was declared, and has to be loaded anew. Something has unfrozen "
-                    "them; to train them, let the module copy.deepcopy them."
+                    "them, or an adapter writes into what it is put on (PiSSA and OLoRA of peft "
+                    "do); to train them, let the module copy.deepcopy them."
                 )
 
     def _count(self):
-        # torch counts how often a tensor was written to.
-        return [[p._version for p in _list_parameters(backbone)] for _, backbone in self.backbones]
+        # torch counts how often a tensor was written to, but not what goes through `.data`.
+        return [
+            [(p._version, p.data_ptr(), _sample(p)) for p in _list_parameters(backbone)]
+            for _, backbone in self.backbones
+        ]
+
+
+def _sample(tensor):
+    """Some of its numbers, as bytes."""
+    flat = tensor.detach().reshape(-1)
+    some = flat[:: max(1, flat.numel() // _LOOKED_AT)]
+    return some.cpu().contiguous().view(torch.uint8).numpy().tobytes()
+
+
+def _is_matrix(tensor):
+    return tensor.ndim == 2 and tensor.is_floating_point()
 
 
 def _list_layers(backbone):

@@ -146,6 +146,7 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
         public = Untouched(estimator)
         net = skorch_nets.fresh_net(estimator, verbose=verbose)
         public.check_layers(net)
+        public.check_weights()
         check = _CheckedOutputs(rows, _count_classes(classes))
         if skorch_nets.has_callback(net, InputShapeSetter):  # it gives the module its shape
             callbacks = [*callbacks, ("skunlearn_check", check)]

@@ -227,11 +227,8 @@ class TrainingRecord:
 
     def attach(self, X, y, reader=None):
         """A record that holds these rows, every one checked against its digest."""
+        self.check_places(X)
         if self.is_dataset:
-            if len(X) != len(self):
-                raise ValueError(
-                    f"The Dataset has {len(X)} rows, but the estimator was fitted on {len(self)}."
-                )
             changed = self.items and self.items.differs(X, self.retained)
             if changed is not None:
                 raise UnknownRowsError(
@@ -266,6 +263,21 @@ class TrainingRecord:
                 f"position {missing[0]}). Attach all retained rows."
             )
         return self._hold(X, y, slot, reader)
+
+    def check_places(self, X):
+        """Raise where rows of another kind came to ``fit``, or another number of a Dataset's."""
+        if self.is_dataset != is_dataset(X):
+            kinds = "rows of a torch Dataset", "rows by themselves, in no Dataset"
+            raise TypeError(
+                f"X holds {kinds[self.is_dataset]}, but fit was given "
+                f"{kinds[not self.is_dataset]}. Attach them as they were passed to fit."
+            )
+        if self.is_dataset and len(X) != len(self):
+            raise ValueError(
+                f"The Dataset has {len(X)} rows, but the estimator was fitted on {len(self)}. "
+                "Items of a Dataset are known by their places: attach that of fit, with something "
+                "in the places of forgotten rows, which are not read."
+            )
 
     def _hold(self, X, y, slot, reader):
         new = copy.copy(self)

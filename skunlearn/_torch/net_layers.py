@@ -42,6 +42,11 @@ def _matching(net, rows, pattern, named):
 _NORMS = (torch.nn.modules.batchnorm._NormBase, torch.nn.LayerNorm, torch.nn.GroupNorm)
 
 
+def is_norm(module):
+    """Whether a layer normalises."""
+    return isinstance(module, _NORMS)
+
+
 def _names_of(named, modules):
     own = {id(p) for p in own_parameters(modules)}
     return {name for name, p in named.items() if id(p) in own}

@@ -11,6 +11,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from skunlearn._rows.seeding import seeded
 from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.decisions import class_decisions
+from skunlearn._torch.parts.outputs import Outputs
 from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn.exceptions import UnlearningError
 
@@ -98,9 +99,12 @@ def observe(model, rows, classes):
     if classes is None:
         return Evidence(y, None, np.reshape(model.predict(X), y.shape), task)
     if isinstance(classes, Labels):  # of nets in shards
-        p = model.predict_proba(X)
+        p, several = model.predict_proba(X), isinstance(classes, Outputs)
+        if several:
+            p = np.hstack(classes.spread(model, p))
         logits = logit(np.clip(p, np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg))
-        return Evidence(y, logits, model.predict(X).astype(bool), task)
+        named = classes.name(p) if several else model.predict(X).astype(bool)
+        return Evidence(y, logits, named, task)
     if len(model.classes_) == 1:
         logits, predicted = _hear_one_class(model, X, classes)
         return Evidence(y, logits, predicted, task)

@@ -69,6 +69,7 @@ def _give_back(unlearner, X, y, measure_on):
     n = len(X) if is_dataset(X) else n_rows(X)
     y = check_like(y, n, unlearner._classes)
     record = unlearner._record
+    record.check_places(X)
     # Of a Dataset that was changed where rows are forgotten these are not read.
     retained = np.flatnonzero(record.retained) if is_dataset(X) else None
     _, reader = look_at(X, y, skorch_nets.unwrap(unlearner.estimator), measure_on, retained)

@@ -12,6 +12,7 @@ from skunlearn._rows.containers import is_dataset
 from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.decisions import is_pairwise, spread_pairs
 from skunlearn._torch.parts.net_kinds import has_sigmoid, is_plain, kind_of
+from skunlearn._torch.parts.outputs import Outputs, takes_outputs
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.validation import check_X, dataset_targets, refuse_mixed
 
@@ -47,11 +48,14 @@ class PredictorMixin:
         Returns
         -------
         y : ndarray of shape (n,), or (n, n_targets)
-            Class labels as passed to ``fit``, or regression targets; of a multi-label net 1 for
-            each label whose probability is above a half, and 0 for the others.
+            Class labels as passed to ``fit``, or regression targets, a column for each output; of a
+            multi-label net 1 for each label whose probability is above a half, and 0 for the
+            others.
         """
         check_is_fitted(self)
         X = self._as_they_are(check_X(self, X))
+        if isinstance(self._classes, Outputs):
+            return self.estimator_.predict(X)
         if isinstance(self._classes, Labels):
             return (self._ask_proba(X) > 0.5).astype(np.int64)
         if not skorch_nets.is_net(self.estimator_):
@@ -80,7 +84,8 @@ class PredictorMixin:
         p : ndarray of shape (n, n_classes)
             Columns in the order of ``classes_``; of a multi-label net each is the probability of
             a label, and rows do not sum to one. A class of which a retrained scikit-learn
-            estimator has seen no row keeps its column, filled with zeros.
+            estimator has seen no row keeps its column, filled with zeros. Of several outputs a
+            list of such arrays, one for each.
         """
         check_is_fitted(self)
         return self._ask_proba(self._as_they_are(check_X(self, X)))
@@ -88,6 +93,8 @@ class PredictorMixin:
     def _ask_proba(self, X):
         if skorch_nets.is_net(self.estimator_):
             return self._net_proba(X)
+        if isinstance(self._classes, Outputs):
+            return self._classes.spread(self.estimator_, self.estimator_.predict_proba(X))
         if self._row_reader.columns is None and len(known := self.estimator_.classes_) == 1:
             # Of one class boosted trees and MLPs give two columns, and LDA none.
             p = (self.estimator_.predict(X) == known[0]).astype(float).reshape(-1, 1)
@@ -129,7 +136,8 @@ class PredictorMixin:
     def score(self, X, y=None, sample_weight=None):
         """Accuracy of a classifier, R² of a regressor.
 
-        Of several labels per row all must be right (scikit-learn's ``accuracy_score``).
+        Of several labels per row, and of several outputs, all must be right (scikit-learn's
+        ``accuracy_score``).
 
         Parameters
         ----------
@@ -151,6 +159,12 @@ class PredictorMixin:
         if isinstance(y, torch.Tensor):  # which an older scikit-learn does not compare with arrays
             y = y.numpy(force=True)
         refuse_mixed(y)
+        if isinstance(self._classes, Outputs):  # which accuracy_score takes of two classes alone
+            y, said = np.asarray(y), self.predict(X)
+            if y.shape != said.shape:
+                raise ValueError(f"y must have shape {said.shape}, as fit had it; got {y.shape}.")
+            right = y == said
+            return float(np.average(right.all(axis=1), weights=sample_weight))
         metric = accuracy_score if hasattr(self, "classes_") else r2_score
         return metric(y, self.predict(X), sample_weight=sample_weight)
 
@@ -213,8 +227,11 @@ class PredictorMixin:
         tags.input_tags = inner.input_tags
         tags.target_tags.required = True
         if tags.classifier_tags is not None:
-            # Of scikit-learn's estimators one label a row, also where they would take several.
+            # Of scikit-learn's estimators one label a row, also where they would take several,
+            # of most methods.
             several = has_sigmoid(model)
+            if not skorch_nets.is_net(model) and takes_outputs(model):
+                several = self._make_promises().takes_outputs
             tags.classifier_tags.multi_label = tags.target_tags.multi_output = several
         if skorch_nets.is_net(model):
             tags.input_tags.sparse = True

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-_TASKS = ("takes_labels", "takes_values")
+_TASKS = ("takes_labels", "takes_outputs", "takes_values")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,8 @@ class Promises:
         Whether it takes scikit-learn estimators of any kind.
     takes_labels : bool, default=True
         Whether it takes nets that give a row any number of labels.
+    takes_outputs : bool, default=False
+        Whether it takes classifiers with several outputs, each of which has classes of its own.
     takes_values : bool, default=True
         Whether it takes regressions.
     corrects : bool, default=False
@@ -94,6 +96,7 @@ class Promises:
     takes_nets: bool = True
     takes_any_estimator: bool = False
     takes_labels: bool = True
+    takes_outputs: bool = False
     takes_values: bool = True
     corrects: bool = False
     takes_new_inputs: bool = False

@@ -19,6 +19,7 @@ from skunlearn._rows.record import TrainingRecord
 from skunlearn._torch import net_checks, skorch_nets
 from skunlearn._torch.columns import label_columns, width_of
 from skunlearn._torch.parts.net_kinds import has_labels, has_sigmoid, is_plain, kind_for, kind_of
+from skunlearn._torch.parts.outputs import Outputs, takes_outputs
 from skunlearn._torch.parts.tasks import Labels, refuse_task, task_of
 from skunlearn._unlearning import validation
 from skunlearn._unlearning.inner_estimator import takes_nan
@@ -37,7 +38,7 @@ class RowReader:
 
     Attributes
     ----------
-    labels : ndarray or None
+    labels : ndarray, list of ndarray or None
         What ``classes_`` holds; None for a regression.
     columns : ndarray, Labels or None
         The label of each column of the model, where these are others than `labels`.
@@ -74,11 +75,15 @@ class RowReader:
 
     def name(self, codes):
         """The labels that these numbers of columns stand for."""
+        if isinstance(self.classes, Outputs):
+            return [self.classes.pairs[code] for code in codes]
         labels = self.labels if isinstance(self.classes, Labels) else self.classes
         return [labels[code] for code in codes]
 
     def encode(self, y, name="y", dtype=None):
         """Labels as numbers of columns; targets of a regression in `dtype`, the record's."""
+        if isinstance(self.classes, Outputs):
+            return validation.encode_outputs(y, len(y), self.classes, name)
         if isinstance(self.classes, Labels):
             return validation.check_labels(y, len(y), len(self.classes), name)
         y = self._flatten(y, name)
@@ -171,13 +176,7 @@ def _find_task(estimator, X, y, n):
         y = validation.check_labels(y, n)
         return y, np.arange(y.shape[1]), Labels(y.shape[1])
     if classifier and has_labels(y):
-        raise ValueError(
-            f"y should be a 1d array of classes, got an array of shape {y.shape}: several "
-            "labels per row, or several outputs, are supported of skorch's NeuralNet with "
-            "criterion=torch.nn.BCEWithLogitsLoss (in an UnlearningPipeline behind "
-            f"transformers), and of regressors, but not of {type(inner).__name__}. Or use an "
-            "unlearner for each column of y."
-        )
+        return _find_outputs(estimator, y, n)
     net = skorch_nets.is_net(inner)
     y = validation.check_targets(y, n, classifier=classifier, column_ok=net)
     if classifier:
@@ -185,6 +184,29 @@ def _find_task(estimator, X, y, n):
     if plain:
         y = y.astype(np.float64)  # integers would be taken for classes
     return y, None, None
+
+
+def _find_outputs(estimator, y, n):
+    """As `_find_task`, of the classes of several outputs."""
+    inner = skorch_nets.unwrap(estimator.estimator)
+    if not takes_outputs(inner):
+        raise ValueError(
+            f"y should be a 1d array of classes, got an array of shape {y.shape}: several "
+            "labels per row, or several outputs, are supported of skorch's NeuralNet with "
+            "criterion=torch.nn.BCEWithLogitsLoss (in an UnlearningPipeline behind "
+            "transformers), of forests, trees, neighbours, and of regressors, but not of "
+            f"{type(inner).__name__}. Or use an unlearner for each column of y."
+        )
+    y = np.asarray(y.toarray() if sparse.issparse(y) else y)
+    columns = [validation.check_targets(column, n, classifier=True) for column in y.T]
+    classes = [np.unique(column) for column in columns]
+    if isinstance(estimator.estimator, FrozenEstimator):
+        if not isinstance(inner.classes_, list) or len(inner.classes_) != len(classes):
+            raise ValueError(f"y has {len(classes)} columns: not those of the trained estimator.")
+        classes = inner.classes_
+    if max(map(len, classes)) < 2:
+        raise ValueError(f"y of shape {y.shape} has one class in each column: nothing to learn.")
+    return y, list(classes), Outputs.of(classes)
 
 
 def _find_classes(estimator, X, y):

@@ -15,6 +15,7 @@ from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
 from skunlearn._rows.frames import is_frame
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.training_batch import label_of
+from skunlearn._torch.parts.outputs import Outputs
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.inner_estimator import takes_nan
 from skunlearn.exceptions import UnknownRowsError
@@ -210,6 +211,8 @@ def refuse_mixed(y, name="y"):
 
 def check_like(y, n, classes):
     """Check targets of the task of `classes`, see `task_of`."""
+    if isinstance(classes, Outputs):
+        return encode_outputs(y, n, classes)
     if isinstance(classes, Labels):
         return check_labels(y, n, len(classes))
     return check_targets(y, n, classifier=classes is not None)
@@ -273,6 +276,24 @@ def encode(y, classes, name="y"):
             f"{name} holds labels that are not among the classes {known}: {labels[:5]}."
         )
     return codes
+
+
+def encode_outputs(y, n, outputs, name="y"):
+    """Classes of several outputs in the form of `Outputs`; such as are in it stay as they are."""
+    y = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y
+    y = np.asarray(y.toarray() if sparse.issparse(y) else y)
+    width = len(outputs.classes)
+    if y.dtype == bool and y.shape[1:] == (len(outputs),):
+        return y
+    if y.shape[1:] != (width,):
+        raise ValueError(
+            f"{name} must have a column for each output, shape (n, {width}), got {y.shape}."
+        )
+    if len(y) != n:
+        check_consistent_length(np.empty(n), y)
+    columns = zip(y.T, outputs.classes)
+    codes = [encode(c, labels, f"{name}[:, {i}]") for i, (c, labels) in enumerate(columns)]
+    return outputs.hot(np.column_stack(codes))
 
 
 def _is_text(labels):

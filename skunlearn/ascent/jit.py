@@ -62,12 +62,15 @@ class JiTUnlearner(NetUnlearner):
     The paper's formula has a gradient in f(x + ξ) too, the authors' code has none, and that is what
     forgets: with both, six passes over a class of digits left it named 0.96 of the time and the
     others 0.85, without it three left 0.31 and 0.90 (an MLP, rate 0.1, a fifth of the labels
-    wrong).
+    wrong). That code also sums over the rows of a batch, adds the gradients of all earlier batches
+    to each, clips x + ξ to the range of the batch, and takes ξ in the units of the rows: its rates
+    and noises are not those of this one.
 
     References
     ----------
-    J. Foster, K. Fogarty, S. Schoepf, C. Öztireli, A. Brintrup, "Zero-Shot Machine Unlearning at
-    Scale via Lipschitz Regularization", 2024, https://arxiv.org/abs/2402.01401
+    J. Foster, K. Fogarty, S. Schoepf, C. Öztireli, A. Brintrup, "An Information Theoretic Approach
+    to Machine Unlearning" (at first "Zero-Shot Machine Unlearning at Scale via Lipschitz
+    Regularization"), 2024, https://arxiv.org/abs/2402.01401
 
     Examples
     --------

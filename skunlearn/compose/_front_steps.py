@@ -7,6 +7,7 @@ from sklearn.pipeline import Pipeline
 from skunlearn._recipe.leaves import walk_leaves
 from skunlearn._rows.containers import is_dataset, is_mapping
 from skunlearn._rows.frames import is_frame
+from skunlearn._rows.row_names import show_some
 from skunlearn._rows.views import DigestsOfRows, Rows
 from skunlearn._unlearning import validation
 
@@ -44,13 +45,26 @@ def transform(steps, X):
     return X
 
 
-def same_columns(old, new):
-    """Whether two fittings of the same steps name their columns alike; True where none do."""
-    try:
-        ours, theirs = (Pipeline(steps).get_feature_names_out() for steps in (old, new))
-    except (AttributeError, ValueError):
-        return True
-    return np.array_equal(ours, theirs)
+def tell_columns_apart(old, new):
+    """What two fittings of the same steps name otherwise, in words; empty where nothing is.
+
+    Of steps that name no columns (functions, say) those before them are asked.
+    """
+    parts = [(start, end) for end in range(len(old), 0, -1) for start in range(end)]
+    for start, end in parts:
+        try:
+            ours, theirs = (
+                Pipeline(steps[start:end]).get_feature_names_out().tolist() for steps in (old, new)
+            )
+        except (AttributeError, ValueError):
+            continue
+        if ours == theirs:
+            return ""
+        gone, come = set(ours) - set(theirs), set(theirs) - set(ours)
+        said = {"gone": [c for c in ours if c in gone], "new": [c for c in theirs if c in come]}
+        told = [f"{what}: {show_some(names)}" for what, names in said.items() if names]
+        return "; ".join(told) or "in another order"
+    return ""
 
 
 def as_rows(X):

@@ -219,9 +219,11 @@ class StepsMixin:
             return  # it trains a new model, whatever the columns
         like = old._record.like
         same_width = like is None or tuple(X.shape[1:]) == tuple(like.shape[1:])
-        if not same_width or not _front_steps.same_columns(self.steps[:-1], steps):
+        apart = _front_steps.tell_columns_apart(self.steps[:-1], steps)
+        if apart or not same_width:
+            told = f" ({apart})" if apart else ""
             raise UnlearningError(
-                "Without the forget rows the steps make other columns than before, and "
+                f"Without the forget rows the steps make other columns than before{told}, and "
                 f"{type(old).__name__} starts from a model of the columns before. The pipeline is "
                 "as it was. Fix the steps' output (categories=, vocabulary=), use "
                 "RetrainUnlearner, or refit_transformers=False."

@@ -133,8 +133,13 @@ class StepFilesMixin:
         TypeError
             When the file names types that are not trusted.
         """
+        self._restore(*tensor_files.read(path), path, trusted)
+        note_file(self._final_estimator, path)
+        return self
+
+    def _restore(self, tensors, state, path, trusted=()):
+        """Bring the pipeline into the state that `_describe` has told; `path` is for errors."""
         self._check_steps()
-        tensors, state = tensor_files.read(path)
         tensor_files.check_header(state, type(self).__name__, path)
         ours = [[name, _class_of(step)] for name, step in self.steps[:-1]]
         if state["steps"] != ours:
@@ -151,7 +156,6 @@ class StepFilesMixin:
         name, unlearner = self.steps[-1]
         last = tensor_files.part(tensors, "last.")
         last = persistence.restore(copy.copy(unlearner), last, state["last"], path)
-        note_file(last, path)
         record = TrainingRecord.from_tables(
             {key: value.numpy() for key, value in tensor_files.part(tensors, "record.").items()},
             is_dataset=state["is_dataset"],
@@ -163,6 +167,12 @@ class StepFilesMixin:
             draft._declared, draft._constant = state["declared"], state["constant"]
             draft._held = draft._sums = None
         return self
+
+
+def refuse_unwritable(steps):
+    """Raise ImportError when one of these steps learns from rows and nothing can write it."""
+    if any(step_kinds.learns(step) for _, step in steps):
+        _io()
 
 
 def _class_of(step):

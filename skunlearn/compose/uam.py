@@ -56,7 +56,8 @@ class UAMUnlearner(BaseUnlearner):
         `FineTuneUnlearner`.
     rho : float, default=0.1
         ρ, as a share of the length of the weights w_o that learn at the beginning; the paper's is
-        ρ‖w_o‖. It falls with the learning rate.
+        ρ‖w_o‖, that of the authors' toolkit, torchunlearn, a length. It falls with the learning
+        rate.
     {random_state, memory, store_data, verbose}
 
     Attributes

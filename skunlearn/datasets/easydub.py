@@ -86,7 +86,8 @@ def load_easydub(folder, forget_set, *, split="forget", n_models=None):
     the pretrained nets' margins on all training rows are there, the order is found by comparison
     with these, otherwise it is taken to be that of the indices. In the second one margins are those
     of all training rows, as its code has them, and refused where the nets' differ in number. Its
-    nets' logits (``0__train_logits__23.pt``) are not read.
+    nets' logits (``0__train_logits__23.pt``) are not read. The code names files of single nets'
+    margins ``0__train_margins_23.npy`` and ``0__train_margins__23.npy``: either is read.
 
     References
     ----------
@@ -250,7 +251,13 @@ class _KLOMModels(_Layout):
         paths = [self.folder / place / f"{which}_margins_all.pt" for place in places]
         whole = next((path for path in paths if path.is_file()), None)
         if whole is None:
-            names = [f"{{}}__{which}_margins_{EPOCH}.{ending}" for ending in ("npy", "pt")]
+            # The authors' training writes two underscores before the epoch, and their loader reads
+            # files with one; of the logits in the data set "train" has two, and "val" one.
+            names = [
+                f"{{}}__{which}_margins{line}{EPOCH}.{ending}"
+                for line in ("_", "__")
+                for ending in ("npy", "pt")
+            ]
             try:
                 return self.stack(single, names)
             except FileNotFoundError as error:

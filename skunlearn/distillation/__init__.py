@@ -2,6 +2,7 @@
 
 from skunlearn.distillation.bad_teacher import BadTeacherUnlearner
 from skunlearn.distillation.delete import DELETEUnlearner
+from skunlearn.distillation.kde import KDEUnlearner
 from skunlearn.distillation.oracle_matching import OracleMatchingUnlearner
 from skunlearn.distillation.prmq import PRMQUnlearner
 from skunlearn.distillation.scrub import SCRUBUnlearner
@@ -9,6 +10,7 @@ from skunlearn.distillation.scrub import SCRUBUnlearner
 __all__ = [
     "BadTeacherUnlearner",
     "DELETEUnlearner",
+    "KDEUnlearner",
     "OracleMatchingUnlearner",
     "PRMQUnlearner",
     "SCRUBUnlearner",

@@ -112,6 +112,13 @@ class OracleMatchingUnlearner(NetUnlearner):
     UnlearningError
         Where a class is wholly forgotten and the target is "reference".
 
+    Notes
+    -----
+    The authors match logits, by their squared error, on the forget rows and on three times as many
+    retained ones, of all of which they ask oracles that were trained in full. Oracles of a tenth of
+    the epochs know the retained rows less well than the net does, which therefore learns these from
+    their labels.
+
     References
     ----------
     .. [1] K. Georgiev et al., "Attribute-to-Delete: Machine Unlearning via Datamodel Matching",

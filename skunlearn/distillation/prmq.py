@@ -21,8 +21,9 @@ class PRMQUnlearner(NetUnlearner):
     be afforded. `share` and `max_epochs` matter most.
 
     It took the fourth place in the NeurIPS 2023 challenge [1]_ (S. Oleszko; pruned and drawn anew,
-    entropy-regularised fine-tuning, PRMQ in [2]_). The `share` of all weights of convolutions and
-    linear layers that are nearest to zero is initialised again. Then
+    entropy-regularised fine-tuning, PRMQ in [2]_). Of all weights and biases of convolutions and
+    linear layers together the `share` that is nearest to zero is taken: the weights among them are
+    initialised again, and the biases set to zero. Then
 
     .. math:: \min\; CE(D_r) + \lambda \frac{1}{|B_r|}
        \sum_{x \in B_r} \bigl(H(p_\theta(x)) - H(p_o(x))\bigr)^2
@@ -42,7 +43,7 @@ class PRMQUnlearner(NetUnlearner):
     {estimator}
         A classifier with one class per row.
     share : float, default=0.99
-        Share of the weights to draw anew, the winner's.
+        Share of the weights to draw anew, and of the biases among them, the winner's.
     entropy : float, default=1.0
         λ, the winner's.
     {lr}
@@ -140,22 +141,27 @@ class PRMQUnlearner(NetUnlearner):
     def _draw_anew(self, net):
         moved = net_layers.list_moved_parameters(net)
         layers = [m for m in net.module_.modules() if isinstance(m, net_layers.WEIGHTED)]
-        weights = list(dict.fromkeys(w for w in map(net_layers.weight_parameter, layers)
-                                     if w in moved))  # fmt: skip
+        weights = _distinct(map(net_layers.weight_parameter, layers), moved)
         if not weights:
             raise UnlearningError(
                 "PRMQUnlearner draws weights of convolutions and linear layers anew and trains "
                 f"them back, but of the {len(layers)} such layers none learns. Let one learn "
                 "(requires_grad_()), or use FineTuneUnlearner."
             )
-        count = round(self.share * sum(w.numel() for w in weights))
-        for weight, mask in zip(weights, largest([-w.abs() for w in weights], count)):
-            fresh = torch.empty_like(weight)
-            nn.init.kaiming_uniform_(fresh, a=5**0.5)  # as torch initialises these layers
-            torch.where(mask, fresh, weight, out=weight)
+        taken = weights + _distinct((m._parameters.get("bias") for m in layers), moved)
+        count = round(self.share * sum(p.numel() for p in taken))
+        for i, mask in enumerate(largest([-p.abs() for p in taken], count)):
+            fresh = torch.zeros_like(taken[i])
+            if i < len(weights):
+                nn.init.kaiming_uniform_(fresh, a=5**0.5)  # as torch initialises these layers
+            torch.where(mask, fresh, taken[i], out=taken[i])
 
     def _space(self):
         return super()._space() | {"share": Uniform(0.8, 0.99), "entropy": LogUniform(0.1, 10.0)}
+
+
+def _distinct(params, moved):
+    return list(dict.fromkeys(p for p in params if p in moved))
 
 
 def _entropies(logits):

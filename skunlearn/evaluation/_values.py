@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.special import ndtri
 
+from skunlearn._torch.row_errors import SQUARED_ERROR
 from skunlearn.evaluation._against import Null
 from skunlearn.evaluation.figures import difference, mean, of, of_few
 from skunlearn.evaluation.verdicts import Known, is_idle, warn_about_rows, warn_if_unmoved
@@ -24,29 +25,25 @@ __all__ = [
 
 has_one_class = False  # a row
 
-ATTACK = "squared error"  # the one attack on regressors
-_UTILITY = 0.01  # R² on unseen rows that counts as lost
+_UTILITY = 0.01  # R² on unseen rows, or what stands for it, that counts as lost
 
 
 def measure(predicted, sets, attacks, reference):
     """All figures of one model; see `figures.measure`."""
-    errors = _errors(predicted, sets)
-    figures = _fit("test", errors["unseen"], sets.y["unseen"], sets.confidence)
-    if "retain" in errors:
-        figures |= _fit("retained train", errors["retain"], sets.y["retain"], sets.confidence)
-        sides = errors["unseen"], errors["retain"]
-        figures["over-fit MSE"] = difference(*sides, sets.confidence)
-    figures["forget train MSE"] = mean(errors["forget"], sets.confidence)
+    figures = _fits(predicted, sets, SQUARED_ERROR, "MSE")
+    if sets.error is not SQUARED_ERROR:
+        figures = _fits(predicted, sets, sets.error, "error") | figures
+    errors, name = _errors(predicted, sets), sets.error.name
     members, others = -errors["forget"], -errors["unseen"]
     theirs, given = reference.outputs, {}
     if theirs is not None:
         found = _errors(theirs, sets)
-        given = {"reference_sides": {ATTACK: (-found["forget"], -found["unseen"])}}
+        given = {"reference_sides": {name: (-found["forget"], -found["unseen"])}}
         given |= {"kind": reference.kind, "note": reference.note}
     attacked = compare_sides(
-        {ATTACK: (members, others)},
+        {name: (members, others)},
         np.ones(len(others)),
-        attack=ATTACK,
+        attack=name,
         confidence=sets.confidence,
         random_state=sets.seed,
         **given,
@@ -69,18 +66,20 @@ def null(outputs, retrained, confidence):
 def judge(outputs, references, attacked, sets, tolerance):
     """Verdict on one model against the retrained one.
 
-    `tolerance` is a difference of AUCs, and a share of the retrained model's mean squared error on
-    the forget set; two retrained models that differ by more raise it to what they differ by.
+    `tolerance` is a difference of AUCs, and a share of the retrained model's mean error on the
+    forget set; two retrained models that differ by more raise it to what they differ by.
     """
     if not references:
         return judge_known(attacked, None, tolerance)
     y = sets.y["forget"]
-    ours, theirs, *others = (squared_error(o["forget"], y) for o in (outputs, *references))
+    ours, theirs, *others = (sets.error.of(o["forget"], y) for o in (outputs, *references))
     found = [errors.mean() for errors in (theirs, *others)]
     gap = _surely_less(theirs - ours, outputs, references[0], sets)
     short = attacked.reference_kind == "short"
     whose = "short reference" if short else "retrained"
-    text = f"mean squared error {ours.mean():.4g} on the forget set, {whose} {theirs.mean():.4g}"
+    text = (
+        f"mean {sets.error.name} {ours.mean():.4g} on the forget set, {whose} {theirs.mean():.4g}"
+    )
     if short:  # it knows less of everything
         gap = 0.0
     known = Known(gap, max(tolerance * theirs.mean(), max(found) - min(found)), text)
@@ -95,7 +94,7 @@ def _surely_less(less, outputs, reference, sets):
     if abs(less.mean()) <= _arm(less, sets.confidence):
         return 0.0
     y = sets.y["unseen"]
-    better = squared_error(reference["unseen"], y) - squared_error(outputs["unseen"], y)
+    better = sets.error.of(reference["unseen"], y) - sets.error.of(outputs["unseen"], y)
     if min(less.mean(), better.mean()) <= 0:
         return float(less.mean())
     error = np.hypot(*(values.std() / np.sqrt(len(values)) for values in (less, better)))
@@ -107,30 +106,29 @@ def warn_about(name, outputs, reference, original, sets):
     if reference is None:
         return []
     found, y = [], sets.y["unseen"]
-    ours, theirs = (squared_error(o["unseen"], y) for o in (outputs, reference))
-    more, spread = ours - theirs, _spread(y)
+    ours, theirs = (sets.error.of(o["unseen"], y) for o in (outputs, reference))
+    more, spread = ours - theirs, sets.error.of_constant(y)
     if spread > 0 and more.mean() - _arm(more, sets.confidence) > _UTILITY * spread:
+        share = "R²" if sets.error is SQUARED_ERROR else f"D² of the {sets.error.name}"
+        beside = ""
+        if original is not None:
+            before = sets.error.of(original["unseen"], y).mean()
+            beside = f", the original's {1 - before / spread:.3f}"
         found.append(
-            f"{name}: utility lost. On unseen rows its R² is {1 - ours.mean() / spread:.3f}, the "
-            f"retrained model's {1 - theirs.mean() / spread:.3f}{_beside_original(original, y)}."
+            f"{name}: utility lost. On unseen rows its {share} is {1 - ours.mean() / spread:.3f}, "
+            f"the retrained model's {1 - theirs.mean() / spread:.3f}{beside}."
         )
     if original is None:
         return found
-    sides = [squared_error(o["forget"], sets.y["forget"]) for o in (original, outputs, reference)]
+    sides = [sets.error.of(o["forget"], sets.y["forget"]) for o in (original, outputs, reference)]
     return found + warn_if_unmoved(name, sides, sets.confidence)
-
-
-def _beside_original(original, y):
-    if original is None:
-        return ""
-    return f", the original's {1 - squared_error(original['unseen'], y).mean() / _spread(y):.3f}"
 
 
 def warn_about_sets(original, reference, attacked, sets, blind):
     """Sentences about the rows, whatever the model."""
     idle = False
     if original is not None and reference is not None:
-        sides = (squared_error(o["forget"], sets.y["forget"]) for o in (original, reference))
+        sides = (sets.error.of(o["forget"], sets.y["forget"]) for o in (original, reference))
         idle = is_idle(*sides, sets.confidence)
     return warn_about_rows(attacked, blind, idle, of_classes=False)
 
@@ -141,7 +139,7 @@ def curves(outputs, sets, name):
     for model, predicted in outputs.items():
         scores = {k: -errors for k, errors in _errors(predicted, sets).items()}
         weights = np.ones(len(sets.y["unseen"]))
-        found[model] = scores | {"weights": weights, "attack": ATTACK}
+        found[model] = scores | {"weights": weights, "attack": sets.error.name}
     return found
 
 
@@ -151,22 +149,26 @@ def ceiling(sets):
 
 
 def _errors(predicted, sets):
-    return {name: squared_error(values, sets.y[name]) for name, values in predicted.items()}
+    return {name: sets.error.of(values, sets.y[name]) for name, values in predicted.items()}
 
 
-def _fit(name, errors, y, confidence):
-    """Mean squared error, and the R² to which it amounts; none of a constant target."""
-    value, low, high = mean(errors, confidence)
-    found, spread = {f"{name} MSE": (value, low, high)}, _spread(y)
-    if spread > 0:
-        found = {f"{name} R²": tuple(1 - error / spread for error in (value, high, low))} | found
-    return found
-
-
-def _spread(y):
-    """Mean squared error of the best constant."""
-    y = np.asarray(y, dtype=np.float64)
-    return float(squared_error(np.broadcast_to(y.mean(axis=0), y.shape), y).mean())
+def _fits(predicted, sets, error, title):
+    """Mean errors on every set, and the R² to which squared ones amount."""
+    errors = {name: error.of(values, sets.y[name]) for name, values in predicted.items()}
+    figures = {}
+    for metric, rows in (("test", "unseen"), ("retained train", "retain")):
+        if rows not in errors:
+            continue
+        value, low, high = mean(errors[rows], sets.confidence)
+        spread = error.of_constant(sets.y[rows])
+        if title == "MSE" and spread > 0:  # none of a constant target
+            figures[f"{metric} R²"] = tuple(1 - end / spread for end in (value, high, low))
+        figures[f"{metric} {title}"] = value, low, high
+    if "retain" in errors:
+        sides = errors["unseen"], errors["retain"]
+        figures[f"over-fit {title}"] = difference(*sides, sets.confidence)
+    figures[f"forget train {title}"] = mean(errors["forget"], sets.confidence)
+    return figures
 
 
 def _arm(values, confidence):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from skunlearn._torch.parts.tasks import Classes, Labels
+from skunlearn._torch.row_errors import find_row_error
 from skunlearn._unlearning import words
 from skunlearn.evaluation import _classes, _multilabel, _values
 from skunlearn.evaluation._assembling import assemble, check_settings, check_twins
@@ -155,8 +156,10 @@ def audit(
     Parameters
     ----------
     unlearner : fitted unlearner that has forgotten, or UnlearningPipeline
-        Of a regressor the squared error of each row is the attack's score, and R² and mean
-        squared errors stand where those of a classifier are accuracies.
+        Of a regressor the error of each row is the attack's score, and R² and mean errors stand
+        where those of a classifier are accuracies. A net with an L1, smooth L1, Huber or Poisson
+        loss is judged by that (Poisson's as a deviance), everything else by squared errors;
+        ``report.error`` names it.
     X_test, y_test : rows and labels never seen
         A torch Dataset has its labels with it, and `y_test` is None. Among them rows of the
         forgotten classes, to compare forgotten rows with. Those of a pipeline are as they are
@@ -181,9 +184,9 @@ def audit(
         Share of the epochs of ``retrained="short"``, at least one. An estimator without epochs is
         trained in full, and the report calls it retrained.
     {attacks}
-        Of regressors there is one attack, by the squared error.
+        Of regressors there is one attack, by the error of each row.
     {tolerance}
-        Of regressors it is a share of the retrained model's mean squared error on the forget set.
+        Of regressors it is a share of the retrained model's mean error on the forget set.
     {confidence, random_state}
 
     Returns
@@ -304,9 +307,10 @@ def judge_outputs(
         if not all(np.isfinite(values).all() for values in found.values()):
             raise ValueError(f"The predictions of {name!r} hold NaN or infinity.")
     original = "original" if "original" in outputs else None
-    sets = Sets(y, np.array([], dtype=int), confidence, random_state)
-    how |= {"attacks": (_values.ATTACK,), "original": original}
-    return assemble(_values, outputs, sets, **how)
+    error = find_row_error(subject.final.estimator, y.values())
+    sets = Sets(y, np.array([], dtype=int), confidence, random_state, error)
+    how |= {"attacks": (error.name,), "original": original}
+    return replace(assemble(_values, outputs, sets, **how), error=error.name)
 
 
 def _check_names(outputs, retrained):

@@ -61,9 +61,9 @@ def compare(
         Retrained models. Two or more give distances their null band: how far one retrained
         model lies from another.
     {attacks}
-        Of regressors there is one attack, by the squared error.
+        Of regressors there is one attack, by the error of each row, see `audit`.
     {tolerance}
-        Of regressors it is a share of the retrained model's mean squared error on the forget set.
+        Of regressors it is a share of the retrained model's mean error on the forget set.
     {confidence}
     random_state : int, default=0
         Seed of all trainings and of bootstrap intervals.

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import log_softmax, ndtri
 from scipy.stats import binomtest
 
+from skunlearn._torch.row_errors import SQUARED_ERROR, RowError
 from skunlearn.metrics._attacks.membership import compare_attacks
 from skunlearn.metrics._attacks.scores import attack_scores, label_scores
 from skunlearn.metrics._label_logits import is_multilabel
@@ -50,6 +51,10 @@ DIRECTIONS = {
     "retained train MSE": "retrained",
     "over-fit MSE": "lower",
     "forget train MSE": "retrained",
+    "test error": "lower",
+    "retained train error": "retrained",
+    "over-fit error": "lower",
+    "forget train error": "retrained",
     "seconds": "lower",
     "of retraining": "lower",
 }
@@ -81,12 +86,15 @@ class Sets:
         Classes, or labels, that the forget set holds wholly: no retained row has them.
     confidence : float
     seed : int
+    error : RowError
+        By which a regression is judged.
     """
 
     y: dict
     gone: np.ndarray
     confidence: float
     seed: int
+    error: RowError = SQUARED_ERROR
 
     def kept(self):
         """Which unseen rows are of retained classes, or of retained labels alone."""

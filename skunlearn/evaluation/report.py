@@ -43,6 +43,9 @@ class Report:
         How many rows were looked at: "forget", "unseen" and, where it is at hand, "retain".
     made : datetime.datetime
         When, in UTC.
+    error : str or None, default=None
+        Of a regression the error by which it is judged: "squared error", or that of the net's
+        criterion ("Huber loss (delta=1)", say), whose means are then figures of their own.
     """
 
     frame: object
@@ -54,6 +57,7 @@ class Report:
     confidence: float = 0.95
     rows: dict = field(default_factory=dict, hash=False)
     made: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+    error: str | None = None
 
     @property
     def wide(self):
@@ -140,6 +144,7 @@ class Report:
                 "ceiling": self.ceiling,
                 "confidence": self.confidence,
                 "rows": self.rows,
+                "error": self.error,
                 "made": self.made.isoformat(timespec="seconds"),
             },
             indent=2,
@@ -190,9 +195,13 @@ class Report:
 
 def _notes(report):
     if "test" not in set(report.frame["metric"]):
+        own = report.error if "test error" in set(report.frame["metric"]) else None
         return (
             f"In brackets: {100 * report.confidence:g} % intervals; that of an R² is its mean "
-            "squared error's. AUC: attack on forgotten against unseen rows by their squared error; "
+            "squared error's. "
+            + (f"error: mean {own}, the net's own criterion. " if own else "")
+            + "AUC: attack on forgotten against unseen rows by their "
+            f"{own or 'squared error'}; "
             "nearer to the retrained model's value is better, on both sides. MSE: mean squared "
             "error. forget distance: mean squared difference of predictions to the retrained "
             "model's; worst row and 95% row: the largest of a set, and its 95 % quantile, beside "

@@ -9,6 +9,7 @@ from skunlearn.exact._growing import (
     Plan,
     as_trained,
     base_of,
+    code_targets,
     is_forest,
     is_tree,
     row_weights,
@@ -50,7 +51,7 @@ def check_grown_on(ensemble, rows, classes):
     X, y = rows.arrays()
     X = as_trained(ensemble, X)
     if is_classifier(ensemble):
-        y = np.searchsorted(ensemble.classes_, classes[y])
+        y = code_targets(ensemble, classes[y])
     weights = row_weights(ensemble, y, rows.weights)
     stored = getattr(ensemble, "_sample_weight", weights)  # versions before 1.8 keep none
     same = stored is weights is None or (
@@ -89,7 +90,8 @@ def _is_grown_on(member, X, y, drawn, weights=None):
         return False
     if is_classifier(member):
         # A leaf that gives a class no share holds no row of it.
-        return bool((tree.value[leaves, 0, y[distinct]] > 0).all())
+        columns = y[distinct].reshape(len(distinct), -1).T
+        return all((tree.value[leaves, i, codes] > 0).all() for i, codes in enumerate(columns))
     if member.criterion not in _MEANS or member.monotonic_cst is not None:
         return True
     leaves, y = tree.apply(X[drawn]), y[drawn].reshape(len(drawn), -1)

@@ -185,12 +185,26 @@ def as_trained(ensemble, X):
     return X
 
 
+def code_targets(ensemble, y):
+    """Labels as numbers of the ensemble's own classes, in a column for each of several outputs."""
+    if not isinstance(ensemble.classes_, list):
+        return np.searchsorted(ensemble.classes_, y)
+    return np.column_stack(
+        [np.searchsorted(c, column) for c, column in zip(ensemble.classes_, y.T)]
+    )
+
+
 def row_weights(ensemble, y, weights=None):
     """Sample weights times fixed class weights of a forest, or None; `y` holds codes."""
     given = getattr(ensemble, "class_weight", None) if is_forest(ensemble) else None
     if given is None or isinstance(given, str):
         return weights
-    by_class = compute_sample_weight(given, ensemble.classes_[y.astype(int)])
+    codes, classes = y.astype(int), ensemble.classes_
+    if isinstance(classes, list):
+        labels = np.column_stack([c[column] for c, column in zip(classes, codes.T)])
+    else:
+        labels = classes[codes]
+    by_class = compute_sample_weight(given, labels)
     return by_class if weights is None else weights * by_class
 
 

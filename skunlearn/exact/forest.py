@@ -16,16 +16,18 @@ from skunlearn._rows import checking
 from skunlearn._rows.constraints import check_parameters
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
+from skunlearn._torch.parts.outputs import Outputs
 from skunlearn._unlearning import words
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._draws import Draws
-from skunlearn.exact._frozen_forest import check_grown_on, refuse_unknown_draws
+from skunlearn.exact._frozen_forest import check_grown_on
 from skunlearn.exact._growing import (
     BAGGING,
     DRAWS_BY_WEIGHT,
     FORESTS,
     Plan,
     base_of,
+    code_targets,
     grow,
     is_forest,
     is_tree,
@@ -150,6 +152,7 @@ class ForestUnlearner(BaseUnlearner):
     _promises = replace(
         BaseUnlearner._promises,
         takes_nets=False,
+        takes_outputs=True,
         made_for="forests, bagging",
         watches_training=True,  # which tree has drawn which rows
         exact=True,
@@ -195,6 +198,10 @@ class ForestUnlearner(BaseUnlearner):
     def _first_model(self, rows):
         self._trained_before = super()._name_trained()
         recipe = skorch_nets.unwrap(self.estimator)
+        if recipe.oob_score and isinstance(self._classes, Outputs):
+            raise ValueError(
+                "oob_score= is not kept up for classifiers of several outputs: set it to False."
+            )
         if rows.weights is not None and not is_forest(recipe):
             raise TypeError(
                 f"ForestUnlearner takes sample_weight for forests, not for {type(recipe).__name__}."
@@ -247,7 +254,7 @@ class ForestUnlearner(BaseUnlearner):
         gone = self._find_gone(retain)
         randomness = self._randomness(seed)
         old, members = self.estimator_, len(self.estimator_.estimators_)
-        if self._loses_a_class(retain):
+        if not self._has_all_classes(retain):
             model, self._draws = self._whole(
                 self._one_member(retain, seed, len(retain)), retain, randomness
             )
@@ -279,10 +286,9 @@ class ForestUnlearner(BaseUnlearner):
         randomness, members = self._randomness(seed), len(model.estimators_)
         drawn = self._draws.mark_touched(self._find_gone(retain))
         changed = self._draws.mark_touched(positions) & ~drawn
-        touched, codes = drawn | changed, self._classes
-        found = None if codes is None else codes[np.unique(retain.y)]
-        by_class = DRAWS_BY_WEIGHT and isinstance(getattr(model, "class_weight", None), dict)
-        if (found is not None and not np.array_equal(found, model.classes_)) or by_class:
+        touched = drawn | changed
+        by_class = DRAWS_BY_WEIGHT and isinstance(getattr(model, "class_weight", None), dict | list)
+        if by_class or not self._has_all_classes(retain):
             model, self._draws = self._whole(
                 self._one_member(retain, seed, len(retain)), retain, randomness
             )
@@ -326,12 +332,18 @@ class ForestUnlearner(BaseUnlearner):
     def _read_arrays(self, model, rows):
         """Rows, with codes of the model's own classes."""
         X, y = rows.arrays()
-        if self._classes is not None:
-            y = np.searchsorted(model.classes_, self._classes[y])
-        return X, y
+        return X, y if self._classes is None else code_targets(model, self._classes[y])
 
-    def _loses_a_class(self, rows):
-        return self._classes is not None and len(np.unique(rows.y)) < len(self.estimator_.classes_)
+    def _has_all_classes(self, rows):
+        """Whether `rows` are of all classes that the ensemble knows, and of no others."""
+        known, classes = getattr(self.estimator_, "classes_", None), self._classes
+        if known is None:
+            return True
+        if not isinstance(classes, Outputs):
+            return np.array_equal(classes[np.unique(rows.y)], known)
+        present = classes.split(rows.y.any(axis=0)[None])
+        found = [labels[shown[0]] for labels, shown in zip(classes.classes, present)]
+        return all(map(np.array_equal, found, known))
 
     def _randomness(self, seed):
         if self.random_state is None:
@@ -366,7 +378,6 @@ class ForestUnlearner(BaseUnlearner):
             )
         if frozen:
             check_is_fitted(recipe)
-            refuse_unknown_draws(recipe)
         if not is_forest(recipe):
             refuse_trained(recipe, "ForestUnlearner")
         whole = recipe.max_samples is None or (

@@ -80,6 +80,7 @@ class RetrainUnlearner(BaseUnlearner):
     _promises = replace(
         BaseUnlearner._promises,
         takes_any_estimator=True,
+        takes_outputs=True,
         exact=True,
         corrects=True,
         takes_new_inputs=True,

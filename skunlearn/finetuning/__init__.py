@@ -1,6 +1,7 @@
 """Methods that go on training on the retained rows."""
 
 from skunlearn.finetuning.cfk import CFkUnlearner
+from skunlearn.finetuning.cfw import CFWUnlearner
 from skunlearn.finetuning.coun import CoUnUnlearner
 from skunlearn.finetuning.ct import CTUnlearner
 from skunlearn.finetuning.euk import EUkUnlearner
@@ -10,9 +11,11 @@ from skunlearn.finetuning.msg import MSGUnlearner
 from skunlearn.finetuning.no_t import NoTUnlearner
 from skunlearn.finetuning.proximal import ProximalUnlearner
 from skunlearn.finetuning.rewind import RewindUnlearner
+from skunlearn.finetuning.rni import RNIUnlearner
 from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
 
 __all__ = [
+    "CFWUnlearner",
     "CFkUnlearner",
     "CTUnlearner",
     "CoUnUnlearner",
@@ -22,6 +25,7 @@ __all__ = [
     "MSGUnlearner",
     "NoTUnlearner",
     "ProximalUnlearner",
+    "RNIUnlearner",
     "RewindUnlearner",
     "ShrinkPerturbUnlearner",
 ]

@@ -1,6 +1,5 @@
 """One batch on its way through a worker."""
 
-import copy
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +16,7 @@ from skunlearn.exceptions import (
 )
 from skunlearn.production import _checks
 from skunlearn.production._batches import MOST_DEATHS, MOST_DEATHS_APART
-from skunlearn.production._rectifying import correct_model, refuse_rows, stand_in
+from skunlearn.production._rectifying import correct_model, refuse_rows, stand_in, take_over
 from skunlearn.production._resolving import resolve
 from skunlearn.production._sieve import sieve
 
@@ -223,9 +222,7 @@ def _retrain(unlearner, positions):
     """A copy of `unlearner` whose net was trained anew on the rows that are left."""
     if unlearner._make_promises().exact:
         return unlearner._successor(positions)
-    done, new = stand_in(unlearner)._successor(positions), copy.copy(unlearner)
-    new.estimator, new._fitted = done.estimator, done._fitted
-    return new
+    return take_over(unlearner, stand_in(unlearner)._successor(positions))
 
 
 def _number(log, first, batch):

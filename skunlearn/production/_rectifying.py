@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from skunlearn._rows.containers import is_dataset, is_mapping, join, n_rows, take
 from skunlearn._rows.finding import align_request
@@ -136,13 +137,15 @@ def correct_model(unlearner, corrections, deleted, *, full):
     if promises.corrects and (promises.exact or not full):
         return correction.succeed(unlearner, positions, X, y, deleted), False
     done = correction.succeed(stand_in(unlearner), positions, X, y, deleted)
-    new = copy.copy(unlearner)
-    new.estimator, new._fitted = done.estimator, done._fitted
-    return new, True
+    return take_over(unlearner, done), True
 
 
 def stand_in(unlearner):
-    """`RetrainUnlearner` in the state of an unlearner of a net."""
+    """`RetrainUnlearner` in the state of an unlearner of a net; a pipeline with one at its end."""
+    if isinstance(unlearner, Pipeline):
+        new, (name, last) = copy.copy(unlearner), unlearner.steps[-1]
+        new.steps = [*unlearner.steps[:-1], (name, stand_in(last))]
+        return new
     new = RetrainUnlearner(
         unlearner.estimator,
         random_state=unlearner.random_state,
@@ -150,6 +153,17 @@ def stand_in(unlearner):
         verbose=unlearner.verbose,
     )
     share_state(new, unlearner)
+    return new
+
+
+def take_over(unlearner, done):
+    """A copy of `unlearner` in the state that its stand-in has come to."""
+    if isinstance(unlearner, Pipeline):
+        (name, last), new = unlearner.steps[-1], copy.copy(done)
+        new.steps = [*done.steps[:-1], (name, take_over(last, done.steps[-1][1]))]
+        return new
+    new = copy.copy(unlearner)
+    new.estimator, new._fitted = done.estimator, done._fitted
     return new
 
 

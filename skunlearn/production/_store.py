@@ -1,6 +1,7 @@
 """The newest model of a folder: begun, taken up again, replaced."""
 
 import contextlib
+import copy
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -76,6 +77,8 @@ class Store:
         }
         data = self.versions.pack(model, model._record.retained, self.kind)
         version = self.versions.write(data, 0, lease)
+        if self.kind == "net":  # what cannot be read again is found out before anybody relies on it
+            self.versions.load(copy.copy(self.template), data, version[0])
         with self.queue._journal.transaction() as db:
             lease.check(db)
             self.queue._set_version(db, 0, version, meta)

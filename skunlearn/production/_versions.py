@@ -1,8 +1,9 @@
 """Model versions as files that hold arrays and JSON, and the way back from them to a model.
 
-Nets are written by ``unlearner.save``. Exact methods of other models need no weights: a training
-on the retained rows gives the same model, so that their version is the list of these rows, with
-the log and digests of weights and rows, by which an auditor knows it.
+Nets are written as ``unlearner.save`` does, with the fitted steps in front of them. Exact methods
+of other models need no weights: a training on the retained rows gives the same model, so that their
+version is the list of these rows, with the log and digests of weights and rows, by which an auditor
+knows it.
 """
 
 import copy
@@ -26,6 +27,7 @@ from skunlearn._torch import skorch_nets
 from skunlearn._unlearning import persistence
 from skunlearn._unlearning.validation import check_dataset
 from skunlearn.base import BaseUnlearner
+from skunlearn.compose import _step_files
 from skunlearn.compose._front_steps import as_rows
 from skunlearn.compose.pipeline import UnlearningPipeline
 from skunlearn.production import _logs, _names
@@ -37,7 +39,8 @@ _NAMES = ("ids", "groups")
 def kind_of(unlearner):
     """ "net" where ``save`` holds the model, "refit" where a training gives it again.
 
-    Raises TypeError for unlearners that are neither.
+    Raises TypeError for unlearners that are neither, ImportError where skops is missing to write
+    the steps in front of a net.
     """
     pipeline = isinstance(unlearner, Pipeline)
     final = unlearner.steps[-1][1] if pipeline else unlearner
@@ -51,14 +54,18 @@ def kind_of(unlearner):
             "make_unlearner(estimator) chooses one."
         )
     net = skorch_nets.is_net(skorch_nets.unwrap(final.estimator))
-    if not pipeline and net and not final._make_promises().watches_training:
+    holds = net and not final._make_promises().watches_training
+    if holds and not pipeline:
         return "net"
     frozen = skorch_nets.unwrap(final.estimator) is not final.estimator
     if unlearner._make_promises().exact and not frozen:
         return "refit"
+    if holds:
+        _step_files.refuse_unwritable(unlearner.steps[:-1])
+        return "net"
     why = (
-        "its steps are kept or it is approximate, and versions hold no fitted transformers"
-        if pipeline
+        "its steps are kept, and a training on the retained rows would give others"
+        if pipeline and final._make_promises().exact and not frozen
         else "what it needs to go on forgetting is not part of the file that save writes"
     )
     raise TypeError(
@@ -227,11 +234,16 @@ class Versions:
         """The bytes of a version."""
         if kind != "net":
             return _logs.pack(unlearner, retained)
-        tensors, state = persistence.describe(unlearner)
-        if state["lost"]:
+        if isinstance(unlearner, UnlearningPipeline):
+            tensors, state = unlearner._describe()
+            lost = state["last"]["lost"]
+        else:
+            tensors, state = persistence.describe(unlearner)
+            lost = state["lost"]
+        if lost:
             raise TypeError(
                 f"After a restart {type(unlearner).__name__} could not go on: a model version "
-                f"holds weights and buffers, and not {join_names(state['lost'])}, which were "
+                f"holds weights and buffers, and not {join_names(lost)}, which were "
                 "changed after the module was built. Let the module's __init__ build them from "
                 "parameters (module__<name>=...), or hold them as buffers."
             )
@@ -251,6 +263,9 @@ class Versions:
         """Bring an unlearner into the state that the bytes of a version hold."""
         tensors, state = load_tensors(data), _logs.read_state(data)
         where = self.queue._objects.where(f"{_FOLDER}/{name}")
+        if isinstance(unlearner, UnlearningPipeline):
+            unlearner._restore(tensors, state, where)
+            return unlearner
         return persistence.restore(unlearner, tensors, state, where)
 
     @staticmethod
@@ -305,8 +320,9 @@ def _sha256(data):
 def template(unlearner):
     """An unfitted copy, in which no trained model is left."""
     new = clone(unlearner)
-    if isinstance(getattr(new, "estimator", None), FrozenEstimator):
-        new.estimator = skorch_nets.clone_any(new.estimator.estimator)
+    final = new.steps[-1][1] if isinstance(new, Pipeline) else new
+    if isinstance(getattr(final, "estimator", None), FrozenEstimator):
+        final.estimator = skorch_nets.clone_any(final.estimator.estimator)
     return new
 
 

@@ -235,12 +235,12 @@ class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
 
         Parameters
         ----------
-        unlearner : unlearner
+        unlearner : unlearner or UnlearningPipeline
             Like that of the worker; its net gives the architecture. It stays as it is.
 
         Returns
         -------
-        model : unlearner
+        model : unlearner or UnlearningPipeline
             A copy with the newest weights and without rows.
         version : int
             Number of the batch that wrote it, 0 for the first.

@@ -41,10 +41,11 @@ class DeletionWorker:
         Where requests wait.
     unlearner : unlearner, UnlearningPipeline or skorch net
         A net, or a FrozenEstimator of one, is forgotten in by an `AutoUnlearner`, which judges
-        itself by the test rows. Methods for nets that go on from the present weights; or exact
-        ones, whose model a training on the retained rows gives again after a restart (with an int
-        ``random_state`` the same one). It is copied. If it is fitted, its model is the first
-        version.
+        itself by the test rows. Methods for nets that go on from the present weights, also at the
+        end of a pipeline, whose fitted steps are then part of each version (extra:
+        ``pip install "skunlearn[skops]"``); or exact ones, whose model a training on the retained
+        rows gives again after a restart (with an int ``random_state`` the same one). It is copied.
+        If it is fitted, its model is the first version.
     X_test : rows as in the unlearner's ``fit``
         Rows that the model has never seen, for the audits.
     y_test : array of shape (n_test,) or None, default=None
@@ -80,8 +81,9 @@ class DeletionWorker:
 
     Notes
     -----
-    A model file is safetensors and JSON, and loading one runs no code, wherever it comes from.
-    (What sits beside it in the folder is read in the same manner.) Its checksum is in the record.
+    A model file is safetensors and JSON, and loading one runs no code, wherever it comes from (of
+    a pipeline none but that of scikit-learn and of its own steps, see `UnlearningPipeline.load`).
+    What sits beside it in the folder is read in the same manner. Its checksum is in the record.
 
     After a restart a model that had to be trained again (exact methods, whose file holds no
     weights) goes on with its log, and lacks classes of which no row is left. Where its parameters

@@ -44,7 +44,7 @@ def easydub(folder, order=FORGET):
             put(folder / EASY / place / f"resnet9/id_{i}_epoch_23.npy", row)
 
 
-def klom_models(folder, whole=True):
+def klom_models(folder, whole=True, line="_"):
     trained, retrained, trained_test, retrained_test = margins()
     put(folder / "forget_set_indices/CIFAR10/forget_set_2.npy", FORGET)
     for which, ours, theirs in (
@@ -55,8 +55,8 @@ def klom_models(folder, whole=True):
             put(folder / f"full_models/CIFAR10/{which}_margins_all.pt", ours)
         for i in range(MODELS):
             if not whole:
-                put(folder / f"full_models/CIFAR10/{i}__{which}_margins_23.pt", ours[i])
-            put(folder / KLOM / f"forget_set_2/{i}__{which}_margins_23.npy", theirs[i])
+                put(folder / f"full_models/CIFAR10/{i}__{which}_margins{line}23.pt", ours[i])
+            put(folder / KLOM / f"forget_set_2/{i}__{which}_margins{line}23.npy", theirs[i])
 
 
 def one_file(folder, place):
@@ -73,6 +73,7 @@ LAYOUTS = {
     "sorted": lambda folder: easydub(folder, np.sort(FORGET)),
     "KLOM-models": klom_models,
     "single files": lambda folder: klom_models(folder, whole=False),
+    "as written in training": lambda folder: klom_models(folder, whole=False, line="__"),
     "oracle_models": lambda folder: one_file(folder, "oracle_models/CIFAR10/only_margins"),
     "only_margins": lambda folder: one_file(folder, f"{KLOM}/only_margins"),
     "beside the nets": lambda folder: one_file(folder, KLOM),

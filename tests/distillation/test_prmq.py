@@ -44,8 +44,10 @@ def rows():
 
 
 def flat(model):
-    module = model.module_
-    return torch.cat([module.first.weight.flatten(), module.out.weight.flatten()]).detach().numpy()
+    """The two weights, and the two biases behind them."""
+    layers = model.module_.first, model.module_.out
+    parts = [layer.weight.flatten() for layer in layers] + [layer.bias for layer in layers]
+    return torch.cat(parts).detach().numpy()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.9, 1.0])
@@ -58,8 +60,10 @@ def test_the_smallest_weights_of_all_layers_are_drawn_anew(rows, share):
     assert anew.sum() == round(share * len(before))
     if 0 < share < 1:
         assert np.abs(before[anew]).max() <= np.abs(before[~anew]).min()
+    weights, anew = slice(32 + 24), anew & (np.abs(after) > 1e-9)
     bounds = np.repeat([1 / np.sqrt(4), 1 / np.sqrt(8)], [32, 24])  # of torch's own start
-    assert (np.abs(after) <= bounds)[anew].all()
+    assert (np.abs(after[weights]) <= bounds)[anew[weights]].all()
+    assert not anew[32 + 24 :].any()  # biases among them are nothing
     np.testing.assert_allclose(unlearner.estimator_.module_.norm.bias.detach(), biases, atol=1e-6)
 
 

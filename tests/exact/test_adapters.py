@@ -242,6 +242,45 @@ def test_a_declared_base_that_would_be_trained_is_refused(data, base):
         sharded(base, callbacks=thaw).fit(X, y)
 
 
+class Writes(Adapted):
+    """An adapter that takes a part of the base over, as PiSSA does, past torch's count."""
+
+    def __init__(self, base, exchanged):
+        super().__init__(base)
+        weight = self.body.enter.weight
+        if exchanged:
+            weight.data = weight.data * 0.5
+        else:
+            weight.data.mul_(0.5)
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_adapters_that_write_into_the_base_are_refused(data, base, exchanged):
+    X, y = data
+    with pytest.raises(UnlearningError, match=r"changed the weights of .*writes into what"):
+        sharded(base, Writes, module__exchanged=exchanged).fit(X, y)
+
+
+class Sized(Adapted):
+    """As of DoRA, the sizes of the base's rows learn; and other sizes are somebody else's."""
+
+    def __init__(self, base, factor=1):
+        super().__init__(base)
+        self.size = nn.Parameter(factor * torch.linalg.norm(self.body.one.weight, dim=1))
+
+    def forward(self, x):
+        return self.head(self.norm(self.size * self.body(x) + self.up(self.down(x))))
+
+
+@pytest.mark.parametrize("factor, known", [(1, True), (1.5, False)])
+def test_norms_of_declared_weights_are_declared(data, base, factor, known):
+    X, y = data
+    unlearner = sharded(base, Sized, module__factor=factor).fit(X, y).unlearn(indices=FORGET)
+    certificate = json.loads(unlearner.certificate())
+    assert (certificate["guarantee"] != "none") is known
+    assert same(unlearner, sharded(base, Sized, module__factor=factor).fit(X[KEPT], y[KEPT]))
+
+
 def test_files_are_not_written_into_a_backbone(data, base, tmp_path):
     X, y = data
     saved = RetrainUnlearner(net(base), random_state=0).fit(X, y)
@@ -280,10 +319,11 @@ def test_frozen_parts_drawn_by_each_shard_stay_their_own(data):
 class WithLora(nn.Module):
     """An adapter of peft on a public base, of which the head is trained whole."""
 
-    def __init__(self, base):
+    def __init__(self, base, **settings):
         super().__init__()
         peft = pytest.importorskip("peft", reason="the extra transformers brings it")
-        config = peft.LoraConfig(r=2, target_modules=["one", "enter"], modules_to_save=["head"])
+        settings |= {"target_modules": ["one", "enter"], "modules_to_save": ["head"]}
+        config = peft.LoraConfig(r=2, **settings)
         model = nn.Sequential()
         model.add_module("body", base.frozen_module())
         model.add_module("head", nn.Linear(64, 3))
@@ -293,17 +333,25 @@ class WithLora(nn.Module):
         return self.model(x)
 
 
-def test_an_adapter_of_peft_for_each_shard(data, base):
+def test_adapters_of_peft_that_write_into_the_base_are_refused(data, base):
+    pytest.importorskip("peft", reason="the extra transformers brings it")
+    with pytest.raises(UnlearningError, match="writes into what it is put on"):
+        sharded(base, WithLora, module__init_lora_weights="pissa").fit(*data)
+
+
+@pytest.mark.parametrize("use_dora", [False, True])
+def test_an_adapter_of_peft_for_each_shard(data, base, use_dora):
     pytest.importorskip("peft", reason="the extra transformers brings it")
     X, y = data
-    unlearner = sharded(base, WithLora).fit(X, y, groups=GROUPS)
+    params = {"module": WithLora, "module__use_dora": use_dora}
+    unlearner = sharded(base, **params).fit(X, y, groups=GROUPS)
     sizes = unlearner.estimator_.count_bytes()
     body = sum(p.numel() for p in Body().parameters()) * 4
     assert sizes["shared"] == body
     assert max(sizes["own"]) < body / 4
     unlearner.unlearn(groups=[4])
     kept = GROUPS != 4
-    again = sharded(base, WithLora).fit(X[kept], y[kept], groups=GROUPS[kept])
+    again = sharded(base, **params).fit(X[kept], y[kept], groups=GROUPS[kept])
     assert same(unlearner, again)
     assert unlearner.deletions_[0]["shards_retrained"] == 1
     assert json.loads(unlearner.certificate())["guarantee"] != "none"

@@ -90,7 +90,9 @@ def several_targets(folder):
 
 @kind(
     "multi-label",
-    refusals("one class per row", "AMUN", "Boundary", "DELETE", "FCS", "MUMis", "Potion", "UNSIR"),
+    refusals(
+        "one class per row", "AMUN", "Boundary", "DELETE", "FCS", "MUMis", "PRMQ", "Potion", "UNSIR"
+    ),
 )
 def multi_label(folder):
     X, _ = rows()

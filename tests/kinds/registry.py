@@ -31,8 +31,8 @@ NO_STEPS = {  # rows that are tokens, or several tensors
 TOKENS = NO_KERNEL | NO_STEPS
 NO_CLASSES = refusals(
     "for classifiers",
-    *("AMUN", "Boundary", "DELETE", "FCS", "MUMis", "Potion", "RUM", "RandomLabel", "SalUn"),
-    "UNSIR",
+    *("AMUN", "Boundary", "DELETE", "FCS", "MUMis", "PRMQ", "Potion", "RUM", "RandomLabel"),
+    *("SalUn", "UNSIR"),
 )
 NO_LIKELIHOOD = refusals(r"log p\(y\|x\)", "FisherForgetting", "SSD")
 NARROW = refusals("float32 or all float64", "Influence", "PUMA")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 KILLS = 50
 
 
-@pytest.mark.parametrize("kind", ["net", "refit"])
+@pytest.mark.parametrize("kind", ["net", "refit", "pipeline"])
 def test_fifty_kills(kind, tmp_path):
     rng = np.random.default_rng(0)
     began = time.perf_counter()

@@ -162,16 +162,18 @@ def test_pipelines_with_groups(model, refit, folder):
     assert found(folder, marks(X, [0]))
 
 
-@pytest.mark.parametrize("kind", ["net", "refit"])
-def test_both_kinds_of_versions(kind, folder):
+@pytest.mark.parametrize("kind", ["net", "refit", "pipeline"])
+def test_kinds_of_versions(kind, folder):
     """The queue, its journal, the models and the temporary folder."""
     X, X_test = marked(N), marked(N_TEST, first=1000)
     y, y_test = np.arange(N) % 2, np.arange(N_TEST) % 2
     unlearner = RetrainUnlearner(GaussianNB(), random_state=0)
-    if kind == "net":
+    if kind != "refit":
         unlearner = FineTuneUnlearner(
             make_net(module__n_out=2, max_epochs=2), max_epochs=1, random_state=0
         )
+    if kind == "pipeline":
+        unlearner = UnlearningPipeline([("scale", StandardScaler()), ("model", unlearner)])
     queue = DeletionQueue(folder / "queue", batch_size=2)
     db = sqlite3.connect(queue._journal.path)
     assert db.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)  # somebody's idea

@@ -27,7 +27,7 @@ POINTS = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["net", "refit"])
+@pytest.mark.parametrize("kind", ["net", "refit", "pipeline"])
 def test_killed_between_any_two_steps(kind, tmp_path):
     expected = task.live(tmp_path / "whole", kind).unlearner
     folder = tmp_path / "killed"

@@ -127,3 +127,21 @@ def test_items_of_every_kind(rows):
     assert not odd.is_random
     data.items.reverse()
     assert odd.differs(data, np.ones(N, bool)) is not None
+
+
+def test_what_cannot_be_attached_is_told_apart():
+    """Items are known by their places: fewer of them are none that fit was given."""
+    X, y = torch.rand(60, 4), torch.arange(60) % 3
+    rows, arrays = TensorDataset(X, y), (X.numpy(), y.numpy())
+    of_dataset, of_arrays = (
+        RetrainUnlearner(net(max_epochs=1), random_state=0).fit(*given).unlearn(indices=[3])
+        for given in ((rows,), arrays)
+    )
+    few = Subset(rows, [i for i in range(60) if i != 3])
+    with pytest.raises(ValueError, match=r"has 59 rows, but .* fitted on 60.*by their places"):
+        of_dataset.detach().attach(few)
+    with pytest.raises(TypeError, match=r"X holds rows by themselves.*given rows of a torch Dat"):
+        of_dataset.attach(*arrays)
+    with pytest.raises(TypeError, match=r"X holds rows of a torch Dataset.*by themselves"):
+        of_arrays.detach().attach(rows)
+    assert of_dataset.attach(rows).unlearn(indices=[4]).deletions_[-1]["rows"] == 1

@@ -18,12 +18,15 @@ TRAINS = {
 }
 # They change weights before they train.
 EDITS = (
+    "CFWUnlearner",
     "CTUnlearner",
     "EUkUnlearner",
+    "KDEUnlearner",
     "MSGUnlearner",
     "NoTUnlearner",
     "NoisyFineTuneUnlearner",
     "PRMQUnlearner",
+    "RNIUnlearner",
 )
 SHRINK = ("AutoUnlearner", "ShrinkPerturbUnlearner")
 GROUPS = [("hidden.*", {"lr": 0.02}), ("out.bias", {"lr": 0.4})]

@@ -30,7 +30,8 @@ kinds = pytest.mark.parametrize("kind", ODD)
 
 # They change weights before they train, or train not at all; one refuses a training of no step.
 EDITS = (
-    *("CTUnlearner", "EUkUnlearner", "FisherForgettingUnlearner", "InfluenceUnlearner"),
+    *("CFWUnlearner", "CTUnlearner", "EUkUnlearner", "FisherForgettingUnlearner"),
+    *("InfluenceUnlearner", "KDEUnlearner", "RNIUnlearner"),
     *(
         "LFSSDUnlearner",
         "MSGUnlearner",

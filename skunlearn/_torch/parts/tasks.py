@@ -33,6 +33,7 @@ class Labels:
     n: int
 
     noun = "a multi-label net"
+    asks = "takes_labels"  # what a method must promise
     has_one_class = False
     has_labels = True
 
@@ -195,6 +196,7 @@ class Values:
     """A regression: one number per row, or several."""
 
     noun = "a regression"
+    asks = "takes_values"
     has_one_class = False
     has_labels = False
 
@@ -263,8 +265,13 @@ def need_one_class(classes, who, error=UnlearningError):
 def refuse_task(unlearner, classes):
     """Raise where the method of `unlearner` does not take the task of `classes`."""
     task, promises = task_of(classes), unlearner._make_promises()
-    if task.has_one_class or (promises.takes_labels if task.has_labels else promises.takes_values):
+    if task.has_one_class or getattr(promises, task.asks):
         return
+    if task.asks == "takes_outputs":
+        raise ValueError(
+            f"{type(unlearner).__name__} takes one class per row; this is {task.noun}. Take "
+            "ForestUnlearner or RetrainUnlearner, or an unlearner for each column of y."
+        )
     what = " with one class per row" if not promises.takes_labels else ""
     raise ValueError(
         f"{type(unlearner).__name__} is for classifiers{what}; this is {task.noun}. Take another, "

@@ -174,6 +174,19 @@ EXPLAINED = {
         "mean squared error on the forget set",
         "It should be the retrained model's: smaller is not forgotten, larger over-forgotten.",
     ),
+    **{
+        f"{metric} error": Explained(
+            f"{what}, by the net's own loss",
+            "Mean error of a row by the criterion of the net, which the report names: L1, smooth "
+            f"L1, Huber, or Poisson deviance. {how}",
+        )
+        for metric, what, how in (
+            ("test", "error on unseen rows", "What the request has cost."),
+            ("retained train", "error on the retained rows", "Of the rows that stay."),
+            ("over-fit", "over-fit", "On unseen rows less on retained ones."),
+            ("forget train", "error on the forget set", "It should be the retrained model's."),
+        )
+    },
     # time
     "seconds": Explained("time", "Seconds that forgetting (or training anew) took."),
     "of retraining": Explained(

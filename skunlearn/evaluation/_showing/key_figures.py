@@ -16,8 +16,8 @@ PERCENT = (
 )
 _PLAIN = ("unmatched AUC", "seconds", "of retraining")  # without intervals in tables
 _KEYS = (
-    ("forget train", "forget train MSE"),
-    ("retained test", "test R²", "test", "test MSE"),
+    ("forget train", "forget train error", "forget train MSE"),
+    ("retained test", "test error", "test R²", "test", "test MSE"),
     ("AUC",),
     ("AUC difference",),
     ("forget agreement", "forget distance"),

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import ndtri
 
+from skunlearn._torch.row_errors import SQUARED_ERROR
 from skunlearn.evaluation.figures import of, right, score_names
-from skunlearn.metrics._attacks.scores import squared_error
 
 _SHARES = {
     "test": "unseen",
@@ -82,14 +82,14 @@ def _rows(ours, theirs, sets, classes):
     for metric, rows in _ERRORS.items():
         if rows not in ours:
             continue
-        y = np.asarray(sets.y[rows], dtype=np.float64)
-        change = squared_error(ours[rows], y) - squared_error(theirs[rows], y)
-        arm = ndtri((1 + sets.confidence) / 2) * change.std() / np.sqrt(len(change))
-        value, low, high = change.mean(), change.mean() - arm, change.mean() + arm
-        found[f"{metric} MSE"] = value, low, high
-        spread = squared_error(np.broadcast_to(y.mean(axis=0), y.shape), y).mean()
-        if spread > 0:
-            found[f"{metric} R²"] = -value / spread, -high / spread, -low / spread
+        for error, title in ((SQUARED_ERROR, "MSE"), (sets.error, "error")):
+            change = error.of(ours[rows], sets.y[rows]) - error.of(theirs[rows], sets.y[rows])
+            arm = ndtri((1 + sets.confidence) / 2) * change.std() / np.sqrt(len(change))
+            value, low, high = change.mean(), change.mean() - arm, change.mean() + arm
+            found[f"{metric} {title}"] = value, low, high
+            spread = error.of_constant(sets.y[rows])
+            if title == "MSE" and spread > 0:
+                found[f"{metric} R²"] = -value / spread, -high / spread, -low / spread
     return found
 
 

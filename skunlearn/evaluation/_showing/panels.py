@@ -55,8 +55,8 @@ def panels(report):
     models = [model for model in frame["model"].unique() if model != first]
     if not models:
         return []
-    wanted = [_first_of(names, "forget train", "forget train MSE")]
-    wanted += [_first_of(names, "retained test", "test", "test R²", "test MSE")]
+    wanted = [_first_of(names, "forget train", "forget train error", "forget train MSE")]
+    wanted += [_first_of(names, "retained test", "test", "test error", "test R²", "test MSE")]
     wanted += [name for name in names if name.startswith("AUC") and name != "AUC difference"]
     wanted += [_first_of(names, "of retraining", "seconds")]
     found = [_panel(frame, metric, models, first) for metric in wanted if metric is not None]
@@ -71,7 +71,8 @@ def _panel(frame, metric, models, first):
     rows = frame[frame["metric"] == metric].set_index("model")
     rows = rows.reindex(models)
     attack, timed = metric.startswith("AUC"), metric in ("of retraining", "seconds")
-    scale = 1 if attack or timed or "R²" in metric or "MSE" in metric else _POINTS
+    plain = attack or timed or metric.endswith(("R²", "MSE", "error"))
+    scale = 1 if plain else _POINTS
     compared = first is not None and not timed
     columns = ["value", "low", "high"]
     if compared:
@@ -105,6 +106,8 @@ def _title(metric):
         "forget train MSE": "forget error",
         "test R²": "unseen R²",
         "test MSE": "unseen error",
+        "forget train error": "forget error",
+        "test error": "unseen error",
         "test": "unseen accuracy",
     }
     return short.get(metric) or explain(metric).name
