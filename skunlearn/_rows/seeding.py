@@ -30,9 +30,10 @@ def seed_torch(seed):
     It takes a stack trace for each kind of them, lest the device be initialised later: most of a
     millisecond, and several times in a request.
     """
-    kinds = torch.cuda, torch.xpu, torch.mtia, torch.backends.mps
+    there = torch.cuda.is_available() or torch.xpu.is_available()
+    there = there or torch.mtia.is_available() or torch.backends.mps.is_available()
     named = torch._C._get_privateuse1_backend_name() != "privateuseone"  # somebody's own kind
-    if named or any(kind.is_available() for kind in kinds):
+    if named or there:
         torch.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(int(seed))
