@@ -69,8 +69,8 @@ class CFWUnlearner(NetUnlearner):
     which is 24 times that of the weights that torchvision's begins with, and which the batch
     normalisation behind it brings back to scale. In a net without one it multiplies all that comes
     after: with 0.6 in place of this, MLPs for digits and for a table were 6.5 and 3.3 points less
-    accurate. The winner also weighs classes, to suit the ages that the challenge asked for; that is not
-    done here.
+    accurate. The winner also weighs classes, to suit the ages that the challenge asked for; that is
+    not done here.
 
     References
     ----------
