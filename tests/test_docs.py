@@ -249,6 +249,7 @@ def test_docstrings_quote_the_stored_figures(name):
         f"{by[method]['worst AUC']:.3f}"
         for by in stored_figures.defaults().values()
         for method in (name.removesuffix("Unlearner"), *beside)
+        if method in by  # a method that is new may not have run on all tasks yet
     }
     assert quoted <= stored
 
