@@ -318,14 +318,18 @@ def test_neighbours_are_asked_where_they_decide(n, moved):
 
 
 def test_fewer_rows_to_learn_from_may_cost_a_little():
-    def usual(gone):
+    def usual(gone, task):
         record = SimpleNamespace(retained=np.ones(200))
         removal = SimpleNamespace(record=record, positions=np.arange(gone))
-        known = SimpleNamespace(score=lambda: 0.8)
+        known = SimpleNamespace(score=lambda: 0.8, task=task)
         return Facts._usual_loss(SimpleNamespace(removal=removal), known)
 
-    assert usual(50) - usual(0) == pytest.approx(0.2 * (np.sqrt(1.25) - 1))
-    assert usual(0) == pytest.approx(0.3 / np.sqrt(200))
+    names, values = Classes(np.arange(3)), Values()
+    assert usual(50, names) - usual(0, names) == pytest.approx(0.2 * (1.25**0.25 - 1))
+    assert usual(0, names) == pytest.approx(0.3 / np.sqrt(200))
+    # Errors that are squared fall as the square does, and so do seeds differ.
+    assert usual(50, values) - usual(0, values) == pytest.approx(0.2 * (np.sqrt(1.25) - 1))
+    assert usual(0, values) == pytest.approx(0.2 * 2.5 / np.sqrt(200))
 
 
 def test_what_unseen_rows_lose_is_measured_of_labels_and_of_values_too():
