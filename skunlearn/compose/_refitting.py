@@ -38,7 +38,8 @@ class StepsMixin:
         if not isinstance(unlearner, BaseUnlearner):
             raise TypeError(
                 f"UnlearningPipeline must end in an unlearner, got {type(unlearner).__name__}. "
-                "Wrap it: RetrainUnlearner takes any classifier or regressor."
+                "Wrap it: RetrainUnlearner takes any classifier or regressor. make_unlearner of "
+                "scikit-learn's Pipeline of the same steps chooses one."
             )
         fitted = self._kinds()["fitted"]
         if self.refit_transformers and fitted and not unlearner._make_promises().takes_new_inputs:
