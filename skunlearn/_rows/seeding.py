@@ -4,6 +4,7 @@ import random
 import threading
 from contextlib import contextmanager, nullcontext
 from numbers import Integral
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -29,9 +30,10 @@ def seed_torch(seed):
     It takes a stack trace for each kind of them, lest the device be initialised later: most of a
     millisecond, and several times in a request.
     """
-    kinds = torch.cuda, torch.xpu, torch.mtia, torch.backends.mps
+    there = torch.cuda.is_available() or torch.xpu.is_available()
+    there = there or torch.mtia.is_available() or torch.backends.mps.is_available()
     named = torch._C._get_privateuse1_backend_name() != "privateuseone"  # somebody's own kind
-    if named or any(kind.is_available() for kind in kinds):
+    if named or there:
         torch.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(int(seed))
@@ -40,6 +42,7 @@ def seed_torch(seed):
 _lock = threading.Lock()
 _inside, _before = 0, None  # how many blocks are entered, and the generators before the first
 _spare = []  # generators that numpy draws from inside of blocks within others
+_NO_STATE = {"bit_generator": "MT19937", "state": None}
 
 
 @contextmanager
@@ -51,7 +54,8 @@ def seeded(seed):
     what was before the first.
 
     To read and write numpy's state takes most of the time of entering and leaving. So only the
-    first block does it; those within it let numpy draw from another generator meanwhile.
+    first block does it; those within it let numpy draw from another generator meanwhile, and give
+    back the normal number that it holds back of two.
     """
     global _inside, _before
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
@@ -59,8 +63,9 @@ def seeded(seed):
     forked = torch.random.fork_rng(devices=devices) if devices else nullcontext()
     with _lock:
         ours = torch.get_rng_state(), random.getstate(), np.random.get_bit_generator()
-        lent = None
+        lent = held = None
         if _inside:
+            held = _carry_held()
             lent = _spare.pop() if _spare else np.random.MT19937()
             np.random.set_bit_generator(lent)
         else:
@@ -81,6 +86,23 @@ def seeded(seed):
             np.random.set_bit_generator(of_numpy)
             if lent is not None:
                 _spare.append(lent)
+                _carry_held(held)
             if not _inside:
                 np.random.set_state(_before[1])  # noqa: NPY002
                 _before = None
+
+
+def _carry_held(given=None):
+    """The part of numpy's state beside the generator, which is put in the place of it if `given`.
+
+    It is part of no generator, and numpy reads and writes both together. So a generator stands in
+    meanwhile of which there is nothing to read.
+    """
+    numpys = np.random.mtrand._rand
+    own, numpys._bit_generator = numpys._bit_generator, SimpleNamespace(state=dict(_NO_STATE))
+    try:
+        if given is None:
+            return np.random.get_state(legacy=False)  # noqa: NPY002
+        np.random.set_state(given)  # noqa: NPY002
+    finally:
+        numpys._bit_generator = own

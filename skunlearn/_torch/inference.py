@@ -5,13 +5,15 @@ from functools import partial
 
 import numpy as np
 import torch
-from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
+from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
+from skorch.utils import to_device
 
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
 from skunlearn._rows.views import Rows
 from skunlearn._torch.batches.batching import BatchLoader, can_batch
 from skunlearn._torch.batches.net_rows import make_net_rows, make_reader
 from skunlearn._torch.batches.training_batch import cast, main_output, split
+from skunlearn._torch.loop.epoch_loop import DirectStep
 from skunlearn._torch.parts.net_kinds import is_binary, is_plain
 from skunlearn._torch.parts.net_state import parts, uncompiled
 from skunlearn._torch.parts.tasks import Labels, task_of
@@ -21,9 +23,11 @@ from skunlearn._torch.skorch_nets import lookalike
 # many of these make one. A training keeps what every layer makes of a batch, and a pass without
 # gradients what two of them do.
 _WIDEST = 2**18, 256, 16
+# What a net passes rows through itself by; one that has its own version of them does so itself.
+_PASS = ("forward", "forward_iter", "evaluation_step", "get_dataset")
 
 
-def _make_reader(net, data, widen=False):
+def _make_reader(net, data):
     """A net that shares the modules of `net` and reads whole batches; for prediction only."""
     # Swapping the iterator on the shared net itself would not be thread-safe.
     other = lookalike(net)
@@ -31,8 +35,6 @@ def _make_reader(net, data, widen=False):
         vars(other).pop("get_iterator", None)  # of a training that is under way
         vars(other)["iterator_valid"] = BatchLoader
         vars(other).setdefault("iterator_valid__resident", False)  # one pass is no reason to stay
-        if widen and "batch_size" not in net.get_params_for("iterator_valid"):
-            vars(other)["iterator_valid__batch_size"] = _widen(net, data)
     elif data.base is not None:
 
         def get_iterator(dataset, training=False):
@@ -99,8 +101,31 @@ def outputs(net, rows, every=False):
     With `every`, as it returns them: a tuple where it returns several.
     """
     data = make_net_rows(net, rows.source, None, rows.index)
-    out = _make_reader(net, data, widen=True).forward(data)
+    if _passes_plainly(net) and can_batch(net, data, training=False):
+        out = _pass(net, data)
+    else:
+        out = _make_reader(net, data).forward(data)
     return out if every else main_output(out).float()
+
+
+def _passes_plainly(net):
+    for name in _PASS:
+        if name in vars(net) or getattr(type(net), name) is not getattr(NeuralNet, name):
+            return False
+    return True
+
+
+def _pass(net, data):
+    """What ``net.forward`` gives, sooner: of batches that are read whole, and may be larger."""
+    options = {"resident": False, **net.get_params_for("iterator_valid")}
+    size = options.get("batch_size") or _widen(net, data)
+    options["batch_size"] = len(data) if size == -1 else size
+    step, said = DirectStep(net), []
+    with torch.no_grad():
+        for x, _ in BatchLoader(data, **options):
+            net._set_training(False)
+            said.append(to_device(_plain(step.infer(x)), device="cpu"))
+    return tuple(map(torch.cat, zip(*said))) if isinstance(said[0], tuple) else torch.cat(said)
 
 
 def predict_proba(net, X, classes):

@@ -52,7 +52,10 @@ class Evidence:
     def take(self, rows):
         """The same of some rows, a mask or positions."""
         logits = None if self.logits is None else self.logits[rows]
-        return replace(self, y=self.y[rows], logits=logits, predicted=self.predicted[rows])
+        new = replace(self, y=self.y[rows], logits=logits, predicted=self.predicted[rows])
+        if (losses := vars(self).get("_losses")) is not None:
+            vars(new)["_losses"] = losses[rows]
+        return new
 
     def is_finite(self):
         """Whether the model's outputs are numbers."""

@@ -93,7 +93,9 @@ def look_before(estimator, removal):
     """The model of a fitted unlearner before the request, its `Before`."""
     model, exact = estimator.estimator_, estimator._make_promises().exact
     weights = removal.made_from or model_digest(model)["digest"]
-    known = removal.before or (None, _recall_look(estimator, removal, weights), None)
+    known = removal.before or (None, None, None)
+    if removal.before is None and estimator._looked is not None:
+        known = None, _recall_look(estimator, removal, weights), None
     said = observe_all(model, removal, estimator._classes, known)
     brought = estimator._name_trained() if exact else []
     declared = estimator._name_declared() if exact else []
@@ -199,7 +201,7 @@ def _recall_look(estimator, removal, weights):
     It counts as long as the model's weights are those of then; `weights` is their digest now.
     """
     looked, sample = estimator._looked, removal.sample
-    if looked is None or sample is None or sample.positions is None:
+    if sample is None or sample.positions is None:
         return None
     if estimator.deletions_[-1]["weights"]["digest"] != weights:
         return None

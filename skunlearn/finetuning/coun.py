@@ -111,6 +111,7 @@ class CoUnUnlearner(FineTuneUnlearner):
         augment = self.augment or view_of
 
         def loss(batch):
+            yield batch.loss()
             x = to_device(batch.x, net.device)
             if self.augment is None and not isinstance(x, torch.Tensor):
                 raise UnlearningError(_NEEDS.format("one tensor each"))
@@ -120,8 +121,17 @@ class CoUnUnlearner(FineTuneUnlearner):
                 if self.augment is None and not x.is_floating_point():  # tokens, say
                     raise UnlearningError(_NEEDS.format("floating-point numbers")) from error
                 raise
-            contrast = info_nce(a, b, self.temperature, batch.weights)
-            return batch.loss() + self.strength * contrast
+            if not a.requires_grad:  # of frozen layers, which nothing pulls
+                return
+            # One view after the other: PyTorch would hold a gradient of each, beside that of the
+            # rows, until it has added them to one.
+            ends = [view.detach().float().requires_grad_() for view in (a, b)]
+            contrast = self.strength * info_nce(*ends, self.temperature, batch.weights)
+            pulls = torch.autograd.grad(contrast, ends)
+            # It does not depend on how long a view is, so that these sums are zero.
+            yield contrast.detach() + (a.float() * pulls[0]).sum()
+            del a
+            yield (b.float() * pulls[1]).sum()
 
         self._fine_tune(net, retain, loss=loss)
 

@@ -8,6 +8,7 @@ from skunlearn._torch.gradients.faster import time_once
 from skunlearn._torch.parts.net_state import uncompiled
 from skunlearn._torch.pieces import in_pieces
 from skunlearn.exceptions import UnlearningError
+from skunlearn.influence._objective import differentiate_along
 
 _PROBES = 8  # products from which the trace is estimated
 _POWERS = 20  # products from which the largest eigenvalue is estimated
@@ -52,7 +53,8 @@ class Curvature:
     def __call__(self, v, rows=None):
         """The matrix times a vector, or times those of a (k, P) tensor; of fewer rows if given."""
         rows = self.rows if rows is None else rows
-        found = self._average(self.kind, v, rows)
+        one = v.ndim == 2 and len(v) == 1  # of several vmap makes copies
+        found = self._average(self.kind, v[0] if one else v, rows).view(v.shape)
         for part, shift, along in in_pieces(found, self.shift.expand_as(v), v):
             part.add_(shift * along)
         return found
@@ -61,19 +63,19 @@ class Curvature:
         """Seconds of a product with these vectors, or with one."""
         if vectors is None and self._seconds is not None:
             return self._seconds
-        given = torch.ones_like(self.objective.theta) if vectors is None else vectors
+        ones = self.objective.like.new_ones
+        given = ones(len(self.objective)) if vectors is None else vectors
         return time_once(lambda: self(given), given.device)
 
     def _average(self, kind, v, rows):
         total = torch.zeros_like(v)
         product = _gauss_newton if kind == "gauss_newton" else _hessian
         for x, y, w in self.objective.read_weighted_batches(rows):
-            total += product(self.objective, x, y, w, v)
+            product(self.objective, x, y, w, v, total)
         return total.div_(self.objective.mass(rows))
 
     def _mean_eigenvalue(self):
         """tr G / min(P, rows × outputs) by random signs: E[vᵀ G v] = tr G."""
-        theta = self.objective.theta
         signs = self._signs(_PROBES)
         total, times = 0.0, []
 
@@ -84,10 +86,11 @@ class Curvature:
         for v in signs:
             times.append(time_once(lambda v=v: probe(v), v.device))
         self._seconds = min(times)
-        rank = min(len(theta), len(self.rows) * self._n_outputs())
+        rank = min(len(self.objective), len(self.rows) * self._n_outputs())
         mean = float(total) / (_PROBES * rank)
         if not mean > 0:
             criterion = uncompiled(self.objective.net.criterion_)
+            dtype = self.objective.like.dtype
             if isinstance(criterion, _STRAIGHT):
                 raise UnlearningError(
                     f"{type(criterion).__name__} is made of straight pieces, so that the curvature "
@@ -96,7 +99,7 @@ class Curvature:
                 )
             raise UnlearningError(
                 "The curvature of the loss is zero: the net fits its rows so closely that none is "
-                f"left in {theta.dtype}. Influence functions have nothing to work with; train with "
+                f"left in {dtype}. Influence functions have nothing to work with; train with "
                 "weight decay or label smoothing, or use another method."
             )
         return mean
@@ -104,7 +107,7 @@ class Curvature:
     @torch.no_grad()
     def _n_outputs(self):
         x, _, _ = next(self.objective.batches(self.rows.take(range(1))))
-        return self.objective.f.outputs(self.objective.weights(self.objective.theta), x)[0].numel()
+        return self.objective.f.outputs(self.objective.f.params, x)[0].numel()
 
     def largest_eigenvalue(self):
         """By power iteration, from below."""
@@ -115,46 +118,42 @@ class Curvature:
         return float(v.norm())
 
     def _signs(self, k):
-        theta = self.objective.theta
         generator = torch.Generator().manual_seed(derive_seed(self.objective.seed, 1))
         for _ in range(k):  # one at a time, which is as large as the weights
-            row = torch.randint(0, 2, (len(theta),), generator=generator, dtype=torch.int8)
-            yield row.to(theta.device).to(theta.dtype).mul_(2).sub_(1)
+            row = torch.randint(0, 2, (len(self.objective),), generator=generator, dtype=torch.int8)
+            yield row.to(self.objective.like).mul_(2).sub_(1)
 
 
 # Plain double backward: on small nets 2.6 times as fast as torch.func's jvp of vjp, and it asks
 # for no forward-mode derivatives, which some layers lack.
 
 
-def _grad(out, at, v, many):
-    """Gradient of v · out, or of each of many v, one after the other where vmap takes them not."""
-    if not many:
-        return grad(out, at, v, retain_graph=True)[0]
-    try:
-        return grad(out, at, v, is_grads_batched=True, retain_graph=True)[0]
-    except RuntimeError:
-        return torch.stack([grad(out, at, one, retain_graph=True)[0] for one in v])
-
-
-def _hessian(objective, x, y, w, v):
+def _hessian(objective, x, y, w, v, total):
+    """Add the product of the loss's Hessian with v to `total`."""
     with torch.enable_grad():
-        theta = objective.theta.detach().requires_grad_()
-        loss = objective.f.loss(objective.f.outputs(objective.weights(theta), x), y, x, w)
-        (slope,) = grad(loss, theta, create_graph=True)
-        return _grad(slope, theta, v, v.ndim == 2)
+        leaves = objective.leaves()
+        at = [*leaves.values()]
+        loss = objective.f.loss(objective.f.outputs(leaves, x), y, x, w)
+        slopes = grad(loss, at, create_graph=True, allow_unused=True)
+        objective.add(
+            total, differentiate_along(slopes, at, objective.weights(v), many=v.ndim == 2)
+        )
 
 
-def _gauss_newton(objective, x, y, w, v):
+def _gauss_newton(objective, x, y, w, v, total):
+    """Add the product of the Gauss–Newton matrix with v to `total`."""
     many = v.ndim == 2
     with torch.enable_grad():
-        theta = objective.theta.detach().requires_grad_()
-        out = objective.f.outputs(objective.weights(theta), x)
+        leaves = objective.leaves()
+        weights = [*leaves.values()]
+        out = objective.f.outputs(leaves, x)
         # J v is the derivative of uᵀ J v by u.
         u = torch.zeros_like(out, requires_grad=True)
-        (back,) = grad(out, theta, u, create_graph=True)
-        pushed = _grad(back, u, v, many)
+        back = grad(out, weights, u, create_graph=True, allow_unused=True)
+        (pushed,) = differentiate_along(back, [u], objective.weights(v), many)
         del back  # as large as the net
         at = out.detach().requires_grad_()
-        (slope,) = grad(objective.f.loss(at, y, x, w), at, create_graph=True)
-        bent = _grad(slope, at, pushed, many)
-        return _grad(out, theta, bent, many)
+        slope = grad(objective.f.loss(at, y, x, w), at, create_graph=True)
+        (bent,) = differentiate_along(slope, [at], {"": pushed}, many)
+        if bent is not None:  # of straight pieces
+            objective.add(total, differentiate_along([out], weights, {"": bent}, many))

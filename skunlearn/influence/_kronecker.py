@@ -46,7 +46,7 @@ class Kronecker:
         self.bases, self.values = {}, {}
         for name, (inner, outer) in factors.items():
             (a, in_), (s, out) = (torch.linalg.eigh(m.double()) for m in (inner, outer))
-            dtype = self.objective.theta.dtype
+            dtype = self.objective.like.dtype
             self.bases[name] = out.to(dtype), in_.to(dtype)
             self.values[name] = torch.outer(s.clamp_min(0), a.clamp_min(0)).to(dtype)
         if corrected:
@@ -71,8 +71,11 @@ class Kronecker:
         mean = total / sum(values.numel() for values in self.values.values())
         return self.solve(vectors, vectors / (mean + self.curvature.shift))
 
-    def solve(self, vectors, others=None):
-        """(G + shift)⁻¹ v of each row of a (k, P) tensor; 0 for weights of other layers."""
+    def solve(self, vectors, others=None, overwrite=False):
+        """(G + shift)⁻¹ v of each row of a (k, P) tensor; 0 for weights of other layers.
+
+        It never writes to `vectors`, whatever `overwrite` allows.
+        """
         found = torch.zeros_like(vectors) if others is None else others
         offsets = self._offsets()
         shift = self.curvature.shift
@@ -99,10 +102,9 @@ class Kronecker:
 
     def _moments(self, seed):
         """Inputs (batch, positions, in) and gradients (batch, positions, out), layer by layer."""
-        theta = self.objective.theta
         generator = torch.Generator().manual_seed(derive_seed(self.objective.seed, 2, seed))
         for x, y, w in self.objective.read_weighted_batches(self.curvature.rows):
-            with _Tap(self.layers, theta) as tap, torch.enable_grad():
+            with _Tap(self.layers, self.objective.like) as tap, torch.enable_grad():
                 out = self.f.outputs({}, x)
             signs = torch.randint(0, 2, out.shape, generator=generator, dtype=torch.int8)
             noise = self.f.curved(out.detach(), y, signs.to(out.device).to(out.dtype) * 2 - 1, x)

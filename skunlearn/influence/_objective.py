@@ -47,25 +47,46 @@ class Objective:
         )
         params = f.params
         self._sizes = [p.numel() for p in params.values()]
-        self.theta = torch.cat([p.detach().reshape(-1) for p in params.values()])
+        self.like = next(iter(params.values())).detach().reshape(-1)[:1]  # its dtype and device
         # The step of a summed loss is that of its mean at a rate as many times higher.
         scale = n_batches(net, n_rows) / n_rows if self.f.sums else 1.0
         decays = {name: scale * decay for name, decay in self.f.decays().items()}
         if len({decays[name] for name in params}) == 1:  # a vector that takes no memory
-            decay = torch.full_like(self.theta[:1], decays[next(iter(params))])
-            self.decay = decay.expand_as(self.theta)
+            decay = torch.full_like(self.like, decays[next(iter(params))])
+            self.decay = decay.expand(sum(self._sizes))
         else:
             self.decay = torch.cat(
                 [torch.full_like(p.detach().reshape(-1), decays[k]) for k, p in params.items()]
             )
 
     def __len__(self):
-        return len(self.theta)
+        return sum(self._sizes)
 
-    def weights(self, vector):
-        """A flat vector as the weights by name."""
-        parts = vector.split(self._sizes)
-        return {k: v.view(p.shape) for v, (k, p) in zip(parts, self.f.params.items(), strict=True)}
+    @property
+    def theta(self):
+        """The weights in a flat vector, made when it is asked for."""
+        return torch.cat([p.detach().reshape(-1) for p in self.f.params.values()])
+
+    def weights(self, vectors):
+        """A flat vector, or those of a (k, P) tensor, as the weights by name."""
+        parts = zip(vectors.split(self._sizes, -1), self.f.params.items(), strict=True)
+        return {name: part.reshape(part.shape[:-1] + p.shape) for part, (name, p) in parts}
+
+    def leaves(self):
+        """The net's own weights by name, to differentiate by.
+
+        A flat vector in their place would be copied, and its gradients once more.
+        """
+        return {name: p.detach().requires_grad_() for name, p in self.f.params.items()}
+
+    def add(self, total, grads):
+        """Add gradients by the weights, in their order, to a flat vector or to those of (k, P).
+
+        None stands for that of a weight that is not used.
+        """
+        for part, grad in zip(self.weights(total).values(), grads, strict=True):
+            if grad is not None:
+                part.add_(grad)
 
     def mass(self, rows):
         """Number of rows, or the sum of their class weights times their sample weights."""
@@ -92,7 +113,7 @@ class Objective:
         for x, y, positions in self.batches(rows):
             w = None
             if rows.weights is not None:
-                w = torch.as_tensor(rows.weights[positions]).to(self.theta)
+                w = torch.as_tensor(rows.weights[positions]).to(self.like)
             yield x, y, w
 
     def _to_device(self, value):
@@ -113,26 +134,33 @@ class Objective:
         """
         shares = np.ones(len(rows)) if shares is None else np.asarray(shares, dtype=np.float64)
         shares = shares * fill_weights(rows)
-        total = torch.zeros_like(self.theta)
+        total = self.like.new_zeros(len(self))
         for x, y, positions in self.batches(rows):
-            s = torch.as_tensor(shares[positions], dtype=self.theta.dtype, device=total.device)
+            s = torch.as_tensor(shares[positions], dtype=total.dtype, device=total.device)
             with torch.enable_grad():
-                theta = self.theta.detach().requires_grad_()
-                out = self.f.outputs(self.weights(theta), x)
+                leaves = self.leaves()
+                out = self.f.outputs(leaves, x)
                 if losses is None:
                     loss = self.f.loss(out, y, x, s)
                 else:
                     loss = s @ losses(self.f.main(out), y)
-                total += torch.autograd.grad(loss, theta)[0]
+                self.add(total, torch.autograd.grad(loss, [*leaves.values()], allow_unused=True))
         if penalised:
             mass = float(shares @ self.f.masses(rows.y))
-            for sum_, decay, theta in in_pieces(total, self.decay, self.theta):
-                sum_ += mass * decay * theta
+            for whole, p in self._beside_weights(total, self.decay):
+                for sum_, decay, theta in in_pieces(*whole, p):
+                    sum_ += mass * decay * theta
         return total
+
+    def _beside_weights(self, *vectors):
+        """The parts of flat vectors that belong to a weight, and that as a flat one, in turn."""
+        parts = zip(*(vector.split(self._sizes, -1) for vector in vectors))
+        for some, p in zip(parts, self.f.params.values(), strict=True):
+            yield some, p.detach().reshape(-1)
 
     def row_gradients(self, rows):
         """∇ℓ(z) of every row, without the penalty: a tensor of shape (n, P)."""
-        found = self.theta.new_zeros(len(rows), len(self))
+        found = self.like.new_zeros(len(rows), len(self))
         for x, y, positions in self.batches(rows, cut=True):
             for start, stop, parts in self._by_row(x, y):
                 some = found[positions[0] + start : positions[0] + stop]
@@ -161,8 +189,9 @@ class Objective:
             take = take or self._way_to_dots(x, y, vectors)
             found[:, positions] = take(x, y, vectors).double().cpu().numpy()
         if penalised:
-            share = (vectors @ (self.decay * self.theta)).double().cpu().numpy()
-            found += share[:, None] * self.f.masses(rows.y)
+            beside = self._beside_weights(vectors, self.decay)
+            share = sum(some @ (decay * theta) for (some, decay), theta in beside)
+            found += share.double().cpu().numpy()[:, None] * self.f.masses(rows.y)
         return found * fill_weights(rows)
 
     def _way_to_dots(self, x, y, vectors):
@@ -175,28 +204,58 @@ class Objective:
             for way in (self._dots_by_row, self._dots_along)
         }
         shapes = [tuple(v.shape[1:]) for v in tree_leaves((x, y))], tuple(vectors.shape)
-        key = str((shapes, self._sizes, self.theta.device, torch.get_num_threads()))
-        return getattr(self, choose_faster(type(self.f.module), key, ways, self.theta.device))
+        key = str((shapes, self._sizes, self.like.device, torch.get_num_threads()))
+        return getattr(self, choose_faster(type(self.f.module), key, ways, self.like.device))
 
     def _dots_along(self, x, y, vectors):
         with torch.enable_grad():
-            theta = self.theta.detach().requires_grad_()
-            losses = self.f.row_losses(self.f.outputs(self.weights(theta), x), y, x)
+            leaves = self.leaves()
+            losses = self.f.row_losses(self.f.outputs(leaves, x), y, x)
             # The derivative of Σ u ∇ℓ(z)ᵀ v by u.
             u = torch.zeros_like(losses, requires_grad=True)
-            (slope,) = torch.autograd.grad(losses, theta, u, create_graph=True)
-            found = [torch.autograd.grad(slope, u, v, retain_graph=True)[0] for v in vectors]
+            slopes = torch.autograd.grad(
+                losses, [*leaves.values()], u, create_graph=True, allow_unused=True
+            )
+            found = [differentiate_along(slopes, [u], self.weights(v))[0] for v in vectors]
         return torch.stack(found)
 
     def _dots_by_row(self, x, y, vectors):
-        named = {
-            name: v.reshape(len(v), *p.shape)
-            for v, (name, p) in zip(
-                vectors.split(self._sizes, 1), self.f.params.items(), strict=True
-            )
-        }
+        named = self.weights(vectors)
         found = vectors.new_zeros(len(vectors), len(y))
         for start, stop, parts in self._by_row(x, y):
             for name, part in parts.items():
                 found[:, start:stop] += part.dot(named[name])
         return found
+
+
+def differentiate_along(values, at, along, many=False):
+    """Derivatives of Σ vᵀ values by the tensors `at`, or of each of many v.
+
+    Parameters
+    ----------
+    values : sequence of tensor or None
+        None, and one without a graph, adds nothing.
+    at : list of tensor
+    along : dict of str to tensor
+        v, in the order of `values`; of many v with one more dimension in front.
+    many : bool, default=False
+        They go one after the other where vmap takes them not.
+
+    Returns
+    -------
+    found : list of tensor or None
+    """
+    pairs = [(a, v) for a, v in zip(values, along.values(), strict=True) if a is not None]
+    pairs = [(a, v) for a, v in pairs if a.requires_grad]
+    if not pairs:
+        return [None] * len(at)
+    used, pushes = zip(*pairs)
+    how = {"retain_graph": True, "allow_unused": True}
+    try:
+        return [*torch.autograd.grad(used, at, pushes, is_grads_batched=many, **how)]
+    except RuntimeError:
+        if not many:
+            raise
+        each = zip(*pushes, strict=True)
+        found = [torch.autograd.grad(used, at, one, **how) for one in each]
+        return [None if part[0] is None else torch.stack(part) for part in zip(*found)]

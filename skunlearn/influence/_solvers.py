@@ -19,6 +19,8 @@ _TRIES = 10  # of LiSSA, at twice the scale each
 def make_solver(curvature, inverse, verbose=0):
     """A function of a (k, P) tensor to the k solutions.
 
+    With ``overwrite=True`` it may write to that tensor, which spares the memory of another.
+
     Parameters
     ----------
     curvature : Curvature
@@ -48,7 +50,7 @@ class _Exact:
         if failed:
             raise _indefinite(curvature)
 
-    def __call__(self, vectors):
+    def __call__(self, vectors, overwrite=False):
         return torch.cholesky_solve(vectors.double().T, self.factor).T.to(vectors.dtype)
 
 
@@ -65,7 +67,7 @@ class _CG:
         if inverse.preconditioner is not None:
             self.factors = Kronecker(curvature, corrected=inverse.preconditioner == "ekfac")
 
-    def __call__(self, vectors):
+    def __call__(self, vectors, overwrite=False):
         found, worst = [], 0.0
         sizes = vectors.norm(dim=1)
         for part in vectors.split(max(1, min(_BLOCK, _FLOATS // vectors.shape[1]))):
@@ -73,7 +75,7 @@ class _CG:
             title = f"cg, vectors {done + 1} to {done + len(part)}"
             # Of length one: squares of tiny gradients would underflow in float32.
             size = sizes[done : done + len(part), None]
-            left = part / size.where(size > 0, 1)
+            left = (part if overwrite else part.clone()).div_(size.where(size > 0, 1))
             with _show_bar(title, self.inverse, self.verbose) as progress:
                 x, residual = self._solve(left, progress)
             found.append(x.mul_(size))
@@ -130,7 +132,7 @@ class _LiSSA:
         # A batch bends more than the average of all of them.
         self.scale = 2 * curvature.largest_eigenvalue()
 
-    def __call__(self, vectors):
+    def __call__(self, vectors, overwrite=False):
         size = vectors.norm(dim=1, keepdim=True).clamp_min(torch.finfo(vectors.dtype).tiny)
         target = vectors / size
         for _ in range(_TRIES):

@@ -93,4 +93,4 @@ class InfluenceUnlearner(CurvatureEditor):
     def _unlearn(self, net, retain, forget):
         objective, solve = self._objective(net, retain, forget)
         pushed = objective.gradient(forget).div_(objective.mass(retain))
-        self._move(net, retain, forget, objective, solve(pushed[None])[0])
+        self._move(net, retain, forget, objective, solve(pushed[None], overwrite=True)[0])

@@ -125,7 +125,7 @@ class PUMAUnlearner(CurvatureEditor):
     def _unlearn(self, net, retain, forget):
         objective, solve = self._objective(net, retain, forget)
         wanted = slopes(objective, retain, check_criteria(self.criteria), self._read, self._classes)
-        projections = solve(wanted)
+        projections = solve(wanted, overwrite=True)
         lost = objective.dots(forget, projections).sum(axis=1)
         weights = reweighting(
             lost,
@@ -136,7 +136,8 @@ class PUMAUnlearner(CurvatureEditor):
         pushed = objective.gradient(forget).sub_(objective.gradient(retain, weights))
         del wanted, projections  # each is as large as the net, and solving takes more of them
         n = objective.mass(retain) + objective.mass(forget)
-        self._move(net, retain, forget, objective, solve(pushed[None])[0].div_(n))
+        step = solve(pushed[None], overwrite=True)[0].div_(n)
+        self._move(net, retain, forget, objective, step)
 
     def _n_solved(self):
         classes = len(self._classes) if task_of(self._classes).has_one_class else 1

@@ -65,6 +65,23 @@ def test_numbers_that_numpy_holds_back_are_kept(first_to_leave):
     assert generators() == before
 
 
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_a_block_within_another_leaves_what_numpy_holds_back(rounds):
+    generator, expected = np.random.get_bit_generator(), np.random.RandomState(1).normal(size=5)
+    with seeded(1):
+        drawn = [np.random.normal()]  # noqa: NPY002
+        for _ in range(rounds):
+            with seeded(5):  # an odd number, and an even one in it
+                inner = [np.random.normal()]  # noqa: NPY002
+                with seeded(6):
+                    np.random.normal(size=2)  # noqa: NPY002
+                inner += [*np.random.normal(size=2)]  # noqa: NPY002
+        drawn += [*np.random.normal(size=4)]  # noqa: NPY002
+    assert np.array_equal(drawn, expected)
+    assert np.array_equal(inner, np.random.RandomState(5).normal(size=3))
+    assert np.random.get_bit_generator() is generator
+
+
 @processor_only
 def test_devices_that_are_not_there_are_not_seeded(monkeypatch):
     """For each of them torch would take a stack trace."""

@@ -133,11 +133,12 @@ def _cut_blocks(data, order, ends):
         start, places = cuts[0], order[cuts[0] : cuts[-1]]
         x, y = data.batch(places)
         rows = torch.from_numpy(places)
+        plain = isinstance(x, torch.Tensor)
         for a, b in itertools.pairwise(cuts):
-            a, b = a - start, b - start
-            yield Batch(take(x, slice(a, b)), y[a:b], rows[a:b])
+            some = slice(a - start, b - start)
+            yield Batch(x[some] if plain else take(x, some), y[some], rows[some])
         i += n_batches
-        if n_batches == 1:
+        if n_batches == 1 and i + 1 < len(ends):
             n_batches += _BLOCK // max(1, count_bytes(x))
 
 

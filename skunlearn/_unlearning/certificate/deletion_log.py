@@ -43,7 +43,7 @@ def make_entry(unlearner, *, rows, named, classes_forgotten, seconds, measured):
         "seed": seed,
         "rows": int(rows),
         **digest_forgotten(unlearner._key, *named),
-        "classes_forgotten": to_plain(classes_forgotten),
+        "classes_forgotten": classes_forgotten,
         "seconds": round(float(seconds), 6),
         "measured": measured,
         # The entry before is complete by now: whatever changes it later breaks the chain.
@@ -65,12 +65,12 @@ def log_entry(unlearner, before, change, model, kept, seconds):
         Layers whose running statistics are from before the request.
     seconds : float
     """
-    removal, record = unlearner._removal, unlearner._record
+    removal, record, reader = unlearner._removal, unlearner._record, unlearner._row_reader
     entry = make_entry(
         unlearner,
         rows=len(removal.positions),
         named=record.name_rows(removal.positions, removal.corrected),
-        classes_forgotten=unlearner._row_reader.name(removal.emptied) if removal.emptied else [],
+        classes_forgotten=to_plain(reader.name(removal.emptied)) if removal.emptied else [],
         seconds=seconds,
         measured=change.measure(),
     )
