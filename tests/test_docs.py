@@ -236,17 +236,12 @@ QUOTING = [
 @pytest.mark.parametrize("name", QUOTING)
 def test_docstrings_quote_the_stored_figures(name):
     parts = inspect.getdoc(all_unlearners()[name]).split("\n\n")
-    quoted = {
-        figure
-        for part in parts
-        if "bench_defaults" in part
-        for figure in re.findall(r"\b0\.\d{3}\b", part)
-    }
+    quoted = set(re.findall(r"\b0\.\d{3}\b", " ".join(p for p in parts if "bench_defaults" in p)))
     beside = "floor", "original", "retrained", "FineTune", "GradientAscent"
     stored = {
         f"{by[method]['worst AUC']:.3f}"
         for by in stored_figures.defaults().values()
-        for method in (name.removesuffix("Unlearner"), *beside)
+        for method in {name.removesuffix("Unlearner"), *beside} & by.keys()
     }
     assert quoted <= stored
 

@@ -174,7 +174,8 @@ class TrainingRecord:
             raise DataNotStoredError(
                 "This estimator does not hold its training rows (it was loaded from a file, "
                 "unpickled with store_data=False, or detached). Call attach(X, y) with the "
-                "retained rows, or pass X_retain and y_retain with the request."
+                "retained rows. To unlearn, and for nothing else, they may come with the request "
+                "instead, as X_retain and y_retain."
             )
         slots = self._slot[positions]
         if np.any(slots < 0):

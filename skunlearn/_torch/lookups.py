@@ -29,22 +29,28 @@ def find_left_behind(before, after, tables, forget, retain):
     found : dict of str to int
         By the name of the table.
     """
-    others, held = list_tables(after), {}
-    for name, looked_up in _look_up(before, tables, forget).items():
-        if name in others and others[name].weight.shape == tables[name].weight.shape:
-            held[name] = looked_up & _is_same(tables[name].weight, others[name].weight)
-    held = {name: rows for name, rows in held.items() if rows.any()}
-    if not held:
-        return {}
-    some = {name: tables[name] for name in held}
-    for name, looked_up in _look_up(before, some, retain, held).items():
-        held[name] &= ~looked_up
-    return {name: int(rows.sum()) for name, rows in held.items() if rows.any()}
+    others = list_tables(after)
+    held = {
+        name: _is_same(table.weight, others[name].weight)
+        for name, table in tables.items()
+        if name in others and others[name].weight.shape == table.weight.shape
+    }
+    for rows, theirs in ((forget, False), (retain, True)):
+        held = {name: same for name, same in held.items() if same.any()}
+        if not held:  # as where a training has moved them all: nothing is read then
+            return {}
+        some = {name: tables[name] for name in held}
+        for name, looked_up in _look_up(before, some, rows, held).items():
+            held[name] &= ~looked_up if theirs else looked_up
+    return {name: int(same.sum()) for name, same in held.items() if same.any()}
 
 
 def _is_same(old, new):
     """Which rows of a table point where they did; not those of zeros, as padding is."""
-    old, new = old.detach().double(), new.detach().to(old.device).double()
+    old, new = (
+        w.detach().to(old.device).double().reshape(len(w), -1)  # a bias of each user, say
+        for w in (old, new)
+    )
     if old.shape[1] == 1:  # which can only point up or down
         return ((old == new) & (old != 0)).squeeze(1)
     return cosine_similarity(old, new, dim=1) > _SAME
@@ -108,7 +114,7 @@ def _reach(net, tables, rows, asked):
             grads = torch.autograd.grad((out * weights).sum(), params, allow_unused=True)
             for rows_seen, grad in zip(seen, grads, strict=True):
                 if grad is not None:
-                    rows_seen |= (grad != 0).any(dim=1)
+                    rows_seen |= (grad != 0).reshape(len(grad), -1).any(dim=1)
             if asked and all(s[asked[name]].all() for name, s in zip(tables, seen, strict=True)):
                 break
     return dict(zip(tables, seen, strict=True))

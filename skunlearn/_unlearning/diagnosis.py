@@ -24,6 +24,7 @@ from skunlearn._unlearning.change import (
     MOST,
     MOVED,
     PERHAPS,
+    SETTLED,
     STEADY,
     UNMOVED,
     UNMOVED_BY_HEART,
@@ -350,9 +351,10 @@ DAMAGE = (
         "accuracy lost",
         f"accuracy, or R², on unseen rows where there are {ENOUGH}, else on retained "
         "rows, and on those of them whose neighbours have their label",
-        f"{LOST:.0%} of unseen rows beside chance, or what the method may cost; of nets that were "
-        f"still learning {WRECKED:.0%} of what they knew, and {MOST:.0%} at least",
-        "617 requests to nets trained anew: ten lost more, of which six had hardly begun to learn",
+        f"{LOST:.0%} of unseen rows beside chance and the luck of a seed, or what the method may "
+        f"cost; of nets that were still learning after fewer than {SETTLED} steps {WRECKED:.0%} of "
+        f"what they knew, and {MOST:.0%} at least",
+        "332 requests to nets trained anew: nine lost more, seven of which had 80 steps or fewer",
         _say_lost,
         needs=("damage",),
     ),

@@ -26,9 +26,11 @@ from skunlearn._unlearning.inner_estimator import takes_nan
 from skunlearn._unlearning.plain_rows import look_at
 
 _HOT = (  # of k classes for each position
-    "y = np.moveaxis(np.eye(k)[y], -1, 1).reshape(len(y), -1), of k classes, for logits of shape "
-    "(n, k, ...) that the module flattens alike, and BCEWithLogitsLoss. A row is right where all "
-    "of them are."
+    "y = np.moveaxis(np.eye(k)[y], -1, 1).reshape(len(y), -1), of k classes, where the module "
+    "makes logits of shape (n, k, ...), and y = np.eye(k)[y].reshape(len(y), -1) where they are "
+    "of shape (n, ..., k), as taggers have them. It then returns out.flatten(1), the net is "
+    "skorch's NeuralNet, and its criterion BCEWithLogitsLoss. A row is right where all of them "
+    "are; positions to be ignored are not supported."
 )
 
 
@@ -194,7 +196,8 @@ def _find_outputs(estimator, y, n):
             f"y should be a 1d array of classes, got an array of shape {y.shape}: several "
             "labels per row, or several outputs, are supported of skorch's NeuralNet with "
             "criterion=torch.nn.BCEWithLogitsLoss (in an UnlearningPipeline behind "
-            "transformers), of forests, trees, neighbours, and of regressors, but not of "
+            "transformers), of forests, trees, neighbours, MultiOutputClassifier, and of "
+            "regressors, but not of "
             f"{type(inner).__name__}. Or use an unlearner for each column of y."
         )
     y = np.asarray(y.toarray() if sparse.issparse(y) else y)

@@ -3,7 +3,7 @@
 import numpy as np
 from skorch.callbacks import Callback
 
-from skunlearn.auto._judge import NAMED, excess, strongest
+from skunlearn.auto._judge import NAMED, excess, known, strongest
 from skunlearn.auto._renewing import shrink_evenly
 from skunlearn.callbacks import LinearDecay
 
@@ -95,6 +95,8 @@ class Adapting(Callback):
         found = round(float(strongest(differences)[1]), 4)
         done = {"epochs": self.epoch_, "share": round(self.shares_[-1], 4), "distance": found}
         self.seen_.append(done)
+        doubt = self.judge.error(seen, "entropy") if "entropy" in differences else 0.0
+        differences = known(differences, doubt)
         too_much = excess(differences)
         if too_much > max(self.margin, self._chance(seen, strongest(differences)[0])):
             least = self.least / self.shares_[-1]

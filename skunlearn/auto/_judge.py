@@ -16,6 +16,7 @@ _GROWTH = 1.0  # of the reference's gap, by which that of easier rows grows with
 _FEWEST = 5  # rows of a side from which an attack is made
 _FEW_UNLIKE = 0.1  # share of forget rows that no AUC shows
 _WITHOUT_LABELS = ("entropy",)  # scores
+_RARE = 0.05  # share of other rows that are known as badly as one that is odd
 NAMED = "named"  # share of the rows of whole classes that are named rightly
 # Score of each row: whether it is named rightly. Of rows with wrong labels half may be known by
 # heart, and have larger losses than any other row all the same, so that no loss tells.
@@ -87,6 +88,17 @@ class Judge:
         """
         ours = self._figures(seen)
         return {name: ours[name] - self._theirs[name] for name in seen if name not in self.left_out}
+
+    def odd(self, seen):
+        """Share of forget rows that are unlike others, and known all the same.
+
+        A net that never saw them knows hardly any other row as badly: their labels are wrong, say.
+        """
+        if self.whole or "loss" not in seen:
+            return 0.0
+        ours, (theirs, others) = seen["loss"][0], self.reference["loss"]
+        odd = find_odd(theirs, others, self.weights) & (ours > theirs)
+        return round(float(odd.mean()), 4)
 
     def remembered(self, differences):
         """Those of the `differences` that may come of what the net remembers.
@@ -176,6 +188,42 @@ def strongest(differences):
     return name, differences[name]
 
 
+def known(differences, doubt):
+    """How much more than the reference a net knows of the forget rows, by name.
+
+    Of scores without labels it may have either sign: of a row with a wrong label, which it half
+    knows, a net is less sure than of others. From the other side these count by what is beyond
+    `doubt` alone.
+    """
+    return {
+        name: max(value, -value - doubt) if name in _WITHOUT_LABELS else value
+        for name, value in differences.items()
+    }
+
+
 def excess(differences):
-    """How much more than the reference a net knows of the forget rows; at least 0."""
+    """The most that is known; at least 0."""
     return max(0.0, *differences.values())
+
+
+def find_odd(scores, others, weights=None):
+    """Rows that are known as badly as hardly any of the others is.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n,)
+        The larger, the better a row is known.
+    others : ndarray of shape (m,)
+        Of rows of the same kind.
+    weights : ndarray of shape (m,), default=None
+        Of these.
+
+    Returns
+    -------
+    odd : ndarray of shape (n,), bool
+        No row is, beside fewer than 20 others.
+    """
+    weights = np.ones(len(others)) if weights is None else weights
+    order = np.argsort(others)
+    below = np.r_[0.0, np.cumsum(weights[order])][np.searchsorted(others[order], scores, "right")]
+    return (1 + below) / (1 + weights.sum()) < _RARE

@@ -6,6 +6,8 @@ from skunlearn._torch.loop.fit_loop import train
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_state import set_weights, weights
 from skunlearn._torch.parts.tasks import task_of
+from skunlearn.auto._judge import find_odd
+from skunlearn.auto._keeping import most_of_odd
 from skunlearn.auto._renewing import shrink_evenly
 
 TRIED = 0.5  # share of the old weights
@@ -48,8 +50,11 @@ class Trial:
     hard : float
         Share of the forget rows that stand out: known worse after than before, and as badly as
         hardly any withheld row, or no longer named.
+    odd : float
+        Share of the forget rows that are known worse after than before, and as badly as hardly any
+        withheld row: of rows like these no more than that share by chance.
     left : float
-        Mean probability of the labels of these rows, after.
+        Mean probability of the labels of rows that stand out, after.
     """
 
     def __init__(self, net, new, retain, forget, classes, epochs, seed):
@@ -66,6 +71,8 @@ class Trial:
         after, gone = (observe(net, rows, classes) for rows in asked)
         self.scores = [before.score(), after.score()]
         losses, others = gone.losses(), np.sort(after.losses())
+        odd = find_odd(-losses, -others) & (losses > known.losses())
+        self.odd = 0.0 if self.whole else round(float(odd.mean()), 4)
         stand_out = len(others) - np.searchsorted(others, losses) < _RARE * len(others)
         stand_out |= (known.predicted == known.y) & (gone.predicted != gone.y)
         stand_out &= losses > known.losses()
@@ -81,6 +88,7 @@ class Trial:
             hard = np.interp(self.left, _LEFT, (_HARD, _KNOWN))
             gentle = np.interp(self.hard, _HARDER, (_GENTLE, hard))
             most = np.interp(self.hard, _HARDER, (1.0, hard))
+            most = min(most, most_of_odd(self.odd))
         holds = 1 - np.interp(self.scores[0] - self.scores[1], _LOST, (0, 1))
         return float(min(most, by_heart + holds * max(0.0, gentle - by_heart)))
 

@@ -4,10 +4,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from skunlearn._recipe import step_kinds
 from skunlearn._recipe.leaves import walk_leaves
 from skunlearn._rows.containers import is_dataset, is_mapping
 from skunlearn._rows.frames import is_frame
 from skunlearn._rows.row_names import show_some
+from skunlearn._rows.row_table import can_sketch, row_sketches
 from skunlearn._rows.views import DigestsOfRows, Rows
 from skunlearn._unlearning import validation
 
@@ -28,11 +30,27 @@ def clone_steps(steps):
     ]
 
 
-def fit_transform(steps, X, y):
-    """Fitted copies of `steps`, and what they make of `X`, as a Pipeline's ``fit`` would."""
+def name_rows(steps, X, learnt=False):
+    """Tell steps that draw rows what these hold, where steps before make other values of them.
+
+    A scaler that is fitted without some rows changes all others a little, and what is drawn by
+    their contents would be drawn anew. `learnt` says that one such step went before.
+    """
+    for _, step in steps:
+        if learnt and hasattr(step, "_row_names"):
+            step._row_names = row_sketches(X) if can_sketch(X) else None
+        learnt = learnt or (step is not None and step_kinds.learns(step))
+
+
+def fit_transform(steps, X, y, raw=None):
+    """Fitted copies of `steps`, and what they make of `X`, as a Pipeline's ``fit`` would.
+
+    `raw` are the rows as they were before a step that learnt from them.
+    """
     if not steps:
         return [], X
     chain = Pipeline(clone_steps(steps))
+    name_rows(chain.steps, X if raw is None else raw, raw is not None)
     X = chain.fit_transform(X, y)
     return chain.steps, X
 

@@ -38,7 +38,8 @@ class StepsMixin:
         if not isinstance(unlearner, BaseUnlearner):
             raise TypeError(
                 f"UnlearningPipeline must end in an unlearner, got {type(unlearner).__name__}. "
-                "Wrap it: RetrainUnlearner takes any classifier or regressor."
+                "Wrap it: RetrainUnlearner takes any classifier or regressor. make_unlearner of "
+                "scikit-learn's Pipeline of the same steps chooses one."
             )
         fitted = self._kinds()["fitted"]
         if self.refit_transformers and fitted and not unlearner._make_promises().takes_new_inputs:
@@ -177,8 +178,8 @@ class StepsMixin:
                 new, sums = found
                 name, place = steps[sums.place][0], sums.place + 1
                 before = [*steps[: sums.place], (name, new)]
-                X = _front_steps.transform(before[first:], X)
-                after, X = _front_steps.fit_transform(steps[place:], X, y)
+                shown = _front_steps.transform(before[first:], X)
+                after, X = _front_steps.fit_transform(steps[place:], shown, y, raw=X)
                 return [*before, *after], X, sums, [f"{name} ({type(new).__name__})"]
         after, made = _front_steps.fit_transform(steps[first:], X, y)
         steps = [*steps[:first], *after]

@@ -195,6 +195,7 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
         if self._held is not None:
             shown, whole = self._held.X, self.steps
             self.steps = whole[self._constant :]
+        _front_steps.name_rows(self.steps[:-1], rows if self._held is None else shown)
         weights = params.pop("sample_weight", None)
         own = step_parameters(self, sample_weight=weights, **named)
         super().fit(shown, y, **params, **own)

@@ -32,11 +32,11 @@ class PRMQUnlearner(NetUnlearner):
     :math:`p_o`: what is learnt back is to be as sure of its rows as the original was, and not surer
     for the passes that come on top.
 
-    On rows it was as near to retrained nets by an attack as the floor, retraining for the same
-    budget, and its accuracy 2 to 6 points above the floor's; on classes of digits the floor was
-    nearer, and on 3,000 images of CIFAR-10, with a recipe of 15 epochs, unseen rows were 4 and 3
-    points less accurate than after a retraining, mostly without a warning (figures in the guide,
-    *Distillation*).
+    On rows it was about as near to retrained nets by an attack as the floor, retraining for the
+    same budget, and its accuracy 2 to 6 points above the floor's; on a class of an MLP for digits
+    the floor was nearer, and on 3,000 images of CIFAR-10, with a recipe of 15 epochs, unseen rows
+    were 4 and 3 points less accurate than after a retraining, mostly without a warning
+    (``benchmarks/bench_defaults.py``).
 
     Parameters
     ----------

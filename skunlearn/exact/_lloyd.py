@@ -159,14 +159,14 @@ def _round_down(values):
 # ------------------------------------------------------------------ the start
 
 
-def draw_start(X, k, key):
+def draw_start(X, k, key, names=None):
     """k rows by k-means++, one after the other in proportion to the squared distance.
 
-    The draw is a race of exponential times, which hang on the key and on what a row holds: it is
-    the same, in whatever order rows come and whichever others there are, as long as its own k rows
-    stay. Equal rows count once.
+    The draw is a race of exponential times, which hang on the key and on what a row holds, or on
+    its number among `names`: it is the same, in whatever order rows come and whichever others there
+    are, as long as its own k rows stay. Equal rows count once.
     """
-    sketches, chosen = row_sketches(X), []
+    sketches, chosen = row_sketches(X) if names is None else names, []
     distances = np.ones(len(X))
     for number in range(k):
         times = _draw_times(sketches, key + number)

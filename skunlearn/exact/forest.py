@@ -67,6 +67,8 @@ class ForestUnlearner(BaseUnlearner):
         `max_samples` and thresholds like ``min_samples_leaf`` that are None or a share are the
         numbers that they were in ``fit`` from then on. Whatever is computed over all rows is
         refused (``class_weight="balanced"``; "balanced_subsample" looks at the draw alone).
+        Forests take `y` of several outputs, a column for each, also of classes, without
+        ``oob_score``.
         A trained one must have been trained on the rows that ``fit`` is given, with the same
         ``sample_weight`` (which forests take, Bagging* here not).
     random_state : int, RandomState instance or None, default=None
@@ -83,8 +85,8 @@ class ForestUnlearner(BaseUnlearner):
     estimator_ : estimator object
         The present ensemble. After a request it has no ``estimators_samples_`` any more, as its
         members drew from different sets of rows; ``oob_score_`` is that of the kept rows.
-    classes_ : ndarray of shape (n_classes,)
-        Labels seen by ``fit``; classifiers only.
+    classes_ : ndarray of shape (n_classes,), or list of such
+        Labels seen by ``fit``, of each of several outputs; classifiers only.
     deletions_ : list of dict
         The log of requests. Entries also say how many members were trained again
         ("members_regrown") and what share of them that was ("share_regrown").
@@ -128,7 +130,7 @@ class ForestUnlearner(BaseUnlearner):
     with the request; the theory, and a remedy by noise, are in [1]_. For such requesters use
     ``RetrainUnlearner(forest)``.
 
-    If a class loses its last row, the whole ensemble is trained again.
+    If a class loses its last row, of one output say, the whole ensemble is trained again.
 
     References
     ----------

@@ -45,8 +45,8 @@ class RetrainUnlearner(BaseUnlearner):
     ----------
     estimator_ : estimator object
         The current model.
-    classes_ : ndarray of shape (n_classes,)
-        Labels seen by ``fit``; classifiers only.
+    classes_ : ndarray of shape (n_classes,), or list of such
+        Labels seen by ``fit``, of each of several outputs; classifiers only.
     deletions_ : list of dict
         The log of requests.
 

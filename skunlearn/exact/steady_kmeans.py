@@ -78,11 +78,16 @@ class SteadyKMeans(KMeans):
     for sparse rows and weighted ones; the log of the pipeline then does not name the step under
     "subtracted". The iterations that are kept take 8 bytes for each row in each.
 
-    Two things make the result another one than that of a ``fit`` on the kept rows with the same
-    seed: a row exactly between two centres, as rows of small integers may be, on whose side
-    rounding decides; and a step before, like a StandardScaler, which is fitted anew on the kept
-    rows to rounding. Its rows differ in their last bits, draw other times and give another start:
-    k-means is trained from scratch then.
+    Behind a step that learns from rows, like a StandardScaler, k-means is trained from scratch at
+    every request, as all rows have other values then. Rows draw their times there by what they
+    held before the steps of the pipeline, so that it starts from the same rows, and is, to
+    rounding, that of a ``fit`` of the pipeline on the kept rows. (Where nobody names rows, in a
+    ``Pipeline`` of scikit-learn's or inside of a ColumnTransformer, they draw by the values that it
+    is shown.)
+
+    A row exactly between two centres, as rows of small integers may be, makes the result another
+    one than that of a ``fit`` on the kept rows with the same seed: rounding decides on whose side
+    it is.
 
     The start can be told from the result, and a row of it is a row: k-means gives rows away like
     any model, before they are deleted.
@@ -115,6 +120,8 @@ class SteadyKMeans(KMeans):
             n_clusters, n_init=1, max_iter=max_iter, tol=tol, random_state=random_state
         )
 
+    _row_names = None  # what stands for the contents of rows, for one call of `fit`
+
     def fit(self, X, y=None, sample_weight=None):
         """Draw the start and compute the clusters.
 
@@ -133,24 +140,34 @@ class SteadyKMeans(KMeans):
         self : object
         """
         self._validate_params()
+        names = vars(self).pop("_row_names", None)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, order="C")
         if len(dense := X.toarray() if sparse.issparse(X) else X) < self.n_clusters:
             raise ValueError(f"n_samples={len(dense)} should be >= n_clusters={self.n_clusters}.")
         self._key = int(check_random_state(self.random_state).randint(2**31 - 1))
         self._weighted = sample_weight is not None
+        if names is None:
+            names = row_sketches(dense)
         if self._weighted:
-            dense = dense[_check_sample_weight(sample_weight, X) > 0]
-        self.start_ = dense[draw_start(dense, self.n_clusters, self._key)]
+            counts = _check_sample_weight(sample_weight, X) > 0
+            dense, names = dense[counts], names[counts]
+        self.start_ = dense[draw_start(dense, self.n_clusters, self._key, names)]
         vars(self).pop("compared_", None)
-        names = vars(self).get("feature_names_in_")
+        columns = vars(self).get("feature_names_in_")
         rule, self.init = self.init, self.start_  # where scikit-learn looks for it
         try:
             super().fit(X, sample_weight=sample_weight)
         finally:
             self.init = rule
-        if names is not None:
-            self.feature_names_in_ = names
+        if columns is not None:
+            self.feature_names_in_ = columns
         return self
+
+    def __sklearn_clone__(self):
+        new = super().__sklearn_clone__()  # as a pipeline's memory= makes one before `fit`
+        if self._row_names is not None:
+            new._row_names = self._row_names
+        return new
 
     def _check_test_data(self, X):
         # As in `fit`: scikit-learn's own takes float32 for centres of float32 alone.

@@ -42,8 +42,9 @@ def read_state(data):
 
 
 def go_on(unlearner, data):
-    """Give a model that was trained again the log of its version."""
+    """Give a model that was trained again the log of its version; whether it is that in the log."""
     state, final = read_state(data), getattr(unlearner, "_final_estimator", unlearner)
     final._change(
         deletions=state["deletions"], records=state["records"], key=bytes.fromhex(state["key"])
     )
+    return model_digest(final.estimator_)["digest"] == state["weights"]

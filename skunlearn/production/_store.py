@@ -107,10 +107,10 @@ class Store:
                 load = None
                 if self.kind == "net":
                     load = partial(self.versions.load, data=data, name=name)
-                self._warn_of_parameters(number)
+                told = self._warn_of_parameters(number)
                 model = fit_again(self.template, load, self.rows, order)
-                if load is None:
-                    _logs.go_on(model, data)
+                if load is None and not _logs.go_on(model, data) and not told:
+                    self._warn_of_another(number)
             except FileNotFoundError:
                 missing = number
                 number, name, sha256 = self.queue._newest()
@@ -129,11 +129,14 @@ class Store:
         return {name: _names.digest(text.encode(), salt).hex() for name, text in texts.items()}
 
     def _warn_of_parameters(self, number):
-        """Warn where a version of an exact method was made with other parameters than these."""
+        """Warn where a version of an exact method was made with other parameters than these.
+
+        Returns whether it has warned.
+        """
         before, now = self.queue._meta("parameters") or {}, self.digest_parameters()
         other = sorted(name for name in now if before.get(name, now[name]) != now[name])
         if not other or not self.template._make_promises().exact:
-            return
+            return False
         what = "its file holds the weights of before, and the next batch trains with these"
         if self.kind == "refit":
             what = (
@@ -144,6 +147,20 @@ class Store:
             f"Version {number} was made with other parameters ({', '.join(other)}): {what}. Pass "
             "those of before; or keep these if they are meant, and the next batch makes a version "
             "of them.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return True
+
+    def _warn_of_another(self, number):
+        """Warn where a training has not given again the model whose weights are in the log."""
+        final = getattr(self.template, "_final_estimator", self.template)
+        warnings.warn(
+            f"Version {number} was trained again on its rows, and {type(final).__name__} has come "
+            "to another model than the one whose weights are in the log: as exact, but verify does "
+            "not know it. The next batch makes a version of it. A model comes back as it was "
+            "where a training repeats: RetrainUnlearner with an int random_state, around an "
+            "estimator whose own random_state is not set, or an int.",
             UserWarning,
             stacklevel=4,
         )

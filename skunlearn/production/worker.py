@@ -44,7 +44,8 @@ class DeletionWorker:
         itself by the test rows. Methods for nets that go on from the present weights, also at the
         end of a pipeline, whose fitted steps are then part of each version (extra:
         ``pip install "skunlearn[skops]"``); or exact ones, whose model a training on the retained
-        rows gives again after a restart (with an int ``random_state`` the same one). It is copied.
+        rows gives again after a restart (of `RetrainUnlearner` with an int ``random_state`` the
+        same one; where it is another, a forest of new draws say, a warning tells). It is copied.
         If it is fitted, its model is the first version.
     X_test : rows as in the unlearner's ``fit``
         Rows that the model has never seen, for the audits.

@@ -14,11 +14,19 @@ from skunlearn import AutoUnlearner, RetrainUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn.auto import _keeping
 from skunlearn.auto._adapting import Adapting
-from skunlearn.auto._judge import NAMED
+from skunlearn.auto._judge import NAMED, find_odd, known
 from skunlearn.auto._keeping import Keeping, score_own
 from tests.auto.digits import net, sides, small, started
 
+MANY = range(10**16)  # unseen rows, of which chance says nothing
 FORGET = {"class": lambda y: np.flatnonzero(y == 1), "rows": lambda y: np.arange(400)}
+
+
+def judging(score, error=0.02, odd=0.0, kept=MANY):
+    """A judge whose reference has so high a score on unseen rows."""
+    return SimpleNamespace(
+        unseen=True, score=score, kept=kept, error=lambda *given: error, odd=lambda seen: odd
+    )
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +84,7 @@ def test_a_net_of_few_epochs_keeps_its_accuracy(monkeypatch, soon_trained, kind,
     ],
 )
 def test_what_holds_for_any_row_is_kept(own, unseen, reference, shares):
-    judge = SimpleNamespace(unseen=True, error=lambda seen, name: 0.02, score=reference)
+    judge = judging(reference, error=0.2)  # of the forget rows nothing is sure
     chooser = Keeping(np.arange(10), lambda: own)
     found = chooser.choose(judge, {}, {"loss": 0.4}, unseen, "rows", 0.03, 10)
     assert found == pytest.approx(shares)
@@ -103,7 +111,7 @@ def test_without_unseen_rows_few_epochs_and_own_rows_not_known_keep_more(kind, m
 @pytest.mark.parametrize(("own", "share"), [(1.0, 0.7), (1.04, 0.475), (1.1, 0.25)])
 def test_where_unseen_rows_are_named_as_rightly_as_its_own_nothing_was_known_by_heart(own, share):
     """A reference that is nearly as good says nothing against it: three points are left."""
-    judge = SimpleNamespace(unseen=None, score=0.95)
+    judge = SimpleNamespace(unseen=None, score=0.95, kept=MANY)
     chooser = Keeping(np.arange(10), partial(float, own))
     found = chooser.choose(judge, None, {}, 0.96, "rows", 0.03, 10, 0.3)
     assert found == pytest.approx(share, abs=1e-6)
@@ -112,7 +120,7 @@ def test_where_unseen_rows_are_named_as_rightly_as_its_own_nothing_was_known_by_
 @pytest.mark.parametrize(("rarity", "share"), [(None, 0.25), (0.02, 0.5), (0.3, 0.7)])
 def test_of_few_rows_that_stand_out_half_is_kept_of_what_holds_for_others(rarity, share):
     """A row with a wrong label, among others, cost a net of attention layers three points."""
-    judge = SimpleNamespace(unseen=None, score=0.6)
+    judge = SimpleNamespace(unseen=None, score=0.6, kept=MANY)
     chooser = Keeping(np.arange(10), partial(float, 0.98))
     found = chooser.choose(judge, None, {}, 0.97, "rows", 0.03, 10, rarity)
     assert found == pytest.approx(share)
@@ -131,11 +139,54 @@ def test_of_rows_too_few_to_tell_as_much_is_kept_as_unseen_rows_show_to_hold(
     error, before, unseen, share
 ):
     """Chance passed for memory: with unseen rows less was kept than without any."""
-    judge = SimpleNamespace(unseen=True, error=lambda seen, name: error, score=unseen - 0.01)
+    judge = judging(unseen - 0.01, error)
     chooser = Keeping(np.arange(10), partial(float, 1))
     given = {"loss": before, "entropy": before / 2}
     found = chooser.choose(judge, {}, given, unseen, "rows", 0.03, 10)
     assert found == pytest.approx(share, abs=1e-3)
+
+
+@pytest.mark.parametrize(("n", "share"), [(30, 0.674), (1000, 0.451)])
+def test_a_few_unseen_rows_may_be_named_less_rightly_by_chance(n, share):
+    """Irises that were judged by 30 rows kept less than those that nobody judged."""
+    chooser = Keeping(np.arange(3), partial(float, 1.0))
+    judge = judging(0.96, error=0.18, kept=range(n))
+    found = chooser.choose(judge, {}, {"loss": 0.01}, 0.9, "rows", 0.03, 10)
+    assert found == pytest.approx(share, abs=0.005)
+
+
+@pytest.mark.parametrize(("odd", "share"), [(0.05, 0.7), (0.1, 0.7), (0.2, 0.56), (0.4, 0.12)])
+def test_of_rows_unlike_others_hardly_anything_is_kept(odd, share):
+    """However much of what the net knows holds for any other row."""
+    chooser = Keeping(np.arange(10), partial(float, 0.97))
+    found = chooser.choose(judging(0.6, odd=odd), {}, {"loss": 0.05}, 0.96, "rows", 0.03, 10)
+    assert found == pytest.approx(share)
+    assert chooser.odd == odd
+
+
+@pytest.mark.parametrize(
+    ("epochs", "before", "share"),
+    [(10, 0.4, 0.274), (10, 0.3, 0.316), (10, 0.06, 0.7), (4, 0.4, 0.9), (7, 0.4, 0.4)],
+)
+def test_of_rows_that_are_surely_known_no_more_is_kept_than_leaves_the_target(
+    epochs, before, share
+):
+    """Of faces that were known by heart among others 0.41 was kept, and they were told apart."""
+    chooser = Keeping(np.arange(10), partial(float, 0.97))
+    found = chooser.choose(judging(0.6), {}, {"loss": before}, 0.96, "rows", 0.03, epochs)
+    assert found == pytest.approx(share, abs=1e-3)
+
+
+def test_less_sure_than_the_reference_of_half_known_labels_is_known_as_well():
+    """Of rows with wrong labels, half known, no loss told, and 0.8 was kept."""
+    before = {"loss": 0.01, "entropy": -0.2}
+    found = Keeping(np.arange(10), partial(float, 1.0)).choose(
+        judging(0.9), {}, before, 0.8, "rows", 0.03, 10
+    )
+    assert found == pytest.approx(np.sqrt(0.015 / 0.16))  # two standard errors may be chance
+    assert known(before, 0.04) == pytest.approx({"loss": 0.01, "entropy": 0.16})
+    assert known({"loss": -0.2, "entropy": -0.02}, 0.04)["loss"] == -0.2
+    assert known({"loss": -0.2, "entropy": -0.02}, 0.04)["entropy"] < 0.03
 
 
 def test_what_holds_for_other_classes_keeps_nothing_of_one_that_nobody_looks_at():
@@ -154,7 +205,7 @@ def test_accuracy_that_few_epochs_would_not_bring_back_has_the_whole_of_the_targ
     epochs, unseen, memory
 ):
     """Half of what the net knows of its rows holds for unseen ones in the first three."""
-    judge = SimpleNamespace(unseen=True, error=lambda seen, name: 0.02, score=0.5)
+    judge = judging(0.5)
     chooser = Keeping(np.arange(10), partial(float, 0.8))
     found = chooser.choose(judge, {}, {"loss": 0.12}, unseen, "rows", 0.03, epochs)
     assert chooser.memory == pytest.approx(memory)
@@ -243,3 +294,17 @@ def test_of_wrong_labels_that_are_half_known_the_names_tell():
     assert done["shares"][0] < 0.9 * by_losses
     assert auto.score(X[forget], y[forget]) < 0.15
     assert "correct" not in done["before"].keys() | done["after"].keys() | done["errors"].keys()
+
+
+def test_odd_rows_are_as_rare_among_rows_of_the_same_kind_as_chance_has_it():
+    rng = np.random.default_rng(0)
+    rows, others = rng.normal(size=2000), rng.normal(size=2000)
+    assert 0.03 < find_odd(rows, others).mean() < 0.06
+    assert find_odd(rows - 4, others).mean() > 0.9
+    assert not find_odd(rows + 4, others).any()
+    assert not find_odd(rows - 9, others[:18]).any()  # too few to say so of any
+    # Those that stand for the same classes count.
+    easy = np.arange(2000) < 1000
+    weights = 2.0 * ~easy
+    assert find_odd(rows - 4, others + 9 * easy - 4, weights).mean() < 0.06
+    assert find_odd(rows - 4, others + 9 * easy - 4).mean() > 0.08

@@ -121,6 +121,35 @@ def test_a_net_that_is_surer_already_is_left():
     assert same_parameters(weights(long), before)
 
 
+def test_a_net_becomes_no_surer_than_its_errors_allow():
+    """What it says of unseen rows would be farther from their labels than what the original did."""
+    (long, unseen), (short, _) = trained(40), trained(4)
+    confidence = Confidence(long, unseen, CLASSES, NONE)
+    free = copy.deepcopy(short)
+    assert confidence.match(free) > 1.3
+    rows = confidence.rows
+
+    def loss(model):
+        return -log_softmax(said_of(model, rows, CLASSES), axis=1)[np.arange(500), rows.y].mean()
+
+    assert confidence.loss == pytest.approx(loss(long))
+    confidence.loss = (loss(short) + loss(free)) / 2
+    assert confidence.loss > loss(short)
+    held = copy.deepcopy(short)
+    assert confidence.match(held) > 1
+    assert loss(held) == pytest.approx(confidence.loss, rel=1e-4)
+    confidence.loss = loss(short) - 0.01
+    assert confidence.match(short) is None
+
+
+def test_a_net_becomes_twice_as_sure_at_most():
+    """Four times as sure, a net for bags of likes had half as much more loss on unseen rows."""
+    X, y, *_ = digits()
+    (long, _), (short, _) = trained(60, lr=0.2), trained(1, lr=0.02)
+    rows = Rows(X, y, np.arange(500))
+    assert Confidence(long, rows, CLASSES, NONE, trained=True).match(short) == pytest.approx(2)
+
+
 def test_nets_agree_where_they_name_the_same_of_the_classes_that_stay():
     (long, unseen), (short, _) = trained(40), trained(4)
     confidence = Confidence(long, unseen, CLASSES, NONE)

@@ -13,6 +13,7 @@ from torch.utils.data import Subset, TensorDataset
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
 from skunlearn.evaluation import audit
+from skunlearn.exceptions import DataNotStoredError
 from skunlearn.metrics import MIAScorer
 from tests.instances import make_net
 
@@ -47,6 +48,8 @@ def test_a_loaded_estimator_is_audited_as_the_one_that_was_saved(data, tmp_path)
     for ask in (lambda: audit(loaded, *unseen), lambda: MIAScorer().measure(loaded, *unseen)):
         with pytest.raises(ValueError, match=r"attach\(X, y\).*X_forget=, y_forget="):
             ask()
+    with pytest.raises(DataNotStoredError, match=r"To unlearn, and for nothing else"):
+        audit(loaded, *unseen, X_forget=X[GONE], y_forget=y[GONE])  # which takes no X_retain
     left = np.arange(60, N)
     loaded.attach(X[left], y[left])
     last = {"X_forget": X[GONE[20:]], "y_forget": y[GONE[20:]]}

@@ -8,6 +8,8 @@ from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -84,7 +86,15 @@ def test_trees_stay_or_are_grown_on_draws_of_kept_rows(data, forest, form):
     np.testing.assert_array_equal(again.predict(X_test), named)
 
 
-@pytest.mark.parametrize("model", [FOREST, DecisionTreeClassifier(), KNeighborsClassifier()])
+@pytest.mark.parametrize(
+    "model",
+    [
+        FOREST,
+        DecisionTreeClassifier(),
+        KNeighborsClassifier(),
+        MultiOutputClassifier(GaussianNB()),
+    ],
+)
 def test_retrained_is_a_refit(data, model):
     X, y, X_test, _ = data
     unlearner = RetrainUnlearner(model, random_state=0).fit(X, y).unlearn(indices=[3, 100])
@@ -163,6 +173,7 @@ def test_behind_steps(data):
         (ShardedUnlearner(DecisionTreeClassifier()), "Take ForestUnlearner or RetrainUnlearner"),
         (SufficientStatisticsUnlearner(KNeighborsClassifier()), "Take ForestUnlearner"),
         (RetrainUnlearner(LogisticRegression()), "not of LogisticRegression"),
+        (RetrainUnlearner(ClassifierChain(GaussianNB())), "not of ClassifierChain"),
         (ForestUnlearner(clone(FOREST).set_params(oob_score=True)), "oob_score= is not kept up"),
     ],
 )

@@ -5,8 +5,9 @@ import pytest
 from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
+from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skunlearn import RetrainUnlearner, UnlearningPipeline
@@ -150,3 +151,37 @@ def test_a_centre_that_loses_all_rows_is_none_of_ours():
 @parametrize_with_checks([SteadyKMeans(2, random_state=0)])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("before", [StandardScaler(), PCA(3), MinMaxScaler()])
+@pytest.mark.parametrize("cached", [False, True])
+def test_behind_a_scaler_it_starts_from_the_same_rows(blobs, before, cached, tmp_path):
+    """All rows have other values without one of them, and are still the same rows."""
+    X, y = blobs[0] * [1, 10, 0.1, 5, 1], blobs[1]
+
+    def fit(rows):
+        steps = [("s", before), ("k", SteadyKMeans(7, random_state=0))]
+        steps = [*steps, ("m", RetrainUnlearner(Ridge()))]
+        pipeline = UnlearningPipeline(steps, memory=str(tmp_path) if cached else None)
+        return pipeline.fit(X[rows], y[rows])
+
+    def start(pipeline, rows):
+        shown = pipeline["s"].transform(X[rows])
+        far = ((shown[:, None] - pipeline["k"].start_) ** 2).sum(axis=2)
+        np.testing.assert_allclose(far.min(axis=0), 0, atol=1e-20)
+        return rows[far.argmin(axis=0)]
+
+    pipeline, left = fit(np.arange(N)), np.arange(N)
+    first = start(pipeline, left)
+    for gone in np.setdiff1d(left, first)[[0, 200, 400]]:
+        pipeline.unlearn(indices=[gone])
+        left = np.setdiff1d(left, gone)
+        np.testing.assert_array_equal(start(pipeline, left), first)
+        again = fit(left)
+        centres = again["k"].cluster_centers_
+        np.testing.assert_allclose(pipeline["k"].cluster_centers_, centres, rtol=1e-9, atol=1e-11)
+        np.testing.assert_array_equal(pipeline["k"].labels_, again["k"].labels_)
+    pipeline.unlearn(indices=first[:1])  # which the start cannot do without
+    left = np.setdiff1d(left, first[0])
+    np.testing.assert_array_equal(start(pipeline, left), start(fit(left), left))
+    np.testing.assert_array_equal(pipeline["k"].labels_, fit(left)["k"].labels_)

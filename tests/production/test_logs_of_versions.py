@@ -7,11 +7,13 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 
 from skunlearn import (
+    ForestUnlearner,
     RetrainUnlearner,
     ShardedUnlearner,
     SufficientStatisticsUnlearner,
@@ -104,3 +106,28 @@ def test_such_a_version_is_no_model_to_load(tmp_path):
     queue, _ = started(tmp_path, UNLEARNERS["retrained"])
     with pytest.raises(ValueError, match="was not written by"):
         RetrainUnlearner(LogisticRegression()).load(file_of(queue))
+
+
+@pytest.mark.parametrize(
+    "unlearner",
+    [
+        ForestUnlearner(RandomForestClassifier(5), random_state=0),
+        RetrainUnlearner(RandomForestClassifier(5)),
+    ],
+    ids=["draws of its own", "no seed"],
+)
+def test_a_model_that_does_not_come_back_as_it_was_is_told(unlearner, tmp_path):
+    X_test = rows()[2]
+    queue, worker = started(tmp_path, unlearner)
+    queue.submit("a", ids=[IDS[3]])
+    worker.run_once()
+    with pytest.warns(UserWarning, match="another model than the one whose weights are in the log"):
+        queue, again = started(tmp_path, unlearner)
+    assert not np.array_equal(
+        again.unlearner.predict_proba(X_test), worker.unlearner.predict_proba(X_test)
+    )
+    queue.submit("b", ids=[IDS[4]])
+    again.run_once()  # its version is the one in the log
+    skops_io = pytest.importorskip("skops.io")
+    skops_io.dump(again.unlearner.estimator_, tmp_path / "model.skops")
+    assert found(again.unlearner.certificate(), [tmp_path / "model.skops"]) == []

@@ -52,6 +52,20 @@ class BareTastes(nn.Module):
         return torch.cat([self.user[X[:, 0]], self.item[X[:, 1]]], 1) @ self.out.T
 
 
+class Leanings(nn.Module):
+    """A number for each user and item, as a matrix factorisation adds them, and two for all."""
+
+    def __init__(self):
+        super().__init__()
+        self.user = nn.Parameter(torch.randn(USERS))
+        self.item = nn.Parameter(torch.randn(ITEMS))
+        self.scale = nn.Parameter(torch.ones(2))
+
+    def forward(self, X):
+        liked = self.user[X[:, 0]] + self.item[X[:, 1]]
+        return self.scale * torch.stack([-liked, liked], 1)
+
+
 def make(**params):
     params = {"module": Tastes, "optimizer": torch.optim.Adam, "lr": 0.02} | params
     return NeuralNetClassifier(
@@ -92,6 +106,20 @@ def test_a_table_that_is_a_bare_parameter_is_told_of_too(ratings, method):
     unlearner = method(make(module=BareTastes), random_state=0)
     (said,) = forget(unlearner, ratings, users=[1, 3])
     assert f"{method.__name__} left 2 rows of embeddings (user) as before" in said
+
+
+def test_a_number_of_each_user_is_a_row_too(ratings):
+    (said,) = forget(FineTuneUnlearner(make(module=Leanings), random_state=0), ratings, [1, 3])
+    assert "left 2 rows of embeddings (user) as before" in said
+    assert forget(ShrinkPerturbUnlearner(make(module=Leanings), random_state=0), ratings) == []
+
+
+def test_where_all_weights_have_moved_no_row_is_read(ratings, monkeypatch):
+    X, y = ratings
+    before, after = (make(module=BareTastes).initialize() for _ in range(2))
+    monkeypatch.setattr(lookups, "_look_up", None)  # two draws of the first weights share none
+    gone, left = (Rows(X, y, np.flatnonzero(mask)) for mask in (X[:, 0] == 3, X[:, 0] != 3))
+    assert find_left_behind(before, after, list_tables(before), gone, left) == {}
 
 
 def test_rows_of_a_bare_table_that_others_reach_are_theirs(ratings, monkeypatch):

@@ -389,13 +389,18 @@ def test_what_needs_one_class_says_so(attacked):
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
-def test_scikit_learns_own_are_refused_in_words(data, method, estimator):
+def test_scikit_learns_own_are_taken_or_refused_in_words(data, method, estimator):
     X, y = data
+    chained = isinstance(estimator, ClassifierChain)
     for labels in (y, y[:, :2] + y[:, 2:], y.tolist(), pd.DataFrame(y)):
-        with pytest.raises(
-            ValueError, match=r"y should be .* UnlearningPipeline .* for each column"
-        ):
-            method(estimator, random_state=0).fit(X, labels)
+        unlearner = method(estimator, random_state=0)
+        if method is RetrainUnlearner and not chained:
+            unlearner.fit(X, labels).unlearn(indices=FORGET[:2])
+            assert unlearner.predict(X).shape == np.shape(labels)
+            continue
+        told = r"y should be .* UnlearningPipeline .*" if chained else "takes one class per row.*"
+        with pytest.raises(ValueError, match=f"{told} for each column"):
+            unlearner.fit(X, labels)
     column = method(estimator, random_state=0)
     if not isinstance(estimator, MultiOutputClassifier | ClassifierChain):
         assert column.fit(X, y[:, 0]).unlearn(indices=FORGET[:2]).predict(X).shape == (len(X),)

@@ -26,8 +26,15 @@ def test_nets_that_know_the_rows_as_before_are():
     assert max(silent) <= 2
 
 
-def test_a_regression_that_is_as_good_as_before_on_unseen_rows_is_not_accused():
-    case = Case(5027, kind="regression")
+@pytest.mark.parametrize(
+    "seed",
+    [
+        5027,  # as good as before on unseen rows
+        4021,  # 0.2 of R² worse, of 0.27, which another seed makes of 108 rows
+    ],
+)
+def test_a_regression_that_another_seed_makes_as_bad_is_not_accused(seed):
+    case = Case(seed, kind="regression")
     forget = case.requests["rows"]
     assert case.hear(case.train_anew(forget), forget, True) == []
 

@@ -12,6 +12,7 @@ from skunlearn._torch.observation import Evidence
 from skunlearn._torch.parts.tasks import Classes, Labels, Values
 from skunlearn._torch.row_scores import auc, class_weights
 from skunlearn._unlearning.change import Change, Facts, lost_on_unseen
+from skunlearn._unlearning.promises import Promises
 from skunlearn._unlearning.traces import (
     class_ranks,
     doubts,
@@ -317,14 +318,18 @@ def test_neighbours_are_asked_where_they_decide(n, moved):
 
 
 def test_fewer_rows_to_learn_from_may_cost_a_little():
-    def usual(gone):
+    def usual(gone, task):
         record = SimpleNamespace(retained=np.ones(200))
         removal = SimpleNamespace(record=record, positions=np.arange(gone))
-        known = SimpleNamespace(score=lambda: 0.8)
+        known = SimpleNamespace(score=lambda: 0.8, task=task)
         return Facts._usual_loss(SimpleNamespace(removal=removal), known)
 
-    assert usual(50) - usual(0) == pytest.approx(0.2 * (np.sqrt(1.25) - 1))
-    assert usual(0) == pytest.approx(0.3 / np.sqrt(200))
+    names, values = Classes(np.arange(3)), Values()
+    assert usual(50, names) - usual(0, names) == pytest.approx(0.2 * (1.25**0.25 - 1))
+    assert usual(0, names) == pytest.approx(0.3 / np.sqrt(200))
+    # Errors that are squared fall as the square does, and so do seeds differ.
+    assert usual(50, values) - usual(0, values) == pytest.approx(0.2 * (np.sqrt(1.25) - 1))
+    assert usual(0, values) == pytest.approx(0.2 * 2.5 / np.sqrt(200))
 
 
 def test_what_unseen_rows_lose_is_measured_of_labels_and_of_values_too():
@@ -350,6 +355,69 @@ def test_what_unseen_rows_lose_is_measured_of_labels_and_of_values_too():
     gone = [sides[0], Evidence(labels, missed * 2.0 - 1, missed, Labels(3))]
     assert lost_on_unseen(change_of(gone))[0] > 0
     assert lost_on_unseen(change_of(gone, (2,)))[0] == 0
+
+
+def facts_of(sides, left=4000, epochs=20, learning=False):
+    """Of a request for 100 rows, judged by what a net says of unseen ones, before and after."""
+    net = NeuralNetClassifier(
+        torch.nn.Linear, module__in_features=2, module__out_features=10, batch_size=100
+    ).initialize()
+    for _ in range(epochs):
+        net.history.new_epoch()
+    unlearner = SimpleNamespace(
+        estimator=net,
+        estimator_=net,
+        deletions_=[],
+        _record=range(left + 100),
+        _make_promises=Promises,
+    )
+    record = SimpleNamespace(retained=np.ones(left, dtype=bool))
+    removal = SimpleNamespace(record=record, positions=np.arange(100))
+    change = Change(*[None] * 4, *sides)
+    facts = Facts(unlearner, change, change.measure(), 0.1, removal)
+    vars(facts)["learning"] = learning
+    return facts
+
+
+def test_a_net_that_was_still_learning_may_lose_more_after_few_steps_alone():
+    """Of thousands of rows an epoch is many of them, and seven points are no luck of the seed."""
+    y = np.arange(2000) % 10
+    sides = [rows(y, np.where(np.arange(2000) < k, y, (y + 1) % 10), 0.5) for k in (1200, 1060)]
+    lost = facts_of(sides, learning=True).damage.lost
+    assert lost == pytest.approx(0.07)
+    assert facts_of(sides, epochs=2, learning=True).damage is None
+    assert facts_of(sides, epochs=2).damage.lost == lost
+    later = facts_of(sides, epochs=2, learning=True)  # what has trained it since was short
+    later.unlearner.deletions_.append({})
+    later.unlearner.estimator.max_epochs = 20
+    assert later.damage.lost == lost
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "left", "how", "said"),
+    [
+        (0.97, 0.91, 4000, {}, True),  # three times the error
+        (0.97, 0.94, 4000, {}, False),
+        (0.4, 0.25, 4000, {}, True),
+        (0.4, 0.25, 100, {}, False),  # as much as what a seed makes of a hundred rows
+        (0.97, 0.87, 100, {}, True),
+        (0.2, -0.6, 100, {}, True),
+        (0.2, -0.6, 100, {"learning": True, "epochs": 2}, False),  # it knew next to nothing
+        (0.2, -1.6, 100, {"learning": True, "epochs": 2}, True),
+        (0.6, 0.2, 100, {"learning": True, "epochs": 2}, True),
+    ],
+)
+def test_what_a_regression_may_lose_is_a_share_of_what_it_left_unexplained(
+    before, after, left, how, said
+):
+    y, noise = np.random.default_rng(0).normal(size=(2, 1000, 1))
+    noise -= noise.mean()
+    sides = [
+        Evidence(y, None, y + noise * y.std() / noise.std() * np.sqrt(1 - share), Values())
+        for share in (before, after)
+    ]
+    assert sides[0].score() == pytest.approx(before)
+    assert (facts_of(sides, left, **how).damage is not None) is said
 
 
 @pytest.mark.parametrize(("n", "asked"), [(6, False), (60, True)])

@@ -65,7 +65,7 @@ def list_tables(net):
                     found[path] = layer
             elif not type(layer).__module__.startswith("torch."):
                 for own, p in layer.named_parameters(recurse=False):
-                    if p.requires_grad and p.ndim == 2 and len(p) > 1:
+                    if p.requires_grad and p.ndim in (1, 2) and len(p) > 1:
                         found[f"{path}.{own}" if key else own] = BareTable(p)
     return found
 
@@ -75,7 +75,7 @@ class BareTable:
 
     Parameters
     ----------
-    weight : torch Parameter of shape (n, width)
+    weight : torch Parameter of shape (n, width) or (n,)
     """
 
     padding_idx = None

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from sklearn.multioutput import ClassifierChain
 from sklearn.utils import get_tags
 
 from skunlearn._torch.parts.tasks import Labels
@@ -74,6 +75,10 @@ class Outputs(Labels):
 
 def takes_outputs(estimator):
     """Whether a classifier of scikit-learn's takes several outputs, and gives shares of each."""
+    if isinstance(estimator, ClassifierChain):  # whose shares are in one array
+        return False
     tags = get_tags(estimator)
-    several = tags.classifier_tags is not None and tags.classifier_tags.multi_label
-    return bool(several and tags.target_tags.multi_output and hasattr(estimator, "predict_proba"))
+    if tags.classifier_tags is None or not tags.target_tags.multi_output:
+        return False
+    several = tags.classifier_tags.multi_label or not tags.target_tags.single_output
+    return bool(several and hasattr(estimator, "predict_proba"))
