@@ -8,8 +8,10 @@ import pytest
 import torch
 from scipy.special import softmax
 from sklearn.datasets import load_breast_cancer
+from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import scale
 from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
 from torch import nn
 
 from skunlearn import NegMergeUnlearner
@@ -163,3 +165,21 @@ def test_rates_that_are_none_are_refused(data, rates):
 
 def test_rows_known_by_heart_come_nearer_to_a_retrained_net():
     check_nearer(partial(NegMergeUnlearner, random_state=0), way=0.2, moved=0.02)
+
+
+def test_what_a_callback_freezes_in_the_trainings_learns_afterwards():
+    class Freezing(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.module_.weight.requires_grad_(False)
+
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 4)).astype(np.float32), np.arange(60) % 3
+    net = linear(max_epochs=2).initialize().partial_fit(X, y)
+    net.callbacks_ = [*net.callbacks_, ("freezing", Freezing())]
+    net.callbacks = [("freezing", Freezing())]
+    unlearner = NegMergeUnlearner(FrozenEstimator(net), scale=0.1, repeats=1, random_state=0)
+    net.module_.weight.requires_grad_(True)
+    before = net.module_.weight.detach().clone()
+    unlearner.fit(X, y).unlearn(indices=range(6))
+    assert unlearner.estimator_.module_.weight.requires_grad
+    assert torch.equal(net.module_.weight, before)

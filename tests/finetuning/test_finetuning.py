@@ -6,6 +6,7 @@ import torch
 from scipy.special import log_softmax
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
 from torch import nn
 
 from skunlearn import (
@@ -237,3 +238,34 @@ def test_coun_takes_an_augmentation(data):
     assert sum(calls) == 2 * 48
     with pytest.raises(TypeError, match="callable"):
         CoUnUnlearner(headed(), augment=3).fit(X, y)
+
+
+def record_gradients(apart, monkeypatch, data, freeze):
+    """Gradients of the first steps of CoUn, of its terms apart or of their sum."""
+    X, y = data
+    seen = []
+
+    class Look(Callback):
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            seen.append([p.grad.clone() for _, p in named_parameters if p.grad is not None])
+
+    net = headed(callbacks=[("look", Look)])
+    unlearner = CoUnUnlearner(net, strength=2.0, max_epochs=1, lr=1e-9, random_state=0).fit(X, y)
+    for name, p in unlearner.estimator_.module_.named_parameters():
+        p.requires_grad_(not name.startswith(freeze))
+    seen.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(fit_loop, "takes_terms", lambda net: apart)
+        patch.setattr(fit_loop, "_SMALL", 0)
+        unlearner.unlearn(indices=FORGET)
+    return seen
+
+
+@pytest.mark.parametrize("freeze", [(), ("first", "norm")], ids=["none", "features"])
+def test_terms_of_coun_apart_have_the_gradient_of_their_sum(data, monkeypatch, freeze):
+    apart, whole = (record_gradients(way, monkeypatch, data, freeze) for way in (True, False))
+    assert apart
+    assert len(apart) == len(whole)
+    for ours, theirs in zip(apart, whole, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)

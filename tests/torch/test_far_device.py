@@ -7,7 +7,7 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from torch import nn
 
-from skunlearn import FineTuneUnlearner, UAMUnlearner
+from skunlearn import FineTuneUnlearner, UAMUnlearner, make_unlearner
 from skunlearn.nets import BatchLoader
 from skunlearn.relabelling import _moved_rows
 from skunlearn.utils import all_unlearners
@@ -87,6 +87,20 @@ def test_methods_keep_to_the_device_of_the_net(rows, name):
     assert len(unlearner.deletions_) == 1
 
 
+def test_nothing_is_left_out():
+    assert {"AutoUnlearner", "PRMQUnlearner", "CoUnUnlearner"} < METHODS.keys()
+
+
+def test_an_unlearner_that_is_chosen_keeps_to_the_device(rows):
+    X, y = rows
+    with far_device():
+        unlearner = make_unlearner(far_net(), random_state=0)
+        unlearner.fit(X, y).unlearn(X[:6], y[:6])
+        tensors = unlearner.estimator_.module_.state_dict().values()
+        assert all(isinstance(t, FarTensor) for t in tensors)
+        assert np.isfinite(unlearner.predict_proba(X)).all()
+
+
 def test_results_are_those_of_the_processor(rows):
     X, y = rows
     near = FineTuneUnlearner(far_net(device="cpu"), random_state=0).fit(X, y).unlearn(X[:6])
@@ -102,6 +116,7 @@ def test_results_are_those_of_the_processor(rows):
     [
         *("L1SparseUnlearner", "NegGradPlusUnlearner", "SalUnUnlearner", "SCRUBUnlearner"),
         *("FCSUnlearner", "JiTUnlearner", "MUMisUnlearner", "SFRonUnlearner"),
+        *("PRMQUnlearner", "CoUnUnlearner"),
     ],
 )
 def test_no_step_of_a_training_waits_for_the_device(rows, name):
