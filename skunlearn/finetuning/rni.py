@@ -52,8 +52,9 @@ class RNIUnlearner(NetUnlearner):
         Passes over the retained rows; None takes a fifth of the net's own, rounded up, and nine
         (the winner's) at least, or two fifths of its own where that is less.
     schedule : {"linear", "constant", "net"}, default="linear"
-        See `NetUnlearner`. The winner's passes that train all weights have five times the rate of
-        those before.
+        Learning rate over all passes: falling to zero with every batch, constant, or left to the
+        LRScheduler among the net's callbacks. The winner's passes that train all weights have five
+        times the rate of those before.
     {batch_size, random_state, memory, store_data, verbose}
 
     Attributes
