@@ -28,7 +28,8 @@ _OWN = (
     "_zero_grad_optimizer",
 )
 # What torch lays around the ``step`` of each kind of optimizer: a note for a profiler, and hooks.
-_AROUND = Optimizer.profile_hook_step(None).__code__
+# None where a torch to come has another way; its ``step`` is then called as it is.
+_AROUND = getattr(getattr(Optimizer, "profile_hook_step", id)(None), "__code__", None)
 
 
 @contextmanager
@@ -250,6 +251,7 @@ def take_step(optimizer):
     step = type(optimizer).step
     listened = (
         "step" in vars(optimizer)  # schedulers count the steps
+        or _AROUND is None
         or getattr(step, "__code__", None) is not _AROUND
         or optimizer._optimizer_step_pre_hooks
         or optimizer._optimizer_step_post_hooks
