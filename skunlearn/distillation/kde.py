@@ -85,7 +85,7 @@ class KDEUnlearner(NetUnlearner):
     >>> from skunlearn.nets import digits_classifier
     >>> X, y = load_digits_images(return_X_y=True)
     >>> X, X_val, y, y_val = train_test_split(X, y, test_size=0.2, random_state=0)
-    >>> unlearner = KDEUnlearner(digits_classifier(max_epochs=5), random_state=0).fit(X, y)
+    >>> unlearner = KDEUnlearner(digits_classifier(max_epochs=20), random_state=0).fit(X, y)
     >>> unlearner.unlearn(X[:20], y[:20], X_val=X_val, y_val=y_val).deletions_[0]["rows"]
     20
     """

@@ -20,7 +20,7 @@ from skunlearn._torch.parts.outputs import Outputs
 from skunlearn._unlearning import words
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._draws import Draws
-from skunlearn.exact._frozen_forest import check_grown_on
+from skunlearn.exact._frozen_forest import check_grown_on, refuse_unknown_draws
 from skunlearn.exact._growing import (
     BAGGING,
     DRAWS_BY_WEIGHT,
@@ -380,6 +380,8 @@ class ForestUnlearner(BaseUnlearner):
             )
         if frozen:
             check_is_fitted(recipe)
+            if not hasattr(self, "estimator_"):  # after a request it knows its own draws
+                refuse_unknown_draws(recipe)
         if not is_forest(recipe):
             refuse_trained(recipe, "ForestUnlearner")
         whole = recipe.max_samples is None or (
