@@ -72,9 +72,10 @@ def tell_columns_apart(old, new):
     for start, end in parts:
         try:
             ours, theirs = (
-                Pipeline(steps[start:end]).get_feature_names_out().tolist() for steps in (old, new)
+                np.asarray(Pipeline(steps[start:end]).get_feature_names_out()).tolist()
+                for steps in (old, new)
             )
-        except (AttributeError, ValueError):
+        except Exception:  # whatever a user's step raises, it names no columns
             continue
         if ours == theirs:
             return ""

@@ -137,8 +137,11 @@ class StepFilesMixin:
         note_file(self._final_estimator, path)
         return self
 
-    def _restore(self, tensors, state, path, trusted=()):
-        """Bring the pipeline into the state that `_describe` has told; `path` is for errors."""
+    def _restore(self, tensors, state, path, trusted=None):
+        """Bring the pipeline into the state that `_describe` has told; `path` is for errors.
+
+        `trusted` is None where nobody is asked, as of the files of a queue.
+        """
         self._check_steps()
         tensor_files.check_header(state, type(self).__name__, path)
         ours = [[name, _class_of(step)] for name, step in self.steps[:-1]]
@@ -210,14 +213,20 @@ def _dump(name, step):
 def _load(name, step, data, trusted, path):
     """The fitted step of a file; `step` is its counterpart in the pipeline that reads it."""
     io = _io()
-    unknown = set(io.get_untrusted_types(data=data)) - _HARMLESS - set(trusted)
+    unknown = set(io.get_untrusted_types(data=data)) - _HARMLESS - set(trusted or ())
     if unknown:
         unknown -= _list_named(io, step)
     if unknown:
+        advice = (
+            "A queue calls nothing but scikit-learn's own and what the step names in its "
+            "parameters: let its fit keep arrays, numbers and text."
+            if trusted is None
+            else "If you know where the file comes from, pass "
+            f"trusted={json.dumps(sorted(unknown))}."
+        )
         raise TypeError(
             f"The step {name!r} in {path} names {', '.join(sorted(unknown))}, which reading it "
-            "would call. If you know where the file comes from, pass "
-            f"trusted={json.dumps(sorted(unknown))}."
+            f"would call. {advice}"
         )
     fitted = io.loads(data, trusted=io.get_untrusted_types(data=data))
     if type(fitted) is not type(step):

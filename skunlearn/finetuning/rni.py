@@ -132,7 +132,7 @@ class RNIUnlearner(NetUnlearner):
         self.noisy_share = noisy_share
 
     def _unlearn(self, net, retain, forget):
-        weights, norms = self._prepare(net, retain)
+        weights, norms, padding = self._prepare(net, retain)
         rng = np.random.default_rng(derive_seed(self._seed, 21, len(self.deletions_)))
         turns, count = self._count_turns(net), max(1, round(self.share * len(weights)))
         phases = Phases(net, self.schedule, at_least=turns + 1)
@@ -142,7 +142,7 @@ class RNIUnlearner(NetUnlearner):
                 continue
             picked = [weights[i] for i in rng.permutation(len(weights))[:count]]
             if epoch:
-                self._add_noise(picked[: round(self.noisy_share * count)])
+                self._add_noise(picked[: round(self.noisy_share * count)], padding)
             with only_trained(net, [*picked, *norms]):
                 phases.train(retain)
 
@@ -151,7 +151,7 @@ class RNIUnlearner(NetUnlearner):
         return min(net.max_epochs - 1, round((1 - _WHOLE) * net.max_epochs))
 
     def _prepare(self, net, retain):
-        """Draw the last layer anew; the tensors to pick from, and those of normalisation layers."""
+        """Draw the last layer anew; the tensors to pick from, those of norms, rows of padding."""
         moved = net_layers.list_moved_parameters(net)
         order = net_layers.layers_in_order(net, retain)
         norms = [m for m in order if net_layers.is_norm(m)]
@@ -169,13 +169,18 @@ class RNIUnlearner(NetUnlearner):
                 "(requires_grad_()), or use FineTuneUnlearner."
             )
         net_layers.reset(heads[-1:], moved)
-        return weights, net_layers.own_parameters(norms)
+        tables = [m for m in layers if isinstance(m, torch.nn.Embedding | torch.nn.EmbeddingBag)]
+        padding = {m.weight: m.padding_idx for m in tables if m.padding_idx is not None}
+        return weights, net_layers.own_parameters(norms), padding
 
     @torch.no_grad()
-    def _add_noise(self, weights):
+    def _add_noise(self, weights, padding=()):
         for p in weights:
             spread = self.noise * p.float().norm() / p.numel() ** 0.5
-            p.add_(spread.to(p) * torch.randn_like(p))
+            noise = spread.to(p) * torch.randn_like(p)
+            if p in padding:  # no gradient reaches this row, which would keep its noise
+                noise[padding[p]] = 0
+            p.add_(noise)
 
     def _space(self):
         return super()._space() | {

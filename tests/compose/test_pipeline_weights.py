@@ -8,6 +8,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from skunlearn import AmnesiacUnlearner, GradientAscentUnlearner, UnlearningPipeline
+from skunlearn.compose._front_steps import tell_columns_apart
 from skunlearn.exceptions import UnlearningError
 from tests.compose.pipelines import GONE, LEFT, columns, first_columns, interrupt, scaled, tuned_net
 from tests.small import net, quiet
@@ -64,6 +65,33 @@ def test_other_columns_of_the_same_number_are_seen_through_steps_that_name_none(
     with pytest.raises(UnlearningError, match=r"other columns than before \(gone: x0; new: x"):
         pipeline.unlearn(indices=GONE)
     assert np.array_equal(pipeline.predict_proba(X), before)
+
+
+class Best(SelectKBest):
+    """Names its columns in a list."""
+
+    def get_feature_names_out(self, input_features=None):
+        return super().get_feature_names_out(input_features).tolist()
+
+
+class Unasked(StandardScaler):
+    """Names its columns in a way of its own, which takes no names."""
+
+    def get_feature_names_out(self):
+        return ["a", "b"]
+
+
+def test_columns_that_users_steps_name():
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    X = rng.normal(size=(40, 3))
+    X[:, 0] += 3 * y
+    other = X[:, ::-1]
+    fitted = [[("best", Best(f_classif, k=1).fit(rows, y))] for rows in (X, other)]
+    assert tell_columns_apart(*fitted) == "gone: x0; new: x2"
+    assert tell_columns_apart(fitted[0], fitted[0]) == ""
+    scaled = [[*steps, ("scale", Unasked().fit(X[:, :1]))] for steps in fitted]
+    assert tell_columns_apart(*scaled) == "gone: x0; new: x2"  # as of those before
 
 
 @quiet

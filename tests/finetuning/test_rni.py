@@ -5,7 +5,9 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
+from torch import nn
 
 from skunlearn import RNIUnlearner
 from skunlearn.exceptions import UnlearningError
@@ -134,3 +136,30 @@ def test_weights_learn_again_after_it():
     unlearner = RNIUnlearner(two(), max_epochs=3, random_state=0).fit(X, y).unlearn(indices=[0])
     assert all(p.requires_grad for p in unlearner.estimator_.module_.parameters())
     assert torch.is_grad_enabled()
+
+
+class Words(nn.Module):
+    """A mean of looked up vectors, among which padding is zero."""
+
+    def __init__(self, kind=nn.Embedding):
+        super().__init__()
+        more = {"mode": "sum"} if kind is nn.EmbeddingBag else {}
+        self.table, self.out = kind(6, 4, padding_idx=0, **more), nn.Linear(4, 3)
+
+    def forward(self, X):
+        found = self.table(X)
+        return self.out(found.mean(dim=1) if found.ndim == 3 else found)
+
+
+@pytest.mark.parametrize("kind", [nn.Embedding, nn.EmbeddingBag])
+def test_padding_gets_no_noise(kind):
+    """No gradient reaches its row, which would keep the noise for good."""
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 6, size=(40, 3)), rng.integers(0, 3, 40)
+    params = {"criterion": nn.CrossEntropyLoss, "train_split": None, "verbose": 0}
+    net = NeuralNetClassifier(Words, module__kind=kind, max_epochs=2, **params)
+    unlearner = RNIUnlearner(net, share=1.0, noisy_share=1.0, max_epochs=9, random_state=0)
+    before = flat(unlearner.fit(X, y))["table.weight"]
+    after = flat(unlearner.unlearn(indices=[0, 1]))["table.weight"]
+    assert not after[0].any()
+    assert (np.abs(after - before)[1:] > 1e-3).any(axis=1).all()

@@ -211,6 +211,31 @@ def test_a_class_that_has_gone(queue):
     assert same_rows(worker, again, X_test)
 
 
+class Found:
+    """What a user's step may keep of its rows."""
+
+    def __init__(self, mean):
+        self.mean = mean
+
+
+class Centred(StandardScaler):
+    """Keeps an object of a user's."""
+
+    def fit(self, X, y=None, sample_weight=None):
+        super().fit(X, y, sample_weight)
+        self.found_ = Found(self.mean_)
+        return self
+
+
+def test_what_cannot_be_read_again_is_refused_before_a_request(queue):
+    """`load` of a pipeline is told what to trust, and a queue is not."""
+    with pytest.raises(TypeError, match=r"'scale'.*Found.*let its fit keep arrays") as raised:
+        started(queue, unlearner=make_pipeline_of(step=Centred()))
+    assert "trusted=" not in str(raised.value)
+    assert queue.version() is None
+    started(queue, unlearner=make_pipeline_of())  # in the same folder
+
+
 def test_what_cannot_be_written_is_refused_before_a_request(queue, monkeypatch):
     X_test, y_test = rows()[2:]
     inner = make_pipeline(FunctionTransformer(lambda X: X), MinMaxScaler())
