@@ -76,9 +76,9 @@ class Store:
             "parameters": self.digest_parameters(),
         }
         data = self.versions.pack(model, model._record.retained, self.kind)
-        version = self.versions.write(data, 0, lease)
         if self.kind == "net":  # what cannot be read again is found out before anybody relies on it
-            self.versions.load(copy.copy(self.template), data, version[0])
+            self.versions.load(copy.copy(self.template), data, f"{0:08d}.safetensors")
+        version = self.versions.write(data, 0, lease)
         with self.queue._journal.transaction() as db:
             lease.check(db)
             self.queue._set_version(db, 0, version, meta)
