@@ -188,7 +188,9 @@ def draw_sample(estimator, retain, limited=False):
         size = _SAMPLE_EXACT
     else:
         size = _SAMPLE if limited else min(_SAMPLE, max(_FEW, round(_SHARE * n)))
-    if retain.positions is None or len(retain) <= size or len(retain) < n // 2:
+    if len(retain) <= size:
+        return retain
+    if retain.positions is None or len(retain) < n // 2:
         return retain.sample(size, estimator._seed)
     drawn = np.zeros(n, dtype=bool)
     drawn[np.random.default_rng(estimator._seed).choice(n, size, replace=False)] = True
@@ -255,9 +257,9 @@ def judge(unlearner, model, change, measured):
         refuse_drop(unlearner, *scores, limit, where)
         tolerated = np.inf  # who sets a limit needs no other
     unlearner._warn_if_wrong(change, measured, tolerated)
+    tables = list_tables(unlearner.estimator_) if is_net(model) else {}
     # Rows of a table that are hardly trained are those of the first weights, whoever trains them.
-    anew = unlearner._has_retrained()
-    if is_net(model) and not anew and (tables := list_tables(unlearner.estimator_)):
+    if tables and not unlearner._has_retrained():
         _warn_of_tables(unlearner, model, tables)
 
 
