@@ -78,7 +78,7 @@ def ask(unlearner, forget, **request):
 
 
 def test_they_tell_that_rows_are_still_remembered():
-    """At a twentieth of the net's rate, which nothing else tells of; a second request asks them too.
+    """At a twentieth of the net's rate, of which nothing else tells; the next request asks them too.
 
     A fifth of the labels is wrong, and the net has them by heart.
     """
@@ -95,7 +95,8 @@ def test_they_tell_that_rows_are_still_remembered():
             told.append(any("than of the unseen rows" in text for text in said))
             assert entry.get("unseen", {}).get("held_out", False) == (split is not None)
             assert ("not_looked_at" in entry) == (split is None)
-    assert told[0] and not any(told[2:])
+    assert told[0]
+    assert not any(told[2:])
 
 
 def test_of_nets_trained_anew_nothing_is_said(wrong):
