@@ -78,7 +78,7 @@ def ask(unlearner, forget, **request):
 
 
 def test_they_tell_that_rows_are_still_remembered():
-    """At a twentieth of the net's rate, of which nothing else tells; the next request asks them too.
+    """At a twentieth of the net's rate, of which nothing else tells; the next one asks them too.
 
     A fifth of the labels is wrong, and the net has them by heart.
     """
