@@ -150,7 +150,7 @@ SETTINGS = {
     "NoisyFineTuneUnlearner": {"max_epochs": 30},
     # What a net of two labels says after a few epochs is far from what it says in the end.
     "OracleMatchingUnlearner": {"oracle_share": 0.5},
-    "RNIUnlearner": {"max_epochs": 45, "noise": 0.5},
+    "RNIUnlearner": {"max_epochs": 45},
     "RewindUnlearner": {"max_epochs": 27},
     "ShardedUnlearner": {"n_shards": 3},
     "ShrinkPerturbUnlearner": {"max_epochs": 30},

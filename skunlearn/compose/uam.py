@@ -64,6 +64,15 @@ class UAMUnlearner(BaseUnlearner):
     ----------
     {estimator_, classes_, deletions_}
 
+    Notes
+    -----
+    The authors' algorithm for language models has a step of length ρ, and ends with a projection: a
+    share γ of what the gradient at w + δ has along that of the forget loss is taken away,
+    :math:`w \leftarrow w - \eta (I - \gamma P_f) \nabla L(w + \delta)`. Here γ is 0, as in their
+    toolkit, where it is a parameter that nothing reads. There the forget rows pass the net beside
+    a batch of retained ones, with whose statistics a batch normalisation mixes theirs, and ρ stays
+    or falls as a cosine; here they pass alone, by the running statistics.
+
     References
     ----------
     H. Kim et al., "Unlearning-Aware Minimization", NeurIPS 2025,

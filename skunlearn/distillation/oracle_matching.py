@@ -14,7 +14,7 @@ from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.batches.lone_rows import lone_row
 from skunlearn._torch.loop.fit_loop import batches
 from skunlearn._torch.loop.norms import moving_norms, prompt, renew_statistics, unmoved
-from skunlearn._torch.parts.tasks import task_of
+from skunlearn._torch.parts.tasks import need_one_class, task_of
 from skunlearn.distillation._given_oracles import GivenOracles, answer
 from skunlearn.distillation._held_out import HeldOutReference
 from skunlearn.distillation._oracles import Skill, Start, train_oracles
@@ -24,6 +24,7 @@ from skunlearn.search_spaces import LogUniform, Uniform
 
 _MOST = 2000  # rows of which the entropy is taken
 _LOWER = 2  # times that the weight is lowered
+_SURE = 50.0  # logit beside which a float has no room for others
 
 
 class OracleMatchingUnlearner(NetUnlearner):
@@ -85,12 +86,15 @@ class OracleMatchingUnlearner(NetUnlearner):
         Of the divergence on a batch of forget rows, beside the loss of a batch of retained ones.
         Where oracles are trained and the net would come out with less skill than they need, it
         starts anew with a third of it, and with a ninth.
-    target : {"oracle", "reference"}, default="oracle"
+    target : {"oracle", "reference", "mistakes"}, default="oracle"
         What forget rows are taught. "reference" is ReGUn [2]_: for the rows of a batch the mean of
         what the net itself, before the request, says of unseen rows, drawn anew for each batch,
         as many of a class as the batch has (of any class, where none of it is unseen). It takes
         ``unlearn(..., X_val=, y_val=)``, trains no oracle and needs no temperature; for
-        classifiers, and for rows of classes that stay.
+        classifiers, and for rows of classes that stay. "mistakes" is the pseudo-labels of the
+        fifth of the NeurIPS 2023 challenge [3]_: rows that the oracle names wrongly are taught the
+        class that it names, as a label, and the others nothing. It needs no temperature; for
+        classifiers with one class per row.
     {lr, max_epochs, batch_size, schedule, random_state, memory, store_data, verbose}
 
     Attributes
@@ -102,7 +106,8 @@ class OracleMatchingUnlearner(NetUnlearner):
         last ``"temperature"``, unless an oracle is the result;
         ``"oracle_never_saw_forget_rows"`` says how that is known. With the target "reference"
         there is ``"reference"`` instead, with the number of ``"unseen_rows"``.
-        ``"weight_lowered_to"`` is there where it was.
+        ``"weight_lowered_to"`` is there where it was. With the target "mistakes" the oracle has
+        their number as well.
 
     Raises
     ------
@@ -119,12 +124,26 @@ class OracleMatchingUnlearner(NetUnlearner):
     the epochs know the retained rows less well than the net does, which therefore learns these from
     their labels.
 
+    The pseudo-labels are a setting of it: the winners name what a net trained from scratch on
+    retained rows takes a forget row for, and fine-tune on these labels; of half of their runs, as
+    the other half were `CTUnlearner`. They also took rows that a short fine-tuning moves the wrong
+    way, and looked for settings by hand; neither is done here. By loss it does as much as the
+    oracle's shares, and by entropy nothing: rows that the oracle names rightly stay as they were,
+    and the others get a label to be sure of. On the tasks above the AUC by loss ended 0.08 and
+    0.08 from that of retrained nets (0.06 and 0.07 with the target "oracle"), by entropy 0.14 and
+    0.16 (0.04 and 0.05; two seeds).
+
+    ReGUn as it was published takes the present net for its reference as well, and matches the
+    numbers of each class in a batch in the same way.
+
     References
     ----------
     .. [1] K. Georgiev et al., "Attribute-to-Delete: Machine Unlearning via Datamodel Matching",
        ICLR 2025, https://arxiv.org/abs/2410.23232
     .. [2] J. Mirlach, S. Laguna, J. Vogt, "Reference-Guided Machine Unlearning", 2026,
        https://arxiv.org/abs/2603.11210
+    .. [3] toshi_k and marvelworld, 5th place solution,
+       https://www.kaggle.com/c/neurips-2023-machine-unlearning/discussion/458531
 
     Examples
     --------
@@ -156,7 +175,7 @@ class OracleMatchingUnlearner(NetUnlearner):
         "oracle_share": [Interval(Real, 0, 1, closed="right")],
         "temperature": "no_validation",
         "weight": [NOT_NEGATIVE],
-        "target": [StrOptions({"oracle", "reference"})],
+        "target": [StrOptions({"oracle", "reference", "mistakes"})],
     }
 
     def __init__(
@@ -202,14 +221,20 @@ class OracleMatchingUnlearner(NetUnlearner):
         if self.target == "reference":
             self._match(net, retain, forget, self._refer(net, retain, forget), float(self.weight))
             return None
+        if self.target == "mistakes":
+            need_one_class(self._classes, f"{type(self).__name__}(target='mistakes')")
         whole, said, ask = self._ask_oracles(skill, retain, forget)
         if whole is not None:
             return whole
         temperature = self._find_temperature(net, retain, ask)
-        table = torch.as_tensor(said, dtype=torch.float32)
+        table, wrong = torch.as_tensor(said, dtype=torch.float32), None
+        if self.target == "mistakes":
+            table, wrong = self._find_mistakes(said, forget.y)
 
         def taught(batch):
-            return table[batch.places(type(self).__name__)] / (temperature.value or 1.0)
+            places = batch.places(type(self).__name__)
+            logits = table[places] / (temperature.value or 1.0)
+            return logits if wrong is None else (logits, wrong[places])
 
         start, weight = Start(net), float(self.weight)
         hung = [("skunlearn_temperature", temperature)]
@@ -236,13 +261,25 @@ class OracleMatchingUnlearner(NetUnlearner):
             # Running statistics are to stay those of retained rows.
             with unmoved(norms), lone_row(net, gone):
                 out = inference.infer(net, gone.x)
-            student = inference.logits(net, out, self._classes)
-            divergences = task.divergences(send_tensor(taught(gone), student.device), student)
+            student, asked = inference.logits(net, out, self._classes), taught(gone)
+            asked, counted = asked if isinstance(asked, tuple) else (asked, None)
+            divergences = task.divergences(send_tensor(asked, student.device), student)
+            if counted is not None:
+                divergences = divergences * send_tensor(counted, student.device).to(divergences)
             return batch.loss() + weight * gone.mean(divergences)
 
         with prompt(norms):
             self._run(net, retain, callbacks, loss=loss)
         return norms
+
+    def _find_mistakes(self, said, y):
+        """Logits that are sure of the class that oracles name; where this isn't the row's own."""
+        named = said.argmax(axis=1)
+        sure = np.full(said.shape, -_SURE, dtype=np.float32)
+        sure[np.arange(len(sure)), named] = _SURE
+        wrong = torch.as_tensor(named != y)
+        self._done["oracle"]["mistakes"] = int(wrong.sum())
+        return torch.as_tensor(sure), wrong
 
     def _refer(self, net, retain, forget):
         """What the net itself says of unseen rows, for batches of forget rows."""
@@ -313,6 +350,8 @@ class OracleMatchingUnlearner(NetUnlearner):
         """By which what the oracle says is divided, a callback of the training."""
         if self._classes is None:
             return Temperature(None)
+        if self.target == "mistakes":
+            return Temperature(1.0)  # of the class alone
         if self.temperature != "entropy":
             return Temperature(float(self.temperature))
         if ask is None:  # shadow models answer for rows of their own only, but were trained in full
@@ -341,10 +380,12 @@ class OracleMatchingUnlearner(NetUnlearner):
         return state
 
     def _make_promises(self):
-        refers = getattr(self, "target", "oracle") == "reference"
-        trains = getattr(self, "oracle", None) is None and not refers
+        target = getattr(self, "target", "oracle")
+        trains = getattr(self, "oracle", None) is None and target != "reference"
         return replace(
-            super()._make_promises(), trains_from_scratch=trains, reads_forget_labels=refers
+            super()._make_promises(),
+            trains_from_scratch=trains,
+            reads_forget_labels=target != "oracle",
         )
 
     def _check_parameters(self):
@@ -358,6 +399,6 @@ class OracleMatchingUnlearner(NetUnlearner):
 
     def _space(self):
         space = super()._space() | {"weight": LogUniform(0.1, 3.0)}
-        if self.oracle is None and self.target == "oracle":
+        if self.oracle is None and self.target != "reference":
             space["oracle_share"] = Uniform(0.05, 0.3)
         return space

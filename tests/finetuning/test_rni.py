@@ -83,11 +83,20 @@ def test_noise_is_of_the_size_of_the_tensor():
     torch.manual_seed(0)
     old = [0.05 * torch.randn(200, 300), 3 + 7 * torch.randn(5000), torch.zeros(4)]
     new = [p.clone() for p in old]
-    RNIUnlearner(two(), noise=2.0)._add_noise(new)
+    RNIUnlearner(two())._add_noise(new, 2.0)
     for p, q in zip(old[:2], new, strict=False):
         wanted = 4 * float(p.square().mean())
         assert float((q - p).square().mean()) == pytest.approx(wanted, rel=0.05)
     assert torch.equal(new[2], old[2])
+
+
+def test_noise_falls_over_the_passes_that_pick(monkeypatch):
+    X, y = rows()
+    added = []
+    monkeypatch.setattr(RNIUnlearner, "_add_noise", lambda self, w, noise, *_: added.append(noise))
+    unlearner = RNIUnlearner(two(), noise=3.0, max_epochs=9, random_state=0).fit(X, y)
+    unlearner.unlearn(indices=[0, 1])
+    assert added == pytest.approx([3.0, 2.25, 1.5, 0.75])
 
 
 @pytest.mark.parametrize("share, count", [(0.0, 0), (0.5, 1), (1.0, 2)])
