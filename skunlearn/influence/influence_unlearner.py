@@ -1,5 +1,6 @@
 """Unlearning by influence functions."""
 
+from skunlearn._torch.parts.net_state import sharing_weights
 from skunlearn.influence._editor import CurvatureEditor
 
 
@@ -91,6 +92,9 @@ class InfluenceUnlearner(CurvatureEditor):
     """
 
     def _unlearn(self, net, retain, forget):
-        objective, solve = self._objective(net, retain, forget)
-        pushed = objective.gradient(forget).div_(objective.mass(retain))
-        self._move(net, retain, forget, objective, solve(pushed[None], overwrite=True)[0])
+        with sharing_weights(net, self.estimator_):
+            objective, solve = self._objective(net, retain, forget)
+            pushed = objective.gradient(forget).div_(objective.mass(retain))
+            direction = solve(pushed[None], overwrite=True)[0]
+            del pushed
+        self._move(net, retain, forget, objective, direction)
