@@ -130,8 +130,6 @@ class Curvature:
             yield row.to(self.objective.like).mul_(2).sub_(1)
 
 
-
-
 def _hessian(objective, x, y, w, v, total):
     """Add the product of the loss's Hessian with v to `total`.
 
