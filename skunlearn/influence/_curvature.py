@@ -130,12 +130,12 @@ class Curvature:
             yield row.to(self.objective.like).mul_(2).sub_(1)
 
 
-# Plain double backward: on small nets 2.6 times as fast as torch.func's jvp of vjp, and it asks
-# for no forward-mode derivatives, which some layers lack.
-
-
 def _hessian(objective, x, y, w, v, total):
-    """Add the product of the loss's Hessian with v to `total`."""
+    """Add the product of the loss's Hessian with v to `total`.
+
+    By plain double backward: on small nets 2.6 times as fast as torch.func's jvp of vjp, and it
+    asks for no forward-mode derivatives, which some layers lack.
+    """
     with torch.enable_grad():
         leaves = objective.leaves()
         at = [*leaves.values()]

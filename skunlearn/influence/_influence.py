@@ -72,7 +72,7 @@ def influence(
     Notes
     -----
     "cg" solves the systems of up to 16 test rows at a time, fewer for nets of more than 130,000
-    weights. Each of its steps is a product with the curvature, some 2.5 passes forward and back for
+    weights. Each of its steps is a product with the curvature, 1.6 to 3 passes forward and back for
     one row and more for several, and ``max_steps`` are the most. Where that is too long,
     ``InverseCurvature(solver="ekfac")`` goes over the rows twice, whatever the number of test rows.
 

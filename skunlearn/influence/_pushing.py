@@ -47,8 +47,8 @@ def push_forward(objective, leaves, x, v):
     pushed : tensor of that shape
     """
     with _ALONE, forward_ad.dual_level():
-        named = objective.weights(v)
-        duals = {name: forward_ad.make_dual(leaf, named[name]) for name, leaf in leaves.items()}
+        ways = {name: _alone(way) for name, way in objective.weights(v).items()}
+        duals = {name: forward_ad.make_dual(leaf, ways[name]) for name, leaf in leaves.items()}
         out, pushed = forward_ad.unpack_dual(objective.f.outputs(duals, x))
     return out, torch.zeros_like(out) if pushed is None else pushed.detach()
 
@@ -61,3 +61,8 @@ def push_twice(objective, leaves, x, v):
     back = grad(out, [*leaves.values()], u, create_graph=True, allow_unused=True)
     (pushed,) = differentiate_along(back, [u], objective.weights(v), many=v.ndim == 2)
     return out, pushed
+
+
+def _alone(part):
+    """A part of a vector as a tensor that is no part of one, which `make_dual` would copy."""
+    return torch.from_numpy(part.numpy()) if part.device.type == "cpu" else part

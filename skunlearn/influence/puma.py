@@ -4,6 +4,7 @@ from numbers import Real
 
 from skunlearn._fitted_model import read_rows
 from skunlearn._rows.constraints import POSITIVE, Interval
+from skunlearn._torch.parts.net_state import sharing_weights
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn.influence._criteria import check_criteria, slopes
 from skunlearn.influence._editor import CurvatureEditor
@@ -123,20 +124,23 @@ class PUMAUnlearner(CurvatureEditor):
         self.l1_ratio = l1_ratio
 
     def _unlearn(self, net, retain, forget):
-        objective, solve = self._objective(net, retain, forget)
-        wanted = slopes(objective, retain, check_criteria(self.criteria), self._read, self._classes)
-        projections = solve(wanted, overwrite=True)
-        lost = objective.dots(forget, projections).sum(axis=1)
-        weights = reweighting(
-            lost,
-            objective.dots(retain, projections),
-            penalty=self.penalty,
-            l1_ratio=self.l1_ratio,
-        )
-        pushed = objective.gradient(forget).sub_(objective.gradient(retain, weights))
-        del wanted, projections  # each is as large as the net, and solving takes more of them
-        n = objective.mass(retain) + objective.mass(forget)
-        step = solve(pushed[None], overwrite=True)[0].div_(n)
+        with sharing_weights(net, self.estimator_):
+            objective, solve = self._objective(net, retain, forget)
+            wanted = slopes(
+                objective, retain, check_criteria(self.criteria), self._read, self._classes
+            )
+            projections = solve(wanted, overwrite=True)
+            lost = objective.dots(forget, projections).sum(axis=1)
+            weights = reweighting(
+                lost,
+                objective.dots(retain, projections),
+                penalty=self.penalty,
+                l1_ratio=self.l1_ratio,
+            )
+            pushed = objective.gradient(forget).sub_(objective.gradient(retain, weights))
+            del wanted, projections  # each is as large as the net, and solving takes more of them
+            n = objective.mass(retain) + objective.mass(forget)
+            step = solve(pushed[None], overwrite=True)[0].div_(n)
         self._move(net, retain, forget, objective, step)
 
     def _n_solved(self):

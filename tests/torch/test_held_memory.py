@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from skunlearn import (
     FineTuneUnlearner,
     InfluenceUnlearner,
     NegGradPlusUnlearner,
+    PUMAUnlearner,
     SSDUnlearner,
     UAMUnlearner,
     UNSIRUnlearner,
@@ -22,10 +24,11 @@ from skunlearn import (
 from skunlearn._torch import pieces
 from skunlearn._torch.loop import fit_loop
 from skunlearn._torch.loop.epoch_loop import differentiate, sum_terms
-from skunlearn._torch.parts.net_state import keep_weights
+from skunlearn._torch.parts.net_state import keep_weights, sharing_weights
 from skunlearn._torch.pieces import in_pieces
 from skunlearn._torch.skorch_nets import copy_net, copy_to_ask
 from skunlearn.influence import InverseCurvature
+from skunlearn.influence._editor import CurvatureEditor
 
 
 class MLP(nn.Sequential):
@@ -197,3 +200,61 @@ def test_anchors_and_teachers_are_those_of_the_net_before():
     # What a pass of rows may write to is its own.
     assert teacher.module_ is not old.module_
     assert teacher.module_[1].running_mean is not old.module_[1].running_mean
+
+
+class Striped(nn.Module):
+    """Two weights in one piece of memory, as those of a recurrent net on a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        both = torch.randn(8)
+        self.one, self.two = nn.Parameter(both[:4]), nn.Parameter(both[4:])
+
+    def forward(self, X):
+        return X[:, :3] * self.one[:3] + self.two[:3]
+
+
+def places(net):
+    return [p.data_ptr() for p in net.module_.parameters()]
+
+
+@pytest.mark.parametrize("module", [MLP, Striped])
+def test_weights_are_shared_for_a_while_and_never_written_to(module):
+    old = make_net(module=module).initialize()
+    net = copy_net(old)
+    params, before = [*net.module_.parameters()], [p.clone() for p in old.module_.parameters()]
+    moved = params[0]
+    with torch.no_grad():
+        moved.add_(1)
+    with suppress(KeyError), sharing_weights(net, old):
+        shared = [a == b for a, b in zip(places(net), places(old), strict=True)]
+        raise KeyError
+    assert shared == [False, *[module is MLP] * (len(params) - 1)]
+    assert [*net.module_.parameters()] == params  # the optimizer knows them
+    with torch.no_grad():
+        for p in params:
+            p.add_(1)
+    for p, start in zip(old.module_.parameters(), before, strict=True):
+        assert torch.equal(p, start)
+    assert torch.equal(moved, before[0] + 1 + 1)
+
+
+@pytest.mark.parametrize("method", [InfluenceUnlearner, PUMAUnlearner])
+@pytest.mark.filterwarnings("ignore")
+def test_steps_by_curvature_hold_one_net_while_they_solve(method, monkeypatch):
+    unlearner = method(
+        make_net(), inverse=InverseCurvature(max_steps=2), random_state=0
+    ).fit(*make_rows())  # fmt: skip
+    objective, seen = CurvatureEditor._objective, []
+
+    def look(self, net, retain, forget):
+        seen.append(places(net) == places(self.estimator_))
+        return objective(self, net, retain, forget)
+
+    monkeypatch.setattr(CurvatureEditor, "_objective", look)
+    before = [p.clone() for p in unlearner.estimator_.module_.parameters()]
+    old = unlearner.estimator_
+    unlearner.unlearn(indices=[3, 4])
+    assert seen == [True]
+    assert all(map(torch.equal, before, old.module_.parameters()))
+    assert not set(places(unlearner.estimator_)) & set(places(old))

@@ -1,6 +1,7 @@
 """The state of a net's modules and criteria as tensors by name."""
 
 from collections import deque
+from contextlib import contextmanager
 from itertools import chain
 
 import numpy as np
@@ -186,6 +187,25 @@ def keep_weights(params, net, old):
         same = same and (twin.dtype, twin.device) == (p.dtype, p.device) and torch.equal(twin, p)
         kept[p] = twin.detach() if same else p.detach().clone()
     return kept
+
+
+@contextmanager
+def sharing_weights(net, old):
+    """Let a net's weights lie where those of `old` do, as far as they are the same, in the block.
+
+    Nobody may write to them there. It spares the memory of a net while one is only asked.
+    """
+    shared = []
+    try:
+        for p, start in keep_weights(dict(_name_parameters(net)).values(), net, old).items():
+            alone = type(p) is torch.nn.Parameter and p.untyped_storage().nbytes() == p.nbytes
+            if alone and start.stride() == p.stride():
+                shared.append(p)
+                p.data = start
+        yield
+    finally:
+        for p in shared:
+            p.data = p.data.clone()
 
 
 def _name_parameters(net):
