@@ -16,6 +16,7 @@ from skunlearn.exact._sums import Sums
 _EPS = np.finfo(np.float64).eps
 _CELLS = 2**18  # distances at a time
 _MOST = 0.2
+_TIE = 2.0**-30  # relative difference of squared distances up to which they count as equal
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Iteration:
     centres : array of shape (k, p)
     labels : int32 array of shape (n,)
     margins : float32 array of shape (n,)
-        By how much the second centre is farther than the nearest, at least.
+        By how much the second centre is farther than the nearest, at least; none where they are as
+        near.
     sums : Sums of the rows of each centre
     """
 
@@ -68,9 +70,11 @@ class Run:
 def run_lloyd(X, start, *, max_iter, tol, before=()):
     """Lloyd's algorithm as scikit-learn stops it; `Run`.
 
+    A row that is as near to two centres is that of the first, where rounding would have decided.
+
     None where a centre loses all of its rows. And of a run from `before` where it has lost its way,
-    as it has compared as many rows as a fifth of these iterations have, and where a row is as near
-    to two centres: whose it is rounding decides, otherwise in scikit-learn, and all that follows.
+    as it has compared as many rows as a fifth of these iterations have, and where it hangs on
+    rounding whether two centres are as near.
 
     Parameters
     ----------
@@ -85,9 +89,9 @@ def run_lloyd(X, start, *, max_iter, tol, before=()):
     iterations, looked, centres, last = [], 0, start, None
     for number in range(max_iter):
         near = before[number] if number < len(before) else last
-        labels, margins, count = _assign(X, centres, near)
+        labels, margins, count, sure = _assign(X, centres, near)
         looked += count
-        if before and (looked > _MOST * len(before) * len(X) or not (margins > 0).all()):
+        if before and (looked > _MOST * len(before) * len(X) or not sure):
             return None
         if near is None:
             sums = Sums.of(X, labels, len(start))
@@ -103,35 +107,40 @@ def run_lloyd(X, start, *, max_iter, tol, before=()):
             break
         centres, last = new, this
     if not settled:
-        labels, margins, count = _assign(X, new, this)
+        labels, _, count, sure = _assign(X, new, this)
         looked += count
-        if before and not (margins > 0).all():
+        if before and not sure:
             return None
     return Run(iterations, new, labels, looked)
 
 
 def _assign(X, centres, near):
-    """Nearest centre of every row, margins, and how many rows were compared with all centres.
+    """Nearest centre of every row, margins, how many rows were compared, and whether it is sure.
 
     `near` is an `Iteration` of these rows with other centres, or None.
     """
     if near is None:
-        return *_find_nearest(X, centres), len(X)
+        labels, margins, sure = find_nearest(X, centres)
+        return labels, margins, len(X), sure
     moved = np.sqrt(((centres - near.centres) ** 2).sum(axis=1))
     others = np.full(len(moved), moved.max())
     others[moved.argmax()] = np.partition(moved, -2)[-2] if len(moved) > 1 else 0.0
-    given = (moved + others) * (1 + 1e-12)
+    given = (moved + others) * (1 + _TIE)
     labels, margins = near.labels.copy(), _round_down(near.margins - given[near.labels])
     at = np.flatnonzero(~(margins > 0))
-    labels[at], margins[at] = _find_nearest(X[at], centres)
-    return labels, margins, len(at)
+    labels[at], margins[at], sure = find_nearest(X[at], centres)
+    return labels, margins, len(at), sure
 
 
-def _find_nearest(X, centres):
+def find_nearest(X, centres):
+    """Nearest centre of every row, the first of those as near; margins; and whether it is sure.
+
+    It is not where rounding decides if two centres are as near.
+    """
     k, p = centres.shape
-    labels, margins = np.zeros(len(X), np.int32), np.full(len(X), np.inf, np.float32)
+    labels, margins, sure = np.zeros(len(X), np.int32), np.full(len(X), np.inf, np.float32), True
     if k == 1:
-        return labels, margins
+        return labels, margins, sure
     offset = centres.mean(axis=0)  # small numbers round less
     centres = centres - offset
     sizes = (centres**2).sum(axis=1)
@@ -141,15 +150,22 @@ def _find_nearest(X, centres):
         lengths = np.einsum("ij,ij->i", rows, rows)
         far = rows @ (-2 * centres.T)
         far += sizes
+        far += lengths[:, None]
         every = np.arange(len(rows))
-        labels[i : i + step] = nearest = far.argmin(axis=1)
-        first = far[every, nearest] + lengths
+        nearest = far.argmin(axis=1)
+        first = far[every, nearest]
         far[every, nearest] = np.inf
-        second = far.min(axis=1) + lengths
+        second = far.min(axis=1)
+        far[every, nearest] = first
         slack = (p + 8) * _EPS * (lengths + sizes.max())
-        margin = np.sqrt(np.maximum(second - slack, 0)) - np.sqrt(np.maximum(first + slack, 0))
-        margins[i : i + step] = _round_down(margin)
-    return labels, margins
+        margin = np.sqrt(np.maximum(second - slack, 0))
+        margin -= np.sqrt(np.maximum(first + slack, 0)) * (1 + _TIE)
+        close = np.flatnonzero(second <= first * (1 + _TIE) + slack)
+        over = far[close] - first[close, None] * (1 + _TIE)
+        sure &= bool((np.abs(over) > slack[close, None]).all())
+        nearest[close], margin[close] = (over <= 0).argmax(axis=1), 0.0
+        labels[i : i + step], margins[i : i + step] = nearest, _round_down(margin)
+    return labels, margins, sure
 
 
 def _round_down(values):

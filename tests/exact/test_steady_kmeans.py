@@ -12,8 +12,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skunlearn import RetrainUnlearner, UnlearningPipeline
 from skunlearn.exact import SteadyKMeans
-from skunlearn.exact._lloyd import draw_start, run_lloyd
-from skunlearn.exact.steady_kmeans import ClusterStatistic
+from skunlearn.exact._lloyd import draw_start, find_nearest, run_lloyd
+from skunlearn.exact.steady_kmeans import ClusterStatistic, _find_gone
 
 N = 600
 
@@ -72,8 +72,37 @@ def test_a_row_of_the_start_is_trained_without(blobs):
 def test_equal_rows_go_one_by_one(blobs):
     X, y = blobs[0].copy(), blobs[1]
     X[100], X[200] = X[50], X[50]
-    pipeline = piped(X, y).unlearn(indices=[100]).unlearn(indices=[50])
+    pipeline = piped(X, y)
+    for gone in ([100], [50]):
+        pipeline.unlearn(indices=gone)
+        assert is_subtracted(pipeline)
     check_same(pipeline["k"], 2 * np.delete(X, [50, 100], axis=0))
+
+
+def test_a_row_of_the_start_may_go_while_an_equal_one_stays(blobs):
+    X, y = blobs[0].copy(), blobs[1]
+    first = np.flatnonzero((piped(X, y)["k"].start_[3] == 2 * X).all(axis=1))[0]
+    other = 0 if first else 1
+    X[other] = X[first]
+    for gone in (first, other):
+        pipeline = piped(X, y).unlearn(indices=[gone])
+        assert is_subtracted(pipeline)
+        check_same(pipeline["k"], 2 * np.delete(X, gone, axis=0))
+
+
+def test_places_of_rows_that_go():
+    rng = np.random.default_rng(0)
+    for n in (5, 40, 9000):
+        table = rng.integers(0, n // 2, n).astype(np.uint64)
+        gone = rng.permutation(n)[: n // 3]
+        found = _find_gone(table, np.delete(table, gone), table[gone])
+        np.testing.assert_array_equal(table[found], table[gone])
+        np.testing.assert_array_equal(np.delete(table, found), np.delete(table, gone))
+        assert len(np.unique(found)) == len(gone)
+    table = np.arange(5, dtype=np.uint64)
+    for left, gone in (([1, 0, 2], [3, 4]), ([0, 1], [2, 3]), ([0, 1, 2, 3], [5]), ([9], [0] * 4)):
+        left, gone = np.array(left, np.uint64), np.array(gone, np.uint64)
+        assert _find_gone(table, left, gone) is None
 
 
 def test_where_the_iterations_lose_their_way_it_is_trained():
@@ -87,30 +116,46 @@ def test_where_the_iterations_lose_their_way_it_is_trained():
     assert not all(subtracted)
 
 
-def test_where_a_row_is_as_near_to_two_centres_it_is_trained():
-    """Rounding says whose it is, and of another order of sums something else."""
-    rng = np.random.default_rng(8)
-    for seed in range(8, 40, 8):
-        X = np.round(rng.normal(size=(111, 4)))
-        step = SteadyKMeans(2, random_state=seed, tol=0.0).fit(X)
+@pytest.mark.parametrize("columns, values", [(2, 4), (4, 6), (12, 9), (64, 17)])
+def test_a_row_as_near_to_two_centres_is_of_the_first(columns, values):
+    """Rounding would say whose it is, and of another order of sums something else."""
+    rng, served = np.random.default_rng(values), 0
+    X = rng.integers(0, values, (400, columns)) + 8.0 * rng.integers(0, 3, (400, 1))
+    for seed in range(4):
+        step = SteadyKMeans(3, random_state=seed, tol=0.0).fit(X)
         statistic = ClusterStatistic.of(step, X)
-        for gone in range(12) if statistic else ():
+        np.testing.assert_array_equal(step.predict(X), step.labels_)
+        for gone in range(6):
             kept = np.delete(X, gone, axis=0)
+            again = SteadyKMeans(3, random_state=seed, tol=0.0).fit(kept)
             found = statistic.without(step, X[[gone]], kept)
             if found is not None:
-                again = SteadyKMeans(2, random_state=seed, tol=0.0).fit(kept)
-                np.testing.assert_allclose(found[1].cluster_centers_, again.cluster_centers_)
-    # The first row is halfway between the two of the start.
+                served += 1
+                np.testing.assert_array_equal(found[1].cluster_centers_, again.cluster_centers_)
+                np.testing.assert_array_equal(found[1].labels_, again.labels_)
+            mixed = rng.permutation(len(kept))  # another order of sums
+            other = SteadyKMeans(3, random_state=seed, tol=0.0).fit(kept[mixed])
+            np.testing.assert_array_equal(other.cluster_centers_, again.cluster_centers_)
+            np.testing.assert_array_equal(other.labels_, again.labels_[mixed])
+    assert served >= 12
+
+
+def test_the_first_of_two_centres():
     X = np.array([[1.0], [0.0], [2.0], [2.5], [-0.5], [2.25]] * 20)
-    centres = np.array([[0.0], [2.0]])
+    centres = np.array([[0.0], [2.0]])  # the first row is halfway between them
+    labels, margins, sure = find_nearest(X, centres)
+    np.testing.assert_array_equal(labels[:6], [0, 0, 1, 1, 0, 1])
+    np.testing.assert_array_equal(find_nearest(X, centres[::-1])[0][:6], [0, 1, 0, 0, 1, 0])
+    assert sure
+    np.testing.assert_array_equal(margins > 0, np.arange(len(X)) % 6 > 0)
     run = run_lloyd(X, centres, max_iter=9, tol=0.0)
-    assert run is not None
     again = run_lloyd(X, centres, max_iter=9, tol=0.0, before=run.iterations)
-    assert again is None
-    apart = X + 0.1 * (X == 1)
-    run = run_lloyd(apart, centres, max_iter=9, tol=0.0)
-    again = run_lloyd(apart, centres, max_iter=9, tol=0.0, before=run.iterations)
     np.testing.assert_array_equal(again.labels, run.labels)
+    # Far from all others, rounding is coarser than what counts as equal.
+    X, far = np.vstack([X, [[1e7]]]), np.array([[0.0], [2.0], [1e7]])
+    assert not find_nearest(X, far)[2]
+    run = run_lloyd(X, far, max_iter=9, tol=0.0)
+    assert run_lloyd(X, far, max_iter=9, tol=0.0, before=run.iterations) is None
 
 
 def test_sparse_rows_are_trained_on(blobs):
