@@ -41,7 +41,7 @@ def seed_torch(seed):
 
 _lock = threading.Lock()
 _inside, _before = 0, None  # how many blocks are entered, and the generators before the first
-_spare = []  # generators that numpy draws from inside of blocks within others
+_spare = []  # generators that numpy draws from inside of blocks
 _NO_STATE = {"bit_generator": "MT19937", "state": None}
 
 
@@ -53,9 +53,9 @@ def seeded(seed):
     overlap, and each would bring back what another has seeded: the last one that is left restores
     what was before the first.
 
-    To read and write numpy's state takes most of the time of entering and leaving. So only the
-    first block does it; those within it let numpy draw from another generator meanwhile, and give
-    back the normal number that it holds back of two.
+    To read and write numpy's state would take most of the time of entering and leaving. So numpy
+    draws from another generator meanwhile, and its own rests until the last block is left; the
+    normal number that it holds back of two is kept beside it.
     """
     global _inside, _before
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
@@ -63,13 +63,11 @@ def seeded(seed):
     forked = torch.random.fork_rng(devices=devices) if devices else nullcontext()
     with _lock:
         ours = torch.get_rng_state(), random.getstate(), np.random.get_bit_generator()
-        lent = held = None
-        if _inside:
-            held = _carry_held()
-            lent = _spare.pop() if _spare else np.random.MT19937()
-            np.random.set_bit_generator(lent)
-        else:
-            _before = ours, np.random.get_state()  # noqa: NPY002
+        ours = *ours, _carry_held()
+        if not _inside:
+            _before = ours
+        lent = _spare.pop() if _spare else np.random.MT19937()
+        np.random.set_bit_generator(lent)
         _inside += 1
     try:
         with forked:
@@ -80,15 +78,14 @@ def seeded(seed):
     finally:
         with _lock:
             _inside -= 1
-            of_torch, of_python, of_numpy = ours if _inside else _before[0]
+            of_torch, of_python, of_numpy, held = ours if _inside else _before
             torch.set_rng_state(of_torch)
             random.setstate(of_python)
-            np.random.set_bit_generator(of_numpy)
-            if lent is not None:
-                _spare.append(lent)
+            if not _inside or of_numpy is not _before[2]:  # else others would draw from it
+                np.random.set_bit_generator(of_numpy)
                 _carry_held(held)
+                _spare.append(lent)
             if not _inside:
-                np.random.set_state(_before[1])  # noqa: NPY002
                 _before = None
 
 

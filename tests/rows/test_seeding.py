@@ -118,3 +118,32 @@ def test_blocks_of_threads_that_overlap_leave_the_generators_alone():
     left.set()
     thread.join()
     assert generators() == before
+
+
+@pytest.mark.parametrize("kind", [np.random.MT19937, np.random.PCG64])
+@pytest.mark.parametrize("first_to_leave", ["outer", "inner"])
+def test_the_generator_of_numpy_rests_meanwhile(kind, first_to_leave):
+    """Its state need not be read, which takes long, nor be of the kind that numpy begins with."""
+    plain = np.random.get_bit_generator()
+    np.random.set_bit_generator(generator := kind(7))
+    try:
+        outer, inner = seeded(1), seeded(2)
+        outer.__enter__()
+        first = np.random.rand()  # noqa: NPY002
+        inner.__enter__()
+        for block in (outer, inner) if first_to_leave == "outer" else (inner, outer):
+            np.random.rand(3)  # noqa: NPY002
+            block.__exit__(None, None, None)
+        assert np.random.get_bit_generator() is generator
+    finally:
+        np.random.set_bit_generator(plain)
+    assert first == np.random.RandomState(1).rand()
+    drawn, expected = np.random.Generator(generator), np.random.Generator(kind(7))
+    assert drawn.random() == expected.random()
+
+
+def test_an_error_inside_leaves_the_block():
+    before = generators()
+    with pytest.raises(KeyError), seeded(1), seeded(2):
+        raise KeyError
+    assert generators() == before

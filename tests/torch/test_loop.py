@@ -313,6 +313,22 @@ def test_weights_and_buffers_that_are_not_finite(size, dtype):
             assert refuse_diverged(net) is net
 
 
+def test_weights_of_other_kinds_that_are_not_finite():
+    module = nn.Linear(3, 3)
+    module.phase = nn.Parameter(torch.zeros(4, dtype=torch.complex64))
+    module.register_buffer("scale", torch.ones(4).to(torch.float8_e4m3fn))
+    module.register_buffer("count", torch.tensor(7))
+    net = NeuralNetClassifier(module, train_split=None).initialize()
+    assert refuse_diverged(net) is net
+    net.module_.phase.data[1] = complex(0, np.inf)
+    with pytest.raises(UnlearningError, match=r"module\.phase holds NaN or infinity"):
+        refuse_diverged(net)
+    net.module_.phase.data[1] = 0
+    net.module_.scale[:2] = torch.full((2,), np.nan).to(torch.float8_e4m3fn)
+    with pytest.raises(UnlearningError, match=r"module\.scale holds NaN"):
+        refuse_diverged(net)
+
+
 # ------------------------------------------------------------------ an optimizer's step
 
 

@@ -14,7 +14,6 @@ from skunlearn.exceptions import UnlearningError
 
 OWN = {*vars(torch.nn.Module())}  # what torch keeps on every module
 _HOLDERS = (list, set, dict, deque, torch.Tensor, np.ndarray)  # what is written to
-_MANY = 2**14  # numbers of a weight; the ends of fewer are found no sooner
 
 
 def parts(net):
@@ -136,28 +135,35 @@ def _refuse_divided(name):
 
 def refuse_diverged(net):
     """Raise when a weight is NaN or infinite, is not there, or only in part."""
-    flags = {}
+    held, sums = {}, []
     for name, part in parts(net):
         for key, value in [*part.named_parameters(), *part.named_buffers()]:
             if is_lazy(value):
                 _refuse_lazy(f"{name}.{key}")
             if hasattr(type(value), "full_tensor"):  # DTensor, without the import of its package
                 _refuse_divided(f"{name}.{key}")
-            # A buffer may be meant to hold infinity: a mask of attention, say.
-            learnt = isinstance(value, torch.nn.Parameter)
-            seen = value.detach()
-            if seen.is_floating_point() and seen.numel() > _MANY:  # nothing as large is made
-                seen = torch.stack(seen.aminmax())  # NaN is both
-            flags[f"{name}.{key}"] = (~torch.isfinite(seen) if learnt else seen.isnan()).any()
-    home = next(iter(flags.values())).device if flags else None
-    # Looked at together: a device is waited for once.
-    if flags and torch.stack([flag.to(home, non_blocking=True) for flag in flags.values()]).any():
-        first = next(name for name, flag in flags.items() if flag)
-        raise UnlearningError(
-            f"The training diverged: {first} holds NaN or infinity. The model is as "
-            "it was before. Try a smaller learning rate."
-        )
+            held[f"{name}.{key}"] = value
+            seen = torch.view_as_real(value.detach()) if value.is_complex() else value.detach()
+            if seen.is_floating_point():
+                seen = seen.float() if seen.element_size() == 1 else seen  # which torch cannot sum
+                home = sums[0].device if sums else seen.device
+                sums.append(seen.sum().to(home, torch.float32, non_blocking=True))
+    # Most nets are fine, which one sum of each tensor tells; a device is waited for once.
+    if sums and not torch.stack(sums).isfinite().all():
+        _refuse_infinite(held)
     return net
+
+
+def _refuse_infinite(held):
+    """Raise where one of these tensors by name is wrong, and not only too large to be summed."""
+    for name, value in held.items():
+        # A buffer may be meant to hold infinity: a mask of attention, say.
+        wrong = ~value.isfinite() if isinstance(value, torch.nn.Parameter) else value.isnan()
+        if wrong.any():
+            raise UnlearningError(
+                f"The training diverged: {name} holds NaN or infinity. The model is as "
+                "it was before. Try a smaller learning rate."
+            )
 
 
 def weights(net):
