@@ -191,6 +191,11 @@ class Facts:
         said = change.forget_after
         self.classes_gone = self.emptied and said is not None and said.task.has_one_class
         self.losses = measured["forget_before"]["loss"], measured["forget_after"]["loss"]
+        # Those of a regression as shares of its targets' variance.
+        said, unit = change.retain_before or change.forget_before, 1.0
+        if said is not None and isinstance(said.task, Values):
+            unit = said.task.chance(said.y) or 1.0
+        self._in_units = tuple(loss and loss / unit for loss in self.losses)
 
     def hold(self, fact):
         """Whether it is so; ``"not "`` before the name of a fact turns it round."""
@@ -237,7 +242,7 @@ class Facts:
     @cached_property
     def rose(self):
         """The same, whatever became of the weights."""
-        change, (before, after) = self.change, self.losses
+        change, (before, after) = self.change, self._in_units
         raised = after - before > min(MOVED * max(1.0, before), GREW * before)
         if not raised and change.is_easy:
             # Of these a net trained anew knows some less well and others better.
@@ -257,7 +262,7 @@ class Facts:
     @property
     def _rose_by_little(self):
         """Whether the loss rose by no more than new statistics, or a few steps, make of it."""
-        before, after = self.losses
+        before, after = self._in_units
         little = after - before < GREW * before
         if traces.has_new_statistics(self.unlearner.estimator_, self.change.model):
             return little or self.weights_moved < STILL

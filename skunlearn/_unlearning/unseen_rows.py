@@ -142,6 +142,8 @@ class Apart:
         By name, how much easier, or harder, than others the forget rows plainly are; {} if not.
     matched : bool
         Whether they are compared to unseen rows that are as hard.
+    whole : bool
+        Whether they are all of classes that are gone.
     kept : bool
         Whether easy rows have lost next to nothing of what a net has by heart that knows retained
         rows better than unseen ones.
@@ -153,6 +155,7 @@ class Apart:
     errors: dict
     ease: dict = field(default_factory=dict)
     matched: bool = False
+    whole: bool = False
     kept: bool = False
 
     @classmethod
@@ -193,7 +196,7 @@ class Apart:
             (was[RIGHT], _), (now[RIGHT], errors[RIGHT]) = (_right_beyond(*p, alike) for p in sides)
         ease = {} if whole else change.ease
         kept = bool(ease) and one_class and change.is_easy and _have_kept(change, sides)
-        return cls(len(places[1]), was, now, errors, ease, alike is not None, kept)
+        return cls(len(places[1]), was, now, errors, ease, alike is not None, whole, kept)
 
     def remembered(self, but=None):
         """Name of what gives away the forget rows as before, by more than half; or None.
@@ -227,12 +230,17 @@ class Apart:
         return self.after[name] > self._explained(name) + _SOME * self.errors[name]
 
     def are_alike(self):
-        """Whether rows of classes that stay are plainly no better known than unseen ones."""
-        if RIGHT not in self.after or self.errors[RIGHT] > _PLAIN:
+        """Whether rows of classes that stay are plainly no better known than unseen ones.
+
+        Of rows without a class one score tells, if the rows are many.
+        """
+        names = [name for name in (RIGHT, "margin", SQUARED) if name in self.after]
+        if self.whole or self.errors[names[0]] > _PLAIN:
             return False
         if self.ease and not (self._are_easy or self.matched):
             return False  # harder ones are known less well in any case
-        names = ("margin",) if self._are_easy else (RIGHT, "margin")
+        if self._are_easy:
+            names = [name for name in names if name != RIGHT]
         return not self.kept and all(
             self.after[name] <= self._explained(name) + NEAR + self.errors[name] for name in names
         )
