@@ -187,6 +187,11 @@ class PublicBackbone(TransformerMixin, BaseEstimator):
         ``__init__``. However many such nets there are, the weights are in memory once. Buffers
         (of batch normalisation, say) are copied, as training may move them.
 
+        An adapter must therefore not be merged into them (``merge_adapter``, ``merge_and_unload``
+        of ``peft``): all other nets would have it too. ``copy.deepcopy(net)`` has weights of its
+        own, into which it can be. Modules that merge by themselves in evaluation mode are refused
+        when they have been trained.
+
         Returns
         -------
         module : torch.nn.Module

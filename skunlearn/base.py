@@ -135,15 +135,7 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
 
     @words.described(words.FIT)
     def fit(
-        self,
-        X,
-        y=None,
-        sample_weight=None,
-        *,
-        forget=None,
-        ids=None,
-        groups=None,
-        measure_on=None,
+        self, X, y=None, sample_weight=None, *, forget=None, ids=None, groups=None, measure_on=None
     ):
         named = {"ids": ids, "groups": groups, "measure_on": measure_on}
         return self._fit(X, y, sample_weight, forget, named)
@@ -302,7 +294,9 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         """Whether a method that judges itself (see `Promises`) could do so, in this request."""
         return False
 
-    _has_retrained = _has_judged  # whether it has trained anew after all, from the first weights
+    def _has_retrained(self):
+        """Whether the method has trained from the first weights after all, in this request."""
+        return False
 
     def _warn_if_wrong(self, change, measured, most_lost):
         """Warn when the model was damaged, or has not forgotten; see `diagnosis`."""

@@ -76,8 +76,28 @@ class Untouched:
                     f"The training has changed the weights of {path}, a PublicBackbone: it is no "
                     "longer what was declared, and has to be loaded anew. Something has unfrozen "
                     "them, or an adapter writes into what it is put on (PiSSA and OLoRA of peft "
-                    "do); to train them, let the module copy.deepcopy them."
+                    "do, and those that are merged for predictions); to train them, let the "
+                    "module copy.deepcopy them."
                 )
+
+    def check_evaluation(self, net):
+        """Raise where a net writes into a backbone when it is put into evaluation mode."""
+        if not self.backbones:
+            return
+        before = self._count()
+        for _, part in parts(net):
+            was = part.training
+            part.eval()
+            now = self._count()
+            part.train(was)
+            for (path, _), one, other in zip(self.backbones, before, now):
+                if one != other:
+                    raise UnlearningError(
+                        f"In evaluation mode the net merges its adapter into the weights of {path},"
+                        " a PublicBackbone, on which every other net stands too. Turn that off "
+                        "(merge_weights=False of loralib); to have a merged net, merge "
+                        "copy.deepcopy(net). What is declared has to be loaded anew."
+                    )
 
     def _count(self):
         # torch counts how often a tensor was written to, but not what goes through `.data`.

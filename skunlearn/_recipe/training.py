@@ -165,6 +165,7 @@ def _train(estimator, rows, classes, seed, verbose, write_checkpoints, callbacks
                 strict=write_checkpoints,
             )
         public.check_weights()
+        public.check_evaluation(trained)
         return trained
 
 

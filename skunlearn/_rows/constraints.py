@@ -4,6 +4,7 @@ The one place that imports scikit-learn's private module of constraints, as othe
 (imbalanced-learn, scikit-fingerprints): from 1.6 to 1.9 what is used here has not changed.
 """
 
+from functools import lru_cache
 from numbers import Integral, Real
 
 from sklearn.utils._param_validation import (
@@ -49,15 +50,26 @@ def check_parameters(estimator):
         scikit-learn's, both a ValueError and a TypeError. It says the parameter, its value and
         what is allowed.
     """
-    declared = estimator._parameter_constraints
-    for name, value in estimator.get_params(deep=False).items():
-        allowed = declared.get(name, "no_validation")
-        if allowed == "no_validation":
-            continue
-        if not any(make_constraint(one).is_satisfied_by(value) for one in allowed):
-            *others, last = map(_describe, allowed)
+    for name, checks in _list_checks(type(estimator)):
+        value = getattr(estimator, name)
+        if not any(satisfied(value) for satisfied in checks):
+            *others, last = map(_describe, estimator._parameter_constraints[name])
             said = f"{', '.join(others)} or {last}" if others else last
             raise InvalidParameterError(f"{name} must be {said}, got {value!r}.")
+
+
+@lru_cache(maxsize=256)
+def _list_checks(kind):
+    """Parameters of a class of estimators that are checked, with tests of which one must hold.
+
+    To make them takes most of a check, and every request asks for one.
+    """
+    declared = [(n, kind._parameter_constraints.get(n)) for n in kind._get_param_names()]
+    return [
+        (name, [make_constraint(one).is_satisfied_by for one in allowed])
+        for name, allowed in declared
+        if allowed not in (None, "no_validation")
+    ]
 
 
 def _describe(constraint):

@@ -27,7 +27,13 @@ def locate(record, X=None, y=None, *, ids=None, indices=None, groups=None):
         return _find_names(record, record._groups, groups, "groups")
     if indices is not None:
         return _check_indices(record, indices)
-    return _find_rows(record, X, y)
+    if record.is_dataset:
+        return _check_indices(record, _find_subset(record, X))
+    if is_dataset(X):
+        raise TypeError("X_forget is a torch Dataset, but the model was fitted on arrays.")
+    if y is not None and len(y) != n_rows(X):
+        raise ValueError(f"X_forget has {n_rows(X)} rows, but y_forget has {len(y)}.")
+    return _keep_retained(record, record._table.match(record, X, y), "rows of X_forget", "row")
 
 
 def find(record, X=None, y=None, **named):
@@ -110,6 +116,9 @@ def align_request(X, like, name):
 
     Raises UnknownRowsError for rows that no training row can equal.
     """
+    arrays = type(X) is type(like) is np.ndarray and X.ndim and X.dtype == like.dtype
+    if arrays and X.shape[1:] == like.shape[1:]:
+        return X.copy()  # it has that form; whoever passed it may write to it
     X, exact = align(X, like, name)
     if not exact.all():
         wrong = np.flatnonzero(~exact).tolist()
@@ -127,16 +136,6 @@ def align_request(X, like, name):
             "Check dtype and scaling: a row must equal the one that was passed to fit."
         )
     return X
-
-
-def _find_rows(record, X, y):
-    if record.is_dataset:
-        return _check_indices(record, _find_subset(record, X))
-    if is_dataset(X):
-        raise TypeError("X_forget is a torch Dataset, but the model was fitted on arrays.")
-    if y is not None and len(y) != n_rows(X):
-        raise ValueError(f"X_forget has {n_rows(X)} rows, but y_forget has {len(y)}.")
-    return _keep_retained(record, record._table.match(record, X, y), "rows of X_forget", "row")
 
 
 def _find_subset(record, X):

@@ -53,11 +53,11 @@ def _ask(rows, known, seed):
     if known is not None:
         known = known.sample(_KNOWN, seed)
     there, asked = rows if known is None else known, None
-    X = _read(there)
+    X = read_matrix(there)
     if X is None or len(X) < _FEWEST or not np.isfinite(X).all():
         return None
     if known is not None:
-        asked = _read(rows)
+        asked = read_matrix(rows)
         if asked is None or asked.shape[1:] != X.shape[1:] or not np.isfinite(asked).all():
             return None
     counts = np.unique(there.y, return_counts=True)[1]
@@ -65,7 +65,7 @@ def _ask(rows, known, seed):
     return KNeighborsClassifier(votes, algorithm="brute").fit(X, there.y), asked
 
 
-def _read(rows):
+def read_matrix(rows):
     """The rows as a matrix of floats; None where they are not of that kind, or too large."""
     rows = rows if rows.reader is None else rows.reader.rows(rows)
     # Before they are taken: rows may lie in a file because no memory holds so many.

@@ -18,6 +18,7 @@ from skorch.helper import predefined_split
 from torch.utils.data import Subset
 
 from skunlearn._rows import checking
+from skunlearn._rows.seeding import seeded
 from skunlearn._torch.batches.net_rows import make_dataset
 from skunlearn._torch.skorch_nets import own_split
 
@@ -31,6 +32,31 @@ def count(estimator, rows):
     if not isinstance(estimator, NeuralNet) or own_split(estimator) is None:
         return None
     return len(rows) - len(_parts(estimator, rows)[0])
+
+
+def find_never_trained(net, rows, known=None):
+    """Positions of the rows that a training of `net` on `rows` holds out, among those `known`.
+
+    None where there are none, or where nobody can say: where splits are drawn at random, or are
+    another kind than skorch's own.
+
+    Parameters
+    ----------
+    net : skorch net with a train_split of its own
+    rows : Rows with positions
+    known : ndarray of int, or None for all
+    """
+    kept, split = [], net.train_split
+    if type(split) is not ValidSplit or not isinstance(split.cv, int | float | _CV):
+        return None
+    for seed in (0, 1):
+        with seeded(seed), suppress(ValueError):  # which the training has told, or will
+            kept.append(_parts(net, rows)[0])
+    if len(kept) < 2 or not np.array_equal(*kept):
+        return None
+    held = np.delete(rows.positions, kept[0])
+    held = held if known is None else held[np.isin(held, known)]
+    return held if len(held) else None
 
 
 def check_given(net, rows):

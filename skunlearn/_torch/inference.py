@@ -101,22 +101,10 @@ def outputs(net, rows, every=False):
     With `every`, as it returns them: a tuple where it returns several.
     """
     data = make_net_rows(net, rows.source, None, rows.index)
-    if _passes_plainly(net) and can_batch(net, data, training=False):
-        out = _pass(net, data)
-    else:
+    if not (_passes_plainly(net) and can_batch(net, data, training=False)):
         out = _make_reader(net, data).forward(data)
-    return out if every else main_output(out).float()
-
-
-def _passes_plainly(net):
-    for name in _PASS:
-        if name in vars(net) or getattr(type(net), name) is not getattr(NeuralNet, name):
-            return False
-    return True
-
-
-def _pass(net, data):
-    """What ``net.forward`` gives, sooner: of batches that are read whole, and may be larger."""
+        return out if every else main_output(out).float()
+    # What it gives, sooner: of batches that are read whole, and may be larger.
     options = {"resident": False, **net.get_params_for("iterator_valid")}
     size = options.get("batch_size") or _widen(net, data)
     options["batch_size"] = len(data) if size == -1 else size
@@ -125,7 +113,15 @@ def _pass(net, data):
         for x, _ in BatchLoader(data, **options):
             net._set_training(False)
             said.append(to_device(_plain(step.infer(x)), device="cpu"))
-    return tuple(map(torch.cat, zip(*said))) if isinstance(said[0], tuple) else torch.cat(said)
+    out = tuple(map(torch.cat, zip(*said))) if isinstance(said[0], tuple) else torch.cat(said)
+    return out if every else main_output(out).float()
+
+
+def _passes_plainly(net):
+    for name in _PASS:
+        if name in vars(net) or getattr(type(net), name) is not getattr(NeuralNet, name):
+            return False
+    return True
 
 
 def predict_proba(net, X, classes):

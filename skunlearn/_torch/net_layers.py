@@ -3,12 +3,14 @@
 import fnmatch
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch.nn.utils.parametrize import is_parametrized
 
-from skunlearn._torch.inference import outputs
+from skunlearn._torch.batches.net_rows import make_reader
+from skunlearn._torch.inference import evaluating, infer, outputs
 from skunlearn._torch.loop.learning_rates import groups
-from skunlearn._torch.skorch_nets import make_eager, plain_module
+from skunlearn._torch.skorch_nets import lookalike, make_eager, plain_module
 from skunlearn.exceptions import UnlearningError
 
 WEIGHTED = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
@@ -39,7 +41,12 @@ def _matching(net, rows, pattern, named):
     return {name for name in named if fnmatch.fnmatchcase(name, pattern)}
 
 
-_NORMS = (torch.nn.modules.batchnorm._NormBase, torch.nn.LayerNorm, torch.nn.GroupNorm)
+_NORMS = (
+    torch.nn.modules.batchnorm._NormBase,
+    torch.nn.LayerNorm,
+    torch.nn.GroupNorm,
+    torch.nn.RMSNorm,
+)
 
 
 def is_norm(module):
@@ -128,6 +135,32 @@ def list_moved_parameters(net):
     """Parameters that a training moves: they require a gradient, and have a rate above zero."""
     found = [p for group in groups(net) if group.get("lr") != 0 for p in group["params"]]
     return {p for p in found if p.requires_grad}
+
+
+def list_learning_parameters(net, rows):
+    """Parameters that a training on `rows` moves, and on which what the net says of them hangs.
+
+    Those of a head whose output is dropped, or of a part that is passed without a gradient, are
+    not among them: what is done to such a weight is undone by no training, or does nothing. None
+    is empty.
+    """
+    moved = {p for p in list_moved_parameters(net) if p.numel()}
+    size = net.batch_size if net.batch_size > 0 else len(rows)
+    batch = make_reader(net, rows).batch(np.arange(min(size, len(rows))))
+    bare = lookalike(net, module_=plain_module(net))  # processes would wait for each other
+    before = {p: p.grad for p in moved}
+    try:
+        for p in moved:
+            p.grad = None
+        # Not torch.autograd.grad, with which checkpoints of the old manner do not go.
+        with evaluating(bare), torch.enable_grad():
+            infer(bare, batch[0]).float().sum().backward()
+        return {p for p in moved if p.grad is not None}
+    except RuntimeError:  # of a net that has no gradient in evaluation mode
+        return moved
+    finally:
+        for p, grad in before.items():
+            p.grad = grad
 
 
 def reset(modules, moved):

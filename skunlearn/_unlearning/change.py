@@ -353,7 +353,9 @@ class Facts:
             elif isinstance(known.task, Labels):  # rows with all of them
                 usual = max(self.most_lost, usual)
             too_much = lost > usual
-            damage = Damage(lost, "rows that it has never seen", self.most_lost)
+            given = self.removal.others.positions is None
+            rows = "rows that it has never seen" if given else "rows that its train_split held out"
+            damage = Damage(lost, rows, self.most_lost)
         if too_much and self.learning and not self._has_settled:
             knew = traces.share_above_chance(known)
             too_much = damage.lost > max(MOST, WRECKED * knew)

@@ -273,7 +273,7 @@ def _say_remembered(facts):
         )
     now, was = (0.5 + distance[way] for distance in (apart.after, apart.before))
     return (
-        f"After {facts.name} an attack by {way} tells forget rows from the request's unseen rows "
+        f"After {facts.name} an attack by {way} tells forget rows from unseen rows "
         f"with an AUC of {now:.2f} ({was:.2f} before). Unless they are easier than these, they "
         f"are still remembered: try {facts.unlearner._advise_more()}, or use AutoUnlearner."
     )
@@ -285,7 +285,7 @@ def _say_less_sure_than_of_unseen(facts):
         return None
     return (
         f"After {facts.name} the forget rows stand out: an attack by entropy tells them from the "
-        f"unseen rows of the request with an AUC of {0.5 + apart.after['entropy']:.2f} "
+        f"unseen rows with an AUC of {0.5 + apart.after['entropy']:.2f} "
         f"({0.5 + apart.before['entropy']:.2f} before), as the model is less sure of them. Try a "
         "smaller learning rate or fewer epochs, or use AutoUnlearner."
     )

@@ -55,6 +55,9 @@ class Fitted:
     looked : (ndarray of int, Evidence) or None
         What the model said of the sample of retained rows after the last request, and where in
         ``fit`` these are; see `removal.look_before`.
+    never_trained : ndarray of int, or None
+        Positions of rows that the net's train_split has held out in every training up to the last
+        request; None where nobody can say.
     removal : Removal or None
         The request that a draft is at work on; None outside of one.
     records : dict of str to list of dict
@@ -76,6 +79,7 @@ class Fitted:
     steps_before: Mapping | None = None
     recipe: object = None
     looked: tuple | None = None
+    never_trained: object = None
     removal: object = None
     records: Mapping = field(default_factory=dict)
     files: tuple = ()

@@ -30,7 +30,7 @@ from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn._unlearning.change import Before
 from skunlearn._unlearning.diagnosis import find_emptied
 from skunlearn._unlearning.fitted import drafted
-from skunlearn._unlearning.unseen_rows import read_unseen
+from skunlearn._unlearning.unseen_rows import find_held_out, read_unseen, view_held_out
 from skunlearn.exceptions import NotForgottenWarning
 
 _SAMPLE = 1000  # retained rows looked at before and after, to notice a destroyed model, at most
@@ -64,7 +64,9 @@ class Removal:
     sample : Rows or None
         Of the retained rows, by which damage is noticed.
     others : Rows or None
-        Of `unseen`, as the model reads them.
+        Of `unseen`, as the model reads them; else those that the net has never been trained on.
+    never_trained : ndarray of int, or None
+        Positions of the latter, in the training of the request and all before it.
     emptied : tuple of int
         Encoded classes, or labels, of which no retained row is left.
     corrected : bool
@@ -84,6 +86,7 @@ class Removal:
     record: TrainingRecord | None = None
     sample: Rows | None = None
     others: Rows | None = None
+    never_trained: np.ndarray | None = None
     emptied: tuple = ()
     corrected: bool = False
     made_from: str | None = None
@@ -168,12 +171,18 @@ def look_up(estimator, removal):
         retain = left.view(np.flatnonzero(left.retained), compared=True)
     emptied = find_emptied(estimator, left, forget, positions, retain)
     sample = draw_sample(estimator, retain, removal.most_lost is not None)
-    others, given = None, removal.unseen or is_predefined(unwrap(estimator.estimator))
+    others, held, net = None, None, unwrap(estimator.estimator)
     promises = estimator._make_promises()
-    if given and not (promises.exact or promises.judges_itself):
+    judged = not (promises.exact or promises.judges_itself)
+    splits = judged and getattr(net, "train_split", None) is not None
+    if splits and removal.retain is None and not removal.corrected:
+        held = find_held_out(estimator, net, retain)
+    if judged and (removal.unseen or is_predefined(net)):
         with of_validation(removal.unseen):
             others = read_unseen(estimator, removal.unseen, forget)
-    looked = {"sample": sample, "others": others, "emptied": emptied}
+    elif held is not None:
+        others = view_held_out(estimator, held, forget)
+    looked = {"sample": sample, "others": others, "never_trained": held, "emptied": emptied}
     return replace(removal, forget=forget, retain=retain, record=left, **looked)
 
 
@@ -188,7 +197,9 @@ def draw_sample(estimator, retain, limited=False):
         size = _SAMPLE_EXACT
     else:
         size = _SAMPLE if limited else min(_SAMPLE, max(_FEW, round(_SHARE * n)))
-    if retain.positions is None or len(retain) <= size or len(retain) < n // 2:
+    if len(retain) <= size:
+        return retain
+    if retain.positions is None or len(retain) < n // 2:
         return retain.sample(size, estimator._seed)
     drawn = np.zeros(n, dtype=bool)
     drawn[np.random.default_rng(estimator._seed).choice(n, size, replace=False)] = True
@@ -239,6 +250,7 @@ def take_over(draft, model, change, entry):
         evidence=change.forget_after,
         forgotten=removal.forget,
         looked=(removal.sample.positions, said) if can_recall else None,  # see `_recall_look`
+        never_trained=removal.never_trained,
         removal=None,
     )
     if isinstance(draft.estimator, FrozenEstimator):
@@ -255,9 +267,9 @@ def judge(unlearner, model, change, measured):
         refuse_drop(unlearner, *scores, limit, where)
         tolerated = np.inf  # who sets a limit needs no other
     unlearner._warn_if_wrong(change, measured, tolerated)
+    tables = list_tables(unlearner.estimator_) if is_net(model) else {}
     # Rows of a table that are hardly trained are those of the first weights, whoever trains them.
-    anew = unlearner._has_retrained()
-    if is_net(model) and not anew and (tables := list_tables(unlearner.estimator_)):
+    if tables and not unlearner._has_retrained():
         _warn_of_tables(unlearner, model, tables)
 
 

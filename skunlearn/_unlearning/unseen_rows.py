@@ -3,12 +3,15 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from torch.utils.data import Subset
 
 from skunlearn._rows.containers import is_dataset, n_rows
 from skunlearn._rows.neighbours import count_agreeing
+from skunlearn._rows.order import is_in_no_order
 from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
+from skunlearn._torch.held_out_rows import find_never_trained
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.row_scores import SQUARED, auc, auc_error, class_weights, scores_of
 from skunlearn._unlearning import validation
@@ -62,13 +65,46 @@ def read_unseen(unlearner, given, forget):
         codes = np.zeros(n, dtype=np.int64)
         codes[places] = validation.encode(y[places], classes, "y_val")
         y = codes
-        alike = np.isin(y[places], forget.y)
-        places = np.sort(np.r_[_draw_some(places[alike], rng), _draw_some(places[~alike], rng)])
+        places = _draw_alike(places, y, forget, rng)
     else:
         if classes is None and unlearner._record.y_dtype.kind == "f":
             y = y.astype(unlearner._record.y_dtype)
         places = _draw_some(places, rng)
     return Rows(X, y, places, reader=unlearner._reader) if len(places) else None
+
+
+def find_held_out(unlearner, net, retain):
+    """Positions of retained rows that the net's own train_split keeps out of every training.
+
+    Out of those of the request and of all before it; None where nobody can say.
+    """
+    if skorch_nets.own_split(net) is None:
+        return None
+    known = unlearner._fitted.never_trained
+    if not unlearner.deletions_:
+        # A net that was trained elsewhere, or in parts, may have been on any row.
+        if isinstance(unlearner.estimator, FrozenEstimator) or unlearner._name_trained():
+            return None
+        rows = unlearner._record.view(np.arange(len(unlearner._record)))
+        known = find_never_trained(net, rows)
+        # Of rows in an order those at one end may be others than those to forget.
+        if known is not None and not is_in_no_order(rows, np.isin(rows.positions, known)):
+            known = None
+    return None if known is None else find_never_trained(net, retain, known)
+
+
+def view_held_out(unlearner, positions, forget):
+    """Those of `find_held_out`; of many some, as of unseen rows."""
+    rows, rng = unlearner._record.view(positions), np.random.default_rng(unlearner._seed)
+    if task_of(unlearner._classes).has_one_class:
+        return rows.take(_draw_alike(np.arange(len(rows)), rows.y, forget, rng))
+    return rows.take(_draw_some(np.arange(len(rows)), rng))
+
+
+def _draw_alike(places, y, forget, rng):
+    """Some of the rows of the forget rows' classes, and some of others."""
+    alike = np.isin(y[places], forget.y)
+    return np.sort(np.r_[_draw_some(places[alike], rng), _draw_some(places[~alike], rng)])
 
 
 def _draw_some(places, rng):

@@ -117,11 +117,12 @@ X_val, y_val : rows and labels, default=None
     by chance, at most a twentieth, a warning tells and they are left out. Methods that are not
     exact are judged by them: a NotForgottenWarning is given where forget rows are still told from
     them, a ModelDamagedWarning where their accuracy falls, and the log holds what was found, under
-    ``"unseen"``. Without them it says under ``"not_looked_at"`` what nobody knows; those of the
-    net's ``predefined_split`` stand in for them. With `max_accuracy_drop` the drop is measured on
-    them. It then counts from the first request that was measured on the same rows, so that many
-    small requests cannot add up. `AutoUnlearner` chooses by them, and so do methods with
-    ``stop="reference"``.
+    ``"unseen"``. Those of the net's ``predefined_split`` stand in for them, and those that its own
+    ``train_split`` holds out, where these come in no order; else the log says under
+    ``"not_looked_at"`` what nobody knows. With `max_accuracy_drop` the drop is measured on
+    rows that are given. It then counts from the first request that was measured on the same rows,
+    so that many small requests cannot add up. `AutoUnlearner` chooses by them, and so do methods
+    with ``stop="reference"``.
 **unknown : dict
     Nothing else is taken; the error says how rows are named.
 

@@ -8,6 +8,7 @@ from skorch.callbacks import Callback
 from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.loop.fit_loop import StopTraining
 from skunlearn._torch.loop.norms import NORMS
+from skunlearn._torch.pieces import in_pieces
 
 
 class Noise(Callback):
@@ -75,7 +76,8 @@ def shorten(tensors, length):
     """Scale tensors, taken as one vector, down to a length where they are longer."""
     if length == math.inf:
         return
-    norm = torch.stack([t.double().norm().to(tensors[0].device) for t in tensors]).norm()
+    parts = (part for t in tensors for (part,) in in_pieces(t))  # of float64, twice as large
+    norm = torch.stack([part.double().norm().to(tensors[0].device) for part in parts]).norm()
     factor = (length / norm).clamp(max=1.0)  # to ask whether they are would wait for the device
     for t in tensors:
         t.mul_(factor.to(t.device))

@@ -161,11 +161,11 @@ class KDEUnlearner(NetUnlearner):
         return unseen.take(staying) if len(staying) else None
 
     def _draw_anew(self, net, retain):
-        moved = net_layers.list_moved_parameters(net)
+        learning = net_layers.list_learning_parameters(net, retain)
         layers = [
             m
             for m in net_layers.layers_in_order(net, retain)
-            if isinstance(m, net_layers.WEIGHTED) and not net_layers.say_why_not_reset(m, moved)
+            if isinstance(m, net_layers.WEIGHTED) and not net_layers.say_why_not_reset(m, learning)
         ]
         if not layers:
             raise UnlearningError(
@@ -173,7 +173,7 @@ class KDEUnlearner(NetUnlearner):
                 "trains them back, but none of the net's learns and can be initialised again. Let "
                 "one learn (requires_grad_()), or use FineTuneUnlearner."
             )
-        net_layers.reset(dict.fromkeys((layers[0], layers[-1])), moved)
+        net_layers.reset(dict.fromkeys((layers[0], layers[-1])), learning)
 
     def _space(self):
         return super()._space() | {

@@ -126,7 +126,7 @@ class PRMQUnlearner(NetUnlearner):
     def _unlearn(self, net, retain, forget):
         teacher = copy_teacher(net, self._classes, self.estimator_)
         asked = Remembered(teacher, net, retain)
-        self._draw_anew(net)
+        self._draw_anew(net, retain)
 
         def loss(batch):
             if not self.entropy:
@@ -138,17 +138,17 @@ class PRMQUnlearner(NetUnlearner):
         self._run(net, retain, loss=loss)
 
     @torch.no_grad()
-    def _draw_anew(self, net):
-        moved = net_layers.list_moved_parameters(net)
+    def _draw_anew(self, net, retain):
+        learning = net_layers.list_learning_parameters(net, retain)
         layers = [m for m in net.module_.modules() if isinstance(m, net_layers.WEIGHTED)]
-        weights = _distinct(map(net_layers.weight_parameter, layers), moved)
+        weights = _distinct(map(net_layers.weight_parameter, layers), learning)
         if not weights:
             raise UnlearningError(
                 "PRMQUnlearner draws weights of convolutions and linear layers anew and trains "
                 f"them back, but of the {len(layers)} such layers none learns. Let one learn "
                 "(requires_grad_()), or use FineTuneUnlearner."
             )
-        taken = weights + _distinct((m._parameters.get("bias") for m in layers), moved)
+        taken = weights + _distinct((m._parameters.get("bias") for m in layers), learning)
         count = round(self.share * sum(p.numel() for p in taken))
         for i, mask in enumerate(largest([-p.abs() for p in taken], count)):
             fresh = torch.zeros_like(taken[i])

@@ -244,6 +244,8 @@ class NegMergeUnlearner(NetUnlearner):
 class Agreement:
     """The mean of several task vectors where all of them have the same sign, one after the other.
 
+    A sum has the sign of its terms as long as these agree, and is NaN from then on.
+
     Parameters
     ----------
     starts : list of tensor, the weights that the vectors start from
@@ -252,28 +254,25 @@ class Agreement:
     def __init__(self, starts):
         self.starts = starts
         self.sums = [torch.zeros_like(p, dtype=_wide(p)) for p in starts]
-        self.signs = [torch.zeros_like(p, dtype=torch.int8) for p in starts]
         self.n = 0
 
     @torch.no_grad()
     def add(self, weights):
         """Take in the vector that leads to other weights."""
-        for whole in zip(weights, self.starts, self.sums, self.signs, strict=True):
-            for w, p, total, held in in_pieces(*whole):
+        for whole in zip(weights, self.starts, self.sums, strict=True):
+            for w, p, total in in_pieces(*whole):
                 way = w.to(_wide(w)) - p
+                apart = way.sign() != total.sign() if self.n else None
                 total.add_(way)
-                sign = way.sign_().to(torch.int8)
                 if self.n:
-                    held.mul_(held == sign)
-                else:
-                    held.copy_(sign)
+                    total.masked_fill_(apart, torch.nan)
         self.n += 1
 
     def mean(self):
         """The merged vector, in the place of the sums."""
-        for whole in zip(self.sums, self.signs, strict=True):
-            for total, sign in in_pieces(*whole):
-                total.div_(self.n).mul_(sign != 0)
+        for total in self.sums:
+            for (part,) in in_pieces(total):
+                part.div_(self.n).masked_fill_(part.isnan(), 0)
         return self.sums
 
 

@@ -136,7 +136,9 @@ class PotionUnlearner(WeightEditor):
         params = [p for p in net.module_.parameters() if p.requires_grad]
         samples = [rows.sample(self.importance_rows, self._seed) for rows in (retain, forget)]
         theirs, ours = sizes_of_each(net, samples, params, output_length, squared=False)
-        thresholds = Thresholds(ours, theirs, len(forget) / (len(forget) + len(retain)))
+        found = Thresholds(ours, theirs, len(forget) / (len(forget) + len(retain)))
+        alphas = [found[step] for step in range(found.last + 1)]
+        del found  # it is as large as the net
         starts = list(keep_weights(params, net, self.estimator_).values())
         known = forget.sample(_ROWS, self._seed)
         before = observe(net, known, self._classes).score()
@@ -145,11 +147,11 @@ class PotionUnlearner(WeightEditor):
             with torch.no_grad():
                 for p, start in zip(params, starts, strict=True):
                     p.copy_(start)
-            dampen(params, ours, theirs, thresholds[step], 1.0)
+            dampen(params, ours, theirs, alphas[step], 1.0)
             renew_statistics(net, retain, self._seed)
             return observe(net, known, self._classes).score()
 
-        step = first(lambda step: score(step) <= self.left * before, thresholds.last)
+        step = first(lambda step: score(step) <= self.left * before, len(alphas) - 1)
         after = score(step)
         if after > self.left * before:
             checking.warn(
@@ -162,7 +164,7 @@ class PotionUnlearner(WeightEditor):
         pairs = zip(params, starts, strict=True)
         moved = sum(int((p != start).count_nonzero()) for p, start in pairs)
         share = moved / sum(p.numel() for p in params)
-        self._dampened = {"alpha": round(thresholds[step], 4), "weights": round(share, 6)}
+        self._dampened = {"alpha": round(alphas[step], 4), "weights": round(share, 6)}
 
     def _describe_attempt(self):
         return super()._describe_attempt() | {"dampened": self._dampened}

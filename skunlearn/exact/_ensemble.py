@@ -26,7 +26,8 @@ class ShardEnsemble:
     -----
     Frozen parameters that nets have in common (a public base below an adapter for each) are in
     memory once, and once in a pickle: every net has layers of its own around the same tensors. To
-    unfreeze and train them in place would change all members.
+    unfreeze and train them in place would change all members, and so would merging an adapter into
+    them: merge it in ``copy.deepcopy(member)``, whose weights are its own.
     """
 
     names_likeliest = True  # `predict` is the largest of `predict_proba`

@@ -99,7 +99,15 @@ def _train_once(recipe, shard, verbose):
     if shard.classes is not None and len(np.unique(shard.rows.y[counting])) == 1:
         # Many classifiers refuse a single class; what it says of any row is clear.
         recipe = DummyClassifier(strategy="most_frequent")
-    model = training.train(recipe, shard.rows, shard.classes, shard.seed, verbose=verbose)
+    try:
+        model = training.train(recipe, shard.rows, shard.classes, shard.seed, verbose=verbose)
+    except Exception as error:
+        error.add_note(
+            f"This was on one shard alone, which holds {len(shard.rows)} rows. If they are too few "
+            "for the estimator (early stopping holds out rows of every class, say), use fewer "
+            "shards or set it otherwise."
+        )
+        raise
     return Trained(model, row_epochs=len(shard.rows))
 
 

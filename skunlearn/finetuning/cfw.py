@@ -130,10 +130,10 @@ class CFWUnlearner(NetUnlearner):
         self.late_noise = late_noise
 
     def _unlearn(self, net, retain, forget):
-        moved = net_layers.list_moved_parameters(net)
+        learning = net_layers.list_learning_parameters(net, retain)
         order = net_layers.layers_in_order(net, retain)
         layers = [m for m in order if isinstance(m, net_layers.WEIGHTED)]
-        weights = [w for w in map(net_layers.weight_parameter, layers) if w in moved]
+        weights = [w for w in map(net_layers.weight_parameter, layers) if w in learning]
         if not weights:
             raise UnlearningError(
                 "CFWUnlearner adds noise to a convolution or linear layer and trains it back, but "

@@ -111,7 +111,6 @@ class CoUnUnlearner(FineTuneUnlearner):
         augment = self.augment or view_of
 
         def loss(batch):
-            yield batch.loss()
             x = to_device(batch.x, net.device)
             if self.augment is None and not isinstance(x, torch.Tensor):
                 raise UnlearningError(_NEEDS.format("one tensor each"))
@@ -121,17 +120,23 @@ class CoUnUnlearner(FineTuneUnlearner):
                 if self.augment is None and not x.is_floating_point():  # tokens, say
                     raise UnlearningError(_NEEDS.format("floating-point numbers")) from error
                 raise
-            if not a.requires_grad:  # of frozen layers, which nothing pulls
-                return
-            # One view after the other: PyTorch would hold a gradient of each, beside that of the
-            # rows, until it has added them to one.
-            ends = [view.detach().float().requires_grad_() for view in (a, b)]
-            contrast = self.strength * info_nce(*ends, self.temperature, batch.weights)
-            pulls = torch.autograd.grad(contrast, ends)
-            # It does not depend on how long a view is, so that these sums are zero.
-            yield contrast.detach() + (a.float() * pulls[0]).sum()
-            del a
-            yield (b.float() * pulls[1]).sum()
+            if a.requires_grad:  # frozen layers are pulled by nothing
+                # One view after the other, and nothing of it meanwhile: PyTorch would hold a
+                # gradient of each until it has added them to one. They come before the rows, while
+                # there is no gradient to add to.
+                ends = [view.detach().float().requires_grad_() for view in (a, b)]
+                contrast = self.strength * info_nce(*ends, self.temperature, batch.weights)
+                first, second = torch.autograd.grad(contrast, ends)
+                contrast = contrast.detach()
+                del ends
+                # It does not depend on how long a view is, so that these sums are zero.
+                pulled = contrast + (a.float() * first).sum()
+                del a, first
+                yield pulled
+                pulled = (b.float() * second).sum()
+                del b, second
+                yield pulled
+            yield batch.loss()
 
         self._fine_tune(net, retain, loss=loss)
 

@@ -57,12 +57,12 @@ class CTUnlearner(NetUnlearner):
     _lr_share = share_where_short(0.5)
 
     def _unlearn(self, net, retain, forget):
-        moved = net_layers.list_moved_parameters(net)
+        learning = net_layers.list_learning_parameters(net, retain)
         layers = [m for m in net.module_.modules() if isinstance(m, nn.modules.conv._ConvNd)]
         kernels = [
             kernel
-            for kernel in map(net_layers.weight_parameter, layers)
-            if kernel in moved and kernel.ndim >= 4 and kernel.shape[-1] == kernel.shape[-2] > 1
+            for kernel in dict.fromkeys(map(net_layers.weight_parameter, layers))  # may be shared
+            if kernel in learning and kernel.ndim >= 4 and kernel.shape[-1] == kernel.shape[-2] > 1
         ]
         if not kernels:
             raise UnlearningError(

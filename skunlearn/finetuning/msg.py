@@ -101,8 +101,9 @@ class MSGUnlearner(NetUnlearner):
 
     def _unlearn(self, net, retain, forget):
         layers = [m for m in net.module_.modules() if isinstance(m, net_layers.WEIGHTED)]
-        moved = net_layers.list_moved_parameters(net)
-        weights = [w for w in map(net_layers.weight_parameter, layers) if w in moved]
+        learning = net_layers.list_learning_parameters(net, retain)
+        own = dict.fromkeys(map(net_layers.weight_parameter, layers))  # some may be shared
+        weights = [w for w in own if w in learning]
         if not weights:
             raise UnlearningError(
                 "MSGUnlearner draws weights of convolutions and linear layers anew and trains them "

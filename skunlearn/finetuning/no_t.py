@@ -59,9 +59,11 @@ class NoTUnlearner(NetUnlearner):
     def _unlearn(self, net, retain, forget):
         order = net_layers.layers_in_order(net, retain)
         layers = [m for m in order if isinstance(m, net_layers.WEIGHTED)]
-        weights = list(map(net_layers.weight_parameter, layers))
         moved = net_layers.list_moved_parameters(net)
-        learning = [weight for weight in weights if weight in moved]
+        reached = net_layers.list_learning_parameters(net, retain)
+        own = dict.fromkeys(map(net_layers.weight_parameter, layers))
+        weights = [weight for weight in own if weight in reached or weight not in moved]
+        learning = [weight for weight in weights if weight in reached]
         # A negated head alone turns every answer round, and has no features to learn again.
         if not learning or (len(weights) > 1 and learning[0] is weights[-1]):
             raise UnlearningError(

@@ -152,23 +152,23 @@ class RNIUnlearner(NetUnlearner):
 
     def _prepare(self, net, retain):
         """Draw the last layer anew; the tensors to pick from, those of norms, rows of padding."""
-        moved = net_layers.list_moved_parameters(net)
+        learning = net_layers.list_learning_parameters(net, retain)
         order = net_layers.layers_in_order(net, retain)
         norms = [m for m in order if net_layers.is_norm(m)]
         layers = [m for m in order if not net_layers.is_norm(m)]
         heads = [
             m
             for m in layers
-            if isinstance(m, net_layers.WEIGHTED) and not net_layers.say_why_not_reset(m, moved)
+            if isinstance(m, net_layers.WEIGHTED) and not net_layers.say_why_not_reset(m, learning)
         ]
-        weights = [p for p in dict.fromkeys(net_layers.own_parameters(layers)) if p in moved]
+        weights = [p for p in dict.fromkeys(net_layers.own_parameters(layers)) if p in learning]
         if not weights:
             raise UnlearningError(
                 "RNIUnlearner adds noise to weights and trains them back, but outside of "
                 "normalisation layers the net has none that learns. Let one learn "
                 "(requires_grad_()), or use FineTuneUnlearner."
             )
-        net_layers.reset(heads[-1:], moved)
+        net_layers.reset(heads[-1:], learning)
         tables = [m for m in layers if isinstance(m, torch.nn.Embedding | torch.nn.EmbeddingBag)]
         padding = {m.weight: m.padding_idx for m in tables if m.padding_idx is not None}
         return weights, net_layers.own_parameters(norms), padding

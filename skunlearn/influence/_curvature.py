@@ -9,6 +9,7 @@ from skunlearn._torch.parts.net_state import uncompiled
 from skunlearn._torch.pieces import in_pieces
 from skunlearn.exceptions import UnlearningError
 from skunlearn.influence._objective import differentiate_along
+from skunlearn.influence._pushing import choose_push, push_twice
 
 _PROBES = 8  # products from which the trace is estimated
 _POWERS = 20  # products from which the largest eigenvalue is estimated
@@ -42,7 +43,7 @@ class Curvature:
 
     def __init__(self, objective, rows, *, kind, damping):
         self.objective, self.rows, self.kind = objective, rows, kind
-        self._seconds = None  # of a product
+        self._seconds = self._push = None  # of a product; how J v is made
         self.damping = damping * self._mean_eigenvalue() if damping else 0.0
         decay = objective.decay
         if decay.stride(0) == 0:  # one number, that takes no memory as a vector
@@ -69,9 +70,14 @@ class Curvature:
 
     def _average(self, kind, v, rows):
         total = torch.zeros_like(v)
-        product = _gauss_newton if kind == "gauss_newton" else _hessian
+        given = ()
+        if kind == "gauss_newton":
+            if v.ndim == 1 and self._push is None:
+                self._push = choose_push(self.objective, self.rows, v)
+            given = (push_twice if v.ndim == 2 else self._push,)
+        product = _gauss_newton if given else _hessian
         for x, y, w in self.objective.read_weighted_batches(rows):
-            product(self.objective, x, y, w, v, total)
+            product(self.objective, x, y, w, v, total, *given)
         return total.div_(self.objective.mass(rows))
 
     def _mean_eigenvalue(self):
@@ -140,20 +146,21 @@ def _hessian(objective, x, y, w, v, total):
         )
 
 
-def _gauss_newton(objective, x, y, w, v, total):
-    """Add the product of the Gauss–Newton matrix with v to `total`."""
+def _gauss_newton(objective, x, y, w, v, total, push):
+    """Add the product of the Gauss–Newton matrix with v to `total`; `push` makes J v."""
     many = v.ndim == 2
     with torch.enable_grad():
         leaves = objective.leaves()
-        weights = [*leaves.values()]
-        out = objective.f.outputs(leaves, x)
-        # J v is the derivative of uᵀ J v by u.
-        u = torch.zeros_like(out, requires_grad=True)
-        back = grad(out, weights, u, create_graph=True, allow_unused=True)
-        (pushed,) = differentiate_along(back, [u], objective.weights(v), many)
-        del back  # as large as the net
+        out, pushed = push(objective, leaves, x, v)
         at = out.detach().requires_grad_()
         slope = grad(objective.f.loss(at, y, x, w), at, create_graph=True)
         (bent,) = differentiate_along(slope, [at], {"": pushed}, many)
-        if bent is not None:  # of straight pieces
-            objective.add(total, differentiate_along([out], weights, {"": bent}, many))
+        if bent is None:  # of straight pieces
+            return
+        if many:
+            objective.add(total, differentiate_along([out], [*leaves.values()], {"": bent}, many))
+        elif out.requires_grad:
+            # Gradients are added where they belong one by one, and never all held beside `total`.
+            for name, part in objective.weights(total).items():
+                leaves[name].grad = part
+            torch.autograd.backward([out], [bent], inputs=[*leaves.values()])

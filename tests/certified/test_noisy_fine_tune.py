@@ -15,7 +15,9 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skunlearn import NoisyFineTuneUnlearner, RetrainUnlearner
+from skunlearn._torch import pieces
 from skunlearn.certified._iteration import ClippedGradients
+from skunlearn.certified._noise import shorten
 from skunlearn.exceptions import UnlearningError
 from tests.instances import MLP, NormNet, make_net, make_regressor_net
 
@@ -331,3 +333,13 @@ def test_decay_beyond_a_step_and_too_few_batches_are_refused():
     with pytest.raises(UnlearningError, match="gave no more than 6 of the 10"):
         unlearner.unlearn(indices=FORGET)
     assert unlearner.deletions_ == []
+
+
+@pytest.mark.parametrize("piece", [3, 1000])
+def test_vectors_of_several_pieces_are_clipped_as_one(piece, monkeypatch):
+    monkeypatch.setattr(pieces, "_NUMBERS", piece)
+    given = [torch.full((2, 4), 2.0), torch.full((8,), -2.0)]
+    shorten(given, 9.0)  # longer than it is
+    assert all(bool((t.abs() == 2).all()) for t in given)
+    shorten(given, 4.0)
+    assert [t.unique().tolist() for t in given] == [[1.0], [-1.0]]

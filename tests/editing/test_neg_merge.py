@@ -61,6 +61,17 @@ def test_elements_of_one_sign_are_averaged_and_others_dropped():
     assert not found[0].any()
 
 
+def test_signs_that_part_and_meet_again_do_not_agree():
+    """Nor does a weight that moves later than others, or that rests."""
+    ways = torch.tensor(
+        [[1.0, 1.0, 0.0, 0.0, 2.0], [-2.0, 0.0, 1.0, 0.0, 3.0], [5.0, 1.0, 1.0, 0.0, 4.0]]
+    )
+    agreed = Agreement([torch.zeros(5)])
+    for way in ways:
+        agreed.add([way])
+    assert agreed.mean()[0].tolist() == [0.0, 0.0, 0.0, 0.0, 3.0]
+
+
 def tuned(W, X, y, lr, steps):
     """Weights after steps on the whole set."""
     for _ in range(steps):

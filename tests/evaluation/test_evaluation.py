@@ -193,7 +193,7 @@ def test_demo(tmp_path, capsys):
     for name in ("fine-tuned", "automatic"):
         # Forgotten, accurate, and moved towards the retrained net: what the README says of it.
         assert table.loc[name, "forget train"] < 0.05
-        # Of 649 unseen rows the difference has a standard error of half a point.
+        # What one call may lose; of 649 rows the standard error is half a point.
         assert table.loc[name, "retained test"] > table.loc["retrained", "retained test"] - 0.015
         assert f"{name}: indistinguishable from retrained at this sample size" in out
     assert table.loc["original", "forget train"] > 0.95

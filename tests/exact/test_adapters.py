@@ -261,6 +261,34 @@ def test_adapters_that_write_into_the_base_are_refused(data, base, exchanged):
         sharded(base, Writes, module__exchanged=exchanged).fit(X, y)
 
 
+class Merging(Adapted):
+    """An adapter that is put into the base for predictions, as loralib's are."""
+
+    def __init__(self, base):
+        super().__init__(base)
+        self.low, self.high = nn.Linear(4, 1, bias=False), nn.Linear(1, 64, bias=False)
+        nn.init.zeros_(self.high.weight)
+        self.merged = False
+
+    def train(self, mode=True):
+        super().train(mode)
+        if self.merged is mode:
+            weight, sign = self.body.enter.weight, -1 if mode else 1
+            weight.data += sign * (self.high.weight @ self.low.weight)
+            self.merged = not mode
+        return self
+
+    def forward(self, x):
+        beside = 0 if self.merged else self.high(self.low(x))
+        return self.head(self.norm(self.body(x) + beside))
+
+
+def test_adapters_that_are_merged_for_predictions_are_refused(data, base):
+    X, y = data
+    with pytest.raises(UnlearningError, match=r"merges its adapter into .*copy.deepcopy\(net\)"):
+        sharded(base, Merging).fit(X, y)
+
+
 class Sized(Adapted):
     """As of DoRA, the sizes of the base's rows learn; and other sizes are somebody else's."""
 
@@ -357,3 +385,66 @@ def test_an_adapter_of_peft_for_each_shard(data, base, use_dora):
     assert json.loads(unlearner.certificate())["guarantee"] != "none"
     other = pickle.loads(pickle.dumps(unlearner))
     assert np.array_equal(other.predict_proba(X), unlearner.predict_proba(X))
+
+
+class SmallViT(nn.Module):
+    """A vision transformer that returns logits."""
+
+    def __init__(self):
+        super().__init__()
+        transformers = pytest.importorskip("transformers", reason="an extra brings it")
+        config = transformers.ViTConfig(
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            image_size=8,
+            patch_size=4,
+            num_channels=1,
+            num_labels=3,
+        )
+        self.vit = transformers.ViTForImageClassification(config)
+
+    def forward(self, x):
+        return self.vit(pixel_values=x).logits
+
+
+class AdaptedViT(nn.Module):
+    """An adapter in each of its attentions, and a head that is trained whole."""
+
+    def __init__(self, base):
+        super().__init__()
+        peft = pytest.importorskip("peft", reason="the extra transformers brings it")
+        layers = r".*attention.*(q_proj|v_proj|query|value)"
+        config = peft.LoraConfig(r=4, target_modules=layers, modules_to_save=["classifier"])
+        self.model = peft.get_peft_model(base.frozen_module(), config)
+
+    def forward(self, x):
+        return self.model(x)
+
+
+def test_an_adapter_of_a_vision_transformer_for_each_shard(data):
+    pytest.importorskip("peft", reason="the extra transformers brings it")
+    y = data[1]
+    X = np.random.default_rng(0).normal(size=(60, 1, 8, 8)).astype(np.float32)
+    torch.manual_seed(0)
+    base = PublicBackbone(SmallViT(), trained_on="nothing", declared_by="A. Nother")
+    declared = base.declaration()
+    unlearner = sharded(base, AdaptedViT).fit(X, y, groups=GROUPS)
+    sizes = unlearner.estimator_.count_bytes()
+    assert max(sizes["own"]) < sizes["shared"] / 2
+    unlearner.unlearn(groups=[4])
+    kept = GROUPS != 4
+    again = sharded(base, AdaptedViT).fit(X[kept], y[kept], groups=GROUPS[kept])
+    assert same(unlearner, again)
+    assert np.array_equal(unlearner.predict_proba(X), again.predict_proba(X))
+    assert unlearner.deletions_[0]["shards_retrained"] == 1
+    assert base.declaration() == declared
+    assert json.loads(unlearner.certificate())["guarantee"] == "retrained without the rows"
+    # Merged into a copy, an adapter is in no other net.
+    member, before = copy.deepcopy(unlearner.estimator_.members[0]), unlearner.predict_proba(X)
+    said = member.predict_proba(X)
+    member.module_.model = member.module_.model.merge_and_unload()
+    np.testing.assert_allclose(member.predict_proba(X), said, atol=1e-5)
+    assert np.array_equal(unlearner.predict_proba(X), before)
+    assert base.declaration() == declared

@@ -1,5 +1,7 @@
 """Curvature products and solvers against dense algebra."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +14,10 @@ from torch import nn
 from skunlearn._rows.views import Rows
 from skunlearn.exceptions import UnlearningError
 from skunlearn.influence import InverseCurvature, influence
+from skunlearn.influence._curvature import Curvature
 from skunlearn.influence._kronecker import Kronecker
 from skunlearn.influence._objective import Objective
+from skunlearn.influence._pushing import push_forward
 from skunlearn.influence._solvers import make_solver
 from tests.influence.small_nets import (
     NETS,
@@ -302,3 +306,61 @@ def test_nothing_of_the_net_is_changed():
     assert all(torch.equal(p.grad, g) for p, g in zip(net.module_.parameters(), grads, strict=True))
     assert torch.equal(torch.get_rng_state(), state)
     assert not net.module_._forward_hooks
+
+
+class Halved(torch.autograd.Function):
+    """Has no forward-mode derivative."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x / 2
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad / 2
+
+
+class Odd(nn.Module):
+    """A first layer that the second sees without a graph, or through `Halved`."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way, self.first, self.last = way, nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        if self.way == "plain":
+            return self.last(torch.tanh(self.first(x)))
+        if self.way == "function":
+            return self.last(Halved.apply(torch.tanh(self.first(x))))
+        with torch.no_grad():
+            h = torch.tanh(self.first(x))
+        return self.last(h)
+
+
+@pytest.mark.parametrize("way", ["plain", "function", "no_grad"])
+def test_products_are_alike_however_jacobians_are_multiplied(way):
+    """Forward mode where it gives what reverse mode gives, and reverse mode elsewhere."""
+    net = NeuralNetClassifier(
+        Odd, module__way=way, criterion=nn.CrossEntropyLoss, train_split=None, verbose=0
+    ).initialize()
+    X = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    y = np.arange(30) % 3
+    objective = Objective(net, len(y), batch_size=7, seed=0)
+    curvature = Curvature(objective, Rows(X, y, np.arange(len(y))), kind="gauss_newton", damping=0)
+    v = torch.from_numpy(np.random.default_rng(1).normal(size=len(objective)).astype(np.float32))
+    found = curvature(v)
+    assert (curvature._push is push_forward) == (way == "plain")
+    # Of two vectors both go through reverse mode.
+    torch.testing.assert_close(found, curvature(torch.stack([v, v]))[0], rtol=1e-4, atol=1e-7)
+    assert found.any()
+
+
+def test_products_in_threads_wait_for_each_other():
+    """torch refuses two levels of forward mode at a time, in threads too."""
+    net = cross_entropy()
+    _, curvature = built(net, Y, kind="gauss_newton")
+    v = torch.ones(31).double()
+    wanted = curvature(v)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: curvature(v), range(40)):
+            assert torch.equal(found, wanted)

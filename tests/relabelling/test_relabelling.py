@@ -10,7 +10,7 @@ from torch import nn
 
 from skunlearn import BoundaryUnlearner, RandomLabelUnlearner, SalUnUnlearner, UNSIRUnlearner
 from skunlearn._rows.views import Rows
-from skunlearn._torch import skorch_nets
+from skunlearn._torch import pieces, skorch_nets
 from skunlearn._torch.loop import fit_loop
 from skunlearn._torch.loop.optimizer_steps import FrozenWeights, largest
 from skunlearn.datasets import load_digits_images
@@ -181,7 +181,9 @@ def test_unsir_forgets_what_it_knew_by_heart_of_a_class():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("count", [0, 1, 7, 23, 24])
-def test_masks_of_the_largest_entries(count, dtype):
+@pytest.mark.parametrize("piece", [5, 100])
+def test_masks_of_the_largest_entries(count, dtype, piece, monkeypatch):
+    monkeypatch.setattr(pieces, "_NUMBERS", piece)
     rng = torch.Generator().manual_seed(0)
     values = [torch.randint(5, size, generator=rng).to(dtype) for size in ((3, 4), (12,))]
     whole = torch.cat([value.flatten() for value in values])

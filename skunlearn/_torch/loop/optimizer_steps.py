@@ -94,10 +94,12 @@ def largest(values, count):
     masks = []
     for value in values:
         flat, limit = value.flatten(), edge.to(value.device)
-        mask, ties = flat > limit, (flat == limit).nonzero()[:left, 0]
-        mask[ties] = True
+        mask = flat > limit
+        for part, chosen in in_pieces(flat, mask):
+            ties = (part == limit).nonzero()[:left, 0]
+            chosen[ties] = True
+            left -= len(ties)
         masks.append(mask.view(value.shape))
-        left -= len(ties)
     return masks
 
 

@@ -98,6 +98,8 @@ def log_entry(unlearner, before, change, model, kept, seconds):
     if not (promises.exact or promises.certified or removal.corrected):
         if change.apart is not None:
             entry["unseen"] = change.apart.describe()
+            if removal.others.positions is not None:
+                entry["unseen"]["held_out"] = True
         elif not unlearner._has_judged():
             entry["not_looked_at"] = _NOT_LOOKED_AT
     entry["weights"] = {**model_digest(model), "before": before.weights}

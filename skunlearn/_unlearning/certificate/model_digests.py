@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from itertools import starmap
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ def model_digest(model):
     """
     if skorch_nets.is_net(model):
         of = "parameters and buffers of the net, by name"
-        lines = [torch_line(name, value) for name, value in named_tensors(model).items()]
+        lines = starmap(torch_line, named_tensors(model).items())
         return {"algorithm": "sha256", "digest": digest_of_lines(lines), "of": of}
     lines = list(_write_lines(model, "", ()))
     if isinstance(model, list):
