@@ -56,11 +56,13 @@ class Unused:
     ----------
     share : float
         Of the forget rows, those that go through a vector of a table that no retained row uses.
+    sizes : dict of float
+        Root mean squares of the weights that retained rows use, in each of the layers.
     """
 
     def __init__(self, net, retain, forget, classes):
         layers = _readers(net)
-        left = _used(net, layers, forget, classes)
+        left, kept = _used(net, layers, forget, classes), {}
         for start in range(0, len(retain), _AT_ONCE):
             left = {key: mask for key, mask in left.items() if mask.any()}
             if not left:
@@ -68,7 +70,10 @@ class Unused:
             some = retain.take(np.arange(start, min(start + _AT_ONCE, len(retain))))
             used = _used(net, {key: layers[key] for key in left}, some, classes)
             left = {key: mask & ~used[key] for key, mask in left.items() if key in used}
+            kept = {key: used[key] | kept.get(key, False) for key in left}
         self.masks = {key: mask for key, mask in left.items() if mask.any()}
+        self._kept = {key: kept[key] for key in self.masks}
+        self.sizes = self._measure(net)
         tables = {k: layers[k] for k in self.masks if isinstance(layers[k], _TABLES)}
         self.share = _share(net, tables, self.masks, forget, classes) if tables else 0.0
 
@@ -78,10 +83,31 @@ class Unused:
         own, other = _readers(net), _list_layers(new)
         for key, mask in self.masks.items():
             ours, theirs = own[key].weight, other[key].weight.to(own[key].weight)
-            if isinstance(own[key], nn.Linear):
-                ours[:, mask] = theirs[:, mask]
-            else:
-                ours[mask] = theirs[mask]
+            _inputs(own[key], ours)[mask] = _inputs(own[key], theirs)[mask]
+
+    @torch.no_grad()
+    def fit_in(self, net):
+        """Make them as much smaller as those are that retained rows use.
+
+        What was shrunk does not grow back in a short training, and beside it vectors of full size
+        would make a net surer than a training in full makes it.
+        """
+        own, sizes = _readers(net), self._measure(net)
+        for key, mask in self.masks.items():
+            if sizes[key] < self.sizes[key]:
+                _inputs(own[key], own[key].weight)[mask] *= sizes[key] / self.sizes[key]
+
+    def _measure(self, net):
+        own = _readers(net)
+        return {
+            key: float(_inputs(own[key], own[key].weight.detach())[mask].square().mean().sqrt())
+            for key, mask in self._kept.items()
+        }
+
+
+def _inputs(layer, weight):
+    """The weights, or as many numbers, a row for each input of the layer."""
+    return weight.T if isinstance(layer, nn.Linear) else weight
 
 
 def _list_layers(net):
