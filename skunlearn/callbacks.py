@@ -12,6 +12,8 @@ from skunlearn._torch.parts import net_state
 
 __all__ = ["LinearDecay"]
 
+_SMALL = 2**18  # bytes of weights, as much again of which is no burden
+
 
 class LinearDecay(Callback):
     """Let every learning rate fall linearly to zero, batch by batch, over the whole run.
@@ -107,7 +109,7 @@ class ProximalStep(Callback):
             anchors = [self.anchors[p] for p in params]
             weights = self.importance and [self.importance[p] for p in params]
             if params:
-                self.plan_.append((group, params, anchors, weights))
+                self.plan_.append((group, params, anchors, weights and _Shares(weights)))
 
     @torch.no_grad()
     def on_batch_end(self, net, training=False, **kwargs):
@@ -121,11 +123,42 @@ class ProximalStep(Callback):
             if weights is None:
                 torch._foreach_lerp_(params, anchors, 1 / (1 + 1 / pull) if pull else 0.0)
             else:
-                share = torch._foreach_mul(weights, pull)
-                torch._foreach_reciprocal_(share)
-                torch._foreach_add_(share, 1.0)
-                torch._foreach_reciprocal_(share)
-                torch._foreach_lerp_(params, anchors, share)
+                torch._foreach_lerp_(params, anchors, weights.at(pull))
+
+
+class _Shares:
+    """p F / (1 + p F) of tensors F; small ones lie end to end, which takes half of the time.
+
+    Parameters
+    ----------
+    weights : list of tensor
+        F.
+    """
+
+    def __init__(self, weights):
+        self.weights, self.flat = weights, None
+        kinds = {(w.device, w.dtype, w.is_contiguous()) for w in weights}
+        if (
+            len(kinds) == 1
+            and weights[0].is_contiguous()
+            and sum(w.nbytes for w in weights) < _SMALL
+        ):
+            self.flat = torch.cat([w.reshape(-1) for w in weights])
+            self.share = torch.empty_like(self.flat)
+            parts = self.share.split([w.numel() for w in weights])
+            self.parts = [part.view(w.shape) for part, w in zip(parts, weights, strict=True)]
+
+    def at(self, pull):
+        """Those of p, overwritten by the next."""
+        if self.flat is not None:
+            torch.mul(self.flat, pull, out=self.share)
+            self.share.reciprocal_().add_(1.0).reciprocal_()
+            return self.parts
+        share = torch._foreach_mul(self.weights, pull)
+        torch._foreach_reciprocal_(share)
+        torch._foreach_add_(share, 1.0)
+        torch._foreach_reciprocal_(share)
+        return share
 
 
 class HeldOutStopping(Callback):

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
-from skunlearn import (
-    FineTuneUnlearner,
-    ProximalUnlearner,
-)
+from skunlearn import FineTuneUnlearner, ProximalUnlearner, callbacks
 from skunlearn._torch.net_layers import layers_in_order, list_penalised_parameters
 from skunlearn.callbacks import ProximalStep
 from skunlearn.utils._check_tools import parameters, same_parameters
@@ -146,3 +144,23 @@ def test_unknown_pattern_is_an_error(unrelated):
     with pytest.raises(ValueError, match=r"conv9.*head\.weight"):
         unlearner.unlearn(indices=[0])
     assert unlearner.deletions_ == []
+
+
+def test_steps_by_importance_are_the_same_end_to_end(monkeypatch):
+    """Bit for bit, with weights that do not matter at all, in layouts of any kind."""
+    draw = torch.Generator().manual_seed(0)
+    shapes = [(5, 4), (5,), (3, 2, 2, 2), ()]
+    weights = [torch.rand(shape, generator=draw) ** 8 for shape in shapes]
+    weights[0][1] = 0
+    for turned in (False, True):
+        if turned:
+            weights[2] = weights[2].contiguous(memory_format=torch.channels_last)
+        found = {}
+        for small in (0, 2**18):
+            monkeypatch.setattr(callbacks, "_SMALL", small)
+            shares = callbacks._Shares(weights)
+            assert (shares.flat is not None) == (small > 0 and not turned)
+            found[small] = [[s.clone() for s in shares.at(pull)] for pull in (0.0, 1e-3, 1e30)]
+        for ours, theirs in zip(*found.values(), strict=True):
+            assert all(map(torch.equal, ours, theirs))
+            assert not ours[0][1].any()
