@@ -32,7 +32,11 @@ def write_content(pipeline):
         clean &= _tell_declared(pipeline, certificate["notes"])
     last = pipeline.deletions_[-1]["transformers"] if pipeline.deletions_ else {}
     for key, what in (
-        ("kept", "were fitted on forgotten rows and kept: they still hold statistics of them"),
+        (
+            "kept",
+            "were fitted on forgotten rows and kept: they still hold statistics of them, or the "
+            "rows themselves (a KNNImputer does)",
+        ),
         ("frozen", "were fitted elsewhere, on rows that are not known here"),
     ):
         if last.get(key):

@@ -161,7 +161,19 @@ class StepsMixin:
                 for r in (retain, forget)
             )
             known["trained_on"] = tuple(as_trained)
-        new = start._successor(positions, gone, kept, unseen=_show(removal.unseen, steps), **known)
+        try:
+            unseen = _show(removal.unseen, steps)
+            new = start._successor(positions, gone, kept, unseen=unseen, **known)
+        except UnlearningError as error:
+            apart = refit and _front_steps.tell_columns_apart(self.steps[:-1], steps)
+            if not apart:
+                raise
+            raise UnlearningError(
+                f"{error} Without the forget rows the steps make other columns than before "
+                f"({apart}): let the module take as many as it is shown (skorch's "
+                "InputShapeSetter, lazy layers), or fix the steps' output (categories=, "
+                "vocabulary=)."
+            ) from error
         return steps, new, sums, subtracted
 
     def _new_steps(self, positions, forget, retain, as_stored):

@@ -87,7 +87,10 @@ class Store:
 
     def catch_up(self):
         """Take up the newest version when another worker, or an earlier life, has written it."""
-        number, name, sha256 = self.queue._newest()
+        newest = self.queue._newest()
+        if newest is None:
+            raise ValueError("This worker has no model yet: call start(X, y) first.")
+        number, name, sha256 = newest
         while self.version != number:
             if self.queue._meta("kind") != self.kind:
                 raise ValueError(

@@ -68,6 +68,11 @@ def kind_of(unlearner):
         if pipeline and final._make_promises().exact and not frozen
         else "what it needs to go on forgetting is not part of the file that save writes"
     )
+    if frozen and unlearner._make_promises().exact:
+        why = (
+            "its model was trained elsewhere (FrozenEstimator), and a training on the retained "
+            "rows would be another; without FrozenEstimator it could"
+        )
     raise TypeError(
         f"After a restart {type(unlearner).__name__} ({name}) could not go on: {why}. Take a "
         "method for nets that starts from the present weights, or an exact one (RetrainUnlearner, "

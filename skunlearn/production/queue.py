@@ -252,7 +252,8 @@ class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
         FileNotFoundError
             When the file is gone; the message says what to do.
         TypeError
-            When the model is no net, whose versions hold weights; the message says where it is.
+            When the versions hold no weights, but the rows to train on: of an exact method whose
+            model is no net or stands behind steps. The message says where the model is.
         """
         model, versions, missing = template(unlearner), Versions(self), None
         while True:
@@ -265,11 +266,11 @@ class DeletionQueue(AskingMixin, DecidingMixin, BatchMixin):
             if self._meta("kind") != "net":
                 raise TypeError(
                     "Models of this queue are not in files: the worker's method is exact, of a "
-                    "model that is no net, and a version lists the rows to train it on. The model "
-                    "is worker.unlearner in the worker's process; hand it on from there after each "
-                    "batch: skops.io.dump or joblib.dump write its estimator_ (of a pipeline "
-                    "make_pipeline of its steps and the last one's estimator_), and load of the "
-                    "same package reads it."
+                    "model that is no net or stands behind steps, and a version lists the rows to "
+                    "train them on. The model is worker.unlearner in the worker's process; hand it "
+                    "on from there after each batch: skops.io.dump or joblib.dump write its "
+                    "estimator_ (of a pipeline make_pipeline of its steps and the last one's "
+                    "estimator_), and load of the same package reads it."
                 )
             try:
                 return versions.load(model, versions.read(name, sha256), name), number

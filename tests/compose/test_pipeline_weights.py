@@ -6,8 +6,15 @@ from sklearn.compose import make_column_transformer
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from skorch import NeuralNetClassifier
+from torch import nn
 
-from skunlearn import AmnesiacUnlearner, GradientAscentUnlearner, UnlearningPipeline
+from skunlearn import (
+    AmnesiacUnlearner,
+    GradientAscentUnlearner,
+    RetrainUnlearner,
+    UnlearningPipeline,
+)
 from skunlearn.compose._front_steps import tell_columns_apart
 from skunlearn.exceptions import UnlearningError
 from tests.compose.pipelines import GONE, LEFT, columns, first_columns, interrupt, scaled, tuned_net
@@ -45,6 +52,29 @@ def test_other_columns_are_refused_by_methods_that_start_from_the_weights(frame)
     fixed = OneHotEncoder(categories=[["Bath", "Ely", "Truro", "Wells"]], sparse_output=False)
     steps = [("columns", columns(fixed)), ("model", tuned_net())]
     UnlearningPipeline(steps).fit(X, y).unlearn(indices=GONE)
+
+
+@quiet
+def test_a_net_of_fixed_width_is_told_of_the_columns_that_are_gone(frame):
+    X, y = frame
+    one_hot = columns(OneHotEncoder(sparse_output=False))
+    width = one_hot.fit_transform(X, y).shape[1]
+    fixed = NeuralNetClassifier(
+        nn.Linear,
+        module__in_features=width,
+        module__out_features=3,
+        criterion=nn.CrossEntropyLoss,
+        max_epochs=2,
+        train_split=None,
+        verbose=0,
+    )
+    floats = ("floats", FunctionTransformer(np.float32))
+    steps = [("columns", one_hot), floats, ("model", RetrainUnlearner(fixed, random_state=0))]
+    pipeline = UnlearningPipeline(steps).fit(X, y)
+    before = pipeline.predict_proba(X)
+    with pytest.raises(UnlearningError, match=r"mat1 and mat2.*gone: .*_Truro.*InputShapeSetter"):
+        pipeline.unlearn(indices=GONE)
+    assert np.array_equal(pipeline.predict_proba(X), before)
 
 
 @quiet

@@ -200,20 +200,30 @@ def test_an_attack_that_cannot_be_made_is_noted(queue):
 
 
 @pytest.mark.parametrize(
-    "unlearner",
+    "unlearner, why",
     [
-        AmnesiacUnlearner(make_net()),
-        UnlearningPipeline(
-            [("s", StandardScaler()), ("m", RetrainUnlearner(GaussianNB()))],
-            refit_transformers=False,
+        (AmnesiacUnlearner(make_net()), "not part of the file"),
+        (
+            UnlearningPipeline(
+                [("s", StandardScaler()), ("m", RetrainUnlearner(GaussianNB()))],
+                refit_transformers=False,
+            ),
+            "steps are kept",
         ),
-        RetrainUnlearner(FrozenEstimator(GaussianNB())),
+        (RetrainUnlearner(FrozenEstimator(GaussianNB())), "without FrozenEstimator it could"),
     ],
     ids=["recorded updates", "kept scaler", "trained elsewhere"],
 )
-def test_unlearners_that_could_not_go_on(queue, unlearner):
-    with pytest.raises(TypeError, match="After a restart"):
+def test_unlearners_that_could_not_go_on(queue, unlearner, why):
+    with pytest.raises(TypeError, match=f"After a restart.*{why}"):
         DeletionWorker(queue, unlearner, *rows()[2:])
+
+
+def test_a_worker_that_was_not_started_says_so(queue):
+    worker = DeletionWorker(queue, make_unlearner("net"), *rows()[2:])
+    queue.submit("a", ids=["user-0"])
+    with pytest.raises(ValueError, match=r"call start\(X, y\) first"):
+        worker.run_once(flush=True)
 
 
 def version_of(queue):
