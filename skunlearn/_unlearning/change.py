@@ -187,6 +187,10 @@ class Facts:
         self.name, self.promises = type(unlearner).__name__, unlearner._make_promises()
         self.adds_noise = self.promises.adds_noise
         self.emptied, self.apart = change.emptied, change.apart
+        # Of retained rows those that a net was trained on, where that is known.
+        self.trained, never = change.retain_before, removal.never_trained
+        if self.trained is not None and never is not None:
+            self.trained = self.trained.take(~np.isin(removal.sample.positions, never))
         # Classes, of which a row has one, and no labels.
         said = change.forget_after
         self.classes_gone = self.emptied and said is not None and said.task.has_one_class
@@ -222,12 +226,12 @@ class Facts:
     @cached_property
     def learning(self):
         """Whether the net was still learning."""
-        return traces.is_learning(self.unlearner.estimator_, self.change.retain_before)
+        return traces.is_learning(self.unlearner.estimator_, self.trained)
 
     @cached_property
     def by_heart(self):
         """Whether it knew its rows by heart."""
-        return traces.knows_by_heart(self.change.retain_before)
+        return traces.knows_by_heart(self.trained)
 
     @cached_property
     def moved(self):

@@ -89,9 +89,9 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     unlearner, change, measured, most_lost, removal : see `Facts`
         The method is not exact; of one with a proof only what the noise cost is asked.
     """
-    if traces.has_learnt_nothing(change.retain_before):
-        return
     facts = Facts(unlearner, change, measured, most_lost, removal)
+    if traces.has_learnt_nothing(facts.trained):
+        return
     _ask(DAMAGE, facts, ModelDamagedWarning)
     if None not in facts.losses and not facts.promises.certified:
         _ask(FORGETTING, facts, NotForgottenWarning)
