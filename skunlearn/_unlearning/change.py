@@ -179,18 +179,17 @@ class Facts:
         The loss of accuracy on retained rows that is worth a warning.
     removal : Removal
         Looked up.
+    trained : Evidence or None
+        Before the request, of the retained rows that the model was trained on, if not of all.
     """
 
-    def __init__(self, unlearner, change, measured, most_lost, removal):
+    def __init__(self, unlearner, change, measured, most_lost, removal, trained=None):
         self.unlearner, self.change, self.removal = unlearner, change, removal
         self.measured, self.most_lost = measured, most_lost
         self.name, self.promises = type(unlearner).__name__, unlearner._make_promises()
         self.adds_noise = self.promises.adds_noise
         self.emptied, self.apart = change.emptied, change.apart
-        # Of retained rows those that a net was trained on, where that is known.
-        self.trained, never = change.retain_before, removal.never_trained
-        if self.trained is not None and never is not None:
-            self.trained = self.trained.take(~np.isin(removal.sample.positions, never))
+        self.trained = change.retain_before if trained is None else trained
         # Classes, of which a row has one, and no labels.
         said = change.forget_after
         self.classes_gone = self.emptied and said is not None and said.task.has_one_class
