@@ -179,14 +179,17 @@ class Facts:
         The loss of accuracy on retained rows that is worth a warning.
     removal : Removal
         Looked up.
+    trained : Evidence or None
+        Before the request, of the retained rows that the model was trained on, if not of all.
     """
 
-    def __init__(self, unlearner, change, measured, most_lost, removal):
+    def __init__(self, unlearner, change, measured, most_lost, removal, trained=None):
         self.unlearner, self.change, self.removal = unlearner, change, removal
         self.measured, self.most_lost = measured, most_lost
         self.name, self.promises = type(unlearner).__name__, unlearner._make_promises()
         self.adds_noise = self.promises.adds_noise
         self.emptied, self.apart = change.emptied, change.apart
+        self.trained = change.retain_before if trained is None else trained
         # Classes, of which a row has one, and no labels.
         said = change.forget_after
         self.classes_gone = self.emptied and said is not None and said.task.has_one_class
@@ -222,12 +225,12 @@ class Facts:
     @cached_property
     def learning(self):
         """Whether the net was still learning."""
-        return traces.is_learning(self.unlearner.estimator_, self.change.retain_before)
+        return traces.is_learning(self.unlearner.estimator_, self.trained)
 
     @cached_property
     def by_heart(self):
         """Whether it knew its rows by heart."""
-        return traces.knows_by_heart(self.change.retain_before)
+        return traces.knows_by_heart(self.trained)
 
     @cached_property
     def moved(self):

@@ -89,9 +89,12 @@ def warn_if_wrong(unlearner, change, measured, most_lost, removal):
     unlearner, change, measured, most_lost, removal : see `Facts`
         The method is not exact; of one with a proof only what the noise cost is asked.
     """
-    if traces.has_learnt_nothing(change.retain_before):
+    trained = change.retain_before
+    if trained is not None and removal.never_trained is not None:
+        trained = trained.take(~np.isin(removal.sample.positions, removal.never_trained))
+    if traces.has_learnt_nothing(trained):
         return
-    facts = Facts(unlearner, change, measured, most_lost, removal)
+    facts = Facts(unlearner, change, measured, most_lost, removal, trained)
     _ask(DAMAGE, facts, ModelDamagedWarning)
     if None not in facts.losses and not facts.promises.certified:
         _ask(FORGETTING, facts, NotForgottenWarning)

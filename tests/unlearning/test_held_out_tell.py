@@ -99,6 +99,18 @@ def test_they_tell_that_rows_are_still_remembered():
     assert not any(told[2:])
 
 
+def test_what_was_learnt_is_asked_of_rows_that_were_trained_on():
+    """Random labels, of which a net knows those held out worse than by chance, and others well."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 12)).astype(np.float32), rng.integers(0, 3, 300)
+    recipe = net(module__n_out=3, batch_size=16).set_params(module__hidden=64)
+    one = RandomLabelUnlearner(recipe, lr=0.005, random_state=0).fit(X, y)
+    entry, said = ask(one, range(150, 180))
+    before = entry["measured"]["retain_before"]["loss"]
+    assert before > 0.85 * np.log(3)
+    assert len(said) == 1
+
+
 def test_of_nets_trained_anew_nothing_is_said(wrong):
     one = TrainedAnew(net(), random_state=0).fit(*wrong)
     entry, said = ask(one, range(200, 300))
