@@ -183,6 +183,8 @@ class Facts:
         Before the request, of the retained rows that the model was trained on, if not of all.
     """
 
+    _unit = 1.0  # of losses; those of a regression are shares of its targets' variance
+
     def __init__(self, unlearner, change, measured, most_lost, removal, trained=None):
         self.unlearner, self.change, self.removal = unlearner, change, removal
         self.measured, self.most_lost = measured, most_lost
@@ -194,11 +196,9 @@ class Facts:
         said = change.forget_after
         self.classes_gone = self.emptied and said is not None and said.task.has_one_class
         self.losses = measured["forget_before"]["loss"], measured["forget_after"]["loss"]
-        # Those of a regression as shares of its targets' variance.
-        said, unit = change.retain_before or change.forget_before, 1.0
+        said = change.retain_before or change.forget_before
         if said is not None and isinstance(said.task, Values):
-            unit = said.task.chance(said.y) or 1.0
-        self._in_units = tuple(loss and loss / unit for loss in self.losses)
+            self._unit = said.task.chance(said.y) or 1.0
 
     def hold(self, fact):
         """Whether it is so; ``"not "`` before the name of a fact turns it round."""
@@ -245,7 +245,8 @@ class Facts:
     @cached_property
     def rose(self):
         """The same, whatever became of the weights."""
-        change, (before, after) = self.change, self._in_units
+        change, unit = self.change, self._unit
+        before, after = self.losses[0] / unit, self.losses[1] / unit
         raised = after - before > min(MOVED * max(1.0, before), GREW * before)
         if not raised and change.is_easy:
             # Of these a net trained anew knows some less well and others better.
@@ -265,7 +266,7 @@ class Facts:
     @property
     def _rose_by_little(self):
         """Whether the loss rose by no more than new statistics, or a few steps, make of it."""
-        before, after = self._in_units
+        before, after = self.losses[0] / self._unit, self.losses[1] / self._unit
         little = after - before < GREW * before
         if traces.has_new_statistics(self.unlearner.estimator_, self.change.model):
             return little or self.weights_moved < STILL

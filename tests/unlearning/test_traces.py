@@ -284,7 +284,7 @@ class Asked(SimpleNamespace):
     """`Facts` of a number of forget rows, that note whether neighbours were asked."""
 
     adds_noise = by_heart = unmoved = False
-    losses = 1.0, 2.0
+    losses, _unit = (1.0, 2.0), 1.0
     asked = False
 
     @property
@@ -372,7 +372,8 @@ def facts_of(sides, left=4000, epochs=20, learning=False):
         _make_promises=Promises,
     )
     record = SimpleNamespace(retained=np.ones(left, dtype=bool))
-    removal = SimpleNamespace(record=record, positions=np.arange(100))
+    given = SimpleNamespace(positions=None)
+    removal = SimpleNamespace(record=record, positions=np.arange(100), others=given)
     change = Change(*[None] * 4, *sides)
     facts = Facts(unlearner, change, change.measure(), 0.1, removal)
     vars(facts)["learning"] = learning
