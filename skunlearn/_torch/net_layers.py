@@ -37,7 +37,7 @@ def _matching(net, rows, pattern, named):
     if pattern == "norm":
         return _names_of(named, [m for m in net.module_.modules() if isinstance(m, _NORMS)])
     if pattern == "head":
-        return _names_of(named, layers_in_order(net, rows)[-1:])
+        return _names_of(named, _answering_layers(net, rows)[-1:])
     return {name for name in named if fnmatch.fnmatchcase(name, pattern)}
 
 
@@ -84,9 +84,19 @@ def layers_in_order(net, rows):
     return list(dict.fromkeys(seen))
 
 
+def _answering_layers(net, rows):
+    """`layers_in_order` but for those whose output is dropped, as that of a head nobody asks."""
+    moved = {p for p in list_moved_parameters(net) if p.numel()}
+    dropped = moved - list_learning_parameters(net, rows)
+    order = layers_in_order(net, rows)
+    if not dropped:
+        return order
+    return [m for m in order if not dropped.issuperset(own_parameters([m]))]
+
+
 def last_layers(net, rows, k):
     """The last `k` weighted layers in the order of the forward pass, with the norms among them."""
-    order = layers_in_order(net, rows)
+    order = _answering_layers(net, rows)
     weighted = [i for i, module in enumerate(order) if not isinstance(module, _NORMS)]
     if k > len(weighted):
         raise ValueError(
@@ -99,7 +109,7 @@ def last_layers(net, rows, k):
 def count_resettable(net, rows):
     """How many weighted layers, counted from the last one, `reset` takes with the norms after."""
     moved, count = list_moved_parameters(net), 0
-    for module in reversed(layers_in_order(net, rows)):
+    for module in reversed(_answering_layers(net, rows)):
         if say_why_not_reset(module, moved):
             break
         count += not isinstance(module, _NORMS)

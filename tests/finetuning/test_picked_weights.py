@@ -69,6 +69,16 @@ def test_what_reaches_no_answer_is_left_alone(name):
         assert not np.allclose(before["out.weight"], after["out.weight"], atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["CFk", "EUk"])
+def test_the_last_layers_are_those_that_answer(name):
+    """The head that runs last, and that nobody asks, was trained alone, and nothing forgotten."""
+    unlearner = fitted(name, k=1)
+    before, after = flat(unlearner), flat(unlearner.unlearn(indices=[0, 1]))
+    assert not np.array_equal(before["out.weight"], after["out.weight"])
+    for key in ("aux.weight", "third.weight"):
+        assert np.array_equal(before[key], after[key]), key
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_net_of_which_only_a_norm_and_such_learn_is_refused(name):
     everything = ("conv", "again", "third", "out")
