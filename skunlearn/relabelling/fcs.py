@@ -138,7 +138,7 @@ class FCSUnlearner(NetUnlearner):
         self.max_norm = max_norm
 
     def _unlearn(self, net, retain, forget):
-        seen = torch.as_tensor(self._row_reader.seen_columns)
+        seen = torch.as_tensor(self._row_reader.seen_columns, device=net.device)
         others, followed = batches(net, retain), FollowedStatistics(net, retain)
         hung = [("skunlearn_followed", followed), clip_gradients(self.max_norm)]
 
