@@ -259,9 +259,9 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         rows, recipe = record.view(np.arange(len(record))), skorch_nets.unwrap(self.estimator)
         if skorch_nets.is_net(self.estimator):
             held_out_rows.check_given(recipe, rows)
-            split = held_out_rows.write_split(recipe)
-            self._change(split=None if self._name_trained() else split)
         self._change(model=skorch_nets.restore_split(self._first_model(rows), recipe))
+        if skorch_nets.is_net(self.estimator) and not self._name_trained():
+            self._change(split=held_out_rows.write_split(recipe))
         if forget is not None:
             self._forget(Removal(np.flatnonzero(forget)))
         if self.verbose:
