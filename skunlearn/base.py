@@ -260,6 +260,8 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         if skorch_nets.is_net(self.estimator):
             held_out_rows.check_given(recipe, rows)
         self._change(model=skorch_nets.restore_split(self._first_model(rows), recipe))
+        if skorch_nets.is_net(self.estimator) and not self._name_trained():
+            self._change(split=held_out_rows.write_split(recipe))
         if forget is not None:
             self._forget(Removal(np.flatnonzero(forget)))
         if self.verbose:

@@ -35,6 +35,7 @@ def is_in_no_order(rows, apart):
     if X is None or not np.isfinite(X).all():
         return False
     kinds = rows.y if rows.y.ndim == 1 and rows.y.dtype.kind in "iu" else np.zeros(len(X))
+    X = X.astype(np.float64)  # in which squares of no float32 overflow
     X = X[:, X.std(axis=0) > 0]
     if not X.shape[1]:
         return False

@@ -34,6 +34,14 @@ def count(estimator, rows):
     return len(rows) - len(_parts(estimator, rows)[0])
 
 
+def write_split(net):
+    """A split of skorch's in words, by which another is known; None of other kinds, or of none."""
+    split = getattr(net, "train_split", None)
+    if type(split) is not ValidSplit or not isinstance(split.cv, int | float | _CV):
+        return None
+    return repr((split.cv, split.stratified, split.random_state))
+
+
 def find_never_trained(net, rows, known=None):
     """Positions of the rows that a training of `net` on `rows` holds out, among those `known`.
 
@@ -46,8 +54,8 @@ def find_never_trained(net, rows, known=None):
     rows : Rows with positions
     known : ndarray of int, or None for all
     """
-    kept, split = [], net.train_split
-    if type(split) is not ValidSplit or not isinstance(split.cv, int | float | _CV):
+    kept = []
+    if write_split(net) is None:
         return None
     for seed in (0, 1):
         with seeded(seed), suppress(ValueError):  # which the training has told, or will

@@ -55,6 +55,9 @@ class Fitted:
     looked : (ndarray of int, Evidence) or None
         What the model said of the sample of retained rows after the last request, and where in
         ``fit`` these are; see `removal.look_before`.
+    split : str or None
+        The net's train_split in ``fit``, in words; None where that has not trained it alone: a net
+        that was trained elsewhere, or in parts, may have been on any row.
     never_trained : ndarray of int, or None
         Positions of rows that the net's train_split has held out in every training up to the last
         request; None where nobody can say.
@@ -79,6 +82,7 @@ class Fitted:
     steps_before: Mapping | None = None
     recipe: object = None
     looked: tuple | None = None
+    split: str | None = None
     never_trained: object = None
     removal: object = None
     records: Mapping = field(default_factory=dict)

@@ -141,6 +141,7 @@ def describe(unlearner):
         "records": unlearner._records,
         "key": unlearner._key.hex(),
         "steps_before": unlearner._steps_before,
+        "split": unlearner._fitted.split,
         "is_dataset": record.is_dataset,
         "augmented": record.reader is not None,
         "row": row_forms.describe(record.like),
@@ -171,6 +172,7 @@ def restore(unlearner, tensors, state, path):
             records=state["records"],
             key=bytes.fromhex(state["key"]),
             steps_before=state["steps_before"],
+            split=state.get("split"),
         )
         if state["n_features_in"] is not None:
             draft.n_features_in_ = state["n_features_in"]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 from torch.utils.data import Subset
 
 from skunlearn._rows.containers import is_dataset, n_rows
@@ -11,7 +10,7 @@ from skunlearn._rows.neighbours import count_agreeing
 from skunlearn._rows.order import is_in_no_order
 from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
-from skunlearn._torch.held_out_rows import find_never_trained
+from skunlearn._torch.held_out_rows import find_never_trained, write_split
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.row_scores import SQUARED, auc, auc_error, class_weights, scores_of
 from skunlearn._unlearning import validation
@@ -82,8 +81,8 @@ def find_held_out(unlearner, net, retain):
         return None
     known = unlearner._fitted.never_trained
     if not unlearner.deletions_:
-        # A net that was trained elsewhere, or in parts, may have been on any row.
-        if isinstance(unlearner.estimator, FrozenEstimator) or unlearner._name_trained():
+        split = unlearner._fitted.split
+        if split is None or split != write_split(net):  # set since, or that of another net
             return None
         rows = unlearner._record.view(np.arange(len(unlearner._record)))
         known = find_never_trained(net, rows)

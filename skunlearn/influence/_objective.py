@@ -47,7 +47,8 @@ class Objective:
         )
         params = f.params
         self._sizes = [p.numel() for p in params.values()]
-        self.like = next(iter(params.values())).detach().reshape(-1)[:1]  # its dtype and device
+        some = next(p for p in params.values() if p.numel())
+        self.like = some.detach().reshape(-1)[:1]  # its dtype and device
         # The step of a summed loss is that of its mean at a rate as many times higher.
         scale = n_batches(net, n_rows) / n_rows if self.f.sums else 1.0
         decays = {name: scale * decay for name, decay in self.f.decays().items()}

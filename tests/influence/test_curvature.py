@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from skunlearn._rows.views import Rows
 from skunlearn.exceptions import UnlearningError
@@ -321,15 +322,19 @@ class Halved(torch.autograd.Function):
 
 
 class Odd(nn.Module):
-    """A first layer that the second sees without a graph, or through `Halved`."""
+    """A first layer that the second sees without a graph, through `Halved` or a checkpoint."""
 
     def __init__(self, way):
         super().__init__()
+        self.none = nn.Parameter(torch.empty(0))
         self.way, self.first, self.last = way, nn.Linear(4, 5), nn.Linear(5, 3)
 
     def forward(self, x):
         if self.way == "plain":
             return self.last(torch.tanh(self.first(x)))
+        if self.way == "checkpoint":  # which goes back over the layer when forward mode is left
+            made = checkpoint(lambda x: torch.tanh(self.first(x)), x, use_reentrant=False)
+            return self.last(made)
         if self.way == "function":
             return self.last(Halved.apply(torch.tanh(self.first(x))))
         with torch.no_grad():
@@ -337,7 +342,7 @@ class Odd(nn.Module):
         return self.last(h)
 
 
-@pytest.mark.parametrize("way", ["plain", "function", "no_grad"])
+@pytest.mark.parametrize("way", ["plain", "function", "no_grad", "checkpoint"])
 def test_products_are_alike_however_jacobians_are_multiplied(way):
     """Forward mode where it gives what reverse mode gives, and reverse mode elsewhere."""
     net = NeuralNetClassifier(

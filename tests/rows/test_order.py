@@ -60,3 +60,13 @@ def test_nor_those_that_cannot_be_compared():
     X[0] = np.nan
     assert not look(X, y)
     assert not look(X[:10], y[:10])
+
+
+def test_of_numbers_of_any_size():
+    """Squares of which overflow; what is said of rows does not hang on their unit."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 6)).astype(np.float32), rng.integers(0, 2, 300)
+    sorted_ = np.argsort(X[:, 0])
+    for unit in (1e-30, 1.0, 1e30):
+        assert look(X * np.float32(unit), y)
+        assert not look(X[sorted_] * np.float32(unit), y)

@@ -329,6 +329,23 @@ def test_weights_of_other_kinds_that_are_not_finite():
         refuse_diverged(net)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+def test_masks_of_infinity_beside_numbers_of_other_kinds():
+    """Which torch cannot ask whether they are finite."""
+    module = nn.Linear(3, 3)
+    module.register_buffer("mask", torch.full((2, 2), -np.inf))
+    byte = torch.ones(4).to(torch.float8_e4m3fn)
+    module.scale = nn.Parameter(byte, requires_grad=False)
+    module.register_buffer("phase", torch.ones(2, dtype=torch.complex64).conj())
+    module.register_buffer("links", torch.eye(3).to_sparse_csr())
+    module.register_buffer("count", torch.tensor(7))
+    net = NeuralNetClassifier(module, train_split=None).initialize()
+    assert refuse_diverged(net) is net
+    net.module_.scale.data[:2] = torch.full((2,), np.nan).to(torch.float8_e4m3fn)
+    with pytest.raises(UnlearningError, match=r"module\.scale holds NaN or infinity"):
+        refuse_diverged(net)
+
+
 # ------------------------------------------------------------------ an optimizer's step
 
 

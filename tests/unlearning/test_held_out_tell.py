@@ -202,3 +202,36 @@ def test_exact_methods_need_none():
     recipe = make_net(module__n_out=3, max_epochs=1, train_split=SPLIT)
     one = RetrainUnlearner(recipe, random_state=0).fit(X, y).unlearn(indices=range(5))
     assert not {"unseen", "not_looked_at"} & set(one.deletions_[0])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("how", ["set", "in place", "loaded", "loaded frozen"])
+def test_of_a_split_that_was_set_after_fit_nobody_can_say(how, tmp_path):
+    """Rows that the new one would hold out were trained on; so were those of a frozen net."""
+    X, y = table(300)
+    split = ValidSplit(5, stratified=True)
+    recipe = make_net(module__n_out=3, max_epochs=2, train_split=split)
+    first = FrozenEstimator(recipe.fit(X, y)) if how == "loaded frozen" else recipe
+    one = FineTuneUnlearner(first, random_state=0).fit(X, y)
+    if how == "set":
+        one.set_params(estimator__train_split=ValidSplit(3, stratified=True))
+    elif how == "in place":
+        split.cv = 3
+    else:
+        one.save(tmp_path / "model")
+        other = make_net(module__n_out=3, max_epochs=2, train_split=ValidSplit(3, stratified=True))
+        other = recipe if how == "loaded frozen" else other
+        one = FineTuneUnlearner(other, random_state=0).load(tmp_path / "model").attach(X, y)
+    entry, _ = ask(one, range(200, 230))
+    assert "not_looked_at" in entry
+    assert one._fitted.never_trained is None
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_that_was_loaded_knows_its_split(tmp_path):
+    X, y = table(300)
+    recipe = make_net(module__n_out=3, max_epochs=2, train_split=SPLIT)
+    FineTuneUnlearner(recipe, random_state=0).fit(X, y).save(tmp_path / "model")
+    one = FineTuneUnlearner(recipe, random_state=0).load(tmp_path / "model").attach(X, y)
+    entry, _ = ask(one, range(200, 230))
+    assert entry["unseen"]["held_out"]

@@ -142,10 +142,11 @@ def refuse_diverged(net):
                 _refuse_lazy(f"{name}.{key}")
             if hasattr(type(value), "full_tensor"):  # DTensor, without the import of its package
                 _refuse_divided(f"{name}.{key}")
-            held[f"{name}.{key}"] = value
-            seen = torch.view_as_real(value.detach()) if value.is_complex() else value.detach()
-            if seen.is_floating_point():
-                seen = seen.float() if seen.element_size() == 1 else seen  # which torch cannot sum
+            seen = value.detach()
+            if not (seen.is_floating_point() and seen.element_size() > 1):
+                seen = _as_floats(seen)
+            if seen is not None:
+                held[f"{name}.{key}"] = value, seen
                 home = sums[0].device if sums else seen.device
                 sums.append(seen.sum().to(home, torch.float32, non_blocking=True))
     # Most nets are fine, which one sum of each tensor tells; a device is waited for once.
@@ -154,11 +155,21 @@ def refuse_diverged(net):
     return net
 
 
+def _as_floats(value):
+    """Complex numbers, and those of a byte, as floats that torch can sum; None of whole numbers."""
+    if value.is_complex():
+        return torch.view_as_real(value.resolve_conj())
+    return value.float() if value.is_floating_point() else None
+
+
 def _refuse_infinite(held):
     """Raise where one of these tensors by name is wrong, and not only too large to be summed."""
-    for name, value in held.items():
+    for name, (value, seen) in held.items():
+        if seen.layout is not torch.strided:
+            seen = seen.coalesce() if seen.layout is torch.sparse_coo else seen
+            seen = seen.values()
         # A buffer may be meant to hold infinity: a mask of attention, say.
-        wrong = ~value.isfinite() if isinstance(value, torch.nn.Parameter) else value.isnan()
+        wrong = ~seen.isfinite() if isinstance(value, torch.nn.Parameter) else seen.isnan()
         if wrong.any():
             raise UnlearningError(
                 f"The training diverged: {name} holds NaN or infinity. The model is as "
