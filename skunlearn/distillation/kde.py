@@ -36,8 +36,8 @@ class KDEUnlearner(NetUnlearner):
     0.257), and as accurate. Elsewhere the floor was nearer: on rows of an MLP 0.034 and 0.026, of a
     table 0.059 and 0.047, on classes of the two nets for digits 0.082 and 0.089 beside 0.044 and
     0.074, with a warning on half of them. After fifteen epochs of CIFAR-10 it was 0.101 apart on
-    rows, and 5 points less accurate, and 0.056 on a class; the floor's 0.019 and 0.026 cost 13 and 10
-    points of accuracy there (``benchmarks/bench_defaults.py``, means over three seeds).
+    rows, and 5 points less accurate, and 0.056 on a class; the floor's 0.019 and 0.026 cost 13 and
+    10 points of accuracy there (``benchmarks/bench_defaults.py``, means over three seeds).
 
     Parameters
     ----------

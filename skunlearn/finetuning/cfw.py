@@ -30,11 +30,11 @@ class CFWUnlearner(NetUnlearner):
     Retraining for the same budget, the floor, was not beaten on rows of an MLP for digits (worst
     AUC of five attacks 0.040 from that of retrained nets, the floor's 0.026, the original's 0.207)
     nor on classes (0.076 and 0.108, the floor's 0.044 and 0.074); rows of a convolutional net were
-    as near, 0.032, and those of a table a little nearer, 0.041 and 0.047. Its accuracy was up to
-    2 points above the floor's. Of a class of five photographs it named 0.87 still, and warned: what
-    a deep net knows of them does not hang on the first layer. After fifteen epochs of CIFAR-10 it
-    was 0.184 apart on rows and 0.154 on a class, and warned; the floor's 0.019 and 0.026 cost 13 and
-    10 points of accuracy there (``benchmarks/bench_defaults.py``, means over three seeds).
+    as near, 0.032, and those of a table a little nearer, 0.041 and 0.047. Its accuracy was up to 2
+    points above the floor's. Of a class of five photographs it named 0.87 still, and warned: what a
+    deep net knows of them does not hang on the first layer. After fifteen epochs of CIFAR-10 it was
+    0.184 apart on rows and 0.154 on a class, and warned; the floor's 0.019 and 0.026 cost 13 and 10
+    points of accuracy there (``benchmarks/bench_defaults.py``, means over three seeds).
 
     Parameters
     ----------

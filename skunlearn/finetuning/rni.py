@@ -33,8 +33,8 @@ class RNIUnlearner(NetUnlearner):
     for digits, as near as it (worst AUC of five attacks 0.068 and 0.074 from that of retrained
     nets, the original 0.274): on rows of that net it was 0.056, the floor 0.032, on rows and on a
     class of an MLP 0.033 and 0.062, the floor 0.026 and 0.044, on rows of a table 0.071 and 0.047.
-    Its accuracy was up to 5 points above the floor's. After fifteen epochs of CIFAR-10 it was
-    0.280 apart on rows, and warned, and 0.049 on a class; the floor's 0.019 and 0.026 cost 13 and 10
+    Its accuracy was up to 5 points above the floor's. After fifteen epochs of CIFAR-10 it was 0.280
+    apart on rows, and warned, and 0.049 on a class; the floor's 0.019 and 0.026 cost 13 and 10
     points of accuracy there (``benchmarks/bench_defaults.py``, means over three seeds).
 
     Parameters
