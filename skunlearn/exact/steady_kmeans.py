@@ -74,11 +74,10 @@ class SteadyKMeans(KMeans):
     Notes
     -----
     A request trains from scratch when it names a row of the start (one of n_clusters rows, if none
-    that stays equals it), where
-    a centre loses all of its rows, where the iterations go another way (a fifth of all rows would
-    be compared again), where values are much larger than all that stay, and for sparse rows and
-    weighted ones; the log of the pipeline then does not name the step under "subtracted". The
-    iterations that are kept take 8 bytes for each row in each.
+    that stays equals it), where a centre loses all of its rows, where the iterations go another way
+    (a fifth of all rows would be compared again), where values are much larger than all that stay,
+    and for sparse rows and weighted ones; the log of the pipeline then does not name the step under
+    "subtracted". The iterations that are kept take 8 bytes for each row in each.
 
     Behind a step that learns from rows, like a StandardScaler, k-means is trained from scratch at
     every request: all rows have other values then, and sums of those before are no sums of these.
