@@ -1,10 +1,10 @@
-"""What a request is judged by: a table of the rules of ``skunlearn/_unlearning/diagnosis.py``."""
+"""What a request is judged by: a table of the rules of ``skunlearn/_unlearning/rules.py``."""
 
 import re
 
 from method_table import write_lines
 
-from skunlearn._unlearning.diagnosis import DAMAGE, FORGETTING
+from skunlearn._unlearning.rules import DAMAGE, FORGETTING
 
 
 def lines():

@@ -40,7 +40,7 @@ class Evidence:
 
     def losses(self):
         """Cross-entropy or squared error of each row; None without probabilities."""
-        held = vars(self)  # the rules of `diagnosis` ask again and again
+        held = vars(self)  # the rules about a request ask again and again
         if "_losses" not in held:
             held["_losses"] = self.task.losses_of(self)
         return held["_losses"]

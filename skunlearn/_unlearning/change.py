@@ -1,4 +1,4 @@
-"""A model before a request, what became of what it says, and what `diagnosis` asks of that."""
+"""A model before a request, what became of what it says, and what `rules` ask of that."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -167,7 +167,7 @@ class Damage:
 
 
 class Facts:
-    """What the rules of `diagnosis` ask, each found when one of them first does.
+    """What the `rules` ask, each found when one of them first does.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from skunlearn import (
 from skunlearn._torch.observation import Evidence
 from skunlearn._torch.parts.tasks import Classes
 from skunlearn._unlearning import change, diagnosis, traces
-from skunlearn._unlearning.diagnosis import Rule
+from skunlearn._unlearning.rules import Rule
 from skunlearn._unlearning.traces import blurs_both, known_by_heart, stands_out
 from skunlearn.datasets import load_digits_images
 from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
