@@ -9,10 +9,12 @@ file, from which the table and ``goals.json`` are made.
 
 import json
 import os
+import re
 import statistics
 from pathlib import Path
 
 _FILE = "SKUNLEARN_BENCH_LINES"
+_PART = re.compile(r"(<!-- goals: begin -->\n).*?(<!-- goals: end -->)", re.S)
 
 
 def goal(name, ratio, *, at_most=None, at_least=None):
@@ -47,6 +49,21 @@ def table(lines):
     return "\n".join([*rows, f"{met} of {len(lines)} goals met"])
 
 
+def put_into(text, lines):
+    """A page with a table of all goals between its marks; those that are missed come first."""
+    met = sum(line["met"] for line in lines)
+    rows = [
+        f"{met} of {len(lines)} goals are met.",
+        "",
+        "| ratio | measured | goal | |",
+        "|---|---|---|---|",
+    ]
+    for line in sorted(lines, key=lambda line: line["met"]):
+        sign, bound, verdict = _bound_and_verdict(line)
+        rows.append(f"| {line['name']} | {line['ratio']:.3f} | {sign} {bound:g} | {verdict} |")
+    return _PART.sub(lambda match: match[1] + "\n".join(rows) + "\n" + match[2], text)
+
+
 def paired(result, base, clock=1):
     """Median over the rounds of `timed_rounds` of two contenders' ratio; CPU time by default.
 
@@ -56,7 +73,11 @@ def paired(result, base, clock=1):
     return statistics.median(a[clock] / b[clock] for a, b in zip(result, base, strict=True))
 
 
-def _text(line, width):
+def _bound_and_verdict(line):
     sign, bound = ("≤", line["at_most"]) if line["at_least"] is None else ("≥", line["at_least"])
-    verdict = "pass" if line["met"] else "SHORT"
+    return sign, bound, "pass" if line["met"] else "SHORT"
+
+
+def _text(line, width):
+    sign, bound, verdict = _bound_and_verdict(line)
     return f"{line['name']:<{width}} {line['ratio']:8.3f}  {sign} {bound:<6g} {verdict}"

@@ -1,6 +1,8 @@
 """Run benchmarks and print one table of their ratios against the goals; JSON on the side.
 
-python benchmarks/run.py [bench_a.py ...] [--json goals.json]
+    python benchmarks/run.py [bench_a.py ...] [--json goals.json] [--page RESULTS.md]
+
+``--page`` runs nothing: it puts the table of the stored JSON into a page.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from _goals import listening, read, table
+from _goals import listening, put_into, read, table
 from _timing import machine
 
 HERE = Path(__file__).parent
@@ -23,7 +25,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path, help="default: every bench_*.py here")
     parser.add_argument("--json", type=Path, default=HERE / "goals.json")
+    parser.add_argument("--page", type=Path)
     options = parser.parse_args()
+    if options.page is not None:
+        stored = json.loads(options.json.read_text())
+        options.page.write_text(put_into(options.page.read_text(), stored["goals"]))
+        return
     results, failed = [], []
     load = os.getloadavg()[0]
     for path in options.files or sorted(HERE.glob("bench_*.py")):

@@ -31,3 +31,15 @@ def test_ratios_and_goals_make_a_table_and_json(tmp_path):
         ("bench_b.py", "three", True),
     ]
     assert found["failed"] == ["bench_b.py"]
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- goals: begin -->\nold\n<!-- goals: end -->\nafter\n")
+    command = [*command[:2], "--json", str(tmp_path / "out"), "--page", str(page)]
+    subprocess.run(command, check=True)
+    told = page.read_text()
+    assert told.startswith("before\n")
+    assert told.endswith("<!-- goals: end -->\nafter\n")
+    assert "old" not in told
+    assert "2 of 3 goals are met." in told
+    rows = [line for line in told.splitlines() if line.startswith("| ")][1:]
+    assert rows[0] == "| two | 0.900 | ≥ 0.95 | SHORT |"
+    assert rows[1:] == ["| one | 1.000 | ≤ 1.1 | pass |", "| three | 2.000 | ≤ 2 | pass |"]
