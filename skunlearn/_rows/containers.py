@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from skunlearn._rows.cells import write_cell
 from skunlearn._rows.frames import (
     align_frame,
     is_frame,
@@ -310,7 +311,7 @@ def to_numpy(X):
 def _hash_rows(chunk):
     plain = _to_bytes(chunk)
     if plain is None:
-        return _hash(repr(row).encode() for row in chunk.tolist())
+        return _hash(write_cell(row).encode() for row in chunk.tolist())
     width = plain.nbytes // len(plain)
     if width == 0:
         return _hash([b""] * len(plain))

@@ -1,6 +1,6 @@
 """What a pipeline keeps of its training rows, so that requests need not begin at the beginning."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,10 +48,12 @@ class Subtraction:
     place : int
         Its place among the steps.
     statistic : object of `skunlearn.exact._scaling`, or ClusterStatistic
+    made_for : tuple of class and settings of the step, as it was then
     """
 
     place: int
     statistic: object
+    made_for: tuple = ()
 
     @classmethod
     def of(cls, steps, X, first=0):
@@ -65,7 +67,7 @@ class Subtraction:
             if step_kinds.learns(step):
                 kind = _STATISTICS.get(type(step))
                 statistic = None if kind is None else kind.of(step, X)
-                return None if statistic is None else cls(place, statistic)
+                return None if statistic is None else cls(place, statistic, _read(step))
             X = step.transform(X)
         return None
 
@@ -74,7 +76,15 @@ class Subtraction:
 
         `X` and the rows that are `kept` are as the steps before `first` show them.
         """
+        step = steps[self.place][1]
+        if _read(step) != self.made_for:
+            return None  # set since then
         shown = [X, kept] if getattr(self.statistic, "reads_rows", False) else [X]
         shown = [_front_steps.transform(steps[first : self.place], rows) for rows in shown]
-        found = self.statistic.without(steps[self.place][1], *shown)
-        return None if found is None else (found[1], Subtraction(self.place, found[0]))
+        found = self.statistic.without(step, *shown)
+        return None if found is None else (found[1], replace(self, statistic=found[0]))
+
+
+def _read(step):
+    """Class and settings of a step."""
+    return type(step), step.get_params()

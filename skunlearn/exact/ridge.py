@@ -127,9 +127,11 @@ class RidgeUnlearner(BaseUnlearner):
         if self.published:
             warn_of_versions(self.estimator_, len(forget))
         moments = getattr(self, "_moments", None)  # None when the model was fitted elsewhere
-        whole = moments is None or len(retain) == moments.n - len(forget)
-        if moments is None or (whole and len(forget) > len(retain)):
-            self._moments = self._sums(retain)
+        n = len(retain) if moments is None else moments.n - len(forget)
+        # Set since then, it wants products about other means.
+        other = moments is not None and moments.centred != self._recipe.fit_intercept
+        if moments is None or other or (len(retain) == n and len(forget) > n):
+            self._moments = self._sums(self._whole(retain, n))
         else:
             self._moments = moments.without(*self._read_arrays(forget))
         return self._solution(retain)
@@ -145,10 +147,10 @@ class RidgeUnlearner(BaseUnlearner):
         alpha = self._penalties()
         coef, error, fresh = self._moments.solve(alpha)
         if error > max(_ACCURATE, _DRIFT * fresh):
-            self._moments = self._sums(self._whole(rows))
+            self._moments = self._sums(self._whole(rows, self._moments.n))
             coef, error, fresh = self._moments.solve(alpha)
         if error > _ACCURATE or self._lacks_a_class(rows) or self._cuts_off():
-            return self._train(self._whole(rows))
+            return self._train(self._whole(rows, self._moments.n))
         intercept = self._moments.mean_y - self._moments.mean_x @ coef
         model = self._model_with(coef.T, intercept)
         if isinstance(model, LinearRegression) and not sparse.issparse(rows.source):
@@ -169,13 +171,14 @@ class RidgeUnlearner(BaseUnlearner):
             return False
         return len(np.unique(rows.y)) < max(2, len(self.classes_))
 
-    def _whole(self, rows):
-        if len(rows) == self._moments.n:
+    @staticmethod
+    def _whole(rows, n):
+        if len(rows) == n:
             return rows
         raise UnlearningError(
-            "The stored sums alone do not give the model (too ill-conditioned, or a class may have "
-            f"lost all rows): the request must bring all {self._moments.n} retained rows, not "
-            f"{len(rows)} of them."
+            "The stored sums alone do not give the model (too ill-conditioned, of another "
+            "fit_intercept, or a class may have lost all rows): the request must bring all "
+            f"{n} retained rows, not {len(rows)} of them."
         )
 
     def _sums(self, rows):

@@ -46,6 +46,7 @@ _NEIGHBORS = (
     RadiusNeighborsClassifier,
     RadiusNeighborsRegressor,
 )
+_COUNTED_BY = ("binarize", "min_categories")
 _SAME = 1e-5  # relative difference up to which a trained model counts as the solution
 
 
@@ -150,7 +151,8 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
         self._refuse_few(retain)
         n, statistic = self._n - len(forget), None
         self._n = n
-        if self._statistic is not None and not (len(retain) == n and len(forget) > n):
+        known = self._statistic is not None and self._fits_sums()
+        if known and not (len(retain) == n and len(forget) > n):
             statistic = self._statistic.without(self._recipe, *self._read_arrays(forget))
         if statistic is None:
             statistic = self._sum_up(self._whole(retain))
@@ -168,7 +170,17 @@ class SufficientStatisticsUnlearner(BaseUnlearner):
     def _sum_up(self, rows):
         if self._kind is None or rows.weights is not None:
             return None
+        self._summed = self._name_sums()
         return self._kind.of(self._recipe, *self._read_arrays(rows), len(self.classes_))
+
+    def _name_sums(self):
+        """What the recipe computes its sums by: its class, and settings that shape them."""
+        values = [np.asarray(getattr(self._recipe, name, None)).tolist() for name in _COUNTED_BY]
+        return [type(self._recipe).__name__, *values]
+
+    def _fits_sums(self):
+        """Whether the sums are those of the recipe as it is now: it may have been set anew."""
+        return vars(self).get("_summed", self._name_sums()) == self._name_sums()
 
     def _refuse_few(self, rows):
         """Raise where fewer rows are left than an answer is made of."""

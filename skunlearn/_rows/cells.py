@@ -1,0 +1,87 @@
+"""Values inside of a row that are no plain numbers, as text and bytes to be hashed."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from skunlearn._rows.frames import is_frame, is_polars, to_array
+
+_PLAIN = frozenset((bool, int, str, bytes, type(None)))
+_OR_FLOATS = _PLAIN | {float}
+
+
+def write_cell(value):
+    """Text that stands for a value: equal values have equal texts, others do not.
+
+    It is Python's ``repr`` of plain values and of what holds them. That of an array shows a few of
+    its numbers, and not all of their digits; the text of one holds a digest of the whole. Objects
+    of other classes stand for what their ``repr`` says.
+    """
+    kind = type(value)
+    if kind is list:
+        if _OR_FLOATS.issuperset(map(type, value)) and "-0.0" not in (text := repr(value)):
+            return text  # most rows
+        return f"[{', '.join(map(write_cell, value))}]"
+    if kind in _PLAIN:
+        return repr(value)
+    if isinstance(value, float):
+        return repr(value + 0.0)  # -0.0 becomes 0.0
+    if isinstance(value, np.ndarray):
+        return f"array({_write_array(value)})"
+    if isinstance(value, torch.Tensor):
+        return f"{value.dtype}({_write_tensor(value)})"
+    if sparse.issparse(value):
+        return f"sparse({_write_array(value.toarray())})"
+    if is_frame(value):
+        return f"frame({_write_frame(value)})"
+    if kind is tuple:
+        inner = ", ".join(map(write_cell, value))
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if kind is dict:
+        return f"{{{', '.join(map(_write_pair, value.items()))}}}"
+    return _write_other(value)
+
+
+def _write_other(value):
+    name = type(value).__qualname__
+    if isinstance(value, set | frozenset):  # in the order of no process
+        return f"{name}({', '.join(sorted(map(write_cell, value)))})"
+    if isinstance(value, list | tuple):
+        return f"{name}({', '.join(map(write_cell, value))})"
+    if isinstance(value, Mapping):
+        return f"{name}({', '.join(map(_write_pair, value.items()))})"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        pairs = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+        return f"{name}({', '.join(map(_write_pair, pairs))})"
+    return repr(value)
+
+
+def _write_pair(pair):
+    return f"{write_cell(pair[0])}: {write_cell(pair[1])}"
+
+
+def _write_array(array):
+    kind, dtype = array.dtype.kind, array.dtype.newbyteorder("=")
+    if kind not in "biufcmMSU":
+        return f"{dtype}, {array.shape}, {write_cell(array.tolist())}"
+    if kind in "fc":  # -0.0 becomes 0.0, and 0 / 0 has other bits than NaN
+        array = np.where(np.isnan(array), np.asarray(np.nan, array.dtype), array + 0.0)
+    data = np.asarray(array, dtype=dtype).tobytes()
+    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    return f"{dtype.str}, {array.shape}, {digest}"
+
+
+def _write_tensor(tensor):
+    tensor = tensor.detach().cpu()
+    tensor = tensor.to_dense() if tensor.layout is not torch.strided else tensor
+    return _write_array((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
+
+
+def _write_frame(frame):
+    index = [] if is_polars(frame) else frame.index.tolist()
+    columns = list(frame.columns) if len(frame.shape) == 2 else frame.name
+    return f"{write_cell(columns)}, {write_cell(index)}, {_write_array(to_array(frame))}"

@@ -1,0 +1,133 @@
+"""Rows whose cells are arrays, tensors, frames or objects: each is told from those like it."""
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer
+
+from skunlearn import RetrainUnlearner, UnlearningPipeline
+from skunlearn._rows.cells import write_cell
+from skunlearn._rows.containers import row_digests
+from skunlearn.exceptions import DataChangedError
+
+N = 40
+
+
+@dataclasses.dataclass
+class Signal:
+    values: np.ndarray
+    rate: float = 1.0
+
+
+class Loud(np.ndarray):
+    def __repr__(self):
+        return "loud"
+
+
+def waves():
+    """Long signals that begin and end with silence, as padded ones do."""
+    rng = np.random.default_rng(0)
+    signals = np.zeros((N, 1500))
+    signals[:, 500:600] = rng.normal(size=(N, 100))
+    return signals
+
+
+KINDS = {
+    "array": lambda wave: wave,
+    "tensor": torch.from_numpy,
+    "sparse": lambda wave: sparse.csr_matrix(wave),
+    "series": pd.Series,
+    "frame": lambda wave: pd.DataFrame({"t": np.arange(1500), "x": wave}),
+    "arrays in a list": lambda wave: [wave, 1],
+    "arrays in a dict": lambda wave: {"wave": wave},
+    "arrays in a tuple": lambda wave: (wave,),
+    "a dataclass": Signal,
+    "a subclass": lambda wave: wave.view(Loud),
+    "digits far behind": lambda wave: 1.0 + 1e-12 * wave[500:503],
+    "digits of a tensor": lambda wave: torch.from_numpy(1.0 + 1e-6 * wave[500:503]),
+}
+
+
+def column(values):
+    """An array of objects, however long they are."""
+    cells = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        cells[i] = value
+    return cells
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_look_alike_have_digests_of_their_own(kind):
+    rows = column([KINDS[kind](wave) for wave in waves()])
+    for X in (rows, rows[:, None], pd.DataFrame({"wave": rows, "age": np.arange(N) % 2})):
+        digests = row_digests(X)
+        assert len(np.unique(digests, axis=0)) == N
+        assert np.array_equal(row_digests(pickle.loads(pickle.dumps(X))), digests)
+
+
+def mean_of(X):
+    waves = [np.asarray(wave) for wave in X["wave"]]
+    return np.stack([[np.abs(wave).mean(), wave.max()] for wave in waves])
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor", "series"])
+def test_a_request_forgets_the_row_that_it_names(kind):
+    X = pd.DataFrame({"wave": column([KINDS[kind](wave) for wave in waves()])})
+    y = np.arange(N) % 2
+    steps = [("mean", FunctionTransformer(mean_of)), ("m", RetrainUnlearner(LogisticRegression()))]
+    pipeline = UnlearningPipeline(steps).fit(X, y)
+    pipeline.unlearn(X.iloc[[3]].copy())
+    assert pipeline.deletions_[0]["rows"] == 1
+    assert np.array_equal(np.flatnonzero(~pipeline._record.retained), [3])
+    assert "equal_rows_left" not in pipeline.deletions_[0]
+
+
+def test_a_cell_that_was_changed_in_place_is_noticed():
+    X = pd.DataFrame({"wave": column(list(waves()))})
+    steps = [("mean", FunctionTransformer(mean_of)), ("m", RetrainUnlearner(LogisticRegression()))]
+    pipeline = UnlearningPipeline(steps).fit(X, np.arange(N) % 2)
+    X["wave"][7][550] += 1.0
+    with pytest.raises(DataChangedError):
+        pipeline.unlearn(indices=[7])
+
+
+def test_zeros_of_either_sign_are_equal_in_frames_of_mixed_columns():
+    X = pd.DataFrame({"a": [0.0, -0.0, 1.0, 2.0], "b": ["x", "x", "x", "y"]})
+    assert np.array_equal(*row_digests(X)[:2])
+    y = [0, 0, 0, 1]
+    steps = [("a", FunctionTransformer(_take_a)), ("m", RetrainUnlearner(LogisticRegression()))]
+    pipeline = UnlearningPipeline(steps).fit(X, y)
+    pipeline.unlearn(X.iloc[[0]])  # all that equal it go
+    assert pipeline.deletions_[0]["rows"] == 2
+
+
+def _take_a(X):
+    return X[["a"]]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1, 1.5, -2.0, "text", "it's", b"bytes", None, True, float("nan"), float("inf"),
+        ["a", 1, None], ("a",), ("a", 1.0), (), {"a": [1, (2,)], 3: {}}, [[1], [2, [3]]],
+        pd.Timestamp("2020-01-01", tz="UTC"), np.int64(3), np.float64(3),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_digests_of_plain_values_are_those_of_earlier_files(value):
+    assert write_cell(value) == repr(value)
+    assert write_cell([value, "x"]) == repr([value, "x"])
+
+
+def test_equal_values_have_equal_texts():
+    assert write_cell({"b", "a"}) == write_cell({"a", "b"})
+    assert write_cell([-0.0, "x"]) == write_cell([0.0, "x"])
+    assert write_cell(np.array([-0.0, np.nan])) == write_cell(np.array([0.0, -np.nan]))
+    assert write_cell(np.array(["a", [1]], dtype=object)) != write_cell(np.array(["a", 1], object))
+    assert write_cell(np.zeros((2, 3))) != write_cell(np.zeros((3, 2)))
