@@ -49,7 +49,8 @@ class RUMUnlearner(BaseUnlearner):
         ignored. None takes fine-tuning, fine-tuning and `SalUnUnlearner`.
     memorisation : {"confidence", "retrain"}, default="confidence"
         "confidence" takes rows that the net is least sure of for most memorised, a cheap proxy
-        ([1]_, [2]_). "retrain" trains one net on the retained rows and takes the difference of
+        (the code of [1]_ averages it over the epochs of the training, which has nobody watched
+        here). "retrain" trains one net on the retained rows and takes the difference of
         the probabilities of the true class: the estimate of [2]_ with the whole forget set left
         out at once; it costs a retraining.
     {random_state, memory, store_data, verbose}

@@ -46,8 +46,8 @@ class CoUnUnlearner(FineTuneUnlearner):
 
     References
     ----------
-    Y. Khalil et al., "CoUn: Empowering Machine Unlearning via Contrastive Learning", NeurIPS
-    2025.
+    Y. Khalil, M. Setayesh, H. Li, "CoUn: Empowering Machine Unlearning via Contrastive Learning",
+    NeurIPS 2025, https://arxiv.org/abs/2509.16391
 
     Examples
     --------

@@ -39,12 +39,20 @@ class MSGUnlearner(NetUnlearner):
         retraining, and five 3.0 (three seeds).
     {batch_size}
     schedule : {"linear", "constant", "net"}, default="linear"
-        "linear" rises over a tenth of the steps first, as in the paper.
+        "linear" rises over a tenth of the steps first, and falls to zero over the others.
     {random_state, memory, store_data, verbose}
 
     Attributes
     ----------
     {estimator_, classes_, deletions_}
+
+    Notes
+    -----
+    In the code of the paper the rate rises over half of the epochs, epoch by epoch. Only weights of
+    convolutions are drawn anew there, from a normal distribution that the number of outputs scales,
+    and only they are damped: linear layers, biases and normalisation layers move at the full rate.
+    Here linear layers are treated alike, new weights are such as torch begins a layer with, and all
+    that is not drawn anew is damped.
 
     References
     ----------

@@ -55,8 +55,8 @@ class RNIUnlearner(NetUnlearner):
         (the winner's) at least, or two fifths of its own where that is less.
     schedule : {"linear", "constant", "net"}, default="linear"
         Learning rate over all passes: falling to zero with every batch, constant, or left to the
-        LRScheduler among the net's callbacks. The winner's passes that train all weights have five
-        times the rate of those before.
+        LRScheduler among the net's callbacks. Of the winner's four passes that train all weights
+        the last has five times the rate of all before, in the code of [2]_.
     {batch_size, random_state, memory, store_data, verbose}
 
     Attributes

@@ -23,8 +23,8 @@ def memorisation_scores(model, X, y, *, without=None):
     without : fitted classifier, or list of them, default=None
         Models that have not seen the rows. With them the score is the difference of the
         probabilities of the true class (the estimate of [1]_, for all rows of one model at once);
-        without them minus the probability of the true class, the cheap proxy of [2]_: the rows
-        that a model is least sure of.
+        without them minus the probability of the true class: the rows that a model is least sure
+        of, a cheap proxy. The code of [2]_ averages it over the epochs of the training.
 
     Returns
     -------

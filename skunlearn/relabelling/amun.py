@@ -62,7 +62,8 @@ class AMUNUnlearner(NetUnlearner):
     radius : float, default=0.005
         Of the first ball, as a share of the range of values: root mean square over the values of
         a row. It doubles up to twelve times; each search begins at the row, where the authors' code
-        goes on from the end of the last. Examples are not clipped to the range, as they are there.
+        goes on from the end of the last. That also clips examples to values from 0 to 1, and here
+        they may leave the range.
     steps : int, default=50
         In each ball, each of a tenth of its radius (PGD-50, the paper's).
     max_norm : float, default=1.0
