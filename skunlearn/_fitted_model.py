@@ -83,7 +83,7 @@ def read_targets(model, X, y, name="y"):
     if y is None:
         raise ValueError(f"{name} is missing: the model is asked about targets too, pass {name}.")
     classes = find_classes(model, y)
-    y = validation.check_like(y, len(X) if is_dataset(X) else n_rows(X), classes)
+    y = validation.check_like(y, len(X) if is_dataset(X) else n_rows(X), classes, name)
     if task_of(classes).has_one_class:
         if skorch_nets.is_net(model) and not (y.dtype.kind in "biu" and np.isin(y, classes).all()):
             raise ValueError(

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, also after a power cut."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -14,6 +15,8 @@ def written_whole(path, guard=None):
     a context manager around the moment at which the file appears, which may raise.
     """
     folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "There is no such folder to write to", folder)
     handle, part = tempfile.mkstemp(dir=folder, prefix=".skunlearn-")
     os.close(handle)
     try:

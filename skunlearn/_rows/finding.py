@@ -192,6 +192,11 @@ def _keep_retained(record, hits, kind, noun, names=None, table=None):
 
 
 def _check_indices(record, indices):
+    if isinstance(indices, slice | set | frozenset):
+        kind, way = type(indices).__name__, "sorted(...)"
+        if isinstance(indices, slice):
+            way = f"range{indices.indices(len(record))}"
+        raise TypeError(f"indices must be a 1-D array of integers, got a {kind}. Pass {way}.")
     indices = np.asarray(indices)
     if indices.dtype == bool:
         raise TypeError("indices must be integers, got a boolean mask. Pass np.flatnonzero(mask).")

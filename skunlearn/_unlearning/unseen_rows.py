@@ -56,7 +56,7 @@ def read_unseen(unlearner, given, forget):
     if y is None:
         y = validation.dataset_targets(X)
     classes, places = unlearner._classes, np.arange(n)
-    y = validation.check_like(y, n, classes)
+    y = validation.check_like(y, n, classes, "y_val")
     if task_of(classes).has_one_class:
         places = np.flatnonzero(np.isin(y, classes))
         if not len(places):

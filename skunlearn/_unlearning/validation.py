@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn import config_context
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, validate_data
+from sklearn.utils.validation import validate_data
 
 from skunlearn._rows.checking import check_finite
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
@@ -64,6 +64,7 @@ def check_X(estimator, X, *, reset=False):
             )
     except (TypeError, ValueError) as error:
         _refuse_no_numbers(X, error)
+        _refuse_many_shapes(X, error)
         raise
     if checked.dtype.kind not in "biufc":  # of dates alone; of categories
         _refuse_no_numbers(X)
@@ -80,6 +81,26 @@ def _refuse_no_numbers(X, error=None):
             f"A net takes numbers, and these columns of X hold others: {named}. Encode them, in "
             "an UnlearningPipeline for one, or leave them out."
         ) from error
+
+
+def _refuse_many_shapes(X, error):
+    """Several inputs in a row, as skorch takes them, and rows of which each has a shape."""
+    listed = isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype.kind == "O")
+    shapes = [getattr(part, "shape", None) for part in X] if listed else []
+    if not all(shapes) or len(set(shapes)) < 2:
+        return
+    if isinstance(X, list | tuple) and len({shape[0] for shape in shapes}) == 1:
+        raise ValueError(
+            f"X is a {type(X).__name__} of {len(X)} arrays with {shapes[0][0]} rows each. Several "
+            "inputs of a module go into a dict by the names that its forward has for them, "
+            "{'left': ..., 'right': ...}."
+        ) from error
+    raise ValueError(
+        f"X holds rows of several shapes, such as {shapes[0]} and "
+        f"{next(shape for shape in shapes if shape != shapes[0])}. Fill them up to one, or pass a "
+        "torch Dataset of them, and the net a collate function (iterator_train__collate_fn, "
+        "iterator_valid__collate_fn) that does so batch by batch."
+    ) from error
 
 
 def _find_no_numbers(X):
@@ -140,7 +161,7 @@ def _check_width(estimator, X, reset):
         )
 
 
-def check_targets(y, n, *, classifier, column_ok=True):
+def check_targets(y, n, *, classifier, column_ok=True, name="y"):
     """Check targets and return them as an ndarray; a column becomes one dimension.
 
     Nets want the targets of a regression as a column; without `column_ok` it is told.
@@ -169,8 +190,7 @@ def check_targets(y, n, *, classifier, column_ok=True):
             y = y.astype(np.float64)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=not column_ok)
-    if len(y) != n:
-        check_consistent_length(np.empty(n), y)
+    _check_length(y, n, name)
     return y
 
 
@@ -209,13 +229,21 @@ def refuse_mixed(y, name="y"):
     )
 
 
-def check_like(y, n, classes):
+def check_like(y, n, classes, name="y"):
     """Check targets of the task of `classes`, see `task_of`."""
     if isinstance(classes, Outputs):
-        return encode_outputs(y, n, classes)
+        return encode_outputs(y, n, classes, name)
     if isinstance(classes, Labels):
-        return check_labels(y, n, len(classes))
-    return check_targets(y, n, classifier=classes is not None)
+        return check_labels(y, n, len(classes), name)
+    return check_targets(y, n, classifier=classes is not None, name=name)
+
+
+def _check_length(y, n, name):
+    if len(y) != n:
+        raise ValueError(
+            f"X{name[1:]} and {name} have inconsistent numbers of samples: {n} rows and {len(y)} "
+            "labels or targets."
+        )
 
 
 def check_labels(y, n, n_labels=None, name="y"):
@@ -237,8 +265,7 @@ def check_labels(y, n, n_labels=None, name="y"):
             f"not and has; row {wrong[0]} holds {y[wrong[0]].tolist()}. For values of any size "
             "use a criterion of regressions, such as MSELoss."
         )
-    if len(y) != n:
-        check_consistent_length(np.empty(n), y)
+    _check_length(y, n, name)
     return y.astype(bool)
 
 
@@ -289,8 +316,7 @@ def encode_outputs(y, n, outputs, name="y"):
         raise ValueError(
             f"{name} must have a column for each output, shape (n, {width}), got {y.shape}."
         )
-    if len(y) != n:
-        check_consistent_length(np.empty(n), y)
+    _check_length(y, n, name)
     columns = zip(y.T, outputs.classes)
     codes = [encode(c, labels, f"{name}[:, {i}]") for i, (c, labels) in enumerate(columns)]
     return outputs.hot(np.column_stack(codes))

@@ -16,7 +16,10 @@ def one_standard_error(cv_results, *, forgetting="forgetting", accuracy="accurac
     cv_results : dict
         ``cv_results_`` of a search with several scorers; higher is better for both.
     forgetting, accuracy : str, default="forgetting", "accuracy"
-        Names of the two scorers in the search's ``scoring``.
+        Names of the two scorers in the search's ``scoring``. Where it has two in all, and one of
+        them under its name, one that was left at its default is the other scorer:
+        ``{"accuracy": "accuracy", "mia": MIAScorer()}`` needs no more. scikit-learn asks for the
+        names when all fits are done, so check them before a long search.
 
     Returns
     -------
@@ -28,7 +31,7 @@ def one_standard_error(cv_results, *, forgetting="forgetting", accuracy="accurac
     Raises
     ------
     ValueError
-        When a scorer of that name is missing, there is one fold only, or every candidate
+        When it cannot be told which scorer is which, there is one fold only, or every candidate
         failed.
 
     References
@@ -53,13 +56,7 @@ def one_standard_error(cv_results, *, forgetting="forgetting", accuracy="accurac
     >>> from functools import partial
     >>> refit = partial(one_standard_error, accuracy="retained_accuracy")
     """
-    for name in (forgetting, accuracy):
-        if f"mean_test_{name}" not in cv_results:
-            known = sorted(k.removeprefix("mean_test_") for k in cv_results if "mean_test_" in k)
-            raise ValueError(
-                f"The search has no scorer {name!r}, only {known}. Name it in scoring=, or bind "
-                "the names: functools.partial(one_standard_error, forgetting=..., accuracy=...)."
-            )
+    forgetting, accuracy = _find_names(cv_results, forgetting, accuracy)
     folds = [v for k, v in cv_results.items() if _is_fold(k, forgetting)]
     if len(folds) < 2:
         raise ValueError(
@@ -78,6 +75,21 @@ def one_standard_error(cv_results, *, forgetting="forgetting", accuracy="accurac
     # The tolerance keeps candidates that tie with the best up to rounding.
     good = usable & (means >= means[best] - margin - 1e-12)
     return int(np.argmax(np.where(good, accuracies, -np.inf)))
+
+
+def _find_names(cv_results, *names):
+    """The names, of which one that nobody has chosen may be that of the only other scorer."""
+    known = sorted(k.removeprefix("mean_test_") for k in cv_results if k.startswith("mean_test_"))
+    missing = [name for name in names if name not in known]
+    if len(missing) == 1 and len(known) == 2 and missing[0] in ("forgetting", "accuracy"):
+        (other,) = set(known) - set(names)
+        return [other if name in missing else name for name in names]
+    if missing:
+        raise ValueError(
+            f"The search has no scorer {missing[0]!r}, only {known}. Name it in scoring=, or bind "
+            "the names: functools.partial(one_standard_error, forgetting=..., accuracy=...)."
+        )
+    return names
 
 
 def _is_fold(key, name):

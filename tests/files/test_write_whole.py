@@ -81,3 +81,8 @@ def test_nobody_else_renames_files():
         if "os.replace(" in path.read_text() or "mkstemp(" in path.read_text()
     }
     assert found == {"_files/write_whole.py", "datasets/_cache.py"}
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no such folder.*missing'$"):
+        write_whole(tmp_path / "missing" / "file", b"x")

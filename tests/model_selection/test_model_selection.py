@@ -273,9 +273,22 @@ def test_names_and_folds_are_checked():
     table = results([[-0.1, -0.1]], [0.5])
     with pytest.raises(ValueError, match="no scorer 'kept'"):
         partial(one_standard_error, accuracy="kept")(table)
+    with pytest.raises(ValueError, match="no scorer 'forgotten'"):
+        partial(one_standard_error, forgetting="forgotten")(table)
     del table["split1_test_forgetting"]
     with pytest.raises(ValueError, match="two folds"):
         one_standard_error(table)
+
+
+@pytest.mark.parametrize("theirs", [{"forgetting": "mia"}, {"accuracy": "f1"}])
+def test_of_two_scorers_the_one_without_a_known_name_is_the_other(theirs):
+    table = results([[-0.3, -0.3], [-0.1, -0.1], [-0.1, -0.1]], [0.9, 0.5, 0.6])
+    for name, other in theirs.items():
+        table = {key.replace(name, other): values for key, values in table.items()}
+    assert one_standard_error(table) == 2
+    # A third scorer, and nobody knows which it is.
+    with pytest.raises(ValueError, match="no scorer"):
+        one_standard_error(table | {"mean_test_recall": table["mean_test_" + other]})
 
 
 SCORERS = {

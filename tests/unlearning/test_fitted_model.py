@@ -35,7 +35,7 @@ def test_what_is_wrong_is_named(data):
     for model, labels in models(X, y):
         with pytest.raises(ValueError, match="pass y_test"):
             read_rows(model, X, None, "test")
-        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        with pytest.raises(ValueError, match="X_test and y_test have inconsistent numbers"):
             read_rows(model, X, labels[:-1], "test")
         with pytest.raises(ValueError, match=r"y_test (must hold column|holds labels)"):
             read_rows(model, X[:1], np.array([7]), "test")
