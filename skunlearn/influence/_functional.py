@@ -1,7 +1,7 @@
 """A net's module and loss as functions of its weights, for derivatives of any kind."""
 
 import copy
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from skunlearn._torch.batches.training_batch import main_output, part
 from skunlearn._torch.gradients.linear_layers import copy_around
 from skunlearn._torch.loop.task_loss import BY_CLASS, SKORCH_LOSSES, scratch_history
 from skunlearn.exceptions import UnlearningError
+from skunlearn.influence._switches import SharedSwitch
 
 
 class FunctionalNet:
@@ -84,7 +85,7 @@ class FunctionalNet:
             return functional_call(self.module, given, args, kwargs)
 
         net = skorch_nets.lookalike(self._net, module_=module)
-        with self._twice_differentiable():
+        with _twice_differentiable(self._recurrent):
             out = net.infer(x)
             # A criterion of the user's own takes several outputs.
             self._plain = self._plain and isinstance(out, torch.Tensor)
@@ -96,20 +97,6 @@ class FunctionalNet:
     def main(self, out):
         """Of what `outputs` returns, the part that predictions are made of."""
         return out if self._layout is None else main_output(_set_apart(out, self._layout))
-
-    @contextmanager
-    def _twice_differentiable(self):
-        """Keep to kernels that have a second derivative; fused ones have only the first."""
-        fused = (torch.backends.mkldnn, torch.backends.cudnn) if self._recurrent else ()
-        before = [backend.enabled for backend in fused]
-        try:
-            for backend in fused:
-                backend.enabled = False
-            with sdpa_kernel(SDPBackend.MATH):
-                yield
-        finally:
-            for backend, enabled in zip(fused, before):
-                backend.enabled = enabled
 
     def loss(self, out, y, x, shares=None):
         """Sum of the losses of a batch's rows, each times its share if there are any."""
@@ -210,6 +197,29 @@ class FunctionalNet:
         return skorch_nets.lookalike(self._net, criterion_=self._criterion).get_loss(
             out, y.to(out.device), training=True
         )
+
+
+@contextmanager
+def _twice_differentiable(recurrent):
+    """Keep to kernels that have a second derivative; fused ones have only the first."""
+    with _UNFUSED if recurrent else nullcontext(), _PLAIN_ATTENTION:
+        yield
+
+
+@contextmanager
+def _turn_off(backends):
+    before = [backend.enabled for backend in backends]
+    try:
+        for backend in backends:
+            backend.enabled = False
+        yield
+    finally:
+        for backend, enabled in zip(backends, before):
+            backend.enabled = enabled
+
+
+_UNFUSED = SharedSwitch(lambda: _turn_off((torch.backends.mkldnn, torch.backends.cudnn)))
+_PLAIN_ATTENTION = SharedSwitch(lambda: sdpa_kernel(SDPBackend.MATH))
 
 
 def _side_by_side(out):

@@ -9,7 +9,9 @@ from skunlearn.influence._objective import differentiate_along
 
 _FEW = 8  # rows on which the ways are compared
 _CLOSE = 1e-3  # of the length; rounding of float32 makes 1e-6
-_ALONE = threading.RLock()  # torch has one level of forward mode for all threads
+# torch has one level of forward mode for all threads. They cannot share it: as long as one is in
+# it, all that another has computed there goes on being differentiated, behind its back.
+_ALONE = threading.RLock()
 
 
 def choose_push(objective, rows, v):
