@@ -22,13 +22,14 @@ class Folder:
             weakref.finalize(self, _remove, self.path, os.getpid())
 
     def files(self):
-        """Names of the files in it."""
-        return [f for f in os.listdir(self.path) if f.endswith(".safetensors")]
+        """Names of the files in it; none where it is gone."""
+        found = os.listdir(self.path) if os.path.isdir(self.path) else []
+        return [name for name in found if name.endswith(".safetensors")]
 
     def describe(self, what, kept):
         """An entry of a certificate, of the files `kept`, which are all that should be there."""
         where = "a temporary folder" if self.temporary else os.path.basename(self.path)
-        found = set(self.files()) if os.path.isdir(self.path) else set()
+        found = set(self.files())
         left = len(found - set(kept))
         if left:
             state, detail = "still there", f"{left} files that saw forgotten rows"
@@ -38,6 +39,18 @@ class Folder:
         else:
             state, detail = "deleted", "no file is left"
         return {"what": f"{what} in {where}", "state": state, "detail": detail}
+
+    def sweep(self, kept):
+        """Delete all files but those `kept`; names of those that cannot be deleted."""
+        left = []
+        for name in sorted(set(self.files()) - set(kept)):
+            try:
+                os.unlink(os.path.join(self.path, name))
+            except FileNotFoundError:  # another process was faster
+                continue
+            except OSError:  # no right to delete, say
+                left.append(name)
+        return left
 
     def remove(self):
         """Delete the folder and what is in it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from sklearn.model_selection import _validation
 from sklearn.pipeline import Pipeline
 
+from skunlearn._rows.checking import warn
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
@@ -148,6 +149,10 @@ class HoldsFitted:
         """Give entries of the state other values."""
         self._fitted = replace(self._fitted, **changed)
 
+    def _held_files(self):
+        """The `Folder` that fits and requests write to, and the names of its files; or None."""
+        return None
+
     def __sklearn_is_fitted__(self):
         return "_fitted" in vars(self) and self._fitted.model is not None
 
@@ -159,7 +164,8 @@ def drafted(estimator, *, anew=False):
     """A copy to work on; `estimator` takes its state over when the block ends without an error.
 
     What the work puts on the copy under new names is the estimator's own state, whoever wrote its
-    class.
+    class. Files of the state that is given up, that of the copy after an error and that of before
+    `anew`, are deleted.
 
     Parameters
     ----------
@@ -172,11 +178,44 @@ def drafted(estimator, *, anew=False):
         forget_own_state(draft)
     names = set(vars(draft))
     vars(draft)[_ORIGIN] = estimator
-    yield draft
+    try:
+        yield draft
+    except BaseException:
+        _delete_files(draft, estimator)
+        raise
+    before = copy.copy(estimator) if anew else None
     del vars(draft)[_ORIGIN]
     note_own_state(draft, names)
     # One assignment, which no interrupt can cut in half.
     estimator.__dict__ = dict(vars(draft))
+    if anew:
+        _delete_files(before, estimator)
+
+
+def _delete_files(given_up, stays):
+    """Delete what one state of an estimator has written and another, which stays, does not know."""
+    written, known = (find_files(state) for state in (given_up, stays))
+    if written is not None and (known is None or written[0].path != known[0].path):
+        written[0].remove()
+    elif known is not None:
+        sweep(stays)
+
+
+def find_files(estimator):
+    """See ``_held_files``; of an estimator that need not have it."""
+    return estimator._held_files() if hasattr(estimator, "_held_files") else None
+
+
+def sweep(estimator):
+    """Delete the files in an estimator's folder that it does not know: they know forgotten rows."""
+    held = find_files(estimator)
+    left = [] if held is None else held[0].sweep(held[1])
+    if left:
+        warn(
+            f"{len(left)} files in {held[0].path} could not be deleted ({left[0]} is the first). "
+            "They may know forgotten rows: delete them. The certificate names them until then.",
+            UserWarning,
+        )
 
 
 @contextmanager
@@ -186,9 +225,13 @@ def succeeding(unlearner):
     Of an unlearner or a pipeline; its copies of rows that are gone by the end are dropped.
     """
     new = copy.copy(unlearner)
-    with seeded(unlearner._seed):
-        new._check_parameters()
-        yield new
+    try:
+        with seeded(unlearner._seed):
+            new._check_parameters()
+            yield new
+    except BaseException:
+        _delete_files(new, unlearner)
+        raise
     new._drop_copies()
     note_own_state(new, set(vars(unlearner)))
 

@@ -16,7 +16,14 @@ from skunlearn._rows.record import TrainingRecord
 from skunlearn._rows.row_table import can_sketch, row_sketches
 from skunlearn._unlearning import notebook, words
 from skunlearn._unlearning.certificate import recording
-from skunlearn._unlearning.fitted import drafted, find_steps_before, refuse_unasked, share_all
+from skunlearn._unlearning.fitted import (
+    drafted,
+    find_files,
+    find_steps_before,
+    forget_own_state,
+    refuse_unasked,
+    share_all,
+)
 from skunlearn._unlearning.removal import Removal, carry_out
 from skunlearn._unlearning.row_reader import read_request
 from skunlearn.base import BaseUnlearner
@@ -189,7 +196,9 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
         sketches = row_sketches(rows) if can_sketch(rows) else None
         digests = None if is_dataset(rows) or sketches is not None else row_digests(rows)
         # No clone: an unlearner around a trained model must not take itself for one.
-        self.steps = [*_front_steps.clone_steps(self.steps[:-1]), (name, copy.copy(unlearner))]
+        unlearner = copy.copy(unlearner)
+        forget_own_state(unlearner)  # the files of an earlier fit go when this one has succeeded
+        self.steps = [*_front_steps.clone_steps(self.steps[:-1]), (name, unlearner)]
         self._held = self._sums = None
         self._constant, shown = self._show_constant(rows, y, to_refit, params), X
         if self._held is not None:
@@ -294,6 +303,10 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
     certificate, record = recording.certificate, recording.record
     log_key, exclusion_manifest = recording.log_key, recording.exclusion_manifest
     attach, detach = _attaching.attach, _attaching.detach
+
+    def _held_files(self):
+        last = self.steps[-1] if isinstance(self.steps, list | tuple) and self.steps else None
+        return find_files(last[1]) if isinstance(last, list | tuple) and len(last) > 1 else None
 
     def _certified_content(self):
         """What the certificate holds before it is sealed."""

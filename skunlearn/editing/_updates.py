@@ -67,11 +67,6 @@ class UpdateStore:
                 "with the process; give folder= to keep them, and fit again."
             ) from error
 
-    def sweep(self):
-        """Delete the files that this store does not list."""
-        for name in set(self.folder.files()) - set(self.batches):
-            os.unlink(os.path.join(self.folder.path, name))
-
 
 class UpdateRecorder(Callback):
     """Write the update of every batch that holds a sensitive row.

@@ -12,6 +12,7 @@ from skunlearn._rows import checking
 from skunlearn._rows.constraints import Interval
 from skunlearn._torch import skorch_nets
 from skunlearn._unlearning import words
+from skunlearn._unlearning.fitted import sweep
 from skunlearn.editing._updates import UpdateRecorder, UpdateStore, subtract
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -162,6 +163,7 @@ class AmnesiacUnlearner(NetUnlearner):
         chosen = rows if mask is None else rows.take(np.flatnonzero(mask))
         table = chosen.index if chosen.digests is None else chosen.digests
         store = UpdateStore(Folder(self.folder, "skunlearn-amnesiac-"), table)
+        self._updates = store  # whose folder goes with an error
         recorder = UpdateRecorder(store, rows)
         watching = [("skunlearn_updates", recorder)]
         net = self._train(rows, write_checkpoints=True, callbacks=watching)
@@ -193,7 +195,11 @@ class AmnesiacUnlearner(NetUnlearner):
         self._updates = store.change(names, recorder.batches, recorder.steps)
 
     def _commit(self):
-        self._updates.sweep()
+        sweep(self)
+
+    def _held_files(self):
+        store = vars(self).get("_updates")
+        return None if store is None else (store.folder, store.batches)
 
     def _list_artefacts(self):
         store = getattr(self, "_updates", None)

@@ -18,6 +18,7 @@ from skunlearn._torch import skorch_nets
 from skunlearn._torch.held_out_rows import count
 from skunlearn._torch.parts.net_kinds import kind_of
 from skunlearn._torch.shared_parameters import share
+from skunlearn._unlearning.fitted import sweep
 from skunlearn.base import BaseUnlearner
 from skunlearn.exact._ensemble import ShardEnsemble
 from skunlearn.exact._placement import place
@@ -163,12 +164,8 @@ class ShardedUnlearner(BaseUnlearner):
         self._places = shards, slices
         self._shape = self.n_shards, self.n_slices, self.aggregate
         self._folder = Folder(self.folder, "skunlearn-shards-") if self.n_slices > 1 else None
-        try:
-            trained = self._train_shards(rows, dict.fromkeys(range(self.n_shards), 0), {})
-        except BaseException:
-            if self._folder is not None:
-                self._folder.remove()
-            raise
+        self._files = {}
+        trained = self._train_shards(rows, dict.fromkeys(range(self.n_shards), 0), {})
         self._files = {k: done.files for k, done in trained.items()}
         self._row_epochs = {k: done.row_epochs for k, done in trained.items()}
         recipe = skorch_nets.unwrap(self.estimator)
@@ -190,11 +187,7 @@ class ShardedUnlearner(BaseUnlearner):
         first = {
             int(k): int(slices[gone][shards[gone] == k].min()) for k in np.unique(shards[gone])
         }
-        try:
-            trained = self._train_shards(retain, first, self._files)
-        except BaseException:
-            self._sweep()
-            raise
+        trained = self._train_shards(retain, first, self._files)
         spent = sum(done.row_epochs for done in trained.values())
         whole = sum(self._row_epochs.values())
         members = list(self.estimator_.members)
@@ -267,22 +260,18 @@ class ShardedUnlearner(BaseUnlearner):
 
     def _commit(self):
         vars(self).pop("_cost", None)
-        self._sweep()
+        sweep(self)
+
+    def _held_files(self):
+        folder = vars(self).get("_folder")  # files of `save` have none
+        return None if folder is None else (folder, self._list_kept())
 
     def _list_artefacts(self):
-        folder = getattr(self, "_folder", None)  # files of `save` have none
-        return (
-            [] if folder is None else [folder.describe("checkpoints of shards", self._list_kept())]
-        )
+        held = self._held_files()
+        return [] if held is None else [held[0].describe("checkpoints of shards", held[1])]
 
     def _list_kept(self):
         return {name for files in self._files.values() for name in files.values()}
-
-    def _sweep(self):
-        """Delete checkpoints that are in no table: those that saw forgotten rows, or half-done."""
-        if self._folder is not None:
-            for name in set(self._folder.files()) - self._list_kept():
-                os.unlink(os.path.join(self._folder.path, name))
 
     def _check_parameters(self):
         if isinstance(self.estimator, FrozenEstimator):

@@ -67,11 +67,6 @@ class EarlyState:
                 held.setdefault(int(number), {})[entry] = tensor
             optimizer.load_state_dict({"state": held, "param_groups": now["param_groups"]})
 
-    def sweep(self):
-        """Delete all other files of the folder."""
-        for name in set(self.folder.files()) - {self.name}:
-            _unlink(os.path.join(self.folder.path, name))
-
 
 class Unsettled:
     """The file of a request that may still be refused: it goes when nobody refers to this."""

@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from skunlearn._files.own_folder import Folder
 from skunlearn._rows.constraints import Interval
 from skunlearn._torch import skorch_nets
-from skunlearn._unlearning.fitted import find_origin
+from skunlearn._unlearning.fitted import sweep
 from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning._early_state import Keeper, ReplayedRates
 from skunlearn.finetuning.shrink_perturb import ShrinkPerturbUnlearner
@@ -153,8 +153,6 @@ class RewindUnlearner(NetUnlearner):
         except BaseException:
             folder.remove()
             raise
-        earlier = vars(find_origin(self)).get("_early")
-        self._left = [] if earlier is None else [earlier.folder]
         self._early, self._unsettled = keeper.kept(), keeper.unsettled_
         return skorch_nets.drop_last_steps(net)
 
@@ -205,14 +203,14 @@ class RewindUnlearner(NetUnlearner):
 
     def _commit(self):
         vars(self).pop("_rewound", None)
-        for folder in vars(self).pop("_left", ()):
-            folder.remove()
         unsettled = vars(self).pop("_unsettled", None)
         if unsettled is not None:
             unsettled.settle()
-        early = getattr(self, "_early", None)
-        if early is not None:
-            early.sweep()
+        sweep(self)
+
+    def _held_files(self):
+        early = vars(self).get("_early")
+        return None if early is None else (early.folder, {early.name})
 
     def _list_artefacts(self):
         early = getattr(self, "_early", None)

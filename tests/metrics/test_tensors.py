@@ -10,6 +10,8 @@ from skunlearn.metrics import (
     agreement,
     auc,
     compare_scores,
+    delong_covariance,
+    epsilon_lower_bound,
     expected_calibration_error,
     js_divergence,
     lira,
@@ -53,6 +55,13 @@ ASKED = {
     "calibration": lambda z, others, y, y_others: expected_calibration_error(z, y),
     "auc": lambda z, others, y, y_others: auc(z[:, 0], others[:, 0]),
     "scores": lambda z, others, y, y_others: compare_scores(z[:, 0], others[:, 0], match=None).auc,
+    "covariance": lambda z, others, y, y_others: delong_covariance(
+        [z[:, 0], z[:, 1]], [others[:, 0], others[:, 1]]
+    )[1],
+    "labels": lambda z, others, y, y_others: epsilon_lower_bound(
+        z[:, 0], others[:, 0], y_forget=y, y_unseen=y_others,
+        random_state=0,
+    ).hits,
     "lira": lambda z, others, y, y_others: lira(z[:, 0], torch_like(z, SHADOW), MEMBERS),
     "rmia": lambda z, others, y, y_others: rmia(
         -abs(z[:, 0]), -abs(torch_like(z, SHADOW)), MEMBERS, -abs(others[:40, 0]),

@@ -7,6 +7,7 @@ from skorch.callbacks import Checkpoint, TrainEndCheckpoint
 
 from skunlearn._files.write_whole import checksum
 from skunlearn._recipe import caches
+from skunlearn._recipe.trained_before import walk
 
 STATES = ("deleted", "retrained", "still there", "unknown")
 
@@ -114,11 +115,13 @@ def _list_files(unlearner):
 
 
 def _list_checkpoints(unlearner):
-    """Files of the net's own checkpoint callbacks, which its first training wrote."""
+    """Files of checkpoint callbacks of nets, at any depth, which their first training wrote."""
     net, found = getattr(unlearner, "estimator", None), []
     net = net.estimator if isinstance(net, FrozenEstimator) else net
-    for given in getattr(net, "callbacks", None) or ():
+    nets = [] if net is None else [inner for _, inner in walk(net).nets]
+    for given in [each for inner in nets for each in _list_callbacks(inner)]:
         callback = given[1] if isinstance(given, tuple | list) else given
+        callback = callback() if isinstance(callback, type) else callback
         if not isinstance(callback, Checkpoint | TrainEndCheckpoint):
             continue
         for key in sorted(vars(callback)):
@@ -131,3 +134,7 @@ def _list_checkpoints(unlearner):
             state = "unknown" if "{" in name else state
             found.append({"what": f"checkpoint {os.path.basename(name)}", "state": state})
     return found
+
+
+def _list_callbacks(net):
+    return net.callbacks if isinstance(net.callbacks, list | tuple) else []

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import beta
 from sklearn.utils import check_random_state
 
+from skunlearn.metrics._arrays import to_array
 from skunlearn.metrics._statistics.balancing import unseen_in_proportion
 from skunlearn.metrics._statistics.true_positives import check_scores
 
@@ -165,10 +166,11 @@ def epsilon_lower_bound(
     if (y_forget is None) != (y_unseen is None):
         raise ValueError("y_forget and y_unseen go together: pass both or neither.")
     if y_forget is not None:
-        if (np.size(y_forget), np.size(y_unseen)) != (len(members), len(others)):
+        y_forget, y_unseen = to_array(y_forget), to_array(y_unseen)
+        if (y_forget.size, y_unseen.size) != (len(members), len(others)):
             raise ValueError(
                 f"one label per score: {len(members)} and {len(others)} scores, "
-                f"{np.size(y_forget)} and {np.size(y_unseen)} labels."
+                f"{y_forget.size} and {y_unseen.size} labels."
             )
         others = others[unseen_in_proportion(y_forget, y_unseen, rng)]
     for side, name in ((members, "forgotten"), (others, "unseen")):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skunlearn._unlearning import words
+from skunlearn.metrics._arrays import to_array
 from skunlearn.metrics._statistics.estimates import Estimates
 
 
@@ -151,8 +152,8 @@ def delong_covariance(members, non_members, *, weights=None, strata=None, member
             "scores, at least one, of both sides."
         )
     estimates = Estimates(
-        np.size(members[0]),
-        np.size(non_members[0]),
+        to_array(members[0]).size,
+        to_array(non_members[0]).size,
         weights=weights,
         strata=strata,
         member_strata=member_strata,

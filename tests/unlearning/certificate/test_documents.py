@@ -8,7 +8,9 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.naive_bayes import GaussianNB
-from skorch.callbacks import Checkpoint
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Checkpoint, TrainEndCheckpoint
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner
 from skunlearn._files.digests import START, json_digest
@@ -151,6 +153,24 @@ def test_artefacts_that_skunlearn_wrote(iris, tmp_path):
     (tmp_path / "ours" / "params.pt").unlink()
     found = {d["what"]: d["state"] for d in unlearner.certificate()["derived"]}
     assert found["file a of version 0"] == found["checkpoint params.pt"] == "deleted"
+
+
+def test_checkpoints_of_nets_inside_of_other_estimators(iris, tmp_path, monkeypatch):
+    X, y = iris
+    monkeypatch.chdir(tmp_path)  # where a callback writes that is given as a class
+    net = plain_net(callbacks=[Checkpoint(dirname="ours", monitor=None)])
+    inside = make_pipeline(StandardScaler(), net)
+    unlearner = RetrainUnlearner(inside, random_state=0).fit(X, y).unlearn(indices=[3])
+    assert (tmp_path / "ours" / "params.pt").exists()  # of the net that knew the row
+    found = {d["what"]: d["state"] for d in unlearner.certificate()["derived"]}
+    assert found["checkpoint params.pt"] == "still there"
+    by_class = RetrainUnlearner(plain_net(callbacks=[TrainEndCheckpoint]), random_state=0)
+    by_class.fit(X, y).unlearn(indices=[3])
+    found = {d["what"]: d["state"] for d in by_class.certificate()["derived"]}
+    assert found["checkpoint train_end_params.pt"] == "still there"
+    (tmp_path / "train_end_params.pt").unlink()
+    found = {d["what"]: d["state"] for d in by_class.certificate()["derived"]}
+    assert found["checkpoint train_end_params.pt"] == "deleted"
 
 
 def test_what_was_measured_joins(forgotten, iris):
