@@ -117,8 +117,9 @@ class NoisyFineTuneUnlearner(NetUnlearner):
     of which every step's noise hides a part. The noise is not computed by the paper's own bound
     (known here from summaries: σ² = 9·ln(1/δ)(C₀ + γC₁T)²/(ε²T) for λ = 0) but in the exact
     trade-off of Gaussians (Bok, Su and Altschuler), which needs less: for λ = 0
-    μ = 2(C₀ + γC₁T)/(σ√T) standard deviations. Batches, not rows, are clipped, as retained rows
-    are not hidden.
+    μ = 2(C₀ + γC₁T)/(σ√T) standard deviations. (The authors' code has the same distances; its
+    variance for λ = 0 is half of that for a λ near 0.) Batches, not rows, are clipped, as retained
+    rows are not hidden.
 
     With model clipping two runs are at most 2C₂ apart before each noise, and every step multiplies
     δ by that of two Gaussians at this distance at ε' = ln(1 + (e^ε − 1)/δ), from δ = 1 on: the

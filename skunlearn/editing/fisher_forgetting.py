@@ -42,6 +42,13 @@ class FisherForgettingUnlearner(WeightEditor):
     ----------
     {estimator_, classes_, deletions_}
 
+    Notes
+    -----
+    F is that of the labels in the training. The authors' code averages over labels that the net
+    itself gives, smooths the variance over the inputs of a unit, takes ten times as much for the
+    last layer and normalisation layers, and sets the last layer's weights of a class that goes to
+    zero.
+
     References
     ----------
     A. Golatkar, A. Achille, S. Soatto, "Eternal Sunshine of the Spotless Net: Selective Forgetting

@@ -9,9 +9,9 @@ from scipy.special import softmax
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skunlearn import FineTuneUnlearner, SFRonUnlearner
-from skunlearn.ascent.sfron import Forgetting, Weighted
-from tests.heart import check_nearer
+from skunlearn import FineTuneUnlearner, RetrainUnlearner, SFRonUnlearner
+from skunlearn.ascent.sfron import _LONGEST_OF_CLASSES, Forgetting, Weighted
+from tests.heart import check_nearer, noisy_digits, told_apart
 from tests.small import FORGET, net
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -172,3 +172,45 @@ def test_the_strength_falls_with_the_rate(data):
 
 def test_rows_known_by_heart_come_nearer_to_a_retrained_net():
     check_nearer(partial(SFRonUnlearner, random_state=0), way=0.4, moved=0.05)
+
+
+@pytest.mark.parametrize("size", [1e-3, 0.1, 10.0])
+def test_a_step_on_classes_goes_as_far_as_the_authors_with_what_momentum_adds(data, size):
+    """Theirs is clipped to 7 with α = 25, and carried on by a momentum of 0.9."""
+    X, y = data
+    unlearner = SFRonUnlearner(linear(), random_state=0).fit(X, y)
+    weight = unlearner.estimator_.module_.weight
+    slope = torch.full_like(weight, size / weight.numel() ** 0.5)
+    theirs = torch.zeros_like(weight).requires_grad_()
+    optimizer = torch.optim.SGD([theirs], lr=0.1, momentum=0.9)
+    for step in range(300):
+        theirs.grad = (step == 0) * -min(25, 7 / size) * slope
+        optimizer.step()
+    before = weight.detach().clone()
+    steps = Forgetting(
+        lambda: ((weight * slope).sum(), torch.tensor(True)),
+        {weight: torch.ones_like(weight, dtype=torch.bool)},
+        unlearner.strength, _LONGEST_OF_CLASSES, unlearner.every, unlearner.slow,
+    )  # fmt: skip
+    steps.on_train_begin(unlearner.estimator_)
+    steps.on_batch_begin(unlearner.estimator_, training=True)
+    assert (weight.detach() - before).numpy() == pytest.approx(theirs.detach().numpy(), rel=1e-3)
+
+
+@pytest.mark.parametrize("label", [1, 8])
+def test_a_class_known_by_heart_is_let_go_of_by_long_steps(label):
+    """Clipped as rows are, they leave an attack what it had."""
+    X, y, (X_unseen, y_unseen), _, net, state, *_ = noisy_digits()
+    forget, twins = y == label, y_unseen == label
+    sides = (X[forget], y[forget]), (X_unseen[twins], y_unseen[twins])
+
+    def look(unlearner):
+        vars(unlearner).update(state)
+        return np.array(told_apart(unlearner.unlearn(indices=np.flatnonzero(forget)), *sides))
+
+    wanted, found = look(RetrainUnlearner(net, random_state=0)), {}
+    for longest in (None, 7.0, 70.0):
+        found[longest] = look(SFRonUnlearner(net, max_norm=longest, random_state=0))
+    assert found[None] == pytest.approx(found[70.0])
+    far, far_before = (np.abs(found[longest] - wanted).max() for longest in (None, 7.0))
+    assert far < 0.5 * far_before, (wanted, found)

@@ -63,6 +63,18 @@ def test_a_model_between_both_is_told_from_neither_more_often_than_it_may():
     assert np.mean(np.array(alarms) < 0.05) <= 0.08
 
 
+def test_a_model_in_the_middle_of_two_that_differ_is_told_as_often_as_it_may():
+    """Of three alike the statistic hardly varies; here it does, and its error must be right."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(400):
+        _, models, _ = said(60, rng)
+        one, other = (z + 1.2 * np.eye(CLASSES)[k] for k, z in enumerate(models[1:]))
+        found.append(relative_similarity_test(models[0], one, other).pvalue)
+    for level in (0.05, 0.2):
+        either = np.mean(np.minimum(found, 1 - np.array(found)) < level / 2)
+        assert 0.6 * level < either < 1.5 * level, (level, either)
+
+
 def test_rows_that_were_pushed_away_pass_and_stand_out():
     rng = np.random.default_rng(0)
     y, (retrained, again, _), original = said(400, rng, known=3.0)
