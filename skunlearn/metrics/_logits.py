@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import expit
 
 from skunlearn._torch.row_blocks import RowBlock, by_blocks
-from skunlearn.metrics._arrays import to_array
+from skunlearn.metrics._arrays import to_array, warn_of_probabilities
 from skunlearn.metrics._label_logits import check_label_logits, is_multilabel
 
 
@@ -128,4 +128,5 @@ def check_logits(logits, y, *, logits_name="logits", y_name="y"):
             f"{y_name} must lie in [0, {z.shape[1]}), the columns of {logits_name}; row {bad[0]} "
             f"holds {y[bad[0]]}."
         )
+    warn_of_probabilities(z, logits_name)
     return z, y.astype(np.int64, copy=False)
