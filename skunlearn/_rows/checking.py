@@ -57,8 +57,9 @@ def check_mask(mask, n, name, hint=""):
 
     `hint` is said where it marks none.
     """
-    mask = np.asarray(mask)
+    given, mask = mask, np.asarray(mask)
     if mask.dtype != bool:
+        refuse_forget_set(given, name, f"{name}=forget_set.mask")
         raise TypeError(
             f"{name} must be a boolean mask with one entry per row of X, got dtype {mask.dtype}. "
             "Index arrays are refused: cross-validation hands out other rows in every fold. "
@@ -110,6 +111,12 @@ def check_single_request(unknown, **named):
         )
 
 
+def refuse_forget_set(given, name, instead):
+    """Refuse a whole `ForgetSet`, or any like it, where a part of it is meant."""
+    if hasattr(given, "indices") and hasattr(given, "mask") and hasattr(given, "description"):
+        raise TypeError(f"{name} takes no {type(given).__name__}; pass {instead}.")
+
+
 def refuse_positions(X, like, name):
     """Refuse positions or a mask where rows like those of `like` are meant."""
     if is_dataset(X) or is_mapping(X) or sparse.issparse(X) or hasattr(X, "columns"):
@@ -122,6 +129,8 @@ def refuse_positions(X, like, name):
     if rows_of_their_own and getattr(like, "dtype", given.dtype).kind in "biufc":
         return
     if given.ndim > 1 or given.dtype.kind not in "biu":
+        if given.ndim == 0:
+            refuse_forget_set(X, name, "indices=forget_set.indices")
         return
     if given.dtype == bool:
         what, instead = "a boolean mask", "indices=numpy.flatnonzero(mask)"

@@ -48,6 +48,13 @@ def n_rows(X):
     return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
+def row_shape(X):
+    """The shape of one row of `X`; of a mapping that of each entry, by name."""
+    if is_mapping(X):
+        return {key: row_shape(value) for key, value in X.items()}
+    return tuple(X.shape[1:])
+
+
 def take(X, rows):
     """Rows of `X` at integer positions (or a slice), in the same kind of container."""
     if isinstance(X, np.ndarray):

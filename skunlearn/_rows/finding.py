@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_array
 from torch.utils.data import Subset
 
+from skunlearn._rows.checking import refuse_forget_set
 from skunlearn._rows.containers import (
     align,
     find_repeated,
@@ -197,7 +198,7 @@ def _check_indices(record, indices):
         if isinstance(indices, slice):
             way = f"range{indices.indices(len(record))}"
         raise TypeError(f"indices must be a 1-D array of integers, got a {kind}. Pass {way}.")
-    indices = np.asarray(indices)
+    named, indices = indices, np.asarray(indices)
     if indices.dtype == bool:
         raise TypeError("indices must be integers, got a boolean mask. Pass np.flatnonzero(mask).")
     if indices.size == 0:
@@ -206,6 +207,7 @@ def _check_indices(record, indices):
         indices, dtype=None, ensure_2d=False, ensure_min_samples=0, input_name="indices"
     )
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
+        refuse_forget_set(named, "indices", "indices=forget_set.indices")
         given = repr(indices.item()) if indices.ndim == 0 else f"{indices.dtype} {indices.shape}"
         wish = f" Of one row pass [{given}]." if indices.ndim == 0 else ""
         raise TypeError(f"indices must be a 1-D array of integers, got {given}.{wish}")

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import torch
+from skorch import NeuralNetClassifier
 
 from skunlearn._rows.checking import warn
 from skunlearn._rows.views import Rows
@@ -217,6 +218,21 @@ def check_outputs(net, rows, n_classes):
         raise ValueError(
             f"y has {n_classes} classes, but {type(net).__name__}'s module returns {returned} "
             f"per row. Give the module as many outputs as there are classes{binary}."
+        )
+    _refuse_no_probabilities(net, out)
+
+
+def _refuse_no_probabilities(net, out):
+    """Raise where skorch would take the log of what are no probabilities, and train on NaN."""
+    takes_logs = isinstance(uncompiled(net.criterion_), torch.nn.NLLLoss) and (
+        getattr(type(net), "get_loss", None) is NeuralNetClassifier.get_loss
+    )
+    if takes_logs and not ((out >= 0) & (out < 1.01)).all():
+        raise ValueError(
+            f"{type(net).__name__} takes the log of what its module returns before NLLLoss, "
+            "skorch's criterion where none is given, and this module returns no probabilities: "
+            "of logits, or of what is logarithms already, the loss is NaN. Pass "
+            "criterion=torch.nn.CrossEntropyLoss, which is right for both."
         )
 
 

@@ -167,7 +167,8 @@ def _find_task(estimator, X, y, n):
     if classifier and has_labels(y) and skorch_nets.is_net(inner):
         if not (has_sigmoid(inner) or (plain and kind_of(inner) is None)):
             raise ValueError(
-                f"y should be a 1d array of classes, got an array of shape {y.shape}. For "
+                f"y should be a 1d array of classes, got an array of shape {y.shape}. "
+                f"{_say_class_of(y)}For "
                 "several labels per row use skorch's NeuralNet with "
                 "criterion=torch.nn.BCEWithLogitsLoss (net_class= of from_torch), not "
                 f"{type(inner).__name__} with "
@@ -186,6 +187,15 @@ def _find_task(estimator, X, y, n):
     if plain:
         y = y.astype(np.float64)  # integers would be taken for classes
     return y, None, None
+
+
+def _say_class_of(y):
+    """What to do where each row of `y` adds up to one, as one-hot labels do."""
+    y = np.asarray(y.toarray() if sparse.issparse(y) else y)
+    if y.dtype.kind not in "biuf" or (y < 0).any() or not np.allclose(y.sum(axis=1), 1, atol=1e-3):
+        return ""
+    lost = "" if np.isin(y, [0, 1]).all() else ", which drops how sure they are"
+    return f"Each row adds up to 1: pass the class, y.argmax(axis=1){lost}. "
 
 
 def _find_outputs(estimator, y, n):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from skunlearn._recipe import step_kinds
+from skunlearn._rows.containers import row_shape
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch.observation import observe, observe_forgotten
 from skunlearn._unlearning.certificate.deletion_log import digest_forgotten
@@ -231,7 +232,7 @@ class StepsMixin:
         if old._make_promises().exact:
             return  # it trains a new model, whatever the columns
         like = old._record.like
-        same_width = like is None or tuple(X.shape[1:]) == tuple(like.shape[1:])
+        same_width = like is None or row_shape(X) == row_shape(like)
         apart = _front_steps.tell_columns_apart(self.steps[:-1], steps)
         if apart or not same_width:
             told = f" ({apart})" if apart else ""

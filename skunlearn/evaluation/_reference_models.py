@@ -21,10 +21,12 @@ _MIN_BLIND_ROWS = 20  # per side; the blind attack cross-validates
 
 
 def name_unlearners(unlearners, whose):
-    """A dict of unlearners; a list takes the names of the classes, those at the end of pipelines.
+    """A dict of unlearners; others take the names of their classes, or of those in pipelines.
 
     `whose` own models, the original and the retrained ones, keep their names to themselves.
     """
+    if hasattr(unlearners, "fit"):  # a single one; pipelines have a length too
+        unlearners = [unlearners]
     if not isinstance(unlearners, dict):
         finals = [u.steps[-1][1] if isinstance(u, Pipeline) else u for u in unlearners]
         names = [type(u).__name__ for u in finals]

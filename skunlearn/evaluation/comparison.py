@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 from skunlearn._recipe import caches
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset, n_rows
+from skunlearn._torch import skorch_nets
 from skunlearn._torch.parts.tasks import refuse_task
 from skunlearn._unlearning import validation, words
 from skunlearn._unlearning.announcing import describe_result
@@ -25,6 +26,8 @@ from skunlearn.evaluation.audit import audit_logits, judge_outputs
 from skunlearn.exact import RetrainUnlearner
 
 __all__ = ["compare"]
+
+_UNIMPORTANT = ("verbose", "n_jobs")  # parameters that do not change what is learnt
 
 
 @words.explained(audit_logits)
@@ -48,7 +51,7 @@ def compare(
 
     Parameters
     ----------
-    unlearners : dict of str to unlearner or UnlearningPipeline, or list of them
+    unlearners : dict of str to unlearner or UnlearningPipeline, list of them, or a single one
         All around the same estimator, pipelines with the same steps; it is trained once, for the
         first of them. A list takes the names of the classes, of pipelines those at their ends.
     X, y : training rows and labels, or targets of a regression
@@ -85,7 +88,8 @@ def compare(
         When a reference would start from what was trained before: a module instance, a callback
         that loads weights, frozen parts.
     ValueError
-        When the mask does not fit the rows, or names repeat.
+        When the mask does not fit the rows, names repeat, or the estimators of the unlearners
+        differ.
 
     Examples
     --------
@@ -184,9 +188,37 @@ def _first_of(unlearners):
             "compare takes unlearners or UnlearningPipelines, not both: the rows of the others "
             "would not be those before the first step. Put each into a pipeline of the same steps."
         )
-    final = first.steps[-1][1] if isinstance(first, Pipeline) else first
-    check_recipe(final.estimator, "compare")
+    check_recipe(_final(first).estimator, "compare")
+    for name, unlearner in unlearners.items():
+        apart = _tell_apart(_final(first).estimator, _final(unlearner).estimator)
+        if apart:
+            raise ValueError(
+                "compare trains one model for all, that of the first, and the estimator of "
+                f"{name!r} is another: {apart}. Call compare once for each estimator."
+            )
     return first
+
+
+def _tell_apart(ours, theirs):
+    """What surely differs between two estimators, in words; None where nothing does."""
+    ours, theirs = skorch_nets.unwrap(ours), skorch_nets.unwrap(theirs)
+    if ours is theirs:
+        return None
+    if type(ours) is not type(theirs):
+        return f"{type(theirs).__name__}, not {type(ours).__name__}"
+    mine, other = ours.get_params(), theirs.get_params()
+    apart = sorted(
+        key
+        for key in mine.keys() | other.keys()
+        if key.split("__")[-1] not in _UNIMPORTANT and _differ(mine.get(key), other.get(key))
+    )
+    return f"its {', '.join(apart)}" if apart else None
+
+
+def _differ(a, b):
+    """Whether two values of a parameter surely differ; of most objects nobody can say."""
+    plain = bool | int | float | str | None | type
+    return isinstance(a, plain) and isinstance(b, plain) and a is not b and a != b
 
 
 def _find_trainers(first, random_state, verbose):

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp, ndtri
 from scipy.stats import binomtest
 
-from skunlearn.metrics._arrays import to_array
+from skunlearn.metrics._arrays import to_array, warn_of_probabilities
 from skunlearn.metrics._statistics.interval_forms import Interval
 
 __all__ = ["activation_distance", "agreement", "js_divergence", "kl_divergence"]
@@ -160,6 +160,7 @@ def check_pair(logits, reference_logits):
         bad = np.flatnonzero(~np.isfinite(z).all(axis=1))
         if len(bad):
             raise ValueError(f"{name} holds NaN or infinity, first in row {bad[0]}.")
+        warn_of_probabilities(z, name)
     if ours.shape != theirs.shape:
         raise ValueError(
             f"Both models must be asked about the same rows and classes; logits have shape "

@@ -4,7 +4,8 @@ import numpy as np
 from scipy.special import expit
 
 from skunlearn._torch.row_blocks import RowBlock, by_blocks
-from skunlearn.metrics._arrays import to_array
+from skunlearn._unlearning import words
+from skunlearn.metrics._arrays import to_array, warn_of_probabilities
 from skunlearn.metrics._label_logits import check_label_logits, is_multilabel
 
 
@@ -53,11 +54,16 @@ def margin(logits, y):
     return by_blocks({"margin": RowBlock.margin}, *check_logits(logits, y))["margin"]
 
 
+@words.explained(margin)
 def cross_entropy(logits, y):
     """Cross-entropy of each row, −log p_y.
 
-    Parameters and errors are those of `margin`, as is the shape. The loss is log(1 + exp(−φ)),
-    which keeps its digits where −log p_y would round to 0.
+    The loss is log(1 + exp(−φ)), of the `margin` φ, which keeps its digits where −log p_y would
+    round to 0. Errors are those of `margin`.
+
+    Parameters
+    ----------
+    {logits, y}
 
     Returns
     -------
@@ -73,11 +79,16 @@ def cross_entropy(logits, y):
     return np.logaddexp(0.0, -margin(logits, y))
 
 
+@words.explained(margin)
 def true_class_confidence(logits, y):
     """Probability that the model gives to each row's true class, p_y.
 
-    Parameters and errors are those of `margin`. Above a margin of about 37 the probability is 1 in
-    float64 and rows tie: prefer `margin` for attacks.
+    Above a `margin` of about 37 the probability is 1 in float64 and rows tie: prefer `margin` for
+    attacks. Errors are those of `margin`.
+
+    Parameters
+    ----------
+    {logits, y}
 
     Returns
     -------
@@ -128,4 +139,5 @@ def check_logits(logits, y, *, logits_name="logits", y_name="y"):
             f"{y_name} must lie in [0, {z.shape[1]}), the columns of {logits_name}; row {bad[0]} "
             f"holds {y[bad[0]]}."
         )
+    warn_of_probabilities(z, logits_name)
     return z, y.astype(np.int64, copy=False)

@@ -1,5 +1,7 @@
 """Entropy scores, distances and gaps against independent formulas, and published slips."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -8,12 +10,14 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from skunlearn._torch import row_blocks
+from skunlearn.evaluation import audit_logits
 from skunlearn.metrics import (
     activation_distance,
     agreement,
     average_gap,
     js_divergence,
     kl_divergence,
+    membership_inference,
     membership_scores,
     tug_of_war,
 )
@@ -23,6 +27,7 @@ RNG = np.random.default_rng(0)
 Z, Y = RNG.normal(scale=2, size=(200, 5)), RNG.integers(5, size=200)
 Z2 = Z + RNG.normal(size=Z.shape)
 P, P2 = softmax(Z, axis=1), softmax(Z2, axis=1)
+LABELS = {"forget": Y[:50], "unseen": Y[50:]}
 
 
 def test_entropy_is_scipys():
@@ -165,3 +170,25 @@ def test_scores_of_many_rows_are_made_in_blocks(monkeypatch):
     monkeypatch.setattr(row_blocks, "_ENTRIES", 35)  # seven rows
     for name, expected in zip(ALL_SCORES, whole, strict=True):
         assert membership_scores(Z, Y, name) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda z: membership_scores(z, Y),
+        lambda z: membership_inference(z[:50], Y[:50], z[50:], Y[50:], attack="strongest"),
+        lambda z: agreement(Z2, z),
+        lambda z: audit_logits(
+            {"mine": {"forget": z[:50], "unseen": z[50:]}}, LABELS, retrained=None
+        ),
+    ],
+    ids=["scores", "attack", "distance", "audit"],
+)
+def test_probabilities_in_place_of_logits_are_told(ask):
+    """They would be taken for logits: nobody is ever sure of anything then."""
+    with pytest.warns(UserWarning, match=r"look like probabilities.*numpy\.log"):
+        ask(P)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for fine in (Z, np.log(P), np.eye(5)[RNG.integers(5, size=200)], P * 1.1):
+            ask(fine)

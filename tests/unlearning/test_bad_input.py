@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skunlearn import RetrainUnlearner, UnlearningPipeline
 from skunlearn.exceptions import AlreadyForgottenError, ClassForgottenWarning, UnknownRowsError
+from skunlearn.forget_sets import random_forget_set
 from skunlearn.metrics import MIAScorer
 from skunlearn.production import DeletionQueue, DeletionWorker
 from skunlearn.utils._check_tools import Snapshot
@@ -90,6 +91,7 @@ def test_bad_rows(data, kind):
     state.check(kind)
 
 
+FORGET_SET = random_forget_set(np.arange(N) % 3, 4, random_state=0)
 REQUESTS = {
     "unknown ids": ({"ids": ["user-1", "nobody"]}, UnknownRowsError, "1 of 2 ids.*nobody"),
     "repeated ids": ({"ids": ["user-1", "user-1"]}, ValueError, "more than once"),
@@ -108,6 +110,8 @@ REQUESTS = {
         ValueError,
         r"inconsistent numbers of samples(.|\n)*X_val and y_val",
     ),
+    "a forget set": ({"indices": FORGET_SET}, TypeError, "pass indices=forget_set.indices"),
+    "a forget set as rows": ({"X_forget": FORGET_SET}, TypeError, "pass indices=forget_set.ind"),
     "too large": ({"indices": [N]}, UnknownRowsError, f"outside the {N}"),
     "negative": ({"indices": [-1]}, UnknownRowsError, "outside"),
     "repeated": ({"indices": [2, 2]}, ValueError, "more than once"),
@@ -229,6 +233,7 @@ MASKS = {
     "names": (["a"] * N, TypeError, "boolean mask"),
     "too short": (mask(1)[:-1], ValueError, r"expected shape \(30,\), got \(29,\)"),
     "2-d": (mask(1)[:, None], ValueError, "expected shape"),
+    "a forget set": (FORGET_SET, TypeError, "pass forget=forget_set.mask"),
     "nothing": (mask(), ValueError, "no row"),
     "everything": (mask(*range(N)), ValueError, "every row"),
 }
@@ -298,6 +303,16 @@ FITS = {
     "NaN labels": (lambda X, y: (X, np.where(y == 0, np.nan, y)), ValueError, "NaN"),
     "continuous labels": (lambda X, y: (X, y + 0.5 * X[:, 0]), ValueError, "continuous"),
     "2-d labels": (lambda X, y: (X, np.eye(3)[y]), ValueError, "1d array"),
+    "one-hot labels": (
+        lambda X, y: (X, np.eye(3)[y]),
+        ValueError,
+        r"adds up to 1: pass the class, y\.argmax\(axis=1\)\. For",
+    ),
+    "soft labels": (
+        lambda X, y: (X, 0.7 * np.eye(3)[y] + 0.1),
+        ValueError,
+        r"y\.argmax\(axis=1\), which drops how sure they are\.",
+    ),
     "no rows": (lambda X, y: (X[:0], y[:0]), ValueError, "0 sample"),
     "text": (lambda X, y: (X.astype(str).astype(object) + "x", y), ValueError, "convert"),
     "a stream": (

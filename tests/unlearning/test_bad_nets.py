@@ -295,3 +295,41 @@ def test_an_output_that_the_loss_does_not_take_is_told_by_fit(data):
     ).set_params(criterion=nn.CrossEntropyLoss)
     with pytest.raises(TypeError, match=r"module returns a Answer.*return the logits"):
         FineTuneUnlearner(net).fit(*data)
+
+
+class LogProbabilities(nn.Linear):
+    def forward(self, X):
+        return super().forward(X).log_softmax(-1)
+
+
+class Probabilities(nn.Linear):
+    def forward(self, X):
+        return super().forward(X).softmax(-1)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("module", [nn.Linear, LogProbabilities, Probabilities])
+def test_no_probabilities_for_the_loss_that_skorch_takes_by_default(data, module, trained):
+    """skorch takes their log, and trains on a loss that is NaN without a word."""
+    X, y = data
+    net = NeuralNetClassifier(
+        module, module__in_features=4, module__out_features=3, verbose=0, train_split=None
+    )
+    estimator = FrozenEstimator(net.fit(X, y)) if trained else net
+    if module is Probabilities:
+        FineTuneUnlearner(estimator).fit(X, y)
+        return
+    with pytest.raises(ValueError, match=r"no probabilities.*criterion=torch.nn.CrossEntropyLoss"):
+        FineTuneUnlearner(estimator).fit(X, y)
+    with pytest.raises(ValueError, match="no probabilities"):
+        FineTuneUnlearner(net).fit(X, y)
+
+
+def test_a_net_that_makes_probabilities_itself_is_left_alone(data):
+    class Own(NeuralNetClassifier):
+        def get_loss(self, y_pred, y_true, *args, **kwargs):
+            return nn.functional.nll_loss(y_pred, y_true)
+
+    X, y = data
+    net = Own(LogProbabilities, module__in_features=4, module__out_features=3, verbose=0)
+    FineTuneUnlearner(net).fit(X, y)

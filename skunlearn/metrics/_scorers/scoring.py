@@ -148,10 +148,12 @@ def read_forgotten(unlearner):
     if unlearner._forgotten is None:
         if unlearner._record.owned:
             raise ValueError(
-                "The forget rows are no longer at hand: fit had made a copy of its rows (of a list "
-                "or a polars frame, say), and the request has deleted them from it, so that no "
-                "other model can be asked about them. Give fit an array, tensor or pandas frame, "
-                "to which it refers. MIAScorer(reference=None) still knows what its own model says."
+                "The forget rows are no longer at hand: the estimator held a copy of its rows (fit "
+                "makes one of a list or a polars frame, say, and correct of all), and the request "
+                "has deleted them from it, so that no other model can be asked about them. Bring "
+                "them, skunlearn.evaluation.audit(..., X_forget=, y_forget=), or give fit an "
+                "array, tensor or pandas frame, to which it refers. MIAScorer(reference=None) "
+                "still knows what its own model says."
             )
         raise ValueError(
             "The forget rows are no longer at hand (the estimator was pickled, loaded or "
