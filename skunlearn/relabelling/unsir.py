@@ -16,7 +16,7 @@ from skunlearn._torch.loop.task_loss import TaskLoss, scratch_history
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_state import named_tensors, set_weights
 from skunlearn._torch.parts.tasks import task_of
-from skunlearn._torch.skorch_nets import has_schedule, overridden, unwrap
+from skunlearn._torch.skorch_nets import drop_last_steps, has_schedule, overridden, unwrap
 from skunlearn._unlearning.phases import Phases
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -158,7 +158,7 @@ class UNSIRUnlearner(NetUnlearner):
             if speed == 1 or not lost > _RUINED * (chance - before):
                 break
             speed = max(1.0, speed / 2)
-            set_weights(net, named_tensors(self.estimator_))
+            set_weights(drop_last_steps(net), named_tensors(self.estimator_))
             net.initialize_history()
         set_rates(net, own)
 
