@@ -116,7 +116,7 @@ def digest_forgotten(key, kind, identifiers, contents=None):
     if identifiers.ndim == 1:
         rows = np.unique(identifiers).tobytes()
     else:  # digests; numpy sorts rows by their bytes as well, and takes long
-        rows = b"".join(sorted({row.tobytes() for row in identifiers}))
+        rows = b"".join(sorted(set(map(np.ndarray.tobytes, identifiers))))
     whole = hashlib.blake2b(rows, digest_size=16, key=key, person=_PERSON)
     return {"identifiers_digest": whole.hexdigest(), "forgotten": packed}
 
