@@ -49,7 +49,7 @@ def one_row(module, shape, epochs, n, rounds):
         verbose=0,
     )  # fmt: skip
     unlearner = FineTuneUnlearner(net, random_state=0, max_epochs=epochs).fit(X, y)
-    fresh = copy.deepcopy(unlearner)
+    fresh = copy.copy(unlearner)  # a deep one is of another estimator, to be checked anew
     unlearner.unlearn(indices=[n - 1])
     tensors, rows = (torch.from_numpy(X), torch.from_numpy(y)), iter(range(n))
     acts = {

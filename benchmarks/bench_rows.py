@@ -42,7 +42,7 @@ def main():
     print(f"{n:,} rows of 10 floats; CPU time in units of Ridge().fit ({plain:.3f} s)")
     print(f"  ids= and groups=, beside the fit    {(named - bare) / plain:8.2f}")
     print(f"  a request by index                  {by_index / plain:8.2f}")
-    print(f"  the first by content, which hashes  {first / plain:8.2f}")
+    print(f"  the first by content                {first / plain:8.2f}")
     print(f"  the second                          {second / plain:8.2f}")
     goal(f"RidgeUnlearner.fit / Ridge.fit, {n:,} rows", bare / plain, at_most=1.5)
 

@@ -203,11 +203,11 @@ def _check_indices(record, indices):
         raise TypeError("indices must be integers, got a boolean mask. Pass np.flatnonzero(mask).")
     if indices.size == 0:
         return np.empty(0, np.intp)
-    indices = check_array(
-        indices, dtype=None, ensure_2d=False, ensure_min_samples=0, input_name="indices"
-    )
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
         refuse_forget_set(named, "indices", "indices=forget_set.indices")
+        indices = check_array(
+            indices, dtype=None, ensure_2d=False, ensure_min_samples=0, input_name="indices"
+        )
         given = repr(indices.item()) if indices.ndim == 0 else f"{indices.dtype} {indices.shape}"
         wish = f" Of one row pass [{given}]." if indices.ndim == 0 else ""
         raise TypeError(f"indices must be a 1-D array of integers, got {given}.{wish}")

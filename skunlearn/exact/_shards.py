@@ -180,10 +180,13 @@ def _read(recipe, shard, path):
 
 def _base(recipe, shard, net):
     """Digests of frozen parameters that the module builds as they are: no file need hold them."""
+    frozen = shared_parameters.list_frozen(net)
+    if not frozen:  # as in most nets, which are not built once more to see that
+        return {}
     with seeded(shard.seed):
         fresh = shared_parameters.list_frozen(skorch_nets.fresh_net(recipe, verbose=0))
     return {
         name: digest_tensor(p)
-        for name, p in shared_parameters.list_frozen(net).items()
+        for name, p in frozen.items()
         if name in fresh and shared_parameters.are_equal(fresh[name], p)
     }

@@ -14,9 +14,9 @@ from skunlearn._torch.loop.learning_rates import mean_reach, rates, set_rates
 from skunlearn._torch.loop.optimizer_steps import clip_gradients
 from skunlearn._torch.loop.task_loss import TaskLoss, scratch_history
 from skunlearn._torch.observation import observe
-from skunlearn._torch.parts.net_state import set_weights, weights
+from skunlearn._torch.parts.net_state import named_tensors, set_weights
 from skunlearn._torch.parts.tasks import task_of
-from skunlearn._torch.skorch_nets import has_schedule, overridden, unwrap
+from skunlearn._torch.skorch_nets import drop_last_steps, has_schedule, overridden, unwrap
 from skunlearn._unlearning.phases import Phases
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
@@ -152,7 +152,7 @@ class UNSIRUnlearner(NetUnlearner):
             self._impair_and_repair(net, retain, noise, labels)
             return
         rows, chance = retain.sample(_ROWS, self._seed), task_of(self._classes).chance(retain.y)
-        before, start, own = self._look(net, rows), weights(net), rates(net)
+        before, own = self._look(net, rows), rates(net)
         speed = self._speed(net, retain)
         while True:
             set_rates(net, own, speed)
@@ -166,7 +166,7 @@ class UNSIRUnlearner(NetUnlearner):
             if speed == 1 or not lost > _RUINED * (chance - before):
                 break
             speed = max(1.0, speed / 2)
-            set_weights(net, start)
+            set_weights(drop_last_steps(net), named_tensors(self.estimator_))
             net.initialize_history()
         set_rates(net, own)
 

@@ -258,3 +258,24 @@ def test_steps_by_curvature_hold_one_net_while_they_solve(method, monkeypatch):
     assert seen == [True]
     assert all(map(torch.equal, before, old.module_.parameters()))
     assert not set(places(unlearner.estimator_)) & set(places(old))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_method_that_begins_again_holds_nothing_of_the_steps_before(monkeypatch):
+    """Neither copies of the old weights nor momentum, each as large as the net."""
+    attempt, begun = UNSIRUnlearner._impair_and_repair, []
+    unlearner = UNSIRUnlearner(make_net(), random_state=0).fit(*make_rows())
+    old = unlearner.estimator_.module_.state_dict()
+
+    def note(self, net, *rest):
+        state = net.module_.state_dict()
+        same = all(torch.equal(value, old[key]) for key, value in state.items())
+        gradients = [p.grad for p in net.module_.parameters() if p.grad is not None]
+        begun.append((same, len(net.optimizer_.state), len(gradients)))
+        attempt(self, net, *rest)
+
+    looks = iter([0.5, 5.0, 5.0, 0.5])  # ruined, and again, and not
+    monkeypatch.setattr(UNSIRUnlearner, "_look", lambda *given: next(looks))
+    monkeypatch.setattr(UNSIRUnlearner, "_impair_and_repair", note)
+    unlearner.unlearn(indices=np.flatnonzero(make_rows()[1] == 1))
+    assert begun == [(True, 0, 0)] * 3

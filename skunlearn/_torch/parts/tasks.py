@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.special import expit
-from scipy.special import log_softmax as log_softmax_
 from scipy.special import softmax as softmax_
 from torch.nn.functional import (
     binary_cross_entropy_with_logits,
@@ -151,8 +150,14 @@ class Classes:
         """Cross-entropy of each row of an `Evidence`; None without probabilities."""
         if said.logits is None:
             return None
-        log_p = log_softmax_(said.logits.astype(np.float64), axis=1)
-        return -log_p[np.arange(len(said.y)), said.y]
+        logits = said.logits.astype(np.float64)
+        # As scipy.special.log_softmax, which asks for several times as long what it was given.
+        top = logits.max(axis=1, keepdims=True)
+        top[~np.isfinite(top)] = 0.0
+        logits -= top
+        with np.errstate(divide="ignore"):
+            spread = np.log(np.exp(logits).sum(axis=1))
+        return spread - logits[np.arange(len(said.y)), said.y]
 
     def score_of(self, said):
         """Accuracy."""

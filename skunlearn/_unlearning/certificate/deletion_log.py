@@ -113,7 +113,10 @@ def digest_forgotten(key, kind, identifiers, contents=None):
     packed = {"named_by": kind, "identifiers": pack(identifiers, key)}
     if contents is not None:
         packed["rows"] = pack(contents, key)
-    rows = np.ascontiguousarray(np.unique(identifiers, axis=0)).tobytes()  # in whatever order
+    if identifiers.ndim == 1:
+        rows = np.unique(identifiers).tobytes()
+    else:  # digests; numpy sorts rows by their bytes as well, and takes long
+        rows = b"".join(sorted(set(map(np.ndarray.tobytes, identifiers))))
     whole = hashlib.blake2b(rows, digest_size=16, key=key, person=_PERSON)
     return {"identifiers_digest": whole.hexdigest(), "forgotten": packed}
 
