@@ -88,7 +88,8 @@ class AutoUnlearner(NetUnlearner):
     knows what holds for any row: 0.7 is kept of it, half where a whole class goes, or forget rows
     that are no longer named, 0.35 where these are known all the same, and 0.12 where they are known
     as badly as hardly any withheld row is, as those with wrong labels are. As many of the withheld
-    rows are lost the share falls, to a quarter. No trial is made with fewer than 50 retained rows
+    rows are lost, or as far as an attack by losses tells them from those of the trial, the share
+    falls, to a quarter. No trial is made with fewer than 50 retained rows
     or 4 epochs, and of regressions, which keep 0.4. Where the request has fewer than 10 epochs and
     the net does not even name 97 % of its own rows rightly, up to 0.7 is kept (0.65 of whole
     classes), and no more of rows that stand out than was said. Fewer than five rows to forget keep
@@ -135,7 +136,9 @@ class AutoUnlearner(NetUnlearner):
         ``"recipe_epochs"``, those of the net's own training, which may have ended early;
         ``"trial"``, of requests that unseen rows do not judge, its ``"epochs"`` (beside the
         others), the ``"score"`` of the withheld rows before and after, ``"hard"``, the share of
-        forget rows that stand out, and ``"left"``, the mean probability of their labels;
+        forget rows that stand out, ``"left"``, the mean probability of their labels, and
+        ``"told"``, how far an attack tells rows of the trial from withheld ones (its AUC beyond 0.5
+        and its standard error);
         ``"shares"`` of the old weights after each shrinking; ``"judged"``, whether there was
         anything to judge by; ``"looks"``, how far it was from the reference on the way;
         ``"before"`` and ``"after"``, the differences to the reference by score, but for the

@@ -146,8 +146,49 @@ def test_the_loss_of_a_row_that_was_not_known_by_heart_shows_nothing(
     ],
 )
 def test_the_share(whole, scores, hard, left, share):
-    given = SimpleNamespace(whole=whole, scores=scores, hard=hard, left=left, odd=0.0)
+    given = SimpleNamespace(whole=whole, scores=scores, hard=hard, left=left, odd=0.0, told=0.0)
     assert Trial.choose(given, 0.25) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("whole", "told", "lost", "share"),
+    [
+        (False, 0.0, 0.0, 0.7),
+        (False, 0.02, 0.0, 0.475),
+        (False, 0.04, 0.0, 0.25),
+        (False, 0.02, 0.18, 0.25),  # whatever shows more
+        (True, 0.02, 0.0, 0.375),
+    ],
+)
+def test_rows_of_the_trial_that_are_told_from_withheld_ones_were_known_by_heart(
+    whole, told, lost, share
+):
+    given = SimpleNamespace(
+        whole=whole, scores=(1.0, 1 - lost), hard=0.0, left=0.0, odd=0.0, told=told
+    )
+    assert Trial.choose(given, 0.25) == pytest.approx(share)
+
+
+def test_a_net_that_names_any_row_may_know_its_own_by_heart():
+    """Faces: all withheld ones were named, and the net was the surer the longer it had seen one."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(20, 400))
+    centres /= np.linalg.norm(centres, axis=1)[:, None]
+    y = rng.integers(0, 20, 900)
+    X = (3.2 * centres[y] + 0.15 * rng.normal(size=(900, 400))).astype(np.float32)
+    recipe = {"module__n_in": 400, "module__n_out": 20, "module__hidden": 64, "lr": 0.05}
+    model = net(max_epochs=40, batch_size=16, **recipe)
+    auto = AutoUnlearner(model, random_state=0).fit(X[:300], y[:300])
+    rows = X[:100], y[:100], X[300:], y[300:]
+    assert sides(auto, *rows)["loss"] > 0.7
+    auto.unlearn(indices=np.arange(100))
+    gold = sides(RetrainUnlearner(model, random_state=1).fit(X[100:300], y[100:300]), *rows)
+    assert max(abs(found - gold[name]) for name, found in sides(auto, *rows).items()) < 0.1  # 0.17
+    assert auto.score(X[300:], y[300:]) > 0.99
+    done = auto.deletions_[0]["auto"]
+    assert done["trial"]["score"] == [1.0, 1.0]
+    assert done["trial"]["told"] > 0.04
+    assert done["shares"] == [0.25]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +199,7 @@ def test_what_few_epochs_would_not_bring_back_is_no_reason_to_keep_rows_that_sta
     hard, left, share
 ):
     """Eight in ten of the ratings that a net of ten epochs had learnt by heart were left."""
-    given = SimpleNamespace(whole=False, scores=(0.7, 0.4), hard=hard, left=left, odd=0.0)
+    given = SimpleNamespace(whole=False, scores=(0.7, 0.4), hard=hard, left=left, odd=0.0, told=0.0)
     assert Trial.choose(given, 0.55) == pytest.approx(share, abs=1e-6)
 
 
@@ -169,7 +210,7 @@ def test_what_few_epochs_would_not_bring_back_is_no_reason_to_keep_rows_that_sta
 def test_of_rows_that_are_known_as_badly_as_hardly_any_other_nearly_nothing_is_kept(
     whole, odd, share
 ):
-    given = SimpleNamespace(whole=whole, scores=(1.0, 0.98), hard=0.2, left=0.01, odd=odd)
+    given = SimpleNamespace(whole=whole, scores=(1.0, 0.98), hard=0.2, left=0.01, odd=odd, told=0.0)
     assert Trial.choose(given, 0.25) == pytest.approx(share)
 
 
