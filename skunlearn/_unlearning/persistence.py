@@ -117,6 +117,8 @@ def describe(unlearner):
     tensors = {f"net.{k}": v.contiguous().cpu() for k, v in weights(model).items()}
     for name, table in record.tables().items():
         tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
+    if (held := unlearner._fitted.never_trained) is not None:
+        tensors["never_trained"] = torch.from_numpy(held.copy())  # positions of retained rows
     own, arrays, forms = _split_own(unlearner)
     tensors |= {f"own.{name}": value for name, value in arrays.items()}
     multi = isinstance(classes, Labels)
@@ -154,7 +156,7 @@ def restore(unlearner, tensors, state, path):
     """Bring an unlearner into the state that `describe` gave; `path` is for messages."""
     tensor_files.check_header(state, type(unlearner).__name__, path)
     net = skorch_nets.unwrap(unlearner.estimator)
-    model = _rebuild(unlearner, net, tensors, state, path)
+    model, held = _rebuild(unlearner, net, tensors, state, path), tensors.get("never_trained")
     record = TrainingRecord.from_tables(
         {key: value.numpy() for key, value in tensor_files.part(tensors, "record.").items()},
         is_dataset=state["is_dataset"],
@@ -173,6 +175,7 @@ def restore(unlearner, tensors, state, path):
             key=bytes.fromhex(state["key"]),
             steps_before=state["steps_before"],
             split=state.get("split"),
+            never_trained=None if held is None else held.numpy(),
         )
         if state["n_features_in"] is not None:
             draft.n_features_in_ = state["n_features_in"]

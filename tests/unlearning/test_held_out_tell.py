@@ -228,10 +228,19 @@ def test_of_a_split_that_was_set_after_fit_nobody_can_say(how, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_model_that_was_loaded_knows_its_split(tmp_path):
+@pytest.mark.parametrize("requests", [0, 1, 2])
+def test_a_model_that_was_loaded_knows_its_split(requests, tmp_path):
+    """And which rows no request has trained on, as a file tells that was written after some."""
     X, y = table(300)
     recipe = make_net(module__n_out=3, max_epochs=2, train_split=SPLIT)
-    FineTuneUnlearner(recipe, random_state=0).fit(X, y).save(tmp_path / "model")
-    one = FineTuneUnlearner(recipe, random_state=0).load(tmp_path / "model").attach(X, y)
-    entry, _ = ask(one, range(200, 230))
-    assert entry["unseen"]["held_out"]
+    one, stays = (FineTuneUnlearner(recipe, random_state=0).fit(X, y) for _ in range(2))
+    for k in range(requests):
+        for each in (one, stays):
+            each.unlearn(indices=range(20 * k, 20 * k + 20))
+    one.save(tmp_path / "model")
+    one, gone = FineTuneUnlearner(recipe, random_state=0).load(tmp_path / "model"), 20 * requests
+    one.attach(X[gone:], y[gone:])
+    entries = [ask(each, range(200, 230))[0] for each in (one, stays)]
+    assert entries[0]["unseen"]["held_out"]
+    assert entries[0]["unseen"] == entries[1]["unseen"]
+    assert np.array_equal(one._fitted.never_trained, stays._fitted.never_trained)
