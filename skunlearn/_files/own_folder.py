@@ -5,6 +5,8 @@ import shutil
 import tempfile
 import weakref
 
+_HELD = weakref.WeakSet()  # folders that something in this process refers to
+
 
 class Folder:
     """A new folder for safetensors files; under `parent`, or temporary when that is None.
@@ -18,6 +20,7 @@ class Folder:
         if not self.temporary:
             os.makedirs(parent, exist_ok=True)
         self.path = tempfile.mkdtemp(prefix=prefix, dir=parent)
+        _HELD.add(self)
         if self.temporary:
             weakref.finalize(self, _remove, self.path, os.getpid())
 
@@ -56,11 +59,18 @@ class Folder:
         """Delete the folder and what is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
 
+    def give_up(self):
+        """Delete it as soon as no copy of the estimator that wrote it holds it; its path."""
+        if not self.temporary:  # those go by themselves
+            weakref.finalize(self, _remove_given_up, self.path, os.getpid()).atexit = False
+        return self.path
+
     def __getstate__(self):
         return vars(self)
 
     def __setstate__(self, state):
         vars(self).update(state)
+        _HELD.add(self)
         if self.temporary and os.path.isdir(state["path"]):
             Folder.__init__(self, prefix=self.prefix)
             for name in os.listdir(state["path"]):
@@ -74,3 +84,8 @@ class Folder:
 def _remove(path, pid):
     if os.getpid() == pid:  # a forked child must not delete its parent's
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove_given_up(path, pid):
+    if not any(folder.path == path for folder in list(_HELD)):
+        _remove(path, pid)

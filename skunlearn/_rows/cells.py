@@ -23,8 +23,10 @@ def write_cell(value):
     """
     kind = type(value)
     if kind is list:
-        if _OR_FLOATS.issuperset(map(type, value)) and "-0.0" not in (text := repr(value)):
-            return text  # most rows
+        if _OR_FLOATS.issuperset(map(type, value)):
+            text = repr(value)
+            if "-0.0," not in text and not text.endswith("-0.0]"):
+                return text  # most rows
         return f"[{', '.join(map(write_cell, value))}]"
     if kind in _PLAIN:
         return repr(value)
@@ -48,16 +50,23 @@ def write_cell(value):
 
 def _write_other(value):
     name = type(value).__qualname__
-    if isinstance(value, set | frozenset):  # in the order of no process
-        return f"{name}({', '.join(sorted(map(write_cell, value)))})"
+    if isinstance(value, set | frozenset) and value:  # in the order of no process
+        inner = f"{{{', '.join(sorted(map(write_cell, value)))}}}"
+        return inner if type(value) is set else f"{name}({inner})"
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return f"{name}({_write_fields(zip(value._fields, value))})"
     if isinstance(value, list | tuple):
         return f"{name}({', '.join(map(write_cell, value))})"
     if isinstance(value, Mapping):
         return f"{name}({', '.join(map(_write_pair, value.items()))})"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
-        return f"{name}({', '.join(map(_write_pair, pairs))})"
+        compared = [field.name for field in dataclasses.fields(value) if field.compare]
+        return f"{name}({_write_fields((field, getattr(value, field)) for field in compared)})"
     return repr(value)
+
+
+def _write_fields(pairs):
+    return ", ".join(f"{name}={write_cell(value)}" for name, value in pairs)
 
 
 def _write_pair(pair):

@@ -227,7 +227,7 @@ def _refuse_no_probabilities(net, out):
     takes_logs = isinstance(uncompiled(net.criterion_), torch.nn.NLLLoss) and (
         getattr(type(net), "get_loss", None) is NeuralNetClassifier.get_loss
     )
-    if takes_logs and not ((out >= 0) & (out < 1.01)).all():
+    if takes_logs and ((out < 0) | (out > 1.01)).any():
         raise ValueError(
             f"{type(net).__name__} takes the log of what its module returns before NLLLoss, "
             "skorch's criterion where none is given, and this module returns no probabilities: "

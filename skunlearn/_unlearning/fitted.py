@@ -4,6 +4,8 @@ Work is done on a draft, a copy whose state is taken over when all has gone well
 """
 
 import copy
+import gc
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -164,8 +166,8 @@ def drafted(estimator, *, anew=False):
     """A copy to work on; `estimator` takes its state over when the block ends without an error.
 
     What the work puts on the copy under new names is the estimator's own state, whoever wrote its
-    class. Files of the state that is given up, that of the copy after an error and that of before
-    `anew`, are deleted.
+    class. Files of the state that is given up are deleted: that of the copy after an error, and
+    that of before `anew` when no other copy of the estimator has it.
 
     Parameters
     ----------
@@ -183,17 +185,25 @@ def drafted(estimator, *, anew=False):
     except BaseException:
         _delete_files(draft, estimator)
         raise
-    before = copy.copy(estimator) if anew else None
+    before = find_files(estimator) if anew else None
     del vars(draft)[_ORIGIN]
     note_own_state(draft, names)
     # One assignment, which no interrupt can cut in half.
     estimator.__dict__ = dict(vars(draft))
-    if anew:
-        _delete_files(before, estimator)
+    if before is not None:
+        path = _give_up(before[0], find_files(estimator))
+        before = None
+        if path is not None and os.path.isdir(path):  # a copy has it, or what waits for the end
+            gc.collect()
+
+
+def _give_up(folder, now):
+    """Have a folder deleted that is not that of `now`; its path, or None."""
+    return None if now is not None and now[0].path == folder.path else folder.give_up()
 
 
 def _delete_files(given_up, stays):
-    """Delete what one state of an estimator has written and another, which stays, does not know."""
+    """Delete what work that failed has written and the estimator, which stays, does not know."""
     written, known = (find_files(state) for state in (given_up, stays))
     if written is not None and (known is None or written[0].path != known[0].path):
         written[0].remove()

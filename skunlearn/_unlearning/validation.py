@@ -89,7 +89,9 @@ def _refuse_many_shapes(X, error):
     shapes = [getattr(part, "shape", None) for part in X] if listed else []
     if not all(shapes) or len(set(shapes)) < 2:
         return
-    if isinstance(X, list | tuple) and len({shape[0] for shape in shapes}) == 1:
+    # Images have three channels each, and there are more than three of them.
+    as_long = len({shape[0] for shape in shapes}) == 1 and len(X) <= shapes[0][0]
+    if isinstance(X, list | tuple) and as_long:
         raise ValueError(
             f"X is a {type(X).__name__} of {len(X)} arrays with {shapes[0][0]} rows each. Several "
             "inputs of a module go into a dict by the names that its forward has for them, "

@@ -126,7 +126,10 @@ class Trial:
 
 def _tell(own, others):
     """How far an attack by losses tells the rows of a training from others, beyond chance."""
-    found, cov = delong_covariance(-own.losses()[None], -others.losses()[None])
+    own, others = own.losses(), others.losses()
+    if not (np.isfinite(own).all() and np.isfinite(others).all()):
+        return 0.0  # the training has diverged, and no attack has anything to go by
+    found, cov = delong_covariance(-own[None], -others[None])
     return round(max(0.0, float(found[0] - 0.5 - np.sqrt(max(0.0, np.ravel(cov)[0])))), 4)
 
 

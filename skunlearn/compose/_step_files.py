@@ -157,14 +157,14 @@ class StepFilesMixin:
                 step = _load(name, step, data.numpy().tobytes(), trusted, path)
             steps.append((name, step))
         name, unlearner = self.steps[-1]
-        last = tensor_files.part(tensors, "last.")
-        last = persistence.restore(copy.copy(unlearner), last, state["last"], path)
         record = TrainingRecord.from_tables(
             {key: value.numpy() for key, value in tensor_files.part(tensors, "record.").items()},
             is_dataset=state["is_dataset"],
             like=row_forms.empty(state["row"]),
             y_dtype=np.dtype(state["y_dtype"]),
         )
+        last = tensor_files.part(tensors, "last.")
+        last = persistence.restore(copy.copy(unlearner), last, state["last"], path)
         with drafted(self, anew=True) as draft:
             draft.steps, draft._record = [*steps, (name, last)], record
             draft._declared, draft._constant = state["declared"], state["constant"]

@@ -12,7 +12,7 @@ from skunlearn._rows.views import Rows
 from skunlearn._torch.parts.net_state import weights
 from skunlearn.auto import _settling
 from skunlearn.auto._settling import Confidence
-from skunlearn.auto._trying import FEWEST, TRIED, Trial
+from skunlearn.auto._trying import FEWEST, TRIED, Trial, _tell
 from skunlearn.exceptions import ClassForgottenWarning
 from skunlearn.net_unlearner import NetUnlearner
 from tests.auto.digits import SCORES, digits, net, sides, small, started
@@ -167,6 +167,15 @@ def test_rows_of_the_trial_that_are_told_from_withheld_ones_were_known_by_heart(
         whole=whole, scores=(1.0, 1 - lost), hard=0.0, left=0.0, odd=0.0, told=told
     )
     assert Trial.choose(given, 0.25) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_losses_without_bounds_tell_nothing(side):
+    """The weights may be finite where what a net says of a row is not."""
+    losses = np.linspace(0, 1, 40).reshape(2, 20)
+    losses[side, 3] = np.inf
+    own, others = (SimpleNamespace(losses=lambda found=found: found) for found in losses)
+    assert _tell(own, others) == 0.0
 
 
 def test_a_net_that_names_any_row_may_know_its_own_by_heart():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,19 @@ N = 40
 class Signal:
     values: np.ndarray
     rate: float = 1.0
+
+
+class Point(NamedTuple):
+    x: int
+    y: float = 0.5
+
+
+@dataclasses.dataclass
+class Remembering:
+    """What it has computed once is no part of what it is."""
+
+    x: int
+    seen: list = dataclasses.field(default_factory=list, repr=False, compare=False)
 
 
 class Loud(np.ndarray):
@@ -117,6 +131,7 @@ def _take_a(X):
         1, 1.5, -2.0, "text", "it's", b"bytes", None, True, float("nan"), float("inf"),
         ["a", 1, None], ("a",), ("a", 1.0), (), {"a": [1, (2,)], 3: {}}, [[1], [2, [3]]],
         pd.Timestamp("2020-01-01", tz="UTC"), np.int64(3), np.float64(3),
+        Point(1), Signal(2.0), Remembering(3, [4]), {5}, set(), frozenset({6}), frozenset(),
     ],
     ids=repr,
 )  # fmt: skip
@@ -126,8 +141,11 @@ def test_digests_of_plain_values_are_those_of_earlier_files(value):
 
 
 def test_equal_values_have_equal_texts():
+    assert write_cell(Remembering(1)) == write_cell(Remembering(1, [2]))
     assert write_cell({"b", "a"}) == write_cell({"a", "b"})
     assert write_cell([-0.0, "x"]) == write_cell([0.0, "x"])
+    assert write_cell(["x", -0.0]) == write_cell(["x", 0.0]) == "['x', 0.0]"
+    assert write_cell([-0.04, "-0.0, -0.0]"]) == repr([-0.04, "-0.0, -0.0]"])
     assert write_cell(np.array([-0.0, np.nan])) == write_cell(np.array([0.0, -np.nan]))
     assert write_cell(np.array(["a", [1]], dtype=object)) != write_cell(np.array(["a", 1], object))
     assert write_cell(np.zeros((2, 3))) != write_cell(np.zeros((3, 2)))

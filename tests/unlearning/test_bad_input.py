@@ -299,6 +299,11 @@ FITS = {
         ValueError,
         r"rows of several shapes, such as \(1,\) and \(2,\). .*collate",
     ),
+    "images of several sizes": (
+        lambda X, y: ([np.ones((3, 8 + i % 2, 8)) for i in range(len(y))], y),
+        ValueError,
+        r"rows of several shapes, such as \(3, 8, 8\) and \(3, 9, 8\)",
+    ),
     "no labels": (lambda X, y: (X, None), ValueError, "requires y"),
     "NaN labels": (lambda X, y: (X, np.where(y == 0, np.nan, y)), ValueError, "NaN"),
     "continuous labels": (lambda X, y: (X, y + 0.5 * X[:, 0]), ValueError, "continuous"),

@@ -325,6 +325,16 @@ def test_no_probabilities_for_the_loss_that_skorch_takes_by_default(data, module
         FineTuneUnlearner(net).fit(X, y)
 
 
+def test_weights_that_are_no_numbers_are_not_taken_for_logits(data):
+    X, y = data
+    net = NeuralNetClassifier(
+        Probabilities, module__in_features=4, module__out_features=3, verbose=0, train_split=None
+    ).fit(X, y)
+    with torch.no_grad():
+        net.module_.weight.fill_(torch.nan)
+    FineTuneUnlearner(FrozenEstimator(net)).fit(X, y)  # whatever else is said of them
+
+
 def test_a_net_that_makes_probabilities_itself_is_left_alone(data):
     class Own(NeuralNetClassifier):
         def get_loss(self, y_pred, y_true, *args, **kwargs):

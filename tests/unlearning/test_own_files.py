@@ -1,6 +1,8 @@
 """Files that methods keep beside the model: none stays of a state that was given up."""
 
+import copy
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -133,3 +135,18 @@ def test_a_pipeline_whose_second_fit_fails_keeps_the_files_of_the_first(
     pipeline.unlearn(indices=[3])
     pipeline.fit(X, y)
     assert not set(first) & set(files(tmp_path))
+
+
+@every
+@pytest.mark.parametrize("given", [True, False], ids=["a folder", "temporary"])
+@pytest.mark.parametrize(
+    "make", [copy.copy, copy.deepcopy, lambda u: pickle.loads(pickle.dumps(u))]
+)
+def test_a_fit_of_a_copy_leaves_the_other_its_files(data, tmp_path, name, given, make):
+    """Workers of a queue fit copies of the unlearner that they were given."""
+    X, y = data
+    unlearner, alone = (MAKE[name](tmp_path if given else None).fit(X, y) for _ in range(2))
+    one = make(unlearner).fit(X[10:], y[10:])
+    unlearner.unlearn(indices=[3])
+    assert np.array_equal(outcome(unlearner, X), outcome(alone.unlearn(indices=[3]), X))
+    assert states(unlearner) == states(one.unlearn(indices=[3])) == {"retrained"}

@@ -121,7 +121,8 @@ def _list_checkpoints(unlearner):
     nets = [] if net is None else [inner for _, inner in walk(net).nets]
     for given in [each for inner in nets for each in _list_callbacks(inner)]:
         callback = given[1] if isinstance(given, tuple | list) else given
-        callback = callback() if isinstance(callback, type) else callback
+        if isinstance(callback, type) and issubclass(callback, Checkpoint | TrainEndCheckpoint):
+            callback = callback()
         if not isinstance(callback, Checkpoint | TrainEndCheckpoint):
             continue
         for key in sorted(vars(callback)):
