@@ -70,7 +70,7 @@ class L1SparseUnlearner(NetUnlearner):
 
     _promises = replace(NetUnlearner._promises, reads_forget_rows=False, corrects=True)
     _lr_share = share_above(3.0)
-    _fewest_epochs = 5
+    _fewest_epochs = 6
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,
