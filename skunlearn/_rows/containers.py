@@ -13,6 +13,7 @@ from skunlearn._rows.frames import (
     is_frame,
     is_polars,
     join_rows,
+    part_by_missing,
     share_values,
     take_rows,
     to_array,
@@ -224,7 +225,19 @@ def row_digests(X):
         parts = np.hstack([row_digests(X[key]) for key in sorted(X)])
         return _hash_rows(parts)
     parts = read_in_parts(X, row_bytes(X), _CHUNK_BYTES)
+    if hasattr(X, "iloc"):
+        return np.concatenate([_hash_frame(part) for part in parts])
     return np.concatenate([_hash_rows(to_numpy(part)) for part in parts])
+
+
+def _hash_frame(part):
+    sides = part_by_missing(part)
+    if sides is None:
+        return _hash_rows(to_numpy(part))
+    digests = np.empty((n_rows(part), DIGEST_SIZE), np.uint8)
+    for side in sides:
+        digests[side] = _hash_rows(to_numpy(take(part, side)))
+    return digests
 
 
 def label_digests(digests, y):

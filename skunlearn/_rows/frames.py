@@ -96,6 +96,19 @@ def to_array(X):
     return rows
 
 
+def part_by_missing(X):
+    """Positions of rows of pandas' with a missing value and of those without, to be written apart.
+
+    Of whole numbers and booleans that may be missing pandas makes other ones where a value is
+    missing in another row. None where it does not matter.
+    """
+    dtypes = [X.dtype] if len(X.shape) == 1 else X.dtypes
+    if not any(hasattr(dtype, "na_value") and dtype.kind in "biu" for dtype in dtypes):
+        return None
+    missing = X.isna().to_numpy(dtype=bool).reshape(len(X), -1).any(axis=1)
+    return [np.flatnonzero(side) for side in (missing, ~missing) if side.any()]
+
+
 def align_frame(X, like, name):
     """A request's frame in the dtypes of the training rows; see `containers.align`."""
     columns = list(like.columns) if len(like.shape) == 2 else None
@@ -135,7 +148,10 @@ def _find_kept(column, cast):
     if cast.dtype.kind in "mM" and column.dtype.kind == cast.dtype.kind:  # of another unit
         return ((cast == column) | (cast.isna() & column.isna())).to_numpy(dtype=bool)
     if cast.dtype.kind in "biu":
-        return (cast == column).fillna(False).to_numpy(dtype=bool)
+        missing = [part.isna().to_numpy(dtype=bool) for part in (column, cast)]
+        held, at = missing[0] & missing[1], ~(missing[0] | missing[1])
+        held[at] = (cast[at] == column[at]).to_numpy(dtype=bool)
+        return held
     return (cast.isna() == column.isna()).to_numpy()  # a category that there is not becomes NaN
 
 

@@ -48,6 +48,26 @@ def count_agreeing(rows, known, seed):
     return np.where(found, shares[np.arange(len(places)), places], 0.0)
 
 
+def find_contradicted(rows, known, seed, rarely=True):
+    """Positions of rows whose neighbours have another label, and how far off the nearest is.
+
+    See `name_by_neighbours`; None where rows cannot be compared. With `rarely` they have the row's
+    own label no more often than rows have it anywhere, so that it is no small class among others.
+    """
+    asked = _ask(rows, known, seed)
+    if asked is None:
+        return None
+    model, X = asked
+    distances, places = model.kneighbors(X)
+    kinds, counts = np.unique(model._y, return_counts=True)
+    votes = (model._y[places][:, :, None] == kinds).mean(axis=1)
+    own = (model.classes_ == rows.y[:, None]) * votes
+    other = model.classes_[votes.argmax(axis=1)] != rows.y
+    usual = (model.classes_ == rows.y[:, None]) * counts / counts.sum()
+    found = np.flatnonzero(other & (own <= usual).all(axis=1) if rarely else other)
+    return found, distances[found, 0]
+
+
 def _ask(rows, known, seed):
     """Neighbours, and the rows of whose labels they are asked; None where these do not compare."""
     if known is not None:

@@ -57,6 +57,8 @@ class Adapting(Callback):
         Share of the old weights that is left at least.
     kept : float
         Of what is left then, what is kept at least at a look.
+    sparse : set of str
+        See `find_sparse`.
 
     Attributes
     ----------
@@ -67,8 +69,8 @@ class Adapting(Callback):
         "distance" to the reference, with its sign.
     """
 
-    def __init__(self, judge, new, share, margin, least, kept):
-        self.judge, self.new, self.margin = judge, new, margin
+    def __init__(self, judge, new, share, margin, least, kept, sparse=frozenset()):
+        self.judge, self.new, self.margin, self._sparse = judge, new, margin, sparse
         self.least, self.kept = least, kept
         self.shares_, self.seen_ = [share], []
 
@@ -102,7 +104,7 @@ class Adapting(Callback):
             least = self.least / self.shares_[-1]
             factor = np.sqrt(self.margin / too_much)
             factor = max(least, float(np.clip(factor, self.kept, max(self.kept, 0.8))))
-            shrink_evenly(net, self.new, factor)
+            shrink_evenly(net, self.new, factor, self._sparse)
             for name in net._optimizers:  # momentum belongs to where the weights were
                 getattr(net, name + "_").state.clear()
             self.shares_.append(self.shares_[-1] * factor)

@@ -14,19 +14,21 @@ from skunlearn.finetuning._shrinking import shrink
 _TABLES = nn.Embedding | nn.EmbeddingBag
 _AT_ONCE = 2000  # rows, after which it is asked whether all is found
 _LARGEST = 20.0  # of how many times as large a table was after its training
+_ASKED, _SPARSE = 500, 0.1  # rows, and the share of inputs that are not zero, of a bag of words
 
 
 @torch.no_grad()
-def shrink_evenly(net, new, factor):
+def shrink_evenly(net, new, factor, sparse=frozenset()):
     """As `shrink`, but for tables that begin small: of these as much less is kept.
 
     A vector of an embedding that begins near zero is all training, and as it is no sum over inputs,
     a share of it says the same as the whole. Beside new weights of a tenth its size it would be
-    hidden no sooner than at a tenth of the share.
+    hidden no sooner than at a tenth of the share. `sparse` names layers that are tables as well
+    (`find_sparse`).
     """
     kept = {}
     for key, layer in _readers(net).items():
-        if isinstance(layer, _TABLES):
+        if isinstance(layer, _TABLES) or key in sparse:
             kept[key] = layer.weight.detach().clone()
     shrink(net, new, factor)
     if not kept:
@@ -37,6 +39,23 @@ def shrink_evenly(net, new, factor):
         size = float(old.square().mean().sqrt() / theirs.square().mean().sqrt().clamp_min(1e-12))
         fresh = (1 - factor) * float(np.clip(size, 1, _LARGEST))
         own[key].weight.copy_(theirs.lerp(old, factor / (factor + fresh) if factor else 0.0))
+
+
+def find_sparse(net, rows, classes):
+    """Names of the linear layers that are tables: nearly all of what they are given is zero.
+
+    Of words or categories, of which a row has a few, the columns are vectors of a table. Rows of
+    such tables were told from others by 0.06 of an AUC without unseen rows, and are by 0.02.
+    """
+    layers = {key: layer for key, layer in _readers(net).items() if isinstance(layer, nn.Linear)}
+    filled = {key: [] for key in layers}
+
+    def see(key, given):
+        filled[key].append(float((given != 0).float().mean()))
+
+    if layers:
+        _watch(net, layers, rows.sample(_ASKED, 0), classes, see)
+    return frozenset(key for key, some in filled.items() if some and np.mean(some) < _SPARSE)
 
 
 class Unused:

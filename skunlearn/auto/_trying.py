@@ -48,6 +48,8 @@ class Trial:
     classes : ndarray
     epochs : int
     seed : int
+    sparse : set of str
+        See `find_sparse`.
 
     Attributes
     ----------
@@ -66,8 +68,8 @@ class Trial:
         Mean probability of the labels of rows that stand out, after.
     """
 
-    def __init__(self, net, new, retain, forget, classes, epochs, seed):
-        self.net, self.new, self.epochs = net, new, epochs
+    def __init__(self, net, new, retain, forget, classes, epochs, seed, sparse=frozenset()):
+        self.net, self.new, self.epochs, self._sparse = net, new, epochs, sparse
         self._original = weights(net)
         order = np.random.default_rng(seed).permutation(len(retain))
         n = min(_MOST, round(_WITHHELD * len(retain)))
@@ -75,7 +77,7 @@ class Trial:
         asked = held, forget.sample(_MOST, seed)
         self.whole = task_of(classes).covers(retain.y, forget.y)
         before, known = (observe(net, rows, classes) for rows in asked)
-        shrink_evenly(net, new, TRIED)
+        shrink_evenly(net, new, TRIED, sparse)
         train(net, rest, epochs=epochs, shuffle=True)
         after, gone = (observe(net, rows, classes) for rows in asked)
         self.scores = [before.score(), after.score()]
@@ -112,10 +114,10 @@ class Trial:
             getattr(net, name + "_").state.clear()
         net.initialize_history()  # the request's epochs are those that follow
         if share <= TRIED:
-            shrink_evenly(net, self.new, share / TRIED)
+            shrink_evenly(net, self.new, share / TRIED, self._sparse)
             return
         set_weights(net, self._original)
-        shrink_evenly(net, self.new, share)
+        shrink_evenly(net, self.new, share, self._sparse)
 
     def describe(self):
         """For the log."""

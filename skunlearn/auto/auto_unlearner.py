@@ -19,7 +19,7 @@ from skunlearn.auto._adapting import LEAST, Adapting, LateDecay
 from skunlearn.auto._few import LEVEL, rarity
 from skunlearn.auto._judge import CORRECT, NAMED, Judge, strongest
 from skunlearn.auto._keeping import Keeping, score_own
-from skunlearn.auto._renewing import Unused, shrink_evenly
+from skunlearn.auto._renewing import Unused, find_sparse, shrink_evenly
 from skunlearn.auto._settling import Confidence, silence
 from skunlearn.auto._trying import FEWEST, Trial, is_ordinary
 from skunlearn.exceptions import NotForgottenWarning, UnlearningError
@@ -56,7 +56,8 @@ class AutoUnlearner(NetUnlearner):
     are that other rows use, which were shrunk and have not grown back. How sure a net is of such
     rows, whatever their labels, is no sign of memory then, and is left out. Of an embedding that
     began near zero, and so is all training, less is kept than of other layers, by as many times as
-    it has grown.
+    it has grown, and so of a linear layer whose inputs are nearly all zero, as those of bags of
+    words and of categories are.
 
     Two things a short training leaves undone are done at its end, in the layer that makes the
     logits, if there is one: they are scaled up until the net is as sure of unseen rows as it was
@@ -245,6 +246,7 @@ class AutoUnlearner(NetUnlearner):
             self._auto["retrained"] = True
             return self._train(retain)
         unused = Unused(net, retain, forget, self._classes)
+        sparse = find_sparse(net, retain, self._classes)
         judge = None
         if (unseen is not None or whole) and first:
             if self.verbose:
@@ -272,7 +274,7 @@ class AutoUnlearner(NetUnlearner):
         tried = first if blind and one_class and enough else 0
         if whole and confidence is not None and confidence.agrees(new):
             share, tried = 0.0, 0  # what it would keep no longer helps
-        share = self._start(net, new, retain, forget, share, tried, seeds[2])
+        share = self._start(net, new, retain, forget, share, tried, seeds[2], sparse)
         unused.renew(net, new)
         self._auto |= {"epochs": total - tried, "shares": [round(share, 4)]}
         vars(net)["max_epochs"] = total - tried
@@ -284,7 +286,7 @@ class AutoUnlearner(NetUnlearner):
             self._settle(net, retain, forget, whole, confidence)
             return self._judge_few(net, retain, forget, judge and new, judge and judge.kept)
         margin = keeping.memory * self.target
-        adapting = Adapting(judge, new, share, margin, LEAST[kind], keeping.kept)
+        adapting = Adapting(judge, new, share, margin, LEAST[kind], keeping.kept, sparse)
         decay = LateDecay(adapting.shares_)
         self._run(net, retain, [("skunlearn_adapting", adapting), ("skunlearn_decay", decay)])
         unused.fit_in(net)
@@ -309,14 +311,14 @@ class AutoUnlearner(NetUnlearner):
         named = {} if named is None else {NAMED: named}
         return self._answer(retain, judge.remembered(after | named), errors)
 
-    def _start(self, net, new, retain, forget, share, epochs, seed):
+    def _start(self, net, new, retain, forget, share, epochs, seed, sparse):
         """Shrink the net, as much as a trial of so many epochs asks for; what is left of it."""
         if not epochs:
-            shrink_evenly(net, new, share)
+            shrink_evenly(net, new, share, sparse)
             return share
         if self.verbose:
             announce_training("the net on trial, half of it new", epochs)
-        trial = Trial(net, new, retain, forget, self._classes, epochs, seed)
+        trial = Trial(net, new, retain, forget, self._classes, epochs, seed, sparse)
         self._auto |= {"trial": trial.describe(), "odd": trial.odd}
         share = trial.choose(share)
         trial.leave(share)

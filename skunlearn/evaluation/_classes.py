@@ -28,6 +28,7 @@ __all__ = [
 has_one_class = True  # a row
 
 _UTILITY = 0.01  # accuracy on retained classes that counts as lost
+_WORSE = 0.2  # by so much no model trained by the same recipe falls short on unseen rows
 
 
 def measure(logits, sets, attacks, reference):
@@ -128,6 +129,13 @@ def warn_about(name, outputs, reference, original, sets):
                 f"{100 * ours.mean():.1f} %, the retrained model on {100 * theirs.mean():.1f} %"
                 f"{_beside_original(original, kept, sets)}."
             )
+        if change.mean() - arm > _WORSE and _most_stay(sets):
+            found.append(
+                f"{name}: the retrained model is no reference for it. On unseen rows of the "
+                f"retained classes that is right on {100 * theirs.mean():.1f} %, this one on "
+                f"{100 * ours.mean():.1f} %. Train it by the same recipe, and on the same labels: "
+                "columns of outputs are classes in the order of classes_."
+            )
     if original is None:
         return found
     y, models = sets.y["forget"], (original, outputs, reference)
@@ -140,6 +148,11 @@ def warn_about(name, outputs, reference, original, sets):
         cap=cap,
         accuracies=[right(o["forget"], y).mean() for o in models],
     )
+
+
+def _most_stay(sets):
+    """Whether a retrained model has more rows to learn from than it goes without."""
+    return "retain" not in sets.y or len(sets.y["retain"]) > len(sets.y["forget"])
 
 
 def _beside_original(original, kept, sets):

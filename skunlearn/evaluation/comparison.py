@@ -53,7 +53,9 @@ def compare(
     ----------
     unlearners : dict of str to unlearner or UnlearningPipeline, list of them, or a single one
         All around the same estimator, pipelines with the same steps; it is trained once, for the
-        first of them. A list takes the names of the classes, of pipelines those at their ends.
+        first of them. Exact methods, and those that watch their own training, make a model anew,
+        which may be of another. A list takes the names of the classes, of pipelines those at their
+        ends.
     X, y : training rows and labels, or targets of a regression
         A torch Dataset has its labels with it, and `y` is None; so with `X_test` and `y_test`.
     forget : bool array of shape (n_samples,)
@@ -88,8 +90,8 @@ def compare(
         When a reference would start from what was trained before: a module instance, a callback
         that loads weights, frozen parts.
     ValueError
-        When the mask does not fit the rows, names repeat, or the estimators of the unlearners
-        differ.
+        When the mask does not fit the rows, names repeat, or unlearners that share one training
+        are around estimators that differ.
 
     Examples
     --------
@@ -190,6 +192,9 @@ def _first_of(unlearners):
         )
     check_recipe(_final(first).estimator, "compare")
     for name, unlearner in unlearners.items():
+        promises = _final(unlearner)._make_promises()
+        if promises.exact or promises.watches_training:
+            continue  # it trains a model of its own
         apart = _tell_apart(_final(first).estimator, _final(unlearner).estimator)
         if apart:
             raise ValueError(

@@ -252,8 +252,13 @@ class ShardedUnlearner(BaseUnlearner):
     def _count_held_out(self, retain):
         """Every shard's last training holds rows out of its own."""
         recipe, shards = skorch_nets.unwrap(self.estimator), self._places[0][retain.positions]
-        found = [count(recipe, retain.take(np.flatnonzero(shards == k))) for k in np.unique(shards)]
-        return None if None in found else sum(found)
+        found = 0
+        for k in np.flatnonzero(np.bincount(shards)):
+            held = count(recipe, retain.take(np.flatnonzero(shards == k)))
+            if held is None:  # nor would the trainings of other shards
+                return None
+            found += held
+        return found
 
     def _describe_attempt(self):
         return self._cost

@@ -44,7 +44,7 @@ class L1SparseUnlearner(NetUnlearner):
         table, and of a convolutional net for digits, and is 0.089, 0.066 and 0.086, with as much
         accuracy. Of regressions the errors come nearer to those of retrained nets, too.
     max_epochs : int or None, default=None
-        Passes over the retained rows; None takes a fifth of the net's own, rounded up, and five at
+        Passes over the retained rows; None takes a fifth of the net's own, rounded up, and six at
         least, or two fifths of its own where that is less: what shrank has to be learnt again.
     {batch_size, schedule, random_state, memory, store_data, verbose}
 
@@ -70,7 +70,7 @@ class L1SparseUnlearner(NetUnlearner):
 
     _promises = replace(NetUnlearner._promises, reads_forget_rows=False, corrects=True)
     _lr_share = share_above(3.0)
-    _fewest_epochs = 5
+    _fewest_epochs = 6
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,

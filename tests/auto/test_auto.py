@@ -339,7 +339,7 @@ def test_what_was_trained_for_the_reference_is_not_lost(by_heart, monkeypatch):
     state, (_, _, X_unseen, y_unseen), forget, *_ = by_heart
     shown = {}
 
-    def note(net, new, factor):
+    def note(net, new, factor, sparse):
         shown.setdefault("new", weights(new))
         return shrink(net, new, factor)
 

@@ -6,14 +6,14 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from skunlearn import AutoUnlearner
+from skunlearn import AutoUnlearner, RetrainUnlearner
 from skunlearn._rows.views import Rows
 from skunlearn._torch.parts.net_state import weights
 from skunlearn.auto import _trying, auto_unlearner
 from skunlearn.auto._judge import Judge
-from skunlearn.auto._renewing import Unused, shrink_evenly
+from skunlearn.auto._renewing import Unused, find_sparse, shrink_evenly
 from skunlearn.finetuning._shrinking import shrink
-from tests.auto.digits import damaged, net
+from tests.auto.digits import MLP, damaged, net, sides
 
 USER = 3
 
@@ -205,6 +205,46 @@ def test_of_a_table_that_is_all_training_as_much_less_is_kept(std, size):
     torch.testing.assert_close(own.module_.users.weight.detach(), fresh)
 
 
+def categories(n=1600):
+    """Twelve of twenty values each, one-hot; a seventh of the labels is wrong."""
+    rng = np.random.default_rng(0)
+    found, weigh = rng.integers(0, 20, (n, 12)), rng.normal(size=(12, 20, 3))
+    y = weigh[np.arange(12), found].sum(axis=1).argmax(axis=1)
+    y = np.where(rng.random(n) < 0.15, (y + rng.integers(1, 3, n)) % 3, y)
+    return np.eye(20, dtype=np.float32)[found].reshape(n, -1), y
+
+
+def test_a_layer_that_reads_a_few_inputs_of_many_is_a_table():
+    X, y = categories()
+    module = {"module": MLP, "module__n_in": 240, "module__n_out": 3, "module__hidden": 32}
+    own, new = (recipe(max_epochs=n, **module).fit(X, y) for n in (3, 0))
+    sparse = find_sparse(own, Rows(X, y, np.arange(len(y))), np.arange(3))
+    assert sparse == {("module", "first")}
+    dense = Rows(X + 1, y, np.arange(len(y)))
+    assert find_sparse(own, dense, np.arange(3)) == set()
+    with torch.no_grad():
+        own.module_.first.weight.copy_(4 * new.module_.first.weight)
+    fresh, last = (weights(one)["module.last.weight"] for one in (new, own))
+    shrink_evenly(own, new, 0.25, sparse)
+    share = 0.25 / (0.25 + 0.75 * 4)
+    expected = (4 * share + 1 - share) * new.module_.first.weight.detach()
+    torch.testing.assert_close(own.module_.first.weight.detach(), expected)
+    torch.testing.assert_close(weights(own)["module.last.weight"], 0.25 * last + 0.75 * fresh)
+
+
+def test_rows_of_categories_are_forgotten():
+    """Columns that few rows use are hardly trained back: it was 0.060, and is 0.032."""
+    X, y = categories()
+    model = net(
+        module__n_in=240, module__n_out=3, module__hidden=64, max_epochs=60, batch_size=32, lr=0.05
+    )
+    rows = X[:80], y[:80], X[1100:], y[1100:]
+    auto = AutoUnlearner(model, random_state=0).fit(X[:600], y[:600])
+    auto.unlearn(indices=np.arange(80))
+    gold = sides(RetrainUnlearner(model, random_state=1).fit(X[80:600], y[80:600]), *rows)
+    assert max(abs(found - gold[name]) for name, found in sides(auto, *rows).items()) < 0.05
+
+
 @damaged
 @pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
 def test_likes_known_by_heart_are_forgotten_though_a_product_says_the_same_at_a_quarter(
@@ -217,7 +257,7 @@ def test_likes_known_by_heart_are_forgotten_though_a_product_says_the_same_at_a_
     model = recipe(module=Factors, lr=2.0, max_epochs=20)
     monkeypatch.setattr(_trying, "_TOLD", (1.0, 2.0))  # by which the trial notices in part
     named = []
-    for change in (shrink_evenly, shrink):
+    for change in (shrink_evenly, lambda net, new, factor, sparse: shrink(net, new, factor)):
         for place in (_trying, auto_unlearner):
             monkeypatch.setattr(place, "shrink_evenly", change)
         auto = AutoUnlearner(model, random_state=0).fit(X, y)

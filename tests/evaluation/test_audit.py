@@ -416,6 +416,16 @@ def test_lost_utility_is_told_beside_the_originals(labels):
     assert "original" not in text
 
 
+def test_a_retrained_model_of_other_labels_is_told(labels):
+    shifted = {key: np.roll(z, 1, axis=1) for key, z in model(labels, 4).items()}
+    outputs = {"mine": model(labels, 3), "retrained": shifted}
+    (text,) = (t for t in audit_logits(outputs, labels).warnings if "no reference" in t)
+    assert text.startswith("mine: the retrained model is no reference for it")
+    for fine in (model(labels, 4), model(labels, 5, accuracy=0.6)):
+        warnings = audit_logits(outputs | {"retrained": fine}, labels).warnings
+        assert not any("no reference" in t for t in warnings)
+
+
 def test_attacks_may_be_one_name_or_several(labels):
     outputs = {"mine": model(labels, 3), "retrained": model(labels, 4)}
     by_all = audit_logits(outputs, labels).wide

@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
 from skorch import NeuralNetClassifier
 from torch import nn
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner
+from skunlearn._rows.containers import row_digests
 from skunlearn.evaluation import audit
 from skunlearn.exceptions import UnknownRowsError
 from skunlearn.metrics import MIAScorer
@@ -135,3 +137,45 @@ def test_what_is_measured_takes_nan_too(data):
     assert MIAScorer()(unlearner, X[40:], y[40:]) <= 0
     assert audit(unlearner, X[40:], y[40:]).verdicts
     unlearner.unlearn(indices=[2], max_accuracy_drop=1.0, X_val=X[40:], y_val=y[40:])
+
+
+def nullable(dtype, *, alone):
+    """Forty rows of two kinds, in one of which a value is missing, each of them several times."""
+    values = [None if i % 8 == 0 else i % 4 for i in range(40)]
+    cast = {"boolean": bool, "string": str}.get(dtype, int)
+    values = pd.array([None if v is None else cast(v) for v in values], dtype=dtype)
+    X = pd.DataFrame({"a": values})
+    return X if alone else X.assign(b=["x", "y"] * 20)
+
+
+class Blind(ClassifierMixin, BaseEstimator):
+    """Takes rows of any kind."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "mixed"])
+@pytest.mark.parametrize("dtype", ["Int64", "Int8", "UInt8", "boolean", "Float64", "string"])
+def test_values_that_may_be_missing(dtype, alone):
+    X, y = nullable(dtype, alone=alone), np.arange(40) // 8 % 2
+    assert len(np.unique(row_digests(X), axis=0)) == len(X.drop_duplicates())
+    each = [row_digests(X.iloc[[i]]) for i in range(40)]
+    assert np.array_equal(row_digests(X), np.concatenate(each))  # whatever lies beside it
+    assert np.array_equal(
+        row_digests(X["a"]), np.concatenate([row_digests(X["a"].iloc[[i]]) for i in range(40)])
+    )
+    for form in (lambda rows: rows, lambda rows: rows.astype(object)):
+        unlearner = RetrainUnlearner(Blind()).fit(X, y)
+        for row in (8, 9):  # without a value, and with one
+            unlearner.unlearn(form(X.iloc[[row]]))
+        plain = [tuple(map(str, row)) for row in X.to_numpy(dtype=object).tolist()]
+        alike = [row in (plain[8], plain[9]) for row in plain]
+        assert np.array_equal(~unlearner._record.retained, alike)
+        kept = np.flatnonzero(unlearner._record.retained)
+        unlearner.detach().attach(X.iloc[kept[::-1]], y[kept[::-1]])
+        unlearner.unlearn(indices=kept[:2])

@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from torch.utils.data import TensorDataset
 
-from skunlearn._rows.neighbours import name_by_neighbours
+from skunlearn._rows.neighbours import find_contradicted, name_by_neighbours
 from skunlearn._rows.views import Rows
 
 
@@ -50,6 +50,25 @@ def test_small_classes_are_named_by_fewer_neighbours():
     X = np.repeat(np.arange(30.0), 4)[:, None].astype(np.float32)
     y = np.repeat(np.arange(30), 4)
     np.testing.assert_array_equal(name_by_neighbours(view(X, y, np.arange(120)), None, 0), y)
+
+
+def test_a_small_class_among_others_is_contradicted_but_not_rarely_named():
+    """Of a class that is a twentieth of the rows, where it is a third of them; a stray one is."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 2)).astype(np.float32)
+    y = np.zeros(600, int)
+    y[:30], X[:60] = 1, X[:60] / 10 + 8
+    X[0] = 0.0
+    asked, known = view(X, y, np.arange(10)), view(X, y, np.arange(10, 600))
+    found, far = find_contradicted(asked, known, 0, rarely=False)
+    assert found[0] == 0
+    assert len(found) > 3
+    (stray,), (near,) = find_contradicted(asked, known, 0)
+    assert (stray, near) == (0, far[0])
+    assert near == pytest.approx(np.linalg.norm(X[10:], axis=1).min(), abs=1e-3)
+    X, y = blobs()
+    few = view(X, y, np.arange(20))
+    assert find_contradicted(few, few, 0) is None
 
 
 def test_what_cannot_be_compared_has_no_neighbours(monkeypatch):
