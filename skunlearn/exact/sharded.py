@@ -163,8 +163,8 @@ class ShardedUnlearner(BaseUnlearner):
         shards, slices = place(self._record, self._seed, self.n_shards, self.n_slices)
         self._places = shards, slices
         self._shape = self.n_shards, self.n_slices, self.aggregate
-        self._folder = Folder(self.folder, "skunlearn-shards-") if self.n_slices > 1 else None
         self._files = {}
+        self._folder = Folder(self.folder, "skunlearn-shards-") if self.n_slices > 1 else None
         trained = self._train_shards(rows, dict.fromkeys(range(self.n_shards), 0), {})
         self._files = {k: done.files for k, done in trained.items()}
         self._row_epochs = {k: done.row_epochs for k, done in trained.items()}
