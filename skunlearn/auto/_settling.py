@@ -197,7 +197,7 @@ def change_last(net, change, probes, said, expected, classes):
     """
     coarse = _COARSE * np.abs(expected).max() if _is_rounded(said) else 0.0
     before, expected = log_p_of(said, classes), log_p_of(expected, classes)
-    for layer in _last_layers(net):
+    for layer in last_layers(net):
         own = [p for p in (layer.weight, layer.bias) if p is not None]
         kept = [p.clone() for p in own]
         change(layer)
@@ -233,7 +233,7 @@ def log_p_of(logits, classes):
     return torch.log_softmax(torch.as_tensor(logits), dim=-1).numpy()
 
 
-def _last_layers(net):
+def last_layers(net):
     """Layers that may make the logits, from the last one that learns."""
     kinds = nn.Linear | nn.Conv1d | nn.Conv2d
     layers = [
