@@ -32,12 +32,14 @@ def write_cell(value):
         return repr(value)
     if isinstance(value, float):
         return repr(value + 0.0)  # -0.0 becomes 0.0
+    if isinstance(value, np.ma.MaskedArray):
+        return f"masked({_write_array(value.filled(0))}, {_write_array(np.ma.getmaskarray(value))})"
     if isinstance(value, np.ndarray):
         return f"array({_write_array(value)})"
     if isinstance(value, torch.Tensor):
         return f"{value.dtype}({_write_tensor(value)})"
     if sparse.issparse(value):
-        return f"sparse({_write_array(value.toarray())})"
+        return f"sparse({_write_sparse(value)})"
     if is_frame(value):
         return f"frame({_write_frame(value)})"
     if kind is tuple:
@@ -84,9 +86,25 @@ def _write_array(array):
     return f"{dtype.str}, {array.shape}, {digest}"
 
 
+def _write_sparse(matrix):
+    """Of what is not zero, however many columns there are."""
+    found = matrix.tocoo(copy=True)
+    found.sum_duplicates()
+    found.eliminate_zeros()
+    places = np.array([found.row, found.col], dtype=np.int64)
+    order = np.lexsort(places)
+    return f"{found.shape}, {_write_array(places[:, order])}, {_write_array(found.data[order])}"
+
+
 def _write_tensor(tensor):
-    tensor = tensor.detach().cpu()
+    if tensor.is_nested:
+        return write_cell(list(tensor.unbind()))
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     tensor = tensor.to_dense() if tensor.layout is not torch.strided else tensor
+    if tensor.is_floating_point() and tensor.itemsize == 1:
+        tensor = tensor.float()  # numpy has none of eight bits
     return _write_array((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
 
 

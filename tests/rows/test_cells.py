@@ -149,3 +149,34 @@ def test_equal_values_have_equal_texts():
     assert write_cell(np.array([-0.0, np.nan])) == write_cell(np.array([0.0, -np.nan]))
     assert write_cell(np.array(["a", [1]], dtype=object)) != write_cell(np.array(["a", 1], object))
     assert write_cell(np.zeros((2, 3))) != write_cell(np.zeros((3, 2)))
+
+
+def wide(*values):
+    return sparse.csr_matrix((list(values), ([0] * len(values), range(len(values)))), (1, 10**9))
+
+
+FORMS = {
+    "masked": lambda x: np.ma.masked_array([1.0, 2.0], [x, 0]),
+    "conjugate": lambda x: torch.tensor([1j * x]).conj(),
+    "negative": lambda x: torch.tensor([1j * x]).conj().imag,
+    "eight bits": lambda x: torch.tensor([float(x)]).to(torch.float8_e4m3fn),
+    "quantised": lambda x: torch.quantize_per_tensor(torch.tensor([float(x)]), 0.1, 0, torch.qint8),
+    "nested": lambda x: torch.nested.nested_tensor([torch.tensor([1.0]), torch.tensor([1.0, x])]),
+    "jagged": lambda x: torch.nested.nested_tensor(
+        [torch.tensor([1.0]), torch.tensor([1.0, x])], layout=torch.jagged
+    ),
+    "wide": lambda x: wide(1.0, 2.0, float(x)),
+    "sparse tensor": lambda x: torch.tensor([[1.0, x]]).to_sparse(),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", FORMS)
+def test_cells_that_numpy_does_not_take_as_they_are(form):
+    make = FORMS[form]
+    assert write_cell(make(1)) == write_cell(make(1)) != write_cell(make(0))
+
+
+def test_sparse_cells_of_equal_values_have_equal_texts():
+    twice = sparse.coo_matrix(([1.0, 0.5, 1.5, 0.0], ([0, 0, 0, 0], [0, 1, 1, 3])), (1, 10**9))
+    assert write_cell(twice) == write_cell(wide(1.0, 2.0)) == write_cell(wide(1.0, 2.0).todok())
