@@ -3,6 +3,7 @@
 import contextlib
 import io
 import time
+import warnings
 from pathlib import Path
 from unittest import mock
 
@@ -36,7 +37,8 @@ def real_report():
     """
     space = {"__name__": "__main__"}
     quiet = contextlib.redirect_stdout(io.StringIO())
-    with quiet, mock.patch.object(time, "perf_counter", time.process_time):
+    clock = mock.patch.object(time, "perf_counter", time.process_time)
+    with quiet, clock, warnings.catch_warnings():  # the page has filters of its own
         exec(compile(run_code.blocks(PAGE)[0][0], str(PAGE), "exec"), space)
     return space["report"].to_html()
 
