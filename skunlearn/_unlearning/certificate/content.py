@@ -1,6 +1,7 @@
 """What a certificate says of a fitted unlearner and of its log."""
 
 import platform
+from collections import Counter
 
 import sklearn
 import skorch
@@ -184,7 +185,26 @@ def _write_notes(unlearner):
             f"Running statistics of {', '.join(kept)} are those from before the request: they "
             "could not be taken anew over retained rows, and still hold the forgotten ones."
         )
-    return notes
+    return notes + _note_not_looked_at(unlearner)
+
+
+def _note_not_looked_at(unlearner):
+    """What nobody has compared with unseen rows, in a request or in an audit after it."""
+    log = unlearner.deletions_
+    audited = {found["after_requests"] for found in read_records(unlearner).get("verification", [])}
+    blind = [
+        entry["not_looked_at"].partition(": ")[2]
+        for n, entry in enumerate(log, 1)
+        if "not_looked_at" in entry and n not in audited
+    ]
+    found = []
+    for lacked, n in Counter(blind).items():
+        which = "" if n == len(log) else f" of {n} of {len(log)} requests"
+        found.append(
+            f"Whether an attack tells the forgotten rows{which} from rows that the model has never "
+            f"seen, nobody has looked at: {lacked}"
+        )
+    return found
 
 
 def _list_declared(unlearner):

@@ -324,3 +324,25 @@ def test_letter_and_page(forgotten):
         assert "No authority has endorsed approximate unlearning" in text
     with pytest.raises(ValueError, match="format must be"):
         forgotten.certificate(format="pdf")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_nobody_looked_at_is_a_note(iris):
+    X, y = iris
+    one = FineTuneUnlearner(plain_net(), random_state=0).fit(X[::2], y[::2])
+    one.unlearn(indices=range(0, 75, 5))
+    (note,) = one.certificate()["notes"]
+    assert note.startswith("Whether an attack tells the forgotten rows from rows that the model")
+    assert note.endswith("nobody has looked at: the request brought none (X_val=, y_val=).")
+    unseen = {"X_val": X[1::2], "y_val": y[1::2]}
+    one.unlearn(indices=range(1, 75, 5), **unseen)
+    (note,) = one.certificate()["notes"]
+    assert "the forgotten rows of 1 of 2 requests" in note
+    one.unlearn(indices=range(2, 75, 5))
+    (note,) = one.certificate()["notes"]
+    assert "of 2 of 3 requests" in note
+    one.record(audit=MIAScorer().measure(one, X[1::2], y[1::2]))  # looks at the last ones
+    (note,) = one.certificate()["notes"]
+    assert "of 1 of 3 requests" in note
+    exact = RetrainUnlearner(plain_net(), random_state=0).fit(X, y).unlearn(indices=range(9))
+    assert exact.certificate()["notes"] == []
