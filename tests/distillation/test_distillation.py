@@ -8,12 +8,14 @@ import torch
 from scipy.special import log_softmax, softmax
 from sklearn.model_selection import train_test_split
 
-from skunlearn import DELETEUnlearner, SCRUBUnlearner
+from skunlearn import BadTeacherUnlearner, DELETEUnlearner, SCRUBUnlearner
+from skunlearn._rows.views import Rows
 from skunlearn._torch.parts.tasks import Classes
 from skunlearn.datasets import load_digits_images
+from skunlearn.distillation import bad_teacher
 from skunlearn.distillation._teacher import copy_teacher, make_untrained_teacher
 from skunlearn.nets import digits_classifier
-from tests.method_nets import headed, linear, weight
+from tests.method_nets import FORGET, gradient, headed, linear, weight
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -47,6 +49,57 @@ def test_teachers_share_no_weights(data):
     assert not teacher(x).requires_grad
     shared = {p.data_ptr() for p in net.module_.parameters()}
     assert not shared & {p.data_ptr() for p in teacher.net.module_.parameters()}
+
+
+def pull(W, taught, X, T):
+    """Gradient of the mean of T² KL(softmax(taught / T) ‖ softmax(XWᵀ / T)) by W."""
+    return T * (softmax(X @ W.T / T, axis=1) - softmax(taught / T, axis=1)).T @ X / len(X)
+
+
+@pytest.mark.parametrize("climbs, bound, T", [(None, 1e9, 4.0), (4, "chance", 4.0), (1, 1e9, 1.0)])
+def test_scrub_is_its_formula(data, climbs, bound, T):
+    """Away from the teacher on forget rows, then γ·CE + α·KL on retained ones, four epochs."""
+    X, y = data
+    unlearner = SCRUBUnlearner(
+        linear(), alpha=0.5, gamma=0.9, temperature=T, max_steps_epochs=climbs, bound=bound,
+        max_norm=1e9, lr=0.5, max_epochs=4, schedule="constant", random_state=0,
+    ).fit(X, y)  # fmt: skip
+    W = teacher = weight(unlearner)
+    kept = np.setdiff1d(np.arange(60), FORGET)
+    for epoch in range(4):
+        if epoch < (3 if climbs is None else climbs):  # of four, two thirds rounded up
+            losses = -log_softmax(X[FORGET] @ W.T, axis=1)[np.arange(12), y[FORGET]]
+            known = X[FORGET][losses < (np.log(3) if bound == "chance" else bound)]
+            W = W + 0.5 * pull(W, known @ teacher.T, known, T) * len(known) / 12
+        step = 0.9 * gradient(W, X[kept], y[kept]) + 0.5 * pull(W, X[kept] @ teacher.T, X[kept], T)
+        W = W - 0.5 * step
+    assert weight(unlearner.unlearn(indices=FORGET)) == pytest.approx(W, abs=1e-5)
+
+
+@pytest.mark.parametrize("T, share", [(1.0, 1.0), (3.0, 1.0), (1.0, 0.5)])
+def test_bad_teacher_is_its_formula(data, monkeypatch, T, share):
+    """As the untrained teacher on forget rows, as the original on others, each row alike."""
+    X, y = data
+    made, make = [], bad_teacher.make_untrained_teacher
+    monkeypatch.setattr(
+        bad_teacher, "make_untrained_teacher", lambda *args: made.append(make(*args)) or made[-1]
+    )
+    unlearner = BadTeacherUnlearner(
+        linear(), retain_share=share, temperature=T, lr=2.0, max_epochs=3, schedule="constant",
+        random_state=0,
+    ).fit(X, y)  # fmt: skip
+    W = teacher = weight(unlearner)
+    kept = np.setdiff1d(np.arange(60), FORGET)
+    kept = Rows(X, y, kept).sample(round(share * 48), 0).index
+    assert len(kept) == 48 * share
+    assert not np.isin(kept, FORGET).any()
+    unlearner.unlearn(indices=FORGET)
+    untrained = made[0].net.module_.weight.detach().numpy().astype(np.float64)
+    taught = np.concatenate([X[kept] @ teacher.T, X[FORGET] @ untrained.T])
+    for _ in range(3):
+        W = W - 2.0 * pull(W, taught, X[[*kept, *FORGET]], T)
+    assert weight(unlearner) == pytest.approx(W, abs=1e-5)
+    assert np.abs(W - teacher).max() > 0.02
 
 
 def test_delete_is_its_formula(data):

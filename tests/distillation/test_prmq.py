@@ -1,6 +1,7 @@
 """PRMQ: all but the largest weights anew, and as unsure as before."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from scipy.stats import entropy
 from skorch import NeuralNetClassifier
 from torch import nn
+from torch.distributions import Categorical
 
 from skunlearn import FineTuneUnlearner, PRMQUnlearner, RetrainUnlearner
 from skunlearn.exceptions import UnlearningError
@@ -77,6 +79,43 @@ def test_nets_are_as_unsure_of_retained_rows_as_they_were(rows):
         unlearner.unlearn(X[:9], y[:9])
         gaps.append(np.abs(entropy(unlearner.predict_proba(X[9:]), axis=1) - before).mean())
     assert gaps[1] < 0.5 * gaps[0]
+
+
+@pytest.mark.parametrize("weight", [1.0, 7.0])
+def test_steps_are_those_of_the_formula(rows, monkeypatch, weight):
+    """CE + λ · mean (H(p) − H(p_o))² of the retained rows, twice, from weights that are halved."""
+    X, y = rows
+
+    @torch.no_grad()
+    def halve(self, net, retain):
+        for p in net.module_.parameters():
+            p.mul_(0.5)
+
+    monkeypatch.setattr(PRMQUnlearner, "_draw_anew", halve)
+    unlearner = PRMQUnlearner(
+        two(batch_size=-1), entropy=weight, lr=0.2, max_epochs=2, schedule="constant",
+        random_state=0,
+    ).fit(X, y)  # fmt: skip
+    module, original = Two(), Two()
+    for net in (module, original):
+        net.load_state_dict(unlearner.estimator_.module_.state_dict())
+    halve(None, SimpleNamespace(module_=module), None)
+    kept, own = torch.tensor(X[9:]), torch.tensor(y[9:])
+
+    def unsure(net):
+        return Categorical(logits=net(kept)).entropy()
+
+    for _ in range(2):
+        loss = nn.functional.cross_entropy(module(kept), own)
+        loss = loss + weight * ((unsure(module) - unsure(original).detach()) ** 2).mean()
+        grads = torch.autograd.grad(loss, list(module.parameters()))
+        with torch.no_grad():
+            for p, grad in zip(module.parameters(), grads, strict=True):
+                p.sub_(0.2 * grad)
+    unlearner.unlearn(X[:9], y[:9])
+    found = unlearner.estimator_.module_.parameters()
+    for p, q in zip(found, module.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-6)
 
 
 def test_without_both_parts_it_is_fine_tuning(rows):

@@ -48,6 +48,22 @@ def test_importance_is_the_mean_of_squares(data):
     assert not np.array_equal(expected, W)
 
 
+@pytest.mark.parametrize("limit, reached", [(1e6, False), (0.05, True)])
+def test_fisher_noise_is_its_formula(data, monkeypatch, limit, reached):
+    """Of variance α · mean F / F · mean W², F of the retained rows; here with draws of one."""
+    X, y = data
+    unlearner = FisherForgettingUnlearner(linear(), alpha=0.01, limit=limit, random_state=0)
+    W = weight(unlearner.fit(X, y))
+    kept = np.setdiff1d(np.arange(60), FORGET)
+    errors = softmax(X[kept] @ W.T, axis=1) - np.eye(3)[y[kept]]
+    fisher = ((errors[:, :, None] * X[kept][:, None, :]) ** 2).mean(axis=0)
+    spread = np.sqrt(0.01 * fisher.mean() / fisher)
+    assert (spread > limit).any() == reached
+    monkeypatch.setattr(torch, "randn_like", torch.ones_like)
+    expected = W + np.sqrt((W**2).mean()) * np.minimum(spread, limit)
+    assert weight(unlearner.unlearn(indices=FORGET)) == pytest.approx(expected, rel=1e-4)
+
+
 def test_fisher_noise_is_larger_where_the_rows_hold_less(data):
     X, y = data
     X = X * np.array([1, 1, 1, 0.01], dtype=np.float32)  # the last input hardly matters

@@ -1,5 +1,7 @@
 """What methods that train on compute: frozen layers, sparse weights, disturbed weights."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -11,12 +13,14 @@ from torch import nn
 
 from skunlearn import (
     CFkUnlearner,
+    CFWUnlearner,
     CoUnUnlearner,
     CTUnlearner,
     EUkUnlearner,
     L1SparseUnlearner,
     MSGUnlearner,
     NoTUnlearner,
+    ShrinkPerturbUnlearner,
 )
 from skunlearn._rows.views import Rows
 from skunlearn._torch import inference, skorch_nets
@@ -26,7 +30,8 @@ from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning.coun import info_nce
 from skunlearn.finetuning.l1_sparse import FadingL1
 from skunlearn.utils._check_tools import same_parameters
-from tests.method_nets import FORGET, headed, linear, weight, weights_of
+from tests.method_nets import FORGET, gradient, headed, linear, weight, weights_of
+from tests.winners import Two, two
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -212,6 +217,88 @@ def test_msg_renews_the_smallest_gradients(data):
         assert changed.sum() == round(0.25 * changed.size)
         size = (a - b).abs().numpy()
         assert size[changed].max() <= size[~changed].min()
+
+
+def test_msg_moves_what_it_did_not_draw_anew_at_a_tenth_of_the_rate(data):
+    """One step on the retained rows from where it begins."""
+    X, y = data
+    begun = []
+
+    class Look(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            begun.append(net.module_.weight.detach().numpy().astype(np.float64))
+
+    unlearner = MSGUnlearner(
+        linear(callbacks=[("look", Look())]), share=0.4, lr=0.5, max_epochs=1,
+        schedule="constant", random_state=0,
+    ).fit(X, y)  # fmt: skip
+    before = weight(unlearner)
+    begun.clear()
+    unlearner.unlearn(indices=FORGET)
+    (W,) = begun
+    assert (before != W).sum() == round(0.4 * 12)
+    step = gradient(W, X[12:], y[12:]) * np.where(before != W, 1, 0.1)
+    assert weight(unlearner) == pytest.approx(W - 0.5 * step, abs=1e-6)
+
+
+def test_coun_is_its_formula(data):
+    """CE + λ · InfoNCE of what enters the last layer, of two views of the retained rows."""
+    X, y = data
+    views = [(lambda x: x + 0.5), (lambda x: 0.7 * x - 0.2)]
+    unlearner = CoUnUnlearner(
+        two(batch_size=-1), augment=lambda x: views[next(turns) % 2](x), strength=3.0,
+        temperature=0.2, lr=0.3, max_epochs=2, schedule="constant", random_state=0,
+    ).fit(X, y)  # fmt: skip
+    turns, module = itertools.count(), Two()
+    module.load_state_dict(unlearner.estimator_.module_.state_dict())
+    rows, labels = torch.tensor(X[12:]), torch.tensor(y[12:])
+    for _ in range(2):
+        a, b = (torch.relu(module.norm(module.first(view(rows)))) for view in views)
+        likeness = nn.functional.cosine_similarity(a[:, None], b[None], dim=2) / 0.2
+        own = [likeness.log_softmax(dim).diagonal().mean() for dim in (0, 1)]
+        loss = nn.functional.cross_entropy(module(rows), labels) - 3.0 * sum(own) / 2
+        grads = torch.autograd.grad(loss, list(module.parameters()))
+        with torch.no_grad():
+            for p, grad in zip(module.parameters(), grads, strict=True):
+                p.sub_(0.3 * grad)
+    found = unlearner.unlearn(indices=FORGET).estimator_.module_.parameters()
+    for p, q in zip(found, module.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "cls", [CFWUnlearner, CTUnlearner, EUkUnlearner, NoTUnlearner, ShrinkPerturbUnlearner]
+)
+def test_what_was_disturbed_is_trained_on_the_retained_rows(data, cls):
+    """By a step down the mean of their loss, whatever the disturbance."""
+    X, y = data
+    begun = []
+
+    class Look(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            begun.append({name: v.clone() for name, v in net.module_.state_dict().items()})
+
+    net = NeuralNetClassifier(
+        Watch, criterion=nn.CrossEntropyLoss, max_epochs=5, lr=0.1, train_split=None, verbose=0,
+        batch_size=-1, callbacks=[("look", Look())],
+    )  # fmt: skip
+    more = {"late_noise": 0} if cls is CFWUnlearner else {}
+    unlearner = cls(net, lr=0.3, max_epochs=1, schedule="constant", random_state=0, **more)
+    unlearner.fit(X, y)
+    before = weights_of(unlearner)
+    begun.clear()
+    unlearner.unlearn(indices=FORGET)
+    module = Watch()
+    module.load_state_dict(begun[-1])
+    assert not np.allclose(module.conv.weight.detach(), before["module.conv.weight"]) or (
+        cls is EUkUnlearner
+    )
+    loss = nn.functional.cross_entropy(module(torch.tensor(X[12:])), torch.tensor(y[12:]))
+    named = dict(module.named_parameters())
+    grads = dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
+    for name, p in unlearner.estimator_.module_.named_parameters():
+        step = 0.0 if cls is EUkUnlearner and name.startswith("conv") else 0.3 * grads[name]
+        torch.testing.assert_close(p, named[name] - step, rtol=1e-4, atol=1e-6)
 
 
 def test_info_nce_is_its_formula():
