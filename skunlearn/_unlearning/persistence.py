@@ -9,6 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._files import tensor_files
+from skunlearn._recipe.parameter_texts import list_built_otherwise
 from skunlearn._rows import row_forms
 from skunlearn._rows.checking import warn
 from skunlearn._rows.containers import is_mapping
@@ -124,7 +125,8 @@ def describe(unlearner):
     multi = isinstance(classes, Labels)
     columns = unlearner._row_reader.columns
     net = skorch_nets.unwrap(unlearner.estimator)
-    lost = portable.name_lost(model, net, unlearner._seed, _take_some_rows(record))
+    recipe = model if list_built_otherwise(model, net) else net  # it was set anew since
+    lost = portable.name_lost(model, recipe, unlearner._seed, _take_some_rows(record))
     state = {
         **tensor_files.header(type(unlearner).__name__),
         "classes": None if classes is None else _list_labels(unlearner.classes_),
@@ -204,9 +206,9 @@ def _rebuild(unlearner, net, tensors, state, path):
             )
     except RuntimeError as error:
         raise ValueError(
-            f"The net does not fit the weights in {path}: {error} Where its layers were "
-            "changed after they were built, pass FrozenEstimator(net) around a net with the "
-            "same ones."
+            f"The net does not fit the weights in {path}: {error} Make it with the parameters "
+            "of the one that was saved (module__<name>=...). Where its layers were changed after "
+            "they were built, pass FrozenEstimator(net) around a net with the same ones."
         ) from error
     if state["lost"] and not built:
         warn(

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn import config_context
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_n_features, validate_data
 
 from skunlearn._rows.checking import check_finite
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
@@ -55,7 +55,10 @@ def check_X(estimator, X, *, reset=False):
         if len(X.shape) == 0:
             raise ValueError(f"Expected 2D array, got scalar array instead: {X!r}.")
         if len(X.shape) > 1:
-            validate_data(estimator, X, reset=reset, skip_check_array=True)
+            if not reset and _is_told_inside(estimator, X):
+                _check_n_features(estimator, X, reset=False)
+            else:
+                validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X.tocsr() if sparse.issparse(X) else X
     try:
         with config_context(assume_finite=True):  # its values are checked below
@@ -71,6 +74,13 @@ def check_X(estimator, X, *, reset=False):
     names = list(X.columns) if is_frame(X) and len(X.shape) == 2 else None
     check_finite(checked, "X", allow_nan=allow_nan, names=names)
     return checked
+
+
+def _is_told_inside(estimator, X):
+    """Whether the model inside says itself that rows lack the names of columns that it knows."""
+    model = getattr(estimator, "estimator_", None)
+    models = [model, *(getattr(model, "members", None) or ())]  # of shards
+    return not is_frame(X) and any(hasattr(m, "feature_names_in_") for m in models)
 
 
 def _refuse_no_numbers(X, error=None):
