@@ -101,7 +101,7 @@ def check_single_request(unknown, **named):
         raise TypeError(
             f"unlearn takes no {', '.join(f'{name}=' for name in unknown)}. Name rows by their "
             "positions in fit as indices=, or as X_forget, ids= or groups=. A mask over the rows "
-            "becomes indices=numpy.flatnonzero(mask)."
+            "becomes indices=numpy.flatnonzero(mask), and a class numpy.flatnonzero(y == label)."
         )
     given = [name for name, value in named.items() if value is not None]
     if len(given) != 1:

@@ -250,12 +250,14 @@ class TrainingRecord:
         if forgotten:
             raise AlreadyForgottenError(
                 f"{len(forgotten)} rows ({show_some(forgotten)}) of X were forgotten and must not "
-                "come back. Attach the retained rows only."
+                "come back. Attach the retained rows only (the error's names has the others).",
+                forgotten,
             )
         if unknown:
             raise UnknownRowsError(
                 f"{len(unknown)} rows ({show_some(unknown)}) of X were not among the training "
-                "rows, or their labels differ. Attach exactly the retained rows and their labels."
+                "rows, or their labels differ. Attach exactly the retained rows and their labels.",
+                unknown,
             )
         missing = np.flatnonzero(self.retained & (slot < 0))
         if len(missing):

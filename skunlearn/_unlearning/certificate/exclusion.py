@@ -111,7 +111,8 @@ def _refuse(hits, what):
         shown = ", ".join(map(str, where[:5])) + (", ..." if len(where) > 5 else "")
         raise AlreadyForgottenError(
             f"{len(where)} of {len(hits)} {what} were forgotten and must not come back ({shown}). "
-            "Leave them out."
+            "Leave them out.",
+            where,
         )
 
 
