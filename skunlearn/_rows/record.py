@@ -5,6 +5,7 @@ import copy
 import numpy as np
 
 from skunlearn._rows import finding, row_table, seen
+from skunlearn._rows.checking import are_positions
 from skunlearn._rows.containers import (
     empty_like,
     is_dataset,
@@ -38,6 +39,7 @@ class TrainingRecord:
     owned = has_data = False  # whether the retained rows are at hand
     _X = None
     reader = None  # a PlainRows where rows are augmented
+    numbered = None  # whether the labels of a frame's rows are positions; None: nobody knows
 
     def __init__(
         self,
@@ -52,12 +54,13 @@ class TrainingRecord:
         sketches=None,
         items=None,
         reader=None,
+        numbered=True,
     ):
         n = n_rows(X) if not is_dataset(X) else len(X)
         self.is_dataset, self.items, self.reader, self.owned = is_dataset(X), items, reader, owned
         self._store(view_of(X), y, np.arange(n))
         self.retained = np.ones(n, dtype=bool)
-        self.y_dtype = y.dtype
+        self.y_dtype, self.numbered = y.dtype, numbered and are_positions(X)
         self.like = None if self.is_dataset else empty_like(X)
         self._table = None if self.is_dataset else RowTable.of(X, y, digests, sketches)
         self._ids = None if ids is None else read_ids(ids, n)
@@ -79,6 +82,7 @@ class TrainingRecord:
             new.items = ItemSample(tables["sample"], *parts)
         new.is_dataset, new.like, new.y_dtype = is_dataset, like, y_dtype
         new.reader = reader
+        new.numbered = None if hasattr(like, "iloc") else True  # files hold no index
         return new.detach()
 
     def tables(self):
