@@ -24,7 +24,7 @@ from skunlearn._rows.row_table import RowTable
 from skunlearn._rows.views import DigestsOf, Rows
 from skunlearn.exceptions import AlreadyForgottenError, DataNotStoredError, UnknownRowsError
 
-_TABLES = ("retained", "ids", "groups", "weights")
+_TABLES = ("retained", "ids", "groups", "weights", "old_digests")
 
 
 class TrainingRecord:
@@ -39,6 +39,7 @@ class TrainingRecord:
     owned = has_data = False  # whether the retained rows are at hand
     _X = None
     reader = None  # a PlainRows where rows are augmented
+    old_digests = None  # of what corrected rows held before, of shape (k, 16)
     numbered = None  # whether the labels of a frame's rows are positions; None: nobody knows
 
     def __init__(
@@ -75,7 +76,7 @@ class TrainingRecord:
         for name in ("ids", "groups"):
             table = tables.get(name)
             vars(new)["_" + name] = None if table is None else NameTable(None, table)
-        new._table = RowTable.from_arrays(tables)
+        new._table, new.old_digests = RowTable.from_arrays(tables), tables.get("old_digests")
         new.items = None
         if "sample" in tables:
             parts = (tables.get(name) for name in ("sample_inputs", "sample_rest"))
@@ -163,6 +164,16 @@ class TrainingRecord:
         """As ``digests``, of each row with its label."""
         return None if self._table is None else self._table.complete(self)[1]
 
+    @property
+    def digests_gone(self):
+        """Of the rows that are forgotten, and of what corrected ones held and no row holds now."""
+        digests, old = self.digests, self.old_digests
+        gone = digests[~self.retained]
+        if old is None:
+            return gone
+        there = [len(hits) > 0 for hits in match(digests[self.retained], old)]
+        return np.concatenate([gone, old[~np.array(there)]])
+
     def digests_at(self, positions):
         """Digests of the rows at `positions`."""
         return self._table.complete(self, positions)[0]
@@ -211,6 +222,7 @@ class TrainingRecord:
     def correct(self, positions, X, y):
         """A record, with a copy of its rows, in which those at `positions` have other values."""
         digests, labels = self.digests.copy(), self.label_digests.copy()
+        old = [table for table in (self.old_digests, digests[positions]) if table is not None]
         digests[positions] = made = row_digests(X)
         labels[positions] = label_digests(made, y)
         left = self.retained.copy()
@@ -221,6 +233,7 @@ class TrainingRecord:
         new, held = copy.copy(self), self._slot[others]
         new._store(join(take(self._X, held), X), np.concatenate([self._y[held], y]), slot)
         new.owned, new._table = True, RowTable(digests, labels)
+        new.old_digests = np.concatenate(old)
         return new
 
     def with_items(self, X, y, items, reader=None):

@@ -333,3 +333,13 @@ def test_a_view_shows_its_rows_and_no_other(data, kind):
     other = rows.relabel(np.array([9, 8, 7]))
     assert other.y.tolist() == [9, 8, 7]
     np.testing.assert_array_equal(rows.y, y[[7, 3, 11]])
+
+
+def test_what_a_corrected_row_held_was_forgotten():
+    """Unless a row holds it now: its own label alone was corrected, say, or another row has it."""
+    X, y = np.arange(12.0).reshape(6, 2), np.arange(6)
+    record = TrainingRecord(X, y).correct(np.array([1, 2]), np.array([[7.5, 7.5], X[2]]), y[[1, 2]])
+    assert record.mark_forgotten(X).tolist() == [False, True, False, False, False, False]
+    record = record.correct(np.array([3]), X[[1]], y[[3]]).without([5])
+    assert record.mark_forgotten(X).tolist() == [False, False, False, True, False, True]
+    assert record.detach().mark_forgotten(X).tolist() == record.mark_forgotten(X).tolist()

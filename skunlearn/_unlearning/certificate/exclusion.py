@@ -16,7 +16,7 @@ _SIZE = 16
 
 
 def write_manifest(record, key):
-    """Keyed digests of the forgotten rows of a record, a dict of JSON's types."""
+    """Keyed digests of the forgotten rows of a record, and of what corrected ones held before."""
     key = check_key(key)
     gone = np.flatnonzero(~record.retained)
     contents, ids = getattr(record, "digests", None), getattr(record, "ids", None)
@@ -32,7 +32,7 @@ def write_manifest(record, key):
         "algorithm": _ALGORITHM,
         "key": _mac(b"which key", key).hex(),
         "row": None if contents is None else row_forms.describe(record.like),
-        "rows": None if contents is None else _pack(contents[gone], key),
+        "rows": None if contents is None else _pack(record.digests_gone, key),
         "ids": None if ids is None else _pack(ids[gone], key),
         "n_forgotten": len(gone),
     }

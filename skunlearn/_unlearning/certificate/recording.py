@@ -147,7 +147,8 @@ def exclusion_manifest(self, key):
     """Keyed digests of what was forgotten, to keep it out of the next training.
 
     Beside a data pipeline or a backup it tells forgotten rows from others, see
-    `skunlearn.verify.assert_excluded`, and says nothing to whoever does not have the key.
+    `skunlearn.verify.assert_excluded`, and says nothing to whoever does not have the key. The old
+    values of corrected rows are among what was forgotten, unless a retained row holds them now.
 
     Parameters
     ----------
