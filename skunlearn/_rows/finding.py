@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_array
 from torch.utils.data import Subset
 
-from skunlearn._rows.checking import refuse_forget_set
+from skunlearn._rows.checking import refuse_forget_set, refuse_labels
 from skunlearn._rows.containers import (
     align,
     find_repeated,
@@ -203,6 +203,7 @@ def _check_indices(record, indices):
         if isinstance(indices, slice):
             way = f"range{indices.indices(len(record))}"
         raise TypeError(f"indices must be a 1-D array of integers, got a {kind}. Pass {way}.")
+    refuse_labels(indices, record.numbered)
     named, indices = indices, np.asarray(indices)
     if indices.dtype == bool:
         raise TypeError("indices must be integers, got a boolean mask. Pass np.flatnonzero(mask).")

@@ -132,6 +132,7 @@ def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None,
     if n < 1:
         raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
     shape = y.shape if hasattr(y, "shape") else np.asarray(y, dtype=object).shape
+    numbered = checking.are_positions(given) and checking.are_positions(y)
     y, labels, columns = _find_task(estimator, X, y, n)
     refuse_task(estimator, columns if isinstance(columns, Labels) else labels)
     # A net predicts a column where it was given one, as in skorch.
@@ -146,7 +147,7 @@ def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None,
         if not skorch_nets.is_net(inner):
             name_weights(inner, weights)  # refuses what takes none
     owned = not is_dataset(X) and not shares_memory(X, given)
-    parts = {"owned": owned, "items": items, "reader": how}
+    parts = {"owned": owned, "items": items, "reader": how, "numbered": numbered}
     return TrainingRecord(X, y, weights=weights, ids=ids, groups=groups, **parts), reader
 
 

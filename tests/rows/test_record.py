@@ -373,3 +373,13 @@ def test_all_rows_of_a_class_are_asked_for_in_the_way_that_the_error_says():
         unlearner.unlearn(classes=[1])
     with pytest.raises(TypeError, match=r"got 'all'\.$"):
         unlearner.unlearn(indices="all")
+
+
+def test_what_a_corrected_row_held_was_forgotten():
+    """Unless a row holds it now: its own label alone was corrected, say, or another row has it."""
+    X, y = np.arange(12.0).reshape(6, 2), np.arange(6)
+    record = TrainingRecord(X, y).correct(np.array([1, 2]), np.array([[7.5, 7.5], X[2]]), y[[1, 2]])
+    assert record.mark_forgotten(X).tolist() == [False, True, False, False, False, False]
+    record = record.correct(np.array([3]), X[[1]], y[[3]]).without([5])
+    assert record.mark_forgotten(X).tolist() == [False, False, False, True, False, True]
+    assert record.detach().mark_forgotten(X).tolist() == record.mark_forgotten(X).tolist()
