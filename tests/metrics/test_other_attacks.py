@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import balanced_accuracy_score
+from sklearn.svm import SVC
 
 from skunlearn.metrics import (
     auc,
@@ -72,6 +74,20 @@ def test_efficacy_counts_forgotten_rows_called_unseen():
         svc_efficacy(*rows(200, 2), *known, *unknown, max_rows=0)
     with pytest.raises(ValueError, match="retain_logits"):
         svc_efficacy(*rows(20, 2), known[0] * np.nan, known[1], *unknown)
+
+
+def test_efficacy_is_that_of_the_papers_machine():
+    """An RBF machine of C = 3 on p(y|x), retained against unseen rows, as many of each."""
+    sides = rows(60, 2, boost=1.0), rows(90, 0, boost=2.0), rows(80, 1)
+    found = svc_efficacy(*sides[0], *sides[1], *sides[2], random_state=5)
+    own = [softmax(z, axis=1)[np.arange(len(y)), y] for z, y in sides]
+    rng = np.random.RandomState(5)
+    retain, unseen = (own[k][rng.permutation(len(own[k]))[:80]] for k in (1, 2))
+    machine = SVC(C=3, gamma=1.0, kernel="rbf")  # of one feature "auto" is one
+    machine.fit(np.r_[retain, unseen][:, None], np.repeat(["member", "not"], 80))
+    called = np.mean(machine.predict(own[0][:, None]) == "not")
+    assert found.efficacy.estimate == pytest.approx(called)
+    assert 0.1 < called < 0.9
 
 
 def test_the_quantile_attack_is_cross_fitted():
