@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.special import softmax
-from sklearn.linear_model import LinearRegression
+from scipy.special import log_softmax, softmax
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.svm import SVC
 
 from skunlearn.metrics import (
@@ -15,6 +16,7 @@ from skunlearn.metrics import (
     quantile_scores,
     svc_efficacy,
 )
+from skunlearn.metrics._statistics.balancing import balance_rows
 
 
 def rows(n, seed, boost=0.0, classes=3):
@@ -31,6 +33,24 @@ def test_logistic_attack_finds_a_leak_and_no_more():
     leak = logistic_attack(*rows(500, 0, boost=3), *rows(900, 1), random_state=0)
     assert leak.low > 0.7
     assert "chance 0.500" in str(leak)
+
+
+def test_the_logistic_attack_is_that_of_the_kit():
+    """A logistic regression of the loss alone, on ten splits of as many rows of both sides."""
+    (z, y), (z_u, y_u) = rows(40, 0, boost=1.0), rows(60, 1)
+    found = logistic_attack(z, y, z_u, y_u, match=None, random_state=7)
+    rng = np.random.RandomState(7)
+    ours, theirs = balance_rows(y, y_u, rng, match=False)
+    assert sorted(ours) == list(range(40))
+    assert len(set(theirs)) == 40
+    own = [-log_softmax(a, axis=1)[np.arange(len(b)), b] for a, b in ((z, y), (z_u, y_u))]
+    losses, side = np.r_[own[0][ours], own[1][theirs]][:, None], np.repeat([1, 0], 40)
+    splits = StratifiedShuffleSplit(n_splits=10, random_state=rng).split(losses, side)
+    expected = [
+        LogisticRegression().fit(losses[a], side[a]).score(losses[b], side[b]) for a, b in splits
+    ]
+    assert found.accuracies == pytest.approx(expected)
+    assert found.accuracy == pytest.approx(np.mean(expected))
 
 
 def test_unmatched_the_logistic_attack_sees_classes():
