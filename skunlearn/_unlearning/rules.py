@@ -31,6 +31,7 @@ from skunlearn._unlearning.change import (
     WRECKED,
 )
 from skunlearn._unlearning.unseen_rows import APART, BEYOND, NEAR, RIGHT, TOGETHER
+from skunlearn._unlearning.unseen_rows import FEWEST as FEWEST_APART
 
 PEAKED = 0.06  # mean peak at rows that is none, see `row_peaks`
 SURE = 2.5  # standard errors beyond it
@@ -110,6 +111,8 @@ def _say_not_raised(facts):
         return None
     # A net that was not trained to its end may have learnt what they share with unseen rows.
     tell = " Unseen rows, as X_val=, would tell." if facts.apart is None else ""
+    if len(facts.change.forget_after.y) < FEWEST_APART:  # which these do not tell, either
+        tell = " Of so few AutoUnlearner can tell, with X_val=."
     before, after = facts.losses
     losses = f"{before:.4g} before, {after:.4g} after"
     if facts.rose or facts.plainly_alike:  # it is the weights that tell
@@ -319,9 +322,13 @@ DAMAGE = (
     ),
     Rule(
         "labels lost that were perhaps known by heart",
-        "the same without unseen rows, where rows whose neighbours agree lost little",
+        "the same without unseen rows, where rows whose neighbours agree lost little; of values, of "
+        "labels, and where neighbours hardly ever agree, where all rows are still named as well as "
+        "by them",
         "what the method may cost",
-        "nets with wrong labels, which are no accuracy to keep",
+        "nets with wrong labels or noisy targets, which are no accuracy to keep; of 150 for values and "
+        "labels, trained anew, less, or damaged, 74 lost less than 3 points on unseen rows, of none of "
+        "which damage is asserted, and 43 more than 10, of 27 of which it is",
         _say_perhaps_lost,
         needs=("damage",),
     ),

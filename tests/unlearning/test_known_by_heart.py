@@ -13,12 +13,12 @@ from sklearn.datasets import make_friedman1, make_multilabel_classification
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
-from skunlearn import NetUnlearner
+from skunlearn import FineTuneUnlearner, NetUnlearner
 from skunlearn._recipe import training
 from skunlearn._rows.neighbours import average_neighbours
 from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
-from skunlearn.exceptions import ModelDamagedWarning
+from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 
 N, WORDS = 300, 12
 CHOSEN = {"train_split": None, "verbose": 0, "batch_size": 32, "iterator_train__shuffle": True}
@@ -117,3 +117,13 @@ def test_neighbours_tell_values_and_labels():
         found = average_neighbours(Rows(X, y, np.arange(len(X))))
         assert np.allclose(found, y)
     assert average_neighbours(Rows(X[:40], X[:40], np.arange(40))) is None
+
+
+@pytest.mark.parametrize(("n", "way"), [(3, "AutoUnlearner can tell, with X_val="), (9, "Unseen")])
+def test_the_way_out_is_one(n, way):
+    """No attack tells fewer than five rows from unseen ones, whoever brings some."""
+    net, X, y = noisy_values()
+    one = FineTuneUnlearner(net, lr=1e-9, max_epochs=1, random_state=0).fit(X[:N], y[:N])
+    with pytest.warns(NotForgottenWarning) as caught:
+        one.unlearn(indices=range(n))
+    assert way in str(caught[0].message)
