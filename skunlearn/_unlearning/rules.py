@@ -17,6 +17,7 @@ from skunlearn._unlearning.accuracy_guard import advise_less
 from skunlearn._unlearning.change import (
     BETTER,
     ENOUGH,
+    EVEN,
     GREW,
     HARDLY_MOVED,
     LIKELY,
@@ -112,7 +113,10 @@ def _say_not_raised(facts):
     # A net that was not trained to its end may have learnt what they share with unseen rows.
     tell = " Unseen rows, as X_val=, would tell." if facts.apart is None else ""
     if len(facts.change.forget_after.y) < FEWEST_APART:  # which these do not tell, either
-        tell = " Of so few AutoUnlearner can tell, with X_val=."
+        level = facts.level_of_neighbours
+        easy = level is not None and level > EVEN
+        tell = " Retained neighbours name them as well, so that this may be little." * easy
+        tell += " Of so few AutoUnlearner can tell, with X_val=."
     before, after = facts.losses
     losses = f"{before:.4g} before, {after:.4g} after"
     if facts.rose or facts.plainly_alike:  # it is the weights that tell
@@ -322,13 +326,12 @@ DAMAGE = (
     ),
     Rule(
         "labels lost that were perhaps known by heart",
-        "the same without unseen rows, where rows whose neighbours agree lost little; of values, of "
-        "labels, and where neighbours hardly ever agree, where all rows are still named as well as "
-        "by them",
+        "the same without unseen rows, where rows whose neighbours agree lost little; of values, "
+        "of labels, and where neighbours say nothing, where the model knows rows as they do",
         "what the method may cost",
-        "nets with wrong labels or noisy targets, which are no accuracy to keep; of 150 for values and "
-        "labels, trained anew, less, or damaged, 74 lost less than 3 points on unseen rows, of none of "
-        "which damage is asserted, and 43 more than 10, of 27 of which it is",
+        "wrong labels and noisy targets, which are no accuracy to keep; of 150 nets for values and "
+        "labels damage is asserted of none of 74 that lost less than 3 points on unseen rows, and "
+        "of 27 of 43 that lost more than 10",
         _say_perhaps_lost,
         needs=("damage",),
     ),

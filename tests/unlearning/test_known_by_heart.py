@@ -5,6 +5,7 @@ know less of both.
 """
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from skunlearn._recipe import training
 from skunlearn._rows.neighbours import average_neighbours
 from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
+from skunlearn._unlearning.rules import _say_not_raised
 from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 
 N, WORDS = 300, 12
@@ -127,3 +129,16 @@ def test_the_way_out_is_one(n, way):
     with pytest.warns(NotForgottenWarning) as caught:
         one.unlearn(indices=range(n))
     assert way in str(caught[0].message)
+
+
+@pytest.mark.parametrize(("level", "little"), [(1.0, True), (0.5, False), (None, False)])
+def test_a_row_that_neighbours_name_as_well_need_not_rise(level, little):
+    """Nor does it in a net trained anew: of a digit the loss is next to nothing in both."""
+    said = SimpleNamespace(forget_after=SimpleNamespace(y=np.zeros(1)))
+    facts = SimpleNamespace(
+        name="It", apart=None, change=said, losses=(0.01, 0.01), rose=False, plainly_alike=False,
+        level_of_neighbours=level, may_know=lambda level: True,
+        unlearner=SimpleNamespace(_advise_more=lambda: "more"),
+    )  # fmt: skip
+    text = _say_not_raised(facts)
+    assert ("Retained neighbours name them as well, so that this may be little" in text) == little
