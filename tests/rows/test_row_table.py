@@ -1,5 +1,7 @@
 """Digests are computed when they are asked for; until then a sketch notices changes."""
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,13 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, RidgeUnlearner
 from skunlearn._rows import row_table
-from skunlearn._rows.containers import find_repeated, label_digests, row_digests
+from skunlearn._rows.containers import (
+    digest_of,
+    digest_rows,
+    find_repeated,
+    label_digests,
+    row_digests,
+)
 from skunlearn._rows.row_table import can_sketch, row_sketches
 from skunlearn.exceptions import AlreadyForgottenError, DataChangedError, UnknownRowsError
 from tests.small import net, quiet
@@ -275,3 +283,20 @@ def test_first_repeated():
     digests[600, :8] = digests[601, :8]  # half of a digest
     assert sorted(find_repeated(digests)) == [7, 41]
     assert len(find_repeated(digests[:0])) == 0
+
+
+def test_one_digest_of_arrays_is_that_of_their_bytes():
+    X = np.arange(24, dtype=np.float32).reshape(4, 6)
+    parts = [X, X[:, ::2], X.T, X[:0], np.array(3.5), X > 5, b"text", np.array(["a", "bb"])]
+    text = b"".join(part if isinstance(part, bytes) else part.tobytes() for part in parts)
+    assert digest_of(*parts) == hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def test_a_run_of_rows_has_the_digest_of_the_same_rows_picked():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    X[5, 1], X[6, 2] = -0.0, np.nan
+    before = X.copy()
+    run, torn = digest_rows(X, np.arange(3, 30)), digest_rows(X[::-1], 39 - np.arange(3, 30))
+    assert run == torn == digest_rows(torch.from_numpy(X), np.arange(3, 30))
+    assert run == digest_rows(X[3:30].copy(), np.arange(27)) != digest_rows(X, np.arange(4, 31))
+    np.testing.assert_array_equal(X, before)
