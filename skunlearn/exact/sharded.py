@@ -45,6 +45,8 @@ class ShardedUnlearner(BaseUnlearner):
     there it equals a training with the same positions left out.) Sizes are therefore binomial:
     shards of n rows on average differ by about √n.
 
+    Where the recipe was set anew since ``fit``, a request trains all shards again, and warns.
+
     Nets that learn a small part beside a frozen one, an adapter of ``peft`` say, need not be S
     times as large: parameters that do not learn and are equal in several shards are in memory
     once, once in a pickle, and in no checkpoint. Where the frozen part is a `PublicBackbone`
