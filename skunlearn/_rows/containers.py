@@ -352,7 +352,17 @@ def _to_bytes(chunk):
         return None
     if chunk.dtype.kind in "fc":
         chunk = chunk + 0.0  # -0.0 becomes 0.0
+        if chunk.dtype.char in "gG" and np.finfo(chunk.dtype).nmant > 52:
+            chunk = _in_doubles(chunk)
         missing = np.isnan(chunk)
         if missing.any():
             chunk[missing] = np.nan  # 0 / 0 has other bits
     return np.ascontiguousarray(chunk, dtype=chunk.dtype.newbyteorder("="))
+
+
+def _in_doubles(chunk):
+    """Long doubles as two doubles each, which have no bytes that mean nothing."""
+    double = np.float64 if chunk.dtype.kind == "f" else np.complex128
+    with np.errstate(invalid="ignore", over="ignore"):
+        high = chunk.astype(double)
+        return np.stack([high, (chunk - high).astype(double)], axis=-1)
