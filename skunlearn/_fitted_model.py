@@ -66,6 +66,8 @@ def read_rows(model, X, y, name=None):
 def read_unseen(unlearner):
     """Rows that the net has never seen: those of the request, or of its predefined split; or None.
 
+    Those of labels that ``fit`` has not seen are left out.
+
     Parameters
     ----------
     unlearner : unlearner in the middle of a request
@@ -73,7 +75,19 @@ def read_unseen(unlearner):
     removal = unlearner._removal
     given = (removal and removal.unseen) or find_predefined_rows(unlearner)
     with of_validation(removal and removal.unseen):
-        return None if given is None else read_rows(unlearner, *given)
+        return None if given is None else _read_known(unlearner, *given)
+
+
+def _read_known(unlearner, X, y):
+    """As `read_rows`, without rows of labels that ``fit`` has not seen, if others are left."""
+    classes = unlearner._classes
+    if not task_of(classes).has_one_class:
+        return read_rows(unlearner, X, y)
+    y = validation.dataset_targets(X) if y is None and is_dataset(X) else np.asarray(y)
+    known = np.isin(y, classes)
+    if y.ndim != 1 or known.all() or not known.any():
+        return read_rows(unlearner, X, y)
+    return read_rows(unlearner, X, np.where(known, y, y[known][0])).take(np.flatnonzero(known))
 
 
 def read_targets(model, X, y, name="y"):

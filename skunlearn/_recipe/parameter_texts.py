@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from skunlearn._rows.checking import warn
+
 # What shapes no model: where and how it is trained, and what is kept or said of it.
 _INCIDENTAL = {"device", "memory", "n_jobs", "store_data", "verbose", "verbose_feature_names_out"}
 
@@ -26,6 +28,51 @@ def write_parameters(estimator):
         for name, value in sorted(estimator.get_params(deep=True).items())
         if name.rpartition("__")[2] not in _INCIDENTAL
     }
+
+
+def warn_if_set_since(before, estimator, unlearner, parts):
+    """Whether the recipe of members was set anew since they were trained, which is told.
+
+    Parameters
+    ----------
+    before : dict of str to str, or None
+        What `write_parameters` gave then; None where nobody has asked.
+    estimator : estimator
+        The recipe as it is now.
+    unlearner : estimator
+        Whose members they are.
+    parts : str
+        What it calls them.
+    """
+    now = write_parameters(estimator)
+    before = now if before is None else before
+    names = sorted(name for name in before | now if before.get(name) != now.get(name))
+    if names:
+        warn(
+            f"The recipe was set anew since the {parts} were trained "
+            f"({', '.join(f'estimator__{name}' for name in names[:5])}"
+            f"{', ...' if len(names) > 5 else ''}). {type(unlearner).__name__} trains all of them "
+            f"again: some {parts} by the recipe of before and some by the new one are the model of "
+            "neither. Set it back for a request that trains no more than it must.",
+            UserWarning,
+        )
+    return bool(names)
+
+
+def list_built_otherwise(net, recipe):
+    """Names of the modules' parameters that a recipe has otherwise than the net that it has built.
+
+    Parameters
+    ----------
+    net : initialised skorch net
+    recipe : skorch net of the same modules
+    """
+    ours, theirs = write_parameters(net), write_parameters(recipe)
+    return [
+        name
+        for name in sorted(ours | theirs)
+        if name.partition("__")[0] in net._modules and ours.get(name) != theirs.get(name)
+    ]
 
 
 def _write(value):

@@ -35,6 +35,9 @@ def describe_result(entry):
     said = f"done in {seconds:.1f} s" if seconds >= 0.1 else f"done in {seconds:.2f} s"
     measured = entry.get("measured", {})
     losses = [(measured.get(f"forget_{when}") or {}).get("loss") for when in ("before", "after")]
-    if None in losses:
-        return said
-    return f"{said}, forget loss {losses[0]:.3f} → {losses[1]:.3f}"
+    if None not in losses:
+        said += f", forget loss {losses[0]:.3f} → {losses[1]:.3f}"
+    if "not_looked_at" in entry:
+        lacked = entry["not_looked_at"].partition(": ")[2]
+        said += f"; not compared with unseen rows: {lacked}"
+    return said

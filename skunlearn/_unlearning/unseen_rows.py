@@ -16,7 +16,7 @@ from skunlearn._torch.row_scores import SQUARED, auc, auc_error, class_weights, 
 from skunlearn._unlearning import validation
 
 _MOST = 2000  # rows that are asked about, of the forget rows' classes and of others
-_FEWEST = 5  # of a side, from which anything is said
+FEWEST = 5  # of a side, from which anything is said
 _BIN, _BINS = 20, 5  # unseen rows of like confidence at least, and how many such groups at most
 NEAR = 0.03  # distance that is none, beside what chance shows
 BEYOND = 0.05  # the same on the other side
@@ -170,7 +170,7 @@ class Apart:
             return None
         places = _find_twins(*sides[1])
         ours, theirs = sides[1][0].take(places[0]), sides[1][1].take(places[1])
-        if min(len(ours.y), len(theirs.y)) < _FEWEST:
+        if min(len(ours.y), len(theirs.y)) < FEWEST:
             return None
         one_class = ours.task.has_one_class
         if one_class and ours.logits is None:
@@ -314,7 +314,7 @@ def _match_agreeing(rows, places, weights):
     if any(share is None for share in shares):
         return None
     ours, theirs = (np.digitize(s[at], _AGREEING) for s, at in zip(shares, places, strict=True))
-    shared = [k for k in np.unique(ours) if np.sum(theirs == k) >= _FEWEST]
+    shared = [k for k in np.unique(ours) if np.sum(theirs == k) >= FEWEST]
     ours_kept, theirs_kept = np.isin(ours, shared), np.isin(theirs, shared)
     if min(ours_kept.sum(), theirs_kept.sum()) < _BIN:
         return None

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn import config_context
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_n_features, validate_data
 
 from skunlearn._rows.checking import check_finite
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
@@ -55,7 +55,10 @@ def check_X(estimator, X, *, reset=False):
         if len(X.shape) == 0:
             raise ValueError(f"Expected 2D array, got scalar array instead: {X!r}.")
         if len(X.shape) > 1:
-            validate_data(estimator, X, reset=reset, skip_check_array=True)
+            if not reset and _is_told_inside(estimator, X):
+                _check_n_features(estimator, X, reset=False)
+            else:
+                validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X.tocsr() if sparse.issparse(X) else X
     try:
         with config_context(assume_finite=True):  # its values are checked below
@@ -71,6 +74,13 @@ def check_X(estimator, X, *, reset=False):
     names = list(X.columns) if is_frame(X) and len(X.shape) == 2 else None
     check_finite(checked, "X", allow_nan=allow_nan, names=names)
     return checked
+
+
+def _is_told_inside(estimator, X):
+    """Whether the model inside says itself that rows lack the names of columns that it knows."""
+    model = getattr(estimator, "estimator_", None)
+    models = [model, *(getattr(model, "members", None) or ())]  # of shards
+    return not is_frame(X) and any(hasattr(m, "feature_names_in_") for m in models)
 
 
 def _refuse_no_numbers(X, error=None):
@@ -90,19 +100,25 @@ def _refuse_many_shapes(X, error):
     if not all(shapes) or len(set(shapes)) < 2:
         return
     # Images have three channels each, and there are more than three of them.
-    as_long = len({shape[0] for shape in shapes}) == 1 and len(X) <= shapes[0][0]
-    if isinstance(X, list | tuple) and as_long:
-        raise ValueError(
-            f"X is a {type(X).__name__} of {len(X)} arrays with {shapes[0][0]} rows each. Several "
-            "inputs of a module go into a dict by the names that its forward has for them, "
-            "{'left': ..., 'right': ...}."
-        ) from error
+    if len(X) <= shapes[0][0]:
+        refuse_several_inputs(X, shapes[0][0], error)
     raise ValueError(
         f"X holds rows of several shapes, such as {shapes[0]} and "
         f"{next(shape for shape in shapes if shape != shapes[0])}. Fill them up to one, or pass a "
         "torch Dataset of them, and the net a collate function (iterator_train__collate_fn, "
         "iterator_valid__collate_fn) that does so batch by batch."
     ) from error
+
+
+def refuse_several_inputs(X, n, error=None):
+    """Raise where `X` is a list or tuple of arrays with `n` rows each, as skorch takes them."""
+    shapes = [getattr(part, "shape", None) for part in X]
+    if isinstance(X, list | tuple) and all(shapes) and {shape[0] for shape in shapes} == {n}:
+        raise ValueError(
+            f"X is a {type(X).__name__} of {len(X)} arrays with {n} rows each. Several "
+            "inputs of a module go into a dict by the names that its forward has for them, "
+            "{'left': ..., 'right': ...}."
+        ) from error
 
 
 def _find_no_numbers(X):
@@ -376,9 +392,13 @@ def _torchvision_targets(X):
 def _read_target(X, i):
     item = X[i]
     if not is_mapping(item) and not (isinstance(item, tuple | list) and len(item) == 2):
+        many = isinstance(item, tuple | list) and len(item) > 2
         raise TypeError(
-            f"Item {i} of the Dataset is a {type(item).__name__}, where a pair (x, y) or a dict "
+            f"Item {i} of the Dataset is a {type(item).__name__}"
+            f"{f' of {len(item)}' if many else ''}, where a pair (x, y) or a dict "
             "with its label under 'labels' or 'label' is needed."
+            + " Several inputs go into a dict by the names that the module's forward has for "
+            "them: ({'left': ..., 'right': ...}, y)." * many
         )
     label = label_of(item)
     if label is None:

@@ -114,7 +114,8 @@ max_accuracy_drop : float, default=None
     points.
 X_val, y_val : rows and labels, default=None
     Rows that ``fit`` was not given, like those to be forgotten; of the few that equal training rows
-    by chance, at most a twentieth, a warning tells and they are left out. Methods that are not
+    by chance, at most a twentieth, a warning tells and they are left out, and so are those of
+    classes that ``fit`` has not seen, but for `max_accuracy_drop`. Methods that are not
     exact are judged by them: a NotForgottenWarning is given where forget rows are still told from
     them, a ModelDamagedWarning where their accuracy falls, and the log holds what was found, under
     ``"unseen"``. Those of the net's ``predefined_split`` stand in for them, and those that its own

@@ -10,6 +10,7 @@ from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.certificate.findings import describe_finding
 from skunlearn._unlearning.validation import dataset_targets
+from skunlearn.evaluation._showing.checked import Checked
 from skunlearn.evaluation.audit import audit
 from skunlearn.evaluation.reconstruction import _linear, reconstruction_attack
 from skunlearn.metrics._attacks.membership import membership_inference
@@ -63,7 +64,8 @@ def check_deletion(
     -------
     found : dict
         What was recorded: "audit", "attack", "groups" and "reconstruction" under
-        "verification", and "utility". None where something is not at hand.
+        "verification", and "utility". None where something is not at hand. It prints as its
+        verdicts and main figures.
 
     Raises
     ------
@@ -102,7 +104,7 @@ def check_deletion(
             before, unlearner, X_test, y_test, groups=groups_test, scoring=scoring
         )
     unlearner.record(audit=found, utility=utility)
-    return {"verification": found, "utility": utility}
+    return Checked({"verification": found, "utility": utility})
 
 
 def utility_change(before, after, X, y=None, *, groups=None, scoring=None):

@@ -244,3 +244,15 @@ def _fit(member, ensemble, X, y, drawn, features, weights):
         if getattr(ensemble, "class_weight", None) == "balanced_subsample":
             counts *= compute_sample_weight("balanced", y, indices=drawn)
     return member.fit(X, y, sample_weight=counts)
+
+
+def fill(model, estimators, features):
+    """A copy of an ensemble with other members, without what was true of the old draws."""
+    new = object.__new__(type(model))
+    vars(new).update(vars(model), estimators_=estimators)
+    if features is not None:
+        new.estimators_features_ = features
+    # Seeds, weights and number of rows, from which scikit-learn would compute the draws.
+    for name in ("_n_samples", "_sample_weight", "_seeds"):
+        vars(new).pop(name, None)
+    return new

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._recipe import training
 from skunlearn._recipe.from_scratch import refuse_trained
+from skunlearn._recipe.parameter_texts import warn_if_set_since, write_parameters
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import check_parameters
 from skunlearn._rows.seeding import derive_seed
@@ -28,6 +29,7 @@ from skunlearn.exact._growing import (
     Plan,
     base_of,
     code_targets,
+    fill,
     grow,
     is_forest,
     is_tree,
@@ -200,6 +202,7 @@ class ForestUnlearner(BaseUnlearner):
     def _first_model(self, rows):
         self._trained_before = super()._name_trained()
         recipe = skorch_nets.unwrap(self.estimator)
+        self._written = write_parameters(recipe)
         if recipe.oob_score and isinstance(self._classes, Outputs):
             raise ValueError(
                 "oob_score= is not kept up for classifiers of several outputs: set it to False."
@@ -240,7 +243,7 @@ class ForestUnlearner(BaseUnlearner):
         grown = grow(self._plan, model, X, y, model.n_estimators, randomness, rows.weights)
         n = len(self._record)
         draws = Draws.of([rows.positions[drawn] for drawn in grown.samples], n)
-        model = _fill(model, grown.estimators, grown.features)
+        model = fill(model, grown.estimators, grown.features)
         set_out_of_bag(model, draws, rows.positions, X, y)
         return model, draws
 
@@ -252,21 +255,35 @@ class ForestUnlearner(BaseUnlearner):
                 "ForestUnlearner grows trees on draws from all retained rows: give them back with "
                 "attach(X, y) instead of passing X_retain with the request."
             )
+        gone, old = self._find_gone(retain), self.estimator_
+        anew = self._renew_plan(retain, seed) or not self._has_all_classes(retain)
         self._refuse_few(retain)
-        gone = self._find_gone(retain)
         randomness = self._randomness(seed)
-        old, members = self.estimator_, len(self.estimator_.estimators_)
-        if not self._has_all_classes(retain):
-            model, self._draws = self._whole(
-                self._one_member(retain, seed, len(retain)), retain, randomness
-            )
-            touched = np.ones(members, dtype=bool)
-        else:
-            touched = self._draws.mark_touched(gone)
-            model = self._regrow(old, np.flatnonzero(touched), retain, randomness)
-        regrown = int(touched.sum())
-        self._cost = {"members_regrown": regrown, "share_regrown": regrown / members}
+        if anew:
+            return self._grow_all(retain, seed, randomness)
+        touched = self._draws.mark_touched(gone)
+        model = self._regrow(old, np.flatnonzero(touched), retain, randomness)
+        self._note_cost(int(touched.sum()), model)
         return model
+
+    def _renew_plan(self, retain, seed):
+        """Whether the recipe was set anew, so that all members are grown by the new one."""
+        recipe = skorch_nets.unwrap(self.estimator)
+        if not warn_if_set_since(vars(self).get("_written"), recipe, self, "members"):
+            return False
+        model = self._one_member(retain, seed, recipe.max_samples)
+        self._plan, self._written = Plan.of(model, len(retain)), write_parameters(recipe)
+        return True
+
+    def _grow_all(self, retain, seed, randomness):
+        first = self._one_member(retain, seed, len(retain))
+        model, self._draws = self._whole(first, retain, randomness)
+        self._note_cost(len(model.estimators_), model)
+        return model
+
+    def _note_cost(self, regrown, model):
+        members = len(model.estimators_)
+        self._cost = {"members_regrown": regrown, "share_regrown": regrown / members}
 
     def _refuse_few(self, retain):
         if not self._plan.replace and self._plan.n_draws > len(retain):
@@ -283,25 +300,20 @@ class ForestUnlearner(BaseUnlearner):
 
         Those that drew a row that goes are drawn anew, whatever they come to hold.
         """
+        renewed = self._renew_plan(retain, seed)
         self._refuse_few(retain)
         positions, model = self._removal.positions, self.estimator_
-        randomness, members = self._randomness(seed), len(model.estimators_)
+        randomness = self._randomness(seed)
         drawn = self._draws.mark_touched(self._find_gone(retain))
         changed = self._draws.mark_touched(positions) & ~drawn
-        touched = drawn | changed
         by_class = DRAWS_BY_WEIGHT and isinstance(getattr(model, "class_weight", None), dict | list)
-        if by_class or not self._has_all_classes(retain):
-            model, self._draws = self._whole(
-                self._one_member(retain, seed, len(retain)), retain, randomness
-            )
-            touched = np.ones(members, dtype=bool)
-        else:
-            held = np.flatnonzero(np.isin(retain.positions, positions))
-            if drawn.any():
-                model = self._regrow(model, np.flatnonzero(drawn), retain, randomness)
-            model = self._regrow(model, np.flatnonzero(changed), retain, randomness, held)
-        regrown = int(touched.sum())
-        self._cost = {"members_regrown": regrown, "share_regrown": regrown / members}
+        if renewed or by_class or not self._has_all_classes(retain):
+            return self._grow_all(retain, seed, randomness)
+        held = np.flatnonzero(np.isin(retain.positions, positions))
+        if drawn.any():
+            model = self._regrow(model, np.flatnonzero(drawn), retain, randomness)
+        model = self._regrow(model, np.flatnonzero(changed), retain, randomness, held)
+        self._note_cost(int((drawn | changed).sum()), model)
         return model
 
     def _regrow(self, old, touched, retain, randomness, held=None):
@@ -316,7 +328,7 @@ class ForestUnlearner(BaseUnlearner):
             estimators[number] = grown.estimators[place]
             if features is not None:
                 features[number] = grown.features[place]
-        model = _fill(old, estimators, features)
+        model = fill(old, estimators, features)
         set_out_of_bag(model, self._draws, retain.positions, X, y)
         return model
 
@@ -329,7 +341,7 @@ class ForestUnlearner(BaseUnlearner):
         X, y = self._read_arrays(model, rows)
         randomness = np.random.SeedSequence([seed, 1])
         grown = grow(self._plan, model, X, y, model.n_estimators, randomness, rows.weights)
-        return _fill(model, grown.estimators, grown.features)
+        return fill(model, grown.estimators, grown.features)
 
     def _read_arrays(self, model, rows):
         """Rows, with codes of the model's own classes."""
@@ -406,18 +418,6 @@ _ALL_ROWS = (
     "Use bootstrap=True (or, for Bagging*, max_samples below the number of rows), or "
     "RetrainUnlearner."
 )
-
-
-def _fill(model, estimators, features):
-    """A copy of an ensemble with other members, without what was true of the old draws."""
-    new = object.__new__(type(model))
-    vars(new).update(vars(model), estimators_=estimators)
-    if features is not None:
-        new.estimators_features_ = features
-    # Seeds, weights and number of rows, from which scikit-learn would compute the draws.
-    for name in ("_n_samples", "_sample_weight", "_seeds"):
-        vars(new).pop(name, None)
-    return new
 
 
 def expected_regrown_share(n_rows, n_draws=None, n_requests=1, *, bootstrap=True):

@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_scalar
 
 from skunlearn._files.own_folder import Folder
+from skunlearn._recipe.parameter_texts import warn_if_set_since, write_parameters
 from skunlearn._recipe.public_parts import name_changed
 from skunlearn._rows.constraints import COUNT, StrOptions
 from skunlearn._rows.seeding import derive_seed
@@ -160,6 +161,7 @@ class ShardedUnlearner(BaseUnlearner):
 
     def _first_model(self, rows):
         self._trained_before, self._declared = super()._name_trained(), self._name_declared()
+        self._written = write_parameters(skorch_nets.unwrap(self.estimator))
         shards, slices = place(self._record, self._seed, self.n_shards, self.n_slices)
         self._places = shards, slices
         self._shape = self.n_shards, self.n_slices, self.aggregate
@@ -179,6 +181,7 @@ class ShardedUnlearner(BaseUnlearner):
                 "ShardedUnlearner trains on all retained rows of the touched shards: give them "
                 "back with attach(X, y) instead of passing X_retain with the request."
             )
+        self._refuse_other_shape()
         shards, slices = self._places
         left = self._record.retained.copy()
         left[retain.positions] = False
@@ -187,6 +190,10 @@ class ShardedUnlearner(BaseUnlearner):
         first = {
             int(k): int(slices[gone][shards[gone] == k].min()) for k in np.unique(shards[gone])
         }
+        recipe = skorch_nets.unwrap(self.estimator)
+        if warn_if_set_since(vars(self).get("_written"), recipe, self, "shards"):
+            first = dict.fromkeys(range(self._shape[0]), 0)
+            self._written = write_parameters(recipe)
         trained = self._train_shards(retain, first, self._files)
         spent = sum(done.row_epochs for done in trained.values())
         whole = sum(self._row_epochs.values())
@@ -197,6 +204,17 @@ class ShardedUnlearner(BaseUnlearner):
         # After an error the estimator has its old tables.
         self._files = self._files | {k: done.files for k, done in trained.items()}
         return self._ensemble(members, self.estimator_.members)
+
+    def _refuse_other_shape(self):
+        """Raise where shards were set anew since ``fit`` has placed the rows; take `aggregate`."""
+        n_shards, n_slices, _ = self._shape
+        if (n_shards, n_slices) != (self.n_shards, self.n_slices):
+            raise UnlearningError(
+                f"fit has placed the rows in {n_shards} shards of {n_slices} slices, and since "
+                f"then n_shards={self.n_shards} and n_slices={self.n_slices} were set: fit again, "
+                "or set them back."
+            )
+        self._shape = n_shards, n_slices, self.aggregate
 
     def _train(self, rows, *, seed=None, write_checkpoints=False):
         """A(rows) as ``fit`` would have it, for audits."""

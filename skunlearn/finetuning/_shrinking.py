@@ -2,6 +2,7 @@
 
 import torch
 
+from skunlearn._recipe.parameter_texts import list_built_otherwise
 from skunlearn._rows.containers import is_dataset
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._torch import checkpoints, skorch_nets
@@ -57,11 +58,17 @@ def shrink(net, new, factor):
             if key not in other or other[key].shape != value.shape:
                 raise UnlearningError(
                     f"{name}.{key} of shape {tuple(value.shape)} is not in a net that is built "
-                    "anew from the recipe: the layers were changed after they were built. Let the "
-                    "module's __init__ make them, or use a method that goes on from the weights as "
-                    "they are (FineTuneUnlearner)."
+                    f"anew from the recipe: {_explain(net, new)}, or use a method that goes on "
+                    "from the weights as they are (FineTuneUnlearner)."
                 )
             value.lerp_(other[key].to(value), 1 - factor)
+
+
+def _explain(net, new):
+    changed = list_built_otherwise(net, new)
+    if changed:
+        return f"{', '.join(changed)} was set after fit. Set it back, fit again"
+    return "the layers were changed after they were built. Let the module's __init__ make them"
 
 
 def _movable(module):

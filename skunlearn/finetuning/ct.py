@@ -56,21 +56,41 @@ class CTUnlearner(NetUnlearner):
     _fewest_epochs = 6
     _lr_share = share_where_short(0.5)
 
+    def _first_model(self, rows):
+        # Before a training that would be for nothing. What learns is seen at the request.
+        recipe = skorch_nets.unwrap(self.estimator)
+        net = recipe if recipe.initialized_ else skorch_nets.build(recipe, self._seed)
+        if not any(map(_is_square, _list_layers(net))):
+            raise ValueError(_NO_KERNEL.format(type(skorch_nets.plain_module(net)).__name__))
+        return super()._first_model(rows)
+
     def _unlearn(self, net, retain, forget):
         learning = net_layers.list_learning_parameters(net, retain)
-        layers = [m for m in net.module_.modules() if isinstance(m, nn.modules.conv._ConvNd)]
+        layers = filter(_is_square, _list_layers(net))
         kernels = [
             kernel
             for kernel in dict.fromkeys(map(net_layers.weight_parameter, layers))  # may be shared
-            if kernel in learning and kernel.ndim >= 4 and kernel.shape[-1] == kernel.shape[-2] > 1
+            if kernel in learning
         ]
         if not kernels:
-            raise UnlearningError(
-                "CTUnlearner transposes square kernels of convolutions that learn, larger than 1, "
-                f"of which {type(skorch_nets.plain_module(net)).__name__} has none. Use another "
-                "method, NoTUnlearner or MSGUnlearner say."
-            )
+            raise UnlearningError(_NO_KERNEL.format(type(skorch_nets.plain_module(net)).__name__))
         with torch.no_grad():
             for kernel in kernels:
                 kernel.copy_(kernel.transpose(-2, -1).clone())
         self._run(net, retain)
+
+
+_NO_KERNEL = (
+    "CTUnlearner transposes square kernels of convolutions that learn, larger than 1, of which {} "
+    "has none. Use another method, NoTUnlearner or MSGUnlearner say."
+)
+
+
+def _list_layers(net):
+    return [m for m in net.module_.modules() if isinstance(m, nn.modules.conv._ConvNd)]
+
+
+def _is_square(layer):
+    """Whether the last two sides of a convolution's kernel are alike; a lazy one knows them too."""
+    sides = layer.kernel_size[-2:]
+    return len(sides) == 2 and sides[0] == sides[1] > 1

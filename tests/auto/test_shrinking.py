@@ -67,6 +67,15 @@ def test_layers_that_no_new_net_has():
         assert unlearner.deletions_ == []
 
 
+def test_layers_of_a_recipe_that_was_set_since():
+    X, y, *_ = small()
+    for cls in (ShrinkPerturbUnlearner, AutoUnlearner):
+        unlearner = cls(net(max_epochs=2), random_state=0).fit(X, y)
+        unlearner.set_params(estimator__module__hidden=7)
+        with pytest.raises(UnlearningError, match=r"module__hidden was set after fit. Set it back"):
+            unlearner.unlearn(indices=np.arange(10))
+
+
 @pytest.mark.parametrize(("classes", "kept"), [(np.arange(3), 0.5), (None, 0.75)])
 def test_regressions_lose_less_at_a_look(classes, kept):
     X, y, *_ = small()

@@ -1,6 +1,7 @@
 """check_deletion: verification apart from execution, and utility, in the certificate."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -38,6 +39,13 @@ def test_all_that_was_found_joins_the_certificate(iris):
     assert certificate["verification"][0]["found"] == found["verification"]
     assert certificate["utility"][0]["found"] == found["utility"]
     parts = found["verification"]
+    said = repr(found)
+    assert len(said.splitlines()) < 15, said
+    assert parts["audit"]["verdicts"]["RetrainUnlearner"]["text"] in said
+    assert f"{found['utility']['all']['after']:.3f} after (60 rows)" in said
+    assert "group young: AUC 0." in said
+    assert "this dict: verification (audit, attack, groups), utility." in said
+    assert json.loads(json.dumps(found)) == found
     metrics = {row["metric"] for row in parts["audit"]["figures"]}
     assert {"AUC", "forget over null"} <= metrics
     assert parts["audit"]["roles"]["original"] == "original"
@@ -76,6 +84,7 @@ def test_two_versions_of_a_linear_model(iris):
         assert 0 <= rebuilt["similarity_of_unseen"] <= 1
         assert 0 <= rebuilt["similarity"] <= 1
         assert rebuilt["n_deleted"] == 15
+        assert f"reconstruction: similarity {rebuilt['similarity']:.2f} to a del" in repr(found)
         # The row itself is no part of the record.
         assert not any(isinstance(value, list) for value in rebuilt.values())
         if isinstance(unlearner, RidgeUnlearner):

@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.naive_bayes import (
     BernoulliNB,
@@ -15,10 +16,13 @@ from sklearn.naive_bayes import (
 )
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from skunlearn import (
+    ForestUnlearner,
     RetrainUnlearner,
     RidgeUnlearner,
+    ShardedUnlearner,
     SufficientStatisticsUnlearner,
     UnlearningPipeline,
 )
@@ -118,3 +122,68 @@ def test_the_first_step_is_that_of_its_settings_as_they_are_now(task, name):
     )
     assert "subtracted" not in pipeline.deletions_[0]["transformers"]
     pipeline.unlearn(indices=[5])  # from the sums of the new settings
+
+
+def member_depths(unlearner):
+    members = getattr(unlearner.estimator_, "estimators_", None) or unlearner.estimator_.members
+    return [member.get_depth() for member in members]
+
+
+@pytest.mark.parametrize("verb", ["unlearn", "correct"])
+@pytest.mark.parametrize(
+    "unlearner",
+    [
+        ForestUnlearner(RandomForestClassifier(6, max_samples=6), random_state=0),
+        ShardedUnlearner(DecisionTreeClassifier(), n_shards=4, random_state=0),
+    ],
+    ids=["forest", "shards"],
+)
+def test_no_member_stays_that_another_recipe_has_trained(task, unlearner, verb):
+    """They would be the model of neither, and the guarantee that of no training."""
+    X, y, _ = task
+    unlearner = clone(unlearner).fit(X, y)
+    unlearner.set_params(estimator__max_depth=1, estimator__random_state=0)
+
+    def ask(row):
+        if verb == "unlearn":
+            return unlearner.unlearn(indices=[row])
+        return unlearner.correct(indices=[row], X_new=X[[row]] + 100)
+
+    told = r"estimator__max_depth, estimator__random_state\).* trains all of them again"
+    with pytest.warns(UserWarning, match=told):
+        ask(0)
+    assert max(member_depths(unlearner)) == 1
+    entry = unlearner.deletions_[0]
+    assert entry.get("share_regrown", entry.get("share_retrained")) > 0.9
+    before = list(map(id, getattr(unlearner.estimator_, "estimators_", ())))
+    ask(1)  # by the same recipe, which nothing is said of
+    entry = unlearner.deletions_[1]
+    assert entry.get("share_regrown", entry.get("share_retrained")) < 0.9
+    assert not before or set(before) & set(map(id, unlearner.estimator_.estimators_))
+
+
+def test_more_members_and_larger_draws_are_those_of_the_recipe(task):
+    X, y, _ = task
+    forest = ForestUnlearner(RandomForestClassifier(4, max_samples=5), random_state=0).fit(X, y)
+    forest.set_params(estimator__n_estimators=7, estimator__max_samples=20)
+    with pytest.warns(UserWarning, match="estimator__max_samples, estimator__n_estimators"):
+        forest.unlearn(indices=[0])
+    assert len(forest.estimator_.estimators_) == 7
+    assert {tree.tree_.n_node_samples[0] > 5 for tree in forest.estimator_.estimators_} == {True}
+
+
+def test_what_shapes_no_member_may_be_set(task):
+    X, y, _ = task
+    forest = ForestUnlearner(RandomForestClassifier(4), random_state=0).fit(X, y)
+    forest.set_params(estimator__n_jobs=1, estimator__verbose=0, verbose=0).unlearn(indices=[0])
+    shards = ShardedUnlearner(DecisionTreeClassifier(), n_shards=3, random_state=0).fit(X, y)
+    shards.set_params(aggregate="vote", n_jobs=1).unlearn(indices=[0])
+    assert set(np.unique(shards.predict_proba(X) * 3).round(6)) <= {0, 1, 2, 3}
+
+
+def test_rows_stay_in_the_shards_of_fit(task):
+    X, y, _ = task
+    shards = ShardedUnlearner(DecisionTreeClassifier(), n_shards=3, random_state=0).fit(X, y)
+    with pytest.raises(UnlearningError, match=r"in 3 shards of 1 slices.*n_shards=5"):
+        shards.set_params(n_shards=5).unlearn(indices=[0])
+    shards.set_params(n_shards=3).unlearn(indices=[0])

@@ -8,7 +8,7 @@ import torch
 from scipy.special import log_softmax
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EpochScoring, Freezer
 from torch import nn
 
 from skunlearn import (
@@ -191,13 +191,53 @@ def test_a_short_recipe_is_trained_back_at_half_its_rate(data, cls, epochs, take
     assert not np.array_equal(by_default, forgotten(lr=2 * rate))
 
 
-def test_ct_needs_convolutions(data):
+class Unequal(Watch):
+    """Kernels that a transposition does not fit, or does not change."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, (1, 3), padding=(0, 1))
+
+
+class LazyKernels(Watch):
+    """The kernels' sizes are known before any row."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.LazyConv2d(2, 3, padding=1)
+
+
+def watch(module, **params):
+    return NeuralNetClassifier(
+        module, criterion=nn.CrossEntropyLoss, max_epochs=1, train_split=None, verbose=0, **params
+    )
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("make", [headed, lambda: watch(Unequal)])
+def test_ct_says_before_the_training_that_a_net_has_no_kernels(data, make, frozen):
     X, y = data
-    unlearner = CTUnlearner(headed(), random_state=0).fit(X, y)
-    before = weights_of(unlearner)
-    with pytest.raises(UnlearningError, match="has none"):
+    seen = []
+    net = make().set_params(callbacks=[EpochScoring(lambda *given: seen.append(1) or 0.0)])
+    if frozen:
+        net = FrozenEstimator(net.fit(X, y))
+        seen.clear()
+    unlearner = CTUnlearner(net, random_state=0)
+    with pytest.raises(ValueError, match=r"has none. Use another method"):
+        unlearner.fit(X, y)
+    assert not seen
+    assert not hasattr(unlearner, "estimator_")
+
+
+def test_ct_says_at_the_request_that_no_kernel_learns(data):
+    """Callbacks may freeze and unfreeze them at any time."""
+    X, y = data
+    unlearner = CTUnlearner(watch(LazyKernels, callbacks=[Freezer("conv.*")]), random_state=0)
+    before = weights_of(unlearner.fit(X, y))
+    with pytest.raises(UnlearningError, match=r"that learn.* has none"):
         unlearner.unlearn(indices=FORGET)
     assert same_parameters(weights_of(unlearner), before)
+    CTUnlearner(watch(LazyKernels), random_state=0).fit(X, y).unlearn(indices=FORGET)
 
 
 def test_msg_renews_the_smallest_gradients(data):

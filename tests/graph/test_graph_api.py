@@ -345,7 +345,9 @@ def test_weights_that_a_module_loads_are_named():
     loads = make_net().set_params(module=Loads)
     eraser = GraphEraser(loads, n_shards=2, random_state=0)
     eraser.fit(planted()).unlearn(nodes=[2])
-    eraser.set_params(estimator=make_net()).unlearn(nodes=[3])  # of one shard only
+    eraser.set_params(estimator=make_net())
+    with pytest.warns(UserWarning, match=r"estimator__module\).* trains all of them again"):
+        eraser.unlearn(nodes=[3])  # of one shard only
     certificate = json.loads(eraser.certificate())
     assert certificate["guarantee"] == "none"
     assert [entry["exact"] for entry in certificate["deletions"]] == [False, False]
@@ -414,3 +416,14 @@ def test_labels_of_nodes_keep_their_column():
     data.y[data.y == 3] = 7
     with pytest.raises(ValueError, match=r"weight= by column.*classes="):
         GraphEraser(net, n_shards=2).fit(data)
+
+
+def test_no_shard_stays_that_another_recipe_has_trained():
+    eraser = make_eraser().fit(planted())
+    eraser.set_params(estimator__module__hidden_channels=5)
+    with pytest.warns(UserWarning, match=r"estimator__module__hidden_channels\).* trains all"):
+        eraser.unlearn(nodes=[8])
+    assert {net.module_.hidden_channels for net in eraser.estimators_} == {5}
+    assert eraser.deletions_[0]["shards_retrained"] == list(range(len(eraser.estimators_)))
+    eraser.unlearn(nodes=[9])  # by the same recipe, which nothing is said of
+    assert len(eraser.deletions_[1]["shards_retrained"]) == 1

@@ -277,7 +277,7 @@ def test_a_single_retained_row_is_no_statistic(data):
     after = parameters(unlearner.estimator_)
     assert np.array_equal(before["module.norm.running_mean"], after["module.norm.running_mean"])
     assert unlearner.deletions_[0]["statistics_kept"] == ["module.norm"]
-    (note,) = json.loads(unlearner.certificate())["notes"]
+    note, _ = json.loads(unlearner.certificate())["notes"]  # the other: nothing was compared
     assert note.startswith("Running statistics of module.norm are those from before the request")
 
 
@@ -325,7 +325,7 @@ def test_frozen_statistics_hold_no_row_and_stay(module):
     unlearner.unlearn(indices=np.arange(8))
     assert (unlearner.estimator_.module_.norm.running_mean == 0.7).all()
     assert not unlearner.deletions_[0].get("statistics_kept")
-    assert json.loads(unlearner.certificate())["notes"] == []
+    assert "Running statistics" not in str(json.loads(unlearner.certificate())["notes"])
 
 
 class Untracked(Norms):

@@ -76,6 +76,21 @@ def test_files_say_what_they_do_not_hold(kind, with_rows, tmp_path):
     assert np.array_equal(with_same_changes.predict_proba(X), said)
 
 
+def test_a_parameter_of_the_module_that_was_set_since(tmp_path):
+    """Not the layers were changed, but the recipe that they were built by."""
+    X, y = rows()
+    unlearner = FineTuneUnlearner(make_net(max_epochs=1), random_state=0).fit(X, y)
+    path = tmp_path / "model"
+    unlearner.save(path)
+    wide = FineTuneUnlearner(make_net(module__hidden=99))
+    with pytest.raises(ValueError, match="Make it with the parameters of the one"):
+        wide.load(path)
+    unlearner.set_params(estimator__module__hidden=99)
+    unlearner.save(path)  # it is whole: warnings are errors here
+    loaded = FineTuneUnlearner(make_net()).load(path)
+    assert np.array_equal(loaded.predict_proba(X), unlearner.predict_proba(X))
+
+
 @quiet
 def test_files_keep_what_is_frozen_and_its_dtype(tmp_path):
     X, y = rows()

@@ -2,6 +2,7 @@
 
 import html
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -88,6 +89,31 @@ def test_nets_and_pipelines_say_the_same(data, capsys):
     lines = unlearner.unlearn(indices=FORGET) and capsys.readouterr().out.splitlines()
     assert lines[0] == "unlearning 6 of 60 rows …"
     assert lines[-1].startswith("done in ")
+
+
+@quiet
+def test_what_nobody_looked_at_is_said_with_the_way_out(data, capsys):
+    """Of requests without unseen rows alone, and not by exact methods, nor as a warning."""
+    X, y = data
+    given = {"X_val": X[40:], "y_val": y[40:]}
+    for cls, request, said in (
+        (FineTuneUnlearner, {}, "the request brought none (X_val=, y_val=)."),
+        (FineTuneUnlearner, given, ""),
+        (RetrainUnlearner, {}, ""),
+    ):
+        one = cls(net(), verbose=1, random_state=0).fit(X[:40], y[:40])
+        capsys.readouterr()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            one.unlearn(indices=range(20), **request)
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert last.partition("; not compared with unseen rows: ")[2] == said
+        assert not any("compared with unseen" in str(warning.message) for warning in caught)
+    assert "AutoUnlearner with X_val=" in describe_result(ask_of_one_row(data))
+
+
+def ask_of_one_row(data):
+    return FineTuneUnlearner(net(), random_state=0).fit(*data).unlearn(indices=[3]).deletions_[0]
 
 
 def test_results_without_losses():

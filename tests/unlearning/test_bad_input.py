@@ -4,12 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skunlearn import RetrainUnlearner, UnlearningPipeline
+from skunlearn import ForestUnlearner, RetrainUnlearner, RidgeUnlearner, UnlearningPipeline
+from skunlearn._torch.skorch_nets import is_net
 from skunlearn.exceptions import AlreadyForgottenError, ClassForgottenWarning, UnknownRowsError
 from skunlearn.forget_sets import random_forget_set
 from skunlearn.metrics import MIAScorer
@@ -411,3 +414,42 @@ def test_forgetting_a_whole_class_is_announced(data):
     assert list(unlearner.classes_) == ["ant", "bee", "cat"]
     assert np.all(unlearner.predict_proba(X)[:, 1] == 0)
     assert "bee" not in unlearner.predict(X)
+
+
+@pytest.mark.parametrize(
+    "unlearner",
+    [
+        RetrainUnlearner(LogisticRegression(max_iter=500)),
+        ForestUnlearner(RandomForestClassifier(5)),
+        RidgeUnlearner(RidgeClassifier()),
+        make(),
+    ],
+    ids=["estimator", "forest", "sums", "net"],
+)
+def test_rows_without_names_are_told_of_once(data, unlearner):
+    """By the model inside, where it knows the names, and not by the unlearner as well."""
+    X, y = data
+    unlearner = clone(unlearner).fit(pd.DataFrame(X, columns=list("abcd")), y)
+    for name in ("predict", "predict_proba", "decision_function"):
+        if not hasattr(unlearner, name):
+            continue
+        with pytest.warns(UserWarning, match="X does not have valid feature names") as heard:
+            getattr(unlearner, name)(X)
+        assert len(heard) == 1, [str(each.message) for each in heard]
+    narrow = pd.DataFrame(X[:, :3], columns=list("abc"))
+    with pytest.raises(ValueError, match="feature names"):
+        unlearner.predict(narrow)
+    if not is_net(unlearner.estimator):
+        with pytest.raises(ValueError, match=r"X has 3 features, but .* is expecting 4 features"):
+            unlearner.predict(X[:, :3])
+
+
+def test_several_inputs_as_skorch_takes_them_are_told_what_they_are(data):
+    """Also where they are alike, and would be stacked to an array."""
+    X, y = data
+    for given in ((X, X + 1), [X, X + 1], (X, X[:, :2])):
+        for labels in (y, y.tolist(), torch.from_numpy(y)):
+            with pytest.raises(ValueError, match=r"2 arrays with 30 rows each.* go into a dict"):
+                make().fit(given, labels)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples: 2 rows and 30 labels"):
+        make().fit([X[0].tolist(), X[1].tolist()], y)

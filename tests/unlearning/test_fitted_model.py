@@ -5,10 +5,10 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from skunlearn import RetrainUnlearner
+from skunlearn import AutoUnlearner, NegMergeUnlearner, RetrainUnlearner, SCRUBUnlearner
 from skunlearn._fitted_model import ask_about, need_net, read_rows
 from skunlearn._torch.observation import observe
-from tests.small import net
+from tests.small import as_dataset, net, quiet
 
 NAMES = np.array(["no", "perhaps", "yes"])
 
@@ -56,3 +56,26 @@ def test_unseen_targets_of_a_regression_may_be_fractions(data):
     rows = read_rows(unlearner, X, y + 0.5)
     assert np.array_equal(rows.y, y + 0.5)
     assert read_rows(RetrainUnlearner(Ridge()).fit(X, X[:, 0]), X, y).y.dtype == X.dtype
+
+
+@quiet
+@pytest.mark.parametrize(
+    ("cls", "settings"),
+    [(AutoUnlearner, {}), (NegMergeUnlearner, {}), (SCRUBUnlearner, {"stop": "reference"})],
+)
+def test_unseen_rows_of_a_class_that_fit_has_not_seen_are_left_out(data, cls, settings):
+    """A table for all uses may hold one; that it is refused is of no use to anybody."""
+    X, y = data
+    own, others = np.flatnonzero(y < 2), np.flatnonzero(y == 2)
+    unseen, fitted = own[30:], own[:30]
+    mixed = np.r_[others[:5], unseen, others[5:]]
+    given = (X[unseen], y[unseen]), (X[mixed], y[mixed]), (as_dataset(X[mixed], y[mixed]), None)
+    weights = []
+    for X_val, y_val in given:
+        unlearner = cls(net(module__n_out=2), random_state=0, **settings).fit(X[fitted], y[fitted])
+        unlearner.unlearn(indices=np.arange(6), X_val=X_val, y_val=y_val)
+        weights.append(unlearner.estimator_.module_.state_dict())
+    for other in weights[1:]:
+        assert all(np.array_equal(weights[0][key], other[key]) for key in other)
+    with pytest.raises(ValueError, match=r"not among the classes \[0, 1\]: \[2\]"):
+        unlearner.unlearn(indices=[7], X_val=X[others], y_val=y[others])

@@ -1,6 +1,7 @@
 """What a certificate says of a fitted unlearner and of its log."""
 
 import platform
+from collections import Counter
 
 import sklearn
 import skorch
@@ -9,7 +10,11 @@ import torch
 from skunlearn._recipe import caches
 from skunlearn._rows import row_forms
 from skunlearn._rows.row_names import join_names
-from skunlearn._unlearning.certificate.deletion_log import find_kinds_in_front, has_rows_in_front
+from skunlearn._unlearning.certificate.deletion_log import (
+    count_forgotten,
+    find_kinds_in_front,
+    has_rows_in_front,
+)
 from skunlearn._unlearning.certificate.derived import find_file, list_artefacts
 from skunlearn._unlearning.certificate.guarantees import in_words
 from skunlearn._unlearning.certificate.model_digests import model_digest
@@ -45,12 +50,7 @@ def write_content(unlearner):
             "scikit-learn": sklearn.__version__,
         },
         "retained_rows": int(unlearner._record.retained.sum()),
-        # By the log: a model that was trained again knows the rows that are left alone.
-        "forgotten_rows": sum(
-            entry["rows"] - entry.get("corrected", 0)
-            for entry in log
-            if entry.get("kind") != "edges"  # of a graph, whose nodes stay
-        ),
+        "forgotten_rows": count_forgotten(log),
         "guarantee": guarantee,
         "scope": _SCOPE,
         **({"proved": unlearner._state_proof()} if guarantee == "(epsilon, delta)" else {}),
@@ -184,7 +184,26 @@ def _write_notes(unlearner):
             f"Running statistics of {', '.join(kept)} are those from before the request: they "
             "could not be taken anew over retained rows, and still hold the forgotten ones."
         )
-    return notes
+    return notes + _note_not_looked_at(unlearner)
+
+
+def _note_not_looked_at(unlearner):
+    """What nobody has compared with unseen rows, in a request or in an audit after it."""
+    log = unlearner.deletions_
+    audited = {found["after_requests"] for found in read_records(unlearner).get("verification", [])}
+    blind = [
+        entry["not_looked_at"].partition(": ")[2]
+        for n, entry in enumerate(log, 1)
+        if "not_looked_at" in entry and n not in audited
+    ]
+    found = []
+    for lacked, n in Counter(blind).items():
+        which = "" if n == len(log) else f" of {n} of {len(log)} requests"
+        found.append(
+            f"Whether an attack tells the forgotten rows{which} from rows that the model has never "
+            f"seen, nobody has looked at: {lacked}"
+        )
+    return found
 
 
 def _list_declared(unlearner):

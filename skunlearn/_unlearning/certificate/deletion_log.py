@@ -12,11 +12,16 @@ from skunlearn._torch.parts.net_state import may_hold_rows
 from skunlearn._torch.portable import find_written
 from skunlearn._torch.skorch_nets import is_net
 from skunlearn._unlearning.certificate.model_digests import model_digest
+from skunlearn._unlearning.unseen_rows import FEWEST
 
 _PERSON = b"skunlearn-log"
 _NOT_LOOKED_AT = (
-    "Whether an attack tells the forgotten rows from rows that the model has never seen: the "
-    "request brought none that they could be compared with (X_val=, y_val=)."
+    "Whether an attack tells the forgotten rows from rows that the model has never seen: "
+)
+_BROUGHT_NONE = "the request brought none (X_val=, y_val=)."
+_TOO_FEW = f"fewer than {FEWEST} rows say nothing, but to AutoUnlearner with X_val=."
+_NOT_COMPARED = (
+    "those of the request could not be compared (too few of a class, say, or random augmentation)."
 )
 _SIZE = 8  # bytes of each digest; that one row among a million is taken for another: 1 in 10 ** 13
 
@@ -101,7 +106,12 @@ def log_entry(unlearner, before, change, model, kept, seconds):
             if removal.others.positions is not None:
                 entry["unseen"]["held_out"] = True
         elif not unlearner._has_judged():
-            entry["not_looked_at"] = _NOT_LOOKED_AT
+            said, lacked = change.forget_after, _NOT_COMPARED
+            if said is not None and len(said.y) < FEWEST and not promises.judges_itself:
+                lacked = _TOO_FEW
+            elif removal.unseen is None and change.unseen_after is None:
+                lacked = _BROUGHT_NONE
+            entry["not_looked_at"] = _NOT_LOOKED_AT + lacked
     entry["weights"] = {**model_digest(model), "before": before.weights}
     if removal.made_from is not None:
         return entry | {"made_with": len(unlearner.deletions_)}
@@ -119,6 +129,15 @@ def digest_forgotten(key, kind, identifiers, contents=None):
         rows = b"".join(sorted(set(map(np.ndarray.tobytes, identifiers))))
     whole = hashlib.blake2b(rows, digest_size=16, key=key, person=_PERSON)
     return {"identifiers_digest": whole.hexdigest(), "forgotten": packed}
+
+
+def count_forgotten(log):
+    """How many rows a log says are gone: a model that was trained again knows those left alone."""
+    return sum(
+        entry["rows"] - entry.get("corrected", 0)
+        for entry in log
+        if entry.get("kind") != "edges"  # of a graph, whose nodes stay
+    )
 
 
 def digest_weights(before, after):
