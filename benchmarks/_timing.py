@@ -1,5 +1,6 @@
 """Contenders timed in turn."""
 
+import math
 import os
 import platform
 import statistics
@@ -46,3 +47,11 @@ def report(title, results, base):
             f"  {name:<34} {wall:8.3f} s wall {cpu:8.3f} s CPU   "
             f"{wall / results[base][0]:5.2f} × wall {cpu / results[base][1]:5.2f} × CPU"
         )
+
+
+def plus_minus(mean, spread, form=".2f"):
+    """A mean with its spread over seeds, which one seed has none of; "" where there is no mean."""
+    if not math.isfinite(mean):
+        return ""
+    known = spread is not None and math.isfinite(spread)
+    return f"{mean:{form}}" + (f" ± {spread:.{form.split('.')[1]}}" if known else "")

@@ -12,6 +12,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import torch
+from _timing import plus_minus
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNetClassifier
 from torch import nn
@@ -177,10 +178,11 @@ def main():
                 print("|---" * 6 + "|")
                 for name, m in mean.iterrows():
                     sd = spread.loc[name]
-                    gain = f"{m['gain']:+.2f} ± {sd['gain']:.2f}"
-                    gain = "" if np.isnan(m["gain"]) or name == "retrained" else gain
+                    gain = plus_minus(m["gain"], sd["gain"], "+.2f")
+                    gain = "" if name == "retrained" else gain
+                    backward = plus_minus(m["BWT"], sd["BWT"], "+.2f")
                     print(
-                        f"| {name} | {m['BWT']:+.2f} ± {sd['BWT']:.2f} | {m['worst class']:+.1f} "
+                        f"| {name} | {backward} | {m['worst class']:+.1f} "
                         f"| {m['AUC']:.3f} | {gain} | {m['seconds']:.1f} |",
                         flush=True,
                     )

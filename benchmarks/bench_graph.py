@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import torch
-from _timing import interleave, machine, report
+from _timing import interleave, machine, plus_minus, report
 from scipy.stats import entropy
 from skorch import NeuralNetClassifier
 from torch_geometric.data import Data
@@ -144,7 +144,7 @@ def accuracies(splits, k):
         print(
             f"  {name:<25}{100 * cut:>10.1f}{classes:>10.2f}"
             + "".join(f"{100 * value:>10.1f}" for value in rest)
-            + f"{np.median(seconds[name]):>10.3f}  {behind.mean():+8.1f} ± {spread:.1f}"
+            + f"{np.median(seconds[name]):>10.3f}  {plus_minus(behind.mean(), spread, '+8.1f')}"
         )
 
 

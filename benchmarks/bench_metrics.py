@@ -147,6 +147,7 @@ def train_all(data, epochs):
         "retrained": nets(2000, RETAIN).logits(),
         "references": nets(1000, RETAIN).logits(),
         "original": nets(6000, SEEN, 1).logits()[0],
+        "untrained": Nets([8000], data).look(SEEN[None]).logits()[0],
         "shadow": shadow.logits(),
         "forgetting": forgetting.logits(),
         "seen": seen,
@@ -199,6 +200,9 @@ class Measures:
         right = [float(np.mean(side.argmax(1) == labels)) for side, labels in sides]
         found["gap_attack"] = (1 + right[0] - right[1]) / 2
         found["expected_calibration_error"] = metrics.expected_calibration_error(*sides[0])
+        found["zero_retrain_forgetting"] = metrics.zero_retrain_forgetting(
+            z[FORGET], self.made["untrained"][FORGET]
+        )
         margins, log_p = metrics.margin(z[CANDIDATES], y[CANDIDATES]), -metrics.cross_entropy(z, y)
         seen, shadow = self.made["seen"], self.margins["shadow"]
         ratios = {

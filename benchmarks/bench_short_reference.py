@@ -12,6 +12,7 @@ import json
 import time
 
 import numpy as np
+from _timing import plus_minus
 from sklearn.datasets import make_classification
 from skorch import NeuralNetClassifier
 from torch import nn
@@ -133,10 +134,11 @@ def main(argv=None):
             line = {"task": task.__name__, "reference": name}
             for k in SCORES:
                 values = [values[k] for values, _ in found]
-                line[k] = {"bias": float(np.mean(values)), "spread": float(np.std(values, ddof=1))}
+                spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+                line[k] = {"bias": float(np.mean(values)), "spread": spread}
             line["of retraining"] = float(np.mean([seconds for _, seconds in found]))
             lines.append(line)
-            text = (f"{k} {line[k]['bias']:+.3f} ± {line[k]['spread']:.3f}" for k in SCORES)
+            text = (f"{k} " + plus_minus(*line[k].values(), "+.3f") for k in SCORES)
             print(f"  {name:22}", *text, f"{line['of retraining']:.2f} of its time", flush=True)
     for name in dict.fromkeys(line["reference"] for line in lines):
         worst = max(abs(x[k]["bias"]) for x in lines if x["reference"] == name for k in SCORES)

@@ -26,7 +26,7 @@ from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 
 RATES = (0.02, 0.05, 0.1, 0.2, 0.43, 1.0)
 WAYS = "held out", "none", "given"
-_DOUBTED = "Labels that it knew by heart"
+_DOUBTED = "that it knew by heart"
 
 
 class TrainedAnew(NetUnlearner):

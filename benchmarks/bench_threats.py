@@ -2,11 +2,14 @@
 
 import argparse
 import copy
+import sys
+import time
 import warnings
 
 import numpy as np
 import pandas as pd
 import torch
+from _timing import plus_minus
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
@@ -141,17 +144,20 @@ def main():
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     for part in (relearning, malicious, slow):
-        whole = pd.concat([part(seed) for seed in options.seeds], keys=options.seeds)
+        found = []
+        for seed in options.seeds:
+            began = time.perf_counter()
+            found.append(part(seed))
+            took = time.perf_counter() - began
+            print(f"{part.__name__}, seed {seed}: {took:.0f} s", file=sys.stderr, flush=True)
+        whole = pd.concat(found, keys=options.seeds)
         mean, spread = (f(whole.groupby(level=1, sort=False)) for f in (
             lambda g: g.mean(), lambda g: g.std()))  # fmt: skip
         print(f"\n{part.__doc__} Seeds {options.seeds}.\n")
         print("| | " + " | ".join(mean.columns) + " |")
         print("|---" * (1 + len(mean.columns)) + "|")
         for name in mean.index:
-            cells = [
-                f"{m:.2f} ± {s:.2f}" if np.isfinite(m) else ""
-                for m, s in zip(mean.loc[name], spread.loc[name], strict=True)
-            ]
+            cells = map(plus_minus, mean.loc[name], spread.loc[name])
             print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 

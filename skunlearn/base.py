@@ -185,7 +185,7 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
         self._change(removal=removal)
         before = look_before(self, removal)
         model, kept = self._renew_model(removal)
-        after = observe_all(model, removal, self._classes)
+        after = observe_all(model, removal, self._classes, before=before.said)
         rows = removal.forget, removal.retain, removal.others
         change = Change.between(before.said, after, removal.emptied, rows, model)
         seconds = time.perf_counter() - started

@@ -45,11 +45,31 @@ class AccuracyDropError(UnlearningError):
 
 
 class UnknownRowsError(ValueError):
-    """A deletion request names rows, ids or groups that the model never saw."""
+    """A deletion request names rows, ids or groups that the model never saw.
+
+    Attributes
+    ----------
+    names : list
+        All of these, of which the message shows the first: ids, groups or positions as they were
+        passed, or positions in the rows that were.
+    """
+
+    def __init__(self, message="", names=()):
+        super().__init__(message)
+        self.names = list(names)
+
+    def __reduce__(self):
+        return type(self), (str(self), self.names)
 
 
 class AlreadyForgottenError(UnknownRowsError):
-    """A deletion request names rows that an earlier request has removed."""
+    """A deletion request names rows that an earlier request has removed.
+
+    Attributes
+    ----------
+    names : list
+        All of these, as in `UnknownRowsError`.
+    """
 
 
 class DataChangedError(ValueError):

@@ -1,17 +1,22 @@
 """The way in for nets that were trained in plain PyTorch."""
 
+import contextlib
 import copy
+import math
 import types
 from numbers import Integral
 
+import numpy as np
 import torch.nn.functional as F
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_scalar
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
+from torch.utils.data import IterableDataset
 
 from skunlearn._rows.containers import is_mapping
 from skunlearn._rows.seeding import seeded
+from skunlearn._torch.batches.training_batch import label_of
 from skunlearn._torch.from_torch.factory import check_factory
 from skunlearn._torch.from_torch.from_loader import read_loader
 from skunlearn._torch.from_torch.from_optimizer import read_optimizer
@@ -95,9 +100,10 @@ def from_torch(
         (``MIAScorer(reference="retrain")``, ``audit``, ``compare``, ``ShadowModels``), which refuse
         a net without. Other methods go on training, and the module is enough.
     net_class : subclass of skorch.NeuralNet, default=None
-        None: NeuralNetBinaryClassifier for binary cross-entropies, NeuralNetRegressor for squared,
-        absolute and Huber losses, NeuralNetClassifier for others. For several labels per row pass
-        ``skorch.NeuralNet``.
+        None: NeuralNetBinaryClassifier for binary cross-entropies, or skorch's NeuralNet where the
+        first item of the loader's data set has several labels; NeuralNetRegressor for squared,
+        absolute and Huber losses, NeuralNetClassifier for others. For several labels per row
+        without a `loader` pass ``skorch.NeuralNet``.
     **params : dict
         Other parameters of the skorch net, which go before what was read: ``module__...``,
         ``iterator_train__num_workers``, ``callbacks``, ``device``, ``verbose`` and the like.
@@ -158,7 +164,7 @@ def from_torch(
         callback = read_scheduler(scheduler, max_epochs=max_epochs, step_every=step_every)
         params["callbacks"] = _with_callback(params.get("callbacks"), callback)
     copied = deep_copy({"module": module, "criterion": criterion}, {})
-    net = (net_class or _kind(criterion))(
+    net = (net_class or _kind(criterion, loader))(
         copied["module"] if factory is None else factory,
         criterion=copied["criterion"],
         max_epochs=max_epochs,
@@ -231,10 +237,21 @@ def _write_name(criterion):
     return list(criterion.named_parameters())
 
 
-def _kind(criterion):
+def _kind(criterion, loader):
     if isinstance(criterion, _BINARY):
-        return NeuralNetBinaryClassifier
+        return NeuralNet if _has_many_labels(loader) else NeuralNetBinaryClassifier
     return NeuralNetRegressor if isinstance(criterion, _REGRESSION) else NeuralNetClassifier
+
+
+def _has_many_labels(loader):
+    """Whether the first item of the training has several labels; False where it cannot be read."""
+    if loader is None or isinstance(loader.dataset, IterableDataset):
+        return False
+    # What a user's data set raises is told by `fit`, which reads all of them.
+    with contextlib.suppress(Exception), seeded(_SEED):
+        label = label_of(loader.dataset[0])
+        return label is not None and math.prod(np.shape(label)) > 1
+    return False
 
 
 def _device(module):

@@ -43,3 +43,13 @@ def test_ratios_and_goals_make_a_table_and_json(tmp_path):
     rows = [line for line in told.splitlines() if line.startswith("| ")][1:]
     assert rows[0] == "| two | 0.900 | ≥ 0.95 | SHORT |"
     assert rows[1:] == ["| one | 1.000 | ≤ 1.1 | pass |", "| three | 2.000 | ≤ 2 | pass |"]
+
+
+def test_one_seed_has_no_spread(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from _timing import plus_minus
+
+    assert plus_minus(1.234, 0.1) == "1.23 ± 0.10"
+    assert plus_minus(1.234, 0.1, "+8.1f") == "    +1.2 ± 0.1"
+    assert plus_minus(1.234, None) == plus_minus(1.234, float("nan")) == "1.23"
+    assert plus_minus(float("nan"), float("nan")) == ""

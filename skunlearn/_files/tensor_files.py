@@ -7,6 +7,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, safe_open, save_file
 
+from skunlearn._files.digests import digest_of_lines, torch_line
 from skunlearn._files.write_whole import written_whole
 
 _FORMAT = 1
@@ -14,18 +15,30 @@ _FORMAT = 1
 
 def write(path, tensors, state):
     """Write tensors by name and a `state` of JSON's types; beside `path` first, then renamed."""
+    text = json.dumps(state)
     with written_whole(path) as part:
-        save_file(tensors, part, metadata={"skunlearn": json.dumps(state)})
+        save_file(tensors, part, metadata={"skunlearn": text, "content": _digest(tensors, text)})
 
 
 def read(path):
-    """What `write` was given."""
+    """What `write` was given; ValueError where a file holds anything else."""
     try:
         with safe_open(path, framework="pt") as file:
-            state = json.loads((file.metadata() or {}).get("skunlearn", "{}"))
+            about = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from error
-    return load_file(path), state
+    tensors, text = load_file(path), about.get("skunlearn", "{}")
+    if about.get("content") not in (None, _digest(tensors, text)):  # 0.2.0 wrote none
+        raise ValueError(
+            f"{path} is not the file that was written: its checksum differs, so that some of it "
+            "has changed on its way or on the disk. Restore it from a backup."
+        )
+    return tensors, json.loads(text)
+
+
+def _digest(tensors, text):
+    """Of all that a file holds."""
+    return digest_of_lines([text, *(torch_line(name, held) for name, held in tensors.items())])
 
 
 def header(method):

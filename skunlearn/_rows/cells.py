@@ -21,6 +21,8 @@ def write_cell(value):
     its numbers, and not all of their digits; the text of one holds a digest of the whole. Objects
     of other classes stand for what their ``repr`` says.
     """
+    if isinstance(value, np.str_ | np.bytes_):  # those of a list that was made of an array's
+        value = value.item()
     kind = type(value)
     if kind is list:
         if _OR_FLOATS.issuperset(map(type, value)):

@@ -95,13 +95,34 @@ def refuse_other_order(X, **given):
             )
 
 
+def are_positions(values):
+    """Whether the labels of a frame's or a series' index are positions, if it has an index."""
+    index = values.index if hasattr(values, "iloc") else None
+    return index is None or np.array_equal(np.asarray(index), np.arange(len(index)))
+
+
+def refuse_labels(indices, numbered):
+    """Raise where `indices` are a pandas Index, whose labels are no positions, or may be none.
+
+    `numbered` says whether the labels of the rows of ``fit`` are positions; None: nobody knows.
+    """
+    if numbered or not hasattr(indices, "get_indexer"):
+        return
+    raise TypeError(
+        "indices is an Index of pandas, of labels, and those of the rows of fit "
+        f"{'may be' if numbered is None else 'are'} others than their positions, as after a split "
+        "or a filter: other rows would be forgotten. Pass X.index.get_indexer(indices), of the X "
+        "that fit was given, or indices.to_numpy() where these are positions."
+    )
+
+
 def check_single_request(unknown, **named):
     """Exactly one way of naming rows must be used; `unknown` are other arguments by name."""
     if unknown:
         raise TypeError(
             f"unlearn takes no {', '.join(f'{name}=' for name in unknown)}. Name rows by their "
             "positions in fit as indices=, or as X_forget, ids= or groups=. A mask over the rows "
-            "becomes indices=numpy.flatnonzero(mask)."
+            "becomes indices=numpy.flatnonzero(mask), and a class numpy.flatnonzero(y == label)."
         )
     given = [name for name, value in named.items() if value is not None]
     if len(given) != 1:

@@ -160,7 +160,8 @@ def align(X, like, name):
     else:
         X = to_numpy(X)
     if X.ndim < 1 or tuple(X.shape[1:]) != shape:
-        hint = " A single row needs a leading axis: X[None]." if tuple(X.shape) == shape else ""
+        way = "needs a leading axis: X[None]" if X.ndim else "goes into a list: [row]"
+        hint = f" A single row {way}." if tuple(X.shape) == shape else ""
         raise ValueError(
             f"{name} has rows of shape {tuple(X.shape[1:])}, but the model was fitted on rows "
             f"of shape {shape}.{hint}"

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_array
 from torch.utils.data import Subset
 
-from skunlearn._rows.checking import refuse_forget_set
+from skunlearn._rows.checking import refuse_forget_set, refuse_labels
 from skunlearn._rows.containers import (
     align,
     find_repeated,
@@ -18,6 +18,8 @@ from skunlearn._rows.containers import (
 from skunlearn._rows.identifiers import list_names
 from skunlearn._rows.row_names import advise_on, show_some
 from skunlearn.exceptions import AlreadyForgottenError, UnknownRowsError
+
+_LEAVE_OUT = "leave them out (the error's names attribute has all of them)."
 
 
 def locate(record, X=None, y=None, *, ids=None, indices=None, groups=None):
@@ -81,7 +83,8 @@ def locate_brought(record, gone, X, y):
     if len(more):
         raise AlreadyForgottenError(
             f"X_retain holds rows of the forget set, or one more often than it is kept (rows "
-            f"{show_some(list(more))}); leave them out."
+            f"{show_some(list(more))}); leave them out.",
+            more,
         )
     return found
 
@@ -181,12 +184,14 @@ def _keep_retained(record, hits, kind, noun, names=None, table=None):
         )
         raise UnknownRowsError(
             f"{len(unknown)} of {len(hits)} {kind} were never seen by this model "
-            f"({noun}s {show_some(unknown)}). Nothing was forgotten. {advice}"
+            f"({noun}s {show_some(unknown)}). Nothing was forgotten. {advice}",
+            unknown,
         )
     if gone:
         raise AlreadyForgottenError(
             f"{len(gone)} of {len(hits)} {kind} were forgotten by an earlier request "
-            f"({noun}s {show_some(gone)}). Nothing more was forgotten; leave them out."
+            f"({noun}s {show_some(gone)}). Nothing more was forgotten; {_LEAVE_OUT}",
+            gone,
         )
     positions = np.unique(np.concatenate(hits)) if hits else np.empty(0, np.intp)
     return positions[record.retained[positions]]
@@ -198,6 +203,7 @@ def _check_indices(record, indices):
         if isinstance(indices, slice):
             way = f"range{indices.indices(len(record))}"
         raise TypeError(f"indices must be a 1-D array of integers, got a {kind}. Pass {way}.")
+    refuse_labels(indices, record.numbered)
     named, indices = indices, np.asarray(indices)
     if indices.dtype == bool:
         raise TypeError("indices must be integers, got a boolean mask. Pass np.flatnonzero(mask).")
@@ -209,13 +215,15 @@ def _check_indices(record, indices):
             indices, dtype=None, ensure_2d=False, ensure_min_samples=0, input_name="indices"
         )
         given = repr(indices.item()) if indices.ndim == 0 else f"{indices.dtype} {indices.shape}"
-        wish = f" Of one row pass [{given}]." if indices.ndim == 0 else ""
+        one = indices.ndim == 0 and indices.dtype.kind in "iu"
+        wish = f" Of one row pass [{given}]." if one else ""
         raise TypeError(f"indices must be a 1-D array of integers, got {given}.{wish}")
     wrong = indices[(indices < 0) | (indices >= len(record))]
     if len(wrong):
         raise UnknownRowsError(
             f"{len(wrong)} of {len(indices)} indices lie outside the {len(record)} training "
-            f"rows ({show_some(wrong.tolist())}). Indices count the rows that fit was given."
+            f"rows ({show_some(wrong.tolist())}). Indices count the rows that fit was given.",
+            wrong.tolist(),
         )
     if len(np.unique(indices)) < len(indices):
         raise ValueError("indices names a row more than once; name each row once.")
@@ -223,6 +231,7 @@ def _check_indices(record, indices):
     if len(gone):
         raise AlreadyForgottenError(
             f"{len(gone)} of {len(indices)} rows were forgotten by an earlier request "
-            f"(indices {show_some(gone.tolist())}). Nothing more was forgotten; leave them out."
+            f"(indices {show_some(gone.tolist())}). Nothing more was forgotten; {_LEAVE_OUT}",
+            gone.tolist(),
         )
     return np.sort(indices).astype(np.intp)

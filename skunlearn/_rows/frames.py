@@ -16,6 +16,47 @@ def is_polars(X):
     return polars is not None and isinstance(X, polars.DataFrame)
 
 
+def is_plain_frame(X):
+    """Whether `X` is a frame of pandas with numbers, times, categories and text in its columns.
+
+    Text is a column of that dtype, or one of objects that are all text: others that are equal may
+    be told apart by their classes (1 and True, say), or be told apart by nothing.
+    """
+    plain = hasattr(X, "iloc") and len(X.shape) == 2
+    return plain and all(_is_plain(column) for _, column in X.items())
+
+
+def _is_plain(column):
+    from pandas import StringDtype
+    from pandas.api.types import infer_dtype
+
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufmM":
+        return column.dtype.itemsize <= 8
+    if hasattr(column, "cat") or isinstance(column.dtype, StringDtype):
+        return True
+    return column.dtype == object and infer_dtype(column, skipna=False) == "string"
+
+
+def number_values(column):
+    """Of a column of pandas' other than numbers: which of its values each cell holds, and these.
+
+    Returns
+    -------
+    codes : ndarray of int of shape (n,), with -1 where a value is missing
+    values : list of object
+    """
+    from pandas import factorize
+
+    if hasattr(column, "cat"):
+        return column.cat.codes.to_numpy(), column.cat.categories.tolist()
+    cells = column.to_numpy(dtype=object)
+    try:
+        codes, values = factorize(cells)
+    except TypeError:  # a list that was put there later
+        return np.arange(len(cells)), cells.tolist()
+    return codes, values.tolist()
+
+
 def take_rows(X, rows):
     """Rows of a frame at integer positions, or a slice."""
     return X[rows] if is_polars(X) else X.iloc[rows]

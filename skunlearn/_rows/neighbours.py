@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from skunlearn._rows.containers import is_dataset, is_mapping
 from skunlearn._rows.frames import is_frame, to_array
@@ -46,6 +46,18 @@ def count_agreeing(rows, known, seed):
     places = np.searchsorted(model.classes_, rows.y).clip(max=len(model.classes_) - 1)
     found = model.classes_[places] == rows.y  # of other labels there is no neighbour
     return np.where(found, shares[np.arange(len(places)), places], 0.0)
+
+
+def average_neighbours(rows):
+    """Mean of the targets of each row's neighbours, or the share of them that has each label.
+
+    None where rows cannot be compared, or are too few.
+    """
+    X = read_matrix(rows)
+    if X is None or len(X) < _FEWEST or not np.isfinite(X).all():
+        return None
+    model = NearestNeighbors(n_neighbors=_VOTES, algorithm="brute").fit(X)
+    return rows.y[model.kneighbors(return_distance=False)].mean(axis=1)
 
 
 def find_contradicted(rows, known, seed, rarely=True):

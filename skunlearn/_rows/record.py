@@ -5,6 +5,7 @@ import copy
 import numpy as np
 
 from skunlearn._rows import finding, row_table, seen
+from skunlearn._rows.checking import are_positions
 from skunlearn._rows.containers import (
     empty_like,
     is_dataset,
@@ -23,7 +24,7 @@ from skunlearn._rows.row_table import RowTable
 from skunlearn._rows.views import DigestsOf, Rows
 from skunlearn.exceptions import AlreadyForgottenError, DataNotStoredError, UnknownRowsError
 
-_TABLES = ("retained", "ids", "groups", "weights")
+_TABLES = ("retained", "ids", "groups", "weights", "old_digests")
 
 
 class TrainingRecord:
@@ -38,6 +39,8 @@ class TrainingRecord:
     owned = has_data = False  # whether the retained rows are at hand
     _X = None
     reader = None  # a PlainRows where rows are augmented
+    old_digests = None  # of what corrected rows held before, of shape (k, 16)
+    numbered = None  # whether the labels of a frame's rows are positions; None: nobody knows
 
     def __init__(
         self,
@@ -52,12 +55,13 @@ class TrainingRecord:
         sketches=None,
         items=None,
         reader=None,
+        numbered=True,
     ):
         n = n_rows(X) if not is_dataset(X) else len(X)
         self.is_dataset, self.items, self.reader, self.owned = is_dataset(X), items, reader, owned
         self._store(view_of(X), y, np.arange(n))
         self.retained = np.ones(n, dtype=bool)
-        self.y_dtype = y.dtype
+        self.y_dtype, self.numbered = y.dtype, numbered and are_positions(X)
         self.like = None if self.is_dataset else empty_like(X)
         self._table = None if self.is_dataset else RowTable.of(X, y, digests, sketches)
         self._ids = None if ids is None else read_ids(ids, n)
@@ -72,13 +76,14 @@ class TrainingRecord:
         for name in ("ids", "groups"):
             table = tables.get(name)
             vars(new)["_" + name] = None if table is None else NameTable(None, table)
-        new._table = RowTable.from_arrays(tables)
+        new._table, new.old_digests = RowTable.from_arrays(tables), tables.get("old_digests")
         new.items = None
         if "sample" in tables:
             parts = (tables.get(name) for name in ("sample_inputs", "sample_rest"))
             new.items = ItemSample(tables["sample"], *parts)
         new.is_dataset, new.like, new.y_dtype = is_dataset, like, y_dtype
         new.reader = reader
+        new.numbered = None if hasattr(like, "iloc") else True  # files hold no index
         return new.detach()
 
     def tables(self):
@@ -159,6 +164,16 @@ class TrainingRecord:
         """As ``digests``, of each row with its label."""
         return None if self._table is None else self._table.complete(self)[1]
 
+    @property
+    def digests_gone(self):
+        """Of the rows that are forgotten, and of what corrected ones held and no row holds now."""
+        digests, old = self.digests, self.old_digests
+        gone = digests[~self.retained]
+        if old is None:
+            return gone
+        there = [len(hits) > 0 for hits in match(digests[self.retained], old)]
+        return np.concatenate([gone, old[~np.array(there)]])
+
     def digests_at(self, positions):
         """Digests of the rows at `positions`."""
         return self._table.complete(self, positions)[0]
@@ -207,6 +222,7 @@ class TrainingRecord:
     def correct(self, positions, X, y):
         """A record, with a copy of its rows, in which those at `positions` have other values."""
         digests, labels = self.digests.copy(), self.label_digests.copy()
+        old = [table for table in (self.old_digests, digests[positions]) if table is not None]
         digests[positions] = made = row_digests(X)
         labels[positions] = label_digests(made, y)
         left = self.retained.copy()
@@ -217,6 +233,7 @@ class TrainingRecord:
         new, held = copy.copy(self), self._slot[others]
         new._store(join(take(self._X, held), X), np.concatenate([self._y[held], y]), slot)
         new.owned, new._table = True, RowTable(digests, labels)
+        new.old_digests = np.concatenate(old)
         return new
 
     def with_items(self, X, y, items, reader=None):
@@ -250,12 +267,14 @@ class TrainingRecord:
         if forgotten:
             raise AlreadyForgottenError(
                 f"{len(forgotten)} rows ({show_some(forgotten)}) of X were forgotten and must not "
-                "come back. Attach the retained rows only."
+                "come back. Attach the retained rows only (the error's names has the others).",
+                forgotten,
             )
         if unknown:
             raise UnknownRowsError(
                 f"{len(unknown)} rows ({show_some(unknown)}) of X were not among the training "
-                "rows, or their labels differ. Attach exactly the retained rows and their labels."
+                "rows, or their labels differ. Attach exactly the retained rows and their labels.",
+                unknown,
             )
         missing = np.flatnonzero(self.retained & (slot < 0))
         if len(missing):

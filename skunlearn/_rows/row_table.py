@@ -5,10 +5,12 @@ adversary. Rows are compared with what is known of them before they are used.
 """
 
 import functools
+import hashlib
 
 import numpy as np
 import torch
 
+from skunlearn._rows.cells import write_cell
 from skunlearn._rows.containers import (
     DIGEST_SIZE,
     label_digests,
@@ -19,6 +21,7 @@ from skunlearn._rows.containers import (
     take,
     to_numpy,
 )
+from skunlearn._rows.frames import is_plain_frame, number_values
 from skunlearn.exceptions import DataChangedError
 
 _CHUNK_BYTES = 2**22  # of rows that are looked at at a time, which bounds the memory
@@ -32,8 +35,9 @@ _FEWEST = 4  # rows that are compared however large they are
 class RowTable:
     """Digests of rows and of rows with their labels, by position.
 
-    Of numbers in arrays and tensors a sketch of every row is made at once, which takes a fraction
-    of the time. It tells whether a row still is what it was when its digest is asked for at last.
+    Of numbers in arrays and tensors, and of most frames of pandas, a sketch of every row is made at
+    once, which takes a fraction of the time. It tells whether a row still is what it was when its
+    digest is asked for at last.
 
     Parameters
     ----------
@@ -254,7 +258,9 @@ def _make_error(what, side="X"):
 
 
 def can_sketch(X):
-    """Whether `X` is an array or tensor of numbers."""
+    """Whether `X` is an array or tensor of numbers, or a frame as of `is_plain_frame`."""
+    if hasattr(X, "iloc"):
+        return is_plain_frame(X)
     if isinstance(X, torch.Tensor):
         return X.device.type == "cpu" and X.layout is torch.strided and X.dtype in _DTYPES
     is_array = type(X) in (np.ndarray, np.memmap) and X.ndim > 0
@@ -266,7 +272,7 @@ def row_sketches(X):
 
     Parameters
     ----------
-    X : ndarray or tensor of numbers, of n rows
+    X : ndarray, tensor or data frame as of `can_sketch`, of n rows
 
     Returns
     -------
@@ -274,6 +280,9 @@ def row_sketches(X):
         Equal rows have equal sketches, 0.0 and -0.0 counting as equal, and all NaN; a row that was
         changed keeps its sketch with a chance of about 2**-64.
     """
+    if hasattr(X, "iloc"):
+        parts = read_in_parts(X, 8 * X.shape[1], _CHUNK_BYTES)
+        return np.concatenate([row_sketches(_encode_frame(part)) for part in parts])
     n = len(X)
     sketches = np.zeros(n, dtype=np.uint64)
     width = X[:1].nbytes
@@ -294,6 +303,24 @@ def row_sketches(X):
         np.einsum("ij->i", chunk, out=sketches[i : i + m])  # a sum; of short rows faster than sum
         i += m
     return sketches
+
+
+def _encode_frame(X):
+    """The cells of a frame as numbers of 64 bits, or as they are where all are numbers."""
+    if X.iloc[:0].to_numpy().dtype.kind in "biuf":
+        return X.to_numpy()
+    words = np.empty(X.shape, dtype=np.uint64)
+    for i, (_, column) in enumerate(X.items()):
+        if not isinstance(column.dtype, np.dtype) or column.dtype.kind == "O":
+            codes, values = number_values(column)
+            texts = (write_cell(value).encode() for value in [*values, np.nan])
+            hashed = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in texts)
+            words[:, i] = np.frombuffer(hashed, dtype=np.uint64)[codes]
+        elif column.dtype.kind == "f":
+            words[:, i] = _as_words(column.to_numpy(dtype=np.float64)[:, None], 1)[:, 0]
+        else:
+            words[:, i] = column.to_numpy().astype(np.int64).view(np.uint64)
+    return words
 
 
 @functools.lru_cache(maxsize=8)

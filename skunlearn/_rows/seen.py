@@ -31,12 +31,13 @@ def mark_seen(record, X):
 def mark_forgotten(record, X):
     """Which rows of `X` equal one that was forgotten; of Datasets, all that are not retained.
 
-    Nothing is kept of forgotten items by which they would be known.
+    What corrected rows held before was forgotten too. Nothing is kept of forgotten items by which
+    they would be known.
     """
     if record.is_dataset or is_dataset(X):
         return ~mark_seen(record, X)
     X, exact = align(X, record.like, "X")
-    return exact & _are_in(record.digests[~record.retained], row_digests(X))
+    return exact & _are_in(record.digests_gone, row_digests(X))
 
 
 def share_alike(record, X):

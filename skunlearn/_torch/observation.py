@@ -2,7 +2,7 @@
 
 import warnings
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import logit
@@ -30,6 +30,8 @@ class Evidence:
     predicted : ndarray like `y`
     task : see `task_of`
     noisy : bool, whether rows were read through the random augmentation of training
+    answers : tuple of (model, ndarray)
+        Of an ensemble what each member said; no copy or file holds it.
     """
 
     y: np.ndarray
@@ -37,6 +39,10 @@ class Evidence:
     predicted: np.ndarray
     task: object
     noisy: bool = False
+    answers: tuple = field(default=(), repr=False, compare=False)
+
+    def __getstate__(self):
+        return vars(self) | {"answers": ()}
 
     def losses(self):
         """Cross-entropy or squared error of each row; None without probabilities."""
@@ -52,7 +58,13 @@ class Evidence:
     def take(self, rows):
         """The same of some rows, a mask or positions."""
         logits = None if self.logits is None else self.logits[rows]
-        new = replace(self, y=self.y[rows], logits=logits, predicted=self.predicted[rows])
+        new = replace(
+            self,
+            y=self.y[rows],
+            logits=logits,
+            predicted=self.predicted[rows],
+            answers=tuple((member, said[rows]) for member, said in self.answers),
+        )
         if (losses := vars(self).get("_losses")) is not None:
             vars(new)["_losses"] = losses[rows]
         return new
@@ -74,13 +86,17 @@ def summarise(evidence):
     }
 
 
-def observe(model, rows, classes):
+def observe(model, rows, classes, earlier=None):
     """`Evidence` of a net or scikit-learn estimator on `rows` (encoded targets), as they are.
 
-    For `classes` see `task_of`; without `rows` there is no evidence, None.
+    For `classes` see `task_of`; without `rows` there is no evidence, None. Members of an ensemble
+    that `earlier`, `Evidence` of an ensemble on the same rows, was asked of are not asked again.
     """
     if rows is None:
         return None
+    if hasattr(model, "noting") and "answers" not in vars(model):
+        noting = model.noting(earlier.answers if earlier is not None else ())
+        return replace(observe(noting, rows, classes), answers=noting.answers)
     if rows.reader is not None:
         noisy = rows.reader.noisy
         # Through an augmentation the same draws each time, so that two models see the same.
@@ -116,17 +132,17 @@ def observe(model, rows, classes):
     return Evidence(y, logits, predicted, task)
 
 
-def observe_forgotten(model, rows, classes):
+def observe_forgotten(model, rows, classes, earlier=None):
     """As `observe`, of rows that a model of the other rows may have no answer to; None then.
 
     Within a radius, say, there need be no neighbour of theirs. A net has an answer always.
     """
     if rows is None or skorch_nets.is_net(model):
-        return observe(model, rows, classes)
+        return observe(model, rows, classes, earlier)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "One or more samples have no neighbors")
-            said = observe(model, rows, classes)
+            said = observe(model, rows, classes, earlier)
     except ValueError as error:
         if "No neighbors found" not in str(error):
             raise

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from skunlearn._rows.neighbours import name_by_neighbours
+from skunlearn._rows.neighbours import average_neighbours, name_by_neighbours
 from skunlearn._torch.batches.batching import n_batches
 from skunlearn._torch.observation import Evidence, summarise
 from skunlearn._torch.parts.tasks import Labels, Values
@@ -30,6 +30,7 @@ LOST = 0.03  # accuracy on unseen rows that is worth a warning, beside what chan
 WRECKED = (
     0.6  # share of what a net that was still learning knew: two seeds hardly ever differ by more
 )
+ABOVE = 0.1  # the least of it that may be what is not known by heart, without any row to ask
 MOST = 0.15  # points that they do, of nets that know little yet
 SETTLED = 300  # steps of a training from which they do not: by 0.044 at most, of 57 nets
 # R² up to which such a net knows next to nothing, and times its squared error that it then may
@@ -153,17 +154,20 @@ class Damage:
         Beyond it a model is wrecked.
     least : float or None
         What was lost on rows that nobody need know by heart, where that was asked.
+    may_be_heart : bool
+        Whether all of it may have been known by heart, and nobody can say.
     """
 
     lost: float
     rows: str
     allowed: float
     least: float | None = None
+    may_be_heart: bool = False
 
     @property
     def is_doubtful(self):
         """Whether wrong labels alone may be what was lost."""
-        return self.least is not None and self.least <= self.allowed
+        return self.may_be_heart or (self.least is not None and self.least <= self.allowed)
 
 
 class Facts:
@@ -402,17 +406,18 @@ class Facts:
         change, allowed = self.change, min(self.most_lost, Promises.accuracy_drop)
         judged = self.unlearner._has_judged()
         scores = self.measured["retain_before"]["score"], self.measured["retain_after"]["score"]
-        lost, least = 0.0 if None in scores else scores[0] - scores[1], None
+        lost = 0.0 if None in scores else scores[0] - scores[1]
         # Methods that lose what was known by heart may lose more: of that alone.
         if self.most_lost > allowed and not judged and isinstance(change.retain_after.task, Labels):
             # Of six labels that were known by heart, one wrong one makes the whole row wrong: where
             # a twelfth of them was let go of, that was two fifths of the rows.
             sides = change.retain_before, change.retain_after
             lost = float(np.subtract(*((said.predicted == said.y).mean() for said in sides)))
-        if lost > allowed and not (self.learning or judged):
-            least = self._lost_at_least()
+        asks = lost > allowed and not (self.learning or judged)
+        least = self._lost_at_least() if asks else None
         too_much = lost > self.most_lost or (least is not None and least > allowed)
-        return Damage(lost, "the retained rows", allowed, least), too_much
+        heart = asks and too_much and least is None and self._knows_as_neighbours_do()
+        return Damage(lost, "the retained rows", allowed, least, heart), too_much
 
     def _lost_at_least(self):
         """Accuracy lost on retained rows that nobody need know by heart; None without an answer."""
@@ -425,6 +430,16 @@ class Facts:
             return None
         named = name_by_neighbours(sample, None, self.unlearner._seed)
         return None if named is None else traces.lost_where_neighbours_agree(before, after, named)
+
+    def _knows_as_neighbours_do(self):
+        """Whether retained rows are known as well as their neighbours, or chance, know them."""
+        after, sample, named = self.change.retain_after, self.removal.sample, None
+        if sample is not None and not after.noisy:
+            one = after.task.has_one_class
+            named = name_by_neighbours(sample, None, 0) if one else average_neighbours(sample)
+        if named is None:
+            return traces.share_above_chance(after) > ABOVE
+        return traces.is_named_as_well(after, named)
 
 
 def lost_on_unseen(change):

@@ -92,12 +92,14 @@ def load(self, path):
     -----
     IncompleteFileWarning
         When `save` has said that the file does not hold all of the net, and the estimator is
-        no ``FrozenEstimator`` to take the rest from.
+        no ``FrozenEstimator`` to take the rest from. And when the net of this estimator answers
+        otherwise than the one that was saved: with another activation, say, or changed code.
 
     Raises
     ------
     ValueError
-        When the file was not written by ``save`` of this class, or the net does not fit.
+        When the file was not written by ``save`` of this class, has changed since, or the net does
+        not fit.
     """
     restore(self, *tensor_files.read(path), path)
     note_file(self, path)
@@ -120,6 +122,9 @@ def describe(unlearner):
         tensors[f"record.{name}"] = torch.from_numpy(np.ascontiguousarray(table).copy())
     if (held := unlearner._fitted.never_trained) is not None:
         tensors["never_trained"] = torch.from_numpy(held.copy())  # positions of retained rows
+    said = None if record.like is None else portable.answer(model, _made_up_rows(record.like))
+    if said is not None:
+        tensors["answers"] = said
     own, arrays, forms = _split_own(unlearner)
     tensors |= {f"own.{name}": value for name, value in arrays.items()}
     multi = isinstance(classes, Labels)
@@ -166,6 +171,8 @@ def restore(unlearner, tensors, state, path):
         y_dtype=np.dtype(state["y_dtype"]),
         reader=PlainRows() if state["augmented"] else None,
     )
+    if not state["lost"]:
+        _warn_of_another(model, record.like, tensors.get("answers"), path)
     with drafted(unlearner, anew=True) as draft:
         draft._fitted = Fitted(
             seed=state["seed"],
@@ -271,8 +278,23 @@ def _take_some_rows(record):
     """A few rows, or made-up ones of their form; None where that is not known."""
     if record.has_data:
         return record.view(np.flatnonzero(record.retained)[:8])
-    like = record.like
-    return None if like is None else Rows(_make_up(like), None, np.arange(8))
+    return None if record.like is None else _made_up_rows(record.like)
+
+
+def _warn_of_another(model, like, said, path):
+    """Warn where a net with the weights of a file is another one than the one that was saved."""
+    if said is not None and portable.answers_otherwise(model, _made_up_rows(like), said):
+        warn(
+            f"With the weights in {path} this net gives other answers than the one that was saved "
+            "did: its module's code, or a setting that is no weight (an activation, say), is "
+            "another one. Load the file into an estimator around the net that was saved.",
+            IncompleteFileWarning,
+        )
+
+
+def _made_up_rows(like):
+    """Rows of the form of those of ``fit``, the same at each call."""
+    return Rows(_make_up(like), None, np.arange(8))
 
 
 def _make_up(like):

@@ -105,16 +105,18 @@ def look_before(estimator, removal):
     return Before(weights, said, brought, declared)
 
 
-def observe_all(model, removal, classes, known=(None, None, None)):
+def observe_all(model, removal, classes, known=(None, None, None), before=None):
     """What a model says of the rows of a request, where that is not `known`.
 
     Of the forget rows, of the sample of the others, and of rows that it has never seen; None where
-    there are none.
+    there are none. `before` is the same of the model before, where it was asked of these rows.
     """
     rows = removal.forget, removal.sample, removal.others
     heard, asked = [], (observe if is_net(model) else observe_forgotten, observe, observe)
-    for said, part, ask in zip(known, rows, asked):
-        heard.append(said if said or part is None else ask(model, part, classes))
+    earlier = before if before is not None and removal.before is None else (None, None, None)
+    for said, part, ask, then in zip(known, rows, asked, earlier):
+        answered = [then] if then is not None and then.answers else []  # by members of an ensemble
+        heard.append(said if said or part is None else ask(model, part, classes, *answered))
     return tuple(heard)
 
 

@@ -119,6 +119,10 @@ def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None,
         y = validation.dataset_targets(X)
     given, X = X, validation.check_X(estimator, X, reset=True)
     n = len(X) if is_dataset(X) else n_rows(X)
+    if isinstance(given, list | tuple):
+        labels = (len(y),) if isinstance(y, list | tuple) else getattr(y, "shape", ())
+        if labels and labels[0] != n:
+            validation.refuse_several_inputs(given, labels[0])
     if y is None:
         hint = " An autoencoder's targets are its rows: fit(X, X)." * skorch_nets.is_net(inner)
         raise ValueError(
@@ -128,6 +132,7 @@ def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None,
     if n < 1:
         raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
     shape = y.shape if hasattr(y, "shape") else np.asarray(y, dtype=object).shape
+    numbered = checking.are_positions(given) and checking.are_positions(y)
     y, labels, columns = _find_task(estimator, X, y, n)
     refuse_task(estimator, columns if isinstance(columns, Labels) else labels)
     # A net predicts a column where it was given one, as in skorch.
@@ -142,7 +147,7 @@ def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None,
         if not skorch_nets.is_net(inner):
             name_weights(inner, weights)  # refuses what takes none
     owned = not is_dataset(X) and not shares_memory(X, given)
-    parts = {"owned": owned, "items": items, "reader": how}
+    parts = {"owned": owned, "items": items, "reader": how, "numbered": numbered}
     return TrainingRecord(X, y, weights=weights, ids=ids, groups=groups, **parts), reader
 
 
@@ -166,16 +171,7 @@ def _find_task(estimator, X, y, n):
     classifier = kind_for(inner, y) == "classifier"
     if classifier and has_labels(y) and skorch_nets.is_net(inner):
         if not (has_sigmoid(inner) or (plain and kind_of(inner) is None)):
-            raise ValueError(
-                f"y should be a 1d array of classes, got an array of shape {y.shape}. "
-                f"{_say_class_of(y)}For "
-                "several labels per row use skorch's NeuralNet with "
-                "criterion=torch.nn.BCEWithLogitsLoss (net_class= of from_torch), not "
-                f"{type(inner).__name__} with "
-                f"{getattr(inner.criterion, '__name__', inner.criterion)}. A class for each of "
-                "several positions of a row, as taggers have it, is not supported: pass a label "
-                f"for each class and position: {_HOT}"
-            )
+            raise ValueError(_refuse_labels(inner, y))
         y = validation.check_labels(y, n)
         return y, np.arange(y.shape[1]), Labels(y.shape[1])
     if classifier and has_labels(y):
@@ -187,6 +183,23 @@ def _find_task(estimator, X, y, n):
     if plain:
         y = y.astype(np.float64)  # integers would be taken for classes
     return y, None, None
+
+
+def _refuse_labels(net, y):
+    """What to do where each row has several labels, and the net takes one."""
+    criterion = getattr(net.criterion, "__name__", net.criterion)
+    said = f"y should be a 1d array of classes, got an array of shape {y.shape}. {_say_class_of(y)}"
+    values = np.unique(y.data if sparse.issparse(y) else y)
+    if np.isin(values, [0, 1]).all():
+        return (
+            f"{said}For several labels per row use skorch's NeuralNet with "
+            "criterion=torch.nn.BCEWithLogitsLoss (from_torch takes it as net_class=), not "
+            f"{type(net).__name__} with {criterion}."
+        )
+    return (
+        f"{said}A class for each of several positions of a row, as taggers have it, is not "
+        f"supported: pass a label for each class and position: {_HOT}"
+    )
 
 
 def _say_class_of(y):

@@ -74,12 +74,16 @@ def _say_lost(facts):
 
 
 def _say_perhaps_lost(facts):
-    advice = _advise_less(facts)
+    advice, least = _advise_less(facts), facts.damage.least
+    beside = "which may all have been known by heart"
+    if least is not None:
+        beside = f"and {100 * max(least, 0.0):.0f} on those whose neighbours have the same label"
+    what = "Labels that it knew by heart, wrong ones say, are no accuracy to keep"
+    if facts.unlearner._classes is None:
+        what = "The noise of targets that it knew by heart is nothing to keep"
     return (
-        f"{_say_cost(facts)}, and {100 * max(facts.damage.least, 0.0):.0f} on those whose "
-        "neighbours have the same label. Labels that it knew by heart, wrong ones say, are no "
-        "accuracy to keep. Whether it knows less than it did, rows tell that it has never seen: "
-        f"pass some as X_val=. If so: {advice[0].lower()}{advice[1:]}"
+        f"{_say_cost(facts)}, {beside}. {what}. Whether it knows less than it did, rows tell that "
+        f"it has never seen: pass some as X_val=. If so: {advice[0].lower()}{advice[1:]}"
     )
 
 

@@ -1,10 +1,13 @@
 """What outputs give away of forget rows, without a row that the model has never seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from scipy.stats import binomtest
 
 from skunlearn._torch.parts.net_state import parts
+from skunlearn._torch.parts.tasks import Values
 from skunlearn._torch.row_scores import SQUARED, auc, auc_error, class_weights, scores_of
 from skunlearn._torch.skorch_nets import is_net
 
@@ -207,6 +210,23 @@ def lost_where_neighbours_agree(before, after, named):
         return None
     right = [(said.predicted == said.y)[agree].mean() for said in (before, after)]
     return float(right[0] - right[1])
+
+
+def is_named_as_well(said, named):
+    """Whether a model names rows as well as their neighbours do.
+
+    Below that, more is lost than what it knew by heart; above, nobody can say.
+
+    Parameters
+    ----------
+    said : Evidence
+    named : ndarray
+        What neighbours say: a class of each row, shares of its labels, or values.
+    """
+    if isinstance(said.task, Values):
+        return said.losses().mean() <= replace(said, predicted=named).losses().mean()
+    named = named if said.task.has_one_class else named > 0.5
+    return bool((said.predicted == said.y).mean() >= (named == said.y).mean())
 
 
 def blurs_both(measured):

@@ -100,19 +100,25 @@ def _refuse_many_shapes(X, error):
     if not all(shapes) or len(set(shapes)) < 2:
         return
     # Images have three channels each, and there are more than three of them.
-    as_long = len({shape[0] for shape in shapes}) == 1 and len(X) <= shapes[0][0]
-    if isinstance(X, list | tuple) and as_long:
-        raise ValueError(
-            f"X is a {type(X).__name__} of {len(X)} arrays with {shapes[0][0]} rows each. Several "
-            "inputs of a module go into a dict by the names that its forward has for them, "
-            "{'left': ..., 'right': ...}."
-        ) from error
+    if len(X) <= shapes[0][0]:
+        refuse_several_inputs(X, shapes[0][0], error)
     raise ValueError(
         f"X holds rows of several shapes, such as {shapes[0]} and "
         f"{next(shape for shape in shapes if shape != shapes[0])}. Fill them up to one, or pass a "
         "torch Dataset of them, and the net a collate function (iterator_train__collate_fn, "
         "iterator_valid__collate_fn) that does so batch by batch."
     ) from error
+
+
+def refuse_several_inputs(X, n, error=None):
+    """Raise where `X` is a list or tuple of arrays with `n` rows each, as skorch takes them."""
+    shapes = [getattr(part, "shape", None) for part in X]
+    if isinstance(X, list | tuple) and all(shapes) and {shape[0] for shape in shapes} == {n}:
+        raise ValueError(
+            f"X is a {type(X).__name__} of {len(X)} arrays with {n} rows each. Several "
+            "inputs of a module go into a dict by the names that its forward has for them, "
+            "{'left': ..., 'right': ...}."
+        ) from error
 
 
 def _find_no_numbers(X):
@@ -386,9 +392,13 @@ def _torchvision_targets(X):
 def _read_target(X, i):
     item = X[i]
     if not is_mapping(item) and not (isinstance(item, tuple | list) and len(item) == 2):
+        many = isinstance(item, tuple | list) and len(item) > 2
         raise TypeError(
-            f"Item {i} of the Dataset is a {type(item).__name__}, where a pair (x, y) or a dict "
+            f"Item {i} of the Dataset is a {type(item).__name__}"
+            f"{f' of {len(item)}' if many else ''}, where a pair (x, y) or a dict "
             "with its label under 'labels' or 'label' is needed."
+            + " Several inputs go into a dict by the names that the module's forward has for "
+            "them: ({'left': ..., 'right': ...}, y)." * many
         )
     label = label_of(item)
     if label is None:

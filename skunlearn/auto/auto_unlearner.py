@@ -102,7 +102,8 @@ class AutoUnlearner(NetUnlearner):
     as much as others where none of them is known better than unseen rows are, half where one is,
     and what a trial says where there are too few unseen rows to tell. The logits are scaled,
     without unseen rows, by the retained ones that the net names rightly before and after, as a
-    retrained net is as sure of those.
+    retrained net is as sure of those; and so they are where the request is about rows with wrong
+    labels, a fifth of it or more, which made the net unsure of unseen rows.
 
     What nobody can know without a net that was retrained in full is how near to it the result is,
     and whether training anew for the same budget (``RetrainUnlearner(max_epochs=...)``, which
@@ -267,7 +268,6 @@ class AutoUnlearner(NetUnlearner):
             total -= first
         else:
             new = new_net(recipe, retain, self._classes, seeds[1])
-        confidence = self._confidence(net, judge, retain, np.unique(forget.y) if whole else [])
         seen, accuracy = (None, None) if judge is None else judge.look_well(net)
         kind = "class" if whole else "rows"
         own = partial(score_own, net, retain, self._classes, seeds[2])
@@ -279,6 +279,8 @@ class AutoUnlearner(NetUnlearner):
         given = total + self._auto["reference_epochs"]
         share = keeping.choose(judge, seen, before, accuracy, kind, self.target, given, few)
         self._auto["odd"] = keeping.odd
+        asked = None if one_class and keeping.is_about_odd else judge and judge.kept
+        confidence = self._confidence(net, asked, retain, np.unique(forget.y) if whole else [])
         blind = judge is None or (judge.unseen is None and few is None)
         enough = total >= _FEWEST_TRIED and len(retain) >= FEWEST
         tried = first if blind and one_class and enough else 0
@@ -349,12 +351,12 @@ class AutoUnlearner(NetUnlearner):
             "unseen rows would be",
         )
 
-    def _confidence(self, net, judge, retain, gone):
+    def _confidence(self, net, unseen, retain, gone):
         """How sure the net is of rows, before anything is done to it; None if unknown."""
         if self._classes is None:
             return None
-        if judge is not None and judge.kept is not None:
-            return Confidence(net, judge.kept, self._classes, gone)
+        if unseen is not None:
+            return Confidence(net, unseen, self._classes, gone)
         if not task_of(self._classes).has_one_class:
             return None
         return Confidence(net, retain, self._classes, gone, trained=True)

@@ -38,7 +38,7 @@ def name_rows(steps, X, learnt=False):
     """
     for _, step in steps:
         if learnt and hasattr(step, "_row_names"):
-            step._row_names = row_sketches(X) if can_sketch(X) else None
+            step._row_names = row_sketches(X) if can_sketch(X) and not is_frame(X) else None
         learnt = learnt or (step is not None and step_kinds.learns(step))
 
 

@@ -214,9 +214,9 @@ class UnlearningPipeline(StepFilesMixin, CorrectsMixin, StepsMixin, Pipeline):
         # Its own steps forget as well.
         self._final_estimator._change(steps_before=sort_steps(find_steps_before(self)))
         final = self._final_estimator._record
-        self._record = TrainingRecord(
-            rows, final._y, owned=owned, digests=digests, sketches=sketches, items=final.items
-        )
+        known = {"digests": digests, "sketches": sketches, "items": final.items}
+        numbered = checking.are_positions(y)
+        self._record = TrainingRecord(rows, final._y, owned=owned, numbered=numbered, **known)
         self._record.take_names(final)
         self._record.weights = final.weights
         if not is_dataset(rows) and not shares_memory(rows, final._X):

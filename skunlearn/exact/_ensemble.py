@@ -1,5 +1,7 @@
 """Several models of one task as one."""
 
+import copy
+
 import numpy as np
 from scipy.special import softmax
 from sklearn.utils.metaestimators import available_if
@@ -94,19 +96,42 @@ class ShardEnsemble:
             return (self._shares(X) > 0.5).astype(np.int64)
         if self._classifies:
             return self.classes_[self._shares(X).argmax(axis=1)]
-        return sum(self._values(m, X) for m in self._present()) / len(self._present())
+        return self._mean(self._values, X)
 
     @available_if(lambda ensemble: ensemble._classifies)
     def predict_proba(self, X):
         """Mean probability of each class or label, or its share of the votes."""
         return self._shares(X)
 
+    def noting(self, answers=()):
+        """This ensemble for one set of rows, keeping in `answers` what each member says of them.
+
+        Parameters
+        ----------
+        answers : iterable of (model, ndarray)
+            What members said of the same rows before: those of this ensemble are not asked again.
+        """
+        new = copy.copy(self)
+        new.answers = tuple(
+            (m, said) for m, said in answers if any(m is ours for ours in self.members)
+        )
+        return new
+
     def _present(self):
         return [m for m in self.members if m is not None]
 
     def _shares(self, X):
-        each = self._votes if self.vote else self._probabilities
-        return sum(each(m, X) for m in self._present()) / len(self._present())
+        return self._mean(self._votes if self.vote else self._probabilities, X)
+
+    def _mean(self, each, X):
+        known = vars(self).get("answers")
+        if known is None:
+            return sum(each(m, X) for m in self._present()) / len(self._present())
+        said = {id(m): answer for m, answer in known}
+        self.answers = tuple(
+            (m, said[id(m)] if id(m) in said else each(m, X)) for m in self._present()
+        )
+        return sum(answer for _, answer in self.answers) / len(self._present())
 
     def _votes(self, member, X):
         if isinstance(self._classes, Labels):

@@ -46,14 +46,16 @@ class NodeRecord:
             raise UnknownRowsError(
                 f"{len(unknown)} of {len(names)} nodes were never seen by this model "
                 f"({show_some(unknown)}). Nothing was forgotten. Nodes go by the ids that fit was "
-                "given, or else by their number in its data."
+                "given, or else by their number in its data.",
+                unknown,
             )
         positions = np.array([hit[0] for hit in hits], dtype=np.intp)
         gone = [name for name, kept in zip(names, self.retained[positions]) if not kept]
         if gone:
             raise AlreadyForgottenError(
                 f"{len(gone)} of {len(names)} nodes were forgotten by an earlier request "
-                f"({show_some(gone)}). Nothing more was forgotten; leave them out."
+                f"({show_some(gone)}). Nothing more was forgotten; leave them out.",
+                gone,
             )
         return positions
 

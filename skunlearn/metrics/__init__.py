@@ -24,6 +24,7 @@ from skunlearn.metrics._distances import (
     agreement,
     js_divergence,
     kl_divergence,
+    zero_retrain_forgetting,
 )
 from skunlearn.metrics._logits import cross_entropy, margin, true_class_confidence
 from skunlearn.metrics._null import (
@@ -117,4 +118,5 @@ __all__ = [
     "squared_error",
     "true_class_confidence",
     "tug_of_war",
+    "zero_retrain_forgetting",
 ]

@@ -7,7 +7,7 @@ from scipy.stats import norm
 
 from skunlearn.metrics._arrays import to_array
 from skunlearn.metrics._statistics.interval_forms import Interval
-from skunlearn.metrics._statistics.matching import check_labels
+from skunlearn.metrics._statistics.matching import check_labels, refuse_other_types
 from skunlearn.metrics._statistics.true_positives import proportion
 
 __all__ = [
@@ -40,6 +40,8 @@ def interclass_confusion(y_true, y_pred, classes, *, confidence=0.95):
 
     Raises
     ------
+    TypeError
+        If labels are text here and numbers there.
     ValueError
         If shapes differ, the two classes are one, or no row has them.
 
@@ -54,8 +56,8 @@ def interclass_confusion(y_true, y_pred, classes, *, confidence=0.95):
     >>> interclass_confusion([0, 0, 1, 1, 2], [1, 0, 1, 2, 0], (0, 1)).estimate
     0.25
     """
-    y_true, y_pred = _labels(y_true, y_pred)
     a, b = classes
+    y_true, y_pred = _labels(y_true, y_pred, classes=[a, b])
     if a == b:
         raise ValueError(f"classes must be two different labels, got {classes!r}.")
     rows = (y_true == a) | (y_true == b)
@@ -89,6 +91,8 @@ def backdoor_success_rate(y_true, y_pred, target, *, confidence=0.95):
 
     Raises
     ------
+    TypeError
+        If labels are text here and numbers there.
     ValueError
         If shapes differ, or every row belongs to the target class.
 
@@ -103,7 +107,7 @@ def backdoor_success_rate(y_true, y_pred, target, *, confidence=0.95):
     >>> backdoor_success_rate([0, 1, 2, 2], [0, 0, 0, 2], target=0).estimate.__round__(3)
     0.667
     """
-    y_true, y_pred = _labels(y_true, y_pred)
+    y_true, y_pred = _labels(y_true, y_pred, target=[target])
     rows = y_true != target
     if not rows.any():
         raise ValueError(f"every row belongs to the target class {target!r} already.")
@@ -213,10 +217,13 @@ def gaussian_unlearning_score(gradients, noise, *, scale=None, confidence=0.95):
     )
 
 
-def _labels(y_true, y_pred):
+def _labels(y_true, y_pred, **named):
+    """Both as arrays of labels, of the types of those that are `named`: others equal none."""
     y_true, y_pred = check_labels(y_true, "y_true"), check_labels(y_pred, "y_pred")
     if y_true.shape != y_pred.shape:
         raise ValueError(
             f"y_true and y_pred must have one label per row, got {len(y_true)} and {len(y_pred)}."
         )
+    ((name, labels),) = named.items()
+    refuse_other_types(y_true=y_true, y_pred=y_pred, **{name: np.asarray(labels)})
     return y_true, y_pred

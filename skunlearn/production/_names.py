@@ -10,6 +10,7 @@ from uuid import UUID
 import numpy as np
 
 from skunlearn._files.write_whole import write_whole
+from skunlearn._rows.checking import refuse_labels
 from skunlearn._rows.identifiers import identifier_text, list_names
 
 _PERSON = b"skunlearn-queue"
@@ -18,6 +19,8 @@ _SALT = "salt"
 
 def as_list(names, kind):
     """The names of a request as a list of values that `write` can write."""
+    if kind == "indices":
+        refuse_labels(names, None)
     names = [_to_plain(name) for name in list_names(names)]
     if not names:
         raise ValueError(f"The request names no {kind}.")

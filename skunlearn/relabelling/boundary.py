@@ -181,7 +181,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         for name_, p in head.named_parameters():
             wide.get_parameter(name_).requires_grad_(p.requires_grad)
         extra = head.out_features
-        _replace(net.module_, name, wide)
+        _replace(net, name, wide)
         renew_optimizer(net)
 
         rows = self._known_rows(net, forget, retain)
@@ -198,7 +198,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
             head.weight.copy_(wide.weight[:-1])
             if head.bias is not None:
                 head.bias.copy_(wide.bias[:-1])
-        _replace(net.module_, name, head)
+        _replace(net, name, head)
         renew_optimizer(net)
 
     def _space(self):
@@ -234,6 +234,9 @@ def neighbouring_class(net, x, y, step, n_classes, unseen=()):
         return logits.scatter(1, y, float("-inf")).argmax(dim=1)
 
 
-def _replace(module, name, new):
+def _replace(net, name, new):
     parent, _, last = name.rpartition(".")
-    setattr(module.get_submodule(parent) if parent else module, last, new)
+    if last:
+        setattr(net.module_.get_submodule(parent), last, new)
+    else:  # the module is this layer
+        vars(net)["module_"] = new

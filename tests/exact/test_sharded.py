@@ -20,8 +20,10 @@ from torch import nn
 from torch.utils.data import Subset
 
 from skunlearn import ShardedUnlearner
+from skunlearn._torch.observation import observe, summarise
 from skunlearn.evaluation import audit
 from skunlearn.exact import _shards, expected_retraining_share
+from skunlearn.exact._ensemble import ShardEnsemble
 from skunlearn.exact._placement import place
 from skunlearn.exceptions import UnlearningError
 from skunlearn.model_selection import ForgetSplit
@@ -370,3 +372,45 @@ def test_lazy_layers_in_shards_of_one_row(data):
     net.set_params(verbose=0)
     model = ShardedUnlearner(net, n_shards=5, n_slices=3, random_state=0).fit(X[:8], y[:8])
     assert model.unlearn(indices=[0]).predict(X).shape == y.shape
+
+
+def test_a_request_asks_members_that_it_leaves_as_they_are_once(data, monkeypatch):
+    sharded = ShardedUnlearner(make_net(module__n_out=3), n_shards=3, random_state=0).fit(*data)
+    asked, plain = [], ShardEnsemble._probabilities
+    monkeypatch.setattr(
+        ShardEnsemble,
+        "_probabilities",
+        lambda self, member, X: (asked.append((member, len(X))), plain(self, member, X))[1],
+    )
+    old = list(sharded.estimator_.members)
+    sharded.unlearn(indices=[0])  # every member of both sets of rows, and the new one again
+    new = [m for m in sharded.estimator_.members if all(m is not other for other in old)]
+    assert len(new) == 1
+    assert sum(any(m is n for n in new) for m, _ in asked) == 2
+    assert len(asked) == 2 * 3 + 2
+    asked.clear()
+    sharded.unlearn(indices=[1])  # what retained rows were said to be is known
+    assert len(asked) == 3 + 2
+
+
+def test_what_members_said_is_what_they_would_say_again(data):
+    sharded, other = (
+        ShardedUnlearner(make_net(module__n_out=3), n_shards=3, random_state=0).fit(*data)
+        for _ in range(2)
+    )
+    for row in (0, 1, 2):
+        sharded.unlearn(indices=[row])
+        other = pickle.loads(pickle.dumps(other)).unlearn(indices=[row])  # which remembers less
+        ours, theirs = (u.deletions_[-1]["measured"] for u in (sharded, other))
+        assert ours == theirs
+    positions, said = sharded._looked
+    fresh = observe(sharded.estimator_, sharded._record.view(positions), sharded._classes)
+    np.testing.assert_array_equal(said.logits, fresh.logits)
+    # A member that somebody has written to since is asked anew.
+    with torch.no_grad():
+        for p in sharded.estimator_.members[0].module_.parameters():
+            p.mul_(2)
+    fresh = observe(sharded.estimator_, sharded._record.view(positions), sharded._classes)
+    after = summarise(fresh.take(positions != 3))
+    sharded.unlearn(indices=[3])
+    assert sharded.deletions_[-1]["measured"]["retain_before"] == after

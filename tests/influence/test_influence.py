@@ -15,6 +15,7 @@ from skunlearn.influence import (
     _curvature,
     inverse_curvature,
 )
+from skunlearn.influence._reweighting import reweighting
 from tests.influence.small_nets import logistic
 from tests.instances import make_net, make_regressor_net
 
@@ -95,6 +96,49 @@ def test_the_step_and_its_parts(data):
     np.testing.assert_allclose(moved(batch_size=7), moved(), atol=1e-5)
     assert np.linalg.norm(moved(damping=10.0)) < np.linalg.norm(moved()) / 2
     assert not np.allclose(moved(curvature_rows=20), moved())
+
+
+@pytest.mark.parametrize("step", [1.0, 0.3])
+@pytest.mark.parametrize("kind", ["hessian", "gauss_newton"])
+def test_influence_and_puma_are_their_formulas(kind, step):
+    """θ + s (H_r + d)⁻¹ Σ_f ∇ℓ / n_r, and with weights λ on the retained rows' gradients.
+
+    A multinomial regression written out; its Hessian is its Gauss–Newton matrix.
+    """
+    X, y = problem(120)
+    decay, gone = 0.05, np.arange(7)
+    kept = np.arange(7, 120)
+    net = logistic(X, y, decay)
+    inverse = InverseCurvature(solver="exact", damping=0, curvature=kind, curvature_rows=None)
+    theta, A = weights_of(net), np.c_[X, np.ones(120)]
+    W = np.c_[theta[:12].reshape(3, 4), theta[12:]]
+    p = np.exp(A @ W.T)
+    p /= p.sum(axis=1, keepdims=True)
+    slopes = (p - np.eye(3)[y])[:, :, None] * A[:, None, :] + decay * W
+    slopes = np.concatenate([slopes[:, :, :4].reshape(120, 12), slopes[:, :, 4]], axis=1)
+    H = np.zeros((3, 5, 3, 5))
+    for i in kept:
+        H += np.einsum("ab,c,d->acbd", np.diag(p[i]) - np.outer(p[i], p[i]), A[i], A[i])
+    order = [(c, j) for c in range(3) for j in range(4)] + [(c, 4) for c in range(3)]
+    flat = np.array([5 * c + j for c, j in order])
+    H = H.reshape(15, 15)[np.ix_(flat, flat)] / len(kept) + decay * np.eye(15)
+    pull = slopes[gone].sum(axis=0)
+
+    given = {"inverse": inverse, "step": step, "random_state": 0}
+    found = InfluenceUnlearner(FrozenEstimator(net), **given).fit(X, y).unlearn(indices=gone)
+    expected = theta + step * np.linalg.solve(H, pull) / len(kept)
+    assert weights_of(found.estimator_) == pytest.approx(expected, abs=1e-8)
+
+    # What is to stay is the mean loss of the retained rows, without the penalty.
+    wanted = slopes[kept].mean(axis=0) - decay * theta
+    psi = slopes @ np.linalg.solve(H, wanted)
+    shares = reweighting(psi[gone].sum()[None], psi[None, kept], penalty=0.1, l1_ratio=0.5)
+    assert (shares != 0).any()
+    pull = pull - shares @ slopes[kept]
+    found = PUMAUnlearner(FrozenEstimator(net), penalty=0.1, **given).fit(X, y)
+    found.unlearn(indices=gone)
+    expected = theta + step * np.linalg.solve(H, pull) / 120
+    assert weights_of(found.estimator_) == pytest.approx(expected, abs=1e-8)
 
 
 def known_by_heart():

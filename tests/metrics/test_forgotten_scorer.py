@@ -1,5 +1,7 @@
 """ForgottenScorer: rows of a forgotten class are asked about by probabilities too."""
 
+import pickle
+
 import numpy as np
 import pytest
 import sklearn
@@ -16,7 +18,7 @@ from sklearn.utils.fixes import parse_version
 
 from skunlearn import RetrainUnlearner
 from skunlearn.exceptions import ClassForgottenWarning
-from skunlearn.metrics import ForgottenScorer
+from skunlearn.metrics import ForgottenScorer, RetainedScorer
 
 pytestmark = pytest.mark.filterwarnings(
     f"ignore::{ClassForgottenWarning.__module__}.{ClassForgottenWarning.__name__}"
@@ -91,3 +93,38 @@ def test_scores_that_rows_of_a_forgotten_class_do_not_have_are_refused():
     for rows in (y == 1, y != 1):
         with pytest.raises(ValueError, match="others beside them"):
             ForgottenScorer("roc_auc")(unlearner, X[rows] + 0.5, y[rows])
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["rows", "digests alone"])
+def test_a_class_that_a_correction_brings_back_is_not_gone(stored):
+    """Its test rows count again, and that they are recognised is no memory of what went."""
+    rng = np.random.default_rng(0)
+    y = np.arange(150) % 3
+    X, labels = rng.normal(size=(150, 3)) + 2 * np.eye(3)[y], np.array(["ant", "bee", "wasp"])[y]
+    train, test = slice(0, 90), slice(90, None)
+    unlearner = RetrainUnlearner(GaussianNB(), store_data=stored)
+    unlearner.fit(X[train].copy(), labels[train].copy())
+    unlearner.unlearn(indices=np.flatnonzero(y[train] == 2))
+    assert RetainedScorer()(unlearner, X[test], labels[test]) > 0.9  # of two classes
+    assert ForgottenScorer()(unlearner, X[test], labels[test]) == 0
+    moved = np.flatnonzero(y[train] == 0)[:15]
+    wasps = X[train][y[train] == 2][:15] + 0.1
+    unlearner.correct(indices=moved, X_new=wasps, y_new=["wasp"] * 15)
+    unlearner = pickle.loads(pickle.dumps(unlearner))
+    assert unlearner._record.has_data == stored
+    found = RetainedScorer()(unlearner, X[test], labels[test])
+    assert found == unlearner.score(X[test], labels[test]) < 0.9
+    with pytest.raises(ValueError, match="No test row is left to score"):
+        ForgottenScorer()(unlearner, X[test], labels[test])
+
+
+def test_a_class_that_is_gone_again_after_a_correction_is_gone():
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    X = rng.normal(size=(90, 3)) + 2 * np.eye(3)[y]
+    unlearner = RetrainUnlearner(GaussianNB()).fit(X.copy(), y.copy())
+    unlearner.unlearn(indices=np.flatnonzero(y == 2)).correct(indices=[0, 3], y_new=[2, 2])
+    assert RetainedScorer()(unlearner, X, y) == unlearner.score(X, y)
+    unlearner.unlearn(indices=[0, 3])
+    there = y != 2
+    assert RetainedScorer()(unlearner, X, y) == unlearner.score(X[there], y[there])

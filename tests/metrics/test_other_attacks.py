@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression
+from scipy.special import log_softmax, softmax
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.svm import SVC
 
 from skunlearn.metrics import (
     auc,
@@ -13,6 +16,7 @@ from skunlearn.metrics import (
     quantile_scores,
     svc_efficacy,
 )
+from skunlearn.metrics._statistics.balancing import balance_rows
 
 
 def rows(n, seed, boost=0.0, classes=3):
@@ -29,6 +33,24 @@ def test_logistic_attack_finds_a_leak_and_no_more():
     leak = logistic_attack(*rows(500, 0, boost=3), *rows(900, 1), random_state=0)
     assert leak.low > 0.7
     assert "chance 0.500" in str(leak)
+
+
+def test_the_logistic_attack_is_that_of_the_kit():
+    """A logistic regression of the loss alone, on ten splits of as many rows of both sides."""
+    (z, y), (z_u, y_u) = rows(40, 0, boost=1.0), rows(60, 1)
+    found = logistic_attack(z, y, z_u, y_u, match=None, random_state=7)
+    rng = np.random.RandomState(7)
+    ours, theirs = balance_rows(y, y_u, rng, match=False)
+    assert sorted(ours) == list(range(40))
+    assert len(set(theirs)) == 40
+    own = [-log_softmax(a, axis=1)[np.arange(len(b)), b] for a, b in ((z, y), (z_u, y_u))]
+    losses, side = np.r_[own[0][ours], own[1][theirs]][:, None], np.repeat([1, 0], 40)
+    splits = StratifiedShuffleSplit(n_splits=10, random_state=rng).split(losses, side)
+    expected = [
+        LogisticRegression().fit(losses[a], side[a]).score(losses[b], side[b]) for a, b in splits
+    ]
+    assert found.accuracies == pytest.approx(expected)
+    assert found.accuracy == pytest.approx(np.mean(expected))
 
 
 def test_unmatched_the_logistic_attack_sees_classes():
@@ -72,6 +94,20 @@ def test_efficacy_counts_forgotten_rows_called_unseen():
         svc_efficacy(*rows(200, 2), *known, *unknown, max_rows=0)
     with pytest.raises(ValueError, match="retain_logits"):
         svc_efficacy(*rows(20, 2), known[0] * np.nan, known[1], *unknown)
+
+
+def test_efficacy_is_that_of_the_papers_machine():
+    """An RBF machine of C = 3 on p(y|x), retained against unseen rows, as many of each."""
+    sides = rows(60, 2, boost=1.0), rows(90, 0, boost=2.0), rows(80, 1)
+    found = svc_efficacy(*sides[0], *sides[1], *sides[2], random_state=5)
+    own = [softmax(z, axis=1)[np.arange(len(y)), y] for z, y in sides]
+    rng = np.random.RandomState(5)
+    retain, unseen = (own[k][rng.permutation(len(own[k]))[:80]] for k in (1, 2))
+    machine = SVC(C=3, gamma=1.0, kernel="rbf")  # of one feature "auto" is one
+    machine.fit(np.r_[retain, unseen][:, None], np.repeat(["member", "not"], 80))
+    called = np.mean(machine.predict(own[0][:, None]) == "not")
+    assert found.efficacy.estimate == pytest.approx(called)
+    assert 0.1 < called < 0.9
 
 
 def test_the_quantile_attack_is_cross_fitted():

@@ -50,6 +50,22 @@ def test_rows_of_the_target_class_are_no_success():
         backdoor_success_rate(y, y[:5], target=0)
 
 
+@pytest.mark.parametrize("which", ["true", "predicted", "named"])
+def test_text_equals_no_number(which):
+    """A backdoor that works on every row had a success rate of 0, as "0" is not 0."""
+    given = {"true": np.array([1, 2, 1]), "predicted": np.zeros(3, int), "named": np.array([0, 1])}
+    given[which] = given[which].astype(str)
+    target, classes = given["named"][0], tuple(given["named"])
+    with pytest.raises(TypeError, match=r"equal none: .*target of"):
+        backdoor_success_rate(given["true"], given["predicted"], target)
+    with pytest.raises(TypeError, match=r"equal none: .*classes of"):
+        interclass_confusion(given["true"], given["predicted"], classes)
+    texts = [given[name].astype(str) for name in ("true", "predicted", "named")]
+    assert backdoor_success_rate(*texts[:2], texts[2][0]).estimate == 1
+    objects = [text.astype(object) for text in texts]
+    assert interclass_confusion(*objects[:2], tuple(objects[2])).estimate == 1
+
+
 def test_planted_noise_is_found_in_the_model_that_saw_it():
     """And not in one that was trained on the clean rows; also not with other noise."""
     rng = np.random.default_rng(0)

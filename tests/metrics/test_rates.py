@@ -196,3 +196,19 @@ def test_many_thresholds_are_thinned_where_rows_hardly_count(monkeypatch):
     assert counts[4] == 10_000
     assert quick.epsilon == pytest.approx(slow.epsilon, abs=0.02)
     assert few == epsilon_lower_bound(members[:1000], others[:1000], random_state=0)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [(11, 10, 1, 10), (5, 10, 11, 10), (-1, 10, 1, 10), (0, 0, 0, 10), (5, 10, np.nan, 10)],
+)
+def test_impossible_counts_are_no_bound_of_zero(counts):
+    """0 says that nothing was found; of hits in the place of rows it said so too."""
+    with pytest.raises(ValueError, match="hits and alarms count some of"):
+        epsilon_from_counts(*counts)
+
+
+@pytest.mark.parametrize("how", [{"confidence": 95}, {"confidence": 1.0}, {"delta": -0.1}])
+def test_a_confidence_in_per_cent_is_no_bound_of_zero(how):
+    with pytest.raises(ValueError, match="must lie in"):
+        epsilon_from_counts(90, 100, 10, 100, **how)

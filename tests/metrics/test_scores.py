@@ -20,6 +20,7 @@ from skunlearn.metrics import (
     membership_inference,
     membership_scores,
     tug_of_war,
+    zero_retrain_forgetting,
 )
 from skunlearn.metrics._attacks.scores import ALL_SCORES
 
@@ -106,6 +107,17 @@ def test_js_is_scipys_squared():
     # Rows that hardly differ, of which SciPy 1.13 to 1.17 returns NaN.
     close = np.random.default_rng(0).normal(size=(500, 3)) * 5
     assert js_divergence(close, close + 1e-9 * np.sin(close)).max() < 1e-12
+
+
+def test_zrf_is_its_formula():
+    """1 − mean JS(model, untrained net), in bits; per row, not per class."""
+    middle = (P + P2) / 2
+    apart = (entropy(P, middle, base=2, axis=1) + entropy(P2, middle, base=2, axis=1)) / 2
+    assert zero_retrain_forgetting(Z, Z2) == pytest.approx(1 - apart.mean())
+    assert zero_retrain_forgetting(Z, Z + 3) == pytest.approx(1)
+    assert zero_retrain_forgetting([[900.0, 0.0]], [[0.0, 900.0]]) == pytest.approx(0, abs=1e-12)
+    with pytest.raises(ValueError, match="same rows and classes"):
+        zero_retrain_forgetting(Z, Z2[:5])
 
 
 def test_activation_distance_is_of_probabilities():

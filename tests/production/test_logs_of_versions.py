@@ -20,13 +20,15 @@ from skunlearn import (
     UnlearningPipeline,
 )
 from skunlearn._files.digests import read_header
+from skunlearn.exceptions import AlreadyForgottenError
 from skunlearn.production import DeletionQueue, DeletionWorker
-from skunlearn.verify import verify
+from skunlearn.verify import assert_excluded, verify
 from tests.production_task import IDS, rows
 
 # Of single rows and a linear model the worker warns.
 pytestmark = pytest.mark.filterwarnings("ignore::skunlearn.exceptions.RowRevealedWarning")
 
+KEY = b"a secret of your own"
 UNLEARNERS = {
     "retrained": RetrainUnlearner(LogisticRegression(), random_state=0),
     "counted": SufficientStatisticsUnlearner(GaussianNB(), random_state=0),
@@ -131,3 +133,31 @@ def test_a_model_that_does_not_come_back_as_it_was_is_told(unlearner, tmp_path):
     skops_io = pytest.importorskip("skops.io")
     skops_io.dump(again.unlearner.estimator_, tmp_path / "model.skops")
     assert found(again.unlearner.certificate(), [tmp_path / "model.skops"]) == []
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_no_manifest_lets_pass_what_a_worker_of_a_restart_does_not_know(tmp_path, corrected):
+    """Trained again on the rows that are left it knows no others, and let all of them pass."""
+    rng = np.random.default_rng(0)
+    X, y, ids = rng.normal(size=(60, 3)), np.arange(60) % 2, [f"row-{i}" for i in range(60)]
+    tests, queue = (rng.normal(size=(10, 3)), np.arange(10) % 2), DeletionQueue(tmp_path / "queue")
+
+    def start(rows):
+        worker = DeletionWorker(queue, RetrainUnlearner(GaussianNB()), *tests)
+        return worker.start(now[rows], y[rows], ids=[ids[i] for i in rows])
+
+    now, everyone = X.copy(), np.arange(60)
+    worker = start(everyone)
+    if corrected:
+        queue.submit_correction("first", X[[3]] + 1, ids=ids[3:4])
+    else:
+        queue.submit("first", ids=ids[3:4])
+    worker.run_once(flush=True)
+    manifest = worker.unlearner.exclusion_manifest(KEY)
+    with pytest.raises(AlreadyForgottenError, match=r"1 of 60 rows of X .* \(3\)"):
+        assert_excluded(X, manifest, KEY)
+    now[3] += corrected
+    again = start(everyone if corrected else np.delete(everyone, 3))
+    with pytest.raises(ValueError, match="1 of the rows that the log tells of are not known"):
+        again.unlearner.exclusion_manifest(KEY)
+    assert again.unlearner.certificate()["forgotten_rows"] == 1 - corrected

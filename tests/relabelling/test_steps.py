@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -78,40 +77,35 @@ def test_boundary_shrink_is_its_formula(data):
 
 
 class Last(nn.Sequential):
-    """A linear layer that can be replaced."""
+    """A linear layer inside of a module."""
 
-    def __init__(self):
-        super().__init__(nn.Linear(4, 3, bias=False))
+    def __init__(self, **params):
+        super().__init__(nn.Linear(**params))
 
 
-def test_boundary_expand_is_its_formula(data):
+@pytest.mark.parametrize("module", [Last, nn.Linear])
+def test_boundary_expand_is_its_formula(data, module):
     """Forget rows are of a fourth class for as long as they are taught, and its weights go."""
     X, y = data
     rows = np.flatnonzero(y == 1)
-    net = NeuralNetClassifier(
-        Last, criterion=nn.CrossEntropyLoss, lr=0.1, max_epochs=20, batch_size=-1,
-        train_split=None, callbacks=[("look", Look())], verbose=0,
-    )  # fmt: skip
+    net = linear(callbacks=[("look", Look())]).set_params(module=module)
     unlearner = BoundaryUnlearner(
         net, kind="expand", bound=1e9, max_norm=1e9, lr=0.5, max_epochs=3, schedule="constant",
         random_state=0,
     ).fit(X, y)  # fmt: skip
-    before = unlearner.estimator_.module_[0].weight.detach().numpy()
+    (p,) = unlearner.estimator_.module_.parameters()
+    before = p.detach().numpy()
     Look.seen.clear()
     unlearner.unlearn(indices=rows)
     W = Look.seen[0][1]
     assert W.shape == (4, 4)
     assert np.array_equal(W[:3], before)
     for _ in range(3):
-        W = W - 0.5 * gradient4(W, X[rows])
-    after = unlearner.estimator_.module_[0].weight.detach().numpy()
-    assert after == pytest.approx(W[:3], abs=1e-5)
-    assert np.abs(after - before).max() > 0.01
-
-
-def gradient4(W, X):
-    """Of the mean cross-entropy of a fourth class."""
-    return (softmax(X @ W.T, axis=1) - np.eye(4)[3]).T @ X / len(X)
+        W = W - 0.5 * (softmax(X[rows] @ W.T, axis=1) - np.eye(4)[3]).T @ X[rows] / len(rows)
+    (p,) = unlearner.estimator_.module_.parameters()
+    assert p.detach().numpy() == pytest.approx(W[:3], abs=1e-5)
+    assert np.abs(p.detach().numpy() - before).max() > 0.01
+    assert unlearner.predict_proba(X).shape == (60, 3)
 
 
 def adam(x, slope, steps, rate=0.1):

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skunlearn import RetrainUnlearner, UnlearningPipeline
@@ -180,3 +182,24 @@ def test_cells_that_numpy_does_not_take_as_they_are(form):
 def test_sparse_cells_of_equal_values_have_equal_texts():
     twice = sparse.coo_matrix(([1.0, 0.5, 1.5, 0.0], ([0, 0, 0, 0], [0, 1, 1, 3])), (1, 10**9))
     assert write_cell(twice) == write_cell(wide(1.0, 2.0)) == write_cell(wide(1.0, 2.0).todok())
+
+
+@pytest.mark.parametrize("value", [np.str_("a text"), np.bytes_(b"bytes")])
+def test_texts_of_numpy_are_those_that_they_equal(value):
+    """What is taken out of an array, and asked for in a list, is the row that `fit` was given."""
+    plain = value.item()
+    assert write_cell(value) == write_cell(plain)
+    assert write_cell([value, {"key": (value,)}]) == write_cell([plain, {"key": (plain,)}])
+
+
+@pytest.mark.parametrize("form", [list, np.array, lambda texts: np.array(texts, dtype=object)])
+def test_a_text_is_found_in_whatever_it_comes(form):
+    texts = [f"patient {i} has a cough" for i in range(12)]
+    fitted = form(texts)
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    unlearner = RetrainUnlearner(model).fit(fitted, np.arange(12) % 2)
+    array = np.array(texts)
+    unlearner.unlearn([array[3]]).unlearn([texts[4]]).unlearn(array[5:6]).unlearn(texts[6:7])
+    assert np.flatnonzero(~unlearner._record.retained).tolist() == [3, 4, 5, 6]
+    with pytest.raises(ValueError, match=r"A single row goes into a list: \[row\]"):
+        unlearner.unlearn(texts[7])

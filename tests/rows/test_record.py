@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from torch.utils.data import TensorDataset
 
 from skunlearn import RetrainUnlearner
@@ -333,3 +334,52 @@ def test_a_view_shows_its_rows_and_no_other(data, kind):
     other = rows.relabel(np.array([9, 8, 7]))
     assert other.y.tolist() == [9, 8, 7]
     np.testing.assert_array_equal(rows.y, y[[7, 3, 11]])
+
+
+@pytest.mark.parametrize("kind", ["ids", "groups", "indices", "X_forget"])
+def test_the_errors_hold_all_names_that_are_wrong(kind):
+    """The messages show five of them, and whoever wants the others forgotten needs them all."""
+    X, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+    labels = [f"row-{i}" for i in range(20)]
+    unlearner = RetrainUnlearner(GaussianNB()).fit(X, y, ids=labels, groups=labels)
+    gone = list(range(7))
+    names = np.array(labels) if kind in ("ids", "groups") else np.arange(20)
+    rows = X if kind == "X_forget" else names
+    unlearner.unlearn(**{kind: rows[gone]})
+    with pytest.raises(AlreadyForgottenError, match="names attribute has all of them") as found:
+        unlearner.unlearn(**{kind: rows[:9]})
+    expected = names[gone].tolist() if kind != "X_forget" else gone
+    assert found.value.names == expected
+    copied = pickle.loads(pickle.dumps(found.value))
+    assert copied.names == expected
+    assert str(copied) == str(found.value)
+    unknown = {"indices": np.arange(18, 26), "X_forget": X + 999}.get(kind)
+    unknown = np.array(["a", "b", "c", "d", "e", "f"]) if unknown is None else unknown
+    with pytest.raises(UnknownRowsError) as found:
+        unlearner.unlearn(**{kind: unknown})
+    assert len(found.value.names) == {"indices": 6, "X_forget": 20}.get(kind, 6)
+    pickled = pickle.loads(pickle.dumps(unlearner.set_params(store_data=False)))
+    with pytest.raises(AlreadyForgottenError) as found:
+        pickled.attach(X, y)
+    assert found.value.names == gone
+    left = np.delete(np.arange(20), found.value.names)
+    pickled.attach(X[left], y[left]).unlearn(ids=["row-9"])
+
+
+def test_all_rows_of_a_class_are_asked_for_in_the_way_that_the_error_says():
+    X, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+    unlearner = RetrainUnlearner(GaussianNB()).fit(X, y)
+    with pytest.raises(TypeError, match=r"classes=.* a class numpy\.flatnonzero\(y == label\)"):
+        unlearner.unlearn(classes=[1])
+    with pytest.raises(TypeError, match=r"got 'all'\.$"):
+        unlearner.unlearn(indices="all")
+
+
+def test_what_a_corrected_row_held_was_forgotten():
+    """Unless a row holds it now: its own label alone was corrected, say, or another row has it."""
+    X, y = np.arange(12.0).reshape(6, 2), np.arange(6)
+    record = TrainingRecord(X, y).correct(np.array([1, 2]), np.array([[7.5, 7.5], X[2]]), y[[1, 2]])
+    assert record.mark_forgotten(X).tolist() == [False, True, False, False, False, False]
+    record = record.correct(np.array([3]), X[[1]], y[[3]]).without([5])
+    assert record.mark_forgotten(X).tolist() == [False, False, False, True, False, True]
+    assert record.detach().mark_forgotten(X).tolist() == record.mark_forgotten(X).tolist()

@@ -1,8 +1,10 @@
 """Digests are computed when they are asked for; until then a sketch notices changes."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -183,6 +185,79 @@ def test_zeros_are_equal_whatever_their_sign():
     assert len(np.unique(row_sketches(X))) == 1
     tensor = torch.from_numpy(X).requires_grad_()
     assert np.array_equal(row_sketches(tensor), row_sketches(X))
+
+
+def mixed(n=30):
+    """A frame of every kind of column that has a sketch."""
+    rng = np.random.default_rng(0)
+    text, when = rng.choice(["a", "bb", "nan", ""], n), pd.Timestamp("2026-01-01")
+    return pd.DataFrame({
+        "float": rng.normal(size=n), "half": rng.normal(size=n).astype(np.float16),
+        "int": rng.integers(0, 2**62, n), "bool": rng.random(n) > 0.5,
+        "objects": text.astype(object), "text": pd.Series(text, dtype="string"),
+        "kind": pd.Categorical(text),
+        "level": pd.Categorical(rng.integers(0, 3, n)),
+        "when": when + pd.to_timedelta(np.arange(n)),
+    })  # fmt: skip
+
+
+OTHER = [0.5, 0.25, 3, None, "b", "b", "a", 0, pd.Timestamp("2027-01-01")]
+
+
+@pytest.mark.parametrize("column", range(9))
+def test_any_changed_cell_of_a_frame_changes_the_sketch(column):
+    X = mixed()
+    assert can_sketch(X)
+    known, digests = row_sketches(X), row_digests(X)
+    other = not X.iloc[4, column] if OTHER[column] is None else OTHER[column]
+    X.iloc[4, column] = other
+    same = (row_digests(X) == digests).all(axis=1)
+    assert np.array_equal(row_sketches(X) == known, same)
+    assert not same[4] or column in (6, 7)  # categories are few: it may be the one that it was
+    if column in (0, 5, 6):
+        X.iloc[4, column] = None
+        again = row_sketches(X)
+        assert again[4] not in (known[4], row_sketches(mixed())[4])
+        assert np.array_equal(np.delete(again, 4), np.delete(known, 4))
+
+
+def test_rows_of_frames_are_equal_where_their_digests_are():
+    X = pd.concat([mixed(), mixed()[::-1]], ignore_index=True)
+    X.loc[:3, "float"] = [0.0, -0.0, np.nan, -np.nan]
+    X.loc[:3, X.columns[1:]] = X.loc[[0] * 4, X.columns[1:]].to_numpy()
+    ours, theirs = row_sketches(X), row_digests(X)
+    numbers = [np.unique(rows, axis=0, return_inverse=True)[1].ravel() for rows in (ours, theirs)]
+    pairs = set(zip(*numbers))
+    assert len(pairs) == len(set(numbers[0])) == len(set(numbers[1])) < len(X)
+    part = X.iloc[[5, 30]]
+    assert np.array_equal(row_sketches(part), ours[[5, 30]])
+
+
+def test_digests_of_a_frame_are_made_when_they_are_asked_for(hashed):
+    X, y = mixed(), np.arange(30) % 2
+    unlearner = RetrainUnlearner(DummyClassifier(), random_state=0).fit(X, y)
+    unlearner.unlearn(indices=[3])
+    assert hashed[0] == 1  # the row that goes
+    unlearner.unlearn(X.iloc[[7]], y[[7]])
+    assert hashed[0] == 3  # that of the request, and the row that it names
+    assert np.array_equal(unlearner._record.digests, row_digests(X))
+    with pytest.raises(AlreadyForgottenError):
+        unlearner.unlearn(X.iloc[[3]], y[[3]])
+    changed = X.iloc[[9]].assign(text="b")
+    with pytest.raises(UnknownRowsError):
+        unlearner.unlearn(changed, y[[9]])
+
+
+def test_frames_of_other_objects_are_hashed_at_once():
+    X = pd.DataFrame({"objects": pd.Series([1, True, "a"], dtype=object)})
+    assert not can_sketch(X)
+    assert not can_sketch(pd.DataFrame({"n": pd.array([1, None], dtype="Int64")}))
+    record = RetrainUnlearner(DummyClassifier(), random_state=0).fit(X, [0, 1, 1])._record
+    assert np.array_equal(record._table._digests, row_digests(X))
+    texts = pd.DataFrame({"objects": pd.Series(["a", "b"], dtype=object)})
+    known = row_sketches(texts)
+    texts.iat[0, 0] = ["a"]
+    assert list(row_sketches(texts) == known) == [False, True]
 
 
 def test_what_has_no_sketch_is_hashed_at_once():

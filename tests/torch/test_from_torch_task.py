@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
+from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -45,6 +45,7 @@ KINDS = {
     "function": (NeuralNetClassifier, F.cross_entropy, 2, (ROWS[:, 0] > 0).long()),
     "binary": (NeuralNetBinaryClassifier, nn.BCEWithLogitsLoss(), 1, (ROWS[:, :1] > 0).float()),
     "class of losses": (NeuralNetClassifier, nn.CrossEntropyLoss, 2, (ROWS[:, 0] > 0).long()),
+    "labels": (NeuralNet, nn.BCEWithLogitsLoss(), 3, (ROWS[:, :3] > 0).float()),
     "squares": (NeuralNetRegressor, nn.MSELoss(), 1, ROWS[:, :1] - ROWS[:, 1:2]),
     "Huber": (NeuralNetRegressor, F.huber_loss, 1, ROWS[:, :1] - ROWS[:, 1:2]),
 }
@@ -63,12 +64,39 @@ def test_the_loss_says_which_net_it_is(kind):
     run(model, loader, loss, optimizer, epochs=20)
     net = from_torch(model, loader, criterion=criterion, optimizer=optimizer, max_epochs=20)
     assert type(net.estimator) is wanted
-    flat = TensorDataset(ROWS, y.flatten())
+    flat = TensorDataset(ROWS, y.flatten() if n_out < 3 else y)
     unlearner = FineTuneUnlearner(net, random_state=0).fit(flat).unlearn(indices=FORGET)
     assert unlearner.score(flat) > 0.8
 
 
 @quiet
+def test_an_item_that_cannot_be_read_is_one_label_and_fits_error():
+    """Nor is more than the first read, or random numbers drawn."""
+
+    class Breaks(Dataset):
+        read = []
+
+        def __len__(self):
+            return 9
+
+        def __getitem__(self, i):
+            self.read.append(i)
+            torch.rand(1)
+            if i == 0:
+                raise OSError("image0.png is gone")
+            return ROWS[i], (ROWS[i, :3] > 0).float()
+
+    model = nn.Linear(5, 3)
+    recipe = {"criterion": nn.BCEWithLogitsLoss(), "optimizer": torch.optim.SGD, "max_epochs": 1}
+    before = torch.get_rng_state()
+    net = from_torch(model, DataLoader(Breaks(), 3), **recipe)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert type(net.estimator) is NeuralNetBinaryClassifier
+    assert Breaks.read == [0]
+    with pytest.raises(OSError, match=r"image0\.png is gone"):
+        FineTuneUnlearner(net).fit(Breaks())
+
+
 def test_log_probabilities_stay_what_they_are():
     torch.manual_seed(0)
     y = (ROWS[:, 0] > 0).long()

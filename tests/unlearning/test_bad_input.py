@@ -442,3 +442,14 @@ def test_rows_without_names_are_told_of_once(data, unlearner):
     if not is_net(unlearner.estimator):
         with pytest.raises(ValueError, match=r"X has 3 features, but .* is expecting 4 features"):
             unlearner.predict(X[:, :3])
+
+
+def test_several_inputs_as_skorch_takes_them_are_told_what_they_are(data):
+    """Also where they are alike, and would be stacked to an array."""
+    X, y = data
+    for given in ((X, X + 1), [X, X + 1], (X, X[:, :2])):
+        for labels in (y, y.tolist(), torch.from_numpy(y)):
+            with pytest.raises(ValueError, match=r"2 arrays with 30 rows each.* go into a dict"):
+                make().fit(given, labels)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples: 2 rows and 30 labels"):
+        make().fit([X[0].tolist(), X[1].tolist()], y)

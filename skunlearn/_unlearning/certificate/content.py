@@ -10,7 +10,11 @@ import torch
 from skunlearn._recipe import caches
 from skunlearn._rows import row_forms
 from skunlearn._rows.row_names import join_names
-from skunlearn._unlearning.certificate.deletion_log import find_kinds_in_front, has_rows_in_front
+from skunlearn._unlearning.certificate.deletion_log import (
+    count_forgotten,
+    find_kinds_in_front,
+    has_rows_in_front,
+)
 from skunlearn._unlearning.certificate.derived import find_file, list_artefacts
 from skunlearn._unlearning.certificate.guarantees import in_words
 from skunlearn._unlearning.certificate.model_digests import model_digest
@@ -46,12 +50,7 @@ def write_content(unlearner):
             "scikit-learn": sklearn.__version__,
         },
         "retained_rows": int(unlearner._record.retained.sum()),
-        # By the log: a model that was trained again knows the rows that are left alone.
-        "forgotten_rows": sum(
-            entry["rows"] - entry.get("corrected", 0)
-            for entry in log
-            if entry.get("kind") != "edges"  # of a graph, whose nodes stay
-        ),
+        "forgotten_rows": count_forgotten(log),
         "guarantee": guarantee,
         "scope": _SCOPE,
         **({"proved": unlearner._state_proof()} if guarantee == "(epsilon, delta)" else {}),

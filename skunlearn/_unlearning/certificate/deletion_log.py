@@ -131,6 +131,15 @@ def digest_forgotten(key, kind, identifiers, contents=None):
     return {"identifiers_digest": whole.hexdigest(), "forgotten": packed}
 
 
+def count_forgotten(log):
+    """How many rows a log says are gone: a model that was trained again knows those left alone."""
+    return sum(
+        entry["rows"] - entry.get("corrected", 0)
+        for entry in log
+        if entry.get("kind") != "edges"  # of a graph, whose nodes stay
+    )
+
+
 def digest_weights(before, after):
     """Digests of the model's weights before and after a request."""
     before, after = model_digest(before), model_digest(after)

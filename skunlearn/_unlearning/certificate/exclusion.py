@@ -8,6 +8,7 @@ import numpy as np
 
 from skunlearn._rows import row_forms
 from skunlearn._rows.containers import align, is_dataset, name_digests, row_digests
+from skunlearn._unlearning.certificate.deletion_log import count_forgotten
 from skunlearn.exceptions import AlreadyForgottenError
 
 _KIND = "skunlearn exclusion manifest"
@@ -15,8 +16,11 @@ _ALGORITHM = "HMAC-SHA256, 16 bytes, of BLAKE2b of the row"
 _SIZE = 16
 
 
-def write_manifest(record, key):
-    """Keyed digests of the forgotten rows of a record, a dict of JSON's types."""
+def write_manifest(record, key, log):
+    """Keyed digests of the forgotten rows of a record, and of what corrected ones held before.
+
+    A dict of JSON's types. By the `log` the record must know all of them.
+    """
     key = check_key(key)
     gone = np.flatnonzero(~record.retained)
     contents, ids = getattr(record, "digests", None), getattr(record, "ids", None)
@@ -27,12 +31,13 @@ def write_manifest(record, key):
             "The rows of this estimator are known by position only, as it was fitted on a torch "
             "Dataset without ids: a manifest could not tell them from others. Pass ids= to fit."
         )
+    _refuse_missing(record, contents, log)
     return {
         "kind": _KIND,
         "algorithm": _ALGORITHM,
         "key": _mac(b"which key", key).hex(),
         "row": None if contents is None else row_forms.describe(record.like),
-        "rows": None if contents is None else _pack(contents[gone], key),
+        "rows": None if contents is None else _pack(record.digests_gone, key),
         "ids": None if ids is None else _pack(ids[gone], key),
         "n_forgotten": len(gone),
     }
@@ -105,13 +110,29 @@ def check_key(key):
     return key
 
 
+def _refuse_missing(record, contents, log):
+    """Raise where rows are gone that the record does not know, and a manifest would let pass."""
+    missing = count_forgotten(log) - int((~record.retained).sum())
+    if contents is not None:
+        known = 0 if record.old_digests is None else len(record.old_digests)
+        missing += max(0, sum(entry.get("corrected", 0) for entry in log) - known)
+    if missing > 0:
+        raise ValueError(
+            f"{missing} of the rows that the log tells of are not known any more, as the model was "
+            "trained again on those that are left (by a worker that was started anew, say): a "
+            "manifest would let them pass. Keep the manifest of before; start of a worker knows "
+            "them itself, and leaves them out."
+        )
+
+
 def _refuse(hits, what):
     if hits.any():
         where = np.flatnonzero(hits).tolist()
         shown = ", ".join(map(str, where[:5])) + (", ..." if len(where) > 5 else "")
         raise AlreadyForgottenError(
             f"{len(where)} of {len(hits)} {what} were forgotten and must not come back ({shown}). "
-            "Leave them out."
+            "Leave them out.",
+            where,
         )
 
 

@@ -147,7 +147,8 @@ def exclusion_manifest(self, key):
     """Keyed digests of what was forgotten, to keep it out of the next training.
 
     Beside a data pipeline or a backup it tells forgotten rows from others, see
-    `skunlearn.verify.assert_excluded`, and says nothing to whoever does not have the key.
+    `skunlearn.verify.assert_excluded`, and says nothing to whoever does not have the key. The old
+    values of corrected rows are among what was forgotten, unless a retained row holds them now.
 
     Parameters
     ----------
@@ -164,10 +165,12 @@ def exclusion_manifest(self, key):
     TypeError
         When the key is no key.
     ValueError
-        When rows are known by position only (a torch Dataset without ids).
+        When rows are known by position only (a torch Dataset without ids), or not known at all, as
+        the model was trained again on those that are left: a worker in production does so when it
+        is started anew, of an exact method. Keep the manifest of before.
     """
     check_is_fitted(self)
-    return write_manifest(self._record, key)
+    return write_manifest(self._record, key, self.deletions_)
 
 
 def certify(unlearner, content, request=None, format="json"):

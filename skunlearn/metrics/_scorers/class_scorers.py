@@ -221,9 +221,26 @@ def _tell_labels(scorer, estimator):
 
 
 def _list_gone(estimator):
+    """Labels of the classes that no retained row has since a request."""
     unlearner = final_unlearner(estimator)
     need_one_class(unlearner._classes, "This scorer", ValueError)
-    return [label for e in unlearner.deletions_ for label in e["classes_forgotten"]]
+    log = unlearner.deletions_
+    gone = [label for entry in log for label in entry["classes_forgotten"]]
+    if not gone or not any("corrected" in entry for entry in log):
+        return gone
+    back = set(_name_left(unlearner, gone))  # a correction may have given rows these labels again
+    return [label for label in gone if label not in back]
+
+
+def _name_left(unlearner, labels):
+    """Those of `labels` that retained rows have, told by digests where no rows are held."""
+    record = unlearner._record
+    codes = unlearner._encode(np.asarray(labels, dtype=unlearner.classes_.dtype))
+    if record.has_data:
+        left = record.retained_y
+    else:
+        left = record.recall_labels(np.flatnonzero(record.retained), codes)
+    return [label for label, code in zip(labels, codes) if (left == code).any()]
 
 
 def _score_rows(scorer, estimator, X, y, mask):

@@ -80,12 +80,23 @@ def epsilon_from_counts(hits, n_right, alarms, n_wrong, *, delta=0.0, confidence
     float
         max(0, log((TPR_low − δ) / FPR_high)).
 
+    Raises
+    ------
+    ValueError
+        If a count is negative or larger than its rows, or `delta` or `confidence` out of range.
+
     Examples
     --------
     >>> from skunlearn.metrics import epsilon_from_counts
     >>> round(epsilon_from_counts(90, 100, 10, 100), 3)
     1.542
     """
+    _check_risks(delta, confidence)
+    if not (0 <= hits <= n_right and 0 <= alarms <= n_wrong and n_right > 0 and n_wrong > 0):
+        raise ValueError(
+            "hits and alarms count some of n_right and of n_wrong rows, of which there is one at "
+            f"least; got {hits!r} of {n_right!r}, and {alarms!r} of {n_wrong!r}."
+        )
     risk = (1 - confidence) / 2
     low = beta.ppf(risk, hits, n_right - hits + 1) if hits else 0.0
     high = beta.ppf(1 - risk, alarms + 1, n_wrong - alarms) if alarms < n_wrong else 1.0
@@ -156,10 +167,7 @@ def epsilon_lower_bound(
     >>> leak.epsilon > 1
     True
     """
-    if not 0 <= delta < 1:
-        raise ValueError(f"delta must lie in [0, 1), got {delta!r}.")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie in (0, 1), got {confidence!r}.")
+    _check_risks(delta, confidence)
     rng = check_random_state(random_state)
     members = check_scores(forget_scores, "forget_scores")
     others = check_scores(unseen_scores, "unseen_scores")
@@ -199,6 +207,13 @@ def epsilon_lower_bound(
         delta=float(delta),
         confidence=float(confidence),
     )
+
+
+def _check_risks(delta, confidence):
+    if not 0 <= delta < 1:
+        raise ValueError(f"delta must lie in [0, 1), got {delta!r}.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie in (0, 1), got {confidence!r}.")
 
 
 def _halves(scores, rng):

@@ -42,14 +42,7 @@ def match_weights(y_forget, y_unseen, *, sample_weight=None):
     """
     y_forget = check_labels(y_forget, "y_forget")
     y_unseen = check_labels(y_unseen, "y_unseen")
-    if (y_forget.dtype.kind in "US") != (y_unseen.dtype.kind in "US") and "O" not in (
-        y_forget.dtype.kind,
-        y_unseen.dtype.kind,
-    ):
-        raise TypeError(
-            f"y_forget holds labels of dtype {y_forget.dtype} and y_unseen of {y_unseen.dtype}: "
-            "give both in the same type."
-        )
+    refuse_other_types(y_forget=y_forget, y_unseen=y_unseen)
     return weigh(y_forget, y_unseen, sample_weight=sample_weight)
 
 
@@ -93,6 +86,17 @@ def check_labels(y, name):
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError(f"{name} holds NaN or infinity in row {np.flatnonzero(y * 0 != 0)[0]}.")
     return y
+
+
+def refuse_other_types(**named):
+    """Raise TypeError where some labels are text and others numbers, which never are equal.
+
+    `named` are arrays; what arrays of objects hold is not looked at.
+    """
+    known = {name: labels for name, labels in named.items() if labels.dtype.kind != "O"}
+    if len({labels.dtype.kind in "US" for labels in known.values()}) > 1:
+        held = " and ".join(f"{name} of {labels.dtype}" for name, labels in known.items())
+        raise TypeError(f"Labels of different types equal none: {held}. Give all in the same type.")
 
 
 def check_weights(weights, n, name):

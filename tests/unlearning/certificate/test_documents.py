@@ -12,13 +12,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Checkpoint, TrainEndCheckpoint
 
-from skunlearn import FineTuneUnlearner, RetrainUnlearner
+from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
 from skunlearn._files.digests import START, json_digest
 from skunlearn._unlearning.certificate.letters import DISCLAIMER
 from skunlearn.evaluation import audit
 from skunlearn.exceptions import AlreadyForgottenError
 from skunlearn.metrics import MIAScorer
 from skunlearn.verify import Certificate, assert_excluded, schema
+from tests.instances import make_net
 from tests.unlearning.certificate.documents import KEY, NAMES, plain_net, reissued, wrong
 
 
@@ -346,3 +347,41 @@ def test_what_nobody_looked_at_is_a_note(iris):
     assert "of 1 of 3 requests" in note
     exact = RetrainUnlearner(plain_net(), random_state=0).fit(X, y).unlearn(indices=range(9))
     assert exact.certificate()["notes"] == []
+
+
+def test_old_values_of_corrected_rows_do_not_come_back_unnoticed(iris):
+    """A backup from before a correction holds what was forgotten by it."""
+    X, y = iris
+    X, y = np.unique(X, axis=0)[:60], np.arange(60) % 2
+    old, new = X.copy(), X.copy()
+    new[3], new[4] = X[3] + 1, X[5]  # the second: what another row holds
+    unlearner = RetrainUnlearner(GaussianNB()).fit(X, y)
+    unlearner.correct(indices=[3, 4], X_new=new[[3, 4]]).correct(indices=[6], y_new=[1])
+    steps = [("scale", StandardScaler()), ("model", RetrainUnlearner(GaussianNB()))]
+    pipeline = UnlearningPipeline(steps).fit(X, y)
+    pipeline.correct(indices=[3, 4], X_new=new[[3, 4]])
+    for model in (unlearner, pipeline, pickle.loads(pickle.dumps(unlearner))):
+        manifest = model.exclusion_manifest(KEY)
+        assert manifest["n_forgotten"] == 0
+        assert_excluded(new, manifest, KEY)
+        with pytest.raises(AlreadyForgottenError, match=r"2 of 60 rows of X .* \(3, 4\)"):
+            assert_excluded(old, manifest, KEY)
+    # Given back what it held, a row may hold it; and values of before go with the row.
+    unlearner.correct(indices=[3], X_new=old[[3]]).unlearn(indices=[4])
+    manifest = unlearner.exclusion_manifest(KEY)
+    assert manifest["n_forgotten"] == 1
+    assert_excluded(old[[0, 1, 2, 3, 6]], manifest, KEY)
+    for values in (old[[4]], new[[3]]):
+        with pytest.raises(AlreadyForgottenError):
+            assert_excluded(values, manifest, KEY)
+
+
+def test_old_values_are_known_from_a_file(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 4)).astype(np.float32), np.arange(40) % 2
+    unlearner = RetrainUnlearner(make_net(module__n_out=2, max_epochs=1), random_state=0)
+    unlearner.fit(X.copy(), y).correct(indices=[3], X_new=X[[3]] + 1).save(tmp_path / "model")
+    loaded = RetrainUnlearner(make_net(module__n_out=2, max_epochs=1), random_state=0)
+    manifest = loaded.load(tmp_path / "model").exclusion_manifest(KEY)
+    with pytest.raises(AlreadyForgottenError, match=r"1 of 40 rows of X .* \(3\)"):
+        assert_excluded(X, manifest, KEY)
