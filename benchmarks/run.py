@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from _goals import listening, put_into, read, table
-from _timing import machine
 
 HERE = Path(__file__).parent
 
@@ -31,6 +30,8 @@ def main():
         stored = json.loads(options.json.read_text())
         options.page.write_text(put_into(options.page.read_text(), stored["goals"]))
         return
+    from _timing import machine  # torch, which a page does not need
+
     results, failed = [], []
     load = os.getloadavg()[0]
     for path in options.files or sorted(HERE.glob("bench_*.py")):

@@ -1,7 +1,7 @@
-"""Run by torchrun in two processes: each writes what it ended with."""
+"""Run in two processes, as torchrun would start them: each writes what it ended with."""
 
 import gc
-import sys
+import os
 import warnings
 from pathlib import Path
 
@@ -20,7 +20,9 @@ class Net(Accelerated, NeuralNetClassifier):
     pass
 
 
-def main(folder):
+def main(folder, rank, port):
+    os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "MASTER_PORT": f"{port}"}
+    os.environ |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     X, y, forget = task()
@@ -44,7 +46,3 @@ def main(folder):
     gc.collect()
     accelerator.wait_for_everyone()
     accelerator.end_training()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

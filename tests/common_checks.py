@@ -1,11 +1,11 @@
 """scikit-learn's checks and ours crossed with the estimators, and a part of it that covers both.
 
 Methods for nets are fitted and asked by the same code. So a check of scikit-learn's that fits
-meets the plain method, those that watch the training and every tenth of the others, the next
-check the next ones; what fits nothing, and estimators other than nets, are quick and met by
-everything. Of ours each meets every method with a classifier, but for those of `AROUND_A_METHOD`,
-and every eighth of the nets with other outputs; nets are trained briefly where a check does not
-ask what they know. tests/long has the whole crossing.
+meets the plain method, half of those that watch the training and every tenth of the others, the
+next check the next ones; what fits nothing, and estimators other than nets, are quick and met by
+everything. Of ours each meets every third method with a classifier, of those of
+`AROUND_A_METHOD` and with other outputs every eighth; nets are trained briefly where a check
+does not ask what they know. tests/long has the whole crossing.
 """
 
 import functools
@@ -137,8 +137,8 @@ def case_of(case):
     return pytest.param(*values, marks=marks, id="-".join(map(name_of, values)))
 
 
-def covering(cases, every, whole):
-    """Those cases for which `whole(estimator, check)`, and one of `every` so many others.
+def covering(cases, every):
+    """One of so many cases as `every(estimator, check)` says.
 
     Each check takes its turns on its own and begins elsewhere than the one before, so that all
     checks and all estimators are met.
@@ -146,45 +146,37 @@ def covering(cases, every, whole):
     kept, turns = [], {}
     for case in cases:
         estimator, check = case.values
-        if whole(estimator, name_of(check)):
-            kept.append(case)
-            continue
-        key = name_of(check), str(getattr(check, "keywords", ""))
+        so_many = every(estimator, name_of(check))
+        key = so_many, name_of(check), str(getattr(check, "keywords", ""))
         turns[key] = turns.setdefault(key, len(turns)) + 1
-        if turns[key] % every == 0:
+        if turns[key] % so_many == 0:
             kept.append(case)
     return kept
 
 
-def met_by_all_of_sklearns(estimator, check):
-    """Whether a case stays in the quick tests: those that fit no net, or fit it their own way."""
+def turns_of_sklearns(estimator, check):
+    """Of how many cases one stays in the quick tests: few of those that fit a net as others do."""
     if check in FIT_NOTHING or not is_net(estimator.estimator):
-        return True
-    return fits_its_own_way(estimator) and is_first_of_its_kind(estimator)
+        return 1
+    if isinstance(estimator, RetrainUnlearner):
+        return 1
+    if type(estimator.estimator) is NeuralNetClassifier and is_first_of_its_kind(estimator):
+        return 2 if estimator._make_promises().watches_training else 10
+    return 10
 
 
-def met_by_all_of_ours(estimator, check):
-    """Whether a case stays in the quick tests: all but those of nets with other kinds of output.
+def turns_of_ours(estimator, check):
+    """Of how many cases one stays in the quick tests: fewer of nets with other kinds of output.
 
-    A method is met by all checks with a classifier of several outputs, but for those of requests
-    before a method sees them.
+    And of what is asked of requests before a method sees them.
     """
     if not is_net(estimator.estimator):
-        return True
+        return 1
     if type(estimator.estimator) is not NeuralNetClassifier or not is_first_of_its_kind(estimator):
-        return False
-    return fits_its_own_way(estimator) or check not in AROUND_A_METHOD
-
-
-def fits_its_own_way(estimator):
-    """Whether no other method stands for this one: it watches the training, or is the plain one.
-
-    One that watches does so whatever the net's output is.
-    """
+        return 8
     if isinstance(estimator, RetrainUnlearner):
-        return True
-    watches = estimator._make_promises().watches_training
-    return watches and type(estimator.estimator) is NeuralNetClassifier
+        return 1
+    return 8 if check in AROUND_A_METHOD else 3
 
 
 def is_first_of_its_kind(estimator):

@@ -5,18 +5,18 @@ import pytest
 from skunlearn.utils import all_unlearners
 from tests.common_checks import (
     covering,
-    met_by_all_of_ours,
-    met_by_all_of_sklearns,
     name_of,
     run_sklearn_check,
     run_unlearning_check,
     sklearn_crossing,
+    turns_of_ours,
+    turns_of_sklearns,
     unlearning_crossing,
 )
 
 ALL_OF_SKLEARNS, ALL_OF_OURS = sklearn_crossing(), unlearning_crossing()
-SKLEARNS = covering(ALL_OF_SKLEARNS, 10, met_by_all_of_sklearns)
-OURS = covering(ALL_OF_OURS, 8, met_by_all_of_ours)
+SKLEARNS = covering(ALL_OF_SKLEARNS, turns_of_sklearns)
+OURS = covering(ALL_OF_OURS, turns_of_ours)
 
 
 @pytest.mark.parametrize("whole, part", [(ALL_OF_SKLEARNS, SKLEARNS), (ALL_OF_OURS, OURS)])

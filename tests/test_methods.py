@@ -41,7 +41,9 @@ def test_tags():
         all_unlearners(fast=True)
 
 
-@pytest.mark.parametrize("name", sorted(all_unlearners(needs_forget=True, exact=False, nets=True)))
+@pytest.mark.parametrize(
+    "name", in_turns(sorted(all_unlearners(needs_forget=True, exact=False, nets=True)), 2)
+)
 def test_rows_that_come_with_the_request(data, name):
     """Of an estimator that holds none; forget and retained rows lie in two containers."""
     X, y = data
@@ -57,7 +59,7 @@ def test_rows_that_come_with_the_request(data, name):
     assert bare.predict_proba(X) == pytest.approx(whole.predict_proba(X), abs=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(all_unlearners(nets=True)))
+@pytest.mark.parametrize("name", in_turns(sorted(all_unlearners(nets=True)), 3))
 def test_every_method_takes_unseen_rows(data, name):
     """``X_val=`` alone sets no limit: the request is judged by them."""
     X, y = data
@@ -98,11 +100,12 @@ def noisy():
 def by_cost(names):
     """Names of methods in turns; those that take a tenth of a minute each are `long`."""
     slow = (
-        *("AMUNUnlearner", "AmnesiacUnlearner", "InfluenceUnlearner", "PUMAUnlearner"),
+        *("AMUNUnlearner", "AmnesiacUnlearner", "BadTeacherUnlearner", "CoUnUnlearner"),
+        *("InfluenceUnlearner", "NoisyFineTuneUnlearner", "PUMAUnlearner", "RUMUnlearner"),
         "RewindUnlearner",
     )
     return [
-        *in_turns(sorted(set(names) - set(slow)), 1),
+        *in_turns(sorted(set(names) - set(slow)), 1, every=2),
         *(pytest.param(name, marks=pytest.mark.long) for name in slow),
     ]
 
@@ -142,7 +145,9 @@ def test_methods_for_classes_warn_on_single_rows(data, name):
         unlearner.unlearn(indices=FORGET)
 
 
-@pytest.mark.parametrize("name", sorted(all_unlearners(nets=True, watches_training=False)))
+@pytest.mark.parametrize(
+    "name", in_turns(sorted(all_unlearners(nets=True, watches_training=False)), 1)
+)
 def test_fewer_forget_rows_than_a_batch_when_the_last_one_is_dropped(data, name):
     X, y = data
     net = make_net(batch_size=20, max_epochs=2, iterator_train__drop_last=True)

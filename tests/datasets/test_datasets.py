@@ -412,6 +412,7 @@ def test_a_failed_download_says_where_to_put_the_files(tmp_path, monkeypatch):
         fetch_cifar10(tmp_path)
 
 
+@pytest.mark.long  # fifteen seconds of decoding
 def test_real_cifar10(monkeypatch, tmp_path_factory):
     home = os.environ.get("SKUNLEARN_DATA")
     if not home:

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skunlearn import ShardedUnlearner
+from tests.turns import crossed_in_turns
 
 N = 240
 IDS = np.array([f"row {i}" for i in range(N)])
@@ -76,8 +77,7 @@ def says(model, X):
     return model.predict_proba(X) if hasattr(model, "predict_proba") else model.predict(X)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("weighted, name", crossed_in_turns([False, True], CASES, every=2))
 def test_equals_a_training_without_the_rows(name, weighted):
     if weighted and name == "behind a scaler":
         pytest.skip("weights go to a pipeline's steps by metadata routing")

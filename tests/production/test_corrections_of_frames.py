@@ -18,6 +18,7 @@ from tests import production_task as task
 from tests.production.frames import MAKE, NAMES, N, make_unlearner, need, new_values, started
 from tests.production.workers import contents, same
 from tests.small import quiet
+from tests.turns import crossed_in_turns
 
 pytestmark = quiet
 ROWS = [7, 3]
@@ -35,7 +36,11 @@ def submit(queue, make, X_true, y_true):
     return queue.submit_correction("a", make(X_true.iloc[ROWS]), y_true[ROWS], ids=names)
 
 
-@pytest.mark.parametrize("kind", ["plain", "pipeline"])
+@pytest.mark.parametrize(
+    "make, kind",
+    crossed_in_turns(["pandas", "polars"], ["plain", "pipeline"], every=3),
+    indirect=["make"],
+)
 def test_the_model_is_that_of_the_corrected_table(queue, make, kind):
     X, y, X_true, y_true = new_values()
     worker = started(queue, make, make_unlearner(kind))

@@ -20,6 +20,7 @@ from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
 from skunlearn.production import DeletionQueue, DeletionWorker
 from tests.instances import all_instances, make_net
 from tests.small import quiet
+from tests.turns import in_turns
 
 pytestmark = quiet
 
@@ -81,7 +82,7 @@ INSTANCES = [*all_instances(), RetrainUnlearner(KNeighborsClassifier(3), random_
 
 
 @pytest.mark.filterwarnings("ignore:.*privacy budget.*")
-@pytest.mark.parametrize("unlearner", INSTANCES, ids=name_of)
+@pytest.mark.parametrize("unlearner", in_turns(INSTANCES, 0, every=3), ids=name_of)
 def test_every_method(unlearner, folder):
     X, y = task(unlearner)
     params = unlearner.get_params(deep=False)

@@ -27,7 +27,9 @@ POINTS = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["net", "refit", "pipeline"])
+@pytest.mark.parametrize(
+    "kind", [*("net", "refit"), pytest.param("pipeline", marks=pytest.mark.long)]
+)
 def test_killed_between_any_two_steps(kind, tmp_path):
     expected = task.live(tmp_path / "whole", kind).unlearner
     folder = tmp_path / "killed"

@@ -62,7 +62,7 @@ def names(place):
     return sorted(path.rpartition("/")[2] for path in fs.find(root))
 
 
-@pytest.mark.parametrize("kind", ["net", "refit"])
+@pytest.mark.parametrize("kind", ["net", pytest.param("refit", marks=pytest.mark.long)])
 def test_two_machines_take_turns(place, kind):
     one, two = started(machine(place), kind), started(machine(place), kind)
     assert one.version == two.version == 0
@@ -422,7 +422,7 @@ def test_a_queue_of_the_format_before_is_brought_up_to_date(place):
     assert len(held[1]["new_digest"]) == 32
 
 
-@pytest.mark.parametrize("kind", ["net", "refit"])
+@pytest.mark.parametrize("kind", [pytest.param("net", marks=pytest.mark.long), "refit"])
 def test_machines_take_up_each_others_corrections(place, kind):
     """One that holds the old values says so; started with the new ones it goes on."""
     one, two = started(machine(place), kind), started(machine(place), kind)
@@ -441,7 +441,7 @@ def test_machines_take_up_each_others_corrections(place, kind):
     assert same(one.unlearner, two.unlearner)
 
 
-@pytest.mark.parametrize("kind", ["pandas", "polars"])
+@pytest.mark.parametrize("kind", [pytest.param("pandas", marks=pytest.mark.long), "polars"])
 def test_corrections_of_tables(place, kind):
     frames.need(kind)
     make, (X_true, y_true) = frames.MAKE[kind], frames.new_values()[2:]

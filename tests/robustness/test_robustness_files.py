@@ -83,6 +83,7 @@ def live_for(measurements, folder):
     two_sets(make_rows(), folder)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_a_process_killed_by_the_system_goes_on_in_another(rows, whole, tmp_path):
     code = f"from {__name__} import live_for; live_for(25, {str(tmp_path)!r})"

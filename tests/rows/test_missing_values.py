@@ -17,6 +17,7 @@ from skunlearn.metrics import MIAScorer
 from skunlearn.utils import all_unlearners
 from tests.instances import make_dict_net
 from tests.small import net, quiet
+from tests.turns import in_turns
 
 
 def spoilt(X, *places, value=np.nan):
@@ -114,7 +115,9 @@ class TakesNaN(NeuralNetClassifier):
 
 
 @quiet
-@pytest.mark.parametrize("name", [n for n in all_unlearners(nets=True) if n != "CTUnlearner"])
+@pytest.mark.parametrize(
+    "name", in_turns([n for n in all_unlearners(nets=True) if n != "CTUnlearner"], 3)
+)
 def test_nets_that_take_nan_have_it(data, name):
     X, y = data
     X = spoilt(X, (7, 2), (40, 0), (0, 1))

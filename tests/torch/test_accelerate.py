@@ -1,8 +1,6 @@
 """One net in two processes over gloo, by accelerate."""
 
-import subprocess
-import sys
-from pathlib import Path
+import socket
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,10 +14,10 @@ from skunlearn.exceptions import UnlearningError
 from skunlearn.nets import Accelerated
 from skunlearn.utils._check_tools import parameters
 from tests.distributed_tools import Fixed, task
-from tests.interpreters import environment
+from tests.production_task import CONTEXT  # its server has imported torch
 
 pytest.importorskip("accelerate", reason="accelerate is not installed")
-ROOT = Path(__file__).parents[2]
+from tests import accelerate_script
 
 
 class Net(Accelerated, NeuralNetClassifier):
@@ -27,18 +25,23 @@ class Net(Accelerated, NeuralNetClassifier):
 
 
 def test_two_processes_end_with_the_model_of_one(tmp_path):
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"),
-            *("--rdzv_backend", "c10d", "--rdzv_endpoint", "127.0.0.1:0"),
-            *("-m", "tests.accelerate_script", str(tmp_path)),
-        ],
-        cwd=ROOT,
-        env=environment(ACCELERATE_USE_CPU="true", OMP_NUM_THREADS="1"),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    pair = [
+        CONTEXT.Process(target=accelerate_script.main, args=(tmp_path, rank, port))
+        for rank in (0, 1)
+    ]
+    try:
+        for process in pair:
+            process.start()
+        for process in pair:
+            process.join(300)
+        assert [process.exitcode for process in pair] == [0, 0]
+    finally:
+        for process in pair:
+            process.kill()
+            process.join()
     one, other = (dict(np.load(tmp_path / f"process-{i}.npz")) for i in (0, 1))
     assert one["processes"] == 2
     assert one.keys() == other.keys()

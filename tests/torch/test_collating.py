@@ -12,11 +12,12 @@ from skunlearn.exceptions import UnlearningError
 from skunlearn.utils import all_unlearners
 from tests.batch_tools import (
     Plain,
-    every_method,
-    half_of_the_methods,
+    last_quarter,
     net,
-    other_half,
+    other_methods,
+    some_methods,
     task,
+    third_quarter,
     unlearner,
 )
 from tests.turns import in_turns
@@ -48,7 +49,7 @@ class Balanced(DataLoader):
 RELABELLED = ("RandomLabelUnlearner", "SalUnUnlearner", "RUMUnlearner")
 
 
-@half_of_the_methods
+@some_methods
 def test_a_sampler_made_from_the_data_set(name):
     X, _ = task(240)
     y = np.repeat([0, 0, 0, 0, 0, 0, 1, 2], 30)  # six rows of class 0 for one of the others
@@ -87,7 +88,7 @@ SINGLE_ROWS = (
 )
 
 
-@every_method
+@last_quarter
 def test_mixup(name):
     X, y = task(80)
     fitted = unlearner(name, net(iterator_train__collate_fn=mixup))
@@ -157,7 +158,7 @@ def test_iterators_of_the_users_own(name):
         )
 
 
-@pytest.mark.parametrize("name", in_turns(sorted(all_unlearners(nets=True)), 0, every=3))
+@pytest.mark.parametrize("name", in_turns(sorted(all_unlearners(nets=True)), 2))
 def test_workers(name):
     """Batches that other processes make hold the same rows as without them."""
     X, y = task(40)
@@ -224,7 +225,7 @@ NEEDS_FLOATS = (
 )
 
 
-@other_half
+@other_methods
 def test_text_with_labels_inside(name):
     rows = Texts(60, "label" if name < "M" else "labels")
     model = net(
@@ -263,7 +264,7 @@ class LongBag(Bag):
         return self.out(sums)
 
 
-@half_of_the_methods
+@some_methods
 def test_batches_that_are_no_stack_of_rows(name):
     """The same as with padding: no batch is cut into what are not its rows."""
     if name in NEEDS_FLOATS:
@@ -398,7 +399,7 @@ class Marking(DataLoader):
         super().__init__(dataset, collate_fn=mark, **kwargs)
 
 
-@every_method
+@third_quarter
 @pytest.mark.parametrize(
     "params",
     [

@@ -92,7 +92,7 @@ def test_the_recipe_is_that_of_the_loop(parts):
 
 
 @quiet
-@pytest.mark.parametrize("cls", in_turns(all_unlearners(nets=True).values(), 0))
+@pytest.mark.parametrize("cls", in_turns(all_unlearners(nets=True).values(), 3))
 @pytest.mark.parametrize("factory", [{}, FACTORY], ids=["instance", "factory"])
 def test_every_method_goes_on_or_says_that_it_needs_a_factory(parts, plain, cls, factory):
     net = from_torch(**parts, **factory)

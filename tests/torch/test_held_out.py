@@ -33,7 +33,7 @@ from skunlearn.shadow import ShadowModels
 from skunlearn.shadow._stacked import why_not
 from skunlearn.utils import all_unlearners
 from skunlearn.utils._check_tools import parameters, same_parameters
-from tests.batch_tools import other_half
+from tests.batch_tools import other_methods
 from tests.instances import MLP, ConvNet
 from tests.small import as_dataset, quiet
 
@@ -117,7 +117,7 @@ def test_a_trained_default_net(data, seen):
     assert "held_out" not in unlearner.unlearn(indices=GONE).deletions_[0]
 
 
-@other_half
+@other_methods
 def test_every_method_holds_rows_out_of_the_retained_ones(name, data, seen):
     X, y = data
     own = {"CFkUnlearner": {"k": 1}, "EUkUnlearner": {"k": 1}, "ShardedUnlearner": {"n_shards": 2}}

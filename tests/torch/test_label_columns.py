@@ -55,7 +55,7 @@ def wide(weight=(0.0, 1.0, 1.0, 1.0), **params):
 
 
 @quiet
-@pytest.mark.parametrize("name", in_turns(METHODS, 0))
+@pytest.mark.parametrize("name", in_turns(METHODS, 1))
 def test_labels_from_one_on(rows, name):
     X, y = rows
     unlearner = all_unlearners()[name](wide(), random_state=0).fit(X, y)

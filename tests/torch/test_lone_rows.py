@@ -18,12 +18,12 @@ from skunlearn._torch.batches.batching import n_batches
 from skunlearn._unlearning import removal
 from skunlearn.nets import BatchLoader
 from skunlearn.utils._check_tools import parameters, same_parameters
-from tests.batch_tools import Plain, half_of_the_methods, net, other_half, task, unlearner
+from tests.batch_tools import Plain, net, other_methods, some_methods, task, unlearner
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@half_of_the_methods
+@some_methods
 @pytest.mark.parametrize("gone", [11, 1])
 def test_a_last_batch_of_one_row_and_one_row_to_forget(name, gone):
     """289 rows of which one is left over; and a forget set of a single row."""
@@ -33,7 +33,7 @@ def test_a_last_batch_of_one_row_and_one_row_to_forget(name, gone):
     assert np.isfinite(normed.predict_proba(X)).all()
 
 
-@other_half
+@other_methods
 def test_every_number_of_rows(name):
     """Modulo the batch size: of rows that stay, and of rows to forget."""
     X, y = task(40)

@@ -77,7 +77,7 @@ def quiet():
         yield
 
 
-@pytest.mark.parametrize("name", in_turns(sorted(OF_NETS), 0))
+@pytest.mark.parametrize("name", in_turns(sorted(OF_NETS), 2))
 def test_every_method_works_or_says_why_not(data, name):
     X, y = data
     unlearner = OF_NETS[name](plain_net(), random_state=0)

@@ -51,7 +51,7 @@ def with_norm(name):
     return all_unlearners()[name](net, random_state=0, **SETTINGS.get(name, {}))
 
 
-@pytest.mark.parametrize("name", in_turns(sorted(all_unlearners(nets=True)), 1))
+@pytest.mark.parametrize("name", in_turns(sorted(all_unlearners(nets=True)), 3))
 def test_no_class_comes_back_with_other_statistics(name):
     check_running_statistics(with_norm(name))
 

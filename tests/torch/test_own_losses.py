@@ -12,7 +12,7 @@ from skunlearn.evaluation import audit
 from skunlearn.exceptions import UnlearningError
 from skunlearn.influence import InverseCurvature
 from skunlearn.influence._functional import FunctionalNet
-from tests.batch_tools import Plain, every_method, net, task, unlearner
+from tests.batch_tools import Plain, last_quarter, net, some_methods, task, third_quarter, unlearner
 from tests.instances import make_regressor_net
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -41,7 +41,7 @@ class Checked(NeuralNetClassifier):
         return super().get_loss(logits, y_true, X, training) + 1e-3 * features.square().mean()
 
 
-@every_method
+@third_quarter
 def test_whole_output_and_rows(name):
     X, y = task(80)
     Checked.trained = 0
@@ -78,7 +78,7 @@ ONE_TENSOR = (
 )
 
 
-@every_method
+@last_quarter
 def test_weights_in_X(name):
     X, y = task(80)
     rows = {"X": X, "sample_weight": np.linspace(0, 1, 80, dtype=np.float32)}
@@ -104,7 +104,7 @@ class OfMapping(NeuralNetClassifier):
         return super().get_loss(y_pred["logits"], y_true, X, training) + 1e-3 * y_pred["loss"]
 
 
-@every_method
+@some_methods
 def test_mappings(name):
     X, y = task(80)
     fitted = unlearner(name, net(cls=OfMapping, module=Named)).fit(X, y)

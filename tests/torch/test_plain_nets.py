@@ -53,7 +53,7 @@ def quiet():
         yield
 
 
-@pytest.mark.parametrize("name", in_turns(sorted(OF_NETS), 1))
+@pytest.mark.parametrize("name", in_turns(sorted(OF_NETS), 3))
 def test_every_method_on_several_targets(name):
     X, y = valued()
     unlearner = OF_NETS[name](plain_net(torch.nn.MSELoss), random_state=0)

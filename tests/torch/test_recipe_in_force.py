@@ -38,6 +38,7 @@ from tests.torch.rates import (
     request,
     watched,
 )
+from tests.turns import crossed_in_turns
 
 pytestmark = quiet
 
@@ -72,9 +73,12 @@ def test_lr_scales_every_group(data, recipe):
     np.testing.assert_allclose(Rates.seen, np.broadcast_to(own, (len(Rates.seen), len(own))))
 
 
-@pytest.mark.parametrize("recipe", ["optimizer__lr", "groups", "own optimizer"])
 @pytest.mark.parametrize(
-    "name", [n for n in TRAINS if n not in (*EDITS, *SHRINK, "AmnesiacUnlearner")]
+    "name, recipe",
+    crossed_in_turns(
+        [n for n in TRAINS if n not in (*EDITS, *SHRINK, "AmnesiacUnlearner")],
+        ["optimizer__lr", "groups", "own optimizer"],
+    ),
 )
 def test_a_rate_of_nothing_moves_nothing(data, recipe, name):
     X, y = data

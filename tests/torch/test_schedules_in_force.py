@@ -20,6 +20,7 @@ from skunlearn.utils import all_unlearners
 from tests.instances import ConvNet
 from tests.small import FORGET, net, quiet
 from tests.torch.rates import Rates, fresh
+from tests.turns import crossed_in_turns, in_turns
 
 pytestmark = quiet
 
@@ -83,12 +84,12 @@ def scheduled(policy, **kwargs):
     return [("rate", LRScheduler(kind, **params, **kwargs))]
 
 
-@policies
 @pytest.mark.parametrize(
-    "method, every", [*((name, "epoch") for name in PHASED), ("random", "batch")]
+    "policy, method_and_unit",
+    crossed_in_turns(POLICIES, [*((name, "epoch") for name in PHASED), ("random", "batch")]),
 )
-def test_every_policy_of_torch_in_every_phased_method(data, policy, every, method):
-    X, y = data
+def test_every_policy_of_torch_in_every_phased_method(data, policy, method_and_unit):
+    (X, y), (method, every) = data, method_and_unit
     cls, params = PHASED[method]
     model = net(callbacks=[*scheduled(policy, step_every=every), ("rates", Rates())])
     unlearner = cls(model, schedule="net", max_epochs=3, random_state=0, **params).fit(X, y)
@@ -105,7 +106,7 @@ def test_every_policy_of_torch_in_every_phased_method(data, policy, every, metho
         assert len(np.unique(seen.round(9))) <= 3  # it is an epoch's rate in all of its phases
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in OWN_TESTS])
+@pytest.mark.parametrize("name", in_turns([name for name in METHODS if name not in OWN_TESTS], 2))
 def test_every_method_trains_under_the_nets_schedule(data, name):
     """Also one that trains more than once, or passes through the rows before it does."""
     X, y = data

@@ -10,6 +10,7 @@ from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner
 from skunlearn.exceptions import UnlearningError
 from skunlearn.utils._check_tools import Fault, Snapshot, faults, outcome
 from tests.instances import make_net
+from tests.turns import crossed_in_turns
 
 METHODS = {
     "retrain": (RetrainUnlearner, {}),
@@ -36,8 +37,10 @@ def make(method, **kwargs):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method, error",
+    crossed_in_turns(METHODS, [RuntimeError, KeyboardInterrupt, SystemExit], every=2),
+)
 def test_fault_at_every_event(data, method, error):
     X, y = data
     unlearner = make(method).fit(X, y).unlearn(indices=[40])

@@ -18,6 +18,7 @@ from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 from skunlearn.utils import all_unlearners
 from tests.instances import MLP, SETTINGS, make_net
 from tests.small import as_dataset
+from tests.turns import in_turns
 
 SPLIT = ValidSplit(5, stratified=True)
 METHODS = [
@@ -127,7 +128,7 @@ def test_rows_that_are_brought_come_first(wrong):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", in_turns(METHODS, 1), ids=lambda cls: cls.__name__)
 def test_no_method_learns_from_them(cls):
     X, y = table(200)
     names = np.random.default_rng(0).permutation(200) / 256  # in no order

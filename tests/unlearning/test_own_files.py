@@ -12,6 +12,7 @@ from skunlearn import AmnesiacUnlearner, RewindUnlearner, ShardedUnlearner, Unle
 from skunlearn.exceptions import AccuracyDropError
 from skunlearn.utils._check_tools import outcome
 from tests.small import net, quiet
+from tests.turns import crossed_in_turns
 
 pytestmark = quiet
 MAKE = {
@@ -24,6 +25,10 @@ MAKE = {
     ),
 }
 every = pytest.mark.parametrize("name", MAKE)
+
+
+def pickled(unlearner):
+    return pickle.loads(pickle.dumps(unlearner))
 
 
 def files(folder):
@@ -137,10 +142,8 @@ def test_a_pipeline_whose_second_fit_fails_keeps_the_files_of_the_first(
     assert not set(first) & set(files(tmp_path))
 
 
-@every
-@pytest.mark.parametrize("given", [True, False], ids=["a folder", "temporary"])
 @pytest.mark.parametrize(
-    "make", [copy.copy, copy.deepcopy, lambda u: pickle.loads(pickle.dumps(u))]
+    "name, given, make", crossed_in_turns(MAKE, [True, False], [copy.copy, copy.deepcopy, pickled])
 )
 def test_a_fit_of_a_copy_leaves_the_other_its_files(data, tmp_path, name, given, make):
     """Workers of a queue fit copies of the unlearner that they were given."""

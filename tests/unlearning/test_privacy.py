@@ -335,6 +335,7 @@ unlearner.save(sys.argv[1])
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_kill_in_the_middle_of_save_leaves_the_old_file(data, tmp_path):
     X, y = data

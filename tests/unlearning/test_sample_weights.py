@@ -18,7 +18,7 @@ from skunlearn.influence._curvature import Curvature
 from skunlearn.influence._objective import Objective
 from skunlearn.nets import BatchLoader, MicroBatches
 from skunlearn.utils._check_tools import parameters, same_parameters
-from tests.batch_tools import Plain, half_of_the_methods, net, other_half, unlearner
+from tests.batch_tools import Plain, net, other_methods, some_methods, unlearner
 from tests.unlearning.weighted import FORGET, weighted, whole_batch
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -148,7 +148,7 @@ def test_ways_to_the_same_weights(params):
     assert not same_parameters(bare, wanted)
 
 
-@other_half
+@other_methods
 def test_every_method_takes_them(name):
     """Constant weights change nothing but rounding; others lead elsewhere."""
     X, y, w = weighted()
@@ -162,7 +162,7 @@ def test_every_method_takes_them(name):
     assert np.abs(results[0] - results[2]).max() > 1e-4
 
 
-@half_of_the_methods
+@some_methods
 def test_requests_use_them(name):
     """From the same model: only the request differs."""
     X, y, w = weighted()

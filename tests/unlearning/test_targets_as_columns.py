@@ -17,6 +17,7 @@ from skunlearn import (
 )
 from tests.instances import make_regressor_net
 from tests.small import net, quiet
+from tests.turns import crossed_in_turns
 
 pytestmark = quiet
 
@@ -49,8 +50,7 @@ def task(data, request):
     return X, y if request.node.callspec.params["name"] in CLASSIFY else values
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name, form", crossed_in_turns(MODELS, FORMS, every=3))
 def test_a_column_is_read_as_fit_reads_it(task, name, form):
     (X, y), cast = task, FORMS[form]
     at, left = [0, 1], np.arange(2, 60)

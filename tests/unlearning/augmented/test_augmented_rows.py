@@ -15,6 +15,7 @@ from skunlearn.metrics import MIAScorer
 from skunlearn.utils import all_unlearners
 from tests.instances import make_regressor_net
 from tests.small import FORGET, net, quiet
+from tests.turns import in_turns
 from tests.unlearning.augmented.datasets import (
     WAYS,
     Augmented,
@@ -100,7 +101,9 @@ def test_everything_is_measured_on_rows_as_they_are(rows, way):
 
 
 @quiet
-@pytest.mark.parametrize("name", [n for n in all_unlearners(nets=True) if n != "CTUnlearner"])
+@pytest.mark.parametrize(
+    "name", in_turns([n for n in all_unlearners(nets=True) if n != "CTUnlearner"], 0)
+)
 def test_every_method(rows, name):
     X, y, *_ = rows
     data = Augmented(X, y, Jitter())
