@@ -241,6 +241,18 @@ def test_rows_of_frames_are_equal_where_their_digests_are():
     assert np.array_equal(row_sketches(part), ours[[5, 30]])
 
 
+def test_of_many_categories_those_of_the_rows_are_read(monkeypatch):
+    kinds = pd.Categorical.from_codes([7, 3, -1, 7], [f"user {i}" for i in range(50)])
+    X, written = pd.DataFrame({"user": kinds, "x": 1.0}), []
+    write = row_table.write_cell
+    monkeypatch.setattr(
+        row_table, "write_cell", lambda value: (written.append(value), write(value))[1]
+    )
+    sketches = row_sketches(X)
+    assert len(written) == 2 + 1  # and what stands for a missing one
+    assert np.array_equal(row_sketches(X.astype({"user": "string"})), sketches)
+
+
 def test_digests_of_a_frame_are_made_when_they_are_asked_for(hashed):
     X, y = mixed(), np.arange(30) % 2
     unlearner = RetrainUnlearner(DummyClassifier(), random_state=0).fit(X, y)
