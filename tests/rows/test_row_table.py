@@ -237,6 +237,7 @@ def test_rows_of_frames_are_equal_where_their_digests_are():
     numbers = [np.unique(rows, axis=0, return_inverse=True)[1].ravel() for rows in (ours, theirs)]
     pairs = set(zip(*numbers))
     assert len(pairs) == len(set(numbers[0])) == len(set(numbers[1])) < len(X)
+    assert len(row_sketches(X.iloc[:0])) == 0
     part = X.iloc[[5, 30]]
     assert np.array_equal(row_sketches(part), ours[[5, 30]])
 
