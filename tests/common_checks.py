@@ -3,7 +3,7 @@
 Methods for nets are fitted and asked by the same code. So a check of scikit-learn's that fits
 meets the plain method, half of those that watch the training and every tenth of the others, the
 next check the next ones; what fits nothing, and estimators other than nets, are quick and met by
-everything. Of ours each meets every third method with a classifier, of those of
+everything. Of ours each meets every fourth method with a classifier, of those of
 `AROUND_A_METHOD` and with other outputs every eighth; nets are trained briefly where a check
 does not ask what they know. tests/long has the whole crossing.
 """
@@ -176,7 +176,7 @@ def turns_of_ours(estimator, check):
         return 8
     if isinstance(estimator, RetrainUnlearner):
         return 1
-    return 8 if check in AROUND_A_METHOD else 3
+    return 8 if check in AROUND_A_METHOD else 4
 
 
 def is_first_of_its_kind(estimator):

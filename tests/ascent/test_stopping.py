@@ -26,6 +26,7 @@ from skunlearn._torch.parts.net_state import weights
 from skunlearn.ascent._stopping import Likeness, largest
 from skunlearn.exceptions import NotForgottenWarning
 from skunlearn.metrics import auc, membership_scores
+from tests.turns import crossed_in_turns
 
 METHODS = (
     *(NegGradPlusUnlearner, RandomLabelUnlearner, SalUnUnlearner, SCRUBUnlearner),
@@ -114,8 +115,10 @@ def test_random_labels_stop_before_rows_stand_out(cls, by_heart):
 
 
 @quiet
-@pytest.mark.parametrize("cls", [GradientAscentUnlearner, DELETEUnlearner])
-@pytest.mark.parametrize("unseen", [True, False])
+@pytest.mark.parametrize(
+    "cls, unseen",
+    crossed_in_turns([GradientAscentUnlearner, DELETEUnlearner], [True, False], every=3),
+)
 def test_a_state_that_lost_its_accuracy_is_not_kept(cls, unseen, by_heart):
     """The nearest of all has an accuracy of 0.34 and 0.45, the original 0.67."""
     model, _, _, X_new, y_new, _ = by_heart

@@ -9,6 +9,7 @@ from torch import nn
 from skunlearn import FisherForgettingUnlearner, LFSSDUnlearner, RetrainUnlearner
 from skunlearn.exceptions import UnlearningError
 from tests.instances import make_net
+from tests.turns import crossed_in_turns
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -58,9 +59,10 @@ def test_lfssd_takes_absolute_values_by_default(data):
         LFSSDUnlearner(linear(), importance="cubed").fit(X, y)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("rows", [31, 110])
-@pytest.mark.parametrize("importance", ["absolute", "squared"])
+@pytest.mark.parametrize(
+    "seed, rows, importance",
+    crossed_in_turns([0, 1], [31, 110], ["absolute", "squared"], every=3),
+)
 def test_lfssd_forgets_a_small_class(importance, rows, seed):
     """A class of 31 rows in a thousand: half of the largest ratio would be out of reach."""
     rng = np.random.default_rng(seed)

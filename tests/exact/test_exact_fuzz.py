@@ -26,7 +26,7 @@ def test_in_other_containers_with_other_labels_and_in_compositions(name):
     assert case.trial(0, n=60).run(3) <= case.promised
 
 
-@pytest.mark.parametrize("name", fuzz_exact_queues.CASES)
+@pytest.mark.parametrize("name", in_turns(fuzz_exact_queues.CASES, 0, every=2))
 def test_through_a_queue_and_its_worker(name):
     case = fuzz_exact_queues.CASES[name]
     assert case.trial(0, n=45).run(4) <= case.promised

@@ -13,10 +13,13 @@ from sklearn.frozen import FrozenEstimator
 from skunlearn import ForestUnlearner
 from skunlearn.exceptions import UnlearningError
 from tests.exact.forests import LIKELY, RECENT, SIX, law, p_value, patterns, stumps
+from tests.turns import crossed_in_turns
 
 
-@pytest.mark.parametrize("cls", [RandomForestClassifier, ExtraTreesClassifier])
-@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize(
+    "cls, frozen",
+    crossed_in_turns([RandomForestClassifier, ExtraTreesClassifier], [False, True], every=3),
+)
 def test_draws_by_sample_weight(cls, frozen):
     """Those of rows that are left, by their weights; rows of weight zero are in no tree."""
     X, y = SIX
@@ -44,9 +47,13 @@ def test_draws_by_sample_weight(cls, frozen):
     "forest, m, replace",
     [
         (stumps(max_samples=3), 3, True),
-        (stumps(), 6, True),
-        (stumps(ExtraTreesClassifier, bootstrap=True, max_samples=0.5), 3, True),
-        (stumps(BaggingClassifier, max_samples=4), 4, True),
+        pytest.param(stumps(), 6, True, marks=pytest.mark.long),
+        pytest.param(
+            stumps(ExtraTreesClassifier, bootstrap=True, max_samples=0.5),
+            *(3, True),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(stumps(BaggingClassifier, max_samples=4), 4, True, marks=pytest.mark.long),
         (stumps(BaggingClassifier, max_samples=3, bootstrap=False), 3, False),
     ],
     ids=["forest", "default", "extra", "bagging", "pasting"],

@@ -31,6 +31,7 @@ from skunlearn.exceptions import DataNotStoredError, UnlearningError
 from skunlearn.forget_sets import costly_forget_set
 from skunlearn.model_selection import ForgetSplit
 from skunlearn.production import DeletionQueue, DeletionWorker
+from tests.turns import crossed_in_turns
 
 
 @pytest.mark.parametrize("form", ["sparse", "frame", "list", "float64", "holes"])
@@ -98,9 +99,12 @@ def test_searches_pipelines_audits_and_queues(data, tmp_path):
     assert not worker.unlearner._draws.mark_touched([17]).any()
 
 
-@pytest.mark.parametrize("n, m, k", [(40, 40, 1), (40, 20, 1), (40, 4, 1), (40, 4, 10)])
-@pytest.mark.parametrize("bootstrap", [True, False])
-def test_expected_share(n, m, k, bootstrap):
+@pytest.mark.parametrize(
+    "drawn, bootstrap",
+    crossed_in_turns([(40, 40, 1), (40, 20, 1), (40, 4, 1), (40, 4, 10)], [True, False], every=3),
+)
+def test_expected_share(drawn, bootstrap):
+    n, m, k = drawn
     if m == n and not bootstrap:
         assert expected_regrown_share(n, n, k, bootstrap=False) == 1
         return

@@ -30,6 +30,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from skunlearn import RetrainUnlearner, SufficientStatisticsUnlearner, UnlearningPipeline
 from skunlearn.exceptions import UnlearningError
 from skunlearn.production import DeletionQueue, DeletionWorker
+from tests.turns import crossed_in_turns
 
 GONE = np.arange(40, 130)
 KEPT = np.delete(np.arange(300), GONE)
@@ -113,8 +114,9 @@ def no_training(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero")  # scikit-learn's, of alpha=0
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: str(r)[:40])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    "recipe, dtype", crossed_in_turns(RECIPES, [np.float64, np.float32], every=3)
+)
 def test_equals_the_recipe_on_the_kept_rows(recipe, dtype, request):
     X, y = task("categories" if isinstance(recipe, CategoricalNB) else None)
     X = X.astype(dtype)

@@ -11,14 +11,16 @@ from skunlearn.callbacks import ProximalStep
 from skunlearn.utils._check_tools import parameters, same_parameters
 from tests.finetuning.nets import ALL, convolutional, line, ridge, w
 from tests.instances import make_net
+from tests.turns import crossed_in_turns
 
 # What the methods say about toy data is not what is tested here.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("norm", ["l2", "fisher"])
-@pytest.mark.parametrize("penalty", [0.1, 3.0])
+@pytest.mark.parametrize(
+    "momentum, norm, penalty",
+    crossed_in_turns([0.0, 0.9], ["l2", "fisher"], [0.1, 3.0], every=3),
+)
 def test_fixed_point_is_the_penalised_minimiser(quadratic, momentum, norm, penalty):
     X, y = quadratic
     net = line(optimizer__momentum=momentum, lr=0.2 * (1 - momentum))

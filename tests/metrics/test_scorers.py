@@ -171,7 +171,7 @@ def cache(tmp_path_factory):
     return str(tmp_path_factory.mktemp("cache"))
 
 
-@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("routing", [pytest.param(False, marks=pytest.mark.long), True])
 def test_searches(noisy, routing, cache):
     X, y, forget = (part[:1000] for part in noisy)
     cv = ForgetSplit(2, forget=forget, random_state=0)

@@ -97,7 +97,7 @@ def test_a_colour_has_one_meaning():
 # ------------------------------------------------------------------ the report
 
 
-@pytest.mark.parametrize("n_models", [2, 5, 10])
+@pytest.mark.parametrize("n_models", [2, pytest.param(5, marks=pytest.mark.long), 10])
 def test_report_is_readable(n_models):
     display = UnlearningReportDisplay.from_report(
         report_of(n_models), figure=Figure(), title="A title"

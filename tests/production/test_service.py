@@ -224,7 +224,7 @@ def test_bodies_are_bounded(service, tmp_path):
         assert client.get("/operator/requests", headers=OPERATOR).json() == []
 
 
-@pytest.mark.parametrize("name", ["a", "2026/11 ü?#%/refuse"])
+@pytest.mark.parametrize("name", [pytest.param("a", marks=pytest.mark.long), "2026/11 ü?#%/refuse"])
 def test_an_operator_decides(service, tmp_path, name):
     with make_client(service, tmp_path, batch_size=10) as client:
         body = {"request_id": name, "ids": ["digit-0"]}
@@ -367,14 +367,14 @@ def test_load_while_deletions_apply_and_a_graceful_stop(served):
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for k in range(12):
+    for k in range(9):
         body = {"request_id": f"ticket-{k}", "ids": [f"digit-{k}"]}
         assert client.post("/deletions", json=body, headers=DELETE).status_code == 202
 
     def counts():
         return client.get("/operator/health", headers=OPERATOR).json()["requests"]
 
-    wait_until(lambda: counts()["applied"] + counts()["refused"] == 12)
+    wait_until(lambda: counts()["applied"] + counts()["refused"] == 9)
     done.set()
     for thread in threads:
         thread.join()

@@ -266,6 +266,7 @@ def test_memory_knows_the_weights_that_a_module_loads(data, tmp_path, source):
     assert {name for name in before if before[name] != after[name]} == {"given"}
 
 
+@pytest.mark.long  # of parameters test_parameter_texts.py asks it in every run
 def test_memory_keys_do_not_depend_on_the_process(data, tmp_path, source):
     here = keys(source(), tmp_path, data)
     script = (

@@ -214,6 +214,7 @@ def test_a_folder_of_another_task_is_refused(pool, tmp_path):
         ShadowModels(tree(), folder=tmp_path).fit(X, y)
 
 
+@pytest.mark.long
 def test_processes_and_threads_give_the_same(pool, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(LIGHT)
     X, y = pool

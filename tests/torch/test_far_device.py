@@ -113,11 +113,15 @@ def test_results_are_those_of_the_processor(rows):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        *("L1SparseUnlearner", "NegGradPlusUnlearner", "SalUnUnlearner", "SCRUBUnlearner"),
-        *("FCSUnlearner", "JiTUnlearner", "MUMisUnlearner", "SFRonUnlearner"),
-        *("PRMQUnlearner", "CoUnUnlearner"),
-    ],
+    in_turns(
+        [
+            *("L1SparseUnlearner", "NegGradPlusUnlearner", "SalUnUnlearner", "SCRUBUnlearner"),
+            *("FCSUnlearner", "JiTUnlearner", "MUMisUnlearner", "SFRonUnlearner"),
+            *("PRMQUnlearner", "CoUnUnlearner"),
+        ],
+        1,
+        every=2,
+    ),
 )
 def test_no_step_of_a_training_waits_for_the_device(rows, name):
     X, y = rows

@@ -250,7 +250,7 @@ def one_logit(data, num_workers=0):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_one_logit_in_a_column(workers):
     """Nothing is to be reshaped by hand, and nothing warned of that a loader gives."""
     train, unseen = Columns(128, 0, noise=0.05), Columns(100, 1)

@@ -97,7 +97,7 @@ TRAINS_ON_FORGET_ROWS = {
 }
 
 
-@pytest.mark.parametrize("method", TRAINS_ON_FORGET_ROWS)
+@pytest.mark.parametrize("method", in_turns(TRAINS_ON_FORGET_ROWS, 0, every=2))
 def test_batches_of_forget_rows_move_no_statistics(method, monkeypatch):
     """Not even until the end of the request, when they are taken anew."""
     monkeypatch.setattr(removal, "renew_statistics", lambda *given: [])

@@ -31,7 +31,7 @@ METHODS = all_unlearners(nets=True)
 
 # Methods that look at parts of the module or ask it for derivatives, or one of those that do so in
 # the same way; others train it, no more.
-COMPILED = ("Amnesiac", "Boundary", "CoUn", "Influence", "NoT", "Proximal", "SSD")
+COMPILED = ("Amnesiac", "Boundary", "Influence", "Proximal")
 
 
 class Net(nn.Module):

@@ -84,8 +84,15 @@ def retrained_says(width):
     return retrained.unlearn(indices=FORGET).predict(X).reshape(len(y), width)
 
 
-@pytest.mark.parametrize(("method", "lr"), [(BadTeacherUnlearner, 0.001), (SCRUBUnlearner, 0.03)])
-@pytest.mark.parametrize("width", [1, 4])
+@pytest.mark.parametrize(
+    "method, lr, width",
+    [
+        (BadTeacherUnlearner, 0.001, 4),
+        (SCRUBUnlearner, 0.03, 1),
+        pytest.param(BadTeacherUnlearner, 0.001, 1, marks=pytest.mark.long),
+        pytest.param(SCRUBUnlearner, 0.03, 4, marks=pytest.mark.long),
+    ],
+)
 def test_distillation_of_values(method, lr, width):
     """Errors on forget rows come nearer to the retrained net's, those on others stay."""
     X, y = valued()

@@ -122,9 +122,9 @@ def by_heart():
     "cls, share, message",
     [
         (SalUnUnlearner, 0.01, "known by heart"),
-        (RandomLabelUnlearner, 0.01, "known by heart"),
+        pytest.param(RandomLabelUnlearner, 0.01, "known by heart", marks=pytest.mark.long),
         (RandomLabelUnlearner, 1.0, "stand out"),
-        (SalUnUnlearner, 1.0, "stand out"),
+        pytest.param(SalUnUnlearner, 1.0, "stand out", marks=pytest.mark.long),
     ],
 )
 def test_random_labels_that_miss_say_so(by_heart, cls, share, message):

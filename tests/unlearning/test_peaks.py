@@ -83,7 +83,7 @@ def test_wrong_labels_that_are_still_known_are_told_without_unseen_rows(seed, cl
     assert "peaks" not in said
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_of_nets_trained_anew_it_is_not_said(seed, monkeypatch):
     before, _, _ = fitted(seed)
     for draws in (1, 2):
