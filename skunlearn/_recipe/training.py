@@ -241,7 +241,7 @@ def key(estimator, rows, seed, classes):
     weights = b"" if rows.weights is None else rows.weights
     code = _code_of(estimator)
     content = digest_rows(rows.source, rows.index).encode()
-    return digest_of(recipe.encode(), code, content, rows.y, form.encode(), weights)
+    return digest_of(recipe.encode(), code, content, rows.lend()[1], form.encode(), weights)
 
 
 def _code_of(estimator):

@@ -263,8 +263,14 @@ def digest_of(*parts):
     """One hexadecimal digest of several byte strings or arrays."""
     whole = hashlib.blake2b(digest_size=DIGEST_SIZE)
     for part in parts:
-        whole.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).tobytes())
+        whole.update(part if isinstance(part, bytes) else _see_bytes(part))
     return whole.hexdigest()
+
+
+def _see_bytes(array):
+    """The bytes of an array, not copied where they lie in order."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return flat.tobytes() if flat.dtype.hasobject or not flat.size else flat.view(np.uint8)
 
 
 def digest_rows(X, positions):
@@ -276,7 +282,7 @@ def digest_rows(X, positions):
     )
     step = max(1, _CHUNK_BYTES // size)
     for i in range(0, len(positions), step):
-        rows = take(X, positions[i : i + step])
+        rows = take(X, slice_run(positions[i : i + step]))
         plain = None if is_mapping(rows) else _to_bytes(to_numpy(rows))
         whole.update(row_digests(rows) if plain is None else plain)
         reading.done(step * size)
@@ -346,7 +352,17 @@ def _to_bytes(chunk):
         return None
     if chunk.dtype.kind in "fc":
         chunk = chunk + 0.0  # -0.0 becomes 0.0
+        if chunk.dtype.char in "gG" and np.finfo(chunk.dtype).nmant > 52:
+            chunk = _in_doubles(chunk)
         missing = np.isnan(chunk)
         if missing.any():
             chunk[missing] = np.nan  # 0 / 0 has other bits
     return np.ascontiguousarray(chunk, dtype=chunk.dtype.newbyteorder("="))
+
+
+def _in_doubles(chunk):
+    """Long doubles as two doubles each, which have no bytes that mean nothing."""
+    double = np.float64 if chunk.dtype.kind == "f" else np.complex128
+    with np.errstate(invalid="ignore", over="ignore"):
+        high = chunk.astype(double)
+        return np.stack([high, (chunk - high).astype(double)], axis=-1)

@@ -47,8 +47,9 @@ def number_values(column):
     """
     from pandas import factorize
 
-    if hasattr(column, "cat"):
-        return column.cat.codes.to_numpy(), column.cat.categories.tolist()
+    if hasattr(column, "cat"):  # of a hundred thousand categories a few rows hold a few
+        codes, values = factorize(column.array)
+        return codes, values.tolist()
     cells = column.to_numpy(dtype=object)
     try:
         codes, values = factorize(cells)

@@ -280,11 +280,13 @@ def row_sketches(X):
         Equal rows have equal sketches, 0.0 and -0.0 counting as equal, and all NaN; a row that was
         changed keeps its sketch with a chance of about 2**-64.
     """
-    if hasattr(X, "iloc"):
+    if hasattr(X, "iloc") and len(X):
         parts = read_in_parts(X, 8 * X.shape[1], _CHUNK_BYTES)
         return np.concatenate([row_sketches(_encode_frame(part)) for part in parts])
     n = len(X)
     sketches = np.zeros(n, dtype=np.uint64)
+    if not n:
+        return sketches
     width = X[:1].nbytes
     if not width:
         return sketches

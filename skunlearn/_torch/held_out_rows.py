@@ -27,11 +27,16 @@ _CV = KFold | StratifiedKFold | ShuffleSplit | StratifiedShuffleSplit
 
 def count(estimator, rows):
     """How many of `rows` a training of `estimator` on them holds out; None where it never does."""
+    net = find_holding(estimator)
+    return None if net is None else len(rows) - len(_parts(net, rows)[0])
+
+
+def find_holding(estimator):
+    """The net, in a pipeline or not, whose training holds rows out; None where none does."""
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[-1][1]
-    if not isinstance(estimator, NeuralNet) or own_split(estimator) is None:
-        return None
-    return len(rows) - len(_parts(estimator, rows)[0])
+    holds = isinstance(estimator, NeuralNet) and own_split(estimator) is not None
+    return estimator if holds else None
 
 
 def write_split(net):

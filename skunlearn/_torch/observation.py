@@ -30,8 +30,8 @@ class Evidence:
     predicted : ndarray like `y`
     task : see `task_of`
     noisy : bool, whether rows were read through the random augmentation of training
-    answers : tuple of (model, ndarray)
-        Of an ensemble what each member said; no copy or file holds it.
+    answers : tuple of ((model, bool), ndarray)
+        Of an ensemble what each member said, and whether it voted; no copy or file holds it.
     """
 
     y: np.ndarray
@@ -63,7 +63,7 @@ class Evidence:
             y=self.y[rows],
             logits=logits,
             predicted=self.predicted[rows],
-            answers=tuple((member, said[rows]) for member, said in self.answers),
+            answers=tuple((asked, said[rows]) for asked, said in self.answers),
         )
         if (losses := vars(self).get("_losses")) is not None:
             vars(new)["_losses"] = losses[rows]
@@ -95,7 +95,9 @@ def observe(model, rows, classes, earlier=None):
     if rows is None:
         return None
     if hasattr(model, "noting") and "answers" not in vars(model):
-        noting = model.noting(earlier.answers if earlier is not None else ())
+        # Members draw one after the other: of fewer each would see another augmentation.
+        known = earlier.answers if earlier is not None and not earlier.noisy else ()
+        noting = model.noting(known)
         return replace(observe(noting, rows, classes), answers=noting.answers)
     if rows.reader is not None:
         noisy = rows.reader.noisy

@@ -33,6 +33,12 @@ def check_X(estimator, X, *, reset=False):
             "X is a DataLoader, which gives batches. Pass its data set, X.dataset; how it is read "
             "is up to the net (from_torch takes the loader)."
         )
+    if type(X).__module__.startswith("torch_geometric."):
+        raise TypeError(
+            f"X is a graph ({type(X).__name__} of torch_geometric), whose nodes are no rows of "
+            "their own. skunlearn.graph.GraphEraser forgets nodes and edges; graphs that are rows "
+            "each go into a torch Dataset, and the net a collate function."
+        )
     allow_nan = takes_nan(estimator)
     if is_mapping(X):
         X = {key: np.asarray(v) if isinstance(v, list | tuple) else v for key, v in X.items()}

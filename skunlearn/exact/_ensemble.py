@@ -108,12 +108,15 @@ class ShardEnsemble:
 
         Parameters
         ----------
-        answers : iterable of (model, ndarray)
-            What members said of the same rows before: those of this ensemble are not asked again.
+        answers : iterable of ((model, bool), ndarray)
+            What members said of the same rows before, each with whether they voted: those of this
+            ensemble are not asked again.
         """
-        new = copy.copy(self)
+        new, ours = copy.copy(self), {id(m) for m in self._present()}
         new.answers = tuple(
-            (m, said) for m, said in answers if any(m is ours for ours in self.members)
+            (asked, said)
+            for asked, said in answers
+            if id(asked[0]) in ours and asked[1] == self.vote
         )
         return new
 
@@ -127,9 +130,9 @@ class ShardEnsemble:
         known = vars(self).get("answers")
         if known is None:
             return sum(each(m, X) for m in self._present()) / len(self._present())
-        said = {id(m): answer for m, answer in known}
+        said = {id(asked[0]): answer for asked, answer in known}
         self.answers = tuple(
-            (m, said[id(m)] if id(m) in said else each(m, X)) for m in self._present()
+            ((m, self.vote), said[id(m)] if id(m) in said else each(m, X)) for m in self._present()
         )
         return sum(answer for _, answer in self.answers) / len(self._present())
 

@@ -132,7 +132,8 @@ class ForestUnlearner(BaseUnlearner):
     with the request; the theory, and a remedy by noise, are in [1]_. For such requesters use
     ``RetrainUnlearner(forest)``.
 
-    If a class loses its last row, of one output say, the whole ensemble is trained again.
+    If a class loses its last row, of one output say, the whole ensemble is trained again; and where
+    its parameters were set anew since, which a warning says.
 
     References
     ----------

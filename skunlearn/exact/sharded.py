@@ -16,7 +16,7 @@ from skunlearn._recipe.public_parts import name_changed
 from skunlearn._rows.constraints import COUNT, StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
-from skunlearn._torch.held_out_rows import count
+from skunlearn._torch.held_out_rows import count, find_holding
 from skunlearn._torch.parts.net_kinds import kind_of
 from skunlearn._torch.shared_parameters import share
 from skunlearn._unlearning.fitted import sweep
@@ -44,6 +44,8 @@ class ShardedUnlearner(BaseUnlearner):
     a CPU, that of ``fit`` on the other rows. (In a torch Dataset rows are known by position;
     there it equals a training with the same positions left out.) Sizes are therefore binomial:
     shards of n rows on average differ by about √n.
+
+    Where the recipe was set anew since ``fit``, a request trains all shards again, and warns.
 
     Nets that learn a small part beside a frozen one, an adapter of ``peft`` say, need not be S
     times as large: parameters that do not learn and are equal in several shards are in memory
@@ -269,14 +271,12 @@ class ShardedUnlearner(BaseUnlearner):
 
     def _count_held_out(self, retain):
         """Every shard's last training holds rows out of its own."""
-        recipe, shards = skorch_nets.unwrap(self.estimator), self._places[0][retain.positions]
-        found = 0
-        for k in np.flatnonzero(np.bincount(shards)):
-            held = count(recipe, retain.take(np.flatnonzero(shards == k)))
-            if held is None:  # nor would the trainings of other shards
-                return None
-            found += held
-        return found
+        net = find_holding(skorch_nets.unwrap(self.estimator))
+        if net is None:  # before a million rows are sorted by shards
+            return None
+        shards = self._places[0][retain.positions]
+        kinds = np.flatnonzero(np.bincount(shards))
+        return sum(count(net, retain.take(np.flatnonzero(shards == k))) for k in kinds)
 
     def _describe_attempt(self):
         return self._cost

@@ -155,6 +155,11 @@ class DeletionWorker:
             classifier = get_tags(unlearner).estimator_type == "classifier"
             check_drop(max_accuracy_drop, classifier=classifier)
 
+    def __repr__(self):
+        kind = type(getattr(self._store.template, "_final_estimator", self._store.template))
+        version = "not started" if self.version is None else f"version {self.version}"
+        return f"DeletionWorker({self.queue!r}, {kind.__name__}; {version})"
+
     # ------------------------------------------------------------------ start
 
     def start(self, X, y=None, sample_weight=None, *, ids=None, groups=None, measure_on=None):

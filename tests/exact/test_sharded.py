@@ -414,3 +414,14 @@ def test_what_members_said_is_what_they_would_say_again(data):
     after = summarise(fresh.take(positions != 3))
     sharded.unlearn(indices=[3])
     assert sharded.deletions_[-1]["measured"]["retain_before"] == after
+
+
+def test_votes_of_before_are_no_probabilities_after():
+    X, y = load_digits(return_X_y=True)
+    tree = DecisionTreeClassifier(max_depth=4, random_state=0)
+    kinds = {"n_shards": 3, "random_state": 0}
+    voting = ShardedUnlearner(tree, aggregate="vote", **kinds).fit(X[:300], y[:300])
+    mean = ShardedUnlearner(tree, **kinds).fit(X[:300], y[:300]).unlearn(indices=[0])
+    voting.set_params(aggregate="mean").unlearn(indices=[0])
+    said, wanted = (u.deletions_[0]["measured"]["retain_after"] for u in (voting, mean))
+    assert said == wanted

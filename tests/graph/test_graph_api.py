@@ -11,13 +11,16 @@ import torch
 from scipy.optimize import minimize_scalar
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
+from sklearn.naive_bayes import GaussianNB
 from skorch import NeuralNetClassifier
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 
+from skunlearn import FineTuneUnlearner, RetrainUnlearner
 from skunlearn.exceptions import AlreadyForgottenError, ClassForgottenWarning, UnknownRowsError
 from skunlearn.graph import GraphEraser
 from skunlearn.graph._aggregation import count_votes, learn_weights
+from skunlearn.metrics import MIAScorer
 from tests.graphs import edge_within, first_edge, make_eraser, make_net, planted, unchanged
 
 PARTITIONS = ("random", "blpa", "bekm")
@@ -427,3 +430,14 @@ def test_no_shard_stays_that_another_recipe_has_trained():
     assert eraser.deletions_[0]["shards_retrained"] == list(range(len(eraser.estimators_)))
     eraser.unlearn(nodes=[9])  # by the same recipe, which nothing is said of
     assert len(eraser.deletions_[1]["shards_retrained"]) == 1
+
+
+def test_other_unlearners_and_scorers_say_that_a_graph_is_none_of_theirs():
+    data = planted()
+    for unlearner in (FineTuneUnlearner(make_net()), RetrainUnlearner(GaussianNB())):
+        with pytest.raises(TypeError, match=r"a graph \(Data of torch_geometric\).*GraphEraser"):
+            unlearner.fit(data, data.y)
+        with pytest.raises(TypeError, match="a graph"):
+            unlearner.fit(data)
+    with pytest.raises(TypeError, match=r"needs an unlearner, .* got GraphEraser\. Other"):
+        MIAScorer().measure(make_eraser().fit(data), data)

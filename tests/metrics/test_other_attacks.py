@@ -184,6 +184,15 @@ def test_gap_attack_is_the_balanced_accuracy():
     assert same.auc == result.auc
 
 
+@pytest.mark.parametrize("text", ["predictions", "labels"])
+def test_gap_attack_compares_no_text_with_numbers(text):
+    """All rows were wrong on both sides, so that the attack found nothing: AUC 0.5."""
+    p, y = np.array([0, 1, 0, 1]), np.array([0, 1, 1, 0])
+    p, y = (p.astype(str), y) if text == "predictions" else (p, y.astype(str))
+    with pytest.raises(TypeError, match="Labels of different types equal none"):
+        gap_attack(p, y, p, y)
+
+
 def test_gap_attack_is_matched():
     """A class that is always right, seen or not, is no leak."""
     y_f, y_u = np.zeros(50, int), np.repeat([0, 1], [50, 50])

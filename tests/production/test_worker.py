@@ -22,6 +22,9 @@ pytestmark = quiet
 @pytest.mark.parametrize("kind", ["net", "refit"])
 def test_batches_of_requests(queue, kind):
     worker = started(queue, kind)
+    method = type(worker.unlearner).__name__
+    assert repr(worker) == f"DeletionWorker({queue!r}, {method}; version 0)"
+    assert repr(DeletionWorker(queue, make_unlearner(kind), rows()[2])).endswith("; not started)")
     assert (worker.version, worker.run_once()) == (0, None)
     queue.submit("a", ids=["user-0", "user-1"])
     assert worker.run_once() is None  # not due

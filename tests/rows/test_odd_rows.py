@@ -8,9 +8,17 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
-from skunlearn import FineTuneUnlearner, ProximalUnlearner, RetrainUnlearner, ShardedUnlearner
+from skunlearn import (
+    FineTuneUnlearner,
+    ProximalUnlearner,
+    RetrainUnlearner,
+    ShardedUnlearner,
+    SufficientStatisticsUnlearner,
+)
+from skunlearn._rows.containers import row_digests
 from skunlearn.exceptions import UnknownRowsError
 from tests.instances import make_dict_net
 from tests.small import net, quiet
@@ -100,3 +108,25 @@ def test_a_sparse_tensor_is_refused_with_a_remedy(form):
     with pytest.raises(TypeError, match=r"sparse tensor .* X\.to_dense\(\)"):
         unlearner.fit(X, np.arange(12) % 3)
     assert not hasattr(unlearner, "estimator_")
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="long doubles are doubles here")
+@pytest.mark.parametrize("dtype", [np.longdouble, np.clongdouble])
+def test_long_doubles_have_bytes_that_mean_nothing(dtype):
+    """Equal ones differ in them, so that a row was another one than itself."""
+    rows = np.random.default_rng(0).normal(size=(20, 3)).astype(dtype) / 3
+    again = np.frombuffer(bytearray(b"\xff" * rows.nbytes), np.uint8).view(dtype).reshape(20, 3)
+    again[:] = rows
+    again[1] = np.nextafter(rows[1].real, np.longdouble(9))  # what no double can tell
+    same = (row_digests(again) == row_digests(rows)).all(axis=1)
+    assert np.array_equal(same, np.arange(20) != 1)
+    twice = np.array([rows[2], rows[2] + np.finfo(dtype).eps * 8])
+    assert len(np.unique(row_digests(twice), axis=0)) == 2
+
+
+def test_requests_for_rows_of_long_doubles():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)).astype(np.longdouble) / 3, np.arange(60) % 2
+    unlearner = SufficientStatisticsUnlearner(GaussianNB()).fit(X, y)
+    unlearner.unlearn(X[[4, 7]]).unlearn(indices=[9]).correct(X[[11]], X_new=X[[12]] + 1)
+    assert np.flatnonzero(~unlearner._record.retained).tolist() == [4, 7, 9]

@@ -1,5 +1,7 @@
 """Digests are computed when they are asked for; until then a sketch notices changes."""
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,13 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner, RidgeUnlearner
 from skunlearn._rows import row_table
-from skunlearn._rows.containers import find_repeated, label_digests, row_digests
+from skunlearn._rows.containers import (
+    digest_of,
+    digest_rows,
+    find_repeated,
+    label_digests,
+    row_digests,
+)
 from skunlearn._rows.row_table import can_sketch, row_sketches
 from skunlearn.exceptions import AlreadyForgottenError, DataChangedError, UnknownRowsError
 from tests.small import net, quiet
@@ -229,8 +237,21 @@ def test_rows_of_frames_are_equal_where_their_digests_are():
     numbers = [np.unique(rows, axis=0, return_inverse=True)[1].ravel() for rows in (ours, theirs)]
     pairs = set(zip(*numbers))
     assert len(pairs) == len(set(numbers[0])) == len(set(numbers[1])) < len(X)
+    assert len(row_sketches(X.iloc[:0])) == 0
     part = X.iloc[[5, 30]]
     assert np.array_equal(row_sketches(part), ours[[5, 30]])
+
+
+def test_of_many_categories_those_of_the_rows_are_read(monkeypatch):
+    kinds = pd.Categorical.from_codes([7, 3, -1, 7], [f"user {i}" for i in range(50)])
+    X, written = pd.DataFrame({"user": kinds, "x": 1.0}), []
+    write = row_table.write_cell
+    monkeypatch.setattr(
+        row_table, "write_cell", lambda value: (written.append(value), write(value))[1]
+    )
+    sketches = row_sketches(X)
+    assert len(written) == 2 + 1  # and what stands for a missing one
+    assert np.array_equal(row_sketches(X.astype({"user": "string"})), sketches)
 
 
 def test_digests_of_a_frame_are_made_when_they_are_asked_for(hashed):
@@ -275,3 +296,20 @@ def test_first_repeated():
     digests[600, :8] = digests[601, :8]  # half of a digest
     assert sorted(find_repeated(digests)) == [7, 41]
     assert len(find_repeated(digests[:0])) == 0
+
+
+def test_one_digest_of_arrays_is_that_of_their_bytes():
+    X = np.arange(24, dtype=np.float32).reshape(4, 6)
+    parts = [X, X[:, ::2], X.T, X[:0], np.array(3.5), X > 5, b"text", np.array(["a", "bb"])]
+    text = b"".join(part if isinstance(part, bytes) else part.tobytes() for part in parts)
+    assert digest_of(*parts) == hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def test_a_run_of_rows_has_the_digest_of_the_same_rows_picked():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    X[5, 1], X[6, 2] = -0.0, np.nan
+    before = X.copy()
+    run, torn = digest_rows(X, np.arange(3, 30)), digest_rows(X[::-1], 39 - np.arange(3, 30))
+    assert run == torn == digest_rows(torch.from_numpy(X), np.arange(3, 30))
+    assert run == digest_rows(X[3:30].copy(), np.arange(27)) != digest_rows(X, np.arange(4, 31))
+    np.testing.assert_array_equal(X, before)

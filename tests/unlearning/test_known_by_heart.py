@@ -5,6 +5,7 @@ know less of both.
 """
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ from sklearn.datasets import make_friedman1, make_multilabel_classification
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
-from skunlearn import NetUnlearner
+from skunlearn import FineTuneUnlearner, NetUnlearner
 from skunlearn._recipe import training
 from skunlearn._rows.neighbours import average_neighbours
 from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
-from skunlearn.exceptions import ModelDamagedWarning
+from skunlearn._unlearning.rules import _say_not_raised
+from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning
 
 N, WORDS = 300, 12
 CHOSEN = {"train_split": None, "verbose": 0, "batch_size": 32, "iterator_train__shuffle": True}
@@ -117,3 +119,26 @@ def test_neighbours_tell_values_and_labels():
         found = average_neighbours(Rows(X, y, np.arange(len(X))))
         assert np.allclose(found, y)
     assert average_neighbours(Rows(X[:40], X[:40], np.arange(40))) is None
+
+
+@pytest.mark.parametrize(("n", "way"), [(3, "AutoUnlearner can tell, with X_val="), (9, "Unseen")])
+def test_the_way_out_is_one(n, way):
+    """No attack tells fewer than five rows from unseen ones, whoever brings some."""
+    net, X, y = noisy_values()
+    one = FineTuneUnlearner(net, lr=1e-9, max_epochs=1, random_state=0).fit(X[:N], y[:N])
+    with pytest.warns(NotForgottenWarning) as caught:
+        one.unlearn(indices=range(n))
+    assert way in str(caught[0].message)
+
+
+@pytest.mark.parametrize(("level", "little"), [(1.0, True), (0.5, False), (None, False)])
+def test_a_row_that_neighbours_name_as_well_need_not_rise(level, little):
+    """Nor does it in a net trained anew: of a digit the loss is next to nothing in both."""
+    said = SimpleNamespace(forget_after=SimpleNamespace(y=np.zeros(1)))
+    facts = SimpleNamespace(
+        name="It", apart=None, change=said, losses=(0.01, 0.01), rose=False, plainly_alike=False,
+        level_of_neighbours=level, may_know=lambda level: True,
+        unlearner=SimpleNamespace(_advise_more=lambda: "more"),
+    )  # fmt: skip
+    text = _say_not_raised(facts)
+    assert ("Retained neighbours name them as well, so that this may be little" in text) == little

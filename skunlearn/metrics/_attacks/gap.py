@@ -4,7 +4,7 @@ import numpy as np
 
 from skunlearn._unlearning import words
 from skunlearn.metrics._attacks.membership import compare_scores, membership_inference
-from skunlearn.metrics._statistics.matching import check_labels
+from skunlearn.metrics._statistics.matching import check_labels, refuse_other_types
 
 __all__ = ["gap_attack"]
 
@@ -41,6 +41,8 @@ def gap_attack(
 
     Raises
     ------
+    TypeError
+        If labels are text and predictions numbers, or the other way round.
     ValueError
         If labels and predictions do not fit, or a class of the forget set has no unseen row.
 
@@ -66,6 +68,7 @@ def gap_attack(
                 f"{name}_predictions and y_{name} must have one label per row, got "
                 f"{len(predicted)} and {len(y)}."
             )
+        refuse_other_types(**{f"{name}_predictions": predicted, f"y_{name}": y})
         right.append((predicted == y).astype(np.float64))
     return compare_scores(
         *right,

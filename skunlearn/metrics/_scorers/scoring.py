@@ -42,7 +42,8 @@ def final_unlearner(estimator):
     final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
     if not isinstance(final, BaseUnlearner):
         raise TypeError(
-            f"This scorer needs an unlearner, or a Pipeline that ends in one, got {final!r}. "
+            "This scorer needs an unlearner, or a Pipeline that ends in one, got "
+            f"{final.__name__ if isinstance(final, type) else type(final).__name__}. "
             "Other models can be measured with skunlearn.metrics.membership_inference."
         )
     check_is_fitted(final)
