@@ -30,7 +30,7 @@ kinds = pytest.mark.parametrize("kind", ODD)
 
 # They change weights before they train, or train not at all; one refuses a training of no step.
 EDITS = (
-    *("CFWUnlearner", "CTUnlearner", "EUkUnlearner", "FisherForgettingUnlearner"),
+    *("CFWUnlearner", "EUkUnlearner", "FisherForgettingUnlearner"),
     *("InfluenceUnlearner", "KDEUnlearner", "RNIUnlearner"),
     *(
         "LFSSDUnlearner",
@@ -48,7 +48,7 @@ EDITS = (
 # They train the net themselves, so that there is nothing to copy, or refuse odd ones.
 TRAIN_AFRESH = (
     *("AmnesiacUnlearner", "RetrainUnlearner", "RewindUnlearner", "ShardedUnlearner"),
-    "NoisyFineTuneUnlearner",
+    *("CTUnlearner", "NoisyFineTuneUnlearner"),
 )
 
 
