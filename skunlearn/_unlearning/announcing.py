@@ -38,6 +38,7 @@ def describe_result(entry):
     if None not in losses:
         said += f", forget loss {losses[0]:.3f} → {losses[1]:.3f}"
     if "not_looked_at" in entry:
+        # Short: reports print it beside the method's name. The entry says what lacked.
         lacked = entry["not_looked_at"].partition(": ")[2]
-        said += f"; not compared with unseen rows: {lacked}"
+        said += "; not compared with unseen rows" + " (X_val=)" * ("X_val=" in lacked)
     return said

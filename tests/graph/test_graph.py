@@ -269,6 +269,7 @@ def test_a_failure_after_the_training_leaves_all_as_it_was(monkeypatch):
         assert unchanged(eraser, before)
 
 
+@pytest.mark.filterwarnings("ignore:The recipe was set anew")
 def test_a_diverged_training_is_no_unlearning():
     data = planted()
     eraser = make_eraser().fit(data)
