@@ -1,6 +1,7 @@
 """The rooms of the package stand on top of each other: imports run one way, names are unique."""
 
 import ast
+import functools
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -17,17 +18,21 @@ import walk_of_a_request  # noqa: E402
 
 from skunlearn import FineTuneUnlearner  # noqa: E402
 
-# The package does not change while it is tested: it is read once.
-REAL_IMPORTS = rooms.imports()
+_READ = rooms.imports
+
+
+@functools.cache
+def read_once():
+    """The package does not change while it is tested."""
+    return _READ()
 
 
 @pytest.fixture(autouse=True)
-def read_once(monkeypatch):
+def reading_once(monkeypatch):
     """A drawing, and each circle that is looked for, would read every file again."""
-    anew = rooms.imports
 
     def imports(package=rooms.PACKAGE):
-        return REAL_IMPORTS if package == rooms.PACKAGE else anew(package)
+        return read_once() if package == rooms.PACKAGE else _READ(package)
 
     monkeypatch.setattr(rooms, "imports", imports)
 

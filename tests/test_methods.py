@@ -105,7 +105,7 @@ def by_cost(names):
         "RewindUnlearner",
     )
     return [
-        *in_turns(sorted(set(names) - set(slow)), 1, every=2),
+        *in_turns(sorted(set(names) - set(slow)), 1, every=3),
         *(pytest.param(name, marks=pytest.mark.long) for name in slow),
     ]
 

@@ -85,9 +85,13 @@ def test_bad_parameters(params, message):
 
 
 @pytest.mark.parametrize(
-    "epochs, budget, total", [(3, 0.35, 3), (20, 0.35, 7), (40, 0.35, 10), (100, 0.35, 17),
-                              (100, 0.1, 10), (1, 1.0, 1)],
-)  # fmt: skip
+    "epochs, budget, total",
+    [
+        *((3, 0.35, 3), (20, 0.35, 7), (100, 0.1, 10), (1, 1.0, 1)),
+        pytest.param(40, 0.35, 10, marks=pytest.mark.long),
+        pytest.param(100, 0.35, 17, marks=pytest.mark.long),
+    ],
+)
 @damaged
 @pytest.mark.filterwarnings("ignore::skunlearn.exceptions.NotForgottenWarning")
 def test_epochs_of_a_budget(epochs, budget, total):

@@ -304,7 +304,7 @@ def test_tradeoff_labels_chosen_best_and_ends():
     assert not nothing.ax_.texts
 
 
-@pytest.mark.parametrize("n_models", [2, 10])
+@pytest.mark.parametrize("n_models", [pytest.param(2, marks=pytest.mark.long), 10])
 def test_robustness_is_readable(n_models):
     models = ["original", *(f"method {k}" for k in range(n_models)), "retrained"]
     rng = np.random.default_rng(0)

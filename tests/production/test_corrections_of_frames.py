@@ -68,6 +68,9 @@ def test_the_model_is_that_of_the_corrected_table(queue, make, kind):
     np.testing.assert_allclose(second.unlearner.predict_proba(everything), said, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "make", [pytest.param("pandas", marks=pytest.mark.long), "polars"], indirect=True
+)
 def test_no_word_of_the_old_row_or_of_the_request_is_left(queue, make):
     X, y, X_true, y_true = new_values()
     X.loc[7, "grower"] = X_true.loc[8, "grower"] = "Once Upon A Vineyard"
@@ -88,6 +91,9 @@ def test_no_word_of_the_old_row_or_of_the_request_is_left(queue, make):
     assert "Once Upon A Vineyard" in X["grower"].to_list()  # the user's own table stays
 
 
+@pytest.mark.parametrize(
+    "make", ["pandas", pytest.param("polars", marks=pytest.mark.long)], indirect=True
+)
 def test_a_death_between_submission_and_batch(queue, make):
     X_true, y_true = new_values()[2:]
     started(queue, make, make_unlearner())

@@ -355,6 +355,7 @@ def test_what_cannot_be_a_place(place, tmp_path, monkeypatch):
         machine(place)
 
 
+@pytest.mark.long  # in a folder tests/production/test_production_tries.py asks it in every run
 def test_poison_is_set_aside_there_too(place, monkeypatch):
     worker = started(machine(place, batch_size=10), "refit")
     plain = RetrainUnlearner._successor
@@ -439,7 +440,8 @@ def test_machines_take_up_each_others_corrections(place, kind):
     assert same(one.unlearner, two.unlearner)
 
 
-@pytest.mark.parametrize("kind", [pytest.param("pandas", marks=pytest.mark.long), "polars"])
+@pytest.mark.long  # in a folder tests/production/test_corrections_of_frames.py asks it in every run
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
 def test_corrections_of_tables(place, kind):
     frames.need(kind)
     make, (X_true, y_true) = frames.MAKE[kind], frames.new_values()[2:]

@@ -150,7 +150,13 @@ def with_examples(net, steps):
     return METHODS["AMUNUnlearner"](net, max_epochs=1, **how)
 
 
-@pytest.mark.parametrize("make", [with_neighbours, with_noise, with_examples])
+@pytest.mark.parametrize(
+    "make",
+    [
+        with_neighbours,
+        *(pytest.param(one, marks=pytest.mark.long) for one in (with_noise, with_examples)),
+    ],
+)
 def test_no_step_of_a_method_with_settings_of_its_own_waits(rows, make):
     X, y = rows
     found = []

@@ -121,7 +121,7 @@ class Penalised(NeuralNetClassifier):
         return doubled + 0 * X.sum()
 
 
-@pytest.mark.parametrize("solver", ["cg", "exact", "ekfac"])
+@pytest.mark.parametrize("solver", ["cg", "exact", pytest.param("ekfac", marks=pytest.mark.long)])
 def test_curvature_of_several_outputs(solver):
     """Equals that of the one output that the loss depends on."""
     X, y = task(100)

@@ -116,7 +116,7 @@ def wrong():
         (NegMergeUnlearner, "still names"),  # 0.21
         (BadTeacherUnlearner, "still names"),  # 0.03, which no retrained net does
         (RandomLabelUnlearner, "speak for their class"),  # named by nobody, and yet known
-        (SalUnUnlearner, "speak for their class"),
+        pytest.param(SalUnUnlearner, "speak for their class", marks=pytest.mark.long),
     ],
 )
 def test_a_class_that_is_known_is_noticed(one_class, cls, message):
@@ -130,10 +130,10 @@ def test_a_class_that_is_known_is_noticed(one_class, cls, message):
     [
         ("one_class", 1, 1.0, True),
         ("one_class", 2, 1.0, False),
-        ("one_class", 3, 0.2, False),
+        pytest.param("one_class", 3, 0.2, False, marks=pytest.mark.long),
         ("wrong", 1, 1.0, True),
         ("wrong", 2, 0.4, False),
-        ("wrong", 3, 0.1, True),
+        pytest.param("wrong", 3, 0.1, True, marks=pytest.mark.long),
     ],
 )
 def test_nets_trained_anew_are_not_accused(request, task, seed, share, unseen, monkeypatch):
