@@ -5,7 +5,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._rows.checking import check_finite
-from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
+from skunlearn._rows.containers import is_dataset, is_mapping, n_rows, to_numpy
 from skunlearn._rows.views import Rows
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.columns import classes_of
@@ -83,11 +83,14 @@ def _read_known(unlearner, X, y):
     classes = unlearner._classes
     if not task_of(classes).has_one_class:
         return read_rows(unlearner, X, y)
-    y = validation.dataset_targets(X) if y is None and is_dataset(X) else np.asarray(y)
-    known = np.isin(y, classes)
-    if y.ndim != 1 or known.all() or not known.any():
+    y = validation.dataset_targets(X) if y is None and is_dataset(X) else y
+    labels = to_numpy(y)  # of a tensor on another device too
+    labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
+    known = np.isin(labels, classes)
+    if labels.ndim != 1 or known.all() or not known.any():
         return read_rows(unlearner, X, y)
-    return read_rows(unlearner, X, np.where(known, y, y[known][0])).take(np.flatnonzero(known))
+    filled = np.where(known, labels, labels[known][0])
+    return read_rows(unlearner, X, filled).take(np.flatnonzero(known))
 
 
 def read_targets(model, X, y, name="y"):

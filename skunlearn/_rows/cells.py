@@ -21,8 +21,6 @@ def write_cell(value):
     its numbers, and not all of their digits; the text of one holds a digest of the whole. Objects
     of other classes stand for what their ``repr`` says.
     """
-    if isinstance(value, np.str_ | np.bytes_):  # those of a list that was made of an array's
-        value = value.item()
     kind = type(value)
     if kind is list:
         if _OR_FLOATS.issuperset(map(type, value)):
@@ -34,6 +32,8 @@ def write_cell(value):
         return repr(value)
     if isinstance(value, float):
         return repr(value + 0.0)  # -0.0 becomes 0.0
+    if isinstance(value, np.str_ | np.bytes_):  # those of a list that was made of an array's
+        return repr(value.item())
     if isinstance(value, np.ma.MaskedArray):
         return f"masked({_write_array(value.filled(0))}, {_write_array(np.ma.getmaskarray(value))})"
     if isinstance(value, np.ndarray):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression, Ridge
 
@@ -69,7 +70,8 @@ def test_unseen_rows_of_a_class_that_fit_has_not_seen_are_left_out(data, cls, se
     own, others = np.flatnonzero(y < 2), np.flatnonzero(y == 2)
     unseen, fitted = own[30:], own[:30]
     mixed = np.r_[others[:5], unseen, others[5:]]
-    given = (X[unseen], y[unseen]), (X[mixed], y[mixed]), (as_dataset(X[mixed], y[mixed]), None)
+    given = [(X[unseen], y[unseen]), (X[mixed], y[mixed]), (as_dataset(X[mixed], y[mixed]), None)]
+    given.append((X[mixed], torch.from_numpy(y[mixed])[:, None]))
     weights = []
     for X_val, y_val in given:
         unlearner = cls(net(module__n_out=2), random_state=0, **settings).fit(X[fitted], y[fitted])
