@@ -30,13 +30,18 @@ def write_parameters(estimator):
     }
 
 
+def write_recipe(estimator):
+    """As `write_parameters`, with the class of the estimator, which another may share all with."""
+    return {"": _write(type(estimator))} | write_parameters(estimator)
+
+
 def warn_if_set_since(before, estimator, unlearner, parts):
     """Whether the recipe of members was set anew since they were trained, which is told.
 
     Parameters
     ----------
     before : dict of str to str, or None
-        What `write_parameters` gave then; None where nobody has asked.
+        What `write_recipe` gave then; None where nobody has asked.
     estimator : estimator
         The recipe as it is now.
     unlearner : estimator
@@ -44,13 +49,13 @@ def warn_if_set_since(before, estimator, unlearner, parts):
     parts : str
         What it calls them.
     """
-    now = write_parameters(estimator)
+    now = write_recipe(estimator)
     before = now if before is None else before
     names = sorted(name for name in before | now if before.get(name) != now.get(name))
     if names:
         warn(
             f"The recipe was set anew since the {parts} were trained "
-            f"({', '.join(f'estimator__{name}' for name in names[:5])}"
+            f"({', '.join(f'estimator__{name}'.rstrip('_') for name in names[:5])}"
             f"{', ...' if len(names) > 5 else ''}). {type(unlearner).__name__} trains all of them "
             f"again: some {parts} by the recipe of before and some by the new one are the model of "
             "neither. Set it back for a request that trains no more than it must.",

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skunlearn._recipe import training
 from skunlearn._recipe.from_scratch import refuse_trained
-from skunlearn._recipe.parameter_texts import warn_if_set_since, write_parameters
+from skunlearn._recipe.parameter_texts import warn_if_set_since, write_recipe
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import check_parameters
 from skunlearn._rows.seeding import derive_seed
@@ -203,7 +203,7 @@ class ForestUnlearner(BaseUnlearner):
     def _first_model(self, rows):
         self._trained_before = super()._name_trained()
         recipe = skorch_nets.unwrap(self.estimator)
-        self._written = write_parameters(recipe)
+        self._written = write_recipe(recipe)
         if recipe.oob_score and isinstance(self._classes, Outputs):
             raise ValueError(
                 "oob_score= is not kept up for classifiers of several outputs: set it to False."
@@ -273,7 +273,7 @@ class ForestUnlearner(BaseUnlearner):
         if not warn_if_set_since(vars(self).get("_written"), recipe, self, "members"):
             return False
         model = self._one_member(retain, seed, recipe.max_samples)
-        self._plan, self._written = Plan.of(model, len(retain)), write_parameters(recipe)
+        self._plan, self._written = Plan.of(model, len(retain)), write_recipe(recipe)
         return True
 
     def _grow_all(self, retain, seed, randomness):

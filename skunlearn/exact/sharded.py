@@ -11,7 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_scalar
 
 from skunlearn._files.own_folder import Folder
-from skunlearn._recipe.parameter_texts import warn_if_set_since, write_parameters
+from skunlearn._recipe.parameter_texts import warn_if_set_since, write_recipe
 from skunlearn._recipe.public_parts import name_changed
 from skunlearn._rows.constraints import COUNT, StrOptions
 from skunlearn._rows.seeding import derive_seed
@@ -163,7 +163,7 @@ class ShardedUnlearner(BaseUnlearner):
 
     def _first_model(self, rows):
         self._trained_before, self._declared = super()._name_trained(), self._name_declared()
-        self._written = write_parameters(skorch_nets.unwrap(self.estimator))
+        self._written = write_recipe(skorch_nets.unwrap(self.estimator))
         shards, slices = place(self._record, self._seed, self.n_shards, self.n_slices)
         self._places = shards, slices
         self._shape = self.n_shards, self.n_slices, self.aggregate
@@ -195,7 +195,7 @@ class ShardedUnlearner(BaseUnlearner):
         recipe = skorch_nets.unwrap(self.estimator)
         if warn_if_set_since(vars(self).get("_written"), recipe, self, "shards"):
             first = dict.fromkeys(range(self._shape[0]), 0)
-            self._written = write_parameters(recipe)
+            self._written = write_recipe(recipe)
         trained = self._train_shards(retain, first, self._files)
         spent = sum(done.row_epochs for done in trained.values())
         whole = sum(self._row_epochs.values())

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch_geometric.utils import is_undirected
 
 from skunlearn._recipe.from_scratch import name_trained
-from skunlearn._recipe.parameter_texts import warn_if_set_since, write_parameters
+from skunlearn._recipe.parameter_texts import warn_if_set_since, write_recipe
 from skunlearn._recipe.public_parts import list_declarations, name_changed
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import COUNT, NOT_NEGATIVE, StrOptions, check_parameters
@@ -327,7 +327,7 @@ class GraphEraser(
             announce_fit(self, forget, "nodes")
         self._graph = graph
         self._directed = not is_undirected(graph.edge_index, num_nodes=len(graph))
-        self._written = write_parameters(self.estimator)
+        self._written = write_recipe(self.estimator)
         self._trained_before = name_trained(self.estimator)
         self._declared = list_declarations(self.estimator)
         self._settings = {"partition": self.partition, "aggregate": self.aggregate}
@@ -347,7 +347,7 @@ class GraphEraser(
         emptied = self._announce_classes(np.setdiff1d(labelled, change.graph.y))
         if warn_if_set_since(vars(self).get("_written"), self.estimator, self, "shards"):
             change = replace(change, touched=np.arange(len(self.estimators_)))
-        self._written = write_parameters(self.estimator)
+        self._written = write_recipe(self.estimator)
         before, nets = self._parts(change.touched), list(self.estimators_)
         self._retrain(change.graph, change.shards, change.touched)
         named = "ids" if change.kind == "nodes" else "pairs of ids"

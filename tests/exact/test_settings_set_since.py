@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.naive_bayes import (
     BernoulliNB,
@@ -170,6 +170,18 @@ def test_more_members_and_larger_draws_are_those_of_the_recipe(task):
         forest.unlearn(indices=[0])
     assert len(forest.estimator_.estimators_) == 7
     assert {tree.tree_.n_node_samples[0] > 5 for tree in forest.estimator_.estimators_} == {True}
+
+
+@pytest.mark.parametrize("cls", [ForestUnlearner, ShardedUnlearner])
+def test_another_class_of_the_same_parameters_is_another_recipe(task, cls):
+    X, y, _ = task
+    settings = {"n_estimators": 4, "max_samples": 6, "bootstrap": True}
+    unlearner = cls(RandomForestClassifier(**settings), random_state=0).fit(X, y)
+    unlearner.set_params(estimator=ExtraTreesClassifier(**settings))
+    with pytest.warns(UserWarning, match=r"\(estimator\)"):
+        unlearner.unlearn(indices=[0])
+    models = getattr(unlearner.estimator_, "members", [unlearner.estimator_])
+    assert {type(model) for model in models} == {ExtraTreesClassifier}
 
 
 def test_what_shapes_no_member_may_be_set(task):
