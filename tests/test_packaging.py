@@ -240,7 +240,6 @@ def test_setup_cfg_and_pyproject_have_disjoint_jobs():
     assert _project()["dynamic"] == ["version"]
 
 
-@pytest.mark.long
 def test_installed_wheel_runs(installed, tmp_path):
     python, folder = installed
     code = """
