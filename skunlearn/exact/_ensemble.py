@@ -1,7 +1,5 @@
 """Several models of one task as one."""
 
-import copy
-
 import numpy as np
 from scipy.special import softmax
 from sklearn.utils.metaestimators import available_if
@@ -112,7 +110,8 @@ class ShardEnsemble:
             What members said of the same rows before, each with whether they voted: those of this
             ensemble are not asked again.
         """
-        new, ours = copy.copy(self), {id(m) for m in self._present()}
+        ours, new = {id(m) for m in self._present()}, object.__new__(type(self))
+        vars(new).update(vars(self))  # copy.copy would write all members as a pickle does
         new.answers = tuple(
             (asked, said)
             for asked, said in answers

@@ -18,6 +18,7 @@ from skunlearn import PublicBackbone, RetrainUnlearner, ShardedUnlearner
 from skunlearn._unlearning.certificate import model_digests
 from skunlearn._unlearning.certificate.model_digests import model_digest
 from skunlearn.exact import sharded as sharded_file
+from skunlearn.exact._ensemble import ShardEnsemble
 from skunlearn.exact._shards import train_shard
 from skunlearn.exceptions import UnlearningError
 from skunlearn.utils._check_tools import parameters, same_parameters
@@ -126,6 +127,26 @@ def test_sharing_changes_no_prediction(data, base):
     apart = sharded(base, module__how="copy").fit(X, y)  # which trains the base too
     assert len(bases(apart)) == 3
     assert apart.estimator_.count_bytes()["shared"] == 0
+
+
+def test_a_request_copies_no_adapter_that_it_leaves_as_it_is(data, base, monkeypatch):
+    """A look at the ensemble is no pickle of it; that took longer than the training of a shard."""
+    unlearner = sharded(base).fit(*data, groups=GROUPS)
+    assert all(a is b for a, b in zip(*(e.members for e in both_of(unlearner)), strict=True))
+    asked, plain = [], ShardEnsemble._probabilities
+    monkeypatch.setattr(
+        ShardEnsemble,
+        "_probabilities",
+        lambda self, member, X: (asked.append(member), plain(self, member, X))[1],
+    )
+    n = sum(m is not None for m in unlearner.estimator_.members)
+    unlearner.unlearn(indices=[3])
+    assert len(asked) == 2 * n + 2
+
+
+def both_of(unlearner):
+    """Its ensemble, and the one that a look asks."""
+    return unlearner.estimator_, unlearner.estimator_.noting()
 
 
 def test_the_base_is_stored_once(data, base, tmp_path):
