@@ -267,7 +267,7 @@ class LongBag(Bag):
 @some_methods
 def test_batches_that_are_no_stack_of_rows(name):
     """The same as with padding: no batch is cut into what are not its rows."""
-    if name in NEEDS_FLOATS:
+    if name in (*NEEDS_FLOATS, "CTUnlearner"):  # which wants square kernels
         return
     rows, results = Texts(60, "label"), []
     for module, collate in ((Bag, collate_texts), (LongBag, end_to_end)):

@@ -57,6 +57,7 @@ ONE_CLASS = {
     "FCSUnlearner",
     "MUMisUnlearner",
     "PotionUnlearner",
+    "PRMQUnlearner",
     "UNSIRUnlearner",
 }
 OF_NETS = {name: cls for name, cls in all_unlearners().items() if cls._promises.takes_nets}
