@@ -14,7 +14,7 @@ from tests.fuzz_tasks import tasks
 
 # The same cases in every run; tests/long draws many more.
 few = settings(
-    max_examples=12,
+    max_examples=24,
     deadline=None,
     derandomize=True,
     database=None,

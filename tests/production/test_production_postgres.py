@@ -309,8 +309,10 @@ def test_killed_machines_are_followed_by_others(url, tmp_path):
     }
     for name, when in [
         ("_versions.Versions.write", "after"),
+        ("_batches.BatchMixin._set_version", "after"),
         ("_batches.BatchMixin._open_batch", "after"),
         ("_batches.BatchMixin._finish", "before"),
+        ("_batches.BatchMixin._finish", "after"),
     ]:
         code = task.end_of(live_until_call, place, name, when)
         assert code == -signal.SIGKILL, (name, when)

@@ -367,14 +367,14 @@ def test_load_while_deletions_apply_and_a_graceful_stop(served):
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for k in range(9):
+    for k in range(12):
         body = {"request_id": f"ticket-{k}", "ids": [f"digit-{k}"]}
         assert client.post("/deletions", json=body, headers=DELETE).status_code == 202
 
     def counts():
         return client.get("/operator/health", headers=OPERATOR).json()["requests"]
 
-    wait_until(lambda: counts()["applied"] + counts()["refused"] == 9)
+    wait_until(lambda: counts()["applied"] + counts()["refused"] == 12)
     done.set()
     for thread in threads:
         thread.join()
