@@ -171,7 +171,7 @@ def _find_task(estimator, X, y, n):
     classifier = kind_for(inner, y) == "classifier"
     if classifier and has_labels(y) and skorch_nets.is_net(inner):
         if not (has_sigmoid(inner) or (plain and kind_of(inner) is None)):
-            raise ValueError(_refuse_labels(inner, y))
+            raise ValueError(_explain_labels(inner, y))
         y = validation.check_labels(y, n)
         return y, np.arange(y.shape[1]), Labels(y.shape[1])
     if classifier and has_labels(y):
@@ -185,7 +185,7 @@ def _find_task(estimator, X, y, n):
     return y, None, None
 
 
-def _refuse_labels(net, y):
+def _explain_labels(net, y):
     """What to do where each row has several labels, and the net takes one."""
     criterion = getattr(net.criterion, "__name__", net.criterion)
     said = f"y should be a 1d array of classes, got an array of shape {y.shape}. {_say_class_of(y)}"

@@ -383,7 +383,7 @@ FORGETTING = (
         "unseen rows: an attack by margin, and rows rightly named at equal confidence",
         f"{NEAR:g} and two standard errors, and half of what it was; two signs together "
         f"{TOGETHER:g} errors",
-        "358 nets trained anew: two were above; of 72 regressions one, by chance of its rows",
+        "358 nets trained anew: two were above; of 72 regressions one",
         _say_remembered,
         needs=("apart",),
     ),
