@@ -14,6 +14,7 @@ from skunlearn._torch.loop.learning_rates import batch_size
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_kinds import is_binary
 from skunlearn._torch.parts.net_state import uncompiled
+from skunlearn._torch.parts.positions import Positions
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._torch.skorch_nets import own_split, stand_in
 from skunlearn.exceptions import UnlearningError, UntrainedNetWarning
@@ -127,7 +128,7 @@ def warn_if_untrained(net, rows, classes, drawn=()):
         if score is None or score > 0:
             return
         guess = "R² is below that of their mean"
-    elif isinstance(classes, Labels):
+    elif isinstance(classes, Labels | Positions):
         guess = evidence.task.chance(evidence.y)
         if losses.mean() < guess:
             return
@@ -172,7 +173,7 @@ def read_trained_classes(net, X, y):
 def check_outputs(net, rows, n_classes):
     """Refuse a net whose module's outputs do not fit the targets.
 
-    The forward pass over two rows also gives lazy modules their shapes.
+    `n_classes` is None for values and labels, and `Positions` for a class at each position. The forward pass over two rows also gives lazy modules their shapes.
     """
     some = rows.take(np.arange(min(2, len(rows))))
     try:
@@ -191,6 +192,15 @@ def check_outputs(net, rows, n_classes):
             "in evaluation mode, or return one of each row."
         ) from error
     out, *others = said if isinstance(said, tuple | list) else (said,)
+    if isinstance(n_classes, Positions):
+        if not n_classes.check_width(out):
+            sizes = (len(n_classes), *n_classes.shape), out.shape[1:]
+            wanted, got = (", ".join(map(str, size)) for size in sizes)
+            raise ValueError(
+                f"{type(net).__name__}'s module must return logits of shape (n, {wanted}) for "
+                f"these targets, got (n, {got})."
+            )
+        return
     if n_classes is None:
         flat = rows.all_y.ndim == 1
         columns = 1 if flat else rows.all_y.shape[1]
