@@ -29,6 +29,22 @@ class Folder:
         found = os.listdir(self.path) if os.path.isdir(self.path) else []
         return [name for name in found if name.endswith(".safetensors")]
 
+    def lacks(self, kept):
+        """Whether some of the files `kept` are gone: a copy of the estimator has gone on in it."""
+        return not set(kept) - {None} <= set(self.files())
+
+    def fork(self, kept):
+        """This folder; or where a copy has gone on in it, a new one with what is left of `kept`.
+
+        What is in this one is the copy's then. It is given up by the next `sweep` of the new one.
+        """
+        if not self.lacks(kept):
+            return self
+        new = Folder(None if self.temporary else os.path.dirname(self.path), self.prefix)
+        new._link(self.path, set(kept) & set(self.files()))
+        new.left = self
+        return new
+
     def describe(self, what, kept):
         """An entry of a certificate, of the files `kept`, which are all that should be there."""
         where = "a temporary folder" if self.temporary else os.path.basename(self.path)
@@ -45,6 +61,8 @@ class Folder:
 
     def sweep(self, kept):
         """Delete all files but those `kept`; names of those that cannot be deleted."""
+        if "left" in vars(self):
+            vars(self).pop("left").give_up()
         left = []
         for name in sorted(set(self.files()) - set(kept)):
             try:
@@ -73,12 +91,16 @@ class Folder:
         _HELD.add(self)
         if self.temporary and os.path.isdir(state["path"]):
             Folder.__init__(self, prefix=self.prefix)
-            for name in os.listdir(state["path"]):
-                source, target = (os.path.join(p, name) for p in (state["path"], self.path))
-                try:
-                    os.link(source, target)
-                except OSError:  # no links on this file system
-                    shutil.copyfile(source, target)
+            self._link(state["path"], os.listdir(state["path"]))
+
+    def _link(self, folder, names):
+        """Have files of another folder in this one too."""
+        for name in names:
+            source, target = (os.path.join(path, name) for path in (folder, self.path))
+            try:
+                os.link(source, target)
+            except OSError:  # no links on this file system
+                shutil.copyfile(source, target)
 
 
 def _remove(path, pid):
