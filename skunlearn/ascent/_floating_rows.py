@@ -4,7 +4,7 @@ import torch
 
 from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
-from skunlearn._torch import skorch_nets
+from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.batches.net_rows import make_reader
 from skunlearn.exceptions import UnlearningError
 
@@ -27,16 +27,46 @@ def floating_rows(net, x, does, instead=None):
 
 
 def refuse_other_rows(unlearner, rows, does, instead=None):
-    """As `floating_rows`, of the rows of ``fit``: before a training that would be for nothing."""
-    if not _is_floating(first_batch(unlearner, rows)[1]):
+    """As `floating_rows`, of the rows of ``fit``: before a training that would be for nothing.
+
+    Whole numbers that the module takes as floating-point ones too are no tokens: scikit-learn's
+    estimators are fitted to such, and a request says that they are to be converted.
+    """
+    if say_what_they_are(unlearner, rows, torch.Tensor.float):
         raise ValueError(_say_needs(does, instead))
 
 
-def first_batch(unlearner, rows):
-    """A net to look at, and the first of the rows as it would read it."""
+def say_what_they_are(unlearner, rows, change):
+    """Of rows of ``fit`` "several" where they are no tensor, "tokens" where they cannot be changed.
+
+    Parameters
+    ----------
+    unlearner : unlearner that knows its rows
+    rows : Rows
+    change : callable
+        Makes floating-point rows of a tensor of whole numbers.
+
+    Returns
+    -------
+    what : str, "" of all others
+    """
     net = skorch_nets.look_inside(skorch_nets.unwrap(unlearner.estimator), unlearner._seed)
-    with seeded(0):  # a Dataset may augment: the order of random numbers is not to change
-        return net, make_reader(net, Rows(rows.source, None, rows.index[:1])).batch([0])[0]
+    # A Dataset may augment: the order of random numbers is not to change.
+    with seeded(0), inference.evaluating(net), torch.no_grad():
+        x = make_reader(net, Rows(rows.source, None, rows.index[:1])).batch([0])[0]
+        if not isinstance(x, torch.Tensor):
+            return "several"
+        if x.is_floating_point() or not _takes(net, x):  # the training says what is wrong
+            return ""
+        return "" if _takes(net, change(x)) else "tokens"
+
+
+def _takes(net, x):
+    try:
+        net.infer(x)
+    except (RuntimeError, IndexError):
+        return False
+    return True
 
 
 def _is_floating(x):

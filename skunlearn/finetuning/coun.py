@@ -5,10 +5,9 @@ from skorch.utils import to_device
 from torch.nn.functional import cross_entropy, normalize
 
 from skunlearn._rows.constraints import NOT_NEGATIVE, POSITIVE
-from skunlearn._rows.seeding import seeded
-from skunlearn._torch import inference, net_layers, skorch_nets
+from skunlearn._torch import net_layers, skorch_nets
 from skunlearn._torch.batches.training_batch import mean
-from skunlearn.ascent._floating_rows import first_batch
+from skunlearn.ascent._floating_rows import say_what_they_are
 from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning.finetune import FineTuneUnlearner
 from skunlearn.nets._augment import flip_and_shift
@@ -109,25 +108,10 @@ class CoUnUnlearner(FineTuneUnlearner):
         self.augment = augment
 
     def _first_model(self, rows):
-        if self.augment is None:
-            self._refuse_unmovable(rows)
+        needs = {"several": "one tensor each", "tokens": "floating-point numbers"}
+        if self.augment is None and (what := say_what_they_are(self, rows, view_of)):
+            raise ValueError(_NEEDS.format(needs[what]))
         return super()._first_model(rows)
-
-    def _refuse_unmovable(self, rows):
-        net, x = first_batch(self, rows)
-        if not isinstance(x, torch.Tensor):
-            raise ValueError(_NEEDS.format("one tensor each"))
-        if x.is_floating_point():
-            return
-        with seeded(0), inference.evaluating(net), torch.no_grad():
-            try:
-                net.infer(x)
-            except (RuntimeError, IndexError):
-                return  # what is wrong with these rows is said by the training
-            try:
-                net.infer(view_of(x))
-            except (RuntimeError, IndexError) as error:  # tokens, say
-                raise ValueError(_NEEDS.format("floating-point numbers")) from error
 
     def _unlearn(self, net, retain, forget):
         head = net_layers.layers_in_order(net, retain)[-1]

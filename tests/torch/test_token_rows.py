@@ -17,6 +17,7 @@ from skunlearn import (
     MUMisUnlearner,
     UNSIRUnlearner,
 )
+from skunlearn.exceptions import UnlearningError
 from tests.small import quiet
 
 N, PAD = 90, 0
@@ -106,9 +107,15 @@ class Casts(Bag):
 
 
 @quiet
-def test_whole_numbers_of_which_a_module_takes_views_are_no_tokens():
+def test_whole_numbers_that_a_module_takes_as_others_too_are_no_tokens():
+    """scikit-learn's own checks fit every estimator to such."""
     X = np.random.default_rng(0).integers(4, 20, (N, 6))
-    CoUnUnlearner(net(Casts), random_state=0).fit(X, X[:, 0] % 3).unlearn(indices=range(5))
+    y = X[:, 0] % 3
+    CoUnUnlearner(net(Casts), random_state=0).fit(X, y).unlearn(indices=range(5))
+    for cls in (AMUNUnlearner, JiTUnlearner, MUMisUnlearner, UNSIRUnlearner):
+        unlearner = cls(net(Casts), random_state=0).fit(X, y)
+        with pytest.raises(UnlearningError, match="images to float32"):
+            unlearner.unlearn(indices=np.flatnonzero(y == 1))
 
 
 @quiet
