@@ -62,7 +62,9 @@ class Votes(nn.Module):
 def test_a_layer_that_is_missing(cls, settings, said, frozen):
     X, y = words()
     trained = []
-    estimator = net(Votes, callbacks=[EpochScoring(lambda *given: trained.append(1) or 0.0)])
+    estimator = net(
+        Votes, callbacks=[EpochScoring(lambda *given: trained.append(1) or 0.0, on_train=True)]
+    )
     if frozen:
         estimator = FrozenEstimator(estimator.fit(X, y))
         trained.clear()
@@ -70,6 +72,7 @@ def test_a_layer_that_is_missing(cls, settings, said, frozen):
         cls(estimator, random_state=0, **settings).fit(X, y)
     assert not trained
     FineTuneUnlearner(estimator, random_state=0).fit(X, y).unlearn(indices=range(3))
+    assert trained  # as the look at it would be seen
 
 
 def test_one_output_cannot_be_expanded():

@@ -91,7 +91,9 @@ def net(module=Bag):
 )
 def test_methods_that_move_rows_say_which_they_take(rows, cls, words):
     trained = []
-    model = net().set_params(callbacks=[EpochScoring(lambda *given: trained.append(1) or 0.0)])
+    model = net().set_params(
+        callbacks=[EpochScoring(lambda *given: trained.append(1) or 0.0, on_train=True)]
+    )
     with pytest.raises(ValueError, match=words):
         cls(model, random_state=0).fit(*rows)
     assert not trained  # for nothing
