@@ -183,16 +183,19 @@ def telling_outputs():
         raise TypeError(about_output) from error
 
 
+NO_TENSOR = (
+    "The net's loss takes a tensor, and the module returns a {}. Let it return the logits (for one "
+    "of transformers a module around it, whose forward returns self.model(**tokens).logits), or "
+    "give the net a get_loss that finds them."
+)
+
+
 def _tell_output(error):
     """What is wrong with a module's output that its loss refuses; None of another error."""
     other = re.match(r"\w+_loss\w*\(\): .*'input' .*must be Tensor, not (.*)", str(error))
     if other is None:
         return None
-    return (
-        f"The net's loss takes a tensor, and the module returns a {other[1]}. Let it return the "
-        "logits (for one of transformers a module around it, whose forward returns "
-        "self.model(**tokens).logits), or give the net a get_loss that finds them."
-    )
+    return NO_TENSOR.format(other[1])
 
 
 @contextmanager
