@@ -6,6 +6,7 @@ import tempfile
 import weakref
 
 _HELD = weakref.WeakSet()  # folders that something in this process refers to
+_GIVEN_UP = set()  # paths of those that go with the last of them
 
 
 class Folder:
@@ -20,9 +21,14 @@ class Folder:
         if not self.temporary:
             os.makedirs(parent, exist_ok=True)
         self.path = tempfile.mkdtemp(prefix=prefix, dir=parent)
+        self._watch()
+
+    def _watch(self):
         _HELD.add(self)
         if self.temporary:
             weakref.finalize(self, _remove, self.path, os.getpid())
+        else:  # each copy may be the last that holds it, whichever gave it up
+            weakref.finalize(self, _remove_given_up, self.path, os.getpid()).atexit = False
 
     def files(self):
         """Names of the files in it; none where it is gone."""
@@ -80,7 +86,7 @@ class Folder:
     def give_up(self):
         """Delete it as soon as no copy of the estimator that wrote it holds it; its path."""
         if not self.temporary:  # those go by themselves
-            weakref.finalize(self, _remove_given_up, self.path, os.getpid()).atexit = False
+            _GIVEN_UP.add(self.path)
         return self.path
 
     def __getstate__(self):
@@ -88,8 +94,9 @@ class Folder:
 
     def __setstate__(self, state):
         vars(self).update(state)
-        _HELD.add(self)
-        if self.temporary and os.path.isdir(state["path"]):
+        if not self.temporary:
+            self._watch()
+        elif os.path.isdir(self.path):
             Folder.__init__(self, prefix=self.prefix)
             self._link(state["path"], os.listdir(state["path"]))
 
@@ -109,5 +116,6 @@ def _remove(path, pid):
 
 
 def _remove_given_up(path, pid):
-    if not any(folder.path == path for folder in list(_HELD)):
+    if path in _GIVEN_UP and not any(folder.path == path for folder in list(_HELD)):
+        _GIVEN_UP.discard(path)
         _remove(path, pid)

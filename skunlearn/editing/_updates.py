@@ -68,7 +68,7 @@ class UpdateStore:
             return load_file(os.path.join(self.folder.path, name))
         except FileNotFoundError as error:
             raise UnlearningError(
-                f"Recorded updates are gone from {self.folder.path}: a copy of this estimator "
+                f"Some recorded updates are gone from {self.folder.path}: a copy of this estimator "
                 "has forgotten rows that were in them, or, of folder=None, they have ended with "
                 "the process. Go on with that copy, or fit again; give folder= to keep them."
             ) from error
