@@ -199,6 +199,8 @@ class ShardedUnlearner(BaseUnlearner):
         if warn_if_set_since(vars(self).get("_written"), recipe, self, "shards"):
             first = dict.fromkeys(range(self._shape[0]), 0)
             self._written = write_recipe(recipe)
+        if vars(self).get("_folder") is not None:
+            self._folder = self._folder.fork(self._list_kept())
         trained = self._train_shards(retain, first, self._files)
         spent = sum(done.row_epochs for done in trained.values())
         whole = sum(self._row_epochs.values())
