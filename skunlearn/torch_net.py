@@ -95,8 +95,9 @@ def from_torch(
         Builds a module like `module` with fresh weights, of the arguments ``module__...``. Needed
         for what starts afresh: `AutoUnlearner`, `ShrinkPerturbUnlearner`, `RetrainUnlearner`,
         `BadTeacherUnlearner`, `OracleMatchingUnlearner` (unless it is given oracles),
-        `ProximalUnlearner` with ``anchor=`` below 1, `ShardedUnlearner`, `AmnesiacUnlearner`,
-        `RewindUnlearner`, cross-validation, and retrained references
+        `ProximalUnlearner` with ``anchor=`` below 1, `NoisyFineTuneUnlearner`, any method with
+        ``stop="reference"``, `ShardedUnlearner`, `AmnesiacUnlearner`, `RewindUnlearner`,
+        cross-validation, and retrained references
         (``MIAScorer(reference="retrain")``, ``audit``, ``compare``, ``ShadowModels``), which refuse
         a net without. Other methods go on training, and the module is enough.
     net_class : subclass of skorch.NeuralNet, default=None

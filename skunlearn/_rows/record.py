@@ -41,6 +41,7 @@ class TrainingRecord:
     reader = None  # a PlainRows where rows are augmented
     old_digests = None  # of what corrected rows held before, of shape (k, 16)
     numbered = None  # whether the labels of a frame's rows are positions; None: nobody knows
+    _in_order = False  # whether each position is the place of its row: a million need no list
 
     def __init__(
         self,
@@ -109,6 +110,7 @@ class TrainingRecord:
     def _store(self, X, y, slot):
         """Refer to rows; `slot` is the row of `X` that holds each position, -1 where none does."""
         self._X, self._y, self._slot = X, y, slot
+        self._in_order = X is not None and np.array_equal(slot, np.arange(len(slot)))
         self.has_data = X is not None
         self._n_stored = 0 if X is None else len(X) if self.is_dataset else n_rows(X)
         bare = X is None or self.is_dataset or not self._n_stored
@@ -117,7 +119,12 @@ class TrainingRecord:
     @property
     def retained_y(self):
         """Targets of the retained rows."""
-        return self._y[self._slot[self.retained]]
+        return self._y[self.retained if self._in_order else self._slot[self.retained]]
+
+    def read_some_y(self, most):
+        """Targets of some of the retained rows, `most` or fewer, from all over."""
+        step = -(-len(self) // most)
+        return self._y[self._slot[::step][self.retained[::step]]]
 
     @property
     def ids(self):
@@ -192,10 +199,10 @@ class TrainingRecord:
                 "retained rows. To unlearn, and for nothing else, they may come with the request "
                 "instead, as X_retain and y_retain."
             )
-        slots = self._slot[positions]
-        if np.any(slots < 0):
-            raise DataNotStoredError("Some of these rows were forgotten and are not stored.")
         positions = np.asarray(positions)
+        slots = positions if self._in_order else self._slot[positions]
+        if not self._in_order and np.any(slots < 0):
+            raise DataNotStoredError("Some of these rows were forgotten and are not stored.")
         if not compared:
             row_table.glance(self, positions)
         digests = None if self._table is None else DigestsOf(self, positions)

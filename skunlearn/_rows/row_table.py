@@ -179,7 +179,8 @@ def count_equal_left(record, positions):
         keys = table._sketches[0]
     else:
         keys = np.ascontiguousarray(table._digests).view(np.uint64)[:, 0]
-    return int(np.isin(keys[record.retained], keys[positions], kind="sort").sum())
+    equal = np.isin(keys, keys[positions], kind="sort")
+    return int(np.count_nonzero(equal & record.retained))
 
 
 # ------------------------------------------------------------------ unchanged rows

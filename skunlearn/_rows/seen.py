@@ -12,8 +12,10 @@ _PROBE = 1000  # items that are read of each side; all of both where one is foun
 _AT_ONCE = 64  # items in memory
 
 
-def mark_seen(record, X):
+def mark_seen(record, X, *, ever=False):
     """Which rows of `X` are retained training rows, a boolean array.
+
+    With `ever` those too that are forgotten, and what corrected rows held before.
 
     Items of torch Datasets are known by their places in that of ``fit``, or in the one by which its
     rows are measured, whatever Subsets and ConcatDatasets they are seen through; those of another
@@ -21,11 +23,15 @@ def mark_seen(record, X):
     where one of these is found.
     """
     if record.is_dataset or is_dataset(X):
-        seen, known = _mark_places(record, X)
-        return seen | _mark_equal(record, X, np.flatnonzero(~known))
+        seen, known = _mark_places(record, X, ever)
+        return seen | _mark_equal(record, X, np.flatnonzero(~known), ever)
     X, exact = align(X, record.like, "X")
     hits = record._table.match(record, X)
-    return exact & np.array([record.retained[hit].any() for hit in hits], dtype=bool)
+    counts = record.retained | ever
+    seen = np.array([counts[hit].any() for hit in hits], dtype=bool)
+    if ever and record.old_digests is not None:
+        seen |= _are_in(record.old_digests, row_digests(X))
+    return exact & seen
 
 
 def mark_forgotten(record, X):
@@ -69,7 +75,7 @@ def _are_in(table, wanted):
 # ------------------------------------------------------------------ by their places
 
 
-def _mark_places(record, X):
+def _mark_places(record, X, ever=False):
     """Which items of `X` are training items, and which are of the same data sets as these."""
     seen, known = np.zeros((2, _count(X)), dtype=bool)
     if record.is_dataset and record.has_data and is_dataset(X):
@@ -77,7 +83,7 @@ def _mark_places(record, X):
         for data in (record._X, getattr(record.reader, "dataset", None)):
             if data is not None:
                 ours, held = list_places(data)
-                kept = np.column_stack([ours, held])[record.retained]
+                kept = np.column_stack([ours, held])[record.retained | ever]
                 places = np.column_stack([theirs, asked])
                 known |= np.isin(theirs, ours)
                 seen |= np.isin(_as_one(places), _as_one(kept))
@@ -109,11 +115,22 @@ def _list_places(X, places):
     return found[0], found[1]
 
 
+def mark_items(data, X):
+    """Which items of `X` are items of the Dataset `data`, by their places alone."""
+    if not is_dataset(X):
+        return np.zeros(_count(X), dtype=bool)
+    ours, theirs = (_as_one(np.column_stack(list_places(items))) for items in (data, X))
+    return np.isin(theirs, ours)
+
+
 # ------------------------------------------------------------------ by what they hold
 
 
-def _mark_equal(record, X, asked):
-    """Which of the rows `asked` of `X`, that are of no training data set, equal a training row."""
+def _mark_equal(record, X, asked, ever=False):
+    """Which of the rows `asked` of `X`, that are of no training data set, equal a training row.
+
+    Forgotten items of a Dataset are not read any more.
+    """
     found = np.zeros(_count(X), dtype=bool)
     if not len(asked) or (record.is_dataset and not record.has_data):
         return found
@@ -129,7 +146,7 @@ def _mark_equal(record, X, asked):
 
         some, all_ours = _draw_some(data, held), held
     else:
-        like, table = record.like, record.digests[record.retained]
+        like, table = record.like, record.digests[record.retained | ever]
         if not isinstance(like, np.ndarray | torch.Tensor):
             return found
 

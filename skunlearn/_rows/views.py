@@ -50,11 +50,16 @@ class Rows:
 
     def take(self, positions):
         """A narrower view; `positions` count within this one."""
-        tables = (
-            None if t is None else t[positions]
-            for t in (self._digests, self.positions, self.weights)
-        )
-        return Rows(self.source, self.all_y, self.index[positions], *tables, self.reader)
+        index, digests, weights = self.index[positions], self._digests, self.weights
+        at = self.positions
+        if at is not None:  # mostly the places themselves; a million are not gone through again
+            at = index if at is self.index else at[positions]
+        if isinstance(digests, DigestsOf) and digests.positions is self.positions:
+            digests = DigestsOf(digests.record, at)
+        elif digests is not None:
+            digests = digests[positions]
+        weights = None if weights is None else weights[positions]
+        return Rows(self.source, self.all_y, index, digests, at, weights, self.reader)
 
     def union(self, other):
         """These rows, and after them others, in one view.

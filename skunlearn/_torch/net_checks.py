@@ -1,16 +1,19 @@
 """What is wrong with a net, said before it is trained."""
 
 import re
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from skorch import NeuralNetClassifier
 
 from skunlearn._rows.checking import warn
+from skunlearn._rows.containers import is_mapping
 from skunlearn._rows.views import Rows
 from skunlearn._torch.first_weights import shorten
 from skunlearn._torch.inference import outputs
 from skunlearn._torch.loop.learning_rates import batch_size
+from skunlearn._torch.loop.run_guards import NO_TENSOR
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_kinds import is_binary
 from skunlearn._torch.parts.net_state import uncompiled
@@ -167,7 +170,9 @@ def read_trained_classes(net, X, y):
         )
     if is_binary(net):
         return np.arange(2)
-    return np.arange(outputs(stand_in(net), Rows(X, None, [0])).shape[1])
+    net = stand_in(net)
+    with _refusing_no_tensor(net):
+        return np.arange(outputs(net, Rows(X, None, [0])).shape[1])
 
 
 def check_outputs(net, rows, n_classes):
@@ -177,7 +182,8 @@ def check_outputs(net, rows, n_classes):
     """
     some = rows.take(np.arange(min(2, len(rows))))
     try:
-        said = outputs(net, some, every=True)
+        with _refusing_no_tensor(net):
+            said = outputs(net, some, every=True)
     except RuntimeError as error:
         if _WHOLE_NUMBERS.search(str(error)):
             raise TypeError(
@@ -230,6 +236,38 @@ def check_outputs(net, rows, n_classes):
             f"per row. Give the module as many outputs as there are classes{binary}."
         )
     _refuse_no_probabilities(net, out)
+
+
+_OF_LOSSES = "infer", "get_loss", "train_step_single"
+
+
+@contextmanager
+def _refusing_no_tensor(net):
+    """Raise where the module returns what no loss of torch's takes, and the net has no own one."""
+    own = [name for name in _OF_LOSSES if not _is_skorchs(net, name)]
+    if own or isinstance(net.module_, torch.jit.ScriptModule):  # which takes no hook
+        yield
+        return
+
+    several = []
+
+    def look(module, inputs, out):
+        if is_mapping(out) or isinstance(out, tuple | list):
+            several.append(type(out).__name__)
+        elif not isinstance(out, torch.Tensor):
+            raise TypeError(NO_TENSOR.format(type(out).__name__))
+
+    hook = net.module_.register_forward_hook(look)
+    try:
+        yield
+    finally:
+        hook.remove()
+    if several and type(uncompiled(net.criterion_)).__module__ == torch.nn.modules.loss.__name__:
+        raise TypeError(NO_TENSOR.format(several[0]))
+
+
+def _is_skorchs(net, name):
+    return name not in vars(net) and getattr(type(net), name).__module__.startswith("skorch.")
 
 
 def _refuse_no_probabilities(net, out):

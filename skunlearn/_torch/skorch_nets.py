@@ -100,6 +100,11 @@ def build(net, seed):
     return new
 
 
+def look_inside(net, seed):
+    """A net that shows which layers a training begins with: `net` itself where it has some."""
+    return stand_in(net) if net.initialized_ else build(net, seed)
+
+
 def clone_any(estimator):
     """scikit-learn's ``clone``, but for a net's callbacks that cannot be copied."""
     if is_net(estimator):

@@ -10,6 +10,8 @@ from skunlearn._unlearning.change import Facts
 from skunlearn._unlearning.rules import DAMAGE, FORGETTING
 from skunlearn.exceptions import ClassForgottenWarning, ModelDamagedWarning, NotForgottenWarning
 
+_SOME = 10_000  # retained rows that are asked first which classes are left
+
 
 def find_emptied(unlearner, record, forget, positions=None, retain=None):
     """Encoded classes, or labels, of which a request removes every row, with a warning.
@@ -25,7 +27,9 @@ def find_emptied(unlearner, record, forget, positions=None, retain=None):
     elif forget is None:
         return ()
     else:
-        gone = task.find_emptied(record.retained_y, forget.y)
+        gone = task.find_emptied(record.read_some_y(_SOME), forget.y)
+        if len(gone):  # not even looked for among all rows, where some have the class
+            gone = task.find_emptied(record.retained_y, forget.y)
     if len(gone):
         names = to_plain(unlearner._row_reader.name(gone))
         warn(

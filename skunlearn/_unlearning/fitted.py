@@ -207,7 +207,7 @@ def _delete_files(given_up, stays):
     written, known = (find_files(state) for state in (given_up, stays))
     if written is not None and (known is None or written[0].path != known[0].path):
         written[0].remove()
-    elif known is not None:
+    elif known is not None and not known[0].lacks(known[1]):  # else they are a copy's
         sweep(stays)
 
 

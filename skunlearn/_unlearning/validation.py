@@ -74,6 +74,7 @@ def check_X(estimator, X, *, reset=False):
             )
     except (TypeError, ValueError) as error:
         _refuse_no_numbers(X, error)
+        _refuse_texts(X, error)
         _refuse_many_shapes(X, error)
         raise
     if checked.dtype.kind not in "biufc":  # of dates alone; of categories
@@ -100,10 +101,29 @@ def _refuse_no_numbers(X, error=None):
         ) from error
 
 
+def _refuse_texts(X, error):
+    """Texts as they are read, one a row or in columns."""
+    listed = isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.ndim)
+    first = X[0] if listed and len(X) else None
+    if isinstance(first, list | tuple | np.ndarray) and len(first):
+        first = first[0]
+    if isinstance(first, str):
+        raise ValueError(
+            f"A net takes numbers, and X holds texts, such as {str(first[:40])!r}, which it "
+            "does not convert. Put a step that does before the net in an UnlearningPipeline (a "
+            "TfidfVectorizer, an OneHotEncoder), or pass tokens as whole numbers, padded to one "
+            "length."
+        ) from error
+
+
+def _shape_of(part):
+    return (len(part),) if isinstance(part, list | tuple) else getattr(part, "shape", None)
+
+
 def _refuse_many_shapes(X, error):
     """Several inputs in a row, as skorch takes them, and rows of which each has a shape."""
     listed = isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype.kind == "O")
-    shapes = [getattr(part, "shape", None) for part in X] if listed else []
+    shapes = [_shape_of(part) for part in X] if listed else []
     if not all(shapes) or len(set(shapes)) < 2:
         return
     # Images have three channels each, and there are more than three of them.

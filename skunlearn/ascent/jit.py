@@ -10,9 +10,11 @@ from skunlearn._torch import inference
 from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.loop.norms import FollowedStatistics
 from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
-from skunlearn.ascent._floating_rows import floating_rows
+from skunlearn.ascent._floating_rows import floating_rows, refuse_other_rows
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import LogUniform
+
+_DOES = "JiTUnlearner moves rows a little"
 
 
 class JiTUnlearner(NetUnlearner):
@@ -128,6 +130,10 @@ class JiTUnlearner(NetUnlearner):
         self.n_copies = n_copies
         self.max_norm = max_norm
 
+    def _first_model(self, rows):
+        refuse_other_rows(self, rows, _DOES)
+        return super()._first_model(rows)
+
     def _unlearn(self, net, retain, forget):
         generator = torch.Generator().manual_seed(derive_seed(self._seed, len(self.deletions_), 9))
 
@@ -137,7 +143,7 @@ class JiTUnlearner(NetUnlearner):
             return out.reshape(len(out), -1)
 
         def loss(batch):
-            x = floating_rows(net, batch.x, "JiTUnlearner moves rows a little")
+            x = floating_rows(net, batch.x, _DOES)
             out = outputs(batch.out)
             spread = self.noise * x[x.isfinite()].std(correction=0)  # rows may hold NaN
             total = 0.0

@@ -11,9 +11,12 @@ from skunlearn._torch.batches.device_rows import send_tensor
 from skunlearn._torch.parts import net_kinds
 from skunlearn._torch.skorch_nets import make_eager
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
-from skunlearn.ascent._floating_rows import floating_rows
+from skunlearn.ascent._floating_rows import floating_rows, refuse_other_rows
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
+
+_DOES = "MUMisUnlearner takes gradients by the rows"
+_ONE_CLASS = "MUMisUnlearner sets a row's class against another, and all rows are of one class."
 
 
 class MUMisUnlearner(ForgetOnly, NetUnlearner):
@@ -126,6 +129,12 @@ class MUMisUnlearner(ForgetOnly, NetUnlearner):
         self.bound = bound
         self.max_norm = max_norm
 
+    def _first_model(self, rows):
+        if len(self._row_reader.seen_columns) < 2:
+            raise ValueError(_ONE_CLASS)
+        refuse_other_rows(self, rows, _DOES)
+        return super()._first_model(rows)
+
     def _unlearn(self, net, retain, forget):
         if not self._whole_classes(retain, forget):
             checking.warn(
@@ -171,9 +180,7 @@ class OtherClasses:
         self.classes = torch.as_tensor(sorted(classes), dtype=torch.long)
         self.generator = torch.Generator().manual_seed(seed)
         if len(self.classes) < 2:
-            raise UnlearningError(
-                "MUMisUnlearner sets a row's class against another, and all rows are of one class."
-            )
+            raise UnlearningError(_ONE_CLASS)
 
     def draw(self, y):
         """Classes of shape (b,), on the device of `y`."""
@@ -199,7 +206,7 @@ def sensitivities(net, x, columns, n_classes):
     sizes : float32 tensor of shape (b, k)
     """
     net = make_eager(net)  # derivatives of derivatives go through no compiled module
-    x = floating_rows(net, x, "MUMisUnlearner takes gradients by the rows").requires_grad_()
+    x = floating_rows(net, x, _DOES).requires_grad_()
     logits = inference.class_logits(net, inference.infer(net, x), n_classes)
     chosen = logits.gather(1, columns.to(logits.device))
     slopes = [

@@ -57,14 +57,20 @@ class UpdateStore:
         kept = {name: held for name, held in self.batches.items() if name not in set(without)}
         return UpdateStore(self.folder, self.sensitive, kept | added, self.steps + steps)
 
+    def fork(self):
+        """This store, or one in a folder of its own; see `Folder.fork`."""
+        folder = self.folder.fork(self.batches)
+        return UpdateStore(folder, self.sensitive, self.batches, self.steps)
+
     def read(self, name):
         """The update of a batch, by parameter name."""
         try:
             return load_file(os.path.join(self.folder.path, name))
         except FileNotFoundError as error:
             raise UnlearningError(
-                f"The recorded updates are gone from {self.folder.path}. Those of folder=None end "
-                "with the process; give folder= to keep them, and fit again."
+                f"Some recorded updates are gone from {self.folder.path}: a copy of this estimator "
+                "has forgotten rows that were in them, or, of folder=None, they have ended with "
+                "the process. Go on with that copy, or fit again; give folder= to keep them."
             ) from error
 
 

@@ -179,7 +179,8 @@ class AmnesiacUnlearner(NetUnlearner):
             )
         first, numbers = store.numbers(forget)
         self._refuse_undeclared(int((first < 0).sum()))
-        names = store.holding(numbers)
+        names, store = store.holding(numbers), store.fork()
+        self._updates = store  # whose folder goes with an error
         subtract(net, store, names)
         if len(names) > _MOST * store.steps:
             checking.warn(

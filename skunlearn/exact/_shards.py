@@ -96,7 +96,8 @@ def _train_once(recipe, shard, verbose):
     counting = _counting(shard.rows)
     if not counting.any():
         return Trained(None)
-    y = shard.rows.y[counting]
+    y = shard.rows.y
+    y = y if counting.all() else y[counting]
     if shard.classes is not None and (y == y.flat[0]).all():
         # Many classifiers refuse a single class; what it says of any row is clear.
         recipe = DummyClassifier(strategy="most_frequent")

@@ -185,8 +185,7 @@ class ShardedUnlearner(BaseUnlearner):
             )
         self._refuse_other_shape()
         shards, slices = self._places
-        left = self._record.retained.copy()
-        left[retain.positions] = False
+        left = self._record.retained & ~self._removal.record.retained
         left[self._removal.positions] = True  # corrected ones too, which are retained
         gone = np.flatnonzero(left)  # np.setdiff1d sorts: 1.4 s for one row of a million
         first = {
@@ -196,6 +195,8 @@ class ShardedUnlearner(BaseUnlearner):
         if warn_if_set_since(vars(self).get("_written"), recipe, self, "shards"):
             first = dict.fromkeys(range(self._shape[0]), 0)
             self._written = write_recipe(recipe)
+        if vars(self).get("_folder") is not None:
+            self._folder = self._folder.fork(self._list_kept())
         trained = self._train_shards(retain, first, self._files)
         spent = sum(done.row_epochs for done in trained.values())
         whole = sum(self._row_epochs.values())
@@ -228,14 +229,14 @@ class ShardedUnlearner(BaseUnlearner):
     def _train_shards(self, rows, first, files, folder=None, seed=None):
         """`Trained` of the shards in `first`, from these stages on, by number."""
         recipe, (_, n_slices, _) = skorch_nets.unwrap(self.estimator), self._shape
-        shards, slices = (place[rows.positions] for place in self._places)
+        shards, slices = self._places
         folder = self._folder if folder is None else folder
         path = None if folder is None else folder.path
         work = []
         for k, stage in first.items():
-            mine = np.flatnonzero(shards == k)
+            mine = rows.take(np.flatnonzero((shards == k)[rows.positions]))
             own = derive_seed(self._seed if seed is None else seed, 1, k)
-            shard = Shard(rows.take(mine), slices[mine], n_slices, own, self._classes)
+            shard = Shard(mine, slices[mine.positions], n_slices, own, self._classes)
             known = {s: n for s, n in files.get(k, {}).items() if s < stage}
             if not all(os.path.exists(os.path.join(path, name)) for name in known.values()):
                 stage, known = 0, {}  # a copy of this estimator has cleared the folder

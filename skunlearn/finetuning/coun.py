@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy, normalize
 from skunlearn._rows.constraints import NOT_NEGATIVE, POSITIVE
 from skunlearn._torch import net_layers, skorch_nets
 from skunlearn._torch.batches.training_batch import mean
+from skunlearn.ascent._floating_rows import say_what_they_are
 from skunlearn.exceptions import UnlearningError
 from skunlearn.finetuning.finetune import FineTuneUnlearner
 from skunlearn.nets._augment import flip_and_shift
@@ -109,6 +110,12 @@ class CoUnUnlearner(FineTuneUnlearner):
         self.strength = strength
         self.temperature = temperature
         self.augment = augment
+
+    def _first_model(self, rows):
+        needs = {"several": "one tensor each", "tokens": "floating-point numbers"}
+        if self.augment is None and (what := say_what_they_are(self, rows, view_of)):
+            raise ValueError(_NEEDS.format(needs[what]))
+        return super()._first_model(rows)
 
     def _unlearn(self, net, retain, forget):
         head = net_layers.layers_in_order(net, retain)[-1]

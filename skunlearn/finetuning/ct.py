@@ -58,8 +58,7 @@ class CTUnlearner(NetUnlearner):
 
     def _first_model(self, rows):
         # Before a training that would be for nothing. What learns is seen at the request.
-        recipe = skorch_nets.unwrap(self.estimator)
-        net = recipe if recipe.initialized_ else skorch_nets.build(recipe, self._seed)
+        net = skorch_nets.look_inside(skorch_nets.unwrap(self.estimator), self._seed)
         if not any(map(_is_square, _list_layers(net))):
             raise ValueError(_NO_KERNEL.format(type(skorch_nets.plain_module(net)).__name__))
         return super()._first_model(rows)

@@ -58,6 +58,14 @@ class NoTUnlearner(NetUnlearner):
     _fewest_epochs = 6
     _lr_share = share_where_short(0.5)
 
+    def _first_model(self, rows):
+        # Before a training that would be for nothing. What learns is seen at the request.
+        net = skorch_nets.look_inside(skorch_nets.unwrap(self.estimator), self._seed)
+        if not any(isinstance(m, net_layers.WEIGHTED) for m in net.module_.modules()):
+            other = "Use another method, AutoUnlearner or ShrinkPerturbUnlearner say."
+            raise ValueError(_say_none(net, f"it has no such layer. {other}"))
+        return super()._first_model(rows)
+
     def _unlearn(self, net, retain, forget):
         order = net_layers.layers_in_order(net, retain)
         layers = [m for m in order if isinstance(m, net_layers.WEIGHTED)]
@@ -68,12 +76,17 @@ class NoTUnlearner(NetUnlearner):
         learning = [weight for weight in weights if weight in reached]
         # A negated head alone turns every answer round, and has no features to learn again.
         if not learning or (len(weights) > 1 and learning[0] is weights[-1]):
+            frozen = f"of {len(weights)} such layers {len(weights) - len(learning)} are frozen."
             raise UnlearningError(
-                "NoTUnlearner negates a convolution or linear layer in front of the last one, and "
-                f"trains it back, but {type(skorch_nets.plain_module(net)).__name__} has none that "
-                f"learns: of {len(weights)} such layers {len(weights) - len(learning)} are frozen. "
-                "Let more layers learn, or use another method."
+                _say_none(net, f"{frozen} Let more layers learn, or use another method.")
             )
         with torch.no_grad():
             learning[0].neg_()
         self._run(net, retain)
+
+
+def _say_none(net, why):
+    return (
+        "NoTUnlearner negates a convolution or linear layer in front of the last one, and trains "
+        f"it back, but {type(skorch_nets.plain_module(net)).__name__} has none that learns: {why}"
+    )

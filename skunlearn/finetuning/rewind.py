@@ -194,8 +194,8 @@ class RewindUnlearner(NetUnlearner):
         if not os.path.isfile(early.path):
             raise UnlearningError(
                 f"The checkpoint {early.path} is gone: a copy of this estimator has used it, or it "
-                "has ended with the process that wrote it. Fit again, with a checkpoint_dir= that "
-                "stays."
+                "has ended with the process that wrote it. Go on with that copy, or fit again, "
+                "with a checkpoint_dir= that stays."
             )
         return early
 

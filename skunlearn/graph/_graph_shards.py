@@ -4,6 +4,7 @@ import numpy as np
 
 from skunlearn._rows import checking
 from skunlearn._rows.seeding import derive_seed
+from skunlearn.exceptions import UnlearningError
 from skunlearn.graph import _aggregation, _nets
 from skunlearn.graph.partition import balanced_kmeans, balanced_label_propagation, hash_partition
 
@@ -65,6 +66,26 @@ class ShardMixin:
             net = _nets.train(self.estimator, graph, n_classes, own, self.verbose)
             embeddings = _nets.logits(net, graph, n_classes)
         return balanced_kmeans(embeddings, self.n_shards, random_state=seed)
+
+    def _read_settings(self):
+        names = "n_shards", "partition", "embedding", "aggregate"
+        return {name: getattr(self, name) for name in names}
+
+    def _take_settings(self):
+        """Raise where shards were set anew since ``fit`` has made them; take `aggregate`."""
+        before, now = self._settings, self._read_settings()
+        if before["partition"] == now["partition"] != "bekm":
+            now["embedding"] = before.get("embedding")
+        # A pickle of before has fewer.
+        other = [name for name in before if name != "aggregate" and before[name] != now[name]]
+        if other:
+            was = ", ".join(f"{name}={before[name]!r}" for name in other)
+            new = ", ".join(f"{name}={now[name]!r}" for name in other)
+            raise UnlearningError(
+                f"fit has divided the nodes with {was}, and since then {new} was set: fit again, "
+                "or set it back."
+            )
+        self._settings = now
 
     def _parts(self, shards):
         """The part of the graph and the net of each of these shards."""

@@ -141,6 +141,10 @@ class GraphEraser(
     **Inference.** Every net predicts a node from its neighbourhood in the whole retained graph (or
     in the graph passed to ``predict``), edges between shards included, as in the paper's text.
 
+    **Settings changed after** ``fit``. Of another `n_shards` or `partition` (or `embedding`, where
+    that counts) requests raise UnlearningError until it is fitted again; `aggregate` and `penalty`
+    count from the next request on.
+
     **What it holds.** The graph that ``fit`` was given is referred to until the first request;
     then the retained part of it is copied, and nothing of what was forgotten stays in the
     estimator or its pickle but a digest of the names of forgotten nodes. Digests of pairs stand
@@ -261,7 +265,7 @@ class GraphEraser(
             announce_fitted(self, time.perf_counter() - started)
         return self
 
-    def unlearn(self, nodes=None, *, edges=None):
+    def unlearn(self, nodes=None, *, edges=None, **others):
         """Forget nodes with all their edges, or edges alone.
 
         Parameters
@@ -270,6 +274,8 @@ class GraphEraser(
             They go with all their edges. Numbers where ``fit`` was given no names.
         edges : sequence of pairs of nodes, default=None
             Unless the graph has one-way edges, a pair stands for both directions. Both nodes stay.
+        **others : dict
+            Refused: ``indices=``, ``ids=`` and the like name rows of other unlearners.
 
         Returns
         -------
@@ -282,10 +288,16 @@ class GraphEraser(
         AlreadyForgottenError
             When it names nodes that an earlier request removed.
         UnlearningError
-            When the training diverged. After any error or interrupt the estimator is exactly
-            as it was.
+            When the training diverged, or shards were set otherwise since ``fit``. After any error
+            or interrupt the estimator is exactly as it was.
         """
         check_is_fitted(self)
+        if others:
+            raise TypeError(
+                f"A graph has no rows to name by {', '.join(f'{name}=' for name in others)}. Name "
+                "nodes, unlearn(nodes=[...]), by the ids that fit was given, or else by their "
+                "number in its data; or edges=."
+            )
         if (nodes is None) == (edges is None):
             raise TypeError("Name what to forget in exactly one way, as nodes or as edges=.")
         with drafted(self) as draft:
@@ -330,7 +342,7 @@ class GraphEraser(
         self._written = write_recipe(self.estimator)
         self._trained_before = name_trained(self.estimator)
         self._declared = list_declarations(self.estimator)
-        self._settings = {"partition": self.partition, "aggregate": self.aggregate}
+        self._settings = self._read_settings()
         self.shards_ = self._divide(graph, range(len(graph)) if ids is None else ids)
         self.estimators_ = [None] * self.n_shards
         self.deletions_ = []
@@ -342,6 +354,7 @@ class GraphEraser(
         return forget_nodes(self._graph, self.shards_, self._record, positions)
 
     def _carry_out(self, change):
+        self._take_settings()
         started = time.perf_counter()
         labelled = self._graph.y[self._graph.labelled]
         emptied = self._announce_classes(np.setdiff1d(labelled, change.graph.y))

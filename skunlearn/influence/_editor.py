@@ -4,6 +4,7 @@ import torch
 
 from skunlearn._rows import checking
 from skunlearn._rows.constraints import POSITIVE
+from skunlearn._torch import skorch_nets
 from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_state import keep_weights
@@ -11,6 +12,7 @@ from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.pieces import in_pieces
 from skunlearn.editing._weight_editor import WeightEditor
 from skunlearn.exceptions import CostWarning, UnsuitableMethodWarning
+from skunlearn.influence._kronecker import NO_LAYER, is_factorised
 from skunlearn.influence._objective import Objective
 from skunlearn.influence.inverse_curvature import InverseCurvature, check_inverse
 from skunlearn.search_spaces import LogUniform
@@ -107,6 +109,14 @@ class CurvatureEditor(WeightEditor):
         if nested and params.get("inverse", self.inverse) is None:
             params["inverse"] = InverseCurvature()
         return super().set_params(**params)
+
+    def _first_model(self, rows):
+        inverse = check_inverse(self.inverse)
+        if "fac" in f"{inverse.solver} {inverse.preconditioner}":
+            net = skorch_nets.look_inside(skorch_nets.unwrap(self.estimator), self._seed)
+            if not any(map(is_factorised, net.module_.modules())):
+                raise ValueError(NO_LAYER)
+        return super()._first_model(rows)
 
     def _objective(self, net, retain, forget):
         """The training's objective, and (H_r + damping)⁻¹ over the retained rows."""

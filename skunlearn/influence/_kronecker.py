@@ -32,9 +32,7 @@ class Kronecker:
         self.f = self.objective.f
         self.layers = _layers(self.f.module, self.f.params)
         if not self.layers:
-            raise UnlearningError(
-                "The net has no nn.Linear or nn.Conv2d layer to factorise. Use solver='cg'."
-            )
+            raise UnlearningError(NO_LAYER)
         self.mass = self.objective.mass(curvature.rows)
         factors = defaultdict(lambda: [0.0, 0.0])
         for name, a, g, w in self._moments(0):
@@ -143,13 +141,20 @@ class _Layer:
         return g.reshape(len(g), -1, g.shape[-1])
 
 
+NO_LAYER = "The net has no nn.Linear or nn.Conv2d layer to factorise. Use solver='cg'."
+
+
+def is_factorised(layer):
+    """Whether a layer has Kronecker factors."""
+    return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
+
+
 def _layers(module, params):
     found = {}
     for name, layer in module.named_modules():
-        plain = isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
         prefix = f"{name}." if name else ""
         own = [k for k in ("weight", "bias") if prefix + k in params]
-        if plain and own:
+        if is_factorised(layer) and own:
             found[name] = _Layer(layer, own)
     return found
 

@@ -46,15 +46,16 @@ class Application:
         if starts > (MOST_DEATHS_APART if apart else MOST_DEATHS):
             self.queue._break_up(self.lease, number, starts)
             return
+        # Before the requests are tried: that these cannot be read is no fault of theirs.
+        self.baseline = self.queue._meta("baseline")
+        corrects = any(request["new_values"] is not None for request in requests)
+        if self.store.kind != "net" or corrects:
+            self.table = self.store.read_table()
         may_be_small = self.flush or apart or self.queue._is_urgent(requests)
         if not may_be_small and self._is_small(requests):
             self._wait(number, requests, {})
             return
         full = self._is_full_training_due()
-        # Before the requests are tried: that these cannot be read is no fault of theirs.
-        self.baseline = self.queue._meta("baseline")
-        if self.store.kind != "net" or any(r["new_values"] is not None for r in requests):
-            self.store.read_table()
         found = sieve(requests, partial(self._attempt, full=full))
         audit = {"requests": len(found.accepted), "rows": 0, "retrained": False}
         if found.failed:
@@ -142,10 +143,10 @@ class Application:
         store, how = self.store, {}
         if any(request["new_values"] is not None for request in requests):
             how["refusal"] = refuse_rows(store.model, store.rows)
-            how["newest"] = store.read_table().newest
+            how["newest"] = self.table.newest
         if store.kind != "net":  # trained again, it holds names of the retained rows only
-            how["was_seen"] = store.was_seen
-            how["kept"] = store.read_table().names
+            how["was_seen"] = partial(self.table.was_seen, salt=self.queue._salt)
+            how["kept"] = self.table.names
         return resolve(requests, store.model._record, store.origin, store.n, **how)
 
     def _attempt(self, requests, full):

@@ -5,17 +5,33 @@ from sklearn.pipeline import Pipeline
 
 from skunlearn._fitted_model import read_rows
 from skunlearn._rows.containers import is_dataset, take
+from skunlearn._rows.seen import share_alike
 from skunlearn._unlearning.validation import dataset_targets
 from skunlearn.metrics import MIAScorer
-from skunlearn.metrics._scorers.scoring import refuse_training_rows, rows_before_steps
+from skunlearn.metrics._scorers.scoring import (
+    FORGOTTEN,
+    TrainingRowsError,
+    choose_some,
+    refuse_training_rows,
+    rows_before_steps,
+)
 
 
-def refuse_seen(model, X_test, y_test):
-    """Raise where the test rows are training rows, which would make every figure too good."""
+def refuse_seen(model, X_test, y_test, known=None):
+    """Raise where the test rows are, or were, training rows, which makes every figure too good.
+
+    `known` marks rows that were ever trained on, where the model's record does not know them all.
+    """
+    before = rows_before_steps(X_test)
     if isinstance(model, Pipeline):
-        refuse_training_rows(model, rows_before_steps(X_test))
+        refuse_training_rows(model, before)
     else:
         refuse_training_rows(model, read_rows(model, X_test, y_test))
+    if known is not None:
+        some = before.take(choose_some(len(before))).X
+        share = known(some).mean()
+        if share > 0.5 and share > share_alike(model._record, some)[1]:
+            raise TrainingRowsError(FORGOTTEN)
 
 
 def measure(model, X_test, y_test):

@@ -9,6 +9,9 @@ from functools import partial
 import numpy as np
 
 from skunlearn._recipe.parameter_texts import write_parameters
+from skunlearn._rows.containers import align, empty_like, is_dataset, row_digests
+from skunlearn._rows.seen import mark_items
+from skunlearn.compose._front_steps import as_rows
 from skunlearn.production import _logs, _names
 from skunlearn.production._rectifying import correct_rows
 from skunlearn.production._versions import (
@@ -31,7 +34,8 @@ class Store:
     queue : DeletionQueue
     unlearner : unlearner or UnlearningPipeline
     check : callable
-        ``check(model, first=...)`` raises when a model cannot be judged, and returns its score.
+        ``check(model, first=..., known=...)`` raises when a model cannot be judged, and returns
+        its score; `known` marks rows that were ever here.
     """
 
     def __init__(self, queue, unlearner, check):
@@ -63,6 +67,8 @@ class Store:
         X, y, weights, ids, groups, _ = self.rows
         table, model = RowTable.of(X, y, weights, ids, self.queue._salt), self.given
         table.keep_names(self.queue._salt, ids=ids, groups=groups)
+        if self.kind != "net":  # whose record knows them
+            table.keep_contents(self.queue._salt)
         rows = table.write(self.queue, lease)
         if hasattr(model, "_record"):
             check_rows(model, self.kind, X, y, weights)
@@ -120,11 +126,29 @@ class Store:
                 if number == missing:  # not replaced by a newer one in the meantime
                     raise
                 continue
-            self.check(model, first=False)
+            self.check(model, first=False, known=self._mark_known(table))
             self.places = np.full(table.n, -1)
             self.places[np.flatnonzero(retained)] = order
             origin = np.arange(table.n) if self.kind == "net" else np.flatnonzero(retained)
             self.take(model, number, origin, table.n)
+
+    def _mark_known(self, table):
+        """A function that marks rows that were ever here; None where the model's record does."""
+        if self.kind == "net":
+            return None
+        X, salt = self.rows[0], self.queue._salt
+        if is_dataset(X):
+            return partial(mark_items, X)
+        like = empty_like(as_rows(X))
+
+        def mark(rows):
+            try:
+                rows, exact = align(rows, like, "X_test")
+            except (TypeError, ValueError):  # of another form, which is for others to refuse
+                return np.zeros(1, dtype=bool)
+            return exact & table.was_seen("contents", row_digests(rows), salt)
+
+        return mark
 
     def digest_parameters(self):
         """Keyed digests of the unlearner's parameters, by name."""
@@ -193,16 +217,13 @@ class Store:
             self._table = name, RowTable.read(self.queue)
         return self._table[1]
 
-    def was_seen(self, kind, digests):
-        """See `resolve`."""
-        return self.read_table().was_seen(kind, digests, self.queue._salt)
-
     def write_table(self, corrected, number, lease):
         """Write digests of all rows, those of the corrected ones new; what the record must hold."""
         X, y, weights, ids, *_ = corrected.rows
         few = taken((X, y, weights, ids), corrected.places)
-        digests = RowTable.of(*few, self.queue._salt).digests
-        table = RowTable.read(self.queue).correct(corrected.first, digests, corrected.by)
+        new = RowTable.of(*few, self.queue._salt)
+        table = RowTable.read(self.queue).correct(corrected.first, new.digests, corrected.by)
+        table.keep_contents(self.queue._salt, new)
         old = self.queue._meta("rows")[0]
         return {"rows": table.write(self.queue, lease, number), "stale rows": old}
 

@@ -33,7 +33,7 @@ from skunlearn.compose.pipeline import UnlearningPipeline
 from skunlearn.production import _logs, _names
 
 _FOLDER = "models"
-_NAMES = ("ids", "groups")
+_NAMES = ("ids", "groups", "contents")
 
 
 def kind_of(unlearner):
@@ -94,13 +94,14 @@ class RowTable:
 
     A digest is of row, label, sample weight and id. Rows of a torch Dataset are known by position
     (and weight, if they have any). Once rows were corrected, `newest` holds by which request: see
-    `resolve`. `names` maps "ids" and "groups" to salted digests of those of the first start.
+    `resolve`. `names` maps "ids" and "groups" to salted digests of those of the first start,
+    and "contents" to those of rows alone.
     """
 
     def __init__(self, digests, n, newest=None, names=None):
         self.digests, self.n, self.newest = digests, n, newest
         self.names = names or {}
-        self.as_columns = None
+        self.as_columns = self.contents = None
 
     @classmethod
     def of(cls, X, y, weights, ids, salt):
@@ -123,6 +124,7 @@ class RowTable:
         salted = _salted(np.hstack(parts), salt)
         table = cls(salted, len(salted))
         if not is_dataset(X):
+            table.contents = parts[0]
             table.as_columns = lambda: _salted(
                 np.hstack([parts[0], name_digests([[value] for value in values]), *parts[2:]]), salt
             )
@@ -141,6 +143,14 @@ class RowTable:
         for kind, given in names.items():
             if given is not None:
                 self.names[kind] = _salted(np.unique(name_digests(list(given)), axis=0), salt)
+
+    def keep_contents(self, salt, table=None):
+        """Keep, beside what is kept, what tells later that a row was here; of another `table`."""
+        contents = self.contents if table is None else table.contents
+        if contents is not None and (table is None or "contents" in self.names):
+            salted = _salted(np.unique(contents, axis=0), salt)
+            held = self.names.get("contents", salted[:0])
+            self.names = self.names | {"contents": np.concatenate([held, salted])}
 
     def was_seen(self, kind, digests, salt):
         """Which of these names rows bore at the first start."""

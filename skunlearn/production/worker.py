@@ -191,7 +191,7 @@ class DeletionWorker:
         ------
         ValueError
             When the rows are not those of the first start, the test rows are training rows, or
-            the newest version's file was changed.
+            were until they were forgotten, or the newest version's file was changed.
         """
         self._store.rows = X, y, sample_weight, ids, groups, measure_on
         if self.queue._newest() is None:
@@ -220,10 +220,10 @@ class DeletionWorker:
         """Present model and its number, ``(unlearner, version)``, which belong together."""
         return self._store.present
 
-    def _check(self, model, *, first):
+    def _check(self, model, *, first, known=None):
         tests = self.X_test, self.y_test
         tests = tests if first else _checks.of_known_classes(model, *tests)
-        _checks.refuse_seen(model, *tests)
+        _checks.refuse_seen(model, *tests, known)
         return _checks.score_of(model, *tests)
 
     # ------------------------------------------------------------------ work

@@ -4,9 +4,10 @@ import torch
 
 from skunlearn._torch import inference
 from skunlearn._torch.batches.device_rows import send_tensor
-from skunlearn.ascent._floating_rows import floating_rows
+from skunlearn.ascent._floating_rows import floating_rows, refuse_other_rows
 from skunlearn.exceptions import UnlearningError
 
+_DOES = "{} moves rows along a gradient"
 _DOUBLINGS = 12  # of the first radius: by a factor of four thousand
 
 
@@ -22,7 +23,12 @@ def movable(net, x, who, instead):
     instead : str
         What to use for other rows, for the message.
     """
-    return floating_rows(net, x, f"{who} moves rows along a gradient", instead)
+    return floating_rows(net, x, _DOES.format(who), instead)
+
+
+def refuse_unmovable(unlearner, rows, who, instead):
+    """As `movable`, of the rows of ``fit``."""
+    refuse_other_rows(unlearner, rows, _DOES.format(who), instead)
 
 
 def climb(net, x, y, n_classes, who, instead):

@@ -19,12 +19,17 @@ from skunlearn._torch.loop.optimizer_steps import clip_gradients, norms_at_rest
 from skunlearn._torch.row_losses import row_losses
 from skunlearn.exceptions import UnlearningError
 from skunlearn.net_unlearner import NetUnlearner, share_above
-from skunlearn.relabelling._moved_rows import nearest_adversarial
+from skunlearn.relabelling._moved_rows import nearest_adversarial, refuse_unmovable
 from skunlearn.search_spaces import LogUniform, Uniform
 
 _ROWS = 256  # that are searched for together
 _ALONE = 0.1  # share of the net's own rate where forget rows are trained on alone
 _PART = 3  # times the net's own rate, for as many times fewer examples
+
+_SEARCH = "AMUNUnlearner", "RandomLabelUnlearner"
+_ONE_CLASS = (
+    "AMUNUnlearner names rows as another class, and there is one class only that a row could take."
+)
 
 
 class AMUNUnlearner(NetUnlearner):
@@ -149,6 +154,12 @@ class AMUNUnlearner(NetUnlearner):
     def _make_promises(self):
         return replace(super()._make_promises(), reads_retain_rows=self.retained)
 
+    def _first_model(self, rows):
+        if len(self._row_reader.seen_columns) < 2:
+            raise ValueError(_ONE_CLASS)
+        refuse_unmovable(self, rows, *_SEARCH)
+        return super()._first_model(rows)
+
     def _unlearn(self, net, retain, forget):
         examples = self._examples(net, forget)
         if self.retained:
@@ -175,7 +186,7 @@ class AMUNUnlearner(NetUnlearner):
         """Adversarial examples of the forget rows, their classes, and weights or None."""
         n_classes, seen = len(self._classes), self._row_reader.seen_columns
         if len(seen) < 2:
-            raise UnlearningError("there is one class only, and no other that a row could take.")
+            raise UnlearningError(_ONE_CLASS)
         unseen = np.setdiff1d(np.arange(n_classes), seen)
         data, labels, found = make_reader(net, forget), torch.as_tensor(forget.y), []
         with inference.evaluating(net):
@@ -188,8 +199,8 @@ class AMUNUnlearner(NetUnlearner):
                     radius=self.radius,
                     steps=self.steps,
                     unseen=unseen,
-                    who="AMUNUnlearner",
-                    instead="RandomLabelUnlearner",
+                    who=_SEARCH[0],
+                    instead=_SEARCH[1],
                 )
                 found.append(moved)
         moved, named = (torch.cat(parts) for parts in zip(*found, strict=True))

@@ -17,10 +17,14 @@ from skunlearn._torch.row_losses import row_losses
 from skunlearn.ascent._bound import BOUND_CONSTRAINTS, ForgetOnly
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
-from skunlearn.relabelling._moved_rows import climb, movable
+from skunlearn.relabelling._moved_rows import climb, movable, refuse_unmovable
 from skunlearn.search_spaces import LogUniform
 
 _SHRINKING = "kind='shrink'", "kind='expand'"
+_NO_HEAD = (
+    "kind='expand' adds an output to the last layer, which must be linear with one output per "
+    "class; {}. Use kind='shrink'."
+)
 
 
 class BoundaryUnlearner(ForgetOnly, NetUnlearner):
@@ -122,6 +126,17 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
         self.bound = bound
         self.max_norm = max_norm
 
+    def _first_model(self, rows):
+        if self.kind == "shrink":
+            refuse_unmovable(self, rows, *_SHRINKING)
+        else:
+            # Which layer is the last is seen at the request, as rows pass through the net.
+            net = skorch_nets.look_inside(skorch_nets.unwrap(self.estimator), self._seed)
+            linear = any(isinstance(m, nn.Linear) for m in net.module_.modules())
+            if not linear or net_kinds.is_binary(net):
+                raise ValueError(_NO_HEAD.format("there is none" if not linear else "it has one"))
+        return super()._first_model(rows)
+
     def _unlearn(self, net, retain, forget):
         if not self._whole_classes(retain, forget):
             checking.warn(
@@ -167,10 +182,7 @@ class BoundaryUnlearner(ForgetOnly, NetUnlearner):
     def _expand(self, net, retain, forget):
         head = net_layers.layers_in_order(net, forget)[-1]
         if not isinstance(head, nn.Linear) or net_kinds.is_binary(net):
-            raise UnlearningError(
-                "kind='expand' adds an output to the last layer, which must be linear with one "
-                f"output per class; it is {type(head).__name__}. Use kind='shrink'."
-            )
+            raise UnlearningError(_NO_HEAD.format(f"it is {type(head).__name__}"))
         name = next(n for n, m in net.module_.named_modules() if m is head)
         wide = nn.Linear(head.in_features, head.out_features + 1, bias=head.bias is not None)
         wide = wide.to(head.weight)

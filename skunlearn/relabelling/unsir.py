@@ -18,6 +18,7 @@ from skunlearn._torch.parts.net_state import named_tensors, set_weights
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._torch.skorch_nets import drop_last_steps, has_schedule, overridden, unwrap
 from skunlearn._unlearning.phases import Phases
+from skunlearn.ascent._floating_rows import floating_rows, refuse_other_rows
 from skunlearn.exceptions import UnlearningError, UnsuitableMethodWarning
 from skunlearn.net_unlearner import NetUnlearner
 from skunlearn.search_spaces import Integers, LogUniform, Uniform
@@ -26,6 +27,7 @@ _WAY = 75.0  # length that the steps of an impair epoch are to add up to, of gra
 _MOST = 5.0  # times the net's own rate, at most
 _MOST_OF_OTHERS = 3.0  # of a schedule's highest, or of a rate of steps of another length
 _ROWS = 1000  # retained ones, of which it is seen whether the net comes back
+_DOES = "UNSIRUnlearner makes noise in the place of rows by gradient ascent"
 _RUINED = 0.8  # of the way from their loss to that of chance
 
 
@@ -140,6 +142,10 @@ class UNSIRUnlearner(NetUnlearner):
         self.noise_share = noise_share
         self.impair_epochs = impair_epochs
 
+    def _first_model(self, rows):
+        refuse_other_rows(self, rows, _DOES)
+        return super()._first_model(rows)
+
     def _unlearn(self, net, retain, forget):
         if not self._whole_classes(retain, forget):
             checking.warn(
@@ -205,13 +211,8 @@ class UNSIRUnlearner(NetUnlearner):
 
     def _noise(self, net, retain, forget):
         """Rows of noise on which the net errs most, and their labels."""
-        x = next(batches(net, retain)).x  # for its shape; forget rows are not looked at
-        if not isinstance(x, torch.Tensor) or not x.is_floating_point():
-            raise UnlearningError(
-                "UNSIRUnlearner makes rows of noise by gradient ascent, for which rows must be one "
-                "tensor of floating-point numbers. Convert them (images to float32, tokens to "
-                "their embeddings)."
-            )
+        # For its shape; forget rows are not looked at.
+        x = floating_rows(net, next(batches(net, retain)).x, _DOES)
         classes = torch.as_tensor(sorted(set(forget.y.tolist()))).repeat_interleave(self.noise_rows)
         labels = torch.as_tensor(encode_targets(net, classes.numpy())).to(net.device)
         noise = torch.randn(len(classes), *x.shape[1:], dtype=x.dtype).to(net.device)

@@ -218,7 +218,9 @@ def watch(module, **params):
 def test_ct_says_before_the_training_that_a_net_has_no_kernels(data, make, frozen):
     X, y = data
     seen = []
-    net = make().set_params(callbacks=[EpochScoring(lambda *given: seen.append(1) or 0.0)])
+    net = make().set_params(
+        callbacks=[EpochScoring(lambda *given: seen.append(1) or 0.0, on_train=True)]
+    )
     if frozen:
         net = FrozenEstimator(net.fit(X, y))
         seen.clear()

@@ -17,7 +17,12 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 
 from skunlearn import FineTuneUnlearner, RetrainUnlearner
-from skunlearn.exceptions import AlreadyForgottenError, ClassForgottenWarning, UnknownRowsError
+from skunlearn.exceptions import (
+    AlreadyForgottenError,
+    ClassForgottenWarning,
+    UnknownRowsError,
+    UnlearningError,
+)
 from skunlearn.graph import GraphEraser
 from skunlearn.graph._aggregation import count_votes, learn_weights
 from skunlearn.metrics import MIAScorer
@@ -47,6 +52,8 @@ def test_requests_that_are_refused():
         (ValueError, "pairs of nodes", {"edges": [0, 1]}),
         (ValueError, "pairs of nodes", {"edges": data.edge_index}),
         (TypeError, "boolean mask", {"nodes": np.arange(90) < 3}),
+        (TypeError, r"no rows to name by indices=.*unlearn\(nodes=", {"indices": [0]}),
+        (TypeError, "no rows to name by ids=, groups=", {"ids": [0], "groups": [0]}),
         (TypeError, "exactly one way", {}),
         (TypeError, "exactly one way", {"nodes": [0], "edges": [[0, 1]]}),
     ):
@@ -313,13 +320,28 @@ def test_it_has_the_manners_of_an_estimator():
     assert not hasattr(clone(eraser), "estimators_")
 
 
-def test_settings_changed_later_wait_for_the_next_fit():
+def test_settings_changed_later():
+    """The log of a request would name shards that there are not."""
     data = planted()
     eraser = make_eraser(partition="blpa").fit(data)
     proba = eraser.predict_proba(data)
-    eraser.set_params(aggregate="vote", partition="random")
+    eraser.set_params(aggregate="vote", embedding="trained")  # which is for bekm alone
     assert np.array_equal(eraser.predict_proba(data), proba)
-    assert eraser.unlearn(nodes=[0]).deletions_[0]["exact"] is False
+    for changed in ({"partition": "random"}, {"n_shards": 2}):
+        was = {name: getattr(eraser, name) for name in changed}
+        eraser.set_params(**changed)
+        before = dict(vars(eraser))
+        for ask in (lambda: eraser.unlearn(nodes=[0]), lambda: eraser.correct([0], y_new=[1])):
+            with pytest.raises(UnlearningError, match=r"divided the nodes with .* fit again"):
+                ask()
+            assert unchanged(eraser, before)
+        assert np.array_equal(eraser.predict_proba(data), proba)
+        eraser.set_params(**was)
+    entry = eraser.unlearn(nodes=[0]).deletions_[0]
+    assert entry["exact"] is False
+    assert entry["parameters"]["aggregate"] == "vote"
+    thirds = eraser.predict_proba(data) * 3
+    assert np.allclose(thirds, np.round(thirds))  # votes of three shards
 
 
 def test_the_nets_own_recipe_is_followed():

@@ -1,6 +1,7 @@
 """DeletionWorker: batches of requests, tries and threads."""
 
 import os
+import sqlite3
 import threading
 
 import numpy as np
@@ -8,10 +9,17 @@ import pytest
 from joblib import Memory
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
+from torch.utils.data import Dataset, Subset
 
-from skunlearn import FineTuneUnlearner, RetrainUnlearner, UnlearningPipeline
+from skunlearn import (
+    FineTuneUnlearner,
+    RetrainUnlearner,
+    ShardedUnlearner,
+    UnlearningPipeline,
+)
 from skunlearn.exceptions import UnlearningError
 from skunlearn.production import DeletionQueue, DeletionWorker, _resolving
+from skunlearn.production._applying import Application
 from tests.production.workers import same, started
 from tests.production_task import IDS, make_unlearner, rows
 from tests.small import net, quiet
@@ -311,3 +319,79 @@ def test_names_of_a_queue_that_kept_none(queue):
         "1 of 2 ids were never seen by this model, or are forgotten" in queue.status("b")["reason"]
     )
     assert "request of their own" in queue.status("b")["reason"]
+
+
+class Items(Dataset):
+    """Rows and labels of `rows`; items are known by their places."""
+
+    def __init__(self, X, y):
+        self.X, self.y = X, y
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, i):
+        return self.X[i], int(self.y[i])
+
+
+@pytest.mark.parametrize("kind", ["net", "refit", "items"])
+def test_forgotten_rows_are_no_test_rows_after_a_restart(queue, kind):
+    """Every figure would be as good as if nothing were left to find."""
+    X, y, X_test, y_test = rows()
+    given, tests = (X, y), {"X_test": X_test, "y_test": y_test}
+    forgotten = {"X_test": X[:12], "y_test": y[:12]}
+    if kind == "items":
+        # A net whose version is the list of its rows.
+        data = Items(np.concatenate([X, X_test]), np.concatenate([y, y_test]))
+        given, tests = (Subset(data, range(48)),), {"X_test": Subset(data, range(48, 72))}
+        forgotten = {"X_test": Subset(data, range(12))}
+
+    def start(tests):
+        unlearner = make_unlearner("net" if kind == "net" else "refit")
+        if kind == "items":
+            small = net(module__n_out=2, module__hidden=4, max_epochs=2)
+            unlearner = ShardedUnlearner(small, n_shards=2, random_state=0)
+        return DeletionWorker(queue, unlearner, **tests).start(*given, ids=IDS)
+
+    worker = start(tests)
+    queue.submit("a", indices=range(12))
+    worker.run_once(flush=True)
+    start(tests)
+    with pytest.raises(ValueError, match="has forgotten, not unseen"):
+        start(forgotten)
+
+
+def test_what_a_correction_put_there_is_no_test_row_after_a_restart(queue):
+    X, y, X_test, y_test = rows()
+    X_new = X_test[:8] + 10
+    queue.submit_correction("a", X_new, indices=range(8))
+    started(queue, "refit").run_once(flush=True)
+    queue.submit("b", indices=range(8))
+    X[:8] = X_new
+
+    def start(X_test, y_test):
+        return DeletionWorker(queue, make_unlearner("refit"), X_test, y_test).start(X, y, ids=IDS)
+
+    start(X_test, y_test).run_once(flush=True)
+    start(X_test, y_test)
+    for known in (X_new, rows()[0][:8]):
+        with pytest.raises(ValueError, match="has forgotten, not unseen"):
+            start(known, y[:8])
+
+
+def test_a_queue_that_cannot_be_read_is_no_fault_of_a_request(queue, monkeypatch):
+    worker = started(queue, "refit")
+    queue.submit("a", ids=["user-1"])
+
+    def attempt(*args, **kwargs):
+        with monkeypatch.context() as patch:
+            patch.setattr(type(queue._journal), "transaction", locked)
+            return plain(*args, **kwargs)
+
+    def locked(*args, **kwargs):
+        raise sqlite3.OperationalError("database is locked")
+
+    plain = Application._attempt
+    monkeypatch.setattr(Application, "_attempt", attempt)
+    assert worker.run_once(flush=True)["state"] == "applied"
+    assert queue.status("a")["tries"] == 0

@@ -9,8 +9,7 @@ from scipy.special import softmax
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skunlearn import AMUNUnlearner
-from skunlearn.exceptions import UnlearningError
+from skunlearn import AMUNUnlearner, MUMisUnlearner
 from skunlearn.relabelling._moved_rows import nearest_adversarial
 from skunlearn.utils import unlearner_tags
 from tests.heart import check_nearer
@@ -148,9 +147,9 @@ def test_without_retained_rows(data):
 
 def test_a_single_class_and_regressions_are_refused(data):
     X, _ = data
-    unlearner = AMUNUnlearner(linear(), random_state=0).fit(X, np.zeros(60, int))
-    with pytest.raises(UnlearningError, match="one class only"):
-        unlearner.unlearn(indices=FORGET)
+    for cls in (AMUNUnlearner, MUMisUnlearner):
+        with pytest.raises(ValueError, match="one class"):
+            cls(linear(), random_state=0).fit(X, np.zeros(60, int))
 
 
 @pytest.mark.parametrize("share, way", [(None, 0.3), (0.3, 0.5)])

@@ -62,7 +62,10 @@ def test_training_rows_are_known_in_every_form(rows, fitted, asked):
     train, X = rows
     record = record_of(FORMS[fitted](train))
     assert seen.mark_seen(record, FORMS[asked](X)).tolist() == SHARED.tolist()
-    assert not record.without(np.arange(15)).mark_seen(FORMS[asked](X)).any()
+    forgotten = record.without(np.arange(15))
+    assert not forgotten.mark_seen(FORMS[asked](X)).any()
+    if not record.is_dataset:  # forgotten items are known by their places alone
+        assert forgotten.mark_seen(FORMS[asked](X), ever=True).tolist() == SHARED.tolist()
     # Rows of another shape are none of them.
     if isinstance(FORMS[asked](X), Dataset):
         assert not record.mark_seen(FORMS[asked](X[:, :2].copy())).any()
@@ -85,6 +88,9 @@ def test_places_count_within_the_data_sets_of_the_training(rows):
     assert record.mark_seen(ConcatDataset([Subset(one, [4]), other])).sum() == len(train)
     nested = Subset(ConcatDataset([other, one]), [len(train) + 2, 3, len(train) + 4])
     assert record.mark_seen(nested).tolist() == [True, True, False]
+    record = record.without([1, 5])
+    assert record.mark_seen(nested).tolist() == [False, False, False]
+    assert record.mark_seen(nested, ever=True).tolist() == [True, True, False]
 
 
 def test_of_many_items_some_are_read(rows, monkeypatch):

@@ -236,13 +236,13 @@ def test_text_with_labels_inside(name):
         with pytest.raises(ValueError, match="square kernels"):
             unlearner(name, model).fit(rows)
         return
+    if name in NEEDS_FLOATS:
+        with pytest.raises(ValueError, match="one tensor"):
+            unlearner(name, model).fit(rows)
+        return
     fitted = unlearner(name, model).fit(rows)
     assert fitted.classes_.tolist() == ["a", "b", "c"]
     assert fitted.score(rows) == np.mean(fitted.predict(rows) == np.array(list("abc"))[rows.y])
-    if name in NEEDS_FLOATS:
-        with pytest.raises(UnlearningError):
-            fitted.unlearn(indices=np.arange(9))
-        return
     fitted.unlearn(indices=np.arange(9))
     assert np.isfinite(fitted.predict_proba(rows)).all()
 

@@ -6,7 +6,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import Callback, Freezer, Initializer, ParamMapper, Unfreezer
 
-from skunlearn import FineTuneUnlearner, RetrainUnlearner
+from skunlearn import CFkUnlearner, FineTuneUnlearner, RetrainUnlearner, RNIUnlearner
 from skunlearn._torch.skorch_nets import copy_net
 from skunlearn.evaluation import relearn_time, relearning_attack
 from skunlearn.exceptions import UnlearningError
@@ -89,6 +89,14 @@ def test_a_users_own_initialisation_is_kept_out_of_requests(data, cls, callback)
     assert moved(unlearner) < 1e-4
     if isinstance(callback, BuildsAnew):
         assert unlearner.estimator_.module_.hidden.out_features == 7
+
+
+@pytest.mark.parametrize("cls", [CFkUnlearner, RNIUnlearner])
+def test_layers_that_rested_while_others_learnt_learn_again(data, cls):
+    X, y = data
+    model = net(callbacks=[("own", OwnStart())], max_epochs=3)
+    unlearner = cls(model, random_state=0).fit(X, y).unlearn(indices=FORGET)
+    assert all(p.requires_grad for p in unlearner.estimator_.module_.parameters())
 
 
 class GrowsAHead(Callback):

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNetClassifier
+from skorch.callbacks import EpochScoring
 from torch import nn
 
 from skunlearn import (
@@ -11,6 +13,8 @@ from skunlearn import (
     BoundaryUnlearner,
     CoUnUnlearner,
     FineTuneUnlearner,
+    JiTUnlearner,
+    MUMisUnlearner,
     UNSIRUnlearner,
 )
 from skunlearn.exceptions import UnlearningError
@@ -80,14 +84,40 @@ def net(module=Bag):
         (BoundaryUnlearner, "tokens to their embeddings.*kind='expand'"),
         (AMUNUnlearner, "tokens to their embeddings.*RandomLabelUnlearner"),
         (UNSIRUnlearner, "tokens to their embeddings"),
+        (JiTUnlearner, "moves rows a little.*tokens to their embeddings"),
+        (MUMisUnlearner, "gradients by the rows.*tokens to their embeddings"),
         (CoUnUnlearner, "makes views of rows by noise.*Pass augment="),
     ],
 )
 def test_methods_that_move_rows_say_which_they_take(rows, cls, words):
-    unlearner = cls(net(), random_state=0).fit(*rows)
-    with pytest.raises(UnlearningError, match=words):
-        unlearner.unlearn(indices=range(5))
-    assert unlearner.deletions_ == []
+    trained = []
+    model = net().set_params(
+        callbacks=[EpochScoring(lambda *given: trained.append(1) or 0.0, on_train=True)]
+    )
+    with pytest.raises(ValueError, match=words):
+        cls(model, random_state=0).fit(*rows)
+    assert not trained  # for nothing
+    with pytest.raises(ValueError, match=words):
+        cls(FrozenEstimator(net().fit(*rows)), random_state=0).fit(*rows)
+
+
+class Casts(Bag):
+    """Tokens that may be numbers of any kind."""
+
+    def forward(self, tokens):
+        return super().forward(tokens.long().clamp(0, 19))
+
+
+@quiet
+def test_whole_numbers_that_a_module_takes_as_others_too_are_no_tokens():
+    """scikit-learn's own checks fit every estimator to such."""
+    X = np.random.default_rng(0).integers(4, 20, (N, 6))
+    y = X[:, 0] % 3
+    CoUnUnlearner(net(Casts), random_state=0).fit(X, y).unlearn(indices=range(5))
+    for cls in (AMUNUnlearner, JiTUnlearner, MUMisUnlearner, UNSIRUnlearner):
+        unlearner = cls(net(Casts), random_state=0).fit(X, y)
+        with pytest.raises(UnlearningError, match="images to float32"):
+            unlearner.unlearn(indices=np.flatnonzero(y == 1))
 
 
 @quiet

@@ -323,6 +323,14 @@ FITS = {
     ),
     "no rows": (lambda X, y: (X[:0], y[:0]), ValueError, "0 sample"),
     "text": (lambda X, y: (X.astype(str).astype(object) + "x", y), ValueError, "convert"),
+    "a text each": (
+        lambda X, y: (["a good film" for _ in y], y),
+        ValueError,
+        "X holds texts, such as 'a good film', .* UnlearningPipeline",
+    ),
+    "texts": (lambda X, y: (np.array(["good"] * len(y), object), y), ValueError, "holds texts"),
+    "words": (lambda X, y: (X.astype(str), y), ValueError, "X holds texts"),
+    "tokens": (lambda X, y: ([[1], [1, 2]] * (len(y) // 2), y), ValueError, "several shapes"),
     "a stream": (
         lambda X, y: (Stream(), y),
         TypeError,

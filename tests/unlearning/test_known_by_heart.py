@@ -10,7 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import make_friedman1, make_multilabel_classification
+from sklearn.datasets import (
+    make_classification,
+    make_friedman1,
+    make_multilabel_classification,
+)
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
@@ -76,6 +80,18 @@ def words():
     return net, X[:, :-1], X[:, -1]
 
 
+def wrong_classes():
+    """Two fifths of them: with some of the wrong ones, neighbours agree by chance."""
+    X, y = make_classification(
+        N + 500, 20, n_informative=10, n_classes=5, flip_y=0.4, class_sep=1.5, random_state=0
+    )
+    net = NeuralNetClassifier(
+        Wide, module__n_in=20, module__n_out=5, criterion=nn.CrossEntropyLoss, lr=0.05,
+        max_epochs=60, optimizer__momentum=0.9, **CHOSEN,
+    )  # fmt: skip
+    return net, X.astype(np.float32), y
+
+
 class Stopped(NetUnlearner):
     def _unlearn(self, net, retain, forget):
         recipe = skorch_nets.unwrap(self.estimator)
@@ -92,7 +108,7 @@ class Noised(NetUnlearner):
         return net
 
 
-@pytest.mark.parametrize("task", [noisy_values, noisy_labels, words])
+@pytest.mark.parametrize("task", [noisy_values, noisy_labels, words, wrong_classes])
 def test_damage_is_asserted_where_it_is_none_of_that_alone(task):
     net, X, y = task()
     fitted = Stopped(net, random_state=0).fit(X[:N], y[:N])

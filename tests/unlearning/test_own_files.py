@@ -1,6 +1,7 @@
 """Files that methods keep beside the model: none stays of a state that was given up."""
 
 import copy
+import gc
 import os
 import pickle
 
@@ -9,7 +10,7 @@ import pytest
 from sklearn.preprocessing import Normalizer
 
 from skunlearn import AmnesiacUnlearner, RewindUnlearner, ShardedUnlearner, UnlearningPipeline
-from skunlearn.exceptions import AccuracyDropError
+from skunlearn.exceptions import AccuracyDropError, UnlearningError
 from skunlearn.utils._check_tools import outcome
 from tests.small import net, quiet
 from tests.turns import crossed_in_turns
@@ -153,3 +154,28 @@ def test_a_fit_of_a_copy_leaves_the_other_its_files(data, tmp_path, name, given,
     unlearner.unlearn(indices=[3])
     assert np.array_equal(outcome(unlearner, X), outcome(alone.unlearn(indices=[3]), X))
     assert states(unlearner) == states(one.unlearn(indices=[3])) == {"retrained"}
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, pickled])
+@every
+def test_a_request_of_a_copy_leaves_the_other_its_newer_files(data, tmp_path, name, make):
+    """The copy is of before; what is gone it says, and what is left it has by itself."""
+    X, y = data
+    unlearner = MAKE[name](tmp_path / "one").fit(X, y)
+    other = make(unlearner)
+    unlearner.unlearn(indices=[3])
+    before = files(tmp_path / "one")
+    if name == "shards":  # they are trained anew
+        other.unlearn(indices=[4])
+    else:
+        with pytest.raises(UnlearningError, match="a copy of this estimator"):
+            other.unlearn(indices=[4])
+    assert set(files(tmp_path / "one")) >= set(before)
+    expected = MAKE[name](tmp_path / "two").fit(X, y).unlearn(indices=[3]).unlearn(indices=[4])
+    assert np.array_equal(outcome(unlearner.unlearn(indices=[4]), X), outcome(expected, X))
+    # What the other had goes with it, and what it left behind when nobody has that.
+    if name == "shards":
+        assert len(os.listdir(tmp_path / "one")) == 2
+        del unlearner
+        gc.collect()
+        assert [os.path.basename(other._folder.path)] == os.listdir(tmp_path / "one")

@@ -20,7 +20,7 @@ from skorch.callbacks import BatchScoring, Callback, EpochScoring, ParamMapper
 
 from skunlearn._rows import checking
 from skunlearn._torch.loop import epoch_loop
-from skunlearn._torch.parts.net_state import holds, set_weights, weights
+from skunlearn._torch.parts.net_state import holds, named_tensors, set_weights, weights
 from skunlearn._torch.skorch_nets import overridden
 from skunlearn.exceptions import UnlearningError
 
@@ -135,7 +135,7 @@ class KeptStart(Callback):
             f"{name}_": getattr(net, f"{name}_")
             for name in (*net._modules, *net._criteria, *net._optimizers)
         }
-        self.state = weights(net)
+        self.held, self.state = named_tensors(net), weights(net)
 
     def on_train_begin(self, net, **kwargs):
         """Put the weights back."""
@@ -143,6 +143,7 @@ class KeptStart(Callback):
         vars(net).update(self.attributes)
         if holds(net, self.state):
             return
+        self._write_back(net)
         try:
             set_weights(net, self.state)
         except RuntimeError as error:
@@ -155,7 +156,19 @@ class KeptStart(Callback):
         """Put them back, before the first epoch."""
         if self.state is not None:
             self.on_train_begin(net)
-            self.state = None
+            self.held = self.state = None
+
+    @torch.no_grad()
+    def _write_back(self, net):
+        """Into tensors that were only written to, so that they stay what a method refers to.
+
+        Layers that rest while others learn would stay frozen, had they been replaced.
+        """
+        for key, tensor in named_tensors(net).items():
+            held, value = self.held.get(key), self.state.get(key)
+            same = held is not None and held.data_ptr() == tensor.data_ptr()
+            if same and held.shape == tensor.shape == value.shape and tensor.dtype == value.dtype:
+                tensor.copy_(value)
 
 
 @contextmanager
@@ -170,16 +183,19 @@ def telling_outputs():
         raise TypeError(about_output) from error
 
 
+NO_TENSOR = (
+    "The net's loss takes a tensor, and the module returns a {}. Let it return the logits (for one "
+    "of transformers a module around it, whose forward returns self.model(**tokens).logits), or "
+    "give the net a get_loss that finds them."
+)
+
+
 def _tell_output(error):
     """What is wrong with a module's output that its loss refuses; None of another error."""
     other = re.match(r"\w+_loss\w*\(\): .*'input' .*must be Tensor, not (.*)", str(error))
     if other is None:
         return None
-    return (
-        f"The net's loss takes a tensor, and the module returns a {other[1]}. Let it return the "
-        "logits (for one of transformers a module around it, whose forward returns "
-        "self.model(**tokens).logits), or give the net a get_loss that finds them."
-    )
+    return NO_TENSOR.format(other[1])
 
 
 @contextmanager

@@ -130,18 +130,31 @@ class TrainingRowsError(ValueError):
     """Training rows were given for unseen ones."""
 
 
+def choose_some(n):
+    """Which of `n` rows are looked up, spread over all of them."""
+    return np.unique(np.linspace(0, n - 1, _CHECKED_ROWS).astype(int))
+
+
+FORGOTTEN = (
+    "These rows are rows that the model was trained on and has forgotten, not unseen ones: the "
+    "attack would compare forgotten rows with forgotten rows, and find nothing whatever the model "
+    "remembers. Pass rows that were never in fit."
+)
+
+
 def refuse_training_rows(unlearner, unseen):
-    """Raise where rows that should be unseen are in the training record."""
-    rows = np.unique(np.linspace(0, len(unseen) - 1, _CHECKED_ROWS).astype(int))
-    record = unlearner._record
-    some = unseen.take(rows).X
-    seen = record.mark_seen(some).mean()
-    if seen > 0.5 and seen > share_alike(record, some)[1]:
-        raise TrainingRowsError(
-            "These rows are training rows, not unseen ones: the attack would compare members "
-            "with members. Score held-out rows, and set return_train_score=False (searches by "
-            "successive halving have it True)."
-        )
+    """Raise where rows that should be unseen are, or were, in the training record."""
+    record, some = unlearner._record, unseen.take(choose_some(len(unseen))).X
+    seen = record.mark_seen(some, ever=True).mean()
+    if seen <= 0.5 or seen <= share_alike(record, some)[1]:
+        return
+    if record.mark_seen(some).mean() < seen / 2:
+        raise TrainingRowsError(FORGOTTEN)
+    raise TrainingRowsError(
+        "These rows are training rows, not unseen ones: the attack would compare members "
+        "with members. Score held-out rows, and set return_train_score=False (searches by "
+        "successive halving have it True)."
+    )
 
 
 def read_forgotten(unlearner):
