@@ -178,7 +178,8 @@ def read_trained_classes(net, X, y):
 def check_outputs(net, rows, n_classes):
     """Refuse a net whose module's outputs do not fit the targets.
 
-    `n_classes` is None for values and labels, and `Positions` for a class at each position. The forward pass over two rows also gives lazy modules their shapes.
+    `n_classes` is None for values and labels, and `Positions` for a class at each position. The
+    forward pass over two rows also gives lazy modules their shapes.
     """
     some = rows.take(np.arange(min(2, len(rows))))
     try:
@@ -218,6 +219,11 @@ def check_outputs(net, rows, n_classes):
                 f"targets, got (n{''.join(f', {size}' for size in out.shape[1:])}). Of several "
                 "outputs the first is the prediction; one of several columns, quantiles say, "
                 "takes a y of as many."
+                + (
+                    " A class for each of several positions takes CrossEntropyLoss, and logits of "
+                    f"shape (n, n_classes, {columns}): out.movedim(-1, 1) of (n, ..., n_classes)."
+                )
+                * (not flat and out.ndim == 3)
             )
         return
     width = 2 if is_binary(net) else out.shape[1] if out.ndim > 1 else 1

@@ -238,7 +238,8 @@ def _explain_labels(net, y):
         )
     return (
         f"{said}A class for each of several positions of a row, as taggers have it, takes "
-        f"skorch's NeuralNet with CrossEntropyLoss, not {type(net).__name__} with {criterion}. "
+        "integers in y and skorch's NeuralNet (from_torch takes it as net_class=) with "
+        f"CrossEntropyLoss; these are {y.dtype}, {type(net).__name__} and {criterion}. "
         f"Or pass a label for each class and position: {_HOT}"
     )
 

@@ -13,6 +13,7 @@ from skunlearn._rows.constraints import POSITIVE, Interval, StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
+from skunlearn._torch.parts.positions import Positions
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning.announcing import announce_training
 from skunlearn.auto._adapting import LEAST, Adapting, LateDecay
@@ -190,6 +191,7 @@ class AutoUnlearner(NetUnlearner):
         accuracy_drop=ShrinkPerturbUnlearner._promises.accuracy_drop,
         reads_validation_rows=True,
         judges_itself=True,
+        takes_positions=True,
     )
     # Settings of a training that are none of the user's here.
     max_epochs = None
@@ -353,7 +355,7 @@ class AutoUnlearner(NetUnlearner):
 
     def _confidence(self, net, unseen, retain, gone):
         """How sure the net is of rows, before anything is done to it; None if unknown."""
-        if self._classes is None:
+        if self._classes is None or isinstance(self._classes, Positions):
             return None
         if unseen is not None:
             return Confidence(net, unseen, self._classes, gone)

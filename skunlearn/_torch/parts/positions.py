@@ -145,6 +145,22 @@ class Positions:
         return tuple(out.shape[1:]) == (self.n, *self.shape)
 
 
+def refuse_positions(classes, who):
+    """Raise where a model names a class for each position of a row, which `who` cannot judge.
+
+    Parameters
+    ----------
+    classes : see `task_of`
+    who : str
+    """
+    if isinstance(classes, Positions):
+        raise ValueError(
+            f"{who} does not take {Positions.noun}. MIAScorer does: "
+            "MIAScorer(reference='retrain').measure(unlearner, X_test, y_test) compares forgotten "
+            "with unseen rows, beside a net that was trained without them."
+        )
+
+
 def takes_positions(criterion):
     """Whether a criterion takes a class for each position of a row."""
     return issubclass(criterion, torch.nn.CrossEntropyLoss | torch.nn.NLLLoss)

@@ -284,8 +284,8 @@ def refuse_task(unlearner, classes):
     if task.asks == "takes_positions":
         raise ValueError(
             f"{type(unlearner).__name__}, with the parameters it has, does not take {task.noun}. "
-            "Take FineTuneUnlearner, NegGradPlusUnlearner, ProximalUnlearner or RetrainUnlearner, "
-            "at their defaults."
+            "Take AutoUnlearner, FineTuneUnlearner, NegGradPlusUnlearner, ProximalUnlearner or "
+            "RetrainUnlearner, at their defaults."
         )
     what = " with one class per row" if not promises.takes_labels else ""
     raise ValueError(
