@@ -98,7 +98,7 @@ class RowReader:
         if isinstance(self.classes, Labels):
             return validation.check_labels(y, len(y), len(self.classes), name)
         if isinstance(self.classes, Positions):
-            return validation.check_positions(y, len(y), self.classes, name)
+            return self.classes.check(y, len(y), name)
         y = self._flatten(y, name)
         if self.classes is not None:
             return validation.encode(y, self.classes, name)
@@ -222,7 +222,7 @@ def _find_positions(estimator, X, y, n):
             f"and position: {_HOT}"
         )
     task = Positions(out.shape[1], tuple(shape), criterion.ignore_index)
-    return validation.check_positions(y, n, task), np.arange(len(task)), task
+    return task.check(y, n), np.arange(len(task)), task
 
 
 def _explain_labels(net, y):

@@ -281,7 +281,7 @@ def check_like(y, n, classes, name="y"):
     if isinstance(classes, Labels):
         return check_labels(y, n, len(classes), name)
     if isinstance(classes, Positions):
-        return check_positions(y, n, classes, name)
+        return classes.check(y, n, name)
     return check_targets(y, n, classifier=classes is not None, name=name)
 
 
@@ -314,37 +314,6 @@ def check_labels(y, n, n_labels=None, name="y"):
         )
     _check_length(y, n, name)
     return y.astype(bool)
-
-
-def check_positions(y, n, task, name="y"):
-    """Check a class for each position of rows, and return them as int64."""
-    y = np.asarray(y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y)
-    wanted = ", ".join(map(str, ("n", *task.shape)))
-    if y.shape[1:] != task.shape or y.dtype.kind not in "biu":
-        raise ValueError(
-            f"{name} must hold integers of shape ({wanted}), a class for each position of a row, "
-            f"got dtype {y.dtype} and shape {y.shape}."
-        )
-    _check_length(y, n, name)
-    y, places = y.astype(np.int64), tuple(range(1, y.ndim))
-    counted = y != task.ignored
-    wrong = np.flatnonzero((counted & ((y < 0) | (y >= len(task)))).any(axis=places))
-    if len(wrong):
-        values = y[wrong[0]][counted[wrong[0]]]
-        value = values[(values < 0) | (values >= len(task))][0]
-        raise ValueError(
-            f"{name} must hold classes from 0 to {len(task) - 1}, for which the module has "
-            f"outputs, or {task.ignored}, the criterion's ignore_index; row {wrong[0]} holds "
-            f"{value}."
-        )
-    empty = np.flatnonzero(~counted.any(axis=places))
-    if len(empty):
-        raise ValueError(
-            f"{name} holds {len(empty)} rows of which no position counts: all are "
-            f"{task.ignored}, the criterion's ignore_index; the first is row {empty[0]}. They "
-            "teach nothing, and nothing can be measured on them. Leave them out, of X too."
-        )
-    return y
 
 
 def cast_targets(y, dtype, name="y"):

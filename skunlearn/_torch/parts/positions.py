@@ -49,6 +49,38 @@ class Positions:
         """Targets in the user's form: as they are."""
         return y
 
+    def check(self, y, n, name="y"):
+        """Check the targets of `n` rows, and return them as int64, the user's own if they are."""
+        y = np.asarray(y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y)
+        if y.shape[1:] != self.shape or y.dtype.kind not in "biu":
+            wanted = ", ".join(map(str, ("n", *self.shape)))
+            raise ValueError(
+                f"{name} must hold integers of shape ({wanted}), a class for each position of a "
+                f"row, got dtype {y.dtype} and shape {y.shape}."
+            )
+        if len(y) != n:
+            raise ValueError(
+                f"X{name[1:]} and {name} have inconsistent numbers of samples: {n} rows and "
+                f"{len(y)} targets."
+            )
+        counted, places = y != self.ignored, tuple(range(1, y.ndim))
+        wrong = counted & ((y < 0) | (y >= self.n))
+        rows = np.flatnonzero(wrong.any(axis=places))
+        if len(rows):
+            raise ValueError(
+                f"{name} must hold classes from 0 to {self.n - 1}, for which the module has "
+                f"outputs, or {self.ignored}, the criterion's ignore_index; row {rows[0]} holds "
+                f"{y[rows[0]][wrong[rows[0]]][0]}."
+            )
+        empty = np.flatnonzero(~counted.any(axis=places))
+        if len(empty):
+            raise ValueError(
+                f"{name} holds {len(empty)} rows of which no position counts: all are "
+                f"{self.ignored}, the criterion's ignore_index; the first is row {empty[0]}. They "
+                "teach nothing, and nothing can be measured on them. Leave them out, of X too."
+            )
+        return y.astype(np.int64, copy=False)
+
     # ------------------------------------------------------------------ tensors
 
     def losses(self, logits, y):
