@@ -64,7 +64,8 @@ class AutoUnlearner(NetUnlearner):
     Two things a short training leaves undone are done at its end, in the layer that makes the
     logits, if there is one: they are scaled up until the net is as sure of unseen rows as it was
     before (the mean entropy of its outputs), as a net that was retrained in full would be, but by
-    two at most, and no farther than to the loss on these rows that it had before; and those of
+    two at most, and no farther than to the loss on these rows that it had before (not of nets that
+    name a class for each position of a row); and those of
     classes that are gone are lowered until 0.0001 of the mass of their rows is left to them, or as
     much as half of the retained rows leave them (with smoothed labels, say). Neither changes which
     of the classes that stay is named. The values f of a regression become a · f + b, where the last
