@@ -149,7 +149,7 @@ def _observe_positions(net, rows, task):
     named, found = [], []
     for part, logits in inference.read_positions(net, rows, task):
         named.append(task.name(logits))
-        found.append(task.measure(logits, part.y))
+        found.append(task.measure(logits, part.y, named[-1]))
     named, y = np.concatenate(named), rows.y
     # Nothing is right where nothing counts, whoever compares.
     named[y == task.ignored] = np.iinfo(named.dtype).min

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.special import logsumexp
 
 _ENTRIES = 200_000  # of a block of rows: what is made of it stays in the cache
-_UNDERFLOW = 1e-290  # sums of exponentials below have lost digits
+# Sums of exponentials below have lost digits.
+_UNDERFLOW = {np.dtype(np.float64): 1e-290, np.dtype(np.float32): 1e-30}
 
 
 def by_blocks(scores, z, y):
@@ -16,7 +17,7 @@ def by_blocks(scores, z, y):
     ----------
     scores : dict of str to callable
         Functions of a `RowBlock`.
-    z : ndarray of shape (n, n_classes), float64
+    z : ndarray of shape (n, n_classes), float64 or float32
     y : ndarray of shape (n,), int64
         Both checked.
 
@@ -39,7 +40,7 @@ class RowBlock:
 
     Parameters
     ----------
-    z : ndarray of shape (n, n_classes), float64
+    z : ndarray of shape (n, n_classes), float64 or float32
     y : ndarray of shape (n,), int64
     """
 
@@ -91,8 +92,9 @@ class RowBlock:
 
     def _log(self, sums, is_out):
         """Logarithm of sums of exponentials; `is_out` tells which of some rows were left out."""
-        lost = np.flatnonzero(sums < _UNDERFLOW)
-        found = np.log(np.maximum(sums, _UNDERFLOW))
+        least = _UNDERFLOW[sums.dtype]
+        lost = np.flatnonzero(sums < least)
+        found = np.log(np.maximum(sums, least))
         if len(lost):
             found[lost] = logsumexp(np.where(is_out(lost), -np.inf, self.d[:, lost]), axis=0)
         return found

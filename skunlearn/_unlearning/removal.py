@@ -16,6 +16,7 @@ from skunlearn._torch.loop.norms import renew_statistics
 from skunlearn._torch.loop.run_guards import telling_torch_errors
 from skunlearn._torch.observation import Evidence, observe, observe_forgotten
 from skunlearn._torch.parts.net_state import has_buffers, list_tables
+from skunlearn._torch.parts.positions import Positions
 from skunlearn._torch.skorch_nets import (
     copy_net,
     drop_last_steps,
@@ -199,6 +200,8 @@ def draw_sample(estimator, retain, limited=False):
         size = _SAMPLE_EXACT
     else:
         size = _SAMPLE if limited else min(_SAMPLE, max(_FEW, round(_SHARE * n)))
+    if isinstance(estimator._classes, Positions):
+        size = min(size, estimator._classes.most_looked_at)
     if len(retain) <= size:
         return retain
     if retain.positions is None or len(retain) < n // 2:

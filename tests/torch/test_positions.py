@@ -24,6 +24,7 @@ from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts import positions
 from skunlearn._torch.parts.positions import Positions
+from skunlearn._unlearning.removal import draw_sample
 from skunlearn.evaluation import audit, compare
 from skunlearn.exceptions import NotForgottenWarning
 from skunlearn.metrics import ForgottenScorer, MIAScorer, membership_scores
@@ -124,6 +125,14 @@ def test_no_more_logits_are_held_than_memory_takes(fitted, data, monkeypatch):
     for name, scores in whole.by_row.items():
         np.testing.assert_allclose(parts.by_row[name], scores, rtol=1e-5)
     assert np.array_equal(fitted.predict(data[0]), parts_of(fitted, data[0]))
+
+
+def test_a_request_looks_at_fewer_retained_rows_of_many_logits(fitted, monkeypatch):
+    monkeypatch.setattr(positions, "_LOOKED_AT", (20, 50 * WORDS * LENGTH))
+    unlearner = start(FineTuneUnlearner, fitted, max_epochs=1)
+    assert len(draw_sample(unlearner, unlearner._record.view(np.arange(140)))) <= 50
+    monkeypatch.setattr(positions, "_LOOKED_AT", (20, 1))
+    assert fitted._classes.most_looked_at == 20
 
 
 def parts_of(fitted, X):

@@ -16,6 +16,7 @@ _SCORES = {
     "modified_entropy": RowBlock.negative_modified_entropy,
 }
 _ENTRIES = 2**24  # logits that are held at a time: of a language model no memory holds all
+_LOOKED_AT = 100, 2**26  # retained rows that are looked at beside a request at least, and logits
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Positions:
 
     # ------------------------------------------------------------------ arrays
 
-    def measure(self, logits, y):
+    def measure(self, logits, y, named):
         """Scores of each row by name, means over its positions that count, and these.
 
         Higher scores look more like a member; "loss" and the others are those of
@@ -108,6 +109,8 @@ class Positions:
         ----------
         logits : ndarray of shape (n, n_classes, *shape)
         y : ndarray of shape (n, *shape)
+        named : ndarray of shape (n, *shape)
+            What `name` says of the logits.
 
         Returns
         -------
@@ -115,12 +118,12 @@ class Positions:
             Also "right", the share that is named rightly, and "counted", how many count.
         """
         counts = y != self.ignored
-        rows, named = np.nonzero(counts)[0], y[counts].astype(np.int64)
-        z = np.moveaxis(logits, 1, -1)[counts].astype(np.float64)
-        found = by_blocks(_SCORES, z, named)
+        rows, own = np.nonzero(counts)[0], y[counts].astype(np.int64)
+        z = np.moveaxis(logits, 1, -1)[counts]  # float32, as means over many positions need no more
+        found = by_blocks(_SCORES, z, own)
         found["loss"] = -np.logaddexp(0.0, -found["margin"])
         found["confidence"] = expit(found["margin"])
-        found["right"] = z.argmax(axis=1) == named
+        found["right"] = named[counts] == own
         counted = np.bincount(rows, minlength=len(y))
         means = {
             name: np.bincount(rows, weights=values, minlength=len(y)) / np.maximum(counted, 1)
@@ -171,6 +174,12 @@ class Positions:
         """Places of `n` rows in parts whose logits memory holds, as arrays."""
         size = max(1, _ENTRIES // (self.n * int(np.prod(self.shape))))
         return [np.arange(start, min(start + size, n)) for start in range(0, n, size)]
+
+    @property
+    def most_looked_at(self):
+        """Retained rows that are looked at beside a request; each says something many times."""
+        least, entries = _LOOKED_AT
+        return max(least, entries // (self.n * int(np.prod(self.shape))))
 
     def check_width(self, out):
         """Whether outputs of a module are logits of these targets."""
