@@ -75,7 +75,8 @@ class BaseUnlearner(HoldsFitted, PredictorMixin, MetaEstimatorMixin, BaseEstimat
     estimator : skorch net or FrozenEstimator of one
         Of any class of skorch: ``NeuralNetClassifier``, ``NeuralNetBinaryClassifier``,
         ``NeuralNetRegressor``, or ``NeuralNet``, of which the criterion says what it predicts
-        (several labels per row with ``BCEWithLogitsLoss``). It is never changed.
+        (several labels per row with ``BCEWithLogitsLoss``, a class for each position of a row, of
+        a text say, with ``CrossEntropyLoss``). It is never changed.
         ``FrozenEstimator(net)`` means "already trained on the rows that ``fit`` is given".
     random_state : int, RandomState instance or None, default=None
         Seed of the training in ``fit`` and of all that is drawn in ``unlearn``, the order of

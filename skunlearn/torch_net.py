@@ -23,6 +23,7 @@ from skunlearn._torch.from_torch.from_optimizer import read_optimizer
 from skunlearn._torch.from_torch.from_scheduler import read_scheduler
 from skunlearn._torch.parts.copying import deep_copy
 from skunlearn._torch.parts.net_state import plain
+from skunlearn._torch.parts.positions import takes_positions
 
 __all__ = ["from_torch"]
 
@@ -103,8 +104,9 @@ def from_torch(
     net_class : subclass of skorch.NeuralNet, default=None
         None: NeuralNetBinaryClassifier for binary cross-entropies, or skorch's NeuralNet where the
         first item of the loader's data set has several labels; NeuralNetRegressor for squared,
-        absolute and Huber losses, NeuralNetClassifier for others. For several labels per row
-        without a `loader` pass ``skorch.NeuralNet``.
+        absolute and Huber losses, NeuralNetClassifier for others, or skorch's NeuralNet where
+        `criterion` is ``CrossEntropyLoss`` and that item has a class for each of several positions.
+        For several labels per row, or such classes, without a `loader` pass ``skorch.NeuralNet``.
     **params : dict
         Other parameters of the skorch net, which go before what was read: ``module__...``,
         ``iterator_train__num_workers``, ``callbacks``, ``device``, ``verbose`` and the like.
@@ -241,17 +243,23 @@ def _write_name(criterion):
 def _kind(criterion, loader):
     if isinstance(criterion, _BINARY):
         return NeuralNet if _has_many_labels(loader) else NeuralNetBinaryClassifier
+    if takes_positions(type(criterion)) and _has_many_labels(loader, whole=True):
+        return NeuralNet
     return NeuralNetRegressor if isinstance(criterion, _REGRESSION) else NeuralNetClassifier
 
 
-def _has_many_labels(loader):
-    """Whether the first item of the training has several labels; False where it cannot be read."""
+def _has_many_labels(loader, whole=False):
+    """Whether the first item of the training has several labels; False where it cannot be read.
+
+    With `whole`, whether these are integers.
+    """
     if loader is None or isinstance(loader.dataset, IterableDataset):
         return False
     # What a user's data set raises is told by `fit`, which reads all of them.
     with contextlib.suppress(Exception), seeded(_SEED):
         label = label_of(loader.dataset[0])
-        return label is not None and math.prod(np.shape(label)) > 1
+        several = label is not None and math.prod(np.shape(label)) > 1
+        return several and (not whole or np.asarray(label).dtype.kind in "iu")
     return False
 
 

@@ -25,6 +25,15 @@ from tests.fuzz_rows import as_bytes, elsewhere, native, take_rows
 CLEAR = (ValueError, TypeError, UnlearningError, DataNotStoredError)
 # A request that names rows properly may not be refused by these.
 NEVER_REFUSES = ("RetrainUnlearner", "FineTuneUnlearner", "ProximalUnlearner", "ShardedUnlearner")
+# They move rows, or the outputs at them, and say at fit that they need one tensor of floats.
+MOVE_ROWS = (
+    "AMUNUnlearner",
+    "BoundaryUnlearner",
+    "CoUnUnlearner",
+    "JiTUnlearner",
+    "MUMisUnlearner",
+)
+MOVE_ROWS += ("UNSIRUnlearner",)
 
 
 class Life:
@@ -211,7 +220,10 @@ class Life:
 
     def may_refuse_fit(self):
         # Scikit-learn's estimators have demands of their own: two classes in a shard, say.
-        return not is_net(self.task.unlearner.estimator)
+        task, name = self.task, type(self.task.unlearner).__name__
+        if name in MOVE_ROWS and (isinstance(task.X, dict) or len(np.unique(task.labels)) < 2):
+            return True
+        return not is_net(task.unlearner.estimator)
 
     def may_refuse(self, brings_rows):
         name = type(self.unlearner).__name__

@@ -25,6 +25,7 @@ from skunlearn._torch import checkpoints, held_out_rows, net_checks, portable, s
 from skunlearn._torch.first_weights import digest_weights
 from skunlearn._torch.loop import fit_loop, run_guards
 from skunlearn._torch.parts.net_state import find_unsized, parts, weights
+from skunlearn._torch.parts.positions import Positions
 from skunlearn._torch.parts.tasks import task_of
 
 
@@ -110,6 +111,8 @@ def copy_trained(estimator, rows, classes, *, verbose=0):
 
 def _count_classes(classes):
     """How many classes a row may be of; None where targets are the shape of the outputs."""
+    if isinstance(classes, Positions):
+        return classes
     return len(classes) if task_of(classes).has_one_class else None
 
 

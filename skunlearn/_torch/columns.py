@@ -70,10 +70,19 @@ def classes_of(net, y):
 
 def width_of(net, X):
     """Columns of a net's output for rows like those of `X`."""
-    with seeded(0):
-        probe = skorch_nets.fresh_net(net, verbose=0, compile=False)
-        out = inference.outputs(probe, Rows(X, None, [0]))
+    out = ask_one(net, X)
     return out.shape[1] if out.ndim > 1 else 1
+
+
+def ask_one(estimator, X):
+    """Raw outputs for the first of some rows, of a net with new weights or in a FrozenEstimator."""
+    net = skorch_nets.unwrap(estimator)
+    with seeded(0):
+        if net is estimator:
+            probe = skorch_nets.fresh_net(net, verbose=0, compile=False)
+        else:
+            probe = skorch_nets.stand_in(net)
+        return inference.outputs(probe, Rows(X, None, [0]))
 
 
 def _refuse_settings(net, labels, width):

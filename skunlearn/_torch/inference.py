@@ -9,6 +9,7 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.utils import to_device
 
 from skunlearn._rows.containers import is_dataset, is_mapping, n_rows
+from skunlearn._rows.seeding import seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch.batches.batching import BatchLoader, can_batch
 from skunlearn._torch.batches.net_rows import make_net_rows, make_reader
@@ -16,6 +17,7 @@ from skunlearn._torch.batches.training_batch import cast, main_output, split
 from skunlearn._torch.loop.epoch_loop import DirectStep
 from skunlearn._torch.parts.net_kinds import is_binary, is_plain
 from skunlearn._torch.parts.net_state import parts, uncompiled
+from skunlearn._torch.parts.positions import Positions
 from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn._torch.skorch_nets import lookalike
 
@@ -132,6 +134,14 @@ def predict_proba(net, X, classes):
     return predict(net, X, "predict_proba")
 
 
+def read_positions(net, rows, task):
+    """Logits of rows with a class for each position, part by part, and the rows of each."""
+    for places in task.cut(len(rows)):
+        part = rows.take(places)
+        with seeded(0):  # as `observe` asks
+            yield part, logits(net, outputs(net, part), task).numpy()
+
+
 def share_out(p):
     """Rows of `p` divided by their sums; the same share for all where these are zero in floats."""
     total = p.sum(axis=1, keepdims=True)
@@ -149,6 +159,8 @@ def logits(net, out, classes):
         return values(net, out).reshape(len(out), -1)
     if isinstance(classes, Labels):
         return _label_logits(net, out).float()
+    if isinstance(classes, Positions):
+        return out.float()
     return class_logits(net, out, len(classes)).float()
 
 

@@ -17,6 +17,7 @@ from skunlearn._torch.loop.run_guards import NO_TENSOR
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.net_kinds import is_binary
 from skunlearn._torch.parts.net_state import uncompiled
+from skunlearn._torch.parts.positions import Positions
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._torch.skorch_nets import own_split, stand_in
 from skunlearn.exceptions import UnlearningError, UntrainedNetWarning
@@ -130,7 +131,7 @@ def warn_if_untrained(net, rows, classes, drawn=()):
         if score is None or score > 0:
             return
         guess = "R² is below that of their mean"
-    elif isinstance(classes, Labels):
+    elif isinstance(classes, Labels | Positions):
         guess = evidence.task.chance(evidence.y)
         if losses.mean() < guess:
             return
@@ -177,7 +178,8 @@ def read_trained_classes(net, X, y):
 def check_outputs(net, rows, n_classes):
     """Refuse a net whose module's outputs do not fit the targets.
 
-    The forward pass over two rows also gives lazy modules their shapes.
+    `n_classes` is None for values and labels, and `Positions` for a class at each position. The
+    forward pass over two rows also gives lazy modules their shapes.
     """
     some = rows.take(np.arange(min(2, len(rows))))
     try:
@@ -197,6 +199,15 @@ def check_outputs(net, rows, n_classes):
             "in evaluation mode, or return one of each row."
         ) from error
     out, *others = said if isinstance(said, tuple | list) else (said,)
+    if isinstance(n_classes, Positions):
+        if not n_classes.check_width(out):
+            sizes = (len(n_classes), *n_classes.shape), out.shape[1:]
+            wanted, got = (", ".join(map(str, size)) for size in sizes)
+            raise ValueError(
+                f"{type(net).__name__}'s module must return logits of shape (n, {wanted}) for "
+                f"these targets, got (n, {got})."
+            )
+        return
     if n_classes is None:
         flat = rows.all_y.ndim == 1
         columns = 1 if flat else rows.all_y.shape[1]
@@ -208,6 +219,11 @@ def check_outputs(net, rows, n_classes):
                 f"targets, got (n{''.join(f', {size}' for size in out.shape[1:])}). Of several "
                 "outputs the first is the prediction; one of several columns, quantiles say, "
                 "takes a y of as many."
+                + (
+                    " A class for each of several positions takes CrossEntropyLoss, and logits of "
+                    f"shape (n, n_classes, {columns}): out.movedim(-1, 1) of (n, ..., n_classes)."
+                )
+                * (not flat and out.ndim == 3)
             )
         return
     width = 2 if is_binary(net) else out.shape[1] if out.ndim > 1 else 1

@@ -12,6 +12,7 @@ from skunlearn._rows.seeding import seeded
 from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.decisions import class_decisions
 from skunlearn._torch.parts.outputs import Outputs
+from skunlearn._torch.parts.positions import Positions
 from skunlearn._torch.parts.tasks import Labels, task_of
 from skunlearn.exceptions import UnlearningError
 
@@ -27,11 +28,15 @@ class Evidence:
     ----------
     y : ndarray, encoded targets
     logits : ndarray of shape (n, n_classes) or (n, n_labels), or None when the model gives none
+        Also of a class for each position, see `by_row`.
     predicted : ndarray like `y`
     task : see `task_of`
     noisy : bool, whether rows were read through the random augmentation of training
     answers : tuple of ((model, bool), ndarray)
         Of an ensemble what each member said, and whether it voted; no copy or file holds it.
+    by_row : dict of str to ndarray of shape (n,), or None
+        What `Positions.measure` says of rows that have a class for each position, in the place of
+        logits, of which there are too many.
     """
 
     y: np.ndarray
@@ -40,6 +45,7 @@ class Evidence:
     task: object
     noisy: bool = False
     answers: tuple = field(default=(), repr=False, compare=False)
+    by_row: dict | None = None
 
     def __getstate__(self):
         return vars(self) | {"answers": ()}
@@ -64,6 +70,7 @@ class Evidence:
             logits=logits,
             predicted=self.predicted[rows],
             answers=tuple((asked, said[rows]) for asked, said in self.answers),
+            by_row=self.by_row and {name: said[rows] for name, said in self.by_row.items()},
         )
         if (losses := vars(self).get("_losses")) is not None:
             vars(new)["_losses"] = losses[rows]
@@ -71,6 +78,8 @@ class Evidence:
 
     def is_finite(self):
         """Whether the model's outputs are numbers."""
+        if self.by_row is not None:
+            return bool(np.isfinite(self.by_row["loss"]).all())
         return bool(np.isfinite(self.predicted if self.logits is None else self.logits).all())
 
 
@@ -105,6 +114,8 @@ def observe(model, rows, classes, earlier=None):
         with seeded(0) if noisy else nullcontext():
             return replace(observe(model, rows.reader.rows(rows), classes), noisy=noisy)
     task = task_of(classes)
+    if isinstance(task, Positions):
+        return _observe_positions(model, rows, task)
     if skorch_nets.is_net(model):
         with seeded(0):  # a module that samples draws the same for two models, and each time
             out = inference.outputs(model, rows)
@@ -132,6 +143,18 @@ def observe(model, rows, classes, earlier=None):
     else:
         predicted = np.searchsorted(classes, model.predict(X))
     return Evidence(y, logits, predicted, task)
+
+
+def _observe_positions(net, rows, task):
+    named, found = [], []
+    for part, logits in inference.read_positions(net, rows, task):
+        named.append(task.name(logits))
+        found.append(task.measure(logits, part.y))
+    named, y = np.concatenate(named), rows.y
+    # Nothing is right where nothing counts, whoever compares.
+    named[y == task.ignored] = np.iinfo(named.dtype).min
+    by_row = {name: np.concatenate([said[name] for said in found]) for name in found[0]}
+    return Evidence(y, None, named, task, by_row=by_row)
 
 
 def observe_forgotten(model, rows, classes, earlier=None):

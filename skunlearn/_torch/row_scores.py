@@ -20,12 +20,14 @@ def scores_of(said, sharper=1.0):
     ----------
     said : Evidence
     sharper : float, default=1.0
-        Factor of the logits.
+        Factor of the logits; of a class for each position, which has none, not heeded.
 
     Returns
     -------
     scores : dict of str to ndarray of shape (n,)
     """
+    if said.by_row is not None:
+        return {name: said.by_row[name] for name in ("loss", *SCORES)}
     if said.logits is None:
         return {SQUARED: -((said.predicted - said.y) ** 2).reshape(len(said.y), -1).mean(1)}
     z = sharper * np.asarray(said.logits, dtype=np.float64)

@@ -361,7 +361,7 @@ class Facts:
         else:
             lost, error, known = unseen
             usual = LOST + error + self._usual_loss(known)
-            if known.task.has_one_class:
+            if known.task.has_one_class or known.by_row is not None:
                 usual = min(self.most_lost, usual)
             elif isinstance(known.task, Labels):  # rows with all of them
                 usual = max(self.most_lost, usual)
@@ -434,7 +434,7 @@ class Facts:
     def _knows_as_neighbours_do(self):
         """Whether retained rows are known as well as their neighbours, or chance, know them."""
         after, sample, named = self.change.retain_after, self.removal.sample, None
-        if sample is not None and not after.noisy:
+        if sample is not None and not after.noisy and after.by_row is None:
             one = after.task.has_one_class
             named = name_by_neighbours(sample, None, 0) if one else average_neighbours(sample)
         if named is None:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from skunlearn._rows.row_names import join_names
 from skunlearn._rows.views import Rows
 from skunlearn._torch import portable, skorch_nets
 from skunlearn._torch.parts.net_state import weights
+from skunlearn._torch.parts.positions import Positions
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.certificate.recording import note_file
 from skunlearn._unlearning.fitted import Fitted, drafted, list_own_names
@@ -127,7 +129,7 @@ def describe(unlearner):
         tensors["answers"] = said
     own, arrays, forms = _split_own(unlearner)
     tensors |= {f"own.{name}": value for name, value in arrays.items()}
-    multi = isinstance(classes, Labels)
+    multi, placed = isinstance(classes, Labels), isinstance(classes, Positions)
     columns = unlearner._row_reader.columns
     net = skorch_nets.unwrap(unlearner.estimator)
     recipe = model if list_built_otherwise(model, net) else net  # it was set anew since
@@ -135,8 +137,9 @@ def describe(unlearner):
     state = {
         **tensor_files.header(type(unlearner).__name__),
         "classes": None if classes is None else _list_labels(unlearner.classes_),
-        "columns": None if classes is None or multi else _list_labels(columns),
+        "columns": None if classes is None or multi or placed else _list_labels(columns),
         "multilabel": multi,
+        "positions": asdict(classes) if placed else None,
         "classes_dtype": None if classes is None else unlearner.classes_.dtype.str,
         "n_targets": unlearner._row_reader.n_targets,
         "n_features_in": getattr(unlearner, "n_features_in_", None),
@@ -260,6 +263,8 @@ def _read_labels(state):
     columns = None if columns is None else np.array(columns, dtype=dtype)
     if state["multilabel"]:
         columns = Labels(len(state["classes"]))
+    if (placed := state.get("positions")) is not None:
+        columns = Positions(**placed | {"shape": tuple(placed["shape"])})
     return RowReader(np.array(state["classes"], dtype=dtype), columns, state["n_targets"])
 
 

@@ -8,11 +8,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNetBinaryClassifier
 
-from skunlearn._rows.containers import is_dataset
+from skunlearn._rows.containers import is_dataset, n_rows
+from skunlearn._rows.views import Rows
 from skunlearn._torch import inference, skorch_nets
 from skunlearn._torch.decisions import is_pairwise, spread_pairs
 from skunlearn._torch.parts.net_kinds import has_sigmoid, is_plain, kind_of
 from skunlearn._torch.parts.outputs import Outputs, takes_outputs
+from skunlearn._torch.parts.positions import Positions
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.validation import check_X, dataset_targets, refuse_mixed
 
@@ -50,7 +52,7 @@ class PredictorMixin:
         y : ndarray of shape (n,), or (n, n_targets)
             Class labels as passed to ``fit``, or regression targets, a column for each output; of a
             multi-label net 1 for each label whose probability is above a half, and 0 for the
-            others.
+            others; of a net with a class for each position these, of shape (n, ...).
         """
         check_is_fitted(self)
         X = self._as_they_are(check_X(self, X))
@@ -58,6 +60,8 @@ class PredictorMixin:
             return self.estimator_.predict(X)
         if isinstance(self._classes, Labels):
             return (self._ask_proba(X) > 0.5).astype(np.int64)
+        if isinstance(self._classes, Positions):
+            return self._net_says(X, self._name_positions)
         if not skorch_nets.is_net(self.estimator_):
             if self._row_reader.columns is not None:  # nets in shards
                 return self.classes_[self.predict_proba(X).argmax(axis=1)]
@@ -83,7 +87,8 @@ class PredictorMixin:
         -------
         p : ndarray of shape (n, n_classes)
             Columns in the order of ``classes_``; of a multi-label net each is the probability of
-            a label, and rows do not sum to one. A class of which a retrained scikit-learn
+            a label, and rows do not sum to one; of a class for each position the shape is
+            (n, n_classes, ...). A class of which a retrained scikit-learn
             estimator has seen no row keeps its column, filled with zeros. Of several outputs a
             list of such arrays, one for each.
         """
@@ -137,13 +142,14 @@ class PredictorMixin:
         """Accuracy of a classifier, R² of a regressor.
 
         Of several labels per row, and of several outputs, all must be right (scikit-learn's
-        ``accuracy_score``).
+        ``accuracy_score``); of a class for each position it is the share of the positions that
+        count, those that are not the criterion's ``ignore_index``.
 
         Parameters
         ----------
         X : rows as in ``fit``
             Better rows that ``fit`` was not given.
-        y : array of shape (n,) or (n, n_targets), default None
+        y : array of shape (n,), (n, n_targets) or (n, ...), default None
             Taken from `X` when that is a torch Dataset.
         sample_weight : array of shape (n,), default None
             How much each row counts, not negative; all alike when None.
@@ -165,6 +171,12 @@ class PredictorMixin:
                 raise ValueError(f"y must have shape {said.shape}, as fit had it; got {y.shape}.")
             right = y == said
             return float(np.average(right.all(axis=1), weights=sample_weight))
+        if isinstance(self._classes, Positions):
+            y, task = self._encode(y), self._classes
+            counts, right = y != task.ignored, self.predict(X) == y
+            weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+            weights = np.broadcast_to(weights.reshape(-1, *[1] * len(task.shape)), y.shape)
+            return float(np.average(right[counts], weights=weights[counts]))
         metric = accuracy_score if hasattr(self, "classes_") else r2_score
         return metric(y, self.predict(X), sample_weight=sample_weight)
 
@@ -186,6 +198,11 @@ class PredictorMixin:
                 f"{tuple(seen)}: {error}"
             ) from error
 
+    def _name_positions(self, net, X):
+        rows, task = Rows(X, None, np.arange(len(X) if is_dataset(X) else n_rows(X))), self._classes
+        said = inference.read_positions(net, rows, task)
+        return np.concatenate([task.name(logits) for _, logits in said])
+
     def _net_proba(self, X):
         classes = self._classes
         return self._keep_seen(
@@ -194,7 +211,7 @@ class PredictorMixin:
 
     def _keep_seen(self, p):
         """Probabilities of the labels that `fit` has seen."""
-        if isinstance(self._classes, Labels) or p.shape[1] == len(self.classes_):
+        if isinstance(self._classes, Labels | Positions) or p.shape[1] == len(self.classes_):
             return p
         # The module may have more outputs than there are labels; they were never trained on.
         return inference.share_out(p[:, self._row_reader.seen_columns])

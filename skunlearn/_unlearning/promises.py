@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-_TASKS = ("takes_labels", "takes_outputs", "takes_values")
+_TASKS = ("takes_labels", "takes_outputs", "takes_positions", "takes_values")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,8 @@ class Promises:
         Whether it takes nets that give a row any number of labels.
     takes_outputs : bool, default=False
         Whether it takes classifiers with several outputs, each of which has classes of its own.
+    takes_positions : bool, default=False
+        Whether it takes nets that name a class for each of several positions of a row.
     takes_values : bool, default=True
         Whether it takes regressions.
     corrects : bool, default=False
@@ -97,6 +99,7 @@ class Promises:
     takes_any_estimator: bool = False
     takes_labels: bool = True
     takes_outputs: bool = False
+    takes_positions: bool = False
     takes_values: bool = True
     corrects: bool = False
     takes_new_inputs: bool = False

@@ -17,14 +17,23 @@ from skunlearn._rows.finding import align_request
 from skunlearn._rows.frames import select_columns
 from skunlearn._rows.record import TrainingRecord
 from skunlearn._torch import net_checks, skorch_nets
-from skunlearn._torch.columns import label_columns, width_of
-from skunlearn._torch.parts.net_kinds import has_labels, has_sigmoid, is_plain, kind_for, kind_of
+from skunlearn._torch.columns import ask_one, label_columns, width_of
+from skunlearn._torch.parts.net_kinds import (
+    has_labels,
+    has_sigmoid,
+    is_plain,
+    kind_for,
+    kind_of,
+    make_criterion,
+)
 from skunlearn._torch.parts.outputs import Outputs, takes_outputs
+from skunlearn._torch.parts.positions import Positions, takes_positions
 from skunlearn._torch.parts.tasks import Labels, refuse_task, task_of
 from skunlearn._unlearning import validation
 from skunlearn._unlearning.inner_estimator import takes_nan
 from skunlearn._unlearning.plain_rows import look_at
 
+_WHOLE = [np.dtype(code) for code in np.typecodes["AllInteger"]]
 _HOT = (  # of k classes for each position
     "y = np.moveaxis(np.eye(k)[y], -1, 1).reshape(len(y), -1), of k classes, where the module "
     "makes logits of shape (n, k, ...), and y = np.eye(k)[y].reshape(len(y), -1) where they are "
@@ -42,27 +51,27 @@ class RowReader:
     ----------
     labels : ndarray, list of ndarray or None
         What ``classes_`` holds; None for a regression.
-    columns : ndarray, Labels or None
+    columns : ndarray, Labels, Positions or None
         The label of each column of the model, where these are others than `labels`.
     n_targets : int or None
         Columns of `y`; None where it has one dimension.
     """
 
     labels: np.ndarray | None = None
-    columns: np.ndarray | Labels | None = None
+    columns: np.ndarray | Labels | Positions | None = None
     n_targets: int | None = None
 
     @classmethod
     def of(cls, labels, columns=None, n_targets=None):
         """`columns` may be those of `labels`."""
-        same = not isinstance(columns, Labels) and columns is not None
+        same = isinstance(columns, np.ndarray)
         if same and np.array_equal(columns, labels):
             columns = None
         return cls(labels, columns, n_targets)
 
     @cached_property
     def classes(self):
-        """The label of each column of the model, `Labels`, or None for a regression."""
+        """The label of each column, `Labels`, `Positions`, or None for a regression."""
         return self.labels if self.columns is None else self.columns
 
     @property
@@ -88,6 +97,8 @@ class RowReader:
             return validation.encode_outputs(y, len(y), self.classes, name)
         if isinstance(self.classes, Labels):
             return validation.check_labels(y, len(y), len(self.classes), name)
+        if isinstance(self.classes, Positions):
+            return self.classes.check(y, len(y), name)
         y = self._flatten(y, name)
         if self.classes is not None:
             return validation.encode(y, self.classes, name)
@@ -134,7 +145,7 @@ def read_training(estimator, X, y, sample_weight=None, *, ids=None, groups=None,
     shape = y.shape if hasattr(y, "shape") else np.asarray(y, dtype=object).shape
     numbered = checking.are_positions(given) and checking.are_positions(y)
     y, labels, columns = _find_task(estimator, X, y, n)
-    refuse_task(estimator, columns if isinstance(columns, Labels) else labels)
+    refuse_task(estimator, columns if isinstance(columns, Labels | Positions) else labels)
     # A net predicts a column where it was given one, as in skorch.
     shape = shape if skorch_nets.is_net(inner) and labels is None else y.shape
     reader = RowReader.of(labels, columns, shape[1] if len(shape) == 2 else None)
@@ -159,14 +170,18 @@ def _find_task(estimator, X, y, n):
     if isinstance(y, list | tuple) and (plain or np.asarray(y, dtype=object).ndim == 2):
         validation.refuse_mixed(y)
         y = np.asarray(y)
+    if (found := _find_positions(estimator, X, y, n)) is not None:
+        return found
     if getattr(y, "ndim", 1) > 2:
         places = int(np.prod(y.shape[1:]))
         raise ValueError(
             f"y has shape {y.shape}, a target for each of several positions of a row, pixels of "
-            "a mask say. A class for each is not supported. Values, and masks of two classes (by "
+            "a mask say. A class for each takes skorch's NeuralNet with CrossEntropyLoss, integers "
+            "in y, and a module that returns logits of shape (n, k, "
+            f"{', '.join(map(str, y.shape[1:]))}). Values, and masks of two classes (by "
             "skorch's NeuralNet with BCEWithLogitsLoss), go flattened: pass "
             "y.reshape(len(y), -1), and let the module return out.flatten(1), of shape "
-            f"(n, {places}). Of more classes pass a label for each class and position: {_HOT}"
+            f"(n, {places}). Or pass a label for each class and position: {_HOT}"
         )
     classifier = kind_for(inner, y) == "classifier"
     if classifier and has_labels(y) and skorch_nets.is_net(inner):
@@ -185,6 +200,31 @@ def _find_task(estimator, X, y, n):
     return y, None, None
 
 
+def _find_positions(estimator, X, y, n):
+    """As `_find_task`, of a class for each position of a row; None where `y` is another task."""
+    net = skorch_nets.unwrap(estimator.estimator)
+    several = getattr(y, "ndim", 1) > 2 or (getattr(y, "ndim", 1) == 2 and y.shape[1] > 1)
+    if not (several and is_plain(net) and getattr(y, "dtype", None) in _WHOLE):
+        return None
+    criterion = make_criterion(net)
+    if not takes_positions(type(criterion)):
+        return None
+    shape, out = y.shape[1:], ask_one(estimator.estimator, X)
+    if out.ndim != y.ndim + 1 or out.shape[2:] != shape:
+        if y.ndim == 2 and np.isin(y, [0, 1]).all():
+            raise ValueError(_explain_labels(net, y))
+        wanted, got = (", ".join(map(str, s)) for s in (shape, out.shape[1:]))
+        raise ValueError(
+            f"y has shape {y.shape}, a class for each of several positions of a row: a module with "
+            f"{type(criterion).__name__} returns logits of shape (n, n_classes, {wanted}) for "
+            f"these, as torch's loss takes them, and this one returns (n, {got}). Logits of shape "
+            "(n, ..., n_classes) go through out.movedim(-1, 1). Or pass a label for each class "
+            f"and position: {_HOT}"
+        )
+    task = Positions(out.shape[1], tuple(shape), criterion.ignore_index)
+    return task.check(y, n), np.arange(len(task)), task
+
+
 def _explain_labels(net, y):
     """What to do where each row has several labels, and the net takes one."""
     criterion = getattr(net.criterion, "__name__", net.criterion)
@@ -197,8 +237,10 @@ def _explain_labels(net, y):
             f"{type(net).__name__} with {criterion}."
         )
     return (
-        f"{said}A class for each of several positions of a row, as taggers have it, is not "
-        f"supported: pass a label for each class and position: {_HOT}"
+        f"{said}A class for each of several positions of a row, as taggers have it, takes "
+        "integers in y and skorch's NeuralNet (from_torch takes it as net_class=) with "
+        f"CrossEntropyLoss; these are {y.dtype}, {type(net).__name__} and {criterion}. "
+        f"Or pass a label for each class and position: {_HOT}"
     )
 
 

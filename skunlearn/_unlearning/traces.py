@@ -48,7 +48,7 @@ def known_by_heart(before, after, chance, pushed):
     chance : float, the loss of a guess
     pushed : bool
     """
-    if before.logits is None or after.logits is None:
+    if any(said.logits is None and said.by_row is None for said in (before, after)):
         return None
     losses = [evidence.losses() for evidence in (before, after)]
     means = [float(np.mean(each)) for each in losses]
@@ -404,12 +404,16 @@ def is_learning(model, said):
 def score_rows(said, emptied):
     """What each row adds to a score: whether it is right, with all of its labels, or its R².
 
+    Of a class for each position the share that is right.
+
     Parameters
     ----------
     said : Evidence
     emptied : tuple of int
         Labels that are not asked.
     """
+    if said.by_row is not None:
+        return said.by_row["right"]
     right = said.predicted == said.y
     if said.task.has_one_class:
         return right.astype(float)
@@ -453,6 +457,9 @@ def share_above_chance(said):
     score = said.score()
     if score is None:
         return 0.0
-    if not said.task.has_one_class:
+    y = said.y
+    if said.by_row is not None:
+        y = y[y != said.task.ignored]
+    elif not said.task.has_one_class:
         return score
-    return score - np.unique(said.y, return_counts=True)[1].max() / len(said.y)
+    return score - np.unique(y, return_counts=True)[1].max() / len(y)

@@ -16,6 +16,7 @@ from skunlearn._rows.frames import is_frame
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.training_batch import label_of
 from skunlearn._torch.parts.outputs import Outputs
+from skunlearn._torch.parts.positions import Positions
 from skunlearn._torch.parts.tasks import Labels
 from skunlearn._unlearning.inner_estimator import takes_nan
 from skunlearn.exceptions import UnknownRowsError
@@ -279,6 +280,8 @@ def check_like(y, n, classes, name="y"):
         return encode_outputs(y, n, classes, name)
     if isinstance(classes, Labels):
         return check_labels(y, n, len(classes), name)
+    if isinstance(classes, Positions):
+        return classes.check(y, n, name)
     return check_targets(y, n, classifier=classes is not None, name=name)
 
 

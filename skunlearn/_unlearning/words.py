@@ -46,14 +46,15 @@ Parameters
 ----------
 X : array, tensor, data frame, sparse matrix, mapping or torch Dataset of n rows
     Referred to, not copied.
-y : array of shape (n,) or (n, n_targets), default=None
+y : array of shape (n,), (n, n_targets) or (n, ...), default=None
     Labels of any type, or regression targets. A multi-label net, skorch's ``NeuralNet``
     with a criterion such as ``BCEWithLogitsLoss``, takes an indicator matrix of 0 and 1,
-    dense or sparse. With a criterion of its own ``NeuralNet`` takes whole numbers and
-    text for classes, 0 and 1 in several columns for labels whose logits the module
-    returns, and floats for a regression. May be None when `X` is a Dataset that
-    gives them: every item is then read once, unless torchvision's data sets say them in
-    ``targets`` or ``labels``.
+    dense or sparse. With ``CrossEntropyLoss``, and logits of shape (n, n_classes, ...), it
+    takes a class for each position of a row, from 0, as whole numbers. With a criterion of
+    its own ``NeuralNet`` takes whole numbers and text for classes, 0 and 1 in several
+    columns for labels whose logits the module returns, and floats for a regression. May be
+    None when `X` is a Dataset that gives them: every item is then read once, unless
+    torchvision's data sets say them in ``targets`` or ``labels``.
 sample_weight : array of shape (n,), default=None
     Weight of each row, not negative. A net is trained on the weighted mean of the losses
     of a batch's rows (or its own ``get_loss`` takes ``sample_weight``); scikit-learn's

@@ -67,6 +67,7 @@ class StopsInTime:
             reads_validation_rows=True,
             reads_retain_rows=True,
             reads_forget_labels=True,
+            takes_positions=False,  # a reference that was stopped early has no temperature there
         )
 
     def _watched(self, net, retain, forget):

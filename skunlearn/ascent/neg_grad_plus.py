@@ -1,5 +1,6 @@
 """Descent on retained rows with ascent on forget rows."""
 
+from dataclasses import replace
 from math import ceil
 
 from skunlearn._rows.constraints import SHARE
@@ -78,6 +79,7 @@ class NegGradPlusUnlearner(StopsInTime, BoundedAscent, NetUnlearner):
     20
     """
 
+    _promises = replace(NetUnlearner._promises, takes_positions=True)
     _lr_share = share_above(3.0)
 
     _parameter_constraints = {

@@ -13,6 +13,7 @@ from skunlearn._rows.constraints import POSITIVE, Interval, StrOptions
 from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.batches.batching import n_batches
+from skunlearn._torch.parts.positions import Positions
 from skunlearn._torch.parts.tasks import task_of
 from skunlearn._unlearning.announcing import announce_training
 from skunlearn.auto._adapting import LEAST, Adapting, LateDecay
@@ -63,7 +64,8 @@ class AutoUnlearner(NetUnlearner):
     Two things a short training leaves undone are done at its end, in the layer that makes the
     logits, if there is one: they are scaled up until the net is as sure of unseen rows as it was
     before (the mean entropy of its outputs), as a net that was retrained in full would be, but by
-    two at most, and no farther than to the loss on these rows that it had before; and those of
+    two at most, and no farther than to the loss on these rows that it had before (not of nets that
+    name a class for each position of a row); and those of
     classes that are gone are lowered until 0.0001 of the mass of their rows is left to them, or as
     much as half of the retained rows leave them (with smoothed labels, say). Neither changes which
     of the classes that stay is named. The values f of a regression become a · f + b, where the last
@@ -190,6 +192,7 @@ class AutoUnlearner(NetUnlearner):
         accuracy_drop=ShrinkPerturbUnlearner._promises.accuracy_drop,
         reads_validation_rows=True,
         judges_itself=True,
+        takes_positions=True,
     )
     # Settings of a training that are none of the user's here.
     max_epochs = None
@@ -359,7 +362,7 @@ class AutoUnlearner(NetUnlearner):
 
     def _confidence(self, net, unseen, retain, gone):
         """How sure the net is of rows, before anything is done to it; None if unknown."""
-        if self._classes is None:
+        if self._classes is None or isinstance(self._classes, Positions):
             return None
         if unseen is not None:
             return Confidence(net, unseen, self._classes, gone)

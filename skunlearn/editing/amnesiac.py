@@ -80,6 +80,7 @@ class AmnesiacUnlearner(NetUnlearner):
 
     _promises = replace(
         NetUnlearner._promises,
+        takes_positions=True,
         watches_training=True,
         not_in_files=("_updates",),  # another request says so
         made_for="rows declared in `fit`",

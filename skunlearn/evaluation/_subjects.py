@@ -14,6 +14,7 @@ from skunlearn._rows.frames import select_columns
 from skunlearn._rows.seeding import derive_seed, seeded
 from skunlearn._rows.views import Rows
 from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.positions import refuse_positions
 from skunlearn.base import BaseUnlearner
 from skunlearn.compose import _front_steps
 from skunlearn.compose.pipeline import UnlearningPipeline
@@ -88,6 +89,7 @@ class Subject:
         self.whole, self.piped = whole, isinstance(whole, Pipeline)
         self.final = whole.steps[-1][1] if self.piped else whole
         self.name, self.classes = type(self.final).__name__, self.final._classes
+        refuse_positions(self.classes, who)
 
     @property
     def model(self):

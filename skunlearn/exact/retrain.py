@@ -81,6 +81,7 @@ class RetrainUnlearner(BaseUnlearner):
         BaseUnlearner._promises,
         takes_any_estimator=True,
         takes_outputs=True,
+        takes_positions=True,
         exact=True,
         corrects=True,
         takes_new_inputs=True,

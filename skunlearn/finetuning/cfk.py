@@ -46,7 +46,7 @@ class CFkUnlearner(NetUnlearner):
     1
     """
 
-    _promises = replace(NetUnlearner._promises, reads_forget_rows=False)
+    _promises = replace(NetUnlearner._promises, reads_forget_rows=False, takes_positions=True)
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,

@@ -1,5 +1,7 @@
 """CoUn: fine-tuning with a contrastive term."""
 
+from dataclasses import replace
+
 import torch
 from skorch.utils import to_device
 from torch.nn.functional import cross_entropy, normalize
@@ -60,6 +62,8 @@ class CoUnUnlearner(FineTuneUnlearner):
     >>> unlearner.fit(X, y).unlearn(X[:20], y[:20]).deletions_[0]["rows"]
     20
     """
+
+    _promises = replace(FineTuneUnlearner._promises, takes_positions=False)
 
     _parameter_constraints = {
         **FineTuneUnlearner._parameter_constraints,

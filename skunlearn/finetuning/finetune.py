@@ -73,7 +73,9 @@ class FineTuneUnlearner(NetUnlearner):
     20
     """
 
-    _promises = replace(NetUnlearner._promises, reads_forget_rows=False, corrects=True)
+    _promises = replace(
+        NetUnlearner._promises, reads_forget_rows=False, corrects=True, takes_positions=True
+    )
 
     _parameter_constraints = {
         **NetUnlearner._parameter_constraints,

@@ -68,7 +68,9 @@ class L1SparseUnlearner(NetUnlearner):
     20
     """
 
-    _promises = replace(NetUnlearner._promises, reads_forget_rows=False, corrects=True)
+    _promises = replace(
+        NetUnlearner._promises, reads_forget_rows=False, corrects=True, takes_positions=True
+    )
     _lr_share = share_above(3.0)
     _fewest_epochs = 6
 

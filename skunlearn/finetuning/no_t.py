@@ -52,7 +52,9 @@ class NoTUnlearner(NetUnlearner):
     20
     """
 
-    _promises = replace(NetUnlearner._promises, reads_forget_rows=False, corrects=True)
+    _promises = replace(
+        NetUnlearner._promises, reads_forget_rows=False, corrects=True, takes_positions=True
+    )
     _fewest_epochs = 6
     _lr_share = share_where_short(0.5)
 

@@ -206,6 +206,8 @@ class ProximalUnlearner(KeepsWays, FineTuneUnlearner):
 
     def _make_promises(self):
         promises = super()._make_promises()
+        if self.softening is not None or self.norm == "fisher":  # by the classes of a row
+            promises = replace(promises, takes_positions=False)
         if not self._leaves():
             return promises
         drop = ShrinkPerturbUnlearner._promises.accuracy_drop

@@ -107,6 +107,7 @@ class RewindUnlearner(NetUnlearner):
 
     _promises = replace(
         NetUnlearner._promises,
+        takes_positions=True,
         reads_forget_rows=False,
         corrects=True,
         watches_training=True,

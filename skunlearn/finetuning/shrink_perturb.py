@@ -54,6 +54,7 @@ class ShrinkPerturbUnlearner(NetUnlearner):
 
     _promises = replace(
         NetUnlearner._promises,
+        takes_positions=True,
         reads_forget_rows=False,
         trains_from_scratch=True,  # w_new
         accuracy_drop=0.4,  # retained rows known by heart, wrong labels say, are known less as well

@@ -5,6 +5,7 @@ from scipy.stats import betabinom
 from sklearn.metrics import roc_curve
 
 from skunlearn._torch.observation import observe
+from skunlearn._torch.parts.positions import refuse_positions
 from skunlearn._unlearning import words
 from skunlearn.metrics._attacks.membership import membership_inference
 from skunlearn.metrics._attacks.scores import attack_scores
@@ -263,6 +264,7 @@ class MIACurveDisplay:
         display : MIACurveDisplay
         """
         unlearner, unseen = read_attacked(unlearner, X_test, y_test)
+        refuse_positions(unlearner._classes, f"{cls.__name__}.from_estimator")
         forgotten = unlearner._evidence
         observed = observe(unlearner.estimator_, unseen, unlearner._classes)
         return cls.from_predictions(

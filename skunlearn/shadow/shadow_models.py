@@ -16,6 +16,7 @@ from skunlearn._rows.containers import digest_of, is_dataset, row_digests
 from skunlearn._rows.row_names import read_groups
 from skunlearn._rows.seeding import derive_seed, draw_seed, seeded
 from skunlearn._torch import skorch_nets
+from skunlearn._torch.parts.positions import refuse_positions
 from skunlearn.exact import RetrainUnlearner
 from skunlearn.metrics._logits import margin
 from skunlearn.shadow import _stacked
@@ -184,6 +185,7 @@ class ShadowModels(AttackMixin, LendingMixin, PurgeMixin, BaseEstimator):
         population = None
         if X_population is not None:
             population = read_rows(front, X_population, y_population)
+        refuse_positions(front._classes, type(self).__name__)
         candidates = _check_candidates(candidates, len(record))
         groups = _number_groups(groups, candidates)
         membership = draw_membership(candidates, self.n_models, seed, groups)

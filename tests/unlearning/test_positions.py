@@ -56,7 +56,7 @@ def test_the_advice_for_several_positions_works(module, task, axis):
     X, y = task(np.random.default_rng(0))
     recipe = {"optimizer": torch.optim.Adam, "lr": 0.05, "max_epochs": 30, "verbose": 0}
     net = NeuralNetClassifier(module, criterion=nn.CrossEntropyLoss, train_split=None, **recipe)
-    with pytest.raises(ValueError, match="is not supported") as raised:
+    with pytest.raises(ValueError, match="Or pass a label for each class and position") as raised:
         FineTuneUnlearner(net).fit(X, y)
     formulas = re.findall(r"y = (np\.\S.*?reshape\(len\(y\), -1\))", str(raised.value))
     assert len(formulas) == 2

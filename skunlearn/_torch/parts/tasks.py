@@ -14,6 +14,7 @@ from torch.nn.functional import (
     logsigmoid,
 )
 
+from skunlearn._torch.parts.positions import Positions
 from skunlearn.exceptions import UnlearningError
 
 
@@ -254,8 +255,11 @@ class Values:
 
 
 def task_of(classes):
-    """The task of which an unlearner says `classes`: an array of labels, `Labels`, or None."""
-    if isinstance(classes, Labels):
+    """The task of which an unlearner says `classes`.
+
+    An array of labels, `Labels`, `Positions`, or None for a regression.
+    """
+    if isinstance(classes, Labels | Positions):
         return classes
     return Values() if classes is None else Classes(classes)
 
@@ -276,6 +280,12 @@ def refuse_task(unlearner, classes):
         raise ValueError(
             f"{type(unlearner).__name__} takes one class per row; this is {task.noun}. Take "
             "ForestUnlearner or RetrainUnlearner, or an unlearner for each column of y."
+        )
+    if task.asks == "takes_positions":
+        raise ValueError(
+            f"{type(unlearner).__name__}, with the parameters it has, does not take {task.noun}. "
+            "Take AutoUnlearner, FineTuneUnlearner, NegGradPlusUnlearner, ProximalUnlearner or "
+            "RetrainUnlearner, at their defaults."
         )
     what = " with one class per row" if not promises.takes_labels else ""
     raise ValueError(

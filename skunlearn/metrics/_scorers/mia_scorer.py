@@ -10,6 +10,7 @@ from skunlearn._recipe.from_scratch import check_reference
 from skunlearn._rows import checking
 from skunlearn._rows.containers import is_dataset
 from skunlearn._torch import skorch_nets
+from skunlearn._torch.parts.positions import Positions
 from skunlearn._torch.parts.tasks import Values, task_of
 from skunlearn._torch.row_scores import SQUARED
 from skunlearn.metrics._attacks.blind import blind_attack
@@ -193,12 +194,14 @@ class MIAScorer(Scorer):
         if reference is not None:
             how |= {"kind": reference.kind, "note": reference.note}
         task = ours[0].task
-        if isinstance(task, Values):
+        if isinstance(task, Values | Positions):
+            attack = SQUARED if isinstance(task, Values) else self.attack
+            sides = [pair and observe_scores(*pair, attack) for pair in (ours, theirs)]
             return compare_sides(
-                observe_scores(*ours),
+                sides[0],
                 np.ones(len(ours[1].y)),
-                attack=SQUARED,
-                reference_sides=None if theirs is None else observe_scores(*theirs),
+                attack=attack,
+                reference_sides=sides[1],
                 **how,
             )
         return compare_attacks(
@@ -313,7 +316,8 @@ class MIAScorer(Scorer):
 
 
 def _check_probabilities(sides, model):
-    if not isinstance(sides[0].task, Values) and any(said.logits is None for said in sides):
+    asked = not isinstance(sides[0].task, Values | Positions)
+    if asked and any(said.logits is None for said in sides):
         raise ValueError(f"{type(model).__name__} gives no probabilities to attack.")
 
 

@@ -1,9 +1,15 @@
 """Attacks on what a model was seen to say of forgotten and of unseen rows."""
 
+from skunlearn._torch.parts.positions import Positions
 from skunlearn._torch.parts.tasks import Values
 from skunlearn._torch.row_scores import SQUARED
 from skunlearn.metrics._attacks.comparing import aucs_by_name
-from skunlearn.metrics._attacks.scores import attack_scores, squared_error
+from skunlearn.metrics._attacks.scores import (
+    ALL_SCORES,
+    attack_scores,
+    check_attack,
+    squared_error,
+)
 from skunlearn.metrics._statistics.matching import weigh
 
 
@@ -23,8 +29,22 @@ def observe_scores(seen, new, attack="strongest", *, match="class", random_state
     """
     if isinstance(seen.task, Values):
         return {SQUARED: tuple(-squared_error(e.predicted, e.y) for e in (seen, new))}
+    if isinstance(seen.task, Positions):
+        return _of_positions(seen, new, attack)
     sides = (seen.logits, seen.y), (new.logits, new.y)
     return attack_scores(*sides, attack, match=match, random_state=random_state)
+
+
+def _of_positions(seen, new, attack):
+    """Of a class for each position: means over a row, which no class of its own matches."""
+    check_attack(attack)
+    if attack == "learned":
+        raise ValueError(
+            "attack='learned' is for one class, or several labels, per row; this is "
+            f"{seen.task.noun}. Take 'strongest', or one score: {', '.join(ALL_SCORES)}."
+        )
+    names = ALL_SCORES if attack == "strongest" else (attack,)
+    return {name: (seen.by_row[name], new.by_row[name]) for name in names}
 
 
 def observe_weights(seen, new, *, match="class"):
