@@ -98,14 +98,15 @@ class AutoUnlearner(NetUnlearner):
     as badly as hardly any withheld row is, as those with wrong labels are. As many of the withheld
     rows are lost, or as far as an attack by losses tells them from those of the trial, the share
     falls, to a quarter. No trial is made with fewer than 50 retained rows or 4 epochs, of
-    regressions, which keep 0.4, and of several labels, which keep a quarter. Where the request has
-    fewer than 10 epochs and the net does not even name 97 % of its own rows rightly, up to 0.7 is
-    kept (0.65 of whole classes), and no more of rows that stand out than was said. Fewer than five
-    rows to forget keep as much as others where none of them is known better than unseen rows are,
-    half where one is, and what a trial says where there are too few unseen rows to tell. The logits
-    are scaled, without unseen rows, by the retained ones that the net names rightly before and
-    after, as a retrained net is as sure of those; and so they are where the request is about rows
-    with wrong labels, a fifth of it or more, which made the net unsure of unseen rows.
+    regressions, which keep 0.4, and of rows with several labels or classes, which keep a quarter.
+    Where the request has fewer than 10 epochs and the net does not even name 97 % of its own rows
+    rightly, up to 0.7 is kept (0.65 of whole classes), and no more of rows that stand out than was
+    said. Fewer than five rows to forget keep as much as others where none of them is known better
+    than unseen rows are, half where one is, and what a trial says where there are too few unseen
+    rows to tell. The logits are scaled, without unseen rows, by the retained ones that the net
+    names rightly before and after, as a retrained net is as sure of those; and so they are where
+    the request is about rows with wrong labels, a fifth of it or more, which made the net unsure of
+    unseen rows.
 
     What nobody can know without a net that was retrained in full is how near to it the result is,
     and whether training anew for the same budget (``RetrainUnlearner(max_epochs=...)``, which
@@ -247,14 +248,8 @@ class AutoUnlearner(NetUnlearner):
             "judged": False,
             "accuracy": [None, None],
             "accuracy_rows": 0,
-            "confidence": None,
-            "lowered": None,
-            "scale": None,
-            "before": None,
-            "after": None,
-            "errors": None,
-            "rarity": None,
-            "odd": None,
+            **dict.fromkeys(["confidence", "lowered", "scale", "before", "after", "errors"]),
+            **dict.fromkeys(["rarity", "odd"]),
             "retrained": False,
         }
         if total >= own_epochs:
