@@ -419,7 +419,8 @@ class Facts:
         # Where many labels are wrong, neighbours agree with some of these by chance.
         heart = too_much and not judged and lost > allowed and (least is None or least > allowed)
         heart = heart and self._knows_as_neighbours_do()
-        return Damage(lost, "the retained rows", allowed, least, heart), too_much
+        rows = self.measured.get("asked", "the retained rows")
+        return Damage(lost, rows, allowed, least, heart), too_much
 
     def _lost_at_least(self):
         """Accuracy lost on retained rows that nobody need know by heart; None without an answer."""

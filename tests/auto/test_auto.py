@@ -120,6 +120,7 @@ def test_without_an_unseen_row_it_forgets_and_says_that_nobody_looked(by_heart):
     assert "not_looked_at" in blind.deletions_[0]
     assert done["reference_epochs"] == 0
     assert done["before"] is done["after"] is done["errors"] is None
+    assert (done["accuracy"], done["accuracy_rows"], done["looks"]) == ([None, None], 0, [])
 
 
 def test_a_share_between_fine_tuning_and_training_anew(by_heart):

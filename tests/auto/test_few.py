@@ -11,7 +11,7 @@ from skunlearn._rows.views import Rows
 from skunlearn.auto import _keeping, auto_unlearner
 from skunlearn.auto._few import LEVEL, rarity
 from skunlearn.datasets import load_digits_images
-from skunlearn.exceptions import NotForgottenWarning, UnlearningError
+from skunlearn.exceptions import ModelDamagedWarning, NotForgottenWarning, UnlearningError
 from tests.auto.digits import digits, net
 
 CLASSES = np.arange(10)
@@ -83,6 +83,8 @@ def test_a_row_that_is_easy_is_not_said_to_be_remembered():
     assert entry["auto"]["rarity"] > LEVEL
     assert not entry["auto"]["judged"]
     assert "not_looked_at" not in entry
+    assert entry["auto"]["accuracy"][1] == pytest.approx(auto.score(X_unseen, y_unseen))
+    assert entry["auto"]["accuracy_rows"] == len(y_unseen)
     assert entry["auto"]["confidence"] > 1
 
 
@@ -102,6 +104,35 @@ def test_a_row_that_is_still_known_is(monkeypatch, on_failure):
         return
     with pytest.warns(NotForgottenWarning, match=said):
         auto.unlearn(**given)
+
+
+@pytest.mark.parametrize("by_heart", [False, True])
+def test_unseen_rows_say_what_a_request_of_one_row_has_cost(monkeypatch, by_heart):
+    """They were not asked: 20 points went in silence, and random labels let go were a damage."""
+    X, y = load_digits_images(return_X_y=True)
+    X, y = X.reshape(len(X), -1), y.copy()
+    if by_heart:
+        y = np.random.default_rng(0).integers(0, 10, len(y))
+    n, lr = (400, 0.1) if by_heart else (800, 0.02)
+    model = net(module__hidden=128, module__norm=by_heart, max_epochs=40, lr=lr)
+    auto = AutoUnlearner(model, lr=1e-5, random_state=0).fit(X[:n], y[:n])
+    # Nothing is left of the net but its short reference, and hardly trained.
+    monkeypatch.setattr(_keeping.Keeping, "choose", lambda self, *given: 0.0)
+    known = auto.score(X[:n], y[:n]), auto.score(X[1000:], y[1000:])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        auto.unlearn(indices=[40], X_val=X[1000:], y_val=y[1000:])
+    left = auto.score(X[:n], y[:n]), auto.score(X[1000:], y[1000:])
+    assert auto.deletions_[0]["auto"]["accuracy"] == pytest.approx([known[1], left[1]], abs=0.01)
+    said = [str(w.message) for w in caught if w.category is ModelDamagedWarning]
+    if by_heart:
+        assert known[0] - left[0] > 0.4
+        assert said == []
+    else:
+        assert 0.1 < known[0] - left[0] < 0.4
+        assert len(said) == 1
+        assert f"{100 * (known[1] - left[1]):.0f} points of accuracy" in said[0]
+        assert "cost rows that it has never seen" in said[0]
 
 
 @pytest.mark.parametrize("wrong", [False, True])
