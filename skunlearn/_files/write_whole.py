@@ -6,6 +6,8 @@ import hashlib
 import os
 import tempfile
 
+PART = ".skunlearn-"  # how the names of half-written files begin, which a kill leaves behind
+
 
 @contextlib.contextmanager
 def written_whole(path, guard=None):
@@ -17,7 +19,7 @@ def written_whole(path, guard=None):
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, "There is no such folder to write to", folder)
-    handle, part = tempfile.mkstemp(dir=folder, prefix=".skunlearn-")
+    handle, part = tempfile.mkstemp(dir=folder, prefix=PART)
     os.close(handle)
     try:
         yield part

@@ -33,9 +33,9 @@ class FolderObjects:
             return file.read()
 
     def names(self, folder):
-        """Names of the files in a folder of the store."""
+        """Names of the files in a folder of the store; "" is the store itself."""
         try:
-            return [f"{folder}/{name}" for name in os.listdir(self.where(folder))]
+            return [f"{folder}/{name}".lstrip("/") for name in os.listdir(self.where(folder))]
         except FileNotFoundError:
             return []
 
@@ -73,13 +73,13 @@ class RemoteObjects:
         return self._fs.cat_file(self._path(name))
 
     def names(self, folder):
-        """Names of the files in a folder of the store."""
+        """Names of the files in a folder of the store; "" is the store itself."""
         self._fs.invalidate_cache()  # other machines write there
         try:
             found = self._fs.ls(self._path(folder), detail=False)
         except FileNotFoundError:
             return []
-        return [f"{folder}/{path.rpartition('/')[2]}" for path in found]
+        return [f"{folder}/{path.rpartition('/')[2]}".lstrip("/") for path in found]
 
     def delete(self, name):
         """Delete a file."""

@@ -69,6 +69,7 @@ class Store:
         table.keep_names(self.queue._salt, ids=ids, groups=groups)
         if self.kind != "net":  # whose record knows them
             table.keep_contents(self.queue._salt)
+        self.versions.clear(lease)
         rows = table.write(self.queue, lease)
         if hasattr(model, "_record"):
             check_rows(model, self.kind, X, y, weights)

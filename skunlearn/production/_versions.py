@@ -9,6 +9,7 @@ knows it.
 import copy
 import hashlib
 import json
+import re
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
+from skunlearn._files.write_whole import PART
 from skunlearn._recipe import caches
 from skunlearn._rows.checking import check_weights
 from skunlearn._rows.containers import is_dataset, match, name_digests, row_digests, take
@@ -34,6 +36,7 @@ from skunlearn.production import _logs, _names
 
 _FOLDER = "models"
 _NAMES = ("ids", "groups", "contents")
+_BEGUN = re.compile(rf"{re.escape(PART)}.*|rows(-\d+)?\.safetensors")
 
 
 def kind_of(unlearner):
@@ -282,6 +285,14 @@ class Versions:
             unlearner._restore(tensors, state, where)
             return unlearner
         return persistence.restore(unlearner, tensors, state, where)
+
+    def clear(self, lease):
+        """Delete what first starts that were killed have left outside of the models' folder."""
+        objects = self.queue._objects
+        with lease.held():
+            for name in objects.names(""):
+                if _BEGUN.fullmatch(name):
+                    objects.delete(name)
 
     @staticmethod
     def retained(data):

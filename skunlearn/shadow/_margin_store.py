@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skunlearn._files.write_whole import write_whole, written_whole
+from skunlearn._files.write_whole import PART, write_whole, written_whole
 from skunlearn._rows import row_forms
 from skunlearn._rows.containers import match
 
@@ -85,15 +85,16 @@ class Store:
 
 
 def list_files(folder):
-    """What stores have written to a folder; results first."""
-    names = [*_list_results(folder), folder / _NOTE, folder / _INDEX]
+    """What stores have written to a folder, or half-written when killed; results first."""
+    half = folder.glob(f"{PART}*")
+    names = [*half, *_list_results(folder), folder / _NOTE, folder / _INDEX]
     return [path for path in names if path.exists()]
 
 
 def knows(folder, record):
     """Whether the models of a folder were trained on a row that a record has forgotten.
 
-    None where that cannot be told.
+    Or on what a corrected row held before. None where that cannot be told.
     """
     try:
         form = json.loads((folder / _NOTE).read_text())["row"]
@@ -102,7 +103,11 @@ def knows(folder, record):
         return None
     if record.digests is None or form != row_forms.describe(record.like):
         return None
-    return any(map(len, match(index, record.digests[~record.retained])))
+    if any(map(len, match(index, record.digests_gone))):
+        return True
+    # Of a row whose label alone was corrected the index does not say which one they know.
+    old = record.old_digests
+    return None if old is not None and any(map(len, match(index, old))) else False
 
 
 def delete(paths):

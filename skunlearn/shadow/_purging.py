@@ -15,8 +15,11 @@ class PurgeMixin:
 
         Shadow models are trained on the rows of an attack, and their margins say something about
         each: when the attack is over they must go as well. An unlearner does not know of the
-        folder. Nothing is deleted when it has forgotten none of these rows. Neither attacks nor
-        `fit` are needed before, and what is in memory stays.
+        folder. Nothing is deleted when it has forgotten and corrected none of these rows. Neither
+        attacks nor `fit` are needed before, and what is in memory stays.
+
+        A folder goes, too, that knows what a row held before it was corrected. Of a row whose
+        label alone was corrected it does not say which one it knows: it stays, as "unknown".
 
         Parameters
         ----------
@@ -59,7 +62,7 @@ class PurgeMixin:
             )
         folder, record = Path(self.folder), unlearner._record
         files = _margin_store.list_files(folder)
-        if not files or record.retained.all():
+        if not files or (record.retained.all() and record.old_digests is None):
             return []
         what = {"what": f"shadow models in {folder.name}"}
         known = _margin_store.knows(folder, record)

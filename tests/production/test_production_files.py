@@ -10,6 +10,7 @@ import pytest
 
 from skunlearn.production import DeletionQueue, DeletionWorker
 from skunlearn.production._objects import FolderObjects, RemoteObjects, open_objects
+from tests.production.workers import started
 from tests.production_task import IDS, make_unlearner, rows
 from tests.small import quiet
 
@@ -150,3 +151,19 @@ def test_models_of_a_queue_in_a_folder_may_lie_elsewhere(tmp_path):
     assert sorted(os.listdir(queue.folder)) == ["queue.sqlite", "salt", "worker.lock"]
     again = DeletionQueue(tmp_path / "queue", batch_size=2, store=store)
     assert again.load(make_unlearner("net"))[1] == 1
+
+
+@pytest.mark.parametrize("place", ["folder", "memory://"])
+def test_a_start_clears_what_a_killed_one_left(place, tmp_path):
+    """Digests of rows in a table that no record names would outlive the rows' corrections."""
+    url = {"folder": None, "memory://": f"memory://{tmp_path.name}"}[place]
+    queue = DeletionQueue(tmp_path / "queue", store=url)
+    for name in ("rows-1.safetensors", ".skunlearn-half", "rows.txt", "models/.skunlearn-half"):
+        queue._objects.write(name, b"digests")
+    started(queue, "refit")
+    names = {name.rpartition("/")[2] for name in queue._objects.names("")}
+    assert names - {"queue.sqlite", "salt", "worker.lock", "models"} == {
+        "rows.safetensors",
+        "rows.txt",
+    }
+    assert queue._objects.names("models") == ["models/00000000.safetensors"]

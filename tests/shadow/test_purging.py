@@ -96,3 +96,32 @@ def test_files_that_cannot_be_deleted(rows, tmp_path, monkeypatch):
     monkeypatch.undo()
     assert [item["state"] for item in kept.purge(unlearner)] == ["deleted"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_correction_purges_what_knows_the_old_values(rows, tmp_path):
+    X, y = rows
+    kept = shadows(tmp_path, X, y)
+    unlearner = UnlearningPipeline([("model", RetrainUnlearner(tree()))]).fit(X, y)
+    unlearner.correct(indices=[3], X_new=X[[3]] + 1)
+    assert [item["state"] for item in kept.purge(unlearner)] == ["deleted"]
+    # Models of the corrected rows know nothing of the old ones.
+    X = X.copy()
+    X[3] += 1
+    assert shadows(tmp_path, X, y).purge(unlearner) == []
+
+
+def test_which_label_they_know_cannot_be_told(rows, tmp_path):
+    X, y = rows
+    kept = shadows(tmp_path, X, y)
+    unlearner = UnlearningPipeline([("model", RetrainUnlearner(tree()))]).fit(X, y)
+    unlearner.correct(indices=[3], y_new=[1 - y[3]])
+    assert [item["state"] for item in kept.purge(unlearner)] == ["unknown"]
+    assert kept.purge(unlearner.unlearn(indices=[3]))[0]["state"] == "deleted"
+
+
+def test_what_a_killed_run_has_half_written_goes_too(rows, tmp_path):
+    kept = shadows(tmp_path, *rows)
+    (tmp_path / ".skunlearn-half").write_bytes(b"margins")
+    unlearner = RetrainUnlearner(tree()).fit(*rows).unlearn(indices=[3])
+    assert [item["state"] for item in kept.purge(unlearner)] == ["deleted"]
+    assert list(tmp_path.iterdir()) == []
