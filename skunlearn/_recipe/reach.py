@@ -143,6 +143,7 @@ def looks_up_by_text(code):
     return any(load[0] in _BY_TEXT or load == ("sys", "modules") for load in loads)
 
 
+@functools.lru_cache(maxsize=4096)
 def _calls_load(code):
     """Whether something is asked for its "load", other than the object itself for a value."""
     steps, own = list(dis.get_instructions(code)), code.co_varnames[: min(code.co_argcount, 1)]
