@@ -16,6 +16,16 @@ collect_ignore_glob = ["fuzz*.py", "accelerate_script.py", "light"]
 _SEED = 1_000_003  # none that a test gives as random_state, which would draw the same again
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Thousands of modules and tests are made and kept: nothing to look for among them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish():
     """What was imported stays, and is not looked through again and again.
 
