@@ -156,13 +156,12 @@ def _reference(figures, retrained, metric):
     if not retrained:
         chance = 0.5 if metric.startswith("AUC") else np.nan
         return (0.0 if metric == "AUC difference" else chance, np.nan, np.nan)
-    others = [figures[name][metric] for name in retrained[1:] if metric in figures[name]]
     if metric in IDEALS:
-        # The first is the yardstick itself; the others show how far a retrained model lies.
-        ideal = IDEALS[metric]
-        if not others:
-            return ideal, np.nan, np.nan
-        values = [ideal, *(value for value, _, _ in others)]
-        return ideal, min(values), max(values)
+        # The first is the yardstick of most and has none of these; the others show how far a
+        # retrained model lies. Over the null each is judged by the others, the first as well.
+        ideal, found = IDEALS[metric], [figures[name].get(metric) for name in retrained]
+        values = [ideal, *(each[0] for each in found if each is not None)]
+        return (ideal, min(values), max(values)) if len(values) > 1 else (ideal, np.nan, np.nan)
+    others = [figures[name][metric] for name in retrained[1:] if metric in figures[name]]
     spans = [figures[retrained[0]].get(metric, (np.nan,) * 3), *others]
     return spans[0][0], min(s[1] for s in spans), max(s[2] for s in spans)
