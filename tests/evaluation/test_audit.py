@@ -34,9 +34,13 @@ def model(labels, seed, *, boost=0.0, accuracy=1.0):
     return outputs
 
 
+def three_sides():
+    return {"forget": rows(400, 0), "unseen": rows(800, 1), "retain": rows(1000, 2)}
+
+
 @pytest.fixture
 def labels():
-    return {"forget": rows(400, 0), "unseen": rows(800, 1), "retain": rows(1000, 2)}
+    return three_sides()
 
 
 def test_a_retrained_like_model_is_indistinguishable(labels):
@@ -205,8 +209,9 @@ def test_bad_input(labels, change, message):
 # ------------------------------------------------------------------ reports
 
 
-@pytest.fixture
-def report(labels):
+@pytest.fixture(scope="module")
+def report():
+    labels = three_sides()
     outputs = {"a & b_1 <i>": model(labels, 3, boost=3.0), "retrained": model(labels, 4)}
     return audit_logits(outputs, labels, seconds={"a & b_1 <i>": 1.0, "retrained": 4.0})
 
