@@ -38,9 +38,7 @@ def three_sides():
     return {"forget": rows(400, 0), "unseen": rows(800, 1), "retain": rows(1000, 2)}
 
 
-@pytest.fixture
-def labels():
-    return three_sides()
+labels = pytest.fixture(name="labels")(three_sides)
 
 
 def test_a_retrained_like_model_is_indistinguishable(labels):
@@ -204,9 +202,6 @@ def test_bad_input(labels, change, message):
     change(outputs, labels)
     with pytest.raises(ValueError, match=message):
         audit_logits(outputs, labels)
-
-
-# ------------------------------------------------------------------ reports
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """AUCs of several scores of the same rows: each ranked once, for all that is asked of it."""
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.utils import check_random_state
 
@@ -56,7 +58,7 @@ class Estimates:
         self.strata = None if strata is None else strata[self._used]
         self.member_strata = check_strata(member_strata, n_members, "member_strata")
         self._n_members, self._n_given = n_members, n_non_members
-        self._groups = self._covariance = None
+        self._groups, self._covariance, self._resamples = None, None, {}
         self.members, self.non_members, self.rankings, self.values, self._shares = (
             [],
             [],
@@ -134,9 +136,11 @@ class Estimates:
         quantile(confidence)
         if self.rows == 1 or is_degenerate(*sides):
             return self._exact(place, confidence)
-        rng = check_random_state(random_state)
-        strata = self.strata, self.member_strata
-        se = resample(*sides, self.weights, *strata, n_resamples, rng).std()
+        kept = None
+        if isinstance(random_state, Integral):  # each score is asked of the same resamples
+            kept = self._resamples.setdefault((random_state, n_resamples), {})
+        rng, strata = check_random_state(random_state), (self.strata, self.member_strata)
+        se = resample(*sides, self.weights, *strata, n_resamples, rng, kept).std()
         if se < 1e-12:  # all variation lies between strata
             return self._exact(place, confidence)
         return logit_interval(self.values[place], se, self.rows, confidence, "bootstrap")
