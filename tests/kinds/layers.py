@@ -170,7 +170,7 @@ plain("one layer", Linear, NO_KERNEL)
 plain(
     "backbone under no_grad",
     NoGradient,
-    refusals("none reaches them", "AMUN", "Boundary", "MUMis"),
+    NO_KERNEL | refusals("none reaches them", "AMUN", "Boundary", "MUMis"),
 )
 plain("backbone in evaluation mode", Resting, ONE_LAYER_LEARNS)
 plain("unused weights", Unused, refusals("no reset_parameters", "EUk"))
@@ -185,7 +185,12 @@ plain(
 )  # fmt: skip
 
 
-@kind("scripted", {k: "torch.jit.script" for k in EVERY if k not in FROM_SCRATCH})
+@kind(
+    "scripted",
+    {k: "torch.jit.script" for k in EVERY if k not in FROM_SCRATCH}
+    | NO_KERNEL
+    | refusals("layer in front of the last one", "NoT"),
+)
 def scripted(folder):
     def make():
         with warnings.catch_warnings():
