@@ -1,6 +1,8 @@
 """Derivatives of a net's outputs along a direction of its weights: J v."""
 
+import functools
 import threading
+import warnings
 
 import torch
 from torch.autograd import forward_ad, grad
@@ -52,10 +54,19 @@ def push_forward(objective, leaves, x, v):
     pushed : tensor of that shape
     """
     with _ALONE, forward_ad.dual_level():
+        _load_rules()
         ways = {name: _alone(way) for name, way in objective.weights(v).items()}
         duals = {name: forward_ad.make_dual(leaf, ways[name]) for name, leaf in leaves.items()}
         out, pushed = forward_ad.unpack_dual(objective.f.outputs(duals, x))
     return out, torch.zeros_like(out) if pushed is None else pushed.detach()
+
+
+@functools.cache
+def _load_rules():
+    """Let PyTorch load what forward mode needs, which warns of its own use of torch.jit."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit.script", FutureWarning)
+        forward_ad.make_dual(torch.zeros(()), torch.zeros(()))
 
 
 def push_twice(objective, leaves, x, v):

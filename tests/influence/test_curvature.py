@@ -1,5 +1,7 @@
 """Curvature products and solvers against dense algebra."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -369,3 +371,20 @@ def test_products_in_threads_wait_for_each_other():
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: curvature(v), range(40)):
             assert torch.equal(found, wanted)
+
+
+@pytest.mark.long
+def test_a_first_request_warns_of_nothing_that_pytorch_does_inside():
+    """Forward mode loads rules that PyTorch makes by its deprecated torch.jit."""
+    code = (
+        "import warnings; import skorch, torch; warnings.simplefilter('error')\n"
+        "from skunlearn.datasets import load_digits_images\n"
+        "from skunlearn import InfluenceUnlearner\n"
+        "from skunlearn.nets import digits_classifier\n"
+        "X, y = load_digits_images(return_X_y=True)\n"
+        "unlearner = InfluenceUnlearner(digits_classifier(max_epochs=12), random_state=0)\n"
+        "warnings.simplefilter('ignore', UserWarning)\n"
+        "unlearner.fit(X[:300], y[:300]).unlearn(indices=[0])\n"
+        "assert 'torch._decomp.decompositions_for_jvp' in __import__('sys').modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
