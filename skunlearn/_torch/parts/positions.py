@@ -19,8 +19,24 @@ _ENTRIES = 2**24  # logits that are held at a time: of a language model no memor
 _LOOKED_AT = 100, 2**26  # retained rows that are looked at beside a request at least, and logits
 
 
+class WithoutClasses:
+    """What holds of a task whose rows are of no class: of values, and of many classes each."""
+
+    def strata(self, y):
+        """Rows that a sample is to hold in proportion: they are all alike."""
+        return np.zeros(len(y), dtype=int)
+
+    def find_emptied(self, left, gone):
+        """A row has no class to lose; a word that no other text has is no class to forget."""
+        return np.array([], dtype=int)
+
+    def covers(self, left, gone):
+        """As `find_emptied`."""
+        return False
+
+
 @dataclass(frozen=True)
-class Positions:
+class Positions(WithoutClasses):
     """One class for each position of a row, as ``CrossEntropyLoss`` takes them.
 
     It stands where other tasks have an array of class labels (`task_of`): targets are integers of
@@ -157,18 +173,6 @@ class Positions:
         p = np.bincount(counted.astype(np.int64), minlength=self.n) / len(counted)
         entropy = float(-(p[p > 0] * np.log(p[p > 0])).sum())
         return entropy if entropy > 0 else float(np.log(max(2, self.n)))
-
-    def strata(self, y):
-        """Rows that a sample is to hold in proportion: they are all alike."""
-        return np.zeros(len(y), dtype=int)
-
-    def find_emptied(self, left, gone):
-        """A row has no class to lose; a word that no other text has is no class to forget."""
-        return np.array([], dtype=int)
-
-    def covers(self, left, gone):
-        """As `find_emptied`."""
-        return False
 
     def cut(self, n):
         """Places of `n` rows in parts whose logits memory holds, as arrays."""

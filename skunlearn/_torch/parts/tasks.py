@@ -14,7 +14,7 @@ from torch.nn.functional import (
     logsigmoid,
 )
 
-from skunlearn._torch.parts.positions import Positions
+from skunlearn._torch.parts.positions import Positions, WithoutClasses
 from skunlearn.exceptions import UnlearningError
 
 
@@ -198,7 +198,7 @@ class Classes:
         return self.score_of(said)
 
 
-class Values:
+class Values(WithoutClasses):
     """A regression: one number per row, or several."""
 
     noun = "a regression"
@@ -240,18 +240,6 @@ class Values:
     def chance(self, y):
         """Loss of the mean: the variance of the targets."""
         return float(np.var(y.astype(np.float64), axis=0).mean())
-
-    def strata(self, y):
-        """Rows that a sample is to hold in proportion: they are all alike."""
-        return np.zeros(len(y), dtype=int)
-
-    def find_emptied(self, left, gone):
-        """A regression has no classes to lose."""
-        return np.array([], dtype=int)
-
-    def covers(self, left, gone):
-        """A regression has no classes to lose."""
-        return False
 
 
 def task_of(classes):
