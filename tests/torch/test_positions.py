@@ -199,6 +199,19 @@ def test_what_was_known_by_heart_is_forgotten_and_what_was_not_is_told(fitted, d
 
 
 @quiet
+@pytest.mark.parametrize("first", [0, 20])
+def test_forget_rows_are_pushed_away(fitted, data, first):
+    """By the loss at their positions: beyond what training on the others does, and no others."""
+    X, y = data
+    rows, others = np.arange(first, first + 20), np.arange(60, 80)
+    pushed = start(NegGradPlusUnlearner, fitted).unlearn(indices=rows)
+    tuned = start(FineTuneUnlearner, fitted).unlearn(indices=rows)
+    gone = see(pushed, (X[rows], y[rows])).losses().mean()
+    assert gone > see(tuned, (X[rows], y[rows])).losses().mean() + 0.2
+    assert gone > see(pushed, (X[others], y[others])).losses().mean() + 0.2
+
+
+@quiet
 def test_one_seed_repeats_and_two_differ(fitted):
     nets = []
     for seed in (0, 0, 1):

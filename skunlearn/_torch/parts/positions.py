@@ -176,14 +176,19 @@ class Positions(WithoutClasses):
 
     def cut(self, n):
         """Places of `n` rows in parts whose logits memory holds, as arrays."""
-        size = max(1, _ENTRIES // (self.n * int(np.prod(self.shape))))
+        size = max(1, _ENTRIES // self._logits)
         return [np.arange(start, min(start + size, n)) for start in range(0, n, size)]
 
     @property
     def most_looked_at(self):
         """Retained rows that are looked at beside a request; each says something many times."""
         least, entries = _LOOKED_AT
-        return max(least, entries // (self.n * int(np.prod(self.shape))))
+        return max(least, entries // self._logits)
+
+    @property
+    def _logits(self):
+        """How many there are of a row."""
+        return self.n * int(np.prod(self.shape))
 
     def check_width(self, out):
         """Whether outputs of a module are logits of these targets."""
