@@ -6,11 +6,19 @@ import numpy as np
 from sklearn.utils import check_scalar
 
 from skunlearn._torch.parts.tasks import task_of
+from skunlearn.evaluation._showing.key_figures import cell, title_of
 from skunlearn.evaluation._showing.paired_differences import add_differences
 from skunlearn.evaluation._spread import spread, warn_about_spread
 from skunlearn.evaluation.figures import IDEALS, Reference, direction_of, score_names
 from skunlearn.evaluation.report import Report
 from skunlearn.metrics._attacks.scores import check_attack
+
+# By what a model is held against the floor: of each the first that was measured.
+_BEATEN_BY = (
+    ("AUC difference",),
+    ("forget over null", "forget distance"),
+    ("retained test", "test error", "test R²", "test"),
+)
 
 
 def assemble(
@@ -25,6 +33,7 @@ def assemble(
     attacks,
     tolerance,
     reference_note=None,
+    floor=None,
 ):
     """Judge every model that is neither the original nor retrained.
 
@@ -38,7 +47,7 @@ def assemble(
     sets : Sets
     retrained : list of str
     original : str or None
-    seconds, blind, attacks, tolerance, reference_note
+    seconds, blind, attacks, tolerance, reference_note, floor
         See `audit_logits`.
 
     Returns
@@ -77,14 +86,17 @@ def assemble(
         if name == original or name in retrained:
             continue
         verdicts[name] = task.judge(outputs[name], references, attacked[name], sets, tolerance)
+        if name == floor:
+            continue  # what it lost is what there is to know of it
         warnings += task.warn_about(name, outputs[name], theirs, ours, sets)
         warnings += warn_about_spread(name, spreads, spread_nulls)
+        warnings += _warn_if_beaten(name, figures[name], floor, figures.get(floor))
     tidy = _tidy(figures, retrained, nulls | spread_nulls)
     return Report(
         frame=add_differences(tidy, outputs, sets, attacked, attacks, first),
         verdicts=verdicts,
         warnings=warnings,
-        roles={"original": original, "retrained": first},
+        roles={"original": original, "retrained": first, "floor": floor},
         curves=task.curves(outputs, sets, score_names(attacks)[0]),
         ceiling=task.ceiling(sets),
         confidence=sets.confidence,
@@ -118,6 +130,32 @@ def check_twins(forget, unseen, classes):
             "are forgotten: an attack compares these with unseen rows of their class. Hold out "
             "some rows of every class before the training, and pass them among X_test."
         )
+
+
+def _warn_if_beaten(name, ours, floor, theirs):
+    """A sentence where training anew for the same budget did as well by every figure."""
+    if theirs is None:
+        return []
+    leads, said = [], []
+    for metrics in _BEATEN_BY:
+        metric = next((m for m in metrics if m in ours and m in theirs), None)
+        if metric is None:
+            return []
+        there, here = (
+            abs(value) if metric == "AUC difference" else value
+            for value in (theirs[metric][0], ours[metric][0])
+        )
+        leads.append(there - here if direction_of(metric).startswith("higher") else here - there)
+        there, here = (
+            cell({"value": value, "low": np.nan, "high": np.nan}, metric) for value in (there, here)
+        )
+        said.append(f"{title_of(metric)} {there} ({here})")
+    if not all(lead >= 0 for lead in leads) or not any(leads):
+        return []
+    return [
+        f"{name} is no better than training anew for the same budget, which leaves no trace of a "
+        f"row: {floor} has {'; '.join(said)}."
+    ]
 
 
 def _add_seconds(figures, seconds, first):

@@ -1,6 +1,7 @@
 """Fitted models and views of rows that an audit asks."""
 
 from numbers import Integral
+from time import perf_counter
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -12,11 +13,16 @@ from skunlearn._rows.seeding import derive_seed
 from skunlearn._torch import skorch_nets
 from skunlearn._torch.observation import observe
 from skunlearn._torch.parts.tasks import task_of
+from skunlearn.auto import AutoUnlearner
 from skunlearn.evaluation._subjects import Chain, find_asked_model
+from skunlearn.exact import retrain
 from skunlearn.metrics._attacks.blind import blind_attack
 from skunlearn.metrics._scorers.short_reference import check_share, train_short
+from skunlearn.net_unlearner import NetUnlearner
 
 _REFERENCES = 10_000  # seeds apart from those of the unlearner's own requests
+_FLOOR = 9_999
+_USUAL = 5  # of the recipe's epochs a method takes one in so many, where it says nothing else
 _MIN_BLIND_ROWS = 20  # per side; the blind attack cross-validates
 
 
@@ -74,6 +80,69 @@ def _train(subject, retain, n_seeds, share):
     asked = found[0] if found else None
     short = asked is not None and asked.kind == "short"
     return dict(zip(_names(n_seeds, "short reference" if short else "retrained"), models)), asked
+
+
+def check_floor(floor, estimator):
+    """Raise unless `floor` is None, "same", or a number of epochs of a net."""
+    if floor is None or (isinstance(floor, str) and floor == "same"):
+        return
+    if isinstance(floor, bool) or not isinstance(floor, Integral):
+        raise TypeError(f"floor must be 'same', a number of epochs or None, got {floor!r}.")
+    check_scalar(floor, "floor", Integral, min_val=1)
+    if not skorch_nets.is_net(skorch_nets.unwrap(estimator)):
+        raise TypeError(
+            f"floor= is a number of epochs, of nets; {type(estimator).__name__} has none. Leave "
+            "it at 'same'."
+        )
+
+
+def train_floor(subject, retain, floor, asked):
+    """A net that is trained anew for as many epochs as the methods took.
+
+    Parameters
+    ----------
+    subject : Subject
+    retain : Rows
+    floor : int, "same" or None
+    asked : list of (BaseUnlearner, dict)
+        The methods, and their entries in the log.
+
+    Returns
+    -------
+    models : dict of str to model
+        Of one, or empty: of other models than nets, of exact methods, and where a method took as
+        long as a training in full.
+    seconds : dict of str to float
+        That its training took.
+    """
+    recipe = skorch_nets.unwrap(subject.final.estimator)
+    if floor is None or not skorch_nets.is_net(recipe):
+        return {}, {}
+    epochs = floor
+    if isinstance(floor, str):
+        asked = [pair for pair in asked if not pair[0]._make_promises().exact]
+        epochs = max((_count_epochs(*pair) for pair in asked), default=recipe.max_epochs)
+        if epochs >= recipe.max_epochs:
+            return {}, {}
+    check_recipe(subject.final.estimator, "audit")
+
+    def train_some(unlearner, rows, seed):
+        return retrain.train_short(unlearner.estimator, rows, unlearner._classes, seed, epochs)
+
+    name, start = f"retrained {epochs}/{recipe.max_epochs} epochs", perf_counter()
+    model = subject.trainer(retain, train_some)(derive_seed(subject.final._seed, _FLOOR))
+    return {name: model}, {name: perf_counter() - start}
+
+
+def _count_epochs(unlearner, entry):
+    """Those that a request trained, as far as the method says."""
+    if isinstance(unlearner, AutoUnlearner) and "auto" in entry:
+        done = entry["auto"]
+        trial = (done["trial"] or {"epochs": 0})["epochs"]
+        return done["epochs"] + done["reference_epochs"] + trial
+    if isinstance(unlearner, NetUnlearner):
+        return unlearner._epochs()
+    return -(-skorch_nets.unwrap(unlearner.estimator).max_epochs // _USUAL)
 
 
 def check_recipe(estimator, who):

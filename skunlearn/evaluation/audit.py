@@ -9,7 +9,12 @@ from skunlearn._torch.row_errors import find_row_error
 from skunlearn._unlearning import words
 from skunlearn.evaluation import _classes, _multilabel, _values
 from skunlearn.evaluation._assembling import assemble, check_settings, check_twins
-from skunlearn.evaluation._reference_models import outputs_of, reference_models
+from skunlearn.evaluation._reference_models import (
+    check_floor,
+    outputs_of,
+    reference_models,
+    train_floor,
+)
 from skunlearn.evaluation._reference_models import run_blind_attack as blind_baseline
 from skunlearn.evaluation._subjects import Subject, find_asked_model
 from skunlearn.evaluation.figures import SETS, Sets
@@ -28,6 +33,7 @@ def audit_logits(
     retrained="retrained",
     reference_note=None,
     original="original",
+    floor=None,
     forgotten_classes=None,
     seconds=None,
     blind=None,
@@ -57,6 +63,10 @@ def audit_logits(
         were wholly forgotten: a short training knows less of everything.
     original : str or None, default="original"
         Model before the request; ignored when `outputs` has none of that name.
+    floor : str or None, default=None
+        Model in `outputs` that was trained without the forget set for the budget of the others. It
+        has a verdict as these have; of those that are no better than it by any figure the warnings
+        say so.
     forgotten_classes : array-like of int, default=None
         Classes that were wholly forgotten; None finds them where "retain" is given, and takes
         none otherwise.
@@ -106,6 +116,11 @@ def audit_logits(
         retrained = [retrained]
     retrained = list(retrained or [])
     _check_names(outputs, retrained)
+    if floor is not None and (floor not in outputs or floor in (original, *retrained)):
+        raise ValueError(
+            f"floor={floor!r} must name a model of outputs that is neither the original nor "
+            f"retrained in full; there are {', '.join(map(repr, outputs))}."
+        )
     outputs, y = _check(outputs, labels)
     original = original if original in outputs else None
     attacks = check_settings(attacks, tolerance, confidence)
@@ -126,6 +141,7 @@ def audit_logits(
         attacks=attacks,
         tolerance=tolerance,
         reference_note=reference_note,
+        floor=floor,
     )
 
 
@@ -140,6 +156,7 @@ def audit(
     retrained="train",
     original=None,
     n_seeds=1,
+    floor="same",
     short=SHARE,
     attacks="strongest",
     tolerance=0.03,
@@ -180,6 +197,14 @@ def audit(
     n_seeds : int, default=1
         Retrained models to train. Two or more give distances their null band: how far one
         retrained model lies from another.
+    floor : "same", int or None, default="same"
+        What training anew gives for the same budget, the floor of all approximate methods: a net
+        trained on the retained rows for as many epochs as the method took, with its learning rates
+        run through in these, as by ``RetrainUnlearner(max_epochs=)``. It is judged as the method
+        is, which the warnings hold against it. "same" takes the method's `max_epochs`, those in
+        the log of `AutoUnlearner`, and a fifth of the recipe's of methods that have none; exact
+        methods, models that are no nets, and audits that train no models in full do without, as
+        None does. An int is a number of epochs, of nets.
     short : float, default=0.1
         Share of the epochs of ``retrained="short"``, at least one. An estimator without epochs is
         trained in full, and the report calls it retrained.
@@ -219,6 +244,7 @@ def audit(
     """
     check_settings(attacks, tolerance, confidence)
     subject = Subject(unlearner, "audit")
+    check_floor(floor, subject.final.estimator)
     if not unlearner.deletions_:
         raise ValueError(f"{subject.name} has not forgotten anything yet. Call unlearn first.")
     views = {
@@ -235,6 +261,12 @@ def audit(
     references, asked = reference_models(subject, views["retain"], retrained, n_seeds, short)
     if not references and subject.final._evidence is not None:
         refuse_noise(subject.final._evidence)
+    seconds = {subject.name: sum(entry["seconds"] for entry in judged)}
+    floors = {}
+    if floor != "same" or (isinstance(retrained, str) and retrained == "train"):
+        last = [(subject.final, unlearner.deletions_[-1])]
+        floors, times = train_floor(subject, views["retain"], floor, last)
+        models, seconds = models | floors, seconds | times
     models |= references
     report = judge_outputs(
         {name: outputs_of(model, views, subject.classes) for name, model in models.items()},
@@ -242,11 +274,12 @@ def audit(
         subject,
         retrained=list(references),
         reference_note=asked.note if asked is not None and asked.kind == "short" else None,
-        seconds={subject.name: sum(entry["seconds"] for entry in judged)},
+        seconds=seconds,
         attacks=attacks,
         tolerance=tolerance,
         confidence=confidence,
         random_state=random_state,
+        floor=next(iter(floors), None),
     )
     said = _say_which(unlearner.deletions_, len(views["forget"]) if brought else None)
     if asked is not None and asked.kind != "short":
@@ -284,6 +317,7 @@ def judge_outputs(
     confidence,
     random_state,
     reference_note=None,
+    floor=None,
 ):
     """The report on models by what they say of the views; see `audit`.
 
@@ -299,7 +333,7 @@ def judge_outputs(
     shown = {name: subject.numbers(views[name]) for name in ("forget", "unseen")}
     baseline = blind_baseline(shown, random_state, classes=subject.classes)
     how = {"retrained": retrained, "seconds": seconds, "blind": baseline, "tolerance": tolerance}
-    how["reference_note"] = reference_note
+    how |= {"reference_note": reference_note, "floor": floor}
     if subject.classes is not None:
         how |= {"attacks": attacks, "confidence": confidence, "random_state": random_state}
         return audit_logits(outputs, y, **how)

@@ -16,13 +16,15 @@ from skunlearn._unlearning.announcing import describe_result
 from skunlearn._unlearning.fitted import share_state
 from skunlearn.evaluation._assembling import check_settings, check_twins
 from skunlearn.evaluation._reference_models import (
+    check_floor,
     check_recipe,
     name_unlearners,
     other_references,
     outputs_of,
+    train_floor,
 )
 from skunlearn.evaluation._subjects import Subject, check_kind, find_asked_model
-from skunlearn.evaluation.audit import audit_logits, judge_outputs
+from skunlearn.evaluation.audit import audit, audit_logits, judge_outputs
 from skunlearn.exact import RetrainUnlearner
 
 __all__ = ["compare"]
@@ -30,7 +32,7 @@ __all__ = ["compare"]
 _UNIMPORTANT = ("verbose", "n_jobs")  # parameters that do not change what is learnt
 
 
-@words.explained(audit_logits)
+@words.explained(audit_logits, audit)
 def compare(
     unlearners,
     X,
@@ -40,6 +42,7 @@ def compare(
     X_test,
     y_test=None,
     n_seeds=1,
+    floor="same",
     attacks="strongest",
     tolerance=0.03,
     confidence=0.95,
@@ -65,6 +68,8 @@ def compare(
     n_seeds : int, default=1
         Retrained models. Two or more give distances their null band: how far one retrained
         model lies from another.
+    {floor}
+        Of several methods the one that took most is asked.
     {attacks}
         Of regressors there is one attack, by the error of each row, see `audit`.
     {tolerance}
@@ -81,8 +86,8 @@ def compare(
     Returns
     -------
     report : Report
-        On "original", the given names and "retrained". Its time is that of a training now,
-        never taken from a cache.
+        On "original", the given names, the floor ("retrained 4/20 epochs") and "retrained". Its
+        time is that of a training now, never taken from a cache.
 
     Raises
     ------
@@ -117,6 +122,7 @@ def compare(
     check_settings(attacks, tolerance, confidence)
     unlearners = name_unlearners(unlearners, "compare")
     first = _first_of(unlearners)
+    check_floor(floor, _final(first).estimator)
     n = len(validation.check_dataset(X)) if is_dataset(X) else n_rows(X)
     mask = checking.check_forget_mask(forget, n)
     rows = np.flatnonzero(mask)
@@ -142,7 +148,7 @@ def compare(
         return outputs_of(find_asked_model(unlearner), views, subject.classes)
 
     trained = copy.copy(retrained)
-    outputs, seconds = {"original": ask(retrained)}, {}
+    outputs, seconds, done = {"original": ask(retrained)}, {}, []
     for name, unlearner in unlearners.items():
         say(f"{name}: unlearning {len(rows):,} of {n:,} rows …")
         new = clone(unlearner)
@@ -157,6 +163,12 @@ def compare(
             new.unlearn(indices=rows)
         outputs[name], seconds[name] = ask(new), new.deletions_[-1]["seconds"]
         say(describe_result(new.deletions_[-1]))
+        done.append((_final(new), new.deletions_[-1]))
+    floors, times = train_floor(subject, views["retain"], floor, done)
+    outputs |= {name: outputs_of(model, views, subject.classes) for name, model in floors.items()}
+    seconds |= times
+    for name, spent in times.items():
+        say(f"{name}: trained without the forget rows in {spent:.1f} s")
     say("retraining without the forget rows …")
     final = subject.final
     memory, final.memory = final.memory, None  # its time is the yardstick
@@ -177,6 +189,7 @@ def compare(
         tolerance=tolerance,
         confidence=confidence,
         random_state=random_state,
+        floor=next(iter(floors), None),
     )
 
 

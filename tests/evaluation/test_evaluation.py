@@ -96,13 +96,17 @@ def test_the_trap_of_accuracy_over_all_classes(report, table):
     """The net that kept everything beats the retrained one, and the verdict is not fooled."""
     assert table.loc["kept", "test"] > table.loc["retrained", "test"] + 0.05
     kinds = {name: verdict.kind for name, verdict in report.verdicts.items()}
+    floor = kinds.pop(report.roles["floor"])
+    assert floor == "indistinguishable"
     assert kinds == {"fine-tuned": "indistinguishable", "kept": "not forgotten"}
     assert any("kept: nothing was unlearned" in text for text in report.warnings)
     assert not any("fine-tuned: nothing" in text for text in report.warnings)
 
 
 def test_a_second_seed_gives_the_null_band(report, table):
-    assert list(table.index) == ["original", "fine-tuned", "kept", "retrained", "retrained (2)"]
+    own = ["original", "retrained", "retrained (2)"]
+    floor = report.roles["floor"]
+    assert list(table.index) == [own[0], "fine-tuned", "kept", floor, *own[1:]]
     second = table.loc["retrained (2)"]
     assert second["retained test"] > 0.9
     assert second["forget loss"] != table.loc["retrained", "forget loss"]
@@ -189,7 +193,8 @@ def test_demo(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "104 8s" in out
     table = report.wide
-    assert list(table.index) == ["original", "fine-tuned", "automatic", "retrained"]
+    floor = "retrained 10/30 epochs"
+    assert list(table.index) == ["original", "fine-tuned", "automatic", floor, "retrained"]
     for name in ("fine-tuned", "automatic"):
         # Forgotten, accurate, and moved towards the retrained net: what the README says of it.
         assert table.loc[name, "forget train"] < 0.05
@@ -203,7 +208,7 @@ def test_demo(tmp_path, capsys):
         if line.startswith(("right on", "loss on", "attacks,", "time,"))
     ]
     assert len(rows) == 5
-    assert rows[0].split()[-4:] == [f"{100 * x:.1f}" for x in table["forget train"]]
+    assert rows[0].split()[-5:] == [f"{100 * x:.1f}" for x in table["forget train"]]
     # Fine-tuned nets guess at the digit or rank it high, which a net that never met it does not.
     warned = [line for line in out.splitlines() if line.startswith("Warning: ")]
     assert len(warned) == 1

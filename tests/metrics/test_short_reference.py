@@ -158,6 +158,9 @@ def test_regression(digits):
 def test_audits_take_it(trained, digits):
     X, y = digits
     report = audit(trained, X[600:], y[600:], retrained="short", n_seeds=2)
+    for text in (str(report), report.to_html()):
+        assert "at most 0.035" in " ".join(text.split())  # how far such references were off
+    assert report.roles["floor"] is None  # it would cost more than they do
     assert list(report.wide.index) == [
         "FineTuneUnlearner", "short reference", "short reference (2)"
     ]  # fmt: skip

@@ -193,7 +193,8 @@ def test_compare_and_logits_from_anywhere(attacked):
     mask = np.isin(np.arange(len(X)), FORGET)
     methods = [FineTuneUnlearner(plain_net(), random_state=0)]
     report = compare(methods, X, y, forget=mask, X_test=X_new, y_test=y_new)
-    assert list(report.wide.index) == ["original", "FineTuneUnlearner", "retrained"]
+    models = ["original", "FineTuneUnlearner", report.roles["floor"], "retrained"]
+    assert list(report.wide.index) == models
     net = retrained.estimator_
     z = {"forget": net.forward(X[FORGET]).numpy(), "unseen": net.forward(X_new).numpy()}
     labels = {"forget": y[FORGET], "unseen": y_new}

@@ -40,6 +40,12 @@ def role_of(name):
     return "retrained" if never else "unlearned"
 
 
+def role_among(name, roles):
+    """The same of a model of a report with these `roles`; the floor never saw the rows either."""
+    given = next((role for role, other in (roles or {}).items() if other == name), None)
+    return "retrained" if given == "floor" else given or role_of(name)
+
+
 def colours_of(names, roles=None):
     """A colour for each model: grey, green, and a series for all others.
 
@@ -47,16 +53,15 @@ def colours_of(names, roles=None):
     ----------
     names : sequence of str
     roles : dict, default=None
-        "original" and "retrained": names of those models, as in a report.
+        "original", "retrained" and "floor": names of those models, as in a report.
 
     Returns
     -------
     colours : dict of str to str
     """
-    given = {name: role for role, name in (roles or {}).items() if name is not None}
     found, others = {}, 0
     for name in names:
-        role = given.get(name) or role_of(name)
+        role = role_among(name, roles)
         if role == "unlearned":
             found[name] = SERIES[others % len(SERIES)]
             others += 1

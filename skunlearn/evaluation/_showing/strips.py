@@ -4,7 +4,7 @@ import html
 
 import numpy as np
 
-from skunlearn.evaluation._showing.palette import BAND, PALETTE, role_of
+from skunlearn.evaluation._showing.palette import BAND, PALETTE, role_among
 from skunlearn.evaluation._showing.short_names import estimate_width, shorten
 
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 312, 118, 12, 22, 26
@@ -26,7 +26,6 @@ def draw(panel, roles):
     -------
     svg : str
     """
-    known = {name: role for role, name in roles.items()}
     bottom = _TOP + _ROW * len(panel.models)
     low, high = _ends(panel)
 
@@ -58,7 +57,7 @@ def draw(panel, roles):
         if np.isnan(value):
             parts.append(f"<text x='{_LEFT + 4}' y='{y + 4:.1f}' fill='#555'>no value</text>")
             continue
-        colour = PALETTE[known.get(name) or role_of(name)]
+        colour = PALETTE[role_among(name, roles)]
         if not np.isnan(panel.low[k]):
             parts.append(_line(x(panel.low[k]), y, x(panel.high[k]), y, colour))
         parts.append(f"<circle cx='{x(value):.1f}' cy='{y:.1f}' r='4' fill='{colour}'/>")
