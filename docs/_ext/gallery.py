@@ -41,6 +41,7 @@ SECTIONS = {
         "plot_cifar10_automobile",
         "plot_faces",
         "plot_transformers",
+        "plot_language_model",
         "plot_lora",
         "plot_graph",
         "plot_stream_of_deletions",

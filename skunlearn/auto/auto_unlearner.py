@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from math import ceil
+from math import ceil, inf
 from numbers import Real
 
 import numpy as np
@@ -124,7 +124,8 @@ class AutoUnlearner(NetUnlearner):
     budget : float in (0, 1], default=0.35
         Epochs of a request, as a share of those of the net's own training, the reference's among
         them. Of long trainings 0.17, and at least 10 epochs and 100 steps, are enough, and no
-        more are taken. Fewer than 4 epochs, where these have fewer than 150 steps, would leave
+        more are taken, but of nets that name a class for each position, which learn the texts that
+        stay by heart again. Fewer than 4 epochs, where these have fewer than 150 steps, would leave
         shrunk weights untrained: so many are taken. A net whose own training has no more of
         either is trained anew by its recipe, which is exact.
     target : float > 0, default=0.03
@@ -422,7 +423,8 @@ class AutoUnlearner(NetUnlearner):
         share, few, enough = _ENOUGH
         fewest, steps = _FEWEST
         batches = max(1, n_batches(net, len(retain)))
-        total = round(min(self.budget * epochs, max(share * epochs, few, enough / batches)))
+        most = inf if isinstance(self._classes, Positions) else max(few, enough / batches)
+        total = round(min(self.budget * epochs, max(share * epochs, most)))
         total = min(epochs, max(total, min(fewest, ceil(steps / batches))))
         if epochs * batches <= steps:
             return epochs, 0

@@ -212,6 +212,16 @@ def test_forget_rows_are_pushed_away(fitted, data, first):
 
 
 @quiet
+def test_the_whole_budget_is_trained(data):
+    """Texts that stay take longer to be known by heart again than rows of a class do."""
+    X, y = (part[:40] for part in data)
+    net = next_word().set_params(max_epochs=30, batch_size=4)
+    unlearner = AutoUnlearner(net, budget=0.5, random_state=0).fit(X, y)
+    done = unlearner.unlearn(indices=range(5)).deletions_[0]["auto"]
+    assert done["epochs"] + (done["trial"] or {"epochs": 0})["epochs"] == 15
+
+
+@quiet
 def test_one_seed_repeats_and_two_differ(fitted):
     nets = []
     for seed in (0, 0, 1):
