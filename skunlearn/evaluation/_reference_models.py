@@ -114,24 +114,31 @@ def train_floor(subject, retain, floor, asked):
         long as a training in full.
     seconds : dict of str to float
         That its training took.
+    notes : list of str
+        Why there is none, where its training failed: rates that are squeezed into few epochs may
+        let it diverge.
     """
     recipe = skorch_nets.unwrap(subject.final.estimator)
     if floor is None or not skorch_nets.is_net(recipe):
-        return {}, {}
+        return {}, {}, []
     epochs = floor
     if isinstance(floor, str):
         asked = [pair for pair in asked if not pair[0]._make_promises().exact]
         epochs = max((_count_epochs(*pair) for pair in asked), default=recipe.max_epochs)
         if epochs >= recipe.max_epochs:
-            return {}, {}
+            return {}, {}, []
     check_recipe(subject.final.estimator, "audit")
 
     def train_some(unlearner, rows, seed):
         return retrain.train_short(unlearner.estimator, rows, unlearner._classes, seed, epochs)
 
     name, start = f"retrained {epochs}/{recipe.max_epochs} epochs", perf_counter()
-    model = subject.trainer(retain, train_some)(derive_seed(subject.final._seed, _FLOOR))
-    return {name: model}, {name: perf_counter() - start}
+    try:
+        model = subject.trainer(retain, train_some)(derive_seed(subject.final._seed, _FLOOR))
+    except Exception as error:  # the report is about others
+        said = f"No net was retrained for the same budget, {epochs} epochs: {error}"
+        return {}, {}, [f"{said} Give another number of epochs as floor=."]
+    return {name: model}, {name: perf_counter() - start}, []
 
 
 def _count_epochs(unlearner, entry):

@@ -262,10 +262,10 @@ def audit(
     if not references and subject.final._evidence is not None:
         refuse_noise(subject.final._evidence)
     seconds = {subject.name: sum(entry["seconds"] for entry in judged)}
-    floors = {}
+    floors, notes = {}, []
     if floor != "same" or (isinstance(retrained, str) and retrained == "train"):
         last = [(subject.final, unlearner.deletions_[-1])]
-        floors, times = train_floor(subject, views["retain"], floor, last)
+        floors, times, notes = train_floor(subject, views["retain"], floor, last)
         models, seconds = models | floors, seconds | times
     models |= references
     report = judge_outputs(
@@ -284,7 +284,7 @@ def audit(
     said = _say_which(unlearner.deletions_, len(views["forget"]) if brought else None)
     if asked is not None and asked.kind != "short":
         said.append(f"No short reference: the retrained model was {asked.note}.")
-    return replace(report, warnings=[*report.warnings, *said])
+    return replace(report, warnings=[*report.warnings, *said, *notes])
 
 
 def _say_which(deletions, brought=None):

@@ -1,6 +1,7 @@
 """Original, unlearned and retrained models side by side."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import clone
@@ -164,7 +165,7 @@ def compare(
         outputs[name], seconds[name] = ask(new), new.deletions_[-1]["seconds"]
         say(describe_result(new.deletions_[-1]))
         done.append((_final(new), new.deletions_[-1]))
-    floors, times = train_floor(subject, views["retain"], floor, done)
+    floors, times, notes = train_floor(subject, views["retain"], floor, done)
     outputs |= {name: outputs_of(model, views, subject.classes) for name, model in floors.items()}
     seconds |= times
     for name, spent in times.items():
@@ -179,7 +180,7 @@ def compare(
     final.memory = memory
     others = other_references(subject.final._seed, train, n_seeds)
     outputs |= {name: outputs_of(model, views, subject.classes) for name, model in others}
-    return judge_outputs(
+    report = judge_outputs(
         outputs,
         views,
         subject,
@@ -191,6 +192,7 @@ def compare(
         random_state=random_state,
         floor=next(iter(floors), None),
     )
+    return replace(report, warnings=[*report.warnings, *notes])
 
 
 def _first_of(unlearners):

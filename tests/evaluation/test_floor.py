@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
 
 from skunlearn import (
     AutoUnlearner,
@@ -24,7 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings(f"ignore::{w.__module__}.{w.__name__}")
     for w in (NotForgottenWarning, UnsuitableMethodWarning)
 ]
-N, GONE = 240, np.arange(40)
+N, GONE = 160, np.arange(30)
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +107,10 @@ def test_the_method_that_took_most_is_asked(data):
     report = side_by_side(methods, data)
     assert report.roles["floor"] == "retrained 4/20 epochs"  # a fifth, of weight editing
     auto = AutoUnlearner(net(batch_size=8, lr=0.03)).fit(X, y)
-    auto.unlearn(indices=GONE, X_val=unseen[0][:120], y_val=unseen[1][:120])
+    auto.unlearn(indices=GONE, X_val=unseen[0][:80], y_val=unseen[1][:80])
     done = auto.deletions_[0]["auto"]
     assert done["reference_epochs"] > 0
-    found = audit(auto, *(part[120:] for part in unseen))
+    found = audit(auto, *(part[80:] for part in unseen))
     epochs = done["epochs"] + done["reference_epochs"]
     assert found.roles["floor"] == f"retrained {epochs}/20 epochs"
 
@@ -128,6 +129,25 @@ def test_there_is_none_of_exact_methods_and_other_models(data):
         assert len(report.wide) == 2
     brought = audit(unlearner, *unseen, retrained=unlearner.estimator_)
     assert brought.roles["floor"] is None
+
+
+class FewEpochsFail(Callback):
+    def on_train_begin(self, net, **kwargs):
+        if net.max_epochs == 3:
+            raise RuntimeError("three are too few.")
+
+
+def test_a_floor_that_cannot_be_trained_stops_no_report(data):
+    X, y, *unseen = data
+    methods = [FineTuneUnlearner(net(callbacks=[FewEpochsFail()]))]
+    reports = [side_by_side(methods, data, floor=3)]
+    unlearner = methods[0].fit(X, y).unlearn(indices=GONE)
+    reports.append(audit(unlearner, *unseen, floor=3))
+    for report in reports:
+        assert report.roles["floor"] is None
+        assert report.warnings[-1].startswith(
+            "No net was retrained for the same budget, 3 epochs: three are too few. Give another"
+        )
 
 
 def test_pipelines_train_it_behind_their_steps(data):
