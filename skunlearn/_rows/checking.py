@@ -219,7 +219,12 @@ def _check_array(values, name, allow_nan, names):
 
 
 def _refuse_values(values, name, allow_nan, names=None, start=0):
-    """Raise the ValueError that says where NaN or infinity stands; `start` is the first row."""
+    """Raise the ValueError that says where NaN or infinity stands; `start` is the first row.
+
+    A single number is no row, which whoever looks at shapes says.
+    """
+    if np.ndim(values) == 0 and not sparse.issparse(values):
+        return
     if sparse.issparse(values):
         coo = values.tocoo()
         held, where = coo.data, np.column_stack([coo.row, coo.col])

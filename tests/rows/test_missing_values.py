@@ -67,6 +67,14 @@ def test_infinity_is_refused_wherever_it_stands(data, value):
             unlearner.fit(spoilt(X, (5, 1), value=value), y)
 
 
+@pytest.mark.parametrize("value", [np.inf, np.array(np.nan), torch.tensor(np.inf)])
+def test_a_single_number_is_no_row(data, value):
+    unlearner = FineTuneUnlearner(net(), random_state=0).fit(*data)
+    for ask in (lambda: unlearner.attach(value, data[1]), lambda: unlearner.unlearn(value)):
+        with pytest.raises(ValueError, match=r"has rows of shape \(\), but the model"):
+            ask()
+
+
 def test_nan_in_a_dict_names_its_entry(data):
     X, y = data
     X = {"a": X, "b": spoilt(X[:, 0], (9,))}
