@@ -65,7 +65,7 @@ class PredictorMixin:
         if not skorch_nets.is_net(self.estimator_):
             if self._row_reader.columns is not None:  # nets in shards
                 return self.classes_[self.predict_proba(X).argmax(axis=1)]
-            return self.estimator_.predict(X)
+            return self._net_says(X, lambda model, X: model.predict(X))
         if not hasattr(self, "classes_"):
             y = self._net_says(X)
             return y.reshape(self._target_shape(len(y)))
@@ -104,7 +104,7 @@ class PredictorMixin:
             # Of one class boosted trees and MLPs give two columns, and LDA none.
             p = (self.estimator_.predict(X) == known[0]).astype(float).reshape(-1, 1)
         else:
-            p = self.estimator_.predict_proba(X)
+            p = self._net_says(X, lambda model, X: model.predict_proba(X))
         if self._row_reader.columns is not None:
             return self._keep_seen(p)
         return self._all_columns(p, 0.0)

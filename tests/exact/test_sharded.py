@@ -195,6 +195,18 @@ def test_slices_without_rows(data):
     assert same(unlearner, sliced(n_slices=20, n_shards=2).fit(X[3:20], y[3:20]))
 
 
+@pytest.mark.parametrize("make", [make_net, make_regressor_net])
+def test_rows_of_another_shape_are_told(data, make):
+    """Shapes that pass the check of features, and not the module."""
+    X, y = data
+    y = y.astype(np.float32).reshape(-1, 1) if make is make_regressor_net else y
+    unlearner = ShardedUnlearner(make(max_epochs=1), n_shards=2, random_state=0).fit(X, y)
+    with pytest.raises(
+        ValueError, match=r"X has rows of shape \(\d+, 0\), but the model was fitted"
+    ):
+        unlearner.predict(np.zeros((1, X.shape[1], 0), dtype=np.float32))
+
+
 def test_means_and_votes(data):
     X, y = data
     mean = ShardedUnlearner(DecisionTreeClassifier(max_depth=2), random_state=0).fit(X, y)
