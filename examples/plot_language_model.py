@@ -130,5 +130,5 @@ ax.axhline(0.1, color="0.4", lw=1, ls=":")
 ax.set(
     xticks=[0, 1], xticklabels=["the four who went", "the others"], ylabel="digits recited right"
 )
-ax.legend(frameon=False)
+ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
 ax.spines[["top", "right"]].set_visible(False)

@@ -124,7 +124,8 @@ def train_floor(subject, retain, floor, asked):
     epochs = floor
     if isinstance(floor, str):
         asked = [pair for pair in asked if not pair[0]._make_promises().exact]
-        epochs = max((_count_epochs(*pair) for pair in asked), default=recipe.max_epochs)
+        n = len(retain)
+        epochs = max((_count_epochs(*pair, n) for pair in asked), default=recipe.max_epochs)
         if epochs >= recipe.max_epochs:
             return {}, {}, []
     check_recipe(subject.final.estimator, "audit")
@@ -141,15 +142,18 @@ def train_floor(subject, retain, floor, asked):
     return {name: model}, {name: perf_counter() - start}, []
 
 
-def _count_epochs(unlearner, entry):
-    """Those that a request trained, as far as the method says."""
+def _count_epochs(unlearner, entry, n_retained):
+    """Those that a request trained, as far as the method says; of the retained rows' length."""
     if isinstance(unlearner, AutoUnlearner) and "auto" in entry:
         done = entry["auto"]
         trial = (done["trial"] or {"epochs": 0})["epochs"]
         return done["epochs"] + done["reference_epochs"] + trial
-    if isinstance(unlearner, NetUnlearner):
-        return unlearner._epochs()
-    return -(-skorch_nets.unwrap(unlearner.estimator).max_epochs // _USUAL)
+    if not isinstance(unlearner, NetUnlearner):
+        return -(-skorch_nets.unwrap(unlearner.estimator).max_epochs // _USUAL)
+    epochs = unlearner._epochs()
+    if not unlearner._make_promises().reads_retain_rows:  # theirs are of the forget rows
+        epochs = -(-epochs * entry["rows"] // n_retained)
+    return epochs
 
 
 def check_recipe(estimator, who):

@@ -201,10 +201,11 @@ def audit(
         What training anew gives for the same budget, the floor of all approximate methods: a net
         trained on the retained rows for as many epochs as the method took, with its learning rates
         run through in these, as by ``RetrainUnlearner(max_epochs=)``. It is judged as the method
-        is, which the warnings hold against it. "same" takes the method's `max_epochs`, those in
-        the log of `AutoUnlearner`, and a fifth of the recipe's of methods that have none; exact
-        methods, models that are no nets, and audits that train no models in full do without, as
-        None does. An int is a number of epochs, of nets.
+        is, which the warnings hold against it. "same" takes the method's `max_epochs` (of those on
+        forget rows alone as many fewer as these are), those in the log of `AutoUnlearner`, and a
+        fifth of the recipe's of methods that have none; exact methods, models that are no nets,
+        and audits that train no models in full do without, as None does. An int is a number of
+        epochs, of nets.
     short : float, default=0.1
         Share of the epochs of ``retrained="short"``, at least one. An estimator without epochs is
         trained in full, and the report calls it retrained.

@@ -9,6 +9,7 @@ from skorch.callbacks import Callback
 from skunlearn import (
     AutoUnlearner,
     FineTuneUnlearner,
+    GradientAscentUnlearner,
     RetrainUnlearner,
     ShardedUnlearner,
     SSDUnlearner,
@@ -18,12 +19,16 @@ from skunlearn.compose import UnlearningPipeline
 from skunlearn.evaluation import audit, audit_logits, compare
 from skunlearn.evaluation._reference_models import _FLOOR
 from skunlearn.exact.retrain import train_short
-from skunlearn.exceptions import NotForgottenWarning, UnsuitableMethodWarning
+from skunlearn.exceptions import (
+    ModelDamagedWarning,
+    NotForgottenWarning,
+    UnsuitableMethodWarning,
+)
 from tests.instances import make_net
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore::{w.__module__}.{w.__name__}")
-    for w in (NotForgottenWarning, UnsuitableMethodWarning)
+    for w in (ModelDamagedWarning, NotForgottenWarning, UnsuitableMethodWarning)
 ]
 N, GONE = 160, np.arange(30)
 
@@ -106,6 +111,10 @@ def test_the_method_that_took_most_is_asked(data):
     X, y, *unseen = data
     report = side_by_side(methods, data)
     assert report.roles["floor"] == "retrained 4/20 epochs"  # a fifth, of weight editing
+    # Twenty epochs of the thirty rows are five of the others.
+    methods = [GradientAscentUnlearner(net()), FineTuneUnlearner(net(), max_epochs=3)]
+    assert methods[0]._epochs() == 20
+    assert side_by_side(methods, data).roles["floor"] == "retrained 5/20 epochs"
     auto = AutoUnlearner(net(batch_size=8, lr=0.03)).fit(X, y)
     auto.unlearn(indices=GONE, X_val=unseen[0][:80], y_val=unseen[1][:80])
     done = auto.deletions_[0]["auto"]
