@@ -88,6 +88,7 @@ class Subject:
         check_is_fitted(whole)
         self.whole, self.piped = whole, isinstance(whole, Pipeline)
         self.final = whole.steps[-1][1] if self.piped else whole
+        self._stepped = None  # the rows behind whose steps a model was trained last, and those
         self.name, self.classes = type(self.final).__name__, self.final._classes
         refuse_positions(self.classes, who)
 
@@ -146,10 +147,16 @@ class Subject:
 
         `train` of an unlearner, rows and a seed does so behind the steps of a pipeline.
         """
-        final = self.final
         if not self.piped:
-            return lambda seed=None: train(final, retain, seed)
-        steps = self.whole.steps[:-1]
+            return lambda seed=None: train(self.final, retain, seed)
+        steps, start, rows = self._fit_steps(retain)
+        return lambda seed=None: Chain(steps, start, train(start, rows, seed))
+
+    def _fit_steps(self, retain):
+        """The steps of a pipeline on these rows, what is trained behind them, and on which rows."""
+        if self._stepped is not None and self._stepped[0] is retain:
+            return self._stepped[1]
+        final, steps = self.final, self.whole.steps[:-1]
         frozen = step_kinds.sort_steps(steps)["frozen"]
         if frozen:
             raise TypeError(
@@ -161,7 +168,8 @@ class Subject:
         with seeded(derive_seed(final._seed, 1)):
             steps, made = _front_steps.fit_transform(steps, retain.arrays()[0], y)
         rows = _front_steps.check_rows(made, retain, start, reset=True)
-        return lambda seed=None: Chain(steps, start, train(start, rows, seed))
+        self._stepped = retain, (steps, start, rows)
+        return self._stepped[1]
 
 
 def check_kind(whole, who):

@@ -159,12 +159,23 @@ def test_a_floor_that_cannot_be_trained_stops_no_report(data):
         )
 
 
+class CountingScaler(StandardScaler):
+    fits = []
+
+    def fit(self, X, y=None):
+        self.fits.append(len(X))
+        return super().fit(X, y)
+
+
 def test_pipelines_train_it_behind_their_steps(data):
     X, y, *unseen = data
     pipeline = UnlearningPipeline(
-        [("scale", StandardScaler()), ("net", FineTuneUnlearner(net(), random_state=0))]
+        [("scale", CountingScaler()), ("net", FineTuneUnlearner(net(), random_state=0))]
     ).fit(100 * X, y)
-    report = audit(pipeline.unlearn(indices=GONE), 100 * unseen[0], unseen[1])
+    pipeline.unlearn(indices=GONE)
+    before = len(CountingScaler.fits)
+    report = audit(pipeline, 100 * unseen[0], unseen[1])
+    assert len(CountingScaler.fits) == before + 1  # once for the reference and the floor
     floor = report.wide.loc["retrained 4/20 epochs"]
     assert floor["retained test"] > 0.6
     assert floor["forget train"] < 0.4
