@@ -184,6 +184,8 @@ def check_finite(values, name, *, allow_nan=False, names=None):
 
     The error says where; `names` are those of the columns.
     """
+    if getattr(values, "ndim", 0 if np.isscalar(values) else 1) == 0:
+        return  # no row at all, which whoever looks at shapes says
     if is_mapping(values):
         for key, value in values.items():
             check_finite(value, f"{name}[{key!r}]", allow_nan=allow_nan)
@@ -219,12 +221,7 @@ def _check_array(values, name, allow_nan, names):
 
 
 def _refuse_values(values, name, allow_nan, names=None, start=0):
-    """Raise the ValueError that says where NaN or infinity stands; `start` is the first row.
-
-    A single number is no row, which whoever looks at shapes says.
-    """
-    if np.ndim(values) == 0 and not sparse.issparse(values):
-        return
+    """Raise the ValueError that says where NaN or infinity stands; `start` is the first row."""
     if sparse.issparse(values):
         coo = values.tocoo()
         held, where = coo.data, np.column_stack([coo.row, coo.col])
